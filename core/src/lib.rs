@@ -1,0 +1,18 @@
+//! DistributedLog's wire formats, multi stream writer and write proxy client, for every machine: `no_std`, no allocator, no I/O,
+//! no clock and no randomness of its own.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![forbid(unsafe_code)]
+
+mod attempt;
+mod clock;
+mod dlsn;
+mod shared;
+mod status;
+mod time;
+
+pub use attempt::{Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex, Transport};
+pub use clock::Clock;
+pub use dlsn::Dlsn;
+pub use shared::Shared;
+pub use status::StatusCode;
+pub use time::Instant;

@@ -1,0 +1,3 @@
+//! The write proxy, the embedded store, readers and the command line of DistributedLog's multi stream writer.
+
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `dlog` command.
+
+fn main() {}

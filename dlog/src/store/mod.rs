@@ -1,0 +1,10 @@
+//! Where streams live: the [`LogStore`] trait and what implements it.
+
+mod name;
+mod types;
+
+pub use name::StreamName;
+pub use types::{
+    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit, SegmentInfo, StoreError, StoreFuture,
+    StoredEntry, StreamInfo,
+};

@@ -1,0 +1,244 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use distributedlog::Dlsn;
+use serde::{Deserialize, Serialize};
+
+use super::StreamName;
+
+/// What a store's operation answers, later.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Called once with the position of an appended entry's first record, when the entry is durable, or with why it is not.
+///
+/// Runs on the store's own thread: it must hand the result over and return, never block.
+pub type AppendDone = Box<dyn FnOnce(Result<Dlsn, StoreError>) + Send>;
+
+/// Keeps log streams on durable storage. All methods may be called from any thread.
+pub trait LogStore: Send + Sync + 'static {
+    /// Creates an empty stream. [`StoreError::StreamExists`] when there is one already.
+    fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()>;
+
+    /// Deletes a stream and everything in it. [`StoreError::StreamNotFound`] when there is none.
+    fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()>;
+
+    /// The streams' names, sorted.
+    fn list(&self) -> StoreFuture<'_, Vec<StreamName>>;
+
+    /// What is known of one stream.
+    fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo>;
+
+    /// Makes `owner` the one that may append to the stream, and opens its next log segment with the first append.
+    ///
+    /// A stream has one owner at a time; the same owner asking again gets a new lease, and the old one is fenced.
+    fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired>;
+
+    /// Gives a stream up: its log segment is completed and whoever asks next becomes its owner. A lease that was fenced is no error.
+    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()>;
+
+    /// Appends one entry. `done` is called exactly once, after the entry is on disk or has failed; entries of one lease get their
+    /// positions in the order of the calls.
+    fn append(&self, lease: &Lease, entry: Entry, done: AppendDone);
+
+    /// Discards the records before `before`. Readers that start earlier start there.
+    fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()>;
+
+    /// The records at and after `from`, in order. With nothing there yet, waits up to `limit.wait` for the next append, without polling.
+    fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch>;
+
+    /// Refuses new work, makes durable what was accepted, and gives the folder or connection up. Calling it again is no error.
+    fn close(&self) -> StoreFuture<'_, ()>;
+}
+
+/// A write proxy as it is known to others: DistributedLog's text for it is `1;{shard};{host}:{port}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// The proxy's shard id, −1 when it has none.
+    pub shard: i32,
+    /// Where clients reach it, `host:port`.
+    pub address: String,
+}
+
+/// The right to append to a stream, until someone else acquires it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The stream.
+    pub stream: StreamName,
+    /// Which granting of the stream this is. An append with an older one is fenced.
+    pub epoch: u64,
+}
+
+/// Who owns a stream after [`LogStore::acquire`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Acquired {
+    /// The caller does.
+    Granted(Lease),
+    /// Another proxy does.
+    OwnedBy(Owner),
+}
+
+/// What one append writes: one or more records that share an entry id and become durable together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The records in order. Not empty.
+    pub records: Vec<EntryRecord>,
+}
+
+/// One record of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRecord {
+    /// The application's bytes, or a whole record set.
+    pub payload: Bytes,
+    /// How many slots it takes: the number of records when `payload` is a record set, else 1.
+    pub slots: u32,
+    /// Whether `payload` is a record set.
+    pub is_record_set: bool,
+}
+
+/// How much to read, and how long to wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadLimit {
+    /// Stop after this many payload bytes; at least one entry is returned when there is one.
+    pub max_bytes: usize,
+    /// How long to wait when there is nothing at or after the position. Zero answers at once.
+    pub wait: Duration,
+}
+
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadBatch {
+    /// The entries, in the order of their positions.
+    pub entries: Vec<StoredEntry>,
+    /// Where the next read should start.
+    pub next: Dlsn,
+}
+
+/// An entry as it was appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEntry {
+    /// The position of the first slot of `records[0]`. Record sets count one slot for each of their records.
+    pub dlsn: Dlsn,
+    /// When the store wrote it: milliseconds since 1970.
+    pub written_unix_ms: u64,
+    /// Its records.
+    pub records: Vec<EntryRecord>,
+}
+
+/// What is known of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamInfo {
+    /// Its name.
+    pub name: StreamName,
+    /// Milliseconds since 1970.
+    pub created_unix_ms: u64,
+    /// Its log segments that still hold records, oldest first.
+    pub segments: Vec<SegmentInfo>,
+    /// Position of the first record that can be read, if there is one.
+    pub first: Option<Dlsn>,
+    /// Position of the last record, if there is one.
+    pub last: Option<Dlsn>,
+    /// Where the stream was truncated, if it was.
+    pub truncated_before: Option<Dlsn>,
+    /// Who may append to it, if anyone.
+    pub owner: Option<Owner>,
+}
+
+/// What is known of a log segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentInfo {
+    /// Its number; a stream's first is 1.
+    pub log_segment_sequence_no: i64,
+    /// Whether no entry will be added to it.
+    pub completed: bool,
+    /// How many entries it holds.
+    pub entries: u64,
+    /// How many records (slots) it holds.
+    pub records: u64,
+    /// How many payload bytes it holds.
+    pub payload_bytes: u64,
+    /// When its first entry was written: milliseconds since 1970.
+    pub first_unix_ms: u64,
+    /// When its last entry was written: milliseconds since 1970.
+    pub last_unix_ms: u64,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreError {
+    /// There is no such stream. Create it first.
+    StreamNotFound(StreamName),
+    /// There is such a stream already.
+    StreamExists(StreamName),
+    /// The lease is not the stream's current one: someone else acquired the stream, or it was deleted. Nothing was written.
+    Fenced(StreamName),
+    /// The disk is full. Nothing of this entry was written; reads go on.
+    DiskFull {
+        /// The folder or file that could not grow.
+        path: String,
+    },
+    /// The folder cannot be written. Nothing of this entry was written; reads go on.
+    ReadOnly {
+        /// The folder.
+        path: String,
+    },
+    /// The entry is larger than the store takes. Nothing was written.
+    TooLarge {
+        /// The entry's size in bytes.
+        size: usize,
+        /// The largest the store takes.
+        limit: usize,
+    },
+    /// Another process holds the store.
+    InUse {
+        /// The store's folder.
+        path: String,
+        /// That process, as it described itself.
+        holder: String,
+    },
+    /// The store's files are not what this version wrote. Says which file, where and what.
+    Corrupt {
+        /// The file.
+        path: String,
+        /// Where and what.
+        detail: String,
+    },
+    /// The operating system failed an operation on the store's files. The entry may or may not be on disk.
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A remote store could not be reached or its connection was lost. The entry may or may not be on disk.
+    Disconnected {
+        /// The store's address.
+        address: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The store is closed.
+    Closed,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StreamNotFound(stream) => write!(f, "log stream {stream} is not found"),
+            Self::StreamExists(stream) => write!(f, "log stream {stream} exists already"),
+            Self::Fenced(stream) => write!(f, "log stream {stream} has another owner now"),
+            Self::DiskFull { path } => write!(f, "the disk is full: {path} cannot grow"),
+            Self::ReadOnly { path } => write!(f, "{path} is read-only"),
+            Self::TooLarge { size, limit } => write!(f, "an entry of {size} bytes is larger than the limit of {limit}"),
+            Self::InUse { path, holder } => write!(f, "the store {path} is in use by {holder}"),
+            Self::Corrupt { path, detail } => write!(f, "{path} is damaged: {detail}"),
+            Self::Io { path, detail } => write!(f, "{path}: {detail}"),
+            Self::Disconnected { address, detail } => write!(f, "store at {address}: {detail}"),
+            Self::Closed => f.write_str("the store is closed"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

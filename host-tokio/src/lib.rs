@@ -1,0 +1,1 @@
+//! DistributedLog's multi stream writer and write proxy client on tokio.
