@@ -33,7 +33,12 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// Makes `owner` the one that may append to the stream, and opens its next log segment with the first append.
     ///
-    /// A stream has one owner at a time; the same owner asking again gets a new lease, and the old one is fenced.
+    /// A stream has one owner at a time: while another owner's lease lives, the answer is [`Acquired::OwnedBy`]. The same owner (same
+    /// shard and address, so the same proxy or its successor after a crash) asking again gets a new lease, and the old one is fenced.
+    ///
+    /// A lease lives until it is released, fenced, or the store is closed; it is not kept on disk, so a store just opened has no owners.
+    /// Who of the owners is alive is not the store's business: where other processes own streams, the server of the
+    /// remote store releases their leases when their session ends.
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired>;
 
     /// Gives a stream up: its log segment is completed and whoever asks next becomes its owner. A lease that was fenced is no error.
@@ -67,7 +72,8 @@ pub struct Owner {
 pub struct Lease {
     /// The stream.
     pub stream: StreamName,
-    /// Which granting of the stream this is. An append with an older one is fenced.
+    /// Which granting of the stream this is. An append with an older one is fenced. Never granted twice for a stream's name, also
+    /// not after a restart of the store.
     pub epoch: u64,
 }
 
@@ -212,12 +218,32 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
-    /// A remote store could not be reached or its connection was lost. The entry may or may not be on disk.
+    /// The connection to a remote store was lost while it worked on this. The entry may or may not be on disk.
     Disconnected {
         /// The store's address.
         address: String,
         /// What happened.
         detail: String,
+    },
+    /// A remote store cannot be reached now, so it was not asked. Nothing was written; trying again later makes sense.
+    Unreachable {
+        /// The store's address.
+        address: String,
+        /// What was tried and how it failed.
+        detail: String,
+    },
+    /// What answers at the address is no store that can be used: another protocol, another version, or another namespace.
+    /// Nothing was written; trying again makes no sense until someone changes the address or the server.
+    Refused {
+        /// The store's address.
+        address: String,
+        /// What it is instead, and what would be right.
+        detail: String,
+    },
+    /// More bytes wait for the store than it takes at once. Nothing was written; trying again later makes sense.
+    Overloaded {
+        /// How many bytes may wait.
+        limit: usize,
     },
     /// The store is closed.
     Closed,
@@ -236,6 +262,9 @@ impl fmt::Display for StoreError {
             Self::Corrupt { path, detail } => write!(f, "{path} is damaged: {detail}"),
             Self::Io { path, detail } => write!(f, "{path}: {detail}"),
             Self::Disconnected { address, detail } => write!(f, "store at {address}: {detail}"),
+            Self::Unreachable { address, detail } => write!(f, "store at {address} cannot be reached: {detail}"),
+            Self::Refused { address, detail } => write!(f, "{address} is no store that can be used: {detail}"),
+            Self::Overloaded { limit } => write!(f, "more than {limit} bytes wait for the store already"),
             Self::Closed => f.write_str("the store is closed"),
         }
     }
