@@ -1,3 +1,4 @@
 //! The write proxy, the embedded store, readers and the command line of DistributedLog's multi stream writer.
 
 pub mod store;
+pub mod uri;
