@@ -1,7 +1,7 @@
 //! The addresses of namespaces: `distributedlog://host[:port][,host[:port]]/namespace`.
 
-use std::fmt;
-use std::str::FromStr;
+use core::fmt;
+use core::str::FromStr;
 
 /// The port of a store whose URI names none: the one that `dlog local` serves by default.
 pub const DEFAULT_PORT: u16 = 7000;
@@ -163,7 +163,7 @@ impl fmt::Display for UriError {
     }
 }
 
-impl std::error::Error for UriError {}
+impl core::error::Error for UriError {}
 
 impl FromStr for Uri {
     type Err = UriError;
@@ -215,7 +215,7 @@ fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, Fault> {
 fn parse_host(text: &str, at: usize) -> Result<HostPort, Fault> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, after) = bracketed.split_once(']').ok_or((at, UriFault::BadAddress))?;
-        address.parse::<std::net::Ipv6Addr>().map_err(|_| (at, UriFault::BadAddress))?;
+        address.parse::<core::net::Ipv6Addr>().map_err(|_| (at, UriFault::BadAddress))?;
         let port_at = at + address.len() + 2;
         let port = match after.strip_prefix(':') {
             Some(port) => parse_port(port, port_at + 1)?,

@@ -1,4 +1,4 @@
-use std::fmt;
+use core::fmt;
 use std::sync::Arc;
 
 /// The name of a stream that passed the rules for names. Cheap to clone.

@@ -1,7 +1,7 @@
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
@@ -270,4 +270,4 @@ impl fmt::Display for StoreError {
     }
 }
 
-impl std::error::Error for StoreError {}
+impl core::error::Error for StoreError {}
