@@ -1,6 +1,7 @@
 //! Where streams live: the [`LogStore`] trait and what implements it.
 
 mod name;
+pub mod remote;
 mod types;
 
 pub use name::StreamName;
