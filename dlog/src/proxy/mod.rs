@@ -1,0 +1,28 @@
+//! The write proxy: accepts thriftmux and framed thrift from clients, owns streams, and appends to a [`LogStore`](crate::store::LogStore).
+//!
+//! ```no_run
+//! # async fn example(store: std::sync::Arc<dyn dlog::store::LogStore>) -> Result<(), Box<dyn std::error::Error>> {
+//! use dlog::proxy::{Proxy, Settings};
+//!
+//! let settings = Settings::builder().shard(1).build()?;
+//! let running = Proxy::start(settings, store).await?;
+//! println!("clients go to inet!{}", running.local_addr());
+//! tokio::signal::ctrl_c().await?;
+//! running.drain().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod faults;
+mod running;
+mod settings;
+mod tls;
+mod wall_clock;
+
+pub use error::ProxyError;
+pub use faults::FaultSwitch;
+pub use running::{Drained, Proxy, Running};
+pub use settings::{MAX_RECORD_BYTES, Settings, SettingsBuilder, SettingsError};
+pub use tls::{TlsError, TlsIdentity};
+pub use wall_clock::{SystemClock, WallClock};

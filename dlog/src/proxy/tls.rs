@@ -1,0 +1,71 @@
+use core::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Who the proxy proves to be: a certificate chain and its private key.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    acceptor: TlsAcceptor,
+}
+
+impl TlsIdentity {
+    /// Reads a chain of certificates, the proxy's own first, and a private key (PKCS #8, PKCS #1 or SEC 1) from PEM files.
+    ///
+    /// # Errors
+    ///
+    /// Which of the files cannot be read or holds nothing of the kind, or that the two do not belong together.
+    pub fn from_pem_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
+        let unreadable = |path: &Path, detail: &dyn fmt::Display| TlsError { path: path.to_owned(), detail: detail.to_string() };
+        let chain = CertificateDer::pem_file_iter(certificates)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unreadable(certificates, &error))?;
+        if chain.is_empty() {
+            return Err(unreadable(certificates, &"holds no certificate"));
+        }
+        let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+        Self::from_der(chain, private_key).map_err(|error| unreadable(key, &error))
+    }
+
+    /// The same from what is in memory.
+    ///
+    /// # Errors
+    ///
+    /// The key is of no known kind or does not belong to the first certificate.
+    pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, tokio_rustls::rustls::Error> {
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    pub(super) const fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key stays out of logs.
+        f.write_str("TlsIdentity")
+    }
+}
+
+/// A certificate or key file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.detail)
+    }
+}
+
+impl core::error::Error for TlsError {}
