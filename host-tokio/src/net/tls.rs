@@ -1,0 +1,185 @@
+use core::fmt;
+use std::io::{self, BufReader};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::error::TlsError;
+
+/// How connections to proxies are encrypted and whom they trust.
+///
+/// TLS 1.2 and 1.3. The authorities are those of the machine ([`native_roots`](Self::native_roots)), or only those given
+/// ([`only_roots`](Self::only_roots)), never none: a certificate is always checked.
+#[derive(Clone)]
+pub struct Tls {
+    native: bool,
+    roots: Vec<CertificateDer<'static>>,
+    server_name: Option<String>,
+    identity: Option<Arc<Identity>>,
+}
+
+/// The certificate chain and the key with which this client shows who it is.
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Tls {
+    /// Trusts the authorities that the machine's owner trusts.
+    #[must_use]
+    pub const fn native_roots() -> Self {
+        Self { native: true, roots: Vec::new(), server_name: None, identity: None }
+    }
+
+    /// Trusts nobody but the authorities to be added with [`add_root`](Self::add_root).
+    #[must_use]
+    pub const fn only_roots() -> Self {
+        Self { native: false, roots: Vec::new(), server_name: None, identity: None }
+    }
+
+    /// Trusts the authorities whose certificates are in this PEM text too.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Settings`] when the text is not PEM or holds no certificate.
+    pub fn add_root(mut self, pem: &[u8]) -> Result<Self, TlsError> {
+        self.roots.extend(certificates(pem)?);
+        Ok(self)
+    }
+
+    /// The name that the proxies' certificates must be for, when it is not the host's in the name that was connected to.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// The certificate that this client shows to proxies that ask for one.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(Arc::new(identity));
+        self
+    }
+
+    /// Settings that can be used: roots are loaded and the client's key is read.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Settings`] when no authority is trusted, or a certificate or the key is not one; [`TlsError::InvalidServerName`].
+    pub(crate) fn prepare(&self) -> Result<TlsConnector, TlsError> {
+        let mut store = RootCertStore::empty();
+        if self.native {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!(%error, "a certificate of the machine's trust store cannot be read");
+            }
+            store.add_parsable_certificates(found.certs);
+        }
+        for root in &self.roots {
+            store.add(root.clone()).map_err(|error| TlsError::Settings(format!("root certificate: {error}")))?;
+        }
+        if store.is_empty() {
+            return Err(TlsError::Settings("no authority is trusted: add a root certificate".to_owned()));
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Settings(error.to_string()))?
+            .with_root_certificates(store);
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+                .map_err(|error| TlsError::Settings(format!("client certificate: {error}")))?,
+        };
+        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
+        Ok(TlsConnector { connector: Arc::new(config).into(), server_name })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("native_roots", &self.native)
+            .field("added_roots", &self.roots.len())
+            .field("server_name", &self.server_name)
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
+impl Identity {
+    /// The identity in these PEM texts: a chain, the client's own certificate first, and its key (PKCS#8, PKCS#1 or SEC1).
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Settings`] when either text holds none.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Settings(format!("client key: {error}")))?;
+        Ok(Self { chain: certificates(chain)?, key })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+/// [`Tls`] made ready for use.
+#[derive(Clone)]
+pub(crate) struct TlsConnector {
+    connector: tokio_rustls::TlsConnector,
+    server_name: Option<ServerName<'static>>,
+}
+
+impl TlsConnector {
+    /// Makes a TLS session over `stream`, with `host` as the expected name unless the settings name another.
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        stream: tokio::net::TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, TlsError> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => parse_name(host)?,
+        };
+        let shown = name.to_str().into_owned();
+        self.connector.connect(name, stream).await.map_err(|error| TlsError::of_io(error, &shown))
+    }
+}
+
+fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| TlsError::InvalidServerName(name.to_owned()))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let mut reader = BufReader::new(io::Cursor::new(pem));
+    let found: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(&mut reader).collect();
+    let found = found.map_err(|error| TlsError::Settings(format!("certificate: {error}")))?;
+    if found.is_empty() {
+        return Err(TlsError::Settings("the PEM text holds no certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trusting_nobody_is_refused() {
+        assert!(matches!(Tls::only_roots().prepare(), Err(TlsError::Settings(_))));
+    }
+
+    #[test]
+    fn text_without_a_certificate_is_refused() {
+        assert!(matches!(Tls::only_roots().add_root(b"not a certificate"), Err(TlsError::Settings(_))));
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_be_for_is_refused() {
+        assert!(matches!(parse_name("no such name!"), Err(TlsError::InvalidServerName(_))));
+    }
+}
