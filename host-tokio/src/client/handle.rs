@@ -1,0 +1,228 @@
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use distributedlog::{Cause, Dlsn, Failure};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
+use super::builder::ProxyClientBuilder;
+use super::command::{Answer, Command, Operation, OperationKind, Ticket};
+use super::error::RequestError;
+
+/// A client of the write proxies: one connection to each, many requests in flight on it.
+///
+/// A cheap handle: clones share the connections, which one task drives. When the last clone is dropped, or [`close`](Self::close) was
+/// called, the task finishes what is in flight and ends.
+///
+/// Every operation finds the stream's owner by itself, follows redirects and tries other proxies as the settings allow. An operation
+/// waits for room while [`max_in_flight`](ProxyClientBuilder::max_in_flight) others are under way.
+///
+/// # Cancel safety
+///
+/// Dropping an operation's future gives the operation up: if its request is under way, the proxy is told that nobody waits for the answer,
+/// and may or may not have carried it out. Nothing else is disturbed.
+#[derive(Clone, Debug)]
+pub struct ProxyClient {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::UnboundedSender<Command>,
+    room: Arc<Semaphore>,
+    tickets: AtomicU64,
+}
+
+impl ProxyClient {
+    /// Settings to make a client with.
+    #[must_use]
+    pub fn builder() -> ProxyClientBuilder {
+        ProxyClientBuilder::new()
+    }
+
+    /// A handle whose commands go to `commands`' other end, at most `max_in_flight` operations of them at a time.
+    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, max_in_flight: usize) -> Self {
+        let room = Arc::new(Semaphore::new(max_in_flight));
+        Self { shared: Arc::new(Shared { commands, room, tickets: AtomicU64::new(0) }) }
+    }
+
+    /// Appends one record to `stream`, and answers with its position. The stream is created if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]; its [`known`](RequestError::known) says whether the record may be in the stream all the same.
+    pub async fn write(&self, stream: &str, record: &[u8]) -> Result<Dlsn, RequestError> {
+        self.write_data(stream, record, false).await
+    }
+
+    /// Appends a record set, header included, and answers with the position of its first record.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]; either all records are in the stream or none.
+    pub async fn write_record_set(&self, stream: &str, record_set: &[u8]) -> Result<Dlsn, RequestError> {
+        self.write_data(stream, record_set, true).await
+    }
+
+    /// Appends these records one by one, and answers for each of them. A record that fails does not undo those before it; those behind it fail
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] when there is no answer for the single records.
+    pub async fn write_bulk<R: AsRef<[u8]>>(&self, stream: &str, records: &[R]) -> Result<BulkReply, RequestError> {
+        let records = records.iter().map(|record| record.as_ref().to_vec()).collect();
+        match self.run(stream, OperationKind::BulkWrite { records }).await? {
+            Answer::Bulk(replies) => Ok(replies),
+            Answer::Done(_) | Answer::Owner(_) => unreachable!("the driver answers a bulk write in kind"),
+        }
+    }
+
+    /// Creates `stream`.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]; with the cause [`LogExists`](distributedlog::StatusCode::LogExists) when there is such a stream already.
+    pub async fn create(&self, stream: &str) -> Result<(), RequestError> {
+        self.run(stream, OperationKind::Create).await.map(drop)
+    }
+
+    /// Deletes `stream` and all its records.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn delete(&self, stream: &str) -> Result<(), RequestError> {
+        self.run(stream, OperationKind::Delete).await.map(drop)
+    }
+
+    /// Drops the records of `stream` before `position`.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn truncate(&self, stream: &str, position: Dlsn) -> Result<(), RequestError> {
+        self.run(stream, OperationKind::Truncate(position)).await.map(drop)
+    }
+
+    /// Makes the owner of `stream` give it up. The next write opens a new log segment, on whichever proxy it reaches.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn release(&self, stream: &str) -> Result<(), RequestError> {
+        self.run(stream, OperationKind::Release).await.map(drop)
+    }
+
+    /// Writes a control record to `stream`, which readers notice but do not deliver, and answers with its position.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn heartbeat(&self, stream: &str) -> Result<Option<Dlsn>, RequestError> {
+        self.beat(stream, true).await
+    }
+
+    /// Checks that some proxy owns `stream` and can serve it, without writing anything that readers see.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn check(&self, stream: &str) -> Result<(), RequestError> {
+        self.beat(stream, false).await.map(drop)
+    }
+
+    /// Who owns `stream`.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn owner(&self, stream: &str) -> Result<Owner, RequestError> {
+        match self.run(stream, OperationKind::Owner).await? {
+            Answer::Owner(owner) => Ok(owner),
+            Answer::Done(_) | Answer::Bulk(_) => unreachable!("the driver answers a question for the owner in kind"),
+        }
+    }
+
+    /// Shakes hands with every known proxy, which refreshes what is known of who owns what. Empty when no proxy is known, or the client is
+    /// closed.
+    pub async fn handshake(&self) -> Vec<HostReply<HandshakeReply>> {
+        self.broadcast(Command::Handshake).await
+    }
+
+    /// Tells every known proxy whether to take streams that it does not own yet. Empty when no proxy is known, or the client is closed.
+    pub async fn set_accept_new_stream(&self, enabled: bool) -> Vec<HostReply<()>> {
+        self.broadcast(|reply| Command::SetAcceptNewStream { enabled, reply }).await
+    }
+
+    /// Takes no more operations from any clone of this handle, waits until those in flight have completed, tells the proxies of what was
+    /// cancelled, and closes the connections. Operations started after it fail with [`Cause::Closed`]. Closing twice is no fault.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, closing goes on whether or not the future is kept.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.shared.commands.send(Command::Close(reply)).is_ok() {
+            // The driver's end of it is dropped when the task ends: closed, too.
+            let _ = closed.await;
+        }
+    }
+
+    async fn write_data(&self, stream: &str, data: &[u8], record_set: bool) -> Result<Dlsn, RequestError> {
+        match self.run(stream, OperationKind::Write { data: data.to_vec(), record_set }).await? {
+            Answer::Done(Some(position)) => Ok(position),
+            Answer::Done(None) | Answer::Bulk(_) | Answer::Owner(_) => unreachable!("the driver answers a write with a position"),
+        }
+    }
+
+    async fn beat(&self, stream: &str, to_reader: bool) -> Result<Option<Dlsn>, RequestError> {
+        match self.run(stream, OperationKind::Heartbeat { to_reader }).await? {
+            Answer::Done(position) => Ok(position),
+            Answer::Bulk(_) | Answer::Owner(_) => unreachable!("the driver answers a heartbeat in kind"),
+        }
+    }
+
+    async fn run(&self, stream: &str, kind: OperationKind) -> Result<Answer, RequestError> {
+        let name = kind.name();
+        let Ok(permit) = Arc::clone(&self.shared.room).acquire_owned().await else { return Err(closed(name, stream)) };
+        let ticket = Ticket(self.shared.tickets.fetch_add(1, Ordering::Relaxed));
+        let (reply, answer) = oneshot::channel();
+        let operation = Operation { stream: stream.into(), kind };
+        if self.shared.commands.send(Command::Start { ticket, operation, reply, permit }).is_err() {
+            return Err(closed(name, stream));
+        }
+        let mut guard = CancelOnDrop { shared: &self.shared, ticket: Some(ticket) };
+        let answer = answer.await;
+        guard.ticket = None;
+        // A driver that went away without an answer may have sent the request.
+        answer.unwrap_or_else(|_| Err(RequestError { failure: Failure::unanswered(Cause::Closed), ..closed(name, stream) }))
+    }
+
+    async fn broadcast<T>(&self, command: impl FnOnce(oneshot::Sender<Vec<HostReply<T>>>) -> Command) -> Vec<HostReply<T>> {
+        let (reply, replies) = oneshot::channel();
+        if self.shared.commands.send(command(reply)).is_err() {
+            return Vec::new();
+        }
+        replies.await.unwrap_or_default()
+    }
+}
+
+fn closed(name: &'static str, stream: &str) -> RequestError {
+    RequestError { failure: Failure::not_sent(Cause::Closed), operation: name, stream: stream.into(), host: None, message: "".into() }
+}
+
+/// Tells the driver that an operation's future was dropped.
+struct CancelOnDrop<'a> {
+    shared: &'a Shared,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            // A driver that is gone has nothing left to cancel.
+            let _ = self.shared.commands.send(Command::Cancel(ticket));
+        }
+    }
+}
