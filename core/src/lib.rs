@@ -6,9 +6,11 @@
 mod attempt;
 mod clock;
 mod dlsn;
+pub mod face;
 mod shared;
 mod status;
 mod time;
+pub mod writer;
 
 pub use attempt::{Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex, Transport};
 pub use clock::Clock;

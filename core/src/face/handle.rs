@@ -1,0 +1,123 @@
+use core::time::Duration;
+
+use super::futures::{Acknowledgement, Close, Flush, Reserve, Submit, Write};
+use super::{Face, Runner};
+use crate::writer::{Counters, Refused, Settings};
+use crate::{Shared, Transport};
+
+/// Writes records to a set of streams: each to whichever answers first. A cheap handle; clones write through the same writer.
+///
+/// The work is done by the [`Runner`], a future that the user spawns. Dropping the last handle completes what is unfinished with
+/// [`Reason::Closed`](crate::writer::Reason::Closed) and ends the runner: [`close`](Self::close) first (R13).
+#[derive(Debug)]
+pub struct MultiStreamWriter<S: Shared<State: Face>> {
+    state: S,
+}
+
+impl<S: Shared<State: Face>> MultiStreamWriter<S> {
+    /// The first handle and the runner of a writer. Call it once for a state.
+    pub fn new<T: Transport>(state: S, transport: T) -> (Self, Runner<S, T>) {
+        (Self { state: state.clone() }, Runner::new(state, transport))
+    }
+
+    /// Writes a record: waits for room, then for the answer of the stream that is first.
+    ///
+    /// # Errors
+    ///
+    /// The future's [`WriteError`](crate::writer::WriteError) says what is known of the record.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is polled or while it waits for room, the record is not written. Dropped later, it is written, and nobody
+    /// is told where (R14).
+    pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a, S> {
+        let _ = record;
+        todo!()
+    }
+
+    /// Waits for room and takes the record; the answer comes through the [`Acknowledgement`].
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), for what is known at once: too large, closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the record is not written.
+    pub fn submit<'a>(&'a self, record: &'a [u8]) -> Submit<'a, S> {
+        let _ = record;
+        todo!()
+    }
+
+    /// Takes the record if there is room just now.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Full`] when there is no room or others wait for it, [`Refused::TooLarge`], [`Refused::Closed`]. The record stays with
+    /// the caller.
+    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
+        let _ = record;
+        todo!()
+    }
+
+    /// Waits until there is room for a record of at most `len` bytes, and holds it.
+    ///
+    /// # Errors
+    ///
+    /// The future's [`Refused`]: too large, closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing is held.
+    pub fn reserve(&self, len: usize) -> Reserve<'_, S> {
+        let _ = len;
+        todo!()
+    }
+
+    /// Waits until all that was accepted before has completed, with whatever result (R6). Each record's own future tells its result.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was to be flushed is flushed.
+    pub fn flush(&self) -> Flush<'_, S> {
+        todo!()
+    }
+
+    /// Takes no more records, flushes, and waits until everything has completed and the transport is closed (R13). Takes no longer than
+    /// the request timeout, by which every record has completed, and what the transport needs to close.
+    ///
+    /// # Cancel safety
+    ///
+    /// The writer closes all the same.
+    pub fn close(&self) -> Close<'_, S> {
+        todo!()
+    }
+
+    /// As [`close`](Self::close); what is not completed within `time` completes with
+    /// [`Reason::Closed`](crate::writer::Reason::Closed).
+    pub fn close_within(&self, time: Duration) -> Close<'_, S> {
+        let _ = time;
+        todo!()
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Settings {
+        todo!()
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> Counters {
+        todo!()
+    }
+
+    /// The longest record that fits a set.
+    pub fn max_record_bytes(&self) -> usize {
+        todo!()
+    }
+}
+
+impl<S: Shared<State: Face>> Clone for MultiStreamWriter<S> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone() }
+    }
+}

@@ -1,0 +1,13 @@
+//! The multi stream writer for async code on any runtime: [`MultiStreamWriter`] and its [`Runner`].
+
+mod futures;
+mod handle;
+mod permit;
+mod runner;
+mod state;
+
+pub use futures::{Acknowledgement, Close, Flush, Reported, Reserve, Submit, Write};
+pub use handle::MultiStreamWriter;
+pub use permit::Permit;
+pub use runner::Runner;
+pub use state::{Face, Seat, State};

@@ -1,0 +1,104 @@
+use std::boxed::Box;
+use std::vec::Vec;
+
+use super::memory::{BufferFull, Memory, SetBuffer, Tables};
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
+use super::{MAX_SET_BYTES, Settings, StreamCount};
+
+/// Tables on the heap, as large as the settings ask for, allocated when the writer is built.
+///
+/// Each buffer has room for a set of the settings' size from the start, so that writing allocates nothing (R7); a record that is larger
+/// than that grows the buffer it falls into once.
+#[derive(Debug)]
+pub struct Heap {
+    streams: Box<[StreamSlot]>,
+    sets: Box<[SetSlot]>,
+    buffers: Box<[HeapBuffer]>,
+    records: Box<[RecordSlot]>,
+    reports: Box<[ReportSlot]>,
+}
+
+impl Heap {
+    /// Tables for a writer of `streams` streams with these settings.
+    #[must_use]
+    pub fn new(settings: &Settings, streams: StreamCount) -> Self {
+        let sets = settings.in_flight_sets() + 2;
+        let reports = if settings.attempt_reports() { settings.in_flight_sets() * 2 } else { 0 };
+        Self {
+            streams: std::vec![StreamSlot::EMPTY; streams.as_usize()].into(),
+            sets: std::vec![SetSlot::EMPTY; sets].into(),
+            buffers: (0..sets).map(|_| HeapBuffer(Vec::with_capacity(settings.set_bytes()))).collect(),
+            records: std::vec![RecordSlot::EMPTY; settings.pending_records()].into(),
+            reports: std::vec![ReportSlot::EMPTY; reports].into(),
+        }
+    }
+}
+
+impl Memory for Heap {
+    type Buffer = HeapBuffer;
+
+    fn tables(&mut self) -> Tables<'_, HeapBuffer> {
+        Tables {
+            streams: &mut self.streams,
+            sets: &mut self.sets,
+            buffers: &mut self.buffers,
+            records: &mut self.records,
+            reports: &mut self.reports,
+        }
+    }
+
+    fn streams(&self) -> &[StreamSlot] {
+        &self.streams
+    }
+
+    fn sets(&self) -> &[SetSlot] {
+        &self.sets
+    }
+
+    fn buffers(&self) -> &[HeapBuffer] {
+        &self.buffers
+    }
+
+    fn records(&self) -> &[RecordSlot] {
+        &self.records
+    }
+
+    fn reports(&self) -> &[ReportSlot] {
+        &self.reports
+    }
+}
+
+/// A set's buffer on the heap: grows to the largest set when a record asks for it.
+#[derive(Debug, Default)]
+pub struct HeapBuffer(Vec<u8>);
+
+impl SetBuffer for HeapBuffer {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
+        if self.0.len() + bytes.len() > self.capacity() {
+            return Err(BufferFull);
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    fn capacity(&self) -> usize {
+        // Compression may need a little more than the set it makes smaller.
+        MAX_SET_BYTES + MAX_SET_BYTES / 8
+    }
+}

@@ -1,0 +1,208 @@
+use core::fmt;
+
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
+
+/// Holds one record set while it fills and flies. Recycled for ever: a writer has as many as it has set slots.
+pub trait SetBuffer {
+    /// Forgets the content, keeps the memory.
+    fn clear(&mut self);
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferFull`] when they do not fit [`capacity`](Self::capacity); nothing was appended then.
+    fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), BufferFull>;
+
+    /// Cuts the content to its first `len` bytes; does nothing when it is shorter.
+    fn truncate(&mut self, len: usize);
+
+    /// The content.
+    fn as_slice(&self) -> &[u8];
+
+    /// The content, to be changed in place.
+    fn as_mut_slice(&mut self) -> &mut [u8];
+
+    /// The most bytes that the buffer ever takes, whether it has them already or grows to them.
+    fn capacity(&self) -> usize;
+}
+
+/// The bytes do not fit a [`SetBuffer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferFull;
+
+impl fmt::Display for BufferFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bytes do not fit the set's buffer")
+    }
+}
+
+impl core::error::Error for BufferFull {}
+
+impl<const N: usize> SetBuffer for heapless::Vec<u8, N> {
+    fn clear(&mut self) {
+        self.clear();
+    }
+
+    fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
+        self.extend_from_slice(bytes).map_err(|_| BufferFull)
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.truncate(len);
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        self
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+}
+
+/// The tables of a writer, whoever owns them. The smaller of a table's length and the setting that bounds it is the bound (R7).
+///
+/// This is a [`Memory`] itself: memory that lives elsewhere (a `static`, an arena) is handed over as slices.
+#[derive(Debug)]
+pub struct Tables<'a, B> {
+    /// One row per stream at least.
+    pub streams: &'a mut [StreamSlot],
+    /// One row per set in flight, one for the set that fills, and one more with a codec, for what compression writes.
+    pub sets: &'a mut [SetSlot],
+    /// As many as sets.
+    pub buffers: &'a mut [B],
+    /// One row per record that is accepted and whose result is not taken yet.
+    pub records: &'a mut [RecordSlot],
+    /// Where attempts are kept for results that carry them. May be empty: results then carry none.
+    pub reports: &'a mut [ReportSlot],
+}
+
+/// Where a writer keeps its tables. Its rows are opaque: fill them with their `EMPTY` and leave them alone.
+pub trait Memory {
+    /// What holds the bytes of a set.
+    type Buffer: SetBuffer;
+
+    /// All tables at once. The same ones at every call, of the same lengths.
+    fn tables(&mut self) -> Tables<'_, Self::Buffer>;
+
+    /// The rows of streams, to look at.
+    fn streams(&self) -> &[StreamSlot];
+
+    /// The rows of sets, to look at.
+    fn sets(&self) -> &[SetSlot];
+
+    /// The buffers, to look at.
+    fn buffers(&self) -> &[Self::Buffer];
+
+    /// The rows of records, to look at.
+    fn records(&self) -> &[RecordSlot];
+
+    /// The rows of reports, to look at.
+    fn reports(&self) -> &[ReportSlot];
+}
+
+impl<B: SetBuffer> Memory for Tables<'_, B> {
+    type Buffer = B;
+
+    fn tables(&mut self) -> Tables<'_, B> {
+        Tables { streams: self.streams, sets: self.sets, buffers: self.buffers, records: self.records, reports: self.reports }
+    }
+
+    fn streams(&self) -> &[StreamSlot] {
+        self.streams
+    }
+
+    fn sets(&self) -> &[SetSlot] {
+        self.sets
+    }
+
+    fn buffers(&self) -> &[B] {
+        self.buffers
+    }
+
+    fn records(&self) -> &[RecordSlot] {
+        self.records
+    }
+
+    fn reports(&self) -> &[ReportSlot] {
+        self.reports
+    }
+}
+
+/// Memory known at link time: at most `STREAMS` streams, `SETS` sets of `SET_BYTES` bytes each, `RECORDS` records, and the attempts of
+/// `REPORTS` finished sets.
+///
+/// One set fills while the others are in flight, so `SETS` of 3 keep two in flight (R7).
+#[derive(Debug)]
+pub struct Fixed<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize = 0> {
+    streams: [StreamSlot; STREAMS],
+    sets: [SetSlot; SETS],
+    buffers: [heapless::Vec<u8, SET_BYTES>; SETS],
+    records: [RecordSlot; RECORDS],
+    reports: [ReportSlot; REPORTS],
+}
+
+impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize>
+    Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+{
+    /// Empty tables; `const`, so that they can stand in a `static`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            streams: [StreamSlot::EMPTY; STREAMS],
+            sets: [SetSlot::EMPTY; SETS],
+            buffers: [const { heapless::Vec::new() }; SETS],
+            records: [RecordSlot::EMPTY; RECORDS],
+            reports: [const { ReportSlot::EMPTY }; REPORTS],
+        }
+    }
+}
+
+impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize> Default
+    for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize> Memory
+    for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+{
+    type Buffer = heapless::Vec<u8, SET_BYTES>;
+
+    fn tables(&mut self) -> Tables<'_, Self::Buffer> {
+        Tables {
+            streams: &mut self.streams,
+            sets: &mut self.sets,
+            buffers: &mut self.buffers,
+            records: &mut self.records,
+            reports: &mut self.reports,
+        }
+    }
+
+    fn streams(&self) -> &[StreamSlot] {
+        &self.streams
+    }
+
+    fn sets(&self) -> &[SetSlot] {
+        &self.sets
+    }
+
+    fn buffers(&self) -> &[Self::Buffer] {
+        &self.buffers
+    }
+
+    fn records(&self) -> &[RecordSlot] {
+        &self.records
+    }
+
+    fn reports(&self) -> &[ReportSlot] {
+        &self.reports
+    }
+}
