@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod net;
+mod writer;
 
 pub use client::{
     BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner, Protocol, ProxyClient, ProxyClientBuilder,
@@ -10,3 +11,4 @@ pub use client::{
 };
 pub use clock::TokioClock;
 pub use net::{ConnectError, Identity, Tls, TlsError};
+pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};

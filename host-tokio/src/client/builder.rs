@@ -32,7 +32,7 @@ pub struct ProxyClientBuilder {
 }
 
 impl ProxyClientBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             name: String::new(),
             client_id: "distributedlog".to_owned(),

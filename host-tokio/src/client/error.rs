@@ -2,6 +2,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use distributedlog::writer::SettingsError;
 use distributedlog::{Cause, Failure, Known};
 
 use crate::{ConnectError, TlsError};
@@ -66,6 +67,8 @@ pub enum BuildError {
         /// What is wrong with it, and what would be right.
         reason: String,
     },
+    /// A setting of the multi stream writer is outside its bounds.
+    Writer(SettingsError),
     /// The name of the proxies cannot be understood.
     Name {
         /// As it was given.
@@ -121,6 +124,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting { name, reason } => write!(f, "setting {name}: {reason}"),
+            Self::Writer(error) => write!(f, "{error}"),
             Self::Name { name, reason } => write!(f, "name {name:?}: {reason}"),
             Self::UnsupportedName { name, reason } => write!(f, "name {name:?} is not supported: {reason}"),
             Self::Tls(error) => write!(f, "{error}"),
@@ -165,6 +169,7 @@ impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Tls(error) => Some(error),
+            Self::Writer(error) => Some(error),
             Self::Setting { .. } | Self::Name { .. } | Self::UnsupportedName { .. } | Self::NoProxy { .. } => None,
         }
     }

@@ -1,0 +1,91 @@
+use core::time::Duration;
+
+use distributedlog::writer::{Settings, SettingsBuilder};
+
+use super::MultiStreamWriter;
+use crate::{BuildError, ProxyClientBuilder, Tls};
+
+/// Settings of a [`MultiStreamWriter`]; [`build`](Self::build) checks them and connects.
+///
+/// What a writer does is set by [`settings`](Self::settings), how it reaches its proxies by [`client`](Self::client); the most used of both
+/// have a method here.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct MultiStreamWriterBuilder {
+    pub(super) streams: Vec<String>,
+    pub(super) settings: SettingsBuilder,
+    pub(super) client: ProxyClientBuilder,
+}
+
+impl MultiStreamWriterBuilder {
+    pub(super) fn new<S: Into<String>>(streams: impl IntoIterator<Item = S>) -> Self {
+        Self { streams: streams.into_iter().map(Into::into).collect(), settings: Settings::builder(), client: ProxyClientBuilder::new() }
+    }
+
+    /// Where the proxies are; see [`ProxyClientBuilder::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.client = self.client.name(name);
+        self
+    }
+
+    /// What the proxies are told about who calls; see [`ProxyClientBuilder::client_id`].
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.client = self.client.client_id(id);
+        self
+    }
+
+    /// Encrypts the connections; see [`ProxyClientBuilder::tls`].
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.client = self.client.tls(tls);
+        self
+    }
+
+    /// Bytes at which a record set is transmitted; see [`SettingsBuilder::buffer_size`].
+    pub const fn buffer_size(mut self, bytes: usize) -> Self {
+        self.settings = self.settings.buffer_size(bytes);
+        self
+    }
+
+    /// How long the first record of a set waits for company; see [`SettingsBuilder::flush_interval`].
+    pub const fn flush_interval(mut self, interval: Duration) -> Self {
+        self.settings = self.settings.flush_interval(interval);
+        self
+    }
+
+    /// How long after it was accepted a record's write completes at the latest; see [`SettingsBuilder::request_timeout`].
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.settings = self.settings.request_timeout(timeout);
+        self
+    }
+
+    /// When a set that was not answered goes to another stream too: after `first`, then after longer times up to `max`.
+    pub const fn speculative_timeouts(mut self, first: Duration, max: Duration) -> Self {
+        self.settings = self.settings.first_speculative_timeout(first).max_speculative_timeout(max);
+        self
+    }
+
+    /// Replaces all settings of the writer itself.
+    pub const fn settings(mut self, settings: SettingsBuilder) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Replaces all settings of how proxies are reached, the name among them.
+    pub fn client(mut self, client: ProxyClientBuilder) -> Self {
+        self.client = client;
+        self
+    }
+
+    /// Checks the settings, starts the task that does the writer's work on the current runtime, and waits until a proxy has shaken hands.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]; [`BuildError::NoProxy`] names each host and why it did not do.
+    ///
+    /// # Panics
+    ///
+    /// When called outside a tokio runtime with I/O and time enabled.
+    pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
+        todo!("the driver")
+    }
+}
