@@ -1,8 +1,15 @@
 use core::fmt;
+use core::str::FromStr;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, DecodeSliceError, Engine as _};
 
 /// The position of a record in a log stream (DistributedLog sequence number), ordered as the records are.
 ///
 /// Record `i` of a record set acknowledged at `dlsn` has the position [`dlsn.slot(i)`](Self::slot).
+///
+/// In requests and answers positions travel as text, the base64 of their bytes: [`to_text`](Self::to_text) writes it and [`str::parse`]
+/// reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dlsn {
@@ -14,6 +21,9 @@ pub struct Dlsn {
     pub slot_id: i64,
 }
 
+const VERSION_0: u8 = 0;
+const VERSION_1: u8 = 1;
+
 impl Dlsn {
     /// The position of a stream's first record.
     pub const INITIAL: Self = Self::new(1, 0, 0);
@@ -21,6 +31,15 @@ impl Dlsn {
     pub const NON_INCLUSIVE_LOWER_BOUND: Self = Self::new(1, 0, -1);
     /// The position of no record.
     pub const INVALID: Self = Self::new(0, -1, -1);
+
+    /// Bytes of the encoded form, version 1.
+    pub const BYTES: usize = 25;
+    /// Bytes of the encoded form, version 0: as many as version 1 has bits. It is read, and never written.
+    pub const BYTES_V0: usize = 200;
+    /// Characters of the text form, version 1.
+    pub const TEXT_BYTES: usize = 36;
+    /// Characters of the text form, version 0.
+    pub const TEXT_BYTES_V0: usize = 268;
 
     /// The position with these three parts.
     #[must_use]
@@ -33,6 +52,73 @@ impl Dlsn {
     pub const fn slot(self, count: u32) -> Self {
         Self { slot_id: self.slot_id.saturating_add(count as i64), ..self }
     }
+
+    /// The encoded form, version 1: the version, then the three parts, big-endian.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [VERSION_1; Self::BYTES];
+        let parts = [self.log_segment_sequence_no, self.entry_id, self.slot_id];
+        for (place, part) in bytes[1..].chunks_exact_mut(8).zip(parts) {
+            place.copy_from_slice(&part.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The position in its encoded form, of version 1 or 0.
+    ///
+    /// # Errors
+    ///
+    /// [`DlsnError`] when there are no bytes, their version is another one, or their length is not that version's.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DlsnError> {
+        let expected = match bytes.first() {
+            None => return Err(DlsnError::Empty),
+            Some(&VERSION_1) => Self::BYTES,
+            Some(&VERSION_0) => Self::BYTES_V0,
+            Some(&version) => return Err(DlsnError::UnknownVersion(version)),
+        };
+        if bytes.len() != expected {
+            return Err(DlsnError::WrongLength { version: bytes[0], expected, found: bytes.len() });
+        }
+        let part = |index: usize| i64::from_be_bytes(core::array::from_fn(|i| bytes[1 + 8 * index + i]));
+        Ok(Self::new(part(0), part(1), part(2)))
+    }
+
+    /// The text form, version 1: padded base64 of [`to_bytes`](Self::to_bytes). Nothing is allocated.
+    #[must_use]
+    pub fn to_text(self) -> DlsnText {
+        let mut text = [0; Self::TEXT_BYTES];
+        let length = STANDARD.encode_slice(self.to_bytes(), &mut text).expect("25 bytes are 36 characters of base64");
+        debug_assert_eq!(length, Self::TEXT_BYTES);
+        DlsnText(text)
+    }
+}
+
+impl FromStr for Dlsn {
+    type Err = DlsnError;
+
+    /// Reads the text form, of version 1 or 0.
+    fn from_str(text: &str) -> Result<Self, DlsnError> {
+        if text.is_empty() {
+            return Err(DlsnError::Empty);
+        }
+        if text.len() > Self::TEXT_BYTES_V0 {
+            return Err(DlsnError::TextTooLong { length: text.len() });
+        }
+        // One byte more than the longest text decodes to: base64 counts whole groups of three.
+        let mut bytes = [0; Self::BYTES_V0 + 1];
+        let length = STANDARD.decode_slice(text, &mut bytes).map_err(|error| not_base64(text, error))?;
+        Self::from_bytes(&bytes[..length])
+    }
+}
+
+fn not_base64(text: &str, error: DecodeSliceError) -> DlsnError {
+    let (offset, found) = match error {
+        DecodeSliceError::DecodeError(DecodeError::InvalidByte(offset, found)) => (offset, Some(found)),
+        DecodeSliceError::DecodeError(DecodeError::InvalidLastSymbol { offset, .. }) => (offset, text.as_bytes().get(offset).copied()),
+        DecodeSliceError::DecodeError(DecodeError::InvalidLength(_) | DecodeError::InvalidPadding) => (text.len(), None),
+        DecodeSliceError::OutputSliceTooSmall => unreachable!("the buffer holds what the longest text decodes to"),
+    };
+    DlsnError::NotBase64 { offset, found }
 }
 
 impl fmt::Display for Dlsn {
@@ -40,3 +126,85 @@ impl fmt::Display for Dlsn {
         write!(f, "DLSN{{logSegmentSequenceNo={}, entryId={}, slotId={}}}", self.log_segment_sequence_no, self.entry_id, self.slot_id)
     }
 }
+
+/// A position's text form, as answers carry it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DlsnText([u8; Dlsn::TEXT_BYTES]);
+
+impl DlsnText {
+    /// The text.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        match core::str::from_utf8(&self.0) {
+            Ok(text) => text,
+            Err(_) => panic!("base64 is ASCII"),
+        }
+    }
+}
+
+impl AsRef<str> for DlsnText {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for DlsnText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for DlsnText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Why bytes or a text are no position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DlsnError {
+    /// There is nothing.
+    Empty,
+    /// The text is longer than that of any version.
+    TextTooLong {
+        /// Bytes of the text.
+        length: usize,
+    },
+    /// The text is not padded base64.
+    NotBase64 {
+        /// Where in the text it stops being base64.
+        offset: usize,
+        /// The byte there; `None` when the text's length or padding is wrong.
+        found: Option<u8>,
+    },
+    /// The first byte is no version that there is.
+    UnknownVersion(u8),
+    /// The length is not that of the version.
+    WrongLength {
+        /// The version.
+        version: u8,
+        /// Bytes that it has.
+        expected: usize,
+        /// Bytes that there are.
+        found: usize,
+    },
+}
+
+impl fmt::Display for DlsnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a DLSN: ")?;
+        match self {
+            Self::Empty => f.write_str("empty"),
+            Self::TextTooLong { length } => write!(f, "{length} characters, a DLSN's text has {}", Dlsn::TEXT_BYTES),
+            Self::NotBase64 { offset, found: Some(found) } => {
+                write!(f, "'{}' at offset {offset} is not base64", core::ascii::escape_default(*found))
+            }
+            Self::NotBase64 { offset, found: None } => write!(f, "base64 that ends or is padded wrongly at offset {offset}"),
+            Self::UnknownVersion(version) => write!(f, "version {version}, 1 and 0 exist"),
+            Self::WrongLength { version, expected, found } => write!(f, "{found} bytes of version {version}, which has {expected}"),
+        }
+    }
+}
+
+impl core::error::Error for DlsnError {}

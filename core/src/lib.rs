@@ -7,14 +7,17 @@ mod attempt;
 mod clock;
 mod dlsn;
 pub mod face;
+pub mod names;
 mod shared;
 mod status;
+pub mod stream_name;
 mod time;
+pub mod wire;
 pub mod writer;
 
 pub use attempt::{Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex, Transport};
 pub use clock::Clock;
-pub use dlsn::Dlsn;
+pub use dlsn::{Dlsn, DlsnError, DlsnText};
 pub use shared::Shared;
 pub use status::StatusCode;
 pub use time::Instant;

@@ -1,0 +1,261 @@
+//! Finagle's names of where a service is: parsed, not resolved.
+
+use core::fmt;
+
+/// Where a service is, as text says it: `inet!host:port[,host:port…]` and its kin.
+///
+/// A text without a kind, `host:port[,host:port…]`, is read as `inet!`, as Finagle does. An IPv6 address stands in brackets:
+/// `inet![::1]:8000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name<'a> {
+    /// `inet!`: hosts that are resolved, and resolved again as time goes on.
+    Inet(Addresses<'a>),
+    /// `fixedinet!`: hosts that are resolved once.
+    FixedInet(Addresses<'a>),
+    /// `nil!`: never resolved; whoever waits for it waits.
+    Nil,
+    /// `neg!`: resolved to nothing.
+    Neg,
+    /// `fail!text`: resolved to an error.
+    Fail(&'a str),
+    /// `zk!hosts!path[!endpoint]`: a serverset in ZooKeeper.
+    Zk {
+        /// ZooKeeper's servers.
+        hosts: Addresses<'a>,
+        /// The serverset's path.
+        path: &'a str,
+        /// Which endpoint of its members; their main one when missing.
+        endpoint: Option<&'a str>,
+    },
+    /// `serverset!hosts!path`: the same by another name.
+    ServerSet {
+        /// ZooKeeper's servers.
+        hosts: Addresses<'a>,
+        /// The serverset's path.
+        path: &'a str,
+    },
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort<'a> {
+    /// A name, an IPv4 address, or an IPv6 address without its brackets.
+    pub host: &'a str,
+    /// The port, not 0.
+    pub port: u16,
+}
+
+/// One or more hosts and ports, checked when they were parsed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Addresses<'a> {
+    text: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// Reads a name.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] says what is wrong and where in `text`.
+    ///
+    /// ```
+    /// use distributedlog::names::{HostPort, Name};
+    ///
+    /// let Name::Inet(hosts) = Name::parse("inet!127.0.0.1:8000,[::1]:8000").unwrap() else { unreachable!() };
+    /// assert!(hosts.iter().eq([HostPort { host: "127.0.0.1", port: 8000 }, HostPort { host: "::1", port: 8000 }]));
+    /// ```
+    pub fn parse(text: &'a str) -> Result<Self, NameError> {
+        let Some((kind, rest)) = text.split_once('!') else {
+            return Ok(Self::Inet(Addresses::parse(text, 0)?));
+        };
+        let start = kind.len() + 1;
+        match kind {
+            "inet" => Ok(Self::Inet(Addresses::parse(rest, start)?)),
+            "fixedinet" => Ok(Self::FixedInet(Addresses::parse(rest, start)?)),
+            "nil" => Ok(Self::Nil),
+            "neg" => Ok(Self::Neg),
+            "fail" => Ok(Self::Fail(rest)),
+            "zk" => {
+                let (hosts, path) = split_path(rest, start)?;
+                let (path, endpoint) = path.split_once('!').map_or((path, None), |(path, endpoint)| (path, Some(endpoint)));
+                check_path(path, start + (path.as_ptr() as usize - rest.as_ptr() as usize))?;
+                Ok(Self::Zk { hosts, path, endpoint: endpoint.filter(|endpoint| !endpoint.is_empty()) })
+            }
+            "serverset" => {
+                let (hosts, path) = split_path(rest, start)?;
+                check_path(path, text.len() - path.len())?;
+                Ok(Self::ServerSet { hosts, path })
+            }
+            _ => Err(NameError { offset: 0, kind: NameErrorKind::UnknownKind }),
+        }
+    }
+}
+
+/// `hosts!path`, from `start` on.
+fn split_path(rest: &str, start: usize) -> Result<(Addresses<'_>, &str), NameError> {
+    let Some((hosts, path)) = rest.split_once('!') else {
+        return Err(NameError { offset: start + rest.len(), kind: NameErrorKind::NoPath });
+    };
+    Ok((Addresses::parse(hosts, start)?, path))
+}
+
+fn check_path(path: &str, offset: usize) -> Result<(), NameError> {
+    if path.starts_with('/') { Ok(()) } else { Err(NameError { offset, kind: NameErrorKind::NoPath }) }
+}
+
+impl<'a> Addresses<'a> {
+    fn parse(text: &'a str, start: usize) -> Result<Self, NameError> {
+        let mut offset = start;
+        for part in text.split(',') {
+            HostPort::parse(part, offset)?;
+            offset += part.len() + 1;
+        }
+        Ok(Self { text })
+    }
+
+    /// The hosts and ports, in their order; at least one.
+    pub fn iter(&self) -> impl Iterator<Item = HostPort<'a>> + Clone + use<'a> {
+        self.text.split(',').map(|part| HostPort::parse(part, 0).expect("every address was read once when the name was parsed"))
+    }
+
+    /// The addresses as they were written.
+    #[must_use]
+    pub const fn as_str(&self) -> &'a str {
+        self.text
+    }
+}
+
+impl<'a> HostPort<'a> {
+    /// `host:port`, which stands at `start` in the text that errors speak of.
+    fn parse(part: &'a str, start: usize) -> Result<Self, NameError> {
+        let at = |offset: usize, kind| Err(NameError { offset: start + offset, kind });
+        if part.is_empty() {
+            return at(0, NameErrorKind::NoAddress);
+        }
+        let (host, port, port_at) = match part.strip_prefix('[') {
+            Some(bracketed) => {
+                let Some((host, rest)) = bracketed.split_once(']') else {
+                    return at(0, NameErrorKind::OpenBracket);
+                };
+                let Some(port) = rest.strip_prefix(':') else {
+                    return at(host.len() + 2, NameErrorKind::NoPort);
+                };
+                if host.parse::<core::net::Ipv6Addr>().is_err() {
+                    return at(1, NameErrorKind::NotIpv6);
+                }
+                (host, port, host.len() + 3)
+            }
+            None => {
+                let Some((host, port)) = part.rsplit_once(':') else {
+                    return at(part.len(), NameErrorKind::NoPort);
+                };
+                if host.contains(':') {
+                    return at(0, NameErrorKind::BareIpv6);
+                }
+                (host, port, host.len() + 1)
+            }
+        };
+        if host.is_empty() {
+            return at(0, NameErrorKind::NoHost);
+        }
+        if let Some(offset) = host.find(|found: char| found.is_whitespace() || found.is_control() || matches!(found, '!' | '/' | '[' | ']'))
+        {
+            return at(part.len() - port.len() - 1 - host.len() + offset, NameErrorKind::BadHost);
+        }
+        match port.parse::<u16>() {
+            Ok(port) if port != 0 && !part.ends_with("+") => Ok(Self { host, port }),
+            Ok(_) | Err(_) => at(port_at, NameErrorKind::BadPort),
+        }
+    }
+}
+
+impl fmt::Debug for Addresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Display for Addresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+impl fmt::Display for HostPort<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(hosts) => write!(f, "inet!{hosts}"),
+            Self::FixedInet(hosts) => write!(f, "fixedinet!{hosts}"),
+            Self::Nil => f.write_str("nil!"),
+            Self::Neg => f.write_str("neg!"),
+            Self::Fail(text) => write!(f, "fail!{text}"),
+            Self::Zk { hosts, path, endpoint: None } => write!(f, "zk!{hosts}!{path}"),
+            Self::Zk { hosts, path, endpoint: Some(endpoint) } => write!(f, "zk!{hosts}!{path}!{endpoint}"),
+            Self::ServerSet { hosts, path } => write!(f, "serverset!{hosts}!{path}"),
+        }
+    }
+}
+
+/// Why a text is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameError {
+    /// Where in the text, in bytes.
+    pub offset: usize,
+    /// What is wrong there.
+    pub kind: NameErrorKind,
+}
+
+/// What is wrong with the text of a [`NameError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameErrorKind {
+    /// What stands in front of the `!` is no kind of name.
+    UnknownKind,
+    /// An address is due, and there is nothing.
+    NoAddress,
+    /// An address begins with its port.
+    NoHost,
+    /// A host has a character that no host has.
+    BadHost,
+    /// An address ends without a port.
+    NoPort,
+    /// A port is no number from 1 to 65535.
+    BadPort,
+    /// A bracket is not closed.
+    OpenBracket,
+    /// What stands in brackets is no IPv6 address.
+    NotIpv6,
+    /// An IPv6 address stands without brackets.
+    BareIpv6,
+    /// A path that begins with `/` is due.
+    NoPath,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = self.offset;
+        let what = match self.kind {
+            NameErrorKind::UnknownKind => {
+                return f.write_str("unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist");
+            }
+            NameErrorKind::NoAddress => "an address, host:port, is missing",
+            NameErrorKind::NoHost => "the host in front of the port is missing",
+            NameErrorKind::BadHost => "a character that no host has",
+            NameErrorKind::NoPort => "a port, as in host:port, is missing",
+            NameErrorKind::BadPort => "the port is not a number from 1 to 65535",
+            NameErrorKind::OpenBracket => "the bracket is not closed",
+            NameErrorKind::NotIpv6 => "what stands in brackets is not an IPv6 address",
+            NameErrorKind::BareIpv6 => "an IPv6 address needs brackets, as in [::1]:8000",
+            NameErrorKind::NoPath => "a path that begins with / is missing, as in zk!host:2181!/path",
+        };
+        write!(f, "{what}, at offset {offset} of the name")
+    }
+}
+
+impl core::error::Error for NameError {}

@@ -1,0 +1,304 @@
+use crate::wire::cursor::Cursor;
+use crate::wire::list::{Element, List};
+use crate::wire::sink::Sink;
+use crate::wire::{DecodeError, DecodeErrorKind};
+
+/// The contexts of a dispatch or its answer.
+pub type Contexts<'a> = List<'a, Context<'a>>;
+/// A dispatch's delegation table; DistributedLog's clients leave it empty.
+pub type Delegations<'a> = List<'a, Delegation<'a>>;
+/// The headers of `Tinit` and `Rinit`; DistributedLog's have none.
+pub type InitHeaders<'a> = List<'a, InitHeader<'a>>;
+/// The keys of a `Treq`.
+pub type TraceKeys<'a> = List<'a, TraceKey<'a>>;
+
+/// Something that is said about a request besides the request: who asks, until when, under which trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Context<'a> {
+    /// What it is, at most 65,535 bytes; one of this type's constants for those that are known here.
+    pub key: &'a [u8],
+    /// What it says, at most 65,535 bytes.
+    pub value: &'a [u8],
+}
+
+impl<'a> Context<'a> {
+    /// The key of the client's id.
+    pub const CLIENT_ID: &'static str = "com.twitter.finagle.thrift.ClientIdContext";
+    /// The key of the trace's ids.
+    pub const TRACE: &'static str = "com.twitter.finagle.tracing.TraceContext";
+    /// The key of the deadline.
+    pub const DEADLINE: &'static str = "com.twitter.finagle.Deadline";
+
+    /// The client's id.
+    #[must_use]
+    pub const fn client_id(id: &'a str) -> Self {
+        Self { key: Self::CLIENT_ID.as_bytes(), value: id.as_bytes() }
+    }
+
+    /// The trace's ids, from [`TraceId::to_bytes`].
+    #[must_use]
+    pub const fn trace(ids: &'a [u8; TraceId::BYTES]) -> Self {
+        Self { key: Self::TRACE.as_bytes(), value: ids }
+    }
+
+    /// The deadline, from [`Deadline::to_bytes`].
+    #[must_use]
+    pub const fn deadline(deadline: &'a [u8; Deadline::BYTES]) -> Self {
+        Self { key: Self::DEADLINE.as_bytes(), value: deadline }
+    }
+}
+
+impl<'a> List<'a, Context<'a>> {
+    /// The value of the first context with this key.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&'a [u8]> {
+        self.iter().find(|context| context.key == key.as_bytes()).map(|context| context.value)
+    }
+
+    /// The client's id, when there is one and it is text.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.value(Context::CLIENT_ID)?).ok()
+    }
+
+    /// The trace's ids, when they are there and whole.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceId> {
+        TraceId::from_bytes(self.value(Context::TRACE)?)
+    }
+
+    /// The deadline, when there is one and it is whole.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        Deadline::from_bytes(self.value(Context::DEADLINE)?)
+    }
+}
+
+/// The ids under which a request is traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TraceId {
+    /// This request's own.
+    pub span_id: u64,
+    /// The request's that caused it; its own when none did.
+    pub parent_id: u64,
+    /// The first request's of all.
+    pub trace_id: u64,
+    /// Finagle's flags: bit 0 debug, bit 1 whether bit 2 decides about sampling, bit 2 sampled.
+    pub flags: u64,
+}
+
+impl TraceId {
+    /// Bytes of the encoded form.
+    pub const BYTES: usize = 32;
+
+    /// A new trace under this id, not sampled by anyone's decision.
+    #[must_use]
+    pub const fn root(id: u64) -> Self {
+        Self { span_id: id, parent_id: id, trace_id: id, flags: 0 }
+    }
+
+    /// The ids in a trace context's value; `None` unless it has 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
+        let word = |index: usize| u64::from_be_bytes(core::array::from_fn(|i| bytes[8 * index + i]));
+        Some(Self { span_id: word(0), parent_id: word(1), trace_id: word(2), flags: word(3) })
+    }
+
+    /// A trace context's value.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let words = [self.span_id, self.parent_id, self.trace_id, self.flags];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_be_bytes());
+        }
+        bytes
+    }
+}
+
+/// When a request was sent and when its answer is of no use any more, both in nanoseconds since 1970 by the sender's clock.
+///
+/// A server that has no work started by the deadline does not start it. With clocks that disagree, the difference of the two is the
+/// more trustworthy figure: the time that the request had when it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Deadline {
+    /// When the request was sent.
+    pub timestamp_ns: i64,
+    /// When its time is over.
+    pub deadline_ns: i64,
+}
+
+impl Deadline {
+    /// Bytes of the encoded form.
+    pub const BYTES: usize = 16;
+
+    /// The deadline in a deadline context's value; `None` unless it has 16 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
+        let word = |index: usize| i64::from_be_bytes(core::array::from_fn(|i| bytes[8 * index + i]));
+        Some(Self { timestamp_ns: word(0), deadline_ns: word(1) })
+    }
+
+    /// A deadline context's value.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.timestamp_ns.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.deadline_ns.to_be_bytes());
+        bytes
+    }
+
+    /// The time that the request had when it was sent; zero when its deadline had passed already.
+    #[must_use]
+    pub const fn budget(self) -> core::time::Duration {
+        let left = self.deadline_ns.saturating_sub(self.timestamp_ns);
+        core::time::Duration::from_nanos(if left > 0 { left as u64 } else { 0 })
+    }
+}
+
+/// One entry of a delegation table: names that begin with `source` begin with `destination` for this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Delegation<'a> {
+    /// The prefix.
+    pub source: &'a str,
+    /// What it stands for.
+    pub destination: &'a str,
+}
+
+/// A header of `Tinit` or `Rinit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InitHeader<'a> {
+    /// What it is.
+    pub key: &'a [u8],
+    /// What it says.
+    pub value: &'a [u8],
+}
+
+/// A key of a `Treq`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceKey<'a> {
+    /// What it is: 1 the trace's ids, 2 its flags.
+    pub key: u8,
+    /// What it says, at most 255 bytes.
+    pub value: &'a [u8],
+}
+
+impl<'a> Element<'a> for Context<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { key: cursor.bytes_u16()?, value: cursor.bytes_u16()? })
+    }
+
+    fn write(&self, sink: &mut Sink<'_>) {
+        sink.bytes_u16(self.key);
+        sink.bytes_u16(self.value);
+    }
+}
+
+impl<'a> Element<'a> for Delegation<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        let source = cursor.bytes_u16()?;
+        let source = cursor.text(source)?;
+        let destination = cursor.bytes_u16()?;
+        Ok(Self { source, destination: cursor.text(destination)? })
+    }
+
+    fn write(&self, sink: &mut Sink<'_>) {
+        sink.bytes_u16(self.source.as_bytes());
+        sink.bytes_u16(self.destination.as_bytes());
+    }
+}
+
+impl<'a> Element<'a> for InitHeader<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { key: cursor.bytes_u32()?, value: cursor.bytes_u32()? })
+    }
+
+    fn write(&self, sink: &mut Sink<'_>) {
+        sink.bytes_i32(self.key);
+        sink.bytes_i32(self.value);
+    }
+}
+
+impl<'a> Element<'a> for TraceKey<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { key: cursor.u8()?, value: cursor.bytes_u8()? })
+    }
+
+    fn write(&self, sink: &mut Sink<'_>) {
+        sink.u8(self.key);
+        sink.bytes_u8(self.value);
+    }
+}
+
+impl<'a> List<'a, Context<'a>> {
+    /// Contexts behind their 16-bit count.
+    pub(super) fn read_counted(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        read_u16(cursor)
+    }
+
+    pub(super) fn write_counted(&self, sink: &mut Sink<'_>) {
+        sink.count_u16(self.len());
+        self.write(sink);
+    }
+}
+
+impl<'a> List<'a, Delegation<'a>> {
+    /// Delegations behind their 16-bit count.
+    pub(super) fn read_counted(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        read_u16(cursor)
+    }
+
+    pub(super) fn write_counted(&self, sink: &mut Sink<'_>) {
+        sink.count_u16(self.len());
+        self.write(sink);
+    }
+}
+
+impl<'a> List<'a, TraceKey<'a>> {
+    /// Keys behind their 8-bit count.
+    pub(super) fn read_counted(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        let offset = cursor.offset();
+        let count = cursor.u8()?;
+        let count = cursor.fits(count.into(), 2, offset)?;
+        Self::read(cursor, count)
+    }
+
+    pub(super) fn write_counted(&self, sink: &mut Sink<'_>) {
+        sink.count_u8(self.len());
+        self.write(sink);
+    }
+}
+
+impl<'a> List<'a, InitHeader<'a>> {
+    /// Headers up to the end of the frame.
+    pub(super) fn read_rest(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        let mut probe = *cursor;
+        let mut count = 0;
+        while probe.remaining() > 0 {
+            InitHeader::read(&mut probe)?;
+            count += 1;
+        }
+        Self::read(cursor, count)
+    }
+}
+
+/// Pairs of strings with 16-bit lengths, behind their 16-bit count.
+fn read_u16<'a, T: Element<'a>>(cursor: &mut Cursor<'a>) -> Result<List<'a, T>, DecodeError> {
+    let offset = cursor.offset();
+    let count = cursor.u16()?;
+    let count = cursor.fits(count.into(), 4, offset)?;
+    List::read(cursor, count)
+}
+
+/// A frame's rest as text.
+pub(super) fn rest_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, DecodeError> {
+    let bytes = cursor.rest();
+    cursor.text(bytes)
+}
+
+/// A status byte.
+pub(super) fn unknown_status(cursor: &Cursor<'_>, status: u8) -> DecodeError {
+    cursor.error_at(cursor.offset() - 1, DecodeErrorKind::UnknownStatus(status))
+}

@@ -1,0 +1,205 @@
+use super::{CODEC_MASK, Codec, HEADER_BYTES, LENGTH_BYTES, MAX_PAYLOAD_BYTES, SetIdentity, VERSION, VERSION_MASK};
+use super::{RecordSetError, RecordSetErrorKind};
+
+/// A set's header, checked against itself and its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// How the payload is stored.
+    pub codec: Codec,
+    /// How many records there are.
+    pub record_count: usize,
+    /// Bytes of the payload when it is not compressed; at most [`MAX_PAYLOAD_BYTES`].
+    pub payload_bytes: usize,
+    /// Bytes of the payload as it is stored.
+    pub stored_bytes: usize,
+}
+
+impl Header {
+    /// The header at the front of `bytes`. Tells how large a buffer [`RecordSet::parse`] needs: `payload_bytes` with LZ4, else none.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordSetError`] when there is no header, its numbers are impossible, or its payload would be too large.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordSetError> {
+        let at = |offset, kind| RecordSetError { offset, kind };
+        let Some((header, stored)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(at(0, RecordSetErrorKind::NoHeader { found: bytes.len() }));
+        };
+        let word = |index: usize| u32::from_be_bytes(core::array::from_fn(|i| header[4 * index + i]));
+        let size = |index: usize| {
+            let number = word(index) as i32;
+            usize::try_from(number).map_err(|_| at(4 * index, RecordSetErrorKind::Negative(number)))
+        };
+        let metadata = word(0);
+        if metadata & VERSION_MASK != VERSION {
+            return Err(at(0, RecordSetErrorKind::NotARecordSet { found: metadata }));
+        }
+        let codec = match metadata & CODEC_MASK {
+            0 => Codec::None,
+            1 => Codec::Lz4,
+            other => return Err(at(0, RecordSetErrorKind::UnknownCodec(other as u8))),
+        };
+        let (record_count, payload_bytes, stored_bytes) = (size(1)?, size(2)?, size(3)?);
+        if payload_bytes > MAX_PAYLOAD_BYTES {
+            return Err(at(8, RecordSetErrorKind::TooLarge { payload: payload_bytes }));
+        }
+        if record_count > payload_bytes / LENGTH_BYTES {
+            return Err(at(4, RecordSetErrorKind::CountTooLarge { count: record_count, payload: payload_bytes }));
+        }
+        if stored_bytes > stored.len() {
+            return Err(at(12, RecordSetErrorKind::StoredBeyondEnd { stored: stored_bytes, found: stored.len() }));
+        }
+        if codec == Codec::None && payload_bytes != stored_bytes {
+            return Err(at(8, RecordSetErrorKind::LengthsDiffer { payload: payload_bytes, stored: stored_bytes }));
+        }
+        Ok(Self { codec, record_count, payload_bytes, stored_bytes })
+    }
+}
+
+/// A record set that was checked from end to end: every record is there, whole.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordSet<'a> {
+    header: Header,
+    /// The records, each behind its length, without anything behind the last.
+    records: &'a [u8],
+    trailing: &'a [u8],
+    identity: Option<SetIdentity>,
+    beyond: &'a [u8],
+}
+
+impl<'a> RecordSet<'a> {
+    /// Checks `bytes`, a whole stored record, from end to end. A compressed set is decompressed into `scratch`, which must hold the
+    /// [`payload_bytes`](Header::payload_bytes) of its header ([`MAX_PAYLOAD_BYTES`] always suffice); an uncompressed one needs none.
+    ///
+    /// Bytes behind the last record and behind the payload are what the original's reader skips; they are handed out as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordSetError`] says what is wrong and where.
+    pub fn parse(bytes: &'a [u8], scratch: &'a mut [u8]) -> Result<Self, RecordSetError> {
+        let header = Header::parse(bytes)?;
+        let (stored, beyond) = bytes[HEADER_BYTES..].split_at(header.stored_bytes);
+        let payload = match header.codec {
+            Codec::None => stored,
+            Codec::Lz4 => decompress(stored, header.payload_bytes, scratch)?,
+        };
+        let mut rest = payload;
+        for record in 0..header.record_count {
+            let offset = HEADER_BYTES + payload.len() - rest.len();
+            let Some((_, after)) = split_record(rest) else {
+                return Err(RecordSetError { offset, kind: beyond_end(record, rest) });
+            };
+            rest = after;
+        }
+        let records = &payload[..payload.len() - rest.len()];
+        let (identity, trailing) = match SetIdentity::from_trailer(rest) {
+            Some((identity, rest)) => (Some(identity), rest),
+            None => (None, rest),
+        };
+        Ok(Self { header, records, trailing, identity, beyond })
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.header.record_count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The set's header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Which set this is, when its writer said so (R12).
+    #[must_use]
+    pub const fn identity(&self) -> Option<SetIdentity> {
+        self.identity
+    }
+
+    /// What stands in the payload behind the last record and the identity: nothing, unless a writer of another kind put it there.
+    #[must_use]
+    pub const fn trailing(&self) -> &'a [u8] {
+        self.trailing
+    }
+
+    /// What stands behind the payload: nothing, unless the set was stored together with something else.
+    #[must_use]
+    pub const fn beyond(&self) -> &'a [u8] {
+        self.beyond
+    }
+
+    /// The records, in the order of their slots.
+    #[must_use]
+    pub const fn records(&self) -> Records<'a> {
+        Records { rest: self.records, left: self.header.record_count }
+    }
+}
+
+impl<'a> IntoIterator for &RecordSet<'a> {
+    type Item = &'a [u8];
+    type IntoIter = Records<'a>;
+
+    fn into_iter(self) -> Records<'a> {
+        self.records()
+    }
+}
+
+/// The records of a [`RecordSet`].
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        let (record, rest) = split_record(self.rest).expect("every record was found whole when the set was parsed");
+        self.rest = rest;
+        Some(record)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Records<'_> {}
+
+/// The first record of a payload and what follows it.
+fn split_record(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = payload.split_first_chunk::<LENGTH_BYTES>()?;
+    rest.split_at_checked(usize::try_from(i32::from_be_bytes(*length)).ok()?)
+}
+
+/// Why a payload does not begin with a whole record.
+fn beyond_end(record: usize, payload: &[u8]) -> RecordSetErrorKind {
+    let length = payload.first_chunk::<LENGTH_BYTES>().map_or(0, |length| i32::from_be_bytes(*length));
+    RecordSetErrorKind::RecordBeyondEnd { record, length, left: payload.len().saturating_sub(LENGTH_BYTES) }
+}
+
+#[cfg(feature = "lz4")]
+fn decompress<'s>(stored: &[u8], payload_bytes: usize, scratch: &'s mut [u8]) -> Result<&'s [u8], RecordSetError> {
+    let available = scratch.len();
+    let Some(room) = scratch.get_mut(..payload_bytes) else {
+        return Err(RecordSetError { offset: 8, kind: RecordSetErrorKind::ScratchTooSmall { needed: payload_bytes, available } });
+    };
+    match lz4_flex::block::decompress_into(stored, room) {
+        Ok(length) if length == payload_bytes => Ok(room),
+        Ok(_) | Err(_) => Err(RecordSetError { offset: HEADER_BYTES, kind: RecordSetErrorKind::BadLz4 { expected: payload_bytes } }),
+    }
+}
+
+#[cfg(not(feature = "lz4"))]
+fn decompress<'s>(_stored: &[u8], _payload_bytes: usize, _scratch: &'s mut [u8]) -> Result<&'s [u8], RecordSetError> {
+    Err(RecordSetError { offset: 0, kind: RecordSetErrorKind::Lz4NotEnabled })
+}
