@@ -1,5 +1,9 @@
+use core::borrow::Borrow;
 use core::fmt;
+use core::str::FromStr;
 use std::sync::Arc;
+
+use distributedlog::stream_name::{self, StreamNameError};
 
 /// The name of a stream that passed the rules for names. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -7,9 +11,33 @@ use std::sync::Arc;
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
+    /// The name with this text. One leading `/` is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamNameError`] says which rule for names the text breaks, and where.
+    pub fn new(text: &str) -> Result<Self, StreamNameError> {
+        stream_name::validate(text).map(|name| Self(name.into()))
+    }
+
     /// The name as text, without the one leading `/` that is dropped.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StreamName {
+    type Err = StreamNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+
+/// Maps from names can be asked with a text, without making a name of it first.
+impl Borrow<str> for StreamName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -29,6 +57,6 @@ impl fmt::Debug for StreamName {
 impl<'de> serde::Deserialize<'de> for StreamName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ok(Self(text.into()))
+        Self::new(&text).map_err(serde::de::Error::custom)
     }
 }
