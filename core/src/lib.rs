@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+pub mod client;
 mod clock;
 mod dlsn;
 pub mod face;

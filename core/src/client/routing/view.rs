@@ -1,0 +1,101 @@
+use core::net::SocketAddr;
+
+use super::HostId;
+use crate::wire::service::ServerStatus;
+use crate::{Cause, Instant};
+
+/// A host that names were resolved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostAddress<'a> {
+    /// The name it was resolved from; empty when the name was the address itself. At most [`MAX_NAME_BYTES`] bytes.
+    pub name: &'a str,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its shard id; negative when it has none, as everywhere but in server sets.
+    pub shard: i32,
+}
+
+/// The longest host name.
+pub const MAX_NAME_BYTES: usize = 96;
+
+/// How it stands with the connection to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// There is none, and none is wanted just now.
+    Idle,
+    /// It is being made.
+    Connecting,
+    /// It is there.
+    Connected,
+    /// It could not be made, or was lost: tried again then.
+    Down {
+        /// When.
+        until: Instant,
+    },
+}
+
+/// What a client knows of a host.
+#[derive(Clone, Copy, Debug)]
+pub struct HostView<'a> {
+    /// Its id.
+    pub id: HostId,
+    /// As Java prints an `InetSocketAddress`: `localhost/127.0.0.1:8000`, `/127.0.0.1:8000`, `localhost:8000` when not resolved.
+    pub text: &'a str,
+    /// Its name; empty when it is known by its address.
+    pub name: &'a str,
+    /// Where it is, when that is known.
+    pub address: Option<SocketAddr>,
+    /// Its port.
+    pub port: u16,
+    /// Its shard id; negative when it has none.
+    pub shard: i32,
+    /// Whether names resolution gave it, which puts it on the ring. Otherwise a proxy named it as an owner.
+    pub in_ring: bool,
+    /// How it stands with the connection.
+    pub link: Link,
+    /// Requests that it was sent and has not answered, discarded ones included.
+    pub in_flight: u32,
+    /// What it said in its last handshake; [`None`] before the first.
+    pub status: Option<ServerStatus>,
+    /// Why the last attempt to connect to it or to greet it failed; [`None`] when it succeeded, and before the first.
+    pub last_failure: Option<Cause>,
+}
+
+/// What happened since a client was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests taken.
+    pub submitted: u64,
+    /// Requests that succeeded.
+    pub succeeded: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests that their caller gave up.
+    pub cancelled: u64,
+    /// Frames asked to be sent for them.
+    pub sent: u64,
+    /// Answers that named another owner.
+    pub redirects: u64,
+    /// Requests sent again to wherever the ring says.
+    pub reroutes: u64,
+    /// Attempts that timed out.
+    pub timeouts: u64,
+    /// Requests discarded on a connection.
+    pub discarded: u64,
+    /// Requests whose stream's owner was known.
+    pub owner_hits: u64,
+    /// Requests that had to ask the ring.
+    pub owner_misses: u64,
+    /// Owners forgotten to make room for others.
+    pub evictions: u64,
+    /// Handshakes answered.
+    pub handshakes: u64,
+    /// Connections made.
+    pub connects: u64,
+    /// Connections that could not be made.
+    pub connect_failures: u64,
+    /// Connections lost.
+    pub disconnects: u64,
+}
