@@ -1,5 +1,6 @@
 //! The write proxy, the embedded store, readers and the command line of DistributedLog's multi stream writer.
 
+pub mod cli;
 pub mod proxy;
 pub mod reader;
 pub mod store;

@@ -1,3 +1,7 @@
-//! The `dlog` command.
+//! The `dlog` command. Everything it does is in the library's `cli` module.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dlog::cli::main(std::env::args_os())
+}

@@ -1,0 +1,28 @@
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::{Cli, Fault, Output};
+
+/// Print a completion script for a shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  dlog completions bash > ~/.local/share/bash-completion/completions/dlog
+  dlog completions zsh  > ~/.zfunc/_dlog
+  dlog completions fish > ~/.config/fish/completions/dlog.fish")]
+pub(crate) struct Args {
+    /// Which shell
+    shell: Shell,
+}
+
+impl Args {
+    /// Prints the script.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "dlog", &mut script);
+        output.write(&script)
+    }
+}

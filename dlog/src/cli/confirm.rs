@@ -1,0 +1,73 @@
+use std::io::{self, BufRead, IsTerminal};
+
+use super::{Fault, Output};
+
+/// How often an answer that is neither yes nor no is asked again.
+const MAX_ASKED: usize = 5;
+
+/// Asks before something that cannot be taken back, or is simply worth a look: `question (Y or N)`.
+///
+/// With `force` the answer is yes without asking.
+///
+/// # Errors
+/// Nobody can answer, because the standard input is not a terminal: better refused than waiting for ever.
+pub(crate) fn confirm(question: &str, force: bool, output: &Output) -> Result<bool, Fault> {
+    if force {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Fault::usage(format!("{question}: not done, because nobody can be asked: the standard input is not a terminal"))
+            .tip("add -f (or --force) to go ahead without the question"));
+    }
+    ask(question, &mut io::stdin().lock(), output)
+}
+
+fn ask(question: &str, answers: &mut dyn BufRead, output: &Output) -> Result<bool, Fault> {
+    for _ in 0..MAX_ASKED {
+        output.write(format!("{question} (Y or N) ").as_bytes())?;
+        let mut answer = String::new();
+        let read = answers.read_line(&mut answer).map_err(|error| Fault::failure(format!("cannot read the answer: {error}")))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ if read == 0 => {
+                output.line("")?;
+                return Ok(false);
+            }
+            _ => output.line("Please answer Y or N.")?,
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::Captured;
+    use super::*;
+
+    fn answered(answers: &str) -> (bool, String) {
+        let captured = Captured::default();
+        let yes = ask("You are going to create streams : [a]", &mut answers.as_bytes(), &captured.output()).expect("the buffer takes all");
+        (yes, captured.text())
+    }
+
+    #[test]
+    fn the_question_reads_as_the_originals() {
+        assert_eq!(answered("Y\n"), (true, "You are going to create streams : [a] (Y or N) ".to_owned()));
+        assert!(answered("yes\n").0);
+        assert!(!answered("n\n").0);
+        assert!(!answered("NO\n").0);
+    }
+
+    #[test]
+    fn an_answer_that_is_neither_yes_nor_no_is_asked_again_and_not_for_ever() {
+        assert!(answered("what\ny\n").0);
+        let (yes, text) = answered(&"?\n".repeat(100));
+        assert_eq!((yes, text.matches("Please answer").count()), (false, MAX_ASKED));
+    }
+
+    #[test]
+    fn no_answer_means_no() {
+        assert!(!answered("").0);
+    }
+}

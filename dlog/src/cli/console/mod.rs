@@ -1,0 +1,81 @@
+//! `dlog console-multi-writer`: each line becomes a record in one of several streams.
+
+mod editor;
+mod lines;
+mod session;
+mod writer;
+
+use std::io::{self, IsTerminal};
+
+use tokio::sync::mpsc;
+
+pub(crate) use editor::restore_terminal;
+pub(crate) use lines::{Line, Release, of_stdin};
+pub(crate) use session::{Place, Tally, run};
+pub(crate) use writer::Connected;
+
+use super::streams::StreamList;
+use super::writer_args::WriterArgs;
+use super::{Fault, Output, Shutdown};
+
+/// Write each line that is typed or piped in as a record to one of several streams.
+///
+/// Each record goes to the next of the streams in turn; when that one does not answer in time, to the one after it as well. On a terminal
+/// there is a prompt with line editing and history, and Ctrl-D ends it. From a pipe it ends at the end of the input, when every line has been
+/// acknowledged. A line that fails is reported with why, and the next one goes on; the exit status is 1 then. The settings are the tutorial's.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4,basic-stream-5
+  printf 'message-1\\nmessage-2\\n' | dlog console-multi-writer -v 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4
+  dlog console-multi-writer --first-speculative-timeout 50ms --max-speculative-timeout 200ms --request-timeout 2s \\
+      'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4 < records.txt
+
+Times are written with their unit: 250us, 2ms, 10s, 5m. With -v each line's stream and position is printed.")]
+pub(crate) struct Args {
+    /// Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT], fixedinet!HOST:PORT
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The streams, separated by commas
+    #[arg(value_name = "STREAM[,STREAM]")]
+    streams: StreamList,
+
+    #[command(flatten)]
+    writer: WriterArgs,
+}
+
+impl Args {
+    /// Writes lines to the end of the input.
+    ///
+    /// # Errors
+    /// The settings are at odds, no proxy answers, or a line failed.
+    pub(crate) async fn run(self, output: &Output, verbose: u8, shutdown: &Shutdown) -> Result<(), Fault> {
+        let settings = self.writer.settings()?;
+        let writer = tokio::select! {
+            connected = Connected::open(&self.name, self.streams.names(), settings, "console-proxy-writer") => connected?,
+            () = shutdown.asked() => return Ok(()),
+        };
+        let (lines, output) = input(&writer, output, shutdown)?;
+        let ended = run(lines, &writer, &output, verbose > 0, shutdown, &mut |_, _| {}).await;
+        writer.close().await;
+        restore_terminal();
+        match ended?.failed {
+            0 => Ok(()),
+            // Each was told when it failed.
+            1.. => Err(Fault::told()),
+        }
+    }
+}
+
+/// The lines of the standard input, and where to print meanwhile: an editor on a terminal, plain lines otherwise.
+///
+/// # Errors
+/// The terminal cannot be used.
+pub(crate) fn input(writer: &Connected, output: &Output, shutdown: &Shutdown) -> Result<(mpsc::Receiver<Line>, Output), Fault> {
+    let limit = writer.max_record_bytes();
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return editor::open(limit, shutdown);
+    }
+    Ok((of_stdin(limit), output.clone()))
+}

@@ -1,0 +1,86 @@
+use std::io;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+use super::output::stderr_colour;
+
+/// How much to log, from `-v` and `-q`. Zero logs warnings and errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verbosity(i8);
+
+impl Verbosity {
+    /// `verbose` counts `-v`, `quiet` counts `-q`; they cancel out.
+    #[must_use]
+    pub(crate) fn new(verbose: u8, quiet: u8) -> Self {
+        let part = |count: u8| i8::try_from(count.min(8)).expect("8 fits");
+        Self(part(verbose) - part(quiet))
+    }
+
+    /// One step more, for the commands that serve and whose log is their only voice.
+    #[must_use]
+    pub(crate) const fn of_server(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The most detailed level that is logged.
+    #[must_use]
+    pub(crate) const fn level(self) -> LevelFilter {
+        match self.0 {
+            ..=-2 => LevelFilter::OFF,
+            -1 => LevelFilter::ERROR,
+            0 => LevelFilter::WARN,
+            1 => LevelFilter::INFO,
+            2 => LevelFilter::DEBUG,
+            3.. => LevelFilter::TRACE,
+        }
+    }
+}
+
+/// Sends the log to the standard error, in colour where that is a terminal. `RUST_LOG` says what to log when it is set and understood,
+/// `verbosity` otherwise.
+///
+/// A second call, as tests make it, changes nothing.
+pub(crate) fn start(verbosity: Verbosity) {
+    let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let (filter, refused) = match asked.as_deref().map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (fallback(verbosity), Some(error)),
+        None => (fallback(verbosity), None),
+    };
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(stderr_colour())
+        .with_target(verbosity.level() >= LevelFilter::DEBUG)
+        .try_init();
+    if let Some(error) = refused {
+        tracing::warn!("RUST_LOG is ignored: {error}; it should read like info or dlog=debug");
+    }
+}
+
+fn fallback(verbosity: Verbosity) -> EnvFilter {
+    EnvFilter::new(verbosity.level().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_v_logs_one_level_more_and_each_q_one_less() {
+        let level = |verbose, quiet| Verbosity::new(verbose, quiet).level();
+        assert_eq!(level(0, 0), LevelFilter::WARN);
+        assert_eq!(level(1, 0), LevelFilter::INFO);
+        assert_eq!(level(2, 1), LevelFilter::INFO);
+        assert_eq!(level(9, 0), LevelFilter::TRACE);
+        assert_eq!(level(0, 1), LevelFilter::ERROR);
+        assert_eq!(level(0, 255), LevelFilter::OFF);
+    }
+
+    #[test]
+    fn servers_log_what_they_do_unless_told_to_be_quiet() {
+        assert_eq!(Verbosity::new(0, 0).of_server().level(), LevelFilter::INFO);
+        assert_eq!(Verbosity::new(0, 1).of_server().level(), LevelFilter::WARN);
+    }
+}

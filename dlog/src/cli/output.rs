@@ -1,0 +1,147 @@
+use core::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::ValueEnum;
+
+use super::Fault;
+
+/// How a command writes what it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object per line.
+    Json,
+}
+
+/// Where a command's results go: the standard output, the console above its prompt, or a test's buffer. Clones share it.
+///
+/// Each call writes its whole text at once, so that the texts of several tasks never mix.
+#[derive(Clone)]
+pub(crate) struct Output {
+    sink: Arc<Mutex<Box<dyn Write + Send>>>,
+    escapes: bool,
+}
+
+impl Output {
+    /// The standard output.
+    #[must_use]
+    pub(crate) fn stdout() -> Self {
+        Self { sink: Arc::new(Mutex::new(Box::new(io::stdout()))), escapes: io::stdout().is_terminal() }
+    }
+
+    /// Anything else that takes bytes.
+    #[must_use]
+    pub(crate) fn to(sink: impl Write + Send + 'static) -> Self {
+        Self { sink: Arc::new(Mutex::new(Box::new(sink))), escapes: false }
+    }
+
+    /// A terminal behind something else, such as a line editor that redraws its prompt.
+    #[must_use]
+    pub(crate) fn to_terminal(sink: impl Write + Send + 'static) -> Self {
+        Self { escapes: true, ..Self::to(sink) }
+    }
+
+    /// Writes `text` and a line's end, and hands them to the system at once.
+    ///
+    /// # Errors
+    /// The output is closed, or could not be written.
+    pub(crate) fn line(&self, text: impl fmt::Display) -> Result<(), Fault> {
+        self.write(format!("{text}\n").as_bytes())
+    }
+
+    /// Writes `bytes` as they are, and hands them to the system at once.
+    ///
+    /// # Errors
+    /// The output is closed, or could not be written.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Fault> {
+        // A task that panicked while it wrote left at worst half a line behind.
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.write_all(bytes).and_then(|()| sink.flush()).map_err(|error| Fault::output(&error))
+    }
+
+    /// A record's bytes as text for this output: UTF-8, with U+FFFD for what is none. On a terminal control characters other than line
+    /// ends and tabs are shown as U+FFFD too: a record must not be able to rewrite the screen of whoever looks at it.
+    #[must_use]
+    pub(crate) fn payload_text(&self, payload: &[u8]) -> String {
+        let text = String::from_utf8_lossy(payload);
+        if !self.escapes {
+            return text.into_owned();
+        }
+        text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("escapes", &self.escapes).finish_non_exhaustive()
+    }
+}
+
+/// Whether the standard error may be coloured: it is a terminal, and `NO_COLOR` is unset or empty.
+#[must_use]
+pub(crate) fn stderr_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Tells the user something on the standard error. Nobody to tell it to is no reason to fail.
+pub(crate) fn note(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A buffer that a test reads what a command wrote from. Clones share it.
+#[cfg(test)]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Captured {
+    pub(crate) fn output(&self) -> Output {
+        Output::to(self.clone())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no test panics while it writes").clone()).expect("commands write UTF-8")
+    }
+}
+
+#[cfg(test)]
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics while it writes").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_record_holds_reaches_a_pipe_as_it_is_and_cannot_drive_a_terminal() {
+        let payload = b"caf\xc3\xa9\t\x1b[2J\nend\xff";
+        assert_eq!(Output::to(Vec::new()).payload_text(payload), "café\t\x1b[2J\nend\u{fffd}");
+        assert_eq!(Output::to_terminal(Vec::new()).payload_text(payload), "café\t\u{fffd}[2J\nend\u{fffd}");
+    }
+
+    #[test]
+    fn a_pipe_that_was_closed_ends_the_command_quietly() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let fault = Output::to(Closed).line("x").expect_err("the pipe is closed");
+        assert_eq!((fault.exit_status(), fault.report(false)), (super::super::EXIT_OK, None));
+    }
+}

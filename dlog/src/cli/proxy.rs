@@ -1,0 +1,210 @@
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Fault, Output, Shutdown, local, namespace};
+use crate::proxy::{Proxy, ProxyError, Settings, SettingsBuilder, TlsIdentity};
+use crate::store::LogStore;
+use crate::uri::Uri;
+
+/// Run the write proxy.
+///
+/// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in the namespace behind -u, or in a folder of
+/// its own with --data. Prints a line `listening on ADDRESS` once it serves. Ctrl-C drains it: no new connections, what is in flight is
+/// finished and on disk, then it ends.
+#[derive(Debug, clap::Args)]
+#[command(
+    group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
+    after_help = "\
+Examples:
+  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u distributedlog://127.0.0.1:7000/messaging/distributedlog -mx
+  dlog proxy --data /var/lib/dlog
+  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u distributedlog://store:7000/messaging/distributedlog
+
+The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd, -a and -la mean nothing here and are refused by name."
+)]
+pub(crate) struct Args {
+    /// Where the namespace is served, e.g. distributedlog://127.0.0.1:7000/messaging/distributedlog
+    #[arg(short, long, value_name = "URI", env = "DLOG_URI")]
+    uri: Option<Uri>,
+
+    /// Keep the records in this folder, within this process; readers and the tool cannot get at them while it runs
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The port for clients; 0 lets the system choose
+    #[arg(short, long, value_name = "PORT", default_value_t = 8000)]
+    port: u16,
+
+    /// The port for metrics and health over HTTP (-sp) [default: none]
+    #[arg(long, value_name = "PORT")]
+    stats_port: Option<u16>,
+
+    /// The number of this proxy among others, -1 for none (-si)
+    #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
+    shard_id: i32,
+
+    /// Speak thriftmux too (-mx). Always so: the proxy tells thriftmux and framed thrift apart by itself
+    #[arg(long)]
+    thriftmux: bool,
+
+    /// The address to listen on. Whoever can reach it can write
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+
+    /// Where clients reach this proxy, HOST or HOST:PORT; needed when it listens on every address [default: where it listens]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    advertise: Option<String>,
+
+    /// Refuse everything that would change a stream
+    #[arg(long)]
+    read_only: bool,
+
+    /// Refuse writes to streams that do not exist, rather than create them
+    #[arg(long)]
+    no_create: bool,
+
+    /// Encrypt with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificates: Option<PathBuf>,
+
+    /// The private key of --tls-certificates (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificates")]
+    tls_key: Option<PathBuf>,
+
+    /// For tests only: let streams be stalled and failed on purpose over the stats port
+    #[arg(long, hide = true)]
+    test_only_faults: bool,
+
+    #[command(flatten)]
+    refused: Refused,
+}
+
+/// Flags of the original that mean nothing here. Taken apart so that each is refused by its name.
+#[derive(Debug, clap::Args)]
+struct Refused {
+    #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    conf: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    stream_conf: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    stats_provider: Option<String>,
+    #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    announce: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    load_appraiser: Option<String>,
+}
+
+impl Refused {
+    fn check(&self) -> Result<(), Fault> {
+        let refused = [
+            (
+                &self.conf,
+                "-c (--conf)",
+                "a configuration file of the original sets up ZooKeeper and BookKeeper, which this proxy does not use",
+                "leave it out; every setting is a flag, see: dlog proxy --help",
+            ),
+            (
+                &self.stream_conf,
+                "-sc (--stream-conf)",
+                "streams have no configuration of their own here",
+                "leave it out; every setting is a flag, see: dlog proxy --help",
+            ),
+            (
+                &self.stats_provider,
+                "-pd (--stats-provider)",
+                "it names a Java class; metrics are served in Prometheus' format",
+                "leave it out, and serve metrics with: -sp 8001",
+            ),
+            (
+                &self.announce,
+                "-a (--announce)",
+                "it announces the proxy in ZooKeeper, which is not there",
+                "leave it out; clients name the proxy: 'inet!HOST:PORT'. What redirects should say is: --advertise HOST",
+            ),
+            (
+                &self.load_appraiser,
+                "-la (--load-appraiser)",
+                "it names a Java class; load is bounded by requests and bytes in flight",
+                "leave it out",
+            ),
+        ];
+        match refused.into_iter().find(|(given, ..)| given.is_some()) {
+            Some((_, flag, reason, tip)) => Err(Fault::usage(format!("{flag} means nothing to this proxy: {reason}")).tip(tip)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Args {
+    /// Serves until the end is asked for.
+    ///
+    /// # Errors
+    /// The store cannot be reached or opened, an address cannot be listened on, or a flag means nothing here.
+    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+        let settings = self.settings()?;
+        let store = self.store().await?;
+        let proxy = Proxy::start(settings, store).await.map_err(|error| start_fault(&error))?;
+        output.line(format_args!("listening on {}", proxy.local_addr()))?;
+        if let Some(stats) = proxy.stats_addr() {
+            output.line(format_args!("metrics and health on http://{stats}"))?;
+        }
+        shutdown.asked().await;
+        let drained = proxy.drain().await;
+        tracing::info!(
+            "drained: {} connections finished, {} cut off, {} streams released; everything acknowledged is on disk",
+            drained.connections_finished,
+            drained.connections_cut,
+            drained.streams_released
+        );
+        Ok(())
+    }
+
+    /// The proxy's settings, before anything is opened.
+    fn settings(&self) -> Result<Settings, Fault> {
+        self.refused.check()?;
+        let builder: SettingsBuilder = Settings::builder()
+            .listen(SocketAddr::new(self.bind, self.port))
+            .stats_listen(self.stats_port.map(|port| SocketAddr::new(self.bind, port)))
+            .thriftmux(true)
+            .shard(self.shard_id)
+            .announce(self.advertise.clone())
+            .create_missing_streams(!self.no_create)
+            .read_only(self.read_only)
+            .faults(self.test_only_faults);
+        let builder = match (&self.tls_certificates, &self.tls_key) {
+            (Some(certificates), Some(key)) => {
+                let identity = TlsIdentity::from_pem_files(certificates, key).map_err(|error| Fault::failure(error.to_string()))?;
+                builder.tls(Some(identity))
+            }
+            (Some(_), None) | (None, Some(_)) | (None, None) => builder,
+        };
+        builder.build().map_err(|error| {
+            let fault = Fault::usage(error.to_string());
+            if self.bind.is_unspecified() {
+                fault.tip("add --advertise HOST, the name under which clients reach this machine")
+            } else {
+                fault
+            }
+        })
+    }
+
+    async fn store(&self) -> Result<Arc<dyn LogStore>, Fault> {
+        match (&self.uri, &self.data) {
+            (Some(uri), _) => namespace::connect(uri).await,
+            (None, Some(folder)) => local::open(folder).await,
+            (None, None) => unreachable!("clap demands one of them"),
+        }
+    }
+}
+
+/// Why a proxy does not start, with what to do about it.
+pub(crate) fn start_fault(error: &ProxyError) -> Fault {
+    match error {
+        ProxyError::AddressInUse { purpose, .. } => {
+            let flag = if *purpose == "clients" { "-p" } else { "-sp" };
+            Fault::failure(error.to_string()).tip(format!("choose another port with: {flag} PORT"))
+        }
+        ProxyError::Listen { .. } => Fault::failure(error.to_string()),
+    }
+}

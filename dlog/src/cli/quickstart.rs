@@ -1,0 +1,217 @@
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::console::{self, Connected, Line, Place, Release, Tally};
+use super::expression::Expression;
+use super::position::Position;
+use super::tail::Tail;
+use super::writer_args::WriterArgs;
+use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams};
+use crate::proxy::{Proxy, Running, Settings};
+use crate::store::{LogStore, StoreError, StreamName};
+
+/// The tutorial's streams.
+const PREFIX: &str = "basic-stream-";
+const EXPRESSION: &str = "3-7";
+
+/// The port that is tried first.
+const PORT: u16 = 8000;
+
+/// Try everything in one process: store, proxy, reader and a console to type records into.
+///
+/// The tutorial "Write records to multiple streams" without any set-up: a store in a temporary folder, a write proxy on a real socket, the
+/// streams basic-stream-3 to basic-stream-7, a reader that prints what arrives in them, and a prompt. Each line that is typed is written through
+/// the proxy and comes out of one of the streams. From a pipe it ends when every line has been acknowledged and read back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  dlog quickstart
+  printf 'message-1\\nmessage-2\\n' | dlog quickstart
+  dlog quickstart --data ./records        (keeps the records; run it again and go on)")]
+pub(crate) struct Args {
+    /// Keep the records in this folder [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The proxy's port; 0 lets the system choose [default: 8000, or one that is free]
+    #[arg(short, long, value_name = "PORT")]
+    port: Option<u16>,
+
+    #[command(flatten)]
+    writer: WriterArgs,
+}
+
+impl Args {
+    /// Runs until the input ends, or the end is asked for.
+    ///
+    /// # Errors
+    /// Something could not be started, or a line failed.
+    pub(crate) async fn run(self, output: &Output, verbose: u8, shutdown: &Shutdown) -> Result<(), Fault> {
+        let settings = self.writer.settings()?;
+        let stack = Stack::start(self.data.as_deref(), self.port).await?;
+        stack.introduce(output)?;
+        let writer = Connected::open(&stack.name(), &stack.streams, settings, "quickstart").await?;
+        let told = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
+        let (lines, output) = console::input(&writer, output, shutdown)?;
+        let ended = write_and_read_back(lines, &writer, told, &output, verbose > 0, shutdown).await;
+        writer.close().await;
+        console::restore_terminal();
+        stack.end().await?;
+        conclude(ended?, &output)
+    }
+}
+
+/// Says how it went.
+fn conclude(tally: Tally, output: &Output) -> Result<(), Fault> {
+    let Tally { written, failed } = tally;
+    output.line(format_args!("\n{written} records written, acknowledged and read back."))?;
+    if failed > 0 { Err(Fault::failure(format!("{failed} lines were not acknowledged"))) } else { Ok(()) }
+}
+
+/// Everything that quickstart starts.
+struct Stack {
+    store: Arc<dyn LogStore>,
+    proxy: Running,
+    streams: Vec<StreamName>,
+    folder: PathBuf,
+    /// Removes the folder when it is dropped.
+    temporary: Option<TempDir>,
+}
+
+impl Stack {
+    async fn start(data: Option<&Path>, port: Option<u16>) -> Result<Self, Fault> {
+        let temporary = match data {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("dlog-quickstart-").tempdir().map_err(|error| {
+                Fault::failure(format!("cannot make a temporary folder: {error}")).tip("name a folder with --data DIR")
+            })?),
+        };
+        let folder = data.map_or_else(|| temporary.as_ref().expect("one of them is there").path().to_owned(), Path::to_owned);
+        let store = local::open(&folder).await?;
+        let expression = Expression::parse(EXPRESSION).expect("the tutorial's expression is one");
+        let streams = streams::expand(PREFIX, &expression).expect("the tutorial's names are names");
+        for stream in &streams {
+            match store.create(stream).await {
+                // With --data they are there from the last time.
+                Ok(()) | Err(StoreError::StreamExists(_)) => {}
+                Err(error) => return Err(namespace::fault(&error, None)),
+            }
+        }
+        let proxy = start_proxy(&store, port).await?;
+        Ok(Self { store, proxy, streams, folder, temporary })
+    }
+
+    /// The proxy's Finagle name.
+    fn name(&self) -> String {
+        format!("inet!{}", self.proxy.local_addr())
+    }
+
+    /// The first screen: what was started, where, and what to do now.
+    fn introduce(&self, output: &Output) -> Result<(), Fault> {
+        let kept = if self.temporary.is_some() { "removed at the end; --data DIR keeps it" } else { "kept" };
+        output.line(format_args!(
+            "\
+dlog {} quickstart: the multi stream writer's tutorial in one process
+
+  store    {} ({kept})
+  proxy    {} (thriftmux, on a real socket: other writers can use it too)
+  streams  {PREFIX}3 to {PREFIX}7, and a reader of all five
+
+Type a line and press Enter: it becomes a record in one of the streams, and the reader prints it. Ctrl-D ends.
+",
+            env!("CARGO_PKG_VERSION"),
+            self.folder.display(),
+            self.name(),
+        ))
+    }
+
+    /// Drains the proxy, which closes the store, and removes the folder if it is temporary.
+    async fn end(self) -> Result<(), Fault> {
+        self.proxy.drain().await;
+        self.store.close().await.map_err(|error| namespace::fault(&error, None))?;
+        match self.temporary {
+            Some(folder) => folder.close().map_err(|error| Fault::failure(format!("cannot remove {}: {error}", self.folder.display()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Starts the proxy on the port that was asked for; without one, on the default port or else on one that is free.
+async fn start_proxy(store: &Arc<dyn LogStore>, port: Option<u16>) -> Result<Running, Fault> {
+    let settings = |port| {
+        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Settings::builder().listen(listen).build().expect("loopback and defaults are legal")
+    };
+    match (Proxy::start(settings(port.unwrap_or(PORT)), Arc::clone(store)).await, port) {
+        (Ok(running), _) => Ok(running),
+        (Err(error), Some(_)) => Err(proxy::start_fault(&error)),
+        (Err(_), None) => Proxy::start(settings(0), Arc::clone(store)).await.map_err(|error| proxy::start_fault(&error)),
+    }
+}
+
+/// Writes each line and prints each record, until the input has ended and every acknowledged line has been read back.
+async fn write_and_read_back(
+    lines: mpsc::Receiver<Line>,
+    writer: &Connected,
+    mut tail: Tail,
+    output: &Output,
+    verbose: bool,
+    shutdown: &Shutdown,
+) -> Result<Tally, Fault> {
+    let (written, mut acknowledged) = mpsc::unbounded_channel();
+    let mut on_written = |place: Place, release: Release| {
+        // The receiver lives as long as this future does.
+        let _ = written.send((place, release));
+    };
+    let mut session = core::pin::pin!(console::run(lines, writer, output, verbose, shutdown, &mut on_written));
+    let mut balance = Balance::default();
+    let mut tally = None;
+    loop {
+        if let Some(tally) = tally
+            && acknowledged.is_empty()
+            && balance.is_even()
+        {
+            return Ok(tally);
+        }
+        tokio::select! {
+            ended = &mut session, if tally.is_none() => tally = Some(ended?),
+            Some((place, release)) = acknowledged.recv() => balance.written(place, release),
+            event = tail.next() => {
+                let (stream, record) = event?;
+                record_text::print(output, Format::Text, &stream, &record)?;
+                balance.read(Place { stream, dlsn: record.dlsn });
+            },
+        }
+    }
+}
+
+/// Which records were acknowledged and not yet read, and the other way round: a reader may be faster than the acknowledgement.
+#[derive(Debug, Default)]
+struct Balance {
+    unread: HashMap<Place, Release>,
+    unacknowledged: HashMap<Place, ()>,
+}
+
+impl Balance {
+    fn written(&mut self, place: Place, release: Release) {
+        if self.unacknowledged.remove(&place).is_none() {
+            self.unread.insert(place, release);
+        }
+    }
+
+    fn read(&mut self, place: Place) {
+        if self.unread.remove(&place).is_none() {
+            self.unacknowledged.insert(place, ());
+        }
+    }
+
+    /// Whether every acknowledged record was read. What was read and never acknowledged is a copy of a hedged record, or another writer's.
+    fn is_even(&self) -> bool {
+        self.unread.is_empty()
+    }
+}

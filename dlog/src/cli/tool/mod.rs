@@ -1,0 +1,102 @@
+//! `dlog tool`: create, list, look into, truncate and delete log streams.
+
+mod count;
+mod create;
+mod delete;
+mod dlsn;
+mod dump;
+mod list;
+mod show;
+mod truncate;
+mod utc;
+
+use clap::Subcommand;
+
+use super::{Fault, Output};
+
+/// Create, list, look into and delete log streams.
+///
+/// The commands and flags of the original's tool work where they mean something here, in their spelling too (truncate_stream,
+/// serialize_dlsn, -dlsn, -b64, …).
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "\
+Examples:
+  dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7
+  export DLOG_URI=distributedlog://127.0.0.1:7000/messaging/distributedlog
+  dlog tool list
+  dlog tool dump -s basic-stream-3
+
+Where output is read by machines, --format json prints one JSON object per line."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Tool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Tool {
+    /// Create streams
+    Create(create::Args),
+    /// List the streams' names
+    List(list::Args),
+    /// Show what is known of streams: positions, owner, log segments
+    Show(show::Args),
+    /// Print the records that a stream holds
+    Dump(dump::Args),
+    /// Count the records that streams hold
+    Count(count::Args),
+    /// Delete streams with everything in them
+    Delete(delete::Args),
+    /// Discard the records of a stream that are older than a position
+    #[command(aliases = ["truncate_stream", "truncate-stream"])]
+    Truncate(truncate::Args),
+    /// Turn a position into the base64 that the wire carries
+    #[command(alias = "serialize_dlsn")]
+    SerializeDlsn(dlsn::SerializeArgs),
+    /// Turn base64 into a position
+    #[command(alias = "deserialize_dlsn")]
+    DeserializeDlsn(dlsn::DeserializeArgs),
+}
+
+impl Args {
+    /// Whether the command only turns text into text.
+    #[must_use]
+    pub(crate) const fn is_offline(&self) -> bool {
+        matches!(self.command, Tool::SerializeDlsn(_) | Tool::DeserializeDlsn(_))
+    }
+
+    /// Runs a command that only turns text into text.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub(crate) fn run_offline(self, output: &Output) -> Result<(), Fault> {
+        match self.command {
+            Tool::SerializeDlsn(args) => args.run(output),
+            Tool::DeserializeDlsn(args) => args.run(output),
+            Tool::Create(_) | Tool::List(_) | Tool::Show(_) | Tool::Dump(_) | Tool::Count(_) | Tool::Delete(_) | Tool::Truncate(_) => {
+                unreachable!("is_offline was asked first")
+            }
+        }
+    }
+
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it did not do what it was asked.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        match self.command {
+            Tool::Create(args) => args.run(output).await,
+            Tool::List(args) => args.run(output).await,
+            Tool::Show(args) => args.run(output).await,
+            Tool::Dump(args) => args.run(output).await,
+            Tool::Count(args) => args.run(output).await,
+            Tool::Delete(args) => args.run(output).await,
+            Tool::Truncate(args) => args.run(output).await,
+            Tool::SerializeDlsn(args) => args.run(output),
+            Tool::DeserializeDlsn(args) => args.run(output),
+        }
+    }
+}
