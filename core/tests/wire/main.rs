@@ -1,0 +1,11 @@
+//! The wire formats against the original's bytes, against themselves, and against bytes of no format at all.
+
+mod generate;
+mod golden_files;
+mod golden_frames;
+mod golden_structs;
+mod golden_vectors;
+mod hostile;
+mod malformed;
+mod meaning;
+mod round_trips;
