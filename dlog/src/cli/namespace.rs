@@ -44,8 +44,6 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
         | StoreError::Io { .. }
         | StoreError::Refused { .. }
         | StoreError::Overloaded { .. }
-        | StoreError::InvalidEntry { .. }
-        | StoreError::NewerVersion { .. }
         | StoreError::Closed => fault,
     }
 }

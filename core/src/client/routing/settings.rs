@@ -34,7 +34,6 @@ impl Settings {
     pub const MIN_HANDSHAKE_INTERVAL: Duration = Duration::from_secs(1);
 
     /// A builder with every default.
-    #[must_use]
     pub const fn builder() -> SettingsBuilder {
         SettingsBuilder { settings: Self::DEFAULT }
     }

@@ -1,24 +1,38 @@
 //! One connection to a write proxy: frames, handshake, pings, what is in flight.
 
+mod calls;
+mod control;
+mod encode;
 mod envelope;
 mod event;
+mod receive;
 mod settings;
 
 pub use envelope::Envelope;
 pub use event::{Call, EncodeError, Event, Lost, SessionError};
 pub use settings::{Protocol, Settings, SettingsBuilder, SettingsError};
 
+use core::time::Duration;
+
+use calls::Calls;
+use control::{Control, Opening};
+use encode::{Baggage, Dialect};
+
 use super::RequestId;
+use super::random::Random;
 use crate::Instant;
+use crate::wire::mux::TraceId;
 use crate::wire::service::Request;
 
 /// One connection to a write proxy, without its socket.
 ///
 /// **Order of calls.** [`new`](Self::new) when the socket is connected; then, whenever something happens:
-/// - bytes came in → [`handle_received`](Self::handle_received) until it consumes nothing; its [`Event`]s go to whoever waits;
+/// - bytes came in → [`handle_received`](Self::handle_received) until it takes none; its [`Event`]s go to whoever waits;
 /// - the clock passed [`poll_timeout`](Self::poll_timeout) → [`handle_timeout`](Self::handle_timeout);
 /// - something is to be sent → [`encode_request`](Self::encode_request), [`discard`](Self::discard);
-/// - after each of these → [`poll_transmit`](Self::poll_transmit) until it writes nothing.
+/// - after each of these, and after `new` → [`poll_transmit`](Self::poll_transmit) until it writes nothing.
+///
+/// Requests may be sent once [`is_ready`](Self::is_ready): from [`Event::Ready`] on, and with [`Protocol::PlainThrift`] at once.
 ///
 /// All bytes written by `poll_transmit` and `encode_request` form **one** stream, in the order of the calls; the adapter sends them in that
 /// order and says how many the socket took ([`handle_transmitted`](Self::handle_transmitted)). When the connection ends, for whatever
@@ -30,14 +44,65 @@ use crate::wire::service::Request;
 #[derive(Debug)]
 pub struct Session<const REQUESTS: usize = 1024> {
     settings: Settings,
+    random: Random,
+    phase: Phase,
+    control: Control,
+    calls: Calls<REQUESTS>,
+    draining: bool,
+    lease_until: Option<Instant>,
+    /// When the peer was heard last, or when it was first given reason to answer after that.
+    heard_at: Instant,
+    /// When the peer was asked whether it lives, if it has not been heard since.
+    asked_at: Option<Instant>,
+    /// Where the question ends in the outgoing stream.
+    asked_end: u64,
+    /// Bytes of the outgoing stream: written by us, and taken by the socket.
+    written: u64,
+    transmitted: u64,
+    /// Where [`poll_lost`](Self::poll_lost) goes on.
+    lost: u32,
+}
+
+/// How far the session's start is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Mux: the peer was asked whether it knows `Tinit`.
+    Checking,
+    /// Mux: `Tinit` was sent.
+    Initialising,
+    /// Thrift: the peer was asked for the upgrade.
+    Asking,
+    /// Over.
+    Ready(Dialect),
 }
 
 impl<const REQUESTS: usize> Session<REQUESTS> {
+    /// The longest control frame; a buffer of this size always gets one.
+    pub const MAX_CONTROL_BYTES: usize = 64;
+
     /// A session on a connection that was just made. `seed` is for trace ids.
     #[must_use]
-    pub fn new(now: Instant, settings: Settings, seed: u64) -> Self {
-        let _ = (now, seed);
-        Self { settings }
+    pub const fn new(now: Instant, settings: Settings, seed: u64) -> Self {
+        let (phase, opening) = match settings.protocol {
+            Protocol::ThriftMux => (Phase::Checking, Some(Opening::Check)),
+            Protocol::Thrift => (Phase::Asking, Some(Opening::Upgrade)),
+            Protocol::PlainThrift => (Phase::Ready(Dialect::Plain), None),
+        };
+        Self {
+            settings,
+            random: Random::new(seed),
+            phase,
+            control: Control::new(opening),
+            calls: Calls::new(),
+            draining: false,
+            lease_until: None,
+            heard_at: now,
+            asked_at: None,
+            asked_end: 0,
+            written: 0,
+            transmitted: 0,
+            lost: 0,
+        }
     }
 
     /// The settings it was made with.
@@ -46,50 +111,60 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         &self.settings
     }
 
-    /// Whether the handshake is over.
+    /// Whether the session's start is over, so that requests may be sent.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
-        true
+        matches!(self.phase, Phase::Ready(_))
+    }
+
+    /// Whether the peer said that it goes away.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// How many requests can be in flight at once on this connection: 1 for framed thrift, `REQUESTS` for mux.
     #[must_use]
     pub const fn capacity(&self) -> usize {
-        REQUESTS
+        match self.settings.protocol {
+            Protocol::ThriftMux => REQUESTS,
+            Protocol::Thrift | Protocol::PlainThrift => 1,
+        }
     }
 
     /// How many requests are in flight, discarded ones included.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
-        0
-    }
-
-    /// Reads at most one frame from the front of `bytes`: how many bytes it took, and what they meant. The event borrows `bytes`, not the
-    /// session. `(0, None)` asks for more bytes: call again with the same ones and what came after them.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError`] when the connection cannot go on; a frame above the limit is refused from its first four bytes.
-    pub fn handle_received<'b>(&mut self, now: Instant, bytes: &'b [u8]) -> Result<(usize, Option<Event<'b>>), SessionError> {
-        let _ = (now, bytes);
-        Ok((0, None))
+        self.calls.len()
     }
 
     /// Writes control frames into `out`, whole ones only: how many bytes. 0 means that there is nothing to send, or that `out` is shorter
-    /// than [`MAX_CONTROL_BYTES`](Self::MAX_CONTROL_BYTES).
+    /// than the next frame: at [`MAX_CONTROL_BYTES`](Self::MAX_CONTROL_BYTES) it never is.
     pub fn poll_transmit(&mut self, out: &mut [u8]) -> usize {
-        let _ = out;
-        0
+        let mux = self.settings.protocol == Protocol::ThriftMux;
+        let asks = self.control.ping;
+        let mut total = 0;
+        // Bounded by `out` and by what is to be sent. A frame that does not fit stays for the next call.
+        while let Ok(count) = self.control.write(&mut self.calls, mux, &mut out[total..]) {
+            if count == 0 {
+                break;
+            }
+            total += count;
+        }
+        self.written += total as u64;
+        if asks {
+            self.asked_end = self.written;
+        }
+        total
     }
-
-    /// The longest control frame; a buffer of this size always gets one.
-    pub const MAX_CONTROL_BYTES: usize = 64;
 
     /// Bytes that [`encode_request`](Self::encode_request) writes for this request.
     #[must_use]
     pub fn encoded_len(&self, message: &Request<'_>, envelope: &Envelope) -> usize {
-        let _ = (message, envelope);
-        0
+        let Phase::Ready(dialect) = self.phase else {
+            return 0;
+        };
+        Baggage::new(&self.settings.client_id, envelope.trace.unwrap_or_default(), envelope).measure(dialect, message)
     }
 
     /// Writes the whole frame of a request into `out` and takes it under way: how many bytes, and its name for [`discard`](Self::discard).
@@ -106,25 +181,48 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         envelope: &Envelope,
         out: &mut [u8],
     ) -> Result<(usize, Call), EncodeError> {
-        let _ = (now, request, message, envelope, out);
-        Err(EncodeError::NotReady)
+        let Phase::Ready(dialect) = self.phase else {
+            return Err(EncodeError::NotReady);
+        };
+        if self.draining {
+            return Err(EncodeError::Draining);
+        }
+        if self.lease_until.is_some_and(|until| until <= now) {
+            return Err(EncodeError::LeaseExpired);
+        }
+        let (index, tag) = self.calls.next().filter(|_| self.in_flight() < self.capacity()).ok_or(EncodeError::Full)?;
+        let trace = envelope.trace.unwrap_or_else(|| TraceId::root(self.random.next_u64()));
+        let baggage = Baggage::new(&self.settings.client_id, trace, envelope);
+        let count = baggage.write(dialect, tag, message, out).map_err(EncodeError::BufferTooSmall)?;
+        if self.calls.len() == 0 {
+            // Silence before this was nobody's fault.
+            self.heard_at = self.heard_at.max(now);
+        }
+        let call = self.calls.start(index, request, self.written);
+        self.written += count as u64;
+        Ok((count, call))
     }
 
     /// Nobody waits for this call's answer any more: the peer is told (mux), and its place stays taken until the peer is done with it
-    /// ([`Event::Discarded`]). A call that has ended is ignored.
-    pub fn discard(&mut self, now: Instant, call: Call) {
-        let _ = (now, call);
+    /// ([`Event::Discarded`]). A call that has ended is ignored. Whether it had not.
+    pub fn discard(&mut self, now: Instant, call: Call) -> bool {
+        self.calls.discard(now, call)
     }
 
     /// The socket took `count` more bytes of the outgoing stream.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
-        let _ = (now, count);
+        if self.asked_at.is_some() && self.transmitted < self.asked_end {
+            // The question stood behind bytes that were still leaving: the peer's time to answer begins when it has it.
+            self.asked_at = Some(now);
+        }
+        self.transmitted += count as u64;
+        debug_assert!(self.transmitted <= self.written, "the socket cannot take more than was written");
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.patience().map(|(at, _)| at)
     }
 
     /// The time is `now`. Early and late calls are harmless.
@@ -133,13 +231,65 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
     ///
     /// [`SessionError::Unresponsive`] when the peer was silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        let _ = now;
-        Ok(())
+        match self.patience() {
+            Some((at, Patience::Ends)) if at <= now => Err(SessionError::Unresponsive),
+            Some((at, Patience::Asks)) if at <= now => {
+                self.ask(now);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The next request that was under way, when the connection has ended; discarded ones are left out. Call until [`None`], then drop the
     /// session.
     pub fn poll_lost(&mut self) -> Option<Lost> {
-        None
+        self.calls.lose(&mut self.lost, self.transmitted)
     }
+
+    fn begin(&mut self, now: Instant, dialect: Dialect) -> Event<'static> {
+        self.phase = Phase::Ready(dialect);
+        if dialect == Dialect::Mux && self.settings.idle_ping_interval.is_some() {
+            // As Finagle does: a peer that answers pings at the start will do so later.
+            self.ask(now);
+        }
+        Event::Ready
+    }
+
+    const fn ask(&mut self, now: Instant) {
+        self.control.ping = true;
+        self.asked_at = Some(now);
+    }
+
+    /// Bytes came from the peer: it lives.
+    fn heard(&mut self, now: Instant) {
+        self.heard_at = self.heard_at.max(now);
+        self.asked_at = None;
+    }
+
+    /// When the peer's silence is to have consequences, and which.
+    fn patience(&self) -> Option<(Instant, Patience)> {
+        let ends = |since: Instant, after: Duration| Some((since + after, Patience::Ends));
+        let Phase::Ready(dialect) = self.phase else {
+            // The start of a session is the connector's to time.
+            return None;
+        };
+        if dialect != Dialect::Mux {
+            return self.calls.only_discarded_at().and_then(|at| ends(at, self.settings.ping_timeout));
+        }
+        if let Some(asked_at) = self.asked_at {
+            return ends(asked_at, self.settings.ping_timeout);
+        }
+        let silence = if self.calls.len() > 0 { Some(self.settings.silence_before_ping) } else { self.settings.idle_ping_interval };
+        silence.map(|silence| (self.heard_at + silence, Patience::Asks))
+    }
+}
+
+/// What the end of patience with a silent peer leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// It is asked whether it lives.
+    Asks,
+    /// The connection is given up.
+    Ends,
 }

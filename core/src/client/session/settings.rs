@@ -33,7 +33,6 @@ impl Settings {
     pub const MIN_FRAME_BYTES: usize = 256;
 
     /// A builder with every default.
-    #[must_use]
     pub const fn builder() -> SettingsBuilder<'static> {
         SettingsBuilder {
             protocol: Protocol::Thrift,

@@ -1,0 +1,187 @@
+use super::{Call, Lost};
+use crate::client::RequestId;
+use crate::wire::mux::Tag;
+use crate::{Instant, Known};
+
+const NONE: u32 = u32::MAX;
+/// The first tag of a request: 0 is for what is not answered, 1 for pings and the session's start.
+const FIRST_TAG: u32 = 2;
+
+/// What is under way on a connection: slot `i` is tag `i + 2`.
+#[derive(Debug)]
+pub(super) struct Calls<const N: usize> {
+    slots: [Slot; N],
+    /// Free slots among those that were used before, the one freed last in front.
+    free: u32,
+    /// How many slots were ever used.
+    touched: u32,
+    len: usize,
+    /// Discards that the peer was not told yet, in their order.
+    untold: (u32, u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    request: RequestId,
+    generation: u32,
+    state: State,
+    /// The next free slot, or the next discard to be told.
+    next: u32,
+    /// Where the request's frame begins in the outgoing stream.
+    start: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    Awaited,
+    /// Nobody waits for the answer any more since then.
+    Discarded(Instant),
+}
+
+/// A call that the peer is done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) request: RequestId,
+    pub(super) discarded: bool,
+}
+
+impl<const N: usize> Calls<N> {
+    const TAGS_SUFFICE: () = assert!(N >= 1 && N as u64 + FIRST_TAG as u64 <= Tag::MAX.get() as u64 + 1, "REQUESTS is 1 to 8,388,606");
+
+    pub(super) const fn new() -> Self {
+        const { Self::TAGS_SUFFICE };
+        let free = Slot { request: RequestId::new(0, 0), generation: 0, state: State::Free, next: NONE, start: 0 };
+        Self { slots: [free; N], free: NONE, touched: 0, len: 0, untold: (NONE, NONE) }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The slot and tag that [`start`](Self::start) would take; [`None`] when all are taken.
+    pub(super) const fn next(&self) -> Option<(u32, Tag)> {
+        let index = if self.free != NONE { self.free } else { self.touched };
+        if index as usize >= N { None } else { Some((index, Self::tag(index))) }
+    }
+
+    /// A request is under way in slot `index`, which is that of [`next`](Self::next).
+    pub(super) fn start(&mut self, index: u32, request: RequestId, start: u64) -> Call {
+        if index == self.free {
+            self.free = self.slots[index as usize].next;
+        } else {
+            self.touched += 1;
+        }
+        self.len += 1;
+        let slot = &mut self.slots[index as usize];
+        (slot.request, slot.state, slot.start, slot.next) = (request, State::Awaited, start, NONE);
+        Call { index, generation: slot.generation }
+    }
+
+    /// Nobody waits for the call any more. Whether it was under way, and awaited.
+    pub(super) fn discard(&mut self, now: Instant, call: Call) -> bool {
+        let Some(slot) = self.slots.get_mut(call.index as usize) else {
+            return false;
+        };
+        if slot.generation != call.generation || slot.state != State::Awaited {
+            return false;
+        }
+        (slot.state, slot.next) = (State::Discarded(now), NONE);
+        match self.untold.1 {
+            NONE => self.untold.0 = call.index,
+            last => self.slots[last as usize].next = call.index,
+        }
+        self.untold.1 = call.index;
+        true
+    }
+
+    /// The next discard that the peer was not told.
+    pub(super) const fn untold(&self) -> Option<Tag> {
+        if self.untold.0 == NONE { None } else { Some(Self::tag(self.untold.0)) }
+    }
+
+    /// The peer is told of the discard that [`untold`](Self::untold) says.
+    pub(super) fn told(&mut self) {
+        self.untold.0 = self.slots[self.untold.0 as usize].next;
+        if self.untold.0 == NONE {
+            self.untold.1 = NONE;
+        }
+    }
+
+    /// The peer is done with the call under this tag; [`None`] when there is no such call.
+    pub(super) fn end(&mut self, tag: Tag) -> Option<Ended> {
+        let index = tag.get().checked_sub(FIRST_TAG)?;
+        let slot = *self.slots.get(index as usize)?;
+        let discarded = match slot.state {
+            State::Free => return None,
+            State::Awaited => false,
+            State::Discarded(_) => true,
+        };
+        if discarded {
+            self.forget_untold(index);
+        }
+        self.release(index);
+        Some(Ended { request: slot.request, discarded })
+    }
+
+    /// The call of a protocol that has only one at a time.
+    pub(super) fn end_only(&mut self) -> Option<Ended> {
+        self.end(Self::tag(0))
+    }
+
+    /// When the call of a protocol that has only one at a time was discarded.
+    pub(super) const fn only_discarded_at(&self) -> Option<Instant> {
+        match self.slots[0].state {
+            State::Discarded(at) => Some(at),
+            State::Free | State::Awaited => None,
+        }
+    }
+
+    /// The next awaited call at or after slot `cursor`, which moves on, when the connection has ended with `transmitted` bytes sent.
+    pub(super) fn lose(&mut self, cursor: &mut u32, transmitted: u64) -> Option<Lost> {
+        while *cursor < self.touched {
+            let index = *cursor;
+            *cursor += 1;
+            let slot = self.slots[index as usize];
+            if slot.state == State::Awaited {
+                self.release(index);
+                let known = if slot.start >= transmitted { Known::NotWritten } else { Known::Unknown };
+                return Some(Lost { request: slot.request, known });
+            }
+        }
+        None
+    }
+
+    fn release(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.state = State::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next = self.free;
+        self.free = index;
+        self.len -= 1;
+    }
+
+    /// Takes a slot out of the discards to be told. Seldom more than a few are waiting: they leave with the next bytes.
+    fn forget_untold(&mut self, index: u32) {
+        let mut previous = NONE;
+        let mut at = self.untold.0;
+        while at != NONE && at != index {
+            (previous, at) = (at, self.slots[at as usize].next);
+        }
+        if at == NONE {
+            return;
+        }
+        let next = self.slots[index as usize].next;
+        match previous {
+            NONE => self.untold.0 = next,
+            previous => self.slots[previous as usize].next = next,
+        }
+        if self.untold.1 == index {
+            self.untold.1 = previous;
+        }
+    }
+
+    const fn tag(index: u32) -> Tag {
+        Tag::new(index + FIRST_TAG).expect("TAGS_SUFFICE bounds N")
+    }
+}

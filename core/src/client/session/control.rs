@@ -1,0 +1,87 @@
+use heapless::Deque;
+
+use super::calls::Calls;
+use crate::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
+use crate::wire::{BufferTooSmall, framed};
+
+/// Pings of the peer whose answers can wait to be sent.
+const MAX_PONGS: usize = 8;
+
+/// What a discarded request's peer is told.
+const DISCARD_REASON: &str = "nobody waits for it";
+
+/// The control frames that are to be sent.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) opening: Option<Opening>,
+    pongs: Deque<Tag, MAX_PONGS>,
+    pub(super) drained: Option<Tag>,
+    pub(super) ping: bool,
+}
+
+/// How a session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Does the peer know `Tinit`?
+    Check,
+    /// `Tinit`.
+    Init,
+    /// Does the peer know the upgrade of framed thrift?
+    Upgrade,
+}
+
+/// Too many pings wait for their answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PingFlood;
+
+impl Control {
+    pub(super) const fn new(opening: Option<Opening>) -> Self {
+        Self { opening, pongs: Deque::new(), drained: None, ping: false }
+    }
+
+    /// The peer's ping is to be answered.
+    pub(super) fn pong(&mut self, tag: Tag) -> Result<(), PingFlood> {
+        self.pongs.push_back(tag).map_err(|_| PingFlood)
+    }
+
+    /// Writes the next frame: how many bytes, 0 when there is none.
+    pub(super) fn write<const N: usize>(&mut self, calls: &mut Calls<N>, mux: bool, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        if let Some(opening) = self.opening {
+            let count = opening.write(out)?;
+            self.opening = None;
+            return Ok(count);
+        }
+        if let Some(&tag) = self.pongs.front() {
+            let count = Frame::new(tag, Message::Rping).encode(out)?;
+            self.pongs.pop_front();
+            return Ok(count);
+        }
+        if let Some(tag) = self.drained {
+            let count = Frame::new(tag, Message::Rdrain).encode(out)?;
+            self.drained = None;
+            return Ok(count);
+        }
+        if self.ping {
+            let count = Frame::new(Tag::ONE, Message::Tping).encode(out)?;
+            self.ping = false;
+            return Ok(count);
+        }
+        let Some(discarded) = calls.untold() else {
+            return Ok(0);
+        };
+        // Framed thrift has no word for it: the answer is waited for and thrown away.
+        let count = if mux { Frame::new(Tag::ZERO, Message::Tdiscarded { discarded, reason: DISCARD_REASON }).encode(out)? } else { 0 };
+        calls.told();
+        Ok(count)
+    }
+}
+
+impl Opening {
+    fn write(self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        match self {
+            Self::Check => Frame::new(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).encode(out),
+            Self::Init => Frame::new(Tag::ONE, Message::Tinit { version: VERSION, headers: InitHeaders::default() }).encode(out),
+            Self::Upgrade => framed::encode_upgrade_request(out),
+        }
+    }
+}
