@@ -44,6 +44,8 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
         | StoreError::Io { .. }
         | StoreError::Refused { .. }
         | StoreError::Overloaded { .. }
+        | StoreError::InvalidEntry { .. }
+        | StoreError::NewerVersion { .. }
         | StoreError::Closed => fault,
     }
 }

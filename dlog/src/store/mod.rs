@@ -1,5 +1,6 @@
 //! Where streams live: the [`LogStore`] trait and what implements it.
 
+pub mod embedded;
 mod name;
 pub mod remote;
 mod types;

@@ -14,7 +14,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 
 /// Called once with the position of an appended entry's first record, when the entry is durable, or with why it is not.
 ///
-/// Runs on the store's own thread: it must hand the result over and return, never block.
+/// Runs on the store's own thread, or on the caller's inside [`LogStore::append`] when the entry is refused at once: it must hand
+/// the result over and return, never block, and the caller must not hold a lock that it takes.
 pub type AppendDone = Box<dyn FnOnce(Result<Dlsn, StoreError>) + Send>;
 
 /// Keeps log streams on durable storage. All methods may be called from any thread.
@@ -45,13 +46,20 @@ pub trait LogStore: Send + Sync + 'static {
     fn release(&self, lease: &Lease) -> StoreFuture<'_, ()>;
 
     /// Appends one entry. `done` is called exactly once, after the entry is on disk or has failed; entries of one lease get their
-    /// positions in the order of the calls.
+    /// positions in the order of the calls. Never blocks: a store that has as much to do as it takes refuses with
+    /// [`StoreError::Overloaded`].
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone);
 
-    /// Discards the records before `before`. Readers that start earlier start there.
+    /// Discards the records before `before`. Readers that start earlier start there. A point beyond the stream's end means its end; one
+    /// before an earlier truncation changes nothing.
     fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()>;
 
-    /// The records at and after `from`, in order. With nothing there yet, waits up to `limit.wait` for the next append, without polling.
+    /// The records at and after `from`, in order. With nothing there yet, waits up to `limit.wait` for the next append, without polling;
+    /// an empty batch says that the time was up, [`StoreError::StreamNotFound`] that the stream was deleted meanwhile.
+    ///
+    /// A record set is delivered whole when `from` (or the truncation point) names a slot in the middle of it: the reader drops the
+    /// slots before. Whole records before that are left out, and the entry's `dlsn` tells where its first delivered record is.
+    /// Dropping the future gives up the wait; nothing is lost, reads take nothing away.
     fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch>;
 
     /// Refuses new work, makes durable what was accepted, and gives the folder or connection up. Calling it again is no error.
@@ -152,7 +160,7 @@ pub struct StreamInfo {
     pub owner: Option<Owner>,
 }
 
-/// What is known of a log segment.
+/// What is known of a log segment. Counts and sizes are as written: truncation in the middle of a segment does not lower them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentInfo {
     /// Its number; a stream's first is 1.
@@ -196,6 +204,20 @@ pub enum StoreError {
         size: usize,
         /// The largest the store takes.
         limit: usize,
+    },
+    /// The entry has no records, or a record without slots. Nothing was written.
+    InvalidEntry {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A newer version of this program wrote the store's files. Nothing was touched: use that version.
+    NewerVersion {
+        /// The file.
+        path: String,
+        /// Its format version.
+        found: u32,
+        /// The newest format version that this program reads.
+        supported: u32,
     },
     /// Another process holds the store.
     InUse {
@@ -258,6 +280,10 @@ impl fmt::Display for StoreError {
             Self::DiskFull { path } => write!(f, "the disk is full: {path} cannot grow"),
             Self::ReadOnly { path } => write!(f, "{path} is read-only"),
             Self::TooLarge { size, limit } => write!(f, "an entry of {size} bytes is larger than the limit of {limit}"),
+            Self::InvalidEntry { detail } => write!(f, "not an entry: {detail}"),
+            Self::NewerVersion { path, found, supported } => {
+                write!(f, "{path} has format version {found}, this program reads up to {supported}: use the newer program")
+            }
             Self::InUse { path, holder } => write!(f, "the store {path} is in use by {holder}"),
             Self::Corrupt { path, detail } => write!(f, "{path} is damaged: {detail}"),
             Self::Io { path, detail } => write!(f, "{path}: {detail}"),

@@ -1,0 +1,168 @@
+//! Opens a store: reads the newest snapshot, the indexes of what is sealed, and the journal behind the snapshot.
+//!
+//! Recovery writes nothing but the removal of files that were never finished, so it can be interrupted and repeated at any point. What a
+//! sealed volume still lacks (index, snapshot) becomes the keeper's first jobs.
+
+use std::path::{Path, PathBuf};
+
+use super::committer::Latest;
+use super::disk::{Access, Disk, DiskFile, store_error};
+use super::index;
+use super::keeper::Job;
+use super::scan::{Scanned, Until, scan};
+use super::snapshot;
+use super::state::State;
+use super::stream::{Place, Stream};
+use super::volume::{FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished, parse_file_name};
+use crate::store::StoreError;
+
+/// What was found in the folder.
+pub(super) struct Recovered {
+    pub(super) state: State,
+    /// The last volume, unless there is none.
+    pub(super) tail: Option<Tail>,
+    /// What a process that ended did not get to.
+    pub(super) jobs: Vec<Job>,
+}
+
+/// The journal's last volume.
+pub(super) struct Tail {
+    pub(super) latest: Latest,
+    pub(super) next_sequence: u64,
+    pub(super) sector_bytes: u32,
+}
+
+/// Rebuilds the state of the store from its folder.
+pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, StoreError> {
+    let files = Files::list(disk, folder)?;
+    let mut state = match files.snapshots.last() {
+        Some(&base) => State::from_snapshot(read_file(disk, folder, FileKind::Snapshot, base, snapshot::read)?),
+        None => State::new(),
+    };
+    let base = state.snapshot_base;
+    for &number in files.volumes.iter().filter(|number| **number < base) {
+        load_sealed(disk, folder, &files, number, &mut state)?;
+    }
+    let mut recovered = Recovered { state, tail: None, jobs: Vec::new() };
+    if let Some(&last) = files.volumes.last() {
+        for number in base..=last {
+            replay(disk, folder, number, last, &mut recovered)?;
+        }
+    }
+    if recovered.tail.is_none() && !files.snapshots.is_empty() {
+        return Err(missing(&file_path(folder, FileKind::Volume, base), "the metadata says that the journal goes on in it"));
+    }
+    recovered.state.end_leases();
+    check_complete(folder, &recovered.state)?;
+    recovered.jobs.push(Job::Sweep);
+    Ok(recovered)
+}
+
+struct Files {
+    volumes: Vec<u64>,
+    indexes: Vec<u64>,
+    snapshots: Vec<u64>,
+}
+
+impl Files {
+    /// Lists the folder and removes what was never finished or belongs to nothing.
+    fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, StoreError> {
+        let names = disk.list(folder).map_err(|error| store_error(folder, &error))?;
+        let mut files = Self { volumes: Vec::new(), indexes: Vec::new(), snapshots: Vec::new() };
+        let mut useless: Vec<PathBuf> = names.iter().filter(|name| is_unfinished(name)).map(|name| folder.join(name)).collect();
+        for (kind, number) in names.iter().filter_map(|name| parse_file_name(name)) {
+            match kind {
+                FileKind::Volume => files.volumes.push(number),
+                FileKind::Index => files.indexes.push(number),
+                FileKind::Snapshot => files.snapshots.push(number),
+            }
+        }
+        for numbers in [&mut files.volumes, &mut files.indexes, &mut files.snapshots] {
+            numbers.sort_unstable();
+        }
+        let orphans = files.indexes.iter().filter(|number| files.volumes.binary_search(number).is_err());
+        useless.extend(orphans.map(|number| file_path(folder, FileKind::Index, *number)));
+        for path in useless {
+            // Space that could not be given back does not keep the store from opening.
+            if let Err(error) = disk.remove(&path) {
+                tracing::warn!("{} is of no use and could not be removed: {error}", path.display());
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn read_file<T>(
+    disk: &dyn Disk,
+    folder: &Path,
+    kind: FileKind,
+    number: u64,
+    read: impl FnOnce(&dyn DiskFile, &Path, u64) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let path = file_path(folder, kind, number);
+    let file = disk.open(&path, Access::Read).map_err(|error| store_error(&path, &error))?;
+    read(&*file, &path, number)
+}
+
+/// Takes over what a volume from before the snapshot holds, from its index; from the volume itself when someone removed the index.
+fn load_sealed(disk: &dyn Disk, folder: &Path, files: &Files, number: u64, state: &mut State) -> Result<(), StoreError> {
+    if files.indexes.binary_search(&number).is_ok() {
+        let index = read_file(disk, folder, FileKind::Index, number, index::read)?;
+        state.add_volume(number);
+        state.mark_indexed(number);
+        for (stream, extent) in index.extents {
+            state.load_extent(stream, extent);
+        }
+        return Ok(());
+    }
+    let path = file_path(folder, FileKind::Index, number);
+    Err(missing(&path, "it says where the entries of the volume with its number are"))
+}
+
+/// Applies what a volume behind the snapshot says.
+fn replay(disk: &dyn Disk, folder: &Path, number: u64, last: u64, recovered: &mut Recovered) -> Result<(), StoreError> {
+    let path = file_path(folder, FileKind::Volume, number);
+    let access = if number == last { Access::Write } else { Access::Read };
+    let file = disk.open(&path, access).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => missing(&path, "the journal has volumes before and after it"),
+        _ => store_error(&path, &error),
+    })?;
+    let header = VolumeHeader::read(&*file, &path, number)?;
+    let until = if number == last {
+        Until::Tail
+    } else {
+        Until::Known(read_file(disk, folder, FileKind::Volume, number + 1, VolumeHeader::read)?.previous_end)
+    };
+    let state = &mut recovered.state;
+    state.add_volume(number);
+    let Scanned { end, next_sequence } = scan(&*file, &path, &header, until, &mut |located| {
+        let offset = u32::try_from(located.offset).map_err(|_| corrupt(&path, located.offset, "the volume is larger than 4 GiB"))?;
+        let place = Place { offset, length: located.length };
+        state.apply(&located.frame, number, place).map_err(|why| corrupt(&path, located.offset, &why))
+    })?;
+    if number < last {
+        recovered.jobs.push(Job::Seal { volume: number, end, snapshot: state.to_snapshot(number + 1) });
+        return Ok(());
+    }
+    // The process before may have ended between its last write and the sync. What is served from now on must be durable.
+    file.sync_data().map_err(|error| store_error(&path, &error))?;
+    let latest = Latest { number, end: end.max(VOLUME_HEADER), nonce: header.nonce };
+    recovered.tail = Some(Tail { latest, next_sequence, sector_bytes: header.sector_bytes });
+    Ok(())
+}
+
+/// Every entry that can be read must be somewhere.
+fn check_complete(folder: &Path, state: &State) -> Result<(), StoreError> {
+    let missing = |stream: &Stream| stream.missing().map(|place| (stream.meta.name.clone(), place));
+    match state.streams().find_map(missing) {
+        None => Ok(()),
+        Some((name, (lssn, entry))) => Err(StoreError::Corrupt {
+            path: folder.display().to_string(),
+            detail: format!("entry {entry} of log segment {lssn} of stream {name} is in none of the volumes: one was removed"),
+        }),
+    }
+}
+
+fn missing(path: &Path, why: &str) -> StoreError {
+    StoreError::Corrupt { path: path.display().to_string(), detail: format!("the file is missing: {why}") }
+}

@@ -1,0 +1,159 @@
+//! Reads a volume from its beginning and tells a torn tail from damage.
+//!
+//! Batch k + 1 is begun only after batch k was synced. So when batch k cannot be read, a header of a later batch further on proves
+//! that k was durable once and is damaged now; without one, k is what the last write left when the power went, and was never
+//! acknowledged. Where the next volume's header says where this one ends, nothing needs to be guessed.
+
+use std::path::Path;
+
+use super::disk::{DiskFile, store_error};
+use super::frame::{self, Frame, FrameError};
+use super::volume::{BATCH_HEADER, BatchHeader, VOLUME_HEADER, VolumeHeader, corrupt};
+use crate::store::StoreError;
+
+/// How much is read at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// Where a volume's batches end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Here: the next volume says so.
+    Known(u64),
+    /// At the last batch that is whole: this is the journal's last volume.
+    Tail,
+}
+
+/// What a scan found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Behind the last batch, at a sector's beginning.
+    pub(super) end: u64,
+    /// The sequence number of the batch to write there.
+    pub(super) next_sequence: u64,
+}
+
+/// A frame and where in the volume it is.
+pub(super) struct Located<'a> {
+    pub(super) offset: u64,
+    pub(super) length: u32,
+    pub(super) frame: Frame<'a>,
+}
+
+/// Hands every frame of the volume to `visit`, batch by batch and only of whole batches.
+pub(super) fn scan(
+    file: &dyn DiskFile,
+    path: &Path,
+    header: &VolumeHeader,
+    until: Until,
+    visit: &mut dyn FnMut(Located<'_>) -> Result<(), StoreError>,
+) -> Result<Scanned, StoreError> {
+    let size = file.size().map_err(|error| store_error(path, &error))?;
+    let limit = match until {
+        Until::Known(end) if end > size => return Err(corrupt(path, size, &format!("the volume is cut short, it had {end} bytes"))),
+        Until::Known(end) => end,
+        Until::Tail => size,
+    };
+    let mut window = Window { file, path, limit, start: 0, bytes: Vec::new() };
+    let mut at = Scanned { end: VOLUME_HEADER, next_sequence: 1 };
+    while at.end < limit {
+        match window.batch(header, at) {
+            Ok((frames, length)) => {
+                for located in frames {
+                    visit(located)?;
+                }
+                at.end += u64::from(length).next_multiple_of(u64::from(header.sector_bytes));
+                at.next_sequence += 1;
+            }
+            Err(Bad::Store(error)) => return Err(error),
+            Err(Bad::Unreadable(offset, why)) => return Err(corrupt(path, offset, why)),
+            Err(Bad::Damaged(why)) => {
+                if let Until::Known(_) = until {
+                    return Err(corrupt(path, at.end, why));
+                }
+                if let Some(later) = window.later_batch(header, at)? {
+                    return Err(corrupt(path, at.end, &format!("{why}, and an acknowledged batch follows at {later}")));
+                }
+                return Ok(at);
+            }
+        }
+    }
+    Ok(at)
+}
+
+enum Bad {
+    Store(StoreError),
+    Unreadable(u64, &'static str),
+    Damaged(&'static str),
+}
+
+struct Window<'a> {
+    file: &'a dyn DiskFile,
+    path: &'a Path,
+    limit: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// The bytes from `offset` on: `length` of them, or as many as there are before the limit.
+    fn slice(&mut self, offset: u64, length: usize) -> Result<&[u8], StoreError> {
+        let length = usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX).min(length);
+        if offset < self.start || offset + length as u64 > self.start + self.bytes.len() as u64 {
+            let rest = usize::try_from(self.limit - offset).unwrap_or(usize::MAX);
+            self.bytes.resize(length.max(READ_BYTES).min(rest), 0);
+            let read = self.file.read_at(&mut self.bytes, offset).map_err(|error| store_error(self.path, &error))?;
+            self.bytes.truncate(read);
+            self.start = offset;
+        }
+        let from = usize::try_from(offset - self.start).expect("within the window");
+        Ok(&self.bytes[from..self.bytes.len().min(from + length)])
+    }
+
+    /// The frames of the batch at `at`, all checked, and the batch's length.
+    fn batch(&mut self, volume: &VolumeHeader, at: Scanned) -> Result<(Vec<Located<'_>>, u32), Bad> {
+        let head = self.slice(at.end, BATCH_HEADER).map_err(Bad::Store)?;
+        let header = BatchHeader::decode(head).ok_or(Bad::Damaged("the header of a batch is damaged"))?;
+        if header.nonce != volume.nonce || header.sequence != at.next_sequence {
+            return Err(Bad::Damaged("the header of a batch is not the one that belongs here"));
+        }
+        let length = header.length as usize;
+        if length < BATCH_HEADER || at.end + u64::from(header.length) > self.limit {
+            return Err(Bad::Damaged("a batch is longer than its volume"));
+        }
+        let bytes = self.slice(at.end, length).map_err(Bad::Store)?;
+        if bytes.len() < length {
+            return Err(Bad::Damaged("a batch is cut short"));
+        }
+        let mut frames = Vec::new();
+        let mut frames_crc = 0;
+        let mut from = BATCH_HEADER;
+        while from < length {
+            let offset = at.end + from as u64;
+            let (crc, size, frame) = frame::take(&bytes[from..]).map_err(|error| match error {
+                FrameError::Damaged(why) => Bad::Damaged(why),
+                FrameError::Unreadable(why) => Bad::Unreadable(offset, why),
+            })?;
+            frames_crc = crc32c::crc32c_append(frames_crc, &crc.to_le_bytes());
+            frames.push(Located { offset, length: u32::try_from(size).expect("a part of a batch"), frame });
+            from += size;
+        }
+        if frames.len() != header.frames as usize || frames_crc != header.frames_crc {
+            return Err(Bad::Damaged("a batch mixes entries of two writes"));
+        }
+        Ok((frames, header.length))
+    }
+
+    /// Where a batch begins that was written after the one at `at`, if there is one.
+    fn later_batch(&mut self, volume: &VolumeHeader, at: Scanned) -> Result<Option<u64>, StoreError> {
+        let sector = u64::from(volume.sector_bytes);
+        let mut offset = at.end + sector;
+        while offset < self.limit {
+            let later = BatchHeader::decode(self.slice(offset, BATCH_HEADER)?);
+            if later.is_some_and(|header| header.nonce == volume.nonce && header.sequence > at.next_sequence) {
+                return Ok(Some(offset));
+            }
+            offset += sector;
+        }
+        Ok(None)
+    }
+}
