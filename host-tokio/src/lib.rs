@@ -2,13 +2,16 @@
 
 mod client;
 mod clock;
+mod driver;
 mod net;
+mod transport;
 mod writer;
 
 pub use client::{
-    BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner, Protocol, ProxyClient, ProxyClientBuilder,
-    RequestError,
+    BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner, ProxyClient, ProxyClientBuilder, RequestError,
 };
 pub use clock::TokioClock;
+pub use distributedlog::client::session::Protocol;
 pub use net::{ConnectError, Identity, Tls, TlsError};
+pub use transport::ProxyTransport;
 pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};

@@ -1,34 +1,34 @@
 use core::time::Duration;
 
+use distributedlog::client::session::Protocol;
+use distributedlog::client::{routing, session};
+use distributedlog::names::Name;
+use tokio::sync::mpsc;
+
 use super::error::BuildError;
 use super::handle::ProxyClient;
-use crate::Tls;
-
-/// How requests are put on a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// Mux frames around thrift: many requests in flight on one connection. What proxies started with `-mx` speak.
-    #[default]
-    ThriftMux,
-    /// Framed thrift, with Finagle's upgrade when the proxy knows it: one request at a time on a connection.
-    FramedThrift,
-}
+use super::task::Task;
+use crate::driver::{Driver, DriverSettings, Hosts, REQUESTS};
+use crate::net::ConnectSettings;
+use crate::{Tls, TokioClock};
 
 /// Settings of a [`ProxyClient`]; [`build`](Self::build) checks them and connects. Each method's default stands behind "Default".
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ProxyClientBuilder {
-    pub(crate) name: String,
-    pub(crate) client_id: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) request_timeout: Option<Duration>,
-    pub(crate) attempt_timeout: Option<Duration>,
-    pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) ready_timeout: Duration,
-    pub(crate) resolve_interval: Duration,
-    pub(crate) max_in_flight: usize,
-    pub(crate) max_frame_bytes: usize,
+    name: String,
+    client_id: String,
+    tls: Option<Tls>,
+    routing: routing::SettingsBuilder,
+    session: session::SettingsBuilder<'static>,
+    attempt_timeout: Option<Duration>,
+    connect_timeout: Duration,
+    ready_timeout: Duration,
+    drain_timeout: Duration,
+    resolve_interval: Duration,
+    stream_name_regex: String,
+    max_in_flight: usize,
+    max_bytes: usize,
 }
 
 impl ProxyClientBuilder {
@@ -36,15 +36,17 @@ impl ProxyClientBuilder {
         Self {
             name: String::new(),
             client_id: "distributedlog".to_owned(),
-            protocol: Protocol::ThriftMux,
             tls: None,
-            request_timeout: None,
+            routing: routing::Settings::builder(),
+            session: session::Settings::builder().protocol(Protocol::ThriftMux),
             attempt_timeout: None,
-            connect_timeout: None,
+            connect_timeout: Duration::from_secs(1),
             ready_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
             resolve_interval: Duration::from_secs(10),
+            stream_name_regex: ".*".to_owned(),
             max_in_flight: 4_096,
-            max_frame_bytes: 16 * 1024 * 1024,
+            max_bytes: 64 * 1024 * 1024,
         }
     }
 
@@ -61,9 +63,10 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How requests are put on a connection. Default: [`Protocol::ThriftMux`].
+    /// How requests are put on a connection. Default: [`Protocol::ThriftMux`], many at a time; with [`Protocol::Thrift`], each waits for the one
+    /// before it.
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
+        self.session = self.session.protocol(protocol);
         self
     }
 
@@ -75,26 +78,47 @@ impl ProxyClientBuilder {
 
     /// How long an operation may take altogether, redirects and retries included. Default: no limit but that of its attempts.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = Some(timeout);
+        self.routing = self.routing.request_timeout(Some(timeout));
         self
     }
 
-    /// How long one proxy may take to answer. Default: 1 s.
+    /// How long one proxy may take to answer. Default: 1 s; under a [`MultiStreamWriter`](crate::MultiStreamWriter) its request timeout, since it
+    /// hedges.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
     }
 
-    /// How long making a connection may take, TLS included. Default: 1 s.
+    /// How long making a connection may take, its handshakes included. Default: 1 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
+        self.connect_timeout = timeout;
         self
     }
 
-    /// How long [`build`](Self::build) waits for the first proxy to shake hands; zero: not at all, the client then connects in the background.
+    /// When a silent proxy is asked whether it still lives (mux only): after `idle` without requests under way, after `silence` with some; and
+    /// how long it may then take to answer. Default: 5 s, 1 s, 4 s.
+    pub const fn pings(mut self, idle: Option<Duration>, silence: Duration, timeout: Duration) -> Self {
+        self.session = self.session.idle_ping_interval(idle).silence_before_ping(silence).ping_timeout(timeout);
+        self
+    }
+
+    /// How proxies are chosen and what is sent again: redirects, backoff, blackouts. What it says of the attempt and the connect timeout gives way
+    /// to [`attempt_timeout`](Self::attempt_timeout) and [`connect_timeout`](Self::connect_timeout) of this builder. Default: the core's defaults.
+    pub const fn routing(mut self, settings: routing::SettingsBuilder) -> Self {
+        self.routing = settings;
+        self
+    }
+
+    /// How long [`build`](Self::build) waits for a proxy to shake hands; zero: not at all, the client then connects in the background.
     /// Default: 5 s.
     pub const fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;
+        self
+    }
+
+    /// How long [`close`](ProxyClient::close) waits for what is in flight. Default: 10 s.
+    pub const fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
         self
     }
 
@@ -104,19 +128,33 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How many operations may be under way at a time; others wait. Default: 4,096.
+    /// Which streams' owners proxies are asked for in handshakes, as a regular expression of theirs. Default: `.*`.
+    pub fn stream_name_regex(mut self, regex: impl Into<String>) -> Self {
+        self.stream_name_regex = regex.into();
+        self
+    }
+
+    /// How many operations may be under way at a time, 1 to 8,192; others wait. Default: 4,096.
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
         self.max_in_flight = operations;
         self
     }
 
-    /// The largest frame that a proxy may send; a larger one ends the connection before it is buffered. Default: 16 MiB.
-    pub const fn max_frame_bytes(mut self, bytes: usize) -> Self {
-        self.max_frame_bytes = bytes;
+    /// How many bytes of records may be under way at a time; operations beyond wait. A single larger operation is let through alone.
+    /// Default: 64 MiB.
+    pub const fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
         self
     }
 
-    /// Checks the settings, starts the task that drives the client on the current runtime, and waits until a proxy has shaken hands.
+    /// The largest frame that a proxy may send; a larger one ends the connection before it is buffered. Default: 16 MiB.
+    pub const fn max_frame_bytes(mut self, bytes: usize) -> Self {
+        self.session = self.session.max_frame_bytes(bytes);
+        self
+    }
+
+    /// Checks the settings, starts the task that drives the client on the current runtime, and waits until every proxy has shaken hands or
+    /// failed to, at least one with success.
     ///
     /// # Errors
     ///
@@ -126,6 +164,49 @@ impl ProxyClientBuilder {
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(self) -> Result<ProxyClient, BuildError> {
-        todo!("the driver")
+        if !(1..=REQUESTS).contains(&self.max_in_flight) {
+            return Err(BuildError::MaxInFlight { value: self.max_in_flight, max: REQUESTS });
+        }
+        let (max_in_flight, max_bytes, drain_timeout) = (self.max_in_flight, self.max_bytes, self.drain_timeout);
+        let driver = self.driver(TokioClock::new(), &[]).await?;
+        let (commands, received) = mpsc::unbounded_channel();
+        tokio::spawn(Task::new(driver, received, drain_timeout).run());
+        Ok(ProxyClient::new(commands, max_in_flight, max_bytes))
+    }
+
+    /// A driver that has shaken hands. `streams` are those that it will be asked for, as far as known.
+    pub(crate) async fn driver(self, clock: TokioClock, streams: &[routing::StreamKey]) -> Result<Driver, BuildError> {
+        let (name, ready_timeout) = (self.name.clone(), self.ready_timeout);
+        let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
+        let mut driver = Driver::new(clock, self.settings()?, seed);
+        driver.prepare(streams);
+        driver.ready(&name, ready_timeout).await?;
+        Ok(driver)
+    }
+
+    /// As the builder is, unless the attempt timeout was set: then that one stays.
+    pub(crate) fn or_attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout.get_or_insert(timeout);
+        self
+    }
+
+    fn settings(self) -> Result<DriverSettings, BuildError> {
+        let name = match Name::parse(&self.name) {
+            Ok(name) => name,
+            Err(error) => return Err(BuildError::Name { name: self.name, error }),
+        };
+        let hosts = match Hosts::of_name(&name, self.resolve_interval) {
+            Ok(hosts) => hosts,
+            Err(reason) => return Err(BuildError::UnsupportedName { name: self.name, reason }),
+        };
+        let routing = match self.attempt_timeout {
+            Some(timeout) => self.routing.attempt_timeout(timeout),
+            None => self.routing,
+        };
+        let routing = routing.connect_timeout(self.connect_timeout).build().map_err(BuildError::Routing)?;
+        let session = self.session.client_id(&self.client_id).build().map_err(BuildError::Session)?;
+        let tls = self.tls.as_ref().map(Tls::prepare).transpose().map_err(BuildError::Tls)?;
+        let connect = ConnectSettings { timeout: self.connect_timeout, tls };
+        Ok(DriverSettings { hosts, routing, session, connect, stream_name_regex: self.stream_name_regex.into() })
     }
 }

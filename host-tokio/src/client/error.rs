@@ -2,8 +2,10 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use distributedlog::writer::SettingsError;
-use distributedlog::{Cause, Failure, Known};
+use distributedlog::client::{routing, session};
+use distributedlog::names::NameError;
+use distributedlog::stream_name::StreamNameError;
+use distributedlog::{Cause, Failure, Known, writer};
 
 use crate::{ConnectError, TlsError};
 
@@ -60,21 +62,32 @@ impl core::error::Error for RequestError {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A setting is outside its bounds.
-    Setting {
-        /// Which one.
-        name: &'static str,
-        /// What is wrong with it, and what would be right.
-        reason: String,
-    },
+    /// A setting of how proxies are chosen is outside its bounds.
+    Routing(routing::SettingsError),
+    /// A setting of the connections is outside its bounds.
+    Session(session::SettingsError),
     /// A setting of the multi stream writer is outside its bounds.
-    Writer(SettingsError),
+    Writer(writer::SettingsError),
+    /// How many operations may be under way is zero, or more than a client has room for.
+    MaxInFlight {
+        /// What it was set to.
+        value: usize,
+        /// The most it can be.
+        max: usize,
+    },
+    /// A stream's name is not a legal one.
+    StreamName {
+        /// As it was given.
+        name: String,
+        /// What is wrong with it.
+        error: StreamNameError,
+    },
     /// The name of the proxies cannot be understood.
     Name {
         /// As it was given.
         name: String,
-        /// What is wrong with it, and what would be right.
-        reason: String,
+        /// What is wrong with it, and where.
+        error: NameError,
     },
     /// The name is a legal one of a kind that this client cannot resolve.
     UnsupportedName {
@@ -123,9 +136,12 @@ pub enum HostFailureReason {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Setting { name, reason } => write!(f, "setting {name}: {reason}"),
-            Self::Writer(error) => write!(f, "{error}"),
-            Self::Name { name, reason } => write!(f, "name {name:?}: {reason}"),
+            Self::Routing(error) => error.fmt(f),
+            Self::Session(error) => error.fmt(f),
+            Self::Writer(error) => error.fmt(f),
+            Self::MaxInFlight { value, max } => write!(f, "max_in_flight is {value}; it must be 1 to {max}"),
+            Self::StreamName { name, error } => write!(f, "stream {name:?}: {error}"),
+            Self::Name { name, error } => write!(f, "name {name:?}: {error}"),
             Self::UnsupportedName { name, reason } => write!(f, "name {name:?} is not supported: {reason}"),
             Self::Tls(error) => write!(f, "{error}"),
             Self::NoProxy { name, waited, hosts } if hosts.is_empty() => {
@@ -169,8 +185,12 @@ impl core::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Tls(error) => Some(error),
+            Self::Routing(error) => Some(error),
+            Self::Session(error) => Some(error),
             Self::Writer(error) => Some(error),
-            Self::Setting { .. } | Self::Name { .. } | Self::UnsupportedName { .. } | Self::NoProxy { .. } => None,
+            Self::StreamName { error, .. } => Some(error),
+            Self::Name { error, .. } => Some(error),
+            Self::MaxInFlight { .. } | Self::UnsupportedName { .. } | Self::NoProxy { .. } => None,
         }
     }
 }

@@ -6,8 +6,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
 use super::builder::ProxyClientBuilder;
-use super::command::{Answer, Command, Operation, OperationKind, Ticket};
+use super::command::{Command, Reply, Room};
 use super::error::RequestError;
+use crate::driver::{Body, Token};
+
+/// Bytes are counted in pieces of this size: a semaphore's permits are fewer than bytes may be.
+const PIECE: usize = 1024;
 
 /// A client of the write proxies: one connection to each, many requests in flight on it.
 ///
@@ -29,21 +33,24 @@ pub struct ProxyClient {
 #[derive(Debug)]
 struct Shared {
     commands: mpsc::UnboundedSender<Command>,
-    room: Arc<Semaphore>,
-    tickets: AtomicU64,
+    places: Arc<Semaphore>,
+    pieces: Arc<Semaphore>,
+    max_pieces: u32,
+    tokens: AtomicU64,
 }
 
 impl ProxyClient {
     /// Settings to make a client with.
-    #[must_use]
     pub fn builder() -> ProxyClientBuilder {
         ProxyClientBuilder::new()
     }
 
-    /// A handle whose commands go to `commands`' other end, at most `max_in_flight` operations of them at a time.
-    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, max_in_flight: usize) -> Self {
-        let room = Arc::new(Semaphore::new(max_in_flight));
-        Self { shared: Arc::new(Shared { commands, room, tickets: AtomicU64::new(0) }) }
+    /// A handle whose commands go to `commands`' other end: at most `max_in_flight` operations at a time, with `max_bytes` in them.
+    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, max_in_flight: usize, max_bytes: usize) -> Self {
+        let max_pieces = max_bytes.div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let (places, pieces) = (Arc::new(Semaphore::new(max_in_flight)), Arc::new(Semaphore::new(max_pieces)));
+        let max_pieces = u32::try_from(max_pieces).expect("clamped to it");
+        Self { shared: Arc::new(Shared { commands, places, pieces, max_pieces, tokens: AtomicU64::new(0) }) }
     }
 
     /// Appends one record to `stream`, and answers with its position. The stream is created if need be.
@@ -72,9 +79,9 @@ impl ProxyClient {
     /// [`RequestError`] when there is no answer for the single records.
     pub async fn write_bulk<R: AsRef<[u8]>>(&self, stream: &str, records: &[R]) -> Result<BulkReply, RequestError> {
         let records = records.iter().map(|record| record.as_ref().to_vec()).collect();
-        match self.run(stream, OperationKind::BulkWrite { records }).await? {
-            Answer::Bulk(replies) => Ok(replies),
-            Answer::Done(_) | Answer::Owner(_) => unreachable!("the driver answers a bulk write in kind"),
+        match self.run(stream, Body::BulkWrite(records)).await? {
+            Reply::Bulk(replies) => Ok(replies),
+            Reply::Done(_) | Reply::Owner(_) => unreachable!("the driver answers a bulk write in kind"),
         }
     }
 
@@ -84,7 +91,7 @@ impl ProxyClient {
     ///
     /// [`RequestError`]; with the cause [`LogExists`](distributedlog::StatusCode::LogExists) when there is such a stream already.
     pub async fn create(&self, stream: &str) -> Result<(), RequestError> {
-        self.run(stream, OperationKind::Create).await.map(drop)
+        self.run(stream, Body::Create).await.map(drop)
     }
 
     /// Deletes `stream` and all its records.
@@ -93,7 +100,7 @@ impl ProxyClient {
     ///
     /// [`RequestError`].
     pub async fn delete(&self, stream: &str) -> Result<(), RequestError> {
-        self.run(stream, OperationKind::Delete).await.map(drop)
+        self.run(stream, Body::Delete).await.map(drop)
     }
 
     /// Drops the records of `stream` before `position`.
@@ -102,7 +109,7 @@ impl ProxyClient {
     ///
     /// [`RequestError`].
     pub async fn truncate(&self, stream: &str, position: Dlsn) -> Result<(), RequestError> {
-        self.run(stream, OperationKind::Truncate(position)).await.map(drop)
+        self.run(stream, Body::Truncate(position)).await.map(drop)
     }
 
     /// Makes the owner of `stream` give it up. The next write opens a new log segment, on whichever proxy it reaches.
@@ -111,7 +118,7 @@ impl ProxyClient {
     ///
     /// [`RequestError`].
     pub async fn release(&self, stream: &str) -> Result<(), RequestError> {
-        self.run(stream, OperationKind::Release).await.map(drop)
+        self.run(stream, Body::Release).await.map(drop)
     }
 
     /// Writes a control record to `stream`, which readers notice but do not deliver, and answers with its position.
@@ -138,9 +145,9 @@ impl ProxyClient {
     ///
     /// [`RequestError`].
     pub async fn owner(&self, stream: &str) -> Result<Owner, RequestError> {
-        match self.run(stream, OperationKind::Owner).await? {
-            Answer::Owner(owner) => Ok(owner),
-            Answer::Done(_) | Answer::Bulk(_) => unreachable!("the driver answers a question for the owner in kind"),
+        match self.run(stream, Body::Owner).await? {
+            Reply::Owner(owner) => Ok(owner),
+            Reply::Done(_) | Reply::Bulk(_) => unreachable!("the driver answers a question for the owner in kind"),
         }
     }
 
@@ -170,33 +177,32 @@ impl ProxyClient {
     }
 
     async fn write_data(&self, stream: &str, data: &[u8], record_set: bool) -> Result<Dlsn, RequestError> {
-        match self.run(stream, OperationKind::Write { data: data.to_vec(), record_set }).await? {
-            Answer::Done(Some(position)) => Ok(position),
-            Answer::Done(None) | Answer::Bulk(_) | Answer::Owner(_) => unreachable!("the driver answers a write with a position"),
+        match self.run(stream, Body::Write { data: data.to_vec(), record_set }).await? {
+            Reply::Done(Some(position)) => Ok(position),
+            Reply::Done(None) | Reply::Bulk(_) | Reply::Owner(_) => unreachable!("the driver answers a write with a position"),
         }
     }
 
     async fn beat(&self, stream: &str, to_reader: bool) -> Result<Option<Dlsn>, RequestError> {
-        match self.run(stream, OperationKind::Heartbeat { to_reader }).await? {
-            Answer::Done(position) => Ok(position),
-            Answer::Bulk(_) | Answer::Owner(_) => unreachable!("the driver answers a heartbeat in kind"),
+        match self.run(stream, Body::Heartbeat { to_reader }).await? {
+            Reply::Done(position) => Ok(position),
+            Reply::Bulk(_) | Reply::Owner(_) => unreachable!("the driver answers a heartbeat in kind"),
         }
     }
 
-    async fn run(&self, stream: &str, kind: OperationKind) -> Result<Answer, RequestError> {
-        let name = kind.name();
-        let Ok(permit) = Arc::clone(&self.shared.room).acquire_owned().await else { return Err(closed(name, stream)) };
-        let ticket = Ticket(self.shared.tickets.fetch_add(1, Ordering::Relaxed));
-        let (reply, answer) = oneshot::channel();
-        let operation = Operation { stream: stream.into(), kind };
-        if self.shared.commands.send(Command::Start { ticket, operation, reply, permit }).is_err() {
-            return Err(closed(name, stream));
+    async fn run(&self, stream: &str, body: Body) -> Result<Reply, RequestError> {
+        let operation = body.name();
+        let Some(room) = self.shared.room(body.bytes()).await else { return Err(closed(operation, stream)) };
+        let token = Token(self.shared.tokens.fetch_add(1, Ordering::Relaxed));
+        let (reply, replied) = oneshot::channel();
+        if self.shared.commands.send(Command::Start { token, stream: stream.into(), body, reply, room }).is_err() {
+            return Err(closed(operation, stream));
         }
-        let mut guard = CancelOnDrop { shared: &self.shared, ticket: Some(ticket) };
-        let answer = answer.await;
-        guard.ticket = None;
+        let mut guard = CancelOnDrop { shared: &self.shared, token: Some(token) };
+        let replied = replied.await;
+        guard.token = None;
         // A driver that went away without an answer may have sent the request.
-        answer.unwrap_or_else(|_| Err(RequestError { failure: Failure::unanswered(Cause::Closed), ..closed(name, stream) }))
+        replied.unwrap_or_else(|_| Err(RequestError { failure: Failure::unanswered(Cause::Closed), ..closed(operation, stream) }))
     }
 
     async fn broadcast<T>(&self, command: impl FnOnce(oneshot::Sender<Vec<HostReply<T>>>) -> Command) -> Vec<HostReply<T>> {
@@ -208,21 +214,31 @@ impl ProxyClient {
     }
 }
 
-fn closed(name: &'static str, stream: &str) -> RequestError {
-    RequestError { failure: Failure::not_sent(Cause::Closed), operation: name, stream: stream.into(), host: None, message: "".into() }
+impl Shared {
+    /// Waits for room for one operation with this many bytes. An operation larger than all the room there is takes all of it.
+    async fn room(&self, bytes: usize) -> Option<Room> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX).min(self.max_pieces);
+        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let bytes = Arc::clone(&self.pieces).acquire_many_owned(pieces).await.ok()?;
+        Some(Room { _place: place, _bytes: bytes })
+    }
+}
+
+fn closed(operation: &'static str, stream: &str) -> RequestError {
+    RequestError { failure: Failure::not_sent(Cause::Closed), operation, stream: stream.into(), host: None, message: "".into() }
 }
 
 /// Tells the driver that an operation's future was dropped.
 struct CancelOnDrop<'a> {
     shared: &'a Shared,
-    ticket: Option<Ticket>,
+    token: Option<Token>,
 }
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
+        if let Some(token) = self.token {
             // A driver that is gone has nothing left to cancel.
-            let _ = self.shared.commands.send(Command::Cancel(ticket));
+            let _ = self.shared.commands.send(Command::Cancel(token));
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-type LookupFn = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
+pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub(crate) type LookupFn = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
 
 /// How soon a round in which some host had no address is repeated.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -144,7 +144,7 @@ impl Resolver {
     }
 }
 
-async fn system_lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn system_lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect)
 }
 

@@ -1,9 +1,12 @@
 use core::time::Duration;
 
-use distributedlog::writer::{Settings, SettingsBuilder};
+use std::sync::{Arc, Mutex};
+
+use distributedlog::face::{self, Seat, State};
+use distributedlog::writer::{Heap, Settings, SettingsBuilder, StreamCount, Writer};
 
 use super::MultiStreamWriter;
-use crate::{BuildError, ProxyClientBuilder, Tls};
+use crate::{BuildError, ProxyClientBuilder, ProxyTransport, Tls};
 
 /// Settings of a [`MultiStreamWriter`]; [`build`](Self::build) checks them and connects.
 ///
@@ -86,6 +89,24 @@ impl MultiStreamWriterBuilder {
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
-        todo!("the driver")
+        let count = StreamCount::new(self.streams.len()).map_err(BuildError::Writer)?;
+        let settings = self.settings.build().map_err(BuildError::Writer)?;
+        let settings = if settings.seed().is_some() {
+            settings
+        } else {
+            let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
+            settings.to_builder().seed(seed).build().map_err(BuildError::Writer)?
+        };
+        let client = self.client.or_attempt_timeout(settings.request_timeout());
+        let transport = ProxyTransport::connect(client, &self.streams).await?;
+        let memory = Heap::new(&settings, count);
+        let machine = Writer::new(settings, count, memory).expect("the heap's tables are as large as the settings ask for");
+        // One seat for each record, and as many again for tasks that wait for room, for a flush or for the close.
+        let seats: Box<[Seat]> = (0..2 * settings.pending_records()).map(|_| Seat::EMPTY).collect();
+        let state = Arc::new(Mutex::new(State::new(machine, seats, transport.clock())));
+        let (writer, runner) = face::MultiStreamWriter::new(state, transport);
+        tokio::spawn(runner.run());
+        let streams = self.streams.into_iter().map(String::into_boxed_str).collect();
+        Ok(MultiStreamWriter { writer, streams })
     }
 }

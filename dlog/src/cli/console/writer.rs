@@ -65,7 +65,12 @@ fn build_fault(error: &BuildError) -> Fault {
         Fault::usage(message).tip("write it as in 'inet!127.0.0.1:8000' (with the quotes: the shell reads !)")
     } else if let BuildError::UnsupportedName { .. } = error {
         Fault::usage(message).tip("name the proxies themselves, as in 'inet!127.0.0.1:8000'")
-    } else if let BuildError::Setting { .. } | BuildError::Writer(_) = error {
+    } else if let BuildError::Routing(_)
+    | BuildError::Session(_)
+    | BuildError::Writer(_)
+    | BuildError::MaxInFlight { .. }
+    | BuildError::StreamName { .. } = error
+    {
         Fault::usage(message)
     } else if let BuildError::NoProxy { .. } = error {
         Fault::failure(message).tip("see whether a proxy runs there, or start one with: dlog proxy -p 8000 -u URI")

@@ -1,0 +1,172 @@
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::io;
+
+use distributedlog::client::session::{Call, EncodeError, Envelope, Session, SessionError};
+use distributedlog::client::{HostId, RequestId};
+use distributedlog::wire::service::Request;
+use distributedlog::{Cause, Instant};
+use tokio::io::AsyncWrite;
+
+use super::SESSION_REQUESTS;
+use crate::net::{ConnectError, Lookup, NetStream, ReceiveBuffer, Received, TransmitBuffer};
+
+/// What is to be sent is asked for in pieces of this size; every control frame fits.
+const CONTROL_ROOM: usize = 4 * Session::<SESSION_REQUESTS>::MAX_CONTROL_BYTES;
+
+pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<NetStream, ConnectError>> + Send>>;
+
+/// One host's connection, from when it is wanted until it is lost or no longer wanted.
+pub(super) struct Connection {
+    pub(super) host: HostId,
+    pub(super) phase: Phase,
+}
+
+pub(super) enum Phase {
+    /// The host was named by another one, and its name is being looked up.
+    Resolving(Lookup),
+    Connecting(Connecting),
+    Open(Box<Open>),
+}
+
+/// A connection with a peer at its other end.
+pub(super) struct Open {
+    pub(super) session: Box<Session<SESSION_REQUESTS>>,
+    pub(super) stream: NetStream,
+    pub(super) receive: ReceiveBuffer,
+    pub(super) transmit: TransmitBuffer,
+    /// The client's own handshake, while it is under way.
+    pub(super) greeting: Option<(RequestId, Call)>,
+}
+
+/// Why an open connection ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The peer closed it.
+    Ended,
+    Io(io::Error),
+    Session(SessionError),
+}
+
+impl Open {
+    pub(super) fn new(session: Session<SESSION_REQUESTS>, stream: NetStream) -> Self {
+        Self { session: Box::new(session), stream, receive: ReceiveBuffer::new(), transmit: TransmitBuffer::new(), greeting: None }
+    }
+
+    /// Encodes a request behind whatever waits to be sent. `hint` is about as many bytes as it takes.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        message: &Request<'_>,
+        envelope: &Envelope,
+        hint: usize,
+    ) -> Result<Call, EncodeError> {
+        let room = self.transmit.room(hint);
+        let (len, call) = match self.session.encode_request(now, request, message, envelope, room) {
+            Err(EncodeError::BufferTooSmall(_)) => {
+                let room = self.transmit.room(self.session.encoded_len(message, envelope));
+                self.session.encode_request(now, request, message, envelope, room)?
+            }
+            done => done?,
+        };
+        self.transmit.commit(len);
+        Ok(call)
+    }
+
+    /// Reads once from the socket.
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        match ready!(self.receive.poll_fill(cx, &mut self.stream)) {
+            Ok(Received::Bytes(_)) => Poll::Ready(Ok(())),
+            Ok(Received::End) => Poll::Ready(Err(Ending::Ended)),
+            Err(error) => Poll::Ready(Err(Ending::Io(error))),
+        }
+    }
+
+    /// Writes what the session and the requests want sent, as far as the socket takes it.
+    pub(super) fn poll_transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Ending> {
+        loop {
+            let len = self.session.poll_transmit(self.transmit.room(CONTROL_ROOM));
+            self.transmit.commit(len);
+            if len == 0 {
+                break;
+            }
+        }
+        if self.transmit.waiting() == 0 {
+            return Ok(());
+        }
+        let before = self.transmit.written();
+        let flushed = self.transmit.poll_flush(cx, &mut self.stream);
+        let count = self.transmit.written() - before;
+        if count > 0 {
+            self.session.handle_transmitted(now, usize::try_from(count).expect("no more was written than lay in memory"));
+        }
+        match flushed {
+            Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Err(error)) => Err(Ending::Io(error)),
+        }
+    }
+}
+
+impl Ending {
+    /// What requests that were under way are told.
+    pub(super) const fn cause(&self) -> Cause {
+        match self {
+            Self::Ended | Self::Io(_) | Self::Session(SessionError::Unresponsive) => Cause::ConnectionLost,
+            Self::Session(_) => Cause::ProtocolError,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the proxy closed the connection"),
+            Self::Io(error) => error.fmt(f),
+            Self::Session(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A connection that is no longer wanted: what is still to be said is said, then the peer's end is awaited.
+///
+/// Closing while the peer's bytes are unread would reset the connection, and the peer could lose what we said last.
+pub(super) struct Closing {
+    stream: NetStream,
+    transmit: TransmitBuffer,
+    shut_down: bool,
+    /// When the peer is not waited for any more.
+    pub(super) until: Instant,
+}
+
+impl Closing {
+    pub(super) fn new(mut open: Open, until: Instant) -> Self {
+        let len = open.session.poll_transmit(open.transmit.room(CONTROL_ROOM));
+        open.transmit.commit(len);
+        Self { stream: open.stream, transmit: open.transmit, shut_down: false, until }
+    }
+
+    /// Ready when the peer has closed too, or the connection has failed.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.transmit.waiting() > 0 && ready!(self.transmit.poll_flush(cx, &mut self.stream)).is_err() {
+            return Poll::Ready(());
+        }
+        if !self.shut_down {
+            if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            self.shut_down = true;
+        }
+        // Read and forgotten, with a small buffer of its own: nothing that the peer says matters now.
+        let mut scrap = [0; 1024];
+        loop {
+            let mut scrap = tokio::io::ReadBuf::new(&mut scrap);
+            let read = ready!(tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), cx, &mut scrap));
+            if read.is_err() || scrap.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}

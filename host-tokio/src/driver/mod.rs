@@ -1,0 +1,239 @@
+//! Polls all there is to a client of the write proxies in one future: the routing machine, the sessions and their sockets, the names,
+//! the timer.
+//!
+//! A request is encoded straight behind whatever its connection has to send already, and all of that leaves with one system call per turn;
+//! no task and no channel lies between whoever starts a request and the socket.
+
+mod actions;
+mod connection;
+mod pending;
+mod pool;
+mod ready;
+mod settings;
+mod timer;
+mod tokens;
+mod trouble;
+mod turn;
+
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use connection::{Closing, Connection};
+use distributedlog::client::routing::{Answer, Client, Link, Patience, StreamKey, Submission, SubmitError};
+use distributedlog::client::session::Call;
+use distributedlog::client::{HostId, RequestId};
+use distributedlog::wire::service::{ClientInfo, Request};
+use distributedlog::{Clock, Failure, Instant};
+use pending::Pending;
+pub(crate) use pending::{Body, Detail};
+use pool::Pool;
+pub(crate) use settings::{DriverSettings, Hosts};
+use timer::Timer;
+pub(crate) use tokens::Token;
+use tokens::Tokens;
+use trouble::Trouble;
+
+use crate::TokioClock;
+use crate::net::Resolver;
+
+/// How many hosts a client knows at most.
+const HOSTS: usize = 64;
+/// How many streams' owners a client remembers.
+const STREAMS: usize = 1024;
+/// How many requests a client has under way at most.
+pub(crate) const REQUESTS: usize = 8192;
+/// How many requests a connection has in flight at most, those that were discarded and not yet confirmed among them.
+const SESSION_REQUESTS: usize = 8192;
+
+type Routing = Client<HOSTS, STREAMS, REQUESTS>;
+
+/// A client of the write proxies that moves only when it is polled.
+///
+/// Commands ([`start`](Self::start), [`cancel`](Self::cancel), [`close`](Self::close)) do no I/O. After them, and whenever the task was
+/// woken, [`drive`](Self::drive) is called, and called again as long as [`next_finished`](Self::next_finished) has something.
+pub(crate) struct Driver {
+    clock: TokioClock,
+    settings: DriverSettings,
+    client: Box<Routing>,
+    connections: Vec<Option<Connection>>,
+    closing: Vec<Closing>,
+    resolver: Option<Resolver>,
+    requests: Vec<Option<Pending>>,
+    /// By request, where it was sent last: what a discard needs, even after the request has ended.
+    calls: Vec<Option<(RequestId, HostId, Call)>>,
+    tokens: Tokens,
+    pool: Pool,
+    finished: VecDeque<Finished>,
+    timer: Timer,
+    /// Whether something was begun that is to be polled before the task sleeps.
+    begun: bool,
+    trouble: Trouble,
+    /// Whether any host has shaken hands.
+    greeted: bool,
+    seed: u64,
+}
+
+/// What a request is to do, and for whom.
+pub(crate) struct Start {
+    pub(crate) token: Token,
+    pub(crate) to: To,
+    pub(crate) body: Body,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) patience: Patience,
+    pub(crate) earlier_attempts: u32,
+}
+
+/// Where a request goes.
+pub(crate) enum To {
+    Stream(Arc<str>, StreamKey),
+    Host(HostId),
+}
+
+/// How a request ended.
+pub(crate) struct Finished {
+    pub(crate) token: Token,
+    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) host: Option<HostId>,
+    pub(crate) stream: Arc<str>,
+    pub(crate) operation: &'static str,
+    pub(crate) detail: Detail,
+}
+
+impl Driver {
+    /// A client that has done nothing yet. `seed` is for jitter and trace ids.
+    pub(crate) fn new(clock: TokioClock, settings: DriverSettings, seed: u64) -> Self {
+        let mut client = Box::new(Routing::new(settings.routing.clone(), seed));
+        let resolver = settings.hosts.resolver();
+        if matches!(settings.hosts, Hosts::None) {
+            client.handle_resolved(clock.now(), &[]);
+        }
+        Self {
+            clock,
+            client,
+            connections: (0..HOSTS).map(|_| None).collect(),
+            closing: Vec::new(),
+            resolver,
+            requests: Vec::new(),
+            calls: Vec::new(),
+            tokens: Tokens::default(),
+            pool: Pool::default(),
+            finished: VecDeque::new(),
+            timer: Timer::new(clock),
+            begun: false,
+            trouble: Trouble::default(),
+            greeted: false,
+            seed,
+            settings,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Computes together where these streams belong on the ring.
+    pub(crate) fn prepare(&mut self, streams: &[StreamKey]) {
+        self.client.prepare(streams);
+    }
+
+    /// A buffer for a request's data: recycled, empty.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        self.pool.take()
+    }
+
+    /// Takes a request. On refusal its buffers are recycled.
+    pub(crate) fn start(&mut self, now: Instant, start: Start) -> Result<(), SubmitError> {
+        let Start { token, to, body, deadline, patience, earlier_attempts } = start;
+        let operation = body.operation();
+        let (stream, mut submission) = match to {
+            To::Stream(stream, key) => (stream, Submission::to_stream(operation, key)),
+            To::Host(host) => (Arc::from(""), Submission::to_host(operation, host)),
+        };
+        submission = submission.with_patience(patience);
+        if self.settings.routing.checksum()
+            && let Some(checksum) = body.checksum(&stream)
+        {
+            submission = submission.with_checksum(checksum);
+        }
+        if let Some(deadline) = deadline {
+            submission = submission.with_deadline(deadline);
+        }
+        let id = match self.client.submit(now, submission) {
+            Ok(id) => id,
+            Err(error) => {
+                self.recycle(body);
+                return Err(error);
+            }
+        };
+        if self.requests.len() <= id.index() {
+            self.requests.resize_with(id.index() + 1, || None);
+            self.calls.resize_with(id.index() + 1, || None);
+        }
+        let pending = Pending { id, token, stream, body, deadline, earlier_attempts, detail: Detail::default() };
+        self.requests[id.index()] = Some(pending);
+        self.tokens.insert(token, id);
+        self.carry_out(now);
+        Ok(())
+    }
+
+    /// Gives a request up: it finishes no more. Tokens of requests that have ended are ignored.
+    pub(crate) fn cancel(&mut self, now: Instant, token: Token) {
+        let Some(id) = self.tokens.remove(&token) else { return };
+        self.client.cancel(now, id);
+        if let Some(pending) = self.requests[id.index()].take() {
+            debug_assert_eq!(pending.id, id, "a token names the request in its place");
+            self.recycle(pending.body);
+        }
+        self.carry_out(now);
+    }
+
+    /// The next request that has ended.
+    pub(crate) fn next_finished(&mut self) -> Option<Finished> {
+        self.finished.pop_front()
+    }
+
+    /// Takes no more requests; those under way go on until `deadline`.
+    pub(crate) fn close(&mut self, now: Instant, deadline: Instant) {
+        self.resolver = None;
+        self.client.close(now, deadline);
+        self.carry_out(now);
+    }
+
+    /// Whether everything has ended, and every peer knows.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed() && self.closing.is_empty() && self.connections.iter().all(Option::is_none)
+    }
+
+    /// Where a host is, while it is known.
+    pub(crate) fn address(&self, host: HostId) -> Option<SocketAddr> {
+        self.client.host(host).and_then(|view| view.address)
+    }
+
+    /// The hosts that are connected.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = HostId> {
+        let hosts = self.client.hosts().filter(|host| matches!(host.link, Link::Connected));
+        hosts.map(|host| host.id)
+    }
+
+    fn recycle(&mut self, body: Body) {
+        match body {
+            Body::Write { data, .. } => self.pool.give(data),
+            Body::BulkWrite(_)
+            | Body::Create
+            | Body::Delete
+            | Body::Truncate(_)
+            | Body::Release
+            | Body::Heartbeat { .. }
+            | Body::Owner
+            | Body::Handshake
+            | Body::SetAcceptNewStream(_) => {}
+        }
+    }
+}
+
+/// What a client asks a proxy in a handshake.
+fn greeting(regex: &str, ownerships: bool) -> Request<'_> {
+    let info = ClientInfo { stream_name_regex: Some(regex), with_ownerships: Some(ownerships) };
+    Request::HandshakeWithClientInfo { info }
+}

@@ -1,0 +1,51 @@
+//! Buffers for what requests carry: recycled, so that a client in its stride allocates nothing.
+
+/// What the pool keeps at most; buffers given back beyond it are freed.
+const MAX_POOLED_BYTES: usize = 32 * 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct Pool {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    /// An empty buffer, the one that was given back last: its memory is likely in the processor's cache.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
+    }
+
+    /// Keeps a buffer's memory for the next taker.
+    pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
+        if self.bytes + buffer.capacity() <= MAX_POOLED_BYTES && buffer.capacity() > 0 {
+            buffer.clear();
+            self.bytes += buffer.capacity();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_empty_with_its_memory() {
+        let mut pool = Pool::default();
+        pool.give(vec![7; 1_000]);
+        let again = pool.take();
+        assert!(again.is_empty() && again.capacity() >= 1_000);
+        assert_eq!((pool.bytes, pool.take().capacity()), (0, 0));
+    }
+
+    #[test]
+    fn the_pool_keeps_no_more_than_its_bound() {
+        let mut pool = Pool::default();
+        for _ in 0..3 {
+            pool.give(Vec::with_capacity(MAX_POOLED_BYTES / 2));
+        }
+        assert_eq!((pool.buffers.len(), pool.bytes), (2, MAX_POOLED_BYTES));
+    }
+}

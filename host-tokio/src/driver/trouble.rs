@@ -1,0 +1,53 @@
+use distributedlog::client::HostId;
+
+use super::Driver;
+use crate::client::{HostFailure, HostFailureReason};
+use crate::net::ConnectError;
+
+/// Why hosts could not be used, for whoever has to be told that none could. The last reason of each.
+#[derive(Default)]
+pub(super) struct Trouble {
+    hosts: Vec<(HostId, HostFailureReason)>,
+    names: Vec<(String, std::io::Error)>,
+}
+
+impl Trouble {
+    pub(super) fn note(&mut self, host: HostId, reason: HostFailureReason) {
+        self.forget(host);
+        self.hosts.push((host, reason));
+    }
+
+    /// The host does, or its place is another's: one reason per place at most.
+    pub(super) fn forget(&mut self, host: HostId) {
+        self.hosts.retain(|(known, _)| known.index() != host.index());
+    }
+
+    pub(super) fn has(&self, host: HostId) -> bool {
+        self.hosts.iter().any(|(known, _)| *known == host)
+    }
+
+    pub(super) fn set_names(&mut self, names: Vec<(String, std::io::Error)>) {
+        self.names = names;
+    }
+}
+
+impl Driver {
+    /// Every host that was tried and why it did not do; names that lead nowhere among them.
+    pub(crate) fn host_failures(&mut self) -> Vec<HostFailure> {
+        let mut reasons = core::mem::take(&mut self.trouble.hosts);
+        let mut failures: Vec<HostFailure> = Vec::new();
+        for (host, error) in core::mem::take(&mut self.trouble.names) {
+            failures.push(HostFailure { host, address: None, reason: HostFailureReason::Connect(ConnectError::NoAddress(error)) });
+        }
+        for view in self.client.hosts() {
+            let reason = reasons.iter().position(|(host, _)| *host == view.id).map(|at| reasons.swap_remove(at).1);
+            let host = if view.name.is_empty() {
+                view.address.map_or_else(|| view.text.to_owned(), |at| at.to_string())
+            } else {
+                format!("{}:{}", view.name, view.port)
+            };
+            failures.push(HostFailure { host, address: view.address, reason: reason.unwrap_or(HostFailureReason::NoAnswer) });
+        }
+        failures
+    }
+}

@@ -1,0 +1,273 @@
+//! One turn of the driver: what came in, what time it is, what is to be done about it, what goes out.
+
+use core::task::{Context, Poll};
+
+use distributedlog::client::HostId;
+use distributedlog::client::routing::{HostAddress, Verdict};
+use distributedlog::client::session::{Event, Session};
+use distributedlog::wire::service::Reply;
+use distributedlog::{Clock, Failure, Instant};
+
+use super::connection::{Connection, Ending, Open, Phase};
+use super::{Driver, REQUESTS, Routing};
+use crate::client::HostFailureReason;
+use crate::net::{ConnectError, NetStream};
+
+/// How often one turn may find that something came in, before other tasks get theirs.
+const MAX_ROUNDS: usize = 16;
+
+impl Driver {
+    /// Moves everything as far as it goes. Returns when requests have finished, which the caller takes and then drives again, or when nothing is
+    /// left to do until the task is woken.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..MAX_ROUNDS {
+            let now = self.clock.now();
+            self.carry_out(now);
+            self.transmit(cx, now);
+            self.poll_names(cx, now);
+            let received = self.receive(cx, now);
+            self.expire(now);
+            self.carry_out(now);
+            self.closing.retain_mut(|closing| now < closing.until && closing.poll(cx).is_pending());
+            if !self.finished.is_empty() {
+                return;
+            }
+            self.transmit(cx, now);
+            if !received && !core::mem::take(&mut self.begun) {
+                let next = self.next_deadline();
+                self.timer.arm(cx, next);
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let sessions = self.connections.iter().flatten().filter_map(|connection| match &connection.phase {
+            Phase::Open(open) => open.session.poll_timeout(),
+            Phase::Connecting(_) | Phase::Resolving(_) => None,
+        });
+        let closing = self.closing.iter().map(|closing| closing.until);
+        sessions.chain(closing).chain(self.client.poll_timeout()).min()
+    }
+
+    /// Tells the machines what time it is.
+    fn expire(&mut self, now: Instant) {
+        if self.client.poll_timeout().is_some_and(|at| at <= now) {
+            self.client.handle_timeout(now);
+        }
+        for index in 0..self.connections.len() {
+            if let Some(Connection { host, phase: Phase::Open(open) }) = &mut self.connections[index]
+                && open.session.poll_timeout().is_some_and(|at| at <= now)
+                && let Err(error) = open.session.handle_timeout(now)
+            {
+                let host = *host;
+                self.lose(now, host, &Ending::Session(error));
+            }
+        }
+    }
+
+    fn poll_names(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some(resolver) = &mut self.resolver else { return };
+        let Poll::Ready(event) = resolver.poll(cx) else { return };
+        let is_literal = |name: &str| name.parse::<core::net::IpAddr>().is_ok();
+        let hosts: Vec<HostAddress<'_>> = event
+            .addresses
+            .iter()
+            .map(|(address, name)| HostAddress { name: if is_literal(name) { "" } else { name }, address: *address, shard: -1 })
+            .collect();
+        self.trouble.set_names(event.failures);
+        let left_out = self.client.handle_resolved(now, &hosts);
+        if left_out > 0 {
+            tracing::warn!(left_out, known = hosts.len() - left_out, "the name leads to more proxies than a client can know");
+        }
+    }
+
+    /// Takes what came in on each connection, one read each. Whether anything did.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut progress = false;
+        for index in 0..self.connections.len() {
+            let Some(Connection { host, phase }) = &mut self.connections[index] else { continue };
+            let host = *host;
+            match phase {
+                Phase::Open(open) => match open.poll_receive(cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) => {
+                        progress = true;
+                        self.handle_frames(now, index, host);
+                    }
+                    Poll::Ready(Err(ending)) => {
+                        progress = true;
+                        self.lose(now, host, &ending);
+                    }
+                },
+                Phase::Connecting(connecting) => {
+                    if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
+                        progress = true;
+                        self.connected_or_not(now, host, result);
+                    }
+                }
+                Phase::Resolving(lookup) => {
+                    if let Poll::Ready(result) = lookup.as_mut().poll(cx) {
+                        progress = true;
+                        self.resolved_or_not(now, host, result);
+                    }
+                }
+            }
+        }
+        progress
+    }
+
+    /// Reads every whole frame that lies in the connection's buffer.
+    fn handle_frames(&mut self, now: Instant, index: usize, host: HostId) {
+        loop {
+            let Some(Connection { phase: Phase::Open(open), .. }) = &mut self.connections[index] else { return };
+            let open = &mut **open;
+            match open.session.handle_received(now, open.receive.unread()) {
+                Ok((0, None)) => return,
+                Ok((count, event)) => {
+                    if let Some(event) = event {
+                        let capacity = u32::try_from(open.session.capacity()).unwrap_or(u32::MAX);
+                        let mut heard = Heard {
+                            client: &mut self.client,
+                            requests: &mut self.requests,
+                            trouble: &mut self.trouble,
+                            greeted: &mut self.greeted,
+                        };
+                        heard.event(now, host, capacity, event);
+                    }
+                    open.receive.consume(count);
+                }
+                Err(error) => {
+                    self.lose(now, host, &Ending::Session(error));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) {
+        for index in 0..self.connections.len() {
+            if let Some(Connection { host, phase: Phase::Open(open) }) = &mut self.connections[index]
+                && let Err(ending) = open.poll_transmit(cx, now)
+            {
+                let host = *host;
+                self.lose(now, host, &ending);
+            }
+        }
+    }
+
+    fn connected_or_not(&mut self, now: Instant, host: HostId, result: Result<NetStream, ConnectError>) {
+        match result {
+            Ok(stream) => {
+                self.seed = self.seed.wrapping_add(1);
+                let session = Session::new(now, self.settings.session.clone(), self.seed);
+                let mut open = Open::new(session, stream);
+                if open.session.is_ready() {
+                    let capacity = u32::try_from(open.session.capacity()).unwrap_or(u32::MAX);
+                    self.client.handle_connected(now, host, capacity);
+                }
+                let len = open.session.poll_transmit(open.transmit.room(256));
+                open.transmit.commit(len);
+                self.connections[host.index()] = Some(Connection { host, phase: Phase::Open(Box::new(open)) });
+            }
+            Err(error) => {
+                self.connections[host.index()] = None;
+                tracing::debug!(%host, %error, "no connection to a proxy");
+                self.trouble.note(host, HostFailureReason::Connect(error));
+                self.client.handle_connect_failed(now, host);
+            }
+        }
+    }
+
+    fn resolved_or_not(&mut self, now: Instant, host: HostId, result: std::io::Result<Vec<core::net::SocketAddr>>) {
+        self.connections[host.index()] = None;
+        let found = result.and_then(|found| found.first().copied().ok_or_else(|| std::io::Error::other("the name has no address")));
+        match found {
+            Ok(address) => {
+                let same = self.client.handle_address(now, host, address);
+                if same == host {
+                    self.connect(host);
+                }
+            }
+            Err(error) => {
+                self.trouble.note(host, HostFailureReason::Connect(ConnectError::NoAddress(error)));
+                self.client.handle_connect_failed(now, host);
+            }
+        }
+    }
+
+    /// The host's connection has ended: whatever was under way on it is told what is known of it.
+    fn lose(&mut self, now: Instant, host: HostId, ending: &Ending) {
+        let Some(Connection { phase: Phase::Open(mut open), .. }) = self.connections[host.index()].take() else { return };
+        let was_ready = open.session.is_ready();
+        let reason = ending.to_string();
+        tracing::debug!(%host, reason, "a proxy's connection has ended");
+        while let Some(lost) = open.session.poll_lost() {
+            self.note_failure(lost.request, &reason);
+            let failure = Failure { known: lost.known, ..Failure::unanswered(ending.cause()) };
+            self.client.handle_failed(now, host, lost.request, failure);
+        }
+        if was_ready {
+            self.client.handle_disconnected(now, host);
+        } else {
+            self.client.handle_connect_failed(now, host);
+        }
+        self.trouble.note(host, HostFailureReason::Handshake(reason.into()));
+    }
+}
+
+/// What an event concerns beside the connection that it came from.
+struct Heard<'a> {
+    client: &'a mut Routing,
+    requests: &'a mut Vec<Option<super::Pending>>,
+    trouble: &'a mut super::Trouble,
+    greeted: &'a mut bool,
+}
+
+impl Heard<'_> {
+    fn event(&mut self, now: Instant, host: HostId, capacity: u32, event: Event<'_>) {
+        match event {
+            Event::Ready => {
+                self.client.handle_connected(now, host, capacity);
+            }
+            Event::Reply { request, reply } => {
+                let verdict = self.client.handle_reply(now, host, request, &reply);
+                if request.index() >= REQUESTS {
+                    self.greeted(host, &reply);
+                } else if verdict == Verdict::Final
+                    && let Some(Some(pending)) = self.requests.get_mut(request.index())
+                {
+                    pending.note_reply(&reply);
+                }
+            }
+            Event::Failed { request, failure, message } => {
+                let verdict = self.client.handle_failed(now, host, request, failure);
+                if request.index() >= REQUESTS {
+                    self.trouble.note(host, HostFailureReason::Handshake(message.into()));
+                } else if verdict == Verdict::Final
+                    && let Some(Some(pending)) = self.requests.get_mut(request.index())
+                {
+                    pending.detail.message = message.into();
+                }
+            }
+            Event::Discarded { .. } => self.client.handle_discarded(now, host),
+            Event::Draining => {
+                tracing::debug!(%host, "a proxy takes no more requests on its connection");
+                self.client.handle_drain(now, host);
+            }
+            // Until it is over, requests are taken; after it, they are refused one by one and go elsewhere.
+            Event::Lease { .. } => {}
+        }
+    }
+
+    fn greeted(&mut self, host: HostId, reply: &Reply<'_>) {
+        match reply {
+            Reply::Exception { message, .. } => self.trouble.note(host, HostFailureReason::Handshake((*message).into())),
+            Reply::ServerInfo(_) | Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => {
+                *self.greeted = true;
+                self.trouble.forget(host);
+            }
+        }
+    }
+}

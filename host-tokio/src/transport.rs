@@ -1,0 +1,130 @@
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use distributedlog::client::routing::{Answer, Patience, StreamKey};
+use distributedlog::{Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name};
+
+use crate::driver::{Body, Driver, Finished, Start, To, Token};
+use crate::{BuildError, ProxyClientBuilder, TokioClock};
+
+/// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt is encoded straight into its
+/// connection's outgoing bytes, and no other task is woken for it.
+///
+/// [`MultiStreamWriter`](crate::MultiStreamWriter) is made of one; use it alone to run core's
+/// [`Runner`](distributedlog::face::Runner) in a task of your own making.
+pub struct ProxyTransport {
+    driver: Driver,
+    streams: Vec<(Arc<str>, StreamKey)>,
+    clock: TokioClock,
+    closing: bool,
+}
+
+impl ProxyTransport {
+    /// Connects to the proxies that `client` names, to write to these streams.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]; [`BuildError::NoProxy`] names each host and why it did not do.
+    ///
+    /// # Panics
+    ///
+    /// When called outside a tokio runtime with I/O and time enabled.
+    pub async fn connect<S: AsRef<str>>(client: ProxyClientBuilder, streams: &[S]) -> Result<Self, BuildError> {
+        let mut named = Vec::with_capacity(streams.len());
+        for name in streams {
+            let name = name.as_ref();
+            let name = stream_name::validate(name).map_err(|error| BuildError::StreamName { name: name.to_owned(), error })?;
+            named.push((Arc::from(name), StreamKey::of(name)));
+        }
+        let clock = TokioClock::new();
+        let keys: Vec<StreamKey> = named.iter().map(|(_, key)| *key).collect();
+        let driver = client.driver(clock, &keys).await?;
+        Ok(Self { driver, streams: named, clock, closing: false })
+    }
+
+    /// The clock that the writer must go by: deadlines are its instants.
+    #[must_use]
+    pub const fn clock(&self) -> TokioClock {
+        self.clock
+    }
+}
+
+impl core::fmt::Debug for ProxyTransport {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ProxyTransport").field("streams", &self.streams.len()).field("closing", &self.closing).finish_non_exhaustive()
+    }
+}
+
+impl Transport for ProxyTransport {
+    /// # Panics
+    ///
+    /// When the attempt's stream is none of those that the transport was made for.
+    fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
+        let (stream, key) = &self.streams[usize::from(attempt.stream.0)];
+        let mut data = self.driver.buffer();
+        data.extend_from_slice(attempt.record_set);
+        let start = Start {
+            token: Token(attempt.id.0),
+            to: To::Stream(Arc::clone(stream), *key),
+            body: Body::Write { data, record_set: true },
+            deadline: Some(attempt.deadline),
+            // Another stream may do better than waiting for this one's owner.
+            patience: Patience::OneRound,
+            earlier_attempts: attempt.earlier_attempts,
+        };
+        match self.driver.start(now, start) {
+            Ok(()) => Ok(()),
+            Err(refusal) => {
+                tracing::debug!(%refusal, "an attempt was not started");
+                Err(StartRefused)
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Instant, attempt: AttemptId) {
+        self.driver.cancel(now, Token(attempt.0));
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {
+        if let Some(finished) = self.driver.next_finished() {
+            return Poll::Ready(outcome(finished));
+        }
+        self.driver.drive(cx);
+        self.driver.next_finished().map_or(Poll::Pending, |finished| Poll::Ready(outcome(finished)))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.closing {
+            self.closing = true;
+            let now = self.driver.now();
+            self.driver.close(now, now);
+        }
+        loop {
+            self.driver.drive(cx);
+            if self.driver.is_closed() {
+                return Poll::Ready(());
+            }
+            // What ends now, nobody waits for.
+            let mut ended_any = false;
+            while self.driver.next_finished().is_some() {
+                ended_any = true;
+            }
+            if !ended_any {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+fn outcome(finished: Finished) -> (AttemptId, Outcome) {
+    let id = AttemptId(finished.token.0);
+    match finished.result {
+        Ok(Answer::Written(position)) => (id, Ok(position)),
+        // A write is answered with a position; whatever else it is, the records may be there.
+        Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => (id, Err(Failure::unanswered(Cause::ProtocolError))),
+        Err(failure) => {
+            tracing::debug!(stream = &*finished.stream, %failure, message = &*finished.detail.message, "an attempt failed");
+            (id, Err(failure))
+        }
+    }
+}
