@@ -2,6 +2,7 @@ use core::fmt;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
+use distributedlog::wire::record_set::SetIdentity;
 
 /// What a reader delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Record {
     pub payload: Bytes,
     /// When the store wrote it: milliseconds since 1970.
     pub written_unix_ms: u64,
+    /// Which record set it came in, when the set's writer said so (R12): copies of a set in other streams carry the same identity.
+    pub set: Option<SetIdentity>,
 }
 
 /// A record set that cannot be read: its positions hold nothing that could be delivered.

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use distributedlog::wire::record_set::{Codec, Header, LENGTH_BYTES, RecordSet, RecordSetError};
+use distributedlog::wire::record_set::{Codec, Header, LENGTH_BYTES, RecordSet, RecordSetError, SetIdentity};
 
 use super::event::{MalformedSet, ReadEvent, Record};
 use crate::store::{EntryRecord, StoredEntry};
@@ -21,21 +21,21 @@ pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<Read
 
 /// One record, or the records of one set, at and after `start`.
 fn record(stored: &EntryRecord, dlsn: Dlsn, written_unix_ms: u64, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
-    let mut push = |dlsn, payload| {
+    let mut push = |dlsn, payload, set| {
         if dlsn >= start {
-            events.push_back(ReadEvent::Record(Record { dlsn, payload, written_unix_ms }));
+            events.push_back(ReadEvent::Record(Record { dlsn, payload, written_unix_ms, set }));
         }
     };
     if !stored.is_record_set {
-        return push(dlsn, stored.payload.clone());
+        return push(dlsn, stored.payload.clone(), None);
     }
     match split(&stored.payload) {
-        Ok(records) if records.len() == stored.slots as usize => {
+        Ok((records, identity)) if records.len() == stored.slots as usize => {
             for (slot, payload) in (0..).zip(records) {
-                push(dlsn.slot(slot), payload);
+                push(dlsn.slot(slot), payload, identity);
             }
         }
-        Ok(records) => events.push_back(malformed(stored, dlsn, start, format!("its header counts {} records", records.len()))),
+        Ok((records, _)) => events.push_back(malformed(stored, dlsn, start, format!("its header counts {} records", records.len()))),
         Err(error) => events.push_back(malformed(stored, dlsn, start, error.to_string())),
     }
 }
@@ -52,23 +52,28 @@ fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> R
     })
 }
 
-/// The records of a set. They share the set's memory, or that of its decompressed payload.
-fn split(set: &Bytes) -> Result<Vec<Bytes>, RecordSetError> {
-    let header = Header::parse(set)?;
+/// The records of a set, which share the set's memory or that of its decompressed payload, and the set's identity.
+fn split(stored: &Bytes) -> Result<(Vec<Bytes>, Option<SetIdentity>), RecordSetError> {
+    let header = Header::parse(stored)?;
     match header.codec {
-        Codec::None => Ok(RecordSet::parse(set, &mut [])?.records().map(|record| set.slice_ref(record)).collect()),
+        Codec::None => {
+            let set = RecordSet::parse(stored, &mut [])?;
+            Ok((set.records().map(|record| stored.slice_ref(record)).collect(), set.identity()))
+        }
         Codec::Lz4 => {
             // Bounded: the header's parser refuses payloads beyond a record set's limit.
             let mut payload = vec![0; header.payload_bytes];
-            let lengths: Vec<usize> = RecordSet::parse(set, &mut payload)?.records().map(<[u8]>::len).collect();
+            let set = RecordSet::parse(stored, &mut payload)?;
+            let identity = set.identity();
+            let lengths: Vec<usize> = set.records().map(<[u8]>::len).collect();
             let payload = Bytes::from(payload);
             let mut at = 0;
-            let mut cut = |length| {
+            let cut = |length| {
                 let start = at + LENGTH_BYTES;
                 at = start + length;
                 payload.slice(start..at)
             };
-            Ok(lengths.into_iter().map(&mut cut).collect())
+            Ok((lengths.into_iter().map(cut).collect(), identity))
         }
     }
 }

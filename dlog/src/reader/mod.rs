@@ -9,6 +9,8 @@
 
 mod event;
 mod expand;
+#[cfg(test)]
+pub(crate) mod memory_store;
 
 pub use event::{MalformedSet, ReadEvent, Record};
 
@@ -148,3 +150,6 @@ impl core::fmt::Debug for LogReader {
         f.debug_struct("LogReader").field("stream", &self.stream).field("position", &self.position()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use core::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use distributedlog::wire::record_set::{Lz4Table, RecordSetBuilder, SetIdentity, WriterId};
+
+use super::memory_store::{MemoryStore, plain};
+use super::*;
+use crate::store::EntryRecord;
+
+fn stream() -> StreamName {
+    StreamName::new("s").expect("a name")
+}
+
+fn reader(store: &Arc<MemoryStore>, from: Dlsn) -> LogReader {
+    LogReader::new(Arc::clone(store) as Arc<dyn LogStore>, stream(), from)
+}
+
+fn set(records: &[&str], identity: Option<SetIdentity>, slots: u32) -> EntryRecord {
+    let mut buffer = vec![0; 4096];
+    let mut builder = RecordSetBuilder::new(buffer.len(), identity.is_some());
+    for record in records {
+        builder.append(&mut buffer, record.as_bytes()).expect("it fits");
+    }
+    let payload = Bytes::copy_from_slice(builder.finish(&mut buffer, identity.as_ref()));
+    EntryRecord { payload, slots, is_record_set: true }
+}
+
+fn lz4_set(records: &[&str]) -> EntryRecord {
+    let (mut buffer, mut out) = (vec![0; 1024], vec![0; 2048]);
+    let mut builder = RecordSetBuilder::new(buffer.len(), false);
+    for record in records {
+        builder.append(&mut buffer, record.as_bytes()).expect("it fits");
+    }
+    let set = builder.finish_lz4(&mut buffer, None, &mut Lz4Table::new(), &mut out).expect("there is room");
+    assert_eq!(set[3], 1, "it was worth compressing");
+    EntryRecord { payload: Bytes::copy_from_slice(set), slots: builder.record_count(), is_record_set: true }
+}
+
+/// What is there, as `entry.slot payload`, and damaged sets as `entry.slot +slots damaged`.
+async fn all(reader: &mut LogReader) -> Vec<String> {
+    let mut seen = Vec::new();
+    while let Some(event) = reader.next_available().await.expect("the store answers") {
+        let at = event.dlsn();
+        seen.push(match event {
+            ReadEvent::Record(record) => format!("{}.{} {}", at.entry_id, at.slot_id, String::from_utf8_lossy(&record.payload)),
+            ReadEvent::Malformed(set) => format!("{}.{} +{} damaged", at.entry_id, at.slot_id, set.slots),
+        });
+    }
+    seen
+}
+
+#[tokio::test]
+async fn records_come_one_by_one_each_with_its_own_position_plain_in_sets_and_compressed() {
+    let store = Arc::new(MemoryStore::default());
+    store.put(&stream(), Dlsn::INITIAL, vec![plain("a"), set(&["b", "", "c"], None, 3), plain("d")]);
+    store.put(&stream(), Dlsn::new(1, 2, 0), vec![lz4_set(&["eeeeeeeeeeeeeeeeeeeeeeee", "", "f"])]);
+    let seen = all(&mut reader(&store, Dlsn::INITIAL)).await;
+    assert_eq!(seen, ["0.0 a", "0.1 b", "0.2 ", "0.3 c", "0.4 d", "2.0 eeeeeeeeeeeeeeeeeeeeeeee", "2.1 ", "2.2 f"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_starts_within_a_set_skips_the_slots_before_its_start() {
+    let store = Arc::new(MemoryStore::default());
+    store.put(&stream(), Dlsn::INITIAL, vec![plain("a"), set(&["b", "c", "d"], None, 3)]);
+    store.put_plain(&stream(), 1, "e");
+    for (from, expected) in [(0, 5), (1, 4), (2, 3), (4, 1), (9, 1)] {
+        let seen = all(&mut reader(&store, Dlsn::new(1, 0, from))).await;
+        assert_eq!(seen.len(), expected, "from slot {from}: {seen:?}");
+        assert_eq!(seen.last().map(String::as_str), Some("1.0 e"));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_set_is_reported_with_its_positions_and_reading_goes_on_behind_it() {
+    let store = Arc::new(MemoryStore::default());
+    let mut cut = set(&["lost", "lost too"], None, 2);
+    cut.payload.truncate(20);
+    // The proxy counted three records, the set has two: nobody can tell which slots they are.
+    store.put(&stream(), Dlsn::INITIAL, vec![plain("a"), cut, plain("b"), set(&["c", "d"], None, 3), plain("e")]);
+    assert_eq!(all(&mut reader(&store, Dlsn::INITIAL)).await, ["0.0 a", "0.1 +2 damaged", "0.3 b", "0.4 +3 damaged", "0.7 e"]);
+    assert_eq!(all(&mut reader(&store, Dlsn::new(1, 0, 2))).await, ["0.2 +1 damaged", "0.3 b", "0.4 +3 damaged", "0.7 e"]);
+}
+
+#[tokio::test]
+async fn a_damaged_set_says_where_it_is_and_what_is_wrong_with_it() {
+    let store = Arc::new(MemoryStore::default());
+    store.put(&stream(), Dlsn::INITIAL, vec![EntryRecord { payload: Bytes::from_static(b"nonsense"), slots: 2, is_record_set: true }]);
+    let event = reader(&store, Dlsn::INITIAL).next().await.expect("the store answers");
+    let ReadEvent::Malformed(set) = event else { panic!("{event:?}") };
+    assert_eq!(
+        set.to_string(),
+        "the record set of 2 records and 8 bytes at DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} cannot be read: not a valid record set: \
+         at offset 0: 8 bytes, a header has 16"
+    );
+}
+
+#[tokio::test]
+async fn a_set_that_decompresses_beyond_the_limit_is_refused_before_it_is_decompressed() {
+    let store = Arc::new(MemoryStore::default());
+    let bomb: Vec<u8> = [0x1001_u32, 1, 0x7fff_ffff, 4, 0].iter().flat_map(|word| word.to_be_bytes()).collect();
+    store.put(&stream(), Dlsn::INITIAL, vec![EntryRecord { payload: bomb.into(), slots: 1, is_record_set: true }]);
+    assert_eq!(all(&mut reader(&store, Dlsn::INITIAL)).await, ["0.0 +1 damaged"]);
+}
+
+#[tokio::test]
+async fn records_of_a_set_with_an_identity_carry_it_and_nothing_of_it_is_delivered() {
+    let identity = SetIdentity { writer: WriterId([7; 16]), sequence: 41 };
+    let store = Arc::new(MemoryStore::default());
+    store.put(&stream(), Dlsn::INITIAL, vec![set(&["a"], Some(identity), 1), plain("b")]);
+    let mut reader = reader(&store, Dlsn::INITIAL);
+    let mut sets = Vec::new();
+    while let Some(ReadEvent::Record(record)) = reader.next_available().await.expect("the store answers") {
+        sets.push((record.payload, record.set));
+    }
+    assert_eq!(sets, [(Bytes::from_static(b"a"), Some(identity)), (Bytes::from_static(b"b"), None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_a_reader_waits_for_the_next_record_without_polling() {
+    let store = Arc::new(MemoryStore::default());
+    store.put_plain(&stream(), 0, "a");
+    let mut reader = reader(&store, Dlsn::INITIAL);
+    assert!(matches!(reader.next().await, Ok(ReadEvent::Record(record)) if record.payload == "a"));
+    let late = Arc::clone(&store);
+    tokio::spawn(async move {
+        // Longer than one read waits; the clock is a virtual one.
+        tokio::time::sleep(2 * WAIT + Duration::from_secs(1)).await;
+        late.put_plain(&stream(), 1, "b");
+    });
+    assert!(matches!(reader.next().await, Ok(ReadEvent::Record(record)) if record.payload == "b"));
+    assert_eq!(store.reads.load(Ordering::Relaxed), 4, "one for the first record, three waits of half a minute at most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn giving_up_a_wait_loses_nothing() {
+    let store = Arc::new(MemoryStore::default());
+    store.put(&stream(), Dlsn::INITIAL, vec![set(&["a", "b"], None, 2)]);
+    let mut reader = reader(&store, Dlsn::INITIAL);
+    let mut seen = Vec::new();
+    for round in 0..4 {
+        while let Ok(event) = tokio::time::timeout(Duration::from_millis(1), reader.next()).await {
+            seen.push(event.expect("the store answers").dlsn());
+        }
+        store.put_plain(&stream(), round + 1, "x");
+    }
+    let expected: Vec<Dlsn> = [(0, 0), (0, 1), (1, 0), (2, 0), (3, 0)].map(|(entry, slot)| Dlsn::new(1, entry, slot)).to_vec();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn after_an_error_a_reader_continues_where_it_was() {
+    let store = Arc::new(MemoryStore::default());
+    store.put_plain(&stream(), 0, "a");
+    let mut reader = reader(&store, Dlsn::INITIAL);
+    let lost = StoreError::Disconnected { address: "h:1".into(), detail: "reset".into() };
+    *store.fault.lock().expect("nobody else holds it") = Some(lost.clone());
+    assert_eq!(reader.next().await, Err(lost));
+    assert_eq!(all(&mut reader).await, ["0.0 a"]);
+}
+
+#[tokio::test]
+async fn a_reader_tells_where_another_one_would_continue() {
+    let store = Arc::new(MemoryStore::default());
+    store.put(&stream(), Dlsn::INITIAL, vec![set(&["a", "b"], None, 2)]);
+    store.put_plain(&stream(), 1, "c");
+    let mut first = reader(&store, Dlsn::INITIAL);
+    for rest in [&["0.1 b", "1.0 c"][..], &["1.0 c"], &[]] {
+        first.next().await.expect("the store answers");
+        assert_eq!(all(&mut reader(&store, first.position())).await, rest);
+    }
+}
+
+#[tokio::test]
+async fn a_store_whose_answers_lead_nowhere_is_not_asked_for_ever() {
+    let store = Arc::new(MemoryStore::default());
+    store.put_plain(&stream(), 0, "a");
+    *store.next.lock().expect("nobody else holds it") = Some(Dlsn::INITIAL);
+    let error = reader(&store, Dlsn::INITIAL).next().await.expect_err("the next position is the one that was asked for");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
