@@ -1,28 +1,28 @@
-use clap::{ArgAction, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::logging::{self, Verbosity};
-use super::{Fault, Output, Shutdown, completions, console, local, multi_reader, proxy, quickstart, tool};
+use super::{Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart, tool};
 
 /// Write records to several log streams at once, and read them back.
 #[derive(Debug, Parser)]
 #[command(
     name = "dlog",
     version,
-    about,
-    max_term_width = 100,
     arg_required_else_help = true,
-    disable_help_subcommand = false,
     subcommand_required = true,
     after_help = "\
 The tutorial in one process:
   dlog quickstart
 
 The tutorial, one terminal each:
+  URI=distributedlog://127.0.0.1:7000/messaging/distributedlog
   dlog local 7000
-  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u distributedlog://127.0.0.1:7000/messaging/distributedlog -mx
-  dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7
-  dlog multi-reader distributedlog://127.0.0.1:7000/messaging/distributedlog basic-stream-3,basic-stream-4
-  dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4
+  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u $URI -mx
+  dlog tool create -u $URI -r basic-stream- -e 3-7
+  dlog multi-reader $URI basic-stream-3,basic-stream-4,basic-stream-5
+  dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4,basic-stream-5
 
 Exit status: 0 done, 1 failed, 2 the command line cannot mean anything."
 )]
@@ -40,28 +40,49 @@ pub(crate) struct Cli {
     pub(crate) quiet: u8,
 }
 
+// Each command's first line of help stands on its arguments.
 /// What `dlog` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Try everything in one process: store, proxy, reader and a console to type records into
     Quickstart(quickstart::Args),
-    /// Serve a store in a folder of this machine to proxies, readers and the tool
     Local(local::Args),
-    /// Run the write proxy
     Proxy(proxy::Args),
-    /// Create, list, look into and delete log streams
     Tool(tool::Args),
-    /// Print the records of several streams, and go on as they arrive
     #[command(alias = "multi_reader")]
     MultiReader(multi_reader::Args),
-    /// Write each line that is typed or piped in as a record to one of several streams
     #[command(alias = "console_multi_writer")]
     ConsoleMultiWriter(console::Args),
-    /// Print a completion script for a shell
     Completions(completions::Args),
 }
 
+/// Lays out the help of a command and of those below it. What its documentation says behind the first line becomes a paragraph above the usage,
+/// and `-h` and `--help` say the same: clap's long help would take three lines for each flag.
+fn laid_out(command: clap::Command) -> clap::Command {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let more = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let more = more.strip_prefix(&about).unwrap_or_default().trim_start_matches('.').trim();
+    let (command, template) = if more.is_empty() {
+        (command, "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}")
+    } else {
+        (command.before_help(more.to_owned()), "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
+    };
+    command.long_about(None).max_term_width(100).help_template(template).mut_subcommands(laid_out)
+}
+
 impl Cli {
+    /// The whole command, with its help laid out.
+    pub(crate) fn laid_out() -> clap::Command {
+        laid_out(Self::command())
+    }
+
+    /// Reads a command line, the program's name included.
+    ///
+    /// # Errors
+    /// The command line cannot mean anything, or asks for help or the version. Either way the error prints what is to be said.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::laid_out().try_get_matches_from(legacy::rewrite(args))?)
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors

@@ -1,4 +1,3 @@
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::{Cli, Fault, Output};
@@ -22,7 +21,7 @@ impl Args {
     /// The output cannot be written.
     pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "dlog", &mut script);
+        clap_complete::generate(self.shell, &mut Cli::laid_out(), "dlog", &mut script);
         output.write(&script)
     }
 }

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Fault, Output, Shutdown, folder, namespace};
 use crate::store::LogStore;
+use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::store::remote::{ServerSettings, serve};
 use crate::uri::{DEFAULT_PORT, Uri};
 
@@ -72,7 +73,11 @@ impl Args {
 /// # Errors
 /// It is held by another process, damaged, or not to be written.
 pub(crate) async fn open(folder: &Path) -> Result<Arc<dyn LogStore>, Fault> {
-    core::future::ready(Err(Fault::failure(format!("this build cannot open the store in {}", folder.display())))).await
+    let settings = EmbeddedSettings::new(folder);
+    // Recovery reads what the last process left: it may take a while, and it blocks.
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings)).await.expect("opening a store does not panic");
+    let store = opened.map_err(|error| namespace::fault(&error, None))?;
+    Ok(Arc::new(store))
 }
 
 /// The address under which a listener is reached from this machine: loopback for one that listens on every address.

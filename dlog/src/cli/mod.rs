@@ -36,11 +36,9 @@ pub(crate) use shutdown::Shutdown;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// Runs the command that `args` ask for, the first of which is the program, and answers the process's exit status.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(legacy::rewrite(args)) {
+    let cli = match Cli::read(args) {
         Ok(cli) => cli,
         Err(told) => {
             // Help and version are such "errors" too, with status 0. A closed pipe is no reason to fail.

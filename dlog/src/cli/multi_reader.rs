@@ -10,14 +10,14 @@ use crate::uri::Uri;
 /// records. A store that goes away is waited for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog multi-reader distributedlog://127.0.0.1:7000/messaging/distributedlog basic-stream-3,basic-stream-4
-  dlog multi-reader --from oldest --count 5 distributedlog://127.0.0.1:7000/messaging/distributedlog basic-stream-3
-  dlog multi-reader --format json distributedlog://127.0.0.1:7000/messaging/distributedlog basic-stream-3 | jq .payload
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog multi-reader $URI basic-stream-3,basic-stream-4
+  dlog multi-reader --from oldest --count 5 $URI basic-stream-3
+  dlog multi-reader --format json $URI basic-stream-3 | jq .payload
 
 A record set that is damaged is reported on the standard error with its position, and the reading goes on behind it.")]
 pub(crate) struct Args {
-    /// Where the namespace is served, e.g. distributedlog://127.0.0.1:7000/messaging/distributedlog
+    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
     uri: Uri,
 
     /// The streams, separated by commas

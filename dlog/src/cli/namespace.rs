@@ -8,8 +8,8 @@ use crate::uri::Uri;
 /// The flag that names a namespace.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct UriArg {
-    /// Where the namespace is served, e.g. distributedlog://127.0.0.1:7000/messaging/distributedlog
-    #[arg(short, long, value_name = "URI", env = "DLOG_URI")]
+    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
+    #[arg(short, long, value_name = "URI", env = "DLOG_URI", hide_env_values = true)]
     pub(crate) uri: Uri,
 }
 

@@ -9,10 +9,10 @@ use super::Fault;
 /// How a command writes what it found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    // For people.
     #[default]
     Text,
-    /// For programs: one JSON object per line.
+    // For programs: one JSON object per line.
     Json,
 }
 

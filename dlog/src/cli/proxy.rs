@@ -16,16 +16,16 @@ use crate::uri::Uri;
 #[command(
     group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
     after_help = "\
-Examples:
-  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u distributedlog://127.0.0.1:7000/messaging/distributedlog -mx
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u $URI -mx
   dlog proxy --data /var/lib/dlog
-  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u distributedlog://store:7000/messaging/distributedlog
+  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI
 
 The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd, -a and -la mean nothing here and are refused by name."
 )]
 pub(crate) struct Args {
-    /// Where the namespace is served, e.g. distributedlog://127.0.0.1:7000/messaging/distributedlog
-    #[arg(short, long, value_name = "URI", env = "DLOG_URI")]
+    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
+    #[arg(short, long, value_name = "URI")]
     uri: Option<Uri>,
 
     /// Keep the records in this folder, within this process; readers and the tool cannot get at them while it runs

@@ -69,10 +69,8 @@ pub(crate) struct WriterArgs {
 /// How record sets are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Compression {
-    /// Not at all.
     #[default]
     None,
-    /// LZ4.
     Lz4,
 }
 

@@ -25,11 +25,11 @@ use super::{Fault, Output, Shutdown};
 /// acknowledged. A line that fails is reported with why, and the next one goes on; the exit status is 1 then. The settings are the tutorial's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4,basic-stream-5
-  printf 'message-1\\nmessage-2\\n' | dlog console-multi-writer -v 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4
-  dlog console-multi-writer --first-speculative-timeout 50ms --max-speculative-timeout 200ms --request-timeout 2s \\
-      'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4 < records.txt
+Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
+  dlog console-multi-writer 'inet!127.0.0.1:8000' $STREAMS
+  printf 'message-1\\nmessage-2\\n' | dlog console-multi-writer -v 'inet!127.0.0.1:8000' $STREAMS
+  dlog console-multi-writer --request-timeout 2s --max-speculative-timeout 200ms \\
+      --first-speculative-timeout 50ms 'inet!127.0.0.1:8000' $STREAMS < records.txt
 
 Times are written with their unit: 250us, 2ms, 10s, 5m. With -v each line's stream and position is printed.")]
 pub(crate) struct Args {

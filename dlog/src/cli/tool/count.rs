@@ -14,9 +14,9 @@ use crate::store::{StoreError, StreamName};
 /// Reads the records, so it counts what a reader would be given: record sets count as their records.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool count -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7
-  dlog tool count -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3 1,0,0 1,99,0")]
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool count -u $URI -r basic-stream- -e 3-7
+  dlog tool count -u $URI -s basic-stream-3 1,0,0 1,99,0")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,

@@ -11,10 +11,10 @@ use crate::store::StoreError;
 /// Asks first, unless -f is given. A stream that exists already is left as it is and reported; the others are created all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool create -u $URI -r basic-stream- -e 3-7
       basic-stream-3, basic-stream-4, basic-stream-5, basic-stream-6, basic-stream-7
-  dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -e orders,refunds -f")]
+  dlog tool create -u $URI -e orders,refunds -f")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,

@@ -10,9 +10,9 @@ use super::super::{Fault, Format, Output, confirm, record_text};
 /// Asks first, unless -f is given. Nothing is deleted when one of the streams does not exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool delete -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3
-  dlog tool delete -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7 -f")]
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool delete -u $URI -s basic-stream-3
+  dlog tool delete -u $URI -r basic-stream- -e 3-7 -f")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,

@@ -12,10 +12,10 @@ use crate::store::StreamName;
 /// Print the records that a stream holds, to its end as it is now.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool dump -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3
-  dlog tool dump -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3 --from 1,0,0 --limit 10
-  dlog tool dump -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3 --format json | jq .payload
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool dump -u $URI -s basic-stream-3
+  dlog tool dump -u $URI -s basic-stream-3 --from 1,0,0 --limit 10
+  dlog tool dump -u $URI -s basic-stream-3 --format json | jq .payload
 
 A record set that is damaged is reported on the standard error with its position; the records behind it are printed, and the exit status is 1.")]
 pub(crate) struct Args {

@@ -7,9 +7,9 @@ use super::super::{Fault, Format, Output, record_text};
 /// List the streams' names, one per line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool list -u distributedlog://127.0.0.1:7000/messaging/distributedlog
-  dlog tool list -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- --format json")]
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool list -u $URI
+  dlog tool list -u $URI -r basic-stream- --format json")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,

@@ -24,8 +24,8 @@ use super::{Fault, Output};
     subcommand_required = true,
     after_help = "\
 Examples:
-  dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7
   export DLOG_URI=distributedlog://127.0.0.1:7000/messaging/distributedlog
+  dlog tool create -r basic-stream- -e 3-7
   dlog tool list
   dlog tool dump -s basic-stream-3
 
@@ -36,27 +36,19 @@ pub(crate) struct Args {
     command: Tool,
 }
 
+// Each command's first line of help stands on its arguments.
 #[derive(Debug, Subcommand)]
 enum Tool {
-    /// Create streams
     Create(create::Args),
-    /// List the streams' names
     List(list::Args),
-    /// Show what is known of streams: positions, owner, log segments
     Show(show::Args),
-    /// Print the records that a stream holds
     Dump(dump::Args),
-    /// Count the records that streams hold
     Count(count::Args),
-    /// Delete streams with everything in them
     Delete(delete::Args),
-    /// Discard the records of a stream that are older than a position
     #[command(aliases = ["truncate_stream", "truncate-stream"])]
     Truncate(truncate::Args),
-    /// Turn a position into the base64 that the wire carries
     #[command(alias = "serialize_dlsn")]
     SerializeDlsn(dlsn::SerializeArgs),
-    /// Turn base64 into a position
     #[command(alias = "deserialize_dlsn")]
     DeserializeDlsn(dlsn::DeserializeArgs),
 }

@@ -10,9 +10,9 @@ use crate::store::{Owner, SegmentInfo, StreamInfo};
 /// Show what is known of streams: positions, owner, log segments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool show -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3
-  dlog tool show -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7 --format json")]
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool show -u $URI -s basic-stream-3
+  dlog tool show -u $URI -r basic-stream- -e 3-7 --format json")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,

@@ -12,9 +12,9 @@ use crate::store::StreamName;
 /// Asks first, unless -f is given. Readers that start earlier start there. Disk space comes back when a whole log segment is discarded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
-  dlog tool truncate -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3 --dlsn 1,42,0
-  dlog tool truncate_stream -u distributedlog://127.0.0.1:7000/messaging/distributedlog -s basic-stream-3 -dlsn 1,42,0 -f")]
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool truncate -u $URI -s basic-stream-3 --dlsn 1,42,0
+  dlog tool truncate_stream -u $URI -s basic-stream-3 -dlsn 1,42,0 -f")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,
