@@ -29,6 +29,7 @@ mod writer_args;
 
 pub(crate) use args::Cli;
 pub(crate) use fault::Fault;
+
 pub use fault::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
 pub(crate) use output::{Format, Output};
 pub(crate) use shutdown::Shutdown;
@@ -57,3 +58,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ExitCode::from(status)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,17 +32,29 @@ impl Position {
 }
 
 impl FromStr for Position {
-    type Err = DlsnTextError;
+    type Err = PositionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "oldest" | "earliest" => Ok(Self::Oldest),
             "last" => Ok(Self::Last),
             "latest" => Ok(Self::Latest),
-            other => parse_dlsn(other).map(Self::At),
+            other => parse_dlsn(other).map(Self::At).map_err(PositionError),
         }
     }
 }
+
+/// Why a text is no place to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PositionError(DlsnTextError);
+
+impl fmt::Display for PositionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; or one of oldest, last or latest", self.0)
+    }
+}
+
+impl core::error::Error for PositionError {}
 
 /// Reads a DLSN as people write it: `1,0,0`, the `DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}` that commands print, the base64 of
 /// `serialize-dlsn`, or `InitialDLSN`.

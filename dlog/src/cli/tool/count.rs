@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use distributedlog::Dlsn;
 use serde::Serialize;
 
@@ -7,7 +9,7 @@ use super::super::record_text;
 use super::super::streams::Which;
 use super::super::{Fault, Format, Output};
 use crate::reader::{LogReader, ReadEvent};
-use crate::store::{StoreError, StreamName};
+use crate::store::{LogStore, StoreError, StreamName};
 
 /// Count the records that streams hold, all of them or those between two positions.
 ///
@@ -50,13 +52,20 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, a stream does not exist, or a record set was damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        let names = self.which.names()?;
+        let names = self.names()?;
+        self.count(&namespace::connect(&self.uri.uri).await?, &names, output).await
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+        self.which.names()
+    }
+
+    pub(super) async fn count(&self, store: &Arc<dyn LogStore>, names: &[StreamName], output: &Output) -> Result<(), Fault> {
         let uri = &self.uri.uri;
-        let store = namespace::connect(uri).await?;
         let mut total = Counted { stream: "", records: 0, damaged_sets: 0 };
-        for name in &names {
-            let reader = LogReader::new(store.clone(), name.clone(), self.start.unwrap_or(Dlsn::INITIAL));
-            let counted = count(reader, name, self.end).await.map_err(|error| namespace::fault(&error, Some(uri)))?;
+        for name in names {
+            let reader = LogReader::new(Arc::clone(store), name.clone(), self.start.unwrap_or(Dlsn::INITIAL));
+            let counted = count_records(reader, name, self.end).await.map_err(|error| namespace::fault(&error, Some(uri)))?;
             total.records += counted.records;
             total.damaged_sets += counted.damaged_sets;
             match self.format {
@@ -74,7 +83,7 @@ impl Args {
     }
 }
 
-async fn count(mut reader: LogReader, name: &StreamName, end: Option<Dlsn>) -> Result<Counted<'_>, StoreError> {
+async fn count_records(mut reader: LogReader, name: &StreamName, end: Option<Dlsn>) -> Result<Counted<'_>, StoreError> {
     let mut counted = Counted { stream: name.as_str(), records: 0, damaged_sets: 0 };
     while let Some(event) = reader.next_available().await? {
         if end.is_some_and(|end| event.dlsn() > end) {

@@ -4,7 +4,7 @@ use super::super::expression::Expression;
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
 use super::super::{Fault, Format, Output, confirm, record_text, streams};
-use crate::store::StoreError;
+use crate::store::{LogStore, StoreError, StreamName};
 
 /// Create streams.
 ///
@@ -48,14 +48,22 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or a stream could not be created: it exists already, or the disk is full.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        let names = streams::expand(&self.prefix, &self.expression)?;
+        let names = self.names()?;
         if !confirm::confirm(&format!("You are going to create streams : {}", streams::bracketed(&names)), self.force, output)? {
             note("Nothing was created.");
             return Ok(());
         }
         let store = namespace::connect(&self.uri.uri).await?;
+        self.create(store.as_ref(), &names, output).await
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+        streams::expand(&self.prefix, &self.expression)
+    }
+
+    pub(super) async fn create(&self, store: &dyn LogStore, names: &[StreamName], output: &Output) -> Result<(), Fault> {
         let mut existing = Vec::new();
-        for name in &names {
+        for name in names {
             let created = match store.create(name).await {
                 Ok(()) => true,
                 Err(StoreError::StreamExists(_)) => {

@@ -4,6 +4,7 @@ use super::super::namespace::{self, UriArg};
 use super::super::output::note;
 use super::super::streams::{self, Which};
 use super::super::{Fault, Format, Output, confirm, record_text};
+use crate::store::{LogStore, StreamName};
 
 /// Delete streams with everything in them.
 ///
@@ -41,18 +42,26 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or a stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        let names = self.which.names()?;
+        let names = self.names()?;
         let question = format!("You are going to delete streams with all their records : {}", streams::bracketed(&names));
         if !confirm::confirm(&question, self.force, output)? {
             note("Nothing was deleted.");
             return Ok(());
         }
+        let store = namespace::connect(&self.uri.uri).await?;
+        self.delete(store.as_ref(), &names, output).await
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+        self.which.names()
+    }
+
+    pub(super) async fn delete(&self, store: &dyn LogStore, names: &[StreamName], output: &Output) -> Result<(), Fault> {
         let uri = &self.uri.uri;
-        let store = namespace::connect(uri).await?;
-        for name in &names {
+        for name in names {
             store.describe(name).await.map_err(|error| not_deleted(namespace::fault(&error, None), uri))?;
         }
-        for name in &names {
+        for name in names {
             store.delete(name).await.map_err(|error| namespace::fault(&error, Some(uri)))?;
             match self.format {
                 Format::Text => output.line(format_args!("Deleted log stream {name}."))?,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use distributedlog::Dlsn;
 
 use super::super::namespace::{self, UriArg};
@@ -7,7 +9,7 @@ use super::super::streams::parse_name;
 use super::super::{Fault, Format, Output};
 use super::utc;
 use crate::reader::{LogReader, ReadEvent, Record};
-use crate::store::StreamName;
+use crate::store::{LogStore, StreamName};
 
 /// Print the records that a stream holds, to its end as it is now.
 #[derive(Debug, clap::Args)]
@@ -65,8 +67,11 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, the stream does not exist, or a record set was damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        self.dump(namespace::connect(&self.uri.uri).await?, output).await
+    }
+
+    pub(super) async fn dump(&self, store: Arc<dyn LogStore>, output: &Output) -> Result<(), Fault> {
         let uri = &self.uri.uri;
-        let store = namespace::connect(uri).await?;
         let info = store.describe(&self.stream).await.map_err(|error| namespace::fault(&error, Some(uri)))?;
         let from = self.seqno.map_or(self.from, |seqno| Position::At(Dlsn::new(seqno, self.eid, self.slot)));
         let mut reader = LogReader::new(store, self.stream.clone(), from.in_stream(&info));

@@ -3,6 +3,7 @@ use serde::Serialize;
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
 use super::super::{Fault, Format, Output, record_text};
+use crate::store::LogStore;
 
 /// List the streams' names, one per line.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,10 @@ impl Args {
     /// # Errors
     /// The store cannot be reached.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        let store = namespace::connect(&self.uri.uri).await?;
+        self.list(namespace::connect(&self.uri.uri).await?.as_ref(), output).await
+    }
+
+    pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), Fault> {
         let names = store.list().await.map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
         let mut any = false;
         for name in names.iter().filter(|name| name.as_str().starts_with(&self.prefix)) {

@@ -92,3 +92,6 @@ impl Args {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

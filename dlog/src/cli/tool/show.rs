@@ -5,7 +5,7 @@ use super::super::record_text::{self, DlsnJson};
 use super::super::streams::Which;
 use super::super::{Fault, Format, Output};
 use super::utc;
-use crate::store::{Owner, SegmentInfo, StreamInfo};
+use crate::store::{LogStore, Owner, SegmentInfo, StreamInfo, StreamName};
 
 /// Show what is known of streams: positions, owner, log segments.
 #[derive(Debug, clap::Args)]
@@ -36,8 +36,11 @@ impl Args {
     /// The store cannot be reached, or a stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
         let names = self.which.names()?;
-        let store = namespace::connect(&self.uri.uri).await?;
-        for name in &names {
+        self.show(namespace::connect(&self.uri.uri).await?.as_ref(), &names, output).await
+    }
+
+    pub(super) async fn show(&self, store: &dyn LogStore, names: &[StreamName], output: &Output) -> Result<(), Fault> {
+        for name in names {
             let mut info = store.describe(name).await.map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
             let records = info.segments.iter().map(|segment| segment.records).sum();
             if self.no_log_segments {
@@ -118,7 +121,6 @@ mod tests {
     use distributedlog::Dlsn;
 
     use super::*;
-    use crate::store::StreamName;
 
     fn info() -> StreamInfo {
         StreamInfo {

@@ -5,7 +5,7 @@ use super::super::output::note;
 use super::super::position::parse_dlsn;
 use super::super::streams::parse_name;
 use super::super::{Fault, Output, confirm};
-use crate::store::StreamName;
+use crate::store::{LogStore, StreamName};
 
 /// Discard the records of a stream that are older than a position.
 ///
@@ -38,17 +38,20 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or the stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        self.truncate(namespace::connect(&self.uri.uri).await?.as_ref(), output).await
+    }
+
+    pub(super) async fn truncate(&self, store: &dyn LogStore, output: &Output) -> Result<(), Fault> {
         let Self { uri, stream, dlsn, force } = self;
-        let store = namespace::connect(&uri.uri).await?;
         let fault = |error| namespace::fault(&error, Some(&uri.uri));
-        let last = store.describe(&stream).await.map_err(fault)?.last;
-        let beyond = last.is_none_or(|last| dlsn > last);
+        let last = store.describe(stream).await.map_err(fault)?.last;
+        let beyond = last.is_none_or(|last| *dlsn > last);
         let what = if beyond { "every record" } else { "every older record" };
-        if !confirm::confirm(&format!("Do you want to truncate {stream} at dlsn {dlsn} ({what} goes)?"), force, output)? {
+        if !confirm::confirm(&format!("Do you want to truncate {stream} at dlsn {dlsn} ({what} goes)?"), *force, output)? {
             note("Nothing was truncated.");
             return Ok(());
         }
-        store.truncate(&stream, dlsn).await.map_err(fault)?;
+        store.truncate(stream, *dlsn).await.map_err(fault)?;
         output.line(format_args!("Truncated log stream {stream} before {dlsn}."))
     }
 }

@@ -1,0 +1,4 @@
+//! Command lines as people type them: the help that they get, and what is said of the ones that cannot mean anything.
+
+mod help;
+mod usage;
