@@ -1,22 +1,36 @@
+use std::sync::Arc;
+
 use distributedlog::StatusCode;
+
+use super::machine::Fault;
+use super::service::Service;
 
 /// Makes single streams misbehave, for tests and demonstrations.
 #[derive(Clone, Debug)]
-pub struct FaultSwitch {}
+pub struct FaultSwitch {
+    service: Arc<Service>,
+}
 
 impl FaultSwitch {
-    /// Lets requests to `stream` wait until [`clear`](Self::clear) is called. Nothing of them is written meanwhile.
-    pub fn stall(&self, stream: &str) {
-        let _ = stream;
+    pub(super) const fn new(service: Arc<Service>) -> Self {
+        Self { service }
     }
 
-    /// Answers requests to `stream` with `code`, without writing anything.
+    /// Lets requests to `stream` wait until [`clear`](Self::clear) is called. Nothing of them is written meanwhile.
+    pub fn stall(&self, stream: &str) {
+        tracing::warn!(stream, "stalled on purpose");
+        self.service.set_fault(stream, Some(Fault::Stalled));
+    }
+
+    /// Answers new requests to `stream` with `code`, without writing anything.
     pub fn fail(&self, stream: &str, code: StatusCode) {
-        let _ = (stream, code);
+        tracing::warn!(stream, %code, "fails on purpose");
+        self.service.set_fault(stream, Some(Fault::Failing(code)));
     }
 
     /// Ends what [`stall`](Self::stall) and [`fail`](Self::fail) did. Requests that waited are carried out.
     pub fn clear(&self, stream: &str) {
-        let _ = stream;
+        tracing::warn!(stream, "no longer misbehaves on purpose");
+        self.service.set_fault(stream, None);
     }
 }

@@ -13,10 +13,17 @@
 //! # }
 //! ```
 
+mod connection;
 mod error;
 mod faults;
+mod http;
+mod listener;
+mod machine;
+mod mailbox;
 mod running;
+mod service;
 mod settings;
+mod stats;
 mod tls;
 mod wall_clock;
 

@@ -1,11 +1,19 @@
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use super::listener::{Connections, accept};
+use super::service::Service;
 use super::settings::announced_address;
-use super::{FaultSwitch, ProxyError, Settings};
+use super::{FaultSwitch, ProxyError, Settings, http};
 use crate::store::{LogStore, Owner};
+
+/// How long a client of mux has to answer that it will send no more requests, before none is started any more.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Starts write proxies.
 #[derive(Debug)]
@@ -23,17 +31,32 @@ impl Proxy {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn start(settings: Settings, store: Arc<dyn LogStore>) -> Result<Running, ProxyError> {
-        let listener = bind(settings.listen, "clients").await?;
-        let address = listener.local_addr().map_err(|error| ProxyError::listen(settings.listen, "clients", error))?;
+        let (listener, address) = bind(settings.listen, "clients").await?;
+        let (stats_listener, stats) = match settings.stats_listen {
+            None => (None, None),
+            Some(stats) => {
+                let (listener, address) = bind(stats, "metrics and health").await?;
+                (Some(listener), Some(address))
+            }
+        };
         let owner = Owner { shard: settings.shard, address: announced_address(settings.announce.as_deref(), address) };
-        let faults = settings.faults.then_some(FaultSwitch {});
-        drop(store);
-        Ok(Running { address, stats: None, owner, faults })
+        let settings = Arc::new(settings);
+        let service = Arc::new(Service::new(owner.clone(), &settings, store));
+        let faults = settings.faults.then(|| FaultSwitch::new(service.clone()));
+        let connections = Arc::new(Connections::default());
+        let accepting = tokio::spawn(accept(listener, service.clone(), connections.clone(), settings.clone()));
+        let http = stats_listener.map(|listener| tokio::spawn(http::serve(listener, service.clone(), faults.clone())));
+        tracing::info!(%address, stats = ?stats, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
+        let (ended, _) = watch::channel(None);
+        Ok(Running { address, stats, owner, faults, service, connections, settings, accepting, http, ended })
     }
 }
 
-async fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ProxyError> {
-    TcpListener::bind(address).await.map_err(|error| ProxyError::listen(address, purpose, error))
+async fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), ProxyError> {
+    let failed = |error| ProxyError::listen(address, purpose, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// A write proxy at work. Dropping it stops it at once, as a crash would: what is acknowledged is in the store, what is in flight is lost.
@@ -43,6 +66,20 @@ pub struct Running {
     stats: Option<SocketAddr>,
     owner: Owner,
     faults: Option<FaultSwitch>,
+    service: Arc<Service>,
+    connections: Arc<Connections>,
+    settings: Arc<Settings>,
+    accepting: JoinHandle<()>,
+    http: Option<JoinHandle<()>>,
+    /// Where the end of draining is announced, once it has begun.
+    ended: watch::Sender<Option<Drain>>,
+}
+
+/// How far draining is.
+#[derive(Clone, Copy, Debug)]
+enum Drain {
+    UnderWay,
+    Ended(Drained),
 }
 
 impl Running {
@@ -71,14 +108,71 @@ impl Running {
     }
 
     /// Stops: no new connections, Tdrain to those that speak mux, what is in flight is finished and answered, connections are closed,
-    /// streams released, and the store is closed. Connections that are not done within the settings' drain timeout are closed all the same.
-    /// Calling it again waits for the first call's end.
+    /// streams released, and the store is closed. Connections that are not done within the settings' drain timeout are closed all the same;
+    /// releasing may then take as long once more. Calling it again waits for the first call's end.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not stop the draining.
     pub async fn drain(&self) -> Drained {
-        Drained::default()
+        let mut ended = self.ended.subscribe();
+        let begin = self.ended.send_if_modified(|drain| {
+            let first = drain.is_none();
+            drain.get_or_insert(Drain::UnderWay);
+            first
+        });
+        if begin {
+            self.accepting.abort();
+            let (service, connections) = (self.service.clone(), self.connections.clone());
+            let (limit, ended) = (self.settings.drain_timeout, self.ended.clone());
+            tokio::spawn(async move {
+                let drained = drain(&service, &connections, limit).await;
+                ended.send_replace(Some(Drain::Ended(drained)));
+            });
+        }
+        let outcome = ended.wait_for(|drain| matches!(drain, Some(Drain::Ended(_)))).await;
+        match outcome.as_deref() {
+            Ok(Some(Drain::Ended(drained))) => *drained,
+            // The sender is in `self`, so it is there.
+            Ok(Some(Drain::UnderWay) | None) | Err(_) => Drained::default(),
+        }
+    }
+}
+
+async fn drain(service: &Arc<Service>, connections: &Connections, limit: Duration) -> Drained {
+    tracing::info!("draining: no new connections, finishing what is in flight");
+    service.drain();
+    connections.drain();
+    let finished = tokio::time::timeout(limit, async {
+        if tokio::time::timeout(DRAIN_GRACE, connections.all_ended()).await.is_err() {
+            connections.drain_now();
+            connections.all_ended().await;
+        }
+    });
+    if finished.await.is_err() {
+        tracing::warn!(?limit, "closing connections that did not finish in time");
+        connections.cut();
+    }
+    let streams_released = match tokio::time::timeout(limit, service.close()).await {
+        Ok(streams) => streams,
+        Err(_) => {
+            tracing::error!(?limit, "the store did not take its streams back in time");
+            0
+        }
+    };
+    let (connections_finished, connections_cut) = connections.counts();
+    let drained = Drained { connections_finished, connections_cut, streams_released };
+    tracing::info!(connections_finished, connections_cut, streams_released, "drained");
+    drained
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        if let Some(http) = &self.http {
+            http.abort();
+        }
+        self.connections.cut();
     }
 }
 

@@ -1,0 +1,214 @@
+use core::pin::pin;
+use core::task::{Context, Poll};
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use distributedlog::wire::{FrameTooLarge, mux};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The least room that is made for one read.
+const MIN_READ_BYTES: usize = 16 << 10;
+
+/// The most room that is made for one read. Frames are slices of it until their payloads are on disk.
+const MAX_READ_BYTES: usize = 256 << 10;
+
+/// A beginning of a frame up to this size is moved to memory of its own size when nothing else comes, so that ten thousand clients that
+/// stopped in the middle of a frame hold little.
+const SMALL_REMAINDER_BYTES: usize = 1 << 10;
+
+/// What is dropped of a frame that is too large, in multiples of the limit. A frame beyond that is not believed.
+const MAX_SKIP_FRAMES: u64 = 4;
+
+/// The bytes of a connection that are not worked on yet, cut into frames without copying.
+///
+/// The invariant: no more memory is set aside than what has come, twice over, or one read.
+#[derive(Debug)]
+pub(super) struct Input {
+    buffer: BytesMut,
+    max_frame_bytes: usize,
+    /// Bytes still to be dropped of a frame that was refused.
+    skip: u64,
+    /// How much room the next read gets.
+    read_bytes: usize,
+    /// Bytes of the connection before those in `buffer`.
+    consumed: u64,
+    /// How many frames have ended.
+    frames: u64,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A whole frame, its length field included.
+    Frame(Bytes),
+    /// The beginning of a frame, or nothing.
+    Incomplete,
+    /// The beginning of a frame that may not be that long, at least eight bytes of it.
+    TooLarge(FrameTooLarge),
+}
+
+impl Input {
+    pub(super) fn new(max_frame_bytes: usize) -> Self {
+        Self { buffer: BytesMut::new(), max_frame_bytes, skip: 0, read_bytes: MIN_READ_BYTES, consumed: 0, frames: 0 }
+    }
+
+    /// What has come and is not worked on.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Where in the connection's bytes [`bytes`](Self::bytes) begin.
+    pub(super) const fn offset(&self) -> u64 {
+        self.consumed
+    }
+
+    /// When a frame has begun and its end has not come, its number.
+    pub(super) fn begun(&self) -> Option<u64> {
+        (self.skip > 0 || !self.buffer.is_empty()).then_some(self.frames)
+    }
+
+    /// Whether there is no whole frame, so that something must be read.
+    pub(super) fn wants_more(&self) -> bool {
+        match mux::frame_len(&self.buffer, self.max_frame_bytes) {
+            Ok(Some(length)) => self.buffer.len() < length,
+            Ok(None) => true,
+            Err(_) => self.buffer.len() < 8,
+        }
+    }
+
+    /// Takes the next frame. Both protocols begin theirs with the same length.
+    pub(super) fn next(&mut self) -> Next {
+        if self.skip > 0 {
+            let now = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.buffer.len());
+            self.consume(now);
+            self.skip -= now as u64;
+            self.frames += u64::from(self.skip == 0);
+        }
+        match mux::frame_len(&self.buffer, self.max_frame_bytes) {
+            Ok(Some(length)) if self.buffer.len() >= length => {
+                self.consumed += length as u64;
+                self.frames += 1;
+                Next::Frame(self.buffer.split_to(length).freeze())
+            }
+            Ok(_) => Next::Incomplete,
+            // The tag, which the refusal goes under, ends with the eighth byte.
+            Err(_) if self.buffer.len() < 8 => Next::Incomplete,
+            Err(error) => Next::TooLarge(error),
+        }
+    }
+
+    /// Drops a frame of this length, as much as has come now and the rest when it comes; or says that it is too long for that.
+    pub(super) const fn skip(&mut self, length: u64) -> bool {
+        self.skip = length;
+        length <= self.max_frame_bytes as u64 * MAX_SKIP_FRAMES
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.consumed += count as u64;
+    }
+
+    /// Reads once.
+    pub(super) fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room < MIN_READ_BYTES / 4 {
+            // Of a frame that is announced, only as much is believed as has come already.
+            let missing = match mux::frame_len(&self.buffer, self.max_frame_bytes) {
+                Ok(Some(length)) => length.saturating_sub(self.buffer.len()),
+                Ok(None) | Err(_) => 0,
+            };
+            self.buffer.reserve(missing.min(self.buffer.len()).max(self.read_bytes));
+        }
+        let room = self.buffer.capacity() - self.buffer.len();
+        let poll = pin!(stream.read_buf(&mut self.buffer)).poll(cx);
+        if let Poll::Ready(Ok(count)) = poll {
+            // A read that fills its room could have filled more.
+            if count >= room.min(self.read_bytes) {
+                self.read_bytes = (self.read_bytes * 2).min(MAX_READ_BYTES);
+            }
+        }
+        poll
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self) {
+        self.consumed += self.buffer.len() as u64;
+        self.buffer = BytesMut::new();
+        self.skip = 0;
+    }
+
+    /// Gives back memory while nothing comes.
+    pub(super) fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        } else if self.buffer.len() <= SMALL_REMAINDER_BYTES && self.buffer.capacity() > 2 * SMALL_REMAINDER_BYTES {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(bytes: &[u8]) -> Input {
+        let mut input = Input::new(100);
+        input.buffer.extend_from_slice(bytes);
+        input
+    }
+
+    #[test]
+    fn frames_are_cut_where_they_end() {
+        let mut input = filled(&[0, 0, 0, 1, 7, 0, 0, 0, 2, 8, 9, 0, 0]);
+        assert!(!input.wants_more());
+        let Next::Frame(first) = input.next() else { panic!("no frame") };
+        assert_eq!(first, &[0, 0, 0, 1, 7][..]);
+        let Next::Frame(second) = input.next() else { panic!("no frame") };
+        assert_eq!(second, &[0, 0, 0, 2, 8, 9][..]);
+        assert!(matches!(input.next(), Next::Incomplete) && input.wants_more() && input.begun().is_some());
+        assert_eq!(input.offset(), 11);
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_is_refused_by_its_first_eight_bytes_and_dropped_as_it_comes() {
+        let mut input = filled(&[0, 0, 0, 200, 2, 0, 0]);
+        assert!(matches!(input.next(), Next::Incomplete) && input.wants_more());
+        input.buffer.extend_from_slice(&[5]);
+        let Next::TooLarge(error) = input.next() else { panic!("taken") };
+        assert_eq!((error.length, error.limit), (204, 100));
+        assert!(input.skip(error.length));
+        assert!(matches!(input.next(), Next::Incomplete));
+        input.buffer.extend_from_slice(&[0; 190]);
+        assert!(matches!(input.next(), Next::Incomplete) && input.begun().is_some());
+        assert!(input.is_empty(), "what is dropped is not kept");
+        input.buffer.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
+        let Next::Frame(next) = input.next() else { panic!("the frame after it is lost") };
+        assert_eq!(next, &[0, 0, 0, 1, 7][..]);
+    }
+
+    #[test]
+    fn an_absurd_length_is_not_believed() {
+        let mut input = filled(&[0xff, 0xff, 0xff, 0xff, 2, 0, 0, 5]);
+        let Next::TooLarge(error) = input.next() else { panic!("taken") };
+        assert!(!input.skip(error.length));
+    }
+
+    #[test]
+    fn a_beginning_that_waits_holds_little_memory() {
+        let mut input = filled(&[0, 0, 0, 90, 1]);
+        input.buffer.reserve(1 << 20);
+        input.rest();
+        assert!(input.buffer.capacity() <= SMALL_REMAINDER_BYTES && input.len() == 5);
+        input.clear();
+        input.rest();
+        assert_eq!(input.buffer.capacity(), 0);
+    }
+}

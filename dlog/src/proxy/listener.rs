@@ -1,0 +1,162 @@
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::Settings;
+use super::connection::{Connection, End};
+use super::mailbox::{Mail, Mailbox};
+use super::service::Service;
+
+/// How long to wait when the system has no more file descriptors or memory for connections: closing ones give some back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The connections that there are.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    inner: Mutex<Inner>,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashMap<u64, Arc<Mailbox>>,
+    last_id: u64,
+    draining: bool,
+    finished: usize,
+    cut: usize,
+}
+
+/// Keeps a connection in the table.
+#[derive(Debug)]
+struct Registered {
+    connections: Arc<Connections>,
+    id: u64,
+    end: End,
+}
+
+impl Connections {
+    fn register(self: &Arc<Self>, limit: usize) -> Option<(Registered, Arc<Mailbox>)> {
+        let mut inner = self.lock();
+        if inner.open.len() >= limit || inner.draining {
+            return None;
+        }
+        inner.last_id += 1;
+        let id = inner.last_id;
+        let mailbox = Arc::new(Mailbox::default());
+        inner.open.insert(id, mailbox.clone());
+        Some((Registered { connections: self.clone(), id, end: End::Cut }, mailbox))
+    }
+
+    /// Asks all connections to finish, and refuses further ones.
+    pub(super) fn drain(&self) {
+        let mut inner = self.lock();
+        inner.draining = true;
+        inner.open.values().for_each(|mailbox| mailbox.send(Mail::Drain));
+    }
+
+    /// Lets connections start no further requests.
+    pub(super) fn drain_now(&self) {
+        self.lock().open.values().for_each(|mailbox| mailbox.send(Mail::DrainNow));
+    }
+
+    /// Closes all connections.
+    pub(super) fn cut(&self) {
+        let mut inner = self.lock();
+        inner.draining = true;
+        inner.open.values().for_each(|mailbox| mailbox.send(Mail::Cut));
+    }
+
+    /// Completes when there are none.
+    pub(super) async fn all_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.lock().open.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// How many ended with every request answered, and how many did not, since draining began.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.finished, inner.cut)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut inner = self.connections.lock();
+        inner.open.remove(&self.id);
+        if inner.draining {
+            match self.end {
+                End::Finished | End::Violation(_) | End::Lost(_) => inner.finished += 1,
+                End::TimedOut(_) | End::Cut => inner.cut += 1,
+            }
+        }
+        drop(inner);
+        self.connections.ended.notify_waiters();
+    }
+}
+
+/// Accepts connections until it is dropped.
+pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, connections: Arc<Connections>, settings: Arc<Settings>) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Errors of single connections that ended while they waited pass at once; others may last.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
+            service.stats.connections_refused.inc();
+            tracing::warn!(%peer, limit = settings.max_connections, "closing a new connection: there are as many as are allowed");
+            continue;
+        };
+        service.stats.connections_accepted.inc();
+        let (service, settings) = (service.clone(), settings.clone());
+        tokio::spawn(async move {
+            service.stats.connections.inc();
+            serve(stream, peer, mailbox, &service, &settings, registered).await;
+            service.stats.connections.dec();
+        });
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: core::net::SocketAddr,
+    mailbox: Arc<Mailbox>,
+    service: &Arc<Service>,
+    settings: &Settings,
+    mut registered: Registered,
+) {
+    // Answers are put together here; the system must not wait for more of them.
+    let _ = stream.set_nodelay(true);
+    registered.end = match &settings.tls {
+        None => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
+        Some(tls) => match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
+            Ok(Err(error)) => {
+                tracing::warn!(%peer, %error, "the TLS handshake failed");
+                End::Lost(error.kind())
+            }
+            Err(_) => {
+                service.stats.timeouts.inc();
+                tracing::warn!(%peer, limit = ?settings.handshake_timeout, "the TLS handshake took too long");
+                End::Lost(std::io::ErrorKind::TimedOut)
+            }
+        },
+    };
+    tracing::debug!(%peer, end = %registered.end, "a connection ended");
+}

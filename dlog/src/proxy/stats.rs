@@ -1,0 +1,182 @@
+use core::sync::atomic::AtomicU64;
+use core::time::Duration;
+use std::sync::{Mutex, PoisonError};
+
+use distributedlog::StatusCode;
+use distributedlog::wire::service::Method;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::machine::Usage;
+
+/// What the proxy counts.
+#[derive(Debug)]
+pub(super) struct Stats {
+    registry: Mutex<Registry>,
+    methods: [MethodStats; Method::ALL.len()],
+    outcomes: Family<OutcomeLabels, Counter>,
+    pub(super) written_bytes: Counter,
+    pub(super) connections: Gauge,
+    pub(super) connections_accepted: Counter,
+    pub(super) connections_refused: Counter,
+    /// Frames and messages that could not be read, or were too large.
+    pub(super) malformed: Counter,
+    /// Connections that were closed because they took too long.
+    pub(super) timeouts: Counter,
+    /// Requests that were dropped before they started because their clients discarded them.
+    pub(super) discarded: Counter,
+    streams: Gauge,
+    requests_unanswered: Gauge,
+    bytes_unanswered: Gauge,
+    accepting: Gauge,
+}
+
+/// What is counted for every single request, looked up beforehand.
+#[derive(Debug)]
+struct MethodStats {
+    successes: Counter,
+    seconds: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    method: &'static str,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: &'static str,
+}
+
+/// How a request ended, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// With this code.
+    Code(StatusCode),
+    /// With an application exception.
+    Exception,
+    /// It was not started.
+    NotStarted,
+}
+
+impl Stats {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("dlog_proxy");
+        let outcomes = Family::<OutcomeLabels, Counter>::default();
+        // From 50 µs, below which no disk syncs, to 26 s, after which no client waits: 20 steps of a factor of two.
+        let seconds = Family::<MethodLabels, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(50e-6, 2.0, 20)));
+        let methods = Method::ALL.map(|method| MethodStats {
+            successes: outcomes.get_or_create(&OutcomeLabels::of(method, Outcome::Code(StatusCode::Success))).clone(),
+            seconds: seconds.get_or_create(&MethodLabels { method: method.name() }).clone(),
+        });
+        registry.register("requests", "Requests answered, by method and status code", outcomes.clone());
+        registry.register_with_unit("request", "Time from a request's last byte to its answer", Unit::Seconds, seconds);
+        let mut counter = |name, help| {
+            let counter = Counter::<u64, AtomicU64>::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let written_bytes = counter("written_bytes", "Payload bytes of acknowledged writes");
+        let connections_accepted = counter("connections_accepted", "Connections accepted");
+        let connections_refused = counter("connections_refused", "Connections closed because there were too many");
+        let malformed = counter("malformed", "Frames and messages that could not be read, or were too large");
+        let timeouts = counter("timeouts", "Connections closed because they took too long");
+        let discarded = counter("discarded", "Requests dropped before they started because their clients discarded them");
+        let mut gauge = |name, help| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            methods,
+            outcomes,
+            written_bytes,
+            connections_accepted,
+            connections_refused,
+            malformed,
+            timeouts,
+            discarded,
+            connections: gauge("connections", "Open connections"),
+            streams: gauge("streams", "Streams owned or about to be"),
+            requests_unanswered: gauge("requests_unanswered", "Requests admitted and not answered"),
+            bytes_unanswered: gauge("bytes_unanswered", "Payload bytes admitted and not answered"),
+            accepting: gauge("accepting", "Whether streams that are not owned are accepted"),
+            registry: Mutex::new(registry),
+        }
+    }
+
+    /// Counts an answer.
+    pub(super) fn answered(&self, method: Method, outcome: Outcome, size: usize, took: Duration) {
+        let of_method = &self.methods[method as usize];
+        of_method.seconds.observe(took.as_secs_f64());
+        if outcome == Outcome::Code(StatusCode::Success) {
+            of_method.successes.inc();
+            self.written_bytes.inc_by(size as u64);
+        } else {
+            self.outcomes.get_or_create(&OutcomeLabels::of(method, outcome)).inc();
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    pub(super) fn encode(&self, streams: usize, usage: Usage, accepting: bool) -> String {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.streams.set(number(streams));
+        self.requests_unanswered.set(number(usage.requests));
+        self.bytes_unanswered.set(number(usage.bytes));
+        self.accepting.set(accepting.into());
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        encode(&mut text, &registry).expect("a string takes everything");
+        text
+    }
+}
+
+impl OutcomeLabels {
+    fn of(method: Method, outcome: Outcome) -> Self {
+        let outcome = match outcome {
+            Outcome::Code(code) => code.as_i32().to_string(),
+            Outcome::Exception => "exception".to_owned(),
+            Outcome::NotStarted => "not_started".to_owned(),
+        };
+        Self { method: method.name(), outcome }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_has_its_place() {
+        for (index, method) in Method::ALL.into_iter().enumerate() {
+            assert_eq!(method as usize, index, "{method}");
+        }
+    }
+
+    #[test]
+    fn answers_are_counted_by_method_and_code() {
+        let stats = Stats::new();
+        stats.answered(Method::WriteWithContext, Outcome::Code(StatusCode::Success), 100, Duration::from_micros(300));
+        stats.answered(Method::WriteWithContext, Outcome::Code(StatusCode::Found), 100, Duration::from_micros(20));
+        stats.answered(Method::Truncate, Outcome::NotStarted, 0, Duration::ZERO);
+        let text = stats.encode(3, Usage { requests: 1, bytes: 7 }, true);
+        for line in [
+            r#"dlog_proxy_requests_total{method="writeWithContext",outcome="200"} 1"#,
+            r#"dlog_proxy_requests_total{method="writeWithContext",outcome="302"} 1"#,
+            r#"dlog_proxy_requests_total{method="truncate",outcome="not_started"} 1"#,
+            r#"dlog_proxy_request_seconds_count{method="writeWithContext"} 2"#,
+            "dlog_proxy_written_bytes_total 100",
+            "dlog_proxy_streams 3",
+            "dlog_proxy_bytes_unanswered 7",
+            "dlog_proxy_accepting 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
+        }
+    }
+}
