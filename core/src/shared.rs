@@ -19,6 +19,16 @@ impl<T: ?Sized> Shared for &RefCell<T> {
     }
 }
 
+/// For one thread with a heap, such as a page's: the page's crate could not implement it, neither type being its own.
+#[cfg(feature = "std")]
+impl<T: ?Sized> Shared for std::rc::Rc<RefCell<T>> {
+    type State = T;
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.borrow_mut())
+    }
+}
+
 #[cfg(feature = "std")]
 impl<T: ?Sized> Shared for std::sync::Arc<std::sync::Mutex<T>> {
     type State = T;

@@ -1,9 +1,10 @@
 use core::time::Duration;
 
-use super::futures::{Acknowledgement, Close, Flush, Reserve, Submit, Write};
+use super::futures::{Acknowledgement, Close, Flush, Reserve, Submit, Write, on};
+use super::sealed::Desk;
 use super::{Face, Runner};
 use crate::writer::{Counters, Refused, Settings};
-use crate::{Shared, Transport};
+use crate::{Clock, Instant, Shared, Transport};
 
 /// Writes records to a set of streams: each to whichever answers first. A cheap handle; clones write through the same writer.
 ///
@@ -17,6 +18,7 @@ pub struct MultiStreamWriter<S: Shared<State: Face>> {
 impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// The first handle and the runner of a writer. Call it once for a state.
     pub fn new<T: Transport>(state: S, transport: T) -> (Self, Runner<S, T>) {
+        state.with(|desk| desk.enter());
         (Self { state: state.clone() }, Runner::new(state, transport))
     }
 
@@ -31,8 +33,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// Dropped before it is polled or while it waits for room, the record is not written. Dropped later, it is written, and nobody
     /// is told where (R14).
     pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a, S> {
-        let _ = record;
-        todo!()
+        Write::new(&self.state, record)
     }
 
     /// Waits for room and takes the record; the answer comes through the [`Acknowledgement`].
@@ -45,8 +46,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// Dropped before it is ready, the record is not written.
     pub fn submit<'a>(&'a self, record: &'a [u8]) -> Submit<'a, S> {
-        let _ = record;
-        todo!()
+        Submit::new(&self.state, record)
     }
 
     /// Takes the record if there is room just now.
@@ -56,8 +56,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// [`Refused::Full`] when there is no room or others wait for it, [`Refused::TooLarge`], [`Refused::Closed`]. The record stays with
     /// the caller.
     pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
-        let _ = record;
-        todo!()
+        on(&self.state, |desk, wake| desk.try_write(record, wake)).map(|record| Acknowledgement::new(self.state.clone(), record))
     }
 
     /// Waits until there is room for a record of at most `len` bytes, and holds it.
@@ -70,8 +69,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// Dropped before it is ready, nothing is held.
     pub fn reserve(&self, len: usize) -> Reserve<'_, S> {
-        let _ = len;
-        todo!()
+        Reserve::new(&self.state, len)
     }
 
     /// Waits until all that was accepted before has completed, with whatever result (R6). Each record's own future tells its result.
@@ -80,7 +78,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// What was to be flushed is flushed.
     pub fn flush(&self) -> Flush<'_, S> {
-        todo!()
+        Flush::new(&self.state)
     }
 
     /// Takes no more records, flushes, and waits until everything has completed and the transport is closed (R13). Takes no longer than
@@ -90,34 +88,46 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// The writer closes all the same.
     pub fn close(&self) -> Close<'_, S> {
-        todo!()
+        Close::new(&self.state, Instant::MAX)
     }
 
     /// As [`close`](Self::close); what is not completed within `time` completes with
     /// [`Reason::Closed`](crate::writer::Reason::Closed).
     pub fn close_within(&self, time: Duration) -> Close<'_, S> {
-        let _ = time;
-        todo!()
+        let now = self.state.with(|desk| desk.clock()).now();
+        Close::new(&self.state, now + time)
     }
 
     /// The settings.
     pub fn settings(&self) -> Settings {
-        todo!()
+        self.state.with(|desk| desk.settings())
     }
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        todo!()
+        self.state.with(|desk| desk.counters())
+    }
+
+    /// Whether the writer takes no more records: it was closed, or its runner was dropped.
+    pub fn is_closed(&self) -> bool {
+        self.state.with(|desk| desk.is_closed())
     }
 
     /// The longest record that fits a set.
     pub fn max_record_bytes(&self) -> usize {
-        todo!()
+        self.state.with(|desk| desk.max_record_bytes())
     }
 }
 
 impl<S: Shared<State: Face>> Clone for MultiStreamWriter<S> {
     fn clone(&self) -> Self {
+        self.state.with(|desk| desk.enter());
         Self { state: self.state.clone() }
+    }
+}
+
+impl<S: Shared<State: Face>> Drop for MultiStreamWriter<S> {
+    fn drop(&mut self) {
+        on(&self.state, |desk, wake| desk.leave(wake));
     }
 }

@@ -4,7 +4,9 @@ mod futures;
 mod handle;
 mod permit;
 mod runner;
+mod sealed;
 mod state;
+mod waiters;
 
 pub use futures::{Acknowledgement, Close, Flush, Reported, Reserve, Submit, Write};
 pub use handle::MultiStreamWriter;

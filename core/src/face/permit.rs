@@ -1,23 +1,38 @@
 use super::Face;
-use super::futures::Acknowledgement;
+use super::futures::{Acknowledgement, on};
+use super::sealed::Desk;
 use crate::Shared;
-use crate::writer::Refused;
+use crate::writer::{Refused, Reservation};
 
 /// Room held for one record. Dropping it gives the room back.
 #[derive(Debug)]
 #[must_use = "dropping a permit gives its room back"]
 pub struct Permit<S: Shared<State: Face>> {
     state: S,
+    reservation: Option<Reservation>,
 }
 
 impl<S: Shared<State: Face>> Permit<S> {
+    pub(super) const fn new(state: S, reservation: Reservation) -> Self {
+        Self { state, reservation: Some(reservation) }
+    }
+
     /// Writes the record for which the room was held.
     ///
     /// # Errors
     ///
     /// [`Refused::TooLarge`] when it is longer than was reserved, [`Refused::Closed`] when the writer was closed meanwhile.
-    pub fn submit(self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
-        let _ = (record, &self.state);
-        todo!()
+    pub fn submit(mut self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
+        let reservation = self.reservation.take().expect("it is taken here and where nobody can call this any more");
+        let record = on(&self.state, |desk, wake| desk.submit(reservation, record, wake))?;
+        Ok(Acknowledgement::new(self.state.clone(), record))
+    }
+}
+
+impl<S: Shared<State: Face>> Drop for Permit<S> {
+    fn drop(&mut self) {
+        if let Some(reservation) = self.reservation.take() {
+            on(&self.state, |desk, wake| desk.release(reservation, wake));
+        }
     }
 }

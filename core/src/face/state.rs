@@ -1,18 +1,36 @@
-use core::task::Waker;
+use core::task::{Poll, Waker};
 
-use crate::Clock;
-use crate::writer::{Memory, Writer};
+use super::sealed::{Desk, Pass};
+use super::waiters::{Place, Standing, Waiters, Wakers, Wish};
+use crate::writer::{AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings, WriteResult, Writer};
+use crate::{AttemptId, Clock, Instant, Outcome, Transport};
 
 /// Where a task that waits leaves its waker. Opaque to whoever provides the memory.
 #[derive(Debug)]
 pub struct Seat {
-    waker: Option<Waker>,
+    pub(super) waker: Option<Waker>,
+    pub(super) standing: Standing,
+    pub(super) generation: u32,
+    pub(super) previous: u32,
+    pub(super) next: u32,
 }
 
 impl Seat {
     /// A free seat.
-    pub const EMPTY: Self = Self { waker: None };
+    pub const EMPTY: Self = Self { waker: None, standing: Standing::Free, generation: 0, previous: u32::MAX, next: u32::MAX };
+
+    pub(super) fn set_waker(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(own) => own.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
 }
+
+/// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State` implements it.
+pub trait Face: Desk {}
+
+impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Face for State<M, W, C> {}
 
 /// What handles and runner share: the machine, the seats of waiting tasks, and the clock that stamps records.
 ///
@@ -22,33 +40,317 @@ impl Seat {
 pub struct State<M: Memory, W: AsMut<[Seat]>, C: Clock> {
     writer: Writer<M>,
     seats: W,
+    waiters: Waiters,
     clock: C,
+    handles: usize,
+    /// The runner's waker while it sleeps, and until when it sleeps by itself.
+    runner: Option<Waker>,
+    runner_sleeps_until: Instant,
+    ended: bool,
 }
 
 impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> State<M, W, C> {
     /// A writer that nobody drives yet: put it into a [`Shared`](crate::Shared) and give that to
     /// [`MultiStreamWriter::new`](super::MultiStreamWriter::new).
-    pub fn new(writer: Writer<M>, seats: W, clock: C) -> Self {
-        Self { writer, seats, clock }
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer seats than record rows.
+    pub fn new(writer: Writer<M>, mut seats: W, clock: C) -> Self {
+        let records = writer.memory().records().len();
+        assert!(seats.as_mut().len() >= records, "one seat for each of the {records} record rows");
+        let waiters = Waiters::new(seats.as_mut(), records);
+        Self { writer, seats, waiters, clock, handles: 0, runner: None, runner_sleeps_until: Instant::MAX, ended: false }
     }
 
     /// The machine, to look at.
     pub const fn writer(&self) -> &Writer<M> {
         &self.writer
     }
+
+    /// Wakes as many of those who wait for room as there seems to be room for, those not counted who are on their way (R7).
+    fn share_room(&mut self, wake: &mut Wakers) {
+        let seats = self.seats.as_mut();
+        // Bounded: each pass takes one off the queue.
+        while let Some(len) = self.waiters.first_for_room(seats) {
+            if wake.is_full() || self.writer.room_for(len) <= self.waiters.woken() {
+                return;
+            }
+            self.waiters.wake_first_for_room(seats, wake);
+        }
+    }
+
+    /// Whether a task may take room now: nobody was there before it, or it was woken for it.
+    fn may_take_room(&mut self, place: Option<Place>, len: usize) -> bool {
+        let woken = self.waiters.woken();
+        self.waiters.is_woken(self.seats.as_mut(), place)
+            || (self.waiters.nobody_waits_for_room() && (woken == 0 || self.writer.room_for(len) > woken))
+    }
+
+    /// Wakes the runner if it sleeps and there is something to do before it would wake by itself.
+    fn rouse_runner(&mut self, wake: &mut Wakers) {
+        if self.runner.is_none() {
+            return;
+        }
+        let early = self.writer.poll_timeout().is_some_and(|at| at < self.runner_sleeps_until);
+        if early || self.writer.has_work() {
+            self.wake_runner(wake);
+        }
+    }
+
+    fn wake_runner(&mut self, wake: &mut Wakers) {
+        if let Some(runner) = self.runner.take()
+            && let Err(runner) = wake.push(runner)
+        {
+            runner.wake();
+        }
+    }
+
+    /// Wakes the tasks of completed records, as many as fit. Whether all were.
+    fn announce(&mut self, wake: &mut Wakers) -> bool {
+        while !wake.is_full() {
+            let Some(record) = self.writer.poll_completed() else { return true };
+            if let Some(waker) = self.seats.as_mut()[record.slot()].waker.take() {
+                wake.push(waker).expect("it is not full");
+            }
+        }
+        false
+    }
+
+    fn step<T: Transport>(&mut self, transport: &mut T, now: Instant) -> bool {
+        let mut busy = false;
+        while let Some(attempt) = self.writer.poll_cancel() {
+            transport.cancel(now, attempt);
+            busy = true;
+        }
+        while let Some(attempt) = self.writer.poll_transmit(now) {
+            let id = attempt.id;
+            busy = true;
+            if transport.start(now, attempt).is_err() {
+                self.writer.handle_refused(now, id);
+            }
+        }
+        busy
+    }
 }
 
-/// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State` implements it.
-pub trait Face: sealed::Sealed {
-    /// The clock that stamps records.
-    type Clock: Clock + Clone;
-}
+impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
+    type Time = C;
 
-impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Face for State<M, W, C> {
-    type Clock = C;
-}
+    fn clock(&self) -> C {
+        self.clock.clone()
+    }
 
-mod sealed {
-    pub trait Sealed {}
-    impl<M: super::Memory, W: AsMut<[super::Seat]>, C: crate::Clock> Sealed for super::State<M, W, C> {}
+    fn settings(&self) -> Settings {
+        *self.writer.settings()
+    }
+
+    fn counters(&self) -> Counters {
+        self.writer.counters()
+    }
+
+    fn max_record_bytes(&self) -> usize {
+        self.writer.max_record_bytes()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.writer.is_closed()
+    }
+
+    fn enter(&mut self) {
+        self.handles += 1;
+    }
+
+    fn leave(&mut self, wake: &mut Wakers) {
+        self.handles -= 1;
+        if self.handles == 0 && !self.ended {
+            self.writer.abort(self.clock.now());
+            self.wake_runner(wake);
+        }
+    }
+
+    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused> {
+        if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
+            return Err(Refused::Full);
+        }
+        let id = self.writer.write(self.clock.now(), record)?;
+        self.rouse_runner(wake);
+        Ok(id)
+    }
+
+    fn poll_write(
+        &mut self,
+        record: &[u8],
+        place: &mut Option<Place>,
+        waker: &Waker,
+        await_result: bool,
+        wake: &mut Wakers,
+    ) -> Poll<Result<RecordId, Refused>> {
+        if self.writer.is_closed() || self.may_take_room(*place, record.len()) {
+            match self.writer.write(self.clock.now(), record) {
+                Err(Refused::Full) => {}
+                outcome @ (Ok(_) | Err(Refused::TooLarge { .. } | Refused::Closed)) => {
+                    if place.is_some() {
+                        self.waiters.leave(self.seats.as_mut(), place);
+                        self.share_room(wake);
+                    }
+                    if let (Ok(id), true) = (&outcome, await_result) {
+                        self.seats.as_mut()[id.slot()].set_waker(waker);
+                    }
+                    self.rouse_runner(wake);
+                    return Poll::Ready(outcome);
+                }
+            }
+        } else if record.len() > self.writer.max_record_bytes() {
+            return Poll::Ready(Err(Refused::TooLarge { len: record.len(), max: self.writer.max_record_bytes() }));
+        }
+        self.waiters.wait(self.seats.as_mut(), place, Wish::Room(record.len()), waker, wake);
+        Poll::Pending
+    }
+
+    fn poll_reserve(
+        &mut self,
+        len: usize,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        wake: &mut Wakers,
+    ) -> Poll<Result<Reservation, Refused>> {
+        if self.writer.is_closed() || len > self.writer.max_record_bytes() || self.may_take_room(*place, len) {
+            match self.writer.reserve(len) {
+                Err(Refused::Full) => {}
+                outcome @ (Ok(_) | Err(Refused::TooLarge { .. } | Refused::Closed)) => {
+                    if place.is_some() {
+                        self.waiters.leave(self.seats.as_mut(), place);
+                        self.share_room(wake);
+                    }
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
+        self.waiters.wait(self.seats.as_mut(), place, Wish::Room(len), waker, wake);
+        Poll::Pending
+    }
+
+    fn submit(&mut self, reservation: Reservation, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused> {
+        let outcome = self.writer.submit(self.clock.now(), reservation, record);
+        self.share_room(wake);
+        self.rouse_runner(wake);
+        outcome
+    }
+
+    fn release(&mut self, reservation: Reservation, wake: &mut Wakers) {
+        self.writer.release(reservation);
+        self.share_room(wake);
+        self.rouse_runner(wake);
+    }
+
+    fn poll_result(&mut self, record: RecordId, waker: &Waker, wake: &mut Wakers) -> Poll<WriteResult> {
+        match self.writer.take(record) {
+            Some(result) => {
+                self.seats.as_mut()[record.slot()].waker = None;
+                self.share_room(wake);
+                Poll::Ready(result)
+            }
+            None => {
+                self.seats.as_mut()[record.slot()].set_waker(waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn attempt_reports(&self, record: RecordId) -> AttemptReports {
+        self.writer.attempt_reports(record)
+    }
+
+    fn forget(&mut self, record: RecordId, wake: &mut Wakers) {
+        self.seats.as_mut()[record.slot()].waker = None;
+        self.writer.forget(record);
+        self.share_room(wake);
+    }
+
+    fn stop_waiting(&mut self, place: &mut Option<Place>, wake: &mut Wakers) {
+        self.waiters.leave(self.seats.as_mut(), place);
+        self.share_room(wake);
+    }
+
+    fn flush(&mut self, wake: &mut Wakers) -> FlushMark {
+        let mark = self.writer.flush();
+        self.rouse_runner(wake);
+        mark
+    }
+
+    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()> {
+        if self.writer.is_flushed(mark) {
+            self.waiters.leave(self.seats.as_mut(), place);
+            return Poll::Ready(());
+        }
+        self.waiters.wait(self.seats.as_mut(), place, Wish::Flushed(mark), waker, wake);
+        Poll::Pending
+    }
+
+    fn close(&mut self, by: Instant, wake: &mut Wakers) {
+        self.writer.close(self.clock.now(), by);
+        self.wake_runner(wake);
+    }
+
+    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()> {
+        if self.ended {
+            self.waiters.leave(self.seats.as_mut(), place);
+            return Poll::Ready(());
+        }
+        self.waiters.wait(self.seats.as_mut(), place, Wish::Ended, waker, wake);
+        Poll::Pending
+    }
+
+    fn pass<T: Transport>(
+        &mut self,
+        finished: &mut heapless::Vec<(AttemptId, Outcome), 32>,
+        transport: &mut T,
+        sleeps_until: Instant,
+        waker: &Waker,
+        wake: &mut Wakers,
+    ) -> Pass {
+        let now = self.clock.now();
+        let mut busy = !finished.is_empty();
+        for (attempt, outcome) in core::mem::take(finished) {
+            self.writer.handle_finished(now, attempt, outcome);
+        }
+        if self.writer.poll_timeout().is_some_and(|at| at <= now) {
+            self.writer.handle_timeout(now);
+            busy = true;
+        }
+        busy |= self.step(transport, now);
+        let closed = self.writer.is_closed();
+        let all = self.announce(wake)
+            && self.waiters.wake_rest(self.seats.as_mut(), wake, |wish| match wish {
+                Wish::Flushed(mark) => self.writer.is_flushed(mark),
+                Wish::Room(_) | Wish::Ended => false,
+            })
+            && (!closed || self.waiters.wake_all_for_room(self.seats.as_mut(), wake));
+        self.share_room(wake);
+        if !all || busy || !wake.is_empty() {
+            return Pass::Busy;
+        }
+        if self.writer.is_finished() {
+            return Pass::Finished;
+        }
+        self.runner_sleeps_until = sleeps_until;
+        match &mut self.runner {
+            Some(own) => own.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        Pass::Idle(self.writer.poll_timeout())
+    }
+
+    fn end(&mut self, wake: &mut Wakers) -> bool {
+        if !self.ended {
+            self.ended = true;
+            self.writer.abort(self.clock.now());
+        }
+        // Nobody is left to tell the transport: it is dropped with the runner, or closed already.
+        while self.writer.poll_cancel().is_some() {}
+        while self.writer.poll_transmit(self.clock.now()).is_some() {}
+        let seats = self.seats.as_mut();
+        self.waiters.wake_all_for_room(seats, wake) && self.waiters.wake_rest(seats, wake, |_| true) && self.announce(wake)
+    }
 }

@@ -1,8 +1,8 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use super::memory::{BufferFull, Memory, SetBuffer, Tables};
-use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
+use super::memory::{Memory, SetBuffer, Tables};
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 use super::{MAX_SET_BYTES, Settings, StreamCount};
 
 /// Tables on the heap, as large as the settings ask for, allocated when the writer is built.
@@ -13,6 +13,7 @@ use super::{MAX_SET_BYTES, Settings, StreamCount};
 pub struct Heap {
     streams: Box<[StreamSlot]>,
     sets: Box<[SetSlot]>,
+    timers: Box<[TimerSlot]>,
     buffers: Box<[HeapBuffer]>,
     records: Box<[RecordSlot]>,
     reports: Box<[ReportSlot]>,
@@ -27,6 +28,7 @@ impl Heap {
         Self {
             streams: std::vec![StreamSlot::EMPTY; streams.as_usize()].into(),
             sets: std::vec![SetSlot::EMPTY; sets].into(),
+            timers: std::vec![TimerSlot::EMPTY; sets].into(),
             buffers: (0..sets).map(|_| HeapBuffer(Vec::with_capacity(settings.set_bytes()))).collect(),
             records: std::vec![RecordSlot::EMPTY; settings.pending_records()].into(),
             reports: std::vec![ReportSlot::EMPTY; reports].into(),
@@ -41,6 +43,7 @@ impl Memory for Heap {
         Tables {
             streams: &mut self.streams,
             sets: &mut self.sets,
+            timers: &mut self.timers,
             buffers: &mut self.buffers,
             records: &mut self.records,
             reports: &mut self.reports,
@@ -53,6 +56,10 @@ impl Memory for Heap {
 
     fn sets(&self) -> &[SetSlot] {
         &self.sets
+    }
+
+    fn timers(&self) -> &[TimerSlot] {
+        &self.timers
     }
 
     fn buffers(&self) -> &[HeapBuffer] {
@@ -73,20 +80,11 @@ impl Memory for Heap {
 pub struct HeapBuffer(Vec<u8>);
 
 impl SetBuffer for HeapBuffer {
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
-        if self.0.len() + bytes.len() > self.capacity() {
-            return Err(BufferFull);
+    fn grow(&mut self, bytes: usize) {
+        if self.0.len() < bytes {
+            // All that was allocated is filled at once: once for each buffer, as a rule.
+            self.0.resize(bytes.max(self.0.capacity()), 0);
         }
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -98,7 +96,9 @@ impl SetBuffer for HeapBuffer {
     }
 
     fn capacity(&self) -> usize {
-        // Compression may need a little more than the set it makes smaller.
-        MAX_SET_BYTES + MAX_SET_BYTES / 8
+        LONGEST
     }
 }
+
+/// The largest set, and what compression may add to it before it is seen to be of no use.
+const LONGEST: usize = MAX_SET_BYTES + MAX_SET_BYTES / 8;

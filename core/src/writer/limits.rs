@@ -9,17 +9,7 @@ pub const MAX_STREAMS: usize = 256;
 /// place of the attempt that failed.
 pub const MAX_OUTSTANDING: usize = 8;
 
-/// The largest record set, header and 4-byte record lengths included: what a write proxy stores in one record (1 MiB − 8 KiB).
-pub const MAX_SET_BYTES: usize = 1_040_384;
-
-/// The header in front of a record set.
-pub(crate) const SET_HEADER_BYTES: usize = 16;
-
-/// The length in front of each record of a set.
-pub(crate) const RECORD_LENGTH_BYTES: usize = 4;
-
-/// The identity behind the last record (R12).
-pub(crate) const TRAILER_BYTES: usize = 40;
+pub(crate) use crate::wire::record_set::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
 
 pub(crate) const SHORTEST: Duration = Duration::from_micros(1);
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -34,4 +24,4 @@ pub(crate) const MAX_TOKENS: u32 = 1_000_000;
 // that compression writes to.
 const _: () = assert!(MAX_IN_FLIGHT_SETS + 2 < u16::MAX as usize);
 const _: () = assert!(MAX_PENDING_RECORDS < u32::MAX as usize);
-const _: () = assert!(MIN_BUFFERED_BYTES > SET_HEADER_BYTES + RECORD_LENGTH_BYTES + TRAILER_BYTES);
+const _: () = assert!(MIN_BUFFERED_BYTES > HEADER_BYTES + LENGTH_BYTES + TRAILER_BYTES);

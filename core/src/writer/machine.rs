@@ -1,7 +1,14 @@
-use core::fmt;
-
-use super::{AttemptReports, Counters, Memory, RecordId, Refused, Settings, StreamCount, WriteResult};
-use crate::{Attempt, AttemptId, Instant, Outcome};
+use super::budget::Tokens;
+use super::build::BuildError;
+use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
+use super::random::Random;
+use super::rotation;
+use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot};
+use super::timers::TimerHeap;
+use super::{Codec, Counters, Identity, MAX_SET_BYTES, Memory, SetBuffer, Settings, StreamCount};
+use crate::Instant;
+#[cfg(feature = "lz4")]
+use crate::wire::record_set::{Lz4Table, max_compressed_len};
 
 /// The multi stream writer: takes records, fills record sets, says which set to write to which stream when, and completes each record
 /// exactly once (R1). No I/O, no clock (R15): who drives it tells it the time and what happened.
@@ -16,29 +23,198 @@ use crate::{Attempt, AttemptId, Instant, Outcome};
 ///    has no more;
 /// 4. sleep until [`poll_timeout`](Self::poll_timeout), a finished attempt, or a command.
 ///
-/// One invariant holds between any two calls: each record slot is on exactly one list (free, a set's, or completed), and each set in
-/// flight has an attempt outstanding, or a timer, or a place in the queue of sets to transmit.
+/// One invariant holds between any two calls: each record slot is on exactly one list (free, a set's, or completed) or waits for its
+/// result to be taken, and each set in flight has an attempt outstanding, or a timer, or a place in the queue of sets to transmit.
+///
+/// ```
+/// use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
+/// use distributedlog::{Dlsn, Instant};
+///
+/// // Two streams, two sets of 1 KiB in flight, 32 records: all memory is known here.
+/// let memory = Fixed::<2, 3, 32, 1024>::new();
+/// let mut writer = Writer::new(Settings::default(), StreamCount::new(2)?, memory)?;
+/// let now = Instant::ZERO;
+/// let record = writer.write(now, b"hello")?;
+///
+/// let attempt = writer.poll_transmit(now).expect("nothing is in flight, so the set goes out at once");
+/// let (id, stream) = (attempt.id, attempt.stream);
+/// // … the transport writes attempt.record_set to the stream, and some time later:
+/// writer.handle_finished(now, id, Ok(Dlsn::INITIAL));
+///
+/// assert_eq!(writer.poll_completed(), Some(record));
+/// let written = writer.take(record).expect("it completed")?;
+/// assert_eq!((written.stream, written.dlsn), (stream, Dlsn::INITIAL));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Writer<M: Memory> {
-    memory: M,
-    settings: Settings,
-    counters: Counters,
+    pub(super) memory: M,
+    pub(super) settings: Settings,
+    pub(super) bounds: Bounds,
+    /// The latest time that was told: time that goes back stands still.
+    pub(super) now: Instant,
+    pub(super) closing: Option<Instant>,
+    pub(super) counters: Counters,
+
+    pub(super) streams: u16,
+    /// The row of the rotation at which the next set starts.
+    pub(super) next_row: u16,
+    pub(super) random: Random,
+    pub(super) budget: Tokens,
+    /// The median of the streams' latency quantiles, in microseconds (R10).
+    pub(super) usual_latency: Option<u64>,
+
+    /// The sequence of the next set that is sealed.
+    pub(super) next_sequence: u64,
+    /// The serial of the next attempt.
+    pub(super) next_attempt: u64,
+
+    pub(super) filling: u16,
+    pub(super) free_sets: u16,
+    /// The slot that compression writes to; it is never in any list.
+    pub(super) spare_set: u16,
+    pub(super) oldest_set: u16,
+    pub(super) newest_set: u16,
+    pub(super) queue_first: u16,
+    pub(super) queue_last: u16,
+    pub(super) ending_first: u16,
+    pub(super) flying: u16,
+    pub(super) ending: u16,
+    pub(super) timers: TimerHeap,
+
+    pub(super) free_records: u32,
+    pub(super) free_record_count: u32,
+    pub(super) completed_first: u32,
+    pub(super) completed_last: u32,
+    pub(super) free_reports: u16,
+    pub(super) buffered: usize,
+    pub(super) reserved: Reserved,
+
+    #[cfg(feature = "lz4")]
+    pub(super) lz4: Option<Lz4Table>,
+}
+
+/// What reservations hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reserved {
+    pub(super) sets: u16,
+    pub(super) records: u32,
+    pub(super) bytes: usize,
+}
+
+/// The settings as the machine uses them, the memory's lengths taken into account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Transmitted sets that are not finished.
+    pub(super) flying: u16,
+    pub(super) buffered: usize,
+    /// Capacity of a set for its builder.
+    pub(super) set_bytes: usize,
+    /// What every set takes besides its records: header and identity.
+    pub(super) overhead: usize,
+    pub(super) record_bytes: usize,
+    /// Bytes at which a set is full.
+    pub(super) full: usize,
+    pub(super) flush_interval: u64,
+    pub(super) request_timeout: u64,
+    pub(super) first_patience: u64,
+    pub(super) max_patience: u64,
+    /// The multiplier in 65,536ths.
+    pub(super) multiplier: u64,
 }
 
 impl<M: Memory> Writer<M> {
-    /// A writer over `streams` streams whose tables lie in `memory`.
+    /// A writer over `streams` streams whose tables lie in `memory`. What is in the memory is forgotten.
+    ///
+    /// With the `lz4` feature the writer itself contains the 16 KiB that compression works with.
     ///
     /// # Errors
     ///
     /// [`BuildError`] when a table of the memory is too short to write anything at all.
     pub fn new(settings: Settings, streams: StreamCount, memory: M) -> Result<Self, BuildError> {
-        let _ = streams;
-        Ok(Self { memory, settings, counters: Counters::default() })
+        let bounds = Bounds::new(&settings, streams, &memory)?;
+        let mut writer = Self {
+            memory,
+            settings,
+            bounds,
+            now: Instant::ZERO,
+            closing: None,
+            counters: Counters::default(),
+            streams: streams.as_usize() as u16,
+            next_row: 0,
+            random: Random::new(settings.seed().unwrap_or(0)),
+            budget: Tokens::new(settings.budget()),
+            usual_latency: None,
+            next_sequence: 0,
+            next_attempt: 0,
+            filling: NO_SET,
+            free_sets: NO_SET,
+            spare_set: NO_SET,
+            oldest_set: NO_SET,
+            newest_set: NO_SET,
+            queue_first: NO_SET,
+            queue_last: NO_SET,
+            ending_first: NO_SET,
+            flying: 0,
+            ending: 0,
+            timers: TimerHeap::default(),
+            free_records: NO_RECORD,
+            free_record_count: 0,
+            completed_first: NO_RECORD,
+            completed_last: NO_RECORD,
+            free_reports: NO_REPORT,
+            buffered: 0,
+            reserved: Reserved::default(),
+            #[cfg(feature = "lz4")]
+            lz4: None,
+        };
+        writer.link_free_slots();
+        rotation::permute(&mut writer.memory.tables().streams[..streams.as_usize()], &mut writer.random);
+        if let Identity::Trailer { first_sequence, .. } = settings.identity() {
+            writer.next_sequence = first_sequence;
+        }
+        Ok(writer)
+    }
+
+    /// Puts every row on its free list, the first on top.
+    fn link_free_slots(&mut self) {
+        let pending = u32::try_from(self.settings.pending_records()).expect("settings allow at most 2^31");
+        let compresses = matches!(self.settings.codec(), Codec::Lz4);
+        let used = self.bounds.flying as usize + 1;
+        let tables = self.memory.tables();
+        for (index, slot) in tables.sets[..used].iter_mut().enumerate().rev() {
+            *slot = SetSlot::EMPTY;
+            slot.links.queue = self.free_sets;
+            self.free_sets = index as u16;
+        }
+        if compresses {
+            self.spare_set = used as u16;
+        }
+        let records = tables.records.len().min(pending as usize);
+        for (index, slot) in tables.records[..records].iter_mut().enumerate().rev() {
+            *slot = RecordSlot { next: self.free_records, ..RecordSlot::EMPTY };
+            self.free_records = index as u32;
+        }
+        self.free_record_count = records as u32;
+        let reports = if self.settings.attempt_reports() { tables.reports.len().min(NO_REPORT as usize) } else { 0 };
+        for (index, slot) in tables.reports[..reports].iter_mut().enumerate().rev() {
+            *slot = ReportSlot { next: self.free_reports, ..ReportSlot::EMPTY };
+            self.free_reports = index as u16;
+        }
+        #[cfg(feature = "lz4")]
+        if compresses {
+            self.lz4 = Some(Lz4Table::new());
+        }
     }
 
     /// The settings.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The memory, to look at.
+    pub const fn memory(&self) -> &M {
+        &self.memory
     }
 
     /// What was done so far.
@@ -47,189 +223,94 @@ impl<M: Memory> Writer<M> {
     }
 
     /// The longest record that fits a set of this writer.
-    pub fn max_record_bytes(&self) -> usize {
-        todo!()
+    pub const fn max_record_bytes(&self) -> usize {
+        self.bounds.record_bytes
     }
 
-    /// Takes a record into the set that fills. The one copy of its bytes is made here.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`]: there is no room (R7), the record is too large, or the writer is closed.
-    pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, Refused> {
-        let _ = (now, record, &mut self.memory);
-        todo!()
+    /// Records that may still be accepted before one's result is taken, as far as record slots go.
+    pub const fn free_record_slots(&self) -> usize {
+        (self.free_record_count - self.reserved.records) as usize
     }
 
-    /// Holds room for one record of at most `len` bytes: in the worst case the record needs a set of its own, so that a reservation
-    /// counts as a set in flight until it is used.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
-    pub fn reserve(&mut self, len: usize) -> Result<Reservation, Refused> {
-        let _ = len;
-        todo!()
+    /// Bytes buffered and in flight, headers included (R7).
+    pub const fn buffered_bytes(&self) -> usize {
+        self.buffered
     }
 
-    /// Writes with reserved room: never [`Refused::Full`].
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::TooLarge`] when the record is longer than was reserved, [`Refused::Closed`] when the writer was closed meanwhile.
-    /// The reservation is used up either way.
-    pub fn submit(&mut self, now: Instant, reservation: Reservation, record: &[u8]) -> Result<RecordId, Refused> {
-        let _ = (now, reservation, record);
-        todo!()
-    }
-
-    /// Gives reserved room back.
-    pub fn release(&mut self, reservation: Reservation) {
-        let _ = reservation;
-        todo!()
-    }
-
-    /// Transmits what was written so far as soon as a set may fly. The mark is [reached](Self::is_flushed) when all of it has completed.
-    pub fn flush(&mut self, now: Instant) -> FlushMark {
-        let _ = now;
-        todo!()
-    }
-
-    /// Whether all that was written before the mark has completed, with whatever result. R6.
-    pub fn is_flushed(&self, mark: FlushMark) -> bool {
-        let _ = mark;
-        todo!()
-    }
-
-    /// Takes no more records, flushes, and completes what is unfinished at `by` with `Closed`. R13.
-    pub fn close(&mut self, now: Instant, by: Instant) {
-        let _ = (now, by);
-        todo!()
-    }
-
-    /// Completes everything with `Closed` at once and takes no more records. R13.
-    pub fn abort(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
-    }
-
-    /// Whether the writer was closed and all its records are completed and all cancellations polled.
-    pub fn is_finished(&self) -> bool {
-        todo!()
+    /// Transmitted sets that are not finished (R7).
+    pub const fn sets_in_flight(&self) -> usize {
+        self.flying as usize
     }
 
     /// Whether the writer was told to close.
-    pub fn is_closed(&self) -> bool {
-        todo!()
+    pub const fn is_closed(&self) -> bool {
+        self.closing.is_some()
     }
 
-    /// Nobody waits for this record's result any more. The record itself is written all the same (R14).
-    pub fn forget(&mut self, record: RecordId) {
-        let _ = record;
-        todo!()
+    /// Whether the writer was closed, all its records are completed and announced, and all cancellations polled.
+    pub const fn is_finished(&self) -> bool {
+        self.is_closed() && self.filling == NO_SET && self.flying == 0 && self.ending == 0 && self.completed_first == NO_RECORD
     }
 
-    /// The record's result, once. None while it is pending. The id is dead after that.
-    pub fn take(&mut self, record: RecordId) -> Option<WriteResult> {
-        let _ = record;
-        todo!()
-    }
-
-    /// The attempts made for a completed record whose result is not taken yet. Empty unless the settings and the memory keep them.
-    pub fn attempt_reports(&self, record: RecordId) -> AttemptReports {
-        let _ = record;
-        todo!()
-    }
-
-    /// An attempt finished. Answers to attempts that were given up change nothing (R11).
-    pub fn handle_finished(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
-        let _ = (now, attempt, outcome);
-        todo!()
-    }
-
-    /// The transport had no room for the attempt that was polled last.
-    pub fn handle_refused(&mut self, now: Instant, attempt: AttemptId) {
-        let _ = (now, attempt);
-        todo!()
-    }
-
-    /// Time went by. Calling it early does nothing; calling it late sets off at most one hedge per set.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
-    }
-
-    /// The next attempt to start.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
-        let _ = now;
-        todo!()
-    }
-
-    /// The next attempt to give up at the transport (R11).
-    pub fn poll_cancel(&mut self) -> Option<AttemptId> {
-        todo!()
-    }
-
-    /// The next record whose result waits to be taken. Each is announced once; forgotten ones are not.
-    pub fn poll_completed(&mut self) -> Option<RecordId> {
-        todo!()
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+    /// Takes note of the time.
+    pub(super) fn tell(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
     }
 }
 
-/// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping it holds the room for ever.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "reserved room is held until it is submitted or released"]
-pub struct Reservation {
-    pub(super) len: usize,
+impl Bounds {
+    fn new<M: Memory>(settings: &Settings, streams: StreamCount, memory: &M) -> Result<Self, BuildError> {
+        let spare = if matches!(settings.codec(), Codec::Lz4) { 1 } else { 0 };
+        let overhead = HEADER_BYTES + if matches!(settings.identity(), Identity::Off) { 0 } else { TRAILER_BYTES };
+        let sets = memory.sets().len().min(memory.timers().len()).min(memory.buffers().len());
+        if memory.streams().len() < streams.as_usize() {
+            return Err(BuildError::Streams { rows: memory.streams().len(), needed: streams.as_usize() });
+        }
+        if sets < 2 + spare {
+            return Err(BuildError::Sets { rows: sets, needed: 2 + spare });
+        }
+        if memory.records().is_empty() {
+            return Err(BuildError::Records);
+        }
+        let capacity = memory.buffers()[0].capacity();
+        let set_bytes = settable(capacity, spare == 1).min(MAX_SET_BYTES).min(settings.buffered_bytes());
+        let least = overhead + LENGTH_BYTES + 1;
+        if set_bytes < least {
+            return Err(BuildError::SetBytes { bytes: capacity, needed: least });
+        }
+        let micros = |duration: core::time::Duration| duration.as_micros() as u64;
+        Ok(Self {
+            flying: settings.in_flight_sets().min(sets - 1 - spare) as u16,
+            buffered: settings.buffered_bytes(),
+            set_bytes,
+            overhead,
+            record_bytes: set_bytes - overhead - LENGTH_BYTES,
+            full: settings.buffer_size().min(set_bytes),
+            flush_interval: micros(settings.flush_interval()),
+            request_timeout: micros(settings.request_timeout()),
+            first_patience: micros(settings.first_speculative_timeout()),
+            max_patience: micros(settings.max_speculative_timeout()),
+            multiplier: (settings.speculative_backoff_multiplier() * 65_536.0) as u64,
+        })
+    }
 }
 
-/// A point in the order of writes. See [`Writer::flush`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlushMark(pub(super) u64);
-
-/// Why a writer cannot be built: its memory is too short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Fewer rows than streams.
-    Streams {
-        /// Rows there are.
-        rows: usize,
-        /// Rows needed.
-        needed: usize,
-    },
-    /// Too few set rows or buffers to have one set in flight while another fills (and a third that compression writes to).
-    Sets {
-        /// Rows there are.
-        rows: usize,
-        /// Rows needed.
-        needed: usize,
-    },
-    /// No row for a record.
-    Records,
-    /// A buffer too small for a record of one byte.
-    SetBytes {
-        /// Bytes there are.
-        bytes: usize,
-        /// Bytes needed.
-        needed: usize,
-    },
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Streams { rows, needed } => write!(f, "the writer's memory has rows for {rows} streams, {needed} are needed"),
-            Self::Sets { rows, needed } => write!(f, "the writer's memory has rows for {rows} sets, at least {needed} are needed"),
-            Self::Records => f.write_str("the writer's memory has no row for a record"),
-            Self::SetBytes { bytes, needed } => write!(f, "the writer's set buffers hold {bytes} bytes, at least {needed} are needed"),
+/// The largest set that a buffer of `capacity` bytes can hold, and a second one in compressed form.
+#[cfg(feature = "lz4")]
+const fn settable(capacity: usize, compressed: bool) -> usize {
+    let mut bytes = capacity;
+    if compressed {
+        // LZ4 may add a tenth and a few bytes; the loop takes off the few that this estimate is above the truth.
+        bytes = capacity / 11 * 10;
+        while bytes > 0 && max_compressed_len(bytes) > capacity {
+            bytes -= 1;
         }
     }
+    bytes
 }
 
-impl core::error::Error for BuildError {}
+#[cfg(not(feature = "lz4"))]
+const fn settable(capacity: usize, _compressed: bool) -> usize {
+    capacity
+}

@@ -1,55 +1,25 @@
-use core::fmt;
-
-use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot};
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 
 /// Holds one record set while it fills and flies. Recycled for ever: a writer has as many as it has set slots.
+///
+/// Any array of bytes is one.
 pub trait SetBuffer {
-    /// Forgets the content, keeps the memory.
-    fn clear(&mut self);
+    /// Makes the buffer at least `bytes` long, which is at most [`capacity`](Self::capacity). What is in it stays.
+    fn grow(&mut self, bytes: usize);
 
-    /// Appends bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`BufferFull`] when they do not fit [`capacity`](Self::capacity); nothing was appended then.
-    fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), BufferFull>;
-
-    /// Cuts the content to its first `len` bytes; does nothing when it is shorter.
-    fn truncate(&mut self, len: usize);
-
-    /// The content.
+    /// The bytes there are.
     fn as_slice(&self) -> &[u8];
 
-    /// The content, to be changed in place.
+    /// The bytes there are.
     fn as_mut_slice(&mut self) -> &mut [u8];
 
-    /// The most bytes that the buffer ever takes, whether it has them already or grows to them.
+    /// How long the buffer may become: the same at every call, and for all buffers of a writer.
     fn capacity(&self) -> usize;
 }
 
-/// The bytes do not fit a [`SetBuffer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BufferFull;
-
-impl fmt::Display for BufferFull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bytes do not fit the set's buffer")
-    }
-}
-
-impl core::error::Error for BufferFull {}
-
-impl<const N: usize> SetBuffer for heapless::Vec<u8, N> {
-    fn clear(&mut self) {
-        self.clear();
-    }
-
-    fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
-        self.extend_from_slice(bytes).map_err(|_| BufferFull)
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.truncate(len);
+impl<const N: usize> SetBuffer for [u8; N] {
+    fn grow(&mut self, bytes: usize) {
+        debug_assert!(bytes <= N, "no set is longer than its buffer's capacity");
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -75,6 +45,8 @@ pub struct Tables<'a, B> {
     /// One row per set in flight, one for the set that fills, and one more with a codec, for what compression writes.
     pub sets: &'a mut [SetSlot],
     /// As many as sets.
+    pub timers: &'a mut [TimerSlot],
+    /// As many as sets.
     pub buffers: &'a mut [B],
     /// One row per record that is accepted and whose result is not taken yet.
     pub records: &'a mut [RecordSlot],
@@ -96,6 +68,9 @@ pub trait Memory {
     /// The rows of sets, to look at.
     fn sets(&self) -> &[SetSlot];
 
+    /// The rows of timers, to look at.
+    fn timers(&self) -> &[TimerSlot];
+
     /// The buffers, to look at.
     fn buffers(&self) -> &[Self::Buffer];
 
@@ -110,7 +85,14 @@ impl<B: SetBuffer> Memory for Tables<'_, B> {
     type Buffer = B;
 
     fn tables(&mut self) -> Tables<'_, B> {
-        Tables { streams: self.streams, sets: self.sets, buffers: self.buffers, records: self.records, reports: self.reports }
+        Tables {
+            streams: self.streams,
+            sets: self.sets,
+            timers: self.timers,
+            buffers: self.buffers,
+            records: self.records,
+            reports: self.reports,
+        }
     }
 
     fn streams(&self) -> &[StreamSlot] {
@@ -119,6 +101,10 @@ impl<B: SetBuffer> Memory for Tables<'_, B> {
 
     fn sets(&self) -> &[SetSlot] {
         self.sets
+    }
+
+    fn timers(&self) -> &[TimerSlot] {
+        self.timers
     }
 
     fn buffers(&self) -> &[B] {
@@ -142,7 +128,8 @@ impl<B: SetBuffer> Memory for Tables<'_, B> {
 pub struct Fixed<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize = 0> {
     streams: [StreamSlot; STREAMS],
     sets: [SetSlot; SETS],
-    buffers: [heapless::Vec<u8, SET_BYTES>; SETS],
+    timers: [TimerSlot; SETS],
+    buffers: [[u8; SET_BYTES]; SETS],
     records: [RecordSlot; RECORDS],
     reports: [ReportSlot; REPORTS],
 }
@@ -156,7 +143,8 @@ impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BY
         Self {
             streams: [StreamSlot::EMPTY; STREAMS],
             sets: [SetSlot::EMPTY; SETS],
-            buffers: [const { heapless::Vec::new() }; SETS],
+            timers: [TimerSlot::EMPTY; SETS],
+            buffers: [[0; SET_BYTES]; SETS],
             records: [RecordSlot::EMPTY; RECORDS],
             reports: [const { ReportSlot::EMPTY }; REPORTS],
         }
@@ -174,12 +162,13 @@ impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BY
 impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize> Memory
     for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
 {
-    type Buffer = heapless::Vec<u8, SET_BYTES>;
+    type Buffer = [u8; SET_BYTES];
 
     fn tables(&mut self) -> Tables<'_, Self::Buffer> {
         Tables {
             streams: &mut self.streams,
             sets: &mut self.sets,
+            timers: &mut self.timers,
             buffers: &mut self.buffers,
             records: &mut self.records,
             reports: &mut self.reports,
@@ -192,6 +181,10 @@ impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BY
 
     fn sets(&self) -> &[SetSlot] {
         &self.sets
+    }
+
+    fn timers(&self) -> &[TimerSlot] {
+        &self.timers
     }
 
     fn buffers(&self) -> &[Self::Buffer] {

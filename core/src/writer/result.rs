@@ -147,6 +147,8 @@ pub enum AttemptOutcome {
     },
     /// It was cancelled because another one won, or because the set's time was over.
     GivenUp,
+    /// It was still running when the record's time was over; its set went on with younger records.
+    Outstanding,
 }
 
 /// The attempts of a set, oldest first. Bounded: of more than [`MAX_OUTSTANDING`] attempts, the latest are kept.

@@ -3,6 +3,7 @@
 use super::adaptive::Sketch;
 use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
+use crate::wire::record_set::{HEADER_BYTES, RecordSetBuilder};
 use crate::{AttemptId, Cause, Instant, Known, StreamIndex};
 
 /// Names a record from its acceptance until its result is taken.
@@ -45,9 +46,11 @@ pub(crate) enum RecordState {
     Pending,
     /// As before, and nobody waits for the result (R14).
     Forgotten,
-    /// Waits to be announced, then to be taken.
+    /// Waits to be announced.
     Done(WriteResult),
-    /// Done and told to nobody: taken, or forgotten, before it was announced.
+    /// Announced, waits to be taken.
+    Announced(WriteResult),
+    /// Taken or forgotten before it was announced.
     Taken,
 }
 
@@ -95,7 +98,9 @@ impl StreamSlot {
 pub(crate) struct AttemptSlot {
     pub(crate) id: AttemptId,
     pub(crate) stream: StreamIndex,
+    pub(crate) intent: Intent,
     pub(crate) started: Instant,
+    pub(crate) ended: Instant,
     pub(crate) state: AttemptState,
 }
 
@@ -105,29 +110,89 @@ pub(crate) enum AttemptState {
     Outstanding,
     /// Given up; the transport is still to be told.
     ToCancel,
-    GivenUp {
-        ended: Instant,
-    },
-    Won {
-        ended: Instant,
-    },
+    Won,
     Failed {
-        ended: Instant,
         cause: Cause,
         known: Known,
     },
 }
 
 impl AttemptSlot {
-    pub(crate) const UNUSED: Self = Self { id: AttemptId(0), stream: StreamIndex(0), started: Instant::ZERO, state: AttemptState::Unused };
+    pub(crate) const UNUSED: Self = Self {
+        id: AttemptId(0),
+        stream: StreamIndex(0),
+        intent: Intent::First,
+        started: Instant::ZERO,
+        ended: Instant::ZERO,
+        state: AttemptState::Unused,
+    };
 }
 
 /// What a writer keeps of one record set.
 #[derive(Clone, Copy, Debug)]
 pub struct SetSlot {
     pub(crate) phase: SetPhase,
-    /// The rest is documented in its place.
+    /// Its records, in the order in which they were written.
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    /// What was appended to its buffer so far.
+    pub(crate) content: RecordSetBuilder,
+    /// The length of the set in its final form; 0 until it has it.
+    pub(crate) stored: usize,
+    /// How many of them, from the first, are not in the list any more: they expired while the set flew.
+    pub(crate) expired: u32,
+    /// The order of sealing.
+    pub(crate) sequence: u64,
+    /// The deadline of the last record.
+    pub(crate) deadline: Instant,
+    /// Whether the set that fills is to be sealed as soon as one more may fly.
+    pub(crate) due: bool,
+    pub(crate) links: SetLinks,
+    /// Whether the set is in the queue of those to transmit.
+    pub(crate) queued: bool,
+    pub(crate) intent: Intent,
+    /// The row of the rotation that was tried last.
+    pub(crate) row: u16,
+    /// Streams tried in this round.
+    pub(crate) tried: StreamSet,
+    /// Streams that said that they will never take this set.
+    pub(crate) refused_by: StreamSet,
+    pub(crate) round: u32,
+    /// Attempts that the transport took in this round.
+    pub(crate) made_in_round: u16,
     pub(crate) attempts: [AttemptSlot; MAX_OUTSTANDING],
+    pub(crate) outstanding: u8,
+    /// Attempts that the transport took.
+    pub(crate) made: u32,
+    /// Whether an attempt that failed may have written the set.
+    pub(crate) may_be_written: bool,
+    /// Whether a proxy said that the records themselves are at fault.
+    pub(crate) rejected: bool,
+    pub(crate) last_cause: Option<Cause>,
+    /// Whether a proxy asked for less load: the set is not hedged any more (R8).
+    pub(crate) pushed_back: bool,
+    /// The speculative timeout after the next hedge, in microseconds (R3).
+    pub(crate) patience: u64,
+    /// The deadline of the first record.
+    pub(crate) expire_at: Instant,
+    pub(crate) flush_at: Instant,
+    pub(crate) speculate_at: Instant,
+    pub(crate) retry_at: Instant,
+    /// Where in the timer heap the set's entry is.
+    pub(crate) timer_place: u16,
+}
+
+/// The lists that a set slot is on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SetLinks {
+    /// The set in flight that was sealed before this one.
+    pub(crate) older: u16,
+    /// The set in flight that was sealed after this one.
+    pub(crate) newer: u16,
+    /// The next in the queue of sets to transmit, or the next free one.
+    pub(crate) queue: u16,
+    /// The next one with attempts to cancel.
+    pub(crate) ending: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,13 +200,64 @@ pub(crate) enum SetPhase {
     Free,
     Filling,
     InFlight,
-    /// Its records are completed; attempts of it are still to be cancelled.
+    /// Its records are completed; attempts of it are still to be cancelled, or the queue still names it.
     Ending,
+}
+
+/// Why a set is in the queue of those to transmit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    First,
+    Retry,
+    Hedge,
 }
 
 impl SetSlot {
     /// A free row.
-    pub const EMPTY: Self = Self { phase: SetPhase::Free, attempts: [AttemptSlot::UNUSED; MAX_OUTSTANDING] };
+    pub const EMPTY: Self = Self {
+        phase: SetPhase::Free,
+        first: NO_RECORD,
+        last: NO_RECORD,
+        content: RecordSetBuilder::new(HEADER_BYTES, false),
+        stored: 0,
+        expired: 0,
+        sequence: 0,
+        deadline: Instant::MAX,
+        due: false,
+        links: SetLinks { older: NO_SET, newer: NO_SET, queue: NO_SET, ending: NO_SET },
+        queued: false,
+        intent: Intent::First,
+        row: 0,
+        tried: StreamSet::NONE,
+        refused_by: StreamSet::NONE,
+        round: 0,
+        made_in_round: 0,
+        attempts: [AttemptSlot::UNUSED; MAX_OUTSTANDING],
+        outstanding: 0,
+        made: 0,
+        may_be_written: false,
+        rejected: false,
+        last_cause: None,
+        pushed_back: false,
+        patience: 0,
+        expire_at: Instant::MAX,
+        flush_at: Instant::MAX,
+        speculate_at: Instant::MAX,
+        retry_at: Instant::MAX,
+        timer_place: NO_SET,
+    };
+}
+
+/// One entry of the timer table.
+#[derive(Clone, Copy, Debug)]
+pub struct TimerSlot {
+    pub(crate) at: Instant,
+    pub(crate) set: u16,
+}
+
+impl TimerSlot {
+    /// A free row.
+    pub const EMPTY: Self = Self { at: Instant::MAX, set: NO_SET };
 }
 
 /// The attempts of a set that ended, until the last of its records was taken.

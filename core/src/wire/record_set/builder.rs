@@ -81,6 +81,22 @@ impl RecordSetBuilder {
         Ok(())
     }
 
+    /// Takes the first `count` records out of the set; the others move to its front.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer records, or `buffer` is not the one that they were appended to.
+    pub fn remove_first(&mut self, buffer: &mut [u8], count: u32) {
+        let mut start = HEADER_BYTES;
+        for _ in 0..count {
+            let (length, _) = buffer[start..].split_first_chunk::<LENGTH_BYTES>().expect("the set has as many records");
+            start += LENGTH_BYTES + u32::from_be_bytes(*length) as usize;
+        }
+        buffer.copy_within(start..self.length as usize, HEADER_BYTES);
+        self.length -= (start - HEADER_BYTES) as u32;
+        self.count -= count;
+    }
+
     #[cold]
     const fn refuse(&self, length: usize) -> AppendError {
         let max = self.max_record_bytes();

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
-use super::{Adaptive, Budget, Codec, Health, Identity, Rounds, Settings, SettingsError};
-use crate::writer::{MAX_SET_BYTES, limits};
+use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsError};
+use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
 /// Collects settings; [`build`](Self::build) checks them. Each method's default stands behind "Default".
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -207,6 +207,9 @@ impl SettingsBuilder {
         }
         if self.pending_records < 1 || self.pending_records > limits::MAX_PENDING_RECORDS {
             return Err(E::PendingRecords { value: self.pending_records, max: limits::MAX_PENDING_RECORDS });
+        }
+        if matches!(self.codec, Codec::Lz4) && cfg!(not(feature = "lz4")) {
+            return Err(E::Codec { value: self.codec });
         }
         Ok(())
     }

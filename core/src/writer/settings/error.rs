@@ -1,6 +1,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::wire::record_set::Codec;
+
 /// Why settings are refused. The caller's to mend; each says the setting, its value and what it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -70,6 +72,11 @@ pub enum SettingsError {
         /// The most it may be.
         max: usize,
     },
+    /// The codec is not compiled in: it needs the feature of its name.
+    Codec {
+        /// The setting.
+        value: Codec,
+    },
     /// A limit of no round at all: no attempt could be made.
     RoundsLimit,
     /// The pauses between rounds are too short, too long, or the first is above the longest.
@@ -137,6 +144,7 @@ impl fmt::Display for SettingsError {
             Self::InFlightSets { value, max } => write!(f, "sets in flight: {value} must be within 1 to {max}"),
             Self::BufferedBytes { value, min, max } => write!(f, "buffered bytes: {value} must be within {min} to {max}"),
             Self::PendingRecords { value, max } => write!(f, "pending records: {value} must be within 1 to {max}"),
+            Self::Codec { value } => write!(f, "codec: {value:?} is not compiled in (feature \"lz4\")"),
             Self::RoundsLimit => f.write_str("rounds: the limit is 0, it must be at least 1 (or none)"),
             Self::RetryBackoff { first, max, longest } => {
                 write!(

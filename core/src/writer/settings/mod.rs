@@ -8,9 +8,9 @@ use core::time::Duration;
 
 pub use builder::SettingsBuilder;
 pub use error::SettingsError;
-pub use policy::{Adaptive, Budget, Codec, Health, Identity, Rounds, WriterId};
+pub use policy::{Adaptive, Budget, Health, Identity, Rounds};
 
-use super::{MAX_SET_BYTES, MAX_STREAMS};
+use super::{Codec, MAX_SET_BYTES, MAX_STREAMS};
 
 /// The settings of a multi stream writer. One that exists is legal: [`SettingsBuilder::build`] is the only way to make one.
 ///

@@ -1,16 +1,6 @@
 use core::time::Duration;
 
-/// How the payload of a record set is compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-pub enum Codec {
-    /// As it is.
-    #[default]
-    None,
-    /// One raw LZ4 block. A set that LZ4 would not make smaller is sent as it is: its header says so.
-    #[cfg(feature = "lz4")]
-    Lz4,
-}
+use crate::wire::record_set::WriterId;
 
 /// What happens after an attempt failed on every stream (R5): another round, after a pause that doubles and is jittered by up to a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +70,6 @@ pub enum Adaptive {
         warm_up: u32,
     },
 }
-
-/// Names one writer among all that ever wrote to the same streams: 16 bytes, random as a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct WriterId(pub [u8; 16]);
 
 /// What tells the copies of a set (R12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,77 @@
+use core::task::{Poll, Waker};
+
+use super::waiters::{Place, Wakers};
+use crate::writer::{AttemptReports, Counters, FlushMark, RecordId, Refused, Reservation, Settings, WriteResult};
+use crate::{AttemptId, Clock, Instant, Outcome, Transport};
+
+/// What a pass over the machine came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Something was done: there may be more.
+    Busy,
+    /// Nothing is to be done before this instant, or before something happens. The waker is kept.
+    Idle(Option<Instant>),
+    /// The writer is closed and everything is completed.
+    Finished,
+}
+
+/// What handles, futures and the runner ask of the state. Every method runs while the state is borrowed: whom to wake is collected and
+/// woken afterwards.
+pub trait Desk {
+    /// The clock that stamps records.
+    type Time: Clock + Clone;
+
+    fn clock(&self) -> Self::Time;
+    fn settings(&self) -> Settings;
+    fn counters(&self) -> Counters;
+    fn max_record_bytes(&self) -> usize;
+    fn is_closed(&self) -> bool;
+
+    /// One handle more.
+    fn enter(&mut self);
+    /// One handle fewer; with the last one everything ends.
+    fn leave(&mut self, wake: &mut Wakers);
+
+    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused>;
+    /// Writes, or waits for room. With `await_result` the waker is the one to call when the record has completed.
+    fn poll_write(
+        &mut self,
+        record: &[u8],
+        place: &mut Option<Place>,
+        waker: &Waker,
+        await_result: bool,
+        wake: &mut Wakers,
+    ) -> Poll<Result<RecordId, Refused>>;
+    fn poll_reserve(
+        &mut self,
+        len: usize,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        wake: &mut Wakers,
+    ) -> Poll<Result<Reservation, Refused>>;
+    fn submit(&mut self, reservation: Reservation, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused>;
+    fn release(&mut self, reservation: Reservation, wake: &mut Wakers);
+
+    fn poll_result(&mut self, record: RecordId, waker: &Waker, wake: &mut Wakers) -> Poll<WriteResult>;
+    fn attempt_reports(&self, record: RecordId) -> AttemptReports;
+    fn forget(&mut self, record: RecordId, wake: &mut Wakers);
+    fn stop_waiting(&mut self, place: &mut Option<Place>, wake: &mut Wakers);
+
+    fn flush(&mut self, wake: &mut Wakers) -> FlushMark;
+    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()>;
+    fn close(&mut self, by: Instant, wake: &mut Wakers);
+    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()>;
+
+    /// Tells the machine what finished and what time it is, and does what it wants done.
+    fn pass<T: Transport>(
+        &mut self,
+        finished: &mut heapless::Vec<(AttemptId, Outcome), 32>,
+        transport: &mut T,
+        sleeps_until: Instant,
+        waker: &Waker,
+        wake: &mut Wakers,
+    ) -> Pass;
+
+    /// The runner ends: completes everything. Whether everybody is woken; if not, call it again.
+    fn end(&mut self, wake: &mut Wakers) -> bool;
+}

@@ -1,0 +1,186 @@
+//! Commands: records come in, flushes, the end.
+
+use core::time::Duration;
+
+use super::limits::LENGTH_BYTES;
+use super::machine::Writer;
+use super::slots::{NO_SET, RecordId};
+use super::{Memory, Reason, Refused};
+use crate::Instant;
+
+/// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping it holds the room for ever.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "reserved room is held until it is submitted or released"]
+pub struct Reservation {
+    len: usize,
+}
+
+impl Reservation {
+    /// The longest record that the room is for.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the room is for an empty record only.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A point in the order of writes. See [`Writer::flush`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushMark(u64);
+
+impl<M: Memory> Writer<M> {
+    /// Takes a record into the set that fills. The one copy of its bytes is made here; the request timeout begins here (R1).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: there is no room (R7), the record is too large, or the writer is closed.
+    pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, Refused> {
+        let now = self.tell(now);
+        self.check_record(record.len())?;
+        if !self.has_room(record.len()) {
+            self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
+            return Err(Refused::Full);
+        }
+        Ok(self.accept(now, record))
+    }
+
+    /// Holds room for one record of at most `len` bytes: in the worst case the record needs a set of its own, so that a reservation
+    /// counts as a set in flight until it is used (R7).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn reserve(&mut self, len: usize) -> Result<Reservation, Refused> {
+        self.check_record(len)?;
+        let bytes = self.reserved_bytes(len);
+        if !self.may_fly() || self.free_record_slots() == 0 || self.buffered + self.reserved.bytes + bytes > self.bounds.buffered {
+            self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
+            return Err(Refused::Full);
+        }
+        self.reserved.sets += 1;
+        self.reserved.records += 1;
+        self.reserved.bytes += bytes;
+        Ok(Reservation { len })
+    }
+
+    /// Writes with reserved room: never [`Refused::Full`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::TooLarge`] when the record is longer than was reserved, [`Refused::Closed`] when the writer was closed meanwhile.
+    /// The reservation is used up either way.
+    pub fn submit(&mut self, now: Instant, reservation: Reservation, record: &[u8]) -> Result<RecordId, Refused> {
+        let now = self.tell(now);
+        let max = reservation.len;
+        self.release(reservation);
+        if record.len() > max {
+            return Err(Refused::TooLarge { len: record.len(), max });
+        }
+        self.check_record(record.len())?;
+        debug_assert!(self.has_room(record.len()), "the reservation held the record's room");
+        Ok(self.accept(now, record))
+    }
+
+    /// Gives reserved room back.
+    pub fn release(&mut self, reservation: Reservation) {
+        self.reserved.sets -= 1;
+        self.reserved.records -= 1;
+        self.reserved.bytes -= self.reserved_bytes(reservation.len);
+    }
+
+    /// Transmits what was written so far as soon as a set may fly. The mark is [reached](Self::is_flushed) when all of it has completed.
+    pub fn flush(&mut self) -> FlushMark {
+        let mut mark = self.next_sequence;
+        if self.filling != NO_SET {
+            self.memory.tables().sets[self.filling as usize].due = true;
+            mark += 1;
+        }
+        FlushMark(mark)
+    }
+
+    /// Whether all that was written before the mark has completed, with whatever result. R6.
+    pub fn is_flushed(&self, mark: FlushMark) -> bool {
+        let unfinished = match self.oldest_set {
+            NO_SET => self.next_sequence,
+            oldest => self.memory.sets()[oldest as usize].sequence,
+        };
+        unfinished >= mark.0
+    }
+
+    /// Takes no more records, flushes, and completes what is unfinished at `by` with `Closed`. R13. Closing again can only make it
+    /// earlier.
+    pub fn close(&mut self, now: Instant, by: Instant) {
+        self.tell(now);
+        self.closing = Some(self.closing.map_or(by, |earlier| earlier.min(by)));
+        let _ = self.flush();
+    }
+
+    /// Completes everything with `Closed` at once and takes no more records. R13.
+    pub fn abort(&mut self, now: Instant) {
+        let now = self.tell(now);
+        self.closing = Some(now);
+        if self.filling != NO_SET {
+            self.dissolve_filling(Reason::Closed);
+        }
+        while self.oldest_set != NO_SET {
+            self.fail_set(self.oldest_set, Reason::Closed, now);
+        }
+    }
+
+    /// Whether a record of `len` bytes would be taken now, the writer not being closed.
+    pub fn has_room(&self, len: usize) -> bool {
+        let fits = self.filling_takes(len);
+        let opens = if fits { 0 } else { self.bounds.overhead };
+        self.free_record_count > self.reserved.records
+            && self.buffered + self.reserved.bytes + opens + LENGTH_BYTES + len <= self.bounds.buffered
+            && (fits || self.filling == NO_SET || self.may_fly())
+    }
+
+    /// About how many records of `len` bytes would be taken now: what to go by when deciding how many of those who wait to wake.
+    pub fn room_for(&self, len: usize) -> usize {
+        let each = len + LENGTH_BYTES;
+        let full = self.bounds.full;
+        let per_set = full.saturating_sub(self.bounds.overhead).div_ceil(each).max(1);
+        let (filling, fresh) = match self.filling {
+            NO_SET => (0, 1),
+            set => {
+                let content = &self.memory.sets()[set as usize].content;
+                (if content.fits(len) { full.saturating_sub(content.byte_len()).div_ceil(each) } else { 0 }, 0)
+            }
+        };
+        let free = usize::from(self.bounds.flying.saturating_sub(self.flying + self.ending + self.reserved.sets)) + fresh;
+        let bytes = self.bounds.buffered.saturating_sub(self.buffered + self.reserved.bytes + self.bounds.overhead);
+        (filling + free.saturating_mul(per_set)).min(self.free_record_slots()).min(bytes / each)
+    }
+
+    /// Whether one more set may be in flight. Sets whose attempts are still to be cancelled count; reservations do until closing, when
+    /// they are void.
+    pub(super) const fn may_fly(&self) -> bool {
+        let reserved = if self.is_closed() { 0 } else { self.reserved.sets };
+        self.flying + self.ending + reserved < self.bounds.flying
+    }
+
+    const fn reserved_bytes(&self, len: usize) -> usize {
+        self.bounds.overhead + LENGTH_BYTES + len
+    }
+
+    const fn check_record(&self, len: usize) -> Result<(), Refused> {
+        if self.is_closed() {
+            return Err(Refused::Closed);
+        }
+        if len > self.bounds.record_bytes {
+            return Err(Refused::TooLarge { len, max: self.bounds.record_bytes });
+        }
+        Ok(())
+    }
+
+    /// When a record that is accepted now must be completed (R1).
+    pub(super) fn deadline(&self, now: Instant) -> Instant {
+        now + Duration::from_micros(self.bounds.request_timeout)
+    }
+}

@@ -1,0 +1,232 @@
+//! What finished attempts mean for their sets.
+
+use core::time::Duration;
+
+use super::health::{Change, Sign};
+use super::machine::Writer;
+use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
+use super::{Adaptive, Health, MAX_OUTSTANDING, Memory, Reason};
+use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Known, Outcome, StreamIndex};
+
+impl<M: Memory> Writer<M> {
+    /// An attempt finished. Answers to attempts that were given up change nothing (R11).
+    pub fn handle_finished(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
+        let now = self.tell(now);
+        let Some((set, place)) = self.find(attempt) else {
+            self.counters.late_answers = self.counters.late_answers.wrapping_add(1);
+            return;
+        };
+        match outcome {
+            Ok(dlsn) => self.on_success(set, place, dlsn, now),
+            Err(failure) => self.on_failure(set, place, failure, now),
+        }
+    }
+
+    /// The transport had no room for the attempt that was polled last: it was not made. The set goes on to the next stream; a round in
+    /// which the transport took nothing does not count.
+    pub fn handle_refused(&mut self, now: Instant, attempt: AttemptId) {
+        let now = self.tell(now);
+        let Some((set, place)) = self.find(attempt) else { return };
+        let slot = &mut self.memory.tables().sets[set as usize];
+        let AttemptSlot { stream, intent, .. } = slot.attempts[place];
+        slot.attempts[place].state = AttemptState::Unused;
+        slot.outstanding -= 1;
+        slot.made -= 1;
+        slot.made_in_round -= 1;
+        slot.last_cause = Some(Cause::TransportFull);
+        let extra = slot.made > 0;
+        self.counters.attempts = self.counters.attempts.wrapping_sub(1);
+        self.counters.transport_full = self.counters.transport_full.wrapping_add(1);
+        if extra {
+            self.budget.give_back();
+            match intent {
+                Intent::First => {}
+                Intent::Retry => self.counters.retries = self.counters.retries.wrapping_sub(1),
+                Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_sub(1),
+            }
+        }
+        self.memory.tables().streams[stream.0 as usize].health.on_abandoned(now);
+        self.go_on(set, now);
+    }
+
+    /// The outstanding attempt of this name, if its set still waits for it.
+    fn find(&self, attempt: AttemptId) -> Option<(u16, usize)> {
+        let set = attempt.0 as u16;
+        let slot = self.memory.sets().get(set as usize)?;
+        if slot.phase != SetPhase::InFlight {
+            return None;
+        }
+        let named = |candidate: &AttemptSlot| candidate.id == attempt && candidate.state == AttemptState::Outstanding;
+        slot.attempts.iter().position(named).map(|place| (set, place))
+    }
+
+    fn on_success(&mut self, set: u16, place: usize, dlsn: Dlsn, now: Instant) {
+        let slot = &mut self.memory.tables().sets[set as usize];
+        let winner = &mut slot.attempts[place];
+        winner.state = AttemptState::Won;
+        winner.ended = now;
+        slot.outstanding -= 1;
+        let AttemptSlot { stream, intent, started, .. } = *winner;
+        self.learn(stream, Sign::Success, Some(now.since(started)), now);
+        self.counters.sets_written = self.counters.sets_written.wrapping_add(1);
+        if intent == Intent::Hedge {
+            self.counters.hedges_won = self.counters.hedges_won.wrapping_add(1);
+        }
+        self.win_set(set, place, stream, dlsn, now);
+    }
+
+    fn on_failure(&mut self, set: u16, place: usize, failure: Failure, now: Instant) {
+        let slot = &mut self.memory.tables().sets[set as usize];
+        let attempt = &mut slot.attempts[place];
+        attempt.state = AttemptState::Failed { cause: failure.cause, known: failure.known };
+        attempt.ended = now;
+        let stream = attempt.stream;
+        slot.outstanding -= 1;
+        slot.last_cause = Some(failure.cause);
+        slot.may_be_written |= failure.known == Known::Unknown;
+        self.counters.failures = self.counters.failures.wrapping_add(1);
+        self.learn(stream, Sign::Failed(failure), None, now);
+        let slot = &mut self.memory.tables().sets[set as usize];
+        match failure.advice {
+            Advice::FailRecords => {
+                slot.rejected = true;
+                return self.fail_set(set, Reason::Refused, now);
+            }
+            Advice::FailOnThisStream => slot.refused_by.insert(stream),
+            Advice::NextStreamAndCoolDown(_) => slot.pushed_back = true,
+            Advice::NextStream | Advice::NextStreamAndProbation => {}
+        }
+        self.go_on(set, now);
+    }
+
+    /// After a failure: the next stream at once (R5), if there is one and the budget allows it (R8).
+    pub(super) fn go_on(&mut self, set: u16, now: Instant) {
+        if self.memory.sets()[set as usize].queued {
+            return;
+        }
+        if self.following_row(set, now).is_none() {
+            self.end_round(set, now);
+        } else {
+            self.retry(set, now);
+        }
+    }
+
+    /// Every stream was tried in this round, or refused the set for good. The next round comes after a pause, if it is allowed; else the
+    /// set fails as soon as nothing is outstanding (R2).
+    fn end_round(&mut self, set: u16, now: Instant) {
+        let rounds = self.settings.rounds();
+        let slot = &mut self.memory.tables().sets[set as usize];
+        if slot.refused_by.len() >= self.streams as usize {
+            return self.fail_set(set, Reason::Refused, now);
+        }
+        if slot.retry_at != Instant::MAX {
+            return;
+        }
+        if slot.made_in_round > 0 {
+            slot.made_in_round = 0;
+            slot.round += 1;
+        }
+        if rounds.limit.is_some_and(|limit| slot.round >= limit) {
+            if slot.outstanding == 0 {
+                self.fail_set(set, Reason::Exhausted, now);
+            }
+            return;
+        }
+        // Doubled after each round that counted; beyond 2^20 times the first pause the longest is long reached.
+        let pause = rounds.first_backoff.saturating_mul(1 << slot.round.saturating_sub(1).min(20)).min(rounds.max_backoff);
+        self.pause(set, pause, now);
+    }
+
+    /// When a pause is over: the next round begins, or the budget is asked again.
+    pub(super) fn on_retry_timer(&mut self, set: u16, now: Instant) {
+        let slot = &mut self.memory.tables().sets[set as usize];
+        slot.retry_at = Instant::MAX;
+        if slot.queued || slot.outstanding as usize >= MAX_OUTSTANDING {
+            return;
+        }
+        if self.following_row(set, now).is_none() {
+            let slot = &mut self.memory.tables().sets[set as usize];
+            slot.tried = super::slots::StreamSet::NONE;
+            slot.made_in_round = 0;
+            for attempt in slot.attempts.iter().filter(|attempt| attempt.state == AttemptState::Outstanding) {
+                slot.tried.insert(attempt.stream);
+            }
+        }
+        // Where all others are outstanding there is nothing to try: one of them will end, and the set goes on then.
+        if self.following_row(set, now).is_some() {
+            self.retry(set, now);
+        }
+    }
+
+    fn retry(&mut self, set: u16, now: Instant) {
+        if self.memory.sets()[set as usize].made > 0 && !self.budget.take(now) {
+            self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
+            return self.pause(set, self.settings.rounds().first_backoff, now);
+        }
+        self.enqueue(set, Intent::Retry);
+    }
+
+    fn pause(&mut self, set: u16, length: Duration, now: Instant) {
+        let length = self.random.jittered(length.as_micros() as u64).max(1);
+        self.memory.tables().sets[set as usize].retry_at = now + Duration::from_micros(length);
+        self.rearm(set);
+    }
+
+    /// When a set waited long enough for its attempts: it is hedged (R3), if a stream is left in this round, no proxy asked for less
+    /// load, and the budget allows it (R8).
+    pub(super) fn on_speculative_timer(&mut self, set: u16, now: Instant) {
+        let slot = &mut self.memory.tables().sets[set as usize];
+        slot.speculate_at = Instant::MAX;
+        let outstanding = slot.outstanding as usize;
+        if slot.queued || outstanding == 0 || outstanding >= MAX_OUTSTANDING {
+            return;
+        }
+        if slot.pushed_back {
+            self.counters.pushbacks = self.counters.pushbacks.wrapping_add(1);
+            return;
+        }
+        if self.following_row(set, now).is_none() {
+            return;
+        }
+        let granted = self.budget.take(now);
+        let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_patience);
+        let slot = &mut self.memory.tables().sets[set as usize];
+        if granted {
+            slot.patience = (slot.patience.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
+            self.enqueue(set, Intent::Hedge);
+        } else {
+            slot.speculate_at = now + Duration::from_micros(slot.patience);
+            self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
+        }
+    }
+
+    /// What an attempt's end tells about its stream (R9, R10).
+    pub(super) fn learn(&mut self, stream: StreamIndex, sign: Sign, latency: Option<Duration>, now: Instant) {
+        let policy = self.settings.health();
+        if !matches!(policy, Health::Off) {
+            let health = &mut self.memory.tables().streams[stream.0 as usize].health;
+            match health.on_attempt_ended(policy, now, sign, &mut self.random) {
+                Change::None => {}
+                Change::Entered => self.counters.probation_entries = self.counters.probation_entries.wrapping_add(1),
+                Change::Left => self.counters.probation_exits = self.counters.probation_exits.wrapping_add(1),
+            }
+        }
+        if let (Some(latency), Adaptive::Quantile { quantile, warm_up, .. }) = (latency, self.settings.adaptive()) {
+            let sketch = &mut self.memory.tables().streams[stream.0 as usize].latency;
+            if sketch.record(latency.as_micros() as u64, quantile) {
+                self.usual_latency = self.median_latency(warm_up);
+            }
+        }
+    }
+
+    /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for sixteen answers.
+    fn median_latency(&self, warm_up: u32) -> Option<u64> {
+        let quantiles = || self.memory.streams()[..self.streams as usize].iter().filter_map(|stream| stream.latency.quantile(warm_up));
+        let half = quantiles().count().div_ceil(2);
+        quantiles().find(|&candidate| {
+            let (below, equal) = quantiles()
+                .fold((0, 0), |(below, equal), other| (below + usize::from(other < candidate), equal + usize::from(other == candidate)));
+            below < half && below + equal >= half
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! The set that fills: records are appended, and it is sealed.
+
+use core::time::Duration;
+
+use super::machine::Writer;
+use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
+use super::{Codec, Identity, Memory, Reason, SetBuffer, WriteError};
+use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
+use crate::{Instant, Known};
+
+impl<M: Memory> Writer<M> {
+    /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached its size, and the record does not
+    /// overflow it, its length included.
+    pub(super) fn filling_takes(&self, len: usize) -> bool {
+        if self.filling == NO_SET {
+            return false;
+        }
+        let content = &self.memory.sets()[self.filling as usize].content;
+        content.byte_len() < self.bounds.full && content.fits(len)
+    }
+
+    /// Takes a record for which there is room.
+    pub(super) fn accept(&mut self, now: Instant, record: &[u8]) -> RecordId {
+        if self.filling != NO_SET && !self.filling_takes(record.len()) {
+            self.seal();
+        }
+        let opened = self.filling == NO_SET;
+        if opened {
+            self.open(now);
+        }
+        let id = self.append(now, record);
+        let slot = &mut self.memory.tables().sets[self.filling as usize];
+        if slot.content.byte_len() >= self.bounds.full {
+            slot.due = true;
+        }
+        if slot.due && self.may_fly() {
+            self.seal();
+        } else if opened {
+            self.rearm(self.filling);
+        }
+        id
+    }
+
+    fn append(&mut self, now: Instant, record: &[u8]) -> RecordId {
+        let deadline = self.deadline(now);
+        let (set, index) = (self.filling as usize, self.free_records);
+        let tables = self.memory.tables();
+        let (slot, buffer) = (&mut tables.sets[set], &mut tables.buffers[set]);
+        let before = slot.content.byte_len();
+        buffer.grow(before + super::limits::LENGTH_BYTES + record.len() + (self.bounds.overhead - super::limits::HEADER_BYTES));
+        slot.content.append(buffer.as_mut_slice(), record).expect("the set was sealed if the record did not fit it");
+        self.buffered += slot.content.byte_len() - before;
+        slot.deadline = deadline;
+
+        let row = &mut tables.records[index as usize];
+        self.free_records = row.next;
+        self.free_record_count -= 1;
+        row.next = NO_RECORD;
+        row.deadline = deadline;
+        row.state = RecordState::Pending;
+        let id = RecordId { slot: index, generation: row.generation };
+        if slot.first == NO_RECORD {
+            slot.first = index;
+            slot.expire_at = deadline;
+        } else {
+            tables.records[slot.last as usize].next = index;
+        }
+        slot.last = index;
+        self.counters.records = self.counters.records.wrapping_add(1);
+        self.counters.bytes = self.counters.bytes.wrapping_add(record.len() as u64);
+        id
+    }
+
+    fn open(&mut self, now: Instant) {
+        let set = self.free_sets;
+        debug_assert!(set != NO_SET, "there is one slot more than may fly");
+        let slot = &mut self.memory.tables().sets[set as usize];
+        self.free_sets = slot.links.queue;
+        let flush_at = match self.bounds.flush_interval {
+            0 => Instant::MAX,
+            interval => now + Duration::from_micros(interval),
+        };
+        let with_identity = !matches!(self.settings.identity(), Identity::Off);
+        let content = RecordSetBuilder::new(self.bounds.set_bytes, with_identity);
+        *slot = SetSlot { phase: SetPhase::Filling, content, flush_at, ..SetSlot::EMPTY };
+        self.filling = set;
+        self.buffered += self.bounds.overhead;
+    }
+
+    /// Closes the set that fills to further records and queues it for its first attempt.
+    pub(super) fn seal(&mut self) {
+        let set = core::mem::replace(&mut self.filling, NO_SET);
+        let sets = self.memory.tables().sets;
+        let slot = &mut sets[set as usize];
+        slot.phase = SetPhase::InFlight;
+        slot.sequence = self.next_sequence;
+        slot.links.older = self.newest_set;
+        slot.links.newer = NO_SET;
+        match self.newest_set {
+            NO_SET => self.oldest_set = set,
+            newest => sets[newest as usize].links.newer = set,
+        }
+        self.newest_set = set;
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.flying += 1;
+        self.counters.sets = self.counters.sets.wrapping_add(1);
+        self.enqueue(set, Intent::First);
+    }
+
+    /// Seals the set that fills if it is due and may fly: it is full, its time has come, it was flushed, or nothing else is in flight and
+    /// the settings say not to wait then (R6).
+    pub(super) fn seal_if_due(&mut self) {
+        if self.filling == NO_SET {
+            return;
+        }
+        let idle = self.settings.flush_when_idle() && self.flying == 0;
+        if (idle || self.memory.sets()[self.filling as usize].due) && self.may_fly() {
+            self.seal();
+        }
+    }
+
+    /// Gives a set's bytes their final form, before its first attempt: identity (R12), compression, header.
+    pub(super) fn prepare(&mut self, set: u16) {
+        let slot = &self.memory.sets()[set as usize];
+        let (content, sequence) = (slot.content, slot.sequence);
+        let identity = match self.settings.identity() {
+            Identity::Off => None,
+            Identity::Trailer { writer, .. } => Some(SetIdentity { writer, sequence }),
+        };
+        let stored = match self.settings.codec() {
+            Codec::None => None,
+            Codec::Lz4 => self.compress(set, &content, identity.as_ref()),
+        };
+        let tables = self.memory.tables();
+        tables.sets[set as usize].stored = match stored {
+            Some(stored) => stored,
+            None => content.finish(tables.buffers[set as usize].as_mut_slice(), identity.as_ref()).len(),
+        };
+    }
+
+    /// Compresses a set into the spare buffer and exchanges the two; none when that would not make the set smaller.
+    #[cfg(feature = "lz4")]
+    fn compress(&mut self, set: u16, content: &RecordSetBuilder, identity: Option<&SetIdentity>) -> Option<usize> {
+        let plain = content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
+        let (set, spare) = (set as usize, self.spare_set as usize);
+        let buffers = self.memory.tables().buffers;
+        let mut out = core::mem::replace(&mut self.lz4, None)?;
+        let (low, high) = buffers.split_at_mut(set.max(spare));
+        let (from, into) = if set < spare { (&mut low[set], &mut high[0]) } else { (&mut high[0], &mut low[spare]) };
+        into.grow(crate::wire::record_set::max_compressed_len(plain));
+        let stored = content
+            .finish_lz4(from.as_mut_slice(), identity, &mut out, into.as_mut_slice())
+            .expect("the buffers hold the largest set's compressed form")
+            .len();
+        self.lz4 = Some(out);
+        if stored >= plain {
+            return None;
+        }
+        buffers.swap(set, spare);
+        Some(stored)
+    }
+
+    #[cfg(not(feature = "lz4"))]
+    const fn compress(&mut self, _set: u16, _content: &RecordSetBuilder, _identity: Option<&SetIdentity>) -> Option<usize> {
+        None
+    }
+
+    /// Fails the records of the set that fills whose deadline has come, and takes them out of it: they will not be written.
+    pub(super) fn expire_filling(&mut self, now: Instant) {
+        let set = self.filling as usize;
+        let tables = self.memory.tables();
+        if tables.sets[set].deadline <= now {
+            self.dissolve_filling(Reason::TimedOut);
+            return;
+        }
+        let mut expired = 0;
+        let mut record = tables.sets[set].first;
+        while tables.records[record as usize].deadline <= now {
+            record = tables.records[record as usize].next;
+            expired += 1;
+        }
+        self.fail_first(self.filling, expired, WriteError::unsent(Known::NotWritten, Reason::TimedOut));
+        let tables = self.memory.tables();
+        let slot = &mut tables.sets[set];
+        let before = slot.content.byte_len();
+        slot.content.remove_first(tables.buffers[set].as_mut_slice(), expired);
+        self.buffered -= before - slot.content.byte_len();
+        // The records that are left are the first of the buffer again.
+        slot.expired = 0;
+    }
+
+    /// Fails all records of the set that fills: none of them was sent.
+    pub(super) fn dissolve_filling(&mut self, reason: Reason) {
+        let set = core::mem::replace(&mut self.filling, NO_SET);
+        self.fail_first(set, u32::MAX, WriteError::unsent(Known::NotWritten, reason));
+        // A flush may wait for this set's sequence.
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.disarm(set);
+        self.release_bytes(set);
+        self.free_set(set);
+    }
+}

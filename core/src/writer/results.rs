@@ -1,0 +1,144 @@
+//! Results are announced, taken, and forgotten.
+
+use super::machine::Writer;
+use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
+use super::{AttemptOutcome, AttemptReport, AttemptReports, Memory, WriteResult};
+use crate::Instant;
+
+impl<M: Memory> Writer<M> {
+    /// The next record whose result waits to be taken. Each is announced once; forgotten ones are not.
+    pub fn poll_completed(&mut self) -> Option<RecordId> {
+        // Bounded: each pass takes one record off the list.
+        while self.completed_first != NO_RECORD {
+            let record = self.completed_first;
+            let row = &mut self.memory.tables().records[record as usize];
+            self.completed_first = row.next;
+            if self.completed_first == NO_RECORD {
+                self.completed_last = NO_RECORD;
+            }
+            match row.state {
+                RecordState::Done(result) => {
+                    row.state = RecordState::Announced(result);
+                    return Some(RecordId { slot: record, generation: row.generation });
+                }
+                RecordState::Free | RecordState::Pending | RecordState::Forgotten | RecordState::Announced(_) | RecordState::Taken => {
+                    debug_assert!(row.state == RecordState::Taken, "what was completed is done, or was taken early");
+                    self.free_record(record);
+                }
+            }
+        }
+        None
+    }
+
+    /// The record's result, once. None while it is pending. The id is dead after that.
+    pub fn take(&mut self, record: RecordId) -> Option<WriteResult> {
+        let row = self.memory.tables().records.get_mut(record.slot())?;
+        if row.generation != record.generation {
+            return None;
+        }
+        match row.state {
+            RecordState::Done(result) => {
+                row.state = RecordState::Taken;
+                Some(result)
+            }
+            RecordState::Announced(result) => {
+                self.free_record(record.slot);
+                Some(result)
+            }
+            RecordState::Free | RecordState::Pending | RecordState::Forgotten | RecordState::Taken => None,
+        }
+    }
+
+    /// Nobody waits for this record's result any more. The record itself is written all the same, and so are its neighbours (R14).
+    pub fn forget(&mut self, record: RecordId) {
+        let Some(row) = self.memory.tables().records.get_mut(record.slot()) else { return };
+        if row.generation != record.generation {
+            return;
+        }
+        match row.state {
+            RecordState::Pending => row.state = RecordState::Forgotten,
+            RecordState::Done(_) => row.state = RecordState::Taken,
+            RecordState::Announced(_) => self.free_record(record.slot),
+            RecordState::Free | RecordState::Forgotten | RecordState::Taken => {}
+        }
+    }
+
+    /// The attempts made for a completed record whose result is not taken yet, oldest first. Empty unless the settings ask for them and
+    /// the memory had a row for them.
+    pub fn attempt_reports(&self, record: RecordId) -> AttemptReports {
+        let Some(row) = self.memory.records().get(record.slot()) else { return AttemptReports::new() };
+        match row.state {
+            RecordState::Done(_) | RecordState::Announced(_) if row.generation == record.generation && row.report != NO_REPORT => {
+                self.memory.reports()[row.report as usize].attempts.clone()
+            }
+            RecordState::Free
+            | RecordState::Pending
+            | RecordState::Forgotten
+            | RecordState::Taken
+            | RecordState::Done(_)
+            | RecordState::Announced(_) => AttemptReports::new(),
+        }
+    }
+
+    pub(super) fn free_record(&mut self, record: u32) {
+        let tables = self.memory.tables();
+        let row = &mut tables.records[record as usize];
+        let report = core::mem::replace(&mut row.report, NO_REPORT);
+        row.state = RecordState::Free;
+        row.generation = row.generation.wrapping_add(1);
+        row.next = self.free_records;
+        self.free_records = record;
+        self.free_record_count += 1;
+        self.drop_report(report);
+    }
+
+    /// Keeps what became of a set's attempts for the records that complete now. The row is free when the last of them is taken, and
+    /// [`drop_report`](Self::drop_report) was called for this call.
+    pub(super) fn keep_report(&mut self, set: u16) -> u16 {
+        let report = self.free_reports;
+        if report == NO_REPORT {
+            return NO_REPORT;
+        }
+        let now = self.now;
+        let tables = self.memory.tables();
+        let row = &mut tables.reports[report as usize];
+        self.free_reports = row.next;
+        row.records = 1;
+        row.attempts.clear();
+        let attempts = &tables.sets[set as usize].attempts;
+        let mut last = None;
+        // Oldest first: the next one by its name, until there is none. Both are bounded by the attempts that a set keeps.
+        while let Some(attempt) = attempts
+            .iter()
+            .filter(|attempt| attempt.state != AttemptState::Unused && last.is_none_or(|last| attempt.id.0 > last))
+            .min_by_key(|attempt| attempt.id.0)
+        {
+            last = Some(attempt.id.0);
+            row.attempts.push(told(attempt, now)).expect("a set keeps no more attempts than a report holds");
+        }
+        report
+    }
+
+    /// One record fewer needs the report.
+    pub(super) fn drop_report(&mut self, report: u16) {
+        if report == NO_REPORT {
+            return;
+        }
+        let row = &mut self.memory.tables().reports[report as usize];
+        row.records -= 1;
+        if row.records == 0 {
+            row.next = self.free_reports;
+            self.free_reports = report;
+        }
+    }
+}
+
+fn told(attempt: &AttemptSlot, now: Instant) -> AttemptReport {
+    let (ended, outcome) = match attempt.state {
+        AttemptState::Won => (attempt.ended, AttemptOutcome::Won),
+        AttemptState::Failed { cause, known } => (attempt.ended, AttemptOutcome::Failed { cause, known }),
+        AttemptState::ToCancel => (attempt.ended, AttemptOutcome::GivenUp),
+        AttemptState::Unused | AttemptState::Outstanding => (now, AttemptOutcome::Outstanding),
+    };
+    AttemptReport { stream: attempt.stream, started: attempt.started, took: ended.since(attempt.started), outcome }
+}

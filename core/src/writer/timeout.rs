@@ -1,0 +1,111 @@
+//! Time passes.
+
+use super::machine::Writer;
+use super::slots::{NO_SET, SetPhase, SetSlot};
+use super::timers::Timer;
+use super::{Memory, Reason};
+use crate::Instant;
+
+impl<M: Memory> Writer<M> {
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let closing = self.closing.filter(|_| self.filling != NO_SET || self.flying > 0);
+        let first = self.timers.first(self.memory.timers()).map(|(at, _)| at);
+        match (closing, first) {
+            (Some(closing), Some(first)) => Some(closing.min(first)),
+            (closing, first) => closing.or(first),
+        }
+    }
+
+    /// Time went by. Calling it early does nothing; calling it late sets off at most one hedge per set, because what comes after that is
+    /// timed from now: expiry is judged by the clock, not by how many timers were missed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tell(now);
+        if self.closing.is_some_and(|by| by <= now) {
+            self.abort(now);
+        }
+        // Bounded: each pass moves its set's entry behind `now`, or removes it.
+        while let Some((at, set)) = self.timers.first(self.memory.timers()) {
+            if at > now {
+                break;
+            }
+            while let Some(timer) = self.memory.sets()[set as usize].due_timer(now) {
+                self.on_timer(set, timer, now);
+            }
+            self.rearm(set);
+        }
+    }
+
+    fn on_timer(&mut self, set: u16, timer: Timer, now: Instant) {
+        match timer {
+            Timer::Flush => {
+                let slot = &mut self.memory.tables().sets[set as usize];
+                slot.flush_at = Instant::MAX;
+                slot.due = true;
+            }
+            Timer::Expire if set == self.filling => self.expire_filling(now),
+            Timer::Expire => self.expire_in_flight(set, now),
+            Timer::Retry => self.on_retry_timer(set, now),
+            Timer::Speculate => self.on_speculative_timer(set, now),
+        }
+    }
+
+    /// A set whose last record's time is over fails; one with younger records goes on without the older ones, which may yet be written.
+    fn expire_in_flight(&mut self, set: u16, now: Instant) {
+        let tables = self.memory.tables();
+        let slot = &tables.sets[set as usize];
+        if slot.deadline <= now {
+            return self.fail_set(set, Reason::TimedOut, now);
+        }
+        let mut expired = 0;
+        let mut record = slot.first;
+        while tables.records[record as usize].deadline <= now {
+            record = tables.records[record as usize].next;
+            expired += 1;
+        }
+        let error =
+            super::WriteError { known: crate::Known::Unknown, reason: Reason::TimedOut, last_cause: slot.last_cause, attempts: slot.made };
+        self.fail_first(set, expired, error);
+    }
+
+    /// Moves a set's entry in the timer table to its earliest timer, or removes it.
+    pub(super) fn rearm(&mut self, set: u16) {
+        let tables = self.memory.tables();
+        match tables.sets[set as usize].earliest() {
+            Instant::MAX => self.timers.disarm(tables.timers, tables.sets, set),
+            at => self.timers.arm(tables.timers, tables.sets, set, at),
+        }
+    }
+
+    pub(super) fn disarm(&mut self, set: u16) {
+        let tables = self.memory.tables();
+        self.timers.disarm(tables.timers, tables.sets, set);
+    }
+}
+
+impl SetSlot {
+    fn earliest(&self) -> Instant {
+        match self.phase {
+            SetPhase::Free | SetPhase::Ending => Instant::MAX,
+            SetPhase::Filling => self.flush_at.min(self.expire_at),
+            SetPhase::InFlight => self.speculate_at.min(self.retry_at).min(self.expire_at),
+        }
+    }
+
+    /// What is due. Expiry comes first: a set whose time is over is not hedged any more.
+    fn due_timer(&self, now: Instant) -> Option<Timer> {
+        let flying = self.phase == SetPhase::InFlight;
+        let filling = self.phase == SetPhase::Filling;
+        if (flying || filling) && self.expire_at <= now {
+            Some(Timer::Expire)
+        } else if filling && self.flush_at <= now {
+            Some(Timer::Flush)
+        } else if flying && self.retry_at <= now {
+            Some(Timer::Retry)
+        } else if flying && self.speculate_at <= now {
+            Some(Timer::Speculate)
+        } else {
+            None
+        }
+    }
+}

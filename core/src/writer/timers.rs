@@ -1,0 +1,133 @@
+use super::slots::{NO_SET, SetSlot, TimerSlot};
+use crate::Instant;
+
+/// What a set waits for. Each set has one entry in the table: its earliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// When a set that fills has waited long enough for company (R6).
+    Flush,
+    /// When a set has waited long enough for its outstanding attempts, and is hedged (R3).
+    Speculate,
+    /// When a set whose streams all failed goes round them again, or the budget has a token for it (R5, R8).
+    Retry,
+    /// When the oldest record of a set reaches its deadline (R1).
+    Expire,
+}
+
+/// The timer table: a binary heap over set slots, the earliest on top. Every set knows its place in it, so that it can be moved and
+/// removed in O(log sets); a set whose timer is the latest of all, which is the common case, is inserted in O(1).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimerHeap {
+    len: usize,
+}
+
+impl TimerHeap {
+    /// The earliest entry.
+    pub(crate) fn first(self, heap: &[TimerSlot]) -> Option<(Instant, u16)> {
+        heap[..self.len].first().map(|entry| (entry.at, entry.set))
+    }
+
+    /// Sets the time of a set's entry, or makes one.
+    pub(crate) fn arm(&mut self, heap: &mut [TimerSlot], sets: &mut [SetSlot], set: u16, at: Instant) {
+        let place = match sets[set as usize].timer_place {
+            NO_SET => {
+                let place = self.len;
+                self.len += 1;
+                heap[place] = TimerSlot { at, set };
+                sets[set as usize].timer_place = place as u16;
+                place
+            }
+            place => {
+                heap[place as usize].at = at;
+                place as usize
+            }
+        };
+        let place = self.sift_up(heap, sets, place);
+        self.sift_down(heap, sets, place);
+    }
+
+    /// Removes a set's entry, if it has one.
+    pub(crate) fn disarm(&mut self, heap: &mut [TimerSlot], sets: &mut [SetSlot], set: u16) {
+        let place = sets[set as usize].timer_place;
+        if place == NO_SET {
+            return;
+        }
+        sets[set as usize].timer_place = NO_SET;
+        self.len -= 1;
+        let place = place as usize;
+        if place < self.len {
+            heap[place] = heap[self.len];
+            sets[heap[place].set as usize].timer_place = place as u16;
+            let place = self.sift_up(heap, sets, place);
+            self.sift_down(heap, sets, place);
+        }
+    }
+
+    fn sift_up(self, heap: &mut [TimerSlot], sets: &mut [SetSlot], mut place: usize) -> usize {
+        let entry = heap[place];
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if heap[parent].at <= entry.at {
+                break;
+            }
+            heap[place] = heap[parent];
+            sets[heap[place].set as usize].timer_place = place as u16;
+            place = parent;
+        }
+        heap[place] = entry;
+        sets[entry.set as usize].timer_place = place as u16;
+        place
+    }
+
+    fn sift_down(self, heap: &mut [TimerSlot], sets: &mut [SetSlot], mut place: usize) {
+        let entry = heap[place];
+        loop {
+            let mut child = 2 * place + 1;
+            if child >= self.len {
+                break;
+            }
+            if child + 1 < self.len && heap[child + 1].at < heap[child].at {
+                child += 1;
+            }
+            if entry.at <= heap[child].at {
+                break;
+            }
+            heap[place] = heap[child];
+            sets[heap[place].set as usize].timer_place = place as u16;
+            place = child;
+        }
+        heap[place] = entry;
+        sets[entry.set as usize].timer_place = place as u16;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::random::Random;
+
+    #[test]
+    fn the_heap_gives_the_earliest_of_what_is_armed_in_any_order() {
+        const SETS: usize = 50;
+        let mut random = Random::new(7);
+        let mut slots = [TimerSlot::EMPTY; SETS];
+        let mut sets = [SetSlot::EMPTY; SETS];
+        let mut model = [None; SETS];
+        let mut heap = TimerHeap::default();
+        for _ in 0..20_000 {
+            let set = random.below(SETS as u64) as u16;
+            if random.below(3) == 0 {
+                heap.disarm(&mut slots, &mut sets, set);
+                model[set as usize] = None;
+            } else {
+                let at = Instant::from_micros(random.below(1_000));
+                heap.arm(&mut slots, &mut sets, set, at);
+                model[set as usize] = Some(at);
+            }
+            assert_eq!(heap.first(&slots).map(|(at, _)| at), model.iter().flatten().min().copied());
+            if let Some((at, set)) = heap.first(&slots) {
+                assert_eq!(model[set as usize], Some(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What is to be started and given up at the transport.
+
+use core::time::Duration;
+
+use super::machine::Writer;
+use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
+use super::{Adaptive, Memory, SetBuffer};
+use crate::{Attempt, AttemptId, Instant, StreamIndex};
+
+impl<M: Memory> Writer<M> {
+    /// The next attempt to start. If the transport has no room for it, say so by [`handle_refused`](Self::handle_refused) before the next
+    /// call.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
+        let now = self.tell(now);
+        let (set, place) = loop {
+            self.seal_if_due();
+            let set = self.dequeue()?;
+            if self.memory.sets()[set as usize].phase != SetPhase::InFlight {
+                self.free_if_over(set);
+                continue;
+            }
+            if let Some(place) = self.start(set, now) {
+                break (set, place);
+            }
+        };
+        let slot = &self.memory.sets()[set as usize];
+        let attempt = &slot.attempts[place];
+        Some(Attempt {
+            id: attempt.id,
+            stream: attempt.stream,
+            record_set: &self.memory.buffers()[set as usize].as_slice()[..slot.stored],
+            record_count: slot.content.record_count(),
+            earlier_attempts: slot.made - 1,
+            deadline: slot.deadline,
+        })
+    }
+
+    /// The next attempt to give up at the transport (R11).
+    pub fn poll_cancel(&mut self) -> Option<AttemptId> {
+        while self.ending_first != NO_SET {
+            let set = self.ending_first;
+            let slot = &mut self.memory.tables().sets[set as usize];
+            if let Some(attempt) = slot.attempts.iter_mut().find(|attempt| attempt.state == AttemptState::ToCancel) {
+                attempt.state = AttemptState::Unused;
+                slot.outstanding -= 1;
+                self.counters.cancelled = self.counters.cancelled.wrapping_add(1);
+                return Some(attempt.id);
+            }
+            self.ending_first = slot.links.ending;
+            self.free_if_over(set);
+        }
+        None
+    }
+
+    /// Whether there is something to transmit or to cancel.
+    pub fn has_work(&self) -> bool {
+        self.queue_first != NO_SET || self.ending_first != NO_SET || {
+            let filling = self.filling != NO_SET && self.may_fly();
+            filling && (self.memory.sets()[self.filling as usize].due || (self.settings.flush_when_idle() && self.flying == 0))
+        }
+    }
+
+    /// Begins the attempt that a set was queued for; its place among the set's attempts. None when there is no stream for it any more.
+    fn start(&mut self, set: u16, now: Instant) -> Option<usize> {
+        let (intent, made) = {
+            let slot = &self.memory.sets()[set as usize];
+            (slot.intent, slot.made)
+        };
+        let row = if made == 0 && intent == Intent::First { Some(self.first_row(now)) } else { self.following_row(set, now) };
+        let Some(row) = row else {
+            // What the streams answered since the set was queued left none to try.
+            if made > 0 {
+                self.budget.give_back();
+            }
+            self.go_on(set, now);
+            return None;
+        };
+        if self.memory.sets()[set as usize].stored == 0 {
+            self.prepare(set);
+        }
+        let stream = self.memory.streams()[row as usize].turn;
+        let place = self.enter_attempt(set, row, stream, now);
+        self.set_patience(set, intent, stream, now);
+        self.count_attempt(intent, made);
+        self.rearm(set);
+        Some(place)
+    }
+
+    fn enter_attempt(&mut self, set: u16, row: u16, stream: StreamIndex, now: Instant) -> usize {
+        // The slot is told by the lower 16 bits. 2^48 attempts later the rest repeats itself.
+        let id = AttemptId(self.next_attempt << 16 | u64::from(set));
+        self.next_attempt = self.next_attempt.wrapping_add(1);
+        let slot = &mut self.memory.tables().sets[set as usize];
+        let place = free_place(&slot.attempts);
+        slot.attempts[place] = AttemptSlot { id, stream, intent: slot.intent, started: now, ended: now, state: AttemptState::Outstanding };
+        slot.row = row;
+        slot.tried.insert(stream);
+        slot.outstanding += 1;
+        slot.made += 1;
+        slot.made_in_round += 1;
+        place
+    }
+
+    /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is outstanding.
+    fn set_patience(&mut self, set: u16, intent: Intent, stream: StreamIndex, now: Instant) {
+        let first = self.speculative_delay(stream);
+        let slot = &mut self.memory.tables().sets[set as usize];
+        if intent == Intent::First || slot.patience == 0 {
+            slot.patience = first;
+        }
+        if slot.outstanding == 1 || intent == Intent::Hedge {
+            slot.speculate_at = now + Duration::from_micros(slot.patience);
+        }
+    }
+
+    /// How long a set waits for its first attempt before it is hedged: what the settings say, or what the stream's latency says (R10).
+    ///
+    /// A stream that is much slower than the others is hedged when twice the others' usual latency has passed: its own would let a
+    /// stalled stream stretch its timeout without end.
+    fn speculative_delay(&self, stream: StreamIndex) -> u64 {
+        let Adaptive::Quantile { floor, warm_up, .. } = self.settings.adaptive() else {
+            return self.bounds.first_patience;
+        };
+        let Some(own) = self.memory.streams()[stream.0 as usize].latency.quantile(warm_up) else {
+            return self.bounds.first_patience;
+        };
+        let usual = self.usual_latency.map_or(own, |median| own.min(median.saturating_mul(2)));
+        usual.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1)
+    }
+
+    fn count_attempt(&mut self, intent: Intent, earlier: u32) {
+        self.counters.attempts = self.counters.attempts.wrapping_add(1);
+        if earlier == 0 {
+            self.budget.pay_in();
+            return;
+        }
+        match intent {
+            Intent::First => {}
+            Intent::Retry => self.counters.retries = self.counters.retries.wrapping_add(1),
+            Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_add(1),
+        }
+    }
+
+    /// Puts a set into the queue of those to transmit.
+    pub(super) fn enqueue(&mut self, set: u16, intent: Intent) {
+        let sets = self.memory.tables().sets;
+        let slot = &mut sets[set as usize];
+        debug_assert!(!slot.queued, "a set waits for one attempt at a time");
+        slot.queued = true;
+        slot.intent = intent;
+        slot.links.queue = NO_SET;
+        match self.queue_last {
+            NO_SET => self.queue_first = set,
+            last => sets[last as usize].links.queue = set,
+        }
+        self.queue_last = set;
+    }
+
+    fn dequeue(&mut self) -> Option<u16> {
+        let set = self.queue_first;
+        if set == NO_SET {
+            return None;
+        }
+        let slot = &mut self.memory.tables().sets[set as usize];
+        slot.queued = false;
+        self.queue_first = slot.links.queue;
+        if self.queue_first == NO_SET {
+            self.queue_last = NO_SET;
+        }
+        Some(set)
+    }
+}
+
+/// The place for one more attempt: an unused one, or that of the oldest that has ended. There is one while fewer than all are outstanding.
+fn free_place(attempts: &[AttemptSlot]) -> usize {
+    let mut oldest: Option<usize> = None;
+    for (place, attempt) in attempts.iter().enumerate() {
+        match attempt.state {
+            AttemptState::Unused => return place,
+            AttemptState::Outstanding | AttemptState::ToCancel => {}
+            AttemptState::Won | AttemptState::Failed { .. } => {
+                if oldest.is_none_or(|oldest| attempt.id.0 < attempts[oldest].id.0) {
+                    oldest = Some(place);
+                }
+            }
+        }
+    }
+    oldest.expect("a set with all places outstanding is neither hedged nor retried")
+}
