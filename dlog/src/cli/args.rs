@@ -1,9 +1,11 @@
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::logging::{self, Verbosity};
 use super::{Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart, tool};
+use crate::uri::{DEFAULT_PORT, Uri};
 
 /// Write records to several log streams at once, and read them back.
 #[derive(Debug, Parser)]
@@ -69,6 +71,19 @@ fn laid_out(command: clap::Command) -> clap::Command {
     command.long_about(None).max_term_width(100).help_template(template).mut_subcommands(laid_out)
 }
 
+/// The same refusal with what to type when the namespace's URI is missing: nobody knows that by heart.
+fn advised(mut error: clap::Error) -> clap::Error {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) if error.kind() == ErrorKind::MissingRequiredArgument => missing.join(" "),
+        Some(_) | None => return error,
+    };
+    if missing.contains("URI") {
+        let tip = format!("with `dlog local` on this machine it is {}", Uri::local("127.0.0.1", DEFAULT_PORT));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
 impl Cli {
     /// The whole command, with its help laid out.
     pub(crate) fn laid_out() -> clap::Command {
@@ -80,7 +95,8 @@ impl Cli {
     /// # Errors
     /// The command line cannot mean anything, or asks for help or the version. Either way the error prints what is to be said.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::from_arg_matches(&Self::laid_out().try_get_matches_from(legacy::rewrite(args))?)
+        let matches = Self::laid_out().try_get_matches_from(legacy::rewrite(args)).map_err(advised)?;
+        Self::from_arg_matches(&matches)
     }
 
     /// Runs the command to its end.

@@ -16,8 +16,8 @@ pub(crate) fn confirm(question: &str, force: bool, output: &Output) -> Result<bo
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
-        return Err(Fault::usage(format!("{question}: not done, because nobody can be asked: the standard input is not a terminal"))
-            .tip("add -f (or --force) to go ahead without the question"));
+        return Err(Fault::usage(format!("nobody can be asked, because the standard input is not a terminal: {question}"))
+            .tip("add -f (or --force) to go ahead without being asked"));
     }
     ask(question, &mut io::stdin().lock(), output)
 }

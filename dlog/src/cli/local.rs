@@ -97,7 +97,7 @@ pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error, another: &st
     let (port, kind) = (address.port(), error.kind());
     if kind == ErrorKind::AddrInUse {
         Fault::failure(format!("{address} is in use: another process listens there"))
-            .tip(format!("see which with: ss -ltnp 'sport = :{port}'\nor choose another port: {another}"))
+            .tip(format!("see which with: ss -ltnp 'sport = :{port}'\nchoose another port with: {another}"))
     } else if kind == ErrorKind::PermissionDenied {
         Fault::failure(format!("this user may not listen on {address}")).tip("choose a port from 1024 up")
     } else if kind == ErrorKind::AddrNotAvailable {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::console::{self, Connected, Line, Place, Release, Tally};
 use super::expression::Expression;
+use super::output::counted;
 use super::position::Position;
 use super::tail::Tail;
 use super::writer_args::WriterArgs;
@@ -69,8 +70,8 @@ impl Args {
 /// Says how it went.
 fn conclude(tally: Tally, output: &Output) -> Result<(), Fault> {
     let Tally { written, failed } = tally;
-    output.line(format_args!("\n{written} records written, acknowledged and read back."))?;
-    if failed > 0 { Err(Fault::failure(format!("{failed} lines were not acknowledged"))) } else { Ok(()) }
+    output.line(format_args!("\n{} written, acknowledged and read back.", counted(written, "record")))?;
+    if failed > 0 { Err(Fault::failure(format!("not acknowledged: {}", counted(failed, "line")))) } else { Ok(()) }
 }
 
 /// Everything that quickstart starts.

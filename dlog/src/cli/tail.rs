@@ -89,7 +89,7 @@ fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> Fault {
     let said: Vec<String> = missing.iter().map(|stream| format!("Log stream {stream} is not found. Please create it first.")).collect();
     let names: Vec<&str> = missing.iter().map(StreamName::as_str).collect();
     let place = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
-    Fault::failure(said.join("\n")).tip(format!("dlog tool create -u {place} -e {}", names.join(",")))
+    Fault::failure(said.join("\n")).tip(format!("create it with: dlog tool create -u {place} -e {}", names.join(",")))
 }
 
 /// Reads one stream until nobody listens or it cannot be read any more. A store that went away is waited for.

@@ -4,6 +4,7 @@ use distributedlog::Dlsn;
 use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
+use super::super::output;
 use super::super::position::parse_dlsn;
 use super::super::record_text;
 use super::super::streams::Which;
@@ -69,16 +70,16 @@ impl Args {
             total.records += counted.records;
             total.damaged_sets += counted.damaged_sets;
             match self.format {
-                Format::Text => output.line(format_args!("{name}: {} records", counted.records))?,
+                Format::Text => output.line(format_args!("{name}: {}", output::counted(counted.records, "record")))?,
                 Format::Json => record_text::json_line(output, &counted)?,
             }
         }
         if self.format == Format::Text {
-            output.line(format_args!("total is {} records.", total.records))?;
+            output.line(format_args!("total is {}.", output::counted(total.records, "record")))?;
         }
         match total.damaged_sets {
             0 => Ok(()),
-            damaged => Err(Fault::failure(format!("{damaged} damaged record sets were not counted"))),
+            damaged => Err(Fault::failure(format!("not counted: {}", output::counted(damaged, "damaged record set")))),
         }
     }
 }

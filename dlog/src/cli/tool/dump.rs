@@ -3,6 +3,7 @@ use std::sync::Arc;
 use distributedlog::Dlsn;
 
 use super::super::namespace::{self, UriArg};
+use super::super::output;
 use super::super::position::Position;
 use super::super::record_text::{self, hex};
 use super::super::streams::parse_name;
@@ -89,7 +90,7 @@ impl Args {
                 }
             }
         }
-        if damaged > 0 { Err(Fault::failure(format!("{damaged} damaged record sets were left out"))) } else { Ok(()) }
+        if damaged > 0 { Err(Fault::failure(format!("left out: {}", output::counted(damaged, "damaged record set")))) } else { Ok(()) }
     }
 
     fn print(&self, output: &Output, record: &Record) -> Result<(), Fault> {

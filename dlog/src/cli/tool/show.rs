@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
+use super::super::output;
 use super::super::record_text::{self, DlsnJson};
 use super::super::streams::Which;
 use super::super::{Fault, Format, Output};
@@ -80,12 +81,12 @@ fn owner_text(owner: &Owner) -> String {
 
 fn segment_text(segment: &SegmentInfo) -> String {
     format!(
-        "  log segment {} {}, {} entries, {} records, {} bytes, from {} to {}",
+        "  log segment {} {}, {} entries, {}, {}, from {} to {}",
         segment.log_segment_sequence_no,
         if segment.completed { "completed" } else { "in progress" },
         segment.entries,
-        segment.records,
-        segment.payload_bytes,
+        output::counted(segment.records, "record"),
+        output::counted(segment.payload_bytes, "byte"),
         utc::text(segment.first_unix_ms),
         utc::text(segment.last_unix_ms),
     )
