@@ -144,6 +144,13 @@ impl Service {
             }
             result
         };
+        self.ask_all(questions);
+        result
+    }
+
+    /// Puts each question to the store, and its answer to the machine.
+    // Not part of `with`, whose type parameter it would carry into the closure below, and that into the next `with`, without end.
+    fn ask_all(self: &Arc<Self>, questions: Vec<Question<Origin>>) {
         for question in questions {
             let service = self.clone();
             tokio::spawn(async move {
@@ -153,7 +160,6 @@ impl Service {
                 service.changed.notify_waiters();
             });
         }
-        result
     }
 
     /// What stands for this proxy in redirects and handshakes.
