@@ -162,8 +162,10 @@ impl<'a> HostPort<'a> {
         {
             return at(part.len() - port.len() - 1 - host.len() + offset, NameErrorKind::BadHost);
         }
+        // `parse` alone would take a sign.
+        let digits = port.bytes().all(|digit| digit.is_ascii_digit());
         match port.parse::<u16>() {
-            Ok(port) if port != 0 && !part.ends_with("+") => Ok(Self { host, port }),
+            Ok(port) if port != 0 && digits => Ok(Self { host, port }),
             Ok(_) | Err(_) => at(port_at, NameErrorKind::BadPort),
         }
     }

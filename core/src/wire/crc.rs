@@ -51,3 +51,19 @@ mod table {
         digest.finalize()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_implementations_give_the_same_sums() {
+        assert_eq!(of(b"123456789"), 0xcbf4_3926, "the check value of CRC-32");
+        let bytes: [u8; 1_000] = core::array::from_fn(|i| (i * i / 7) as u8);
+        for length in 0..bytes.len() {
+            let (first, second) = bytes[..length].split_at(length / 3);
+            assert_eq!(table::of_parts(first, second), of_parts(first, second), "{length} bytes");
+            assert_eq!(of(&bytes[..length]), of_parts(first, second), "{length} bytes in one part");
+        }
+    }
+}

@@ -68,29 +68,26 @@ fn mux_frame(exchange: &Exchange, golden: &GoldenFrame, seen: &mut Seen) -> Opti
     assert_eq!(meaning::of_mux(&frame), without_offset(&golden.summary), "{name}");
     emits(name, &golden.bytes, |out| frame.encode(out));
     assert_eq!(frame.encoded_len(), golden.bytes.len(), "{name}");
-    match frame.message {
-        Message::Tdispatch { contexts, payload, .. } => {
-            let request = request(name, payload, seen);
-            // The same frame from nothing but values: typed contexts, and the request inside without a buffer in between.
-            let (client_id, trace, deadline) = (contexts.client_id(), contexts.trace(), contexts.deadline());
-            let (client_id, trace) = (client_id.expect("a client id"), trace.expect("a trace").to_bytes());
-            let deadline = deadline.expect("a deadline");
-            assert!(!deadline.budget().is_zero(), "{name}");
-            let deadline = deadline.to_bytes();
-            let contexts = [Context::client_id(client_id), Context::trace(&trace), Context::deadline(&deadline)];
-            emits(name, &golden.bytes, |out| mux::encode_request(frame.tag, &(&contexts).into(), &request, out));
-            assert_eq!(mux::encoded_request_len(&(&contexts).into(), &request), golden.bytes.len(), "{name}");
-            None
-        }
-        Message::Rdispatch { status, payload, .. } => {
-            assert_eq!(status, Status::Ok, "{name}");
-            let (method, sequence_id, reply) = reply(name, payload, seen);
-            emits(name, &golden.bytes, |out| mux::encode_reply(frame.tag, method, sequence_id, &reply, out));
-            assert_eq!(mux::encoded_reply_len(method, &reply), golden.bytes.len(), "{name}");
-            Some(meaning::of_reply(&reply))
-        }
-        _ => None,
+    if let Message::Tdispatch { contexts, payload, .. } = frame.message {
+        let request = request(name, payload, seen);
+        // The same frame from nothing but values: typed contexts, and the request inside without a buffer in between.
+        let (client_id, trace, deadline) = (contexts.client_id(), contexts.trace(), contexts.deadline());
+        let (client_id, trace) = (client_id.expect("a client id"), trace.expect("a trace").to_bytes());
+        let deadline = deadline.expect("a deadline");
+        assert!(!deadline.budget().is_zero(), "{name}");
+        let deadline = deadline.to_bytes();
+        let contexts = [Context::client_id(client_id), Context::trace(&trace), Context::deadline(&deadline)];
+        emits(name, &golden.bytes, |out| mux::encode_request(frame.tag, &(&contexts).into(), &request, out));
+        assert_eq!(mux::encoded_request_len(&(&contexts).into(), &request), golden.bytes.len(), "{name}");
     }
+    if let Message::Rdispatch { status, payload, .. } = frame.message {
+        assert_eq!(status, Status::Ok, "{name}");
+        let (method, sequence_id, reply) = reply(name, payload, seen);
+        emits(name, &golden.bytes, |out| mux::encode_reply(frame.tag, method, sequence_id, &reply, out));
+        assert_eq!(mux::encoded_reply_len(method, &reply), golden.bytes.len(), "{name}");
+        return Some(meaning::of_reply(&reply));
+    }
+    None
 }
 
 fn framed_message(exchange: &Exchange, golden: &GoldenFrame, upgraded: &mut bool, seen: &mut Seen) -> Option<String> {

@@ -121,14 +121,11 @@ fn compressed(name: &str, builder: &RecordSetBuilder, buffer: &mut [u8], records
 fn reference_lz4(block: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
     let extended = |at: &mut usize, nibble: u8| {
-        let mut length = usize::from(nibble);
-        while nibble == 15 {
-            let byte = block[*at];
+        let (mut length, mut last) = (usize::from(nibble), if nibble == 15 { 255 } else { nibble });
+        while last == 255 {
+            last = block[*at];
             *at += 1;
-            length += usize::from(byte);
-            if byte != 255 {
-                break;
-            }
+            length += usize::from(last);
         }
         length
     };
@@ -163,8 +160,9 @@ fn theirs_compressed(name: &str, bytes: &[u8], _records: &[Vec<u8>]) {
 fn compressed(_name: &str, _builder: &RecordSetBuilder, _buffer: &mut [u8], _records: &[Vec<u8>]) {}
 
 fn position(name: &str, inputs: &Value, bytes: &[u8]) {
-    let part =
-        |key: &str, index: usize| inputs["dlsn"].get(index).unwrap_or(&inputs[key]).as_i64().unwrap_or_else(|| panic!("{name}: no {key}"));
+    let part = |key: &str, index: usize| {
+        inputs["dlsn"].get(index).unwrap_or_else(|| &inputs[key]).as_i64().unwrap_or_else(|| panic!("{name}: no {key}"))
+    };
     let expected = Dlsn::new(part("logSegmentSequenceNo", 0), part("entryId", 1), part("slotId", 2));
     let text = inputs["serialized"].as_str().expect("a text");
     assert_eq!(Dlsn::from_bytes(bytes), Ok(expected), "{name}");

@@ -7,5 +7,6 @@ mod golden_structs;
 mod golden_vectors;
 mod hostile;
 mod malformed;
+mod malformed_values;
 mod meaning;
 mod round_trips;

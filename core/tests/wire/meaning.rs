@@ -31,7 +31,15 @@ pub(crate) fn of_mux(frame: &Frame<'_>) -> String {
         Message::BadRerr { error } => format!("mux:BAD_Rerr tag={tag} msg='{error}'"),
         Message::Tping => format!("mux:Tping tag={tag}"),
         Message::Rping => format!("mux:Rping tag={tag}"),
-        other => panic!("the captures hold no {other:?}"),
+        Message::Treq { .. }
+        | Message::Rreq { .. }
+        | Message::Tdrain
+        | Message::Rdrain
+        | Message::Tdiscarded { .. }
+        | Message::Rdiscarded
+        | Message::Tlease { .. }
+        | Message::Rerr { .. }
+        | Message::BadTdiscarded { .. } => panic!("the captures hold no {frame:?}"),
     }
 }
 

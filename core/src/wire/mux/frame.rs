@@ -263,7 +263,7 @@ impl<'a> Frame<'a> {
             return Err(cursor.error_at(4, DecodeErrorKind::UnknownFrameType(number)));
         };
         let tag = Tag::read(cursor.enter("frame.tag"))?;
-        let message = Message::read(kind, &mut cursor)?;
+        let message = Message::read(kind, cursor.enter(kind.name()))?;
         cursor.end()?;
         Ok(Self { tag, message })
     }
