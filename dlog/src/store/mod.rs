@@ -1,6 +1,7 @@
 //! Where streams live: the [`LogStore`] trait and what implements it.
 
 pub mod embedded;
+pub mod memory;
 mod name;
 pub mod remote;
 mod types;

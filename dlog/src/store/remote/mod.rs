@@ -8,9 +8,15 @@
 //! whoever asks next becomes the streams' owner.
 
 mod client;
+mod frames;
+mod outbox;
+mod protocol;
 mod server;
 mod settings;
 
 pub use client::RemoteStore;
 pub use server::{Server, serve};
 pub use settings::{ClientSettings, ServerSettings};
+
+#[cfg(test)]
+mod tests;

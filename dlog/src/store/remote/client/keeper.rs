@@ -1,0 +1,120 @@
+use core::hash::{BuildHasher, Hasher};
+use core::time::Duration;
+use std::collections::hash_map::RandomState;
+use std::sync::Arc;
+
+use distributedlog::wire::mux::{Message, Tag};
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{debug, info};
+
+use super::hello::{Greeted, connect};
+use super::link::{Link, Received};
+use crate::store::StoreError;
+use crate::store::remote::ClientSettings;
+use crate::store::remote::frames::{FrameReader, push};
+use crate::uri::Uri;
+
+/// A peer is given up after so many pings' time without a frame.
+const SILENT_PINGS: u32 = 4;
+
+/// The state of the connection.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Up(Arc<Link>),
+    /// Lost, or about to be; it is being made again. Says what a caller who does not want to wait is told.
+    Down(StoreError),
+}
+
+/// Keeps a connection to the server, from the first one on, until the task is aborted.
+pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Arc<Link>), state: watch::Sender<Connection>) {
+    let (mut greeted, mut link) = first;
+    loop {
+        let why = serve(greeted, &link, &settings, &state).await;
+        info!("the connection to the store at {} is lost: {why}", link.address);
+        let resume = link.welcome.session;
+        let down = StoreError::Unreachable { address: link.address.clone(), detail: format!("the connection was lost: {why}") };
+        state.send_replace(Connection::Down(down.clone()));
+        link.lose(&StoreError::Disconnected { address: link.address.clone(), detail: why }, down);
+        let mut pause = settings.backoff_min;
+        (greeted, link) = loop {
+            tokio::time::sleep(jittered(pause)).await;
+            match connect(&uri, &settings, Some(resume)).await {
+                Ok(greeted) => {
+                    let link = Arc::new(Link::new(greeted.welcome.clone(), greeted.address.clone(), settings.max_append_bytes));
+                    info!(resumed = greeted.welcome.resumed, "connected to the store at {} again", greeted.address);
+                    break (greeted, link);
+                }
+                Err(error) => {
+                    debug!("{error}");
+                    state.send_replace(Connection::Down(error));
+                    pause = (pause * 2).min(settings.backoff_max);
+                }
+            }
+        };
+        state.send_replace(Connection::Up(Arc::clone(&link)));
+    }
+}
+
+/// Between half of `pause` and all of it, so that clients that lost the same server do not come back at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    // The standard library seeds its hashers from the system's entropy.
+    let random = RandomState::new().build_hasher().finish() % 1024;
+    pause.mul_f64(0.5 + random as f64 / 2048.0)
+}
+
+/// Runs one connection until it is lost; says why it was.
+async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: &watch::Sender<Connection>) -> String {
+    let Greeted { mut reader, writer, welcome, .. } = greeted;
+    let ping_every = Duration::from_millis(welcome.ping_every_ms.max(1).into());
+    tokio::select! {
+        why = receive(&mut reader, link, ping_every, state) => why,
+        written = link.outbox.run(writer, (ping_every * SILENT_PINGS).max(settings.connect_timeout)) => match written {
+            Ok(()) => "it was closed".to_owned(),
+            Err(error) => error.to_string(),
+        },
+    }
+}
+
+async fn receive(
+    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    link: &Link,
+    ping_every: Duration,
+    state: &watch::Sender<Connection>,
+) -> String {
+    let mut pings = interval_at(Instant::now() + ping_every, ping_every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent_pings = 0;
+    loop {
+        tokio::select! {
+            frame = reader.next() => {
+                silent_pings = 0;
+                let received = match frame {
+                    Ok(Some(frame)) => link.receive(&frame),
+                    Ok(None) => return "the server closed it".to_owned(),
+                    Err(fault) => return fault.to_string(),
+                };
+                match received {
+                    Ok(Received::Nothing) => {}
+                    Ok(Received::Drain) => begin_drain(link, state),
+                    Err(why) => return why,
+                }
+            }
+            _ = pings.tick() => {
+                if silent_pings == SILENT_PINGS {
+                    return format!("the server said nothing for {} ms", (ping_every * SILENT_PINGS).as_millis());
+                }
+                silent_pings += 1;
+                link.outbox.push(|out| push(out, Tag::ONE, Message::Tping));
+            }
+        }
+    }
+}
+
+/// The server starts nothing new: whoever comes now waits for the next connection. What is in flight is answered on this one still.
+fn begin_drain(link: &Link, state: &watch::Sender<Connection>) {
+    let down = StoreError::Unreachable { address: link.address.clone(), detail: "the server is shutting down".to_owned() };
+    link.refuse(down.clone());
+    state.send_replace(Connection::Down(down));
+}
