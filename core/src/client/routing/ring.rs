@@ -37,11 +37,6 @@ pub(crate) fn replica_place(shard: i32, replica: u32, address: &str) -> u64 {
     hasher.finish().0
 }
 
-/// The distance that one has to go clockwise from `stream` to the nearest of the host's places.
-pub(crate) fn distance(stream: StreamKey, shard: i32, address: &str) -> u64 {
-    (0..REPLICAS).map(|replica| replica_place(shard, replica, address).wrapping_sub(stream.place)).min().expect("a host has replicas")
-}
-
 /// MD5 of a text's UTF-16LE code units.
 struct Utf16Md5 {
     hasher: Md5,

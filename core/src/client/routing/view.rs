@@ -99,3 +99,24 @@ pub struct Counters {
     /// Connections lost.
     pub disconnects: u64,
 }
+
+impl Counters {
+    pub(crate) const NONE: Self = Self {
+        submitted: 0,
+        succeeded: 0,
+        failed: 0,
+        cancelled: 0,
+        sent: 0,
+        redirects: 0,
+        reroutes: 0,
+        timeouts: 0,
+        discarded: 0,
+        owner_hits: 0,
+        owner_misses: 0,
+        evictions: 0,
+        handshakes: 0,
+        connects: 0,
+        connect_failures: 0,
+        disconnects: 0,
+    };
+}

@@ -1,0 +1,320 @@
+use core::fmt::Write as _;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use heapless::String;
+
+use super::requests::Queue;
+use super::view::{HostView, Link, MAX_NAME_BYTES};
+use super::{HostId, Location};
+use crate::wire::service::ServerStatus;
+use crate::{Cause, Instant};
+
+/// A name, a slash, the longest address that Java prints (`[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535`).
+const MAX_TEXT_BYTES: usize = MAX_NAME_BYTES + 1 + 47;
+
+/// One host's slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) generation: u16,
+    pub(crate) used: bool,
+    /// As Java prints it: `name/address:port`.
+    text: String<MAX_TEXT_BYTES>,
+    name_len: usize,
+    /// Another name, by which proxies called it.
+    alias: String<MAX_NAME_BYTES>,
+    pub(crate) address: Option<SocketAddr>,
+    port: u16,
+    pub(crate) shard: i32,
+    /// Names resolution gave it.
+    pub(crate) in_ring: bool,
+    /// Takes no more requests: it drains, or is to be forgotten.
+    pub(crate) draining: bool,
+    /// Is forgotten when nothing is under way at it.
+    pub(crate) leaving: bool,
+    pub(crate) link: Link,
+    /// When making a connection has taken too long.
+    pub(crate) connect_deadline: Instant,
+    pub(crate) connected_at: Instant,
+    /// Counts the connections: what concerned an earlier one means nothing to this one.
+    pub(crate) epoch: u32,
+    pub(crate) capacity: u32,
+    /// Sent and not answered, discarded ones included.
+    pub(crate) in_flight: u32,
+    /// Requests that wait for the connection, or for room on it.
+    pub(crate) waiting: Queue,
+    /// Requests that were sent and are awaited.
+    pub(crate) awaited: Queue,
+    pub(crate) status: Option<ServerStatus>,
+    /// Said that it serves nothing: asked again then, and left alone before.
+    pub(crate) shunned_until: Option<Instant>,
+    /// Failures in a row: of connections, and of a host that serves nothing.
+    pub(crate) link_failures: u32,
+    pub(crate) shuns: u32,
+    pub(crate) greeting: Greeting,
+    /// Tells apart the handshakes.
+    pub(crate) greeting_generation: u32,
+    pub(crate) next_handshake: Instant,
+    pub(crate) next_sync: Instant,
+    pub(crate) last_failure: Option<Cause>,
+    pub(crate) last_used: Instant,
+    pub(crate) tasks: Tasks,
+}
+
+/// The client's own handshake with a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    /// None under way.
+    Idle,
+    /// To be sent; whether it asks for ownerships.
+    Wanted(bool),
+    /// Sent; given up at this time.
+    Awaited(Instant),
+}
+
+/// What the adapter is still to be told about a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tasks {
+    pub(crate) disconnect: bool,
+    pub(crate) connect: bool,
+    pub(crate) discard_greeting: bool,
+}
+
+impl Host {
+    pub(crate) const FREE: Self = Self {
+        generation: 0,
+        used: false,
+        text: String::new(),
+        name_len: 0,
+        alias: String::new(),
+        address: None,
+        port: 0,
+        shard: -1,
+        in_ring: false,
+        draining: false,
+        leaving: false,
+        link: Link::Idle,
+        connect_deadline: Instant::MAX,
+        connected_at: Instant::ZERO,
+        epoch: 0,
+        capacity: 0,
+        in_flight: 0,
+        waiting: Queue::EMPTY,
+        awaited: Queue::EMPTY,
+        status: None,
+        shunned_until: None,
+        link_failures: 0,
+        shuns: 0,
+        greeting: Greeting::Idle,
+        greeting_generation: 0,
+        next_handshake: Instant::MAX,
+        next_sync: Instant::ZERO,
+        last_failure: None,
+        last_used: Instant::ZERO,
+        tasks: Tasks { disconnect: false, connect: false, discard_greeting: false },
+    };
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.text[..self.name_len]
+    }
+
+    /// What its places on the ring depend on.
+    pub(crate) fn places(&self) -> (i32, &str) {
+        (self.shard, &self.text)
+    }
+
+    /// Whether requests may go to it: it may have to be connected to first.
+    pub(crate) fn is_open(&self) -> bool {
+        self.used && !self.draining && !self.leaving && self.shunned_until.is_none() && !matches!(self.link, Link::Down { .. })
+    }
+
+    /// Whether it has room for another request on its connection.
+    pub(crate) fn has_room(&self) -> bool {
+        self.link == Link::Connected && self.in_flight < self.capacity
+    }
+
+    /// Whether it takes streams that it does not own.
+    pub(crate) const fn takes_streams(&self) -> bool {
+        !matches!(self.status, Some(ServerStatus::WriteOnly | ServerStatus::Down))
+    }
+
+    /// When time alone changes something about it.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        if !self.used {
+            return None;
+        }
+        let link = match self.link {
+            Link::Idle => None,
+            Link::Connecting => Some(self.connect_deadline),
+            Link::Connected => (!self.draining).then_some(self.next_handshake),
+            Link::Down { until } => Some(until),
+        };
+        let greeting = match self.greeting {
+            Greeting::Awaited(until) => Some(until),
+            Greeting::Idle | Greeting::Wanted(_) => None,
+        };
+        [link, greeting, self.shunned_until].into_iter().flatten().min()
+    }
+
+    /// Whether a proxy that names `host` means this one.
+    fn is_called(&self, host: &str, address: Option<IpAddr>, port: u16) -> bool {
+        self.used
+            && self.port == port
+            && (self.address.is_some_and(|own| Some(own.ip()) == address)
+                || (!host.is_empty() && (self.name() == host || self.alias == host)))
+    }
+
+    /// Sets name and address, and with them the text. The name is short enough.
+    pub(crate) fn set_address(&mut self, name: &str, address: Option<SocketAddr>, port: u16) {
+        let mut text = String::new();
+        match address {
+            Some(address) => write!(text, "{name}/{}:{port}", JavaIp(address.ip())),
+            None => write!(text, "{name}:{port}"),
+        }
+        .expect("MAX_TEXT_BYTES has room for a name of MAX_NAME_BYTES and every address");
+        (self.text, self.name_len, self.address, self.port) = (text, name.len(), address, port);
+    }
+
+    /// The name, apart from the slot.
+    pub(crate) fn name_copy(&self) -> String<MAX_NAME_BYTES> {
+        String::try_from(self.name()).expect("a name has at most MAX_NAME_BYTES")
+    }
+
+    /// It is found at this address.
+    pub(crate) fn resolve(&mut self, address: SocketAddr) {
+        let name = self.name_copy();
+        self.set_address(&name, Some(address), address.port());
+    }
+
+    /// Proxies call it by this name too.
+    pub(crate) fn set_alias(&mut self, alias: &str) {
+        if let Ok(alias) = String::try_from(alias) {
+            self.alias = alias;
+        }
+    }
+
+    pub(crate) fn view(&self, id: HostId) -> HostView<'_> {
+        HostView {
+            id,
+            text: &self.text,
+            name: self.name(),
+            address: self.address,
+            port: self.port,
+            shard: self.shard,
+            in_ring: self.in_ring,
+            link: self.link,
+            in_flight: self.in_flight,
+            status: self.status,
+            last_failure: self.last_failure,
+        }
+    }
+}
+
+/// The table of hosts.
+#[derive(Debug)]
+pub(crate) struct Hosts<const HOSTS: usize> {
+    slots: [Host; HOSTS],
+}
+
+impl<const HOSTS: usize> Hosts<HOSTS> {
+    pub(crate) const NEW: Self = Self { slots: [const { Host::FREE }; HOSTS] };
+
+    pub(crate) const fn id(&self, index: usize) -> HostId {
+        HostId::new(index as u16, self.slots[index].generation)
+    }
+
+    /// The slot of a host that is not forgotten.
+    pub(crate) fn find(&self, host: HostId) -> Option<usize> {
+        let slot = self.slots.get(host.index())?;
+        (slot.used && slot.generation == host.generation()).then_some(host.index())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Host)> {
+        self.slots.iter().enumerate().filter(|(_, host)| host.used)
+    }
+
+    pub(crate) fn with_address(&self, address: SocketAddr) -> Option<usize> {
+        self.iter().find(|(_, host)| host.address == Some(address)).map(|(index, _)| index)
+    }
+
+    /// The host that a proxy means.
+    pub(crate) fn with_location(&self, location: &Location<'_>) -> Option<usize> {
+        let address = parse_ip(location.host);
+        self.iter().find(|(_, host)| host.is_called(location.host, address, location.port)).map(|(index, _)| index)
+    }
+
+    /// A fresh slot; [`None`] when all are used.
+    pub(crate) fn take(&mut self) -> Option<usize> {
+        let index = self.slots.iter().position(|host| !host.used)?;
+        let Host { generation, greeting_generation, .. } = self.slots[index];
+        self.slots[index] = Host { used: true, generation, greeting_generation, ..Host::FREE };
+        Some(index)
+    }
+
+    pub(crate) fn give_back(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.used = false;
+        slot.generation = slot.generation.wrapping_add(1);
+    }
+}
+
+impl<const HOSTS: usize> core::ops::Index<usize> for Hosts<HOSTS> {
+    type Output = Host;
+
+    fn index(&self, index: usize) -> &Host {
+        &self.slots[index]
+    }
+}
+
+impl<const HOSTS: usize> core::ops::IndexMut<usize> for Hosts<HOSTS> {
+    fn index_mut(&mut self, index: usize) -> &mut Host {
+        &mut self.slots[index]
+    }
+}
+
+/// The address in a location's host, which may stand in brackets.
+pub(crate) fn parse_ip(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// An address as Java 14 and later print it in an `InetSocketAddress`: IPv6 in brackets, without the short form for zeros.
+struct JavaIp(IpAddr);
+
+impl core::fmt::Display for JavaIp {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(address) => bracketed(address, f),
+        }
+    }
+}
+
+fn bracketed(address: Ipv6Addr, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    for (index, segment) in address.segments().into_iter().enumerate() {
+        write!(f, "{}{segment:x}", if index == 0 { '[' } else { ':' })?;
+    }
+    f.write_char(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Host;
+
+    #[test]
+    fn a_host_prints_as_java_prints_its_socket_address() {
+        for (name, address, expected) in [
+            ("", Some("127.0.0.1:8000"), "/127.0.0.1:8000"),
+            ("localhost", Some("127.0.0.1:8000"), "localhost/127.0.0.1:8000"),
+            ("localhost", None, "localhost:8000"),
+            ("", Some("[::1]:8000"), "/[0:0:0:0:0:0:0:1]:8000"),
+            ("a", Some("[2001:db8::ff]:8000"), "a/[2001:db8:0:0:0:0:0:ff]:8000"),
+        ] {
+            let mut host = Host::FREE;
+            host.set_address(name, address.map(|address| address.parse().expect("an address")), 8000);
+            assert_eq!((host.text(), host.name()), (expected, name));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::hosts::{Greeting, Tasks};
+use super::requests::{Queue, Stage};
+use super::{Client, HostId, Link, Target};
+use crate::{Cause, Failure, Instant};
+
+/// Connections.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// The name of a host that a proxy named was resolved. The host to connect to: the same one, or another that is known to be at that
+    /// address already; in that case `host` is forgotten, nothing is to be connected, and its requests go to the other.
+    pub fn handle_address(&mut self, now: Instant, host: HostId, address: SocketAddr) -> HostId {
+        self.tick(now);
+        let Some(index) = self.hosts.find(host) else {
+            return host;
+        };
+        match self.hosts.with_address(address) {
+            Some(other) if other != index => self.merge(index, other),
+            Some(_) | None => {
+                self.hosts[index].resolve(address);
+                self.streams.forget_places(index);
+                host
+            }
+        }
+    }
+
+    /// The connection to the host is ready, for `capacity` requests at a time.
+    pub fn handle_connected(&mut self, now: Instant, host: HostId, capacity: u32) {
+        self.tick(now);
+        let Some(host) = self.hosts.find(host) else {
+            return;
+        };
+        let slot = &mut self.hosts[host];
+        if slot.link != Link::Connecting {
+            return;
+        }
+        slot.link = Link::Connected;
+        slot.connected_at = self.now;
+        slot.epoch = slot.epoch.wrapping_add(1);
+        (slot.capacity, slot.in_flight) = (capacity.max(1), 0);
+        slot.draining = false;
+        self.counters.connects += 1;
+        self.greet(host, true);
+        for _ in 0..capacity {
+            if !self.feed(host) {
+                break;
+            }
+        }
+        self.unpark();
+    }
+
+    /// No connection to the host could be made, or its name could not be resolved.
+    pub fn handle_connect_failed(&mut self, now: Instant, host: HostId) {
+        self.tick(now);
+        if let Some(host) = self.hosts.find(host)
+            && self.hosts[host].link == Link::Connecting
+        {
+            self.counters.connect_failures += 1;
+            self.take_down(host, Cause::Unreachable);
+        }
+    }
+
+    /// The connection to the host ended. Tell first, by [`handle_failed`](Self::handle_failed), for which requests it is known what became
+    /// of them; all others that were under way there may have been carried out.
+    pub fn handle_disconnected(&mut self, now: Instant, host: HostId) {
+        self.tick(now);
+        let Some(host) = self.hosts.find(host) else {
+            return;
+        };
+        match self.hosts[host].link {
+            Link::Connected => {}
+            Link::Connecting => {
+                self.counters.connect_failures += 1;
+                return self.take_down(host, Cause::ConnectionLost);
+            }
+            Link::Idle | Link::Down { .. } => return,
+        }
+        self.counters.disconnects += 1;
+        self.lose_link(host);
+    }
+
+    /// The host takes no more requests on its connection (Tdrain); it answers what is under way.
+    pub fn handle_drain(&mut self, now: Instant, host: HostId) {
+        self.tick(now);
+        let Some(host) = self.hosts.find(host) else {
+            return;
+        };
+        self.hosts[host].draining = true;
+        self.vacate(host, Cause::Refused);
+        self.close_if_done(host);
+    }
+
+    /// The host's connection is gone, or is about to be: what was under way on it is lost.
+    pub(super) fn lose_link(&mut self, host: usize) {
+        let now = self.now;
+        let slot = &mut self.hosts[host];
+        slot.in_flight = 0;
+        slot.tasks.discard_greeting = false;
+        // A connection that died young, or on which no handshake came through, counts as one that could not be made: without that, a proxy
+        // that accepts and hangs up would be connected to without end.
+        let died_young = now.since(slot.connected_at) < self.settings.blackout_start || slot.greeting != Greeting::Idle;
+        slot.greeting = Greeting::Idle;
+        let mut awaited = core::mem::replace(&mut slot.awaited, Queue::EMPTY);
+        let (leaving, draining, wanted) = (slot.leaving, slot.draining, slot.in_ring || !slot.waiting.is_empty());
+        slot.link = Link::Idle;
+        if leaving {
+            // Forgotten below, when what was under way has left.
+        } else if draining || died_young {
+            self.take_down(host, Cause::ConnectionLost);
+        } else if wanted {
+            self.connect(host);
+        }
+        while let Some(index) = self.requests.pop_front(&mut awaited) {
+            self.requests[index].stage = Stage::Between;
+            if let Target::Stream(stream) = self.requests[index].target {
+                self.streams.forget_owner(stream, host);
+            }
+            self.reroute(index, host, Failure::unanswered(Cause::ConnectionLost), false);
+        }
+        if leaving {
+            self.forget(host);
+        }
+    }
+
+    pub(super) fn connect(&mut self, host: usize) {
+        let slot = &mut self.hosts[host];
+        slot.link = Link::Connecting;
+        slot.connect_deadline = self.now + self.settings.connect_timeout;
+        slot.draining = false;
+        slot.tasks.connect = true;
+        self.host_tasks.insert(host);
+    }
+
+    /// The host cannot be reached: it is left alone for a while, and whatever waited for it goes elsewhere.
+    pub(super) fn take_down(&mut self, host: usize, cause: Cause) {
+        let slot = &mut self.hosts[host];
+        if slot.leaving {
+            slot.link = Link::Idle;
+            return self.close_if_done(host);
+        }
+        slot.link_failures = slot.link_failures.saturating_add(1);
+        let failures = slot.link_failures;
+        slot.last_failure = Some(cause);
+        slot.draining = false;
+        slot.shunned_until = None;
+        slot.greeting = Greeting::Idle;
+        slot.tasks = Tasks { connect: false, discard_greeting: false, ..slot.tasks };
+        let until = self.now + self.blackout(failures);
+        self.hosts[host].link = Link::Down { until };
+        self.vacate(host, Cause::Unreachable);
+    }
+
+    /// The host says that it serves nothing: it is left alone for a while, though it can be reached.
+    pub(super) fn shun(&mut self, host: usize) {
+        let slot = &mut self.hosts[host];
+        slot.shuns = slot.shuns.saturating_add(1);
+        let shuns = slot.shuns;
+        let until = self.now + self.blackout(shuns);
+        self.hosts[host].shunned_until = Some(until);
+        self.vacate(host, Cause::Status(crate::StatusCode::ServiceUnavailable));
+    }
+
+    /// The host is on the ring no more: it is forgotten when nothing is under way at it.
+    pub(super) fn retire(&mut self, host: usize) {
+        let slot = &mut self.hosts[host];
+        (slot.in_ring, slot.leaving) = (false, true);
+        self.vacate(host, Cause::Unreachable);
+        if self.hosts[host].link == Link::Connecting {
+            self.hosts[host].tasks = Tasks { disconnect: true, connect: false, ..self.hosts[host].tasks };
+            self.hosts[host].link = Link::Idle;
+            self.host_tasks.insert(host);
+        }
+        self.close_if_done(host);
+    }
+
+    /// No stream is the host's any more, and what waited for it goes elsewhere.
+    fn vacate(&mut self, host: usize, cause: Cause) {
+        self.streams.forget_owners(host);
+        let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
+        self.route_all(waiting, |request| {
+            request.answered.insert(host);
+            request.last_failure = Some(Failure::not_sent(cause));
+        });
+    }
+
+    /// A host that takes no more requests, and at which none is awaited, is disconnected; one that leaves is forgotten.
+    fn close_if_done(&mut self, host: usize) {
+        let slot = &mut self.hosts[host];
+        if !(slot.draining || slot.leaving) || !slot.awaited.is_empty() {
+            return;
+        }
+        if slot.link == Link::Connected {
+            slot.tasks.disconnect = true;
+            self.host_tasks.insert(host);
+            self.lose_link(host);
+        } else if slot.leaving && !slot.tasks.disconnect {
+            self.forget(host);
+        }
+    }
+
+    /// A place on the host's connection is free again.
+    pub(super) fn release(&mut self, host: usize) {
+        let slot = &mut self.hosts[host];
+        slot.in_flight = slot.in_flight.saturating_sub(1);
+        if matches!(slot.greeting, Greeting::Wanted(_)) {
+            self.host_tasks.insert(host);
+        }
+        self.feed(host);
+        self.close_if_done(host);
+    }
+
+    /// Gets the first request that waits for the host ready to be sent. Whether there was one.
+    fn feed(&mut self, host: usize) -> bool {
+        let slot = &mut self.hosts[host];
+        if !slot.has_room() {
+            return false;
+        }
+        let Some(index) = self.requests.pop_front(&mut slot.waiting) else {
+            return false;
+        };
+        self.requests[index].stage = Stage::Sending;
+        self.requests.push_back(&mut self.ready, index);
+        true
+    }
+
+    /// Asks the host how it is, if it is connected and is not being asked.
+    pub(super) fn greet(&mut self, host: usize, ownerships: bool) {
+        let slot = &mut self.hosts[host];
+        if !slot.used || slot.link != Link::Connected || slot.draining || slot.leaving || matches!(slot.greeting, Greeting::Awaited(_)) {
+            return;
+        }
+        let ownerships = ownerships || slot.greeting == Greeting::Wanted(true);
+        slot.greeting = Greeting::Wanted(ownerships);
+        slot.next_handshake = self.now + self.settings.periodic_handshake_interval.min(self.settings.ownership_sync_interval);
+        if ownerships {
+            slot.next_sync = self.now + self.settings.ownership_sync_interval;
+        }
+        self.host_tasks.insert(host);
+    }
+
+    /// `host`, which is known by name only, is `other`.
+    fn merge(&mut self, host: usize, other: usize) -> HostId {
+        let name = self.hosts[host].name_copy();
+        self.hosts[other].set_alias(&name);
+        let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
+        self.streams.move_owners(host, other);
+        self.forget(host);
+        // A request that `other` sent away to its own other name must not come back to it: the ring decides.
+        self.route_all(waiting, |_| {});
+        self.hosts.id(other)
+    }
+
+    /// How long a host is left alone after this many failures in a row.
+    fn blackout(&mut self, failures: u32) -> Duration {
+        let doubled = self.settings.blackout_start.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        self.jittered(doubled.min(self.settings.blackout_max))
+    }
+
+    /// The slot is free again; nothing refers to it any more. Goes over all requests and streams: hosts are seldom forgotten.
+    pub(super) fn forget(&mut self, host: usize) {
+        debug_assert!(self.hosts[host].waiting.is_empty() && self.hosts[host].awaited.is_empty(), "nothing is under way at it");
+        if self.hosts[host].tasks.disconnect {
+            // It is forgotten once the adapter was told.
+            return;
+        }
+        self.streams.forget_owners(host);
+        self.streams.forget_places(host);
+        for request in self.requests.used_mut() {
+            request.sent.remove(host);
+            request.answered.remove(host);
+        }
+        self.host_tasks.remove(host);
+        self.hosts.give_back(host);
+    }
+}

@@ -1,0 +1,117 @@
+use super::hosts::parse_ip;
+use super::{Client, HostAddress, HostId, HostView, Link, Location, MAX_NAME_BYTES, StreamKey};
+use crate::Instant;
+use core::net::SocketAddr;
+
+/// Which hosts there are.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// Names were resolved to these hosts, and to no others: new ones join the ring and are connected to, missing ones leave it, what is
+    /// under way at them may finish. How many did not fit into `HOSTS` or have too long a name, and were left out.
+    pub fn handle_resolved(&mut self, now: Instant, hosts: &[HostAddress<'_>]) -> usize {
+        self.tick(now);
+        if self.closing.is_some() {
+            return 0;
+        }
+        self.resolved = true;
+        for index in 0..HOSTS {
+            let slot = &self.hosts[index];
+            let is_missing = !hosts.iter().any(|host| slot.address == Some(host.address));
+            if slot.used && slot.in_ring && is_missing {
+                self.retire(index);
+            }
+        }
+        let left_out = hosts.iter().filter(|host| !self.join(host)).count();
+        self.unpark();
+        left_out
+    }
+
+    /// Puts a host on the ring. Whether there was room.
+    fn join(&mut self, host: &HostAddress<'_>) -> bool {
+        if host.name.len() > MAX_NAME_BYTES {
+            return false;
+        }
+        let (index, is_new) = match self.hosts.with_address(host.address) {
+            Some(index) => (index, false),
+            None => match self.take_slot() {
+                Some(index) => (index, true),
+                None => return false,
+            },
+        };
+        let shard = host.shard.max(-1);
+        let slot = &mut self.hosts[index];
+        if is_new || !slot.in_ring || slot.name() != host.name || slot.shard != shard {
+            slot.set_address(host.name, Some(host.address), host.address.port());
+            slot.shard = shard;
+            self.streams.forget_places(index);
+        }
+        let slot = &mut self.hosts[index];
+        (slot.in_ring, slot.leaving) = (true, false);
+        if slot.link == Link::Idle {
+            self.connect(index);
+        }
+        true
+    }
+
+    /// The host that a proxy names, which becomes known by it if it was not; [`None`] when there is no room for it.
+    pub(super) fn locate(&mut self, location: &Location<'_>) -> Option<usize> {
+        if let Some(index) = self.hosts.with_location(location) {
+            // Names do not lead to it any more, but it owns a stream: it is needed.
+            self.hosts[index].leaving = false;
+            return Some(index);
+        }
+        let address = parse_ip(location.host).map(|ip| SocketAddr::new(ip, location.port));
+        let name = if address.is_some() { "" } else { location.host };
+        if name.len() > MAX_NAME_BYTES || self.closing.is_some() {
+            return None;
+        }
+        let index = self.take_slot()?;
+        let slot = &mut self.hosts[index];
+        slot.set_address(name, address, location.port);
+        slot.shard = location.shard.max(-1);
+        slot.last_used = self.now;
+        Some(index)
+    }
+
+    /// A free slot; when there is none, that of the host which was used least recently, if names do not lead to it and nothing is under
+    /// way at it.
+    fn take_slot(&mut self) -> Option<usize> {
+        if let Some(index) = self.hosts.take() {
+            return Some(index);
+        }
+        let spare = self.hosts.iter().filter(|(_, host)| {
+            !host.in_ring && host.awaited.is_empty() && host.waiting.is_empty() && host.tasks == super::hosts::Tasks::default()
+        });
+        let (index, host) = spare.min_by_key(|(_, host)| host.last_used)?;
+        match host.link {
+            Link::Idle | Link::Down { .. } => {
+                self.forget(index);
+                self.hosts.take()
+            }
+            Link::Connecting | Link::Connected => {
+                // Its connection has to be closed first: there will be room the next time.
+                self.retire(index);
+                None
+            }
+        }
+    }
+}
+
+/// Getters that concern hosts.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// What is known of a host; [`None`] when it was forgotten.
+    #[must_use]
+    pub fn host(&self, host: HostId) -> Option<HostView<'_>> {
+        self.hosts.find(host).map(|index| self.hosts[index].view(host))
+    }
+
+    /// Every host that is known.
+    pub fn hosts(&self) -> impl Iterator<Item = HostView<'_>> {
+        self.hosts.iter().map(|(index, host)| host.view(self.hosts.id(index)))
+    }
+
+    /// Who owns the stream, as far as is known.
+    #[must_use]
+    pub fn owner(&self, stream: StreamKey) -> Option<HostId> {
+        self.streams.owner(stream).map(|index| self.hosts.id(index))
+    }
+}

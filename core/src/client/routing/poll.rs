@@ -1,0 +1,126 @@
+use super::hosts::Greeting;
+use super::requests::{Request, Stage};
+use super::{Action, Client, Link};
+
+/// What is to be done.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// What the adapter is to do next; [`None`] when there is nothing just now.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        loop {
+            if let Some(action) = self.host_action() {
+                return Some(action);
+            }
+            let Some(index) = self.ready.front() else {
+                if self.closing.is_some() && self.requests.len() == 0 && self.retire_all() {
+                    continue;
+                }
+                return None;
+            };
+            let action = match self.requests[index].stage {
+                Stage::Sending => self.send(index),
+                Stage::Ended => self.tell(index),
+                Stage::Free | Stage::Between | Stage::Waiting | Stage::InFlight | Stage::Backoff(_) | Stage::Parked => {
+                    unreachable!("only what is to be sent or told is in the list of what is ready")
+                }
+            };
+            if action.is_some() {
+                return action;
+            }
+        }
+    }
+
+    /// Whether [`close`](Self::close) was called and nothing is under way or connected any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closing.is_some() && self.requests.len() == 0 && self.hosts.iter().next().is_none()
+    }
+
+    /// The request at the front of the ready list is to be sent: [`None`] when it has to wait or go elsewhere after all.
+    fn send(&mut self, index: usize) -> Option<Action> {
+        self.requests.pop_front(&mut self.ready);
+        let request = &mut self.requests[index];
+        request.stage = Stage::Between;
+        let found = request.host.and_then(|host| self.hosts.find(host));
+        let Some(host) = found.filter(|host| self.hosts[*host].is_open()) else {
+            self.route(index);
+            return None;
+        };
+        let slot = &mut self.hosts[host];
+        let request = &mut self.requests[index];
+        if !slot.has_room() {
+            request.stage = Stage::Waiting;
+            self.requests.push_back(&mut slot.waiting, index);
+            if slot.link == Link::Idle {
+                self.connect(host);
+            }
+            return None;
+        }
+        slot.in_flight += 1;
+        request.stage = Stage::InFlight;
+        request.epoch = slot.epoch;
+        request.sent.insert(host);
+        request.tries = request.tries.saturating_add(1);
+        self.requests.push_back(&mut slot.awaited, index);
+        self.counters.sent += 1;
+        Some(Action::Send { request: self.requests.id(index), host: self.hosts.id(host) })
+    }
+
+    /// The request at the front of the ready list has ended: the host is told first that nobody waits, then the caller how it ended.
+    fn tell(&mut self, index: usize) -> Option<Action> {
+        let id = self.requests.id(index);
+        let Request { host, epoch, tries, result, .. } = self.requests[index];
+        if core::mem::take(&mut self.requests[index].discard)
+            && let Some(host) = host
+            && let Some(slot) = self.hosts.find(host)
+            && self.hosts[slot].link == Link::Connected
+            && self.hosts[slot].epoch == epoch
+        {
+            self.counters.discarded += 1;
+            return Some(Action::Discard { request: id, host });
+        }
+        self.requests.pop_front(&mut self.ready);
+        self.requests.give_back(index);
+        result.map(|result| Action::Complete { request: id, result, host, tries })
+    }
+
+    fn host_action(&mut self) -> Option<Action> {
+        while let Some(host) = self.host_tasks.first() {
+            let id = self.hosts.id(host);
+            let slot = &mut self.hosts[host];
+            if core::mem::take(&mut slot.tasks.disconnect) {
+                if slot.leaving {
+                    self.forget(host);
+                }
+                return Some(Action::Disconnect { host: id });
+            }
+            if core::mem::take(&mut slot.tasks.discard_greeting) {
+                return Some(Action::Discard { request: self.greeting_id(host), host: id });
+            }
+            if core::mem::take(&mut slot.tasks.connect) {
+                return Some(Action::Connect { host: id });
+            }
+            self.host_tasks.remove(host);
+            if let Greeting::Wanted(ownerships) = slot.greeting
+                && slot.has_room()
+            {
+                slot.greeting = Greeting::Awaited(self.now + self.settings.attempt_timeout);
+                slot.greeting_generation = slot.greeting_generation.wrapping_add(1);
+                slot.in_flight += 1;
+                return Some(Action::Handshake { request: self.greeting_id(host), host: id, ownerships });
+            }
+        }
+        None
+    }
+
+    /// Lets every host go. Whether there was one that had not been let go before.
+    fn retire_all(&mut self) -> bool {
+        let mut any = false;
+        for host in 0..HOSTS {
+            if self.hosts[host].used && !self.hosts[host].leaving {
+                any = true;
+                self.retire(host);
+            }
+        }
+        any
+    }
+}

@@ -1,0 +1,295 @@
+use super::hosts::Greeting;
+use super::operation::Operation;
+use super::requests::{Request, Stage};
+use super::rules::{self, Handling};
+use super::{Answer, Client, HostId, Location, StreamKey, Target, Verdict};
+use crate::client::RequestId;
+use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
+use crate::{Cause, Dlsn, Failure, Instant, Known};
+
+/// What hosts answer.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// The host answered a request.
+    pub fn handle_reply(&mut self, now: Instant, host: HostId, request: RequestId, reply: &Reply<'_>) -> Verdict {
+        self.tick(now);
+        let Some(host) = self.hosts.find(host) else {
+            return Verdict::Unawaited;
+        };
+        if request.index() >= REQUESTS {
+            if self.take_greeting(host, request) {
+                self.handle_greeting(host, reply);
+            }
+            return Verdict::Unawaited;
+        }
+        let Some(index) = self.take_answered(host, request) else {
+            return Verdict::Unawaited;
+        };
+        self.judge(index, host, reply);
+        self.verdict(index)
+    }
+
+    /// A request that was to be sent, or was sent, to the host ended there without an answer: it could not be encoded, was refused, or its
+    /// connection is ending. [`Verdict::Final`] when this ends the request.
+    pub fn handle_failed(&mut self, now: Instant, host: HostId, request: RequestId, failure: Failure) -> Verdict {
+        self.tick(now);
+        let Some(host) = self.hosts.find(host) else {
+            return Verdict::Unawaited;
+        };
+        if request.index() >= REQUESTS {
+            if self.take_greeting(host, request) {
+                self.greeting_failed(host, failure.cause);
+            }
+            return Verdict::Unawaited;
+        }
+        let Some(index) = self.take_answered(host, request) else {
+            return Verdict::Unawaited;
+        };
+        match failure.cause {
+            // The host lives and may own the stream; it does not want this request now.
+            Cause::Refused | Cause::TransportFull => {}
+            Cause::Status(_)
+            | Cause::Unreachable
+            | Cause::ConnectionLost
+            | Cause::TimedOut
+            | Cause::ProtocolError
+            | Cause::Exception
+            | Cause::TooManyRedirects
+            | Cause::Closed => self.forget_owner(index, host),
+        }
+        // What a host says of a request that it did not carry out, or what a lost connection leaves open, may be tried elsewhere; what the
+        // host did with a request that it failed at is the caller's to judge.
+        if failure.known == Known::NotWritten || failure.cause == Cause::ConnectionLost {
+            self.reroute(index, host, failure, false);
+        } else {
+            self.fail(index, failure);
+        }
+        self.verdict(index)
+    }
+
+    /// A discarded request's place on the host's connection is free again.
+    pub fn handle_discarded(&mut self, now: Instant, host: HostId) {
+        self.tick(now);
+        if let Some(host) = self.hosts.find(host) {
+            self.release(host);
+        }
+    }
+
+    fn verdict(&self, index: usize) -> Verdict {
+        if self.requests[index].stage == Stage::Ended { Verdict::Final } else { Verdict::GoesOn }
+    }
+
+    /// The request that the host is done with, if it is awaited. Its place is free again.
+    fn take_answered(&mut self, host: usize, request: RequestId) -> Option<usize> {
+        let index = self.requests.find(request)?;
+        let Request { stage, discard, epoch, .. } = self.requests[index];
+        if self.requests[index].host != Some(self.hosts.id(host)) || epoch != self.hosts[host].epoch {
+            return None;
+        }
+        match stage {
+            Stage::InFlight => {
+                self.detach(index);
+                self.release(host);
+                Some(index)
+            }
+            Stage::Ended if discard => {
+                // It came before the host could be told.
+                self.requests[index].discard = false;
+                self.release(host);
+                None
+            }
+            Stage::Free | Stage::Between | Stage::Sending | Stage::Waiting | Stage::Backoff(_) | Stage::Parked | Stage::Ended => None,
+        }
+    }
+
+    fn judge(&mut self, index: usize, host: usize, reply: &Reply<'_>) {
+        use Operation as O;
+        let operation = self.requests[index].operation;
+        match (reply, operation) {
+            (Reply::Exception { kind: ExceptionKind::UnknownMethod, .. }, _) => {
+                // A proxy that does not know its own service's methods is of no use for any.
+                self.shun(host);
+                self.reroute(index, host, Failure::not_sent(Cause::Exception), true);
+            }
+            (Reply::Exception { .. }, _) => self.fail(index, Failure::unanswered(Cause::Exception)),
+            (Reply::ServerInfo(info), O::Handshake) => {
+                self.learn(host, info);
+                self.succeed(index, Answer::ServerInfo);
+            }
+            (Reply::Void, O::SetAcceptNewStream) => self.succeed(index, Answer::Done),
+            (Reply::BulkWrite(response), O::WriteBulk) => self.judge_header(index, host, &response.header, None),
+            (
+                Reply::Write(response),
+                O::Write | O::WriteRecordSet | O::Create | O::Delete | O::Truncate | O::Release | O::Heartbeat | O::Owner,
+            ) => self.judge_header(index, host, &response.header, response.dlsn),
+            (Reply::ServerInfo(_) | Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void, _) => {
+                self.fail(index, Failure::unanswered(Cause::ProtocolError));
+            }
+        }
+    }
+
+    fn judge_header(&mut self, index: usize, host: usize, header: &ResponseHeader<'_>, dlsn: Option<&str>) {
+        let failure = rules::failure(header.code);
+        if self.settings.stream_failfast && rules::fails_fast(header.code) {
+            self.forget_owner(index, host);
+            return self.fail(index, failure);
+        }
+        match rules::handling(header.code) {
+            Handling::Succeed => self.judge_success(index, host, dlsn),
+            Handling::Redirect => self.redirect(index, host, header.location),
+            Handling::Fail => self.fail(index, failure),
+            Handling::LeaveHost => {
+                self.shun(host);
+                self.reroute(index, host, failure, true);
+            }
+            Handling::Reroute => self.reroute(index, host, failure, true),
+            Handling::Forget => {
+                self.forget_owner(index, host);
+                self.reroute(index, host, failure, true);
+            }
+        }
+    }
+
+    fn judge_success(&mut self, index: usize, host: usize, dlsn: Option<&str>) {
+        let Request { operation, target, .. } = self.requests[index];
+        self.hosts[host].shuns = 0;
+        if let Target::Stream(stream) = target {
+            match operation {
+                Operation::Delete | Operation::Release => self.streams.forget_owner(stream, host),
+                Operation::Write
+                | Operation::WriteRecordSet
+                | Operation::WriteBulk
+                | Operation::Create
+                | Operation::Truncate
+                | Operation::Heartbeat
+                | Operation::Owner
+                | Operation::Handshake
+                | Operation::SetAcceptNewStream => self.set_owner(stream, host),
+            }
+        }
+        match operation {
+            Operation::Write | Operation::WriteRecordSet => match dlsn.map(str::parse::<Dlsn>) {
+                Some(Ok(dlsn)) => self.succeed(index, Answer::Written(dlsn)),
+                // Written, but nobody can say where.
+                Some(Err(_)) | None => self.fail(index, Failure::unanswered(Cause::ProtocolError)),
+            },
+            Operation::WriteBulk => self.succeed(index, Answer::Bulk),
+            Operation::Owner => self.succeed(index, Answer::Owner),
+            Operation::Create
+            | Operation::Delete
+            | Operation::Truncate
+            | Operation::Release
+            | Operation::Heartbeat
+            | Operation::Handshake
+            | Operation::SetAcceptNewStream => self.succeed(index, Answer::Done),
+        }
+    }
+
+    /// The host says that another one owns the stream.
+    fn redirect(&mut self, index: usize, host: usize, location: Option<&str>) {
+        let Request { operation, target, .. } = self.requests[index];
+        let Target::Stream(stream) = target else {
+            return self.fail(index, Failure::unanswered(Cause::ProtocolError));
+        };
+        self.counters.redirects += 1;
+        let owner = location.and_then(|text| Location::parse(text).ok()).and_then(|location| self.locate(&location));
+        if operation == Operation::Owner {
+            if let Some(owner) = owner {
+                self.set_owner(stream, owner);
+            }
+            return self.succeed(index, Answer::Owner);
+        }
+        let failure = rules::failure(crate::StatusCode::Found);
+        self.requests[index].last_failure = Some(failure);
+        self.requests[index].answered.insert(host);
+        match owner {
+            // A proxy that names itself would go on doing so, and one that names nobody known is no help: the ring decides.
+            None => self.reroute(index, host, failure, true),
+            Some(owner) if owner == host => {
+                self.streams.forget_owner(stream, host);
+                self.reroute(index, host, failure, true);
+            }
+            Some(owner) if self.hosts[owner].is_open() => {
+                self.set_owner(stream, owner);
+                self.approach(index, owner);
+            }
+            // The owner cannot be reached just now: others may take the stream over.
+            Some(owner) => self.reroute(index, owner, failure, true),
+        }
+    }
+
+    fn forget_owner(&mut self, index: usize, host: usize) {
+        if let Target::Stream(stream) = self.requests[index].target {
+            self.streams.forget_owner(stream, host);
+        }
+    }
+
+    fn set_owner(&mut self, stream: StreamKey, host: usize) {
+        self.counters.evictions += u64::from(self.streams.set_owner(stream, host));
+    }
+}
+
+/// The client's own handshakes.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// The id of the host's handshake.
+    pub(super) fn greeting_id(&self, host: usize) -> RequestId {
+        RequestId::new((REQUESTS + host) as u32, self.hosts[host].greeting_generation)
+    }
+
+    /// Whether `request` is the host's handshake, and awaited. Its place is free again.
+    fn take_greeting(&mut self, host: usize, request: RequestId) -> bool {
+        if request != self.greeting_id(host) {
+            return false;
+        }
+        let slot = &mut self.hosts[host];
+        if slot.tasks.discard_greeting {
+            // It came before the host could be told.
+            slot.tasks.discard_greeting = false;
+            self.release(host);
+            return false;
+        }
+        if !matches!(slot.greeting, Greeting::Awaited(_)) {
+            return false;
+        }
+        slot.greeting = Greeting::Idle;
+        self.release(host);
+        true
+    }
+
+    fn handle_greeting(&mut self, host: usize, reply: &Reply<'_>) {
+        match reply {
+            Reply::ServerInfo(info) => self.learn(host, info),
+            Reply::Exception { .. } => self.greeting_failed(host, Cause::Exception),
+            Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => self.greeting_failed(host, Cause::ProtocolError),
+        }
+    }
+
+    /// What a host says of itself, asked by us or by the caller.
+    fn learn(&mut self, host: usize, info: &ServerInfo<'_>) {
+        self.counters.handshakes += 1;
+        let slot = &mut self.hosts[host];
+        (slot.status, slot.last_failure, slot.link_failures) = (info.status, None, 0);
+        if info.status == Some(ServerStatus::Down) {
+            return self.shun(host);
+        }
+        let was_shunned = slot.shunned_until.take().is_some();
+        for (stream, location) in info.ownerships.iter().flatten() {
+            let Ok(location) = Location::parse(location) else {
+                continue;
+            };
+            if let Some(owner) = self.locate(&location) {
+                self.streams.offer_owner(StreamKey::of(stream), owner);
+            }
+        }
+        if was_shunned {
+            self.unpark();
+        }
+    }
+
+    pub(super) fn greeting_failed(&mut self, host: usize, cause: Cause) {
+        let slot = &mut self.hosts[host];
+        slot.last_failure = Some(cause);
+        if slot.shunned_until.is_some() {
+            self.shun(host);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+use super::hosts::Hosts;
+use super::requests::{Queue, Request, Stage};
+use super::rules::may_resend;
+use super::sets::HostSet;
+use super::{Answer, Client, Link, Patience, Settings, StreamKey, Target};
+use crate::{Cause, Failure, Instant, Known};
+
+/// Where requests go. Every method here leaves its request in exactly one place: a queue, a timer alone, or ended.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// Chooses a host for a request that is in no queue.
+    pub(super) fn route(&mut self, index: usize) {
+        let Request { target, answered, .. } = self.requests[index];
+        let stream = match target {
+            Target::Stream(stream) => stream,
+            Target::Host(host) => {
+                return match self.hosts.find(host) {
+                    Some(host) if self.hosts[host].is_open() => self.dispatch(index, host),
+                    Some(_) | None => self.fail(index, Failure::not_sent(Cause::Unreachable)),
+                };
+            }
+        };
+        if let Some(owner) = self.streams.ask_owner(stream)
+            && !answered.contains(owner)
+            && self.hosts[owner].is_open()
+        {
+            self.counters.owner_hits += 1;
+            return self.approach(index, owner);
+        }
+        self.counters.owner_misses += 1;
+        match self.pick(stream, answered) {
+            Some(host) => self.approach(index, host),
+            None => self.end_round(index),
+        }
+    }
+
+    /// The first host clockwise from the stream that is open and not among `tried`. Hosts that take no new streams come after all others,
+    /// and at the very last a host that only other proxies named, if it is connected: better than none.
+    fn pick(&mut self, stream: StreamKey, tried: HostSet) -> Option<usize> {
+        let is_candidate = |index: usize, takes_streams: bool, hosts: &Hosts<HOSTS>| {
+            let host = &hosts[index];
+            host.in_ring && host.is_open() && host.takes_streams() == takes_streams && !tried.contains(index)
+        };
+        for takes_streams in [true, false] {
+            let mut candidates = (0..HOSTS).filter(|index| is_candidate(*index, takes_streams, &self.hosts));
+            let Some(first) = candidates.next() else {
+                continue;
+            };
+            if candidates.next().is_none() {
+                // No need to measure how near the only one is.
+                return Some(first);
+            }
+            let mut nearest = (u64::MAX, first);
+            for index in first..HOSTS {
+                if is_candidate(index, takes_streams, &self.hosts) {
+                    let distance = self.streams.distance(stream, index, self.hosts[index].places());
+                    nearest = nearest.min((distance, index));
+                }
+            }
+            return Some(nearest.1);
+        }
+        (0..HOSTS).find(|index| {
+            let host = &self.hosts[*index];
+            host.is_open() && host.link == Link::Connected && host.takes_streams() && !tried.contains(*index)
+        })
+    }
+
+    /// Sends the request to the host, after a wait if it was there before.
+    pub(super) fn approach(&mut self, index: usize, host: usize) {
+        let Request { sent, tries, deadline, .. } = self.requests[index];
+        if self.is_worn_out(index) {
+            return self.fail(index, Failure::not_sent(Cause::TooManyRedirects));
+        }
+        if !sent.contains(host) {
+            return self.dispatch(index, host);
+        }
+        let wait = self.settings.redirect_backoff_start.saturating_mul(tries.into()).min(self.settings.redirect_backoff_max);
+        self.requests[index].stage = Stage::Backoff(Some(self.hosts.id(host)));
+        self.timers.set(index, (self.now + wait).min(deadline));
+    }
+
+    /// Whether the request was sent as often as it may be.
+    pub(super) fn is_worn_out(&self, index: usize) -> bool {
+        let Request { tries, deadline, .. } = self.requests[index];
+        let endless = (deadline == Instant::MAX).then_some(Settings::MAX_ENDLESS_REDIRECTS);
+        self.settings.max_redirects.or(endless).is_some_and(|most| tries >= most)
+    }
+
+    /// Gives the request to the host: it is sent at once, or waits for the connection or for room on it.
+    pub(super) fn dispatch(&mut self, index: usize, host: usize) {
+        let id = self.hosts.id(host);
+        let slot = &mut self.hosts[host];
+        slot.last_used = self.now;
+        let sends = slot.has_room() && slot.waiting.is_empty();
+        let request = &mut self.requests[index];
+        request.host = Some(id);
+        let patience = (self.now + self.settings.attempt_timeout).min(request.deadline);
+        if sends {
+            request.stage = Stage::Sending;
+            self.requests.push_back(&mut self.ready, index);
+        } else {
+            request.stage = Stage::Waiting;
+            self.requests.push_back(&mut slot.waiting, index);
+            if slot.link == Link::Idle {
+                self.connect(host);
+            }
+        }
+        self.timers.set(index, patience);
+    }
+
+    /// There is no host that was not tried.
+    fn end_round(&mut self, index: usize) {
+        let Request { patience, deadline, last_failure, .. } = self.requests[index];
+        if !self.resolved {
+            // No host is known yet at all: wait for the names, as long as one would wait for a host.
+            return self.park(index, (self.now + self.settings.attempt_timeout).min(deadline));
+        }
+        if patience == Patience::OneRound || deadline == Instant::MAX {
+            return self.fail(index, last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)));
+        }
+        let request = &mut self.requests[index];
+        request.answered = HostSet::EMPTY;
+        request.rounds = request.rounds.saturating_add(1);
+        if !(0..HOSTS).any(|host| self.hosts[host].is_open()) {
+            // Whichever host comes back first wakes it.
+            return self.park(index, deadline);
+        }
+        let rounds = u32::from(request.rounds);
+        let wait = self.settings.redirect_backoff_start.saturating_mul(rounds).min(self.settings.redirect_backoff_max);
+        request.stage = Stage::Backoff(None);
+        let wait = self.jittered(wait);
+        self.timers.set(index, (self.now + wait).min(deadline));
+    }
+
+    fn park(&mut self, index: usize, until: Instant) {
+        self.requests[index].stage = Stage::Parked;
+        self.requests.push_back(&mut self.parked, index);
+        self.timers.set(index, until);
+    }
+
+    /// Some host can be tried again: so do all that waited for one.
+    pub(super) fn unpark(&mut self) {
+        let parked = core::mem::replace(&mut self.parked, Queue::EMPTY);
+        self.route_all(parked, |_| {});
+    }
+
+    /// The request failed at the host, and is in no queue: it goes elsewhere if that is safe. `answered` by the host, that is, and not by
+    /// a lost connection.
+    pub(super) fn reroute(&mut self, index: usize, host: usize, failure: Failure, answered: bool) {
+        let request = &mut self.requests[index];
+        request.last_failure = Some(failure);
+        let resends = may_resend(request.operation, request.resend, failure.known, answered);
+        if !resends || matches!(request.target, Target::Host(_)) {
+            return self.fail(index, failure);
+        }
+        request.maybe_written |= failure.known == Known::Unknown;
+        request.answered.insert(host);
+        self.counters.reroutes += 1;
+        self.route(index);
+    }
+
+    /// The request's time is over, or its host's.
+    pub(super) fn expire(&mut self, index: usize) {
+        let Request { stage, last_failure, .. } = self.requests[index];
+        let failure = match stage {
+            Stage::InFlight => Failure::unanswered(Cause::TimedOut),
+            Stage::Parked => last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)),
+            Stage::Free | Stage::Between | Stage::Sending | Stage::Waiting | Stage::Backoff(_) | Stage::Ended => {
+                Failure::not_sent(Cause::TimedOut)
+            }
+        };
+        self.counters.timeouts += u64::from(failure.cause == Cause::TimedOut);
+        self.fail(index, failure);
+    }
+
+    pub(super) fn fail(&mut self, index: usize, failure: Failure) {
+        let maybe_written = self.requests[index].maybe_written;
+        let failure = match failure.known {
+            Known::Unknown => failure,
+            Known::NotWritten | Known::Rejected if !maybe_written => failure,
+            // This attempt did not write, but an earlier one may have.
+            Known::NotWritten | Known::Rejected => Failure { known: Known::Unknown, ..failure },
+        };
+        self.counters.failed += 1;
+        self.end(index, Some(Err(failure)));
+    }
+
+    pub(super) fn succeed(&mut self, index: usize, answer: Answer) {
+        self.counters.succeeded += 1;
+        self.end(index, Some(Ok(answer)));
+    }
+
+    /// Takes the request out of its queue and ends it; `result` is [`None`] when its caller took it back.
+    pub(super) fn end(&mut self, index: usize, result: Option<Result<Answer, Failure>>) {
+        let stage = self.requests[index].stage;
+        debug_assert!(!matches!(stage, Stage::Free | Stage::Ended), "a request ends once");
+        self.detach(index);
+        self.timers.clear(index);
+        let request = &mut self.requests[index];
+        // Whoever is still to answer it is told that nobody waits.
+        request.discard = stage == Stage::InFlight;
+        request.stage = Stage::Ended;
+        request.result = result;
+        self.requests.push_back(&mut self.ready, index);
+    }
+
+    /// Takes the request out of its queue.
+    pub(super) fn detach(&mut self, index: usize) {
+        let Request { stage, host, .. } = self.requests[index];
+        let host = host.map_or(0, |host| host.index());
+        let queue = match stage {
+            Stage::Sending => Some(&mut self.ready),
+            Stage::Waiting => Some(&mut self.hosts[host].waiting),
+            Stage::InFlight => Some(&mut self.hosts[host].awaited),
+            Stage::Parked => Some(&mut self.parked),
+            Stage::Free | Stage::Between | Stage::Backoff(_) => None,
+            Stage::Ended => unreachable!("what has ended stays where it is until it is told"),
+        };
+        if let Some(queue) = queue {
+            self.requests.remove(queue, index);
+        }
+        self.requests[index].stage = Stage::Between;
+    }
+
+    /// Routes anew all of a queue, whose owner has given it up.
+    pub(super) fn route_all(&mut self, mut queue: Queue, mut change: impl FnMut(&mut Request)) {
+        while let Some(index) = self.requests.pop_front(&mut queue) {
+            let request = &mut self.requests[index];
+            request.stage = Stage::Between;
+            change(request);
+            self.route(index);
+        }
+    }
+
+    /// Between half of it and all of it.
+    pub(super) fn jittered(&mut self, length: core::time::Duration) -> core::time::Duration {
+        let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+        core::time::Duration::from_micros(micros - self.random.up_to(micros / 2))
+    }
+}

@@ -1,0 +1,237 @@
+use super::ring::{REPLICAS, StreamKey, replica_place};
+use super::sets::HostSet;
+
+const NONE: u32 = u32::MAX;
+const NO_HOST: u16 = u16::MAX;
+
+/// The streams that are known: who owns each, and how far each host is from it on the ring. A hash table with chains; when it is full,
+/// the entry that was not asked for since the hand last passed makes room.
+#[derive(Debug)]
+pub(crate) struct Streams<const HOSTS: usize, const STREAMS: usize> {
+    heads: [u32; STREAMS],
+    entries: [Entry<HOSTS>; STREAMS],
+    len: usize,
+    hand: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<const HOSTS: usize> {
+    key: StreamKey,
+    next: u32,
+    owner: u16,
+    /// Asked for since the hand last passed.
+    asked: bool,
+    /// Its distances are computed together with others'.
+    prepared: bool,
+    /// Which of `distances` are computed.
+    measured: HostSet,
+    distances: [u64; HOSTS],
+}
+
+impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
+    pub(crate) const NEW: Self = Self { heads: [NONE; STREAMS], entries: [Entry::EMPTY; STREAMS], len: 0, hand: 0 };
+
+    /// Who owns the stream, as far as is known.
+    pub(crate) fn owner(&self, key: StreamKey) -> Option<usize> {
+        let owner = self.entries[self.find(key)?].owner;
+        (owner != NO_HOST).then_some(owner.into())
+    }
+
+    /// As [`owner`](Self::owner), and keeps the entry from being forgotten soon.
+    pub(crate) fn ask_owner(&mut self, key: StreamKey) -> Option<usize> {
+        let index = self.find(key)?;
+        self.entries[index].asked = true;
+        let owner = self.entries[index].owner;
+        (owner != NO_HOST).then_some(owner.into())
+    }
+
+    /// The stream is owned by this host. Whether another stream with an owner was forgotten to make room.
+    pub(crate) fn set_owner(&mut self, key: StreamKey, host: usize) -> bool {
+        let (index, evicted) = self.find_or_insert(key);
+        self.entries[index].owner = host as u16;
+        evicted
+    }
+
+    /// As [`set_owner`](Self::set_owner), but only if there is room: what a proxy lists must not drive out what is in use.
+    pub(crate) fn offer_owner(&mut self, key: StreamKey, host: usize) {
+        let index = match self.find(key) {
+            Some(index) => index,
+            None if self.len < STREAMS => self.insert(key),
+            None => return,
+        };
+        self.entries[index].owner = host as u16;
+    }
+
+    /// The stream's owner is not known, if it was this host.
+    pub(crate) fn forget_owner(&mut self, key: StreamKey, host: usize) {
+        if let Some(index) = self.find(key)
+            && self.entries[index].owner == host as u16
+        {
+            self.entries[index].owner = NO_HOST;
+        }
+    }
+
+    /// No stream is known to be owned by this host.
+    pub(crate) fn forget_owners(&mut self, host: usize) {
+        for entry in &mut self.entries[..self.len] {
+            if entry.owner == host as u16 {
+                entry.owner = NO_HOST;
+            }
+        }
+    }
+
+    /// What was owned by `old` is owned by `new`.
+    pub(crate) fn move_owners(&mut self, old: usize, new: usize) {
+        for entry in &mut self.entries[..self.len] {
+            if entry.owner == old as u16 {
+                entry.owner = new as u16;
+            }
+        }
+    }
+
+    /// The host's places on the ring are others now, or none.
+    pub(crate) fn forget_places(&mut self, host: usize) {
+        for entry in &mut self.entries[..self.len] {
+            entry.measured.remove(host);
+        }
+    }
+
+    /// Puts the stream in, if there is room, to be measured together with others.
+    pub(crate) fn prepare(&mut self, key: StreamKey) {
+        let index = match self.find(key) {
+            Some(index) => index,
+            None if self.len < STREAMS => self.insert(key),
+            None => return,
+        };
+        self.entries[index].prepared = true;
+    }
+
+    /// How far the host is from the stream, going clockwise. `places` are the host's shard and text.
+    pub(crate) fn distance(&mut self, key: StreamKey, host: usize, places: (i32, &str)) -> u64 {
+        let (index, _) = self.find_or_insert(key);
+        if !self.entries[index].measured.contains(host) {
+            self.measure(index, host, places);
+        }
+        self.entries[index].distances[host]
+    }
+
+    /// Computes the host's distance from this stream, and from every prepared one that lacks it: the hashes are what costs.
+    fn measure(&mut self, index: usize, host: usize, (shard, text): (i32, &str)) {
+        self.entries[index].distances[host] = u64::MAX;
+        let mut others = false;
+        for (other, entry) in self.entries[..self.len].iter_mut().enumerate() {
+            if other != index && entry.prepared && !entry.measured.contains(host) {
+                entry.distances[host] = u64::MAX;
+                others = true;
+            }
+        }
+        for replica in 0..REPLICAS {
+            let place = replica_place(shard, replica, text);
+            self.entries[index].approach(host, place);
+            if others {
+                let entries = self.entries[..self.len].iter_mut().enumerate();
+                entries.filter(|(other, entry)| *other != index && entry.prepared && !entry.measured.contains(host)).for_each(
+                    |(_, entry)| {
+                        entry.approach(host, place);
+                    },
+                );
+            }
+        }
+        for (other, entry) in self.entries[..self.len].iter_mut().enumerate() {
+            if other == index || entry.prepared {
+                entry.measured.insert(host);
+            }
+        }
+    }
+
+    fn find(&self, key: StreamKey) -> Option<usize> {
+        let mut at = self.heads[Self::bucket(key)];
+        while at != NONE {
+            let entry = &self.entries[at as usize];
+            if entry.key == key {
+                return Some(at as usize);
+            }
+            at = entry.next;
+        }
+        None
+    }
+
+    /// The stream's entry, and whether another stream with an owner was forgotten for it.
+    fn find_or_insert(&mut self, key: StreamKey) -> (usize, bool) {
+        if let Some(index) = self.find(key) {
+            self.entries[index].asked = true;
+            return (index, false);
+        }
+        if self.len < STREAMS {
+            return (self.insert(key), false);
+        }
+        let index = self.next_victim();
+        let had_owner = self.entries[index].owner != NO_HOST;
+        self.unlink(index);
+        self.link(index, key);
+        (index, had_owner)
+    }
+
+    fn insert(&mut self, key: StreamKey) -> usize {
+        let index = self.len;
+        self.len += 1;
+        self.link(index, key);
+        index
+    }
+
+    /// Goes round at most twice: the first pass clears every mark.
+    fn next_victim(&mut self) -> usize {
+        loop {
+            let index = self.hand;
+            self.hand = (self.hand + 1) % STREAMS;
+            if !core::mem::take(&mut self.entries[index].asked) {
+                return index;
+            }
+        }
+    }
+
+    fn link(&mut self, index: usize, key: StreamKey) {
+        let head = &mut self.heads[Self::bucket(key)];
+        let entry = &mut self.entries[index];
+        // The distances keep their old values: `measured` says that they mean nothing.
+        (entry.key, entry.next, entry.owner) = (key, *head, NO_HOST);
+        (entry.asked, entry.prepared, entry.measured) = (true, false, HostSet::EMPTY);
+        *head = index as u32;
+    }
+
+    fn unlink(&mut self, index: usize) {
+        let Entry { key, next, .. } = self.entries[index];
+        let head = &mut self.heads[Self::bucket(key)];
+        if *head == index as u32 {
+            *head = next;
+            return;
+        }
+        let mut at = *head as usize;
+        while self.entries[at].next != index as u32 {
+            at = self.entries[at].next as usize;
+        }
+        self.entries[at].next = next;
+    }
+
+    const fn bucket(key: StreamKey) -> usize {
+        // The digest is as good a hash as there is.
+        (key.rest % STREAMS as u64) as usize
+    }
+}
+
+impl<const HOSTS: usize> Entry<HOSTS> {
+    const EMPTY: Self = Self {
+        key: StreamKey { place: 0, rest: 0 },
+        next: NONE,
+        owner: NO_HOST,
+        asked: false,
+        prepared: false,
+        measured: HostSet::EMPTY,
+        distances: [0; HOSTS],
+    };
+
+    fn approach(&mut self, host: usize, place: u64) {
+        let distance = &mut self.distances[host];
+        *distance = (*distance).min(place.wrapping_sub(self.key.place));
+    }
+}

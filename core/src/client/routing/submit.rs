@@ -1,0 +1,113 @@
+use super::requests::{Request, Stage};
+use super::{Client, Counters, StreamKey, Submission, SubmitError, Target};
+use crate::client::RequestId;
+use crate::wire::service::WriteContext;
+use crate::{Instant, Known};
+
+/// Commands.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// Puts the streams into the table of owners before they are asked for, so that their places on the ring are computed together: each
+    /// host costs [`REPLICAS`](super::REPLICAS) hashes for any number of streams, instead of as many for each stream. Optional; those
+    /// beyond `STREAMS` are left out.
+    pub fn prepare(&mut self, streams: &[StreamKey]) {
+        for stream in streams {
+            self.streams.prepare(*stream);
+        }
+    }
+
+    /// Takes a request. Its bytes stay with the caller, who encodes them when [`Action::Send`](super::Action::Send) asks for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; nothing was kept.
+    pub fn submit(&mut self, now: Instant, submission: Submission) -> Result<RequestId, SubmitError> {
+        self.tick(now);
+        if self.closing.is_some() {
+            return Err(SubmitError::Closed);
+        }
+        if let Target::Host(host) = submission.target
+            && self.hosts.find(host).is_none()
+        {
+            return Err(SubmitError::UnknownHost);
+        }
+        let index = self.requests.take().ok_or(SubmitError::Full)?;
+        let timeout = self.settings.request_timeout.map_or(Instant::MAX, |timeout| self.now + timeout);
+        let request = &mut self.requests[index];
+        request.operation = submission.operation;
+        request.target = submission.target;
+        request.patience = submission.patience;
+        request.resend = submission.resend.unwrap_or(self.settings.resend);
+        request.checksum = submission.checksum.filter(|_| self.settings.checksum);
+        request.deadline = submission.deadline.unwrap_or(Instant::MAX).min(timeout);
+        let Request { deadline, .. } = *request;
+        self.counters.submitted += 1;
+        if deadline <= self.now {
+            self.expire(index);
+        } else {
+            self.route(index);
+        }
+        Ok(self.requests.id(index))
+    }
+
+    /// Takes a request back: no `Complete` follows, but perhaps a `Discard`. What is known of it; [`None`] when it has ended, and its
+    /// `Complete` follows or was there already.
+    pub fn cancel(&mut self, now: Instant, request: RequestId) -> Option<Known> {
+        self.tick(now);
+        let index = self.requests.find(request)?;
+        let Request { stage, maybe_written, .. } = self.requests[index];
+        if stage == Stage::Ended {
+            return None;
+        }
+        self.counters.cancelled += 1;
+        self.end(index, None);
+        Some(if stage == Stage::InFlight || maybe_written { Known::Unknown } else { Known::NotWritten })
+    }
+
+    /// Asks every connected host now how it is and what it owns, instead of when the interval has passed.
+    pub fn handshake(&mut self, now: Instant) {
+        self.tick(now);
+        for host in 0..HOSTS {
+            self.greet(host, true);
+        }
+    }
+
+    /// Takes no more requests; those under way go on, until `deadline` at the latest: what is left then fails with
+    /// [`Cause::Closed`](crate::Cause::Closed). Connections are closed when the last request has ended. Calling it again changes the
+    /// deadline.
+    pub fn close(&mut self, now: Instant, deadline: Instant) {
+        self.tick(now);
+        self.closing = Some(deadline);
+    }
+}
+
+/// Getters that concern requests.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// What goes into the request's `WriteContext` when it is sent now: the hosts it was sent to, the one it goes to among them; checksum;
+    /// whether it is a record set. `texts` is room for the hosts. [`None`] when the request has ended.
+    pub fn write_context<'c>(&'c self, request: RequestId, texts: &'c mut [&'c str; HOSTS]) -> Option<WriteContext<'c>> {
+        let request = &self.requests[self.requests.find(request)?];
+        let mut count = 0;
+        for (text, host) in texts.iter_mut().zip(request.sent.iter()) {
+            *text = self.hosts[host].text();
+            count += 1;
+        }
+        Some(WriteContext {
+            tried_hosts: Some((&texts[..count]).into()),
+            crc32: request.checksum.map(i64::from),
+            is_record_set: request.operation.is_record_set().then_some(true),
+            ..WriteContext::default()
+        })
+    }
+
+    /// How many requests are under way, or have ended without their `Complete` having been polled.
+    #[must_use]
+    pub const fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+}

@@ -1,0 +1,106 @@
+use super::hosts::Greeting;
+use super::requests::{Request, Stage};
+use super::{Client, Link};
+use crate::{Cause, Failure, Instant};
+
+/// Time.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+    /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let request = self.timers.first().map(|(at, _)| at);
+        let host = self.hosts.iter().filter_map(|(_, host)| host.next_timeout()).min();
+        // Without requests there is nothing that the deadline could end.
+        let closing = self.closing.filter(|at| self.requests.len() > 0 && *at != Instant::MAX);
+        [request, host, closing].into_iter().flatten().min()
+    }
+
+    /// The time is `now`. Early and late calls are harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.tick(now);
+        while let Some((at, index)) = self.timers.first() {
+            if at > self.now {
+                break;
+            }
+            self.timers.clear(index);
+            self.wake(index);
+        }
+        for host in 0..HOSTS {
+            if self.hosts[host].next_timeout().is_some_and(|at| at <= self.now) {
+                self.wake_host(host);
+            }
+        }
+        if self.closing.is_some_and(|deadline| deadline <= self.now) {
+            self.fail_all();
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// The request's timer went off, and is not set any more.
+    fn wake(&mut self, index: usize) {
+        let Request { stage, deadline, .. } = self.requests[index];
+        let Stage::Backoff(to) = stage else {
+            return self.expire(index);
+        };
+        if deadline <= self.now {
+            return self.expire(index);
+        }
+        self.requests[index].stage = Stage::Between;
+        match to.and_then(|host| self.hosts.find(host)) {
+            Some(host) if self.hosts[host].is_open() => self.dispatch(index, host),
+            Some(_) | None => self.route(index),
+        }
+    }
+
+    /// Something that concerns the host is due.
+    fn wake_host(&mut self, host: usize) {
+        let now = self.now;
+        let slot = &mut self.hosts[host];
+        if slot.link == Link::Connecting && slot.connect_deadline <= now {
+            slot.tasks.disconnect = true;
+            self.host_tasks.insert(host);
+            self.counters.connect_failures += 1;
+            return self.take_down(host, Cause::TimedOut);
+        }
+        if matches!(slot.link, Link::Down { until } if until <= now) {
+            slot.link = Link::Idle;
+            if slot.in_ring {
+                self.connect(host);
+            }
+            return;
+        }
+        if matches!(slot.greeting, Greeting::Awaited(until) if until <= now) {
+            slot.greeting = Greeting::Idle;
+            slot.tasks.discard_greeting = true;
+            self.host_tasks.insert(host);
+            self.greeting_failed(host, Cause::TimedOut);
+        }
+        let slot = &mut self.hosts[host];
+        if slot.shunned_until.is_some_and(|until| until <= now) {
+            // Asked how it is; until it has answered, it is left alone.
+            slot.shunned_until = (slot.link == Link::Connected).then_some(now + self.settings.attempt_timeout);
+            self.greet(host, true);
+        }
+        let slot = &mut self.hosts[host];
+        if slot.link == Link::Connected && slot.next_handshake <= now {
+            slot.next_handshake = now + self.settings.periodic_handshake_interval;
+            let ownerships = slot.next_sync <= now;
+            self.greet(host, ownerships);
+        }
+    }
+
+    /// The time that was given for closing is over.
+    fn fail_all(&mut self) {
+        for index in 0..self.requests.touched() {
+            let failure = match self.requests[index].stage {
+                Stage::Free | Stage::Ended => continue,
+                Stage::InFlight => Failure::unanswered(Cause::Closed),
+                Stage::Between | Stage::Sending | Stage::Waiting | Stage::Backoff(_) | Stage::Parked => Failure::not_sent(Cause::Closed),
+            };
+            self.fail(index, failure);
+        }
+    }
+}
