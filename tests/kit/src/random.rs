@@ -1,0 +1,39 @@
+use core::time::Duration;
+
+/// A small seeded generator (SplitMix64). The same seed gives the same numbers on every machine.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator for this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub const fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, 0 when that is 0.
+    pub const fn below(&mut self, bound: u64) -> u64 {
+        ((self.bits() as u128 * bound as u128) >> 64) as u64
+    }
+
+    /// True with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        // 53 bits: as many as a double holds.
+        ((self.bits() >> 11) as f64) < probability * (1_u64 << 53) as f64
+    }
+
+    /// A duration within the bounds, both included.
+    pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        let spread = high.saturating_sub(low).as_micros() as u64;
+        low + Duration::from_micros(self.below(spread + 1))
+    }
+}

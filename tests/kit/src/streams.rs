@@ -1,0 +1,209 @@
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use distributedlog::wire::record_set::RecordSet;
+use distributedlog::{Attempt, AttemptId, Clock, Dlsn, Instant, Outcome, StartRefused, StreamIndex, Transport};
+
+use crate::{Random, VirtualClock, VirtualSleep};
+
+/// How long a stream takes to answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Latency {
+    /// Always the same.
+    Constant(Duration),
+    /// Anything between the two, evenly.
+    Between(Duration, Duration),
+    /// The first as a rule, the second with this probability.
+    Bimodal(Duration, Duration, f64),
+}
+
+impl Latency {
+    /// A latency drawn from the distribution.
+    pub fn draw(&self, random: &mut Random) -> Duration {
+        match *self {
+            Self::Constant(latency) => latency,
+            Self::Between(low, high) => random.between(low, high),
+            Self::Bimodal(fast, slow, share) => {
+                if random.chance(share) {
+                    slow
+                } else {
+                    fast
+                }
+            }
+        }
+    }
+}
+
+/// A record set that a stream stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSet {
+    /// The position of its first record.
+    pub dlsn: Dlsn,
+    /// Its bytes, header included.
+    pub bytes: Vec<u8>,
+}
+
+impl StoredSet {
+    /// The records inside.
+    ///
+    /// # Panics
+    ///
+    /// When the bytes are no record set: a writer wrote nonsense.
+    #[must_use]
+    pub fn records(&self) -> Vec<Vec<u8>> {
+        let mut scratch = vec![0; 1 << 20];
+        let set = RecordSet::parse(&self.bytes, &mut scratch).expect("what is stored is a record set");
+        set.records().map(<[u8]>::to_vec).collect()
+    }
+}
+
+/// Streams in memory as a transport. An attempt is stored after half of its latency and answered after all of it, under virtual time;
+/// one that is cancelled before it is stored never is. Clones are the same streams.
+#[derive(Clone, Debug)]
+pub struct MemoryStreams {
+    world: Arc<Mutex<World>>,
+    clock: VirtualClock,
+}
+
+#[derive(Debug)]
+struct World {
+    latency: Vec<Latency>,
+    random: Random,
+    stored: Vec<Vec<StoredSet>>,
+    /// What happens when; the number keeps the order of what happens at the same time.
+    events: BTreeMap<(Instant, u64), Event>,
+    serial: u64,
+    live: HashMap<AttemptId, StreamIndex>,
+    cancelled: u64,
+    sleep: Option<Pin<Box<VirtualSleep>>>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Store(AttemptId, Vec<u8>, Instant),
+    Answer(AttemptId, Dlsn),
+}
+
+impl MemoryStreams {
+    /// `streams` empty streams with the same latency.
+    #[must_use]
+    pub fn new(clock: VirtualClock, streams: usize, latency: Latency, seed: u64) -> Self {
+        let world = World {
+            latency: vec![latency; streams],
+            random: Random::new(seed),
+            stored: vec![Vec::new(); streams],
+            events: BTreeMap::new(),
+            serial: 0,
+            live: HashMap::new(),
+            cancelled: 0,
+            sleep: None,
+        };
+        Self { world: Arc::new(Mutex::new(world)), clock }
+    }
+
+    /// Gives one stream a latency of its own.
+    pub fn set_latency(&self, stream: StreamIndex, latency: Latency) {
+        self.world().latency[usize::from(stream.0)] = latency;
+    }
+
+    /// What a stream stored, in order.
+    #[must_use]
+    pub fn stored(&self, stream: StreamIndex) -> Vec<StoredSet> {
+        self.world().stored[usize::from(stream.0)].clone()
+    }
+
+    /// How many sets all streams stored together, copies counted.
+    #[must_use]
+    pub fn sets_stored(&self) -> usize {
+        self.world().stored.iter().map(Vec::len).sum()
+    }
+
+    /// The record that a stream holds at a position.
+    #[must_use]
+    pub fn record_at(&self, stream: StreamIndex, dlsn: Dlsn) -> Option<Vec<u8>> {
+        let world = self.world();
+        let entry = usize::try_from(dlsn.entry_id).ok()?;
+        let set = world.stored[usize::from(stream.0)].get(entry)?;
+        set.records().into_iter().nth(usize::try_from(dlsn.slot_id).ok()?)
+    }
+
+    /// How many attempts were cancelled before their answer.
+    #[must_use]
+    pub fn cancelled(&self) -> u64 {
+        self.world().cancelled
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("nobody panics with the streams in hand")
+    }
+}
+
+impl World {
+    fn schedule(&mut self, at: Instant, event: Event) {
+        self.serial += 1;
+        self.events.insert((at, self.serial), event);
+    }
+
+    /// Carries out what is due; the next answer.
+    fn next_answer(&mut self, now: Instant) -> Option<(AttemptId, Dlsn)> {
+        while self.events.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
+            let (_, event) = self.events.pop_first()?;
+            match event {
+                Event::Store(attempt, bytes, answered) => {
+                    let Some(stream) = self.live.get(&attempt) else { continue };
+                    let stored = &mut self.stored[usize::from(stream.0)];
+                    let dlsn = Dlsn::new(1, stored.len() as i64, 0);
+                    stored.push(StoredSet { dlsn, bytes });
+                    self.schedule(answered, Event::Answer(attempt, dlsn));
+                }
+                Event::Answer(attempt, dlsn) => {
+                    if self.live.remove(&attempt).is_some() {
+                        return Some((attempt, dlsn));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Transport for MemoryStreams {
+    fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
+        let mut world = self.world();
+        let world = &mut *world;
+        let latency = world.latency[usize::from(attempt.stream.0)].draw(&mut world.random);
+        world.live.insert(attempt.id, attempt.stream);
+        world.schedule(now + latency / 2, Event::Store(attempt.id, attempt.record_set.to_vec(), now + latency));
+        Ok(())
+    }
+
+    fn cancel(&mut self, _now: Instant, attempt: AttemptId) {
+        let mut world = self.world();
+        if world.live.remove(&attempt).is_some() {
+            world.cancelled += 1;
+        }
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {
+        loop {
+            let now = self.clock.now();
+            let mut world = self.world();
+            if let Some((attempt, dlsn)) = world.next_answer(now) {
+                return Poll::Ready((attempt, Ok(dlsn)));
+            }
+            let Some((next, _)) = world.events.first_key_value().map(|(key, _)| *key) else {
+                world.sleep = None;
+                return Poll::Pending;
+            };
+            let mut sleep = Box::pin(self.clock.sleep_until(next));
+            if sleep.as_mut().poll(cx).is_pending() {
+                world.sleep = Some(sleep);
+                return Poll::Pending;
+            }
+        }
+    }
+}
