@@ -85,34 +85,54 @@ pub(super) fn at_once() -> ReadLimit {
 /// Stands between a client and a server, and can cut what goes through.
 pub(super) struct Relay {
     pub(super) uri: Uri,
-    generation: watch::Sender<u64>,
+    state: watch::Sender<RelayState>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct RelayState {
+    /// How often it was cut.
+    cuts: u64,
+    /// Whether it hangs up on whoever comes.
+    shut: bool,
 }
 
 impl Relay {
     pub(super) async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let uri = Uri::local("127.0.0.1", listener.local_addr().expect("bound").port());
-        let (generation, cut) = watch::channel(0);
+        let (state, seen) = watch::channel(RelayState::default());
         tokio::spawn(async move {
             let mut pairs = JoinSet::new();
             loop {
                 let (mut from, _) = listener.accept().await.expect("accepts");
-                let mut cut = cut.clone();
-                cut.mark_unchanged();
+                let mut seen = seen.clone();
+                let now = *seen.borrow_and_update();
+                if now.shut {
+                    continue;
+                }
                 pairs.spawn(async move {
                     let Ok(mut to) = TcpStream::connect(target).await else { return };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
-                        _ = cut.changed() => {}
+                        _ = seen.wait_for(|later| later.cuts != now.cuts) => {}
                     }
                 });
             }
         });
-        Self { uri, generation }
+        Self { uri, state }
     }
 
     /// Ends all connections that go through now.
     pub(super) fn cut(&self) {
-        self.generation.send_modify(|generation| *generation += 1);
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// The same, and lets nobody through until [`open`](Self::open).
+    pub(super) fn shut(&self) {
+        self.state.send_modify(|state| *state = RelayState { cuts: state.cuts + 1, shut: true });
+    }
+
+    pub(super) fn open(&self) {
+        self.state.send_modify(|state| state.shut = false);
     }
 }

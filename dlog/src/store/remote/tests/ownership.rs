@@ -97,13 +97,10 @@ async fn a_client_that_comes_back_too_late_finds_its_leases_fenced() {
     let stream = name("s");
     first.create(&stream).await.expect("created");
     let old = lease(&first, &stream, &owner(1)).await;
-    let new = loop {
-        relay.cut();
-        store.until(|store| store.owner(&stream).is_none()).await;
-        if let Acquired::Granted(lease) = second.acquire(&stream, &owner(2)).await.expect("acquires") {
-            break lease;
-        }
-    };
+    relay.shut();
+    store.until(|store| store.owner(&stream).is_none()).await;
+    let new = lease(&second, &stream, &owner(2)).await;
+    relay.open();
     let late = loop {
         match append(&first, &old, "late").await {
             Err(StoreError::Unreachable { .. } | StoreError::Disconnected { .. }) => _ = first.list().await,
