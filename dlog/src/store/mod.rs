@@ -4,6 +4,7 @@ pub mod embedded;
 pub mod memory;
 mod name;
 pub mod remote;
+pub mod sim_disk;
 mod types;
 
 pub use name::StreamName;

@@ -20,6 +20,6 @@ pub(super) enum Change {
     Acquire { stream: u64, epoch: u64, owner: Owner },
     /// A stream has no lease.
     Release { stream: u64 },
-    /// The process that wrote this closed the store. Everything before it was acknowledged.
-    Close,
+    /// A process gave the store up, or its successor found that it is gone: there are no leases and no open log segments.
+    End,
 }

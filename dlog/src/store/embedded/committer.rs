@@ -6,9 +6,10 @@ use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use super::change::Change;
-use super::disk::{Access, DiskFile, store_error, unfinished};
+use super::disk::{DiskFile, store_error, unfinished};
 use super::frame::{self, FRAME_HEADER};
 use super::keeper::Job;
+use super::recovery::Carried;
 use super::shared::{ChangeRequest, Changed, Request, Shared, lock};
 use super::staging::{SegmentLimits, Staging};
 use super::stream::{NewEntry, Place, position};
@@ -29,6 +30,8 @@ pub(super) struct Committer {
     active: Option<Active>,
     /// The newest volume: its number, where it ends, its nonce.
     latest: Latest,
+    /// What the process before left to be taken over by the next volume.
+    carried: Option<Carried>,
     batch: Batch,
     last_unix_ms: u64,
     /// Payload bytes of the appends that are in the batch or were refused, to be taken off the queue's.
@@ -76,18 +79,32 @@ enum Answer {
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, active: Option<Active>, latest: Latest) -> Self {
-        Self {
+    /// A committer that goes on behind what recovery found.
+    ///
+    /// # Errors
+    /// Why the next volume cannot be made, unless the disk is full or read-only: then what is there can be read.
+    pub(super) fn new(shared: Arc<Shared>, carried: Option<Carried>) -> Result<Self, StoreError> {
+        let mut committer = Self {
+            latest: carried.as_ref().map_or(Latest { number: 0, end: 0, nonce: 0 }, |carried| carried.latest),
             shared,
             staging: Staging::default(),
-            active,
-            latest,
+            active: None,
+            carried,
             batch: Batch::default(),
             last_unix_ms: 0,
             taken_bytes: 0,
             no_room: None,
             closing: false,
+        };
+        committer.last_unix_ms = (committer.shared.unix_ms)();
+        match committer.begin_volume() {
+            Err(StoreError::DiskFull { path } | StoreError::ReadOnly { path }) if committer.latest.number > 0 => {
+                tracing::warn!("{path} cannot be written: there is only reading for now");
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
         }
+        Ok(committer)
     }
 
     /// Serves requests until the store is closed.
@@ -123,12 +140,13 @@ impl Committer {
                 self.write_batch();
             }
         }
-        if self.closing && !self.is_full(FRAME_HEADER + 64, true) {
-            let unix_ms = self.last_unix_ms;
-            self.put_change(Change::Close, unix_ms);
-        }
         self.write_batch();
         if self.closing {
+            // Behind the last batch and by itself: it shows that the last batch was synced.
+            if !self.is_full(FRAME_HEADER + 64, true) {
+                self.put_change(Change::End, self.last_unix_ms);
+                self.write_batch();
+            }
             // The keeper has the last word: the folder is given up when it does not write any more either.
             self.shared.send_job(Job::Stop);
         }
@@ -149,7 +167,7 @@ impl Committer {
         let at = self.batch.begin_frame();
         let crc = frame::put_entry(&mut self.batch.bytes, key, unix_ms, entry);
         let length = self.batch.end_frame(at, crc);
-        let offset = u32::try_from(self.latest.end + at as u64).expect("volumes are below 4 GiB");
+        let offset = offset(self.latest.end + at as u64);
         let new = NewEntry {
             lssn: key.lssn,
             entry: key.entry,
@@ -308,7 +326,7 @@ impl Committer {
     }
 
     /// Makes the next volume the one that is written.
-    pub(super) fn begin_volume(&mut self) -> Result<(), StoreError> {
+    fn begin_volume(&mut self) -> Result<(), StoreError> {
         let number = self.latest.number + 1;
         let path = self.shared.path(FileKind::Volume, number);
         let shared = self.shared.clone();
@@ -324,8 +342,9 @@ impl Committer {
             previous_end: self.latest.end,
             created_unix_ms: self.last_unix_ms,
         };
-        let named = file.write_at(&header.encode(), 0).and_then(|()| file.sync_data());
-        named.map_err(|error| store_error(&path, &error))?;
+        let (bytes, sequence) = first_bytes(&header, self.carried.as_ref(), self.last_unix_ms);
+        let written = file.write_at(&bytes, 0).and_then(|()| file.sync_data());
+        written.map_err(|error| store_error(&path, &error))?;
         // From here on the next volume may exist with a header that says where this one ends: nothing may be written behind that.
         self.active = None;
         let folder = &shared.settings.folder;
@@ -334,17 +353,47 @@ impl Committer {
         spare.latest = number;
         drop(spare);
 
-        let mut state = self.shared.state_mut();
-        let sealed = Job::Seal { volume: self.latest.number, end: self.latest.end, snapshot: state.to_snapshot(number) };
+        let mut state = shared.state_mut();
         state.add_volume(number);
+        let sealed = self.latest;
+        let snapshot = match self.carried.take() {
+            Some(carried) => {
+                let (from, to) = (offset(sealed.end), offset(VOLUME_HEADER));
+                state.relocate(sealed.number, from, number, to);
+                carried.snapshot
+            }
+            None => state.to_snapshot(number),
+        };
         drop(state);
-        if self.latest.number > 0 {
-            self.shared.send_job(sealed);
+        if sealed.number > 0 {
+            shared.send_job(Job::Seal { volume: sealed.number, end: sealed.end, snapshot });
         }
-        self.active = Some(Active { file, next_sequence: 1, sector_bytes: header.sector_bytes, zeroed: VOLUME_HEADER });
-        self.latest = Latest { number, end: VOLUME_HEADER, nonce: header.nonce };
+        let end = bytes.len() as u64;
+        self.active = Some(Active { file, next_sequence: sequence, sector_bytes: header.sector_bytes, zeroed: end });
+        self.latest = Latest { number, end, nonce: header.nonce };
         Ok(())
     }
+}
+
+/// What a volume begins with: its header, and the batch that it takes over with the note that the process before is gone. Returns the
+/// sequence number of the next batch, too.
+fn first_bytes(header: &VolumeHeader, carried: Option<&Carried>, unix_ms: u64) -> (Vec<u8>, u64) {
+    let mut bytes = header.encode();
+    let Some(carried) = carried else { return (bytes, 1) };
+    let mut batch = Batch { frames: carried.count, frames_crc: carried.frames_crc, ..Batch::default() };
+    batch.begin_frame();
+    batch.bytes.extend_from_slice(&carried.frames);
+    let at = batch.begin_frame();
+    let crc = frame::put_change(&mut batch.bytes, unix_ms, &Change::End);
+    batch.end_frame(at, crc);
+    batch.finish(header.nonce, 1);
+    bytes.extend_from_slice(&batch.bytes);
+    bytes.resize(bytes.len().next_multiple_of(header.sector_bytes as usize), 0);
+    (bytes, 2)
+}
+
+fn offset(offset: u64) -> u32 {
+    u32::try_from(offset).expect("volumes are below 4 GiB")
 }
 
 /// Creates the file of a volume under its unfinished name.
@@ -361,13 +410,6 @@ pub(super) fn create_volume_file(shared: &Shared, number: u64) -> Result<Arc<dyn
         return Err(store_error(&path, &error));
     }
     Ok(file)
-}
-
-/// The tail of the journal's last volume, as recovery found it.
-pub(super) fn reopen(shared: &Shared, latest: Latest, next_sequence: u64, sector_bytes: u32) -> Result<Active, StoreError> {
-    let path = shared.path(FileKind::Volume, latest.number);
-    let file = shared.disk.open(&path, Access::Write).map_err(|error| store_error(&path, &error))?;
-    Ok(Active { file, next_sequence, sector_bytes, zeroed: latest.end })
 }
 
 /// Sees to it that nobody waits for a committer that a bug ended.

@@ -57,7 +57,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
-use self::committer::{Committer, Latest};
+use self::committer::Committer;
 use self::keeper::Keeper;
 use self::recovery::Recovered;
 use self::shared::{ChangeRequest, Changed, Request, Shared};
@@ -166,21 +166,14 @@ fn open(
     let folder = settings.folder.clone();
     disk.create_folder(&folder).map_err(|error| disk::store_error(&folder, &error))?;
     let lock = lock::take(&*disk, &folder, unix_ms())?;
-    let Recovered { state, tail, jobs } = recovery::recover(&*disk, &folder)?;
-    let latest = tail.as_ref().map_or(Latest { number: 0, end: 0, nonce: 0 }, |tail| tail.latest);
+    let Recovered { state, carried, jobs } = recovery::recover(&*disk, &folder)?;
+    let latest = carried.as_ref().map_or(0, |carried| carried.latest.number);
     let (sender, receiver) = mpsc::channel();
-    let shared = Arc::new(Shared::new(disk, settings, unix_ms, state, sender, lock, latest.number, stepped));
-    let active = match &tail {
-        Some(tail) => Some(committer::reopen(&shared, latest, tail.next_sequence, tail.sector_bytes)?),
-        None => None,
-    };
-    let mut committer = Committer::new(shared.clone(), active, latest);
-    if tail.is_none() {
-        committer.begin_volume()?;
-    }
+    let shared = Arc::new(Shared::new(disk, settings, unix_ms, state, sender, lock, latest, stepped));
     for job in jobs {
         shared.send_job(job);
     }
+    let committer = Committer::new(shared.clone(), carried)?;
     let keeper = Keeper::new(shared.clone(), receiver);
     Ok((shared, committer, keeper))
 }

@@ -1,35 +1,46 @@
 //! Opens a store: reads the newest snapshot, the indexes of what is sealed, and the journal behind the snapshot.
 //!
-//! Recovery writes nothing but the removal of files that were never finished, so it can be interrupted and repeated at any point. What a
-//! sealed volume still lacks (index, snapshot) becomes the keeper's first jobs.
+//! Recovery removes files that were never finished, and changes nothing else, so it can be interrupted and repeated at any point. What
+//! a sealed volume still lacks (index, snapshot) becomes the keeper's first jobs; the next volume, which takes the journal's last batch
+//! over, is made as every other one.
 
 use std::path::{Path, PathBuf};
 
 use super::committer::Latest;
 use super::disk::{Access, Disk, DiskFile, store_error};
+use super::frame;
 use super::index;
 use super::keeper::Job;
-use super::scan::{Scanned, Until, scan};
+use super::scan::{Located, Until, scan};
 use super::snapshot;
-use super::state::State;
+use super::state::{Snapshot, State};
 use super::stream::{Place, Stream};
-use super::volume::{FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished, parse_file_name};
+use super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished, parse_file_name};
 use crate::store::StoreError;
 
 /// What was found in the folder.
 pub(super) struct Recovered {
     pub(super) state: State,
-    /// The last volume, unless there is none.
-    pub(super) tail: Option<Tail>,
+    /// How the journal goes on, unless it has not begun.
+    pub(super) carried: Option<Carried>,
     /// What a process that ended did not get to.
     pub(super) jobs: Vec<Job>,
 }
 
-/// The journal's last volume.
-pub(super) struct Tail {
+/// The end of the journal, as the next volume takes it over.
+///
+/// A volume is written by the process that created it and by no other one. The last batch that the process before wrote may not
+/// have been synced; it may even be that its sync failed and that the system shows it nevertheless, from memory that it takes for clean.
+/// No sync would make that durable. So the next volume begins with a copy of it, and the last volume ends before it.
+pub(super) struct Carried {
+    /// The last volume as it counts: without the batch that is carried.
     pub(super) latest: Latest,
-    pub(super) next_sequence: u64,
-    pub(super) sector_bytes: u32,
+    /// The metadata at that point.
+    pub(super) snapshot: Snapshot,
+    /// The frames of the batch that is carried.
+    pub(super) frames: Vec<u8>,
+    pub(super) count: u32,
+    pub(super) frames_crc: u32,
 }
 
 /// Rebuilds the state of the store from its folder.
@@ -43,13 +54,13 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
     for &number in files.volumes.iter().filter(|number| **number < base) {
         load_sealed(disk, folder, &files, number, &mut state)?;
     }
-    let mut recovered = Recovered { state, tail: None, jobs: Vec::new() };
+    let mut recovered = Recovered { state, carried: None, jobs: Vec::new() };
     if let Some(&last) = files.volumes.last() {
         for number in base..=last {
             replay(disk, folder, number, last, &mut recovered)?;
         }
     }
-    if recovered.tail.is_none() && !files.snapshots.is_empty() {
+    if recovered.carried.is_none() && !files.snapshots.is_empty() {
         return Err(missing(&file_path(folder, FileKind::Volume, base), "the metadata says that the journal goes on in it"));
     }
     recovered.state.end_leases();
@@ -133,21 +144,58 @@ fn replay(disk: &dyn Disk, folder: &Path, number: u64, last: u64, recovered: &mu
     } else {
         Until::Known(read_file(disk, folder, FileKind::Volume, number + 1, VolumeHeader::read)?.previous_end)
     };
-    let state = &mut recovered.state;
-    state.add_volume(number);
-    let Scanned { end, next_sequence } = scan(&*file, &path, &header, until, &mut |located| {
-        let offset = u32::try_from(located.offset).map_err(|_| corrupt(&path, located.offset, "the volume is larger than 4 GiB"))?;
-        let place = Place { offset, length: located.length };
-        state.apply(&located.frame, number, place).map_err(|why| corrupt(&path, located.offset, &why))
-    })?;
+    recovered.state.add_volume(number);
     if number < last {
+        let state = &mut recovered.state;
+        let end = scan(&*file, &path, &header, until, &mut |batch| apply(state, number, &path, &batch.frames))?;
         recovered.jobs.push(Job::Seal { volume: number, end, snapshot: state.to_snapshot(number + 1) });
         return Ok(());
     }
-    // The process before may have ended between its last write and the sync. What is served from now on must be durable.
-    file.sync_data().map_err(|error| store_error(&path, &error))?;
-    let latest = Latest { number, end: end.max(VOLUME_HEADER), nonce: header.nonce };
-    recovered.tail = Some(Tail { latest, next_sequence, sector_bytes: header.sector_bytes });
+    let latest = Latest { number, end: VOLUME_HEADER, nonce: header.nonce };
+    recovered.carried = Some(replay_tail(&*file, &path, &header, latest, &mut recovered.state)?);
+    // What is served from now on should be durable also while there is no room for the next volume.
+    file.sync_data().map_err(|error| store_error(&path, &error))
+}
+
+/// Applies what the journal's last volume says, and takes its last batch apart.
+fn replay_tail(file: &dyn DiskFile, path: &Path, header: &VolumeHeader, latest: Latest, state: &mut State) -> Result<Carried, StoreError> {
+    let number = latest.number;
+    let snapshot = Snapshot::default();
+    let mut last = Carried { latest, snapshot, frames: Vec::new(), count: 0, frames_crc: 0 };
+    let end = scan(file, path, header, Until::Tail, &mut |batch| {
+        // The one before was not the last one.
+        apply(state, number, path, &frames_of(&last))?;
+        last.latest.end = batch.start;
+        last.frames.clear();
+        last.frames.extend_from_slice(batch.bytes);
+        (last.count, last.frames_crc) = (batch.header.frames, batch.header.frames_crc);
+        Ok(())
+    })?;
+    last.snapshot = state.to_snapshot(number + 1);
+    apply(state, number, path, &frames_of(&last))?;
+    tracing::debug!("{} ends at offset {end}", path.display());
+    Ok(last)
+}
+
+/// The frames of a batch that was checked before, with their places in the volume.
+fn frames_of(batch: &Carried) -> Vec<Located<'_>> {
+    let mut frames = Vec::new();
+    let mut from = 0;
+    while from < batch.frames.len() {
+        let (_, length, frame) = frame::take(&batch.frames[from..]).expect("the scan checked it");
+        let offset = batch.latest.end + (BATCH_HEADER + from) as u64;
+        frames.push(Located { offset, length: u32::try_from(length).expect("a part of a batch"), frame });
+        from += length;
+    }
+    frames
+}
+
+fn apply(state: &mut State, volume: u64, path: &Path, frames: &[Located<'_>]) -> Result<(), StoreError> {
+    for located in frames {
+        let offset = u32::try_from(located.offset).map_err(|_| corrupt(path, located.offset, "the volume is larger than 4 GiB"))?;
+        let place = Place { offset, length: located.length };
+        state.apply(&located.frame, volume, place).map_err(|why| corrupt(path, located.offset, &why))?;
+    }
     Ok(())
 }
 

@@ -23,13 +23,11 @@ pub(super) enum Until {
     Tail,
 }
 
-/// What a scan found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Scanned {
-    /// Behind the last batch, at a sector's beginning.
-    pub(super) end: u64,
-    /// The sequence number of the batch to write there.
-    pub(super) next_sequence: u64,
+/// The batch that is looked for.
+#[derive(Clone, Copy)]
+struct Next {
+    start: u64,
+    sequence: u64,
 }
 
 /// A frame and where in the volume it is.
@@ -39,14 +37,24 @@ pub(super) struct Located<'a> {
     pub(super) frame: Frame<'a>,
 }
 
-/// Hands every frame of the volume to `visit`, batch by batch and only of whole batches.
+/// A batch, checked as a whole.
+pub(super) struct Batch<'a> {
+    /// Where in the volume it begins.
+    pub(super) start: u64,
+    pub(super) header: BatchHeader,
+    /// Its frames' bytes.
+    pub(super) bytes: &'a [u8],
+    pub(super) frames: Vec<Located<'a>>,
+}
+
+/// Hands every whole batch of the volume to `visit`, in order. Returns where they end.
 pub(super) fn scan(
     file: &dyn DiskFile,
     path: &Path,
     header: &VolumeHeader,
     until: Until,
-    visit: &mut dyn FnMut(Located<'_>) -> Result<(), StoreError>,
-) -> Result<Scanned, StoreError> {
+    visit: &mut dyn FnMut(Batch<'_>) -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
     let size = file.size().map_err(|error| store_error(path, &error))?;
     let limit = match until {
         Until::Known(end) if end > size => return Err(corrupt(path, size, &format!("the volume is cut short, it had {end} bytes"))),
@@ -54,30 +62,29 @@ pub(super) fn scan(
         Until::Tail => size,
     };
     let mut window = Window { file, path, limit, start: 0, bytes: Vec::new() };
-    let mut at = Scanned { end: VOLUME_HEADER, next_sequence: 1 };
-    while at.end < limit {
+    let mut at = Next { start: VOLUME_HEADER, sequence: 1 };
+    while at.start < limit {
         match window.batch(header, at) {
-            Ok((frames, length)) => {
-                for located in frames {
-                    visit(located)?;
-                }
-                at.end += u64::from(length).next_multiple_of(u64::from(header.sector_bytes));
-                at.next_sequence += 1;
+            Ok(batch) => {
+                let length = u64::from(batch.header.length);
+                visit(batch)?;
+                at.start += length.next_multiple_of(u64::from(header.sector_bytes));
+                at.sequence += 1;
             }
             Err(Bad::Store(error)) => return Err(error),
             Err(Bad::Unreadable(offset, why)) => return Err(corrupt(path, offset, why)),
             Err(Bad::Damaged(why)) => {
                 if let Until::Known(_) = until {
-                    return Err(corrupt(path, at.end, why));
+                    return Err(corrupt(path, at.start, why));
                 }
                 if let Some(later) = window.later_batch(header, at)? {
-                    return Err(corrupt(path, at.end, &format!("{why}, and an acknowledged batch follows at {later}")));
+                    return Err(corrupt(path, at.start, &format!("{why}, and an acknowledged batch follows at {later}")));
                 }
-                return Ok(at);
+                return Ok(at.start);
             }
         }
     }
-    Ok(at)
+    Ok(at.start)
 }
 
 enum Bad {
@@ -109,18 +116,18 @@ impl Window<'_> {
         Ok(&self.bytes[from..self.bytes.len().min(from + length)])
     }
 
-    /// The frames of the batch at `at`, all checked, and the batch's length.
-    fn batch(&mut self, volume: &VolumeHeader, at: Scanned) -> Result<(Vec<Located<'_>>, u32), Bad> {
-        let head = self.slice(at.end, BATCH_HEADER).map_err(Bad::Store)?;
+    /// The batch at `at`, checked.
+    fn batch(&mut self, volume: &VolumeHeader, at: Next) -> Result<Batch<'_>, Bad> {
+        let head = self.slice(at.start, BATCH_HEADER).map_err(Bad::Store)?;
         let header = BatchHeader::decode(head).ok_or(Bad::Damaged("the header of a batch is damaged"))?;
-        if header.nonce != volume.nonce || header.sequence != at.next_sequence {
+        if header.nonce != volume.nonce || header.sequence != at.sequence {
             return Err(Bad::Damaged("the header of a batch is not the one that belongs here"));
         }
         let length = header.length as usize;
-        if length < BATCH_HEADER || at.end + u64::from(header.length) > self.limit {
+        if length < BATCH_HEADER || at.start + u64::from(header.length) > self.limit {
             return Err(Bad::Damaged("a batch is longer than its volume"));
         }
-        let bytes = self.slice(at.end, length).map_err(Bad::Store)?;
+        let bytes = self.slice(at.start, length).map_err(Bad::Store)?;
         if bytes.len() < length {
             return Err(Bad::Damaged("a batch is cut short"));
         }
@@ -128,7 +135,7 @@ impl Window<'_> {
         let mut frames_crc = 0;
         let mut from = BATCH_HEADER;
         while from < length {
-            let offset = at.end + from as u64;
+            let offset = at.start + from as u64;
             let (crc, size, frame) = frame::take(&bytes[from..]).map_err(|error| match error {
                 FrameError::Damaged(why) => Bad::Damaged(why),
                 FrameError::Unreadable(why) => Bad::Unreadable(offset, why),
@@ -140,16 +147,16 @@ impl Window<'_> {
         if frames.len() != header.frames as usize || frames_crc != header.frames_crc {
             return Err(Bad::Damaged("a batch mixes entries of two writes"));
         }
-        Ok((frames, header.length))
+        Ok(Batch { start: at.start, header, bytes: &bytes[BATCH_HEADER..], frames })
     }
 
     /// Where a batch begins that was written after the one at `at`, if there is one.
-    fn later_batch(&mut self, volume: &VolumeHeader, at: Scanned) -> Result<Option<u64>, StoreError> {
+    fn later_batch(&mut self, volume: &VolumeHeader, at: Next) -> Result<Option<u64>, StoreError> {
         let sector = u64::from(volume.sector_bytes);
-        let mut offset = at.end + sector;
+        let mut offset = at.start + sector;
         while offset < self.limit {
             let later = BatchHeader::decode(self.slice(offset, BATCH_HEADER)?);
-            if later.is_some_and(|header| header.nonce == volume.nonce && header.sequence > at.next_sequence) {
+            if later.is_some_and(|header| header.nonce == volume.nonce && header.sequence > at.sequence) {
                 return Ok(Some(offset));
             }
             offset += sector;

@@ -30,7 +30,7 @@ struct Volume {
 }
 
 /// The metadata as of the beginning of a volume.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub(super) base: u64,
     pub(super) next_stream: u64,
@@ -139,7 +139,7 @@ impl State {
                 stream.meta.complete_open_segment();
                 stream.meta.owner = None;
             }
-            Change::Close => self.end_leases(),
+            Change::End => self.end_leases(),
         }
         Ok(())
     }
@@ -213,6 +213,15 @@ impl State {
             self.volumes.remove(number);
         }
         dead
+    }
+
+    /// Frames from offset `from` of a volume on were copied to another one, where they begin at offset `to`.
+    pub(super) fn relocate(&mut self, volume: u64, from: u32, to_volume: u64, to: u32) {
+        for stream in self.streams.values_mut() {
+            let (begun, ended) = stream.relocate(volume, from, to_volume, to);
+            self.volumes.entry(to_volume).or_default().extents += begun;
+            self.volumes.entry(volume).or_default().extents -= ended;
+        }
     }
 
     pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {

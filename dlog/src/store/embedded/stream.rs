@@ -149,16 +149,6 @@ impl StreamMeta {
         Ok(())
     }
 
-    /// Where the next entry goes unless it opens a log segment: the stream's end.
-    pub(super) fn end(&self) -> Dlsn {
-        self.open_segment().map_or(position(self.next_lssn, 0, 0), |segment| position(segment.lssn, segment.next_entry, 0))
-    }
-
-    /// The point at which a truncation before `before` truncates: not behind the end, not before an earlier one.
-    pub(super) fn truncation_point(&self, before: Dlsn) -> Dlsn {
-        before.min(self.end()).max(self.truncated_before.unwrap_or(Dlsn::INITIAL))
-    }
-
     pub(super) fn truncate(&mut self, before: Dlsn) {
         let (lssn, entry) = parts(before);
         while self.segments.front().is_some_and(|segment| segment.lssn < lssn) {
@@ -248,6 +238,35 @@ impl Stream {
             dropped(extent.volume);
             self.extents.pop_front();
         }
+    }
+
+    /// Frames from offset `from` of a volume on, the journal's last, were copied to another volume, where they begin at offset `to`.
+    /// Returns how many extents began there and ended here.
+    pub(super) fn relocate(&mut self, volume: u64, from: u32, to_volume: u64, to: u32) -> (usize, usize) {
+        let mut moved = VecDeque::new();
+        let mut ended = 0;
+        while let Some(extent) = self.extents.back_mut()
+            && extent.volume == volume
+            && let Places::Memory(places) = &mut extent.places
+        {
+            let kept = places.partition_point(|place| place.offset < from);
+            if kept == places.len() {
+                break;
+            }
+            let there = places.drain(kept..).map(|place| Place { offset: place.offset - from + to, ..place }).collect::<Vec<_>>();
+            let entries = there.len() as u64;
+            extent.entries -= entries;
+            let (lssn, first_entry) = (extent.lssn, extent.end_entry());
+            moved.push_front(Extent { volume: to_volume, lssn, first_entry, entries, places: Places::Memory(there) });
+            if kept > 0 {
+                break;
+            }
+            self.extents.pop_back();
+            ended += 1;
+        }
+        let begun = moved.len();
+        self.extents.append(&mut moved);
+        (begun, ended)
     }
 
     /// The first entry that can be read and is not among the extents' entries, if there is one: `(lssn, entry)`.

@@ -1,38 +1,12 @@
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+//! The store on real files, with its threads.
 
-use bytes::Bytes;
+use std::sync::{Arc, mpsc};
+
 use distributedlog::Dlsn;
 
-use super::{EmbeddedSettings, EmbeddedStore};
-use crate::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadLimit, StoreError, StreamName};
-
-fn stream(name: &str) -> StreamName {
-    StreamName::new(name).unwrap()
-}
-
-fn owner(shard: i32) -> Owner {
-    Owner { shard, address: format!("127.0.0.1:800{shard}") }
-}
-
-fn entry(text: &str) -> Entry {
-    Entry { records: vec![EntryRecord { payload: Bytes::copy_from_slice(text.as_bytes()), slots: 1, is_record_set: false }] }
-}
-
-async fn acquire(store: &EmbeddedStore, name: &StreamName) -> Lease {
-    match store.acquire(name, &owner(1)).await.unwrap() {
-        Acquired::Granted(lease) => lease,
-        Acquired::OwnedBy(other) => panic!("owned by {other:?}"),
-    }
-}
-
-async fn append(store: &EmbeddedStore, lease: &Lease, entry: Entry) -> Result<Dlsn, StoreError> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    store.append(lease, entry, Box::new(move |result| drop(done.send(result))));
-    result.await.unwrap()
-}
-
-const ALL: ReadLimit = ReadLimit { max_bytes: 1 << 20, wait: Duration::ZERO };
+use super::{ALL, acquire, append, entry, stream};
+use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
+use crate::store::{LogStore, StoreError};
 
 #[tokio::test]
 async fn a_record_that_was_acknowledged_is_read_after_reopening() {
