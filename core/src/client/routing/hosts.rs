@@ -38,7 +38,7 @@ pub(crate) struct Host {
     /// Counts the connections: what concerned an earlier one means nothing to this one.
     pub(crate) epoch: u32,
     pub(crate) capacity: u32,
-    /// Sent and not answered, discarded ones included.
+    /// To be sent, or sent and not answered, discarded ones included.
     pub(crate) in_flight: u32,
     /// Requests that wait for the connection, or for room on it.
     pub(crate) waiting: Queue,
@@ -249,8 +249,9 @@ impl<const HOSTS: usize> Hosts<HOSTS> {
     /// A fresh slot; [`None`] when all are used.
     pub(crate) fn take(&mut self) -> Option<usize> {
         let index = self.slots.iter().position(|host| !host.used)?;
-        let Host { generation, greeting_generation, .. } = self.slots[index];
-        self.slots[index] = Host { used: true, generation, greeting_generation, ..Host::FREE };
+        // What tells old from new goes on counting.
+        let Host { generation, greeting_generation, epoch, .. } = self.slots[index];
+        self.slots[index] = Host { used: true, generation, greeting_generation, epoch, ..Host::FREE };
         Some(index)
     }
 

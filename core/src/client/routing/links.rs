@@ -42,7 +42,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         slot.draining = false;
         self.counters.connects += 1;
         self.greet(host, true);
-        for _ in 0..capacity {
+        // The handshake goes first, and takes the place of one.
+        for _ in 1..capacity {
             if !self.feed(host) {
                 break;
             }
@@ -219,8 +220,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         let Some(index) = self.requests.pop_front(&mut slot.waiting) else {
             return false;
         };
-        self.requests[index].stage = Stage::Sending;
-        self.requests.push_back(&mut self.ready, index);
+        self.line_up(index, host);
         true
     }
 

@@ -35,32 +35,22 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.closing.is_some() && self.requests.len() == 0 && self.hosts.iter().next().is_none()
     }
 
-    /// The request at the front of the ready list is to be sent: [`None`] when it has to wait or go elsewhere after all.
+    /// The request at the front of the ready list is to be sent: [`None`] when it has to go elsewhere after all.
     fn send(&mut self, index: usize) -> Option<Action> {
-        self.requests.pop_front(&mut self.ready);
-        let request = &mut self.requests[index];
-        request.stage = Stage::Between;
-        let found = request.host.and_then(|host| self.hosts.find(host));
-        let Some(host) = found.filter(|host| self.hosts[*host].is_open()) else {
+        let Request { host, epoch, .. } = self.requests[index];
+        let open = |host: &usize| self.hosts[*host].is_open() && self.hosts[*host].link == Link::Connected;
+        let found = host.and_then(|host| self.hosts.find(host)).filter(open).filter(|host| self.hosts[*host].epoch == epoch);
+        let Some(host) = found else {
+            self.detach(index);
             self.route(index);
             return None;
         };
-        let slot = &mut self.hosts[host];
+        self.requests.pop_front(&mut self.ready);
         let request = &mut self.requests[index];
-        if !slot.has_room() {
-            request.stage = Stage::Waiting;
-            self.requests.push_back(&mut slot.waiting, index);
-            if slot.link == Link::Idle {
-                self.connect(host);
-            }
-            return None;
-        }
-        slot.in_flight += 1;
         request.stage = Stage::InFlight;
-        request.epoch = slot.epoch;
         request.sent.insert(host);
         request.tries = request.tries.saturating_add(1);
-        self.requests.push_back(&mut slot.awaited, index);
+        self.requests.push_back(&mut self.hosts[host].awaited, index);
         self.counters.sent += 1;
         Some(Action::Send { request: self.requests.id(index), host: self.hosts.id(host) })
     }

@@ -95,8 +95,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         request.host = Some(id);
         let patience = (self.now + self.settings.attempt_timeout).min(request.deadline);
         if sends {
-            request.stage = Stage::Sending;
-            self.requests.push_back(&mut self.ready, index);
+            self.line_up(index, host);
         } else {
             request.stage = Stage::Waiting;
             self.requests.push_back(&mut slot.waiting, index);
@@ -206,9 +205,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     /// Takes the request out of its queue.
     pub(super) fn detach(&mut self, index: usize) {
         let Request { stage, host, .. } = self.requests[index];
+        let kept = host.filter(|_| stage == Stage::Sending).and_then(|host| self.hosts.find(host));
         let host = host.map_or(0, |host| host.index());
         let queue = match stage {
             Stage::Sending => Some(&mut self.ready),
+            // A host is not forgotten while it has requests in its queues.
             Stage::Waiting => Some(&mut self.hosts[host].waiting),
             Stage::InFlight => Some(&mut self.hosts[host].awaited),
             Stage::Parked => Some(&mut self.parked),
@@ -219,6 +220,19 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             self.requests.remove(queue, index);
         }
         self.requests[index].stage = Stage::Between;
+        if let Some(host) = kept.filter(|host| self.hosts[*host].epoch == self.requests[index].epoch) {
+            // The place on the connection that was kept for it is free.
+            self.release(host);
+        }
+    }
+
+    /// Gets the request, which is in no queue, ready to be sent to the host, and keeps a place on the connection for it.
+    pub(super) fn line_up(&mut self, index: usize, host: usize) {
+        let slot = &mut self.hosts[host];
+        slot.in_flight += 1;
+        let request = &mut self.requests[index];
+        (request.stage, request.epoch) = (Stage::Sending, slot.epoch);
+        self.requests.push_back(&mut self.ready, index);
     }
 
     /// Routes anew all of a queue, whose owner has given it up.

@@ -195,7 +195,8 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         let entry = &mut self.entries[index];
         // The distances keep their old values: `measured` says that they mean nothing.
         (entry.key, entry.next, entry.owner) = (key, *head, NO_HOST);
-        (entry.asked, entry.prepared, entry.measured) = (true, false, HostSet::EMPTY);
+        // One that was only put in counts as not asked for: a flood of new ones must not drive out those in use.
+        (entry.asked, entry.prepared, entry.measured) = (false, false, HostSet::EMPTY);
         *head = index as u32;
     }
 
@@ -233,5 +234,67 @@ impl<const HOSTS: usize> Entry<HOSTS> {
     fn approach(&mut self, host: usize, place: u64) {
         let distance = &mut self.distances[host];
         *distance = (*distance).min(place.wrapping_sub(self.key.place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::format;
+
+    use super::Streams;
+    use crate::client::random::Random;
+    use crate::client::routing::StreamKey;
+
+    #[test]
+    fn owners_are_what_was_set_last_as_long_as_there_is_room() {
+        let mut random = Random::new(5);
+        let mut streams = Streams::<4, 32>::NEW;
+        let mut model = HashMap::new();
+        for _ in 0..20_000 {
+            let name = format!("s{}", random.up_to(31));
+            let (key, host) = (StreamKey::of(&name), random.up_to(3) as usize);
+            match random.up_to(9) {
+                0 => {
+                    streams.forget_owners(host);
+                    model.retain(|_, owner| *owner != host);
+                }
+                1 => {
+                    streams.move_owners(host, 0);
+                    model.values_mut().filter(|owner| **owner == host).for_each(|owner| *owner = 0);
+                }
+                2 => {
+                    streams.forget_owner(key, host);
+                    model.retain(|stream, owner| *stream != name || *owner != host);
+                }
+                3 => {
+                    streams.offer_owner(key, host);
+                    model.insert(name.clone(), host);
+                }
+                _ => {
+                    assert!(!streams.set_owner(key, host));
+                    model.insert(name.clone(), host);
+                }
+            }
+            assert_eq!(streams.owner(key), model.get(&name).copied());
+        }
+    }
+
+    #[test]
+    fn a_full_table_forgets_what_was_not_asked_for_lately_and_lists_drive_nothing_out() {
+        let mut streams = Streams::<4, 8>::NEW;
+        let key = |number: usize| StreamKey::of(&format!("s{number}"));
+        for number in 0..8 {
+            assert!(!streams.set_owner(key(number), 1));
+        }
+        streams.offer_owner(key(100), 2);
+        assert_eq!(streams.owner(key(100)), None);
+        for number in 8..1_000 {
+            // Stream 0 is in use all the time.
+            assert_eq!(streams.ask_owner(key(0)), Some(1));
+            assert!(streams.set_owner(key(number), 1));
+            assert_eq!(streams.owner(key(number)), Some(1));
+        }
+        assert_eq!((0..1_000).filter(|number| streams.owner(key(*number)).is_some()).count(), 8);
     }
 }
