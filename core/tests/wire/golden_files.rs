@@ -37,8 +37,9 @@ pub(crate) struct GoldenFrame {
 /// A result of this length may have been cut off.
 pub(crate) const RESULT_CUT_AT: usize = 240;
 
+/// The folder, also for tests of other crates that include this file.
 pub(crate) fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden")
 }
 
 /// Every exchange, sorted by name.

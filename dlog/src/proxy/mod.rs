@@ -24,6 +24,8 @@ mod running;
 mod service;
 mod settings;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wall_clock;
 

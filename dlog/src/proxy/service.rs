@@ -127,22 +127,11 @@ impl Service {
 
     /// Works on the machine, then carries out what it wants done.
     fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<Origin>) -> R) -> R {
-        let mut questions = Vec::new();
-        let result = {
+        let (result, questions) = {
             // A panic in here is a bug of ours in one request; the others must not be lost with it.
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
             let result = work(&mut machine);
-            while let Some(output) = machine.poll_output() {
-                match output {
-                    Output::Reply { to, answer } => to.mailbox.send(Mail::Answer(to.slot, answer)),
-                    Output::Append { lease, entry, ticket } => {
-                        let mailbox = ticket.to.mailbox.clone();
-                        self.store.append(&lease, entry, Box::new(move |result| mailbox.send(Mail::Appended(ticket, result))));
-                    }
-                    Output::Ask(question) => questions.push(question),
-                }
-            }
-            result
+            (result, self.carry_out(&mut machine))
         };
         self.ask_all(questions);
         result
@@ -152,14 +141,35 @@ impl Service {
     // Not part of `with`, whose type parameter it would carry into the closure below, and that into the next `with`, without end.
     fn ask_all(self: &Arc<Self>, questions: Vec<Question<Origin>>) {
         for question in questions {
-            let service = self.clone();
-            tokio::spawn(async move {
-                let answer = ask(&*service.store, &service.owner, question).await;
-                let now = service.now();
-                service.with(|machine| machine.handle_store(now, answer));
-                service.changed.notify_waiters();
-            });
+            self.ask(question);
         }
+    }
+
+    /// Sends replies and appends on their way; what is to be asked of the store is left.
+    fn carry_out(&self, machine: &mut Machine<Origin>) -> Vec<Question<Origin>> {
+        let mut questions = Vec::new();
+        while let Some(output) = machine.poll_output() {
+            match output {
+                Output::Reply { to, answer } => to.mailbox.send(Mail::Answer(to.slot, answer)),
+                Output::Append { lease, entry, ticket } => {
+                    let mailbox = ticket.to.mailbox.clone();
+                    self.store.append(&lease, entry, Box::new(move |result| mailbox.send(Mail::Appended(ticket, result))));
+                }
+                Output::Ask(question) => questions.push(question),
+            }
+        }
+        questions
+    }
+
+    /// Asks the store, beside everything else, and takes its answer.
+    fn ask(self: &Arc<Self>, question: Question<Origin>) {
+        let service = self.clone();
+        tokio::spawn(async move {
+            let answer = ask(&*service.store, &service.owner, question).await;
+            let now = service.now();
+            service.with(|machine| machine.handle_store(now, answer));
+            service.changed.notify_waiters();
+        });
     }
 
     /// What stands for this proxy in redirects and handshakes.

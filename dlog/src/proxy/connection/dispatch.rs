@@ -34,6 +34,8 @@ pub(super) struct Pending {
     pub(super) sequence_id: SequenceId,
     /// Bytes of its frame.
     frame_bytes: usize,
+    /// Bytes that it wants written.
+    payload_bytes: usize,
     since: Instant,
     /// How to drop it while it waits.
     waiting: Option<WaitingId>,
@@ -77,10 +79,11 @@ impl Dispatcher {
             }
         };
         let stream = tracing::enabled!(tracing::Level::DEBUG).then(|| action.stream().unwrap_or("").into());
+        let payload_bytes = action.payload_bytes();
         let to = Origin { mailbox: self.mailbox.clone(), slot };
         let waiting = self.service.call(now, Call { to, deadline, action });
         self.in_flight.add(frame.len());
-        Ok(Pending { method, sequence_id, frame_bytes: frame.len(), since: now, waiting, stream })
+        Ok(Pending { method, sequence_id, frame_bytes: frame.len(), payload_bytes, since: now, waiting, stream })
     }
 
     fn admit(&self, request: &Request<'_>, attached: Attached, now: Instant) -> Result<Option<Instant>, Answer> {
@@ -113,7 +116,7 @@ impl Dispatcher {
     /// Settles the account of a request that is answered.
     pub(super) fn answered(&mut self, pending: &Pending, answer: &Answer) {
         self.in_flight.remove(pending.frame_bytes);
-        self.count(pending.method, pending.frame_bytes, pending.since, self.service.now(), pending.stream.as_deref(), answer);
+        self.count(pending.method, pending.payload_bytes, pending.since, self.service.now(), pending.stream.as_deref(), answer);
     }
 
     fn count(&self, method: Method, size: usize, since: Instant, now: Instant, request: Option<&str>, answer: &Answer) {

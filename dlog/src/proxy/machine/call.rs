@@ -69,6 +69,14 @@ impl Action<'_> {
             Self::Handshake { .. } | Self::SetAcceptNewStream(_) => None,
         }
     }
+
+    /// How many bytes it wants written.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Stream { work, .. } => work.size(),
+            Self::Handshake { .. } | Self::SetAcceptNewStream(_) | Self::Create { .. } | Self::Owner { .. } => 0,
+        }
+    }
 }
 
 impl Work {

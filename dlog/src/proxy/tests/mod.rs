@@ -1,0 +1,15 @@
+//! The proxy as its clients meet it: over real sockets, byte for byte.
+
+mod drain;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../../../../core/tests/wire/golden_files.rs"]
+mod golden_files;
+mod hostile;
+mod kit;
+mod limits;
+mod memory_store;
+mod methods;
+mod replay;
+mod session;
+mod stats;
+mod two_proxies;
