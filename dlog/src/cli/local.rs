@@ -73,7 +73,14 @@ impl Args {
 /// # Errors
 /// It is held by another process, damaged, or not to be written.
 pub(crate) async fn open(folder: &Path) -> Result<Arc<dyn LogStore>, Fault> {
-    let settings = EmbeddedSettings::new(folder);
+    open_with(EmbeddedSettings::new(folder)).await
+}
+
+/// Opens the store with other settings than the default ones.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn open_with(settings: EmbeddedSettings) -> Result<Arc<dyn LogStore>, Fault> {
     // Recovery reads what the last process left: it may take a while, and it blocks.
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings)).await.expect("opening a store does not panic");
     let store = opened.map_err(|error| namespace::fault(&error, None))?;

@@ -14,6 +14,7 @@ use super::tail::Tail;
 use super::writer_args::WriterArgs;
 use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams};
 use crate::proxy::{Proxy, Running, Settings};
+use crate::store::embedded::EmbeddedSettings;
 use crate::store::{LogStore, StoreError, StreamName};
 
 /// The tutorial's streams.
@@ -53,13 +54,24 @@ impl Args {
     /// # Errors
     /// Something could not be started, or a line failed.
     pub(crate) async fn run(self, output: &Output, verbose: u8, shutdown: &Shutdown) -> Result<(), Fault> {
+        self.run_with(|writer| console::input(writer, output, shutdown), output, verbose, shutdown).await
+    }
+
+    /// The same with another input: `open` answers the lines, and where to print while they come.
+    async fn run_with(
+        self,
+        open: impl FnOnce(&Connected) -> Result<(mpsc::Receiver<Line>, Output), Fault>,
+        output: &Output,
+        verbose: u8,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
         let settings = self.writer.settings()?;
         let stack = Stack::start(self.data.as_deref(), self.port).await?;
         stack.introduce(output)?;
         let writer = Connected::open(&stack.name(), &stack.streams, settings, "quickstart").await?;
-        let told = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
-        let (lines, output) = console::input(&writer, output, shutdown)?;
-        let ended = write_and_read_back(lines, &writer, told, &output, verbose > 0, shutdown).await;
+        let tail = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
+        let (lines, output) = open(&writer)?;
+        let ended = write_and_read_back(lines, &writer, tail, &output, verbose > 0, shutdown).await;
         writer.close().await;
         console::restore_terminal();
         stack.end().await?;
@@ -93,7 +105,8 @@ impl Stack {
             })?),
         };
         let folder = data.map_or_else(|| temporary.as_ref().expect("one of them is there").path().to_owned(), Path::to_owned);
-        let store = local::open(&folder).await?;
+        // A try-out reserves no disk space ahead: the temporary folder may be in memory.
+        let store = local::open_with(EmbeddedSettings { preallocate: temporary.is_none(), ..EmbeddedSettings::new(&folder) }).await?;
         let expression = Expression::parse(EXPRESSION).expect("the tutorial's expression is one");
         let streams = streams::expand(PREFIX, &expression).expect("the tutorial's names are names");
         for stream in &streams {
@@ -214,5 +227,89 @@ impl Balance {
     /// Whether every acknowledged record was read. What was read and never acknowledged is a copy of a hedged record, or another writer's.
     fn is_even(&self) -> bool {
         self.unread.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::ffi::OsString;
+
+    use super::super::args::{Cli, Command};
+    use super::super::output::Captured;
+    use super::*;
+
+    /// Runs `dlog quickstart -p 0 FLAGS` with `input` piped into it, everything in this process; what it printed and how it ended.
+    async fn ran(flags: &str, input: &str) -> (String, Result<(), Fault>) {
+        let line = format!("dlog quickstart -p 0 {flags}");
+        let args = match Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command {
+            Command::Quickstart(args) => args,
+            other => panic!("{other:?}"),
+        };
+        let captured = Captured::default();
+        let output = captured.output();
+        let open = |writer: &Connected| Ok((console::of_text(input, writer.max_record_bytes()), captured.output()));
+        let ended = args.run_with(open, &output, 0, &Shutdown::manual()).await;
+        (captured.text(), ended)
+    }
+
+    fn received(text: &str) -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with("Received record")).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_tutorials_five_messages_come_out_of_five_streams_each_at_the_first_position() {
+        let (text, ended) = ran("", "message-1\nmessage-2\nmessage-3\nmessage-4\nmessage-5\n").await;
+        ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+        let lines: HashSet<&str> = received(&text).into_iter().collect();
+        for stream in 3..=7 {
+            let line = format!("Received record DLSN{{logSegmentSequenceNo=1, entryId=0, slotId=0}} from stream basic-stream-{stream}");
+            assert!(lines.contains(line.as_str()), "{line} is missing in:\n{text}");
+        }
+        for message in 1..=5 {
+            assert!(text.contains(&format!("\n\"\"\"\nmessage-{message}\n\"\"\"\n")), "{text}");
+        }
+        assert!(text.ends_with("\n5 records written, acknowledged and read back.\n"), "{text}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_temporary_folder_is_gone_at_the_end() {
+        let (text, ended) = ran("", "x").await;
+        ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+        let folder = text.split_whitespace().skip_while(|word| *word != "store").nth(2).expect("the first screen names the folder");
+        let folder = Path::new(folder);
+        assert!(folder.is_absolute() && !folder.exists(), "{}", folder.display());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_that_is_kept_is_gone_on_with() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let flags = format!("--data {}", folder.path().display());
+        let many = "x\n".repeat(20);
+        for round in 1..=2 {
+            let (text, ended) = ran(&flags, &many).await;
+            ended.unwrap_or_else(|fault| panic!("round {round}: {fault}\n{text}"));
+            assert_eq!(received(&text).len(), 20, "round {round}:\n{text}");
+            assert!(text.contains(&format!("logSegmentSequenceNo={round}, entryId=0")), "round {round}:\n{text}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_that_another_process_would_hold_is_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let held = local::open(folder.path()).await.expect("an empty folder");
+        let (_, ended) = ran(&format!("--data {}", folder.path().display()), "x").await;
+        let said = ended.expect_err("it is held").report(false).unwrap_or_default();
+        assert!(said.contains(&folder.path().display().to_string()) && said.contains("tip: end that process"), "{said}");
+        held.close().await.expect("it is open");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_line_that_is_no_record_is_reported_and_the_others_are_written() {
+        let (text, ended) = ran("", &format!("one\n{}\ntwo\n", "x".repeat(2 << 20))).await;
+        let said = ended.expect_err("one line is too long").report(false).unwrap_or_default();
+        assert_eq!(said, "error: not acknowledged: 1 line\n");
+        assert!(text.contains("line 2 was not acknowledged: the line is longer than"), "{text}");
+        assert!(text.contains("\n2 records written, acknowledged and read back.\n"), "{text}");
     }
 }

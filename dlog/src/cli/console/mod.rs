@@ -10,7 +10,10 @@ use std::io::{self, IsTerminal};
 use tokio::sync::mpsc;
 
 pub(crate) use editor::restore_terminal;
-pub(crate) use lines::{Line, Release, of_stdin};
+use lines::of_stdin;
+#[cfg(test)]
+pub(crate) use lines::of_text;
+pub(crate) use lines::{Line, Release};
 pub(crate) use session::{Place, Tally, run};
 pub(crate) use writer::Connected;
 
