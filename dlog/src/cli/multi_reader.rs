@@ -84,10 +84,10 @@ mod tests {
 
     fn args(flags: &str) -> Args {
         let line = format!("dlog multi-reader {flags} distributedlog://h/n s-1,s-2");
-        match Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command {
-            Command::MultiReader(args) => args,
-            other => panic!("{other:?}"),
-        }
+        let Command::MultiReader(args) = Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command else {
+            panic!("{line}");
+        };
+        args
     }
 
     fn stream(name: &str) -> StreamName {

@@ -150,13 +150,8 @@ impl Args {
             output.line(format_args!("metrics and health on http://{stats}"))?;
         }
         shutdown.asked().await;
-        let drained = proxy.drain().await;
-        tracing::info!(
-            "drained: {} connections finished, {} cut off, {} streams released; everything acknowledged is on disk",
-            drained.connections_finished,
-            drained.connections_cut,
-            drained.streams_released
-        );
+        // It says itself how that went.
+        proxy.drain().await;
         Ok(())
     }
 

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use distributedlog::writer::Settings as WriterSettings;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -67,16 +68,32 @@ impl Args {
     ) -> Result<(), Fault> {
         let settings = self.writer.settings()?;
         let stack = Stack::start(self.data.as_deref(), self.port).await?;
-        stack.introduce(output)?;
-        let writer = Connected::open(&stack.name(), &stack.streams, settings, "quickstart").await?;
-        let tail = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
-        let (lines, output) = open(&writer)?;
-        let ended = write_and_read_back(lines, &writer, tail, &output, verbose > 0, shutdown).await;
-        writer.close().await;
+        // Whatever happens in between, what was started is ended in order and the temporary folder goes.
+        let talked = talk(&stack, settings, open, output, verbose, shutdown).await;
         console::restore_terminal();
-        stack.end().await?;
-        conclude(ended?, &output)
+        let ended = stack.end().await;
+        let (tally, output) = talked?;
+        ended?;
+        conclude(tally, &output)
     }
+}
+
+/// Connects to the proxy as any writer would, and writes and reads until the input has ended. Answers how many lines, and where to say so.
+async fn talk(
+    stack: &Stack,
+    settings: WriterSettings,
+    open: impl FnOnce(&Connected) -> Result<(mpsc::Receiver<Line>, Output), Fault>,
+    output: &Output,
+    verbose: u8,
+    shutdown: &Shutdown,
+) -> Result<(Tally, Output), Fault> {
+    stack.introduce(output)?;
+    let writer = Connected::open(&stack.name(), &stack.streams, settings, "quickstart").await?;
+    let tail = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
+    let (lines, output) = open(&writer)?;
+    let ended = write_and_read_back(lines, &writer, tail, &output, verbose > 0, shutdown).await;
+    writer.close().await;
+    Ok((ended?, output))
 }
 
 /// Says how it went.
@@ -242,9 +259,8 @@ mod tests {
     /// Runs `dlog quickstart -p 0 FLAGS` with `input` piped into it, everything in this process; what it printed and how it ended.
     async fn ran(flags: &str, input: &str) -> (String, Result<(), Fault>) {
         let line = format!("dlog quickstart -p 0 {flags}");
-        let args = match Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command {
-            Command::Quickstart(args) => args,
-            other => panic!("{other:?}"),
+        let Command::Quickstart(args) = Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command else {
+            panic!("{line}");
         };
         let captured = Captured::default();
         let output = captured.output();

@@ -178,3 +178,78 @@ async fn a_store_whose_answers_lead_nowhere_is_not_asked_for_ever() {
     let error = reader(&store, Dlsn::INITIAL).next().await.expect_err("the next position is the one that was asked for");
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
+
+/// The same numbers for the same seed: xorshift64*.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound
+    }
+}
+
+const LONG: &str = "compressible compressible compressible compressible compressible compressible compressible compressible";
+const PAYLOADS: [&str; 5] = ["", "a", "bb", "ccc", LONG];
+
+/// A stream of up to eight entries of up to four stored records each, with gaps between them, and what a reader of all of it sees.
+fn any_stream(dice: &mut Dice) -> (Arc<MemoryStore>, Vec<(Dlsn, &'static str)>) {
+    let store = Arc::new(MemoryStore::default());
+    let mut expected = Vec::new();
+    let mut start = Dlsn::INITIAL;
+    for _ in 0..=dice.below(8) {
+        let mut dlsn = start;
+        let mut records = Vec::new();
+        for _ in 0..=dice.below(3) {
+            let (stored, payloads) = any_record(dice);
+            records.push(stored);
+            for payload in payloads {
+                expected.push((dlsn, payload));
+                dlsn = dlsn.slot(1);
+            }
+        }
+        store.put(&stream(), start, records);
+        start.entry_id += 1 + i64::try_from(dice.below(2)).expect("small");
+    }
+    (store, expected)
+}
+
+/// A plain record, a set, or a compressed set, and its payloads.
+fn any_record(dice: &mut Dice) -> (EntryRecord, Vec<&'static str>) {
+    let kind = dice.below(3);
+    let mut any_payload = || PAYLOADS[usize::try_from(dice.below(5)).expect("small")];
+    let mut payloads = vec![any_payload()];
+    if kind == 0 {
+        return (plain(payloads[0]), payloads);
+    }
+    while payloads.len() < 5 && any_payload() != LONG {
+        payloads.push(any_payload());
+    }
+    if kind == 1 {
+        return (set(&payloads, None, u32::try_from(payloads.len()).expect("small")), payloads);
+    }
+    payloads.push(LONG);
+    (lz4_set(&payloads), payloads)
+}
+
+#[tokio::test]
+async fn whatever_was_written_a_reader_from_anywhere_sees_all_of_it_from_there_on() {
+    for seed in 1..=500 {
+        let mut dice = Dice(seed);
+        let (store, expected) = any_stream(&mut dice);
+        let entry = i64::try_from(dice.below(16)).expect("small");
+        let slot = i64::try_from(dice.below(12)).expect("small");
+        let start = Dlsn::new(1, entry, slot - 1);
+        let mut reader = reader(&store, start);
+        let mut seen = Vec::new();
+        while let Some(event) = reader.next_available().await.expect("the store answers") {
+            let ReadEvent::Record(record) = event else { panic!("seed {seed}: {event:?}") };
+            seen.push((record.dlsn, record.payload));
+        }
+        let expected = expected.into_iter().filter(|(dlsn, _)| *dlsn >= start);
+        let from_there: Vec<(Dlsn, Bytes)> = expected.map(|(dlsn, payload)| (dlsn, Bytes::from(payload))).collect();
+        assert_eq!(seen, from_there, "seed {seed}, from {start}");
+    }
+}
