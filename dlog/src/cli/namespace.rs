@@ -1,9 +1,10 @@
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::Fault;
 use crate::store::remote::{ClientSettings, RemoteStore};
 use crate::store::{LogStore, StoreError, StreamName};
-use crate::uri::Uri;
+use crate::uri::{DEFAULT_PORT, Uri};
 
 /// The flag that names a namespace.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,8 +32,15 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
         StoreError::StreamNotFound(stream) => fault.tip(create_tip(&place, stream)),
         StoreError::StreamExists(_) => fault.tip(format!("see what is there with: dlog tool list -u {place}")),
         StoreError::Unreachable { .. } => {
-            let port = uri.and_then(|uri| uri.hosts().first()).map_or(crate::uri::DEFAULT_PORT, |host| host.port);
-            fault.tip(format!("start a store there with: dlog local {port}"))
+            let first = uri.and_then(|uri| uri.hosts().first());
+            let port = first.map_or(DEFAULT_PORT, |first| first.port);
+            if first.is_none_or(|first| is_loopback(&first.host)) {
+                fault.tip(format!("start a store there with: dlog local {port}"))
+            } else {
+                fault.tip(format!(
+                    "see whether the address is right; on that machine a store is started with: dlog local {port} --bind ADDRESS"
+                ))
+            }
         }
         StoreError::Disconnected { .. } => fault.tip("see whether the store still runs, then try again"),
         StoreError::InUse { .. } => fault.tip("end that process, or name another folder with --data DIR"),
@@ -48,6 +56,11 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
         | StoreError::NewerVersion { .. }
         | StoreError::Closed => fault,
     }
+}
+
+/// Whether a host is surely this machine.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The command that creates a stream.
