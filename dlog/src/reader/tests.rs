@@ -5,7 +5,8 @@ use distributedlog::wire::record_set::{Lz4Table, RecordSetBuilder, SetIdentity, 
 
 use super::memory_store::{MemoryStore, plain};
 use super::*;
-use crate::store::EntryRecord;
+use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
+use crate::store::{Acquired, Entry, EntryRecord, Owner};
 
 fn stream() -> StreamName {
     StreamName::new("s").expect("a name")
@@ -252,4 +253,31 @@ async fn whatever_was_written_a_reader_from_anywhere_sees_all_of_it_from_there_o
         let from_there: Vec<(Dlsn, Bytes)> = expected.map(|(dlsn, payload)| (dlsn, Bytes::from(payload))).collect();
         assert_eq!(seen, from_there, "seed {seed}, from {start}");
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_at_the_end_of_a_stored_stream_is_woken_by_the_next_append() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store: Arc<dyn LogStore> = Arc::new(EmbeddedStore::open(EmbeddedSettings::new(folder.path())).expect("an empty folder"));
+    store.create(&stream()).await.expect("it is new");
+    let (reading, waiting) = (Arc::clone(&store), tokio::sync::oneshot::channel());
+    let read = tokio::spawn(async move {
+        // A day: only the append can end the wait while anybody looks.
+        let limit = ReadLimit { max_bytes: 1, wait: Duration::from_secs(86_400) };
+        let name = stream();
+        let mut read = reading.read(&name, Dlsn::INITIAL, limit);
+        let first = core::future::poll_fn(|context| core::task::Poll::Ready(read.as_mut().poll(context).is_pending())).await;
+        waiting.0.send(first).expect("the test waits for it");
+        read.await
+    });
+    assert_eq!(waiting.1.await, Ok(true), "there is nothing to read yet");
+    let owner = Owner { shard: 1, address: "h:1".to_owned() };
+    let Acquired::Granted(lease) = store.acquire(&stream(), &owner).await.expect("nobody owns it") else { panic!("nobody owns it") };
+    let (done, appended) = tokio::sync::oneshot::channel();
+    let answer = Box::new(move |result| drop(done.send(result)));
+    store.append(&lease, Entry { records: vec![plain("late")] }, answer);
+    assert_eq!(appended.await, Ok(Ok(Dlsn::INITIAL)));
+    let batch = read.await.expect("it does not panic").expect("the stream is there");
+    assert_eq!(batch.entries.len(), 1);
+    store.close().await.expect("it is open");
 }

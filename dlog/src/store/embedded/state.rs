@@ -101,6 +101,7 @@ impl State {
         if stream.add(new)? {
             self.volumes.entry(new.volume).or_default().extents += 1;
         }
+        stream.changed.notify_waiters();
         Ok(())
     }
 
