@@ -9,4 +9,6 @@ mod hostile;
 mod malformed;
 mod malformed_values;
 mod meaning;
+#[cfg(feature = "lz4")]
+mod original_reader;
 mod round_trips;

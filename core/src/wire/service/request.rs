@@ -252,7 +252,7 @@ impl<'a> Request<'a> {
             arguments.read(method, field, cursor)?;
         }
         cursor.end()?;
-        arguments.into_request(method, cursor)
+        arguments.into_request(method, cursor.offset())
     }
 }
 
@@ -301,42 +301,31 @@ impl<'a> Arguments<'a> {
         Ok(())
     }
 
-    fn into_request(self, method: Method, cursor: &mut Cursor<'a>) -> Result<Request<'a>, DecodeError> {
-        let context = self.context;
-        match method {
-            Method::Handshake => return Ok(Request::Handshake),
-            Method::HandshakeWithClientInfo => return Ok(Request::HandshakeWithClientInfo { info: self.info }),
-            Method::SetAcceptNewStream => {
-                return Ok(Request::SetAcceptNewStream { enabled: cursor.enter("enabled").required(self.enabled)? });
-            }
-            Method::Heartbeat
-            | Method::HeartbeatWithOptions
-            | Method::Write
-            | Method::WriteWithContext
-            | Method::WriteBulkWithContext
-            | Method::Truncate
-            | Method::Release
-            | Method::Create
-            | Method::Delete
-            | Method::GetOwner => {}
-        }
-        let stream = cursor.enter("stream").required(self.stream)?;
+    fn into_request(self, method: Method, end: usize) -> Result<Request<'a>, DecodeError> {
+        let (context, options) = (self.context, self.options);
+        let missing = |field| DecodeError { field, offset: end, kind: DecodeErrorKind::Missing };
+        let stream = || self.stream.ok_or_else(|| missing("stream"));
+        let data = || self.data.ok_or_else(|| missing("data"));
         Ok(match method {
-            Method::Handshake | Method::HandshakeWithClientInfo | Method::SetAcceptNewStream => {
-                unreachable!("returned above")
-            }
-            Method::Heartbeat => Request::Heartbeat { stream, context },
-            Method::HeartbeatWithOptions => Request::HeartbeatWithOptions { stream, context, options: self.options },
-            Method::Write => Request::Write { stream, data: cursor.enter("data").required(self.data)? },
-            Method::WriteWithContext => Request::WriteWithContext { stream, data: cursor.enter("data").required(self.data)?, context },
+            Method::Handshake => Request::Handshake,
+            Method::HandshakeWithClientInfo => Request::HandshakeWithClientInfo { info: self.info },
+            Method::Heartbeat => Request::Heartbeat { stream: stream()?, context },
+            Method::HeartbeatWithOptions => Request::HeartbeatWithOptions { stream: stream()?, context, options },
+            Method::Write => Request::Write { stream: stream()?, data: data()? },
+            Method::WriteWithContext => Request::WriteWithContext { stream: stream()?, data: data()?, context },
             Method::WriteBulkWithContext => {
-                Request::WriteBulkWithContext { stream, data: cursor.enter("data").required(self.bulk)?, context }
+                let (stream, data) = (stream()?, self.bulk.ok_or_else(|| missing("data"))?);
+                Request::WriteBulkWithContext { stream, data, context }
             }
-            Method::Truncate => Request::Truncate { stream, dlsn: cursor.enter("dlsn").required(self.dlsn)?, context },
-            Method::Release => Request::Release { stream, context },
-            Method::Create => Request::Create { stream, context },
-            Method::Delete => Request::Delete { stream, context },
-            Method::GetOwner => Request::GetOwner { stream, context },
+            Method::Truncate => {
+                let (stream, dlsn) = (stream()?, self.dlsn.ok_or_else(|| missing("dlsn"))?);
+                Request::Truncate { stream, dlsn, context }
+            }
+            Method::Release => Request::Release { stream: stream()?, context },
+            Method::Create => Request::Create { stream: stream()?, context },
+            Method::Delete => Request::Delete { stream: stream()?, context },
+            Method::GetOwner => Request::GetOwner { stream: stream()?, context },
+            Method::SetAcceptNewStream => Request::SetAcceptNewStream { enabled: self.enabled.ok_or_else(|| missing("enabled"))? },
         })
     }
 }
