@@ -1,4 +1,56 @@
 //! DistributedLog's multi stream writer and write proxy client on tokio.
+//!
+//! [`MultiStreamWriter`] writes each record to whichever of several streams answers first: records are batched into sets, a set that is
+//! not answered in time goes to another stream too, and every write completes with a position or with an error that says what is known of
+//! its record. [`ProxyClient`] does single operations on single streams: write, create, truncate, release, …
+//!
+//! ```no_run
+//! use core::time::Duration;
+//! use distributedlog_tokio::MultiStreamWriter;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let writer = MultiStreamWriter::builder(["clicks-1", "clicks-2", "clicks-3"])
+//!         .name("inet!proxy-1.example:8000,proxy-2.example:8000")
+//!         .client_id("click-service")
+//!         .speculative_timeouts(Duration::from_millis(50), Duration::from_millis(200))
+//!         .build()
+//!         .await?;
+//!
+//!     // One handle per task that writes; all of them share batches, connections and bounds.
+//!     let mut tasks = tokio::task::JoinSet::new();
+//!     for user in 0..8 {
+//!         let writer = writer.clone();
+//!         tasks.spawn(async move {
+//!             match writer.write(format!("user {user} clicked").as_bytes()).await {
+//!                 Ok(written) => println!("{} in {}", written.dlsn, writer.stream_name(written.stream)),
+//!                 Err(error) if error.may_be_written() => eprintln!("perhaps written: {error}"),
+//!                 Err(error) => eprintln!("not written: {error}"),
+//!             }
+//!         });
+//!     }
+//!     tasks.join_all().await;
+//!     writer.close().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it works
+//!
+//! What to write where and when is decided by the state machines of [`distributedlog`], which do no I/O. This crate is what moves them:
+//! sockets, TLS, names and time. A writer, its connections and their timers are polled as one future, in one task: a record set is encoded
+//! straight behind whatever its connection has to send, and all that lies there leaves with one system call. Each proxy has one connection
+//! with many requests in flight.
+//!
+//! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`. ZooKeeper's `zk!` and `serverset!` are refused.
+//! - [`Protocol::ThriftMux`] unless set; framed thrift, upgraded or plain, for proxies without `-mx`.
+//! - [`Tls`] by rustls: the machine's authorities or your own, another server name, client certificates.
+//! - Bounded: operations, records and bytes in flight, frames received, hosts known. Whoever writes waits for room.
+//!
+//! # What it is not
+//!
+//! No reader: records are read from the store, not through write proxies. No runtime: a tokio runtime with I/O and time enabled must be
+//! there; on other runtimes, use [`distributedlog`] with an adapter of your own.
 
 mod client;
 mod clock;

@@ -8,9 +8,12 @@ use tokio::sync::mpsc;
 use super::error::BuildError;
 use super::handle::ProxyClient;
 use super::task::Task;
-use crate::driver::{Driver, DriverSettings, Hosts, REQUESTS};
+use crate::driver::{Driver, DriverSettings, Hosts, MAX_IN_FLIGHT};
 use crate::net::ConnectSettings;
 use crate::{Tls, TokioClock};
+
+/// Long enough for a proxy to be started again meanwhile.
+const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Settings of a [`ProxyClient`]; [`build`](Self::build) checks them and connects. Each method's default stands behind "Default".
 #[derive(Clone, Debug)]
@@ -21,6 +24,7 @@ pub struct ProxyClientBuilder {
     tls: Option<Tls>,
     routing: routing::SettingsBuilder,
     session: session::SettingsBuilder<'static>,
+    request_timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
     connect_timeout: Duration,
     ready_timeout: Duration,
@@ -39,13 +43,14 @@ impl ProxyClientBuilder {
             tls: None,
             routing: routing::Settings::builder(),
             session: session::Settings::builder().protocol(Protocol::ThriftMux),
+            request_timeout: None,
             attempt_timeout: None,
             connect_timeout: Duration::from_secs(1),
             ready_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
             resolve_interval: Duration::from_secs(10),
             stream_name_regex: ".*".to_owned(),
-            max_in_flight: 4_096,
+            max_in_flight: 2_048,
             max_bytes: 64 * 1024 * 1024,
         }
     }
@@ -76,9 +81,10 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How long an operation may take altogether, redirects and retries included. Default: no limit but that of its attempts.
+    /// How long an operation may take altogether: waiting for a connection, redirects and retries included. Default: 10 s; under a
+    /// [`MultiStreamWriter`](crate::MultiStreamWriter) none but that of the writer.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.routing = self.routing.request_timeout(Some(timeout));
+        self.request_timeout = Some(timeout);
         self
     }
 
@@ -102,8 +108,8 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How proxies are chosen and what is sent again: redirects, backoff, blackouts. What it says of the attempt and the connect timeout gives way
-    /// to [`attempt_timeout`](Self::attempt_timeout) and [`connect_timeout`](Self::connect_timeout) of this builder. Default: the core's defaults.
+    /// How proxies are chosen and what is sent again: redirects, backoff, blackouts. What it says of timeouts gives way to this builder's own
+    /// methods for them. Default: the core's defaults.
     pub const fn routing(mut self, settings: routing::SettingsBuilder) -> Self {
         self.routing = settings;
         self
@@ -134,7 +140,7 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How many operations may be under way at a time, 1 to 8,192; others wait. Default: 4,096.
+    /// How many operations may be under way at a time, 1 to 4,032; others wait. Default: 2,048.
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
         self.max_in_flight = operations;
         self
@@ -163,10 +169,11 @@ impl ProxyClientBuilder {
     /// # Panics
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
-    pub async fn build(self) -> Result<ProxyClient, BuildError> {
-        if !(1..=REQUESTS).contains(&self.max_in_flight) {
-            return Err(BuildError::MaxInFlight { value: self.max_in_flight, max: REQUESTS });
+    pub async fn build(mut self) -> Result<ProxyClient, BuildError> {
+        if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
+            return Err(BuildError::MaxInFlight { value: self.max_in_flight, max: MAX_IN_FLIGHT });
         }
+        self.request_timeout.get_or_insert(DEFAULT_REQUEST_TIMEOUT);
         let (max_in_flight, max_bytes, drain_timeout) = (self.max_in_flight, self.max_bytes, self.drain_timeout);
         let driver = self.driver(TokioClock::new(), &[]).await?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -199,10 +206,13 @@ impl ProxyClientBuilder {
             Ok(hosts) => hosts,
             Err(reason) => return Err(BuildError::UnsupportedName { name: self.name, reason }),
         };
-        let routing = match self.attempt_timeout {
-            Some(timeout) => self.routing.attempt_timeout(timeout),
-            None => self.routing,
-        };
+        let mut routing = self.routing;
+        if let Some(timeout) = self.attempt_timeout {
+            routing = routing.attempt_timeout(timeout);
+        }
+        if self.request_timeout.is_some() {
+            routing = routing.request_timeout(self.request_timeout);
+        }
         let routing = routing.connect_timeout(self.connect_timeout).build().map_err(BuildError::Routing)?;
         let session = self.session.client_id(&self.client_id).build().map_err(BuildError::Session)?;
         let tls = self.tls.as_ref().map(Tls::prepare).transpose().map_err(BuildError::Tls)?;

@@ -4,7 +4,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use distributedlog::client::session::{Call, EncodeError, Envelope, Session, SessionError};
+use distributedlog::client::session::{Call, EncodeError, Envelope, Session, SessionError, Settings};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::Request;
 use distributedlog::{Cause, Instant};
@@ -51,8 +51,16 @@ pub(super) enum Ending {
 }
 
 impl Open {
-    pub(super) fn new(session: Session<SESSION_REQUESTS>, stream: NetStream) -> Self {
-        Self { session: Box::new(session), stream, receive: ReceiveBuffer::new(), transmit: TransmitBuffer::new(), greeting: None }
+    /// Not inlined: the session's tables are large, and only pass over this function's own stack.
+    #[inline(never)]
+    pub(super) fn new(now: Instant, settings: &Settings, seed: u64, stream: NetStream) -> Self {
+        Self {
+            session: Box::new(Session::new(now, settings.clone(), seed)),
+            stream,
+            receive: ReceiveBuffer::new(),
+            transmit: TransmitBuffer::new(),
+            greeting: None,
+        }
     }
 
     /// Encodes a request behind whatever waits to be sent. `hint` is about as many bytes as it takes.

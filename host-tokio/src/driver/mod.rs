@@ -40,11 +40,13 @@ use crate::net::Resolver;
 /// How many hosts a client knows at most.
 const HOSTS: usize = 64;
 /// How many streams' owners a client remembers.
-const STREAMS: usize = 1024;
+const STREAMS: usize = 512;
 /// How many requests a client has under way at most.
-pub(crate) const REQUESTS: usize = 8192;
+const REQUESTS: usize = 4096;
+/// How many operations handles may have under way at most: the rest is for what goes to every host.
+pub(crate) const MAX_IN_FLIGHT: usize = REQUESTS - HOSTS;
 /// How many requests a connection has in flight at most, those that were discarded and not yet confirmed among them.
-const SESSION_REQUESTS: usize = 8192;
+const SESSION_REQUESTS: usize = REQUESTS;
 
 type Routing = Client<HOSTS, STREAMS, REQUESTS>;
 
@@ -103,7 +105,7 @@ pub(crate) struct Finished {
 impl Driver {
     /// A client that has done nothing yet. `seed` is for jitter and trace ids.
     pub(crate) fn new(clock: TokioClock, settings: DriverSettings, seed: u64) -> Self {
-        let mut client = Box::new(Routing::new(settings.routing.clone(), seed));
+        let mut client = routing(&settings, seed);
         let resolver = settings.hosts.resolver();
         if matches!(settings.hosts, Hosts::None) {
             client.handle_resolved(clock.now(), &[]);
@@ -230,6 +232,20 @@ impl Driver {
             | Body::SetAcceptNewStream(_) => {}
         }
     }
+}
+
+/// The routing machine with its tables, which are a megabyte: they are made on a stack of their own, because a task's may be too small for
+/// them on their way to the heap.
+fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
+    const STACK_BYTES: usize = 8 * size_of::<Routing>();
+    let settings = &settings.routing;
+    std::thread::scope(|scope| {
+        let make = || Box::new(Routing::new(settings.clone(), seed));
+        let maker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, make);
+        let made = maker.map(|maker| maker.join().expect("making tables does not panic"));
+        // No more threads can be had: the task's own stack may do.
+        made.unwrap_or_else(|_| Box::new(Routing::new(settings.clone(), seed)))
+    })
 }
 
 /// What a client asks a proxy in a handshake.

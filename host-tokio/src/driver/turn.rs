@@ -4,7 +4,7 @@ use core::task::{Context, Poll};
 
 use distributedlog::client::HostId;
 use distributedlog::client::routing::{HostAddress, Verdict};
-use distributedlog::client::session::{Event, Session};
+use distributedlog::client::session::Event;
 use distributedlog::wire::service::Reply;
 use distributedlog::{Clock, Failure, Instant};
 
@@ -161,14 +161,11 @@ impl Driver {
         match result {
             Ok(stream) => {
                 self.seed = self.seed.wrapping_add(1);
-                let session = Session::new(now, self.settings.session.clone(), self.seed);
-                let mut open = Open::new(session, stream);
+                let mut open = Open::new(now, &self.settings.session, self.seed, stream);
                 if open.session.is_ready() {
                     let capacity = u32::try_from(open.session.capacity()).unwrap_or(u32::MAX);
                     self.client.handle_connected(now, host, capacity);
                 }
-                let len = open.session.poll_transmit(open.transmit.room(256));
-                open.transmit.commit(len);
                 self.connections[host.index()] = Some(Connection { host, phase: Phase::Open(Box::new(open)) });
             }
             Err(error) => {

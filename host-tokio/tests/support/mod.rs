@@ -1,0 +1,330 @@
+//! A write proxy whose part the test plays, frame by frame, over real sockets.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod framed;
+
+use std::net::SocketAddr;
+
+use distributedlog::wire::mux::{self, Frame, INIT_CHECK, InitHeaders, Message, Tag};
+use distributedlog::wire::service::{
+    Method, Ownerships, Reply, Request, ResponseHeader, SequenceId, ServerInfo, ServerStatus, WriteContext, WriteResponse,
+};
+use distributedlog::{Dlsn, StatusCode};
+use distributedlog_tokio::{ProxyClient, ProxyClientBuilder};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Where the proxy's part is played.
+pub struct Proxy {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+/// One connection, seen from the proxy.
+pub struct Peer {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
+}
+
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// What a peer hears.
+#[derive(Debug, PartialEq)]
+pub enum Heard {
+    Call(Call),
+    Check,
+    Init,
+    Ping(Tag),
+    Drained(Tag),
+    Discarded(Tag),
+    End,
+}
+
+/// A request, with what tests look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub tag: Tag,
+    pub method: Method,
+    pub stream: String,
+    pub data: Vec<u8>,
+    pub records: Vec<Vec<u8>>,
+    pub tried_hosts: Vec<String>,
+    pub crc32: Option<i64>,
+    pub is_record_set: bool,
+    pub client_id: Option<String>,
+    pub has_deadline: bool,
+}
+
+impl Proxy {
+    pub async fn bind() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self { listener, address }
+    }
+
+    /// The same place again, after the first one is gone.
+    pub async fn bind_at(address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        Self { listener: socket.listen(64).unwrap(), address }
+    }
+
+    pub fn name(&self) -> String {
+        format!("inet!{}", self.address)
+    }
+
+    pub fn location(&self) -> String {
+        format!("1;7;{}", self.address)
+    }
+
+    pub fn client(&self) -> ProxyClientBuilder {
+        ProxyClient::builder().name(self.name()).client_id("test-client")
+    }
+
+    pub async fn accept(&self) -> Peer {
+        Peer::new(self.accept_tcp().await)
+    }
+
+    pub async fn accept_tcp(&self) -> TcpStream {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Accepts a connection and shakes hands as a proxy that owns nothing.
+    pub async fn greet(&self) -> Peer {
+        let mut peer = self.accept().await;
+        peer.greet().await;
+        peer
+    }
+
+    /// A client of this proxy, with their connection.
+    pub async fn client_and_peer(&self) -> (ProxyClient, Peer) {
+        self.built(self.client()).await
+    }
+
+    /// As [`client_and_peer`](Self::client_and_peer), with settings.
+    pub async fn built(&self, builder: ProxyClientBuilder) -> (ProxyClient, Peer) {
+        let (client, peer) = tokio::join!(builder.build(), self.greet());
+        (client.unwrap(), peer)
+    }
+}
+
+impl Peer {
+    pub fn new(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new() }
+    }
+
+    /// The next frame that is no ping; pings are answered.
+    pub async fn hear(&mut self) -> Heard {
+        loop {
+            match self.hear_any().await {
+                Heard::Ping(tag) => self.send(tag, Message::Rping).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// The next frame, whatever it is.
+    pub async fn hear_any(&mut self) -> Heard {
+        loop {
+            if let Some(length) = mux::frame_len(&self.buffer, 64 << 20).unwrap()
+                && self.buffer.len() >= length
+            {
+                let frame: Vec<u8> = self.buffer.drain(..length).collect();
+                return heard(&Frame::decode(&frame).unwrap());
+            }
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return Heard::End,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next bytes, which no frame of a client's begins with.
+    pub async fn read_exact(&mut self, bytes: &mut [u8]) {
+        assert!(self.buffer.is_empty());
+        self.stream.read_exact(bytes).await.unwrap();
+    }
+
+    /// Answers what begins a session and a handshake; returns when the handshake was answered.
+    pub async fn greet(&mut self) {
+        self.greet_with(&[]).await;
+    }
+
+    /// The same, as a proxy that owns these streams (stream, location).
+    pub async fn greet_with(&mut self, owned: &[(&str, &str)]) {
+        loop {
+            match self.hear().await {
+                Heard::Call(call) => {
+                    assert_eq!(call.method, Method::HandshakeWithClientInfo);
+                    self.answer_handshake(&call, owned).await;
+                    return;
+                }
+                other => self.keep_house(other).await,
+            }
+        }
+    }
+
+    pub async fn answer_handshake(&mut self, call: &Call, owned: &[(&str, &str)]) {
+        let info = ServerInfo { ownerships: Some(Ownerships::new(owned)), status: Some(ServerStatus::WriteAndAccept) };
+        self.answer(call, &Reply::ServerInfo(info)).await;
+    }
+
+    /// The next call that is no handshake; what keeps the session going is answered.
+    pub async fn call(&mut self) -> Call {
+        loop {
+            match self.hear().await {
+                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => self.answer_handshake(&call, &[]).await,
+                Heard::Call(call) => return call,
+                other => self.keep_house(other).await,
+            }
+        }
+    }
+
+    /// The next handshake.
+    pub async fn handshake(&mut self) -> Call {
+        loop {
+            match self.hear().await {
+                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => return call,
+                other => self.keep_house(other).await,
+            }
+        }
+    }
+
+    /// The next call; discards on the way are confirmed.
+    pub async fn call_or_discarded(&mut self) -> Call {
+        loop {
+            match self.hear().await {
+                Heard::Call(call) => return call,
+                Heard::Discarded(tag) => self.send(tag, Message::Rdiscarded).await,
+                other => self.keep_house(other).await,
+            }
+        }
+    }
+
+    async fn keep_house(&mut self, heard: Heard) {
+        match heard {
+            Heard::Check => self.send(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).await,
+            Heard::Init => self.send(Tag::ONE, Message::Rinit { version: mux::VERSION, headers: InitHeaders::default() }).await,
+            Heard::Ping(_) | Heard::Call(_) | Heard::Drained(_) | Heard::Discarded(_) | Heard::End => {
+                panic!("not expected here: {heard:?}")
+            }
+        }
+    }
+
+    pub async fn send(&mut self, tag: Tag, message: Message<'_>) {
+        let frame = Frame::new(tag, message);
+        let mut bytes = vec![0; frame.encoded_len()];
+        frame.encode(&mut bytes).unwrap();
+        self.send_bytes(&bytes).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    pub async fn answer(&mut self, call: &Call, reply: &Reply<'_>) {
+        let mut bytes = vec![0; mux::encoded_reply_len(call.method.name(), reply)];
+        mux::encode_reply(call.tag, call.method.name(), SequenceId(0), reply, &mut bytes).unwrap();
+        self.send_bytes(&bytes).await;
+    }
+
+    pub async fn answer_written(&mut self, call: &Call, at: Dlsn) {
+        let text = at.to_text();
+        self.answer(call, &Reply::Write(WriteResponse::success(Some(text.as_str())))).await;
+    }
+
+    pub async fn answer_status(&mut self, call: &Call, code: StatusCode, message: &str) {
+        let header = ResponseHeader::with_message(code, message);
+        self.answer(call, &Reply::Write(WriteResponse::new(header))).await;
+    }
+
+    pub async fn answer_found(&mut self, call: &Call, location: &str) {
+        self.answer(call, &Reply::Write(WriteResponse::new(ResponseHeader::found(location)))).await;
+    }
+
+    /// Answers every call of the connection until it ends: writes are written, one entry each. How many there were.
+    pub async fn serve(mut self) -> usize {
+        let mut count = 0;
+        loop {
+            match self.hear().await {
+                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => self.answer_handshake(&call, &[]).await,
+                Heard::Call(call) => {
+                    self.answer_written(&call, Dlsn::new(1, count as i64, 0)).await;
+                    count += 1;
+                }
+                Heard::End => return count,
+                Heard::Discarded(_) | Heard::Drained(_) => {}
+                other @ (Heard::Check | Heard::Init | Heard::Ping(_)) => self.keep_house(other).await,
+            }
+        }
+    }
+}
+
+fn heard(frame: &Frame<'_>) -> Heard {
+    match frame.message {
+        Message::Tdispatch { contexts, payload, .. } => {
+            let (_, request) = Request::decode(payload).unwrap();
+            let mut call = Call::of(frame.tag, &request);
+            call.client_id = contexts.client_id().map(str::to_owned);
+            call.has_deadline = contexts.deadline().is_some();
+            Heard::Call(call)
+        }
+        Message::BadRerr { error } if error == INIT_CHECK => Heard::Check,
+        Message::Tinit { .. } => Heard::Init,
+        Message::Tping => Heard::Ping(frame.tag),
+        Message::Rdrain => Heard::Drained(frame.tag),
+        Message::Tdiscarded { discarded, .. } => Heard::Discarded(discarded),
+        other => panic!("a client does not say {other:?}"),
+    }
+}
+
+const fn context<'a>(request: &'a Request<'a>) -> Option<&'a WriteContext<'a>> {
+    match request {
+        Request::Handshake | Request::HandshakeWithClientInfo { .. } | Request::Write { .. } | Request::SetAcceptNewStream { .. } => None,
+        Request::Heartbeat { context, .. }
+        | Request::HeartbeatWithOptions { context, .. }
+        | Request::WriteWithContext { context, .. }
+        | Request::WriteBulkWithContext { context, .. }
+        | Request::Truncate { context, .. }
+        | Request::Release { context, .. }
+        | Request::Create { context, .. }
+        | Request::Delete { context, .. }
+        | Request::GetOwner { context, .. } => Some(context),
+    }
+}
+
+impl Call {
+    pub fn of(tag: Tag, request: &Request<'_>) -> Self {
+        let mut call = Self {
+            tag,
+            method: request.method(),
+            stream: request.stream().unwrap_or_default().to_owned(),
+            data: Vec::new(),
+            records: Vec::new(),
+            tried_hosts: Vec::new(),
+            crc32: None,
+            is_record_set: false,
+            client_id: None,
+            has_deadline: false,
+        };
+        match request {
+            Request::WriteWithContext { data, .. } => call.data = data.to_vec(),
+            Request::WriteBulkWithContext { data, .. } => call.records = data.iter().map(<[u8]>::to_vec).collect(),
+            Request::Truncate { dlsn, .. } => call.data = dlsn.as_bytes().to_vec(),
+            Request::HeartbeatWithOptions { options, .. } => call.data = vec![u8::from(options.send_to_reader == Some(true))],
+            Request::SetAcceptNewStream { enabled } => call.data = vec![u8::from(*enabled)],
+            _ => {}
+        }
+        if let Some(context) = context(request) {
+            call.tried_hosts = context.tried_hosts.iter().flatten().map(str::to_owned).collect();
+            call.crc32 = context.crc32;
+            call.is_record_set = context.is_record_set == Some(true);
+        }
+        call
+    }
+}

@@ -1,0 +1,162 @@
+//! The multi stream writer over real connections: its machine, its runner, its transport and the sockets in one task.
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use distributedlog::wire::record_set::RecordSet;
+use distributedlog::writer::{Reason, Settings};
+use distributedlog::{Dlsn, Known, StatusCode};
+use distributedlog_tokio::{BuildError, MultiStreamWriter, MultiStreamWriterBuilder};
+use support::{Heard, Peer, Proxy};
+use tokio::task::JoinSet;
+
+const AT: Dlsn = Dlsn::new(1, 2, 0);
+
+fn builder(proxy: &Proxy, streams: &[&str]) -> MultiStreamWriterBuilder {
+    MultiStreamWriter::builder(streams.iter().copied()).name(proxy.name())
+}
+
+async fn built(proxy: &Proxy, builder: MultiStreamWriterBuilder) -> (MultiStreamWriter, Peer) {
+    let (writer, peer) = tokio::join!(builder.build(), proxy.greet());
+    (writer.unwrap(), peer)
+}
+
+#[tokio::test]
+async fn a_record_is_written_to_one_of_the_streams() {
+    let proxy = Proxy::bind().await;
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b", "c"])).await;
+    let (written, call) = tokio::join!(writer.write(b"a record"), async {
+        let call = peer.call().await;
+        peer.answer_written(&call, AT).await;
+        call
+    });
+    let written = written.unwrap();
+    assert_eq!((written.dlsn, writer.stream_name(written.stream)), (AT, &*call.stream));
+    assert!(call.is_record_set);
+    let crc = distributedlog::wire::crc::write(&call.stream, &call.data);
+    assert_eq!(call.crc32, Some(i64::from(crc)));
+    let set = RecordSet::parse(&call.data, &mut []).unwrap();
+    assert_eq!(set.records().collect::<Vec<_>>(), [b"a record"]);
+}
+
+/// R4: over any window of n sets, each of n streams starts one.
+#[tokio::test]
+async fn sets_go_to_the_streams_in_turn() {
+    let proxy = Proxy::bind().await;
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b", "c", "d", "e"]).buffer_size(0)).await;
+    let mut streams = HashSet::new();
+    for _ in 0..5 {
+        let (written, call) = tokio::join!(writer.write(b"r"), async {
+            let call = peer.call().await;
+            peer.answer_written(&call, AT).await;
+            call
+        });
+        assert_eq!(written.unwrap().dlsn, AT);
+        streams.insert(call.stream);
+    }
+    assert_eq!(streams.len(), 5);
+}
+
+/// R3 and R11: the first stream does not answer, the second one does, and the first attempt is discarded.
+#[tokio::test]
+async fn a_slow_stream_is_hedged_and_the_loser_is_discarded_at_the_proxy() {
+    let proxy = Proxy::bind().await;
+    let (first, max, all) = (Duration::from_millis(20), Duration::from_secs(20), Duration::from_secs(50));
+    let settings = Settings::builder().first_speculative_timeout(first).max_speculative_timeout(max).request_timeout(all);
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b"]).settings(settings)).await;
+    let (written, ()) = tokio::join!(writer.write(b"r"), async {
+        let slow = peer.call().await;
+        let hedge = peer.call().await;
+        assert_ne!(slow.stream, hedge.stream);
+        assert_eq!(slow.data, hedge.data);
+        peer.answer_written(&hedge, AT).await;
+        assert_eq!(peer.hear().await, Heard::Discarded(slow.tag));
+    });
+    assert_eq!(written.unwrap().dlsn, AT);
+    assert_eq!(writer.counters().hedges_sent, 1);
+}
+
+/// R5: a failure that may pass moves to the next stream at once; one that is the record's own ends the write.
+#[tokio::test]
+async fn a_failed_attempt_goes_to_the_next_stream_and_a_rejected_record_to_none() {
+    let proxy = Proxy::bind().await;
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b"])).await;
+    let (written, ()) = tokio::join!(writer.write(b"r"), async {
+        let call = peer.call().await;
+        peer.answer_status(&call, StatusCode::OverCapacity, "").await;
+        let again = peer.call().await;
+        assert_ne!(call.stream, again.stream);
+        peer.answer_written(&again, AT).await;
+    });
+    assert_eq!(written.unwrap().dlsn, AT);
+    let (written, ()) = tokio::join!(writer.write(b"r"), async {
+        let call = peer.call().await;
+        peer.answer_status(&call, StatusCode::TooLargeRecord, "").await;
+    });
+    let error = written.unwrap_err();
+    assert_eq!((error.known, error.reason, error.attempts), (Known::Rejected, Reason::Refused, 1));
+}
+
+#[tokio::test]
+async fn many_writers_share_one_connection() {
+    let proxy = Proxy::bind().await;
+    let (writer, peer) = built(&proxy, builder(&proxy, &["a", "b", "c"])).await;
+    let serving = tokio::spawn(peer.serve());
+    let mut tasks = JoinSet::new();
+    for task in 0..16_u8 {
+        let writer = writer.clone();
+        tasks.spawn(async move {
+            for i in 0..500_u32 {
+                writer.write(&[&[task], &i.to_be_bytes()[..]].concat()).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(writer.counters().records_written, 8_000);
+    writer.close().await;
+    assert!(serving.await.unwrap() > 0);
+}
+
+/// R13.
+#[tokio::test]
+async fn closing_flushes_waits_and_ends_the_connection() {
+    let proxy = Proxy::bind().await;
+    let held = Settings::builder().flush_when_idle(false).flush_interval(Duration::ZERO);
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a"]).settings(held)).await;
+    let acknowledgement = writer.try_write(b"buffered").unwrap();
+    let (written, (), ()) = tokio::join!(acknowledgement, writer.close(), async {
+        let call = peer.call().await;
+        peer.answer_written(&call, AT).await;
+        assert_eq!(peer.hear().await, Heard::End);
+        drop(peer);
+    });
+    assert_eq!(written.unwrap().dlsn, AT);
+    assert_eq!(writer.write(b"late").await.unwrap_err().reason, Reason::Closed);
+}
+
+/// R13: no future is ever left pending.
+#[tokio::test]
+async fn dropping_the_last_handle_completes_what_is_left() {
+    let proxy = Proxy::bind().await;
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a"])).await;
+    let acknowledgement = writer.try_write(b"r").unwrap();
+    let _unanswered = peer.call().await;
+    drop(writer);
+    let error = acknowledgement.await.unwrap_err();
+    assert_eq!((error.known, error.reason), (Known::Unknown, Reason::Closed));
+}
+
+#[tokio::test]
+async fn settings_streams_and_names_are_checked_before_anything_is_connected() {
+    let proxy = Proxy::bind().await;
+    let none: [&str; 0] = [];
+    assert!(matches!(builder(&proxy, &none).build().await.unwrap_err(), BuildError::Writer(_)));
+    let bad = builder(&proxy, &["a"]).speculative_timeouts(Duration::from_secs(2), Duration::from_secs(1));
+    assert!(matches!(bad.build().await.unwrap_err(), BuildError::Writer(_)));
+    assert!(matches!(builder(&proxy, &["a b"]).build().await.unwrap_err(), BuildError::StreamName { .. }));
+    assert!(matches!(MultiStreamWriter::builder(["a"]).name("zk!h:1!/p").build().await.unwrap_err(), BuildError::UnsupportedName { .. }));
+}
