@@ -51,6 +51,16 @@ impl Player {
         &mut self.writer
     }
 
+    /// The name of the attempt with this number, counted from 1 in the order in which they were started.
+    ///
+    /// # Panics
+    ///
+    /// When fewer were started.
+    #[must_use]
+    pub fn attempt(&self, number: usize) -> AttemptId {
+        self.attempts[number - 1]
+    }
+
     /// The machine's counters.
     #[must_use]
     pub const fn counters(&self) -> Counters {
@@ -108,9 +118,9 @@ impl Player {
                 self.writer.release(reservation);
             }
             Event::Answer { attempt, entry } => {
-                self.writer.handle_finished(at, self.attempts[attempt - 1], Ok(Dlsn::new(1, *entry, 0)));
+                self.writer.handle_finished(at, self.attempt(*attempt), Ok(Dlsn::new(1, *entry, 0)));
             }
-            Event::Fail { attempt, failure } => self.writer.handle_finished(at, self.attempts[attempt - 1], Err(*failure)),
+            Event::Fail { attempt, failure } => self.writer.handle_finished(at, self.attempt(*attempt), Err(*failure)),
             Event::Refuse { starts } => self.refusals = *starts,
             Event::Forget { name } => self.writer.forget(self.names[name]),
             Event::Flush => {
@@ -188,7 +198,9 @@ fn ordering_seed(streams: StreamCount) -> u64 {
 }
 
 fn content(name: &str, len: usize) -> Vec<u8> {
-    format!("{name:.<len$}").into_bytes()
+    let mut content = name.as_bytes().to_vec();
+    content.resize(len.max(name.len()), b'.');
+    content
 }
 
 fn shown(record_set: &[u8]) -> String {

@@ -1,0 +1,135 @@
+//! Faults of Apache DistributedLog 0.5.0's `DistributedLogMultiStreamWriter`, each with a test that ours does not have it. Where a
+//! canonical test of a rule shows it already, it stands there.
+
+use distributedlog::writer::{Reason, Settings};
+use distributedlog_testkit::script::{Player, check};
+
+use crate::{ms, single};
+
+/// The original's settings, for records of their own.
+fn original() -> Settings {
+    Settings::original().to_builder().buffer_size(0).build().unwrap()
+}
+
+#[test]
+fn the_speculative_timeout_does_not_ratchet_up_for_good() {
+    let mut player = Player::new(single().build().unwrap(), 5);
+    for request in 0..20 {
+        let at = request * 10_000;
+        let first = 1 + 3 * request;
+        let played = player.play(&format!("{at} write a\n{}\n{} answer {}", at + 150, at + 151, first + 2));
+        // The hedges come after 50 and after 100 ms more, for the twentieth request as for the first.
+        assert!(played.contains(&format!("{}", at + 50)) && played.contains(&format!("{}", at + 150)), "{played:?}");
+    }
+}
+
+#[test]
+fn a_timer_that_fires_after_all_streams_were_tried_does_not_fail_the_set() {
+    check(
+        original(),
+        2,
+        "
+        0 write a
+            start 1 on 0: a
+        50
+            start 2 on 1: a
+        499 answer 1
+            cancel 2
+            done a: stream 0, 1/1/0
+        ",
+    );
+}
+
+#[test]
+fn a_failure_after_all_streams_were_tried_does_not_fail_the_set() {
+    check(
+        original(),
+        2,
+        "
+        0 write a
+            start 1 on 0: a
+        50
+            start 2 on 1: a
+        60 fail 2 500
+        499 answer 1
+            done a: stream 0, 1/1/0
+        ",
+    );
+}
+
+#[test]
+fn a_loser_that_fails_after_the_winner_won_sends_no_further_copy() {
+    check(
+        original(),
+        3,
+        "
+        0 write a
+            start 1 on 0: a
+        50
+            start 2 on 1: a
+        60 answer 2
+            cancel 1
+            done a: stream 1, 1/2/0
+        61 fail 1 500
+        1000
+        ",
+    );
+}
+
+#[test]
+fn the_caller_is_told_the_cause_not_just_that_time_passed() {
+    let played = Player::new(original(), 2).play("0 write a\n1 fail 1 500\n2 fail 2 518");
+    let said = played.last().unwrap();
+    assert!(said.ends_with("the last to fail: the proxy answered STREAM_NOT_READY (518)"), "{said}");
+}
+
+#[test]
+fn definite_failures_are_not_tried_on_every_stream() {
+    let mut player = Player::new(original(), 5);
+    player.play("0 write a\n1 fail 1 413");
+    assert_eq!(player.counters().attempts, 1);
+}
+
+#[test]
+fn the_request_timeout_has_a_timer_of_its_own() {
+    // One stream, no hedges, no failures: nothing else happens, and the deadline comes all the same.
+    let mut player = Player::new(original(), 1);
+    let played = player.play("0 write a\n500");
+    assert!(played.last().unwrap().contains("the request timeout passed"), "{played:?}");
+}
+
+#[test]
+fn a_multiplier_below_one_is_refused() {
+    assert!(Settings::builder().speculative_backoff_multiplier(0.99).build().is_err());
+    assert!(Settings::builder().speculative_backoff_multiplier(1.0).build().is_ok());
+}
+
+#[test]
+fn closing_leaves_no_write_pending() {
+    let settings = Settings::builder().flush_when_idle(false).flush_interval(ms(0)).build().unwrap();
+    let mut player = Player::new(settings, 2);
+    let played = player.play("0 write a\n1 write b\n2 close 10\n10");
+    let failed = played.iter().filter(|line| line.contains("the writer was closed")).count();
+    assert_eq!(failed, 2, "{played:?}");
+}
+
+#[test]
+fn what_is_buffered_and_in_flight_is_bounded() {
+    let mut player = Player::new(single().in_flight_sets(10).build().unwrap(), 5);
+    for _ in 0..1_000 {
+        player.play("0 write a");
+    }
+    assert_eq!(player.counters().records, 11);
+    assert_eq!(player.counters().refused_full, 989);
+}
+
+#[test]
+fn a_known_reason_is_not_retryable_and_says_so() {
+    let error = distributedlog::writer::WriteError {
+        known: distributedlog::Known::Rejected,
+        reason: Reason::Refused,
+        last_cause: None,
+        attempts: 1,
+    };
+    assert!(!error.is_retryable() && !error.may_be_written());
+}

@@ -1,0 +1,24 @@
+//! The rules of the multi stream writer, one canonical test each, as scripts of (time, event) → what the machine does; and its
+//! simulation over many seeds.
+
+mod batching;
+mod bounds;
+mod completion;
+mod ending;
+mod faults_of_the_original;
+mod hedging;
+mod retrying;
+mod rotation;
+
+use core::time::Duration;
+
+use distributedlog::writer::{Settings, SettingsBuilder};
+
+/// Each record a set of its own, transmitted at once; hedges after 50, 100, 200, 200 ms; failure after 1 s.
+fn single() -> SettingsBuilder {
+    Settings::builder().buffer_size(0).request_timeout(ms(1_000))
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
