@@ -6,3 +6,4 @@ mod golden_files;
 mod replay;
 mod routing;
 mod script;
+mod simulation;

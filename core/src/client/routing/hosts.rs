@@ -220,7 +220,9 @@ pub(crate) struct Hosts<const HOSTS: usize> {
 }
 
 impl<const HOSTS: usize> Hosts<HOSTS> {
-    pub(crate) const NEW: Self = Self { slots: [const { Host::FREE }; HOSTS] };
+    pub(crate) const fn new() -> Self {
+        Self { slots: [const { Host::FREE }; HOSTS] }
+    }
 
     pub(crate) const fn id(&self, index: usize) -> HostId {
         HostId::new(index as u16, self.slots[index].generation)

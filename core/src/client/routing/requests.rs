@@ -116,7 +116,9 @@ pub(crate) struct Requests<const N: usize> {
 }
 
 impl<const N: usize> Requests<N> {
-    pub(crate) const NEW: Self = Self { slots: [Request::FREE; N], free: Queue::EMPTY, touched: 0, len: 0 };
+    pub(crate) const fn new() -> Self {
+        Self { slots: [Request::FREE; N], free: Queue::EMPTY, touched: 0, len: 0 }
+    }
 
     pub(crate) const fn len(&self) -> usize {
         self.len

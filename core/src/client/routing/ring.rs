@@ -132,7 +132,7 @@ mod tests {
                 })
                 .collect();
             let ring = Ring::new(&hosts);
-            let mut streams = Streams::<HOSTS, 16>::NEW;
+            let mut streams = Streams::<HOSTS, 16>::new();
             let names: Vec<String> = (0..40).map(|_| format!("strëam-{}-𝄞", random.next_u64())).collect();
             // Some are measured together, some alone, and some after having been driven out.
             names[..8].iter().for_each(|name| streams.prepare(StreamKey::of(name)));

@@ -72,6 +72,12 @@ impl Settings {
         self.connect_timeout
     }
 
+    /// See [`SettingsBuilder::resend`].
+    #[must_use]
+    pub const fn resend(&self) -> Resend {
+        self.resend
+    }
+
     /// See [`SettingsBuilder::checksum`].
     #[must_use]
     pub const fn checksum(&self) -> bool {

@@ -29,7 +29,9 @@ struct Entry<const HOSTS: usize> {
 }
 
 impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
-    pub(crate) const NEW: Self = Self { heads: [NONE; STREAMS], entries: [Entry::EMPTY; STREAMS], len: 0, hand: 0 };
+    pub(crate) const fn new() -> Self {
+        Self { heads: [NONE; STREAMS], entries: [Entry::EMPTY; STREAMS], len: 0, hand: 0 }
+    }
 
     /// Who owns the stream, as far as is known.
     pub(crate) fn owner(&self, key: StreamKey) -> Option<usize> {
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn owners_are_what_was_set_last_as_long_as_there_is_room() {
         let mut random = Random::new(5);
-        let mut streams = Streams::<4, 32>::NEW;
+        let mut streams = Streams::<4, 32>::new();
         let mut model = HashMap::new();
         for _ in 0..20_000 {
             let name = format!("s{}", random.up_to(31));
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_what_was_not_asked_for_lately_and_lists_drive_nothing_out() {
-        let mut streams = Streams::<4, 8>::NEW;
+        let mut streams = Streams::<4, 8>::new();
         let key = |number: usize| StreamKey::of(&format!("s{number}"));
         for number in 0..8 {
             assert!(!streams.set_owner(key(number), 1));

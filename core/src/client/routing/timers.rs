@@ -20,7 +20,9 @@ struct Entry {
 const ABSENT: u32 = u32::MAX;
 
 impl<const N: usize> Timers<N> {
-    pub(crate) const NEW: Self = Self { heap: [Entry { at: Instant::MAX, request: 0 }; N], places: [ABSENT; N], len: 0 };
+    pub(crate) const fn new() -> Self {
+        Self { heap: [Entry { at: Instant::MAX, request: 0 }; N], places: [ABSENT; N], len: 0 }
+    }
 
     /// The earliest wake-up, and whose it is.
     pub(crate) fn first(&self) -> Option<(Instant, usize)> {
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn the_first_wake_up_is_always_the_earliest_of_those_set() {
         let mut random = Random::new(7);
-        let mut timers = Timers::<50>::NEW;
+        let mut timers = Timers::<50>::new();
         let mut model = [None; 50];
         for _ in 0..20_000 {
             let request = random.up_to(49) as usize;
