@@ -1,1 +1,8 @@
-//! Harness shared by the tests that cross crates.
+//! Harness shared by the tests that cross crates: the built `dlog` as child processes, and a client that loads a proxy.
+
+pub mod binary;
+pub mod limits;
+pub mod load;
+pub mod process;
+pub mod records;
+pub mod stack;

@@ -1,0 +1,89 @@
+//! The stack of the tutorial as processes: a store, a proxy.
+
+use core::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use dlog::store::LogStore;
+use dlog::store::remote::{ClientSettings, RemoteStore};
+use dlog::uri::Uri;
+
+use crate::process::{Process, Starting};
+
+/// The tutorial's streams.
+pub const STREAMS: [&str; 5] = ["basic-stream-3", "basic-stream-4", "basic-stream-5", "basic-stream-6", "basic-stream-7"];
+
+/// A running `dlog local`.
+pub struct Local {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Local {
+    /// Serves the folder on this port; 0 for a free one.
+    pub async fn start(data: &Path, port: u16) -> Self {
+        let mut process = Starting::dlog(["local".as_ref(), port.to_string().as_ref(), "--data".as_ref(), data.as_os_str()]).start();
+        let address = process.until_listening().await;
+        Self { process, address }
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn uri(&self) -> Uri {
+        Uri::local(&self.address.ip().to_string(), self.address.port())
+    }
+
+    /// The store as a client sees it.
+    ///
+    /// # Panics
+    /// It cannot be reached.
+    pub async fn connect(&self) -> Arc<dyn LogStore> {
+        Arc::new(RemoteStore::connect(&self.uri(), ClientSettings::default()).await.expect("the store answers"))
+    }
+}
+
+/// Where a proxy keeps its records.
+#[derive(Clone, Copy, Debug)]
+pub enum Keeps<'a> {
+    /// In a folder of its own.
+    In(&'a Path),
+    /// In a store that another process serves.
+    At(&'a Uri),
+}
+
+/// A running `dlog proxy`.
+pub struct Proxy {
+    /// The process.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Proxy {
+    /// Starts a proxy on this port, 0 for a free one, with further flags.
+    pub async fn start(keeps: Keeps<'_>, port: u16, flags: &[&str]) -> Self {
+        let mut process = Self::command(keeps, port, flags).start();
+        let address = process.until_listening().await;
+        Self { process, address }
+    }
+
+    /// The command of [`start`](Self::start).
+    #[must_use]
+    pub fn command(keeps: Keeps<'_>, port: u16, flags: &[&str]) -> Starting {
+        let store = match keeps {
+            Keeps::In(folder) => ["--data".to_owned(), folder.to_str().expect("temporary folders have plain names").to_owned()],
+            Keeps::At(uri) => ["-u".to_owned(), uri.to_string()],
+        };
+        let port = port.to_string();
+        let first = ["proxy", "-p", &port, "--shard-id", "1", "-mx"].map(str::to_owned);
+        Starting::dlog(first.into_iter().chain(store).chain(flags.iter().map(|flag| (*flag).to_owned())))
+    }
+
+    /// Its Finagle name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("inet!{}", self.address)
+    }
+}
