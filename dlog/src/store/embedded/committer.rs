@@ -366,7 +366,7 @@ impl Committer {
         };
         drop(state);
         if sealed.number > 0 {
-            shared.send_job(Job::Seal { volume: sealed.number, end: sealed.end, snapshot });
+            shared.send_job(Job::Seal { volume: sealed.number, end: sealed.end, snapshot: Some(snapshot) });
         }
         let end = bytes.len() as u64;
         self.active = Some(Active { file, next_sequence: sequence, sector_bytes: header.sector_bytes, zeroed: end });

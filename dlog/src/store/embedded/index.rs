@@ -62,14 +62,8 @@ pub(super) fn write(
     Ok(found)
 }
 
-/// What an index says: where its volume ends, and its extents with their streams.
-pub(super) struct Index {
-    pub(super) end: u64,
-    pub(super) extents: Vec<(u64, Extent)>,
-}
-
-/// Reads the rows of an index.
-pub(super) fn read(file: &dyn DiskFile, path: &Path, volume: u64) -> Result<Index, StoreError> {
+/// Reads the rows of an index: the extents with their streams.
+pub(super) fn read(file: &dyn DiskFile, path: &Path, volume: u64) -> Result<Vec<(u64, Extent)>, StoreError> {
     let read = |length: usize| {
         let mut bytes = vec![0; length];
         match read_exact(file, &mut bytes, 0) {
@@ -96,7 +90,7 @@ pub(super) fn read(file: &dyn DiskFile, path: &Path, volume: u64) -> Result<Inde
         let (lssn, first_entry, entries) = (u64_at(row, 8), u64_at(row, 16), u64_at(row, 24));
         (u64_at(row, 0), Extent { volume, lssn, first_entry, entries, places: Places::Index(u64_at(row, 32)) })
     });
-    Ok(Index { end: u64_at(&bytes, 24), extents: rows.collect() })
+    Ok(rows.collect())
 }
 
 /// Reads the places of `count` entries, beginning with the one that is `skip` entries into an extent whose places are at `at`.

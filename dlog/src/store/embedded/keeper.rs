@@ -16,8 +16,9 @@ use crate::store::StoreError;
 
 /// What the keeper is asked to do.
 pub(super) enum Job {
-    /// A volume will not change any more and ends at `end`; the snapshot is the metadata at that point.
-    Seal { volume: u64, end: u64, snapshot: Snapshot },
+    /// A volume will not change any more and ends at `end`; the snapshot is the metadata at that point, unless there is one already
+    /// and only the index is missing.
+    Seal { volume: u64, end: u64, snapshot: Option<Snapshot> },
     /// The volume with this number will be needed.
     Spare(u64),
     /// Something was deleted or truncated.
@@ -31,7 +32,7 @@ pub(super) enum Job {
 pub(super) struct Keeper {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
-    unsealed: VecDeque<(u64, u64, Snapshot)>,
+    unsealed: VecDeque<(u64, u64, Option<Snapshot>)>,
 }
 
 impl Keeper {
@@ -64,22 +65,31 @@ impl Keeper {
             Job::Sweep => {}
             Job::Stop => return self.shared.finish(),
         }
+        self.seal_all();
+        // What was removed may have been the room that the sealing needs.
+        if self.sweep() && !self.unsealed.is_empty() {
+            self.seal_all();
+            self.sweep();
+        }
+    }
+
+    fn seal_all(&mut self) {
         while let Some((volume, end, snapshot)) = self.unsealed.front() {
-            if let Err(error) = self.seal(*volume, *end, snapshot) {
+            if let Err(error) = self.seal(*volume, *end, snapshot.as_ref()) {
                 tracing::warn!("volume {volume} could not be sealed and will be tried again: {error}");
-                break;
+                return;
             }
             self.unsealed.pop_front();
         }
-        self.sweep();
     }
 
-    fn seal(&self, volume: u64, end: u64, snapshot: &Snapshot) -> Result<(), StoreError> {
+    fn seal(&self, volume: u64, end: u64, snapshot: Option<&Snapshot>) -> Result<(), StoreError> {
         let shared = &self.shared;
         self.cut(volume, end);
         let extents = shared.state().unindexed(volume);
         let places = index::write(&*shared.disk, &shared.path(FileKind::Index, volume), volume, end, &extents)?;
         shared.state_mut().set_indexed(volume, places.into_iter());
+        let Some(snapshot) = snapshot else { return Ok(()) };
         snapshot::write(&*shared.disk, &shared.path(FileKind::Snapshot, snapshot.base), snapshot)?;
         shared.state_mut().snapshot_base = snapshot.base;
         self.remove_old_snapshots(snapshot.base)
@@ -118,9 +128,10 @@ impl Keeper {
         }
     }
 
-    fn sweep(&self) {
+    /// Removes the volumes in which nothing is left. Says whether there were any.
+    fn sweep(&self) -> bool {
         let dead = self.shared.state_mut().take_dead_volumes();
-        for volume in dead {
+        for &volume in &dead {
             for kind in [FileKind::Volume, FileKind::Index] {
                 self.shared.forget_file(kind, volume);
                 let path = self.shared.path(kind, volume);
@@ -132,5 +143,6 @@ impl Keeper {
                 }
             }
         }
+        !dead.is_empty()
     }
 }

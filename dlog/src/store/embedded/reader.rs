@@ -185,6 +185,10 @@ impl Reading {
         let mut key = part.first;
         let mut rest = &places[..];
         while !self.full && !rest.is_empty() {
+            if !self.entries.is_empty() && rest[0].length as usize > self.left {
+                self.full = true;
+                break;
+            }
             let (count, from, to) = span(rest, self.left);
             if to > size {
                 return Err(corrupt(&path, from, &format!("the volume has {size} bytes and should have an entry up to {to}")));
@@ -196,7 +200,11 @@ impl Reading {
                 let offset = u64::from(place.offset);
                 let at = usize::try_from(offset - from).expect("within the span");
                 let bytes = bytes.slice(at..at + place.length as usize);
-                self.push(key, &bytes).map_err(|why| corrupt(&path, offset, why))?;
+                match self.push(key, &bytes) {
+                    // What is good is handed over; who goes on reading is told then.
+                    Err(_) if !self.entries.is_empty() => self.full = true,
+                    pushed => pushed.map_err(|why| corrupt(&path, offset, why))?,
+                }
                 key.entry += 1;
                 if self.full {
                     break;

@@ -4,17 +4,18 @@
 //! a sealed volume still lacks (index, snapshot) becomes the keeper's first jobs; the next volume, which takes the journal's last batch
 //! over, is made as every other one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::committer::Latest;
 use super::disk::{Access, Disk, DiskFile, store_error};
-use super::frame;
+use super::frame::{self, Body};
 use super::index;
 use super::keeper::Job;
 use super::scan::{Located, Until, scan};
 use super::snapshot;
 use super::state::{Snapshot, State};
-use super::stream::{Place, Stream};
+use super::stream::{Extent, Place, Places, Stream};
 use super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished, parse_file_name};
 use crate::store::StoreError;
 
@@ -51,10 +52,11 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
         None => State::new(),
     };
     let base = state.snapshot_base;
+    let mut jobs = Vec::new();
     for &number in files.volumes.iter().filter(|number| **number < base) {
-        load_sealed(disk, folder, &files, number, &mut state)?;
+        jobs.extend(load_sealed(disk, folder, &files, number, &mut state)?);
     }
-    let mut recovered = Recovered { state, carried: None, jobs: Vec::new() };
+    let mut recovered = Recovered { state, carried: None, jobs };
     if let Some(&last) = files.volumes.last() {
         for number in base..=last {
             replay(disk, folder, number, last, &mut recovered)?;
@@ -65,6 +67,8 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
     }
     recovered.state.end_leases();
     check_complete(folder, &recovered.state)?;
+    // Only now is it sure that the files are ones of this program and in order.
+    files.remove_useless(disk);
     recovered.jobs.push(Job::Sweep);
     Ok(recovered)
 }
@@ -73,14 +77,16 @@ struct Files {
     volumes: Vec<u64>,
     indexes: Vec<u64>,
     snapshots: Vec<u64>,
+    /// What was never finished, and indexes without their volumes.
+    useless: Vec<PathBuf>,
 }
 
 impl Files {
-    /// Lists the folder and removes what was never finished or belongs to nothing.
+    /// Lists the folder. Files of other names are not the store's.
     fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, StoreError> {
         let names = disk.list(folder).map_err(|error| store_error(folder, &error))?;
-        let mut files = Self { volumes: Vec::new(), indexes: Vec::new(), snapshots: Vec::new() };
-        let mut useless: Vec<PathBuf> = names.iter().filter(|name| is_unfinished(name)).map(|name| folder.join(name)).collect();
+        let useless = names.iter().filter(|name| is_unfinished(name)).map(|name| folder.join(name)).collect();
+        let mut files = Self { volumes: Vec::new(), indexes: Vec::new(), snapshots: Vec::new(), useless };
         for (kind, number) in names.iter().filter_map(|name| parse_file_name(name)) {
             match kind {
                 FileKind::Volume => files.volumes.push(number),
@@ -92,14 +98,17 @@ impl Files {
             numbers.sort_unstable();
         }
         let orphans = files.indexes.iter().filter(|number| files.volumes.binary_search(number).is_err());
-        useless.extend(orphans.map(|number| file_path(folder, FileKind::Index, *number)));
-        for path in useless {
+        files.useless.extend(orphans.map(|number| file_path(folder, FileKind::Index, *number)));
+        Ok(files)
+    }
+
+    fn remove_useless(&self, disk: &dyn Disk) {
+        for path in &self.useless {
             // Space that could not be given back does not keep the store from opening.
-            if let Err(error) = disk.remove(&path) {
+            if let Err(error) = disk.remove(path) {
                 tracing::warn!("{} is of no use and could not be removed: {error}", path.display());
             }
         }
-        Ok(files)
     }
 }
 
@@ -115,19 +124,58 @@ fn read_file<T>(
     read(&*file, &path, number)
 }
 
-/// Takes over what a volume from before the snapshot holds, from its index; from the volume itself when someone removed the index.
-fn load_sealed(disk: &dyn Disk, folder: &Path, files: &Files, number: u64, state: &mut State) -> Result<(), StoreError> {
+/// Takes over what a volume from before the snapshot holds, from its index. When that is missing or damaged, from the volume itself, and
+/// the keeper is to write the index again.
+fn load_sealed(disk: &dyn Disk, folder: &Path, files: &Files, number: u64, state: &mut State) -> Result<Option<Job>, StoreError> {
+    state.add_volume(number);
     if files.indexes.binary_search(&number).is_ok() {
-        let index = read_file(disk, folder, FileKind::Index, number, index::read)?;
-        state.add_volume(number);
-        state.mark_indexed(number);
-        for (stream, extent) in index.extents {
-            state.load_extent(stream, extent);
+        match read_file(disk, folder, FileKind::Index, number, index::read) {
+            Ok(extents) => {
+                state.mark_indexed(number);
+                for (stream, extent) in extents {
+                    state.load_extent(stream, extent);
+                }
+                return Ok(None);
+            }
+            Err(error @ StoreError::Corrupt { .. }) => tracing::warn!("{error}: the index is made again"),
+            Err(error) => return Err(error),
         }
-        return Ok(());
     }
-    let path = file_path(folder, FileKind::Index, number);
-    Err(missing(&path, "it says where the entries of the volume with its number are"))
+    let until = match files.volumes.binary_search(&(number + 1)) {
+        Ok(_) => Until::Known(read_file(disk, folder, FileKind::Volume, number + 1, VolumeHeader::read)?.previous_end),
+        // It was cut where it ends when it was sealed.
+        Err(_) => Until::Tail,
+    };
+    let (extents, end) = read_file(disk, folder, FileKind::Volume, number, |file, path, number| {
+        let header = VolumeHeader::read(file, path, number)?;
+        let mut extents = BTreeMap::<(u64, u64), Extent>::new();
+        let end = scan(file, path, &header, until, &mut |batch| {
+            for located in &batch.frames {
+                if let Body::Entry { key, .. } = located.frame.body {
+                    let new = || Extent {
+                        volume: number,
+                        lssn: key.lssn,
+                        first_entry: key.entry,
+                        entries: 0,
+                        places: Places::Memory(Vec::new()),
+                    };
+                    let extent = extents.entry((key.stream, key.lssn)).or_insert_with(new);
+                    extent.push(place_of(path, located)?);
+                }
+            }
+            Ok(())
+        })?;
+        Ok((extents, end))
+    })?;
+    for ((stream, _), extent) in extents {
+        state.load_extent(stream, extent);
+    }
+    Ok(Some(Job::Seal { volume: number, end, snapshot: None }))
+}
+
+fn place_of(path: &Path, located: &Located<'_>) -> Result<Place, StoreError> {
+    let offset = u32::try_from(located.offset).map_err(|_| corrupt(path, located.offset, "the volume is larger than 4 GiB"))?;
+    Ok(Place { offset, length: located.length })
 }
 
 /// Applies what a volume behind the snapshot says.
@@ -148,7 +196,7 @@ fn replay(disk: &dyn Disk, folder: &Path, number: u64, last: u64, recovered: &mu
     if number < last {
         let state = &mut recovered.state;
         let end = scan(&*file, &path, &header, until, &mut |batch| apply(state, number, &path, &batch.frames))?;
-        recovered.jobs.push(Job::Seal { volume: number, end, snapshot: state.to_snapshot(number + 1) });
+        recovered.jobs.push(Job::Seal { volume: number, end, snapshot: Some(state.to_snapshot(number + 1)) });
         return Ok(());
     }
     let latest = Latest { number, end: VOLUME_HEADER, nonce: header.nonce };
@@ -192,8 +240,7 @@ fn frames_of(batch: &Carried) -> Vec<Located<'_>> {
 
 fn apply(state: &mut State, volume: u64, path: &Path, frames: &[Located<'_>]) -> Result<(), StoreError> {
     for located in frames {
-        let offset = u32::try_from(located.offset).map_err(|_| corrupt(path, located.offset, "the volume is larger than 4 GiB"))?;
-        let place = Place { offset, length: located.length };
+        let place = place_of(path, located)?;
         state.apply(&located.frame, volume, place).map_err(|why| corrupt(path, located.offset, &why))?;
     }
     Ok(())

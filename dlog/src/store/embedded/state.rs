@@ -101,6 +101,7 @@ impl State {
         if stream.add(new)? {
             self.volumes.entry(new.volume).or_default().extents += 1;
         }
+        // Whoever is woken waits for this borrow to end and then sees the whole batch.
         stream.changed.notify_waiters();
         Ok(())
     }

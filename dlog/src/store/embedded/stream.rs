@@ -54,6 +54,14 @@ impl Extent {
     pub(super) fn end_entry(&self) -> u64 {
         self.first_entry + self.entries
     }
+
+    /// Adds the next entry, unless the extent is one of a sealed volume.
+    pub(super) fn push(&mut self, place: Place) {
+        if let Places::Memory(places) = &mut self.places {
+            places.push(place);
+            self.entries += 1;
+        }
+    }
 }
 
 /// Where the entries of an extent are in its volume.
@@ -211,11 +219,9 @@ impl Stream {
     pub(super) fn add(&mut self, new: &NewEntry) -> Result<bool, String> {
         self.meta.add(new)?;
         if let Some(extent) = self.extents.back_mut()
-            && let Places::Memory(places) = &mut extent.places
             && (extent.volume, extent.lssn) == (new.volume, new.lssn)
         {
-            places.push(new.place);
-            extent.entries += 1;
+            extent.push(new.place);
             return Ok(false);
         }
         self.extents.push_back(Extent {

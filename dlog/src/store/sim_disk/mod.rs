@@ -95,7 +95,7 @@ impl SimDisk {
         self.world().read_only = read_only;
     }
 
-    /// The next `count` syncs of files fail as those of a broken disk do.
+    /// The next `count` syncs of files and folders fail as those of a broken disk do.
     pub fn fail_syncs(&self, count: u32) {
         self.world().failing_syncs = count;
     }
@@ -176,7 +176,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.world().begin_change(|world| world.sync_folder(folder))
+        self.world().sync_folder(folder)
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt> {

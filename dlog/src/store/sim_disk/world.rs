@@ -115,13 +115,22 @@ impl World {
         self.name_changes.push(change);
     }
 
-    pub(super) fn sync_folder(&mut self, folder: &Path) {
+    pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+        if self.count()? {
+            // What is lost is decided when the power goes.
+            return self.check_on();
+        }
+        if self.failing_syncs > 0 {
+            self.failing_syncs -= 1;
+            return Err(io::Error::other("input/output error (simulated)"));
+        }
         let (durable, pending) = self.name_changes.drain(..).partition(|change| folder_of(change) == Some(folder));
         self.name_changes = pending;
         let durable: Vec<_> = durable;
         for change in &durable {
             apply(&mut self.durable_names, change);
         }
+        Ok(())
     }
 
     pub(super) fn restart_process(&mut self) {

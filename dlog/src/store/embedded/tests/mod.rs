@@ -1,8 +1,12 @@
 //! Tests of the store, and what they share.
 
 mod crash;
+mod damage;
+mod faults;
 mod model;
+mod reading;
 mod real;
+mod scale;
 
 use core::future::Future;
 use core::pin::pin;
