@@ -252,7 +252,7 @@ impl Committer {
         } else if self.batch.frames > 0 {
             self.apply();
         }
-        self.shared.queue().bytes -= std::mem::take(&mut self.taken_bytes);
+        self.shared.queue().bytes -= core::mem::take(&mut self.taken_bytes);
         for answer in self.batch.answers.drain(..) {
             answer.send(failed.as_ref());
         }
@@ -422,7 +422,7 @@ impl Drop for Ending {
         }
         let mut queue = self.0.queue();
         queue.closed = true;
-        let left = std::mem::take(&mut queue.requests);
+        let left = core::mem::take(&mut queue.requests);
         drop(queue);
         for request in left {
             if let Request::Append { done, .. } = request {

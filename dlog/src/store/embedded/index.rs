@@ -14,6 +14,7 @@
 //! | 32 | 40 × extents | stream, log segment, first entry, number of entries, offset of the places in this file |
 //! | | 4 | CRC-32C of the above |
 
+use std::io;
 use std::path::Path;
 
 use super::disk::{Disk, DiskFile, read_exact, replace_file, store_error};
@@ -64,13 +65,10 @@ pub(super) fn write(
 
 /// Reads the rows of an index: the extents with their streams.
 pub(super) fn read(file: &dyn DiskFile, path: &Path, volume: u64) -> Result<Vec<(u64, Extent)>, StoreError> {
-    let read = |length: usize| {
+    let read = |length: usize| -> Result<Vec<u8>, StoreError> {
         let mut bytes = vec![0; length];
-        match read_exact(file, &mut bytes, 0) {
-            Ok(()) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(corrupt(path, 0, "the index is cut short")),
-            Err(error) => Err(store_error(path, &error)),
-        }
+        read_exact(file, &mut bytes, 0).map_err(|error| read_error(path, 0, &error))?;
+        Ok(bytes)
     };
     let header = read(HEADER)?;
     check_version(&header, MAGIC, path)?;
@@ -97,9 +95,10 @@ pub(super) fn read(file: &dyn DiskFile, path: &Path, volume: u64) -> Result<Vec<
 pub(super) fn read_places(file: &dyn DiskFile, path: &Path, at: u64, skip: u64, count: usize) -> Result<Vec<Place>, StoreError> {
     let mut bytes = vec![0; count * PLACE];
     let from = at + skip * PLACE as u64;
-    read_exact(file, &mut bytes, from).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => corrupt(path, from, "the index is cut short"),
-        _ => store_error(path, &error),
-    })?;
+    read_exact(file, &mut bytes, from).map_err(|error| read_error(path, from, &error))?;
     Ok(bytes.chunks_exact(PLACE).map(|place| Place { offset: u32_at(place, 0), length: u32_at(place, 4) }).collect())
+}
+
+fn read_error(path: &Path, offset: u64, error: &io::Error) -> StoreError {
+    if error.kind() == io::ErrorKind::UnexpectedEof { corrupt(path, offset, "the index is cut short") } else { store_error(path, error) }
 }

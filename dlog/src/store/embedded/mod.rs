@@ -60,7 +60,7 @@ use tokio::sync::oneshot;
 use self::committer::Committer;
 use self::keeper::Keeper;
 use self::recovery::Recovered;
-use self::shared::{ChangeRequest, Changed, Request, Shared};
+use self::shared::{ChangeRequest, Changed, Outside, Request, Shared};
 use super::{Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError, StoreFuture, StreamInfo, StreamName};
 
 pub use self::disk::{Access, Disk, DiskFile, LockAttempt};
@@ -169,7 +169,8 @@ fn open(
     let Recovered { state, carried, jobs } = recovery::recover(&*disk, &folder)?;
     let latest = carried.as_ref().map_or(0, |carried| carried.latest.number);
     let (sender, receiver) = mpsc::channel();
-    let shared = Arc::new(Shared::new(disk, settings, unix_ms, state, sender, lock, latest, stepped));
+    let outside = Outside { disk, unix_ms, stepped, lock };
+    let shared = Arc::new(Shared::new(outside, settings, state, sender, latest));
     for job in jobs {
         shared.send_job(job);
     }
@@ -196,12 +197,12 @@ impl LogStore for EmbeddedStore {
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
         let mut names: Vec<_> = self.shared.state().names().cloned().collect();
         names.sort_unstable();
-        Box::pin(std::future::ready(Ok(names)))
+        Box::pin(core::future::ready(Ok(names)))
     }
 
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
         let info = self.shared.state().named(stream).map(|stream| stream.meta.info());
-        Box::pin(std::future::ready(info.ok_or_else(|| StoreError::StreamNotFound(stream.clone()))))
+        Box::pin(core::future::ready(info.ok_or_else(|| StoreError::StreamNotFound(stream.clone()))))
     }
 
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
@@ -255,7 +256,7 @@ impl LogStore for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        let threads = std::mem::take(&mut *shared::lock(&self.threads));
+        let threads = core::mem::take(&mut *shared::lock(&self.threads));
         if !threads.is_empty() {
             let _ = self.shared.ask(Request::Close);
         }

@@ -1,9 +1,9 @@
 //! Reads entries: finds their places, reads what lies together at once, checks every frame, and waits for what is to come.
 
-use std::future::poll_fn;
+use core::future::poll_fn;
+use core::time::Duration;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
@@ -86,11 +86,11 @@ async fn read_there(shared: &Arc<Shared>, name: &StreamName, id: u64, from: Dlsn
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
+        if core::mem::replace(&mut yielded, true) {
+            return core::task::Poll::Ready(());
         }
         context.waker().wake_by_ref();
-        std::task::Poll::Pending
+        core::task::Poll::Pending
     })
     .await;
 }

@@ -5,6 +5,7 @@
 //! over, is made as every other one.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::committer::Latest;
@@ -182,9 +183,9 @@ fn place_of(path: &Path, located: &Located<'_>) -> Result<Place, StoreError> {
 fn replay(disk: &dyn Disk, folder: &Path, number: u64, last: u64, recovered: &mut Recovered) -> Result<(), StoreError> {
     let path = file_path(folder, FileKind::Volume, number);
     let access = if number == last { Access::Write } else { Access::Read };
-    let file = disk.open(&path, access).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => missing(&path, "the journal has volumes before and after it"),
-        _ => store_error(&path, &error),
+    let file = disk.open(&path, access).map_err(|error| {
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        if is_missing { missing(&path, "the journal has volumes before and after it") } else { store_error(&path, &error) }
     })?;
     let header = VolumeHeader::read(&*file, &path, number)?;
     let until = if number == last {

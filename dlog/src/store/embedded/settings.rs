@@ -1,5 +1,5 @@
+use core::time::Duration;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// How an [`EmbeddedStore`](super::EmbeddedStore) works. [`new`](Self::new) has the defaults; change the fields that matter.
 #[derive(Clone, Debug, PartialEq, Eq)]

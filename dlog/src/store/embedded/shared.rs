@@ -95,17 +95,17 @@ struct FileCache {
     uses: u64,
 }
 
+/// What a store has of the world.
+pub(super) struct Outside {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) unix_ms: UnixClock,
+    pub(super) stepped: bool,
+    pub(super) lock: Box<dyn Send + Sync>,
+}
+
 impl Shared {
-    pub(super) fn new(
-        disk: Arc<dyn Disk>,
-        settings: EmbeddedSettings,
-        unix_ms: UnixClock,
-        state: State,
-        jobs: Sender<Job>,
-        lock: Box<dyn Send + Sync>,
-        latest: u64,
-        stepped: bool,
-    ) -> Self {
+    pub(super) fn new(outside: Outside, settings: EmbeddedSettings, state: State, jobs: Sender<Job>, latest: u64) -> Self {
+        let Outside { disk, unix_ms, stepped, lock } = outside;
         Self {
             disk,
             settings,
@@ -178,12 +178,12 @@ impl Shared {
     pub(super) fn wait_for_requests(&self, taken: &mut Vec<Request>) {
         let queue = self.queue();
         let mut queue = self.queued.wait_while(queue, |queue| queue.requests.is_empty()).unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut queue.requests, taken);
+        core::mem::swap(&mut queue.requests, taken);
     }
 
     /// Takes the requests that wait.
     pub(super) fn take_requests(&self, taken: &mut Vec<Request>) {
-        std::mem::swap(&mut self.queue().requests, taken);
+        core::mem::swap(&mut self.queue().requests, taken);
     }
 
     pub(super) fn send_job(&self, job: Job) {

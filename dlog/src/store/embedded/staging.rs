@@ -1,7 +1,7 @@
 //! What the batch that is being put together will make of the streams: the committer's own view, one sync ahead of the readers'.
 
+use core::time::Duration;
 use std::collections::HashMap;
-use std::time::Duration;
 
 use distributedlog::Dlsn;
 
@@ -55,7 +55,7 @@ impl Staging {
 
     /// What was staged is durable, and the [`State`] has it.
     pub(super) fn settle(&mut self) {
-        if std::mem::take(&mut self.deleted) {
+        if core::mem::take(&mut self.deleted) {
             self.names.retain(|_, staged| staged.is_some());
         }
     }
@@ -90,7 +90,7 @@ impl Staging {
     /// `None`: nothing is truncated that was not before.
     pub(super) fn truncate(&mut self, state: &State, name: &StreamName, before: Dlsn) -> Result<Option<Change>, StoreError> {
         let staged = self.stream(state, name)?;
-        let end = staged.open.map_or(position(staged.next_lssn, 0, 0), |open| position(open.lssn, open.next_entry, 0));
+        let end = staged.open.map_or_else(|| position(staged.next_lssn, 0, 0), |open| position(open.lssn, open.next_entry, 0));
         let before = before.min(end);
         if before <= staged.truncated_before.unwrap_or(Dlsn::INITIAL) {
             return Ok(None);

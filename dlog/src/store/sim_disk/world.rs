@@ -142,7 +142,7 @@ impl World {
 
     pub(super) fn power_cycle(&mut self) {
         self.restart_process();
-        for change in std::mem::take(&mut self.name_changes) {
+        for change in core::mem::take(&mut self.name_changes) {
             if self.random.chance(2) {
                 apply(&mut self.durable_names, &change);
             }
@@ -278,7 +278,7 @@ impl File {
 
     fn sync(&mut self) {
         self.durable.resize(self.current.len(), 0);
-        for sector in std::mem::take(&mut self.dirty) {
+        for sector in core::mem::take(&mut self.dirty) {
             self.keep(sector);
         }
     }
@@ -286,7 +286,7 @@ impl File {
     /// By chance some of it became durable, and the system believes that all of it did.
     fn fail_sync(&mut self, random: &mut Random) {
         self.durable.resize(self.current.len(), 0);
-        for sector in std::mem::take(&mut self.dirty) {
+        for sector in core::mem::take(&mut self.dirty) {
             if random.chance(2) {
                 self.keep(sector);
             }
@@ -297,7 +297,7 @@ impl File {
         if random.chance(2) {
             self.durable.resize(self.current.len(), 0);
         }
-        for sector in std::mem::take(&mut self.dirty) {
+        for sector in core::mem::take(&mut self.dirty) {
             match random.below(8) {
                 0 => self.tear(sector, random),
                 1..4 => self.keep(sector),
@@ -307,7 +307,7 @@ impl File {
         self.current = self.durable.clone();
     }
 
-    fn range(&self, sector: usize) -> std::ops::Range<usize> {
+    fn range(&self, sector: usize) -> core::ops::Range<usize> {
         let limit = self.current.len().min(self.durable.len());
         (sector * SECTOR_BYTES).min(limit)..((sector + 1) * SECTOR_BYTES).min(limit)
     }

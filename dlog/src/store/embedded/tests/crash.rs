@@ -88,7 +88,7 @@ impl Workload {
         }
     }
 
-    fn mend(&mut self) {
+    fn mend(&self) {
         self.disk.set_capacity(None);
         self.disk.set_read_only(false);
         self.disk.fail_syncs(0);

@@ -7,7 +7,7 @@ use distributedlog::Dlsn;
 use super::{ALL, Stepped, TestClock, entry, read, small, stream};
 use crate::store::embedded::{Access, Disk};
 use crate::store::sim_disk::SimDisk;
-use crate::store::{LogStore, StoreError, StreamName};
+use crate::store::{StoreError, StreamName};
 
 const FIRST_BATCH: u64 = 4096;
 

@@ -10,10 +10,10 @@ mod scale;
 
 use core::future::Future;
 use core::pin::pin;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
@@ -84,11 +84,6 @@ impl Stepped {
     fn open(disk: &SimDisk, settings: EmbeddedSettings, clock: &TestClock) -> Result<Self, StoreError> {
         let (store, steps) = EmbeddedStore::open_stepped(settings, Arc::new(disk.clone()), clock.reader())?;
         Ok(Self { store, steps })
-    }
-
-    /// Asks for something and lets the store work until there is an answer.
-    fn run<T, F: Future<Output = T>>(&mut self, ask: impl FnOnce(&EmbeddedStore) -> F) -> T {
-        run(&mut self.steps, ask(&self.store))
     }
 
     fn append(&mut self, lease: &Lease, entry: Entry) -> Result<Dlsn, StoreError> {

@@ -1,10 +1,10 @@
 //! What readers see: positions, log segments, limits, and what wakes those who wait.
 
 use core::pin::pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use distributedlog::Dlsn;
