@@ -72,13 +72,14 @@ impl Args {
         let talked = talk(&stack, settings, open, output, verbose, shutdown).await;
         console::restore_terminal();
         let ended = stack.end().await;
-        let (tally, output) = talked?;
+        let tally = talked?;
         ended?;
-        conclude(tally, &output)
+        // To the output itself: an editor that was interrupted does not draw any more.
+        conclude(tally, output)
     }
 }
 
-/// Connects to the proxy as any writer would, and writes and reads until the input has ended. Answers how many lines, and where to say so.
+/// Connects to the proxy as any writer would, and writes and reads until the input has ended. Answers how many lines.
 async fn talk(
     stack: &Stack,
     settings: WriterSettings,
@@ -86,14 +87,14 @@ async fn talk(
     output: &Output,
     verbose: u8,
     shutdown: &Shutdown,
-) -> Result<(Tally, Output), Fault> {
+) -> Result<Tally, Fault> {
     stack.introduce(output)?;
     let writer = Connected::open(&stack.name(), &stack.streams, settings, "quickstart").await?;
     let tail = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
-    let (lines, output) = open(&writer)?;
-    let ended = write_and_read_back(lines, &writer, tail, &output, verbose > 0, shutdown).await;
+    let (lines, above_prompt) = open(&writer)?;
+    let ended = write_and_read_back(lines, &writer, tail, &above_prompt, verbose > 0, shutdown).await;
     writer.close().await;
-    Ok((ended?, output))
+    ended
 }
 
 /// Says how it went.
@@ -244,5 +245,88 @@ impl Balance {
     /// Whether every acknowledged record was read. What was read and never acknowledged is a copy of a hedged record, or another writer's.
     fn is_even(&self) -> bool {
         self.unread.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::ffi::OsString;
+
+    use super::super::args::{Cli, Command};
+    use super::super::output::Captured;
+    use super::*;
+
+    /// Runs `dlog quickstart -p 0 FLAGS` with `input` piped into it, everything in this process; what it printed and how it ended.
+    async fn ran(flags: &str, input: &str) -> (String, Result<(), Fault>) {
+        let line = format!("dlog quickstart -p 0 {flags}");
+        let Command::Quickstart(args) = Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command else {
+            panic!("{line}");
+        };
+        let captured = Captured::default();
+        let output = captured.output();
+        let open = |writer: &Connected| Ok((console::of_text(input, writer.max_record_bytes()), captured.output()));
+        let ended = args.run_with(open, &output, 0, &Shutdown::manual()).await;
+        (captured.text(), ended)
+    }
+
+    fn received(text: &str) -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with("Received record")).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_tutorials_five_messages_come_out_of_five_streams_each_at_the_first_position() {
+        let (text, ended) = ran("", "message-1\nmessage-2\nmessage-3\nmessage-4\nmessage-5\n").await;
+        ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+        let lines: HashSet<&str> = received(&text).into_iter().collect();
+        for stream in 3..=7 {
+            let line = format!("Received record DLSN{{logSegmentSequenceNo=1, entryId=0, slotId=0}} from stream basic-stream-{stream}");
+            assert!(lines.contains(line.as_str()), "{line} is missing in:\n{text}");
+        }
+        for message in 1..=5 {
+            assert!(text.contains(&format!("\n\"\"\"\nmessage-{message}\n\"\"\"\n")), "{text}");
+        }
+        assert!(text.ends_with("\n5 records written, acknowledged and read back.\n"), "{text}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_temporary_folder_is_gone_at_the_end() {
+        let (text, ended) = ran("", "x").await;
+        ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+        let folder = text.split_whitespace().skip_while(|word| *word != "store").nth(2).expect("the first screen names the folder");
+        let folder = Path::new(folder);
+        assert!(folder.is_absolute() && !folder.exists(), "{}", folder.display());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_that_is_kept_is_gone_on_with() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let flags = format!("--data {}", folder.path().display());
+        let many = "x\n".repeat(20);
+        for round in 1..=2 {
+            let (text, ended) = ran(&flags, &many).await;
+            ended.unwrap_or_else(|fault| panic!("round {round}: {fault}\n{text}"));
+            assert_eq!(received(&text).len(), 20, "round {round}:\n{text}");
+            assert!(text.contains(&format!("logSegmentSequenceNo={round}, entryId=0")), "round {round}:\n{text}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_that_another_process_would_hold_is_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let held = local::open(folder.path()).await.expect("an empty folder");
+        let (_, ended) = ran(&format!("--data {}", folder.path().display()), "x").await;
+        let said = ended.expect_err("it is held").report(false).unwrap_or_default();
+        assert!(said.contains(&folder.path().display().to_string()) && said.contains("tip: end that process"), "{said}");
+        held.close().await.expect("it is open");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_line_that_is_no_record_is_reported_and_the_others_are_written() {
+        let (text, ended) = ran("", &format!("one\n{}\ntwo\n", "x".repeat(2 << 20))).await;
+        let said = ended.expect_err("one line is too long").report(false).unwrap_or_default();
+        assert_eq!(said, "error: not acknowledged: 1 line\n");
+        assert!(text.contains("line 2 was not acknowledged: the line is longer than"), "{text}");
+        assert!(text.contains("\n2 records written, acknowledged and read back.\n"), "{text}");
     }
 }

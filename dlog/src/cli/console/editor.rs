@@ -1,6 +1,6 @@
 use core::time::Duration;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use bytes::Bytes;
@@ -41,17 +41,12 @@ pub(crate) fn open(limit: usize, shutdown: &Shutdown) -> Result<(mpsc::Receiver<
     let (sender, lines) = mpsc::channel(1);
     let shutdown = shutdown.clone();
     thread::spawn(move || {
-        edit(&mut editor, limit, &sender, &shutdown);
-        if let Some(path) = &history
-            && let Err(error) = editor.save_history(path)
-        {
-            tracing::debug!("the history could not be kept in {}: {error}", path.display());
-        }
+        edit(&mut editor, history.as_deref(), limit, &sender, &shutdown);
     });
     Ok((lines, output))
 }
 
-fn edit(editor: &mut DefaultEditor, limit: usize, sender: &mpsc::Sender<Line>, shutdown: &Shutdown) {
+fn edit(editor: &mut DefaultEditor, history: Option<&Path>, limit: usize, sender: &mpsc::Sender<Line>, shutdown: &Shutdown) {
     for number in 1.. {
         let (content, ended) = match editor.readline(PROMPT) {
             Ok(line) if line.len() > limit => (Err(LineError::TooLong { limit }), false),
@@ -63,6 +58,12 @@ fn edit(editor: &mut DefaultEditor, limit: usize, sender: &mpsc::Sender<Line>, s
             }
             Err(error) => (Err(LineError::Input(error.to_string())), true),
         };
+        // Line by line: the process may end while the next line is being edited.
+        if let Some(path) = history
+            && let Err(error) = editor.append_history(path)
+        {
+            tracing::debug!("the history could not be kept in {}: {error}", path.display());
+        }
         let (waiter, dealt_with) = std::sync::mpsc::sync_channel(0);
         if sender.blocking_send(Line { number, content, release: Release::of(waiter) }).is_err() || ended {
             return;

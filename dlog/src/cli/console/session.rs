@@ -6,6 +6,7 @@ use bytes::Bytes;
 use distributedlog::Dlsn;
 use tokio::sync::mpsc;
 
+use super::super::output::{counted, note};
 use super::super::{Fault, Output, Shutdown};
 use super::lines::{Line, Release};
 use crate::store::StreamName;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     on_written: OnWritten<'_>,
 ) -> Result<Tally, Fault> {
     let mut tally = Tally::default();
-    let mut open = true;
+    let (mut open, mut asked) = (true, false);
     let mut accepting: Option<Accepting<'_>> = None;
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
     while open || accepting.is_some() || !waiting.is_empty() {
@@ -89,7 +90,13 @@ pub(crate) async fn run(
                 let acknowledgement = accepted.unwrap_or_else(failed);
                 waiting.push_back(Waiting { number, release, acknowledgement });
             },
-            () = shutdown.asked(), if open => open = false,
+            () = shutdown.asked(), if !asked => {
+                (asked, open) = (true, false);
+                let unfinished = waiting.len() as u64 + u64::from(accepting.is_some());
+                if unfinished > 0 {
+                    note(format_args!("Waiting for {} to be acknowledged; Ctrl-C again gives them up.", counted(unfinished, "line")));
+                }
+            },
             line = lines.recv(), if open && room => match line {
                 None => open = false,
                 Some(Line { number, content: Ok(record), release }) => {

@@ -26,7 +26,7 @@ impl Connected {
             .settings(settings.to_builder())
             .build()
             .await
-            .map_err(|error| build_fault(&error))?;
+            .map_err(|error| build_fault(&error, name))?;
         Ok(Self { writer, streams: streams.to_vec() })
     }
 
@@ -59,7 +59,7 @@ impl LineWriter for Connected {
 }
 
 /// Why no writer could be made, with what to do about it.
-fn build_fault(error: &BuildError) -> Fault {
+fn build_fault(error: &BuildError, name: &str) -> Fault {
     let message = error.to_string();
     if let BuildError::Name { .. } = error {
         Fault::usage(message).tip("write it as in 'inet!127.0.0.1:8000' (with the quotes: the shell reads !)")
@@ -73,7 +73,8 @@ fn build_fault(error: &BuildError) -> Fault {
     {
         Fault::usage(message)
     } else if let BuildError::NoProxy { .. } = error {
-        Fault::failure(message).tip("see whether a proxy runs there, or start one with: dlog proxy -p 8000 -u URI")
+        let port: u16 = name.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(8000);
+        Fault::failure(message).tip(format!("see whether a proxy runs there, or start one with: dlog proxy -p {port} -u URI"))
     } else {
         Fault::failure(message)
     }
