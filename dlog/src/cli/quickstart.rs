@@ -293,7 +293,8 @@ mod tests {
     async fn the_temporary_folder_is_gone_at_the_end() {
         let (text, ended) = ran("", "x").await;
         ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
-        let folder = text.split_whitespace().skip_while(|word| *word != "store").nth(2).expect("the first screen names the folder");
+        let line = text.lines().find_map(|line| line.strip_prefix("  store    ")).expect("the first screen names the folder");
+        let (folder, _) = line.split_once(" (").expect("and what becomes of it");
         let folder = Path::new(folder);
         assert!(folder.is_absolute() && !folder.exists(), "{}", folder.display());
     }
