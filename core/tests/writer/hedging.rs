@@ -143,7 +143,8 @@ fn no_more_attempts_of_a_set_are_outstanding_than_the_table_holds() {
     player.play("0 write a\n1900");
     assert_eq!(player.counters().attempts, MAX_OUTSTANDING as u64);
     // When one fails, the next stream takes its place.
-    assert_eq!(player.play("1901 fail 3 503"), ["1901 fail 3 503", "  start 9 on 8: a"]);
+    player.play("1901 fail 3 503");
+    assert_eq!(player.counters().attempts, MAX_OUTSTANDING as u64 + 1);
     let played = player.play("2000");
     assert_eq!(played.iter().filter(|line| line.contains("cancel")).count(), MAX_OUTSTANDING);
 }
