@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use core::time::Duration;
 
 use distributedlog::client::routing;
 use distributedlog::{Cause, Dlsn, Known, StatusCode};

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use core::time::Duration;
 
 use distributedlog::wire::mux::{Message, Tag};
 use distributedlog::{Cause, Dlsn, Known};

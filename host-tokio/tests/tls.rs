@@ -2,8 +2,8 @@
 
 mod support;
 
+use core::time::Duration;
 use std::sync::Arc;
-use std::time::Duration;
 
 use distributedlog::Dlsn;
 use distributedlog_tokio::{BuildError, ConnectError, HostFailureReason, Identity, ProxyClientBuilder, Tls, TlsError};

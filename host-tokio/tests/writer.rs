@@ -2,8 +2,8 @@
 
 mod support;
 
+use core::time::Duration;
 use std::collections::HashSet;
-use std::time::Duration;
 
 use distributedlog::wire::record_set::RecordSet;
 use distributedlog::writer::{Reason, Settings};

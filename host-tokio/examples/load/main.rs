@@ -5,9 +5,10 @@
 //! cargo run --release --example load -- --null          # against a proxy in this process that writes nothing
 //! ```
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use distributedlog::writer::Settings;
 use distributedlog_tokio::MultiStreamWriter;

@@ -1,14 +1,15 @@
 //! A proxy that acknowledges everything and keeps nothing: what is left is the writer, its connection and the operating system.
 
+use core::net::SocketAddr;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 
 use distributedlog::Dlsn;
-use distributedlog::wire::mux::{self, Frame, InitHeaders, Message};
+use distributedlog::wire::mux::{self, Frame, InitHeaders, Message, Tag};
 use distributedlog::wire::service::{Method, Reply, Request, SequenceId, ServerInfo, ServerStatus, WriteResponse};
 
 /// Serves on a port of its own, one thread per connection.
-pub fn spawn() -> io::Result<SocketAddr> {
+pub(crate) fn spawn() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
@@ -46,30 +47,35 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
 
 fn answer(frame: &[u8], out: &mut Vec<u8>, entry: &mut i64) -> io::Result<()> {
     let Frame { tag, message } = Frame::decode(frame).map_err(io::Error::other)?;
-    let answer = match message {
-        Message::Tdispatch { payload, .. } => {
-            let (_, request) = Request::decode(payload).map_err(|error| io::Error::other(error.to_string()))?;
-            *entry += 1;
-            let text = Dlsn::new(1, *entry, 0).to_text();
-            let reply = match request.method() {
-                Method::HandshakeWithClientInfo => {
-                    Reply::ServerInfo(ServerInfo { ownerships: None, status: Some(ServerStatus::WriteAndAccept) })
-                }
-                _ => Reply::Write(WriteResponse::success(Some(text.as_str()))),
-            };
-            let (start, name) = (out.len(), request.method().name());
-            out.resize(start + mux::encoded_reply_len(name, &reply), 0);
-            mux::encode_reply(tag, name, SequenceId(0), &reply, &mut out[start..]).map_err(io::Error::other)?;
-            return Ok(());
-        }
-        Message::BadRerr { error } => Message::BadRerr { error },
-        Message::Tinit { version, .. } => Message::Rinit { version, headers: InitHeaders::default() },
-        Message::Tping => Message::Rping,
-        _ => return Ok(()),
+    let answer = if let Message::Tdispatch { payload, .. } = message {
+        return answer_request(tag, payload, out, entry);
+    } else if let Message::Tinit { version, .. } = message {
+        Message::Rinit { version, headers: InitHeaders::default() }
+    } else if let Message::Tping = message {
+        Message::Rping
+    } else if let Message::BadRerr { error } = message {
+        Message::BadRerr { error }
+    } else {
+        return Ok(());
     };
     let frame = Frame::new(tag, answer);
     let start = out.len();
     out.resize(start + frame.encoded_len(), 0);
     frame.encode(&mut out[start..]).map_err(io::Error::other)?;
+    Ok(())
+}
+
+fn answer_request(tag: Tag, payload: &[u8], out: &mut Vec<u8>, entry: &mut i64) -> io::Result<()> {
+    let (_, request) = Request::decode(payload).map_err(|error| io::Error::other(error.to_string()))?;
+    *entry += 1;
+    let text = Dlsn::new(1, *entry, 0).to_text();
+    let reply = if request.method() == Method::HandshakeWithClientInfo {
+        Reply::ServerInfo(ServerInfo { ownerships: None, status: Some(ServerStatus::WriteAndAccept) })
+    } else {
+        Reply::Write(WriteResponse::success(Some(text.as_str())))
+    };
+    let (start, name) = (out.len(), request.method().name());
+    out.resize(start + mux::encoded_reply_len(name, &reply), 0);
+    mux::encode_reply(tag, name, SequenceId(0), &reply, &mut out[start..]).map_err(io::Error::other)?;
     Ok(())
 }

@@ -161,7 +161,7 @@ impl Driver {
         match result {
             Ok(stream) => {
                 self.seed = self.seed.wrapping_add(1);
-                let mut open = Open::new(now, &self.settings.session, self.seed, stream);
+                let open = Open::new(now, &self.settings.session, self.seed, stream);
                 if open.session.is_ready() {
                     let capacity = u32::try_from(open.session.capacity()).unwrap_or(u32::MAX);
                     self.client.handle_connected(now, host, capacity);

@@ -10,6 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What one read asks for. Answers are about 100 bytes, so one read takes in hundreds of them.
 const READ_BYTES: usize = 64 * 1024;
 
+/// What a transmit buffer keeps of its memory when all is sent. A peer that read nothing for a while costs no more than that for long.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
+
 /// Bytes that came in and were not looked at yet.
 pub(crate) struct ReceiveBuffer {
     bytes: Vec<u8>,
@@ -132,6 +135,9 @@ impl TransmitBuffer {
         }
         self.start = 0;
         self.end = 0;
+        if self.bytes.len() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
         Pin::new(stream).poll_flush(cx)
     }
 }

@@ -88,7 +88,9 @@ impl FramedPeer {
         let header = self.upgraded.then(ResponseHeader::default);
         let name = call.method.name();
         let length = framed::encoded_reply_len(header.as_ref(), name, reply);
-        let encode = |out: &mut [u8]| drop(framed::encode_reply(header.as_ref(), name, SequenceId(0), reply, out).unwrap());
+        let encode = |out: &mut [u8]| {
+            framed::encode_reply(header.as_ref(), name, SequenceId(0), reply, out).unwrap();
+        };
         self.send(length, encode).await;
     }
 
