@@ -57,8 +57,8 @@ impl Args {
         let server =
             serve(listener, Arc::clone(&store), settings).map_err(|error| Fault::failure(format!("cannot serve on {address}: {error}")))?;
         let bound = server.local_addr();
-        output.line(Uri::local(&reachable(bound).ip().to_string(), bound.port()))?;
-        output.line(format_args!("listening on {bound}"))?;
+        output.announce(Uri::local(&reachable(bound).ip().to_string(), bound.port()));
+        output.announce(format_args!("listening on {bound}"));
         tracing::info!("the store is in {}", folder.display());
         shutdown.asked().await;
         server.drain(DRAIN).await;

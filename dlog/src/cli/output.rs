@@ -52,6 +52,11 @@ impl Output {
         self.write(format!("{text}\n").as_bytes())
     }
 
+    /// Says something that nobody may be there to hear: a server does not end because whoever started it stopped listening.
+    pub(crate) fn announce(&self, text: impl fmt::Display) {
+        let _ = self.line(text);
+    }
+
     /// Writes `bytes` as they are, and hands them to the system at once.
     ///
     /// # Errors

@@ -145,9 +145,9 @@ impl Args {
         let settings = self.settings()?;
         let store = self.store().await?;
         let proxy = Proxy::start(settings, store).await.map_err(|error| start_fault(&error))?;
-        output.line(format_args!("listening on {}", proxy.local_addr()))?;
+        output.announce(format_args!("listening on {}", proxy.local_addr()));
         if let Some(stats) = proxy.stats_addr() {
-            output.line(format_args!("metrics and health on http://{stats}"))?;
+            output.announce(format_args!("metrics and health on http://{stats}"));
         }
         shutdown.asked().await;
         // It says itself how that went.

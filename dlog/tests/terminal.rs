@@ -1,0 +1,183 @@
+//! The command on a terminal: a pseudo terminal whose other end plays the user.
+#![cfg(unix)]
+
+use core::time::Duration;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// After this long without what the test waits for, it fails. Far beyond what anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that ends with its test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A user in front of a terminal that runs `dlog`.
+struct User {
+    child: Running,
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    /// All that was shown so far, and how much of it was expected already.
+    shown: String,
+    seen: usize,
+}
+
+impl User {
+    /// Types `dlog ARGS` and Enter. What the command keeps for its user goes to `home`.
+    fn runs(args: &str, home: &Path) -> Self {
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has pseudo terminals");
+        grantpt(&terminal).expect("it is ours");
+        unlockpt(&terminal).expect("it is ours");
+        let name = ptsname(&terminal, Vec::new()).expect("it has a name");
+        let side: OwnedFd = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its other end can be opened");
+        let end = || Stdio::from(side.try_clone().expect("there are file descriptors left"));
+        let child = Command::new(env!("CARGO_BIN_EXE_dlog"))
+            .args(args.split_whitespace())
+            .env("TERM", "xterm")
+            .env("XDG_DATA_HOME", home)
+            .env("HOME", home)
+            .env_remove("RUST_LOG")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .expect("the command was built");
+        drop(side);
+        let keyboard = File::from(terminal);
+        let mut from_screen = keyboard.try_clone().expect("there are file descriptors left");
+        let (sender, screen) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The system answers an error when the command and with it the other end is gone.
+            while let Ok(length @ 1..) = from_screen.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child: Running(child), keyboard, screen, shown: String::new(), seen: 0 }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("the command still runs");
+    }
+
+    /// Waits until `text` is shown behind what was waited for last.
+    fn sees(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.shown[self.seen..].find(text) {
+                self.seen += at + text.len();
+                return;
+            }
+            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("{text:?} is not in what is shown: {:?}", &self.shown[self.seen..])
+                }
+            }
+        }
+    }
+
+    fn sees_the_end(mut self) -> ExitStatus {
+        self.child.0.wait().expect("it was started")
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+#[test]
+fn lines_are_edited_recalled_and_come_out_of_the_streams_above_the_prompt() {
+    let home = folder();
+    let mut user = User::runs("quickstart -p 0", home.path());
+    user.sees("Type a line and press Enter");
+    user.sees("Open reader to read records from stream basic-stream-7");
+    user.sees("[dlog] > ");
+    user.types("mesage-1\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[Ds\r");
+    user.sees("Received record DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} from stream basic-stream-");
+    user.sees("\"\"\"\r\nmessage-1\r\n\"\"\"");
+    user.sees("[dlog] > ");
+    user.types("\x1b[A\x7f2\r");
+    user.sees("\"\"\"\r\nmessage-2\r\n\"\"\"");
+    user.sees("[dlog] > ");
+    user.types("\x04");
+    user.sees("2 records written, acknowledged and read back.");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+    let history = std::fs::read_to_string(home.path().join("dlog/history")).expect("the history is kept");
+    assert!(history.ends_with("message-1\nmessage-2\n"), "{history}");
+}
+
+#[test]
+fn an_interrupt_at_the_prompt_ends_the_console_in_order() {
+    let home = folder();
+    let mut user = User::runs("quickstart -p 0", home.path());
+    user.sees("[dlog] > ");
+    user.types("half a line\x03");
+    user.sees("0 records written, acknowledged and read back.");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+}
+
+#[test]
+fn what_a_record_holds_cannot_drive_the_terminal() {
+    let home = folder();
+    let mut user = User::runs("quickstart -p 0", home.path());
+    user.sees("[dlog] > ");
+    // Ctrl-V takes the next key as it is: an escape character gets into the record.
+    user.types("\x16\x1b[2Jgone\r");
+    user.sees("\"\"\"\r\n\u{fffd}[2Jgone\r\n\"\"\"");
+    user.types("\x04");
+    user.sees("1 record written");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+}
+
+#[test]
+fn streams_are_created_and_deleted_only_when_the_user_says_yes() {
+    let home = folder();
+    let local = Command::new(env!("CARGO_BIN_EXE_dlog"))
+        .args(["local", "0", "-q", "--data"])
+        .arg(home.path().join("store"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command was built");
+    let mut local = Running(local);
+    let mut uri = String::new();
+    BufReader::new(local.0.stdout.take().expect("it is piped")).read_line(&mut uri).expect("it says its URI first");
+    let uri = uri.trim();
+
+    let mut user = User::runs(&format!("tool create -u {uri} -r s- -e 1-2"), home.path());
+    user.sees("You are going to create streams : [s-1, s-2] (Y or N) ");
+    user.types("perhaps\r");
+    user.sees("Please answer Y or N.");
+    user.types("n\r");
+    user.sees("Nothing was created.");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+
+    let mut user = User::runs(&format!("tool create -u {uri} -r s- -e 1-2"), home.path());
+    user.sees("(Y or N) ");
+    user.types("Y\r");
+    user.sees("Created log stream s-2.");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+
+    let mut user = User::runs(&format!("tool delete -u {uri} -s s-1"), home.path());
+    user.sees("You are going to delete streams with all their records : [s-1] (Y or N) ");
+    user.types("yes\r");
+    user.sees("Deleted log stream s-1.");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+}
