@@ -18,9 +18,9 @@ type Memory = Fixed<4, 2, 16, 1024>;
 fn write_one_record(frame: &mut [u8], answer: &[u8]) -> Option<Dlsn> {
     let now = Instant::from_millis(1);
     let settings = Settings::builder().in_flight_sets(2).pending_records(16).buffer_size(512).seed(7).build().ok()?;
-    let mut writer = Writer::new(settings, StreamCount::new(4)?, Memory::new()).ok()?;
+    let mut writer = Writer::new(settings, StreamCount::new(4).ok()?, Memory::new()).ok()?;
     let record = writer.write(now, b"message").ok()?;
-    writer.flush(now);
+    writer.flush();
     let attempt = writer.poll_transmit(now)?;
 
     let mut client: Client<2, 4, 4> = Client::new(routing::Settings::builder().build().ok()?, 7);
