@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use distributedlog::writer::{Settings, SettingsBuilder};
-use distributedlog_tests::dlog::Dlog;
+use distributedlog_tests::stack::{Keeps, Proxy};
 use distributedlog_tokio::MultiStreamWriter;
 
 const RECORD_BYTES: usize = 100;
@@ -145,11 +145,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(proxy: &str, settings: SettingsBuilder) -> Self {
+    fn new(proxy: &Proxy, settings: SettingsBuilder) -> Self {
         // One core for the writer, one for the proxy: what a machine with two has.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the system has epoll");
         let writer = runtime.block_on(async {
-            let builder = MultiStreamWriter::builder(STREAMS).settings(settings).name(format!("inet!{proxy}"));
+            let builder = MultiStreamWriter::builder(STREAMS).settings(settings).name(proxy.name());
             builder.build().await.expect("the proxy answers")
         });
         Self { runtime, writer }
@@ -180,7 +180,9 @@ impl Bench {
 
 fn path(criterion: &mut Criterion) {
     let folder = folder();
-    let proxy = Dlog::proxy_with_data(folder.path());
+    // The proxy's own process; this runtime only hears what it prints.
+    let watch = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("the system has epoll");
+    let proxy = watch.block_on(Proxy::start(Keeps::In(folder.path()), 0, &[]));
     let patient = Settings::builder()
         .request_timeout(Duration::from_secs(30))
         .first_speculative_timeout(Duration::from_secs(5))
@@ -189,13 +191,13 @@ fn path(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("path");
     group.throughput(Throughput::Elements(1));
-    let bench = Bench::new(proxy.address(), patient.buffer_size(16 * 1024));
+    let bench = Bench::new(&proxy, patient.buffer_size(16 * 1024));
     for in_flight in [1024, 8192] {
         group.bench_function(BenchmarkId::new("records, sets of 16 KiB, in flight", in_flight), |bencher| {
             bencher.iter_custom(|count| bench.write(count, in_flight));
         });
     }
-    let bench = Bench::new(proxy.address(), patient.buffer_size(0));
+    let bench = Bench::new(&proxy, patient.buffer_size(0));
     for in_flight in [1, 64, 512, 1024] {
         group.bench_function(BenchmarkId::new("records, each a set, in flight", in_flight), |bencher| {
             bencher.iter_custom(|count| bench.write(count, in_flight));
