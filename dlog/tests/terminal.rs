@@ -142,6 +142,8 @@ fn what_a_record_holds_cannot_drive_the_terminal() {
     // Ctrl-V takes the next key as it is: an escape character gets into the record.
     user.types("\x16\x1b[2Jgone\r");
     user.sees("\"\"\"\r\n\u{fffd}[2Jgone\r\n\"\"\"");
+    // Keys pressed before the editor is back would be the terminal's own to interpret.
+    user.sees("[dlog] > ");
     user.types("\x04");
     user.sees("1 record written");
     assert_eq!(user.sees_the_end().code(), Some(0));
@@ -179,5 +181,35 @@ fn streams_are_created_and_deleted_only_when_the_user_says_yes() {
     user.sees("You are going to delete streams with all their records : [s-1] (Y or N) ");
     user.types("yes\r");
     user.sees("Deleted log stream s-1.");
+    assert_eq!(user.sees_the_end().code(), Some(0));
+}
+
+#[test]
+fn records_of_other_writers_are_shown_above_the_line_that_is_being_typed() {
+    let home = folder();
+    let mut user = User::runs("quickstart -p 0", home.path());
+    user.sees("proxy    ");
+    user.sees(" (thriftmux");
+    let before = &user.shown[..user.seen];
+    let name = before[before.rfind("inet!").expect("the first screen names the proxy")..].trim_end_matches(" (thriftmux").to_owned();
+    user.sees("[dlog] > ");
+    user.types("half a li");
+    user.sees("li");
+    let mut other = Command::new(env!("CARGO_BIN_EXE_dlog"))
+        .args(["console-multi-writer", &name, "basic-stream-3"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .map(Running)
+        .expect("the command was built");
+    other.0.stdin.take().expect("it is piped").write_all(b"from elsewhere\n").expect("it reads");
+    assert_eq!(other.0.wait().expect("it was started").code(), Some(0));
+    user.sees("from stream basic-stream-3");
+    user.sees("from elsewhere");
+    user.sees("[dlog] > half a li");
+    user.types("ne\r");
+    user.sees("\"\"\"\r\nhalf a line\r\n\"\"\"");
+    user.sees("[dlog] > ");
+    user.types("\x04");
+    user.sees("1 record written, acknowledged and read back.");
     assert_eq!(user.sees_the_end().code(), Some(0));
 }
