@@ -12,4 +12,5 @@ mod methods;
 mod replay;
 mod session;
 mod stats;
+mod tls;
 mod two_proxies;
