@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
+use tokio::runtime::Handle;
 
 use super::disk::{read_exact, store_error};
 use super::frame::{self, Body, EntryKey, Frame};
@@ -64,7 +65,7 @@ async fn read_there(shared: &Arc<Shared>, name: &StreamName, id: u64, from: Dlsn
     let mut reading = Reading::new(name, id, from, max_bytes);
     // The volume that is written was written just now: its blocks are in the system's memory.
     while let Some(part) = reading.next_part(shared)? {
-        if shared.stepped || matches!(part.places, PartPlaces::Known(_)) {
+        if shared.stepped || matches!(part.places, PartPlaces::Known(_)) || Handle::try_current().is_err() {
             reading.take(shared, &part)?;
         } else {
             let shared = shared.clone();

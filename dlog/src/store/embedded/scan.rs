@@ -153,7 +153,8 @@ impl Window<'_> {
     /// Where a batch begins that was written after the one at `at`, if there is one.
     fn later_batch(&mut self, volume: &VolumeHeader, at: Next) -> Result<Option<u64>, StoreError> {
         let sector = u64::from(volume.sector_bytes);
-        let mut offset = at.start + sector;
+        // Also at the same place: a write that went astray is no torn one.
+        let mut offset = at.start;
         while offset < self.limit {
             let later = BatchHeader::decode(self.slice(offset, BATCH_HEADER)?);
             if later.is_some_and(|header| header.nonce == volume.nonce && header.sequence > at.sequence) {
@@ -162,5 +163,94 @@ impl Window<'_> {
             offset += sector;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::embedded::Disk;
+    use crate::store::embedded::change::Change;
+    use crate::store::embedded::frame::{Body, put_change, u32_at};
+    use crate::store::sim_disk::SimDisk;
+
+    const HEADER: VolumeHeader = VolumeHeader { sector_bytes: 512, number: 1, nonce: 77, previous_end: 0, created_unix_ms: 0 };
+
+    /// A batch that deletes these streams.
+    fn batch(sequence: u64, streams: &[u64]) -> Vec<u8> {
+        let (mut bytes, mut frames_crc) = (vec![0; BATCH_HEADER], 0);
+        for stream in streams {
+            let crc = put_change(&mut bytes, 0, &Change::Delete { stream: *stream });
+            frames_crc = crc32c::crc32c_append(frames_crc, &crc.to_le_bytes());
+        }
+        let (length, frames) = (u32::try_from(bytes.len()).unwrap(), u32::try_from(streams.len()).unwrap());
+        let header = BatchHeader { nonce: HEADER.nonce, sequence, length, frames, frames_crc };
+        bytes[..BATCH_HEADER].copy_from_slice(&header.encode());
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    /// The streams that the batches of a volume with these bytes delete, and where they end.
+    fn scanned(batches: &[u8]) -> Result<(Vec<u64>, u64), StoreError> {
+        let path = Path::new("/volume");
+        let file = SimDisk::new(0).create(path).unwrap();
+        file.write_at(&HEADER.encode(), 0).unwrap();
+        file.write_at(batches, VOLUME_HEADER).unwrap();
+        let mut deleted = Vec::new();
+        let end = scan(&*file, path, &HEADER, Until::Tail, &mut |batch| {
+            for located in batch.frames {
+                let Body::Change(Change::Delete { stream }) = located.frame.body else { panic!("never written") };
+                deleted.push(stream);
+            }
+            Ok(())
+        })?;
+        Ok((deleted, end))
+    }
+
+    #[test]
+    fn a_batch_counts_as_a_whole_or_not_at_all() {
+        let (first, second) = (batch(1, &[1, 2]), batch(2, &[3, 4]));
+        let both = [&first[..], &second[..]].concat();
+        assert_eq!(scanned(&both), Ok((vec![1, 2, 3, 4], VOLUME_HEADER + 1024)));
+        for cut in 513..both.len() {
+            let whole = both[cut..].iter().all(|byte| *byte == 0);
+            let expected = if whole { vec![1, 2, 3, 4] } else { vec![1, 2] };
+            assert_eq!(scanned(&both[..cut]).map(|(deleted, _)| deleted), Ok(expected), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn frames_of_two_writes_to_the_same_place_are_not_taken_for_one_batch() {
+        let (old, new) = (batch(1, &[1, 2]), batch(1, &[3, 4]));
+        let middle = BATCH_HEADER + (u32_at(&old, 24) as usize - BATCH_HEADER) / 2;
+        let mixed = [&new[..middle], &old[middle..]].concat();
+        assert_eq!(scanned(&mixed), Ok((vec![], VOLUME_HEADER)));
+    }
+
+    #[test]
+    fn blocks_of_another_volume_are_not_taken_for_this_one_s() {
+        let mut other = batch(1, &[1]);
+        let header = BatchHeader { nonce: HEADER.nonce + 1, ..BatchHeader::decode(&other).unwrap() };
+        other[..BATCH_HEADER].copy_from_slice(&header.encode());
+        assert_eq!(scanned(&other), Ok((vec![], VOLUME_HEADER)));
+        let skipped = [batch(1, &[1]), batch(3, &[2])].concat();
+        assert!(matches!(scanned(&skipped), Err(StoreError::Corrupt { .. })), "the batch before it was acknowledged");
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_never_taken_for_a_batch_and_never_panic() {
+        let mut random = 1_u64;
+        for round in 0..300 {
+            let whole = batch(1, &[1, 2, 3]);
+            let mut bytes = whole.clone();
+            for _ in 0..=round % 5 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = usize::try_from(random >> 33).unwrap() % u32_at(&whole, 24) as usize;
+                bytes[at] ^= u8::try_from(random >> 25 & 0xff).unwrap() | 1;
+            }
+            assert_eq!(scanned(&bytes), Ok((vec![], VOLUME_HEADER)), "round {round}");
+        }
     }
 }

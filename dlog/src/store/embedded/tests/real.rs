@@ -1,12 +1,13 @@
 //! The store on real files, with its threads.
 
+use core::time::Duration;
 use std::sync::{Arc, mpsc};
 
 use distributedlog::Dlsn;
 
-use super::{ALL, acquire, append, entry, stream};
+use super::{ALL, acquire, append, begin_append, entry, stream};
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
-use crate::store::{LogStore, StoreError};
+use crate::store::{LogStore, ReadLimit, StoreError};
 
 #[tokio::test]
 async fn a_record_that_was_acknowledged_is_read_after_reopening() {
@@ -72,4 +73,54 @@ fn many_threads_append_at_once() {
     for (_, n, result) in receiver.iter().take(2000) {
         assert_eq!(result.unwrap(), Dlsn::new(1, n, 0));
     }
+}
+
+/// Small volumes, so that sealing, reading and removing go on while entries are appended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_follow_a_writer_through_many_volumes() {
+    const ENTRIES: i64 = 3000;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = EmbeddedSettings { volume_bytes: 64 << 10, ..EmbeddedSettings::new(folder.path()) };
+    let store = Arc::new(EmbeddedStore::open(settings).unwrap());
+    let name = stream("basic-stream-3");
+    store.create(&name).await.unwrap();
+    let lease = acquire(&store, &name).await;
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, name) = (store.clone(), name.clone());
+            tokio::spawn(async move {
+                let (mut cursor, mut next) = (Dlsn::INITIAL, 0);
+                while next < ENTRIES {
+                    let limit = ReadLimit { max_bytes: 5000, wait: Duration::from_secs(60) };
+                    let batch = store.read(&name, cursor, limit).await.unwrap();
+                    for stored in batch.entries {
+                        assert_eq!(stored.dlsn, Dlsn::new(1, next, 0));
+                        assert_eq!(stored.records, entry(&format!("{next:0100}")).records);
+                        next += 1;
+                    }
+                    cursor = batch.next;
+                }
+            })
+        })
+        .collect();
+    let mut begun = Vec::new();
+    for i in 0..ENTRIES {
+        begun.push(begin_append(&store, &lease, entry(&format!("{i:0100}"))));
+        if i % 10 == 0 {
+            for result in begun.drain(..) {
+                result.await.unwrap().unwrap();
+            }
+        }
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    let names = || std::fs::read_dir(folder.path()).unwrap().map(|found| found.unwrap().file_name().into_string().unwrap());
+    let volumes = || names().filter(|name| name.ends_with(".volume")).count();
+    let before = volumes();
+    assert!(before > 5, "{before} volumes");
+    store.truncate(&name, Dlsn::new(1, ENTRIES, 0)).await.unwrap();
+    store.close().await.unwrap();
+    let after = volumes();
+    assert!(after <= 2, "{after} volumes of {before} are left");
 }
