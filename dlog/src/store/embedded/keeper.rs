@@ -35,6 +35,17 @@ pub(super) struct Keeper {
     unsealed: VecDeque<(u64, u64, Option<Snapshot>)>,
 }
 
+/// Sees to it that nobody waits for a keeper that a bug ended.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.finish();
+        }
+    }
+}
+
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>) -> Self {
         Self { shared, jobs, unsealed: VecDeque::new() }
@@ -42,6 +53,7 @@ impl Keeper {
 
     /// Works until the store is closed.
     pub(super) fn run(mut self) {
+        let _ending = Ending(self.shared.clone());
         while !*self.shared.closed.borrow() {
             let Ok(job) = self.jobs.recv() else { return };
             self.work(job);

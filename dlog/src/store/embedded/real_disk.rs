@@ -18,12 +18,16 @@ impl Disk for RealDisk {
         if folder.is_dir() {
             return Ok(());
         }
-        std::fs::create_dir_all(folder)?;
-        // The folder's own name must survive, too. What is above it was there before or is the user's affair.
-        match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => self.sync_folder(parent),
-            Some(_) | None => Ok(()),
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            self.create_folder(parent)?;
         }
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => created?,
+        }
+        // The folder's own name must survive, too.
+        self.sync_folder(parent.unwrap_or(Path::new(".")))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
