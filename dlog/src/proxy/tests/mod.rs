@@ -12,5 +12,4 @@ mod methods;
 mod replay;
 mod session;
 mod stats;
-mod tls;
 mod two_proxies;

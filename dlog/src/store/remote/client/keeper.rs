@@ -97,7 +97,11 @@ async fn receive(
                 };
                 match received {
                     Ok(Received::Nothing) => {}
-                    Ok(Received::Drain) => begin_drain(link, state),
+                    Ok(Received::Nack) => begin_drain(link, state),
+                    Ok(Received::Drain(tag)) => {
+                        begin_drain(link, state);
+                        link.agree_to_drain(tag);
+                    }
                     Err(why) => return why,
                 }
             }

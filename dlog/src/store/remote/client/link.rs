@@ -111,28 +111,13 @@ impl Link {
     /// Sends an append. `done` is called when it is answered, or when the connection is lost; or here, when it is refused.
     pub(super) fn append(&self, lease: &Lease, entry: &Entry, done: AppendDone) {
         let size = entry.records.iter().map(|record| record.payload.len()).sum();
-        match self.place_append(size, done) {
-            Err((error, done)) => done(Err(error)),
-            Ok(tag) => {
-                let request = Request::Append { lease: lease.clone(), records: RecordRef::list(&entry.records) };
-                let limit = self.welcome.max_frame_bytes as usize;
-                let mut fits = true;
-                self.outbox.push(|out| {
-                    let start = out.len();
-                    fits = push_request(out, tag, &request) <= limit;
-                    if !fits {
-                        out.truncate(start);
-                    }
-                });
-                // When the outbox was closed in between, `lose` deals with the append, or has done so.
-                if !fits && let Slot::Append { done, .. } = self.tags().free(tag) {
-                    done(Err(StoreError::TooLarge { size, limit }));
-                }
-            }
+        let request = Request::Append { lease: lease.clone(), records: RecordRef::list(&entry.records) };
+        if let Err((error, done)) = self.send_append(&request, size, done) {
+            done(Err(error));
         }
     }
 
-    fn place_append(&self, bytes: usize, done: AppendDone) -> Result<Tag, (StoreError, AppendDone)> {
+    fn send_append(&self, request: &Request<'_>, bytes: usize, done: AppendDone) -> Result<(), (StoreError, AppendDone)> {
         let mut tags = self.tags();
         if let Some(error) = &tags.refusing {
             return Err((error.clone(), done));
@@ -143,7 +128,22 @@ impl Link {
         }
         tags.appends += 1;
         tags.append_bytes += bytes;
-        Ok(tags.take(Slot::Append { done, bytes }))
+        let tag = tags.take(Slot::Append { done, bytes });
+        let limit = self.welcome.max_frame_bytes as usize;
+        let mut fits = true;
+        // With the tags still locked, so that nothing gets behind an agreement to send no more. When the outbox was closed in between,
+        // `lose` deals with the append.
+        self.outbox.push(|out| {
+            let start = out.len();
+            fits = push_request(out, tag, request) <= limit;
+            if !fits {
+                out.truncate(start);
+            }
+        });
+        match if fits { Slot::Free } else { tags.free(tag) } {
+            Slot::Append { done, .. } => Err((StoreError::TooLarge { size: bytes, limit }, done)),
+            Slot::Free | Slot::Call { .. } | Slot::Discarded => Ok(()),
+        }
     }
 
     /// Sends a request and waits for its answer.
@@ -160,17 +160,17 @@ impl Link {
 
     async fn call_unless(&self, request: &Request<'_>, refused: impl FnOnce(&Tags) -> bool) -> Outcome {
         let (answer, receiver) = oneshot::channel();
-        let (tag, number) = {
+        let _waiting = {
             let mut tags = self.tags();
             if refused(&tags) || tags.is_full() {
                 return Outcome::NotStarted;
             }
             tags.calls += 1;
             let number = tags.calls;
-            (tags.take(Slot::Call { answer, number }), number)
+            let tag = tags.take(Slot::Call { answer, number });
+            self.outbox.push(|out| _ = push_request(out, tag, request));
+            Waiting { link: self, tag, number }
         };
-        let _waiting = Waiting { link: self, tag, number };
-        self.outbox.push(|out| _ = push_request(out, tag, request));
         // The sender is dropped unused only by a discarded call, whose future is not there to see it.
         receiver.await.unwrap_or(Outcome::NotStarted)
     }
@@ -191,6 +191,11 @@ impl Link {
         tags.refusing.get_or_insert(why);
         drop(tags);
         self.settled.notify_waiters();
+    }
+
+    /// Tells the server that nothing new comes after this. Call after [`refuse`](Self::refuse).
+    pub(super) fn agree_to_drain(&self, tag: Tag) {
+        self.outbox.push(|out| push(out, tag, Message::Rdrain));
     }
 
     /// Returns when all appends were answered. Call after [`refuse`](Self::refuse), or it may never come to that.
@@ -241,10 +246,7 @@ impl Link {
                 self.outbox.push(|out| push(out, frame.tag, Message::Rping));
                 Ok(Received::Nothing)
             }
-            Message::Tdrain => {
-                self.outbox.push(|out| push(out, frame.tag, Message::Rdrain));
-                Ok(Received::Drain)
-            }
+            Message::Tdrain => Ok(Received::Drain(frame.tag)),
             Message::Rping | Message::Tlease { .. } => Ok(Received::Nothing),
             Message::Rerr { error } | Message::BadRerr { error } => Err(format!("it did not understand a frame: {error}")),
             other @ (Message::Treq { .. }
@@ -276,7 +278,7 @@ impl Link {
                 self.settled.notify_waiters();
             }
         }
-        Ok(if status == Status::Nack { Received::Drain } else { Received::Nothing })
+        Ok(if status == Status::Nack { Received::Nack } else { Received::Nothing })
     }
 
     fn refused(&self, text: &[u8]) -> StoreError {
@@ -298,8 +300,10 @@ fn position(payload: &[u8]) -> Result<Result<Dlsn, StoreError>, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Nothing,
-    /// The server shuts down: it starts no more requests.
-    Drain,
+    /// The server asks for no more requests, and for an agreement under this tag.
+    Drain(Tag),
+    /// The server started a request no more.
+    Nack,
 }
 
 /// A caller that waits for an answer.

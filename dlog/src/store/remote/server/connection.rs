@@ -6,7 +6,7 @@ use bytes::Bytes;
 use distributedlog::wire::mux::{Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::requests::Requests;
@@ -21,6 +21,9 @@ use crate::store::remote::protocol::{
 
 /// A client's first frames have to be smaller than this: nothing is known of it yet.
 const MAX_HELLO_BYTES: usize = 8 << 10;
+
+/// A client that is asked to send no more requests gets so long to agree.
+const AGREEMENT: Duration = Duration::from_secs(1);
 
 /// What all connections of a server share.
 pub(super) struct Served {
@@ -203,6 +206,10 @@ async fn converse(
     let requests = Requests::new(Arc::clone(served), Arc::clone(&client.attached.session), Arc::clone(outbox), client.max_frame_bytes);
     let mut drain = served.drain.clone();
     let mut draining = false;
+    // Whether the client has nothing more to say: everything it sent was read by then, and nothing of it is lost in the socket.
+    let mut agreed = false;
+    let agreement = tokio::time::sleep(AGREEMENT);
+    tokio::pin!(agreement);
     let idle = served.settings.idle_timeout;
     loop {
         let frame = tokio::select! {
@@ -210,15 +217,20 @@ async fn converse(
             () = client.attached.superseded() => return Err(Closed::Superseded),
             () = begun(&mut drain), if !draining => {
                 draining = true;
+                agreement.as_mut().reset(Instant::now() + AGREEMENT);
                 outbox.push(|out| push(out, Tag::ONE, Message::Tdrain));
                 requests.begin_drain();
                 continue;
             }
-            () = requests.all_answered(), if draining => return Ok(()),
+            () = &mut agreement, if draining && !agreed => {
+                agreed = true;
+                continue;
+            }
+            () = requests.all_answered(), if agreed => return Ok(()),
         };
         let Some(frame) = frame else { return Ok(()) };
         tokio::select! {
-            handled = handle(&requests, outbox, frame) => handled?,
+            handled = handle(&requests, outbox, frame) => agreed |= handled? && draining,
             () = client.attached.superseded() => return Err(Closed::Superseded),
         }
     }
@@ -231,29 +243,27 @@ async fn begun(drain: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<(), Closed> {
+/// Handles one frame; whether it is the client's agreement to send no more requests.
+async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bool, Closed> {
     let frame = Frame::decode(&bytes).map_err(|error| Closed::Protocol(format!("a frame is none of mux: {error}")))?;
     match frame.message {
-        Message::Tdispatch { payload, .. } => requests.start(frame.tag, payload, &bytes).await,
+        Message::Tdispatch { payload, .. } => requests.start(frame.tag, payload, &bytes).await?,
         Message::Tdiscarded { discarded, .. } | Message::BadTdiscarded { discarded, .. } => {
             requests.discard(discarded);
-            Ok(())
         }
-        Message::Tping => {
-            outbox.push(|out| push(out, frame.tag, Message::Rping));
-            Ok(())
-        }
-        Message::Rdrain | Message::Rping => Ok(()),
+        Message::Tping => _ = outbox.push(|out| push(out, frame.tag, Message::Rping)),
+        Message::Rdrain => return Ok(true),
+        Message::Rping => {}
         other @ (Message::Treq { .. } | Message::Tinit { .. } | Message::Tdrain | Message::Tlease { .. }) => {
             let text = format!("{} has no place in a session with a store", other.frame_type().name());
             outbox.push(|out| push(out, frame.tag, Message::Rerr { error: &text }));
-            Ok(())
         }
         Message::Rreq { .. }
         | Message::Rdispatch { .. }
         | Message::Rdiscarded
         | Message::Rinit { .. }
         | Message::Rerr { .. }
-        | Message::BadRerr { .. } => Err(Closed::Protocol("it answered what was not asked".into())),
+        | Message::BadRerr { .. } => return Err(Closed::Protocol("it answered what was not asked".into())),
     }
+    Ok(false)
 }
