@@ -25,6 +25,7 @@ pub struct RawClient {
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
     received: Vec<u8>,
+    draining: bool,
 }
 
 /// What a proxy said of one write.
@@ -45,7 +46,7 @@ impl RawClient {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (from, to) = stream.into_split();
-        Ok(Self { from, to, received: Vec::new() })
+        Ok(Self { from, to, received: Vec::new(), draining: false })
     }
 
     /// Sends a write of one record.
@@ -61,14 +62,14 @@ impl RawClient {
         self.to.write_all(&frame).await
     }
 
-    /// Receives the next answer, whichever request it belongs to.
+    /// Receives the next answer, whichever request it belongs to; `None` when the proxy asks for no more requests instead.
     ///
     /// # Errors
     /// The connection ended.
     ///
     /// # Panics
     /// The proxy sent what is no answer.
-    pub async fn receive(&mut self) -> io::Result<(u32, Said)> {
+    pub async fn receive(&mut self) -> io::Result<Option<(u32, Said)>> {
         loop {
             if let Some(length) = frame_len(&self.received, MAX_FRAME_BYTES).expect("small answers")
                 && length <= self.received.len()
@@ -76,11 +77,15 @@ impl RawClient {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 let frame = Frame::decode(&bytes).expect("a mux frame");
                 if let Message::Rdispatch { status, payload, .. } = frame.message {
-                    return Ok((frame.tag.get(), what_was_said(status, payload)));
+                    return Ok(Some((frame.tag.get(), what_was_said(status, payload))));
                 }
-                let harmless = matches!(frame.message, Message::Tdrain | Message::Tping | Message::Rping);
-                assert!(harmless, "unexpected {}", frame.message.frame_type().name());
-                continue;
+                assert_eq!(frame.message, Message::Tdrain, "only this comes by itself");
+                self.draining = true;
+                let agreed = Frame::new(frame.tag, Message::Rdrain);
+                let mut bytes = vec![0; agreed.encoded_len()];
+                agreed.encode(&mut bytes).expect("as long as was counted");
+                self.to.write_all(&bytes).await?;
+                return Ok(None);
             }
             if self.from.read_buf(&mut self.received).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -94,7 +99,11 @@ impl RawClient {
     /// The connection ended; whether the record was written is unknown.
     pub async fn write(&mut self, stream: &str, payload: &[u8]) -> io::Result<Said> {
         self.send(FIRST_TAG, stream, payload).await?;
-        Ok(self.receive().await?.1)
+        loop {
+            if let Some((_, said)) = self.receive().await? {
+                return Ok(said);
+            }
+        }
     }
 }
 
@@ -124,46 +133,51 @@ pub struct Loaded {
     pub unknown: usize,
 }
 
-/// Writes to the streams in turn, `in_flight` records at a time, until the connection ends or `count` records were answered. Payloads begin
-/// with `prefix` and a number, so that each is written once.
+/// Writes to the streams in turn, `in_flight` records at a time, until the connection ends, the proxy asks for no more, or `count` records
+/// were answered. Payloads begin with `prefix` and a number, so that each is written once.
 pub async fn write_until_the_end(address: SocketAddr, streams: &[&str], prefix: &str, in_flight: u32, count: usize) -> Loaded {
     let mut loaded = Loaded::default();
-    let mut pending: HashMap<u32, (usize, Vec<u8>)> = HashMap::new();
     let Ok(mut client) = RawClient::connect(address).await else { return loaded };
-    let mut number = 0;
-    let mut answered = 0;
+    let mut pending: HashMap<u32, Acknowledged> = HashMap::new();
     let mut free: Vec<u32> = (FIRST_TAG..FIRST_TAG + in_flight).collect();
-    'connection: while answered < count {
-        while let Some(tag) = free.pop() {
-            if number == count {
-                break;
-            }
-            let payload = format!("{prefix}-{number}").into_bytes();
-            let stream = number % streams.len();
+    let mut number = 0;
+    loop {
+        while !client.draining
+            && number < count
+            && let Some(tag) = free.pop()
+        {
+            let stream = streams[number % streams.len()].to_owned();
+            let record = Acknowledged { stream, dlsn: Dlsn::INVALID, payload: format!("{prefix}-{number}").into_bytes() };
             number += 1;
-            let sent = client.send(tag, streams[stream], &payload).await;
-            pending.insert(tag, (stream, payload));
+            let sent = client.send(tag, &record.stream, &record.payload).await;
+            pending.insert(tag, record);
             if sent.is_err() {
-                break 'connection;
+                // Answers that came before the connection ended are read still: they were acknowledged.
+                client.draining = true;
             }
         }
-        let Ok((tag, said)) = client.receive().await else { break };
-        let (stream, payload) = pending.remove(&tag).expect("an answer belongs to a request");
-        answered += 1;
-        free.push(tag);
-        match said {
-            Said::Stored(dlsn) => loaded.acknowledged.push(Acknowledged { stream: streams[stream].to_owned(), dlsn, payload }),
-            Said::Failed(code, message) => *loaded.failed.entry(format!("{code:?} {message}")).or_default() += 1,
+        if pending.is_empty() {
+            break;
         }
-    }
-    // Answers that came before the connection ended are read still: they were acknowledged.
-    while !pending.is_empty() {
-        let Ok((tag, said)) = client.receive().await else { break };
-        let Some((stream, payload)) = pending.remove(&tag) else { continue };
-        if let Said::Stored(dlsn) = said {
-            loaded.acknowledged.push(Acknowledged { stream: streams[stream].to_owned(), dlsn, payload });
+        match client.receive().await {
+            Ok(Some((tag, said))) => {
+                let record = pending.remove(&tag).expect("an answer belongs to a request");
+                free.push(tag);
+                loaded.said(record, said);
+            }
+            Ok(None) => {}
+            Err(_) => break,
         }
     }
     loaded.unknown = pending.len();
     loaded
+}
+
+impl Loaded {
+    fn said(&mut self, record: Acknowledged, said: Said) {
+        match said {
+            Said::Stored(dlsn) => self.acknowledged.push(Acknowledged { dlsn, ..record }),
+            Said::Failed(code, message) => *self.failed.entry(format!("{code:?} {message}")).or_default() += 1,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 use core::time::Duration;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +42,13 @@ impl Starting {
         Self::from_command(command)
     }
 
+    /// A copy of `dlog` with these arguments.
+    pub fn copy<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Self::from_command(command)
+    }
+
     /// `dlog` with these arguments, by a shell that first runs `before`: `ulimit`, say.
     pub fn dlog_after<S: AsRef<OsStr>>(before: &str, arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("sh");
@@ -71,10 +78,10 @@ impl Starting {
         self
     }
 
-    /// Runs it in this folder.
+    /// Runs it as the user with this number, which only root may do.
     #[must_use]
-    pub fn in_folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.command.current_dir(folder.into());
+    pub fn as_user(mut self, user: u32) -> Self {
+        self.command.uid(user);
         self
     }
 

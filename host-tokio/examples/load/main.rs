@@ -2,18 +2,16 @@
 //!
 //! ```text
 //! cargo run --release --example load -- inet!127.0.0.1:8000 --streams basic-stream-3,basic-stream-4 --in-flight 8192
-//! cargo run --release --example load -- --null             # against a proxy in this process that writes nothing
-//! cargo run --release --example load -- --null --client    # each record by itself, through the write proxy client
+//! cargo run --release --example load -- --null          # against a proxy in this process that writes nothing
 //! ```
 
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 use distributedlog::writer::Settings;
-use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
+use distributedlog_tokio::MultiStreamWriter;
 use tokio::task::JoinSet;
 
 mod null_proxy;
@@ -26,7 +24,6 @@ struct Options {
     in_flight: usize,
     tasks: usize,
     time: Duration,
-    client: bool,
 }
 
 fn options() -> Result<Options, String> {
@@ -38,7 +35,6 @@ fn options() -> Result<Options, String> {
         in_flight: 8_192,
         tasks: 4,
         time: Duration::from_secs(5),
-        client: false,
     };
     let mut arguments = std::env::args().skip(1);
     let mut null = false;
@@ -47,7 +43,6 @@ fn options() -> Result<Options, String> {
         let number = |text: String| text.parse::<usize>().map_err(|_| format!("{text:?} is no number"));
         match argument.as_str() {
             "--null" => null = true,
-            "--client" => options.client = true,
             "--streams" => options.streams = value()?.split(',').map(str::to_owned).collect(),
             "--record-bytes" => options.record_bytes = number(value()?)?,
             "--buffer-size" => options.buffer_size = number(value()?)?,
@@ -83,9 +78,6 @@ async fn run(options: Options) -> Result<(), String> {
         Some(name) => name.clone(),
         None => format!("inet!{}", null_proxy::spawn().map_err(|error| error.to_string())?),
     };
-    if options.client {
-        return run_client(options, name).await;
-    }
     let settings = Settings::builder()
         .buffer_size(options.buffer_size)
         .request_timeout(Duration::from_secs(30))
@@ -124,33 +116,6 @@ async fn run(options: Options) -> Result<(), String> {
         at(0.99),
         at(1.0),
     );
-    Ok(())
-}
-
-/// As many tasks as records in flight, each of which writes one after the other.
-async fn run_client(options: Options, name: String) -> Result<(), String> {
-    let client = ProxyClient::builder().name(name).max_in_flight(options.in_flight).build().await.map_err(|error| error.to_string())?;
-    let (record, streams): (Arc<[u8]>, Arc<[String]>) = (vec![b'r'; options.record_bytes].into(), options.streams.into());
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for task in 0..options.in_flight {
-        let (client, record, streams, until) = (client.clone(), Arc::clone(&record), Arc::clone(&streams), began + options.time);
-        tasks.spawn(async move {
-            let mut count = 0_u64;
-            while Instant::now() < until {
-                client.write(&streams[task % streams.len()], &record).await.map_err(|error| error.to_string())?;
-                count += 1;
-            }
-            Ok::<_, String>(count)
-        });
-    }
-    let mut written = 0;
-    while let Some(done) = tasks.join_next().await {
-        written += done.map_err(|error| error.to_string())??;
-    }
-    let took = began.elapsed();
-    client.close().await;
-    println!("{written} records of {} bytes in {took:.2?}: {:.0} writes/s", options.record_bytes, written as f64 / took.as_secs_f64());
     Ok(())
 }
 

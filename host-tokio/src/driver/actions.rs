@@ -107,13 +107,11 @@ impl Driver {
     fn greet(&mut self, now: Instant, request: RequestId, host: HostId, ownerships: bool) {
         let ends = now + self.settings.routing.attempt_timeout();
         let envelope = Envelope { trace: None, deadline: wall_clock(now, ends) };
-        let open = match &mut self.connections[host.index()] {
-            Some(Connection { host: known, phase: Phase::Open(open) }) if *known == host => open,
-            Some(_) | None => {
-                self.client.handle_failed(now, host, request, Failure::not_sent(Cause::ConnectionLost));
-                return;
-            }
+        let Some(Connection { host: known, phase: Phase::Open(open) }) = &mut self.connections[host.index()] else {
+            self.client.handle_failed(now, host, request, Failure::not_sent(Cause::ConnectionLost));
+            return;
         };
+        debug_assert_eq!(*known, host, "a host is greeted while it is connected");
         let message = greeting(&self.settings.stream_name_regex, ownerships);
         match open.send(now, request, &message, &envelope, 1024 + self.settings.stream_name_regex.len()) {
             Ok(call) => open.greeting = Some((request, call)),
