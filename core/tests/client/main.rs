@@ -6,4 +6,5 @@ mod golden_files;
 mod replay;
 mod routing;
 mod script;
+mod session;
 mod simulation;

@@ -1,6 +1,6 @@
 //! Client and sessions together against toy proxies that do everything that proxies do, over connections that do what connections do.
 
-mod dice;
+pub(crate) mod dice;
 mod proxy;
 mod rig;
 
