@@ -8,3 +8,4 @@ mod routing;
 mod script;
 mod session;
 mod simulation;
+mod storm;

@@ -189,6 +189,12 @@ impl Host {
         self.set_address(&name, Some(address), address.port());
     }
 
+    /// Where it is, is not known.
+    pub(crate) fn forget_address(&mut self) {
+        let name = self.name_copy();
+        self.set_address(&name, None, self.port);
+    }
+
     /// Proxies call it by this name too.
     pub(crate) fn set_alias(&mut self, alias: &str) {
         if let Ok(alias) = String::try_from(alias) {

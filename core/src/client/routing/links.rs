@@ -15,6 +15,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         let Some(index) = self.hosts.find(host) else {
             return host;
         };
+        if self.hosts[index].link != Link::Connecting || self.hosts[index].address.is_some() {
+            // Nobody asked, or not any more.
+            return host;
+        }
         match self.hosts.with_address(address) {
             Some(other) if other != index => self.merge(index, other),
             Some(_) | None => {
@@ -126,6 +130,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 
     pub(super) fn connect(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
+        if !slot.in_ring && !slot.name().is_empty() {
+            // Its name may lead elsewhere by now.
+            slot.forget_address();
+            self.streams.forget_places(host);
+        }
+        let slot = &mut self.hosts[host];
         slot.link = Link::Connecting;
         slot.connect_deadline = self.now + self.settings.connect_timeout;
         slot.draining = false;
@@ -186,7 +196,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     }
 
     /// A host that takes no more requests, and at which none is awaited, is disconnected; one that leaves is forgotten.
-    fn close_if_done(&mut self, host: usize) {
+    pub(super) fn close_if_done(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         if !(slot.draining || slot.leaving) || !slot.awaited.is_empty() {
             return;
@@ -243,6 +253,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     fn merge(&mut self, host: usize, other: usize) -> HostId {
         let name = self.hosts[host].name_copy();
         self.hosts[other].set_alias(&name);
+        // If names do not lead to it any more: it is needed all the same.
+        self.hosts[other].leaving = false;
         let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
         self.streams.move_owners(host, other);
         self.forget(host);

@@ -199,7 +199,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         request.discard = stage == Stage::InFlight;
         request.stage = Stage::Ended;
         request.result = result;
+        let host = request.host;
         self.requests.push_back(&mut self.ready, index);
+        if let Some(host) = host.filter(|_| stage == Stage::InFlight).and_then(|host| self.hosts.find(host)) {
+            // It may be what a host that takes nothing new was still kept for.
+            self.close_if_done(host);
+        }
     }
 
     /// Takes the request out of its queue.
