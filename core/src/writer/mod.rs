@@ -11,6 +11,7 @@ mod finish;
 mod health;
 #[cfg(feature = "std")]
 mod heap;
+mod invariant;
 mod limits;
 mod machine;
 mod memory;

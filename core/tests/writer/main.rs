@@ -9,6 +9,7 @@ mod faults_of_the_original;
 mod hedging;
 mod retrying;
 mod rotation;
+mod simulation;
 
 use core::time::Duration;
 
