@@ -237,7 +237,7 @@ impl<S: Shared<State: Face>> Future for Flush<'_, S> {
         let Self { state, mark, place } = &mut *self;
         on(*state, |desk, wake| {
             let mark = *mark.get_or_insert_with(|| desk.flush(wake));
-            desk.poll_flushed(mark, place, cx.waker(), wake)
+            desk.poll_flushed(mark, place, cx.waker())
         })
     }
 }
@@ -275,7 +275,7 @@ impl<S: Shared<State: Face>> Future for Close<'_, S> {
             if let Some(by) = by.take() {
                 desk.close(by, wake);
             }
-            desk.poll_ended(place, cx.waker(), wake)
+            desk.poll_ended(place, cx.waker())
         })
     }
 }

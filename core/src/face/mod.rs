@@ -5,6 +5,7 @@ mod handle;
 mod permit;
 mod runner;
 mod sealed;
+mod seats;
 mod state;
 mod waiters;
 
@@ -12,4 +13,5 @@ pub use futures::{Acknowledgement, Close, Flush, Reported, Reserve, Submit, Writ
 pub use handle::MultiStreamWriter;
 pub use permit::Permit;
 pub use runner::Runner;
-pub use state::{Face, Seat, State};
+pub use seats::{Seat, Seats};
+pub use state::{Face, State};

@@ -58,9 +58,9 @@ pub trait Desk {
     fn stop_waiting(&mut self, place: &mut Option<Place>, wake: &mut Wakers);
 
     fn flush(&mut self, wake: &mut Wakers) -> FlushMark;
-    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()>;
+    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker) -> Poll<()>;
     fn close(&mut self, by: Instant, wake: &mut Wakers);
-    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()>;
+    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker) -> Poll<()>;
 
     /// Tells the machine what finished and what time it is, and does what it wants done.
     fn pass<T: Transport>(

@@ -1,43 +1,21 @@
 use core::task::{Poll, Waker};
 
+use super::Seats;
 use super::sealed::{Desk, Pass};
-use super::waiters::{Place, Standing, Waiters, Wakers, Wish};
+use super::waiters::{Place, Waiters, Wakers, Wish};
 use crate::writer::{AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings, WriteResult, Writer};
 use crate::{AttemptId, Clock, Instant, Outcome, Transport};
-
-/// Where a task that waits leaves its waker. Opaque to whoever provides the memory.
-#[derive(Debug)]
-pub struct Seat {
-    pub(super) waker: Option<Waker>,
-    pub(super) standing: Standing,
-    pub(super) generation: u32,
-    pub(super) previous: u32,
-    pub(super) next: u32,
-}
-
-impl Seat {
-    /// A free seat.
-    pub const EMPTY: Self = Self { waker: None, standing: Standing::Free, generation: 0, previous: u32::MAX, next: u32::MAX };
-
-    pub(super) fn set_waker(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(own) => own.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
-}
 
 /// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State` implements it.
 pub trait Face: Desk {}
 
-impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Face for State<M, W, C> {}
+impl<M: Memory, W: Seats, C: Clock + Clone> Face for State<M, W, C> {}
 
 /// What handles and runner share: the machine, the seats of waiting tasks, and the clock that stamps records.
 ///
-/// `seats` has one seat for each record row of the writer's memory, and one more for each task that may wait for room, for a flush or
-/// for the close at the same time. When more tasks than that wait, the one that waited longest is woken to look again.
+/// The seats are those of the tasks that wait: see [`Seats`].
 #[derive(Debug)]
-pub struct State<M: Memory, W: AsMut<[Seat]>, C: Clock> {
+pub struct State<M: Memory, W: Seats, C: Clock> {
     writer: Writer<M>,
     seats: W,
     waiters: Waiters,
@@ -49,7 +27,7 @@ pub struct State<M: Memory, W: AsMut<[Seat]>, C: Clock> {
     ended: bool,
 }
 
-impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> State<M, W, C> {
+impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
     /// A writer that nobody drives yet: put it into a [`Shared`](crate::Shared) and give that to
     /// [`MultiStreamWriter::new`](super::MultiStreamWriter::new).
     ///
@@ -134,7 +112,7 @@ impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> State<M, W, C> {
     }
 }
 
-impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
+impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
     type Time = C;
 
     fn clock(&self) -> C {
@@ -186,7 +164,10 @@ impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
         await_result: bool,
         wake: &mut Wakers,
     ) -> Poll<Result<RecordId, Refused>> {
-        if self.writer.is_closed() || self.may_take_room(*place, record.len()) {
+        let len = record.len();
+        // Asked before it is tried, because the machine counts what it refuses.
+        let decided = self.writer.is_closed() || len > self.writer.max_record_bytes();
+        if decided || (self.may_take_room(*place, len) && self.writer.has_room(len)) {
             match self.writer.write(self.clock.now(), record) {
                 Err(Refused::Full) => {}
                 outcome @ (Ok(_) | Err(Refused::TooLarge { .. } | Refused::Closed)) => {
@@ -201,10 +182,8 @@ impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
                     return Poll::Ready(outcome);
                 }
             }
-        } else if record.len() > self.writer.max_record_bytes() {
-            return Poll::Ready(Err(Refused::TooLarge { len: record.len(), max: self.writer.max_record_bytes() }));
         }
-        self.waiters.wait(self.seats.as_mut(), place, Wish::Room(record.len()), waker, wake);
+        self.waiters.wait(&mut self.seats, place, Wish::Room(len), waker);
         Poll::Pending
     }
 
@@ -227,7 +206,7 @@ impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
                 }
             }
         }
-        self.waiters.wait(self.seats.as_mut(), place, Wish::Room(len), waker, wake);
+        self.waiters.wait(&mut self.seats, place, Wish::Room(len), waker);
         Poll::Pending
     }
 
@@ -279,12 +258,12 @@ impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
         mark
     }
 
-    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()> {
+    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker) -> Poll<()> {
         if self.writer.is_flushed(mark) {
             self.waiters.leave(self.seats.as_mut(), place);
             return Poll::Ready(());
         }
-        self.waiters.wait(self.seats.as_mut(), place, Wish::Flushed(mark), waker, wake);
+        self.waiters.wait(&mut self.seats, place, Wish::Flushed(mark), waker);
         Poll::Pending
     }
 
@@ -293,12 +272,12 @@ impl<M: Memory, W: AsMut<[Seat]>, C: Clock + Clone> Desk for State<M, W, C> {
         self.wake_runner(wake);
     }
 
-    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker, wake: &mut Wakers) -> Poll<()> {
+    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker) -> Poll<()> {
         if self.ended {
             self.waiters.leave(self.seats.as_mut(), place);
             return Poll::Ready(());
         }
-        self.waiters.wait(self.seats.as_mut(), place, Wish::Ended, waker, wake);
+        self.waiters.wait(&mut self.seats, place, Wish::Ended, waker);
         Poll::Pending
     }
 

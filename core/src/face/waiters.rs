@@ -2,7 +2,7 @@
 
 use core::task::Waker;
 
-use super::state::Seat;
+use super::seats::{Seat, Seats};
 use crate::writer::FlushMark;
 
 /// Wakers to call once the state is free again: never while it is borrowed.
@@ -68,12 +68,7 @@ impl Queue {
 
 impl Waiters {
     pub(super) fn new(seats: &mut [Seat], base: usize) -> Self {
-        let mut free = NONE;
-        for row in (base..seats.len()).rev() {
-            seats[row].next = free;
-            free = row as u32;
-        }
-        Self { base: base as u32, free, room: Queue::EMPTY, rest: Queue::EMPTY, woken: 0 }
+        Self { base: base as u32, free: chain(seats, base), room: Queue::EMPTY, rest: Queue::EMPTY, woken: 0 }
     }
 
     /// Tasks that were woken for room and have not been polled since.
@@ -100,7 +95,8 @@ impl Waiters {
     }
 
     /// Waits, or waits on. Who was woken for room and found none goes to the front of the queue; who comes anew goes to its end.
-    pub(super) fn wait(&mut self, seats: &mut [Seat], place: &mut Option<Place>, wish: Wish, waker: &Waker, wake: &mut Wakers) {
+    pub(super) fn wait(&mut self, table: &mut impl Seats, place: &mut Option<Place>, wish: Wish, waker: &Waker) {
+        let seats = table.as_mut();
         if let Some(row) = place.and_then(|place| self.row(seats, place)) {
             let seat = &mut seats[row as usize];
             seat.set_waker(waker);
@@ -111,11 +107,12 @@ impl Waiters {
             }
             return;
         }
-        let Some(row) = self.free_row(seats, wish, wake) else {
-            // Not a single row to wait in: look again and again.
+        let Some(row) = self.free_row(table) else {
+            // No seat: look again and again.
             waker.wake_by_ref();
             return;
         };
+        let seats = table.as_mut();
         let seat = &mut seats[row as usize];
         seat.set_waker(waker);
         seat.standing = Standing::Waiting(wish);
@@ -174,21 +171,16 @@ impl Waiters {
         (place.row >= self.base && seat.generation == place.generation).then_some(place.row)
     }
 
-    /// A free row; without one, the row of whoever waited longest for the same kind of thing, or for anything.
-    fn free_row(&mut self, seats: &mut [Seat], wish: Wish, wake: &mut Wakers) -> Option<u32> {
+    /// A free row, a new one if need be.
+    fn free_row(&mut self, table: &mut impl Seats) -> Option<u32> {
         if self.free == NONE {
-            let (same, other) = match wish {
-                Wish::Room(_) => (self.room.first, self.rest.first),
-                Wish::Flushed(_) | Wish::Ended => (self.rest.first, self.room.first),
-            };
-            let row = if same == NONE { other } else { same };
-            if row == NONE || wake.is_full() {
-                return None;
+            let old = table.as_mut().len();
+            if table.grow() {
+                self.free = chain(table.as_mut(), old);
             }
-            self.evict(seats, row, wake);
         }
         let row = self.free;
-        self.free = seats.get(row as usize)?.next;
+        self.free = table.as_mut().get(row as usize)?.next;
         Some(row)
     }
 
@@ -261,4 +253,14 @@ impl Waiters {
             seats[next as usize].previous = previous;
         }
     }
+}
+
+/// Links the rows from `first` on to a list of free ones; its head.
+fn chain(seats: &mut [Seat], first: usize) -> u32 {
+    let mut free = NONE;
+    for row in (first..seats.len()).rev() {
+        seats[row].next = free;
+        free = row as u32;
+    }
+    free
 }

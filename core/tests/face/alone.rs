@@ -1,0 +1,74 @@
+//! On one thread without an allocator of our own, and with transports that come back to the writer.
+
+use core::cell::RefCell;
+use core::task::{Context, Poll};
+
+use distributedlog::face::{Acknowledgement, MultiStreamWriter, Seat, State};
+use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
+use distributedlog::{Attempt, AttemptId, Instant, Outcome, StartRefused, Transport};
+use distributedlog_testkit::{Executor, Face, Latency, MemoryStreams, VirtualClock, writer};
+use futures_lite::future::zip;
+
+use crate::{ms, single};
+
+type Memory = Fixed<3, 3, 8, 256>;
+
+#[test]
+fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
+    let mut executor = Executor::new(1);
+    let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
+    let machine = Writer::new(Settings::default(), StreamCount::new(3).unwrap(), Memory::new()).unwrap();
+    let seats = [const { Seat::EMPTY }; 8 + 4];
+    let state = RefCell::new(State::new(machine, seats, executor.clock()));
+    let (writer, runner) = MultiStreamWriter::new(&state, streams.clone());
+    let user = async {
+        for number in 0..100_u8 {
+            let written = writer.write(&[number; 30]).await.unwrap();
+            assert_eq!(streams.record_at(written.stream, written.dlsn), Some(vec![number; 30]));
+        }
+        writer.close().await;
+    };
+    executor.run(zip(runner.run(), user));
+}
+
+/// A transport whose user writes through the same writer while it does its I/O.
+struct Reentrant {
+    inner: MemoryStreams,
+    writer: std::rc::Rc<RefCell<Option<MultiStreamWriter<Face<VirtualClock>>>>>,
+    acknowledgements: Vec<Acknowledgement<Face<VirtualClock>>>,
+}
+
+impl Transport for Reentrant {
+    fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
+        self.inner.start(now, attempt)
+    }
+
+    fn cancel(&mut self, now: Instant, attempt: AttemptId) {
+        self.inner.cancel(now, attempt);
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {
+        if self.acknowledgements.len() < 5
+            && let Some(writer) = &*self.writer.borrow()
+        {
+            self.acknowledgements.push(writer.try_write(b"while it sends").expect("nobody holds the lock"));
+        }
+        self.inner.poll_finished(cx)
+    }
+}
+
+#[test]
+fn nobody_holds_the_lock_while_the_transport_does_its_io() {
+    // A fault of the original: its `write` holds the monitor while it flushes and sends. A mutex held here would never be given back.
+    let mut executor = Executor::new(1);
+    let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
+    let slot = std::rc::Rc::new(RefCell::new(None));
+    let transport = Reentrant { inner: streams.clone(), writer: std::rc::Rc::clone(&slot), acknowledgements: Vec::new() };
+    let (handle, runner) = writer(single().build().unwrap(), 3, executor.clock(), transport);
+    *slot.borrow_mut() = Some(handle.clone());
+    executor.spawn(runner.run());
+    executor.run(handle.write(b"first")).unwrap();
+    executor.run(handle.flush());
+    assert_eq!(streams.sets_stored(), 6);
+    *slot.borrow_mut() = None;
+}

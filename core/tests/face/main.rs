@@ -1,0 +1,40 @@
+//! The async face under virtual time: waiting, dropping, closing, and the promise that no future is left pending.
+
+mod alone;
+mod dropping;
+mod room;
+mod simulation;
+mod stalled_stream;
+
+use core::time::Duration;
+
+use distributedlog::face::MultiStreamWriter;
+use distributedlog::writer::{Settings, SettingsBuilder};
+use distributedlog_testkit::{Executor, Face, FaultControl, Faulty, Latency, MemoryStreams, TaskId, VirtualClock, writer};
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Each record a set of its own.
+fn single() -> SettingsBuilder {
+    Settings::builder().buffer_size(0)
+}
+
+/// A writer with its runner spawned, over streams in memory that answer after 2 ms and can be made faulty.
+struct Stage {
+    executor: Executor,
+    writer: MultiStreamWriter<Face<VirtualClock>>,
+    runner: TaskId,
+    streams: MemoryStreams,
+    faults: FaultControl,
+}
+
+fn stage(settings: Settings, streams: usize, seed: u64) -> Stage {
+    let mut executor = Executor::new(seed);
+    let memory = MemoryStreams::new(executor.clock(), streams, Latency::Constant(ms(2)), seed);
+    let (transport, faults) = Faulty::new(memory.clone(), executor.clock(), streams, seed);
+    let (writer, runner) = writer(settings, streams, executor.clock(), transport);
+    let runner = executor.spawn(runner.run());
+    Stage { executor, writer, runner, streams: memory, faults }
+}
