@@ -1,14 +1,16 @@
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::Settings;
 use super::connection::{Connection, End};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
+use super::{Settings, TlsIdentity};
 
 /// How long to wait when the system has no more file descriptors or memory for connections: closing ones give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -135,7 +137,7 @@ pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, connect
 
 async fn serve(
     stream: TcpStream,
-    peer: core::net::SocketAddr,
+    peer: SocketAddr,
     mailbox: Arc<Mailbox>,
     service: &Arc<Service>,
     settings: &Settings,
@@ -145,18 +147,51 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     registered.end = match &settings.tls {
         None => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
-        Some(tls) => match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
-            Ok(Err(error)) => {
-                tracing::warn!(%peer, %error, "the TLS handshake failed");
-                End::Lost(error.kind())
-            }
-            Err(_) => {
-                service.stats.timeouts.inc();
-                tracing::warn!(%peer, limit = ?settings.handshake_timeout, "the TLS handshake took too long");
-                End::Lost(std::io::ErrorKind::TimedOut)
-            }
-        },
+        // On the heap, because every connection has room for the larger of the two.
+        Some(tls) => Box::pin(serve_tls(stream, peer, mailbox, service, settings, tls)).await,
     };
     tracing::debug!(%peer, end = %registered.end, "a connection ended");
+}
+
+async fn serve_tls(
+    stream: TcpStream,
+    peer: SocketAddr,
+    mailbox: Arc<Mailbox>,
+    service: &Arc<Service>,
+    settings: &Settings,
+    tls: &TlsIdentity,
+) -> End {
+    match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
+        Ok(Err(error)) => {
+            tracing::warn!(%peer, %error, "the TLS handshake failed");
+            End::Lost(error.kind())
+        }
+        Err(_) => {
+            service.stats.timeouts.inc();
+            tracing::warn!(%peer, limit = ?settings.handshake_timeout, "the TLS handshake took too long");
+            End::Lost(io::ErrorKind::TimedOut)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::tests::memory_store::MemoryStore;
+    use crate::store::Owner;
+
+    /// Ten thousand idle connections are cheap only while what each task holds is small; TLS, and what is rare, must not be a part of it.
+    #[tokio::test]
+    async fn a_plain_connection_takes_less_than_two_kibibytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let settings = Settings::builder().build().expect("the defaults");
+        let owner = Owner { shard: 1, address: address.to_string() };
+        let service = Arc::new(Service::new(owner, &settings, Arc::new(MemoryStore::new())));
+        let (registered, mailbox) = Arc::new(Connections::default()).register(1).expect("room for one");
+        let serving = serve(stream, address, mailbox, &service, &settings, registered);
+        assert!(size_of_val(&serving) < 2048, "{} bytes", size_of_val(&serving));
+    }
 }

@@ -30,6 +30,8 @@ pub(super) struct Stats {
     pub(super) timeouts: Counter,
     /// Requests that were dropped before they started because their clients discarded them.
     pub(super) discarded: Counter,
+    /// Writes whose client had tried the same records elsewhere before: hedges and retries.
+    pub(super) repeated: Counter,
     streams: Gauge,
     requests_unanswered: Gauge,
     bytes_unanswered: Gauge,
@@ -88,6 +90,7 @@ impl Stats {
         let malformed = counter("malformed", "Frames and messages that could not be read, or were too large");
         let timeouts = counter("timeouts", "Connections closed because they took too long");
         let discarded = counter("discarded", "Requests dropped before they started because their clients discarded them");
+        let repeated = counter("repeated", "Writes whose client had tried the same records elsewhere before: hedges and retries");
         let mut gauge = |name, help| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -102,6 +105,7 @@ impl Stats {
             malformed,
             timeouts,
             discarded,
+            repeated,
             connections: gauge("connections", "Open connections"),
             streams: gauge("streams", "Streams owned or about to be"),
             requests_unanswered: gauge("requests_unanswered", "Requests admitted and not answered"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use distributedlog::Instant;
 use distributedlog::wire::mux::Deadline;
-use distributedlog::wire::service::{ExceptionKind, Method, Request, RequestError, SequenceId};
+use distributedlog::wire::service::{ExceptionKind, Method, Request, RequestError, SequenceId, WriteContext};
 
 use crate::proxy::machine::{self, Answer, Call, NotStarted, Usage, WaitingId, shorten};
 use crate::proxy::mailbox::{Mailbox, Origin};
@@ -69,6 +69,9 @@ impl Dispatcher {
         let now = self.service.now();
         let (sequence_id, request) = Request::decode(message).map_err(|error| self.refuse_malformed(&error))?;
         let method = request.method();
+        if matches!(request, Request::WriteWithContext { context: WriteContext { attempt: Some(1..), .. }, .. }) {
+            self.service.stats.repeated.inc();
+        }
         let refused = |answer| Refused { method: method.name().into(), sequence_id, answer };
         let checked = self.admit(&request, attached, now).and_then(|deadline| Ok((deadline, machine::check(&request, frame)?)));
         let (deadline, action) = match checked {

@@ -13,12 +13,13 @@ use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
 use distributedlog::wire::FrameTooLarge;
 use distributedlog::wire::Protocol;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use self::dispatch::Dispatcher;
 use self::framed::FramedSession;
@@ -34,6 +35,10 @@ use super::service::Service;
 /// With more unsent answers than this, no further requests are taken from the connection, so that a peer which does not read cannot make
 /// them pile up.
 const MAX_UNSENT_BYTES: usize = 1 << 20;
+
+/// How long a client that broke the protocol may take to read why, and how many reads it is worth.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const PARTING_READS: usize = 256;
 
 /// One client's connection.
 ///
@@ -117,6 +122,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Serves the client to its end.
     pub(super) async fn run(mut self) -> End {
         poll_fn(|cx| self.poll(cx)).await;
+        if let (End::Violation(_), Some(stream)) = (&self.end, &mut self.stream) {
+            // On the heap, because it is rare and large. Too much or too late: then the client does without the last words.
+            let _ = tokio::time::timeout(PARTING_TIME, Box::pin(part(stream))).await;
+        }
         self.end
     }
 
@@ -338,7 +347,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(stream) = &mut self.stream {
             // A peer that is gone already is no loss.
             let _ = ready!(Pin::new(stream).poll_shutdown(cx));
-            self.stream = None;
         }
         Poll::Ready(())
     }
@@ -390,6 +398,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.dispatcher.in_flight.requests == 0 {
             self.output.rest();
             self.mail = Vec::new();
+        }
+    }
+}
+
+/// Reads what a client still sends after the proxy's last words. A socket that is closed over unread bytes resets the connection, and a client
+/// that is busy sending would lose the answer that tells it why.
+async fn part<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut dropped = [0; 4 << 10];
+    for _ in 0..PARTING_READS {
+        match stream.read(&mut dropped).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::store::{
 };
 
 #[derive(Clone)]
-pub(super) struct MemoryStore {
+pub(in crate::proxy) struct MemoryStore {
     state: Arc<Mutex<State>>,
     /// Whether streams can be acquired; while not, who asks for one waits.
     acquiring: watch::Sender<bool>,
@@ -41,7 +41,7 @@ struct Stream {
 }
 
 impl MemoryStore {
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self { state: Arc::default(), acquiring: watch::Sender::new(true), accepted: watch::Sender::new(0) }
     }
 
