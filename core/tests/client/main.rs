@@ -7,5 +7,6 @@ mod replay;
 mod routing;
 mod script;
 mod session;
+mod settings;
 mod simulation;
 mod storm;

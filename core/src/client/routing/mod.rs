@@ -54,7 +54,8 @@ use crate::Instant;
 /// [`Resend`].
 ///
 /// `HOSTS` is how many hosts can be known at once (at most [`MAX_HOSTS`]), `STREAMS` how many streams' owners, `REQUESTS` how many requests
-/// can be under way. Memory is about 400 bytes a host, 48 and 8 for each host a stream, 260 a request.
+/// can be under way. Memory is about 490 bytes a host, 48 and 8 for each host a stream, 210 a request: `size_of::<Client<2, 4, 8>>()` is
+/// 3,184 on a 64-bit machine. [`new`](Self::new) is `const`, so that a client can live in a `static`.
 #[derive(Debug)]
 pub struct Client<const HOSTS: usize = 16, const STREAMS: usize = 64, const REQUESTS: usize = 256> {
     settings: Settings,
