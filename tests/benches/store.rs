@@ -4,10 +4,11 @@
 //! waits for its entry to be durable before it appends the next one; with one writer, that is the latency. `disk` writes the same
 //! bytes over blocks that were written before, and syncs them: what one writer could have at best.
 
+use core::time::Duration;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};

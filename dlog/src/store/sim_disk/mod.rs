@@ -95,9 +95,14 @@ impl SimDisk {
         self.world().read_only = read_only;
     }
 
-    /// The next `count` syncs of files and folders fail as those of a broken disk do.
+    /// The next `count` syncs of files fail as those of a broken disk do.
     pub fn fail_syncs(&self, count: u32) {
         self.world().failing_syncs = count;
+    }
+
+    /// The next `count` syncs of folders fail, and leave open which of the changes are durable.
+    pub fn fail_folder_syncs(&self, count: u32) {
+        self.world().failing_folder_syncs = count;
     }
 
     /// The next `count` writes fail as those of a broken disk do, having written a part.

@@ -15,6 +15,7 @@ pub(super) struct World {
     pub(super) capacity: Option<u64>,
     pub(super) read_only: bool,
     pub(super) failing_syncs: u32,
+    pub(super) failing_folder_syncs: u32,
     pub(super) failing_writes: u32,
     pub(super) bytes_read: u64,
     pub(super) names: BTreeMap<PathBuf, u64>,
@@ -52,6 +53,7 @@ impl World {
             capacity: None,
             read_only: false,
             failing_syncs: 0,
+            failing_folder_syncs: 0,
             failing_writes: 0,
             bytes_read: 0,
             names: BTreeMap::new(),
@@ -120,8 +122,8 @@ impl World {
             // What is lost is decided when the power goes.
             return self.check_on();
         }
-        if self.failing_syncs > 0 {
-            self.failing_syncs -= 1;
+        if self.failing_folder_syncs > 0 {
+            self.failing_folder_syncs -= 1;
             return Err(io::Error::other("input/output error (simulated)"));
         }
         let (durable, pending) = self.name_changes.drain(..).partition(|change| folder_of(change) == Some(folder));

@@ -80,10 +80,11 @@ impl Workload {
 
     /// The disk becomes full, read-only or faulty.
     fn fault(&mut self) {
-        match self.random.below(5) {
+        match self.random.below(6) {
             0 => self.disk.set_capacity(Some(self.disk.bytes_used() + self.random.below(20_000))),
             1 => self.disk.set_read_only(true),
             2 => self.disk.fail_writes(1),
+            3 => self.disk.fail_folder_syncs(1),
             _ => self.disk.fail_syncs(1),
         }
     }
@@ -92,6 +93,7 @@ impl Workload {
         self.disk.set_capacity(None);
         self.disk.set_read_only(false);
         self.disk.fail_syncs(0);
+        self.disk.fail_folder_syncs(0);
         self.disk.fail_writes(0);
     }
 

@@ -149,6 +149,26 @@ fn after_a_failed_sync_its_batch_fails_and_the_store_goes_on_in_a_new_volume() {
 }
 
 #[test]
+fn a_volume_whose_successor_may_exist_is_not_written_any_more() {
+    for seed in 0..50 {
+        let disk = SimDisk::new(seed);
+        let name = stream("basic-stream-3");
+        let mut store = open(&disk);
+        let lease = store.create(&name);
+        for i in 0..5 {
+            store.append(&lease, kilobyte(i)).unwrap();
+        }
+        disk.fail_folder_syncs(1);
+        let large = Entry { records: vec![record(vec![0; 4000])] };
+        assert!(matches!(store.append(&lease, large), Err(StoreError::Io { .. })), "there is room for a small one only");
+        store.append(&lease, kilobyte(5)).unwrap();
+        drop(store);
+        disk.power_cycle();
+        check(&open(&disk), &name, 6);
+    }
+}
+
+#[test]
 fn a_disk_that_fails_every_sync_fails_every_append_and_nothing_else() {
     let disk = SimDisk::new(5);
     let name = stream("basic-stream-3");
