@@ -4,9 +4,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-
 use super::{Fault, Output, Shutdown, folder, namespace};
+use crate::net::{listen, raise_open_files};
 use crate::store::LogStore;
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::store::remote::{ServerSettings, serve};
@@ -50,8 +49,9 @@ impl Args {
             None => folder::user_data(&format!("local-{}", self.port))?,
         };
         let address = SocketAddr::new(self.bind, self.port);
+        raise_open_files();
         // The address first: a second start on the same port should hear that, not that the folder is taken.
-        let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error, "dlog local PORT"))?;
+        let listener = listen(address).map_err(|error| cannot_listen(address, &error, "dlog local PORT"))?;
         let store = open(&folder).await?;
         let settings = ServerSettings::default();
         let server =

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Fault, Output, Shutdown, local, namespace};
+use crate::net::raise_open_files;
 use crate::proxy::{Proxy, ProxyError, Settings, SettingsBuilder, TlsIdentity};
 use crate::store::LogStore;
 use crate::uri::Uri;
@@ -142,6 +143,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached or opened, an address cannot be listened on, or a flag means nothing here.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+        raise_open_files();
         let settings = self.settings()?;
         let store = self.store().await?;
         let proxy = Proxy::start(settings, store).await.map_err(|error| start_fault(&error))?;

@@ -2,7 +2,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -10,13 +10,11 @@ use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
 use super::{FaultSwitch, ProxyError, Settings, http};
+use crate::net::listen;
 use crate::store::{LogStore, Owner};
 
 /// How long a client of mux has to answer that it will send no more requests, before none is started any more.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
-
-/// How many connections may wait to be accepted; the system has a limit of its own, 4,096 on today's Linux.
-const BACKLOG: u32 = 4096;
 
 /// Starts write proxies.
 #[derive(Debug)]
@@ -55,19 +53,10 @@ impl Proxy {
     }
 }
 
-/// Listens. A socket of our own making, because the usual way lets only 128 connections wait to be accepted: when thousands of clients come
-/// at once, as after a restart, each one beyond that would try again only after a second.
+/// Listens, and says on which port.
 fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), ProxyError> {
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Connections of an earlier process that linger on the port are no reason not to start.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    };
-    listen().map_err(|error| ProxyError::listen(address, purpose, error))
+    let bound = |listener: TcpListener| listener.local_addr().map(|address| (listener, address));
+    listen(address).and_then(bound).map_err(|error| ProxyError::listen(address, purpose, error))
 }
 
 /// A write proxy at work. Dropping it stops it at once, as a crash would: what is acknowledged is in the store, what is in flight is lost.
