@@ -262,9 +262,9 @@ pub enum StoreError {
         /// What it is instead, and what would be right.
         detail: String,
     },
-    /// More bytes wait for the store than it takes at once. Nothing was written; trying again later makes sense.
+    /// More waits for the store than it takes at once. Nothing was written; trying again later makes sense.
     Overloaded {
-        /// How many bytes may wait.
+        /// How many bytes of appends, or how many reads, may wait.
         limit: usize,
     },
     /// The store is closed.
@@ -290,7 +290,7 @@ impl fmt::Display for StoreError {
             Self::Disconnected { address, detail } => write!(f, "store at {address}: {detail}"),
             Self::Unreachable { address, detail } => write!(f, "store at {address} cannot be reached: {detail}"),
             Self::Refused { address, detail } => write!(f, "{address} is no store that can be used: {detail}"),
-            Self::Overloaded { limit } => write!(f, "more than {limit} bytes wait for the store already"),
+            Self::Overloaded { limit } => write!(f, "too much waits for the store already (the limit is {limit})"),
             Self::Closed => f.write_str("the store is closed"),
         }
     }

@@ -43,7 +43,7 @@ struct Shared {
     address: String,
     settings: ClientSettings,
     connection: watch::Receiver<Connection>,
-    /// Why nothing new is taken: the store was closed here.
+    /// Whether the store was closed here.
     closed: watch::Sender<bool>,
     keeper: JoinHandle<()>,
 }
@@ -140,11 +140,17 @@ impl RemoteStore {
                     let other = |state: &Connection| !matches!(state, Connection::Up(up) if Arc::ptr_eq(up, &link));
                     timeout_at(deadline, connection.wait_for(other)).await.ok();
                     if Instant::now() >= deadline {
-                        return Err(self.link(deadline).await.err().unwrap_or(StoreError::Overloaded { limit: 0 }));
+                        return Err(self.link(deadline).await.err().unwrap_or_else(|| self.busy()));
                     }
                 }
             }
         }
+    }
+
+    /// What a request is told that found a connection, but no place on it for as long as it could wait.
+    fn busy(&self) -> StoreError {
+        let detail = "too many requests are unanswered, or the server is shutting down".to_owned();
+        StoreError::Unreachable { address: self.shared.address.clone(), detail }
     }
 
     async fn run<T>(&self, operation: Operation, again: Again, take: impl FnOnce(Response<'_>) -> Option<T>) -> Result<T, StoreError> {

@@ -80,13 +80,10 @@ pub(super) async fn serve_connection(
     let ended = match greeted {
         Ok(Some(client)) => {
             reader.set_limit(served.settings.max_frame_bytes);
-            // From here on the session is attached, and must be detached on every way out.
-            let ended = tokio::select! {
-                ended = converse(served, &client, &mut reader, &outbox) => Some(ended),
-                written = &mut writing => Some(written.map_err(Closed::Unwritable)),
-            };
-            served.sessions.detach(client.attached);
-            ended.unwrap_or(Ok(()))
+            tokio::select! {
+                ended = converse(served, &client, &mut reader, &outbox) => ended,
+                written = &mut writing => return written.map_err(Closed::Unwritable),
+            }
         }
         Ok(None) => Ok(()),
         Err(closed) => Err(closed),

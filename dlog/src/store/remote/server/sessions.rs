@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tracing::{info, warn};
 
@@ -42,13 +43,15 @@ struct State {
     ended: bool,
 }
 
-/// A connection's right to serve a session. One exists at a time.
+/// A connection's right to serve a session, or its turn to get it. Dropping it begins the time of grace, after which the session ends
+/// unless another connection came back to it.
 pub(super) struct Attached {
+    sessions: Arc<Sessions>,
     pub(super) session: Arc<Session>,
     pub(super) resumed: bool,
     connection: u64,
     /// Given up when the connection stops reading, so that nothing of an old connection overtakes the new one.
-    _seat: OwnedMutexGuard<()>,
+    seat: Option<OwnedMutexGuard<()>>,
 }
 
 impl Sessions {
@@ -62,21 +65,25 @@ impl Sessions {
 
     /// Comes back to the session that `resume` names, when it lives; else begins a new one.
     ///
-    /// A connection that serves the session still, perhaps half-open, is told to go and waited for. The future must be driven to its end:
-    /// one that is dropped may leave a session behind that nobody ends.
-    pub(super) async fn attach(&self, resume: Option<SessionKey>) -> Attached {
+    /// A connection that serves the session still, perhaps half-open, is told to go and waited for.
+    pub(super) async fn attach(self: &Arc<Self>, resume: Option<SessionKey>) -> Attached {
         if let Some(session) = resume.and_then(|key| self.live(key)) {
-            let connection = session.connect();
-            let seat = Arc::clone(&session.seat).lock_owned().await;
-            // The session may have ended between the table and the new number.
-            if !session.state().ended {
-                return Attached { session, resumed: true, connection, _seat: seat };
+            let attached = self.take_seat(session, true).await;
+            // The session may have ended between the table and the connection's number.
+            if !attached.session.state().ended {
+                return attached;
             }
         }
-        let session = self.begin();
+        self.take_seat(self.begin(), false).await
+    }
+
+    async fn take_seat(self: &Arc<Self>, session: Arc<Session>, resumed: bool) -> Attached {
         let connection = session.connect();
-        let seat = Arc::clone(&session.seat).lock_owned().await;
-        Attached { session, resumed: false, connection, _seat: seat }
+        let seat = Arc::clone(&session.seat);
+        // From here on, a future that is dropped begins the time of grace.
+        let mut attached = Attached { sessions: Arc::clone(self), session, resumed, connection, seat: None };
+        attached.seat = Some(seat.lock_owned().await);
+        attached
     }
 
     fn live(&self, key: SessionKey) -> Option<Arc<Session>> {
@@ -92,17 +99,6 @@ impl Sessions {
         let session = Arc::new(Session { key, seat: Arc::default(), newest: watch::Sender::new(0), state: Mutex::default() });
         table.sessions.insert(key.id, Arc::clone(&session));
         session
-    }
-
-    /// The connection is gone: the session ends after the time of grace, unless another connection comes back to it.
-    pub(super) fn detach(self: &Arc<Self>, attached: Attached) {
-        let Attached { session, connection, _seat: seat, .. } = attached;
-        drop(seat);
-        let sessions = Arc::clone(self);
-        tokio::spawn(async move {
-            tokio::time::sleep(sessions.grace).await;
-            sessions.end(&session, Some(connection)).await;
-        });
     }
 
     /// Ends the session and releases its leases. With `connection`, only when no later one took over.
@@ -161,6 +157,20 @@ impl Attached {
     pub(super) async fn superseded(&self) {
         // The sender lives in the session, so the only way out is the condition.
         self.session.newest.subscribe().wait_for(|newest| *newest > self.connection).await.ok();
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.seat = None;
+        let (sessions, session, connection) = (Arc::clone(&self.sessions), Arc::clone(&self.session), self.connection);
+        // Without a runtime, nobody is served any more, and the store is about to be closed.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(sessions.grace).await;
+                sessions.end(&session, Some(connection)).await;
+            });
+        }
     }
 }
 

@@ -1,5 +1,4 @@
 use core::time::Duration;
-use std::sync::Arc;
 
 use distributedlog::Dlsn;
 
@@ -141,11 +140,7 @@ async fn a_drain_finishes_what_is_in_flight_and_starts_nothing_new() {
     let remote = RemoteStore::connect(&uri, settings).await.expect("connects");
     let stream = name("s");
     store.create(&stream).await.expect("created");
-    let lease = {
-        let patient = client(&uri).await;
-        drop(patient);
-        lease(&remote, &stream, &owner(1)).await
-    };
+    let lease = lease(&remote, &stream, &owner(1)).await;
     store.hold_appends();
     let in_flight = start_append(&remote, &lease, entry("accepted"));
     store.until(|store| store.held_appends() == 1).await;
@@ -181,5 +176,4 @@ async fn closing_answers_what_is_in_flight_and_gives_the_leases_back_at_once() {
     assert_eq!(append(&remote, &lease, "late").await, Err(StoreError::Closed));
     assert_eq!(remote.list().await, Err(StoreError::Closed));
     assert_eq!(remote.close().await, Ok(()), "again is no error");
-    drop(Arc::clone(&store));
 }
