@@ -1,0 +1,88 @@
+//! R7: nothing is allocated on the write path once the writer is built.
+
+// A global allocator cannot be written otherwise.
+#![allow(unsafe_code)]
+
+use core::cell::Cell;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use distributedlog::writer::{Adaptive, Budget, Codec, Health, Heap, Identity, Settings, StreamCount, Writer, WriterId};
+use distributedlog::{AttemptId, Dlsn, Instant};
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: it only counts, and leaves the work to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = COUNT.with(Cell::get);
+    work();
+    COUNT.with(Cell::get) - before
+}
+
+/// Writes `sets` times eight records of 100 bytes, with a hedge for every set; all answered.
+fn write_sets(writer: &mut Writer<Heap>, attempts: &mut Vec<AttemptId>, sets: u64) {
+    let record = [7; 100];
+    for set in 0..sets {
+        let start = Instant::from_millis(1_000 * set);
+        for _ in 0..8 {
+            writer.write(start, &record).expect("there is room");
+        }
+        let hedge = start + core::time::Duration::from_millis(300);
+        for now in [start, hedge] {
+            writer.handle_timeout(now);
+            while let Some(attempt) = writer.poll_transmit(now) {
+                attempts.push(attempt.id);
+            }
+        }
+        for attempt in attempts.drain(..).rev() {
+            writer.handle_finished(hedge, attempt, Ok(Dlsn::INITIAL));
+        }
+        while writer.poll_cancel().is_some() {}
+        while let Some(record) = writer.poll_completed() {
+            writer.take(record).expect("announced").expect("written");
+        }
+    }
+}
+
+#[test]
+fn writing_allocates_nothing_once_the_writer_is_built() {
+    let everything = Settings::builder()
+        .flush_when_idle(false)
+        .request_timeout(core::time::Duration::from_millis(600))
+        .attempt_reports(true)
+        .budget(Budget::Share { share: 1.0, per_second: 10, burst: 10 })
+        .health(Health::Probation {
+            strikes: 3,
+            first_backoff: core::time::Duration::from_millis(10),
+            max_backoff: core::time::Duration::from_secs(1),
+        })
+        .adaptive(Adaptive::Quantile { quantile: 0.9, floor: core::time::Duration::from_millis(1), warm_up: 5 })
+        .identity(Identity::Trailer { writer: WriterId([1; 16]), first_sequence: 0 });
+    for settings in [Settings::builder(), Settings::builder().buffer_size(0), everything, everything.codec(Codec::Lz4)] {
+        let settings = settings.build().unwrap();
+        let streams = StreamCount::new(5).unwrap();
+        let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
+        let mut attempts = Vec::with_capacity(64);
+        let count = allocations(|| write_sets(&mut writer, &mut attempts, 1_000));
+        assert_eq!(count, 0, "with {settings:?}");
+        assert_eq!(writer.counters().records_written, 8_000);
+    }
+}
