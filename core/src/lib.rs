@@ -18,6 +18,8 @@ pub mod writer;
 
 pub use attempt::{Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex, Transport};
 pub use clock::Clock;
+#[cfg(feature = "embassy-time")]
+pub use clock::EmbassyClock;
 pub use dlsn::{Dlsn, DlsnError, DlsnText};
 pub use shared::Shared;
 pub use status::StatusCode;

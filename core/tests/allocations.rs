@@ -3,8 +3,9 @@
 // A global allocator cannot be written otherwise.
 #![allow(unsafe_code)]
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 
 use distributedlog::writer::{Adaptive, Budget, Codec, Health, Heap, Identity, Settings, StreamCount, Writer, WriterId};
 use distributedlog::{AttemptId, Dlsn, Instant};

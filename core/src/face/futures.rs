@@ -1,6 +1,6 @@
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use super::sealed::Desk;
 use super::waiters::{Place, Wakers, wake_all};
@@ -136,12 +136,12 @@ impl<S: Shared<State: Face>> Acknowledgement<S> {
         Reported(self)
     }
 
-    fn poll_with<R>(&mut self, cx: &mut Context<'_>, look: impl FnOnce(&S::State, RecordId) -> R) -> Poll<(WriteResult, R)> {
+    fn poll_with<R>(&mut self, waker: &Waker, look: impl FnOnce(&S::State, RecordId) -> R) -> Poll<(WriteResult, R)> {
         let record = self.record.expect("a finished acknowledgement is not polled again");
         let told = on(&self.state, |desk, wake| {
             // Looked at before the result is taken: with the result the record's row is free.
             let seen = look(desk, record);
-            desk.poll_result(record, cx.waker(), wake).map(|result| (result, seen))
+            desk.poll_result(record, waker, wake).map(|result| (result, seen))
         });
         if told.is_ready() {
             self.record = None;
@@ -154,7 +154,7 @@ impl<S: Shared<State: Face>> Future for Acknowledgement<S> {
     type Output = WriteResult;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
-        self.get_mut().poll_with(cx, |_, _| ()).map(|(result, ())| result)
+        self.get_mut().poll_with(cx.waker(), |_, _| ()).map(|(result, ())| result)
     }
 }
 
@@ -178,7 +178,7 @@ impl<S: Shared<State: Face>> Future for Reported<S> {
     type Output = (WriteResult, AttemptReports);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().0.poll_with(cx, |desk, record| desk.attempt_reports(record))
+        self.get_mut().0.poll_with(cx.waker(), |desk, record| desk.attempt_reports(record))
     }
 }
 

@@ -144,7 +144,7 @@ impl<M: Memory> Writer<M> {
         let plain = content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
         let (set, spare) = (set as usize, self.spare_set as usize);
         let buffers = self.memory.tables().buffers;
-        let mut out = core::mem::replace(&mut self.lz4, None)?;
+        let mut out = self.lz4.take()?;
         let (low, high) = buffers.split_at_mut(set.max(spare));
         let (from, into) = if set < spare { (&mut low[set], &mut high[0]) } else { (&mut high[0], &mut low[spare]) };
         into.grow(crate::wire::record_set::max_compressed_len(plain));
@@ -161,7 +161,7 @@ impl<M: Memory> Writer<M> {
     }
 
     #[cfg(not(feature = "lz4"))]
-    const fn compress(&mut self, _set: u16, _content: &RecordSetBuilder, _identity: Option<&SetIdentity>) -> Option<usize> {
+    const fn compress(&self, _set: u16, _content: &RecordSetBuilder, _identity: Option<&SetIdentity>) -> Option<usize> {
         None
     }
 

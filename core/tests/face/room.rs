@@ -1,6 +1,7 @@
+use core::cell::{Cell, RefCell};
 use core::future::Future;
 use core::pin::Pin;
-use std::cell::{Cell, RefCell};
+
 use std::rc::Rc;
 
 use distributedlog::StreamIndex;

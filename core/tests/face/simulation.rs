@@ -1,8 +1,8 @@
 //! Tasks that write, wait, give up, flush and close, in an order drawn from the seed, over faulty streams; nobody hangs and everybody is
 //! told the truth.
 
+use core::cell::RefCell;
 use core::time::Duration;
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use distributedlog::writer::{Rounds, Settings, Written};
@@ -11,6 +11,9 @@ use distributedlog_testkit::{Executor, Faults, Faulty, Latency, MemoryStreams, R
 use futures_lite::future::or;
 
 use crate::ms;
+
+/// What was written where, according to the writer.
+type Acknowledged = Rc<RefCell<Vec<(Vec<u8>, Written)>>>;
 
 struct Seed(u64);
 
@@ -48,7 +51,7 @@ fn live(seed: u64) {
     }
     let (handle, runner) = writer(settings, streams, executor.clock(), transport);
     let runner = executor.spawn(runner.run());
-    let acknowledged: Rc<RefCell<Vec<(Vec<u8>, Written)>>> = Rc::default();
+    let acknowledged = Acknowledged::default();
     let tasks: Vec<_> = (0..20 + random.below(60))
         .map(|task| {
             let user = User {
@@ -85,7 +88,7 @@ struct User<W> {
     clock: VirtualClock,
     random: Random,
     task: u64,
-    acknowledged: Rc<RefCell<Vec<(Vec<u8>, Written)>>>,
+    acknowledged: Acknowledged,
 }
 
 impl User<distributedlog::face::MultiStreamWriter<distributedlog_testkit::Face<VirtualClock>>> {

@@ -7,6 +7,7 @@ mod completion;
 mod ending;
 mod faults_of_the_original;
 mod hedging;
+mod policies;
 mod retrying;
 mod rotation;
 mod simulation;

@@ -224,7 +224,7 @@ impl SettingsBuilder {
             return Err(E::RetryBackoff { first: first_backoff, max: max_backoff, longest: limits::LONGEST });
         }
         if let Budget::Share { share, per_second, burst } = self.budget {
-            let legal = share > 0.0 && share <= 1.0 && per_second <= limits::MAX_TOKENS && burst >= 1 && burst <= limits::MAX_TOKENS;
+            let legal = share > 0.0 && share <= 1.0 && per_second <= limits::MAX_TOKENS && (1..=limits::MAX_TOKENS).contains(&burst);
             if !legal {
                 return Err(E::Budget { share, per_second, burst, max_tokens: limits::MAX_TOKENS });
             }

@@ -32,7 +32,6 @@ pub struct Settings(SettingsBuilder);
 
 impl Settings {
     /// Starts from the defaults.
-    #[must_use]
     pub const fn builder() -> SettingsBuilder {
         SettingsBuilder::new()
     }
@@ -67,7 +66,6 @@ impl Settings {
     }
 
     /// These settings as a builder, to derive others from them.
-    #[must_use]
     pub const fn to_builder(self) -> SettingsBuilder {
         self.0
     }

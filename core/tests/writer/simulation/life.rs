@@ -1,8 +1,9 @@
 //! One life of a machine.
 
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
     Adaptive, Budget, Codec, Health, Heap, Identity, Refused, Reservation, Rounds, Settings, StreamCount, Writer, WriterId,
