@@ -27,7 +27,7 @@ impl Disk for RealDisk {
             created => created?,
         }
         // The folder's own name must survive, too.
-        self.sync_folder(parent.unwrap_or(Path::new(".")))
+        self.sync_folder(parent.unwrap_or_else(|| Path::new(".")))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
