@@ -1,8 +1,9 @@
 //! Appends to a store that is served over loopback: what the protocol between processes costs, without a disk behind it.
 
-use std::hint::black_box;
+use core::hint::black_box;
+use core::time::Duration;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
