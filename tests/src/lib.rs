@@ -6,3 +6,4 @@ pub mod load;
 pub mod process;
 pub mod records;
 pub mod stack;
+pub mod stats;

@@ -49,6 +49,14 @@ impl Starting {
         Self::from_command(command)
     }
 
+    /// Another program with these arguments.
+    pub fn program<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let starting = Self::from_command(command);
+        Self { name: format!("{} {}", program.display(), starting.name.trim_start_matches("dlog ")), ..starting }
+    }
+
     /// `dlog` with these arguments, by a shell that first runs `before`: `ulimit`, say.
     pub fn dlog_after<S: AsRef<OsStr>>(before: &str, arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("sh");

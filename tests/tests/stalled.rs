@@ -1,14 +1,12 @@
 //! One of five streams does not answer: all writes succeed, hardly later than the first speculative timeout.
 
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
 use distributedlog_tests::stack::{Keeps, Proxy, STREAMS};
+use distributedlog_tests::stats;
 use distributedlog_tokio::MultiStreamWriter;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// When a set goes to a second stream.
 const FIRST_SPECULATIVE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -56,21 +54,11 @@ async fn write_all(writer: &Arc<MultiStreamWriter>) -> Latencies {
     Latencies(all)
 }
 
-/// Asks the proxy's test-only switch for a fault.
-async fn put(stats: SocketAddr, path: &str) {
-    let mut stream = TcpStream::connect(stats).await.expect("the stats port answers");
-    let request = format!("PUT {path} HTTP/1.1\r\nhost: {stats}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answered");
-    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_speculative_timeout_and_a_healthy_write() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &["-sp", "0", "--test-only-faults"]).await;
-    let stats: SocketAddr = proxy.process.until_line("where the stats are", |_, line| line.rsplit_once("http://")?.1.parse().ok()).await;
+    let stats = stats::address(&mut proxy.process).await;
     let writer = MultiStreamWriter::builder(STREAMS)
         .name(proxy.name())
         .buffer_size(0)
@@ -78,7 +66,7 @@ async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_
         .speculative_timeouts(FIRST_SPECULATIVE_TIMEOUT, Duration::from_secs(2));
     let writer = Arc::new(writer.build().await.expect("connects"));
     let healthy = write_all(&writer).await;
-    put(stats, &format!("/faults/{}/stall", STREAMS[2])).await;
+    stats::put(stats, &format!("/faults/{}/stall", STREAMS[2])).await;
     let stalled = write_all(&writer).await;
     println!("healthy: {healthy}\none of five streams stalled, first speculative timeout {FIRST_SPECULATIVE_TIMEOUT:?}: {stalled}");
     println!("{:?}", writer.counters());

@@ -1,0 +1,66 @@
+//! The serial port: what the firmware says, and what the test answers.
+
+use core::fmt::{self, Write};
+
+use embassy_time::{Duration, Timer};
+
+const BASE: usize = 0x4000_c000;
+const DATA: usize = 0x00;
+const FLAGS: usize = 0x18;
+const CONTROL: usize = 0x30;
+const RECEIVE_EMPTY: u32 = 1 << 4;
+const TRANSMIT_FULL: u32 = 1 << 5;
+
+fn read(register: usize) -> u32 {
+    // SAFETY: a register of UART 0; the offsets are the data sheet's.
+    unsafe { core::ptr::with_exposed_provenance::<u32>(BASE + register).read_volatile() }
+}
+
+fn write(register: usize, value: u32) {
+    // SAFETY: as above.
+    unsafe { core::ptr::with_exposed_provenance_mut::<u32>(BASE + register).write_volatile(value) }
+}
+
+/// UART 0.
+pub struct Console;
+
+impl Console {
+    /// Enables the port, both ways.
+    pub fn start() {
+        write(CONTROL, 1 | 1 << 8 | 1 << 9);
+    }
+
+    /// The next line that the test sends, without its end. Longer lines than fit are cut.
+    pub async fn read_line<const N: usize>() -> heapless::String<N> {
+        let mut line = heapless::String::new();
+        loop {
+            while read(FLAGS) & RECEIVE_EMPTY != 0 {
+                Timer::after(Duration::from_millis(2)).await;
+            }
+            match char::from(read(DATA) as u8) {
+                '\n' => return line,
+                letter => drop(line.push(letter)),
+            }
+        }
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            while read(FLAGS) & TRANSMIT_FULL != 0 {}
+            write(DATA, u32::from(byte));
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line.
+#[macro_export]
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use core::fmt::Write as _;
+        // The port takes everything.
+        let _ = writeln!($crate::console::Console, $($words)*);
+    }};
+}

@@ -1,0 +1,97 @@
+//! A firmware that writes to the real write proxy, on QEMU's LM3S6965 (a Cortex-M3 with 64 KiB of RAM).
+//!
+//! It gets its address by DHCP, connects over thriftmux and writes 1,000 records through the multi stream writer over five streams. Over
+//! the serial port it says what it does, one line each, and is told by the test how to go on:
+//!
+//! - `ready` → the proxy's port;
+//! - `healthy done` → `go` once a stream was stalled;
+//! - `restart the proxy` → the test kills it and starts another one, without further words: the firmware notices.
+//!
+//! For each record that was acknowledged it prints `stored NUMBER STREAM DLSN`. The exit status is by semihosting.
+#![no_std]
+#![no_main]
+
+#[macro_use]
+mod console;
+mod nic;
+mod proxy;
+mod scenario;
+mod time;
+
+use core::cell::RefCell;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::panic::PanicInfo;
+
+use console::Console;
+use cortex_m_semihosting::debug;
+use distributedlog::face::{MultiStreamWriter, Runner};
+use embassy_executor::Spawner;
+use embassy_net::{Config, StackResources};
+use nic::Nic;
+use proxy::{Carrier, Proxy, connection};
+use scenario::Desk;
+use static_cell::StaticCell;
+
+/// Where QEMU's own network has the host.
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+const HARDWARE_ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
+/// The tutorial's.
+const STREAMS: [&str; 5] = ["basic-stream-3", "basic-stream-4", "basic-stream-5", "basic-stream-6", "basic-stream-7"];
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
+    static PROXY: StaticCell<Proxy> = StaticCell::new();
+    static DESK: StaticCell<RefCell<Desk>> = StaticCell::new();
+
+    let peripherals = cortex_m::Peripherals::take().expect("taken once");
+    time::start(peripherals.SYST);
+    Console::start();
+    say!("ready");
+    let port = Console::read_line::<8>().await.parse().expect("the test sends the proxy's port");
+
+    let (stack, network) =
+        embassy_net::new(Nic::start(HARDWARE_ADDRESS), Config::dhcpv4(Default::default()), RESOURCES.init(StackResources::new()), 1);
+    spawner.spawn(keep_network(network).expect("spawned once"));
+    stack.wait_config_up().await;
+    say!("address {}", stack.config_v4().expect("it is up").address);
+
+    let proxy = PROXY.init_with(|| Proxy::new(SocketAddr::from((HOST, port)), STREAMS));
+    spawner.spawn(connection::keep_connected(proxy, stack).expect("spawned once"));
+    spawner.spawn(connection::keep_time(proxy).expect("spawned once"));
+    let desk = DESK.init_with(scenario::desk);
+    let (writer, runner) = MultiStreamWriter::new(&*desk, Carrier(proxy));
+    spawner.spawn(run(runner).expect("spawned once"));
+
+    let good = scenario::play(&writer, proxy, &STREAMS).await;
+    say!("{}", if good { "done" } else { "failed" });
+    debug::exit(if good { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
+}
+
+#[embassy_executor::task]
+async fn keep_network(mut runner: embassy_net::Runner<'static, Nic>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task]
+async fn run(runner: Runner<&'static RefCell<Desk>, Carrier>) {
+    runner.run().await;
+}
+
+#[panic_handler]
+fn panic(panic: &PanicInfo<'_>) -> ! {
+    say!("{panic}");
+    debug::exit(debug::EXIT_FAILURE);
+    loop {
+        cortex_m::asm::nop();
+    }
+}
+
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
+    say!("hard fault: {frame:?}");
+    debug::exit(debug::EXIT_FAILURE);
+    loop {
+        cortex_m::asm::nop();
+    }
+}

@@ -1,0 +1,120 @@
+//! What the firmware writes, and what must have come of it.
+
+use core::cell::RefCell;
+use core::time::Duration;
+
+use distributedlog::face::{Acknowledgement, MultiStreamWriter, Seat, State};
+use distributedlog::wire::record_set::WriterId;
+use distributedlog::writer::{Fixed, Identity, Memory, Settings, StreamCount, Tables, Writer};
+use static_cell::ConstStaticCell;
+
+use crate::console::Console;
+use crate::proxy::{Proxy, SET_BYTES};
+use crate::time::DeviceClock;
+
+/// Records in all.
+const RECORDS: u32 = 1000;
+/// So many are written before the test stalls a stream.
+const HEALTHY: u32 = 300;
+/// So many before the test restarts the proxy.
+const BEFORE_RESTART: u32 = 700;
+/// The rest waits until the connection was lost, so that the restart falls between records in any case.
+const UNTIL_LOST: u32 = 900;
+/// Records accepted and not yet acknowledged.
+const PENDING: usize = 16;
+
+/// One for each record, and for the task that waits for room or for the end.
+const SEATS: usize = PENDING + 2;
+
+pub type Desk = State<Tables<'static, [u8; SET_BYTES]>, &'static mut [Seat], DeviceClock>;
+type Handle = MultiStreamWriter<&'static RefCell<Desk>>;
+type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<Desk>>), PENDING>;
+
+/// The writer and the seats of its tasks. The tables lie where they were linked, and never pass over the stack.
+pub fn desk() -> RefCell<Desk> {
+    static TABLES: ConstStaticCell<Fixed<5, 3, PENDING, SET_BYTES>> = ConstStaticCell::new(Fixed::new());
+    static PLACES: ConstStaticCell<[Seat; SEATS]> = ConstStaticCell::new([const { Seat::EMPTY }; SEATS]);
+    let settings = Settings::builder()
+        .buffer_size(256)
+        .in_flight_sets(2)
+        .pending_records(PENDING)
+        .request_timeout(Duration::from_secs(50))
+        .first_speculative_timeout(Duration::from_millis(200))
+        .max_speculative_timeout(Duration::from_secs(2))
+        .identity(Identity::Trailer { writer: WriterId(*b"firmware in qemu"), first_sequence: 0 })
+        .seed(7);
+    let settings = settings.build().expect("within the bounds");
+    let streams = StreamCount::new(5).expect("between 1 and the most");
+    let writer = Writer::new(settings, streams, TABLES.take().tables()).expect("the tables are as long as the settings say");
+    RefCell::new(State::new(writer, PLACES.take().as_mut_slice(), DeviceClock))
+}
+
+/// Writes everything. Whether all was acknowledged, with hedges and over a lost connection.
+pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
+    let mut story = Story { writer, streams, queue: Queue::new(), stored: 0 };
+    let mut good = story.write(0..HEALTHY).await;
+    say!("healthy done");
+    let _: heapless::String<8> = Console::read_line().await;
+    good &= story.write(HEALTHY..BEFORE_RESTART).await;
+    say!("restart the proxy");
+    let lost_before = proxy.counters().disconnects;
+    good &= story.write(BEFORE_RESTART..UNTIL_LOST).await;
+    while proxy.counters().disconnects == lost_before {
+        embassy_time::Timer::after_millis(10).await;
+    }
+    good &= story.write(UNTIL_LOST..RECORDS).await;
+    writer.close().await;
+
+    let (counters, client) = (writer.counters(), proxy.counters());
+    say!("{counters:?}");
+    say!("{client:?}");
+    good && story.stored == RECORDS && counters.hedges_won > 0 && client.disconnects > 0 && client.connects > 1
+}
+
+struct Story<'a> {
+    writer: &'a Handle,
+    streams: &'a [&'a str],
+    queue: Queue,
+    stored: u32,
+}
+
+impl Story<'_> {
+    /// Writes these records and waits for their answers. Whether all were acknowledged.
+    async fn write(&mut self, numbers: core::ops::Range<u32>) -> bool {
+        let mut good = true;
+        for number in numbers {
+            if self.queue.is_full() {
+                good &= self.take().await;
+            }
+            let mut record = heapless::String::<32>::new();
+            let _ = core::fmt::write(&mut record, format_args!("record-{number}"));
+            match self.writer.submit(record.as_bytes()).await {
+                Ok(acknowledgement) => drop(self.queue.push_back((number, acknowledgement))),
+                Err(refusal) => {
+                    say!("refused {number}: {refusal}");
+                    good = false;
+                }
+            }
+        }
+        while !self.queue.is_empty() {
+            good &= self.take().await;
+        }
+        good
+    }
+
+    /// Waits for the oldest record's answer and says it.
+    async fn take(&mut self) -> bool {
+        let Some((number, acknowledgement)) = self.queue.pop_front() else { return true };
+        match acknowledgement.await {
+            Ok(written) => {
+                self.stored += 1;
+                say!("stored {number} {} {}", self.streams[usize::from(written.stream.0)], written.dlsn.to_text());
+                true
+            }
+            Err(error) => {
+                say!("lost {number}: {error}");
+                false
+            }
+        }
+    }
+}

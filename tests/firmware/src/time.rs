@@ -1,0 +1,77 @@
+//! Time: a counter that runs by itself, and a tick that looks whether somebody wanted to be woken.
+//!
+//! The counter is the host's, asked by semihosting. Counting interrupts would lose time whenever the host has no time for the machine:
+//! interrupts that nobody took become one. The tick may be late or be missed; it only looks at the counter.
+
+use core::cell::RefCell;
+use core::task::Waker;
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_semihosting::nr;
+use critical_section::Mutex;
+use distributedlog::{Clock, Instant};
+use embassy_time_driver::Driver;
+use embassy_time_queue_utils::Queue;
+
+/// About a millisecond of the processor's clock.
+const TICK_CYCLES: u32 = 12_500;
+
+struct HostTime {
+    queue: Mutex<RefCell<Queue>>,
+}
+
+embassy_time_driver::time_driver_impl!(static TIME: HostTime = HostTime { queue: Mutex::new(RefCell::new(Queue::new())) });
+
+impl Driver for HostTime {
+    fn now(&self) -> u64 {
+        elapsed_ns() / 1000
+    }
+
+    fn schedule_wake(&self, at: u64, waker: &Waker) {
+        // Whether it is the earliest does not matter: every tick looks.
+        critical_section::with(|token| self.queue.borrow_ref_mut(token).schedule_wake(at, waker));
+    }
+}
+
+/// Nanoseconds since the machine was started.
+fn elapsed_ns() -> u64 {
+    let mut halves = [0_u32; 2];
+    let place = (&raw mut halves).expose_provenance();
+    // SAFETY: the host writes two words at this address (SYS_ELAPSED).
+    unsafe { cortex_m_semihosting::syscall1(nr::ELAPSED, place) };
+    let [low, high] = halves;
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Starts the tick.
+pub fn start(mut systick: SYST) {
+    systick.set_clock_source(SystClkSource::Core);
+    systick.set_reload(TICK_CYCLES);
+    systick.clear_current();
+    systick.enable_counter();
+    systick.enable_interrupt();
+}
+
+#[cortex_m_rt::exception]
+fn SysTick() {
+    let now = TIME.now();
+    // Wakes those whose time has come; when the next one wants to be woken, a later tick finds out.
+    critical_section::with(|token| TIME.queue.borrow_ref_mut(token).next_expiration(now));
+}
+
+/// The writer's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceClock;
+
+impl Clock for DeviceClock {
+    type Sleep = embassy_time::Timer;
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(embassy_time::Instant::now().as_micros())
+    }
+
+    fn sleep_until(&self, at: Instant) -> Self::Sleep {
+        embassy_time::Timer::at(embassy_time::Instant::from_micros(at.as_micros()))
+    }
+}
