@@ -38,7 +38,8 @@ pub type Outcome = Result<Dlsn, Failure>;
 /// Every started attempt finishes exactly once, unless it is cancelled: then it may finish once or not at all, and what it says is
 /// ignored. A transport need not be `Send` and need not allocate.
 pub trait Transport {
-    /// Starts an attempt. Copies or encodes what it needs of `attempt.record_set` before it returns.
+    /// Starts an attempt. Copies or encodes what it needs of `attempt.record_set` before it returns, and does its I/O in
+    /// [`poll_finished`](Self::poll_finished): the writer's state is borrowed meanwhile, so that it must not come back to the writer.
     ///
     /// # Errors
     ///

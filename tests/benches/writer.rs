@@ -93,7 +93,9 @@ fn the_machine(c: &mut Criterion) {
 fn the_face(c: &mut Criterion) {
     let mut group = c.benchmark_group("face");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    for (name, builder) in [("one-record sets", Settings::builder().buffer_size(0)), ("16 KiB sets", Settings::builder())] {
+    for (name, builder) in
+        [("one-record sets", Settings::builder().buffer_size(0).in_flight_sets(1_024)), ("16 KiB sets", Settings::builder())]
+    {
         for tasks in [1_u64, 64, 1_024] {
             let records = 4_096;
             group.throughput(Throughput::Elements(records));
@@ -113,18 +115,16 @@ async fn write_from_tasks(builder: SettingsBuilder, tasks: u64, records: u64, ro
     let (writer, runner) = MultiStreamWriter::new(state, NullTransport::new());
     let runner = tokio::spawn(runner.run());
     let start = std::time::Instant::now();
-    for _ in 0..rounds {
-        let mut set = tokio::task::JoinSet::new();
-        for _ in 0..tasks {
-            let writer = writer.clone();
-            set.spawn(async move {
-                for _ in 0..records / tasks {
-                    writer.write(black_box(&RECORD)).await.expect("a null transport writes everything");
-                }
-            });
-        }
-        set.join_all().await;
+    let mut set = tokio::task::JoinSet::new();
+    for _ in 0..tasks {
+        let writer = writer.clone();
+        set.spawn(async move {
+            for _ in 0..rounds * records / tasks {
+                writer.write(black_box(&RECORD)).await.expect("a null transport writes everything");
+            }
+        });
     }
+    set.join_all().await;
     let took = start.elapsed();
     writer.close().await;
     runner.await.expect("the runner ends after the close");

@@ -3,8 +3,8 @@ use core::time::Duration;
 use super::futures::{Acknowledgement, Close, Flush, Reserve, Submit, Write, on};
 use super::sealed::Desk;
 use super::{Face, Runner};
-use crate::writer::{Counters, Refused, Settings};
-use crate::{Clock, Instant, Shared, Transport};
+use crate::writer::{Counters, Refused, Settings, StreamStatus};
+use crate::{Clock, Instant, Shared, StreamIndex, Transport};
 
 /// Writes records to a set of streams: each to whichever answers first. A cheap handle; clones write through the same writer.
 ///
@@ -106,6 +106,11 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// What was done so far.
     pub fn counters(&self) -> Counters {
         self.state.with(|desk| desk.counters())
+    }
+
+    /// How a stream does; none for a stream that the writer does not have.
+    pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
+        self.state.with(|desk| desk.stream_status(stream))
     }
 
     /// Whether the writer takes no more records: it was closed, or its runner was dropped.

@@ -1,8 +1,8 @@
 use core::task::{Poll, Waker};
 
 use super::waiters::{Place, Wakers};
-use crate::writer::{AttemptReports, Counters, FlushMark, RecordId, Refused, Reservation, Settings, WriteResult};
-use crate::{AttemptId, Clock, Instant, Outcome, Transport};
+use crate::writer::{AttemptReports, Counters, FlushMark, RecordId, Refused, Reservation, Settings, StreamStatus, WriteResult};
+use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
 /// What a pass over the machine came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub trait Desk {
     fn clock(&self) -> Self::Time;
     fn settings(&self) -> Settings;
     fn counters(&self) -> Counters;
+    fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus>;
     fn max_record_bytes(&self) -> usize;
     fn is_closed(&self) -> bool;
 

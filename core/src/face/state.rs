@@ -3,8 +3,10 @@ use core::task::{Poll, Waker};
 use super::Seats;
 use super::sealed::{Desk, Pass};
 use super::waiters::{Place, Waiters, Wakers, Wish};
-use crate::writer::{AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings, WriteResult, Writer};
-use crate::{AttemptId, Clock, Instant, Outcome, Transport};
+use crate::writer::{
+    AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings, StreamStatus, WriteResult, Writer,
+};
+use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
 /// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State` implements it.
 pub trait Face: Desk {}
@@ -125,6 +127,10 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
 
     fn counters(&self) -> Counters {
         self.writer.counters()
+    }
+
+    fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
+        self.writer.stream_status(stream)
     }
 
     fn max_record_bytes(&self) -> usize {

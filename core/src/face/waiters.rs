@@ -11,7 +11,7 @@ pub(in crate::face) type Wakers = heapless::Vec<Waker, 32>;
 /// Calls all wakers.
 pub(super) fn wake_all(wakers: &mut Wakers) {
     // From the front: first come, first woken.
-    for waker in core::mem::take(wakers) {
+    for waker in wakers.drain(..) {
         waker.wake();
     }
 }

@@ -45,7 +45,9 @@ impl<M: Memory> Writer<M> {
                 Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_sub(1),
             }
         }
-        self.memory.tables().streams[stream.0 as usize].health.on_abandoned(now);
+        let stream = &mut self.memory.tables().streams[stream.0 as usize];
+        stream.counters.attempts = stream.counters.attempts.wrapping_sub(1);
+        stream.health.on_abandoned(now);
         self.go_on(set, now);
     }
 
@@ -68,6 +70,7 @@ impl<M: Memory> Writer<M> {
         slot.outstanding -= 1;
         let AttemptSlot { stream, intent, started, .. } = *winner;
         self.learn(stream, Sign::Success, Some(now.since(started)), now);
+        self.count_for(stream, |counters| &mut counters.won);
         self.counters.sets_written = self.counters.sets_written.wrapping_add(1);
         if intent == Intent::Hedge {
             self.counters.hedges_won = self.counters.hedges_won.wrapping_add(1);
@@ -86,6 +89,7 @@ impl<M: Memory> Writer<M> {
         slot.may_be_written |= failure.known == Known::Unknown;
         self.counters.failures = self.counters.failures.wrapping_add(1);
         self.learn(stream, Sign::Failed(failure), None, now);
+        self.count_for(stream, |counters| &mut counters.failed);
         let slot = &mut self.memory.tables().sets[set as usize];
         match failure.advice {
             Advice::FailRecords => {

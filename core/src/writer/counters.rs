@@ -1,3 +1,5 @@
+use core::time::Duration;
+
 /// What a writer has done since it was built. Every counter wraps around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -43,4 +45,32 @@ pub struct Counters {
     pub probation_exits: u64,
     /// Records refused because there was no room (R7).
     pub refused_full: u64,
+}
+
+/// What a writer has done with one stream since it was built. Every counter wraps around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct StreamCounters {
+    /// Attempts that the transport took.
+    pub attempts: u64,
+    /// Attempts whose answer completed their set.
+    pub won: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Attempts that were given up before they ended.
+    pub given_up: u64,
+}
+
+/// How a stream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct StreamStatus {
+    /// Whether it takes its turn: it is not on probation, not being probed, and did not ask for less load (R8, R9).
+    pub healthy: bool,
+    /// The quantile of its recent latencies that the settings name, once there are enough of them (R10).
+    pub latency: Option<Duration>,
+    /// What was done with it.
+    pub counters: StreamCounters,
 }

@@ -6,11 +6,22 @@ use super::slots::{AttemptState, Intent, NO_RECORD, NO_SET, RecordState, SetPhas
 use super::{Memory, Reason, WriteError, WriteResult, Written};
 use crate::{AttemptId, Dlsn, Instant, Known, StreamIndex};
 
+/// Why outstanding attempts are given up, and what that says of their streams.
+#[derive(Clone, Copy)]
+enum GivenUp {
+    /// When another attempt won: those that were started before it are slow.
+    LostTo(AttemptId),
+    /// When the set's time is over: all are slow.
+    TooSlow,
+    /// When the set ends for a reason that says nothing of them.
+    Untold,
+}
+
 impl<M: Memory> Writer<M> {
     /// An attempt was answered: every record has its position, and the other attempts lost (R11).
     pub(super) fn win_set(&mut self, set: u16, place: usize, stream: StreamIndex, dlsn: Dlsn, now: Instant) {
         let winner = self.memory.sets()[set as usize].attempts[place].id;
-        self.give_up_attempts(set, Some(winner), now);
+        self.give_up_attempts(set, GivenUp::LostTo(winner), now);
         let report = self.keep_report(set);
         let slot = &self.memory.sets()[set as usize];
         let (mut record, mut index) = (slot.first, slot.expired);
@@ -34,7 +45,7 @@ impl<M: Memory> Writer<M> {
             (false, false) => Known::NotWritten,
         };
         let error = WriteError { known, reason, last_cause: slot.last_cause, attempts: slot.made };
-        self.give_up_attempts(set, None, now);
+        self.give_up_attempts(set, if reason == Reason::TimedOut { GivenUp::TooSlow } else { GivenUp::Untold }, now);
         self.fail_first(set, u32::MAX, error);
         self.end_set(set);
     }
@@ -85,9 +96,8 @@ impl<M: Memory> Writer<M> {
         }
     }
 
-    /// Marks what is outstanding as to be cancelled, and tells health and latency of it: whatever was started before the winner, or was
-    /// not answered in time, is slow.
-    fn give_up_attempts(&mut self, set: u16, winner: Option<AttemptId>, now: Instant) {
+    /// Marks what is outstanding as to be cancelled, and tells health and latency of it.
+    fn give_up_attempts(&mut self, set: u16, why: GivenUp, now: Instant) {
         for place in 0..super::MAX_OUTSTANDING {
             let slot = &mut self.memory.tables().sets[set as usize];
             if slot.outstanding == 0 {
@@ -103,7 +113,12 @@ impl<M: Memory> Writer<M> {
             if attempt.intent == Intent::Hedge {
                 self.counters.hedges_wasted = self.counters.hedges_wasted.wrapping_add(1);
             }
-            let slow = self.closing.is_none_or(|by| by > now) && winner.is_none_or(|winner| attempt.id.0 < winner.0);
+            self.count_for(attempt.stream, |counters| &mut counters.given_up);
+            let slow = match why {
+                GivenUp::LostTo(winner) => attempt.id.0 < winner.0,
+                GivenUp::TooSlow => true,
+                GivenUp::Untold => false,
+            };
             if slow {
                 self.learn(attempt.stream, Sign::Overtaken, Some(now.since(attempt.started)), now);
             } else {

@@ -1,14 +1,16 @@
+use core::time::Duration;
+
 use super::budget::Tokens;
 use super::build::BuildError;
 use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
 use super::random::Random;
 use super::rotation;
-use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot};
+use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
-use super::{Codec, Counters, Identity, MAX_SET_BYTES, Memory, SetBuffer, Settings, StreamCount};
-use crate::Instant;
+use super::{Adaptive, Codec, Counters, Identity, MAX_SET_BYTES, Memory, SetBuffer, Settings, StreamCount, StreamStatus};
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::{Lz4Table, max_compressed_len};
+use crate::{Instant, StreamIndex};
 
 /// The multi stream writer: takes records, fills record sets, says which set to write to which stream when, and completes each record
 /// exactly once (R1). No I/O, no clock (R15): who drives it tells it the time and what happened.
@@ -169,6 +171,7 @@ impl<M: Memory> Writer<M> {
             lz4: None,
         };
         writer.link_free_slots();
+        writer.memory.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
         rotation::permute(&mut writer.memory.tables().streams[..streams.as_usize()], &mut writer.random);
         if let Identity::Trailer { first_sequence, .. } = settings.identity() {
             writer.next_sequence = first_sequence;
@@ -220,6 +223,16 @@ impl<M: Memory> Writer<M> {
     /// What was done so far.
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// How a stream does; none for a stream that the writer does not have.
+    pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
+        let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
+        let latency = match self.settings.adaptive() {
+            Adaptive::Off => None,
+            Adaptive::Quantile { warm_up, .. } => slot.latency.quantile(warm_up).map(Duration::from_micros),
+        };
+        Some(StreamStatus { healthy: slot.health.is_fit(self.now), latency, counters: slot.counters })
     }
 
     /// The longest record that fits a set of this writer.
@@ -279,7 +292,7 @@ impl Bounds {
         if set_bytes < least {
             return Err(BuildError::SetBytes { bytes: capacity, needed: least });
         }
-        let micros = |duration: core::time::Duration| duration.as_micros() as u64;
+        let micros = |duration: Duration| duration.as_micros() as u64;
         Ok(Self {
             flying: settings.in_flight_sets().min(sets - 1 - spare) as u16,
             buffered: settings.buffered_bytes(),

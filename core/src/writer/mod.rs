@@ -27,7 +27,7 @@ mod transmit;
 
 pub use accept::{FlushMark, Reservation};
 pub use build::BuildError;
-pub use counters::Counters;
+pub use counters::{Counters, StreamCounters, StreamStatus};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapBuffer};
 pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};

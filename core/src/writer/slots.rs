@@ -1,6 +1,7 @@
 //! The rows of the writer's tables. Opaque to whoever provides the memory.
 
 use super::adaptive::Sketch;
+use super::counters::StreamCounters;
 use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
 use crate::wire::record_set::{HEADER_BYTES, RecordSetBuilder};
@@ -86,11 +87,17 @@ pub struct StreamSlot {
     pub(crate) turn: StreamIndex,
     pub(crate) health: StreamHealth,
     pub(crate) latency: Sketch,
+    pub(crate) counters: StreamCounters,
 }
 
 impl StreamSlot {
     /// A fresh row.
-    pub const EMPTY: Self = Self { turn: StreamIndex(0), health: StreamHealth::NEW, latency: Sketch::EMPTY };
+    pub const EMPTY: Self = Self {
+        turn: StreamIndex(0),
+        health: StreamHealth::NEW,
+        latency: Sketch::EMPTY,
+        counters: StreamCounters { attempts: 0, won: 0, failed: 0, given_up: 0 },
+    };
 }
 
 /// What a writer keeps of one attempt, outstanding or ended.

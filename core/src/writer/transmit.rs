@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
-use super::{Adaptive, Memory, SetBuffer};
+use super::{Adaptive, Memory, SetBuffer, StreamCounters};
 use crate::{Attempt, AttemptId, Instant, StreamIndex};
 
 impl<M: Memory> Writer<M> {
@@ -82,6 +82,7 @@ impl<M: Memory> Writer<M> {
         let place = self.enter_attempt(set, row, stream, now);
         self.set_patience(set, intent, stream, now);
         self.count_attempt(intent, made);
+        self.count_for(stream, |counters| &mut counters.attempts);
         self.rearm(set);
         Some(place)
     }
@@ -126,6 +127,11 @@ impl<M: Memory> Writer<M> {
         };
         let usual = self.usual_latency.map_or(own, |median| own.min(median.saturating_mul(2)));
         usual.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1)
+    }
+
+    pub(super) fn count_for(&mut self, stream: StreamIndex, which: impl FnOnce(&mut StreamCounters) -> &mut u64) {
+        let counter = which(&mut self.memory.tables().streams[stream.0 as usize].counters);
+        *counter = counter.wrapping_add(1);
     }
 
     fn count_attempt(&mut self, intent: Intent, earlier: u32) {
