@@ -155,7 +155,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
 
     fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused> {
         if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
-            return Err(Refused::Full);
+            return Err(self.writer.full());
         }
         let id = self.writer.write(self.clock.now(), record)?;
         self.rouse_runner(wake);

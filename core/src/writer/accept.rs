@@ -43,8 +43,7 @@ impl<M: Memory> Writer<M> {
         let now = self.tell(now);
         self.check_record(record.len())?;
         if !self.has_room(record.len()) {
-            self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
-            return Err(Refused::Full);
+            return Err(self.full());
         }
         Ok(self.accept(now, record))
     }
@@ -59,8 +58,7 @@ impl<M: Memory> Writer<M> {
         self.check_record(len)?;
         let bytes = self.reserved_bytes(len);
         if !self.may_fly() || self.free_record_slots() == 0 || self.buffered + self.reserved.bytes + bytes > self.bounds.buffered {
-            self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
-            return Err(Refused::Full);
+            return Err(self.full());
         }
         self.reserved.sets += 1;
         self.reserved.records += 1;
@@ -84,6 +82,12 @@ impl<M: Memory> Writer<M> {
         self.check_record(record.len())?;
         debug_assert!(self.has_room(record.len()), "the reservation held the record's room");
         Ok(self.accept(now, record))
+    }
+
+    /// Refuses a record for want of room, and counts it.
+    pub(crate) const fn full(&mut self) -> Refused {
+        self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
+        Refused::Full
     }
 
     /// Gives reserved room back.

@@ -185,8 +185,7 @@ fn the_streams_that_are_left_share_the_sets_evenly() {
         let now = Instant::from_millis(number);
         let record = writer.write(now, b"record").unwrap();
         let mut first = true;
-        loop {
-            let Some(attempt) = writer.poll_transmit(now) else { break };
+        while let Some(attempt) = writer.poll_transmit(now) {
             let (id, stream) = (attempt.id, attempt.stream);
             if first {
                 starts.push(stream);
