@@ -5,14 +5,16 @@
 //! `cargo bench -p distributedlog-tests --bench path`. The store's folder is made below the current folder, or below `DLOG_BENCH_FOLDER`:
 //! a folder in memory would measure nothing.
 
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use distributedlog::writer::{Settings, SettingsBuilder};
@@ -163,7 +165,7 @@ impl Bench {
             let mut pending = VecDeque::with_capacity(in_flight);
             for _ in 0..count {
                 if pending.len() == in_flight {
-                    let oldest: std::pin::Pin<Box<dyn Future<Output = _>>> = pending.pop_front().expect("it is full");
+                    let oldest: Pin<Box<dyn Future<Output = _>>> = pending.pop_front().expect("it is full");
                     let _: distributedlog::writer::WriteResult = oldest.await;
                 }
                 let acknowledgement = self.writer.submit(&record).await.expect("the writer is open");
