@@ -32,7 +32,7 @@ pub use counters::{Counters, StreamCounters, StreamStatus};
 pub use heap::{Heap, HeapBuffer};
 pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
-pub use memory::{Fixed, Memory, SetBuffer, Tables};
+pub use memory::{Fixed, Memory, SetBuffer, Tables, ram_bytes};
 pub use result::{AttemptOutcome, AttemptReport, AttemptReports, Reason, Refused, WriteError, WriteResult, Written};
 pub use settings::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError, StreamCount};
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
