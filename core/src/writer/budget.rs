@@ -29,7 +29,7 @@ impl Tokens {
         Self { unlimited, share, per_micro, burst, level: burst, refilled: Instant::ZERO }
     }
 
-    /// A set was transmitted for the first time.
+    /// A set was sealed.
     pub(crate) fn pay_in(&mut self) {
         self.level = (self.level + self.share).min(self.burst);
     }

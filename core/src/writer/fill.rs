@@ -104,6 +104,8 @@ impl<M: Memory> Writer<M> {
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.flying += 1;
         self.counters.sets = self.counters.sets.wrapping_add(1);
+        // Here and not with its first attempt, which the transport may refuse and then comes again.
+        self.budget.pay_in();
         self.enqueue(set, Intent::First);
     }
 

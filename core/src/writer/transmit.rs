@@ -137,7 +137,6 @@ impl<M: Memory> Writer<M> {
     fn count_attempt(&mut self, intent: Intent, earlier: u32) {
         self.counters.attempts = self.counters.attempts.wrapping_add(1);
         if earlier == 0 {
-            self.budget.pay_in();
             return;
         }
         match intent {

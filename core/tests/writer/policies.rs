@@ -45,6 +45,21 @@ fn when_the_budget_is_spent_sets_wait_for_their_outstanding_attempts() {
 }
 
 #[test]
+fn a_set_pays_into_the_budget_once_however_often_the_transport_refuses_it() {
+    let settings = single()
+        .budget(Budget::Share { share: 0.5, per_second: 0, burst: 1 })
+        .rounds(Rounds { limit: None, first_backoff: ms(1), max_backoff: ms(1) })
+        .build()
+        .unwrap();
+    let mut player = Player::new(settings, 3);
+    player.play("0 write a\n60 answer 2");
+    assert_eq!(player.counters().hedges_sent, 1, "the token that the bucket starts with");
+    // Six refusals, then an attempt; half a token is there.
+    player.play("100 refuse 6\n100 write b\n900");
+    assert_eq!((player.counters().transport_full, player.counters().hedges_sent), (6, 1));
+}
+
+#[test]
 fn retries_take_from_the_same_budget_as_hedges() {
     // R8: in a total outage the load is the offered one, and what the bucket held.
     let settings = single()

@@ -38,7 +38,7 @@ fn live(seed: u64) -> (u64, u64) {
 fn every_write_of_every_life_is_told_the_truth_once_and_in_time() {
     let seeds = match variable("DISTRIBUTEDLOG_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..variable("DISTRIBUTEDLOG_SEEDS").unwrap_or(3_000),
+        None => 0..variable("DISTRIBUTEDLOG_SEEDS").unwrap_or(10_000),
     };
     let steps: u64 = seeds.map(|seed| live(seed).1).sum();
     println!("{steps} steps");
