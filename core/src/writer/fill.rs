@@ -127,7 +127,7 @@ impl<M: Memory> Writer<M> {
         let (content, sequence) = (slot.content, slot.sequence);
         let identity = match self.settings.identity() {
             Identity::Off => None,
-            Identity::Trailer { writer, .. } => Some(SetIdentity { writer, sequence }),
+            Identity::Trailer { writer, first_sequence } => Some(SetIdentity { writer, sequence: first_sequence.wrapping_add(sequence) }),
         };
         let stored = match self.settings.codec() {
             Codec::None => None,

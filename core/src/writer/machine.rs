@@ -66,7 +66,7 @@ pub struct Writer<M: Memory> {
     /// The median of the streams' latency quantiles, in microseconds (R10).
     pub(super) usual_latency: Option<u64>,
 
-    /// The sequence of the next set that is sealed.
+    /// The sequence of the next set that is sealed. At a million sets a second, 64 bits last for half a million years.
     pub(super) next_sequence: u64,
     /// The serial of the next attempt.
     pub(super) next_attempt: u64,
@@ -173,9 +173,6 @@ impl<M: Memory> Writer<M> {
         writer.link_free_slots();
         writer.memory.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
         rotation::permute(&mut writer.memory.tables().streams[..streams.as_usize()], &mut writer.random);
-        if let Identity::Trailer { first_sequence, .. } = settings.identity() {
-            writer.next_sequence = first_sequence;
-        }
         Ok(writer)
     }
 

@@ -1,7 +1,15 @@
 //! Faults of Apache DistributedLog 0.5.0's `DistributedLogMultiStreamWriter`, each with a test that ours does not have it. Where a
-//! canonical test of a rule shows it already, it stands there.
+//! canonical test of a rule shows it already, it stands there:
+//!
+//! - time in the buffer is not part of the request timeout: `completion`; losers are not cancelled: `completion` (R11);
+//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot tell copies: `policies` (R12);
+//! - a stalled stream keeps its full share of first attempts: `policies` and the face's `stalled_stream` (R9);
+//! - `write` holds the lock while it sends: the face's `alone`;
+//! - a timer that is rejected leaves the request pending for ever: there is no scheduler to reject one; that every set in flight is in the
+//!   timer table or in the queue is checked after each step of the `simulation`.
 
-use distributedlog::writer::{Reason, Settings};
+use distributedlog::writer::{Heap, Reason, Settings, StreamCount, Writer};
+use distributedlog::{Dlsn, Instant};
 use distributedlog_testkit::script::{Player, check};
 
 use crate::{ms, single};
@@ -96,6 +104,25 @@ fn the_request_timeout_has_a_timer_of_its_own() {
     let mut player = Player::new(original(), 1);
     let played = player.play("0 write a\n500");
     assert!(played.last().unwrap().contains("the request timeout passed"), "{played:?}");
+}
+
+#[test]
+fn the_rotation_goes_on_evenly_however_long_the_writer_lives() {
+    // The original counts sets, and takes the remainder of a number that becomes negative. Ours moves from row to row.
+    let settings = single().build().unwrap();
+    let streams = StreamCount::new(3).unwrap();
+    let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
+    let mut counts = [0_u32; 3];
+    for _ in 0..3 * 70_000 {
+        let record = writer.write(Instant::ZERO, b"record").unwrap();
+        let attempt = writer.poll_transmit(Instant::ZERO).unwrap();
+        let (id, stream) = (attempt.id, attempt.stream);
+        counts[usize::from(stream.0)] += 1;
+        writer.handle_finished(Instant::ZERO, id, Ok(Dlsn::INITIAL));
+        assert_eq!(writer.poll_completed(), Some(record));
+        writer.take(record).unwrap().unwrap();
+    }
+    assert_eq!(counts, [70_000; 3]);
 }
 
 #[test]

@@ -286,7 +286,7 @@ fn random_settings(random: &mut Random) -> Settings {
         builder = builder.codec(Codec::Lz4);
     }
     if random.chance(0.3) {
-        builder = builder.identity(Identity::Trailer { writer: WriterId([1; 16]), first_sequence: random.below(3) * (u64::MAX / 4) });
+        builder = builder.identity(Identity::Trailer { writer: WriterId([1; 16]), first_sequence: 0_u64.wrapping_sub(random.below(3)) });
     }
     builder.build().unwrap()
 }
