@@ -1,6 +1,6 @@
 //! A device writes to the real proxy: the firmware of `tests/firmware` in QEMU, `dlog proxy` on this machine.
 //!
-//! `tests/run firmware` installs what this needs, builds the firmware and names it in `FIRMWARE`.
+//! `tests/run firmware` installs what this needs, builds the firmware and names its folder in `FIRMWARE`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use distributedlog_tests::process::{Process, Starting};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
 use distributedlog_tests::stats;
+use distributedlog_tokio::ProxyClient;
 
 /// How many records the firmware writes.
 const RECORDS: usize = 1000;
 
-/// The machine with the firmware in it. Its serial port is the process's input and output; the host is reached by the machine's own
-/// network.
-fn machine() -> Process {
-    let firmware = std::env::var_os("FIRMWARE").expect("FIRMWARE names the built firmware: use `tests/run firmware`");
-    let firmware = PathBuf::from(firmware);
-    assert!(firmware.is_file(), "FIRMWARE names {}, which is no file", firmware.display());
+/// The machine with this firmware in it. Its serial port is the process's input and output; the host is reached by the machine's own network.
+fn machine(firmware: &str) -> Process {
+    let folder = std::env::var_os("FIRMWARE").expect("FIRMWARE names the folder of the built firmware: use `tests/run firmware`");
+    let firmware = PathBuf::from(folder).join(firmware);
+    assert!(firmware.is_file(), "there is no {}", firmware.display());
     let arguments = "-M lm3s6965evb -display none -monitor none -serial stdio -nic user,model=stellaris \
                      -semihosting-config enable=on,target=native -kernel";
     let arguments = arguments.split_whitespace().map(str::to_owned).chain([firmware.to_str().expect("a plain name").to_owned()]);
@@ -54,7 +54,7 @@ async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_and_a_ki
     let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &flags).await;
     let stats = stats::address(&mut proxy.process).await;
 
-    let mut machine = machine();
+    let mut machine = machine("distributedlog-firmware");
     let mut stored = Vec::new();
     read_until(&mut machine, "ready", &mut stored).await;
     machine.type_in(&format!("{}\n", proxy.address.port())).await;
@@ -78,4 +78,58 @@ async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_and_a_ki
     assert_eq!((stored.len(), payloads.len()), (RECORDS, RECORDS), "each record is acknowledged once");
     let held = assert_read_back(&local.connect().await, &stored).await;
     println!("{RECORDS} records acknowledged and read back, {} copies beside them", held - RECORDS);
+}
+
+/// What the device without a network says.
+enum Said {
+    /// Over the serial port: this attempt is to write these bytes to this stream.
+    Write { attempt: u64, stream: String, record_set: Vec<u8> },
+    /// All records are written.
+    Done,
+}
+
+/// `write ATTEMPT STREAM HEX`.
+fn parse_write(line: &str) -> Option<Said> {
+    let mut words = line.strip_prefix("write ")?.split(' ');
+    let (attempt, stream, hex) = (words.next()?.parse().ok()?, words.next()?.to_owned(), words.next()?);
+    let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
+    Some(Said::Write { attempt, stream, record_set: bytes.collect::<Option<_>>()? })
+}
+
+#[tokio::test]
+#[ignore = "needs qemu-system-arm and the built firmware: tests/run firmware"]
+async fn a_device_writes_through_a_gateway_on_its_serial_port_that_loses_every_fifth_line() {
+    const RECORDS: usize = 100;
+    let folder = tempfile::tempdir().expect("a folder");
+    let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let client = ProxyClient::builder().name(proxy.name()).build().await.expect("connects");
+
+    let mut machine = machine("serial");
+    let mut stored = Vec::new();
+    let mut lost = 0;
+    loop {
+        let said = machine.until_line("that it is done", |_, line| {
+            stored.extend(line.strip_prefix("stored ").and_then(parse_stored));
+            if line == "done" { Some(Said::Done) } else { parse_write(line) }
+        });
+        match said.await {
+            Said::Write { attempt, .. } if attempt % 5 == 4 => lost += 1,
+            Said::Write { attempt, stream, record_set } => {
+                let answer = match client.write_record_set(&stream, &record_set).await {
+                    Ok(dlsn) => format!("stored {attempt} {}\n", dlsn.to_text()),
+                    Err(_) => format!("failed {attempt}\n"),
+                };
+                machine.type_in(&answer).await;
+            }
+            Said::Done => break,
+        }
+    }
+    let _ = machine.until_exit().await.with_code(0);
+    client.close().await;
+    proxy.process.kill_9().await;
+    assert_eq!(stored.len(), RECORDS, "each record is acknowledged once");
+    assert!(lost > 0, "some lines were lost, and their records went elsewhere");
+    let local = Local::start(folder.path(), 0).await;
+    let held = assert_read_back(&local.connect().await, &stored).await;
+    println!("{RECORDS} records over the serial port, {lost} lines lost, {} copies", held - RECORDS);
 }

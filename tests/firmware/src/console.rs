@@ -1,8 +1,6 @@
-//! The serial port: what the firmware says, and what the test answers.
+//! The serial port.
 
 use core::fmt::{self, Write};
-
-use embassy_time::{Duration, Timer};
 
 const BASE: usize = 0x4000_c000;
 const DATA: usize = 0x00;
@@ -30,18 +28,9 @@ impl Console {
         write(CONTROL, 1 | 1 << 8 | 1 << 9);
     }
 
-    /// The next line that the test sends, without its end. Longer lines than fit are cut.
-    pub async fn read_line<const N: usize>() -> heapless::String<N> {
-        let mut line = heapless::String::new();
-        loop {
-            while read(FLAGS) & RECEIVE_EMPTY != 0 {
-                Timer::after(Duration::from_millis(2)).await;
-            }
-            match char::from(read(DATA) as u8) {
-                '\n' => return line,
-                letter => drop(line.push(letter)),
-            }
-        }
+    /// The next byte that came in, if there is one.
+    pub fn try_read() -> Option<u8> {
+        (read(FLAGS) & RECEIVE_EMPTY == 0).then(|| read(DATA) as u8)
     }
 }
 
@@ -53,14 +42,4 @@ impl Write for Console {
         }
         Ok(())
     }
-}
-
-/// Prints a line.
-#[macro_export]
-macro_rules! say {
-    ($($words:tt)*) => {{
-        use core::fmt::Write as _;
-        // The port takes everything.
-        let _ = writeln!($crate::console::Console, $($words)*);
-    }};
 }

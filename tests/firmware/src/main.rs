@@ -11,11 +11,12 @@
 #![no_std]
 #![no_main]
 
-#[macro_use]
 mod console;
 mod nic;
 mod proxy;
 mod scenario;
+#[macro_use]
+mod talk;
 mod time;
 
 use core::cell::RefCell;
@@ -48,7 +49,7 @@ async fn main(spawner: Spawner) {
     time::start(peripherals.SYST);
     Console::start();
     say!("ready");
-    let port = Console::read_line::<8>().await.parse().expect("the test sends the proxy's port");
+    let port = talk::read_line::<8>().await.parse().expect("the test sends the proxy's port");
 
     let (stack, network) =
         embassy_net::new(Nic::start(HARDWARE_ADDRESS), Config::dhcpv4(Default::default()), RESOURCES.init(StackResources::new()), 1);

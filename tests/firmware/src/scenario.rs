@@ -8,9 +8,9 @@ use distributedlog::wire::record_set::WriterId;
 use distributedlog::writer::{Fixed, Identity, Memory, Settings, StreamCount, Tables, Writer};
 use static_cell::ConstStaticCell;
 
-use crate::console::Console;
 use crate::proxy::{Proxy, SET_BYTES};
 use crate::time::DeviceClock;
+use crate::{say, talk};
 
 /// Records in all.
 const RECORDS: u32 = 1000;
@@ -54,7 +54,7 @@ pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
     let mut story = Story { writer, streams, queue: Queue::new(), stored: 0 };
     let mut good = story.write(0..HEALTHY).await;
     say!("healthy done");
-    let _: heapless::String<8> = Console::read_line().await;
+    let _: heapless::String<8> = talk::read_line().await;
     good &= story.write(HEALTHY..BEFORE_RESTART).await;
     say!("restart the proxy");
     let lost_before = proxy.counters().disconnects;
