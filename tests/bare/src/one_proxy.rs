@@ -13,7 +13,7 @@ pub const STREAMS: usize = 4;
 /// Two sets in flight, and the one that fills.
 pub const SETS: usize = 3;
 /// Records whose result was not taken yet.
-pub const RECORDS: usize = 16;
+pub const RECORDS: usize = 12;
 /// The bytes of one set.
 pub const SET_BYTES: usize = 1024;
 /// Attempts under way: each set at two streams at a time.
@@ -35,7 +35,7 @@ struct Pending {
 pub struct Device {
     writer: Writer<Memory>,
     session: Session<REQUESTS>,
-    names: [&'static str; STREAMS],
+    names: &'static [&'static str; STREAMS],
     pending: [Option<Pending>; REQUESTS],
     requests: u32,
 }
@@ -43,7 +43,7 @@ pub struct Device {
 impl Device {
     /// A device whose connection was just made.
     #[must_use]
-    pub fn new(now: Instant, names: [&'static str; STREAMS]) -> Self {
+    pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
         let settings = Settings::builder().in_flight_sets(2).pending_records(RECORDS).buffer_size(512).seed(7).build();
         let settings = settings.expect("within the bounds");
         let count = StreamCount::new(STREAMS).expect("between 1 and the most");

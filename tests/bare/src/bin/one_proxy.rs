@@ -39,7 +39,7 @@ const NAMES: [&str; 4] = ["stream-1", "stream-2", "stream-3", "stream-4"];
 #[cfg(not(target_os = "none"))]
 fn main() {
     let (now, mut out) = (Instant::from_millis(1), [0; 2048]);
-    let mut device = Device::new(now, NAMES);
+    let mut device = Device::new(now, &NAMES);
     assert!(step(&mut device, black_box(0), now, b"message", &mut out) && step(&mut device, 2, now, &[], &mut out));
     println!("ok");
 }
@@ -48,7 +48,7 @@ fn main() {
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
     let mut out = [0; 2048];
-    let mut device = Device::new(black_box(Instant::ZERO), NAMES);
+    let mut device = Device::new(black_box(Instant::ZERO), &NAMES);
     loop {
         let now = black_box(Instant::from_millis(1));
         black_box(step(&mut device, black_box(0), now, black_box(&[]), black_box(&mut out)));
