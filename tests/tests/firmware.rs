@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use distributedlog::Dlsn;
+use distributedlog_bare::trace;
 use distributedlog_tests::process::{Process, Starting};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
@@ -132,4 +133,15 @@ async fn a_device_writes_through_a_gateway_on_its_serial_port_that_loses_every_f
     let local = Local::start(folder.path(), 0).await;
     let held = assert_read_back(&local.connect().await, &stored).await;
     println!("{RECORDS} records over the serial port, {lost} lines lost, {} copies", held - RECORDS);
+}
+
+/// R15 across machines: 64-bit with floating point in hardware here, 32-bit without it there.
+#[tokio::test]
+#[ignore = "needs qemu-system-arm and the built firmware: tests/run firmware"]
+async fn a_life_from_the_same_seed_is_the_same_on_the_device_and_on_the_host() {
+    let ended = machine("figures").until_exit().await.with_code(0);
+    let said: Vec<&str> = ended.lines.iter().map(|(_, line)| line.as_str()).filter(|line| line.starts_with("trace.")).collect();
+    let here: Vec<String> = trace::SEEDS.iter().map(|seed| format!("trace.{seed:x} {:016x}", trace::of_life(*seed))).collect();
+    println!("{}", here.join("\n"));
+    assert_eq!(said, here);
 }

@@ -2,3 +2,4 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod one_proxy;
+pub mod trace;

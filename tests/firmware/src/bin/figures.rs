@@ -1,6 +1,6 @@
 //! Measures what a device of one proxy needs, on the device: its RAM, and the stack of each of its calls.
 //!
-//! Prints one `NAME BYTES` a line by semihosting, and exits. The stack is painted before each call; what the call wrote to is what it took.
+//! Prints one `NAME BYTES` a line by semihosting, then `trace.SEED NUMBER` of [`trace::of_life`], and exits. The stack is painted before each call; what the call wrote to is what it took.
 #![no_std]
 #![no_main]
 
@@ -15,6 +15,7 @@ use distributedlog::wire::service::{Reply, ResponseHeader, SequenceId, WriteResp
 use distributedlog::writer::{Writer, ram_bytes};
 use distributedlog::{Dlsn, Instant, StatusCode};
 use distributedlog_bare::one_proxy::{Device, Memory, RECORDS, REQUESTS, SET_BYTES, SETS, STREAMS};
+use distributedlog_bare::trace;
 use static_cell::StaticCell;
 
 /// So much of the stack is painted: more than any call takes.
@@ -53,7 +54,7 @@ impl Most {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     static DEVICE: StaticCell<Device> = StaticCell::new();
-    let device = DEVICE.init_with(|| Device::new(Instant::ZERO, ["stream-1", "stream-2", "stream-3", "stream-4"]));
+    let device = DEVICE.init_with(|| Device::new(Instant::ZERO, &["stream-1", "stream-2", "stream-3", "stream-4"]));
     hprintln!("ram.writer {}", size_of::<Writer<Memory>>());
     hprintln!("ram.session {}", size_of::<Session<REQUESTS>>());
     hprintln!("ram.device {}", size_of::<Device>());
@@ -106,6 +107,9 @@ fn main() -> ! {
     }
     for (name, most) in [("write", write), ("transmit", transmit), ("receive", receive), ("timeout", timeout), ("result", result)] {
         hprintln!("stack.{} {}", name, most.0);
+    }
+    for seed in trace::SEEDS {
+        hprintln!("trace.{:x} {:016x}", seed, trace::of_life(seed));
     }
     debug::exit(debug::EXIT_SUCCESS);
     loop {
