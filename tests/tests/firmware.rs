@@ -12,19 +12,51 @@ use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
 use distributedlog_tests::stats;
 use distributedlog_tokio::ProxyClient;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 /// How many records the firmware writes.
 const RECORDS: usize = 1000;
 
 /// The machine with this firmware in it. Its serial port is the process's input and output; the host is reached by the machine's own network.
 fn machine(firmware: &str) -> Process {
+    machine_with(firmware, "none")
+}
+
+/// The same, with QEMU's own console there.
+fn machine_with(firmware: &str, monitor: &str) -> Process {
     let folder = std::env::var_os("FIRMWARE").expect("FIRMWARE names the folder of the built firmware: use `tests/run firmware`");
     let firmware = PathBuf::from(folder).join(firmware);
     assert!(firmware.is_file(), "there is no {}", firmware.display());
-    let arguments = "-M lm3s6965evb -display none -monitor none -serial stdio -nic user,model=stellaris \
-                     -semihosting-config enable=on,target=native -kernel";
-    let arguments = arguments.split_whitespace().map(str::to_owned).chain([firmware.to_str().expect("a plain name").to_owned()]);
+    let arguments = "-M lm3s6965evb -display none -serial stdio -nic user,model=stellaris,id=network \
+                     -semihosting-config enable=on,target=native";
+    let named = ["-monitor", monitor, "-kernel", firmware.to_str().expect("a plain name")];
+    let arguments: Vec<&str> = arguments.split_whitespace().chain(named).collect();
     Starting::program(Path::new("qemu-system-arm"), arguments).with_stdin().start()
+}
+
+/// QEMU's own console.
+struct Console(UnixStream);
+
+impl Console {
+    async fn connect(path: &Path) -> Self {
+        let mut console = Self(UnixStream::connect(path).await.expect("QEMU's console is there"));
+        console.until_prompt().await;
+        console
+    }
+
+    /// Takes the link of the machine's network card down, or up again; returns when that is done.
+    async fn set_link(&mut self, state: &str) {
+        self.0.write_all(format!("set_link network {state}\n").as_bytes()).await.expect("QEMU's console listens");
+        self.until_prompt().await;
+    }
+
+    async fn until_prompt(&mut self) {
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).contains("\n(qemu) ") {
+            assert!(self.0.read_buf(&mut said).await.expect("QEMU's console answers") > 0, "QEMU has ended");
+        }
+    }
 }
 
 /// Reads what the firmware says until it says `until`; every record that it says to be stored on the way.
@@ -49,13 +81,15 @@ fn parse_stored(record: &str) -> Option<Acknowledged> {
 
 #[tokio::test]
 #[ignore = "needs qemu-system-arm and the built firmware: tests/run firmware"]
-async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_and_a_killed_proxy() {
+async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_a_killed_proxy_and_a_lost_link() {
     let folder = tempfile::tempdir().expect("a folder");
     let flags = ["-sp", "0", "--test-only-faults"];
     let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &flags).await;
     let stats = stats::address(&mut proxy.process).await;
 
-    let mut machine = machine("distributedlog-firmware");
+    let consoles = tempfile::tempdir().expect("a folder");
+    let console = consoles.path().join("qemu");
+    let mut machine = machine_with("distributedlog-firmware", &format!("unix:{},server=on,wait=off", console.display()));
     let mut stored = Vec::new();
     read_until(&mut machine, "ready", &mut stored).await;
     machine.type_in(&format!("{}\n", proxy.address.port())).await;
@@ -66,6 +100,12 @@ async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_and_a_ki
     let port = proxy.address.port();
     proxy.process.kill_9().await;
     let proxy = Proxy::start(Keeps::In(folder.path()), port, &[]).await;
+    read_until(&mut machine, "cut the link", &mut stored).await;
+    let mut console = Console::connect(&console).await;
+    console.set_link("off").await;
+    machine.type_in("go\n").await;
+    read_until(&mut machine, "mend the link", &mut stored).await;
+    console.set_link("on").await;
     read_until(&mut machine, "done", &mut stored).await;
     let ended = machine.until_exit().await.with_code(0);
     println!(

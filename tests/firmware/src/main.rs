@@ -5,7 +5,8 @@
 //!
 //! - `ready` → the proxy's port;
 //! - `healthy done` → `go` once a stream was stalled;
-//! - `restart the proxy` → the test kills it and starts another one, without further words: the firmware notices.
+//! - `restart the proxy` → the test kills it and starts another one, without further words: the firmware notices;
+//! - `cut the link` → `go` once the network card's link is down; `mend the link` once the connection was given up for it.
 //!
 //! For each record that was acknowledged it prints `stored NUMBER STREAM DLSN`. The exit status is by semihosting.
 #![no_std]

@@ -6,6 +6,7 @@ use core::time::Duration;
 use distributedlog::face::{Acknowledgement, MultiStreamWriter, Seat, State};
 use distributedlog::wire::record_set::WriterId;
 use distributedlog::writer::{Fixed, Identity, Memory, Settings, StreamCount, Tables, Writer};
+use embassy_futures::join::join;
 use static_cell::ConstStaticCell;
 
 use crate::proxy::{Proxy, SET_BYTES};
@@ -20,6 +21,8 @@ const HEALTHY: u32 = 300;
 const BEFORE_RESTART: u32 = 700;
 /// The rest waits until the connection was lost, so that the restart falls between records in any case.
 const UNTIL_LOST: u32 = 900;
+/// So many before the test cuts the link to the network, which it mends when the connection was lost.
+const BEFORE_CUT: u32 = 950;
 /// Records accepted and not yet acknowledged.
 const PENDING: usize = 16;
 
@@ -49,7 +52,7 @@ pub fn desk() -> RefCell<Desk> {
     RefCell::new(State::new(writer, PLACES.take().as_mut_slice(), DeviceClock))
 }
 
-/// Writes everything. Whether all was acknowledged, with hedges and over a lost connection.
+/// Writes everything. Whether all was acknowledged, with hedges and over lost connections.
 pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
     let mut story = Story { writer, streams, queue: Queue::new(), stored: 0 };
     let mut good = story.write(0..HEALTHY).await;
@@ -57,18 +60,32 @@ pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
     let _: heapless::String<8> = talk::read_line().await;
     good &= story.write(HEALTHY..BEFORE_RESTART).await;
     say!("restart the proxy");
-    let lost_before = proxy.counters().disconnects;
+    let before = proxy.counters().disconnects;
     good &= story.write(BEFORE_RESTART..UNTIL_LOST).await;
-    while proxy.counters().disconnects == lost_before {
-        embassy_time::Timer::after_millis(10).await;
-    }
-    good &= story.write(UNTIL_LOST..RECORDS).await;
+    until_lost(proxy, before).await;
+    good &= story.write(UNTIL_LOST..BEFORE_CUT).await;
+    say!("cut the link");
+    let _: heapless::String<8> = talk::read_line().await;
+    let before = proxy.counters().disconnects;
+    let (written, ()) = join(story.write(BEFORE_CUT..RECORDS), async {
+        until_lost(proxy, before).await;
+        say!("mend the link");
+    })
+    .await;
+    good &= written;
     writer.close().await;
 
     let (counters, client) = (writer.counters(), proxy.counters());
     say!("{counters:?}");
     say!("{client:?}");
-    good && story.stored == RECORDS && counters.hedges_won > 0 && client.disconnects > 0 && client.connects > 1
+    good && story.stored == RECORDS && counters.hedges_won > 0 && client.disconnects >= 2 && client.connects >= 3
+}
+
+/// Waits until more connections were lost than these.
+async fn until_lost(proxy: &Proxy, before: u64) {
+    while proxy.counters().disconnects == before {
+        embassy_time::Timer::after_millis(10).await;
+    }
 }
 
 struct Story<'a> {
