@@ -85,7 +85,8 @@ mod tests {
 
     fn printed(format: Format, payload: &'static [u8]) -> String {
         let captured = Captured::default();
-        let record = Record { dlsn: Dlsn::INITIAL, payload: Bytes::from_static(payload), written_unix_ms: 7, set: None };
+        let payload = Bytes::from_static(payload);
+        let record = Record { dlsn: Dlsn::INITIAL, payload, written_unix_ms: 7, set: None, set_slot: 0, set_slots: 1 };
         print(&captured.output(), format, &StreamName::new("basic-stream-3").expect("a name"), &record).expect("the buffer takes all");
         captured.text()
     }

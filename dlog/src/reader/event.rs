@@ -35,6 +35,10 @@ pub struct Record {
     pub written_unix_ms: u64,
     /// Which record set it came in, when the set's writer said so (R12): copies of a set in other streams carry the same identity.
     pub set: Option<SetIdentity>,
+    /// Which record of its set it is, from 0; 0 for a record that was written alone.
+    pub set_slot: u32,
+    /// How many records its set has, itself included; 1 for a record that was written alone.
+    pub set_slots: u32,
 }
 
 /// A record set that cannot be read: its positions hold nothing that could be delivered.

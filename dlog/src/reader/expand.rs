@@ -21,18 +21,19 @@ pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<Read
 
 /// One record, or the records of one set, at and after `start`.
 fn record(stored: &EntryRecord, dlsn: Dlsn, written_unix_ms: u64, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
-    let mut push = |dlsn, payload, set| {
+    let mut push = |set_slot, set_slots, payload, set| {
+        let dlsn = dlsn.slot(set_slot);
         if dlsn >= start {
-            events.push_back(ReadEvent::Record(Record { dlsn, payload, written_unix_ms, set }));
+            events.push_back(ReadEvent::Record(Record { dlsn, payload, written_unix_ms, set, set_slot, set_slots }));
         }
     };
     if !stored.is_record_set {
-        return push(dlsn, stored.payload.clone(), None);
+        return push(0, 1, stored.payload.clone(), None);
     }
     match split(&stored.payload) {
         Ok((records, identity)) if records.len() == stored.slots as usize => {
             for (slot, payload) in (0..).zip(records) {
-                push(dlsn.slot(slot), payload, identity);
+                push(slot, stored.slots, payload, identity);
             }
         }
         Ok((records, _)) => events.push_back(malformed(stored, dlsn, start, format!("its header counts {} records", records.len()))),

@@ -24,6 +24,8 @@ pub(crate) struct MemoryStore {
     pub(crate) fault: Mutex<Option<StoreError>>,
     /// What every read claims to be the next position, instead of the right one.
     pub(crate) next: Mutex<Option<Dlsn>>,
+    /// The stream whose reads are never answered.
+    pub(crate) stalled: Mutex<Option<StreamName>>,
 }
 
 impl MemoryStore {
@@ -115,6 +117,10 @@ impl LogStore for MemoryStore {
         let stream = stream.clone();
         Box::pin(async move {
             self.reads.fetch_add(1, Ordering::Relaxed);
+            let stalled = self.stalled.lock().expect("no test panics while it holds the name").as_ref() == Some(&stream);
+            if stalled {
+                core::future::pending::<()>().await;
+            }
             loop {
                 let changed = self.changed.notified();
                 if let Some(fault) = self.fault.lock().expect("no test panics while it holds the fault").take() {

@@ -6,13 +6,17 @@
 //! A record set that is damaged does not end the reading: it is delivered as one [`ReadEvent::Malformed`] that says which positions are
 //! lost and why, and the reading goes on behind it. An operator can look at such a set in the store; a reader that stopped there would keep
 //! everything behind it from everyone.
+//!
+//! [`MultiReader`] reads several streams as one and delivers each record once, whatever copies of it a writer made (R12).
 
 mod event;
 mod expand;
 #[cfg(test)]
 pub(crate) mod memory_store;
+mod merge;
 
 pub use event::{MalformedSet, ReadEvent, Record};
+pub use merge::{MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader, StreamFault};
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -1,0 +1,209 @@
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Sequences of one word of the bitmap.
+const WORD: u64 = 64;
+
+/// Which sequences of one writer were seen: a low-water mark and a bitmap that slides.
+///
+/// The invariant: `known_from <= base`, `base` is a multiple of 64, every sequence in `known_from..base` was seen, and nothing is known of
+/// those before `known_from`. A word of the bitmap that is full moves into the known range, so that a writer none of whose sets is missing
+/// takes a few words however long it writes, and its copies are told however late they come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Window {
+    known_from: u64,
+    base: u64,
+    /// One bit for each sequence from `base` on.
+    words: VecDeque<u64>,
+}
+
+/// What a window says of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It was not seen before. It is now.
+    First,
+    /// It was seen before.
+    Again,
+    /// It lies so far back that nothing is known of it.
+    Unknown,
+}
+
+/// How many words of bitmap keep at least `sequences` sequences, the newest included. Words move out whole, hence one more.
+pub(super) const fn words_for(sequences: u32) -> usize {
+    sequences.div_ceil(WORD as u32) as usize + 1
+}
+
+impl Window {
+    /// A window that ends with the first sequence that was met: those before it may still come.
+    pub(super) const fn ending_with(first: u64, max_words: usize) -> Self {
+        let base = (first / WORD).saturating_sub(max_words as u64 - 1) * WORD;
+        Self { known_from: base, base, words: VecDeque::new() }
+    }
+
+    /// Takes note of a sequence, with a bitmap of at most `max_words` words. Whatever the sequence, the work is bounded by the bitmap.
+    pub(super) fn note(&mut self, sequence: u64, max_words: usize) -> Seen {
+        if sequence < self.known_from {
+            return Seen::Unknown;
+        }
+        let Some(ahead) = sequence.checked_sub(self.base) else {
+            return Seen::Again;
+        };
+        let index = self.reach(ahead / WORD, max_words);
+        let bit = 1 << (sequence % WORD);
+        if self.words[index] & bit != 0 {
+            return Seen::Again;
+        }
+        self.words[index] |= bit;
+        self.settle();
+        debug_assert!(self.is_sound(), "{self:?}");
+        Seen::First
+    }
+
+    /// Makes the bitmap no longer than this, forgetting the oldest.
+    pub(super) fn fit(&mut self, max_words: usize) {
+        let excess = self.words.len().saturating_sub(max_words);
+        self.slide(excess as u64);
+    }
+
+    /// Whether the invariant holds, also of what was read from somewhere.
+    pub(super) fn is_sound(&self) -> bool {
+        let end = (self.base / WORD).checked_add(self.words.len() as u64);
+        self.known_from <= self.base && self.base.is_multiple_of(WORD) && end.is_some_and(|end| end <= u64::MAX / WORD + 1)
+    }
+
+    /// Slides and grows until the bitmap has the word that is now the `word`th; which one it is then.
+    fn reach(&mut self, word: u64, max_words: usize) -> usize {
+        let beyond = (word + 1).saturating_sub(max_words as u64);
+        self.slide(beyond);
+        let index = usize::try_from(word - beyond).expect("below max_words");
+        if self.words.len() <= index {
+            self.words.resize(index + 1, 0);
+        }
+        index
+    }
+
+    /// Moves `count` words out at the front. What was not seen in them is not known any more, nor is anything before it.
+    fn slide(&mut self, count: u64) {
+        let held = count.min(self.words.len() as u64);
+        for _ in 0..held {
+            let word = self.words.pop_front().expect("as many are held");
+            if word != u64::MAX {
+                // Behind the last sequence that is missing; the bits from the highest zero on are ones.
+                self.known_from = self.base + (WORD - u64::from(word.leading_ones()));
+            }
+            self.base += WORD;
+        }
+        if count > held {
+            self.base += (count - held) * WORD;
+            self.known_from = self.base;
+        }
+    }
+
+    /// Moves words that are full into the known range: nothing is forgotten by that.
+    fn settle(&mut self) {
+        while self.words.front() == Some(&u64::MAX)
+            && let Some(base) = self.base.checked_add(WORD)
+        {
+            self.words.pop_front();
+            self.base = base;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two words and one for sliding: 128 sequences at least.
+    const WORDS: usize = words_for(128);
+
+    fn window(sequences: impl IntoIterator<Item = u64>) -> Window {
+        let mut window = Window::ending_with(0, WORDS);
+        for sequence in sequences {
+            window.note(sequence, WORDS);
+        }
+        window
+    }
+
+    #[test]
+    fn each_sequence_is_first_once_in_any_order() {
+        let mut window = window([]);
+        for sequence in [5, 0, 127, 64, 63, 1] {
+            assert_eq!(window.note(sequence, WORDS), Seen::First, "{sequence}");
+            assert_eq!(window.note(sequence, WORDS), Seen::Again, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn a_writer_without_gaps_is_remembered_from_its_first_set_on_in_next_to_no_memory() {
+        let mut window = window(0..1_000_000);
+        assert!(window.words.len() <= 1, "{} words", window.words.len());
+        for sequence in [0, 1, 499_999, 999_999] {
+            assert_eq!(window.note(sequence, WORDS), Seen::Again);
+        }
+    }
+
+    #[test]
+    fn at_the_windows_edge_what_is_promised_is_known_and_what_is_not_known_is_never_taken_for_a_copy() {
+        // Sequence 0 is missing for ever, and every odd one.
+        for newest in (2..2_000).step_by(2) {
+            let mut window = window((2..=newest).step_by(2));
+            let promised = newest.saturating_sub(127).max(2);
+            for sequence in promised..=newest {
+                let expected = if sequence % 2 == 0 { Seen::Again } else { Seen::First };
+                assert_eq!(window.clone().note(sequence, WORDS), expected, "{sequence} of {newest}");
+            }
+            for sequence in 0..promised {
+                let seen = window.note(sequence, WORDS);
+                assert!(sequence % 2 == 0 && sequence >= 2 || seen != Seen::Again, "{sequence} of {newest} never came, and is {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_before_the_first_that_was_met_is_told_apart_as_far_back_as_promised() {
+        for first in [0, 1, 127, 128, 5_000, u64::MAX] {
+            let mut window = Window::ending_with(first, WORDS);
+            window.note(first, WORDS);
+            for sequence in (first.saturating_sub(127)..first).rev() {
+                assert_eq!(window.note(sequence, WORDS), Seen::First, "{sequence} after {first}");
+                assert_eq!(window.note(sequence, WORDS), Seen::Again, "{sequence} after {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn behind_a_gap_that_left_the_window_everything_is_known() {
+        let mut window = window((0..1_000).filter(|sequence| *sequence != 70));
+        assert_eq!(window.note(69, WORDS), Seen::Unknown);
+        assert_eq!(window.note(70, WORDS), Seen::Unknown);
+        for sequence in 71..1_000 {
+            assert_eq!(window.note(sequence, WORDS), Seen::Again, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn a_leap_to_the_last_sequence_there_is_forgets_and_goes_on() {
+        let mut window = window(0..10);
+        assert_eq!(window.note(u64::MAX, WORDS), Seen::First);
+        assert_eq!(window.note(5, WORDS), Seen::Unknown);
+        for sequence in u64::MAX - 70..u64::MAX {
+            assert_eq!(window.note(sequence, WORDS), Seen::First);
+        }
+        assert_eq!(window.note(u64::MAX, WORDS), Seen::Again);
+        assert!(window.is_sound());
+    }
+
+    #[test]
+    fn a_bitmap_made_smaller_forgets_and_confuses_nothing() {
+        let mut window = Window::ending_with(0, 100);
+        for sequence in (0..6_000).step_by(2) {
+            window.note(sequence, 100);
+        }
+        window.fit(WORDS);
+        assert!(window.words.len() <= WORDS && window.is_sound());
+        assert_eq!(window.note(1, WORDS), Seen::Unknown);
+        assert_eq!((window.note(5_998, WORDS), window.note(5_997, WORDS)), (Seen::Again, Seen::First));
+    }
+}
