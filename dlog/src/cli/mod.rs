@@ -18,6 +18,7 @@ mod multi_reader;
 mod namespace;
 mod output;
 mod position;
+mod position_file;
 mod proxy;
 mod quickstart;
 mod record_text;

@@ -1,22 +1,35 @@
+use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::time::MissedTickBehavior;
+
 use super::position::Position;
+use super::position_file::PositionFile;
 use super::streams::StreamList;
-use super::tail::Tail;
+use super::tail::{self, Tail};
 use super::{Fault, Format, Output, Shutdown, namespace, record_text};
-use crate::store::LogStore;
+use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent};
+use crate::store::{LogStore, StreamInfo};
 use crate::uri::Uri;
+
+/// How often the position is saved while records come.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Print the records of several streams, and go on as they arrive.
 ///
 /// Reads the store, not the proxy. Starts with each stream's last record, as the tutorial's reader does. Ends with Ctrl-C, or after --count
 /// records. A store that goes away is waited for.
+///
+/// A record of a slow stream is written to another one too. With --merge each is printed once: copies are told by the identity that writers
+/// put into their record sets.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog multi-reader $URI basic-stream-3,basic-stream-4
   dlog multi-reader --from oldest --count 5 $URI basic-stream-3
   dlog multi-reader --format json $URI basic-stream-3 | jq .payload
+  dlog multi-reader --merge --position orders.position $URI basic-stream-3,basic-stream-4
 
 A record set that is damaged is reported on the standard error with its position, and the reading goes on behind it.")]
 pub(crate) struct Args {
@@ -36,6 +49,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
+    /// Print each record once, also when it was written to several of the streams (-v says at the end how many copies were dropped)
+    #[arg(long)]
+    merge: bool,
+
+    /// Go on where the file says, and keep it up to date: once a second and at the end. Streams that it does not name start at --from, as
+    /// all do when there is no such file. After a crash the records of the last second may be printed again
+    #[arg(long, value_name = "FILE", requires = "merge")]
+    position: Option<PathBuf>,
+
     /// How to print records
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,14 +69,17 @@ impl Args {
     /// # Errors
     /// A stream is missing, the store cannot be reached at the start, or a stream cannot be read any more.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+        let store = tokio::select! {
+            connected = namespace::connect(&self.uri) => connected?,
+            () = shutdown.asked() => return Ok(()),
+        };
+        if self.merge {
+            return self.merge_from(&store, output, shutdown).await;
+        }
         tokio::select! {
-            ended = self.read(output) => ended,
+            ended = self.read_from(&store, output) => ended,
             () = shutdown.asked() => Ok(()),
         }
-    }
-
-    async fn read(&self, output: &Output) -> Result<(), Fault> {
-        self.read_from(&namespace::connect(&self.uri).await?, output).await
     }
 
     async fn read_from(&self, store: &Arc<dyn LogStore>, output: &Output) -> Result<(), Fault> {
@@ -68,13 +93,87 @@ impl Args {
         }
         Ok(())
     }
+
+    async fn merge_from(&self, store: &Arc<dyn LogStore>, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+        let file = self.position.as_deref().map(|path| PositionFile::new(path, &self.uri));
+        let saved = file.as_ref().map_or(Ok(None), |file| file.load(self.streams.names()))?;
+        let saved_start = |stream: &str| saved.as_ref()?.streams().find(|(name, _)| name.as_str() == stream).map(|(_, start)| start);
+        let told = (self.format == Format::Text).then_some(output);
+        let from = |info: &StreamInfo| saved_start(info.name.as_str()).unwrap_or_else(|| self.from.in_stream(info));
+        let starts = tail::starts(store, self.streams.names(), from, told, Some(&self.uri)).await?;
+        let settings = MergeSettings::default();
+        let mut reader = match saved {
+            Some(saved) => {
+                let position = starts.into_iter().fold(saved, |saved, (stream, start)| saved.with_stream(stream, start));
+                MultiReader::resume(store, &position, settings)
+            }
+            None => MultiReader::new(store, starts, settings),
+        };
+        let ended = self.print_merged(&mut reader, file.as_ref(), output, shutdown).await;
+        let counters = reader.counters();
+        tracing::info!(
+            "{} records printed, {} copies dropped, {} printed that may be copies",
+            counters.delivered,
+            counters.copies_dropped,
+            counters.beyond_window
+        );
+        ended
+    }
+
+    /// Prints until the count is reached or the end is asked for, and saves the position. A record that could not be printed is not taken
+    /// for read: what was printed since the position was last saved is printed again next time.
+    async fn print_merged(
+        &self,
+        reader: &mut MultiReader,
+        file: Option<&PositionFile>,
+        output: &Output,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        let save = |reader: &MultiReader| file.map_or(Ok(()), |file| file.save(&reader.position()));
+        // A file that cannot be written is found out now, and not when a day's records are printed.
+        save(reader)?;
+        let mut saves = tokio::time::interval(SAVE_EVERY);
+        saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut left, mut unsaved) = (self.count, false);
+        while left != Some(0) {
+            let event = tokio::select! {
+                biased;
+                () = shutdown.asked() => break,
+                _ = saves.tick(), if unsaved => {
+                    save(reader)?;
+                    unsaved = false;
+                    continue;
+                }
+                event = reader.next() => event,
+            };
+            match event {
+                Some(Ok(Merged { stream, event: ReadEvent::Record(record) })) => {
+                    record_text::print(output, self.format, &stream, &record)?;
+                    left = left.map(|left| left - 1);
+                }
+                Some(Ok(Merged { stream, event: ReadEvent::Malformed(set) })) => {
+                    tracing::error!("stream {stream}: {set}; reading goes on behind it");
+                }
+                Some(Err(fault)) if tail::is_away(&fault.error) => tracing::warn!("{fault}"),
+                Some(Err(fault)) => {
+                    save(reader)?;
+                    return Err(tail::cannot_be_read(&fault.stream, &fault.error));
+                }
+                None => break,
+            }
+            unsaved = true;
+        }
+        save(reader)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
+    use bytes::Bytes;
     use distributedlog::Dlsn;
+    use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 
     use super::super::args::{Cli, Command};
     use super::super::output::Captured;
@@ -140,6 +239,106 @@ two
         let late = Arc::clone(&store);
         tokio::spawn(async move { late.put_plain(&stream("s-2"), 0, "late") });
         assert!(read(&store, "--from latest --count 1").await.0.ends_with("from stream s-2\n\"\"\"\nlate\n\"\"\"\n"));
+    }
+
+    /// The payloads that a merging reader prints.
+    async fn merged(store: &Arc<MemoryStore>, flags: &str) -> (Vec<String>, Result<(), Fault>) {
+        let captured = Captured::default();
+        let store = Arc::clone(store) as Arc<dyn LogStore>;
+        let ended = args(flags).merge_from(&store, &captured.output(), &Shutdown::manual()).await;
+        let text = captured.text();
+        let payloads = text.split("\"\"\"\n").skip(1).step_by(2).map(|payload| payload.trim_end().to_owned()).collect();
+        (payloads, ended)
+    }
+
+    /// A set of one record with an identity.
+    fn set(payload: &str, sequence: u64) -> EntryRecord {
+        let mut buffer = vec![0; 256];
+        let mut builder = RecordSetBuilder::new(buffer.len(), true);
+        builder.append(&mut buffer, payload.as_bytes()).expect("it fits");
+        let identity = SetIdentity { writer: WriterId([1; 16]), sequence };
+        let payload = Bytes::copy_from_slice(builder.finish(&mut buffer, Some(&identity)));
+        EntryRecord { payload, slots: 1, is_record_set: true }
+    }
+
+    #[tokio::test]
+    async fn merging_prints_what_reading_prints_when_there_are_no_copies() {
+        let store = store().await;
+        let flags = "--from oldest --count 2";
+        let captured = Captured::default();
+        let erased = Arc::clone(&store) as Arc<dyn LogStore>;
+        let ended = args(&format!("{flags} --merge")).merge_from(&erased, &captured.output(), &Shutdown::manual()).await;
+        assert!(ended.is_ok());
+        assert_eq!(captured.text(), read(&store, flags).await.0);
+    }
+
+    #[tokio::test]
+    async fn merged_records_are_printed_once_also_over_several_runs_from_a_position_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("position");
+        let flags = |count| format!("--merge --from oldest --count {count} --position {}", file.display());
+        let store = store().await;
+        store.put(&stream("s-1"), Dlsn::new(1, 3, 0), vec![set("three", 0), set("four", 1)]);
+        assert_eq!(merged(&store, &flags(3)).await.0, ["one", "two", "three"]);
+        store.put(&stream("s-2"), Dlsn::INITIAL, vec![set("four", 1), set("three", 0), set("five", 2)]);
+        let (mut printed, ended) = merged(&store, &flags(2)).await;
+        printed.sort_unstable();
+        assert!(ended.is_ok());
+        assert_eq!(printed, ["five", "four"]);
+    }
+
+    #[tokio::test]
+    async fn a_position_file_that_is_damaged_foreign_or_of_other_streams_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("position");
+        let flags = format!("--merge --from oldest --count 1 --position {}", file.display());
+        let store = store().await;
+        assert!(merged(&store, &flags).await.1.is_ok());
+        let good = std::fs::read_to_string(&file).expect("it was saved");
+        let cases = [
+            (good[..good.len() / 2].to_owned(), "no position of a merged reader"),
+            ("{\"orders\": []}".to_owned(), "no position of a merged reader"),
+            (good.replace("distributedlog://h:7000/n", "distributedlog://h:7000/other"), "of distributedlog://h:7000/other, not of"),
+            (good.replace("\"s-2\"", "\"s-3\""), "s-3"),
+            (good.replace("\"format\":1", "\"format\":9"), "its format is 9"),
+        ];
+        for (text, said) in cases {
+            std::fs::write(&file, &text).expect("the folder can be written");
+            let (printed, ended) = merged(&store, &flags).await;
+            let report = ended.expect_err(said).report(false).unwrap_or_default();
+            assert!(report.contains(said) && report.contains("position") && report.contains("tip: "), "{report}");
+            assert_eq!(printed, [""; 0]);
+            assert_eq!(std::fs::read_to_string(&file).expect("it is there"), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_position_file_that_cannot_be_written_is_found_out_before_the_first_record() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let flags = format!("--merge --position {}", folder.path().join("none/position").display());
+        let (printed, ended) = merged(&store().await, &flags).await;
+        assert!(ended.expect_err("there is no such folder").to_string().contains("none"));
+        assert_eq!(printed, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_could_not_be_printed_is_printed_next_time() {
+        struct Closed;
+        impl std::io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let flags = format!("--merge --from oldest --count 2 --position {}", folder.path().join("position").display());
+        let store = store().await;
+        let erased = Arc::clone(&store) as Arc<dyn LogStore>;
+        let args = args(&format!("{flags} --format json"));
+        args.merge_from(&erased, &Output::to(Closed), &Shutdown::manual()).await.expect_err("nobody reads it");
+        assert_eq!(merged(&store, &flags).await.0, ["one", "two"]);
     }
 
     #[tokio::test]

@@ -1,13 +1,14 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use distributedlog::Dlsn;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::position::Position;
 use super::{Fault, Output, namespace};
 use crate::reader::{LogReader, ReadEvent};
-use crate::store::{LogStore, StoreError, StreamName};
+use crate::store::{LogStore, StoreError, StreamInfo, StreamName};
 use crate::uri::Uri;
 
 /// How many records may wait to be printed. Readers stop reading until there is room.
@@ -36,32 +37,11 @@ impl Tail {
         told: Option<&Output>,
         uri: Option<&Uri>,
     ) -> Result<Self, Fault> {
-        let tell = |text: String| told.map_or(Ok(()), |output| output.line(text));
-        for stream in streams {
-            tell(format!("Opening log stream {stream}"))?;
-        }
-        let mut starts = Vec::with_capacity(streams.len());
-        let mut missing = Vec::new();
-        for stream in streams {
-            match store.describe(stream).await {
-                Ok(info) => starts.push((stream, from.in_stream(&info), info.last.is_none())),
-                Err(StoreError::StreamNotFound(_)) => missing.push(stream.clone()),
-                Err(error) => return Err(namespace::fault(&error, uri)),
-            }
-        }
-        if !missing.is_empty() {
-            return Err(not_found(&missing, uri));
-        }
+        let starts = starts(store, streams, |info| from.in_stream(info), told, uri).await?;
         let (sender, events) = mpsc::channel(WAITING_RECORDS);
         let mut readers = JoinSet::new();
-        for (stream, start, empty) in starts {
-            if empty {
-                tell(format!("Log stream {stream} is empty."))?;
-            }
-            tell(format!("Wait for records from {stream} starting from {start}"))?;
-            let reader = LogReader::new(Arc::clone(store), stream.clone(), start);
-            readers.spawn(read(reader, sender.clone()));
-            tell(format!("Open reader to read records from stream {stream}"))?;
+        for (stream, start) in starts {
+            readers.spawn(read(LogReader::new(Arc::clone(store), stream, start), sender.clone()));
         }
         Ok(Self { events, _readers: readers })
     }
@@ -79,10 +59,57 @@ impl Tail {
             match event {
                 Ok(ReadEvent::Record(record)) => return Ok((stream, record)),
                 Ok(ReadEvent::Malformed(set)) => tracing::error!("stream {stream}: {set}; reading goes on behind it"),
-                Err(error) => return Err(Fault::failure(format!("encountered an error on reading records from stream {stream}: {error}"))),
+                Err(error) => return Err(cannot_be_read(&stream, &error)),
             }
         }
     }
+}
+
+/// Where reading starts in each stream, after saying so as the tutorial's reader does, when there is an output for that.
+///
+/// # Errors
+/// A stream is missing, or the store does not answer.
+pub(crate) async fn starts(
+    store: &Arc<dyn LogStore>,
+    streams: &[StreamName],
+    from: impl Fn(&StreamInfo) -> Dlsn,
+    told: Option<&Output>,
+    uri: Option<&Uri>,
+) -> Result<Vec<(StreamName, Dlsn)>, Fault> {
+    let tell = |text: String| told.map_or(Ok(()), |output| output.line(text));
+    for stream in streams {
+        tell(format!("Opening log stream {stream}"))?;
+    }
+    let mut found = Vec::with_capacity(streams.len());
+    let mut missing = Vec::new();
+    for stream in streams {
+        match store.describe(stream).await {
+            Ok(info) => found.push((stream, from(&info), info.last.is_none())),
+            Err(StoreError::StreamNotFound(_)) => missing.push(stream.clone()),
+            Err(error) => return Err(namespace::fault(&error, uri)),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(not_found(&missing, uri));
+    }
+    for (stream, start, empty) in &found {
+        if *empty {
+            tell(format!("Log stream {stream} is empty."))?;
+        }
+        tell(format!("Wait for records from {stream} starting from {start}"))?;
+        tell(format!("Open reader to read records from stream {stream}"))?;
+    }
+    Ok(found.into_iter().map(|(stream, start, _)| (stream.clone(), start)).collect())
+}
+
+/// A stream that cannot be read any more.
+pub(crate) fn cannot_be_read(stream: &StreamName, error: &StoreError) -> Fault {
+    Fault::failure(format!("encountered an error on reading records from stream {stream}: {error}"))
+}
+
+/// Whether the store went away and is waited for.
+pub(crate) const fn is_away(error: &StoreError) -> bool {
+    matches!(error, StoreError::Disconnected { .. } | StoreError::Unreachable { .. })
 }
 
 fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> Fault {
@@ -97,7 +124,7 @@ async fn read(mut reader: LogReader, events: mpsc::Sender<(StreamName, Result<Re
     let mut pause = FIRST_PAUSE;
     loop {
         let event = match reader.next().await {
-            Err(error @ (StoreError::Disconnected { .. } | StoreError::Unreachable { .. })) => {
+            Err(error) if is_away(&error) => {
                 tracing::warn!("stream {}: {error}; trying again", reader.stream());
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
