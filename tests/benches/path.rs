@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use distributedlog::writer::{Settings, SettingsBuilder};
+use distributedlog::writer::{Settings, SettingsBuilder, WriteResult};
 use distributedlog_tests::stack::{Keeps, Proxy};
 use distributedlog_tokio::MultiStreamWriter;
 
@@ -165,8 +165,8 @@ impl Bench {
             let mut pending = VecDeque::with_capacity(in_flight);
             for _ in 0..count {
                 if pending.len() == in_flight {
-                    let oldest: Pin<Box<dyn Future<Output = _>>> = pending.pop_front().expect("it is full");
-                    let _: distributedlog::writer::WriteResult = oldest.await;
+                    let oldest: Pin<Box<dyn Future<Output = WriteResult>>> = pending.pop_front().expect("it is full");
+                    oldest.await.expect("the record is written");
                 }
                 let acknowledgement = self.writer.submit(&record).await.expect("the writer is open");
                 pending.push_back(Box::pin(acknowledgement) as _);
