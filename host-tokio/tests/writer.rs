@@ -5,8 +5,8 @@ mod support;
 use core::time::Duration;
 use std::collections::HashSet;
 
-use distributedlog::wire::record_set::RecordSet;
-use distributedlog::writer::{Reason, Settings};
+use distributedlog::wire::record_set::{RecordSet, SetIdentity, WriterId};
+use distributedlog::writer::{Identity, Reason, Settings};
 use distributedlog::{Dlsn, Known, StatusCode};
 use distributedlog_tokio::{BuildError, MultiStreamWriter, MultiStreamWriterBuilder};
 use support::{Heard, Peer, Proxy};
@@ -39,6 +39,32 @@ async fn a_record_is_written_to_one_of_the_streams() {
     assert_eq!(call.crc32, Some(i64::from(crc)));
     let set = RecordSet::parse(&call.data, &mut []).unwrap();
     assert_eq!(set.records().collect::<Vec<_>>(), [b"a record"]);
+}
+
+/// The identity of the set of one record that a writer sends first.
+async fn first_identity(builder: impl Fn(&Proxy) -> MultiStreamWriterBuilder) -> Option<SetIdentity> {
+    let proxy = Proxy::bind().await;
+    let (writer, mut peer) = built(&proxy, builder(&proxy)).await;
+    let (written, call) = tokio::join!(writer.write(b"r"), async {
+        let call = peer.call().await;
+        peer.answer_written(&call, AT).await;
+        call
+    });
+    written.unwrap();
+    RecordSet::parse(&call.data, &mut []).unwrap().identity()
+}
+
+/// R12: by default each writer has an id of its own.
+#[tokio::test]
+async fn sets_carry_a_random_writer_id_unless_one_is_given_or_none_is_wanted() {
+    let one = first_identity(|proxy| builder(proxy, &["a"])).await.unwrap();
+    let other = first_identity(|proxy| builder(proxy, &["a"])).await.unwrap();
+    assert_eq!((one.sequence, other.sequence), (0, 0));
+    assert_ne!(one.writer, other.writer);
+    assert_eq!(first_identity(|proxy| builder(proxy, &["a"]).identity(false)).await, None);
+    let given = SetIdentity { writer: WriterId([5; 16]), sequence: 9 };
+    let settings = Settings::builder().identity(Identity::Trailer { writer: given.writer, first_sequence: given.sequence });
+    assert_eq!(first_identity(|proxy| builder(proxy, &["a"]).settings(settings)).await, Some(given));
 }
 
 /// R4: over any window of n sets, each of n streams starts one.

@@ -3,7 +3,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use distributedlog::face::{self, Seat, State};
-use distributedlog::writer::{Heap, Settings, SettingsBuilder, StreamCount, Writer};
+use distributedlog::writer::{Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId};
 
 use super::MultiStreamWriter;
 use crate::{BuildError, ProxyClientBuilder, ProxyTransport, Tls};
@@ -18,11 +18,17 @@ pub struct MultiStreamWriterBuilder {
     pub(super) streams: Vec<String>,
     pub(super) settings: SettingsBuilder,
     pub(super) client: ProxyClientBuilder,
+    pub(super) identity: bool,
 }
 
 impl MultiStreamWriterBuilder {
     pub(super) fn new<S: Into<String>>(streams: impl IntoIterator<Item = S>) -> Self {
-        Self { streams: streams.into_iter().map(Into::into).collect(), settings: Settings::builder(), client: ProxyClientBuilder::new() }
+        Self {
+            streams: streams.into_iter().map(Into::into).collect(),
+            settings: Settings::builder(),
+            client: ProxyClientBuilder::new(),
+            identity: true,
+        }
     }
 
     /// Where the proxies are; see [`ProxyClientBuilder::name`].
@@ -67,7 +73,17 @@ impl MultiStreamWriterBuilder {
         self
     }
 
-    /// Replaces all settings of the writer itself.
+    /// Whether record sets carry an identity by which readers of several streams tell the copies of a set (R12): 40 bytes each, where the
+    /// original's readers skip them. Default: yes, with a writer id made of 16 random bytes.
+    ///
+    /// An identity in the [`settings`](Self::settings) is used as it is, whatever this says.
+    pub const fn identity(mut self, yes: bool) -> Self {
+        self.identity = yes;
+        self
+    }
+
+    /// Replaces all settings of the writer itself. Where they give no [identity](SettingsBuilder::identity), [`identity`](Self::identity)
+    /// decides.
     pub const fn settings(mut self, settings: SettingsBuilder) -> Self {
         self.settings = settings;
         self
@@ -90,13 +106,7 @@ impl MultiStreamWriterBuilder {
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
         let count = StreamCount::new(self.streams.len()).map_err(BuildError::Writer)?;
-        let settings = self.settings.build().map_err(BuildError::Writer)?;
-        let settings = if settings.seed().is_some() {
-            settings
-        } else {
-            let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
-            settings.to_builder().seed(seed).build().map_err(BuildError::Writer)?
-        };
+        let settings = with_randomness(self.settings.build().map_err(BuildError::Writer)?, self.identity)?;
         let client = self.client.or_attempt_timeout(settings.request_timeout());
         let transport = ProxyTransport::connect(client, &self.streams).await?;
         let memory = Heap::new(&settings, count);
@@ -109,4 +119,18 @@ impl MultiStreamWriterBuilder {
         let streams = self.streams.into_iter().map(String::into_boxed_str).collect();
         Ok(MultiStreamWriter { writer, streams })
     }
+}
+
+/// Fills in what is to be random and was not set. Without randomness the order of the streams is made of the process's number, and sets have
+/// no identity: two writers with one id would pass for one, and their records for copies.
+fn with_randomness(settings: Settings, identity: bool) -> Result<Settings, BuildError> {
+    let mut builder = settings.to_builder();
+    if settings.seed().is_none() {
+        builder = builder.seed(getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())));
+    }
+    let mut writer = [0; 16];
+    if identity && settings.identity() == Identity::Off && getrandom::fill(&mut writer).is_ok() {
+        builder = builder.identity(Identity::Trailer { writer: WriterId(writer), first_sequence: 0 });
+    }
+    builder.build().map_err(BuildError::Writer)
 }
