@@ -1,0 +1,196 @@
+//! R12 from end to end: copies that were stored late are seen by a plain reader, and each record once by a merged one.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use distributedlog::Dlsn;
+use distributedlog_tests::load::{RawClient, Said};
+use distributedlog_tests::records;
+use distributedlog_tests::stack::STREAMS;
+use distributedlog_tokio::MultiStreamWriter;
+use dlog::proxy::{Proxy, Settings};
+use dlog::reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
+use dlog::store::memory::MemoryStore;
+use dlog::store::{Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture, StreamInfo, StreamName};
+
+/// When a set goes to a second stream.
+const FIRST_SPECULATIVE_TIMEOUT: Duration = Duration::from_millis(50);
+/// Records of each phase.
+const RECORDS: usize = 100;
+/// What ends each stream.
+const END: &str = "the end";
+
+/// A store whose one stream can be stalled. The proxy's own switch keeps requests before they are carried out, where the writer's cancelling
+/// still reaches them; a disk that hangs keeps them behind that point, and what it stores once it goes on are the late copies.
+struct Stallable {
+    store: Arc<MemoryStore>,
+    stream: StreamName,
+    held: Mutex<Option<Vec<(Lease, Entry, AppendDone)>>>,
+}
+
+impl Stallable {
+    fn stall(&self) {
+        *self.held.lock().expect("nobody panics while it holds them") = Some(Vec::new());
+    }
+
+    /// Stores what was kept; how many sets.
+    fn go_on(&self) -> usize {
+        let held = self.held.lock().expect("nobody panics while it holds them").take().unwrap_or_default();
+        let count = held.len();
+        for (lease, entry, done) in held {
+            self.store.append(&lease, entry, done);
+        }
+        count
+    }
+}
+
+impl LogStore for Stallable {
+    fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
+        self.store.create(stream)
+    }
+
+    fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
+        self.store.delete(stream)
+    }
+
+    fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
+        self.store.list()
+    }
+
+    fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
+        self.store.describe(stream)
+    }
+
+    fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
+        self.store.acquire(stream, owner)
+    }
+
+    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
+        self.store.release(lease)
+    }
+
+    fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
+        if lease.stream == self.stream
+            && let Some(held) = self.held.lock().expect("nobody panics while it holds them").as_mut()
+        {
+            return held.push((lease.clone(), entry, done));
+        }
+        self.store.append(lease, entry, done);
+    }
+
+    fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {
+        self.store.truncate(stream, before)
+    }
+
+    fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch> {
+        self.store.read(stream, from, limit)
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.store.close()
+    }
+}
+
+/// Writes so many records at once, each named after the phase and its number. Every write succeeds.
+async fn write(writer: &MultiStreamWriter, phase: &str) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..RECORDS {
+        let (writer, record) = (writer.clone(), format!("{phase} {number}"));
+        tasks.spawn(async move {
+            writer.write(record.as_bytes()).await.unwrap_or_else(|error| panic!("{record}: {error:?}"));
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// What a merged reader delivered.
+#[derive(Debug, Default)]
+struct Delivered {
+    counts: BTreeMap<String, usize>,
+    ends: usize,
+}
+
+impl Delivered {
+    /// Reads until so many records were delivered in all; without a number, until every stream has ended.
+    async fn read(&mut self, reader: &mut MultiReader, records: Option<usize>) {
+        while self.ends < STREAMS.len() && records.is_none_or(|records| self.counts.len() < records) {
+            let merged = reader.next().await.expect("no stream is deleted").expect("every stream can be read");
+            let ReadEvent::Record(record) = merged.event else { panic!("{merged:?}") };
+            match String::from_utf8(record.payload.to_vec()).expect("the tests write text") {
+                end if end == END => self.ends += 1,
+                text => *self.counts.entry(text).or_default() += 1,
+            }
+        }
+    }
+
+    fn assert_each_once(&self) {
+        let phases = ["healthy", "stalled", "released"];
+        let expected: BTreeSet<String> =
+            phases.iter().flat_map(|phase| (0..RECORDS).map(move |number| format!("{phase} {number}"))).collect();
+        assert!(self.counts.keys().eq(&expected), "{} of {} records were delivered", self.counts.len(), expected.len());
+        let doubled: Vec<_> = self.counts.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(doubled.is_empty(), "{doubled:?}");
+    }
+}
+
+fn reader(store: &Arc<dyn LogStore>) -> MultiReader {
+    let starts = STREAMS.map(|stream| (stream.parse().expect("a name"), Dlsn::INITIAL));
+    MultiReader::new(store, starts, MergeSettings::default())
+}
+
+/// The end-to-end test of R12.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers_each_record_once_also_across_a_restart() {
+    let memory = MemoryStore::new();
+    let stallable = Arc::new(Stallable { store: memory, stream: STREAMS[2].parse().expect("a name"), held: Mutex::default() });
+    let store: Arc<dyn LogStore> = Arc::clone(&stallable) as _;
+    for stream in STREAMS {
+        store.create(&stream.parse().expect("a name")).await.expect("it is new");
+    }
+    let settings = Settings::builder().listen(([127, 0, 0, 1], 0).into()).build().expect("loopback is legal");
+    let proxy = Proxy::start(settings, Arc::clone(&store)).await.expect("it starts");
+    let writer = MultiStreamWriter::builder(STREAMS)
+        .name(format!("inet!{}", proxy.local_addr()))
+        .buffer_size(0)
+        .request_timeout(Duration::from_secs(60))
+        .speculative_timeouts(FIRST_SPECULATIVE_TIMEOUT, Duration::from_secs(2));
+    let writer = writer.build().await.expect("connects");
+
+    write(&writer, "healthy").await;
+    stallable.stall();
+    write(&writer, "stalled").await;
+    // A reader meets the first copies, and is gone before the others are there.
+    let mut delivered = Delivered::default();
+    let mut first = reader(&store);
+    delivered.read(&mut first, Some(RECORDS + RECORDS / 2)).await;
+    let saved = serde_json::to_string(&first.position()).expect("it serializes");
+    drop(first);
+    let late = stallable.go_on();
+    write(&writer, "released").await;
+    writer.close().await;
+    let mut client = RawClient::connect(proxy.local_addr()).await.expect("connects");
+    for stream in STREAMS {
+        let said = client.write(stream, END.as_bytes()).await.expect("answered");
+        assert!(matches!(said, Said::Stored(_)), "{said:?}");
+    }
+
+    let mut stored = 0;
+    for stream in STREAMS {
+        stored += records::read_all(&store, stream).await.len() - 1;
+    }
+    let copies = stored - 3 * RECORDS;
+    println!("{stored} records stored, {copies} copies, {late} sets came late; saved position: {} bytes", saved.len());
+    assert!(copies > 0, "without copies nothing is proved");
+
+    let position = serde_json::from_str(&saved).expect("it was just saved");
+    delivered.read(&mut MultiReader::resume(&store, &position, MergeSettings::default()), None).await;
+    delivered.assert_each_once();
+
+    let (mut whole, mut all) = (Delivered::default(), reader(&store));
+    whole.read(&mut all, None).await;
+    whole.assert_each_once();
+    let (delivered, copies) = ((3 * RECORDS + STREAMS.len()) as u64, copies as u64);
+    assert_eq!(all.counters(), MergeCounters { delivered, copies_dropped: copies, ..MergeCounters::default() });
+    proxy.drain().await;
+}
