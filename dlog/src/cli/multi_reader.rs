@@ -110,13 +110,7 @@ impl Args {
             None => MultiReader::new(store, starts, settings),
         };
         let ended = self.print_merged(&mut reader, file.as_ref(), output, shutdown).await;
-        let counters = reader.counters();
-        tracing::info!(
-            "{} records printed, {} copies dropped, {} printed that may be copies",
-            counters.delivered,
-            counters.copies_dropped,
-            counters.beyond_window
-        );
+        tail::log_counters(reader.counters());
         ended
     }
 

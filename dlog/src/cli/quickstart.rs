@@ -1,5 +1,6 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,14 +8,14 @@ use distributedlog::writer::Settings as WriterSettings;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::console::{self, Connected, Line, Place, Release, Tally};
+use super::console::{self, Connected, Digest, Line, Release, Tally};
 use super::expression::Expression;
 use super::output::counted;
 use super::position::Position;
-use super::tail::Tail;
 use super::writer_args::WriterArgs;
-use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams};
+use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams, tail};
 use crate::proxy::{Proxy, Running, Settings};
+use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamFault};
 use crate::store::embedded::EmbeddedSettings;
 use crate::store::{LogStore, StoreError, StreamName};
 
@@ -29,7 +30,7 @@ const PORT: u16 = 8000;
 ///
 /// The tutorial "Write records to multiple streams" without any set-up: a store in a temporary folder, a write proxy on a real socket, the
 /// streams basic-stream-3 to basic-stream-7, a reader that prints what arrives in them, and a prompt. Each line that is typed is written through
-/// the proxy and comes out of one of the streams. From a pipe it ends when every line has been acknowledged and read back.
+/// the proxy and comes out of one of the streams, once, also when it was written to a second one because the first was slow. From a pipe it ends when every line has been acknowledged and read back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -66,10 +67,10 @@ impl Args {
         verbose: u8,
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
-        let settings = self.writer.settings()?;
+        let (settings, identity) = (self.writer.settings()?, self.writer.identity());
         let stack = Stack::start(self.data.as_deref(), self.port).await?;
         // Whatever happens in between, what was started is ended in order and the temporary folder goes.
-        let talked = talk(&stack, settings, open, output, verbose, shutdown).await;
+        let talked = talk(&stack, (settings, identity), open, output, verbose, shutdown).await;
         console::restore_terminal();
         let ended = stack.end().await;
         let tally = talked?;
@@ -82,17 +83,19 @@ impl Args {
 /// Connects to the proxy as any writer would, and writes and reads until the input has ended. Answers how many lines.
 async fn talk(
     stack: &Stack,
-    settings: WriterSettings,
+    (settings, identity): (WriterSettings, bool),
     open: impl FnOnce(&Connected) -> Result<(mpsc::Receiver<Line>, Output), Fault>,
     output: &Output,
     verbose: u8,
     shutdown: &Shutdown,
 ) -> Result<Tally, Fault> {
     stack.introduce(output)?;
-    let writer = Connected::open(&stack.name(), &stack.streams, settings, "quickstart").await?;
-    let tail = Tail::open(&stack.store, &stack.streams, Position::Latest, Some(output), None).await?;
+    let writer = Connected::open(&stack.name(), &stack.streams, settings, identity, "quickstart").await?;
+    let starts = tail::starts(&stack.store, &stack.streams, |info| Position::Latest.in_stream(info), Some(output), None).await?;
+    let mut reader = MultiReader::new(&stack.store, starts, MergeSettings::default());
     let (lines, above_prompt) = open(&writer)?;
-    let ended = write_and_read_back(lines, &writer, tail, &above_prompt, verbose > 0, shutdown).await;
+    let ended = write_and_read_back(lines, &writer, &mut reader, &above_prompt, verbose > 0, shutdown).await;
+    tail::log_counters(reader.counters());
     writer.close().await;
     ended
 }
@@ -190,15 +193,15 @@ async fn start_proxy(store: &Arc<dyn LogStore>, port: Option<u16>) -> Result<Run
 async fn write_and_read_back(
     lines: mpsc::Receiver<Line>,
     writer: &Connected,
-    mut tail: Tail,
+    reader: &mut MultiReader,
     output: &Output,
     verbose: bool,
     shutdown: &Shutdown,
 ) -> Result<Tally, Fault> {
     let (written, mut acknowledged) = mpsc::unbounded_channel();
-    let mut on_written = |place: Place, release: Release| {
+    let mut on_written = |digest: Digest, release: Release| {
         // The receiver lives as long as this future does.
-        let _ = written.send((place, release));
+        let _ = written.send((digest, release));
     };
     let mut session = core::pin::pin!(console::run(lines, writer, output, verbose, shutdown, &mut on_written));
     let mut balance = Balance::default();
@@ -212,37 +215,52 @@ async fn write_and_read_back(
         }
         tokio::select! {
             ended = &mut session, if tally.is_none() => tally = Some(ended?),
-            Some((place, release)) = acknowledged.recv() => balance.written(place, release),
-            event = tail.next() => {
-                let (stream, record) = event?;
-                record_text::print(output, Format::Text, &stream, &record)?;
-                balance.read(Place { stream, dlsn: record.dlsn });
+            Some((digest, release)) = acknowledged.recv() => balance.written(digest, release),
+            event = reader.next() => match event.expect("a stream's end is told as a fault, and ends the reading") {
+                Ok(Merged { stream, event: ReadEvent::Record(record) }) => {
+                    record_text::print(output, Format::Text, &stream, &record)?;
+                    balance.read(Digest::of(&record.payload));
+                },
+                Ok(Merged { stream, event: ReadEvent::Malformed(set) }) => {
+                    tracing::error!("stream {stream}: {set}; reading goes on behind it");
+                },
+                Err(StreamFault { stream, error, .. }) => return Err(tail::cannot_be_read(&stream, &error)),
             },
         }
     }
 }
 
 /// Which records were acknowledged and not yet read, and the other way round: a reader may be faster than the acknowledgement.
+///
+/// Records are told by their bytes, not by their positions: a record that two streams hold may be acknowledged at one and read from the other.
 #[derive(Debug, Default)]
 struct Balance {
-    unread: HashMap<Place, Release>,
-    unacknowledged: HashMap<Place, ()>,
+    unread: HashMap<Digest, Vec<Release>>,
+    unacknowledged: HashMap<Digest, u64>,
 }
 
 impl Balance {
-    fn written(&mut self, place: Place, release: Release) {
-        if self.unacknowledged.remove(&place).is_none() {
-            self.unread.insert(place, release);
+    fn written(&mut self, record: Digest, release: Release) {
+        match self.unacknowledged.entry(record) {
+            Entry::Occupied(read) if *read.get() == 1 => drop(read.remove()),
+            Entry::Occupied(mut read) => *read.get_mut() -= 1,
+            Entry::Vacant(_) => self.unread.entry(record).or_default().push(release),
         }
     }
 
-    fn read(&mut self, place: Place) {
-        if self.unread.remove(&place).is_none() {
-            self.unacknowledged.insert(place, ());
+    fn read(&mut self, record: Digest) {
+        match self.unread.entry(record) {
+            Entry::Occupied(mut written) => {
+                written.get_mut().pop();
+                if written.get().is_empty() {
+                    written.remove();
+                }
+            }
+            Entry::Vacant(_) => *self.unacknowledged.entry(record).or_default() += 1,
         }
     }
 
-    /// Whether every acknowledged record was read. What was read and never acknowledged is a copy of a hedged record, or another writer's.
+    /// Whether every acknowledged record was read. What was read and never acknowledged failed for its writer, or is another writer's.
     fn is_even(&self) -> bool {
         self.unread.is_empty()
     }
@@ -268,6 +286,24 @@ mod tests {
         let open = |writer: &Connected| Ok((console::of_text(input, writer.max_record_bytes()), captured.output()));
         let ended = args.run_with(open, &output, 0, &Shutdown::manual()).await;
         (captured.text(), ended)
+    }
+
+    #[test]
+    fn a_line_is_even_whichever_of_its_copies_is_read_and_equal_lines_are_counted() {
+        let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+        let mut balance = Balance::default();
+        balance.read(one);
+        balance.written(two, Release::default());
+        balance.written(one, Release::default());
+        assert!(!balance.is_even());
+        balance.read(two);
+        assert!(balance.is_even());
+        balance.written(one, Release::default());
+        balance.written(one, Release::default());
+        balance.read(one);
+        assert!(!balance.is_even());
+        balance.read(one);
+        assert!(balance.is_even() && balance.unacknowledged.is_empty());
     }
 
     fn received(text: &str) -> Vec<&str> {

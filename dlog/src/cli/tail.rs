@@ -5,9 +5,10 @@ use distributedlog::Dlsn;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::output::counted;
 use super::position::Position;
 use super::{Fault, Output, namespace};
-use crate::reader::{LogReader, ReadEvent};
+use crate::reader::{LogReader, MergeCounters, ReadEvent};
 use crate::store::{LogStore, StoreError, StreamInfo, StreamName};
 use crate::uri::Uri;
 
@@ -105,6 +106,16 @@ pub(crate) async fn starts(
 /// A stream that cannot be read any more.
 pub(crate) fn cannot_be_read(stream: &StreamName, error: &StoreError) -> Fault {
     Fault::failure(format!("encountered an error on reading records from stream {stream}: {error}"))
+}
+
+/// Logs what a merged reader did: `-v` shows it.
+pub(crate) fn log_counters(counters: MergeCounters) {
+    let MergeCounters { delivered, copies_dropped, beyond_window, writers_forgotten } = counters;
+    tracing::info!(
+        "{} read, {copies_dropped} copies dropped, {beyond_window} of the records may be copies all the same; {} forgotten for others",
+        counted(delivered, "record"),
+        counted(writers_forgotten, "writer")
+    );
 }
 
 /// Whether the store went away and is waited for.

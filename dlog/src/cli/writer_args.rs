@@ -64,6 +64,10 @@ pub(crate) struct WriterArgs {
     /// What the order of the streams is made of; the same seed gives the same order [default: random]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+
+    /// Write record sets without the identity by which merging readers tell copies, as the original does
+    #[arg(long)]
+    no_identity: bool,
 }
 
 /// How record sets are compressed.
@@ -75,6 +79,12 @@ enum Compression {
 }
 
 impl WriterArgs {
+    /// Whether record sets carry an identity.
+    #[must_use]
+    pub(crate) const fn identity(&self) -> bool {
+        !self.no_identity
+    }
+
     /// The settings.
     ///
     /// # Errors
@@ -145,6 +155,12 @@ mod tests {
             .seed(42)
             .build();
         assert_eq!(settings(flags).expect("legal"), expected.expect("legal"));
+    }
+
+    #[test]
+    fn record_sets_carry_an_identity_unless_it_is_switched_off() {
+        let identity = |line: &str| Line::parse_from(core::iter::once("x").chain(line.split_whitespace())).writer.identity();
+        assert!(identity("") && !identity("--no-identity"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use lines::of_stdin;
 #[cfg(test)]
 pub(crate) use lines::of_text;
 pub(crate) use lines::{Line, Release};
-pub(crate) use session::{Place, Tally, run};
+pub(crate) use session::{Digest, Tally, run};
 pub(crate) use writer::Connected;
 
 use super::streams::StreamList;
@@ -56,7 +56,7 @@ impl Args {
     pub(crate) async fn run(self, output: &Output, verbose: u8, shutdown: &Shutdown) -> Result<(), Fault> {
         let settings = self.writer.settings()?;
         let writer = tokio::select! {
-            connected = Connected::open(&self.name, self.streams.names(), settings, "console-proxy-writer") => connected?,
+            connected = Connected::open(&self.name, self.streams.names(), settings, self.writer.identity(), "console-proxy-writer") => connected?,
             () = shutdown.asked() => return Ok(()),
         };
         let (lines, output) = input(&writer, output, shutdown)?;

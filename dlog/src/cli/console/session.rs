@@ -1,6 +1,8 @@
 use core::future::Future;
+use core::hash::Hasher as _;
 use core::pin::Pin;
 use std::collections::VecDeque;
+use std::hash::DefaultHasher;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
@@ -26,6 +28,19 @@ pub(crate) struct Place {
     pub(crate) dlsn: Dlsn,
 }
 
+/// A digest of a record's bytes, by which what was written is found again in what is read: unlike a position, it is the same on every copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub(crate) fn of(record: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(record);
+        Self(hasher.finish())
+    }
+}
+
 /// An accepted line's future: where it went, or why it failed and what is known of it.
 pub(crate) type Acknowledgement = Boxed<'static, Result<Place, String>>;
 
@@ -45,7 +60,7 @@ pub(crate) struct Tally {
 }
 
 /// Something that wants to know of each acknowledged line. Gets its release too, and lets the editor go on by dropping it.
-pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(Place, Release) + Send);
+pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(Digest, Release) + Send);
 
 /// Writes each line of `lines` as a record and reports how it went, in the order of the lines: successes when `verbose`, failures always. Ends
 /// when every line up to the end of the input was acknowledged or has failed; being asked to end counts as the end of the input.
@@ -70,14 +85,14 @@ pub(crate) async fn run(
             // Acknowledgements first: they make room.
             biased;
             result = oldest(&mut waiting), if !waiting.is_empty() => {
-                let Waiting { number, release, .. } = waiting.pop_front().expect("it was just waited for");
+                let Waiting { number, digest, release, .. } = waiting.pop_front().expect("it was just waited for");
                 match result {
                     Ok(place) => {
                         tally.written += 1;
                         if verbose {
                             output.line(format_args!("line {number}: {} in stream {}", place.dlsn, place.stream))?;
                         }
-                        on_written(place, release);
+                        on_written(digest, release);
                     },
                     Err(why) => {
                         tally.failed += 1;
@@ -86,9 +101,9 @@ pub(crate) async fn run(
                 }
             },
             accepted = accept(&mut accepting), if accepting.is_some() => {
-                let Accepting { number, release, .. } = accepting.take().expect("it was just waited for");
+                let Accepting { number, digest, release, .. } = accepting.take().expect("it was just waited for");
                 let acknowledgement = accepted.unwrap_or_else(failed);
-                waiting.push_back(Waiting { number, release, acknowledgement });
+                waiting.push_back(Waiting { number, digest, release, acknowledgement });
             },
             () = shutdown.asked(), if !asked => {
                 (asked, open) = (true, false);
@@ -100,10 +115,12 @@ pub(crate) async fn run(
             line = lines.recv(), if open && room => match line {
                 None => open = false,
                 Some(Line { number, content: Ok(record), release }) => {
-                    accepting = Some(Accepting { number, release, submitted: writer.submit(record) });
+                    let digest = Digest::of(&record);
+                    accepting = Some(Accepting { number, digest, release, submitted: writer.submit(record) });
                 },
                 Some(Line { number, content: Err(error), release }) => {
-                    waiting.push_back(Waiting { number, release, acknowledgement: failed(error.to_string()) });
+                    let (digest, acknowledgement) = (Digest::of(&[]), failed(error.to_string()));
+                    waiting.push_back(Waiting { number, digest, release, acknowledgement });
                 },
             },
         }
@@ -114,6 +131,7 @@ pub(crate) async fn run(
 /// A line that waits for room.
 struct Accepting<'a> {
     number: u64,
+    digest: Digest,
     release: Release,
     submitted: Boxed<'a, Result<Acknowledgement, String>>,
 }
@@ -121,6 +139,7 @@ struct Accepting<'a> {
 /// A line that was accepted.
 struct Waiting {
     number: u64,
+    digest: Digest,
     release: Release,
     acknowledgement: Acknowledgement,
 }
@@ -182,7 +201,7 @@ mod tests {
     async fn ran(text: &str, verbose: bool, shutdown: &Shutdown) -> (Tally, String, usize) {
         let (fake, captured) = (Fake::default(), Captured::default());
         let mut told = 0;
-        let mut on_written = |_: Place, _: Release| told += 1;
+        let mut on_written = |_: Digest, _: Release| told += 1;
         let tally =
             run(of_text(text, 100), &fake, &captured.output(), verbose, shutdown, &mut on_written).await.expect("the buffer takes all");
         (tally, captured.text(), told)

@@ -14,16 +14,23 @@ pub(crate) struct Connected {
 }
 
 impl Connected {
-    /// Connects to the proxies behind `name`.
+    /// Connects to the proxies behind `name`. With `identity`, its record sets carry one (R12).
     ///
     /// # Errors
     /// The name is none, or no proxy answers.
-    pub(crate) async fn open(name: &str, streams: &[StreamName], settings: Settings, client_id: &str) -> Result<Self, Fault> {
+    pub(crate) async fn open(
+        name: &str,
+        streams: &[StreamName],
+        settings: Settings,
+        identity: bool,
+        client_id: &str,
+    ) -> Result<Self, Fault> {
         // The deadline is the writer's; an attempt that takes longer than the client's own limit would be taken for lost before its time.
         let client = ProxyClient::builder().name(name).client_id(client_id).attempt_timeout(settings.request_timeout());
         let writer = MultiStreamWriter::builder(streams.iter().map(StreamName::as_str))
             .client(client)
             .settings(settings.to_builder())
+            .identity(identity)
             .build()
             .await
             .map_err(|error| build_fault(&error, name))?;
