@@ -67,3 +67,8 @@ pub use distributedlog::client::session::Protocol;
 pub use net::{ConnectError, Identity, Tls, TlsError};
 pub use transport::ProxyTransport;
 pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
