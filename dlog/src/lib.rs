@@ -6,3 +6,4 @@ pub mod proxy;
 pub mod reader;
 pub mod store;
 pub mod uri;
+mod utc;

@@ -14,12 +14,13 @@ async fn drain_proxy(signal: Signal) {
     // So that the signal comes in the middle of the load.
     let warm = write_until_the_end(address, &STREAMS, "before", 64, 1000).await;
     let load = tokio::spawn(async move { write_until_the_end(address, &STREAMS, "during", 64, usize::MAX).await });
-    tokio::time::sleep(core::time::Duration::from_millis(100)).await;
+    // When these are answered, the load beside them is under way.
+    let beside = write_until_the_end(address, &STREAMS, "beside", 1, 20).await;
     proxy.process.signal(signal);
     let _ = proxy.process.until_exit().await.with_code(0);
     let loaded = load.await.expect("the load does not panic");
     assert_eq!(loaded.unknown, 0, "what was in flight was finished: {:?}", loaded.failed);
-    let acknowledged = [warm.acknowledged, loaded.acknowledged].concat();
+    let acknowledged = [warm.acknowledged, beside.acknowledged, loaded.acknowledged].concat();
     let local = Local::start(folder.path(), 0).await;
     let held = assert_read_back(&local.connect().await, &acknowledged).await;
     println!("{signal:?}: {} acknowledged, {held} held, refused {:?}", acknowledged.len(), loaded.failed);

@@ -8,9 +8,9 @@ use super::super::position::Position;
 use super::super::record_text::{self, hex};
 use super::super::streams::parse_name;
 use super::super::{Fault, Format, Output};
-use super::utc;
 use crate::reader::{LogReader, ReadEvent, Record};
 use crate::store::{LogStore, StreamName};
+use crate::utc;
 
 /// Print the records that a stream holds, to its end as it is now.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,6 @@ mod dump;
 mod list;
 mod show;
 mod truncate;
-mod utc;
 
 use clap::Subcommand;
 

@@ -5,8 +5,8 @@ use super::super::output;
 use super::super::record_text::{self, DlsnJson};
 use super::super::streams::Which;
 use super::super::{Fault, Format, Output};
-use super::utc;
 use crate::store::{LogStore, Owner, SegmentInfo, StreamInfo, StreamName};
+use crate::utc;
 
 /// Show what is known of streams: positions, owner, log segments.
 #[derive(Debug, clap::Args)]
