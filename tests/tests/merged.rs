@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use distributedlog::Dlsn;
 use distributedlog_tests::load::{RawClient, Said};
+use distributedlog_tests::process::{From, Process, Starting};
 use distributedlog_tests::records;
-use distributedlog_tests::stack::STREAMS;
+use distributedlog_tests::stack::{self, Keeps, Local, STREAMS};
 use distributedlog_tokio::MultiStreamWriter;
 use dlog::proxy::{Proxy, Settings};
 use dlog::reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
 use dlog::store::memory::MemoryStore;
 use dlog::store::{Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture, StreamInfo, StreamName};
+use rustix::process::Signal;
 
 /// When a set goes to a second stream.
 const FIRST_SPECULATIVE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -193,4 +195,51 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
     let (delivered, copies) = ((3 * RECORDS + STREAMS.len()) as u64, copies as u64);
     assert_eq!(all.counters(), MergeCounters { delivered, copies_dropped: copies, ..MergeCounters::default() });
     proxy.drain().await;
+}
+
+/// Writes these messages by `dlog console-multi-writer`.
+async fn type_messages(proxy: &stack::Proxy, messages: &[String]) {
+    let mut writer = Starting::dlog(["console-multi-writer", &proxy.name(), &STREAMS.join(",")]).with_stdin().start();
+    writer.type_in(&format!("{}\n", messages.join("\n"))).await;
+    writer.end_input();
+    let _ = writer.until_exit().await.with_code(0);
+}
+
+async fn next_messages(reader: &mut Process, count: usize) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    while seen.len() < count {
+        seen.insert(reader.until_line("a message", |_, line| line.starts_with("message-").then(|| line.to_owned())).await);
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_merging_reader_goes_on_where_it_was_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = Local::start(&folder.path().join("store"), 0).await;
+    let proxy = stack::Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let store = local.connect().await;
+    for stream in STREAMS {
+        store.create(&stream.parse().expect("a name")).await.expect("it is new");
+    }
+    let (uri, streams, file) = (local.uri().to_string(), STREAMS.join(","), folder.path().join("position"));
+    let file = file.to_str().expect("temporary folders have plain names");
+    let read = |more: &[&str]| {
+        let flags = ["multi-reader", "-v", "--merge", "--position", file, "--from", "oldest", &uri, &streams];
+        Starting::dlog(flags.iter().chain(more)).start()
+    };
+    let messages: Vec<String> = (1..=20).map(|number| format!("message-{number:02}")).collect();
+    let (before, after) = messages.split_at(12);
+    type_messages(&proxy, before).await;
+    let mut reader = read(&[]);
+    assert_eq!(next_messages(&mut reader, before.len()).await, before.iter().cloned().collect());
+    reader.signal(Signal::INT);
+    let ended = reader.until_exit().await.with_code(0);
+    assert!(ended.text(From::Stderr).contains("12 records read, 0 copies dropped"), "{}", ended.text(From::Stderr));
+    type_messages(&proxy, after).await;
+    let ended = read(&["--count", "8"]).until_exit().await.with_code(0);
+    let text = ended.text(From::Stdout);
+    let printed: Vec<&str> = text.lines().filter(|line| line.starts_with("message-")).collect();
+    assert_eq!(printed.iter().copied().collect::<BTreeSet<_>>(), after.iter().map(String::as_str).collect());
+    assert_eq!(printed.len(), after.len());
 }
