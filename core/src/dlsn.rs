@@ -1,8 +1,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use base64::engine::general_purpose::STANDARD;
-use base64::{DecodeError, DecodeSliceError, Engine as _};
+mod base64;
 
 /// The position of a record in a log stream (DistributedLog sequence number), ordered as the records are.
 ///
@@ -70,26 +69,26 @@ impl Dlsn {
     ///
     /// [`DlsnError`] when there are no bytes, their version is another one, or their length is not that version's.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DlsnError> {
-        let expected = match bytes.first() {
-            None => return Err(DlsnError::Empty),
-            Some(&VERSION_1) => Self::BYTES,
-            Some(&VERSION_0) => Self::BYTES_V0,
-            Some(&version) => return Err(DlsnError::UnknownVersion(version)),
+        let Some((&version, rest)) = bytes.split_first() else {
+            return Err(DlsnError::Empty);
         };
-        if bytes.len() != expected {
-            return Err(DlsnError::WrongLength { version: bytes[0], expected, found: bytes.len() });
+        let expected = match version {
+            VERSION_1 => Self::BYTES,
+            VERSION_0 => Self::BYTES_V0,
+            other => return Err(DlsnError::UnknownVersion(other)),
+        };
+        match rest.as_chunks::<8>().0 {
+            [segment, entry, slot, ..] if bytes.len() == expected => {
+                Ok(Self::new(i64::from_be_bytes(*segment), i64::from_be_bytes(*entry), i64::from_be_bytes(*slot)))
+            }
+            _ => Err(DlsnError::WrongLength { version, expected, found: bytes.len() }),
         }
-        let part = |index: usize| i64::from_be_bytes(core::array::from_fn(|i| bytes[1 + 8 * index + i]));
-        Ok(Self::new(part(0), part(1), part(2)))
     }
 
     /// The text form, version 1: padded base64 of [`to_bytes`](Self::to_bytes). Nothing is allocated.
     #[must_use]
     pub fn to_text(self) -> DlsnText {
-        let mut text = [0; Self::TEXT_BYTES];
-        let length = STANDARD.encode_slice(self.to_bytes(), &mut text).expect("25 bytes are 36 characters of base64");
-        debug_assert_eq!(length, Self::TEXT_BYTES);
-        DlsnText(text)
+        DlsnText(base64::encode(self.to_bytes()))
     }
 }
 
@@ -104,21 +103,10 @@ impl FromStr for Dlsn {
         if text.len() > Self::TEXT_BYTES_V0 {
             return Err(DlsnError::TextTooLong { length: text.len() });
         }
-        // One byte more than the longest text decodes to: base64 counts whole groups of three.
+        // One byte more than the longest position: so many can be in a text of that length.
         let mut bytes = [0; Self::BYTES_V0 + 1];
-        let length = STANDARD.decode_slice(text, &mut bytes).map_err(|error| not_base64(text, error))?;
-        Self::from_bytes(&bytes[..length])
+        Self::from_bytes(base64::decode(text.as_bytes(), &mut bytes)?)
     }
-}
-
-fn not_base64(text: &str, error: DecodeSliceError) -> DlsnError {
-    let (offset, found) = match error {
-        DecodeSliceError::DecodeError(DecodeError::InvalidByte(offset, found)) => (offset, Some(found)),
-        DecodeSliceError::DecodeError(DecodeError::InvalidLastSymbol { offset, .. }) => (offset, text.as_bytes().get(offset).copied()),
-        DecodeSliceError::DecodeError(DecodeError::InvalidLength(_) | DecodeError::InvalidPadding) => (text.len(), None),
-        DecodeSliceError::OutputSliceTooSmall => unreachable!("the buffer holds what the longest text decodes to"),
-    };
-    DlsnError::NotBase64 { offset, found }
 }
 
 impl fmt::Display for Dlsn {

@@ -3,14 +3,15 @@ use super::{DecodeError, DecodeErrorKind};
 /// Reads big-endian values from the front of a slice; knows which field it is in, so that errors can say so.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
-    bytes: &'a [u8],
+    /// What was not read yet. Only ever split where a check allows it: a parser has no way to a panic, and a linker proves it.
+    rest: &'a [u8],
     offset: usize,
     field: &'static str,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) const fn new(bytes: &'a [u8], field: &'static str) -> Self {
-        Self { bytes, offset: 0, field }
+        Self { rest: bytes, offset: 0, field }
     }
 
     /// Names the field that is read from here on.
@@ -28,18 +29,20 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) const fn remaining(&self) -> usize {
-        self.bytes.len() - self.offset
+        self.rest.len()
     }
 
-    /// The bytes from `start`, an earlier [`offset`](Self::offset), to here.
-    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
-        &self.bytes[start..self.offset]
+    /// The bytes from `start`, this cursor as it was earlier, to here.
+    pub(crate) fn since(&self, start: &Self) -> &'a [u8] {
+        let read = start.rest.len().saturating_sub(self.rest.len());
+        start.rest.get(..read).unwrap_or_default()
     }
 
     /// All that is left.
-    pub(crate) fn rest(&mut self) -> &'a [u8] {
-        let rest = &self.bytes[self.offset..];
-        self.offset = self.bytes.len();
+    pub(crate) const fn rest(&mut self) -> &'a [u8] {
+        let rest = self.rest;
+        self.offset += rest.len();
+        self.rest = &[];
         rest
     }
 
@@ -62,19 +65,19 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let left = &self.bytes[self.offset..];
-        let Some((taken, _)) = left.split_at_checked(count) else {
-            return Err(self.error(DecodeErrorKind::Truncated { needed: count, remaining: left.len() }));
+        let Some((taken, rest)) = self.rest.split_at_checked(count) else {
+            return Err(self.error(DecodeErrorKind::Truncated { needed: count, remaining: self.rest.len() }));
         };
+        self.rest = rest;
         self.offset += count;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let left = &self.bytes[self.offset..];
-        let Some((taken, _)) = left.split_first_chunk::<N>() else {
-            return Err(self.error(DecodeErrorKind::Truncated { needed: N, remaining: left.len() }));
+        let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
+            return Err(self.error(DecodeErrorKind::Truncated { needed: N, remaining: self.rest.len() }));
         };
+        self.rest = rest;
         self.offset += N;
         Ok(*taken)
     }
@@ -158,7 +161,7 @@ impl<'a> Cursor<'a> {
     /// Checks that `count` things of at least `width` bytes each can follow; `offset` is where the count stands.
     pub(crate) fn fits(&self, count: usize, width: usize, offset: usize) -> Result<usize, DecodeError> {
         let remaining = self.remaining();
-        if count > remaining / width {
+        if count.saturating_mul(width) > remaining {
             return Err(self.error_at(offset, DecodeErrorKind::LengthBeyondBuffer { length: count.saturating_mul(width), remaining }));
         }
         Ok(count)

@@ -100,9 +100,11 @@ impl TraceId {
     /// The ids in a trace context's value; `None` unless it has 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let word = |index: usize| u64::from_be_bytes(core::array::from_fn(|i| bytes[8 * index + i]));
-        Some(Self { span_id: word(0), parent_id: word(1), trace_id: word(2), flags: word(3) })
+        let (&[span_id, parent_id, trace_id, flags], []) = bytes.as_chunks::<8>() else {
+            return None;
+        };
+        let word = u64::from_be_bytes;
+        Some(Self { span_id: word(span_id), parent_id: word(parent_id), trace_id: word(trace_id), flags: word(flags) })
     }
 
     /// A trace context's value.
@@ -136,9 +138,10 @@ impl Deadline {
     /// The deadline in a deadline context's value; `None` unless it has 16 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let word = |index: usize| i64::from_be_bytes(core::array::from_fn(|i| bytes[8 * index + i]));
-        Some(Self { timestamp_ns: word(0), deadline_ns: word(1) })
+        let (&[timestamp, deadline], []) = bytes.as_chunks::<8>() else {
+            return None;
+        };
+        Some(Self { timestamp_ns: i64::from_be_bytes(timestamp), deadline_ns: i64::from_be_bytes(deadline) })
     }
 
     /// A deadline context's value.
