@@ -1,7 +1,5 @@
 //! Commands: records come in, flushes, the end.
 
-use core::time::Duration;
-
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
 use super::slots::{NO_SET, RecordId};
@@ -185,6 +183,6 @@ impl<M: Memory> Writer<M> {
 
     /// When a record that is accepted now must be completed (R1).
     pub(super) fn deadline(&self, now: Instant) -> Instant {
-        now + Duration::from_micros(self.bounds.request_timeout)
+        now.plus_micros(self.bounds.request_timeout)
     }
 }

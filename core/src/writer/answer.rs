@@ -137,7 +137,8 @@ impl<M: Memory> Writer<M> {
             return;
         }
         // Doubled after each round that counted; beyond 2^20 times the first pause the longest is long reached.
-        let pause = rounds.first_backoff.saturating_mul(1 << slot.round.saturating_sub(1).min(20)).min(rounds.max_backoff);
+        let doubled = micros(rounds.first_backoff).saturating_mul(1 << slot.round.saturating_sub(1).min(20));
+        let pause = doubled.min(micros(rounds.max_backoff));
         self.pause(set, pause, now);
     }
 
@@ -165,14 +166,14 @@ impl<M: Memory> Writer<M> {
     fn retry(&mut self, set: u16, now: Instant) {
         if self.memory.sets()[set as usize].made > 0 && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
-            return self.pause(set, self.settings.rounds().first_backoff, now);
+            return self.pause(set, micros(self.settings.rounds().first_backoff), now);
         }
         self.enqueue(set, Intent::Retry);
     }
 
-    fn pause(&mut self, set: u16, length: Duration, now: Instant) {
-        let length = self.random.jittered(length.as_micros() as u64).max(1);
-        self.memory.tables().sets[set as usize].retry_at = now + Duration::from_micros(length);
+    fn pause(&mut self, set: u16, length: u64, now: Instant) {
+        let length = self.random.jittered(length).max(1);
+        self.memory.tables().sets[set as usize].retry_at = now.plus_micros(length);
         self.rearm(set);
     }
 
@@ -199,7 +200,7 @@ impl<M: Memory> Writer<M> {
             slot.patience = (slot.patience.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
             self.enqueue(set, Intent::Hedge);
         } else {
-            slot.speculate_at = now + Duration::from_micros(slot.patience);
+            slot.speculate_at = now.plus_micros(slot.patience);
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
         }
     }
@@ -233,4 +234,9 @@ impl<M: Memory> Writer<M> {
             below < half && below + equal >= half
         })
     }
+}
+
+/// A pause of the settings.
+const fn micros(pause: Duration) -> u64 {
+    pause.as_micros() as u64
 }

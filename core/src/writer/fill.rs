@@ -1,7 +1,5 @@
 //! The set that fills: records are appended, and it is sealed.
 
-use core::time::Duration;
-
 use super::machine::Writer;
 use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
 use super::{Codec, Identity, Memory, Reason, SetBuffer, WriteError};
@@ -78,7 +76,7 @@ impl<M: Memory> Writer<M> {
         self.free_sets = slot.links.queue;
         let flush_at = match self.bounds.flush_interval {
             0 => Instant::MAX,
-            interval => now + Duration::from_micros(interval),
+            interval => now.plus_micros(interval),
         };
         let with_identity = !matches!(self.settings.identity(), Identity::Off);
         let content = RecordSetBuilder::new(self.bounds.set_bytes, with_identity);

@@ -103,7 +103,7 @@ impl StreamHealth {
         let entered = if self.standing == Standing::Good { Change::Entered } else { Change::None };
         let (first, max) = (first_backoff.as_micros() as u64, max_backoff.as_micros() as u64);
         let backoff = self.backoff.clamp(first, max);
-        self.standing = Standing::Probation { until: now + Duration::from_micros(random.jittered(backoff)) };
+        self.standing = Standing::Probation { until: now.plus_micros(random.jittered(backoff)) };
         self.backoff = backoff.saturating_mul(2).min(max);
         self.strikes = 0;
         entered
@@ -133,5 +133,5 @@ impl StreamHealth {
 }
 
 fn jittered(length: Duration, random: &mut Random) -> Duration {
-    Duration::from_micros(random.jittered(length.as_micros() as u64))
+    crate::time::length(random.jittered(length.as_micros() as u64), 1_000_000)
 }

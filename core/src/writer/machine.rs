@@ -227,7 +227,7 @@ impl<M: Memory> Writer<M> {
         let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
         let latency = match self.settings.adaptive() {
             Adaptive::Off => None,
-            Adaptive::Quantile { warm_up, .. } => slot.latency.quantile(warm_up).map(Duration::from_micros),
+            Adaptive::Quantile { warm_up, .. } => slot.latency.quantile(warm_up).map(|micros| crate::time::length(micros, 1_000_000)),
         };
         Some(StreamStatus { healthy: slot.health.is_fit(self.now), latency, counters: slot.counters })
     }

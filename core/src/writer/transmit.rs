@@ -1,7 +1,5 @@
 //! What is to be started and given up at the transport.
 
-use core::time::Duration;
-
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
 use super::{Adaptive, Memory, SetBuffer, StreamCounters};
@@ -110,7 +108,7 @@ impl<M: Memory> Writer<M> {
             slot.patience = first;
         }
         if slot.outstanding == 1 || intent == Intent::Hedge {
-            slot.speculate_at = now + Duration::from_micros(slot.patience);
+            slot.speculate_at = now.plus_micros(slot.patience);
         }
     }
 

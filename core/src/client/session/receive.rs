@@ -1,5 +1,3 @@
-use core::time::Duration;
-
 use super::calls::Ended;
 use super::control::{Opening, PingFlood};
 use super::encode::Dialect;
@@ -111,7 +109,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
     fn handle_lease(&mut self, now: Instant, unit: u8, amount: u64) -> Option<Event<'static>> {
         // Other units than milliseconds were never defined.
         (unit == 0).then(|| {
-            let length = Duration::from_millis(amount);
+            let length = crate::time::length(amount, 1_000);
             self.lease_until = Some(now + length);
             Event::Lease { length }
         })
