@@ -4,19 +4,25 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use distributedlog_bare::trace;
+use distributedlog_tests::load::{self, RawClient};
 use distributedlog_tests::process::{Process, Starting};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
 use distributedlog_tests::stats;
 use distributedlog_tokio::ProxyClient;
+use dlog::reader::{MergeSettings, MultiReader, ReadEvent};
+use dlog::store::{LogStore, StreamName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 /// How many records the firmware writes.
 const RECORDS: usize = 1000;
+/// What ends each stream for the merged reader.
+const END: &[u8] = b"the end";
 
 /// The machine with this firmware in it. Its serial port is the process's input and output; the host is reached by the machine's own network.
 fn machine(firmware: &str) -> Process {
@@ -117,8 +123,35 @@ async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_a_killed
     let local = Local::start(folder.path(), 0).await;
     let payloads: HashSet<&[u8]> = stored.iter().map(|record| &*record.payload).collect();
     assert_eq!((stored.len(), payloads.len()), (RECORDS, RECORDS), "each record is acknowledged once");
-    let held = assert_read_back(&local.connect().await, &stored).await;
-    println!("{RECORDS} records acknowledged and read back, {} copies beside them", held - RECORDS);
+    let store = local.connect().await;
+    let held = assert_read_back(&store, &stored).await;
+    assert_merged_once(&local, &store, &payloads).await;
+    println!("{RECORDS} records acknowledged and read back, {} copies beside them, each once through the merged reader", held - RECORDS);
+}
+
+/// R12: a merged reader of all streams delivers each of these records once, whatever copies the device made of them.
+async fn assert_merged_once(local: &Local, store: &Arc<dyn LogStore>, expected: &HashSet<&[u8]>) {
+    // A record without an identity at the end of each stream: once all have come, everything before them has.
+    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let mut client = RawClient::connect(proxy.address).await.expect("the proxy listens");
+    for stream in STREAMS {
+        let said = client.write(stream, END).await.expect("the proxy answers");
+        assert!(matches!(said, load::Said::Stored(_)), "{said:?}");
+    }
+    let starts = STREAMS.map(|stream| (StreamName::new(stream).expect("a legal name"), Dlsn::INITIAL));
+    let mut reader = MultiReader::new(store, starts, MergeSettings::default());
+    let (mut delivered, mut ends) = (HashSet::new(), 0);
+    while ends < STREAMS.len() {
+        let merged = reader.next().await.expect("the streams are there").expect("the store is read");
+        let ReadEvent::Record(record) = merged.event else { panic!("a set of the device cannot be read: {merged:?}") };
+        if record.payload == END {
+            ends += 1;
+        } else {
+            assert!(delivered.insert(record.payload.clone()), "{record:?} came twice");
+        }
+    }
+    let delivered: HashSet<&[u8]> = delivered.iter().map(|payload| &**payload).collect();
+    assert_eq!(&delivered, expected, "the records that were acknowledged, and no others");
 }
 
 /// What the device without a network says.
