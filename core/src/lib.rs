@@ -9,6 +9,7 @@ mod clock;
 mod dlsn;
 pub mod face;
 pub mod names;
+mod random;
 mod shared;
 mod status;
 pub mod stream_name;

@@ -59,6 +59,5 @@ pub mod routing;
 pub mod session;
 
 mod ids;
-mod random;
 
 pub use ids::{HostId, RequestId};

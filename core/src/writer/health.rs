@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Health;
-use super::random::Random;
+use crate::random::Random;
 use crate::{Advice, Cause, Failure, Instant};
 
 /// What is remembered of one stream.

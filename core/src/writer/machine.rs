@@ -3,11 +3,11 @@ use core::time::Duration;
 use super::budget::Tokens;
 use super::build::BuildError;
 use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
-use super::random::Random;
 use super::rotation;
 use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
 use super::{Adaptive, Codec, Counters, Identity, MAX_SET_BYTES, Memory, SetBuffer, Settings, StreamCount, StreamStatus};
+use crate::random::Random;
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::{Lz4Table, max_compressed_len};
 use crate::{Instant, StreamIndex};

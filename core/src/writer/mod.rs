@@ -29,7 +29,6 @@ mod invariant;
 mod limits;
 mod machine;
 mod memory;
-mod random;
 mod result;
 mod results;
 mod rotation;

@@ -1,9 +1,9 @@
 //! Which stream is next (R4, R5, R9).
 
 use super::machine::Writer;
-use super::random::Random;
 use super::slots::StreamSlot;
 use super::{Health, Memory};
+use crate::random::Random;
 use crate::{Instant, StreamIndex};
 
 /// Fills the rows of the rotation with a permutation of the streams (Fisher and Yates), so that writers do not march in step.

@@ -104,7 +104,7 @@ impl TimerHeap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::writer::random::Random;
+    use crate::random::Random;
 
     #[test]
     fn the_heap_gives_the_earliest_of_what_is_armed_in_any_order() {

@@ -34,9 +34,9 @@ use sets::HostSet;
 use streams::Streams;
 use timers::Timers;
 
-use super::random::Random;
 use super::{HostId, RequestId};
 use crate::Instant;
+use crate::random::Random;
 
 /// Chooses for each request the proxy that it goes to, without sending anything itself.
 ///

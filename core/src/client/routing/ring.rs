@@ -85,8 +85,8 @@ mod tests {
     use std::vec::Vec;
 
     use super::{REPLICAS, StreamKey, replica_place};
-    use crate::client::random::Random;
     use crate::client::routing::streams::Streams;
+    use crate::random::Random;
 
     /// The ring as the original keeps it: a sorted map from signed places to hosts.
     struct Ring {

@@ -245,8 +245,8 @@ mod tests {
     use std::format;
 
     use super::Streams;
-    use crate::client::random::Random;
     use crate::client::routing::StreamKey;
+    use crate::random::Random;
 
     #[test]
     fn owners_are_what_was_set_last_as_long_as_there_is_room() {

@@ -109,7 +109,7 @@ impl<const N: usize> Timers<N> {
 mod tests {
     use super::Timers;
     use crate::Instant;
-    use crate::client::random::Random;
+    use crate::random::Random;
 
     #[test]
     fn the_first_wake_up_is_always_the_earliest_of_those_set() {

@@ -19,8 +19,8 @@ use control::{Control, Opening};
 use encode::{Baggage, Dialect};
 
 use super::RequestId;
-use super::random::Random;
 use crate::Instant;
+use crate::random::Random;
 use crate::wire::mux::TraceId;
 use crate::wire::service::Request;
 
