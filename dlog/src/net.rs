@@ -1,13 +1,84 @@
-//! Sockets that many connect to: listening, and as many open files as the system allows.
+//! Where connections come from: TCP, or whatever stands for it in a simulation or a test.
+//!
+//! Everything that listens takes a [`Listen`], and everything that connects takes a [`Dial`]; [`TcpListener`] and [`Tcp`] are what they are
+//! in a running system.
 
+use core::fmt;
 use core::net::SocketAddr;
+use core::pin::Pin;
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::uri::HostPort;
 
 /// How many connections may wait to be accepted; the system has a limit of its own, 4,096 on today's Linux.
 const BACKLOG: u32 = 4096;
+
+/// A connection's bytes in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+/// A connection whose kind does not matter.
+pub type BoxedStream = Box<dyn ByteStream>;
+
+/// A [`Dial::dial`] that is under way.
+pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<BoxedStream>> + Send + 'a>>;
+
+/// Accepts connections.
+pub trait Listen: Send + 'static {
+    /// What it accepts.
+    type Stream: ByteStream + 'static;
+
+    /// The next connection, and who made it.
+    ///
+    /// # Errors
+    /// A connection that ended while it waited, or a system that has no more room for connections: calling again makes sense.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no connection.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+/// Makes connections.
+pub trait Dial: fmt::Debug + Send + Sync {
+    /// Connects to a host. Takes as long as it takes: whoever calls sets the limit.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    fn dial<'a>(&'a self, host: &'a HostPort) -> Dialing<'a>;
+}
+
+/// TCP, whose frames leave at once: answers are put together before they are written, and must not wait for one another's acknowledgement.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tcp;
+
+impl Dial for Tcp {
+    fn dial<'a>(&'a self, host: &'a HostPort) -> Dialing<'a> {
+        Box::pin(async move {
+            let stream = TcpStream::connect((host.host.as_str(), host.port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxedStream)
+        })
+    }
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = Self::accept(self).await?;
+        // A connection that is gone already is found out by whoever reads it.
+        stream.set_nodelay(true).ok();
+        Ok((stream, peer))
+    }
+}
 
 /// Listens. A socket of our own making, because the usual way lets only 128 connections wait to be accepted: when thousands of clients come
 /// at once, as after a restart, each one beyond that would try again only after a second.

@@ -1,16 +1,16 @@
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection::{Connection, End};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
 use super::{Settings, TlsIdentity};
+use crate::net::{ByteStream, Listen};
 
 /// How long to wait when the system has no more file descriptors or memory for connections: closing ones give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Inner {
-    open: HashMap<u64, Arc<Mailbox>>,
+    open: BTreeMap<u64, Arc<Mailbox>>,
     last_id: u64,
     draining: bool,
     finished: usize,
@@ -109,7 +109,7 @@ impl Drop for Registered {
 }
 
 /// Accepts connections until it is dropped.
-pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, connections: Arc<Connections>, settings: Arc<Settings>) {
+pub(super) async fn accept(mut listener: impl Listen, service: Arc<Service>, connections: Arc<Connections>, settings: Arc<Settings>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -135,16 +135,14 @@ pub(super) async fn accept(listener: TcpListener, service: Arc<Service>, connect
     }
 }
 
-async fn serve(
-    stream: TcpStream,
+async fn serve<S: ByteStream>(
+    stream: S,
     peer: SocketAddr,
     mailbox: Arc<Mailbox>,
     service: &Arc<Service>,
     settings: &Settings,
     mut registered: Registered,
 ) {
-    // Answers are put together here; the system must not wait for more of them.
-    let _ = stream.set_nodelay(true);
     registered.end = match &settings.tls {
         None => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
         // On the heap, because every connection has room for the larger of the two.
@@ -153,8 +151,8 @@ async fn serve(
     tracing::debug!(%peer, end = %registered.end, "a connection ended");
 }
 
-async fn serve_tls(
-    stream: TcpStream,
+async fn serve_tls<S: ByteStream>(
+    stream: S,
     peer: SocketAddr,
     mailbox: Arc<Mailbox>,
     service: &Arc<Service>,
@@ -177,6 +175,8 @@ async fn serve_tls(
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::proxy::tests::memory_store::MemoryStore;
     use crate::store::Owner;

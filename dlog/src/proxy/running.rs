@@ -10,7 +10,7 @@ use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
 use super::{FaultSwitch, ProxyError, Settings, http};
-use crate::net::listen;
+use crate::net::{Listen, listen};
 use crate::store::{LogStore, Owner};
 
 /// How long a client of mux has to answer that it will send no more requests, before none is started any more.
@@ -33,6 +33,20 @@ impl Proxy {
     /// Dropping the future leaves nothing behind.
     pub async fn start(settings: Settings, store: Arc<dyn LogStore>) -> Result<Running, ProxyError> {
         let (listener, address) = bind(settings.listen, "clients")?;
+        Self::start_on(listener, address, settings, store)
+    }
+
+    /// [`start`](Self::start) on any kind of listener, which clients reach at `address`; the settings' own address is not listened on.
+    ///
+    /// # Errors
+    ///
+    /// The address for metrics and health cannot be listened on.
+    pub fn start_on(
+        listener: impl Listen,
+        address: SocketAddr,
+        settings: Settings,
+        store: Arc<dyn LogStore>,
+    ) -> Result<Running, ProxyError> {
         let (stats_listener, stats) = match settings.stats_listen {
             None => (None, None),
             Some(stats) => {

@@ -1,10 +1,10 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time;
 
 use distributedlog::Instant;
 use tokio::sync::Notify;
+use tokio::time;
 
 use super::machine::{Call, Fault, Limits, Machine, Output, Question, StoreAnswer, Usage, WaitingId, location_of};
 use super::mailbox::{Mail, Origin};

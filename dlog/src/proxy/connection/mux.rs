@@ -167,7 +167,10 @@ impl MuxSession {
 
     /// Drops what has not started, because the client is gone.
     pub(super) fn abandon(&self, dispatcher: &Dispatcher) {
-        for request in self.requests.values() {
+        // In the order of their tags: whatever follows from it is the same whenever the same happened.
+        let mut requests: Vec<_> = self.requests.iter().collect();
+        requests.sort_unstable_by_key(|(tag, _)| **tag);
+        for (_, request) in requests {
             dispatcher.discard(&request.pending);
         }
     }

@@ -204,7 +204,9 @@ impl<O: Clone> Machine<O> {
     }
 
     fn advance_all(&mut self, now: Instant) {
-        let names: Vec<StreamName> = self.streams.keys().cloned().collect();
+        // Sorted, so that the same calls always have the same outputs.
+        let mut names: Vec<StreamName> = self.streams.keys().cloned().collect();
+        names.sort_unstable();
         for name in &names {
             self.advance(now, name);
         }
@@ -226,7 +228,10 @@ impl<O: Clone> Machine<O> {
         };
         let ownerships = ownerships.then(|| {
             let owned = self.streams.iter().filter(|(_, stream)| matches!(stream.phase, Phase::Owned(_)));
-            owned.map(|(name, _)| name).filter(|name| filter.is_none_or(|regex| regex.is_match(name.as_str()))).cloned().collect()
+            let matching = owned.map(|(name, _)| name).filter(|name| filter.is_none_or(|regex| regex.is_match(name.as_str())));
+            let mut names: Vec<StreamName> = matching.cloned().collect();
+            names.sort_unstable();
+            names
         });
         Answer::ServerInfo { status, ownerships }
     }

@@ -15,7 +15,7 @@ mod server;
 mod settings;
 
 pub use client::RemoteStore;
-pub use server::{Server, serve};
+pub use server::{Server, serve, serve_on};
 pub use settings::{ClientSettings, ServerSettings};
 
 #[cfg(test)]

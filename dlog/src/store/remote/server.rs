@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::ServerSettings;
+use crate::net::Listen;
 use crate::store::LogStore;
 use connection::{Served, serve_connection};
 use sessions::Sessions;
@@ -38,11 +39,16 @@ pub struct Server {
 /// The listener has no local address.
 pub fn serve(listener: TcpListener, store: Arc<dyn LogStore>, settings: ServerSettings) -> io::Result<Server> {
     let address = listener.local_addr()?;
+    Ok(serve_on(listener, address, store, settings))
+}
+
+/// [`serve`] on any kind of listener, which clients reach at `address`. Must be called on a tokio runtime with time.
+pub fn serve_on(listener: impl Listen, address: SocketAddr, store: Arc<dyn LogStore>, settings: ServerSettings) -> Server {
     let (draining, drain) = watch::channel(false);
-    let sessions = Sessions::new(Arc::clone(&store), settings.session_grace);
+    let sessions = Sessions::new(Arc::clone(&store), &settings);
     let served = Arc::new(Served { store, sessions: Arc::clone(&sessions), settings, drain });
     let accepting = tokio::spawn(accept(listener, served));
-    Ok(Server { address, draining, sessions, accepting })
+    Server { address, draining, sessions, accepting }
 }
 
 impl Server {
@@ -78,15 +84,16 @@ impl Drop for Server {
 }
 
 /// Accepts until the drain begins, then waits for the connections to end.
-async fn accept(listener: TcpListener, served: Arc<Served>) {
+async fn accept(mut listener: impl Listen, served: Arc<Served>) {
     let mut connections = JoinSet::new();
     let mut drain = served.drain.clone();
     let room = Arc::new(Semaphore::new(served.settings.max_connections));
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             _ = drain.wait_for(|begun| *begun) => break,
             Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -100,9 +107,7 @@ async fn accept(listener: TcpListener, served: Arc<Served>) {
         let served = Arc::clone(&served);
         connections.spawn(async move {
             debug!(%peer, "connected");
-            // A reply must not wait for the acknowledgement of the one before.
-            stream.set_nodelay(true).ok();
-            let (from, to) = stream.into_split();
+            let (from, to) = tokio::io::split(stream);
             match serve_connection(&served, from, to, seat.is_some()).await {
                 Ok(()) => debug!(%peer, "connection ended"),
                 Err(reason) => info!(%peer, "connection closed: {reason}"),
@@ -121,7 +126,7 @@ pub(super) async fn connection_over(
     store: Arc<dyn LogStore>,
     settings: ServerSettings,
 ) -> Result<(), String> {
-    let sessions = Sessions::new(Arc::clone(&store), settings.session_grace);
+    let sessions = Sessions::new(Arc::clone(&store), &settings);
     let (_draining, drain) = watch::channel(false);
     let served = Arc::new(Served { store, sessions, settings, drain });
     let (from, to) = tokio::io::split(stream);

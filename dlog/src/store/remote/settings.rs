@@ -1,5 +1,8 @@
 use core::time::Duration;
+use std::sync::Arc;
 
+use crate::Entropy;
+use crate::net::{Dial, Tcp};
 use crate::uri::DEFAULT_NAMESPACE;
 
 /// How a store is served. The default suits `dlog local`.
@@ -25,6 +28,8 @@ pub struct ServerSettings {
     pub max_read_bytes: usize,
     /// The longest that one read is held; a client that wants to wait longer asks again. Default 60 s.
     pub max_read_wait: Duration,
+    /// What the secrets of sessions are made of. Default: the system's.
+    pub entropy: Entropy,
 }
 
 impl Default for ServerSettings {
@@ -40,6 +45,7 @@ impl Default for ServerSettings {
             max_append_bytes: 64 << 20,
             max_read_bytes: 1 << 20,
             max_read_wait: Duration::from_secs(60),
+            entropy: Entropy::default(),
         }
     }
 }
@@ -63,6 +69,10 @@ pub struct ClientSettings {
     pub max_frame_bytes: usize,
     /// How many bytes of appends may be unanswered; the next append is refused as overloaded. Default 64 MiB.
     pub max_append_bytes: usize,
+    /// What makes the connections. Default: TCP.
+    pub dial: Arc<dyn Dial>,
+    /// What the pauses' jitter is made of. Default: the system's.
+    pub entropy: Entropy,
 }
 
 impl Default for ClientSettings {
@@ -75,6 +85,8 @@ impl Default for ClientSettings {
             backoff_max: Duration::from_secs(1),
             max_frame_bytes: 16 << 20,
             max_append_bytes: 64 << 20,
+            dial: Arc::new(Tcp),
+            entropy: Entropy::default(),
         }
     }
 }

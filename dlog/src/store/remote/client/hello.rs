@@ -1,13 +1,11 @@
-use core::time::Duration;
 use std::io;
 
 use bytes::Bytes;
 use distributedlog::wire::mux::{Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
+use crate::net::BoxedStream;
 use crate::store::StoreError;
 use crate::store::remote::ClientSettings;
 use crate::store::remote::frames::{FrameFault, FrameReader, push};
@@ -22,8 +20,8 @@ const STRANGER_BYTES: usize = 1024;
 
 /// A connection whose hello was answered with a welcome.
 pub(super) struct Greeted {
-    pub(super) reader: FrameReader<OwnedReadHalf>,
-    pub(super) writer: OwnedWriteHalf,
+    pub(super) reader: FrameReader<ReadHalf<BoxedStream>>,
+    pub(super) writer: WriteHalf<BoxedStream>,
     pub(super) welcome: Welcome,
     pub(super) address: String,
 }
@@ -74,8 +72,8 @@ enum Unwelcome {
 
 async fn greet(host: &HostPort, namespace: &str, settings: &ClientSettings, resume: Option<SessionKey>) -> Result<Greeted, Unwelcome> {
     let patience = settings.connect_timeout;
-    let stream = dial(host, patience).await.map_err(|error| Unwelcome::Unreachable(error.to_string()))?;
-    let (from, mut to) = stream.into_split();
+    let stream = dial(host, settings).await.map_err(|error| Unwelcome::Unreachable(error.to_string()))?;
+    let (from, mut to) = split(stream);
     let mut reader = FrameReader::new(from, settings.max_frame_bytes);
     let hello = hello_frame(namespace, settings, resume);
     let answered = timeout(patience, async {
@@ -86,29 +84,26 @@ async fn greet(host: &HostPort, namespace: &str, settings: &ClientSettings, resu
         Ok(Ok(Some(frame))) => match read_answer(&frame) {
             Some(Ok(welcome)) => return Ok(Greeted { reader, writer: to, welcome, address: host.to_string() }),
             Some(Err(unwelcome)) => return Err(unwelcome),
-            None => return Err(Unwelcome::Refused(stranger(host, patience, &frame).await)),
+            None => return Err(Unwelcome::Refused(stranger(host, settings, &frame).await)),
         },
         Ok(Err(FrameFault::TooLarge(_) | FrameFault::Torn(_))) => {
-            return Err(Unwelcome::Refused(stranger(host, patience, reader.unread()).await));
+            return Err(Unwelcome::Refused(stranger(host, settings, reader.unread()).await));
         }
         Ok(Ok(None)) => "it closed the connection without an answer: it is no DistributedLog store, or is shutting down".to_owned(),
         Ok(Err(FrameFault::Io(error))) => format!("it took the connection but no hello: {error}"),
         Err(_) => format!("it took the connection but answered nothing for {} ms", patience.as_millis()),
     };
-    Err(match zookeeper(host, patience).await {
+    Err(match zookeeper(host, settings).await {
         Some(zookeeper) => Unwelcome::Refused(zookeeper),
         None => Unwelcome::Unreachable(silence),
     })
 }
 
-async fn dial(host: &HostPort, patience: Duration) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect((host.host.as_str(), host.port));
-    let stream = timeout(patience, connecting)
+async fn dial(host: &HostPort, settings: &ClientSettings) -> io::Result<BoxedStream> {
+    let patience = settings.connect_timeout;
+    timeout(patience, settings.dial.dial(host))
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} ms", patience.as_millis())))??;
-    // Appends must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {} ms", patience.as_millis())))?
 }
 
 fn hello_frame(namespace: &str, settings: &ClientSettings, resume: Option<SessionKey>) -> Vec<u8> {
@@ -170,9 +165,9 @@ fn proxy() -> Unwelcome {
 }
 
 /// What someone is who answered the hello with these bytes.
-async fn stranger(host: &HostPort, patience: Duration, said: &[u8]) -> String {
+async fn stranger(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> String {
     if !said.starts_with(b"HTTP/")
-        && let Some(zookeeper) = zookeeper(host, patience).await
+        && let Some(zookeeper) = zookeeper(host, settings).await
     {
         return zookeeper;
     }
@@ -186,15 +181,15 @@ async fn stranger(host: &HostPort, patience: Duration, said: &[u8]) -> String {
 }
 
 /// Asks on a fresh connection whether ZooKeeper is there, with the four letters that every version of it answers.
-async fn zookeeper(host: &HostPort, patience: Duration) -> Option<String> {
+async fn zookeeper(host: &HostPort, settings: &ClientSettings) -> Option<String> {
     let mut answer = Vec::new();
     let asking = async {
-        let mut stream = dial(host, patience).await?;
+        let mut stream = dial(host, settings).await?;
         stream.write_all(b"srvr").await?;
         // Others answer anything or nothing; ZooKeeper answers and closes.
         stream.take(STRANGER_BYTES as u64).read_to_end(&mut answer).await
     };
-    timeout(patience, asking).await.ok()?.ok();
+    timeout(settings.connect_timeout, asking).await.ok()?.ok();
     let text = String::from_utf8_lossy(&answer);
     let line = text.lines().next()?;
     let is_zookeeper =

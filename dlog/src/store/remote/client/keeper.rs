@@ -1,6 +1,4 @@
-use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
-use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 
 use distributedlog::wire::mux::{Message, Tag};
@@ -39,7 +37,7 @@ pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Ar
         link.lose(&StoreError::Disconnected { address: link.address.clone(), detail: why }, down);
         let mut pause = settings.backoff_min;
         (greeted, link) = loop {
-            tokio::time::sleep(jittered(pause)).await;
+            tokio::time::sleep(jittered(pause, settings.entropy.draw())).await;
             match connect(&uri, &settings, Some(resume)).await {
                 Ok(greeted) => {
                     let link = Arc::new(Link::new(greeted.welcome.clone(), greeted.address.clone(), settings.max_append_bytes));
@@ -58,10 +56,8 @@ pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Ar
 }
 
 /// Between half of `pause` and all of it, so that clients that lost the same server do not come back at the same moment.
-fn jittered(pause: Duration) -> Duration {
-    // The standard library seeds its hashers from the system's entropy.
-    let random = RandomState::new().build_hasher().finish() % 1024;
-    pause.mul_f64(0.5 + random as f64 / 2048.0)
+fn jittered(pause: Duration, random: u64) -> Duration {
+    pause.mul_f64(0.5 + (random % 1024) as f64 / 2048.0)
 }
 
 /// Runs one connection until it is lost; says why it was.
@@ -69,6 +65,7 @@ async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: 
     let Greeted { mut reader, writer, welcome, .. } = greeted;
     let ping_every = Duration::from_millis(welcome.ping_every_ms.max(1).into());
     tokio::select! {
+        biased;
         why = receive(&mut reader, link, ping_every, state) => why,
         written = link.outbox.run(writer, (ping_every * SILENT_PINGS).max(settings.connect_timeout)) => match written {
             Ok(()) => "it was closed".to_owned(),
@@ -88,6 +85,8 @@ async fn receive(
     let mut silent_pings = 0;
     loop {
         tokio::select! {
+            // An answer that has come is never overtaken by the question whether there is one.
+            biased;
             frame = reader.next() => {
                 silent_pings = 0;
                 let received = match frame {

@@ -74,6 +74,7 @@ pub(super) async fn serve_connection(
     let writing = outbox.run(to, served.settings.idle_timeout);
     tokio::pin!(writing);
     let greeted = tokio::select! {
+        biased;
         greeted = greet(served, &mut reader, &outbox, has_seat) => greeted,
         written = &mut writing => return written.map_err(Closed::Unwritable),
     };
@@ -81,6 +82,7 @@ pub(super) async fn serve_connection(
         Ok(Some(client)) => {
             reader.set_limit(served.settings.max_frame_bytes);
             tokio::select! {
+                biased;
                 ended = converse(served, &client, &mut reader, &outbox) => ended,
                 written = &mut writing => return written.map_err(Closed::Unwritable),
             }
@@ -210,7 +212,8 @@ async fn converse(
     let idle = served.settings.idle_timeout;
     loop {
         let frame = tokio::select! {
-            frame = timeout(idle, reader.next()) => frame.map_err(|_| Closed::Silent(idle))?.map_err(Closed::Fault)?,
+            // What ends the conversation goes before what goes on with it, so that a busy client cannot hold it off.
+            biased;
             () = client.attached.superseded() => return Err(Closed::Superseded),
             () = begun(&mut drain), if !draining => {
                 draining = true;
@@ -223,10 +226,12 @@ async fn converse(
                 agreed = true;
                 continue;
             }
+            frame = timeout(idle, reader.next()) => frame.map_err(|_| Closed::Silent(idle))?.map_err(Closed::Fault)?,
             () = requests.all_answered(), if agreed => return Ok(()),
         };
         let Some(frame) = frame else { return Ok(()) };
         tokio::select! {
+            biased;
             handled = handle(&requests, outbox, frame) => agreed |= handled? && draining,
             () = client.attached.superseded() => return Err(Closed::Superseded),
         }

@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -43,7 +43,7 @@ struct Replies {
 
 #[derive(Default)]
 struct Reads {
-    held: HashMap<Tag, AbortHandle>,
+    held: BTreeMap<Tag, AbortHandle>,
     draining: bool,
 }
 
@@ -74,7 +74,7 @@ impl Requests {
     pub(super) fn begin_drain(&self) {
         let mut reads = self.replies.reads();
         reads.draining = true;
-        for (tag, read) in reads.held.drain() {
+        for (tag, read) in core::mem::take(&mut reads.held) {
             read.abort();
             self.replies.nack(tag);
         }
@@ -176,7 +176,7 @@ impl Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        for (_, read) in self.replies.reads().held.drain() {
+        for read in self.replies.reads().held.values() {
             read.abort();
         }
     }

@@ -1,13 +1,13 @@
-use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tracing::{info, warn};
 
+use crate::Entropy;
+use crate::store::remote::ServerSettings;
 use crate::store::remote::protocol::SessionKey;
 use crate::store::{Acquired, Lease, LogStore, Owner, StoreError, StreamName};
 
@@ -17,13 +17,14 @@ use crate::store::{Acquired, Lease, LogStore, Owner, StoreError, StreamName};
 pub(super) struct Sessions {
     store: Arc<dyn LogStore>,
     grace: Duration,
+    entropy: Entropy,
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
     last_id: u64,
-    sessions: HashMap<u64, Arc<Session>>,
+    sessions: BTreeMap<u64, Arc<Session>>,
 }
 
 /// One client, across its connections.
@@ -39,7 +40,7 @@ pub(super) struct Session {
 #[derive(Default)]
 struct State {
     /// The epoch of each stream's lease.
-    leases: HashMap<StreamName, u64>,
+    leases: BTreeMap<StreamName, u64>,
     ended: bool,
 }
 
@@ -55,8 +56,9 @@ pub(super) struct Attached {
 }
 
 impl Sessions {
-    pub(super) fn new(store: Arc<dyn LogStore>, grace: Duration) -> Arc<Self> {
-        Arc::new(Self { store, grace, table: Mutex::default() })
+    pub(super) fn new(store: Arc<dyn LogStore>, settings: &ServerSettings) -> Arc<Self> {
+        let (grace, entropy) = (settings.session_grace, settings.entropy.clone());
+        Arc::new(Self { store, grace, entropy, table: Mutex::default() })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -91,8 +93,7 @@ impl Sessions {
     }
 
     fn begin(&self) -> Arc<Session> {
-        // The standard library seeds its hashers from the system's entropy.
-        let secret = RandomState::new().build_hasher().finish();
+        let secret = self.entropy.draw();
         let mut table = self.table();
         table.last_id += 1;
         let key = SessionKey { id: table.last_id, secret };
