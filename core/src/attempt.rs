@@ -180,6 +180,14 @@ impl Failure {
         Self { cause: Cause::Status(code), known, advice }
     }
 
+    /// The failure of an attempt that the peer turned down because it has too much to do (HTTP 429 and 503, a mux nack): nothing was
+    /// written. Its set is not hedged any more, and the stream is left alone for `retry_after` if the peer said so, else for as long as the
+    /// writer's settings say (R8).
+    #[must_use]
+    pub const fn overloaded(cause: Cause, retry_after: Option<Duration>) -> Self {
+        Self { cause, known: Known::NotWritten, advice: Advice::NextStreamAndCoolDown(retry_after) }
+    }
+
     /// The failure of an attempt whose bytes never left: nothing was written.
     #[must_use]
     pub const fn not_sent(cause: Cause) -> Self {

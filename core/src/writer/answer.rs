@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::health::{Change, Sign};
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
-use super::{Adaptive, Health, MAX_OUTSTANDING, Memory, Reason};
+use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Memory, Reason};
 use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Known, Outcome, StreamIndex};
 
 impl<M: Memory> Writer<M> {
@@ -43,12 +43,17 @@ impl<M: Memory> Writer<M> {
                 Intent::First => {}
                 Intent::Retry => self.counters.retries = self.counters.retries.wrapping_sub(1),
                 Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_sub(1),
+                Intent::Probe => self.counters.probes_sent = self.counters.probes_sent.wrapping_sub(1),
             }
         }
+        let index = stream;
         let stream = &mut self.memory.tables().streams[stream.0 as usize];
         stream.counters.attempts = stream.counters.attempts.wrapping_sub(1);
-        stream.health.on_abandoned(now);
-        self.go_on(set, now);
+        stream.outstanding -= 1;
+        self.abandon(index, now);
+        if intent != Intent::Probe || self.memory.sets()[set as usize].outstanding == 0 {
+            self.go_on(set, now);
+        }
     }
 
     /// The outstanding attempt of this name, if its set still waits for it.
@@ -69,7 +74,10 @@ impl<M: Memory> Writer<M> {
         winner.ended = now;
         slot.outstanding -= 1;
         let AttemptSlot { stream, intent, started, .. } = *winner;
-        self.learn(stream, Sign::Success, Some(now.since(started)), now);
+        self.leave(stream);
+        let took = now.since(started);
+        let sign = if self.is_slow(took) { Sign::Slow } else { Sign::Success };
+        self.learn(stream, sign, Some(took), now);
         self.count_for(stream, |counters| &mut counters.won);
         self.counters.sets_written = self.counters.sets_written.wrapping_add(1);
         if intent == Intent::Hedge {
@@ -83,10 +91,12 @@ impl<M: Memory> Writer<M> {
         let attempt = &mut slot.attempts[place];
         attempt.state = AttemptState::Failed { cause: failure.cause, known: failure.known };
         attempt.ended = now;
-        let stream = attempt.stream;
+        let AttemptSlot { stream, intent, .. } = *attempt;
         slot.outstanding -= 1;
+        let waits = slot.outstanding > 0;
         slot.last_cause = Some(failure.cause);
         slot.may_be_written |= failure.known == Known::Unknown;
+        self.leave(stream);
         self.counters.failures = self.counters.failures.wrapping_add(1);
         self.learn(stream, Sign::Failed(failure), None, now);
         self.count_for(stream, |counters| &mut counters.failed);
@@ -97,10 +107,37 @@ impl<M: Memory> Writer<M> {
                 return self.fail_set(set, Reason::Refused, now);
             }
             Advice::FailOnThisStream => slot.refused_by.insert(stream),
-            Advice::NextStreamAndCoolDown(_) => slot.pushed_back = true,
+            Advice::NextStreamAndCoolDown(asked) => {
+                slot.pushed_back = true;
+                self.cool_down(stream, asked, now);
+            }
             Advice::NextStream | Advice::NextStreamAndProbation => {}
         }
-        self.go_on(set, now);
+        // A probe that failed takes nothing from its set, which waits for a healthy stream.
+        if intent != Intent::Probe || !waits {
+            self.go_on(set, now);
+        }
+    }
+
+    /// A proxy asked for less load: its stream is left alone for a while. Remembered where there is a budget or health to serve by it.
+    fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
+        let usual = match (self.settings.health(), self.settings.budget()) {
+            (Health::Probation { first_backoff, .. }, _) => first_backoff,
+            (Health::Off, Budget::Share { .. }) => self.settings.rounds().first_backoff,
+            (Health::Off, Budget::Off) => return,
+        };
+        self.memory.tables().streams[stream.0 as usize].health.cool_down(now, asked, usual, &mut self.random);
+    }
+
+    /// Whether an answer took much longer than answers of the other streams usually take: such a set would have been hedged, had the budget
+    /// allowed it.
+    fn is_slow(&self, took: Duration) -> bool {
+        self.usual_latency.is_some_and(|usual| took.as_micros() as u64 > usual.saturating_mul(2))
+    }
+
+    /// An attempt at the stream ended or was given up: its window has room for another one.
+    pub(super) fn leave(&mut self, stream: StreamIndex) {
+        self.memory.tables().streams[stream.0 as usize].outstanding -= 1;
     }
 
     /// After a failure: the next stream at once (R5), if there is one and the budget allows it (R8).
@@ -183,7 +220,7 @@ impl<M: Memory> Writer<M> {
         let slot = &mut self.memory.tables().sets[set as usize];
         slot.speculate_at = Instant::MAX;
         let outstanding = slot.outstanding as usize;
-        if slot.queued || outstanding == 0 || outstanding >= MAX_OUTSTANDING {
+        if slot.queued && slot.intent != Intent::Probe || outstanding == 0 || outstanding >= MAX_OUTSTANDING {
             return;
         }
         if slot.pushed_back {
@@ -198,7 +235,12 @@ impl<M: Memory> Writer<M> {
         let slot = &mut self.memory.tables().sets[set as usize];
         if granted {
             slot.patience = (slot.patience.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
-            self.enqueue(set, Intent::Hedge);
+            if slot.queued {
+                // Nobody polled for so long that the set is to be hedged: that comes before a probe.
+                slot.intent = Intent::Hedge;
+            } else {
+                self.enqueue(set, Intent::Hedge);
+            }
         } else {
             slot.speculate_at = now.plus_micros(slot.patience);
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
@@ -215,6 +257,7 @@ impl<M: Memory> Writer<M> {
                 Change::Entered => self.counters.probation_entries = self.counters.probation_entries.wrapping_add(1),
                 Change::Left => self.counters.probation_exits = self.counters.probation_exits.wrapping_add(1),
             }
+            self.note_probe(stream);
         }
         if let (Some(latency), Adaptive::Quantile { quantile, warm_up, .. }) = (latency, self.settings.adaptive()) {
             let sketch = &mut self.memory.tables().streams[stream.0 as usize].latency;

@@ -23,6 +23,8 @@ pub struct Counters {
     pub retries: u64,
     /// Attempts started because an earlier one took too long.
     pub hedges_sent: u64,
+    /// Attempts started to see whether a stream on probation is well again (R9).
+    pub probes_sent: u64,
     /// Hedges whose answer completed their set.
     pub hedges_won: u64,
     /// Hedges whose set was completed by another attempt.
@@ -39,6 +41,8 @@ pub struct Counters {
     pub budget_exhausted: u64,
     /// Hedges not sent because a proxy asked for less load (R8).
     pub pushbacks: u64,
+    /// Sets that started at another stream because the window of the one whose turn it was had no room (R9).
+    pub window_full: u64,
     /// Streams put on probation (R9).
     pub probation_entries: u64,
     /// Streams back from probation (R9).
@@ -71,6 +75,8 @@ pub struct StreamStatus {
     pub healthy: bool,
     /// The quantile of its recent latencies that the settings name, once there are enough of them (R10).
     pub latency: Option<Duration>,
+    /// Attempts outstanding at it (R9).
+    pub outstanding: usize,
     /// What was done with it.
     pub counters: StreamCounters,
 }

@@ -9,7 +9,7 @@ use crate::{AttemptId, Dlsn, Instant, Known, StreamIndex};
 /// Why outstanding attempts are given up, and what that says of their streams.
 #[derive(Clone, Copy)]
 enum GivenUp {
-    /// When another attempt won: those that were started before it are slow.
+    /// When another attempt won: those that were started before it are slow, and a probe is.
     LostTo(AttemptId),
     /// When the set's time is over: all are slow.
     TooSlow,
@@ -113,16 +113,20 @@ impl<M: Memory> Writer<M> {
             if attempt.intent == Intent::Hedge {
                 self.counters.hedges_wasted = self.counters.hedges_wasted.wrapping_add(1);
             }
+            self.leave(attempt.stream);
             self.count_for(attempt.stream, |counters| &mut counters.given_up);
-            let slow = match why {
+            let overtaken = match why {
                 GivenUp::LostTo(winner) => attempt.id.0 < winner.0,
                 GivenUp::TooSlow => true,
                 GivenUp::Untold => false,
             };
-            if slow {
-                self.learn(attempt.stream, Sign::Overtaken, Some(now.since(attempt.started)), now);
+            if overtaken {
+                self.learn(attempt.stream, Sign::Slow, Some(now.since(attempt.started)), now);
+            } else if attempt.intent == Intent::Probe && matches!(why, GivenUp::LostTo(_)) {
+                // How long it would have taken, nobody knows: it had no time to show it.
+                self.learn(attempt.stream, Sign::Slow, None, now);
             } else {
-                self.memory.tables().streams[attempt.stream.0 as usize].health.on_abandoned(now);
+                self.abandon(attempt.stream, now);
             }
         }
     }

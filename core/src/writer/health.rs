@@ -10,7 +10,7 @@ use crate::{Advice, Cause, Failure, Instant};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamHealth {
     standing: Standing,
-    /// Failed or overtaken attempts in a row.
+    /// Failed or slow attempts in a row.
     strikes: u32,
     /// The next probation's length in microseconds, 0 for the shortest.
     backoff: u64,
@@ -24,7 +24,7 @@ enum Standing {
     Good,
     /// When it is passed over until then.
     Probation { until: Instant },
-    /// When its probation is over and one set was given to it, of whose fate it depends.
+    /// When its probation is over and a copy of one set was given to it, of whose fate it depends.
     Probing,
 }
 
@@ -33,8 +33,9 @@ enum Standing {
 pub(crate) enum Sign {
     /// It was answered with success.
     Success,
-    /// A later attempt of the same set was faster, or the set's time passed without an answer.
-    Overtaken,
+    /// A later attempt of the same set was faster, the set's time passed without an answer, or the answer took much longer than answers
+    /// usually do; or it was a probe, and the healthy stream was faster.
+    Slow,
     /// It failed.
     Failed(Failure),
 }
@@ -50,26 +51,35 @@ pub(crate) enum Change {
 impl StreamHealth {
     pub(crate) const NEW: Self = Self { standing: Standing::Good, strikes: 0, backoff: 0, cool_until: Instant::ZERO };
 
-    /// Whether a set may start here: the stream is healthy, or it is time to probe it.
-    pub(crate) fn may_start(&self, now: Instant) -> bool {
-        let fit = match self.standing {
-            Standing::Good => true,
-            Standing::Probation { until } => until <= now,
-            Standing::Probing => false,
-        };
-        fit && self.cool_until <= now
-    }
-
-    /// Whether the stream is fit for a set's second and later attempts, which probe nothing.
+    /// Whether a set may start here, and whether it should rather go on here than elsewhere.
     pub(crate) fn is_fit(&self, now: Instant) -> bool {
         self.standing == Standing::Good && self.cool_until <= now
     }
 
-    /// A set starts here. If it was time to probe, this is the probe.
-    pub(crate) fn on_start(&mut self, now: Instant) {
-        if matches!(self.standing, Standing::Probation { until } if until <= now) {
-            self.standing = Standing::Probing;
+    /// When the stream is to be probed, if it is on probation.
+    pub(crate) fn probe_at(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Good | Standing::Probing => None,
+            Standing::Probation { until } => Some(until.max(self.cool_until)),
         }
+    }
+
+    /// A set is copied to the stream to see how it does.
+    pub(crate) const fn begin_probe(&mut self) {
+        self.standing = Standing::Probing;
+    }
+
+    /// The proxy asked for less load (R8): for as long as it said, and a little more, so that those who were turned down together do not
+    /// come back together; for `usual` and less, if it did not say.
+    pub(crate) fn cool_down(&mut self, now: Instant, asked: Option<Duration>, usual: Duration, random: &mut Random) {
+        let pause = match asked {
+            Some(asked) => {
+                let asked = asked.min(LONGEST_COOL_DOWN).as_micros() as u64;
+                asked + random.below(asked / 4 + 1)
+            }
+            None => random.jittered(usual.as_micros() as u64),
+        };
+        self.cool_until = self.cool_until.max(now.plus_micros(pause));
     }
 
     /// An attempt ended, or was given up.
@@ -78,17 +88,15 @@ impl StreamHealth {
             return Change::None;
         };
         let strikes = match sign {
-            Sign::Success => return self.on_success(),
-            Sign::Overtaken => 1,
+            Sign::Success => return self.on_success(allowed),
+            Sign::Slow => 1,
             Sign::Failed(failure) => match failure.advice {
                 Advice::NextStreamAndProbation => allowed,
-                Advice::NextStreamAndCoolDown(pause) => {
-                    self.cool_until = now + jittered(pause.unwrap_or(first_backoff).min(max_backoff), random);
-                    return self.probe_undecided(now);
+                Advice::NextStream if !matches!(failure.cause, Cause::TransportFull | Cause::Closed) => 1,
+                Advice::NextStream | Advice::NextStreamAndCoolDown(_) | Advice::FailOnThisStream | Advice::FailRecords => {
+                    self.on_abandoned(now);
+                    return Change::None;
                 }
-                Advice::NextStream if matches!(failure.cause, Cause::TransportFull | Cause::Closed) => return self.probe_undecided(now),
-                Advice::NextStream => 1,
-                Advice::FailOnThisStream | Advice::FailRecords => return self.probe_undecided(now),
             },
         };
         self.strikes = self.strikes.saturating_add(strikes);
@@ -109,29 +117,30 @@ impl StreamHealth {
         entered
     }
 
-    /// A stream that comes back keeps half of its backoff in mind: one that is ill again soon pauses for longer.
-    fn on_success(&mut self) -> Change {
-        self.strikes = 0;
+    /// A stream that comes back is one strike away from the next probation until it has done well once more, and keeps half of its backoff
+    /// in mind: one that is ill again soon pauses for longer.
+    const fn on_success(&mut self, allowed: u32) -> Change {
         self.backoff /= 2;
-        let left = if self.standing == Standing::Good { Change::None } else { Change::Left };
-        self.standing = Standing::Good;
-        left
+        match self.standing {
+            Standing::Good => {
+                self.strikes = 0;
+                Change::None
+            }
+            Standing::Probation { .. } | Standing::Probing => {
+                self.strikes = allowed - 1;
+                self.standing = Standing::Good;
+                Change::Left
+            }
+        }
     }
 
-    /// What ended the probe says nothing of the stream's health: the next set may probe it.
-    fn probe_undecided(&mut self, now: Instant) -> Change {
+    /// What ended the probe, if it was one, says nothing of the stream's health: the next set may probe it.
+    pub(crate) fn on_abandoned(&mut self, now: Instant) {
         if self.standing == Standing::Probing {
             self.standing = Standing::Probation { until: now };
         }
-        Change::None
-    }
-
-    /// The probe was given up before it could tell anything.
-    pub(crate) fn on_abandoned(&mut self, now: Instant) {
-        let _ = self.probe_undecided(now);
     }
 }
 
-fn jittered(length: Duration, random: &mut Random) -> Duration {
-    crate::time::length(random.jittered(length.as_micros() as u64), 1_000_000)
-}
+/// A proxy may not send a stream away for longer than this at a time.
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
 use super::machine::Writer;
-use super::slots::{AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
+use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
 use super::{Codec, Memory};
 use crate::Instant;
 
@@ -66,6 +66,11 @@ impl<M: Memory> Writer<M> {
             assert!(slot.phase == SetPhase::Free || outstanding.count() == slot.outstanding as usize, "outstanding attempts are counted");
             let armed = slot.timer_place != NO_SET && self.memory.timers()[slot.timer_place as usize].at < Instant::MAX;
             assert!(slot.phase != SetPhase::InFlight || slot.queued || armed, "a set in flight is queued or has a timer");
+        }
+        for (index, stream) in self.memory.streams()[..self.streams as usize].iter().enumerate() {
+            let here = |attempt: &&AttemptSlot| attempt.state == AttemptState::Outstanding && usize::from(attempt.stream.0) == index;
+            let outstanding = sets.iter().filter(|slot| slot.phase == SetPhase::InFlight).flat_map(|slot| &slot.attempts).filter(here);
+            assert_eq!(outstanding.count(), usize::from(stream.outstanding), "what is outstanding at a stream is counted");
         }
         let spare = if matches!(self.settings.codec(), Codec::Lz4) { 1 } else { 0 };
         assert!(self.spare_set == NO_SET || spare == 1, "only compression needs a spare buffer");

@@ -63,6 +63,8 @@ pub struct Writer<M: Memory> {
     pub(super) next_row: u16,
     pub(super) random: Random,
     pub(super) budget: Tokens,
+    /// When the first stream on probation is to be probed (R9).
+    pub(super) next_probe: Instant,
     /// The median of the streams' latency quantiles, in microseconds (R10).
     pub(super) usual_latency: Option<u64>,
 
@@ -109,6 +111,8 @@ pub(super) struct Reserved {
 pub(super) struct Bounds {
     /// Transmitted sets that are not finished.
     pub(super) flying: u16,
+    /// Attempts outstanding at one stream (R9).
+    pub(super) window: u16,
     pub(super) buffered: usize,
     /// Capacity of a set for its builder.
     pub(super) set_bytes: usize,
@@ -146,6 +150,7 @@ impl<M: Memory> Writer<M> {
             next_row: 0,
             random: Random::new(settings.seed().unwrap_or(0)),
             budget: Tokens::new(settings.budget()),
+            next_probe: Instant::MAX,
             usual_latency: None,
             next_sequence: 0,
             next_attempt: 0,
@@ -229,7 +234,8 @@ impl<M: Memory> Writer<M> {
             Adaptive::Off => None,
             Adaptive::Quantile { warm_up, .. } => slot.latency.quantile(warm_up).map(|micros| crate::time::length(micros, 1_000_000)),
         };
-        Some(StreamStatus { healthy: slot.health.is_fit(self.now), latency, counters: slot.counters })
+        let outstanding = usize::from(slot.outstanding);
+        Some(StreamStatus { healthy: slot.health.is_fit(self.now), outstanding, latency, counters: slot.counters })
     }
 
     /// The longest record that fits a set of this writer.
@@ -250,6 +256,12 @@ impl<M: Memory> Writer<M> {
     /// Transmitted sets that are not finished (R7).
     pub const fn sets_in_flight(&self) -> usize {
         self.flying as usize
+    }
+
+    /// How many attempts may be outstanding at one stream while another healthy one has fewer (R9): what [`Window`](super::Window) comes to
+    /// with this memory and this many streams.
+    pub const fn window(&self) -> usize {
+        self.bounds.window as usize
     }
 
     /// Whether the writer was told to close.
@@ -290,8 +302,10 @@ impl Bounds {
             return Err(BuildError::SetBytes { bytes: capacity, needed: least });
         }
         let micros = |duration: Duration| duration.as_micros() as u64;
+        let flying = settings.in_flight_sets().min(sets - 1 - spare) as u16;
         Ok(Self {
-            flying: settings.in_flight_sets().min(sets - 1 - spare) as u16,
+            flying,
+            window: settings.window().attempts(flying, streams.as_usize() as u16),
             buffered: settings.buffered_bytes(),
             set_bytes,
             overhead,

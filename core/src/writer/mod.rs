@@ -47,7 +47,7 @@ pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
 pub use memory::{Fixed, Memory, SetBuffer, Tables, ram_bytes};
 pub use result::{AttemptOutcome, AttemptReport, AttemptReports, Reason, Refused, WriteError, WriteResult, Written};
-pub use settings::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError, StreamCount};
+pub use settings::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError, StreamCount, Window};
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 
 pub use crate::wire::record_set::{Codec, MAX_SET_BYTES, WriterId};

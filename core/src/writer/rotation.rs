@@ -1,8 +1,8 @@
 //! Which stream is next (R4, R5, R9).
 
+use super::Memory;
 use super::machine::Writer;
 use super::slots::StreamSlot;
-use super::{Health, Memory};
 use crate::random::Random;
 use crate::{Instant, StreamIndex};
 
@@ -20,43 +20,91 @@ pub(super) fn permute(rows: &mut [StreamSlot], random: &mut Random) {
 }
 
 impl<M: Memory> Writer<M> {
-    /// The row at which a set starts: the next in the rotation whose stream is healthy or due for a probe; the next at all when none
-    /// is (R9). The rotation goes on behind it, so that healthy streams share the sets evenly.
+    /// The row at which a set starts: the next in the rotation whose stream is healthy and has room in its window; the
+    /// next without room, where none has; the next at all, with or without room, when none is healthy (R9). The rotation goes on behind it,
+    /// so that healthy streams share the sets evenly.
+    ///
+    /// Fairness: the rotation passes a stream that is fit and has room only by starting there. So between two starts of a stream that was
+    /// fit and had room all along, every other stream starts at most once: over any stretch of sets none starts more than one set more.
     pub(super) fn first_row(&mut self, now: Instant) -> u16 {
         let streams = self.streams as usize;
         let start = self.next_row as usize;
         let rows = &self.memory.streams()[..streams];
-        let healthy =
-            (0..streams).map(|step| wrap(start + step, streams)).find(|&row| rows[rows[row].turn.0 as usize].health.may_start(now));
-        let row = healthy.unwrap_or(start);
-        self.next_row = wrap(row + 1, streams) as u16;
-        if !matches!(self.settings.health(), Health::Off) {
-            let table = self.memory.tables().streams;
-            let stream = table[row].turn.0 as usize;
-            table[stream].health.on_start(now);
+        let turns = || (0..streams).map(|step| wrap(start + step, streams)).map(|row| (row, &rows[rows[row].turn.0 as usize]));
+        let has_room = |slot: &StreamSlot| slot.outstanding < self.bounds.window;
+        let mut full = None;
+        let mut row = None;
+        for (turn, slot) in turns().filter(|(_, slot)| slot.health.is_fit(now)) {
+            if has_room(slot) {
+                row = Some(turn);
+                break;
+            }
+            full = full.or(Some(turn));
         }
+        self.counters.window_full = self.counters.window_full.wrapping_add(u64::from(row.is_some() && full.is_some()));
+        let row = row.or(full).or_else(|| turns().find(|(_, slot)| has_room(slot)).map(|(turn, _)| turn)).unwrap_or(start);
+        self.next_row = wrap(row + 1, streams) as u16;
         row as u16
     }
 
     /// The row at which a set goes on: the next behind its last one that was not tried in this round and did not refuse the set for
-    /// good; a healthy one, if there is one.
+    /// good; a healthy one, if there is one, and among those one whose window has room.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Option<u16> {
         let streams = self.streams as usize;
         let slot = &self.memory.sets()[set as usize];
         let rows = &self.memory.streams()[..streams];
-        let mut unfit = None;
+        let (mut full, mut unfit) = (None, None);
         for step in 1..=streams {
             let row = wrap(slot.row as usize + step, streams);
             let stream = rows[row].turn;
             if slot.tried.contains(stream) || slot.refused_by.contains(stream) {
                 continue;
             }
-            if rows[stream.0 as usize].health.is_fit(now) {
+            let slot = &rows[stream.0 as usize];
+            if !slot.health.is_fit(now) {
+                unfit = unfit.or(Some(row as u16));
+            } else if slot.outstanding < self.bounds.window {
                 return Some(row as u16);
+            } else {
+                full = full.or(Some(row as u16));
             }
-            unfit = unfit.or(Some(row as u16));
         }
-        unfit
+        full.or(unfit)
+    }
+}
+
+/// Probes of streams on probation (R9).
+impl<M: Memory> Writer<M> {
+    /// The row of a stream that is due for a probe, if the budget has a token for it and the set was not tried there. The stream waits for
+    /// the probe's end from now on.
+    pub(super) fn probe_row(&mut self, set: u16, now: Instant) -> Option<u16> {
+        let slot = &self.memory.sets()[set as usize];
+        let rows = &self.memory.streams()[..self.streams as usize];
+        let row = rows.iter().position(|row| {
+            let due = rows[row.turn.0 as usize].health.probe_at().is_some_and(|at| at <= now);
+            due && !slot.tried.contains(row.turn)
+        })?;
+        if !self.budget.take(now) {
+            return None;
+        }
+        let rows = self.memory.tables().streams;
+        let stream = rows[row].turn.0 as usize;
+        rows[stream].health.begin_probe();
+        self.next_probe = rows[..self.streams as usize].iter().filter_map(|row| row.health.probe_at()).min().unwrap_or(Instant::MAX);
+        Some(row as u16)
+    }
+
+    /// The stream's standing may have changed: it may be the next that is to be probed.
+    pub(super) fn note_probe(&mut self, stream: StreamIndex) {
+        if let Some(at) = self.memory.streams()[stream.0 as usize].health.probe_at() {
+            self.next_probe = self.next_probe.min(at);
+        }
+    }
+
+    /// An attempt at the stream ended in a way that says nothing of its health.
+    pub(super) fn abandon(&mut self, stream: StreamIndex, now: Instant) {
+        self.memory.tables().streams[stream.0 as usize].health.on_abandoned(now);
+        self.note_probe(stream);
     }
 }
 

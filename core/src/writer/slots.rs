@@ -85,6 +85,8 @@ impl StreamSet {
 pub struct StreamSlot {
     /// The stream whose turn is at this row of the rotation.
     pub(crate) turn: StreamIndex,
+    /// Attempts outstanding at the stream: what its window bounds (R9).
+    pub(crate) outstanding: u16,
     pub(crate) health: StreamHealth,
     pub(crate) latency: Sketch,
     pub(crate) counters: StreamCounters,
@@ -94,6 +96,7 @@ impl StreamSlot {
     /// A fresh row.
     pub const EMPTY: Self = Self {
         turn: StreamIndex(0),
+        outstanding: 0,
         health: StreamHealth::NEW,
         latency: Sketch::EMPTY,
         counters: StreamCounters { attempts: 0, won: 0, failed: 0, given_up: 0 },
@@ -217,6 +220,9 @@ pub(crate) enum Intent {
     First,
     Retry,
     Hedge,
+    /// A copy of a set whose first attempt went to a healthy stream, for a stream whose probation is over: whoever waits for the set loses
+    /// nothing when the stream is still ill (R9).
+    Probe,
 }
 
 impl SetSlot {

@@ -60,10 +60,13 @@ impl<M: Memory> Writer<M> {
 
     /// Begins the attempt that a set was queued for; its place among the set's attempts. None when there is no stream for it any more.
     fn start(&mut self, set: u16, now: Instant) -> Option<usize> {
-        let (intent, made) = {
+        let (intent, made, outstanding) = {
             let slot = &self.memory.sets()[set as usize];
-            (slot.intent, slot.made)
+            (slot.intent, slot.made, slot.outstanding)
         };
+        if intent == Intent::Probe {
+            return self.start_probe(set, outstanding > 0, now);
+        }
         let row = if made == 0 && intent == Intent::First { Some(self.first_row(now)) } else { self.following_row(set, now) };
         let Some(row) = row else {
             // What the streams answered since the set was queued left none to try.
@@ -77,26 +80,44 @@ impl<M: Memory> Writer<M> {
             self.prepare(set);
         }
         let stream = self.memory.streams()[row as usize].turn;
-        let place = self.enter_attempt(set, row, stream, now);
+        self.memory.tables().sets[set as usize].row = row;
+        let place = self.enter_attempt(set, stream, now);
         self.set_patience(set, intent, stream, now);
         self.count_attempt(intent, made);
-        self.count_for(stream, |counters| &mut counters.attempts);
         self.rearm(set);
+        if intent == Intent::First && self.next_probe <= now {
+            self.enqueue(set, Intent::Probe);
+        }
         Some(place)
     }
 
-    fn enter_attempt(&mut self, set: u16, row: u16, stream: StreamIndex, now: Instant) -> usize {
+    /// Begins the copy of a set that probes a stream, if one is still to be probed. A set whose first attempt has ended meanwhile is no use
+    /// for that: it goes on as it would have done at once, had it not been queued.
+    fn start_probe(&mut self, set: u16, waits: bool, now: Instant) -> Option<usize> {
+        if !waits {
+            self.go_on(set, now);
+            return None;
+        }
+        let row = self.probe_row(set, now)?;
+        let stream = self.memory.streams()[row as usize].turn;
+        let place = self.enter_attempt(set, stream, now);
+        self.count_attempt(Intent::Probe, 1);
+        Some(place)
+    }
+
+    fn enter_attempt(&mut self, set: u16, stream: StreamIndex, now: Instant) -> usize {
         // The slot is told by the lower 16 bits. 2^48 attempts later the rest repeats itself.
         let id = AttemptId(self.next_attempt << 16 | u64::from(set));
         self.next_attempt = self.next_attempt.wrapping_add(1);
         let slot = &mut self.memory.tables().sets[set as usize];
         let place = free_place(&slot.attempts);
         slot.attempts[place] = AttemptSlot { id, stream, intent: slot.intent, started: now, ended: now, state: AttemptState::Outstanding };
-        slot.row = row;
         slot.tried.insert(stream);
         slot.outstanding += 1;
         slot.made += 1;
         slot.made_in_round += 1;
+        self.memory.tables().streams[stream.0 as usize].outstanding += 1;
+        self.count_for(stream, |counters| &mut counters.attempts);
         place
     }
 
@@ -141,6 +162,7 @@ impl<M: Memory> Writer<M> {
             Intent::First => {}
             Intent::Retry => self.counters.retries = self.counters.retries.wrapping_add(1),
             Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_add(1),
+            Intent::Probe => self.counters.probes_sent = self.counters.probes_sent.wrapping_add(1),
         }
     }
 

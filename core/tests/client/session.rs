@@ -196,7 +196,7 @@ fn a_frame_above_the_limit_is_refused_from_its_first_four_bytes() {
 fn a_nack_was_not_started_and_an_error_may_have_been() {
     let status = |status| Message::Rdispatch { status, contexts: Contexts::default(), payload: b"why" };
     for (message, failure) in [
-        (status(Status::Nack), Failure::not_sent(Cause::Refused)),
+        (status(Status::Nack), Failure::overloaded(Cause::Refused, None)),
         (status(Status::Error), Failure::unanswered(Cause::Exception)),
         (Message::Rerr { error: "why" }, Failure::unanswered(Cause::ProtocolError)),
     ] {

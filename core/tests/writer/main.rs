@@ -11,6 +11,7 @@ mod policies;
 mod retrying;
 mod rotation;
 mod simulation;
+mod windows;
 
 use core::time::Duration;
 

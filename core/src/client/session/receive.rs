@@ -81,7 +81,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         Ok(match status {
             Status::Ok => ended.answer(payload),
             Status::Error => ended.event(Failure::unanswered(Cause::Exception), text(payload)),
-            Status::Nack => ended.event(Failure::not_sent(Cause::Refused), text(payload)),
+            Status::Nack => ended.event(Failure::overloaded(Cause::Refused, None), text(payload)),
         })
     }
 

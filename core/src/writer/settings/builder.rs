@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsError};
+use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsError, Window};
 use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
 /// Collects settings; [`build`](Self::build) checks them. Each method's default stands behind "Default".
@@ -23,6 +23,7 @@ pub struct SettingsBuilder {
     pub(super) rounds: Rounds,
     pub(super) budget: Budget,
     pub(super) health: Health,
+    pub(super) window: Window,
     pub(super) adaptive: Adaptive,
     pub(super) identity: Identity,
     pub(super) attempt_reports: bool,
@@ -46,10 +47,18 @@ impl SettingsBuilder {
             rounds: Rounds { limit: None, first_backoff: Duration::from_millis(10), max_backoff: Duration::from_secs(1) },
             budget: Budget::Off,
             health: Health::Off,
+            window: Window::Share,
             adaptive: Adaptive::Off,
             identity: Identity::Off,
             attempt_reports: false,
         }
+    }
+
+    /// Switches on what the original does not have and what new users should: a budget of extra attempts (R8), health and windows of the
+    /// streams (R9), speculative timeouts that follow the latency (R10). Everything else stays as it is: the timeouts are then what holds
+    /// until enough latencies were seen, and the longest that they may become.
+    pub const fn recommended(self) -> Self {
+        self.budget(Budget::RECOMMENDED).health(Health::RECOMMENDED).window(Window::RECOMMENDED).adaptive(Adaptive::RECOMMENDED)
     }
 
     /// Bytes at which a record set is transmitted, 0 for each record at once. More than the largest set
@@ -144,6 +153,12 @@ impl SettingsBuilder {
         self
     }
 
+    /// How many attempts may be outstanding at one stream. Default: twice its share of the sets in flight.
+    pub const fn window(mut self, window: Window) -> Self {
+        self.window = window;
+        self
+    }
+
     /// Whether the speculative timeout follows the latency. Default: off.
     pub const fn adaptive(mut self, adaptive: Adaptive) -> Self {
         self.adaptive = adaptive;
@@ -233,6 +248,9 @@ impl SettingsBuilder {
             && (strikes == 0 || first_backoff < limits::SHORTEST || first_backoff > max_backoff || max_backoff > limits::LONGEST)
         {
             return Err(E::Health { strikes, first: first_backoff, max: max_backoff, longest: limits::LONGEST });
+        }
+        if self.window == Window::Attempts(0) {
+            return Err(E::Window);
         }
         if let Adaptive::Quantile { quantile, floor, warm_up } = self.adaptive
             && (!(0.5..=0.9999).contains(&quantile) || warm_up == 0 || floor > self.max_speculative_timeout)

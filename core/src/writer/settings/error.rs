@@ -110,6 +110,8 @@ pub enum SettingsError {
         /// The most either may be.
         longest: Duration,
     },
+    /// A window of no attempt at all: no set could start within it.
+    Window,
     /// The quantile is not within 0.5 to 0.9999, the warm-up none, or the floor above the max speculative timeout.
     Adaptive {
         /// Which quantile.
@@ -162,6 +164,7 @@ impl fmt::Display for SettingsError {
                 "health: {strikes} strikes must be at least 1, pauses of {first:?} to {max:?} at least 1µs, at most {longest:?}, \
                  the first not above the longest"
             ),
+            Self::Window => f.write_str("window: 0 attempts, it must be at least 1"),
             Self::Adaptive { quantile, floor, warm_up, max_speculative_timeout } => write!(
                 f,
                 "adaptive timeout: a quantile of {quantile} must be within 0.5 to 0.9999, a warm-up of {warm_up} at least 1, \

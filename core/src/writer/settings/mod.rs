@@ -8,7 +8,7 @@ use core::time::Duration;
 
 pub use builder::SettingsBuilder;
 pub use error::SettingsError;
-pub use policy::{Adaptive, Budget, Health, Identity, Rounds};
+pub use policy::{Adaptive, Budget, Health, Identity, Rounds, Window};
 
 use super::{Codec, MAX_SET_BYTES, MAX_STREAMS};
 
@@ -51,7 +51,7 @@ impl Settings {
     }
 
     /// The original's defaults, and nothing that it does not have: one round over the streams, no flushing when idle, no budget, no
-    /// health, no adaptive timeout, no identity.
+    /// health, no windows, no adaptive timeout, no identity.
     #[must_use]
     pub fn original() -> Self {
         Self::builder()
@@ -59,6 +59,7 @@ impl Settings {
             .rounds(Rounds { limit: Some(1), ..Rounds::default() })
             .budget(Budget::Off)
             .health(Health::Off)
+            .window(Window::Off)
             .adaptive(Adaptive::Off)
             .identity(Identity::Off)
             .build()
@@ -158,6 +159,12 @@ impl Settings {
     #[must_use]
     pub const fn health(&self) -> Health {
         self.0.health
+    }
+
+    /// How many attempts may be outstanding at one stream. R9.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        self.0.window
     }
 
     /// Whether the speculative timeout follows the latency. R10.

@@ -37,6 +37,12 @@ pub enum Budget {
     },
 }
 
+impl Budget {
+    /// What [`SettingsBuilder::recommended`](super::SettingsBuilder::recommended) sets: one extra attempt for twenty sets in the long run, one
+    /// a second for writers of few sets, and a hundred at once when a stream falls silent.
+    pub const RECOMMENDED: Self = Self::Share { share: 0.05, per_second: 1, burst: 100 };
+}
+
 /// What is remembered of streams that stall or fail (R9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
@@ -45,13 +51,53 @@ pub enum Health {
     Off,
     /// A stream that stalls or fails loses its turn as first choice for a while.
     Probation {
-        /// How many attempts in a row must fail, or be overtaken by a hedge, before the stream loses its turn. At least 1.
+        /// How many attempts in a row must fail, be overtaken by a hedge, or take more than twice what attempts at the other streams
+        /// usually take (R10), before the stream loses its turn. At least 1.
         strikes: u32,
-        /// How long until it is probed for the first time.
+        /// How long until it is probed for the first time: by a copy of a set that a healthy stream gets first, so that a probe costs the
+        /// stream and the budget an attempt, and nobody waits for it.
         first_backoff: Duration,
         /// The longest until it is probed again.
         max_backoff: Duration,
     },
+}
+
+impl Health {
+    /// What [`SettingsBuilder::recommended`](super::SettingsBuilder::recommended) sets: three strikes, a probe after 100 ms, then after twice
+    /// as long, at least every second.
+    pub const RECOMMENDED: Self =
+        Self::Probation { strikes: 3, first_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(1) };
+}
+
+/// How many attempts may be outstanding at one stream (R9): one that stalls does not take the sets that may be in flight for itself.
+///
+/// A set starts at the next stream of the rotation that is healthy and whose window has room. Where no healthy stream's has, windows give
+/// way: a set never waits for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Window {
+    /// As many as there are, as the original's: whoever stalls collects all sets in flight.
+    Off,
+    /// A fair share and as much again: with n streams, 2 / (n + 1) of the sets that may be in flight, rounded up. Two streams get two
+    /// thirds each, three a half, five a third: one may stall, and more than a full window is left for the others.
+    Share,
+    /// So many attempts. At least 1.
+    Attempts(u16),
+}
+
+impl Window {
+    /// What [`SettingsBuilder::recommended`](super::SettingsBuilder::recommended) sets, and the default.
+    pub const RECOMMENDED: Self = Self::Share;
+
+    /// The attempts that one of `streams` streams may have outstanding when `sets` sets may be in flight.
+    pub(crate) const fn attempts(self, sets: u16, streams: u16) -> u16 {
+        match self {
+            Self::Off => u16::MAX,
+            // At most `sets`, which is a u16: 2 / (n + 1) is at most 1.
+            Self::Share => (2 * sets as u32).div_ceil(streams as u32 + 1) as u16,
+            Self::Attempts(attempts) => attempts,
+        }
+    }
 }
 
 /// Whether the speculative timeout follows the latency of recent attempts (R10).
@@ -69,6 +115,11 @@ pub enum Adaptive {
         /// How many attempts of a stream must have ended before its quantile is used; until then the fixed timeout is. At least 1.
         warm_up: u32,
     },
+}
+
+impl Adaptive {
+    /// What [`SettingsBuilder::recommended`](super::SettingsBuilder::recommended) sets.
+    pub const RECOMMENDED: Self = Self::Quantile { quantile: 0.95, floor: Duration::from_millis(1), warm_up: 20 };
 }
 
 /// What tells the copies of a set (R12).

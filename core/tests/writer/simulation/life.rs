@@ -6,11 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Codec, Health, Heap, Identity, Refused, Reservation, Rounds, Settings, StreamCount, Writer, WriterId,
+    Adaptive, Budget, Codec, Health, Heap, Identity, Refused, Reservation, Rounds, Settings, StreamCount, Window, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant, StreamIndex};
 use distributedlog_testkit::Random;
 
+use super::fairness::Fairness;
 use super::oracle::Oracle;
 use super::world::World;
 
@@ -24,8 +25,9 @@ pub(super) struct Life {
     reservations: Vec<Reservation>,
     /// Streams of first attempts, for R4.
     starts: VecDeque<StreamIndex>,
-    /// Whether R4 holds strictly: no stream was passed over for its health, and none refused for want of room.
+    /// Whether R4 holds strictly: no stream is passed over for its health or its window, and none was refused for want of room.
     strict: bool,
+    fairness: Fairness,
     outstanding: HashMap<AttemptId, StreamIndex>,
     hasher: DefaultHasher,
     steps: u64,
@@ -46,7 +48,8 @@ impl Life {
             written: 0,
             reservations: Vec::new(),
             starts: VecDeque::new(),
-            strict: settings.health() == Health::Off,
+            strict: settings.health() == Health::Off && settings.budget() == Budget::Off && settings.window() == Window::Off,
+            fairness: Fairness::new(streams),
             outstanding: HashMap::new(),
             hasher: DefaultHasher::new(),
             steps: 0,
@@ -188,6 +191,9 @@ impl Life {
             assert!(attempt.deadline > self.now, "a set whose time is over is not sent");
             let taken = self.world.start(&mut self.random, self.now, &attempt);
             self.note(&(id, stream, taken));
+            if earlier == 0 {
+                self.fairness.started(&self.writer, id, stream, taken);
+            }
             if !taken {
                 self.strict = false;
                 self.writer.handle_refused(self.now, id);
@@ -216,7 +222,7 @@ impl Life {
     fn check_budget(&self) {
         if let Budget::Share { share, per_second, burst } = self.writer.settings().budget() {
             let counters = self.writer.counters();
-            let extra = (counters.hedges_sent + counters.retries) as f64;
+            let extra = (counters.hedges_sent + counters.retries + counters.probes_sent) as f64;
             let seconds = self.now.as_micros() as f64 / 1e6;
             let paid = f64::from(burst) + f64::from(share) * counters.sets as f64 + f64::from(per_second) * seconds;
             assert!(extra <= paid + 1e-6, "{extra} extra attempts for {paid} tokens");
@@ -279,6 +285,7 @@ fn random_settings(random: &mut Random) -> Settings {
     if random.chance(0.4) {
         builder = builder.health(Health::Probation { strikes: 2, first_backoff: ms(20), max_backoff: ms(500) });
     }
+    builder = builder.window([Window::Off, Window::Share, Window::Attempts(1), Window::Attempts(3)][random.below(4) as usize]);
     if random.chance(0.4) {
         builder = builder.adaptive(Adaptive::Quantile { quantile: 0.9, floor: ms(1), warm_up: 5 });
     }

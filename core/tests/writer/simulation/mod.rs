@@ -4,6 +4,7 @@
 //! A failing seed is printed; `DISTRIBUTEDLOG_SEED=<seed> cargo test -p distributedlog --test writer simulation` plays it again, and
 //! `DISTRIBUTEDLOG_SEEDS=<count>` plays more than the few thousand that every test run does.
 
+mod fairness;
 mod life;
 mod oracle;
 mod world;
