@@ -41,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT")]
     stats_port: Option<u16>,
 
+    /// The port for clients that speak HTTP: they write, read, and administer streams; metrics and health are there too [default: none]
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
+
     /// The number of this proxy among others, -1 for none (-si)
     #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     shard_id: i32,
@@ -151,6 +155,10 @@ impl Args {
         if let Some(stats) = proxy.stats_addr() {
             output.announce(format_args!("metrics and health on http://{stats}"));
         }
+        if let Some(http) = proxy.http_addr() {
+            let scheme = if self.tls_key.is_some() { "https" } else { "http" };
+            output.announce(format_args!("HTTP on {scheme}://{http}"));
+        }
         shutdown.asked().await;
         // It says itself how that went.
         proxy.drain().await;
@@ -163,6 +171,7 @@ impl Args {
         let builder: SettingsBuilder = Settings::builder()
             .listen(SocketAddr::new(self.bind, self.port))
             .stats_listen(self.stats_port.map(|port| SocketAddr::new(self.bind, port)))
+            .http_listen(self.http_port.map(|port| SocketAddr::new(self.bind, port)))
             .thriftmux(true)
             .shard(self.shard_id)
             .announce(self.advertise.clone())
@@ -199,7 +208,11 @@ impl Args {
 pub(crate) fn start_fault(error: &ProxyError) -> Fault {
     match error {
         ProxyError::AddressInUse { purpose, .. } => {
-            let flag = if *purpose == "clients" { "-p" } else { "-sp" };
+            let flag = match *purpose {
+                "clients" => "-p",
+                "HTTP" => "--http-port",
+                _ => "-sp",
+            };
             Fault::failure(error.to_string()).tip(format!("choose another port with: {flag} PORT"))
         }
         ProxyError::Listen { .. } => Fault::failure(error.to_string()),

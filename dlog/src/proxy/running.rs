@@ -6,10 +6,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::http::{self, Server};
 use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
-use super::{FaultSwitch, ProxyError, Settings, http};
+use super::{FaultSwitch, ProxyError, Settings};
 use crate::net::{Listen, listen};
 use crate::store::{LogStore, Owner};
 
@@ -54,16 +55,25 @@ impl Proxy {
                 (Some(listener), Some(address))
             }
         };
+        let (http_listener, http) = match settings.http_listen {
+            None => (None, None),
+            Some(http) => {
+                let (listener, address) = bind(http, "HTTP")?;
+                (Some(listener), Some(address))
+            }
+        };
         let owner = Owner { shard: settings.shard, address: announced_address(settings.announce.as_deref(), address) };
         let settings = Arc::new(settings);
         let service = Arc::new(Service::new(owner.clone(), &settings, store));
         let faults = settings.faults.then(|| FaultSwitch::new(service.clone()));
         let connections = Arc::new(Connections::default());
         let accepting = tokio::spawn(accept(listener, service.clone(), connections.clone(), settings.clone()));
-        let http = stats_listener.map(|listener| tokio::spawn(http::serve(listener, service.clone(), faults.clone())));
-        tracing::info!(%address, stats = ?stats, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
+        let server = http_listener.map(|listener| Server::start(listener, service.clone(), settings.clone(), faults.clone()));
+        let serving_stats = stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, service.clone(), faults.clone())));
+        tracing::info!(%address, stats = ?stats, http = ?http, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
         let (ended, _) = watch::channel(None);
-        Ok(Running { address, stats, owner, faults, service, connections, settings, accepting, http, ended })
+        let server = server.map(Arc::new);
+        Ok(Running { address, stats, http, owner, faults, service, connections, settings, accepting, serving_stats, server, ended })
     }
 }
 
@@ -78,13 +88,15 @@ fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, Sock
 pub struct Running {
     address: SocketAddr,
     stats: Option<SocketAddr>,
+    http: Option<SocketAddr>,
     owner: Owner,
     faults: Option<FaultSwitch>,
     service: Arc<Service>,
     connections: Arc<Connections>,
     settings: Arc<Settings>,
     accepting: JoinHandle<()>,
-    http: Option<JoinHandle<()>>,
+    serving_stats: Option<JoinHandle<()>>,
+    server: Option<Arc<Server>>,
     /// Where the end of draining is announced, once it has begun.
     ended: watch::Sender<Option<Drain>>,
 }
@@ -107,6 +119,12 @@ impl Running {
     #[must_use]
     pub const fn stats_addr(&self) -> Option<SocketAddr> {
         self.stats
+    }
+
+    /// Where HTTP clients connect, if they can.
+    #[must_use]
+    pub const fn http_addr(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// What stands for this proxy in redirects and handshakes, and in the store as the owner of its streams.
@@ -137,10 +155,10 @@ impl Running {
         });
         if begin {
             self.accepting.abort();
-            let (service, connections) = (self.service.clone(), self.connections.clone());
+            let (service, connections, server) = (self.service.clone(), self.connections.clone(), self.server.clone());
             let (limit, ended) = (self.settings.drain_timeout, self.ended.clone());
             tokio::spawn(async move {
-                let drained = drain(&service, &connections, limit).await;
+                let drained = drain(&service, &connections, server.as_deref(), limit).await;
                 ended.send_replace(Some(Drain::Ended(drained)));
             });
         }
@@ -153,16 +171,22 @@ impl Running {
     }
 }
 
-async fn drain(service: &Arc<Service>, connections: &Connections, limit: Duration) -> Drained {
+async fn drain(service: &Arc<Service>, connections: &Connections, server: Option<&Server>, limit: Duration) -> Drained {
     tracing::info!("draining: no new connections, finishing what is in flight");
     service.drain();
     connections.drain();
-    let finished = tokio::time::timeout(limit, async {
+    let mux = async {
         if tokio::time::timeout(DRAIN_GRACE, connections.all_ended()).await.is_err() {
             connections.drain_now();
             connections.all_ended().await;
         }
-    });
+    };
+    let http = async {
+        if let Some(server) = server {
+            server.drain().await;
+        }
+    };
+    let finished = tokio::time::timeout(limit, async { tokio::join!(mux, http) });
     if finished.await.is_err() {
         tracing::warn!(?limit, "closing connections that did not finish in time");
         connections.cut();
@@ -183,8 +207,8 @@ async fn drain(service: &Arc<Service>, connections: &Connections, limit: Duratio
 impl Drop for Running {
     fn drop(&mut self) {
         self.accepting.abort();
-        if let Some(http) = &self.http {
-            http.abort();
+        if let Some(serving) = &self.serving_stats {
+            serving.abort();
         }
         self.connections.cut();
     }

@@ -172,6 +172,11 @@ impl Service {
         });
     }
 
+    /// What readers read.
+    pub(super) const fn store(&self) -> &Arc<dyn LogStore> {
+        &self.store
+    }
+
     /// What stands for this proxy in redirects and handshakes.
     pub(super) fn location(&self) -> &str {
         &self.location

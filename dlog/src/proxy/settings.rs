@@ -39,6 +39,15 @@ settings! {
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000));
     /// Where metrics and health are served over HTTP. Default `None`: nowhere.
     stats_listen: Option<SocketAddr> = None;
+    /// Where HTTP clients write, read and administer streams. Default `None`: nowhere.
+    http_listen: Option<SocketAddr> = None;
+    /// How many connections may be open at once on the HTTP port; the next one is closed as soon as it is accepted. Default 4,096.
+    http_max_connections: usize = 4_096;
+    /// How many streams may be read at once over HTTP; the next reader is refused (503). Default 4,096.
+    http_max_readers: usize = 4_096;
+    /// How long an HTTP connection's next request header may take, from when the last request was answered: also how long an idle connection
+    /// is kept. Default 60 s.
+    http_header_timeout: Duration = Duration::from_secs(60);
     /// Whether thriftmux is spoken besides framed thrift, on the same port. Default yes.
     thriftmux: bool = true;
     /// The proxy's shard id. Default −1: none.
@@ -115,9 +124,12 @@ impl SettingsBuilder {
         within("max_requests", it.max_requests, it.max_requests_per_stream, 1 << 28)?;
         within("max_bytes", it.max_bytes, it.max_bytes_per_stream, 1 << 44)?;
         within("max_streams", it.max_streams, 1, 1 << 24)?;
+        within("http_max_connections", it.http_max_connections, 1, 1 << 20)?;
+        within("http_max_readers", it.http_max_readers, 1, 1 << 20)?;
         within("shard", it.shard, -1, i32::MAX)?;
         for (setting, length) in [
             ("handshake_timeout", it.handshake_timeout),
+            ("http_header_timeout", it.http_header_timeout),
             ("frame_timeout", it.frame_timeout),
             ("write_timeout", it.write_timeout),
             ("drain_timeout", it.drain_timeout),

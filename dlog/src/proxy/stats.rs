@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::machine::Usage;
+use super::machine::{Answer, Usage};
 
 /// What the proxy counts.
 #[derive(Debug)]
@@ -32,10 +32,22 @@ pub(super) struct Stats {
     pub(super) discarded: Counter,
     /// Writes whose client had tried the same records elsewhere before: hedges and retries.
     pub(super) repeated: Counter,
+    pub(super) http: HttpStats,
     streams: Gauge,
     requests_unanswered: Gauge,
     bytes_unanswered: Gauge,
     accepting: Gauge,
+}
+
+/// What is counted of HTTP besides what is counted of every request.
+#[derive(Debug)]
+pub(super) struct HttpStats {
+    /// Requests whose clients went away before they had their answers.
+    pub(super) aborted: Counter,
+    /// Records that were sent to readers.
+    pub(super) records_read: Counter,
+    /// Reads under way.
+    pub(super) readers: Gauge,
 }
 
 /// What is counted for every single request, looked up beforehand.
@@ -67,6 +79,18 @@ pub(super) enum Outcome {
     NotStarted,
 }
 
+impl Outcome {
+    /// How it ended with this answer.
+    pub(super) const fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::ServerInfo { .. } | Answer::Void | Answer::Bulk(_) => Self::Code(StatusCode::Success),
+            Answer::Stream(response) => Self::Code(response.code),
+            Answer::Exception { .. } => Self::Exception,
+            Answer::NotStarted(_) => Self::NotStarted,
+        }
+    }
+}
+
 impl Stats {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("dlog_proxy");
@@ -91,6 +115,8 @@ impl Stats {
         let timeouts = counter("timeouts", "Connections closed because they took too long");
         let discarded = counter("discarded", "Requests dropped before they started because their clients discarded them");
         let repeated = counter("repeated", "Writes whose client had tried the same records elsewhere before: hedges and retries");
+        let aborted = counter("http_aborted", "HTTP requests whose clients went away before they had their answers");
+        let records_read = counter("http_records_read", "Records sent to readers over HTTP");
         let mut gauge = |name, help| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -106,6 +132,7 @@ impl Stats {
             timeouts,
             discarded,
             repeated,
+            http: HttpStats { aborted, records_read, readers: gauge("http_readers", "Reads of streams under way over HTTP") },
             connections: gauge("connections", "Open connections"),
             streams: gauge("streams", "Streams owned or about to be"),
             requests_unanswered: gauge("requests_unanswered", "Requests admitted and not answered"),

@@ -122,8 +122,8 @@ impl LogReader {
         }
     }
 
-    /// The next of what was read already.
-    fn pop(&mut self) -> Option<ReadEvent> {
+    /// The next of what was read already, if there is more of that.
+    pub(crate) fn pop(&mut self) -> Option<ReadEvent> {
         while self.ready.is_empty() {
             expand::entry(&self.entries.pop_front()?, self.start, &mut self.ready);
         }

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
 use super::super::output;
-use super::super::position::parse_dlsn;
 use super::super::record_text;
 use super::super::streams::Which;
 use super::super::{Fault, Format, Output};
+use crate::dlsn_text::parse_dlsn;
 use crate::reader::{LogReader, ReadEvent};
 use crate::store::{LogStore, StoreError, StreamName};
 

@@ -1,8 +1,8 @@
 use distributedlog::Dlsn;
 
-use super::super::position::parse_dlsn;
 use super::super::record_text::hex;
 use super::super::{Fault, Output};
+use crate::dlsn_text::parse_dlsn;
 
 /// Turn a position into the base64 that the wire carries.
 #[derive(Debug, clap::Args)]

@@ -2,9 +2,9 @@ use distributedlog::Dlsn;
 
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
-use super::super::position::parse_dlsn;
 use super::super::streams::parse_name;
 use super::super::{Fault, Output, confirm};
+use crate::dlsn_text::parse_dlsn;
 use crate::store::{LogStore, StreamName};
 
 /// Discard the records of a stream that are older than a position.

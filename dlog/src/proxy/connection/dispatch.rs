@@ -123,12 +123,7 @@ impl Dispatcher {
     }
 
     fn count(&self, method: Method, size: usize, since: Instant, now: Instant, request: Option<&str>, answer: &Answer) {
-        let outcome = match answer {
-            Answer::ServerInfo { .. } | Answer::Void | Answer::Bulk(_) => Outcome::Code(distributedlog::StatusCode::Success),
-            Answer::Stream(response) => Outcome::Code(response.code),
-            Answer::Exception { .. } => Outcome::Exception,
-            Answer::NotStarted(_) => Outcome::NotStarted,
-        };
+        let outcome = Outcome::of(answer);
         let took = now.since(since);
         self.service.stats.answered(method, outcome, size, took);
         tracing::debug!(peer = %self.peer, %method, request, ?outcome, ?took, "answered");

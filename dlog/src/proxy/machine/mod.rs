@@ -21,6 +21,7 @@ use regex::Regex;
 pub(crate) use call::{Action, Answer, Bulk, Call, NotStarted, Response, Work};
 pub(crate) use check::{check, deadline, shorten};
 pub(crate) use output::{Output, Question, StoreAnswer, Ticket};
+pub(crate) use status::of_setup;
 pub(crate) use stream::{Fault, Usage};
 
 use crate::store::{Owner, StreamName};

@@ -29,7 +29,7 @@ pub(super) fn of_append(error: &StoreError) -> Response {
 }
 
 /// What a client is told when the stream could not be made ready for its request, or an administrative request failed. Nothing was written.
-pub(super) fn of_setup(stream: &StreamName, error: &StoreError) -> Response {
+pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> Response {
     let code = match error {
         StoreError::StreamNotFound(_) => StatusCode::LogNotFound,
         StoreError::StreamExists(_) => StatusCode::LogExists,

@@ -7,20 +7,24 @@ use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use tokio::net::TcpListener;
 
-use super::FaultSwitch;
-use super::service::Service;
+use crate::proxy::FaultSwitch;
+use crate::proxy::service::Service;
 
 /// Serves metrics and health until it is dropped.
-pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, faults: Option<FaultSwitch>) {
-    let app = Router::new()
+pub(in crate::proxy) async fn serve(listener: TcpListener, service: Arc<Service>, faults: Option<FaultSwitch>) {
+    if let Err(error) = axum::serve(listener, router(service, faults)).await {
+        tracing::error!(%error, "metrics and health are not served any more");
+    }
+}
+
+/// Metrics, health and, where they are allowed, faults: on the stats port and on the HTTP port.
+pub(super) fn router(service: Arc<Service>, faults: Option<FaultSwitch>) -> Router {
+    Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(service)
-        .merge(faults.map_or_else(Router::new, fault_routes));
-    if let Err(error) = axum::serve(listener, app).await {
-        tracing::error!(%error, "metrics and health are not served any more");
-    }
+        .merge(faults.map_or_else(Router::new, fault_routes))
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {

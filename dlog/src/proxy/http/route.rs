@@ -1,0 +1,61 @@
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::handler::Handler;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode as Http};
+use axum::routing::{MethodFilter, MethodRouter};
+use distributedlog::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// One method of one path. The router is made of these, and what is documented is compared with them.
+#[derive(Clone)]
+pub(super) struct Route<S> {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the comparison with the documentation"))]
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) handler: MethodRouter<S>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Route<S> {
+    pub(super) fn new<T: 'static>(method: Method, path: &'static str, handler: impl Handler<T, S>) -> Self {
+        let filter = MethodFilter::try_from(method.clone()).expect("one of the usual methods");
+        Self { method, path, handler: MethodRouter::new().on(filter, handler) }
+    }
+}
+
+/// The name of the stream in a request's path, decoded.
+pub(super) struct StreamPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        path.map(|Path(stream)| Self(stream)).map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.body_text()))
+    }
+}
+
+/// A request's query. Parameters that nobody knows are refused: they are mistyped.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|error| Problem::bad_request(error.body_text()))
+    }
+}
+
+/// What is asked of a path that there is not.
+pub(super) async fn no_such_route(uri: axum::http::Uri) -> Problem {
+    let path = crate::proxy::machine::shorten(uri.path(), 80);
+    Problem::new(Http::NOT_FOUND, "NO_SUCH_ROUTE", format!("there is nothing at {path}: /openapi.json says what there is"))
+}
+
+/// What is asked by a method that the path does not have; `allow` says which it has.
+pub(super) async fn no_such_method(method: Method) -> Problem {
+    Problem::new(Http::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", format!("{method} is not a method of this path: `allow` says which are"))
+}
