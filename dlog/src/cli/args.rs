@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::logging::{self, Verbosity};
-use super::{Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart, tool};
+use super::{Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart, sim, tool};
 use crate::uri::{DEFAULT_PORT, Uri};
 
 /// Write records to several log streams at once, and read them back.
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     MultiReader(multi_reader::Args),
     #[command(alias = "console_multi_writer")]
     ConsoleMultiWriter(console::Args),
+    Sim(sim::Args),
     Completions(completions::Args),
 }
 
@@ -109,6 +110,7 @@ impl Cli {
         // No runtime and no log for what only turns text into text.
         match self.command {
             Command::Completions(args) => args.run(&output),
+            Command::Sim(args) => args.run(&output),
             Command::Tool(args) if args.is_offline() => args.run_offline(&output),
             command @ (Command::Quickstart(_)
             | Command::Local(_)
@@ -145,6 +147,7 @@ impl Command {
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
+            Self::Sim(args) => args.run(output),
         }
     }
 }

@@ -23,6 +23,7 @@ mod proxy;
 mod quickstart;
 mod record_text;
 mod shutdown;
+mod sim;
 mod streams;
 mod tail;
 mod tool;

@@ -4,6 +4,7 @@
 //! - [`MemoryStreams`]: a transport to streams in memory that answers after a latency and shows what it stored.
 //! - [`Faulty`]: wraps any transport and stalls, fails, delays, reorders it, or loses its answers, stream by stream, from a seed.
 //! - [`NullTransport`]: answers every attempt at once; what is measured over it is the writer alone.
+//! - [`model`]: simulates millions of sets under policies of hedging, ours and others', in scenarios that go wrong.
 //! - [`script`]: plays a script of (time, event) against the machine and compares what it does, line by line.
 //!
 //! ```
@@ -29,6 +30,7 @@
 mod clock;
 mod executor;
 mod faulty;
+pub mod model;
 mod null;
 mod random;
 pub mod script;

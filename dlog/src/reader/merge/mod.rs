@@ -17,7 +17,7 @@ use distributedlog::Dlsn;
 use super::{LogReader, ReadEvent};
 use crate::store::{LogStore, StoreError, StreamName};
 use input::Input;
-use seen::{SeenSets, Verdict};
+pub(crate) use seen::{SeenSets, Verdict};
 
 /// How many sets are delivered from what was read already before the streams that wait are asked again.
 const BURST: u32 = 32;

@@ -13,7 +13,7 @@ const MAX_PARTS: usize = 1024;
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It was not delivered yet, or says nothing of copies.
     Deliver,
     /// It was delivered from another copy.
@@ -24,7 +24,7 @@ pub(super) enum Verdict {
 
 /// Which sets were delivered: one window for each writer that was met lately.
 #[derive(Debug)]
-pub(super) struct SeenSets {
+pub(crate) struct SeenSets {
     max_words: usize,
     max_writers: usize,
     writers: HashMap<WriterId, Remembered>,
@@ -57,7 +57,7 @@ pub(super) struct Part {
 }
 
 impl SeenSets {
-    pub(super) fn new(settings: MergeSettings) -> Self {
+    pub(crate) fn new(settings: MergeSettings) -> Self {
         Self {
             max_words: words_for(settings.sequences.get()),
             max_writers: usize::from(settings.writers.get()),
@@ -95,7 +95,7 @@ impl SeenSets {
     }
 
     /// Takes note of a record, and says what becomes of it.
-    pub(super) fn judge(&mut self, record: &Record) -> Verdict {
+    pub(crate) fn judge(&mut self, record: &Record) -> Verdict {
         let Some(set) = record.set else {
             return Verdict::Deliver;
         };
