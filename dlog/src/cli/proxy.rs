@@ -69,6 +69,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_create: bool,
 
+    /// How many record sets are remembered, so that a copy which is sent to the same stream again is answered and not stored; 0: none
+    #[arg(long, value_name = "N", default_value_t = 262_144)]
+    remembered_sets: usize,
+
     /// Encrypt with this certificate chain (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificates: Option<PathBuf>,
@@ -177,6 +181,7 @@ impl Args {
             .announce(self.advertise.clone())
             .create_missing_streams(!self.no_create)
             .read_only(self.read_only)
+            .remembered_sets(self.remembered_sets)
             .faults(self.test_only_faults);
         let builder = match (&self.tls_certificates, &self.tls_key) {
             (Some(certificates), Some(key)) => {

@@ -8,7 +8,7 @@ use tokio::time;
 
 use super::machine::{Call, Fault, Limits, Machine, Output, Question, StoreAnswer, Usage, WaitingId, location_of};
 use super::mailbox::{Mail, Origin};
-use super::stats::Stats;
+use super::stats::{Figures, Stats};
 use super::{Settings, WallClock};
 use crate::store::{LogStore, Owner};
 
@@ -38,6 +38,7 @@ impl Service {
             streams: settings.max_streams,
             create_missing_streams: settings.create_missing_streams,
             read_only: settings.read_only,
+            remembered_sets: settings.remembered_sets,
         };
         let location = location_of(&owner);
         Self {
@@ -119,10 +120,10 @@ impl Service {
         streams
     }
 
-    /// How many streams there are, what is unanswered, and whether further streams are accepted.
-    pub(super) fn figures(&self) -> (usize, Usage, bool) {
+    /// What the machine knows of itself.
+    pub(super) fn figures(&self) -> Figures {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        (machine.stream_count(), machine.usage(), machine.is_accepting())
+        Figures { streams: machine.stream_count(), usage: machine.usage(), accepting: machine.is_accepting(), counters: machine.counters() }
     }
 
     /// Works on the machine, then carries out what it wants done.

@@ -81,6 +81,14 @@ settings! {
     max_bytes: usize = 256 << 20;
     /// How many streams the proxy owns at most; another one is refused (524). Default 100,000.
     max_streams: usize = 100_000;
+    /// How many record sets with an identity (R12) the proxy remembers, so that a copy which comes to the stream where the set is gets the
+    /// first copy's position and is not stored again. Default 262,144, at most 25 MB; 0: every copy is stored.
+    ///
+    /// A copy is told while this proxy has owned the stream without a break since the set came, has been sent fewer than 1,024 sets with a
+    /// higher sequence by the same writer for that stream, and did not have to make room for sets of others: those of writers that were idle for
+    /// a while, a writer counting once for each of its streams, go first, also when there are more than 4,096 of them. Nothing is kept over
+    /// a restart. A copy for another stream is stored there, for a position belongs to its stream; readers that merge drop it.
+    remembered_sets: usize = 1 << 18;
     /// How long a connection's first frame, and its TLS handshake, may take once begun. Default 10 s.
     handshake_timeout: Duration = Duration::from_secs(10);
     /// How long any later frame may take once its first byte has come. Default 30 s.
@@ -126,6 +134,7 @@ impl SettingsBuilder {
         within("max_streams", it.max_streams, 1, 1 << 24)?;
         within("http_max_connections", it.http_max_connections, 1, 1 << 20)?;
         within("http_max_readers", it.http_max_readers, 1, 1 << 20)?;
+        within("remembered_sets", it.remembered_sets, 0, 1 << 28)?;
         within("shard", it.shard, -1, i32::MAX)?;
         for (setting, length) in [
             ("handshake_timeout", it.handshake_timeout),

@@ -1,4 +1,4 @@
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::machine::{Answer, Usage};
+use super::machine::{Answer, Counters, Usage};
 
 /// What the proxy counts.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Stats {
     /// Writes whose client had tried the same records elsewhere before: hedges and retries.
     pub(super) repeated: Counter,
     pub(super) http: HttpStats,
+    duplicates_answered: Counter,
+    identities_reused: Counter,
     streams: Gauge,
     requests_unanswered: Gauge,
     bytes_unanswered: Gauge,
@@ -48,6 +50,18 @@ pub(super) struct HttpStats {
     pub(super) records_read: Counter,
     /// Reads under way.
     pub(super) readers: Gauge,
+}
+
+/// What the service's machine knows of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    /// Streams owned or about to be.
+    pub(super) streams: usize,
+    /// What is admitted and not answered.
+    pub(super) usage: Usage,
+    /// Whether streams that are not owned are accepted.
+    pub(super) accepting: bool,
+    pub(super) counters: Counters,
 }
 
 /// What is counted for every single request, looked up beforehand.
@@ -117,6 +131,9 @@ impl Stats {
         let repeated = counter("repeated", "Writes whose client had tried the same records elsewhere before: hedges and retries");
         let aborted = counter("http_aborted", "HTTP requests whose clients went away before they had their answers");
         let records_read = counter("http_records_read", "Records sent to readers over HTTP");
+        let duplicates_answered =
+            counter("duplicates_answered", "Writes of record sets that were stored already, answered with the first copy's position");
+        let identities_reused = counter("identities_reused", "Writes of record sets whose identity another, different set has: stored");
         let mut gauge = |name, help| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -133,6 +150,8 @@ impl Stats {
             discarded,
             repeated,
             http: HttpStats { aborted, records_read, readers: gauge("http_readers", "Reads of streams under way over HTTP") },
+            duplicates_answered,
+            identities_reused,
             connections: gauge("connections", "Open connections"),
             streams: gauge("streams", "Streams owned or about to be"),
             requests_unanswered: gauge("requests_unanswered", "Requests admitted and not answered"),
@@ -155,12 +174,15 @@ impl Stats {
     }
 
     /// Everything in Prometheus' text format.
-    pub(super) fn encode(&self, streams: usize, usage: Usage, accepting: bool) -> String {
+    pub(super) fn encode(&self, figures: &Figures) -> String {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.streams.set(number(streams));
-        self.requests_unanswered.set(number(usage.requests));
-        self.bytes_unanswered.set(number(usage.bytes));
-        self.accepting.set(accepting.into());
+        self.streams.set(number(figures.streams));
+        self.requests_unanswered.set(number(figures.usage.requests));
+        self.bytes_unanswered.set(number(figures.usage.bytes));
+        self.accepting.set(figures.accepting.into());
+        // Counted by the machine, whose count is the counter's value.
+        self.duplicates_answered.inner().store(figures.counters.duplicates_answered, Ordering::Relaxed);
+        self.identities_reused.inner().store(figures.counters.identities_reused, Ordering::Relaxed);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &registry).expect("a string takes everything");
@@ -196,13 +218,16 @@ mod tests {
         stats.answered(Method::WriteWithContext, Outcome::Code(StatusCode::Success), 100, Duration::from_micros(300));
         stats.answered(Method::WriteWithContext, Outcome::Code(StatusCode::Found), 100, Duration::from_micros(20));
         stats.answered(Method::Truncate, Outcome::NotStarted, 0, Duration::ZERO);
-        let text = stats.encode(3, Usage { requests: 1, bytes: 7 }, true);
+        let counters = Counters { duplicates_answered: 5, ..Counters::default() };
+        let figures = Figures { streams: 3, usage: Usage { requests: 1, bytes: 7 }, accepting: true, counters };
+        let text = stats.encode(&figures);
         for line in [
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="200"} 1"#,
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="302"} 1"#,
             r#"dlog_proxy_requests_total{method="truncate",outcome="not_started"} 1"#,
             r#"dlog_proxy_request_seconds_count{method="writeWithContext"} 2"#,
             "dlog_proxy_written_bytes_total 100",
+            "dlog_proxy_duplicates_answered_total 5",
             "dlog_proxy_streams 3",
             "dlog_proxy_bytes_unanswered 7",
             "dlog_proxy_accepting 1",

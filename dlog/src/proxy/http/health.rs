@@ -28,15 +28,13 @@ pub(super) fn router(service: Arc<Service>, faults: Option<FaultSwitch>) -> Rout
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
-    let (streams, usage, accepting) = service.figures();
-    let text = service.stats.encode(streams, usage, accepting);
+    let text = service.stats.encode(&service.figures());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
 /// Ready is who becomes the owner of streams: what a load balancer wants to know before it sends more clients here.
 async fn ready(State(service): State<Arc<Service>>) -> impl IntoResponse {
-    let (.., accepting) = service.figures();
-    if accepting { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "accepts no new streams\n") }
+    if service.figures().accepting { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "accepts no new streams\n") }
 }
 
 /// The switch that makes streams misbehave: `PUT /faults/{stream}/stall`, `PUT /faults/{stream}/fail/{code}`, `DELETE /faults/{stream}`.

@@ -1,5 +1,6 @@
 use distributedlog::{Dlsn, Instant, StatusCode};
 
+use super::copies::Verdict;
 use super::stream::{BulkProgress, Phase, Records, Task, Waiting};
 use super::{Answer, Bulk, MAX_ENTRY_BYTES, Machine, NotStarted, Output, Response, Ticket, status};
 use crate::proxy::MAX_RECORD_BYTES;
@@ -8,7 +9,9 @@ use crate::store::{EntryRecord, Lease, StoreError, StreamName};
 impl<O: Clone> Machine<O> {
     /// Takes what became of an append.
     pub(crate) fn handle_appended(&mut self, now: Instant, ticket: Ticket<O>, result: Result<Dlsn, StoreError>) {
-        let Ticket { to, stream: name, epoch, mut waiting } = ticket;
+        let Ticket { to, stream: name, epoch, ownership, mut waiting } = ticket;
+        let (serial, identity) = (waiting.serial, waiting.print.map(|print| print.identity));
+        let stored = result.as_ref().ok().copied();
         let stream = self.streams.get_mut(&name).expect("a stream is kept while the store works on it");
         stream.in_store -= 1;
         match result {
@@ -28,17 +31,54 @@ impl<O: Clone> Machine<O> {
                 }
             }
         }
+        if let Some(identity) = identity {
+            self.copies.end(ownership, identity, serial, stored);
+            self.release_followers(&name, serial, stored);
+        }
         self.advance(now, &name);
     }
 
-    /// Hands an append to the store.
+    /// Hands an append to the store, unless it is a copy of a set that is there or on its way there.
     pub(super) fn start_append(&mut self, lease: Lease, to: O, waiting: Waiting) {
+        let stream = self.streams.get_mut(&lease.stream).expect("a stream is kept while something waits for it");
+        let ownership = stream.ownership;
+        if let Some(print) = &waiting.print {
+            match self.copies.begin(ownership, print, waiting.serial) {
+                Verdict::Store => {}
+                Verdict::StoreDifferent => self.counters.identities_reused += 1,
+                Verdict::Follow(first) => {
+                    self.followers.entry(first).or_default().push((to, waiting));
+                    return;
+                }
+                Verdict::Stored(dlsn) => return self.answer_copy(&lease.stream, to, &waiting, dlsn),
+            }
+        }
+        stream.in_store += 1;
         let (Task::Append(records) | Task::AppendPart(records)) = &waiting.task else {
             unreachable!("only appends are started as such");
         };
         let entry = records.to_entry();
-        let ticket = Ticket { to, stream: lease.stream.clone(), epoch: lease.epoch, waiting };
+        let ticket = Ticket { to, stream: lease.stream.clone(), epoch: lease.epoch, ownership, waiting };
         self.outputs.push_back(Output::Append { lease, entry, ticket });
+    }
+
+    /// Tells those who sent copies of a set while it was being stored where it is. If it is not known to be anywhere, they wait again in
+    /// their old places, and the next of them is stored: what a client is told is never about another one's failure.
+    fn release_followers(&mut self, name: &StreamName, first: u64, stored: Option<Dlsn>) {
+        if self.followers.is_empty() {
+            return;
+        }
+        for (to, waiting) in self.followers.remove(&first).into_iter().flatten() {
+            match stored {
+                Some(dlsn) => self.answer_copy(name, to, &waiting, dlsn),
+                None => self.streams.get_mut(name).expect("a stream is kept while the store works on it").enqueue(to, waiting),
+            }
+        }
+    }
+
+    fn answer_copy(&mut self, name: &StreamName, to: O, waiting: &Waiting, stored: Dlsn) {
+        self.counters.duplicates_answered += 1;
+        self.finish(name, to, waiting.size, Answer::Stream(Response::written(stored)));
     }
 
     fn finish_append(&mut self, name: &StreamName, to: O, waiting: &Waiting, outcome: Result<Dlsn, &Response>) {

@@ -5,6 +5,7 @@ use distributedlog::wire::service::{ExceptionKind, ServerStatus};
 use distributedlog::{Dlsn, Instant, StatusCode};
 use regex::Regex;
 
+use super::Fingerprint;
 use crate::store::{EntryRecord, StreamName};
 
 /// A request that passed the checks which need no state, and whom to answer.
@@ -38,6 +39,8 @@ pub(crate) enum Action<'a> {
 pub(crate) enum Work {
     /// Appends one record or record set.
     Write(EntryRecord),
+    /// Appends a record set whose copies can be told, unless it is there already.
+    WriteOnce(EntryRecord, Fingerprint),
     /// Appends several records.
     Bulk(Bulk),
     /// Becomes the stream's owner and writes nothing.
@@ -83,7 +86,7 @@ impl Work {
     /// How many payload bytes it holds.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Write(record) => record.payload.len(),
+            Self::Write(record) | Self::WriteOnce(record, _) => record.payload.len(),
             Self::Bulk(bulk) => bulk.records.iter().map(|record| record.payload.len()).sum(),
             Self::Touch | Self::Truncate(_) | Self::Release | Self::Delete => 0,
         }
@@ -92,7 +95,7 @@ impl Work {
     /// Whether a proxy that is read only refuses it.
     pub(crate) const fn changes(&self) -> bool {
         match self {
-            Self::Write(_) | Self::Bulk(_) | Self::Truncate(_) | Self::Delete => true,
+            Self::Write(_) | Self::WriteOnce(..) | Self::Bulk(_) | Self::Truncate(_) | Self::Delete => true,
             Self::Touch | Self::Release => false,
         }
     }

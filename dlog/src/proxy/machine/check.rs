@@ -6,13 +6,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use distributedlog::wire::crc;
 use distributedlog::wire::mux;
-use distributedlog::wire::record_set::{Header, RecordSet, RecordSetError};
+use distributedlog::wire::record_set::{Header, RecordSet, RecordSetError, SetIdentity};
 use distributedlog::wire::service::{Binaries, ClientInfo, ExceptionKind, Request, WriteContext};
 use distributedlog::{Dlsn, Instant, StatusCode, stream_name};
 use regex::{Regex, RegexBuilder};
 
 use super::append::too_large;
-use super::{Action, Answer, Bulk, Response, Work};
+use super::{Action, Answer, Bulk, Fingerprint, Response, Work};
 use crate::proxy::MAX_RECORD_BYTES;
 use crate::store::EntryRecord;
 
@@ -49,13 +49,24 @@ pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'
         Request::SetAcceptNewStream { enabled } => Ok(Action::SetAcceptNewStream(enabled)),
         Request::Write { stream, data } => {
             let name = legal_name(stream)?;
-            Ok(Action::Stream { stream: name, work: Work::Write(record(frame, data, false)?) })
+            small_enough(data)?;
+            Ok(Action::Stream { stream: name, work: Work::Write(record(frame, data)) })
         }
         Request::WriteWithContext { stream, data, context } => {
             let name = legal_name(stream)?;
             checksum(&context, || crc::write(stream, data))?;
-            let is_record_set = context.is_record_set.unwrap_or(false);
-            Ok(Action::Stream { stream: name, work: Work::Write(record(frame, data, is_record_set)?) })
+            small_enough(data)?;
+            let work = if context.is_record_set.unwrap_or(false) {
+                let (slots, identity) = look_into(data).map_err(Answer::Stream)?;
+                let record = EntryRecord { slots, is_record_set: true, ..record(frame, data) };
+                match identity {
+                    None => Work::Write(record),
+                    Some(identity) => Work::WriteOnce(record, fingerprint(identity, data, || crc::write(stream, data), &context)),
+                }
+            } else {
+                Work::Write(record(frame, data))
+            };
+            Ok(Action::Stream { stream: name, work })
         }
         Request::WriteBulkWithContext { stream, data, .. } => {
             Ok(Action::Stream { stream: legal_name(stream)?, work: Work::Bulk(bulk(frame, data)) })
@@ -128,28 +139,36 @@ fn checksum(context: &WriteContext<'_>, actual: impl FnOnce() -> u32) -> Result<
     Err(Answer::Stream(Response::refused(StatusCode::ChecksumFailed, message)))
 }
 
-fn record(frame: &Bytes, data: &[u8], is_record_set: bool) -> Result<EntryRecord, Answer> {
-    if data.len() > MAX_RECORD_BYTES {
-        return Err(Answer::Stream(too_large(data.len())));
-    }
-    let slots = if is_record_set { count_records(data).map_err(Answer::Stream)? } else { 1 };
-    Ok(EntryRecord { payload: frame.slice_ref(data), slots, is_record_set })
+fn small_enough(data: &[u8]) -> Result<(), Answer> {
+    if data.len() > MAX_RECORD_BYTES { Err(Answer::Stream(too_large(data.len()))) } else { Ok(()) }
 }
 
-/// Counts the records of a set, each of which takes a slot, once all of them are known to be whole.
-fn count_records(set: &[u8]) -> Result<u32, Response> {
+/// A single record, which is a part of the frame.
+fn record(frame: &Bytes, data: &[u8]) -> EntryRecord {
+    EntryRecord { payload: frame.slice_ref(data), slots: 1, is_record_set: false }
+}
+
+/// Counts the records of a set, each of which takes a slot, once all of them are known to be whole. Which set it is comes with that.
+fn look_into(set: &[u8]) -> Result<(u32, Option<SetIdentity>), Response> {
     let broken = |error: RecordSetError| Response::refused(StatusCode::InternalServerError, format!("not a record set: {error}"));
     let header = Header::parse(set).map_err(broken)?;
-    let count = SCRATCH.with_borrow_mut(|scratch| {
+    let (count, identity) = SCRATCH.with_borrow_mut(|scratch| {
         if scratch.len() < header.payload_bytes {
             scratch.resize(header.payload_bytes, 0);
         }
-        RecordSet::parse(set, scratch).map(|set| set.len()).map_err(broken)
+        RecordSet::parse(set, scratch).map(|set| (set.len(), set.identity())).map_err(broken)
     })?;
     match u32::try_from(count) {
-        Ok(count) if count > 0 => Ok(count),
+        Ok(count) if count > 0 => Ok((count, identity)),
         Ok(_) | Err(_) => Err(Response::refused(StatusCode::InternalServerError, "not a record set: it holds no record")),
     }
+}
+
+/// What tells copies of a set. The checksum is the client's, which was found to be right, or made anew where it sent none.
+fn fingerprint(identity: SetIdentity, set: &[u8], checksum: impl FnOnce() -> u32, context: &WriteContext<'_>) -> Fingerprint {
+    let claimed = context.crc32.and_then(|claimed| u32::try_from(claimed).ok());
+    let bytes = u32::try_from(set.len()).expect("it is at most MAX_RECORD_BYTES");
+    Fingerprint { identity, bytes, checksum: claimed.unwrap_or_else(checksum) }
 }
 
 /// Takes the records up to the first that is too large.
@@ -161,7 +180,7 @@ fn bulk(frame: &Bytes, data: Binaries<'_>) -> Bulk {
         } else if data.len() > MAX_RECORD_BYTES {
             bulk.too_large = Some(data.len());
         } else {
-            bulk.records.push(EntryRecord { payload: frame.slice_ref(data), slots: 1, is_record_set: false });
+            bulk.records.push(record(frame, data));
         }
     }
     bulk

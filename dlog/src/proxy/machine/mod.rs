@@ -4,6 +4,7 @@
 mod append;
 mod call;
 mod check;
+mod copies;
 mod output;
 mod ownership;
 mod status;
@@ -20,11 +21,13 @@ use regex::Regex;
 
 pub(crate) use call::{Action, Answer, Bulk, Call, NotStarted, Response, Work};
 pub(crate) use check::{check, deadline, shorten};
+pub(crate) use copies::Fingerprint;
 pub(crate) use output::{Output, Question, StoreAnswer, Ticket};
 pub(crate) use status::of_setup;
 pub(crate) use stream::{Fault, Usage};
 
 use crate::store::{Owner, StreamName};
+use copies::Copies;
 use stream::{BulkProgress, Phase, Records, Stream, Task, Waiting};
 
 /// The largest entry that a bulk write is split into, in bytes of payload. Every legal record fits into one.
@@ -47,6 +50,8 @@ pub(crate) struct Limits {
     pub(crate) create_missing_streams: bool,
     /// Whether what would change a stream is refused.
     pub(crate) read_only: bool,
+    /// Record sets that are remembered so that copies of them are told.
+    pub(crate) remembered_sets: usize,
 }
 
 /// The service's whole state. `O` names whom to answer.
@@ -54,7 +59,8 @@ pub(crate) struct Limits {
 /// Call a `handle_` method or a verb, then take everything from [`poll_output`](Self::poll_output) and carry it out in that order.
 ///
 /// The invariant: every call is answered exactly once; until then it is counted in the usage of the machine and, if it concerns one, of its
-/// stream, and it is either waiting in that stream, or in the hands of the store as a [`Ticket`] or [`Question`].
+/// stream, and it is either waiting in that stream, or in the hands of the store as a [`Ticket`] or [`Question`], or it follows a ticket
+/// whose record set it is a copy of.
 #[derive(Debug)]
 pub(crate) struct Machine<O> {
     limits: Limits,
@@ -63,10 +69,24 @@ pub(crate) struct Machine<O> {
     mode: Mode,
     streams: HashMap<StreamName, Stream<O>>,
     bulks: HashMap<u64, BulkProgress<O>>,
+    copies: Copies,
+    /// What came while a copy of it was being stored, by that one's serial number.
+    followers: HashMap<u64, Vec<(O, Waiting)>>,
     faults: HashMap<String, Fault>,
     usage: Usage,
     last_serial: u64,
+    last_ownership: u64,
+    counters: Counters,
     outputs: VecDeque<Output<O>>,
+}
+
+/// What the machine counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Writes of sets that were there already, answered with the position of what was there.
+    pub(crate) duplicates_answered: u64,
+    /// Writes of sets whose identity another set has that was stored and is not the same: two writers with one id.
+    pub(crate) identities_reused: u64,
 }
 
 /// What the proxy does with streams that are not its own.
@@ -103,9 +123,13 @@ impl<O: Clone> Machine<O> {
             mode: Mode::Accepting,
             streams: HashMap::new(),
             bulks: HashMap::new(),
+            copies: Copies::new(limits.remembered_sets),
+            followers: HashMap::new(),
             faults: HashMap::new(),
             usage: Usage::NONE,
             last_serial: 0,
+            last_ownership: 0,
+            counters: Counters::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -118,6 +142,11 @@ impl<O: Clone> Machine<O> {
     /// What is admitted and not answered.
     pub(crate) const fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// What it counted.
+    pub(crate) const fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Whether streams that are not owned are accepted.
@@ -253,9 +282,13 @@ impl<O: Clone> Machine<O> {
         let entry = self.streams.get_mut(&name).expect("its name was just found");
         self.last_serial += 1;
         let serial = self.last_serial;
-        let waiting = |task, part, deadline| Waiting { serial, part, deadline, size, fenced_before: false, task };
+        let mut print = None;
         let task = match work {
             Work::Write(record) => Task::Append(Records::One(record)),
+            Work::WriteOnce(record, of) => {
+                print = Some(of);
+                Task::Append(Records::One(record))
+            }
             Work::Bulk(bulk) => {
                 if bulk.records.is_empty() {
                     self.reply(to, Answer::Bulk(append::refused_tail(name.as_str(), &bulk)));
@@ -268,7 +301,8 @@ impl<O: Clone> Machine<O> {
                 self.bulks.insert(serial, progress);
                 for (part, records) in (0..).zip(parts) {
                     // Only the first part has a deadline: once it has started, the others follow it.
-                    entry.enqueue(to.clone(), waiting(Task::AppendPart(records), part, deadline.filter(|_| part == 0)));
+                    let (deadline, task) = (deadline.filter(|_| part == 0), Task::AppendPart(records));
+                    entry.enqueue(to.clone(), Waiting { serial, part, deadline, size, fenced_before: false, print, task });
                 }
                 self.advance(now, &name);
                 return self.still_waiting(name, serial);
@@ -280,7 +314,7 @@ impl<O: Clone> Machine<O> {
         };
         self.usage.add(size);
         entry.usage.add(size);
-        entry.enqueue(to, waiting(task, 0, deadline));
+        entry.enqueue(to, Waiting { serial, part: 0, deadline, size, fenced_before: false, print, task });
         self.advance(now, &name);
         self.still_waiting(name, serial)
     }

@@ -62,5 +62,6 @@ pub(crate) struct Ticket<O> {
     pub(crate) to: O,
     pub(super) stream: StreamName,
     pub(super) epoch: u64,
+    pub(super) ownership: u64,
     pub(super) waiting: Waiting,
 }

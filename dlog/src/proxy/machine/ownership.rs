@@ -61,10 +61,7 @@ impl<O: Clone> Machine<O> {
                 }
                 let (to, work) = stream.waiting.pop_front().expect("the front was just seen");
                 match work.task {
-                    Task::Append(_) | Task::AppendPart(_) => {
-                        stream.in_store += 1;
-                        self.start_append(lease, to, work);
-                    }
+                    Task::Append(_) | Task::AppendPart(_) => self.start_append(lease, to, work),
                     Task::Touch => self.finish(name, to, work.size, Answer::Stream(Response::success())),
                     Task::Truncate(before) => {
                         stream.in_store += 1;
@@ -146,7 +143,12 @@ impl<O: Clone> Machine<O> {
             }
         };
         match result {
-            Ok(Acquired::Granted(lease)) => self.set_phase(name, Phase::Owned(lease)),
+            Ok(Acquired::Granted(lease)) => {
+                self.last_ownership += 1;
+                let stream = self.streams.get_mut(name).expect("a stream is kept while it is acquired");
+                stream.ownership = self.last_ownership;
+                stream.phase = Phase::Owned(lease);
+            }
             Ok(Acquired::OwnedBy(owner)) => self.refuse_waiting(name, &Response::found(location_of(&owner))),
             Err(error @ StoreError::StreamNotFound(_)) => {
                 let not_found = status::of_setup(name, &error);

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use distributedlog::{Dlsn, Instant, StatusCode};
 
-use super::Response;
+use super::{Fingerprint, Response};
 use crate::store::{Entry, EntryRecord, Lease};
 
 /// One stream as this proxy sees it.
@@ -12,6 +12,8 @@ use crate::store::{Entry, EntryRecord, Lease};
 #[derive(Debug)]
 pub(super) struct Stream<O> {
     pub(super) phase: Phase<O>,
+    /// The number of this proxy's latest ownership of the stream, among all its ownerships of all streams.
+    pub(super) ownership: u64,
     pub(super) waiting: VecDeque<(O, Waiting)>,
     /// How many appends and truncations the store works on.
     pub(super) in_store: usize,
@@ -47,6 +49,8 @@ pub(super) struct Waiting {
     pub(super) size: usize,
     /// Whether the store refused it once because its lease had been lost.
     pub(super) fenced_before: bool,
+    /// What tells copies of it, when it is a record set with an identity.
+    pub(super) print: Option<Fingerprint>,
     pub(super) task: Task,
 }
 
@@ -89,7 +93,7 @@ impl Task {
 
 impl<O> Stream<O> {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Unowned, waiting: VecDeque::new(), in_store: 0, usage: Usage::NONE }
+        Self { phase: Phase::Unowned, ownership: 0, waiting: VecDeque::new(), in_store: 0, usage: Usage::NONE }
     }
 
     /// Puts work where it belongs among what waits.

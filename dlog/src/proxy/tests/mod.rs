@@ -1,5 +1,6 @@
 //! The proxy as its clients meet it: over real sockets, byte for byte.
 
+mod copies;
 mod drain;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../../../core/tests/wire/golden_files.rs"]

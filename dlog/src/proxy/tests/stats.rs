@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::kit::{Raw, settings, start, write};
 
-async fn http(address: SocketAddr, method: &str, path: &str) -> String {
+pub(super) async fn http(address: SocketAddr, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the stats port listens");
     let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the server reads");

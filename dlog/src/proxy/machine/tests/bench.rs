@@ -3,10 +3,12 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use distributedlog::{Dlsn, Instant};
 
 use crate::proxy::machine::{
-    Action, Answer, Bulk, Call, Fault, Limits, Machine, NotStarted, Output, Question, Response, StoreAnswer, Ticket, Usage, WaitingId, Work,
+    Action, Answer, Bulk, Call, Fault, Fingerprint, Limits, Machine, NotStarted, Output, Question, Response, StoreAnswer, Ticket, Usage,
+    WaitingId, Work,
 };
 use crate::store::{Acquired, EntryRecord, Lease, Owner, StoreError, StreamName};
 
@@ -19,6 +21,7 @@ pub(super) const LIMITS: Limits = Limits {
     streams: 10,
     create_missing_streams: true,
     read_only: false,
+    remembered_sets: 100,
 };
 
 /// What happens to the machine.
@@ -53,6 +56,8 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 pub(super) enum Ask {
     Write(usize),
+    /// A record set of writer 1, with this sequence and this content.
+    Set(u64, u32),
     /// Records of these sizes.
     Bulk(&'static [usize]),
     Touch,
@@ -135,6 +140,7 @@ impl Bench {
         let record = |size| EntryRecord { payload: vec![0; size].into(), slots: 1, is_record_set: false };
         let work = match ask {
             Ask::Write(size) => Work::Write(record(*size)),
+            Ask::Set(sequence, content) => set_of(1, *sequence, *content),
             Ask::Bulk(sizes) => Work::Bulk(Bulk { records: sizes.iter().map(|size| record(*size)).collect(), ..Bulk::default() }),
             Ask::Touch => Work::Touch,
             Ask::Truncate => Work::Truncate(Dlsn::INITIAL),
@@ -190,6 +196,13 @@ fn words_of_response(response: &Response) -> String {
         text += &format!(" -> {location}");
     }
     text
+}
+
+/// A write of a record set whose copies are told. Its bytes are not those of one: the machine does not look at them.
+pub(super) fn set_of(writer: u8, sequence: u64, content: u32) -> Work {
+    let identity = SetIdentity { writer: WriterId([writer; 16]), sequence };
+    let payload = Bytes::copy_from_slice(&content.to_be_bytes());
+    Work::WriteOnce(EntryRecord { payload, slots: 1, is_record_set: true }, Fingerprint { identity, bytes: 4, checksum: content })
 }
 
 /// A payload that names its client.

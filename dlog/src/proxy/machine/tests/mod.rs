@@ -1,5 +1,6 @@
 //! The machine by itself: scripts of what happens and what it wants done, and simulations of whole lives.
 
 mod bench;
+mod copies;
 mod scripts;
 mod simulation;

@@ -1,0 +1,73 @@
+//! Record sets that are sent again (R12), over the wire.
+
+use core::net::SocketAddr;
+
+use distributedlog::wire::crc;
+use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
+use distributedlog::wire::service::{Request, WriteContext};
+
+use super::kit::{Raw, settings, start};
+use super::stats::http;
+
+fn set(sequence: u64, records: &[&[u8]]) -> Vec<u8> {
+    let mut buffer = vec![0; 512];
+    let mut builder = RecordSetBuilder::new(buffer.len(), true);
+    for record in records {
+        builder.append(&mut buffer, record).expect("it fits");
+    }
+    builder.finish(&mut buffer, Some(&SetIdentity { writer: WriterId([7; 16]), sequence })).to_vec()
+}
+
+fn write_set<'a>(stream: &'a str, set: &'a [u8]) -> Request<'a> {
+    let context = WriteContext { is_record_set: Some(true), crc32: Some(crc::write(stream, set).into()), ..WriteContext::default() };
+    Request::WriteWithContext { stream, data: set, context }
+}
+
+#[tokio::test]
+async fn a_set_that_is_sent_again_on_any_connection_gets_the_first_ones_position_and_is_stored_once() {
+    let (proxy, store) = start(settings().stats_listen(Some(SocketAddr::from(([127, 0, 0, 1], 0))))).await;
+    let (first, second) = (set(0, &[b"a", b"b"]), set(1, &[b"c"]));
+    let mut client = Raw::connect(&proxy).await;
+    assert_eq!(client.ask(&write_set("s", &first)).await, "200 at 1/0/0");
+    assert_eq!(client.ask(&write_set("s", &second)).await, "200 at 1/1/0");
+    let mut again = Raw::connect(&proxy).await;
+    assert_eq!(again.ask_framed(&write_set("s", &first)).await, "200 at 1/0/0");
+    let without_checksum = WriteContext { is_record_set: Some(true), ..WriteContext::default() };
+    let request = Request::WriteWithContext { stream: "s", data: &second, context: without_checksum };
+    assert_eq!(client.ask(&request).await, "200 at 1/1/0", "the proxy makes the checksum where the client sends none");
+    assert_eq!(store.records("s").len(), 2);
+    assert_eq!(client.ask(&write_set("t", &first)).await, "200 at 1/0/0");
+    assert_eq!(store.records("t").len(), 1, "a copy for another stream is stored there");
+    let metrics = http(proxy.stats_addr().expect("it was asked for"), "GET", "/metrics").await;
+    for line in ["dlog_proxy_duplicates_answered_total 2", "dlog_proxy_identities_reused_total 0"] {
+        assert!(metrics.lines().any(|found| found == line), "no {line:?} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_set_whose_answer_was_lost_with_its_connection_is_stored_once() {
+    let (proxy, store) = start(settings()).await;
+    store.hold_appends();
+    let set = set(0, &[b"a"]);
+    let mut lost = Raw::connect(&proxy).await;
+    lost.dispatch(2, &write_set("s", &set)).await;
+    store.accepted(1).await;
+    drop(lost);
+    let mut client = Raw::connect(&proxy).await;
+    client.dispatch(3, &write_set("s", &set)).await;
+    // An answer says that the proxy has read what came before.
+    client.dispatch(4, &Request::GetOwner { stream: "s", context: WriteContext::default() }).await;
+    assert_eq!(client.heard().await.0, 4);
+    store.answer_held(false);
+    assert_eq!(client.heard().await, (3, "200 at 1/0/0".to_owned()));
+    assert_eq!(store.records("s").len(), 1);
+}
+
+#[tokio::test]
+async fn another_set_under_the_same_identity_is_stored_too() {
+    let (proxy, store) = start(settings()).await;
+    let mut client = Raw::connect(&proxy).await;
+    assert_eq!(client.ask(&write_set("s", &set(0, &[b"a"]))).await, "200 at 1/0/0");
+    assert_eq!(client.ask(&write_set("s", &set(0, &[b"b"]))).await, "200 at 1/1/0");
+    assert_eq!(store.records("s").len(), 2);
+}
