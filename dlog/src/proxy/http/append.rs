@@ -70,7 +70,7 @@ pub(super) async fn append(
         Err(answer) => return Err(Problem::of_answer(&answer)),
     };
     let records = match &action {
-        Action::Stream { work: Work::Write(record), .. } => record.slots,
+        Action::Stream { work: Work::Write(record) | Work::WriteOnce(record, _), .. } => record.slots,
         Action::Handshake { .. } | Action::SetAcceptNewStream(_) | Action::Create { .. } | Action::Owner { .. } | Action::Stream { .. } => {
             unreachable!("a write is a write")
         }

@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 use distributedlog::wire::crc;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 use distributedlog::wire::service::{Request, WriteContext};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::kit::{Raw, settings, start};
 use super::stats::http;
@@ -70,4 +72,23 @@ async fn another_set_under_the_same_identity_is_stored_too() {
     assert_eq!(client.ask(&write_set("s", &set(0, &[b"a"]))).await, "200 at 1/0/0");
     assert_eq!(client.ask(&write_set("s", &set(0, &[b"b"]))).await, "200 at 1/1/0");
     assert_eq!(store.records("s").len(), 2);
+}
+
+#[tokio::test]
+async fn copies_over_http_and_over_the_wire_are_told_from_each_other() {
+    let (proxy, store) = start(settings().http_listen(Some(SocketAddr::from(([127, 0, 0, 1], 0))))).await;
+    let set = set(0, &[b"a", b"b"]);
+    let mut client = Raw::connect(&proxy).await;
+    assert_eq!(client.ask(&write_set("s", &set)).await, "200 at 1/0/0");
+    let mut http = TcpStream::connect(proxy.http_addr().expect("it was asked for")).await.expect("it listens");
+    let kind = "application/vnd.distributedlog.record-set";
+    let head = format!(
+        "POST /v1/streams/s/records HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        set.len()
+    );
+    http.write_all(&[head.as_bytes(), &set].concat()).await.expect("the server reads");
+    let mut answer = String::new();
+    http.read_to_string(&mut answer).await.expect("UTF-8");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"records\":2"), "{answer}");
+    assert_eq!(store.records("s").len(), 1, "{answer}");
 }
