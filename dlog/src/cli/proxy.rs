@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Fault, Output, Shutdown, local, namespace};
 use crate::net::raise_open_files;
-use crate::proxy::{Proxy, ProxyError, Settings, SettingsBuilder, TlsIdentity};
+use crate::proxy::{HttpToken, Origin, Proxy, ProxyError, Settings, SettingsBuilder, TlsIdentity};
 use crate::store::LogStore;
 use crate::uri::Uri;
 
@@ -20,6 +20,7 @@ use crate::uri::Uri;
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog proxy -p 8000 --shard-id 1 -sp 8001 -u $URI -mx
   dlog proxy --data /var/lib/dlog
+  dlog proxy --data /var/lib/dlog --http-port 8002 --cors-origin https://example.org
   dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI
 
 The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd, -a and -la mean nothing here and are refused by name."
@@ -44,6 +45,14 @@ pub(crate) struct Args {
     /// The port for clients that speak HTTP: they write, read, and administer streams; metrics and health are there too [default: none]
     #[arg(long, value_name = "PORT")]
     http_port: Option<u16>,
+
+    /// Let pages of this origin use the HTTP port from a browser, such as https://example.org; more than once for several
+    #[arg(long, value_name = "ORIGIN", requires = "http_port")]
+    cors_origin: Vec<Origin>,
+
+    /// Demand the token in this file of HTTP clients, as `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE", requires = "http_port")]
+    http_token_file: Option<PathBuf>,
 
     /// The number of this proxy among others, -1 for none (-si)
     #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
@@ -81,9 +90,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_certificates")]
     tls_key: Option<PathBuf>,
 
-    /// For tests only: let streams be stalled and failed on purpose over the stats port
-    #[arg(long, hide = true)]
-    test_only_faults: bool,
+    /// Let streams be stalled and failed on purpose, over the stats port and the HTTP port. For demonstrations and tests: whoever reaches them can
+    #[arg(long, alias = "test-only-faults")]
+    faults: bool,
 
     #[command(flatten)]
     refused: Refused,
@@ -182,7 +191,12 @@ impl Args {
             .create_missing_streams(!self.no_create)
             .read_only(self.read_only)
             .remembered_sets(self.remembered_sets)
-            .faults(self.test_only_faults);
+            .faults(self.faults)
+            .http_origins(self.cors_origin.clone());
+        let builder = match &self.http_token_file {
+            Some(file) => builder.http_token(Some(HttpToken::from_file(file).map_err(|error| Fault::failure(error.to_string()))?)),
+            None => builder,
+        };
         let builder = match (&self.tls_certificates, &self.tls_key) {
             (Some(certificates), Some(key)) => {
                 let identity = TlsIdentity::from_pem_files(certificates, key).map_err(|error| Fault::failure(error.to_string()))?;

@@ -3,8 +3,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::TlsIdentity;
 use super::wall_clock::{SystemClock, WallClock};
+use super::{HttpToken, Origin, TlsIdentity};
 
 /// The largest record, or whole record set with its header, that a proxy stores: 1 MiB − 8 KiB, as the original checks it.
 pub const MAX_RECORD_BYTES: usize = (1 << 20) - (8 << 10);
@@ -45,6 +45,10 @@ settings! {
     http_max_connections: usize = 4_096;
     /// How many streams may be read at once over HTTP; the next reader is refused (503). Default 4,096.
     http_max_readers: usize = 4_096;
+    /// Whose pages may use the HTTP port from a browser, besides its own. Default: nobody's.
+    http_origins: Vec<Origin> = Vec::new();
+    /// What HTTP clients must know. Default `None`: whoever reaches the port may use it.
+    http_token: Option<HttpToken> = None;
     /// How long an HTTP connection's next request header may take, from when the last request was answered: also how long an idle connection
     /// is kept. Default 60 s.
     http_header_timeout: Duration = Duration::from_secs(60);
@@ -54,7 +58,7 @@ settings! {
     shard: i32 = -1;
     /// Where clients reach this proxy, `host` or `host:port`; it stands in redirects and handshakes. Default `None`: the address it listens on.
     announce: Option<String> = None;
-    /// TLS on the clients' port. Default `None`: plain TCP.
+    /// TLS on the clients' port and on the HTTP port. Default `None`: plain TCP.
     tls: Option<TlsIdentity> = None;
     /// Whether a write to a stream that does not exist creates it. Default yes, as the original does.
     create_missing_streams: bool = true;

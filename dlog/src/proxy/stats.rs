@@ -50,6 +50,20 @@ pub(super) struct HttpStats {
     pub(super) records_read: Counter,
     /// Reads under way.
     pub(super) readers: Gauge,
+    answers: Family<HttpLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpLabels {
+    route: String,
+    status: u16,
+}
+
+impl HttpStats {
+    /// Counts an answer. The route is that of the table, so that there are only so many.
+    pub(super) fn answered(&self, route: &str, status: u16) {
+        self.answers.get_or_create(&HttpLabels { route: route.to_owned(), status }).inc();
+    }
 }
 
 /// What the service's machine knows of itself.
@@ -117,6 +131,8 @@ impl Stats {
         });
         registry.register("requests", "Requests answered, by method and status code", outcomes.clone());
         registry.register_with_unit("request", "Time from a request's last byte to its answer", Unit::Seconds, seconds);
+        let answers = Family::<HttpLabels, Counter>::default();
+        registry.register("http_requests", "HTTP requests answered, by route and status", answers.clone());
         let mut counter = |name, help| {
             let counter = Counter::<u64, AtomicU64>::default();
             registry.register(name, help, counter.clone());
@@ -149,7 +165,7 @@ impl Stats {
             timeouts,
             discarded,
             repeated,
-            http: HttpStats { aborted, records_read, readers: gauge("http_readers", "Reads of streams under way over HTTP") },
+            http: HttpStats { aborted, records_read, readers: gauge("http_readers", "Reads of streams under way over HTTP"), answers },
             duplicates_answered,
             identities_reused,
             connections: gauge("connections", "Open connections"),

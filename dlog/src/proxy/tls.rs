@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 #[derive(Clone)]
 pub struct TlsIdentity {
     acceptor: TlsAcceptor,
+    http_acceptor: TlsAcceptor,
 }
 
 impl TlsIdentity {
@@ -38,11 +39,18 @@ impl TlsIdentity {
     /// The key is of no known kind or does not belong to the first certificate.
     pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, tokio_rustls::rustls::Error> {
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+        let mut http = config.clone();
+        http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), http_acceptor: TlsAcceptor::from(Arc::new(http)) })
     }
 
     pub(super) const fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
+    }
+
+    /// The same, for clients that choose between versions of HTTP.
+    pub(super) const fn http_acceptor(&self) -> &TlsAcceptor {
+        &self.http_acceptor
     }
 }
 

@@ -71,9 +71,11 @@ pub(super) async fn append(
     };
     let records = match &action {
         Action::Stream { work: Work::Write(record) | Work::WriteOnce(record, _), .. } => record.slots,
-        Action::Handshake { .. } | Action::SetAcceptNewStream(_) | Action::Create { .. } | Action::Owner { .. } | Action::Stream { .. } => {
-            unreachable!("a write is a write")
-        }
+        Action::Stream { work: Work::Bulk(_) | Work::Touch | Work::Truncate(_) | Work::Release | Work::Delete, .. }
+        | Action::Handshake { .. }
+        | Action::SetAcceptNewStream(_)
+        | Action::Create { .. }
+        | Action::Owner { .. } => unreachable!("a write is a write"),
     };
     let answer = face.ask(&request, action, deadline).await;
     if let Answer::Stream(Outcome { code: StatusCode::Success, dlsn: Some(dlsn), .. }) = answer {

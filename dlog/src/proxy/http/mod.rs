@@ -3,26 +3,35 @@
 mod append;
 mod body;
 mod clerk;
+mod guard;
 mod health;
 mod line;
+mod origin;
 mod position;
 mod problem;
 mod route;
 mod server;
+mod socket;
 mod status;
+mod streams;
 mod tail;
+#[cfg(test)]
+mod tests;
+mod token;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::Method;
+use axum::{Router, middleware};
 use bytes::Bytes;
 use distributedlog::Instant;
 use distributedlog::wire::service::Request;
 use tokio::sync::{Semaphore, watch};
 
 pub(super) use health::serve as serve_stats;
+pub use origin::{Origin, OriginError};
 pub(super) use server::Server;
+pub use token::{HttpToken, HttpTokenError};
 
 use super::machine::{self, Action, Answer};
 use super::service::Service;
@@ -89,15 +98,26 @@ impl Face {
 
 /// All that there is on the HTTP port.
 fn routes() -> Vec<Route<Arc<Face>>> {
+    const STREAMS: &str = "/v1/streams";
+    const STREAM: &str = "/v1/streams/{stream}";
     const RECORDS: &str = "/v1/streams/{stream}/records";
-    vec![Route::new(Method::POST, RECORDS, append::append), Route::new(Method::GET, RECORDS, tail::tail)]
+    vec![
+        Route::new(Method::POST, RECORDS, append::append),
+        Route::new(Method::GET, RECORDS, tail::tail),
+        Route::new(Method::DELETE, RECORDS, streams::truncate),
+        Route::new(Method::GET, STREAMS, streams::list),
+        Route::new(Method::PUT, STREAM, streams::create),
+        Route::new(Method::GET, STREAM, streams::describe),
+        Route::new(Method::DELETE, STREAM, streams::delete),
+    ]
 }
 
 fn router(face: &Arc<Face>, faults: Option<FaultSwitch>) -> Router {
     let routes = routes().into_iter().fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler));
     routes
-        .fallback(route::no_such_route)
-        .method_not_allowed_fallback(route::no_such_method)
         .with_state(face.clone())
         .merge(health::router(face.service.clone(), faults))
+        .fallback(route::no_such_route)
+        .method_not_allowed_fallback(route::no_such_method)
+        .layer(middleware::from_fn_with_state(face.clone(), guard::guard))
 }

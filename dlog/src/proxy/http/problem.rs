@@ -94,6 +94,13 @@ impl Problem {
         Self::of_answer(&Answer::Stream(machine::of_setup(stream, error))).of_a_read()
     }
 
+    /// The store could not list its streams.
+    pub(super) fn of_listing(error: &StoreError) -> Self {
+        let passes = matches!(error, StoreError::Unreachable { .. } | StoreError::Disconnected { .. } | StoreError::Closed);
+        let code = if passes { StatusCode::ServiceUnavailable } else { StatusCode::MetadataException };
+        Self::of_code(code, error.to_string()).of_a_read()
+    }
+
     /// The same for a request that changes nothing: there is nothing to be known of its records.
     pub(super) fn of_a_read(self) -> Self {
         Self { known: None, ..self }

@@ -12,7 +12,6 @@ use super::problem::Problem;
 /// One method of one path. The router is made of these, and what is documented is compared with them.
 #[derive(Clone)]
 pub(super) struct Route<S> {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the comparison with the documentation"))]
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) handler: MethodRouter<S>,

@@ -1,5 +1,6 @@
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -10,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::socket::{Patience, Socket};
 use super::{Face, Phase, router};
 use crate::net::{ByteStream, Listen};
 use crate::proxy::service::Service;
@@ -20,6 +22,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
+
+/// How large the headers of one HTTP/2 request may be together.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// How often an HTTP/2 peer is asked whether it is still there.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -104,20 +109,45 @@ async fn accept(mut listener: impl Listen, router: Router, face: Arc<Face>, grac
 }
 
 async fn serve(stream: impl ByteStream + 'static, peer: SocketAddr, router: Router, face: &Face, watcher: Option<Watcher>) {
+    let Some(tls) = &face.settings.tls else { return speak(stream, peer, router, face, watcher).await };
+    match tokio::time::timeout(face.settings.handshake_timeout, tls.http_acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => speak(stream, peer, router, face, watcher).await,
+        Ok(Err(error)) => tracing::warn!(%peer, %error, "the TLS handshake failed"),
+        Err(_) => {
+            face.service.stats.timeouts.inc();
+            tracing::warn!(%peer, limit = ?face.settings.handshake_timeout, "the TLS handshake took too long");
+        }
+    }
+}
+
+async fn speak(stream: impl ByteStream + 'static, peer: SocketAddr, router: Router, face: &Face, watcher: Option<Watcher>) {
+    let settings = &face.settings;
+    let patience = Patience { opening: settings.handshake_timeout, writing: settings.write_timeout };
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(face.settings.http_header_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.http_header_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .max_header_list_size(MAX_HEADER_BYTES)
         .keep_alive_interval(H2_PING_INTERVAL)
-        .keep_alive_timeout(face.settings.write_timeout);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .keep_alive_timeout(settings.write_timeout);
+    let connection = builder.serve_connection(TokioIo::new(Socket::new(stream, patience)), TowerToHyperService::new(router));
     let ended = match watcher {
         Some(watcher) => watcher.watch(connection).await,
         None => connection.await,
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "an HTTP connection ended");
+        let error = innermost(&*error);
+        tracing::debug!(%peer, error, "an HTTP connection ended");
     }
+}
+
+/// What is wrong, without what is wrong because of it.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }

@@ -200,7 +200,7 @@ fn handshake<'a>(info: &ClientInfo<'_>) -> Result<Action<'a>, Answer> {
 
 /// A filter that matches whole names, as the original's does. It is compiled as it came first, so that what stands around it in the second
 /// round cannot make sense of something that has none, such as `a)|(b`.
-fn filter(pattern: &str) -> Result<Regex, Cow<'static, str>> {
+pub(crate) fn filter(pattern: &str) -> Result<Regex, Cow<'static, str>> {
     if pattern.len() > MAX_FILTER_LENGTH {
         return Err(format!("it has {} bytes, and {MAX_FILTER_LENGTH} are the most", pattern.len()).into());
     }

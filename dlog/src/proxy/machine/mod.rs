@@ -20,7 +20,7 @@ use distributedlog::{Instant, StatusCode};
 use regex::Regex;
 
 pub(crate) use call::{Action, Answer, Bulk, Call, NotStarted, Response, Work};
-pub(crate) use check::{check, deadline, shorten};
+pub(crate) use check::{check, deadline, filter, shorten};
 pub(crate) use copies::Fingerprint;
 pub(crate) use output::{Output, Question, StoreAnswer, Ticket};
 pub(crate) use status::of_setup;

@@ -13,5 +13,5 @@ mod methods;
 mod replay;
 mod session;
 mod stats;
-mod tls;
+pub(in crate::proxy) mod tls;
 mod two_proxies;

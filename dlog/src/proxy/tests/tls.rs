@@ -14,7 +14,7 @@ use super::kit::{Raw, dispatch, settings, start, write};
 use crate::proxy::TlsIdentity;
 
 /// A certificate for `localhost` and a client that trusts it.
-fn identity() -> (TlsIdentity, TlsConnector) {
+pub(in crate::proxy) fn identity() -> (TlsIdentity, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a legal name");
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a certificate");

@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use distributedlog::StatusCode;
+
+use super::origin::{self, allow, is_preflight, preflight};
+use super::problem::Problem;
+use super::{Face, Phase};
+
+/// What anybody may ask who reaches the port, also while the proxy ends: load balancers have no token, and want to know that it does.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+/// What holds no secret: the page asks for the token itself.
+const OPEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
+/// What is served until the end.
+const TO_THE_END: &str = "/metrics";
+
+/// Stands before every route: who may ask, whether it is too late to, and what is counted.
+pub(super) async fn guard(State(face): State<Arc<Face>>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let under_way = UnderWay { face: &face, answered: false };
+    let path = path.as_ref().map_or("", MatchedPath::as_str);
+    let mut response = match origin::check(&request, &face.settings) {
+        Err(problem) => problem.into_response(),
+        Ok(from) => {
+            let mut response = if is_preflight(&request) {
+                preflight(request.headers())
+            } else {
+                match admit(&face, path, &request) {
+                    Ok(()) => next.run(request).await,
+                    Err(problem) => problem.into_response(),
+                }
+            };
+            allow(&from, response.headers_mut());
+            response
+        }
+    };
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    under_way.answered(path, response.status().as_u16());
+    response
+}
+
+fn admit(face: &Face, path: &str, request: &Request) -> Result<(), Problem> {
+    if HEALTH.contains(&path) {
+        return Ok(());
+    }
+    if let Some(token) = &face.settings.http_token
+        && !OPEN.contains(&path)
+    {
+        token.check(request.headers())?;
+    }
+    let phase = *face.phase.borrow();
+    if phase == Phase::Draining && path != TO_THE_END {
+        return Err(Problem::of_code(StatusCode::ServiceUnavailable, "this proxy is shutting down: ask another"));
+    }
+    Ok(())
+}
+
+/// A request that is not answered. hyper drops it when its client goes away.
+struct UnderWay<'a> {
+    face: &'a Face,
+    answered: bool,
+}
+
+impl UnderWay<'_> {
+    fn answered(mut self, path: &str, status: u16) {
+        self.answered = true;
+        self.face.service.stats.http.answered(path, status);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.face.service.stats.http.aborted.inc();
+        }
+    }
+}
