@@ -201,6 +201,25 @@ impl Failure {
     }
 }
 
+impl Cause {
+    /// A name for programs: logs, metrics, other languages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::Unreachable => "unreachable",
+            Self::ConnectionLost => "connection-lost",
+            Self::TimedOut => "timed-out",
+            Self::Refused => "refused",
+            Self::ProtocolError => "protocol-error",
+            Self::Exception => "exception",
+            Self::TooManyRedirects => "too-many-redirects",
+            Self::TransportFull => "transport-full",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

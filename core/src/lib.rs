@@ -8,11 +8,14 @@ pub mod client;
 mod clock;
 mod dlsn;
 pub mod face;
+#[cfg(feature = "std")]
+pub mod merge;
 pub mod names;
 mod random;
 mod shared;
 mod status;
 pub mod stream_name;
+mod sure;
 mod time;
 pub mod wire;
 pub mod writer;

@@ -6,6 +6,7 @@ use super::Face;
 use super::futures::on;
 use super::sealed::{Desk, Pass};
 use super::waiters::{Wakers, wake_all};
+use crate::sure::sure;
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
 
 /// Does the writer's work: starts attempts, hears answers, keeps the timers. The user spawns [`run`](Self::run) on a runtime.
@@ -70,7 +71,7 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
             // The transport works without the state being borrowed: who writes meanwhile does not wait for its I/O.
             while !self.finished.is_full() {
                 let Poll::Ready(finished) = self.transport.poll_finished(cx) else { break };
-                self.finished.push(finished).expect("it is not full");
+                sure(self.finished.push(finished), "it is not full");
             }
             let mut wakers = Wakers::new();
             let (finished, transport) = (&mut self.finished, &mut self.transport);

@@ -3,6 +3,7 @@ use core::task::{Poll, Waker};
 use super::Seats;
 use super::sealed::{Desk, Pass};
 use super::waiters::{Place, Waiters, Wakers, Wish};
+use crate::sure::sure;
 use crate::writer::{
     AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings, StreamStatus, WriteResult, Writer,
 };
@@ -91,7 +92,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
         while !wake.is_full() {
             let Some(record) = self.writer.poll_completed() else { return true };
             if let Some(waker) = self.seats.as_mut()[record.slot()].waker.take() {
-                wake.push(waker).expect("it is not full");
+                sure(wake.push(waker), "it is not full");
             }
         }
         false

@@ -3,6 +3,7 @@
 use core::task::Waker;
 
 use super::seats::{Seat, Seats};
+use crate::sure::sure;
 use crate::writer::FlushMark;
 
 /// Wakers to call once the state is free again: never while it is borrowed.
@@ -135,7 +136,7 @@ impl Waiters {
         seat.standing = Standing::Woken;
         self.woken += 1;
         if let Some(waker) = seat.waker.take() {
-            wake.push(waker).expect("the caller looked whether there is room for a waker");
+            sure(wake.push(waker), "the caller looked whether there is room for a waker");
         }
     }
 
@@ -187,7 +188,7 @@ impl Waiters {
     /// Wakes a row's task and frees the row: the task will look again, and wait again if it must.
     fn evict(&mut self, seats: &mut [Seat], row: u32, wake: &mut Wakers) {
         if let Some(waker) = seats[row as usize].waker.take() {
-            wake.push(waker).expect("the caller looked whether there is room for a waker");
+            sure(wake.push(waker), "the caller looked whether there is room for a waker");
         }
         self.remove(seats, row);
     }

@@ -1,8 +1,8 @@
 //! The checksums of requests: CRC-32 (IEEE) over the stream's name in UTF-8, followed by what the operation is about.
 //!
 //! A client puts the sum into `WriteContext.crc32`; a proxy computes it again and answers `CHECKSUM_FAILED` when it differs. Bulk writes
-//! carry none. With the feature `std` the sums are computed with the processor's own instructions, without it with a table of 64
-//! bytes.
+//! carry none. With the feature `std` the sums are computed with the processor's own instructions; without it, and in WebAssembly, which
+//! has none, with a table of 64 bytes.
 
 use crate::Dlsn;
 
@@ -29,7 +29,7 @@ pub(crate) fn of(bytes: &[u8]) -> u32 {
     of_parts(bytes, &[])
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(target_arch = "wasm32")))]
 fn of_parts(first: &[u8], second: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(first);
@@ -37,10 +37,10 @@ fn of_parts(first: &[u8], second: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-#[cfg(not(feature = "std"))]
+#[cfg(any(not(feature = "std"), target_arch = "wasm32"))]
 use table::of_parts;
 
-#[cfg(any(test, not(feature = "std")))]
+#[cfg(any(test, not(feature = "std"), target_arch = "wasm32"))]
 mod table {
     /// What four bits at the sum's end do to it: a table of 64 bytes, for a device has little flash, and its sums are short.
     static TABLE: [u32; 16] = table();

@@ -3,6 +3,7 @@
 use super::machine::Writer;
 use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
 use super::{Codec, Identity, Memory, Reason, SetBuffer, WriteError};
+use crate::sure::sure;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
 use crate::{Instant, Known};
 
@@ -46,7 +47,7 @@ impl<M: Memory> Writer<M> {
         let (slot, buffer) = (&mut tables.sets[set], &mut tables.buffers[set]);
         let before = slot.content.byte_len();
         buffer.grow(before + super::limits::LENGTH_BYTES + record.len() + (self.bounds.overhead - super::limits::HEADER_BYTES));
-        slot.content.append(buffer.as_mut_slice(), record).expect("the set was sealed if the record did not fit it");
+        sure(slot.content.append(buffer.as_mut_slice(), record), "the set was sealed if the record did not fit it");
         self.buffered += slot.content.byte_len() - before;
         slot.deadline = deadline;
 

@@ -24,10 +24,10 @@ impl<M: Memory> Writer<M> {
         self.give_up_attempts(set, GivenUp::LostTo(winner), now);
         let report = self.keep_report(set);
         let slot = &self.memory.sets()[set as usize];
-        let (mut record, mut index) = (slot.first, slot.expired);
+        let (mut record, mut index, attempts) = (slot.first, slot.expired, slot.made);
         while record != NO_RECORD {
             let next = self.memory.records()[record as usize].next;
-            self.complete(record, Ok(Written { stream, dlsn: dlsn.slot(index) }), report);
+            self.complete(record, Ok(Written { stream, dlsn: dlsn.slot(index), attempts }), report);
             record = next;
             index += 1;
         }

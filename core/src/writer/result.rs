@@ -15,6 +15,8 @@ pub struct Written {
     pub stream: StreamIndex,
     /// The record's position in it.
     pub dlsn: Dlsn,
+    /// How many attempts were made for its set, this one included: above 1 it was hedged or retried.
+    pub attempts: u32,
 }
 
 /// Why a write failed, and what is known of its record.
@@ -49,6 +51,20 @@ pub enum Reason {
     TimedOut,
     /// When the writer was closed or dropped before the write was over.
     Closed,
+}
+
+impl Reason {
+    /// A name for programs: logs, metrics, other languages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too-large",
+            Self::Refused => "refused",
+            Self::Exhausted => "exhausted",
+            Self::TimedOut => "timed-out",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 impl WriteError {

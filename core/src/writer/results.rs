@@ -4,6 +4,7 @@ use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
 use super::{AttemptOutcome, AttemptReport, AttemptReports, Memory, WriteResult};
 use crate::Instant;
+use crate::sure::sure;
 
 impl<M: Memory> Writer<M> {
     /// The next record whose result waits to be taken. Each is announced once; forgotten ones are not.
@@ -114,7 +115,7 @@ impl<M: Memory> Writer<M> {
             .min_by_key(|attempt| attempt.id.0)
         {
             last = Some(attempt.id.0);
-            row.attempts.push(told(attempt, now)).expect("a set keeps no more attempts than a report holds");
+            sure(row.attempts.push(told(attempt, now)), "a set keeps no more attempts than a report holds");
         }
         report
     }

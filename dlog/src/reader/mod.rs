@@ -17,7 +17,6 @@ mod merge;
 
 pub use event::{MalformedSet, ReadEvent, Record};
 pub use merge::{MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader, StreamFault};
-pub(crate) use merge::{SeenSets, Verdict};
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -125,6 +125,30 @@ pub enum SettingsError {
     },
 }
 
+impl SettingsError {
+    /// The setting that is refused, by the name of its builder's method.
+    #[must_use]
+    pub const fn setting(&self) -> &'static str {
+        match self {
+            Self::Streams { .. } => "streams",
+            Self::RequestTimeout { .. } => "request_timeout",
+            Self::MaxSpeculativeTimeout { .. } => "max_speculative_timeout",
+            Self::FirstSpeculativeTimeout { .. } => "first_speculative_timeout",
+            Self::SpeculativeBackoffMultiplier { .. } => "speculative_backoff_multiplier",
+            Self::FlushInterval { .. } => "flush_interval",
+            Self::InFlightSets { .. } => "in_flight_sets",
+            Self::BufferedBytes { .. } => "buffered_bytes",
+            Self::PendingRecords { .. } => "pending_records",
+            Self::Codec { .. } => "codec",
+            Self::RoundsLimit | Self::RetryBackoff { .. } => "rounds",
+            Self::Budget { .. } => "budget",
+            Self::Health { .. } => "health",
+            Self::Window => "window",
+            Self::Adaptive { .. } => "adaptive",
+        }
+    }
+}
+
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -2,47 +2,26 @@
 
 mod input;
 mod position;
-mod seen;
-mod window;
 
+pub use distributedlog::merge::MergeSettings;
 pub use position::{MergePosition, MergePositionError};
 
 use core::fmt;
-use core::num::{NonZeroU16, NonZeroU32};
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
+use distributedlog::merge::{SeenSets, Verdict};
 
 use super::{LogReader, ReadEvent};
 use crate::store::{LogStore, StoreError, StreamName};
 use input::Input;
-pub(crate) use seen::{SeenSets, Verdict};
 
 /// How many sets are delivered from what was read already before the streams that wait are asked again.
 const BURST: u32 = 32;
 
 /// How many copies are dropped before other tasks get their turn.
 const DROPS_AT_ONCE: u32 = 1024;
-
-/// How much a [`MultiReader`] remembers of what it delivered.
-///
-/// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, and a few words for each writer none of whose sets is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MergeSettings {
-    /// How many sequences of one writer are told apart, counted back from the newest. Default: 65 536.
-    pub sequences: NonZeroU32,
-    /// How many writers are remembered; a further one takes the place of that whose sets were met longest ago. Default: 256.
-    pub writers: NonZeroU16,
-}
-
-impl Default for MergeSettings {
-    fn default() -> Self {
-        const SEQUENCES: NonZeroU32 = NonZeroU32::new(1 << 16).expect("not zero");
-        const WRITERS: NonZeroU16 = NonZeroU16::new(256).expect("not zero");
-        Self { sequences: SEQUENCES, writers: WRITERS }
-    }
-}
 
 /// What a [`MultiReader`] did since it was made. All of them count records, but the last, which counts writers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,7 +156,7 @@ impl MultiReader {
     pub fn position(&self) -> MergePosition {
         let streams = self.inputs.iter().filter(|input| !input.is_deleted());
         let (writers, parts) = self.seen.saved();
-        MergePosition::new(streams.map(|input| (input.stream().clone(), input.position())), writers, parts)
+        MergePosition::new(streams.map(|input| (input.stream().clone(), input.position())), writers.to_vec(), parts.to_vec())
     }
 
     /// What it did so far.
@@ -249,7 +228,8 @@ impl MultiReader {
         let ReadEvent::Record(record) = event else {
             return true;
         };
-        match self.seen.judge(record) {
+        let verdict = record.set.map_or(Verdict::Deliver, |set| self.seen.judge(set, record.set_slot, record.set_slots));
+        match verdict {
             Verdict::Deliver => self.counters.delivered += 1,
             Verdict::DeliverUnknown => {
                 self.counters.delivered += 1;

@@ -2,9 +2,9 @@ use core::fmt;
 use std::collections::HashSet;
 
 use distributedlog::Dlsn;
+use distributedlog::merge::{Part, SavedWriter};
 use serde::{Deserialize, Serialize};
 
-use super::seen::{Part, SavedWriter};
 use crate::store::StreamName;
 
 /// The one format there is.

@@ -1,7 +1,5 @@
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-
 /// Sequences of one word of the bitmap.
 const WORD: u64 = 64;
 
@@ -10,12 +8,13 @@ const WORD: u64 = 64;
 /// The invariant: `known_from <= base`, `base` is a multiple of 64, every sequence in `known_from..base` was seen, and nothing is known of
 /// those before `known_from`. A word of the bitmap that is full moves into the known range, so that a writer none of whose sets is missing
 /// takes a few words however long it writes, and its copies are told however late they come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Window {
-    known_from: u64,
-    base: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Window {
+    pub(super) known_from: u64,
+    pub(super) base: u64,
     /// One bit for each sequence from `base` on.
-    words: VecDeque<u64>,
+    pub(super) words: VecDeque<u64>,
 }
 
 /// What a window says of a sequence.
@@ -67,7 +66,8 @@ impl Window {
     }
 
     /// Whether the invariant holds, also of what was read from somewhere.
-    pub(super) fn is_sound(&self) -> bool {
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
         let end = (self.base / WORD).checked_add(self.words.len() as u64);
         self.known_from <= self.base && self.base.is_multiple_of(WORD) && end.is_some_and(|end| end <= u64::MAX / WORD + 1)
     }

@@ -1,0 +1,188 @@
+use core::fmt;
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use super::{MergeSettings, Part, SavedWriter, SeenSets, Window};
+use crate::wire::record_set::{SetIdentity, WriterId};
+
+/// What [`SeenSets::saved`] answers, as bytes: for whoever keeps a position without serde.
+///
+/// A version (1), the writers (their number, then each id, two 64-bit numbers and the bitmap behind its length) and the parts (their number,
+/// then each identity and two 32-bit numbers), all big-endian.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedSets {
+    /// In the order in which they were last met.
+    pub writers: Vec<SavedWriter>,
+    /// What is missing of sets that were begun.
+    pub parts: Vec<Part>,
+}
+
+/// Why bytes are no saved sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SavedSetsError {
+    /// They are of another version, probably a newer one.
+    Version(Option<u8>),
+    /// They end too early.
+    TooShort,
+    /// So many bytes are left over.
+    TooLong(usize),
+    /// What they say of a writer or a set cannot be.
+    Unsound,
+}
+
+const VERSION: u8 = 1;
+
+impl SavedSets {
+    /// What a reader remembers.
+    #[must_use]
+    pub fn of(seen: &SeenSets) -> Self {
+        let (writers, parts) = seen.saved();
+        Self { writers: writers.to_vec(), parts: parts.to_vec() }
+    }
+
+    /// Goes on with it.
+    #[must_use]
+    pub fn restore(&self, settings: MergeSettings) -> SeenSets {
+        SeenSets::restored(settings, &self.writers, &self.parts)
+    }
+
+    /// As bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::from([VERSION]);
+        let count = |length: usize| u32::try_from(length).expect("settings bound what is remembered").to_be_bytes();
+        bytes.extend(count(self.writers.len()));
+        for SavedWriter { writer, window } in &self.writers {
+            bytes.extend(writer.0);
+            bytes.extend(window.known_from.to_be_bytes());
+            bytes.extend(window.base.to_be_bytes());
+            bytes.extend(count(window.words.len()));
+            window.words.iter().for_each(|word| bytes.extend(word.to_be_bytes()));
+        }
+        bytes.extend(count(self.parts.len()));
+        for Part { set, start, end } in &self.parts {
+            bytes.extend(set.to_bytes());
+            bytes.extend(start.to_be_bytes());
+            bytes.extend(end.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// From bytes, which may come from anywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`SavedSetsError`]. Nothing is reserved for a length before the bytes are there.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SavedSetsError> {
+        let mut rest = bytes;
+        match take(&mut rest) {
+            Ok([VERSION]) => {}
+            other => return Err(SavedSetsError::Version(other.ok().map(|[version]| version))),
+        }
+        let mut saved = Self::default();
+        for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
+            let writer = WriterId(take(&mut rest)?);
+            let (known_from, base) = (u64::from_be_bytes(take(&mut rest)?), u64::from_be_bytes(take(&mut rest)?));
+            let mut words = VecDeque::new();
+            for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
+                words.push_back(u64::from_be_bytes(take(&mut rest)?));
+            }
+            let window = Window { known_from, base, words };
+            if !window.is_sound() {
+                return Err(SavedSetsError::Unsound);
+            }
+            saved.writers.push(SavedWriter { writer, window });
+        }
+        for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
+            let set: [u8; SetIdentity::BYTES] = take(&mut rest)?;
+            let set = SetIdentity::from_bytes(&set).expect("as many bytes as it has");
+            let (start, end) = (u32::from_be_bytes(take(&mut rest)?), u32::from_be_bytes(take(&mut rest)?));
+            if start >= end {
+                return Err(SavedSetsError::Unsound);
+            }
+            saved.parts.push(Part { set, start, end });
+        }
+        if rest.is_empty() { Ok(saved) } else { Err(SavedSetsError::TooLong(rest.len())) }
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], SavedSetsError> {
+    let (bytes, after) = rest.split_first_chunk().ok_or(SavedSetsError::TooShort)?;
+    *rest = after;
+    Ok(*bytes)
+}
+
+impl fmt::Display for SavedSetsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(Some(version)) => write!(f, "saved sets of version {version}, this program reads {VERSION}"),
+            Self::Version(None) => f.write_str("saved sets without any bytes"),
+            Self::TooShort => f.write_str("saved sets that end too early"),
+            Self::TooLong(left) => write!(f, "saved sets with {left} bytes behind them"),
+            Self::Unsound => f.write_str("saved sets that cannot be"),
+        }
+    }
+}
+
+impl core::error::Error for SavedSetsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Verdict;
+
+    fn identity(writer: u8, sequence: u64) -> SetIdentity {
+        SetIdentity { writer: WriterId([writer; 16]), sequence }
+    }
+
+    /// Gaps, a set that was begun, and two writers.
+    fn seen() -> SeenSets {
+        let mut seen = SeenSets::new(MergeSettings::default());
+        for sequence in (0..500).step_by(3) {
+            seen.judge(identity(1, sequence), 0, 1);
+        }
+        seen.judge(identity(2, u64::MAX), 4, 9);
+        seen
+    }
+
+    #[test]
+    fn what_was_saved_is_restored() {
+        let saved = SavedSets::of(&seen());
+        let back = SavedSets::from_bytes(&saved.to_bytes()).expect("it was written just now");
+        assert_eq!(back, saved);
+        let mut restored = back.restore(MergeSettings::default());
+        assert_eq!(restored.judge(identity(1, 3), 0, 1), Verdict::Copy);
+        assert_eq!(restored.judge(identity(1, 4), 0, 1), Verdict::Deliver);
+        assert_eq!(restored.judge(identity(2, u64::MAX), 4, 9), Verdict::Copy);
+        assert_eq!(restored.judge(identity(2, u64::MAX), 5, 9), Verdict::Deliver);
+    }
+
+    #[test]
+    fn nothing_but_whole_saved_sets_is_taken() {
+        let bytes = SavedSets::of(&seen()).to_bytes();
+        for length in 0..bytes.len() {
+            assert!(SavedSets::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(SavedSets::from_bytes(&longer), Err(SavedSetsError::TooLong(1)));
+        let newer = [&[2], &bytes[1..]].concat();
+        assert_eq!(SavedSets::from_bytes(&newer), Err(SavedSetsError::Version(Some(2))));
+        // A length that nothing stands behind reserves nothing.
+        assert_eq!(SavedSets::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]), Err(SavedSetsError::TooShort));
+    }
+
+    #[test]
+    fn no_byte_makes_it_panic() {
+        let bytes = SavedSets::of(&seen()).to_bytes();
+        for index in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[index] = value;
+                if let Ok(saved) = SavedSets::from_bytes(&changed) {
+                    saved.restore(MergeSettings::default()).judge(identity(1, 7), 0, 1);
+                }
+            }
+        }
+    }
+}
