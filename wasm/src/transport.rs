@@ -1,0 +1,113 @@
+use core::cell::RefCell;
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use distributedlog::{Attempt, AttemptId, Instant, Outcome, StartRefused, Transport};
+use js_sys::Uint8Array;
+
+use crate::connections::{Connections, Step};
+use crate::host::Host;
+
+/// Where the other side puts what it heard, for the runner to take.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    finished: VecDeque<(AttemptId, Outcome)>,
+    waker: Option<Waker>,
+}
+
+impl Inbox {
+    pub(crate) fn put(inbox: &RefCell<Self>, attempt: AttemptId, outcome: Outcome) {
+        let waker = {
+            let mut inbox = inbox.borrow_mut();
+            inbox.finished.push_back((attempt, outcome));
+            inbox.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A record set on JavaScript's heap, where it is collected: memory of a module never shrinks.
+#[derive(Debug)]
+struct Request {
+    stream: u32,
+    record_set: Uint8Array,
+    earlier_attempts: u32,
+    deadline: Instant,
+}
+
+/// Carries record sets by `fetch`, one request for each attempt. Losers are aborted (R11).
+pub(crate) struct FetchTransport {
+    host: Rc<Host>,
+    inbox: Rc<RefCell<Inbox>>,
+    connections: Connections<Request>,
+    now: Instant,
+}
+
+impl FetchTransport {
+    pub(crate) fn new(host: Rc<Host>, connections: usize) -> (Self, Rc<RefCell<Inbox>>) {
+        let inbox = Rc::new(RefCell::new(Inbox::default()));
+        let transport = Self { host, inbox: Rc::clone(&inbox), connections: Connections::new(connections), now: Instant::ZERO };
+        (transport, inbox)
+    }
+
+    /// Calls the other side: not from `start` or `cancel`, while the writer's state is borrowed, because a `fetch` of the user's may write.
+    fn drive(&mut self) {
+        while let Some(step) = self.connections.step() {
+            match step {
+                Step::Send(attempt, Request { stream, record_set, earlier_attempts, deadline }) => {
+                    let milliseconds = deadline.since(self.now).as_micros() as f64 / 1_000.0;
+                    self.host.send(attempt.0 as f64, stream, record_set, earlier_attempts, milliseconds);
+                }
+                Step::Abort(attempt) => self.host.abort(attempt.0 as f64),
+            }
+        }
+    }
+}
+
+impl Transport for FetchTransport {
+    fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
+        self.now = now;
+        let request = Request {
+            stream: u32::from(attempt.stream.0),
+            record_set: Uint8Array::from(attempt.record_set),
+            earlier_attempts: attempt.earlier_attempts,
+            deadline: attempt.deadline,
+        };
+        self.connections.start(attempt.id, request);
+        Ok(())
+    }
+
+    fn cancel(&mut self, now: Instant, attempt: AttemptId) {
+        self.now = now;
+        self.connections.cancel(attempt);
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {
+        let finished = {
+            let mut inbox = self.inbox.borrow_mut();
+            inbox.waker = Some(cx.waker().clone());
+            inbox.finished.pop_front()
+        };
+        if let Some((attempt, _)) = finished {
+            self.connections.finish(attempt);
+        }
+        self.drive();
+        finished.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        self.connections.cancel_all();
+        self.drive();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for FetchTransport {
+    fn drop(&mut self) {
+        self.connections.cancel_all();
+        self.drive();
+    }
+}
