@@ -63,6 +63,7 @@ pub use client::{
     BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner, ProxyClient, ProxyClientBuilder, RequestError,
 };
 pub use clock::TokioClock;
+pub use distributedlog::client::routing::Counters as ClientCounters;
 pub use distributedlog::client::session::Protocol;
 pub use net::{ConnectError, Identity, Tls, TlsError};
 pub use transport::ProxyTransport;

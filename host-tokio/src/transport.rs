@@ -4,7 +4,7 @@ use std::sync::Arc;
 use distributedlog::client::routing::{Answer, Patience, StreamKey};
 use distributedlog::{Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name};
 
-use crate::driver::{Body, Driver, Finished, Start, To, Token};
+use crate::driver::{Body, Driver, Finished, SharedCounters, Start, To, Token};
 use crate::{BuildError, ProxyClientBuilder, TokioClock};
 
 /// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt is encoded straight into its
@@ -40,6 +40,11 @@ impl ProxyTransport {
         let keys: Vec<StreamKey> = named.iter().map(|(_, key)| *key).collect();
         let driver = client.driver(clock, &keys).await?;
         Ok(Self { driver, streams: named, clock, closing: false })
+    }
+
+    /// What the client behind it counts: requests, redirects, connections.
+    pub(crate) fn counters(&self) -> SharedCounters {
+        self.driver.counters()
     }
 
     /// The clock that the writer must go by: deadlines are its instants.

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use distributedlog::client::routing;
 use distributedlog::{Cause, Dlsn, Known, StatusCode};
-use distributedlog_tokio::{BuildError, ConnectError, HostFailureReason, ProxyClient};
+use distributedlog_tokio::{BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient};
 use support::{Heard, Proxy};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
@@ -40,6 +40,11 @@ async fn a_redirect_is_followed_and_the_owner_remembered() {
     let text = |proxy: &Proxy| format!("/{}", proxy.address);
     assert_eq!(again.tried_hosts, [text(&first), text(&owner)]);
     assert_eq!(direct.tried_hosts, [text(&owner)]);
+    let ClientCounters { submitted, succeeded, sent, redirects, owner_hits, owner_misses, connects, .. } = client.counters();
+    assert_eq!((submitted, succeeded, sent, redirects), (2, 2, 3, 1));
+    assert_eq!((owner_hits, owner_misses, connects), (1, 1, 2));
+    client.close().await;
+    assert_eq!(client.counters().succeeded, 2, "they outlive the connections");
 }
 
 /// Owners are often named by host name: it is looked up before it is connected to.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use distributedlog::wire::record_set::{RecordSet, SetIdentity, WriterId};
 use distributedlog::writer::{Identity, Reason, Settings};
-use distributedlog::{Dlsn, Known, StatusCode};
+use distributedlog::{Dlsn, Known, StatusCode, StreamIndex};
 use distributedlog_tokio::{BuildError, MultiStreamWriter, MultiStreamWriterBuilder};
 use support::{Heard, Peer, Proxy};
 use tokio::task::JoinSet;
@@ -39,6 +39,10 @@ async fn a_record_is_written_to_one_of_the_streams() {
     assert_eq!(call.crc32, Some(i64::from(crc)));
     let set = RecordSet::parse(&call.data, &mut []).unwrap();
     assert_eq!(set.records().collect::<Vec<_>>(), [b"a record"]);
+    assert_eq!((writer.counters().records_written, writer.client_counters().succeeded), (1, 1));
+    let status = writer.stream_status(written.stream).expect("it was written to");
+    assert_eq!((status.healthy, status.counters.attempts, status.counters.won), (true, 1, 1));
+    assert_eq!(writer.stream_status(StreamIndex(3)), None);
 }
 
 /// The identity of the set of one record that a writer sends first.

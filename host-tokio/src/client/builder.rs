@@ -176,9 +176,10 @@ impl ProxyClientBuilder {
         self.request_timeout.get_or_insert(DEFAULT_REQUEST_TIMEOUT);
         let (max_in_flight, max_bytes, drain_timeout) = (self.max_in_flight, self.max_bytes, self.drain_timeout);
         let driver = self.driver(TokioClock::new(), &[]).await?;
+        let counters = driver.counters();
         let (commands, received) = mpsc::unbounded_channel();
         tokio::spawn(Task::new(driver, received, drain_timeout).run());
-        Ok(ProxyClient::new(commands, max_in_flight, max_bytes))
+        Ok(ProxyClient::new(commands, counters, max_in_flight, max_bytes))
     }
 
     /// A driver that has shaken hands. `streams` are those that it will be asked for, as far as known.

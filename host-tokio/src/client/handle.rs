@@ -8,7 +8,8 @@ use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
 use super::builder::ProxyClientBuilder;
 use super::command::{Command, Reply, Room};
 use super::error::RequestError;
-use crate::driver::{Body, Token};
+use crate::ClientCounters;
+use crate::driver::{Body, SharedCounters, Token};
 
 /// Bytes are counted in pieces of this size: a semaphore's permits are fewer than bytes may be.
 const PIECE: usize = 1024;
@@ -37,6 +38,7 @@ struct Shared {
     pieces: Arc<Semaphore>,
     max_pieces: u32,
     tokens: AtomicU64,
+    counters: SharedCounters,
 }
 
 impl ProxyClient {
@@ -46,11 +48,11 @@ impl ProxyClient {
     }
 
     /// A handle whose commands go to `commands`' other end: at most `max_in_flight` operations at a time, with `max_bytes` in them.
-    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, max_in_flight: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, counters: SharedCounters, max_in_flight: usize, max_bytes: usize) -> Self {
         let max_pieces = max_bytes.div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let (places, pieces) = (Arc::new(Semaphore::new(max_in_flight)), Arc::new(Semaphore::new(max_pieces)));
         let max_pieces = u32::try_from(max_pieces).expect("clamped to it");
-        Self { shared: Arc::new(Shared { commands, places, pieces, max_pieces, tokens: AtomicU64::new(0) }) }
+        Self { shared: Arc::new(Shared { commands, places, pieces, max_pieces, tokens: AtomicU64::new(0), counters }) }
     }
 
     /// Appends one record to `stream`, and answers with its position. The stream is created if need be.
@@ -160,6 +162,13 @@ impl ProxyClient {
     /// Tells every known proxy whether to take streams that it does not own yet. Empty when no proxy is known, or the client is closed.
     pub async fn set_accept_new_stream(&self, enabled: bool) -> Vec<HostReply<()>> {
         self.broadcast(|reply| Command::SetAcceptNewStream { enabled, reply }).await
+    }
+
+    /// What happened since the client was made: requests, redirects, owners known and not known, connections. Up to the task's last turn, also
+    /// after the client was closed.
+    #[must_use]
+    pub fn counters(&self) -> ClientCounters {
+        self.shared.counters.get()
     }
 
     /// Takes no more operations from any clone of this handle, waits until those in flight have completed, tells the proxies of what was

@@ -17,10 +17,10 @@ mod turn;
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use connection::{Closing, Connection};
-use distributedlog::client::routing::{Answer, Client, Link, Patience, StreamKey, Submission, SubmitError};
+use distributedlog::client::routing::{Answer, Client, Counters, Link, Patience, StreamKey, Submission, SubmitError};
 use distributedlog::client::session::Call;
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
@@ -73,7 +73,23 @@ pub(crate) struct Driver {
     trouble: Trouble,
     /// Whether any host has shaken hands.
     greeted: bool,
+    /// What the client counted up to its last turn, for the handles.
+    counters: SharedCounters,
     seed: u64,
+}
+
+/// What a client counted, as its handles see it: shared with the task that drives it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedCounters(Arc<Mutex<Counters>>);
+
+impl SharedCounters {
+    pub(crate) fn get(&self) -> Counters {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, counters: Counters) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
 }
 
 /// What a request is to do, and for whom.
@@ -125,6 +141,7 @@ impl Driver {
             begun: false,
             trouble: Trouble::default(),
             greeted: false,
+            counters: SharedCounters::default(),
             seed,
             settings,
         }
@@ -205,6 +222,11 @@ impl Driver {
     /// Whether everything has ended, and every peer knows.
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed() && self.closing.is_empty() && self.connections.iter().all(Option::is_none)
+    }
+
+    /// Where the counters are to be seen.
+    pub(crate) fn counters(&self) -> SharedCounters {
+        self.counters.clone()
     }
 
     /// Where a host is, while it is known.

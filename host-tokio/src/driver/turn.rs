@@ -20,6 +20,11 @@ impl Driver {
     /// Moves everything as far as it goes. Returns when requests have finished, which the caller takes and then drives again, or when nothing is
     /// left to do until the task is woken.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.turn(cx);
+        self.counters.set(self.client.counters());
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MAX_ROUNDS {
             let now = self.clock.now();
             self.carry_out(now);

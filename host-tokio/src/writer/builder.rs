@@ -109,6 +109,7 @@ impl MultiStreamWriterBuilder {
         let settings = with_randomness(self.settings.build().map_err(BuildError::Writer)?, self.identity)?;
         let client = self.client.or_attempt_timeout(settings.request_timeout());
         let transport = ProxyTransport::connect(client, &self.streams).await?;
+        let client_counters = transport.counters();
         let memory = Heap::new(&settings, count);
         let machine = Writer::new(settings, count, memory).expect("the heap's tables are as large as the settings ask for");
         // One seat for each record, and as many again for tasks that wait for room, for a flush or for the close.
@@ -117,7 +118,7 @@ impl MultiStreamWriterBuilder {
         let (writer, runner) = face::MultiStreamWriter::new(state, transport);
         tokio::spawn(runner.run());
         let streams = self.streams.into_iter().map(String::into_boxed_str).collect();
-        Ok(MultiStreamWriter { writer, streams })
+        Ok(MultiStreamWriter { writer, streams, client_counters })
     }
 }
 

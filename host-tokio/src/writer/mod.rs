@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
 use distributedlog::face::{self, Acknowledgement, Close, Flush, Reserve, Seat, State, Submit, Write};
-use distributedlog::writer::{Counters, Heap, Refused, Settings};
+use distributedlog::writer::{Counters, Heap, Refused, Settings, StreamStatus};
 
-use crate::TokioClock;
+use crate::driver::SharedCounters;
+use crate::{ClientCounters, TokioClock};
 
 /// What handles and the writer's task share. The futures of [`MultiStreamWriter`] are generic over it.
 pub type SharedState = Arc<Mutex<State<Heap, Box<[Seat]>, TokioClock>>>;
@@ -24,6 +25,7 @@ pub type SharedState = Arc<Mutex<State<Heap, Box<[Seat]>, TokioClock>>>;
 pub struct MultiStreamWriter {
     writer: face::MultiStreamWriter<SharedState>,
     streams: Arc<[Box<str>]>,
+    client_counters: SharedCounters,
 }
 
 impl MultiStreamWriter {
@@ -131,6 +133,19 @@ impl MultiStreamWriter {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.writer.counters()
+    }
+
+    /// What the client behind it did so far: requests, redirects, connections. Up to its last turn, also after it was closed.
+    #[must_use]
+    pub fn client_counters(&self) -> ClientCounters {
+        self.client_counters.get()
+    }
+
+    /// How a stream does: whether it takes its turn, how fast it answers, what was done with it; `None` for a stream that the writer does
+    /// not have.
+    #[must_use]
+    pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
+        self.writer.stream_status(stream)
     }
 
     /// The longest record that it takes, in bytes.
