@@ -190,6 +190,11 @@ impl Process {
         self.stdin = None;
     }
 
+    /// Hears it no more: what it says from now on finds its pipes closed, as when the collector of its logs is gone.
+    pub async fn hang_up(&mut self) {
+        self.readers.shutdown().await;
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

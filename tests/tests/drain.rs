@@ -37,6 +37,18 @@ async fn a_proxy_finishes_what_is_in_flight_on_sigint() {
     drain_proxy(Signal::INT).await;
 }
 
+/// Whatever collected its log is gone, and every line that it writes fails. That must not keep it from ending.
+#[tokio::test]
+async fn a_proxy_whose_log_goes_nowhere_drains_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let written = write_until_the_end(proxy.address, &STREAMS, "before", 1, 10).await;
+    assert_eq!(written.acknowledged.len(), 10);
+    proxy.process.hang_up().await;
+    proxy.process.signal(Signal::TERM);
+    let _ = proxy.process.until_exit().await.with_code(0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_served_store_finishes_what_is_in_flight_and_its_proxy_outlives_it() {
     let folder = tempfile::tempdir().expect("a folder");

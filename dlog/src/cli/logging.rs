@@ -53,6 +53,8 @@ pub(crate) fn start(verbosity: Verbosity) {
         .with_writer(io::stderr)
         .with_ansi(stderr_colour())
         .with_target(verbosity.level() >= LevelFilter::DEBUG)
+        // A line that cannot be written would be complained about on the same standard error, by a macro that panics when that fails too.
+        .log_internal_errors(false)
         .try_init();
     if let Some(error) = refused {
         tracing::warn!("RUST_LOG is ignored: {error}; it should read like info or dlog=debug");
