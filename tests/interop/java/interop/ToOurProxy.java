@@ -1,0 +1,28 @@
+package interop;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Finagle's clients write through `dlog proxy`. Arguments: the binary, and a folder for logs. */
+public final class ToOurProxy {
+    private ToOurProxy() {}
+
+    public static void main(String[] arguments) throws Exception {
+        Dlog.Place place = new Dlog.Place(Path.of(arguments[0]), Files.createDirectories(Path.of(arguments[1])));
+        Checks checks = new Checks();
+        try (Dlog store = Dlog.local(place, "store")) {
+            try (Dlog proxy = Dlog.proxy(place, store, 1)) {
+                for (Peer.Protocol protocol : Peer.Protocol.values()) {
+                    Methods.run(checks, protocol, proxy);
+                }
+                Flights.run(checks, proxy);
+                Promises.run(checks, proxy);
+                Frames.run(checks, proxy);
+            }
+            Redirects.run(checks, place, store);
+            Drains.run(checks, place, store);
+        }
+        // Finagle's threads are not all daemons.
+        System.exit(checks.finish() ? 0 : 1);
+    }
+}
