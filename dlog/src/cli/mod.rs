@@ -17,6 +17,7 @@ mod logging;
 mod multi_reader;
 mod namespace;
 mod output;
+mod policy_args;
 mod position;
 mod position_file;
 mod proxy;

@@ -3,6 +3,7 @@ use core::time::Duration;
 use clap::ValueEnum;
 use distributedlog::writer::{Codec, Rounds, Settings};
 
+use super::policy_args::PolicyArgs;
 use super::{Fault, duration};
 
 /// The settings of the multi stream writer as flags. The defaults are the tutorial's.
@@ -68,6 +69,9 @@ pub(crate) struct WriterArgs {
     /// Write record sets without the identity by which merging readers tell copies, as the original does
     #[arg(long)]
     no_identity: bool,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
 }
 
 /// How record sets are compressed.
@@ -110,7 +114,7 @@ impl WriterArgs {
             Some(seed) => builder.seed(seed),
             None => builder,
         };
-        builder.build().map_err(|error| Fault::usage(error.to_string()))
+        self.policies.apply(builder).build().map_err(|error| Fault::usage(error.to_string()))
     }
 }
 
