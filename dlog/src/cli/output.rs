@@ -23,19 +23,21 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     sink: Arc<Mutex<Box<dyn Write + Send>>>,
     escapes: bool,
+    /// Whether what is beside the results goes there too, rather than to the standard error.
+    takes_notices: bool,
 }
 
 impl Output {
     /// The standard output.
     #[must_use]
     pub(crate) fn stdout() -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(io::stdout()))), escapes: io::stdout().is_terminal() }
+        Self { sink: Arc::new(Mutex::new(Box::new(io::stdout()))), escapes: io::stdout().is_terminal(), takes_notices: false }
     }
 
     /// Anything else that takes bytes.
     #[must_use]
     pub(crate) fn to(sink: impl Write + Send + 'static) -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(sink))), escapes: false }
+        Self { sink: Arc::new(Mutex::new(Box::new(sink))), escapes: false, takes_notices: true }
     }
 
     /// A terminal behind something else, such as a line editor that redraws its prompt.
@@ -55,6 +57,11 @@ impl Output {
     /// Says something that nobody may be there to hear: a server does not end because whoever started it stopped listening.
     pub(crate) fn announce(&self, text: impl fmt::Display) {
         let _ = self.line(text);
+    }
+
+    /// Tells the user something beside the results: above the prompt of a console, on the standard error otherwise.
+    pub(crate) fn notice(&self, text: impl fmt::Display) {
+        if self.takes_notices { self.announce(text) } else { note(text) }
     }
 
     /// Writes `bytes` as they are, and hands them to the system at once.

@@ -8,7 +8,7 @@ use distributedlog::writer::Settings as WriterSettings;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::console::{self, Connected, Digest, Line, Release, Tally};
+use super::console::{self, Connected, Digest, Line, Release, Report, Tally};
 use super::expression::Expression;
 use super::output::counted;
 use super::position::Position;
@@ -203,7 +203,8 @@ async fn write_and_read_back(
         // The receiver lives as long as this future does.
         let _ = written.send((digest, release));
     };
-    let mut session = core::pin::pin!(console::run(lines, writer, output, verbose, shutdown, &mut on_written));
+    let mut session =
+        core::pin::pin!(console::run(lines, writer, output, Report::new(Format::Text, verbose, false), shutdown, &mut on_written));
     let mut balance = Balance::default();
     let mut tally = None;
     loop {

@@ -1,32 +1,28 @@
 use core::future::Future;
 use core::hash::Hasher as _;
 use core::pin::Pin;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::hash::DefaultHasher;
 
 use bytes::Bytes;
-use distributedlog::Dlsn;
+use distributedlog::Known;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
 
 use super::super::output::{counted, note};
 use super::super::{Fault, Output, Shutdown};
 use super::lines::{Line, Release};
-use crate::store::StreamName;
+use super::report::{Ended, Report, Unacknowledged};
 
 /// How many lines may wait for their acknowledgement. The writer bounds its bytes and sets by itself.
 const MAX_WAITING: usize = 4_096;
 
+/// How long lines may wait without any of them ending before it is looked at why.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// A future of the console's, boxed because the writer behind it differs between the product and its tests.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Where a line went.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    /// The stream that took it.
-    pub(crate) stream: StreamName,
-    /// Its position there.
-    pub(crate) dlsn: Dlsn,
-}
 
 /// A digest of a record's bytes, by which what was written is found again in what is read: unlike a position, it is the same on every copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,12 +38,15 @@ impl Digest {
 }
 
 /// An accepted line's future: where it went, or why it failed and what is known of it.
-pub(crate) type Acknowledgement = Boxed<'static, Result<Place, String>>;
+pub(crate) type Acknowledgement = Boxed<'static, Ended>;
 
 /// What a console writes to.
 pub(crate) trait LineWriter: Send + Sync {
     /// Waits for room and takes the record; lines are taken in the order of the calls. Or says why it takes none.
-    fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, String>>;
+    fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>>;
+
+    /// Why nothing is acknowledged, when something is known to be wrong just now: for somebody who waits.
+    fn trouble(&self) -> Option<String>;
 }
 
 /// How the lines ended.
@@ -62,8 +61,9 @@ pub(crate) struct Tally {
 /// Something that wants to know of each acknowledged line. Gets its release too, and lets the editor go on by dropping it.
 pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(Digest, Release) + Send);
 
-/// Writes each line of `lines` as a record and reports how it went, in the order of the lines: successes when `verbose`, failures always. Ends
-/// when every line up to the end of the input was acknowledged or has failed; being asked to end counts as the end of the input.
+/// Writes each line of `lines` as a record and reports how it went, in the order of the lines. Ends when every line up to the end of the input
+/// was acknowledged or has failed; being asked to end counts as the end of the input. While lines wait and none ends for
+/// [`SILENCE`], it says what is wrong if that is known, and when it is over.
 ///
 /// # Errors
 /// The output cannot be written. Failed lines are no error: they are counted.
@@ -71,10 +71,11 @@ pub(crate) async fn run(
     mut lines: mpsc::Receiver<Line>,
     writer: &dyn LineWriter,
     output: &Output,
-    verbose: bool,
+    report: Report,
     shutdown: &Shutdown,
     on_written: OnWritten<'_>,
 ) -> Result<Tally, Fault> {
+    let mut silence = Silence::new();
     let mut tally = Tally::default();
     let (mut open, mut asked) = (true, false);
     let mut accepting: Option<Accepting<'_>> = None;
@@ -84,20 +85,15 @@ pub(crate) async fn run(
         tokio::select! {
             // Acknowledgements first: they make room.
             biased;
-            result = oldest(&mut waiting), if !waiting.is_empty() => {
+            ended = oldest(&mut waiting), if !waiting.is_empty() => {
                 let Waiting { number, digest, release, .. } = waiting.pop_front().expect("it was just waited for");
-                match result {
-                    Ok(place) => {
-                        tally.written += 1;
-                        if verbose {
-                            output.line(format_args!("line {number}: {} in stream {}", place.dlsn, place.stream))?;
-                        }
-                        on_written(digest, release);
-                    },
-                    Err(why) => {
-                        tally.failed += 1;
-                        output.line(format_args!("line {number} was not acknowledged: {why}"))?;
-                    },
+                report.line(number, &ended, output)?;
+                silence.ended(&ended, output);
+                if ended.result.is_ok() {
+                    tally.written += 1;
+                    on_written(digest, release);
+                } else {
+                    tally.failed += 1;
                 }
             },
             accepted = accept(&mut accepting), if accepting.is_some() => {
@@ -105,6 +101,7 @@ pub(crate) async fn run(
                 let acknowledgement = accepted.unwrap_or_else(failed);
                 waiting.push_back(Waiting { number, digest, release, acknowledgement });
             },
+            () = silence.passed(), if accepting.is_some() || !waiting.is_empty() => silence.tell(writer, output),
             () = shutdown.asked(), if !asked => {
                 (asked, open) = (true, false);
                 let unfinished = waiting.len() as u64 + u64::from(accepting.is_some());
@@ -115,11 +112,14 @@ pub(crate) async fn run(
             line = lines.recv(), if open && room => match line {
                 None => open = false,
                 Some(Line { number, content: Ok(record), release }) => {
+                    if waiting.is_empty() {
+                        silence.begins();
+                    }
                     let digest = Digest::of(&record);
                     accepting = Some(Accepting { number, digest, release, submitted: writer.submit(record) });
                 },
                 Some(Line { number, content: Err(error), release }) => {
-                    let (digest, acknowledgement) = (Digest::of(&[]), failed(error.to_string()));
+                    let (digest, acknowledgement) = (Digest::of(&[]), failed(Unacknowledged { why: error.to_string(), known: Known::NotWritten }));
                     waiting.push_back(Waiting { number, digest, release, acknowledgement });
                 },
             },
@@ -133,7 +133,7 @@ struct Accepting<'a> {
     number: u64,
     digest: Digest,
     release: Release,
-    submitted: Boxed<'a, Result<Acknowledgement, String>>,
+    submitted: Boxed<'a, Result<Acknowledgement, Unacknowledged>>,
 }
 
 /// A line that was accepted.
@@ -144,14 +144,14 @@ struct Waiting {
     acknowledgement: Acknowledgement,
 }
 
-async fn oldest(waiting: &mut VecDeque<Waiting>) -> Result<Place, String> {
+async fn oldest(waiting: &mut VecDeque<Waiting>) -> Ended {
     match waiting.front_mut() {
         Some(first) => first.acknowledgement.as_mut().await,
         None => core::future::pending().await,
     }
 }
 
-async fn accept(accepting: &mut Option<Accepting<'_>>) -> Result<Acknowledgement, String> {
+async fn accept(accepting: &mut Option<Accepting<'_>>) -> Result<Acknowledgement, Unacknowledged> {
     match accepting {
         Some(line) => line.submitted.as_mut().await,
         None => core::future::pending().await,
@@ -159,42 +159,98 @@ async fn accept(accepting: &mut Option<Accepting<'_>>) -> Result<Acknowledgement
 }
 
 /// A line that failed before it was accepted still waits its turn, so that lines are reported in their order.
-fn failed(why: String) -> Acknowledgement {
-    Box::pin(core::future::ready(Err(why)))
+fn failed(error: Unacknowledged) -> Acknowledgement {
+    Box::pin(core::future::ready(Ended { result: Err(error), attempts: Vec::new() }))
+}
+
+/// Notices when lines wait and none of them ends.
+struct Silence {
+    over: Pin<Box<Sleep>>,
+    /// Whether the user was told that something is wrong.
+    told: bool,
+}
+
+impl Silence {
+    fn new() -> Self {
+        Self { over: Box::pin(tokio::time::sleep(SILENCE)), told: false }
+    }
+
+    /// A line begins to wait, behind no other.
+    fn begins(&mut self) {
+        self.over.as_mut().reset(Instant::now() + SILENCE);
+    }
+
+    /// Completes when nothing has ended for long enough.
+    async fn passed(&mut self) {
+        self.over.as_mut().await;
+    }
+
+    /// Tells the user what is wrong, once, if something is known to be; looks again later.
+    fn tell(&mut self, writer: &dyn LineWriter, output: &Output) {
+        self.begins();
+        if !self.told
+            && let Some(trouble) = writer.trouble()
+        {
+            self.told = true;
+            output.notice(trouble);
+        }
+    }
+
+    /// A line ended.
+    fn ended(&mut self, ended: &Ended, output: &Output) {
+        self.begins();
+        if ended.result.is_ok() && core::mem::take(&mut self.told) {
+            output.notice("Lines are acknowledged again.");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
+    use distributedlog::Dlsn;
+
+    use super::super::super::Format;
     use super::super::super::output::Captured;
     use super::super::lines::of_text;
+    use super::super::report::Place;
     use super::*;
+    use crate::store::StreamName;
 
-    /// Takes every record but those that begin with "bad" (never taken) or "late" (taken, then failed).
+    /// Takes every record but those that begin with "bad" (never taken) or "late" (taken, then failed); "slow" ones take nine seconds.
     #[derive(Default)]
     struct Fake {
         taken: Mutex<Vec<Bytes>>,
+        trouble: Option<String>,
     }
 
     impl LineWriter for Fake {
-        fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, String>> {
+        fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>> {
             Box::pin(async move {
+                let failed = |why: &str, known| Unacknowledged { why: why.to_owned(), known };
                 if record.starts_with(b"bad") {
-                    return Err("refused".to_owned());
+                    return Err(failed("refused", Known::NotWritten));
                 }
                 let mut taken = self.taken.lock().expect("no test panics while it holds it");
                 taken.push(record.clone());
                 let slot = taken.len() as i64 - 1;
                 let acknowledgement: Acknowledgement = Box::pin(async move {
                     tokio::task::yield_now().await;
-                    if record.starts_with(b"late") {
-                        return Err("the request timeout passed".to_owned());
+                    if record.starts_with(b"slow") {
+                        tokio::time::sleep(Duration::from_secs(9)).await;
                     }
-                    Ok(Place { stream: StreamName::new("s").expect("a name"), dlsn: Dlsn::new(1, slot, 0) })
+                    let place = Place { stream: StreamName::new("s").expect("a name"), dlsn: Dlsn::new(1, slot, 0) };
+                    let result =
+                        if record.starts_with(b"late") { Err(failed("the request timeout passed", Known::Unknown)) } else { Ok(place) };
+                    Ended { result, attempts: Vec::new() }
                 });
                 Ok(acknowledgement)
             })
+        }
+
+        fn trouble(&self) -> Option<String> {
+            self.trouble.clone()
         }
     }
 
@@ -203,7 +259,9 @@ mod tests {
         let mut told = 0;
         let mut on_written = |_: Digest, _: Release| told += 1;
         let tally =
-            run(of_text(text, 100), &fake, &captured.output(), verbose, shutdown, &mut on_written).await.expect("the buffer takes all");
+            run(of_text(text, 100), &fake, &captured.output(), Report::new(Format::Text, verbose, false), shutdown, &mut on_written)
+                .await
+                .expect("the buffer takes all");
         (tally, captured.text(), told)
     }
 
@@ -237,6 +295,26 @@ mod tests {
     async fn far_more_lines_than_may_wait_are_all_written() {
         let (tally, _, told) = ran(&"x\n".repeat(3 * MAX_WAITING), false, &Shutdown::manual()).await;
         assert_eq!((tally.written, told), (3 * MAX_WAITING as u64, 3 * MAX_WAITING));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_is_told_once_what_is_wrong_and_when_it_is_over() {
+        let quiet = Report::new(Format::Text, false, false);
+        for (trouble, text, told) in [
+            (
+                Some("nobody answers"),
+                "slow\nslow\na\n",
+                "nobody answers\nLines are acknowledged again.\nnobody answers\nLines are acknowledged again.\n",
+            ),
+            (Some("nobody answers"), "a\nb\n", ""),
+            (None, "slow\n", ""),
+        ] {
+            let fake = Fake { trouble: trouble.map(str::to_owned), ..Fake::default() };
+            let captured = Captured::default();
+            let shutdown = Shutdown::manual();
+            run(of_text(text, 100), &fake, &captured.output(), quiet, &shutdown, &mut |_, _| {}).await.expect("the buffer takes all");
+            assert_eq!(captured.text(), told, "{text}");
+        }
     }
 
     #[tokio::test]

@@ -1,16 +1,27 @@
+use core::time::Duration;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use distributedlog::writer::Settings;
-use distributedlog_tokio::{BuildError, MultiStreamWriter, ProxyClient};
+use distributedlog::StreamIndex;
+use distributedlog::writer::{Settings, WriteError, Written};
+use distributedlog_tokio::{BuildError, ClientCounters, MultiStreamWriter, ProxyClient};
 
 use super::super::Fault;
-use super::session::{Acknowledgement, Boxed, LineWriter, Place};
+use super::super::output::note;
+use super::report::{Ended, Place, Unacknowledged, attempts};
+use super::session::{Acknowledgement, Boxed, LineWriter};
+use super::stats::{Stats, StreamStats};
 use crate::store::StreamName;
+
+/// How long a proxy may take to shake hands before whoever waits is told.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A multi stream writer that is connected to its proxies.
 #[derive(Clone, Debug)]
 pub(crate) struct Connected {
     writer: MultiStreamWriter,
-    streams: Vec<StreamName>,
+    streams: Arc<[StreamName]>,
+    name: Box<str>,
 }
 
 impl Connected {
@@ -30,17 +41,36 @@ impl Connected {
         let writer = MultiStreamWriter::builder(streams.iter().map(StreamName::as_str))
             .client(client)
             .settings(settings.to_builder())
-            .identity(identity)
-            .build()
-            .await
-            .map_err(|error| build_fault(&error, name))?;
-        Ok(Self { writer, streams: streams.to_vec() })
+            .identity(identity);
+        let mut building = core::pin::pin!(writer.build());
+        let built = match tokio::time::timeout(PATIENCE, &mut building).await {
+            Ok(built) => built,
+            Err(_) => {
+                note(format_args!("No proxy answers at {name} yet. Trying for a few seconds more."));
+                building.await
+            }
+        };
+        let writer = built.map_err(|error| build_fault(&error, name))?;
+        Ok(Self { writer, streams: streams.into(), name: name.into() })
     }
 
     /// The longest line that can be a record, in bytes.
     #[must_use]
     pub(crate) fn max_record_bytes(&self) -> usize {
         self.writer.max_record_bytes()
+    }
+
+    /// What was done so far.
+    pub(crate) fn stats(&self) -> Stats {
+        let status = |(index, stream): (u16, &StreamName)| {
+            let status = self.writer.stream_status(StreamIndex(index)).expect("it is one of the writer's");
+            StreamStats::new(stream.clone(), &status)
+        };
+        Stats {
+            writer: self.writer.counters(),
+            client: self.writer.client_counters(),
+            streams: (0..).zip(&*self.streams).map(status).collect(),
+        }
     }
 
     /// Waits for what is in flight and closes the connections.
@@ -50,19 +80,29 @@ impl Connected {
 }
 
 impl LineWriter for Connected {
-    fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, String>> {
+    fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>> {
         Box::pin(async move {
-            let accepted = self.writer.submit(&record).await.map_err(|error| error.to_string())?;
-            let streams = self.streams.clone();
+            let accepted = self.writer.submit(&record).await.map_err(|error| unacknowledged(&error))?;
+            let streams = Arc::clone(&self.streams);
             let acknowledgement: Acknowledgement = Box::pin(async move {
-                match accepted.await {
-                    Ok(written) => Ok(Place { stream: streams[usize::from(written.stream.0)].clone(), dlsn: written.dlsn }),
-                    Err(error) => Err(error.to_string()),
-                }
+                let (result, reports) = accepted.with_attempts().await;
+                let place = |written: Written| Place { stream: streams[usize::from(written.stream.0)].clone(), dlsn: written.dlsn };
+                Ended { result: result.map(place).map_err(|error| unacknowledged(&error)), attempts: attempts(&reports, &streams) }
             });
             Ok(acknowledgement)
         })
     }
+
+    fn trouble(&self) -> Option<String> {
+        let ClientCounters { connects, disconnects, .. } = self.writer.client_counters();
+        let timeout = self.writer.settings().request_timeout();
+        (connects == disconnects)
+            .then(|| format!("No proxy answers at {}. Trying again; a line fails when {timeout:?} have passed.", self.name))
+    }
+}
+
+fn unacknowledged(error: &WriteError) -> Unacknowledged {
+    Unacknowledged { why: error.to_string(), known: error.known }
 }
 
 /// Why no writer could be made, with what to do about it.
