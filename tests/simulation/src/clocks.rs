@@ -1,0 +1,46 @@
+//! The times of day that processes believe in: each has its own, which may be wrong and may jump.
+
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use dlog::proxy::WallClock;
+use dlog::store::embedded::UnixClock;
+
+/// When runs begin: milliseconds since 1970.
+const EPOCH_MS: u64 = 1_800_000_000_000;
+
+/// One process's time of day. Clones are the same clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wall(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    now: AtomicU64,
+    offset: AtomicI64,
+}
+
+impl Wall {
+    pub(crate) fn set_now(&self, now: u64) {
+        self.0.now.store(now, Ordering::Relaxed);
+    }
+
+    /// Somebody sets the clock: it is wrong by so many milliseconds from now on.
+    pub(crate) fn set_offset(&self, millis: i64) {
+        self.0.offset.store(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unix_ms(&self) -> u64 {
+        (EPOCH_MS + self.0.now.load(Ordering::Relaxed)).saturating_add_signed(self.0.offset.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn for_store(&self) -> UnixClock {
+        let wall = self.clone();
+        Arc::new(move || wall.unix_ms())
+    }
+}
+
+impl WallClock for Wall {
+    fn unix_nanos(&self) -> u64 {
+        self.unix_ms() * 1_000_000
+    }
+}

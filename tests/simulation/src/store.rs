@@ -1,0 +1,152 @@
+//! The machine with the disk: the real store on a simulated disk, served by the real server.
+
+use std::sync::Arc;
+
+use distributedlog_testkit::Random;
+use dlog::Entropy;
+use dlog::store::embedded::{EmbeddedSettings, EmbeddedStore, StoreSteps};
+use dlog::store::remote::{ServerSettings, serve_on};
+use dlog::store::sim_disk::SimDisk;
+use dlog::store::{LogStore, StoreError, StreamName};
+
+use crate::clocks::Wall;
+use crate::net::{Death, HostId, Network};
+use crate::process::Process;
+use crate::trace::Trace;
+
+/// Where the store is served.
+pub(crate) const STORE_PORT: u16 = 7000;
+
+/// The machine with the disk.
+pub(crate) struct StoreMachine {
+    pub(crate) host: HostId,
+    pub(crate) disk: SimDisk,
+    pub(crate) wall: Wall,
+    network: Network,
+    trace: Trace,
+    settings: EmbeddedSettings,
+    entropy: Entropy,
+    running: Option<Running>,
+    counted: u64,
+    /// Until then the disk does nothing.
+    pub(crate) disk_stalls_until: u64,
+}
+
+struct Running {
+    // Before the store, so that nothing of it is asked by a process that ends.
+    process: Process,
+    store: Arc<EmbeddedStore>,
+    steps: StoreSteps,
+}
+
+impl StoreMachine {
+    pub(crate) fn new(seed: u64, host: HostId, network: &Network, trace: &Trace) -> Self {
+        let mut random = Random::new(seed);
+        let settings = EmbeddedSettings {
+            // Small, so that volumes are filled, sealed and swept.
+            volume_bytes: 1 << (14 + random.below(6)),
+            segment_bytes: 1 << (10 + random.below(12)),
+            preallocate: random.chance(0.5),
+            ..EmbeddedSettings::new("/store")
+        };
+        Self {
+            host,
+            disk: SimDisk::new(random.bits()),
+            wall: Wall::default(),
+            network: network.clone(),
+            trace: trace.clone(),
+            settings,
+            entropy: Entropy::seeded(random.bits()),
+            running: None,
+            counted: 0,
+            disk_stalls_until: 0,
+        }
+    }
+
+    pub(crate) const fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Opens the store and serves it.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not open: the disk may have crashed once more, or be full.
+    pub(crate) fn start(&mut self) -> Result<(), StoreError> {
+        let (store, steps) = EmbeddedStore::open_stepped(self.settings.clone(), Arc::new(self.disk.clone()), self.wall.for_store())?;
+        let store = Arc::new(store);
+        self.network.set_up(self.host);
+        let served = Arc::clone(&store) as Arc<dyn LogStore>;
+        let (network, host, entropy) = (self.network.clone(), self.host, self.entropy.clone());
+        let process = Process::start(async move {
+            let settings = ServerSettings { entropy, ..ServerSettings::default() };
+            let listener = network.listen(host, STORE_PORT);
+            let _server = serve_on(listener, host.address(STORE_PORT), served, settings);
+            core::future::pending().await
+        });
+        self.running = Some(Running { process, store, steps });
+        Ok(())
+    }
+
+    /// The process or the machine ends at once.
+    pub(crate) fn crash(&mut self, death: Death) {
+        self.network.end_host(self.host, death);
+        self.disk.crash();
+        self.running = None;
+        match death {
+            Death::Killed => self.disk.restart_process(),
+            Death::PowerLost => self.disk.power_cycle(),
+        }
+    }
+
+    /// A millisecond passes. Says whether the machine went off in it, at an operation of its disk.
+    pub(crate) fn turn(&mut self, now: u64, random: &mut Random) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        running.process.turn();
+        if now >= self.disk_stalls_until && random.chance(0.7) {
+            running.steps.commit();
+        }
+        if random.chance(0.2) {
+            running.steps.keep();
+        }
+        self.count_operations();
+        self.disk.has_crashed()
+    }
+
+    /// The process was stopped for so long.
+    pub(crate) fn oversleep(&mut self, millis: u64) {
+        if let Some(running) = &mut self.running {
+            running.process.oversleep(millis);
+        }
+    }
+
+    /// Creates streams before anything else happens.
+    pub(crate) fn create(&mut self, streams: &[StreamName]) {
+        let Some(running) = &mut self.running else { return };
+        for stream in streams {
+            // The change is queued by the call; nobody has to wait for its answer.
+            drop(running.store.create(stream));
+        }
+        running.steps.run();
+    }
+
+    fn count_operations(&mut self) {
+        let operations = self.disk.operations();
+        let new = operations - self.counted;
+        if new > 0 {
+            self.trace.note(format_args!("disk: operation {operations}"));
+            self.trace.count(|counts| counts.disk_operations += new);
+            self.counted = operations;
+        }
+    }
+
+    /// What a process that opens the store now would find, on a copy of the disk as it is after `death`; the store itself is left alone.
+    pub(crate) fn opened_copy(&self, seed: u64, death: Death) -> Result<(EmbeddedStore, StoreSteps), StoreError> {
+        let disk = self.disk.fork(seed);
+        match death {
+            Death::Killed => disk.restart_process(),
+            Death::PowerLost => disk.power_cycle(),
+        }
+        EmbeddedStore::open_stepped(self.settings.clone(), Arc::new(disk), self.wall.for_store())
+    }
+}
