@@ -3,6 +3,7 @@
 mod hello;
 mod keeper;
 mod link;
+mod state;
 
 use core::fmt;
 use core::time::Duration;
@@ -10,7 +11,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -21,8 +21,9 @@ use crate::store::{
 };
 use crate::uri::Uri;
 use hello::connect;
-use keeper::{Connection, keep};
+use keeper::keep;
 use link::{Link, Outcome};
+use state::{Connection, State};
 
 /// A store in another process, behind [`serve`](super::serve). Cheap to clone; the clones share one connection.
 ///
@@ -42,9 +43,7 @@ pub struct RemoteStore {
 struct Shared {
     address: String,
     settings: ClientSettings,
-    connection: watch::Receiver<Connection>,
-    /// Whether the store was closed here.
-    closed: watch::Sender<bool>,
+    state: Arc<State>,
     keeper: JoinHandle<()>,
 }
 
@@ -58,8 +57,7 @@ impl Shared {
     /// Ends the connection now. Whatever was unanswered is unknown.
     fn hang_up(&self) {
         self.keeper.abort();
-        let connection = self.connection.borrow().clone();
-        if let Connection::Up(link) = connection {
+        if let Connection::Up(link) = self.state.connection() {
             let detail = "it was closed with requests in flight".to_owned();
             link.lose(&StoreError::Disconnected { address: self.address.clone(), detail }, StoreError::Closed);
         }
@@ -90,15 +88,15 @@ impl RemoteStore {
     pub async fn connect(uri: &Uri, settings: ClientSettings) -> Result<Self, StoreError> {
         let greeted = connect(uri, &settings, None).await?;
         let link = Arc::new(Link::new(greeted.welcome.clone(), greeted.address.clone(), settings.max_append_bytes));
-        let (state, connection) = watch::channel(Connection::Up(Arc::clone(&link)));
-        let keeper = tokio::spawn(keep(uri.clone(), settings.clone(), (greeted, link), state));
-        Ok(Self { shared: Arc::new(Shared { address: uri.to_string(), settings, connection, closed: watch::Sender::new(false), keeper }) })
+        let state = Arc::new(State::new(Connection::Up(Arc::clone(&link))));
+        let keeper = tokio::spawn(keep(uri.clone(), settings.clone(), (greeted, link), Arc::clone(&state)));
+        Ok(Self { shared: Arc::new(Shared { address: uri.to_string(), settings, state, keeper }) })
     }
 
     /// How long the server keeps this client's leases after its connection is lost.
     #[must_use]
     pub fn session_grace(&self) -> Option<Duration> {
-        match &*self.shared.connection.borrow() {
+        match self.shared.state.connection() {
             Connection::Up(link) => Some(Duration::from_millis(link.welcome.grace_ms.into())),
             Connection::Down(_) => None,
         }
@@ -106,20 +104,12 @@ impl RemoteStore {
 
     /// The connection, when there is one before `deadline`.
     async fn link(&self, deadline: Instant) -> Result<Arc<Link>, StoreError> {
-        let mut connection = self.shared.connection.clone();
-        let mut closed = self.shared.closed.subscribe();
-        let up = async {
-            tokio::select! {
-                biased;
-                _ = closed.wait_for(|closed| *closed) => None,
-                up = connection.wait_for(|state| matches!(state, Connection::Up(_))) => up.ok().map(|up| up.clone()),
-            }
+        let up = self.shared.state.wait_for(|connection| matches!(connection, Connection::Up(_)));
+        let connection = match timeout_at(deadline, up).await {
+            Ok(connection) => connection.ok_or(StoreError::Closed)?,
+            Err(_) => self.shared.state.connection(),
         };
-        let state = match timeout_at(deadline, up).await {
-            Ok(state) => state.ok_or(StoreError::Closed)?,
-            Err(_) => self.shared.connection.borrow().clone(),
-        };
-        match state {
+        match connection {
             Connection::Up(link) => Ok(link),
             Connection::Down(error) => Err(error),
         }
@@ -136,9 +126,8 @@ impl RemoteStore {
                 Outcome::Lost(error) if again == Again::Never || Instant::now() >= deadline => return Err(error),
                 Outcome::Lost(_) | Outcome::NotStarted => {
                     // The keeper has seen, or is about to see, what happened to this link; until then it is no use.
-                    let mut connection = self.shared.connection.clone();
-                    let other = |state: &Connection| !matches!(state, Connection::Up(up) if Arc::ptr_eq(up, &link));
-                    timeout_at(deadline, connection.wait_for(other)).await.ok();
+                    let other = |connection: &Connection| !matches!(connection, Connection::Up(up) if Arc::ptr_eq(up, &link));
+                    timeout_at(deadline, self.shared.state.wait_for(other)).await.ok();
                     if Instant::now() >= deadline {
                         return Err(self.link(deadline).await.err().unwrap_or_else(|| self.busy()));
                     }
@@ -204,11 +193,10 @@ impl RemoteStore {
     }
 
     async fn say_goodbye(&self) -> Result<(), StoreError> {
-        if self.shared.closed.send_replace(true) {
+        if self.shared.state.close() {
             return Ok(());
         }
-        let connection = self.shared.connection.borrow().clone();
-        if let Connection::Up(link) = connection {
+        if let Connection::Up(link) = self.shared.state.connection() {
             let patience = self.shared.settings.patience;
             // An append that is sent after the good-bye would be fenced, so the good-bye comes last.
             let goodbye = async {
@@ -257,12 +245,11 @@ impl LogStore for RemoteStore {
     }
 
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        if *self.shared.closed.borrow() {
+        if self.shared.state.is_closed() {
             return done(Err(StoreError::Closed));
         }
-        // `done` must not run with the state borrowed: it may well call this store again.
-        let connection = self.shared.connection.borrow().clone();
-        match connection {
+        // `done` does not run with the state locked: it may well call this store again.
+        match self.shared.state.connection() {
             Connection::Up(link) => link.append(lease, &entry, done),
             Connection::Down(error) => done(Err(error)),
         }

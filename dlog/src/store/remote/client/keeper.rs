@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use distributedlog::wire::mux::{Message, Tag};
 use tokio::io::AsyncRead;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, info};
 
 use super::hello::{Greeted, connect};
 use super::link::{Link, Received};
+use super::state::{Connection, State};
 use crate::store::StoreError;
 use crate::store::remote::ClientSettings;
 use crate::store::remote::frames::{FrameReader, push};
@@ -17,23 +17,15 @@ use crate::uri::Uri;
 /// A peer is given up after so many pings' time without a frame.
 const SILENT_PINGS: u32 = 4;
 
-/// The state of the connection.
-#[derive(Clone)]
-pub(super) enum Connection {
-    Up(Arc<Link>),
-    /// Lost, or about to be; it is being made again. Says what a caller who does not want to wait is told.
-    Down(StoreError),
-}
-
 /// Keeps a connection to the server, from the first one on, until the task is aborted.
-pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Arc<Link>), state: watch::Sender<Connection>) {
+pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Arc<Link>), state: Arc<State>) {
     let (mut greeted, mut link) = first;
     loop {
         let why = serve(greeted, &link, &settings, &state).await;
         info!("the connection to the store at {} is lost: {why}", link.address);
         let resume = link.welcome.session;
         let down = StoreError::Unreachable { address: link.address.clone(), detail: format!("the connection was lost: {why}") };
-        state.send_replace(Connection::Down(down.clone()));
+        state.set_connection(Connection::Down(down.clone()));
         link.lose(&StoreError::Disconnected { address: link.address.clone(), detail: why }, down);
         let mut pause = settings.backoff_min;
         (greeted, link) = loop {
@@ -46,12 +38,12 @@ pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Ar
                 }
                 Err(error) => {
                     debug!("{error}");
-                    state.send_replace(Connection::Down(error));
+                    state.set_connection(Connection::Down(error));
                     pause = (pause * 2).min(settings.backoff_max);
                 }
             }
         };
-        state.send_replace(Connection::Up(Arc::clone(&link)));
+        state.set_connection(Connection::Up(Arc::clone(&link)));
     }
 }
 
@@ -61,7 +53,7 @@ fn jittered(pause: Duration, random: u64) -> Duration {
 }
 
 /// Runs one connection until it is lost; says why it was.
-async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: &watch::Sender<Connection>) -> String {
+async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: &State) -> String {
     let Greeted { mut reader, writer, welcome, .. } = greeted;
     let ping_every = Duration::from_millis(welcome.ping_every_ms.max(1).into());
     tokio::select! {
@@ -74,12 +66,7 @@ async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: 
     }
 }
 
-async fn receive(
-    reader: &mut FrameReader<impl AsyncRead + Unpin>,
-    link: &Link,
-    ping_every: Duration,
-    state: &watch::Sender<Connection>,
-) -> String {
+async fn receive(reader: &mut FrameReader<impl AsyncRead + Unpin>, link: &Link, ping_every: Duration, state: &State) -> String {
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_pings = 0;
@@ -116,8 +103,8 @@ async fn receive(
 }
 
 /// The server starts nothing new: whoever comes now waits for the next connection. What is in flight is answered on this one still.
-fn begin_drain(link: &Link, state: &watch::Sender<Connection>) {
+fn begin_drain(link: &Link, state: &State) {
     let down = StoreError::Unreachable { address: link.address.clone(), detail: "the server is shutting down".to_owned() };
     link.refuse(down.clone());
-    state.send_replace(Connection::Down(down));
+    state.set_connection(Connection::Down(down));
 }
