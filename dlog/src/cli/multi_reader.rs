@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use distributedlog::Dlsn;
 use tokio::time::MissedTickBehavior;
 
 use super::position::Position;
@@ -9,7 +10,7 @@ use super::position_file::PositionFile;
 use super::streams::StreamList;
 use super::tail::{self, Tail};
 use super::{Fault, Format, Output, Shutdown, namespace, record_text};
-use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent};
+use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamTrouble};
 use crate::store::{LogStore, StreamInfo};
 use crate::uri::Uri;
 
@@ -97,9 +98,15 @@ impl Args {
     async fn merge_from(&self, store: &Arc<dyn LogStore>, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
         let file = self.position.as_deref().map(|path| PositionFile::new(path, &self.uri));
         let saved = file.as_ref().map_or(Ok(None), |file| file.load(self.streams.names()))?;
-        let saved_start = |stream: &str| saved.as_ref()?.streams().find(|(name, _)| name.as_str() == stream).map(|(_, start)| start);
+        let saved_start = |info: &StreamInfo| {
+            let saved = saved.as_ref()?;
+            let (_, start) = saved.streams().find(|(name, _)| **name == info.name)?;
+            // The reader finds that out too, and says so.
+            let anew = saved.created_unix_ms(&info.name).is_some_and(|created| created != info.created_unix_ms);
+            Some(if anew { Dlsn::INITIAL } else { start })
+        };
         let told = (self.format == Format::Text).then_some(output);
-        let from = |info: &StreamInfo| saved_start(info.name.as_str()).unwrap_or_else(|| self.from.in_stream(info));
+        let from = |info: &StreamInfo| saved_start(info).unwrap_or_else(|| self.from.in_stream(info));
         let starts = tail::starts(store, self.streams.names(), from, told, Some(&self.uri)).await?;
         let settings = MergeSettings::default();
         let mut reader = match saved {
@@ -148,11 +155,14 @@ impl Args {
                 Some(Ok(Merged { stream, event: ReadEvent::Malformed(set) })) => {
                     tracing::error!("stream {stream}: {set}; reading goes on behind it");
                 }
-                Some(Err(fault)) if tail::is_away(&fault.error) => tracing::warn!("{fault}"),
-                Some(Err(fault)) => {
-                    save(reader)?;
-                    return Err(tail::cannot_be_read(&fault.stream, &fault.error));
-                }
+                Some(Err(fault)) => match &fault.trouble {
+                    StreamTrouble::CreatedAnew => tracing::warn!("{fault}"),
+                    StreamTrouble::Unreadable(error) if tail::is_away(error) => tracing::warn!("{fault}"),
+                    StreamTrouble::Unreadable(error) => {
+                        save(reader)?;
+                        return Err(tail::cannot_be_read(&fault.stream, error));
+                    }
+                },
                 None => break,
             }
             unsaved = true;
@@ -166,7 +176,6 @@ mod tests {
     use std::ffi::OsString;
 
     use bytes::Bytes;
-    use distributedlog::Dlsn;
     use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 
     use super::super::args::{Cli, Command};

@@ -15,7 +15,7 @@ use super::position::Position;
 use super::writer_args::WriterArgs;
 use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams, tail};
 use crate::proxy::{Proxy, Running, Settings};
-use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamFault};
+use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble};
 use crate::store::embedded::EmbeddedSettings;
 use crate::store::{LogStore, StoreError, StreamName};
 
@@ -225,7 +225,10 @@ async fn write_and_read_back(
                 Ok(Merged { stream, event: ReadEvent::Malformed(set) }) => {
                     tracing::error!("stream {stream}: {set}; reading goes on behind it");
                 },
-                Err(StreamFault { stream, error, .. }) => return Err(tail::cannot_be_read(&stream, &error)),
+                Err(StreamFault { stream, trouble: StreamTrouble::Unreadable(error), .. }) => {
+                    return Err(tail::cannot_be_read(&stream, &error));
+                }
+                Err(fault @ StreamFault { trouble: StreamTrouble::CreatedAnew, .. }) => tracing::warn!("{fault}"),
             },
         }
     }

@@ -17,6 +17,8 @@ use crate::store::{
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     streams: Mutex<BTreeMap<StreamName, Vec<StoredEntry>>>,
+    /// When each stream was created, on a clock that counts creations.
+    created: Mutex<(u64, BTreeMap<StreamName, u64>)>,
     changed: Notify,
     /// How often the store was read.
     pub(crate) reads: AtomicUsize,
@@ -31,6 +33,16 @@ pub(crate) struct MemoryStore {
 impl MemoryStore {
     fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamName, Vec<StoredEntry>>> {
         self.streams.lock().expect("no test panics while it holds the streams")
+    }
+
+    /// When a stream was created; now, if nobody asked before.
+    fn created(&self, stream: &StreamName) -> u64 {
+        let mut created = self.created.lock().expect("no test panics while it holds the times");
+        let (last, times) = &mut *created;
+        *times.entry(stream.clone()).or_insert_with(|| {
+            *last += 1;
+            *last
+        })
     }
 
     /// Puts an entry behind the others of a stream, which is created if need be, and wakes its readers.
@@ -69,6 +81,7 @@ impl LogStore for MemoryStore {
     }
 
     fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
+        self.created.lock().expect("no test panics while it holds the times").1.remove(stream);
         let deleted = self.streams().remove(stream).map(drop).ok_or_else(|| StoreError::StreamNotFound(stream.clone()));
         self.changed.notify_waiters();
         Box::pin(core::future::ready(deleted))
@@ -82,7 +95,7 @@ impl LogStore for MemoryStore {
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
         let info = self.streams().get(stream).map(|entries| StreamInfo {
             name: stream.clone(),
-            created_unix_ms: 0,
+            created_unix_ms: self.created(stream),
             segments: Vec::<SegmentInfo>::new(),
             first: entries.first().map(|entry| entry.dlsn),
             last: entries.last().map(|entry| entry.dlsn.slot(slots(entry) - 1)),

@@ -16,7 +16,7 @@ pub(crate) mod memory_store;
 mod merge;
 
 pub use event::{MalformedSet, ReadEvent, Record};
-pub use merge::{MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader, StreamFault};
+pub use merge::{MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader, StreamFault, StreamTrouble};
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -76,6 +76,16 @@ impl LogReader {
     #[must_use]
     pub const fn stream(&self) -> &StreamName {
         &self.stream
+    }
+
+    /// A reader of the stream's beginning, in the same store.
+    pub(crate) fn restarted(&self) -> Self {
+        Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
+    }
+
+    /// When the stream was created, by the store.
+    pub(crate) async fn created_unix_ms(&self) -> Result<u64, StoreError> {
+        Ok(self.store.describe(&self.stream).await?.created_unix_ms)
     }
 
     /// The position at or after which the next record will be. A reader that starts there continues where this one is.

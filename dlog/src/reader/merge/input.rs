@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use distributedlog::Dlsn;
 
+use super::StreamTrouble;
 use crate::reader::{LogReader, ReadEvent};
 use crate::store::{StoreError, StreamName};
 
@@ -13,7 +14,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The reader comes back with what it found.
-type Waiting = Pin<Box<dyn Future<Output = (LogReader, Result<ReadEvent, StoreError>)> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = Waited> + Send>>;
+
+/// What came of waiting.
+struct Waited {
+    reader: LogReader,
+    created_unix_ms: Option<u64>,
+    result: Result<ReadEvent, StreamTrouble>,
+}
 
 /// One stream of a merged reader.
 ///
@@ -21,6 +29,10 @@ type Waiting = Pin<Box<dyn Future<Output = (LogReader, Result<ReadEvent, StoreEr
 pub(super) struct Input {
     stream: StreamName,
     position: Dlsn,
+    /// When the stream was created that the position is of, once that is known.
+    created_unix_ms: Option<u64>,
+    /// Whether the stream is known to be that one still: asked at first, and whenever the store was away.
+    checked: bool,
     state: State,
     /// The pause before the next read: none unless the last one failed.
     pause: Duration,
@@ -38,8 +50,16 @@ enum State {
 }
 
 impl Input {
-    pub(super) fn new(reader: LogReader) -> Self {
-        Self { stream: reader.stream().clone(), position: reader.position(), state: State::Holding(reader), pause: Duration::ZERO }
+    /// An input where `reader` is, of a stream that was created then, if that is known.
+    pub(super) fn new(reader: LogReader, created_unix_ms: Option<u64>) -> Self {
+        Self {
+            stream: reader.stream().clone(),
+            position: reader.position(),
+            created_unix_ms,
+            checked: false,
+            state: State::Holding(reader),
+            pause: Duration::ZERO,
+        }
     }
 
     pub(super) const fn stream(&self) -> &StreamName {
@@ -48,6 +68,10 @@ impl Input {
 
     pub(super) const fn position(&self) -> Dlsn {
         self.position
+    }
+
+    pub(super) const fn created_unix_ms(&self) -> Option<u64> {
+        self.created_unix_ms
     }
 
     pub(super) const fn is_deleted(&self) -> bool {
@@ -69,28 +93,31 @@ impl Input {
     }
 
     /// The next event, or why there is none. Never ready once it ended.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, StoreError>> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, StreamTrouble>> {
         if let Some(event) = self.buffered() {
             return Poll::Ready(Ok(event));
         }
         // Whatever comes of it, the state is set anew below.
-        let mut waiting = match core::mem::replace(&mut self.state, State::Closed) {
-            State::Holding(reader) => wait(reader, self.pause),
+        let mut waiting: Waiting = match core::mem::replace(&mut self.state, State::Closed) {
+            State::Holding(reader) if self.checked => Box::pin(wait(reader, self.created_unix_ms)),
+            State::Holding(reader) => Box::pin(check_and_wait(reader, self.created_unix_ms, self.pause)),
             State::Waiting(waiting) => waiting,
             ended @ (State::Deleted | State::Closed) => {
                 self.state = ended;
                 return Poll::Pending;
             }
         };
-        let Poll::Ready((reader, result)) = waiting.as_mut().poll(context) else {
+        let Poll::Ready(Waited { reader, created_unix_ms, result }) = waiting.as_mut().poll(context) else {
             self.state = State::Waiting(waiting);
             return Poll::Pending;
         };
         self.position = reader.position();
-        self.pause = if result.is_ok() { Duration::ZERO } else { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
-        self.state = if matches!(result, Err(StoreError::StreamNotFound(_))) {
+        self.created_unix_ms = created_unix_ms;
+        self.checked = !matches!(result, Err(StreamTrouble::Unreadable(_)));
+        self.pause = if self.checked { Duration::ZERO } else { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
+        self.state = if matches!(result, Err(StreamTrouble::Unreadable(StoreError::StreamNotFound(_)))) {
             State::Deleted
-        } else if matches!(result, Err(StoreError::Closed)) {
+        } else if matches!(result, Err(StreamTrouble::Unreadable(StoreError::Closed))) {
             State::Closed
         } else {
             State::Holding(reader)
@@ -99,12 +126,22 @@ impl Input {
     }
 }
 
-fn wait(mut reader: LogReader, pause: Duration) -> Waiting {
-    Box::pin(async move {
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+/// Waits for the next event of a stream that was created then.
+async fn wait(mut reader: LogReader, created_unix_ms: Option<u64>) -> Waited {
+    let result = reader.next().await.map_err(StreamTrouble::Unreadable);
+    Waited { reader, created_unix_ms, result }
+}
+
+/// The same after a pause, and only if the stream is the one that it was when the reader's position was reached.
+async fn check_and_wait(reader: LogReader, before: Option<u64>, pause: Duration) -> Waited {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    match reader.created_unix_ms().await {
+        Err(error) => Waited { reader, created_unix_ms: before, result: Err(StreamTrouble::Unreadable(error)) },
+        Ok(now) if before.is_some_and(|before| before != now) => {
+            Waited { reader: reader.restarted(), created_unix_ms: Some(now), result: Err(StreamTrouble::CreatedAnew) }
         }
-        let event = reader.next().await;
-        (reader, event)
-    })
+        Ok(now) => wait(reader, Some(now)).await,
+    }
 }

@@ -46,16 +46,26 @@ pub struct Merged {
     pub event: ReadEvent,
 }
 
-/// A stream could not be read.
+/// Something is wrong with a stream, or not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamFault {
     /// Which one.
     pub stream: StreamName,
-    /// Why not.
-    pub error: StoreError,
+    /// What it is.
+    pub trouble: StreamTrouble,
     /// Whether the reader has given it up: it was deleted, or the store was closed. If not, it is tried again after a pause of
     /// 0.1 s to 5 s, longer each time. The other streams are read on without a pause either way.
     pub ended: bool,
+}
+
+/// What is wrong with a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamTrouble {
+    /// It could not be read.
+    Unreadable(StoreError),
+    /// The stream that its position was of was deleted while nobody read it, and another one has its name now. That one is read from its
+    /// beginning; copies in it of sets that were delivered are dropped as anywhere.
+    CreatedAnew,
 }
 
 /// Reads several streams as one and delivers each record once: copies of a set, which a writer makes when a stream is slow, are dropped.
@@ -77,7 +87,8 @@ pub struct StreamFault {
 /// silent, stalled or failing holds up no other. The reader buffers up to 1 MiB and one set of each stream.
 ///
 /// [`position`](Self::position) says where it is; a reader that [resumes](Self::resume) there delivers what this one had not, and drops the
-/// copies of what it had. A stream deleted and created anew while nobody reads it is another stream: its old position means nothing in it.
+/// copies of what it had. A stream deleted and created anew while nobody reads it, or while the store is away, is another stream, which is told
+/// by when it was created and read [from its beginning](StreamTrouble::CreatedAnew).
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -114,22 +125,22 @@ impl MultiReader {
     /// its positions only. Nothing is read yet.
     #[must_use]
     pub fn new(store: &Arc<dyn LogStore>, starts: impl IntoIterator<Item = (StreamName, Dlsn)>, settings: MergeSettings) -> Self {
-        Self::made(store, starts, SeenSets::new(settings))
+        Self::made(store, starts.into_iter().map(|(stream, from)| (stream, from, None)), SeenSets::new(settings))
     }
 
     /// A reader that goes on where another one was when it answered `position`. The settings may be others than that one's: with smaller
     /// ones it forgets what it would have forgotten.
     #[must_use]
     pub fn resume(store: &Arc<dyn LogStore>, position: &MergePosition, settings: MergeSettings) -> Self {
-        let starts = position.streams().map(|(stream, from)| (stream.clone(), from));
+        let starts = position.streams().map(|(stream, from)| (stream.clone(), from, position.created_unix_ms(stream)));
         Self::made(store, starts, SeenSets::restored(settings, position.writers(), position.parts()))
     }
 
-    fn made(store: &Arc<dyn LogStore>, starts: impl IntoIterator<Item = (StreamName, Dlsn)>, seen: SeenSets) -> Self {
+    fn made(store: &Arc<dyn LogStore>, starts: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>, seen: SeenSets) -> Self {
         let mut inputs: Vec<Input> = Vec::new();
-        for (stream, from) in starts {
+        for (stream, from, created_unix_ms) in starts {
             if inputs.iter().all(|input| *input.stream() != stream) {
-                inputs.push(Input::new(LogReader::new(Arc::clone(store), stream, from)));
+                inputs.push(Input::new(LogReader::new(Arc::clone(store), stream, from), created_unix_ms));
             }
         }
         Self { inputs, turn: 0, within_set: false, burst: 0, seen, counters: MergeCounters::default() }
@@ -139,7 +150,8 @@ impl MultiReader {
     /// [ended](StreamFault::ended).
     ///
     /// # Errors
-    /// A stream could not be read just now, or not any more. Calling again goes on with the others, and with it unless it ended.
+    /// A stream could not be read just now, or not any more, or is another one than it was. Calling again goes on with the others, and with it
+    /// unless it ended.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing and doubles nothing: the next call delivers what this one would have. Reads of the store that wait
@@ -156,7 +168,8 @@ impl MultiReader {
     pub fn position(&self) -> MergePosition {
         let streams = self.inputs.iter().filter(|input| !input.is_deleted());
         let (writers, parts) = self.seen.saved();
-        MergePosition::new(streams.map(|input| (input.stream().clone(), input.position())), writers.to_vec(), parts.to_vec())
+        let streams = streams.map(|input| (input.stream().clone(), input.position(), input.created_unix_ms()));
+        MergePosition::new(streams, writers.to_vec(), parts.to_vec())
     }
 
     /// What it did so far.
@@ -179,9 +192,9 @@ impl MultiReader {
             match result {
                 Ok(event) if self.delivers(&event) => return Poll::Ready(Some(Ok(Merged { stream, event }))),
                 Ok(_) => {}
-                Err(error) => {
+                Err(trouble) => {
                     let ended = self.inputs[index].is_ended();
-                    return Poll::Ready(Some(Err(StreamFault { stream, error, ended })));
+                    return Poll::Ready(Some(Err(StreamFault { stream, trouble, ended })));
                 }
             }
         }
@@ -191,7 +204,7 @@ impl MultiReader {
 
     /// What comes next, and from which input. Sets come in one piece, streams take turns, and those that wait are asked when there is
     /// nothing else, and after every [`BURST`] sets.
-    fn next_event(&mut self, context: &mut Context<'_>) -> Option<(usize, Result<ReadEvent, StoreError>)> {
+    fn next_event(&mut self, context: &mut Context<'_>) -> Option<(usize, Result<ReadEvent, StreamTrouble>)> {
         let (first, count) = (self.turn, self.inputs.len());
         if self.within_set
             && let Some(event) = self.inputs[first].buffered()
@@ -217,7 +230,7 @@ impl MultiReader {
     }
 
     /// Says whose turn is next.
-    fn came_from(&mut self, index: usize, result: Result<ReadEvent, StoreError>) -> (usize, Result<ReadEvent, StoreError>) {
+    fn came_from(&mut self, index: usize, result: Result<ReadEvent, StreamTrouble>) -> (usize, Result<ReadEvent, StreamTrouble>) {
         self.within_set = matches!(&result, Ok(ReadEvent::Record(record)) if record.set_slot + 1 < record.set_slots);
         self.turn = if self.within_set { index } else { (index + 1) % self.inputs.len() };
         (index, result)
@@ -253,8 +266,15 @@ impl fmt::Debug for MultiReader {
 
 impl fmt::Display for StreamFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let then = if self.ended { "it is not read any more" } else { "trying again" };
-        write!(f, "stream {}: {}; {then}", self.stream, self.error)
+        let Self { stream, trouble, ended } = self;
+        let error = match trouble {
+            StreamTrouble::Unreadable(error) => error,
+            StreamTrouble::CreatedAnew => {
+                return write!(f, "stream {stream} was deleted and created anew since it was read last: it is read from its beginning");
+            }
+        };
+        let then = if *ended { "it is not read any more" } else { "trying again" };
+        write!(f, "stream {stream}: {error}; {then}")
     }
 }
 

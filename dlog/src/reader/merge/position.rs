@@ -33,6 +33,9 @@ struct Saved {
 struct StreamPosition {
     stream: StreamName,
     next: Dlsn,
+    /// When the stream was created: with its name, which stream it is. Not known to positions of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created_unix_ms: Option<u64>,
 }
 
 /// Why what was read is no position of a merged reader.
@@ -48,8 +51,8 @@ pub enum MergePositionError {
 }
 
 impl MergePosition {
-    pub(super) fn new(streams: impl Iterator<Item = (StreamName, Dlsn)>, writers: Vec<SavedWriter>, parts: Vec<Part>) -> Self {
-        let streams = streams.map(|(stream, next)| StreamPosition { stream, next }).collect();
+    pub(super) fn new(streams: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>, writers: Vec<SavedWriter>, parts: Vec<Part>) -> Self {
+        let streams = streams.map(|(stream, next, created_unix_ms)| StreamPosition { stream, next, created_unix_ms }).collect();
         Self(Saved { format: FORMAT, streams, writers, parts })
     }
 
@@ -58,12 +61,19 @@ impl MergePosition {
         self.0.streams.iter().map(|at| (&at.stream, at.next))
     }
 
+    /// When the stream was created that its position is of, in milliseconds since 1970. `None` for a stream that it does not name, one that was not
+    /// read yet, and one whose position was saved by a version that did not keep this.
+    #[must_use]
+    pub fn created_unix_ms(&self, stream: &StreamName) -> Option<u64> {
+        self.0.streams.iter().find(|at| at.stream == *stream)?.created_unix_ms
+    }
+
     /// The same with another stream, which is read from `from` on. What it holds of sets that were delivered is not delivered again.
     /// A stream that is there already stays where it is.
     #[must_use]
     pub fn with_stream(mut self, stream: StreamName, from: Dlsn) -> Self {
         if self.streams().all(|(there, _)| *there != stream) {
-            self.0.streams.push(StreamPosition { stream, next: from });
+            self.0.streams.push(StreamPosition { stream, next: from, created_unix_ms: None });
         }
         self
     }

@@ -173,6 +173,83 @@ async fn a_stream_deleted_meanwhile_is_told_once_and_the_others_go_on_also_after
     assert_eq!(reader.next().await, None, "nothing is left to read");
 }
 
+/// The trouble that is told next, and not of a record.
+async fn trouble(reader: &mut MultiReader) -> StreamTrouble {
+    event(reader).await.expect("something is told").expect_err("and no record").trouble
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_created_anew_while_nobody_read_is_read_from_its_beginning_and_that_is_told() {
+    let mut streams = Streams::new(2).await;
+    for sequence in 0..3 {
+        streams.put(0, set(&format!("{sequence}"), 1, id(1, sequence)));
+    }
+    streams.put(1, set("other", 1, id(2, 0)));
+    let mut reader = streams.reader(MergeSettings::default());
+    assert_eq!(all(&mut reader).await.len(), 4);
+    let position = serde_json::to_string(&reader.position()).expect("it serializes");
+    drop(reader);
+    streams.memory.delete(&name(0)).await.expect("it is there");
+    streams.memory.create(&name(0)).await.expect("it is new");
+    streams.entries[0] = 0;
+    // A copy of what was delivered from the old stream, and what comes behind it: all before the old position.
+    streams.put(0, set("2", 1, id(1, 2)));
+    streams.put(0, set("new", 1, id(1, 3)));
+    let resumed =
+        |text: &str| MultiReader::resume(&streams.store, &serde_json::from_str(text).expect("it was saved"), MergeSettings::default());
+    let mut reader = resumed(&position);
+    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(all(&mut reader).await, ["new.0"]);
+    let position = serde_json::to_string(&reader.position()).expect("it serializes");
+    assert!(all(&mut resumed(&position)).await.is_empty(), "told once, and read once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_saved_before_the_first_read_knows_which_stream_it_is_of() {
+    let mut streams = Streams::new(1).await;
+    streams.put(0, set("a", 1, id(1, 0)));
+    let mut reader = streams.reader(MergeSettings::default());
+    assert_eq!(all(&mut reader).await, ["a.0"]);
+    // Resumed and saved again without a read in between.
+    let reader = streams.restarted(&reader, MergeSettings::default());
+    let mut reader = streams.restarted(&reader, MergeSettings::default());
+    streams.memory.delete(&name(0)).await.expect("it is there");
+    streams.memory.create(&name(0)).await.expect("it is new");
+    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_created_anew_while_the_store_was_away_is_noticed_when_it_is_back() {
+    let mut streams = Streams::new(1).await;
+    streams.put(0, set("a", 1, id(1, 0)));
+    let lost = StoreError::Disconnected { address: "h:1".into(), detail: "reset".into() };
+    let mut reader = streams.reader(MergeSettings::default());
+    event(&mut reader).await.expect("there is a record").expect("and no fault");
+    *streams.memory.fault.lock().expect("nobody else holds it") = Some(lost.clone());
+    assert_eq!(trouble(&mut reader).await, StreamTrouble::Unreadable(lost));
+    streams.memory.delete(&name(0)).await.expect("it is there");
+    streams.memory.create(&name(0)).await.expect("it is new");
+    streams.entries[0] = 0;
+    streams.put(0, set("b", 1, id(1, 1)));
+    assert!(event(&mut reader).await.is_none(), "it pauses");
+    tokio::time::advance(FIRST_PAUSE_IS_OVER).await;
+    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(all(&mut reader).await, ["b.0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_saved_by_an_older_version_is_gone_on_from() {
+    let mut streams = Streams::new(1).await;
+    streams.put(0, plain("old"));
+    streams.put(0, plain("new"));
+    let text = r#"{"format":1,"streams":[{"stream":"s-0","next":{"log_segment_sequence_no":1,"entry_id":1,"slot_id":0}}],"writers":[],"parts":[]}"#;
+    let position: MergePosition = serde_json::from_str(text).expect("a position");
+    assert_eq!(position.created_unix_ms(&name(0)), None);
+    let mut reader = MultiReader::resume(&streams.store, &position, MergeSettings::default());
+    assert_eq!(all(&mut reader).await, ["new"]);
+    assert!(reader.position().created_unix_ms(&name(0)).is_some(), "from now on it is known");
+}
+
 #[tokio::test(start_paused = true)]
 async fn truncation_behind_the_reader_doubles_nothing_and_ahead_of_it_the_other_copies_are_delivered() {
     let mut streams = Streams::new(2).await;
