@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::adaptive::Tail;
 use super::health::{Change, Sign};
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
@@ -77,7 +78,8 @@ impl<M: Memory> Writer<M> {
         self.leave(stream);
         let took = now.since(started);
         let sign = if self.is_slow(took) { Sign::Slow } else { Sign::Success };
-        self.learn(stream, sign, Some(took), now);
+        // Who won as a hedge or a retry was fast, or it would not have won: only what sets began with tells how long answers take.
+        self.learn(stream, sign, (intent == Intent::First).then_some(took), now);
         self.count_for(stream, |counters| &mut counters.won);
         self.counters.sets_written = self.counters.sets_written.wrapping_add(1);
         if intent == Intent::Hedge {
@@ -230,7 +232,7 @@ impl<M: Memory> Writer<M> {
         if self.following_row(set, now).is_none() {
             return;
         }
-        let granted = self.budget.take(now);
+        let granted = self.budget.take_for_hedge(now);
         let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_patience);
         let slot = &mut self.memory.tables().sets[set as usize];
         if granted {
@@ -259,12 +261,19 @@ impl<M: Memory> Writer<M> {
             }
             self.note_probe(stream);
         }
-        if let (Some(latency), Adaptive::Quantile { quantile, warm_up, .. }) = (latency, self.settings.adaptive()) {
+        if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.settings.adaptive()) {
+            let tail = self.tail(now);
             let sketch = &mut self.memory.tables().streams[stream.0 as usize].latency;
-            if sketch.record(latency.as_micros() as u64, quantile) {
+            if sketch.record(latency.as_micros() as u64, tail) {
                 self.usual_latency = self.median_latency(warm_up);
             }
         }
+    }
+
+    /// The share of latencies that are to be hedged: what the settings say when the budget is half spent, twice that when it is untouched,
+    /// and ever less while it runs dry (R8, R10).
+    pub(super) fn tail(&mut self, now: Instant) -> Tail {
+        Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128)
     }
 
     /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for sixteen answers.

@@ -3,7 +3,7 @@
 use super::Budget;
 use crate::Instant;
 
-/// A token bucket. Hedges and retries take a token each; sets pay in their share, and time pays in a little.
+/// A token bucket. Hedges, retries and probes take a token each; sets pay in their share, and time pays in what it has to add to that.
 ///
 /// Counted in millionths of a token: then `per_second` tokens a second are `per_second` millionths a microsecond, without a remainder.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Tokens {
     per_micro: u64,
     burst: u64,
     level: u64,
+    /// What sets paid in since time did.
+    paid: u64,
     refilled: Instant,
 }
 
@@ -26,27 +28,64 @@ impl Tokens {
                 (false, (share * TOKEN as f32) as u64, u64::from(per_second), u64::from(burst) * TOKEN)
             }
         };
-        Self { unlimited, share, per_micro, burst, level: burst, refilled: Instant::ZERO }
+        Self { unlimited, share, per_micro, burst, level: burst, paid: 0, refilled: Instant::ZERO }
     }
 
     /// A set was sealed.
     pub(crate) fn pay_in(&mut self) {
         self.level = (self.level + self.share).min(self.burst);
+        self.paid = self.paid.saturating_add(self.share);
     }
 
-    /// Takes the token for one extra attempt, if there is one.
+    /// Time pays in what sets did not: the allowance is a writer's of few sets, and a writer of many keeps to its share.
+    fn refill(&mut self, now: Instant) {
+        let passed = now.as_micros().saturating_sub(self.refilled.as_micros());
+        let allowance = passed.saturating_mul(self.per_micro).saturating_sub(self.paid);
+        self.level = self.level.saturating_add(allowance).min(self.burst);
+        self.paid = 0;
+        self.refilled = self.refilled.max(now);
+    }
+
+    /// Takes the token for a retry or a probe, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.take_above(0, now)
+    }
+
+    /// Takes the token for a hedge, if there is one beyond what is kept back for retries: a set whose attempt failed has none under way, one
+    /// that is only slow has.
+    pub(crate) fn take_for_hedge(&mut self, now: Instant) -> bool {
+        self.take_above(self.reserve(), now)
+    }
+
+    fn take_above(&mut self, reserve: u64, now: Instant) -> bool {
         if self.unlimited {
             return true;
         }
-        let passed = now.as_micros().saturating_sub(self.refilled.as_micros());
-        self.level = self.level.saturating_add(passed.saturating_mul(self.per_micro)).min(self.burst);
-        self.refilled = self.refilled.max(now);
-        let enough = self.level >= TOKEN;
+        self.refill(now);
+        let enough = self.level >= reserve + TOKEN;
         if enough {
             self.level -= TOKEN;
         }
         enough
+    }
+
+    /// A quarter of the bucket, in whole tokens.
+    const fn reserve(&self) -> u64 {
+        self.burst / TOKEN / 4 * TOKEN
+    }
+
+    /// How full the bucket is above what is kept back, in 128ths of half of that: 256 when it is full. As if half full where there is no
+    /// budget.
+    ///
+    /// What speculative timeouts follow (R10): at half, as many hedges are sent as the settings' quantile says; the fuller the bucket, the
+    /// more, and the emptier, the fewer, so that what is left goes to those sets that wait longest.
+    pub(crate) fn fullness(&mut self, now: Instant) -> u32 {
+        if self.unlimited {
+            return 128;
+        }
+        self.refill(now);
+        let reserve = self.reserve();
+        (self.level.saturating_sub(reserve) / TOKEN * 256 / ((self.burst - reserve) / TOKEN).max(1)) as u32
     }
 
     /// The attempt was not made after all.
@@ -81,6 +120,37 @@ mod tests {
         // However long it waits, no more than the burst is saved.
         assert!(tokens.take(Instant::from_millis(60_000)));
         assert!(!tokens.take(Instant::from_millis(60_000)));
+    }
+
+    #[test]
+    fn time_adds_nothing_to_what_many_sets_pay_in() {
+        let mut tokens = Tokens::new(Budget::Share { share: 0.05, per_second: 10, burst: 5 });
+        let mut taken = 0;
+        // 1,000 sets a second pay in 50 tokens each second, 100 sets a second 5: these get the ten that time grants.
+        for millis in 0..10_000 {
+            tokens.pay_in();
+            taken += u32::from(tokens.take(Instant::from_millis(millis)));
+        }
+        assert!((500..=506).contains(&taken), "{taken}");
+        let mut taken = 0;
+        for millis in 1_000..2_000 {
+            tokens.pay_in();
+            taken += u32::from(tokens.take(Instant::from_millis(10 * millis)));
+        }
+        assert!((95..=105).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_quarter_of_the_bucket_is_kept_for_retries() {
+        let mut tokens = Tokens::new(Budget::Share { share: 0.01, per_second: 0, burst: 8 });
+        let now = Instant::ZERO;
+        assert_eq!(tokens.fullness(now), 256);
+        for fullness in [213, 170, 128, 85, 42, 0] {
+            assert!(tokens.take_for_hedge(now));
+            assert_eq!(tokens.fullness(now), fullness, "the six above the two that are kept");
+        }
+        assert!(!tokens.take_for_hedge(now));
+        assert!(tokens.take(now) && tokens.take(now) && !tokens.take(now));
     }
 
     #[test]

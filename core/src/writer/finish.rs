@@ -121,7 +121,8 @@ impl<M: Memory> Writer<M> {
                 GivenUp::Untold => false,
             };
             if overtaken {
-                self.learn(attempt.stream, Sign::Slow, Some(now.since(attempt.started)), now);
+                let took = (attempt.intent == Intent::First).then(|| now.since(attempt.started));
+                self.learn(attempt.stream, Sign::Slow, took, now);
             } else if attempt.intent == Intent::Probe && matches!(why, GivenUp::LostTo(_)) {
                 // How long it would have taken, nobody knows: it had no time to show it.
                 self.learn(attempt.stream, Sign::Slow, None, now);

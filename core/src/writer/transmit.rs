@@ -123,11 +123,11 @@ impl<M: Memory> Writer<M> {
 
     /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is outstanding.
     fn set_patience(&mut self, set: u16, intent: Intent, stream: StreamIndex, now: Instant) {
-        let first = self.speculative_delay(stream);
+        let slot = &self.memory.sets()[set as usize];
+        let begins = intent == Intent::First || slot.patience == 0;
+        let delay = if begins { Some(self.speculative_delay(stream)) } else { self.further_delay(stream, intent, slot.made, now) };
         let slot = &mut self.memory.tables().sets[set as usize];
-        if intent == Intent::First || slot.patience == 0 {
-            slot.patience = first;
-        }
+        slot.patience = delay.unwrap_or(slot.patience);
         if slot.outstanding == 1 || intent == Intent::Hedge {
             slot.speculate_at = now.plus_micros(slot.patience);
         }
@@ -141,11 +141,27 @@ impl<M: Memory> Writer<M> {
         let Adaptive::Quantile { floor, warm_up, .. } = self.settings.adaptive() else {
             return self.bounds.first_patience;
         };
-        let Some(own) = self.memory.streams()[stream.0 as usize].latency.quantile(warm_up) else {
-            return self.bounds.first_patience;
+        let own = self.memory.streams()[stream.0 as usize].latency.quantile(warm_up);
+        let usual = match (own, self.usual_latency) {
+            (Some(own), Some(median)) => own.min(median.saturating_mul(2)),
+            // A stream of which little is known yet is expected to be like the others.
+            (Some(usual), None) | (None, Some(usual)) => usual,
+            (None, None) => return self.bounds.first_patience,
         };
-        let usual = self.usual_latency.map_or(own, |median| own.min(median.saturating_mul(2)));
         usual.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1)
+    }
+
+    /// How long a set that was hedged waits before it is hedged again, where the latency says so (R10): a quantile half as rare with each
+    /// hedge. Few sets come so far, so that it costs little, and those are the ones that took longest.
+    fn further_delay(&mut self, stream: StreamIndex, intent: Intent, made: u32, now: Instant) -> Option<u64> {
+        let Adaptive::Quantile { floor, warm_up, .. } = self.settings.adaptive() else { return None };
+        let slot = &self.memory.streams()[stream.0 as usize];
+        if intent != Intent::Hedge || slot.latency.quantile(warm_up).is_none() {
+            return None;
+        }
+        let tail = self.tail(now).doubled(made - 1);
+        let micros = u64::from(self.memory.streams()[stream.0 as usize].latency.beyond(tail));
+        Some(micros.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1))
     }
 
     pub(super) fn count_for(&mut self, stream: StreamIndex, which: impl FnOnce(&mut StreamCounters) -> &mut u64) {

@@ -181,14 +181,30 @@ fn the_speculative_timeout_follows_the_latency_once_it_is_warm() {
             start 6 on 1: f
         60 answer 6
             done f: stream 1, 1/6/0
-        // Ten milliseconds lie in a bucket from 8.192 to 10.24 ms, whose middle the timeout is.
+        // Ten milliseconds lie in a bucket from 8.192 to 10.24 ms: of latencies spread evenly in it, a tenth is longer than 10.048 ms.
         60 write g
             start 7 on 0: g
-        69.216
+        70.048
             start 8 on 1: g
-        70 answer 7
+        71 answer 7
             cancel 8
             done g: stream 0, 1/7/0
         ",
     );
+}
+
+#[test]
+fn a_set_that_was_hedged_waits_for_a_quantile_half_as_rare_before_it_is_hedged_again() {
+    let settings: Settings = single().adaptive(Adaptive::Quantile { quantile: 0.9, floor: ms(1), warm_up: 3 }).build().unwrap();
+    let mut player = Player::new(settings, 4);
+    let mut now = 0;
+    for number in 1..=12 {
+        player.play(&format!("{now} write r{number}\n{} answer {number}", now + 10));
+        now += 10;
+    }
+    // A tenth of the latencies, a fifth, two fifths: 10.048, 9.84 and 9.424 ms, each from the attempt before.
+    let played = player.play(&format!("{now} write x\n200"));
+    let expected = "start 13 on 0: x|130.048|start 14 on 1: x|139.888|start 15 on 2: x|149.312|start 16 on 3: x";
+    let played: Vec<_> = played[1..played.len() - 1].iter().map(|line| line.trim()).collect();
+    assert_eq!(played.join("|"), expected);
 }

@@ -8,6 +8,7 @@ mod ending;
 mod faults_of_the_original;
 mod hedging;
 mod policies;
+mod recommended;
 mod retrying;
 mod rotation;
 mod simulation;

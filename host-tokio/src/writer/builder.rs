@@ -25,7 +25,7 @@ impl MultiStreamWriterBuilder {
     pub(super) fn new<S: Into<String>>(streams: impl IntoIterator<Item = S>) -> Self {
         Self {
             streams: streams.into_iter().map(Into::into).collect(),
-            settings: Settings::builder(),
+            settings: Settings::builder().recommended(),
             client: ProxyClientBuilder::new(),
             identity: true,
         }
@@ -82,7 +82,7 @@ impl MultiStreamWriterBuilder {
         self
     }
 
-    /// Replaces all settings of the writer itself. Where they give no [identity](SettingsBuilder::identity), [`identity`](Self::identity)
+    /// Replaces all settings of the writer itself; unless it is called, they are the [recommended](SettingsBuilder::recommended) ones. Where they give no [identity](SettingsBuilder::identity), [`identity`](Self::identity)
     /// decides.
     pub const fn settings(mut self, settings: SettingsBuilder) -> Self {
         self.settings = settings;

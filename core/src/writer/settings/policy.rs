@@ -30,9 +30,9 @@ pub enum Budget {
     Share {
         /// Tokens that each set pays in: extra attempts for each set in the long run. Above 0, at most 1.
         share: f32,
-        /// Tokens that each second pays in, so that a writer of few sets can hedge at all.
+        /// Tokens that each second pays in at least, so that a writer of few sets can hedge at all: what its sets did not pay in.
         per_second: u32,
-        /// The most tokens that are saved up, and what the bucket starts with. At least 1.
+        /// The most tokens that are saved up, and what the bucket starts with. At least 1. A quarter of it is kept for retries and probes.
         burst: u32,
     },
 }
@@ -106,7 +106,11 @@ impl Window {
 pub enum Adaptive {
     /// The first speculative timeout is what the settings say.
     Off,
-    /// It is a quantile of the stream's recent latencies, between `floor` and the max speculative timeout.
+    /// It is a quantile of the stream's recent latencies, between `floor` and the max speculative timeout; with each hedge of a set, one that
+    /// is half as rare.
+    ///
+    /// With a [`Budget`] it follows what the budget sustains: while the bucket is half full, it is the quantile named here; the fuller the
+    /// bucket, the sooner sets are hedged (up to twice as many), and the emptier, the later, so that what is left goes to the slowest.
     Quantile {
         /// Which quantile: 0.5 to 0.9999.
         quantile: f32,
@@ -119,7 +123,7 @@ pub enum Adaptive {
 
 impl Adaptive {
     /// What [`SettingsBuilder::recommended`](super::SettingsBuilder::recommended) sets.
-    pub const RECOMMENDED: Self = Self::Quantile { quantile: 0.95, floor: Duration::from_millis(1), warm_up: 20 };
+    pub const RECOMMENDED: Self = Self::Quantile { quantile: 0.97, floor: Duration::from_millis(1), warm_up: 20 };
 }
 
 /// What tells the copies of a set (R12).
