@@ -33,7 +33,7 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "share|N|off", value_parser = window)]
     window: Option<Window>,
 
-    /// Try the next stream after this quantile of the stream's own latencies, once enough are known [default: off; recommended: 0.95]
+    /// Try the next stream after this quantile of the stream's own latencies, once enough are known [default: off; recommended: 0.97]
     #[arg(long, value_name = "QUANTILE|off", value_parser = number_or_off)]
     adaptive: Option<NumberOrOff>,
 

@@ -82,8 +82,8 @@ impl MultiStreamWriterBuilder {
         self
     }
 
-    /// Replaces all settings of the writer itself; unless it is called, they are the [recommended](SettingsBuilder::recommended) ones. Where they give no [identity](SettingsBuilder::identity), [`identity`](Self::identity)
-    /// decides.
+    /// Replaces all settings of the writer itself; unless it is called, they are the [recommended](SettingsBuilder::recommended) ones. Where
+    /// they give no [identity](SettingsBuilder::identity), [`identity`](Self::identity) decides.
     pub const fn settings(mut self, settings: SettingsBuilder) -> Self {
         self.settings = settings;
         self
