@@ -83,7 +83,7 @@ async fn copies_over_http_and_over_the_wire_are_told_from_each_other() {
     let mut http = TcpStream::connect(proxy.http_addr().expect("it was asked for")).await.expect("it listens");
     let kind = "application/vnd.distributedlog.record-set";
     let head = format!(
-        "POST /v1/streams/s/records HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/streams/s/records HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
         set.len()
     );
     http.write_all(&[head.as_bytes(), &set].concat()).await.expect("the server reads");
