@@ -6,6 +6,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::pin::Pin;
+use core::time::Duration;
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -41,6 +42,26 @@ pub trait Listen: Send + 'static {
     /// # Cancel safety
     /// Dropping the future loses no connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+/// How long to wait when the system has no more file descriptors or memory for connections: closing ones give some back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The next connection, however often accepting one fails: failures of single connections that ended while they waited pass at once, others
+/// may last, so each is logged and followed by a pause. `whose` says whose connections these are.
+///
+/// # Cancel safety
+/// Dropping the future loses no connection.
+pub(crate) async fn next_connection<L: Listen>(listener: &mut L, whose: &'static str) -> (L::Stream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, whose, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// Makes connections.
@@ -103,5 +124,37 @@ pub(crate) fn raise_open_files() {
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         Ok(()) => tracing::debug!(from = limit.current, to = limit.maximum, "raised the limit of open files"),
         Err(error) => tracing::warn!("the limit of open files stays at {:?}: {error}", limit.current),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::DuplexStream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Fails so often before it accepts.
+    struct Failing(u32);
+
+    impl Listen for Failing {
+        type Stream = DuplexStream;
+
+        async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+            match self.0.checked_sub(1) {
+                Some(left) => {
+                    self.0 = left;
+                    Err(io::Error::other("too many open files"))
+                }
+                None => Ok((tokio::io::duplex(1).0, SocketAddr::from(([127, 0, 0, 1], 9)))),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_fails_is_asked_again_after_a_pause_each_time() {
+        let began = Instant::now();
+        let (_, peer) = next_connection(&mut Failing(3), "a test's").await;
+        assert_eq!((peer.port(), began.elapsed()), (9, 3 * ACCEPT_PAUSE));
     }
 }

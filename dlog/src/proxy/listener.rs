@@ -1,5 +1,4 @@
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +9,7 @@ use super::connection::{Connection, End};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
 use super::{Settings, TlsIdentity};
-use crate::net::{ByteStream, Listen};
-
-/// How long to wait when the system has no more file descriptors or memory for connections: closing ones give some back.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+use crate::net::{ByteStream, Listen, next_connection};
 
 /// The connections that there are.
 #[derive(Debug, Default)]
@@ -111,15 +107,7 @@ impl Drop for Registered {
 /// Accepts connections until it is dropped.
 pub(super) async fn accept(mut listener: impl Listen, service: Arc<Service>, connections: Arc<Connections>, settings: Arc<Settings>) {
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Errors of single connections that ended while they waited pass at once; others may last.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (stream, peer) = next_connection(&mut listener, "the clients").await;
         let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
             service.stats.connections_refused.inc();
             tracing::warn!(%peer, limit = settings.max_connections, "closing a new connection: there are as many as are allowed");

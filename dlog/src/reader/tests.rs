@@ -2,6 +2,7 @@ use core::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use distributedlog::wire::record_set::{Lz4Table, RecordSetBuilder, SetIdentity, WriterId};
+use distributedlog_testkit::Random;
 
 use super::memory_store::{MemoryStore, plain};
 use super::*;
@@ -180,31 +181,19 @@ async fn a_store_whose_answers_lead_nowhere_is_not_asked_for_ever() {
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
 
-/// The same numbers for the same seed: xorshift64*.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound
-    }
-}
-
 const LONG: &str = "compressible compressible compressible compressible compressible compressible compressible compressible";
 const PAYLOADS: [&str; 5] = ["", "a", "bb", "ccc", LONG];
 
 /// A stream of up to eight entries of up to four stored records each, with gaps between them, and what a reader of all of it sees.
-fn any_stream(dice: &mut Dice) -> (Arc<MemoryStore>, Vec<(Dlsn, &'static str)>) {
+fn any_stream(random: &mut Random) -> (Arc<MemoryStore>, Vec<(Dlsn, &'static str)>) {
     let store = Arc::new(MemoryStore::default());
     let mut expected = Vec::new();
     let mut start = Dlsn::INITIAL;
-    for _ in 0..=dice.below(8) {
+    for _ in 0..=random.below(8) {
         let mut dlsn = start;
         let mut records = Vec::new();
-        for _ in 0..=dice.below(3) {
-            let (stored, payloads) = any_record(dice);
+        for _ in 0..=random.below(3) {
+            let (stored, payloads) = any_record(random);
             records.push(stored);
             for payload in payloads {
                 expected.push((dlsn, payload));
@@ -212,15 +201,15 @@ fn any_stream(dice: &mut Dice) -> (Arc<MemoryStore>, Vec<(Dlsn, &'static str)>) 
             }
         }
         store.put(&stream(), start, records);
-        start.entry_id += 1 + i64::try_from(dice.below(2)).expect("small");
+        start.entry_id += 1 + i64::try_from(random.below(2)).expect("small");
     }
     (store, expected)
 }
 
 /// A plain record, a set, or a compressed set, and its payloads.
-fn any_record(dice: &mut Dice) -> (EntryRecord, Vec<&'static str>) {
-    let kind = dice.below(3);
-    let mut any_payload = || PAYLOADS[usize::try_from(dice.below(5)).expect("small")];
+fn any_record(random: &mut Random) -> (EntryRecord, Vec<&'static str>) {
+    let kind = random.below(3);
+    let mut any_payload = || PAYLOADS[usize::try_from(random.below(5)).expect("small")];
     let mut payloads = vec![any_payload()];
     if kind == 0 {
         return (plain(payloads[0]), payloads);
@@ -238,10 +227,10 @@ fn any_record(dice: &mut Dice) -> (EntryRecord, Vec<&'static str>) {
 #[tokio::test]
 async fn whatever_was_written_a_reader_from_anywhere_sees_all_of_it_from_there_on() {
     for seed in 1..=500 {
-        let mut dice = Dice(seed);
-        let (store, expected) = any_stream(&mut dice);
-        let entry = i64::try_from(dice.below(16)).expect("small");
-        let slot = i64::try_from(dice.below(12)).expect("small");
+        let mut random = Random::new(seed);
+        let (store, expected) = any_stream(&mut random);
+        let entry = i64::try_from(random.below(16)).expect("small");
+        let slot = i64::try_from(random.below(12)).expect("small");
         let start = Dlsn::new(1, entry, slot - 1);
         let mut reader = reader(&store, start);
         let mut seen = Vec::new();

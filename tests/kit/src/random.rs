@@ -25,6 +25,17 @@ impl Random {
         ((self.bits() as u128 * bound as u128) >> 64) as u64
     }
 
+    /// An index into something of this length; 0 when that is empty.
+    pub const fn index(&mut self, length: usize) -> usize {
+        // Below a usize, and as wide as one at least.
+        self.below(length as u64) as usize
+    }
+
+    /// True once in `count` times.
+    pub const fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
     /// True with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
         // 53 bits: as many as a double holds.

@@ -13,12 +13,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::socket::{Patience, Socket};
 use super::{Face, Phase, router};
-use crate::net::{ByteStream, Listen};
+use crate::net::{ByteStream, Listen, next_connection};
 use crate::proxy::service::Service;
 use crate::proxy::{FaultSwitch, Settings};
-
-/// How long to wait when the system has no more file descriptors or memory for connections.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
@@ -79,17 +76,9 @@ async fn accept(mut listener: impl Listen, router: Router, face: Arc<Face>, grac
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(face.settings.http_max_connections));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, peer) = tokio::select! {
+            accepted = next_connection(&mut listener, "HTTP clients") => accepted,
             Some(_) = connections.join_next() => continue,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an HTTP connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
             face.service.stats.connections_refused.inc();

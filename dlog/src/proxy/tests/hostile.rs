@@ -5,6 +5,7 @@ use core::time::Duration;
 use distributedlog::wire::framed;
 use distributedlog::wire::mux::{Contexts, Message};
 use distributedlog::wire::service::{Request, WriteContext};
+use distributedlog_testkit::Random;
 use tokio::io::AsyncWriteExt;
 
 use super::kit::{Raw, dispatch, framed_call, mux_frame, settings, start, write};
@@ -215,11 +216,11 @@ async fn damaged_frames_disturb_nobody() {
         framed_call(&write("s", b"payload")),
         mux_frame(1, Message::Tping),
     ];
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(1);
     for round in 0..500 {
         let mut bytes = originals[round % originals.len()].clone();
         for _ in 0..=random.below(3) {
-            let at = random.below(bytes.len());
+            let at = random.index(bytes.len());
             bytes[at] = random.below(256) as u8;
         }
         let mut client = Raw::connect(&proxy).await;
@@ -250,18 +251,5 @@ async fn ten_thousand_idle_connections_are_no_burden() {
     // They are all alive: each of some of them is answered.
     for client in idle.iter_mut().step_by(100) {
         assert!(client.ask(&write("s", b"x")).await.starts_with("200"));
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
+use distributedlog_testkit::Random;
 
 use super::*;
 use crate::reader::Record;
@@ -379,18 +380,6 @@ fn what_is_no_position_is_refused() {
     }
 }
 
-/// The same numbers for the same seed: xorshift64*.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound as u64).expect("below a usize")
-    }
-}
-
 /// A copy of a set.
 struct Written {
     label: String,
@@ -399,28 +388,28 @@ struct Written {
 }
 
 /// Up to 120 sets of three writers, one of which gives no identity, with up to three copies each, in any order: of copies, of sets.
-fn written(dice: &mut Dice, streams: usize) -> Vec<(usize, Written)> {
+fn written(random: &mut Random, streams: usize) -> Vec<(usize, Written)> {
     let mut copies = Vec::new();
-    for number in 0..dice.below(120) {
-        let writer = u8::try_from(dice.below(3)).expect("small");
-        let records = u32::try_from(1 + dice.below(4)).expect("small");
-        for _ in 0..=dice.below(3) {
+    for number in 0..random.index(120) {
+        let writer = u8::try_from(random.index(3)).expect("small");
+        let records = u32::try_from(1 + random.index(4)).expect("small");
+        for _ in 0..=random.index(3) {
             let identity = id(writer, number as u64 / 2).filter(|_| writer > 0);
             let label = format!("{writer}-{}", number / 2);
             // Two numbers share a sequence: the same set, so the same records.
             let records = if writer > 0 { 1 + (number as u32 / 2) % 4 } else { records };
-            copies.push((dice.below(streams), Written { label, records, identity }));
+            copies.push((random.index(streams), Written { label, records, identity }));
         }
     }
     for index in (1..copies.len()).rev() {
-        copies.swap(index, dice.below(index + 1));
+        copies.swap(index, random.index(index + 1));
     }
     copies
 }
 
 /// Writes the copies one by one, reads in between, gives up and restarts at any moment; how often each record was delivered, and how many
 /// were counted as beyond the window.
-async fn run(dice: &mut Dice, copies: &[(usize, Written)], starts: &[Dlsn], settings: MergeSettings) -> (BTreeMap<String, u32>, u64) {
+async fn run(random: &mut Random, copies: &[(usize, Written)], starts: &[Dlsn], settings: MergeSettings) -> (BTreeMap<String, u32>, u64) {
     let mut streams = Streams::new(starts.len()).await;
     let from = (0..).map(name).zip(starts.iter().copied());
     let mut reader = MultiReader::new(&streams.store, from, settings);
@@ -428,7 +417,7 @@ async fn run(dice: &mut Dice, copies: &[(usize, Written)], starts: &[Dlsn], sett
     let mut left = copies.iter();
     let mut done = false;
     while !done {
-        match dice.below(8) {
+        match random.index(8) {
             0 => {
                 beyond += reader.counters().beyond_window;
                 reader = streams.restarted(&reader, settings);
@@ -468,15 +457,15 @@ fn expected(copies: &[(usize, Written)], starts: &[Dlsn]) -> BTreeMap<String, u3
 #[tokio::test(start_paused = true)]
 async fn in_any_order_of_copies_across_any_restarts_and_from_any_start_each_record_is_delivered_exactly_once() {
     for seed in 1..=1_000 {
-        let mut dice = Dice(seed);
-        let count = 1 + dice.below(5);
-        let copies = written(&mut dice, count);
-        let mut any_start = || match dice.below(3) {
-            0 => Dlsn::new(1, dice.below(20) as i64, dice.below(4) as i64),
+        let mut random = Random::new(seed);
+        let count = 1 + random.index(5);
+        let copies = written(&mut random, count);
+        let mut any_start = || match random.index(3) {
+            0 => Dlsn::new(1, random.index(20) as i64, random.index(4) as i64),
             _ => Dlsn::INITIAL,
         };
         let starts: Vec<Dlsn> = (0..count).map(|_| any_start()).collect();
-        let (seen, beyond) = run(&mut dice, &copies, &starts, MergeSettings::default()).await;
+        let (seen, beyond) = run(&mut random, &copies, &starts, MergeSettings::default()).await;
         assert_eq!((seen, beyond), (expected(&copies, &starts), 0), "seed {seed}");
     }
 }
@@ -485,14 +474,14 @@ async fn in_any_order_of_copies_across_any_restarts_and_from_any_start_each_reco
 async fn however_small_the_window_nothing_is_lost_and_every_double_is_counted() {
     let mut doubles = 0;
     for seed in 1..=300 {
-        let mut dice = Dice(seed);
-        let mut copies = written(&mut dice, 3);
+        let mut random = Random::new(seed);
+        let mut copies = written(&mut random, 3);
         for (_, written) in &mut copies {
             // Gaps far wider than the window.
             written.identity = written.identity.map(|identity| SetIdentity { sequence: identity.sequence * 13, ..identity });
         }
         let starts = [Dlsn::INITIAL; 3];
-        let (seen, beyond) = run(&mut dice, &copies, &starts, settings(64, 8)).await;
+        let (seen, beyond) = run(&mut random, &copies, &starts, settings(64, 8)).await;
         let expected = expected(&copies, &starts);
         assert!(seen.keys().eq(expected.keys()), "seed {seed}: something is lost");
         let extra: u32 = seen.iter().map(|(record, count)| count - expected[record]).sum();

@@ -17,13 +17,10 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::ServerSettings;
-use crate::net::Listen;
+use crate::net::{Listen, next_connection};
 use crate::store::LogStore;
 use connection::{Served, serve_connection};
 use sessions::Sessions;
-
-/// A connection that cannot be accepted because the process has no more file descriptors is tried again after this pause.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves a store until [`Server::drain`] is called or the value is dropped, which ends every connection at once.
 pub struct Server {
@@ -89,19 +86,11 @@ async fn accept(mut listener: impl Listen, served: Arc<Served>) {
     let mut drain = served.drain.clone();
     let room = Arc::new(Semaphore::new(served.settings.max_connections));
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             _ = drain.wait_for(|begun| *begun) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+            accepted = next_connection(&mut listener, "the store's clients") => accepted,
         };
         let seat = Arc::clone(&room).try_acquire_owned().ok();
         let served = Arc::clone(&served);

@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use distributedlog_testkit::Random;
+
 use super::SECTOR_BYTES;
 
 /// Everything on the disk, durable and not.
@@ -45,7 +47,7 @@ struct File {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            random: Random(seed),
+            random: Random::new(seed),
             operations: 0,
             crash_at: None,
             crashed: false,
@@ -99,7 +101,7 @@ impl World {
     /// A change that happens or does not when the machine goes off at it.
     pub(super) fn begin_change(&mut self, change: impl FnOnce(&mut Self)) -> io::Result<()> {
         let crashes = self.count()?;
-        if !crashes || self.random.chance(2) {
+        if !crashes || self.random.one_in(2) {
             change(self);
         }
         self.check_on()
@@ -145,7 +147,7 @@ impl World {
     pub(super) fn power_cycle(&mut self) {
         self.restart_process();
         for change in core::mem::take(&mut self.name_changes) {
-            if self.random.chance(2) {
+            if self.random.one_in(2) {
                 apply(&mut self.durable_names, &change);
             }
         }
@@ -177,7 +179,7 @@ impl World {
         let fitting = self.fitting(file, offset + bytes.len()).saturating_sub(offset).min(bytes.len());
         let broken = self.failing_writes > 0;
         self.failing_writes = self.failing_writes.saturating_sub(1);
-        let written = if crashes || broken { self.random.below(fitting + 1) } else { fitting };
+        let written = if crashes || broken { self.random.index(fitting + 1) } else { fitting };
         self.files.get_mut(&file).expect("open files exist").write(&bytes[..written], offset);
         self.check_on()?;
         if broken {
@@ -209,7 +211,7 @@ impl World {
         if self.fitting(file, size) < size {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        if !crashes || self.random.chance(2) {
+        if !crashes || self.random.one_in(2) {
             let target = self.files.get_mut(&file).expect("open files exist");
             if !only_grow || size > target.current.len() {
                 target.resize(size);
@@ -289,18 +291,18 @@ impl File {
     fn fail_sync(&mut self, random: &mut Random) {
         self.durable.resize(self.current.len(), 0);
         for sector in core::mem::take(&mut self.dirty) {
-            if random.chance(2) {
+            if random.one_in(2) {
                 self.keep(sector);
             }
         }
     }
 
     fn lose_power(&mut self, random: &mut Random) {
-        if random.chance(2) {
+        if random.one_in(2) {
             self.durable.resize(self.current.len(), 0);
         }
         for sector in core::mem::take(&mut self.dirty) {
-            match random.below(8) {
+            match random.index(8) {
                 0 => self.tear(sector, random),
                 1..4 => self.keep(sector),
                 _ => {}
@@ -322,34 +324,13 @@ impl File {
     /// A part of the sector is new; or none of it is anything that was ever written.
     fn tear(&mut self, sector: usize, random: &mut Random) {
         let range = self.range(sector);
-        if random.chance(2) {
+        if random.one_in(2) {
             for byte in &mut self.durable[range] {
-                *byte = random.next().to_le_bytes()[0];
+                *byte = random.bits().to_le_bytes()[0];
             }
         } else {
-            let end = range.start + random.below(range.len() + 1);
+            let end = range.start + random.index(range.len() + 1);
             self.durable[range.start..end].copy_from_slice(&self.current[range.start..end]);
         }
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).expect("below a usize")
-    }
-
-    /// True once in `of` times.
-    fn chance(&mut self, of: usize) -> bool {
-        self.below(of) == 0
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use distributedlog::{Dlsn, Failure, Instant, Known, StatusCode};
+use distributedlog_testkit::Random;
 
 use super::bench::{Client, LIMITS, payload_of};
 use crate::proxy::machine::{
@@ -11,23 +12,6 @@ use crate::proxy::machine::{
 use crate::store::{Acquired, Entry, EntryRecord, Lease, Owner, StoreError, StreamInfo, StreamName};
 
 const STREAMS: [&str; 3] = ["a", "b", "c"];
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-}
 
 /// A store whose answers are given when the simulation says so.
 #[derive(Default)]
@@ -62,7 +46,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let limits = Limits {
             stream: Usage { requests: 1 + random.below(20) as usize, bytes: 100 },
             total: Usage { requests: 20, bytes: 200 },

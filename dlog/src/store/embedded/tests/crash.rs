@@ -1,24 +1,13 @@
 //! Crashes at every operation of the disk, with many outcomes of each, also during recovery.
 
 use bytes::Bytes;
+use distributedlog_testkit::Random;
 
 use super::model::Model;
 use super::{Stepped, TestClock, granted, owner, poll_once, small, stream};
 use crate::store::embedded::shared::ChangeRequest;
 use crate::store::sim_disk::SimDisk;
 use crate::store::{Entry, EntryRecord, Lease, LogStore, StoreError, StreamName};
-
-/// SplitMix64: the tests' own chance.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 /// A store in use, and what is known of it.
 struct Workload {
@@ -40,13 +29,13 @@ impl Workload {
             model.streams.entry(name(i)).or_default().exists = Some(false);
         }
         let (disk, clock) = (SimDisk::new(seed), TestClock::default());
-        Self { disk, clock, random: Random(seed), model, store: None, leases: vec![None; STREAMS], serial: 0 }
+        Self { disk, clock, random: Random::new(seed), model, store: None, leases: vec![None; STREAMS], serial: 0 }
     }
 
     /// The same on a copy of the disk, as it is after a crash.
     fn fork(&self, seed: u64) -> Self {
         let (disk, clock, model) = (self.disk.fork(seed), self.clock.clone(), self.model.fork());
-        Self { disk, clock, random: Random(seed), model, store: None, leases: vec![None; STREAMS], serial: self.serial }
+        Self { disk, clock, random: Random::new(seed), model, store: None, leases: vec![None; STREAMS], serial: self.serial }
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
