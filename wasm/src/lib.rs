@@ -16,6 +16,11 @@ mod settings;
 mod transport;
 mod writer;
 
+/// Constant time, and small enough for a page.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 pub use answer::{Answer, NoAnswer};
 pub use clock::PerformanceClock;
 pub use connections::{Connections, Step};

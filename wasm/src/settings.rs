@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use distributedlog::writer::{Adaptive, Budget, Codec, Health, Identity, Rounds, Settings, SettingsBuilder, Window, WriterId};
+use distributedlog::writer::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, Window, WriterId};
 use wasm_bindgen::prelude::*;
 
 use crate::host::fill_with_random;
@@ -60,57 +60,39 @@ impl WriterSettings {
         true
     }
 
-    /// What happens after every stream was tried; a limit of 0 stands for none.
-    pub fn rounds(&mut self, limit: u32, first_backoff: f64, max_backoff: f64) {
-        let limit = (limit > 0).then_some(limit);
-        let rounds = Rounds { limit, first_backoff: milliseconds(first_backoff), max_backoff: milliseconds(max_backoff) };
-        self.builder = self.builder.rounds(rounds);
-    }
-
-    /// The budget of extra attempts.
-    pub fn budget(&mut self, share: f32, per_second: u32, burst: u32) {
-        self.builder = self.builder.budget(Budget::Share { share, per_second, burst });
-    }
-
-    /// What is remembered of streams that stall or fail.
-    pub fn health(&mut self, strikes: u32, first_backoff: f64, max_backoff: f64) {
-        let (first_backoff, max_backoff) = (milliseconds(first_backoff), milliseconds(max_backoff));
-        self.builder = self.builder.health(Health::Probation { strikes, first_backoff, max_backoff });
-    }
-
-    /// Speculative timeouts that follow the latency.
-    pub fn adaptive(&mut self, quantile: f32, floor: f64, warm_up: u32) {
-        self.builder = self.builder.adaptive(Adaptive::Quantile { quantile, floor: milliseconds(floor), warm_up });
-    }
-
-    /// How many attempts may be outstanding at one stream; infinity stands for any number.
-    pub fn window(&mut self, attempts: f64) {
-        let window = if attempts.is_finite() { Window::Attempts(attempts as u16) } else { Window::Off };
-        self.builder = self.builder.window(window);
-    }
-
-    /// Switches a policy on as [`SettingsBuilder::recommended`] does, or off: `budget`, `health`, `adaptive` or `window`. Whether there is such
-    /// a policy.
-    pub fn policy(&mut self, name: &str, on: bool) -> bool {
+    /// Sets a policy to what `numbers` say, in the order in which its fields are declared. Whether there is such a policy, and so many
+    /// numbers of it. No numbers switch it off, NaN alone is what [`SettingsBuilder::recommended`] sets; a limit of 0 rounds stands for none.
+    pub fn set_policy(&mut self, name: &str, numbers: &[f64]) -> bool {
+        let recommended = matches!(numbers, [only] if only.is_nan());
         let builder = self.builder;
-        self.builder = match name {
-            "budget" => builder.budget(if on { Budget::RECOMMENDED } else { Budget::Off }),
-            "health" => builder.health(if on { Health::RECOMMENDED } else { Health::Off }),
-            "adaptive" => builder.adaptive(if on { Adaptive::RECOMMENDED } else { Adaptive::Off }),
-            "window" => builder.window(if on { Window::RECOMMENDED } else { Window::Off }),
+        self.builder = match (name, numbers) {
+            ("budget", []) => builder.budget(Budget::Off),
+            ("health", []) => builder.health(Health::Off),
+            ("adaptive", []) => builder.adaptive(Adaptive::Off),
+            ("window", []) => builder.window(Window::Off),
+            ("identity", []) => builder.identity(Identity::Off),
+            ("budget", _) if recommended => builder.budget(Budget::RECOMMENDED),
+            ("health", _) if recommended => builder.health(Health::RECOMMENDED),
+            ("adaptive", _) if recommended => builder.adaptive(Adaptive::RECOMMENDED),
+            ("window", _) if recommended => builder.window(Window::RECOMMENDED),
+            ("budget", &[share, per_second, burst]) => {
+                builder.budget(Budget::Share { share: share as f32, per_second: per_second as u32, burst: burst as u32 })
+            }
+            ("health", &[strikes, first, max]) => {
+                let (first_backoff, max_backoff) = (milliseconds(first), milliseconds(max));
+                builder.health(Health::Probation { strikes: strikes as u32, first_backoff, max_backoff })
+            }
+            ("adaptive", &[quantile, floor, warm_up]) => {
+                builder.adaptive(Adaptive::Quantile { quantile: quantile as f32, floor: milliseconds(floor), warm_up: warm_up as u32 })
+            }
+            ("window", &[attempts]) => builder.window(Window::Attempts(attempts as u16)),
+            ("rounds", &[limit, first, max]) => {
+                let limit = (limit > 0.0).then_some(limit as u32);
+                builder.rounds(Rounds { limit, first_backoff: milliseconds(first), max_backoff: milliseconds(max) })
+            }
             _ => return false,
         };
         true
-    }
-
-    /// Sets without an identity: readers deliver every copy.
-    pub fn no_identity(&mut self) {
-        self.builder = self.builder.identity(Identity::Off);
-    }
-
-    /// Record sets compressed with LZ4, if that is compiled in.
-    pub fn lz4(&mut self) {
-        self.builder = self.builder.codec(Codec::Lz4);
     }
 }
 

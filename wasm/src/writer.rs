@@ -148,12 +148,6 @@ impl WriterHandle {
         self.writer.max_record_bytes()
     }
 
-    /// Whether it takes no more records.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.writer.is_closed()
-    }
-
     /// What was done so far, in the order of [`counter_names`](Self::counter_names).
     #[must_use]
     pub fn counters(&self) -> Box<[f64]> {

@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
 
+use crate::sure::sure;
+
 /// Sequences of one word of the bitmap.
 const WORD: u64 = 64;
 
@@ -76,7 +78,7 @@ impl Window {
     fn reach(&mut self, word: u64, max_words: usize) -> usize {
         let beyond = (word + 1).saturating_sub(max_words as u64);
         self.slide(beyond);
-        let index = usize::try_from(word - beyond).expect("below max_words");
+        let index = sure(usize::try_from(word - beyond), "below max_words");
         if self.words.len() <= index {
             self.words.resize(index + 1, 0);
         }

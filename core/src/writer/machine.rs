@@ -9,6 +9,7 @@ use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot
 use super::timers::TimerHeap;
 use super::{Adaptive, Codec, Counters, Identity, MAX_SET_BYTES, Memory, SetBuffer, Settings, StreamCount, StreamStatus};
 use crate::random::Random;
+use crate::sure::sure;
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::{Lz4Table, max_compressed_len};
 use crate::{Instant, StreamIndex};
@@ -186,7 +187,7 @@ impl<M: Memory> Writer<M> {
 
     /// Puts every row on its free list, the first on top.
     fn link_free_slots(&mut self) {
-        let pending = u32::try_from(self.settings.pending_records()).expect("settings allow at most 2^31");
+        let pending = sure(u32::try_from(self.settings.pending_records()), "settings allow at most 2^31");
         let compresses = matches!(self.settings.codec(), Codec::Lz4);
         let used = self.bounds.flying as usize + 1;
         let tables = self.memory.tables();

@@ -1,0 +1,148 @@
+import type { Known, WriteErrorCode } from "../types/index.js";
+
+export class DistributedLogError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    // Of the class that was made, also after a bundler has renamed it.
+    this.name = NAMES[code] ?? "DistributedLogError";
+  }
+}
+
+const NAMES: Record<string, string> = {
+  SETTINGS: "SettingsError",
+  LOAD: "LoadError",
+  TOO_LARGE: "TooLargeError",
+  REFUSED: "RefusedError",
+  FORBIDDEN: "ForbiddenError",
+  EXHAUSTED: "ExhaustedError",
+  TIMED_OUT: "TimedOutError",
+  CLOSED: "ClosedError",
+  ABORTED: "AbortedError",
+};
+
+export class SettingsError extends DistributedLogError {
+  declare readonly code: "SETTINGS";
+  readonly setting: string;
+
+  constructor(setting: string, value: unknown, expected: string) {
+    super("SETTINGS", `${setting}: ${shown(value)} is not ${expected}`);
+    this.setting = setting;
+  }
+}
+
+export class LoadError extends DistributedLogError {
+  declare readonly code: "LOAD";
+
+  constructor(cause: unknown) {
+    super("LOAD", `the WebAssembly module of distributedlog could not be loaded: ${messageOf(cause)}`, cause);
+  }
+}
+
+export class WriteError extends DistributedLogError {
+  declare readonly code: WriteErrorCode;
+  readonly known: Known;
+  readonly attempts: number;
+  readonly status: number | undefined;
+
+  constructor(code: WriteErrorCode, what: string, { known, attempts, status, cause }: Failed) {
+    const after = attempts === 0 ? "" : ` after ${attempts} attempt${attempts === 1 ? "" : "s"}`;
+    const last = cause === undefined ? "" : `; the last to fail: ${messageOf(cause)}`;
+    super(code, `${what}${after} (${KNOWN[known]})${last}`, cause);
+    this.known = known;
+    this.attempts = attempts;
+    this.status = status;
+  }
+}
+
+interface Failed {
+  known: Known;
+  attempts: number;
+  status?: number | undefined;
+  cause?: unknown;
+}
+
+const KNOWN: Record<Known, string> = {
+  notWritten: "not written",
+  rejected: "rejected",
+  unknown: "unknown whether written",
+};
+
+export class TooLargeError extends WriteError {
+  declare readonly code: "TOO_LARGE";
+}
+
+export class RefusedError extends WriteError {
+  declare readonly code: "REFUSED" | "FORBIDDEN";
+}
+
+export class ForbiddenError extends RefusedError {
+  declare readonly code: "FORBIDDEN";
+}
+
+export class ExhaustedError extends WriteError {
+  declare readonly code: "EXHAUSTED";
+}
+
+export class TimedOutError extends WriteError {
+  declare readonly code: "TIMED_OUT";
+}
+
+export class ClosedError extends WriteError {
+  declare readonly code: "CLOSED";
+}
+
+export class AbortedError extends WriteError {
+  declare readonly code: "ABORTED";
+}
+
+export class ReadError extends DistributedLogError {
+  declare readonly code: "FORBIDDEN" | "REFUSED" | "POSITION";
+  readonly status: number | undefined;
+
+  constructor(code: "FORBIDDEN" | "REFUSED" | "POSITION", message: string, status?: number, cause?: unknown) {
+    super(code, message, cause);
+    this.name = "ReadError";
+    this.status = status;
+  }
+}
+
+/** A page may not use the server: what the browser does not tell, found out by asking. */
+export class CorsProblem extends Error {}
+
+export const tooLarge = (length: number, most: number): TooLargeError =>
+  new TooLargeError("TOO_LARGE", `the record has ${length} bytes, more than the ${most} that fit a set`, { known: "rejected", attempts: 0 });
+
+export const closed = (): ClosedError => new ClosedError("CLOSED", "the writer was closed", { known: "notWritten", attempts: 0 });
+
+/** A write was given up by its signal. */
+export const aborted = (known: Known, reason: unknown): AbortedError =>
+  new AbortedError("ABORTED", "the write was aborted", { known, attempts: 0, cause: reason });
+
+/** What the module says of a write that failed, as an error. */
+export function failed(reason: string, details: Failed): WriteError {
+  switch (reason) {
+    case "too-large":
+      return new TooLargeError("TOO_LARGE", "the record is larger than a set may be", details);
+    case "refused":
+      return details.cause instanceof CorsProblem
+        ? new ForbiddenError("FORBIDDEN", "the record was refused", details)
+        : new RefusedError("REFUSED", "the record was refused", details);
+    case "exhausted":
+      return new ExhaustedError("EXHAUSTED", "every stream was tried as often as the settings allow", details);
+    case "timed-out":
+      return new TimedOutError("TIMED_OUT", "the request timeout passed", details);
+    default:
+      return new ClosedError("CLOSED", "the writer was closed", details);
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
