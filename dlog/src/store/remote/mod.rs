@@ -6,6 +6,9 @@
 //! Who is alive is decided here. Each client has a session; the leases that it acquired belong to its session. When the connection is
 //! lost, the session and its leases live on for a time of grace, in which the client may come back; then the server releases them, and
 //! whoever asks next becomes the streams' owner.
+//!
+//! Neither side proves who it is, and nothing is encrypted: whoever reaches the port can read, write and delete. It is for loopback, or for a
+//! network that nobody else is on.
 
 mod client;
 mod frames;
