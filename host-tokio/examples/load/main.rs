@@ -24,6 +24,7 @@ struct Options {
     in_flight: usize,
     tasks: usize,
     time: Duration,
+    identity: bool,
 }
 
 fn options() -> Result<Options, String> {
@@ -35,6 +36,7 @@ fn options() -> Result<Options, String> {
         in_flight: 8_192,
         tasks: 4,
         time: Duration::from_secs(5),
+        identity: true,
     };
     let mut arguments = std::env::args().skip(1);
     let mut null = false;
@@ -43,6 +45,7 @@ fn options() -> Result<Options, String> {
         let number = |text: String| text.parse::<usize>().map_err(|_| format!("{text:?} is no number"));
         match argument.as_str() {
             "--null" => null = true,
+            "--no-identity" => options.identity = false,
             "--streams" => options.streams = value()?.split(',').map(str::to_owned).collect(),
             "--record-bytes" => options.record_bytes = number(value()?)?,
             "--buffer-size" => options.buffer_size = number(value()?)?,
@@ -85,7 +88,7 @@ async fn run(options: Options) -> Result<(), String> {
         .max_speculative_timeout(Duration::from_secs(20))
         .in_flight_sets(options.in_flight.clamp(1, 4_096))
         .pending_records(options.in_flight);
-    let writer = MultiStreamWriter::builder(options.streams.clone()).name(name).settings(settings).build().await;
+    let writer = MultiStreamWriter::builder(options.streams.clone()).name(name).settings(settings).identity(options.identity).build().await;
     let writer = writer.map_err(|error| error.to_string())?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
