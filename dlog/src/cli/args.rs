@@ -54,7 +54,8 @@ pub(crate) enum Command {
     MultiReader(multi_reader::Args),
     #[command(alias = "console_multi_writer")]
     ConsoleMultiWriter(console::Args),
-    Sim(sim::Args),
+    // Many flags, hence the box.
+    Sim(Box<sim::Args>),
     Completions(completions::Args),
 }
 
@@ -110,14 +111,14 @@ impl Cli {
         // No runtime and no log for what only turns text into text.
         match self.command {
             Command::Completions(args) => args.run(&output),
-            Command::Sim(args) => args.run(&output),
             Command::Tool(args) if args.is_offline() => args.run_offline(&output),
             command @ (Command::Quickstart(_)
             | Command::Local(_)
             | Command::Proxy(_)
             | Command::Tool(_)
             | Command::MultiReader(_)
-            | Command::ConsoleMultiWriter(_)) => command.start(verbosity, &output, self.verbose),
+            | Command::ConsoleMultiWriter(_)
+            | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
         }
     }
 }
@@ -147,7 +148,7 @@ impl Command {
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
-            Self::Sim(args) => args.run(output),
+            Self::Sim(args) => args.run(output, &shutdown).await,
         }
     }
 }

@@ -1,128 +1,195 @@
-//! Simulates hedging policies.
+//! Simulates hedging policies, to choose settings by.
 
+mod document;
+mod json;
+mod plot;
 mod policies;
-mod reader;
+mod progress;
+mod scenario_args;
+mod settings_args;
+mod summary;
 mod table;
+#[cfg(test)]
+mod tests;
 
-use core::ops::ControlFlow;
-use core::time::Duration;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use distributedlog::wire::record_set::WriterId;
-use distributedlog::writer::{Adaptive, Budget, Health, Identity, Settings};
 use distributedlog_testkit::model::{Simulation, scenarios};
 
-use super::output::note;
-use super::{Fault, Output, duration};
+use super::record_text::json_line;
+use super::{Fault, Format, Output, Shutdown};
+use json::RunJson;
 use policies::Kind;
+use scenario_args::ScenarioArgs;
+use settings_args::SettingsArgs;
+use summary::Compared;
 
-/// Simulate how fast writes are, and what load they make, under policies of hedging.
+/// Simulate how long writes take, and what load they make, with settings that you choose.
+///
+/// The writer itself runs, in virtual time, over streams that straggle, stall, move or are overloaded; so do models of what others do, and
+/// the bounds that nobody passes. The same seed gives all of them the same latencies, and the same figures each time. A set that failed
+/// counts as slower than all others. Every copy that comes to lie in a stream is shown to a merged reader: "read twice" is what it would
+/// deliver again.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  dlog sim a
-  dlog sim b --sets 1000000 --policy ours,clairvoyant")]
-pub(crate) struct Args {
-    /// Which scenario: a to h
-    scenario: String,
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Scenarios:
+  a  5 % of the attempts take ten times as long    e  brown-out: all at half of their capacity
+  b  one of five streams stalls for 30 s           f  bursts above the capacity
+  c  one of five is ten times slower for good      g  one stream only
+  d  ownership failover: silent for 10 s           h  fan-out: 100 sets to 100 streams each time
 
-    /// Which policies
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "none,original,p95,grpc,ours,clairvoyant")]
+Examples:
+  dlog sim b
+      all policies while one of five streams stalls
+  dlog sim a --policy ours,clairvoyant --sets 1000000 --budget 0.02 --adaptive 0.98
+      what a budget of 2 % would do
+  dlog sim --latency recorded:latencies.txt --streams 3 --stall 1:10s-20s --plot tail.svg
+      latencies of one's own, one a line (4.1ms, or 4.1ms 250 for 250 of them), and a stall
+  dlog sim --all --markdown docs/hedging.md
+      the table of the documentation
+
+Budget, health and adaptive timeouts are on here, as recommended, unless a flag says otherwise."
+)]
+pub(crate) struct Args {
+    /// Which scenario, a to h; none: one in which nothing goes wrong but what the flags say
+    scenario: Option<String>,
+
+    /// All scenarios, one after the other
+    #[arg(long, conflicts_with_all = ["scenario", "plot"])]
+    all: bool,
+
+    /// Which policies, separated by commas
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        hide_possible_values = true,
+        value_name = "POLICY[,POLICY]",
+        default_value = "none,original,p95,grpc,ours,best-delays,clairvoyant"
+    )]
     policy: Vec<Kind>,
 
-    /// How many sets are written [default: the scenario's]
-    #[arg(long)]
-    sets: Option<u64>,
-
-    /// What all draws are made of
+    /// What everything is drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Budget of extra attempts for each set
-    #[arg(long, default_value_t = 0.05)]
-    budget_share: f32,
-    /// Extra attempts each second
-    #[arg(long, default_value_t = 0)]
-    budget_per_second: u32,
-    /// Extra attempts saved up
-    #[arg(long, default_value_t = 10)]
-    budget_burst: u32,
-    /// Quantile of the adaptive timeout
-    #[arg(long, default_value_t = 0.95)]
-    adaptive_quantile: f32,
-    /// Floor of the adaptive timeout
-    #[arg(long, value_parser = duration::parse, default_value = "1ms")]
-    adaptive_floor: Duration,
-    /// Warm-up of the adaptive timeout
-    #[arg(long, default_value_t = 20)]
-    adaptive_warm_up: u32,
-    /// Strikes to probation
-    #[arg(long, default_value_t = 3)]
-    health_strikes: u32,
-    /// First probation
-    #[arg(long, value_parser = duration::parse, default_value = "1s")]
-    health_first_backoff: Duration,
-    /// Longest probation
-    #[arg(long, value_parser = duration::parse, default_value = "30s")]
-    health_max_backoff: Duration,
-    /// Request timeout
-    #[arg(long, value_parser = duration::parse, default_value = "500ms")]
-    request_timeout: Duration,
-    /// First speculative timeout
-    #[arg(long, value_parser = duration::parse, default_value = "50ms")]
-    first_speculative_timeout: Duration,
-    /// Longest speculative timeout
-    #[arg(long, value_parser = duration::parse, default_value = "200ms")]
-    max_speculative_timeout: Duration,
-    /// Multiplier
-    #[arg(long, default_value_t = 2.0)]
-    speculative_backoff_multiplier: f32,
-    /// Sets in flight
-    #[arg(long, default_value_t = 256)]
-    in_flight_sets: usize,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    /// Write the results to this file too, as JSON, with every latency
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
+    /// Draw the distribution of the latencies to this file, .svg or .png
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+
+    /// Write the document that explains the scenarios, with these figures, to this file
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+
+    #[command(flatten)]
+    scenario_args: ScenarioArgs,
+
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 impl Args {
-    /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
-        let settings = self.settings()?;
-        let (about, scenario) =
-            scenarios::named(&self.scenario).ok_or_else(|| Fault::usage(format!("'{}' is not a scenario: a to h", self.scenario)))?;
-        let sets = self.sets.unwrap_or(scenario.sets);
-        let simulation = Simulation::new(scenario.with_sets(sets), self.seed).map_err(|error| Fault::usage(error.to_string()))?;
-        output.line(format!("({}) {about}: {sets} sets, seed {}", self.scenario, self.seed))?;
-        let mut runs = Vec::new();
-        for kind in self.policy {
-            let began = std::time::Instant::now();
-            let run = policies::run(kind, &simulation, &settings, f64::from(self.budget_share), |_| ControlFlow::Continue(()));
-            note(format_args!("{}: {:.0} sets a second", kind.name(), sets as f64 / began.elapsed().as_secs_f64()));
-            runs.extend(run.expect("never stopped"));
-        }
-        output.write(table::text(&runs).as_bytes())?;
-        for run in &runs {
-            if let Some(counters) = run.counters {
-                output.line(format!("{counters:?}"))?;
+    /// Runs the simulations and prints, saves and draws what came of them.
+    ///
+    /// # Errors
+    /// The flags make no sense, a file cannot be read or written, or it was interrupted.
+    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let work = {
+            let (output, stop) = (output.clone(), Arc::clone(&stop));
+            tokio::task::spawn_blocking(move || self.work(&output, &stop))
+        };
+        tokio::pin!(work);
+        let ended = tokio::select! {
+            ended = &mut work => ended,
+            () = shutdown.asked() => {
+                stop.store(true, Ordering::Relaxed);
+                work.await
             }
+        };
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    fn work(self, output: &Output, stop: &AtomicBool) -> Result<(), Fault> {
+        let settings = self.settings.settings(self.seed)?;
+        if let Some(file) = &self.plot {
+            plot::Image::of(file)?;
+        }
+        if self.markdown.is_some() && !self.all {
+            return Err(Fault::usage("the document is about all scenarios").tip("dlog sim --all --markdown docs/hedging.md"));
+        }
+        let simulations = self.simulations()?;
+        if self.format == Format::Text && self.policy.contains(&Kind::Ours) {
+            output.line(settings_args::text(&settings))?;
+        }
+        let mut all = Vec::with_capacity(simulations.len());
+        for (name, about, simulation) in simulations {
+            let compared = summary::compare(name, about, &simulation, &self.policy, &settings, stop)?;
+            self.print(&compared, output)?;
+            all.push(compared);
+        }
+        if let Some(file) = &self.save {
+            save(&all, file)?;
+        }
+        if let (Some(file), [compared]) = (&self.plot, all.as_slice()) {
+            plot::draw(compared, file)?;
+        }
+        if let Some(file) = &self.markdown {
+            written(file, document::text(&all, &document::noise(&settings, self.seed, stop)?).as_bytes())?;
         }
         Ok(())
     }
 
-    fn settings(&self) -> Result<Settings, Fault> {
-        Settings::builder()
-            .request_timeout(self.request_timeout)
-            .first_speculative_timeout(self.first_speculative_timeout)
-            .max_speculative_timeout(self.max_speculative_timeout)
-            .speculative_backoff_multiplier(self.speculative_backoff_multiplier)
-            .in_flight_sets(self.in_flight_sets)
-            .budget(Budget::Share { share: self.budget_share, per_second: self.budget_per_second, burst: self.budget_burst })
-            .health(Health::Probation {
-                strikes: self.health_strikes,
-                first_backoff: self.health_first_backoff,
-                max_backoff: self.health_max_backoff,
-            })
-            .adaptive(Adaptive::Quantile { quantile: self.adaptive_quantile, floor: self.adaptive_floor, warm_up: self.adaptive_warm_up })
-            .identity(Identity::Trailer { writer: WriterId([7; 16]), first_sequence: 0 })
-            .seed(self.seed)
-            .build()
-            .map_err(|error| Fault::usage(error.to_string()))
+    /// What is to be simulated: what it is called, what it is, and it.
+    fn simulations(&self) -> Result<Vec<(String, String, Simulation)>, Fault> {
+        let letters: Vec<Option<&str>> = match (&self.scenario, self.all) {
+            (letter, false) => vec![letter.as_deref()],
+            (_, true) if !self.scenario_args.is_empty() => {
+                return Err(Fault::usage("--all runs the scenarios as they are").tip("change one of them: dlog sim a --streams 3"));
+            }
+            (_, true) => scenarios::ALL.iter().map(|(letter, _)| Some(*letter)).collect(),
+        };
+        let simulation = |letter: Option<&str>| {
+            let (about, scenario) = self.scenario_args.scenario(letter)?;
+            let simulation = Simulation::new(scenario, self.seed).map_err(|error| Fault::usage(error.to_string()))?;
+            Ok((letter.unwrap_or("-").to_owned(), about, simulation))
+        };
+        letters.into_iter().map(simulation).collect()
     }
+
+    fn print(&self, compared: &Compared, output: &Output) -> Result<(), Fault> {
+        match self.format {
+            Format::Text => {
+                let sets = compared.scenario.sets;
+                output.line(format!("({}) {}: {sets} sets, seed {}", compared.name, compared.about, compared.seed))?;
+                output.line(table::text(&compared.runs))
+            }
+            Format::Json => compared.runs.iter().try_for_each(|run| json_line(output, &RunJson::new(compared, run, false))),
+        }
+    }
+}
+
+/// Writes all results to a file.
+fn save(all: &[Compared], file: &Path) -> Result<(), Fault> {
+    let runs: Vec<RunJson<'_>> =
+        all.iter().flat_map(|compared| compared.runs.iter().map(|run| RunJson::new(compared, run, true))).collect();
+    let mut text = serde_json::to_vec(&runs).map_err(|error| Fault::failure(format!("cannot write the results as JSON: {error}")))?;
+    text.push(b'\n');
+    written(file, &text)
+}
+
+fn written(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    std::fs::write(file, bytes).map_err(|error| Fault::failure(format!("cannot write {}: {error}", file.display())))
 }

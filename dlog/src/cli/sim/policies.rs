@@ -1,12 +1,12 @@
 use core::ops::ControlFlow;
 
 use clap::ValueEnum;
+use distributedlog::merge::{MergeSettings, SeenSets};
 use distributedlog::writer::{Counters, Settings};
 use distributedlog_testkit::model::{
-    Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings, Policy, Report, Simulation, Stopped, Unhedged,
+    BestDelays, Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings, Policy, Report, Simulation, Stopped,
+    Unhedged,
 };
-
-use super::reader::Reader;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,7 +21,9 @@ pub(super) enum Kind {
     Grpc,
     /// This writer
     Ours,
-    /// The bound for the same extra load: who knows every latency in advance
+    /// A bound: the two fixed delays that would have been best for the same extra load
+    BestDelays,
+    /// The bound: who knows every latency in advance, for the same extra load
     Clairvoyant,
 }
 
@@ -33,8 +35,14 @@ impl Kind {
             Self::P95 => "p95, one hedge",
             Self::Grpc => "gRPC A6",
             Self::Ours => "ours",
+            Self::BestDelays => "best two delays",
             Self::Clairvoyant => "clairvoyant",
         }
+    }
+
+    /// The name by which the command line and JSON know it.
+    pub(super) fn key(self) -> String {
+        self.to_possible_value().expect("none is skipped").get_name().to_owned()
     }
 }
 
@@ -71,13 +79,14 @@ pub(super) fn run(
         Kind::Grpc => model(simulation, Grpc::new(streams, timeout, GrpcSettings::default()), watch).map(|report| Some(told(report))),
         Kind::Ours => {
             let mut ours = Ours::new(streams, *settings).expect("the scenario's streams are legal, and so are the settings");
-            let report = simulation.run(&mut ours, &mut Reader::new(), watch)?;
+            let report = simulation.run(&mut ours, &mut SeenSets::new(MergeSettings::default()), watch)?;
             Ok(Some(Run { kind, report, counters: Some(ours.counters()) }))
         }
+        Kind::BestDelays => Ok(BestDelays { share }.bound(simulation).map(|(report, _)| told(report))),
         Kind::Clairvoyant => Ok(Clairvoyant { share }.bound(simulation).map(told)),
     }
 }
 
 fn model(simulation: &Simulation, mut policy: impl Policy, watch: impl FnMut(u64) -> ControlFlow<()>) -> Result<Report, Stopped> {
-    simulation.run(&mut policy, &mut Reader::new(), watch)
+    simulation.run(&mut policy, &mut SeenSets::new(MergeSettings::default()), watch)
 }

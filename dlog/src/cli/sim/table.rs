@@ -7,17 +7,15 @@ use super::policies::Run;
 /// The percentiles that are shown.
 pub(super) const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
-/// A table of policies, for people.
+/// A table of policies, for people: one line each, names to the left, numbers to the right.
 pub(super) fn text(runs: &[Run]) -> String {
-    let mut rows = vec![header()];
-    rows.extend(runs.iter().map(row));
+    let rows = rows(runs);
     let widths: Vec<usize> =
         (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            // Names to the left, numbers to the right.
             line += &if column == 0 { format!("{cell:width$}") } else { format!("  {cell:>width$}") };
         }
         text += line.trim_end();
@@ -26,10 +24,26 @@ pub(super) fn text(runs: &[Run]) -> String {
     text
 }
 
+/// The same table for a document.
+pub(super) fn markdown(runs: &[Run]) -> String {
+    let rows = rows(runs);
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        text += &format!("| {} |\n", row.join(" | "));
+        if index == 0 {
+            text += &format!("|---|{}\n", "--:|".repeat(row.len() - 1));
+        }
+    }
+    text
+}
+
+fn rows(runs: &[Run]) -> Vec<Vec<String>> {
+    core::iter::once(header()).chain(runs.iter().map(row)).collect()
+}
+
 fn header() -> Vec<String> {
-    let quantiles = QUANTILES.iter().map(|(name, _)| (*name).to_owned());
-    let rest = ["extra load", "copies", "read twice", "failed"].map(str::to_owned);
-    core::iter::once("policy".to_owned()).chain(quantiles).chain(rest).collect()
+    let quantiles = QUANTILES.iter().map(|(name, _)| *name);
+    core::iter::once("policy").chain(quantiles).chain(["extra load", "copies", "read twice", "failed"]).map(str::to_owned).collect()
 }
 
 fn row(run: &Run) -> Vec<String> {
@@ -50,14 +64,28 @@ pub(super) fn latency(latency: Latency) -> String {
 fn time(length: Duration) -> String {
     let millis = length.as_secs_f64() * 1e3;
     match millis {
-        _ if millis < 10.0 => format!("{millis:.2} ms"),
-        _ if millis < 100.0 => format!("{millis:.1} ms"),
-        _ if millis < 10_000.0 => format!("{millis:.0} ms"),
+        _ if millis < 9.995 => format!("{millis:.2} ms"),
+        _ if millis < 99.95 => format!("{millis:.1} ms"),
+        _ if millis < 9_999.5 => format!("{millis:.0} ms"),
         _ => format!("{:.1} s", millis / 1e3),
     }
 }
 
 /// A share in percent.
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
+    // Nought has no sign.
+    format!("{:.2} %", (share * 100.0).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_have_three_digits_and_a_unit() {
+        for (micros, text) in [(4_764, "4.76 ms"), (9_996, "10.0 ms"), (63_511, "63.5 ms"), (103_000, "103 ms"), (30_000_000, "30.0 s")] {
+            assert_eq!(latency(Latency::Within(Duration::from_micros(micros))), text);
+        }
+        assert_eq!(latency(Latency::Failed), "failed");
+    }
 }

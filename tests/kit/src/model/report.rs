@@ -97,7 +97,7 @@ impl Report {
     /// Attempts beyond one for each set, as a share of the sets.
     #[must_use]
     pub fn extra_load(&self) -> f64 {
-        self.attempts as f64 / self.sets as f64 - 1.0
+        (self.attempts as f64 - self.sets as f64) / self.sets as f64
     }
 
     /// [`extra_load`](Self::extra_load) of those seconds alone for which `counts` says so.
@@ -105,7 +105,7 @@ impl Report {
     pub fn extra_load_of(&self, counts: impl Fn(usize) -> bool) -> f64 {
         let counted = self.seconds.iter().enumerate().filter(|(second, _)| counts(*second));
         let (sets, attempts) = counted.fold((0, 0), |(sets, attempts), (_, second)| (sets + second.sets, attempts + second.attempts));
-        if sets == 0 { 0.0 } else { attempts as f64 / sets as f64 - 1.0 }
+        if sets == 0 { 0.0 } else { (attempts as f64 - sets as f64) / sets as f64 }
     }
 
     /// The latencies of the operations that did not fail: a latency, and how many of them there were since the previous one.

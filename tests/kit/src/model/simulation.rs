@@ -2,6 +2,7 @@ use core::cmp::Reverse;
 use core::ops::ControlFlow;
 use std::collections::{BinaryHeap, HashMap};
 
+use distributedlog::merge::{SeenSets, Verdict};
 use distributedlog::wire::record_set::SetIdentity;
 use distributedlog::{Instant, StreamIndex};
 
@@ -12,6 +13,16 @@ use super::{Answer, Policy, Report, Scenario, ScenarioError, Start, Todo};
 pub trait MergedReader {
     /// A copy of a set came to lie in a stream. Answers whether the set is delivered from this copy.
     fn meet(&mut self, stream: StreamIndex, set: u64, identity: Option<SetIdentity>) -> bool;
+}
+
+/// The merged reader's memory of what it delivered, as `MultiReader` has it.
+impl MergedReader for SeenSets {
+    fn meet(&mut self, _: StreamIndex, _: u64, identity: Option<SetIdentity>) -> bool {
+        match identity.map_or(Verdict::Deliver, |set| self.judge(set, 0, 1)) {
+            Verdict::Deliver | Verdict::DeliverUnknown => true,
+            Verdict::Copy => false,
+        }
+    }
 }
 
 /// Delivers everything.

@@ -8,14 +8,16 @@ use super::{Answer, Policy, Start, Todo};
 
 /// The multi stream writer itself: the machine that the product runs, with the settings that it would run with. Each set is one record.
 ///
-/// A set for which it has no room waits in front of it, first come, first served; that counts as part of its latency.
+/// A set for which it has no room waits in front of it, first come, first served, for as long as a request may take; that counts as part of
+/// its latency.
 #[derive(Debug)]
 pub struct Ours {
     writer: Writer<Heap>,
     streams: u32,
     /// Which set the record in each of the writer's slots is.
     sets: Vec<u64>,
-    waiting: VecDeque<u64>,
+    /// Until when which set waits for room.
+    waiting: VecDeque<(Instant, u64)>,
     /// How many sets waited.
     waited: u64,
     entry: i64,
@@ -75,7 +77,7 @@ impl Ours {
                 let result = self.writer.take(record).expect("it completed");
                 todo.ended.push((self.sets[record.slot()], result.is_ok()));
             }
-            let Some(&set) = self.waiting.front() else { return };
+            let Some(&(_, set)) = self.waiting.front() else { return };
             if !self.submit(now, set) {
                 return;
             }
@@ -87,7 +89,7 @@ impl Ours {
 impl Policy for Ours {
     fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
         if !self.waiting.is_empty() || !self.submit(now, set) {
-            self.waiting.push_back(set);
+            self.waiting.push_back((now + self.writer.settings().request_timeout(), set));
             self.waited += 1;
             return;
         }
@@ -105,11 +107,18 @@ impl Policy for Ours {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.writer.poll_timeout()
+        let waits = self.waiting.front().map(|(until, _)| *until);
+        [waits, self.writer.poll_timeout()].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {
         self.writer.handle_timeout(now);
+        while let Some(&(until, set)) = self.waiting.front()
+            && until <= now
+        {
+            self.waiting.pop_front();
+            todo.ended.push((set, false));
+        }
         self.drive(now, todo);
     }
 }
