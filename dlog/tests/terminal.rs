@@ -213,3 +213,32 @@ fn records_of_other_writers_are_shown_above_the_line_that_is_being_typed() {
     user.sees("1 record written, acknowledged and read back.");
     assert_eq!(user.sees_the_end().code(), Some(0));
 }
+
+#[test]
+fn that_no_proxy_answers_is_said_above_the_line_that_is_being_typed() {
+    let home = folder();
+    let mut proxy = Command::new(env!("CARGO_BIN_EXE_dlog"))
+        .args(["proxy", "-p", "0", "-q", "--data"])
+        .arg(home.path().join("store"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Running)
+        .expect("the command was built");
+    let mut listening = String::new();
+    BufReader::new(proxy.0.stdout.take().expect("it is piped")).read_line(&mut listening).expect("it says where it listens first");
+    let name = format!("inet!{}", listening.trim().trim_start_matches("listening on "));
+
+    let mut user = User::runs(&format!("console-multi-writer -v {name} s-1,s-2"), home.path());
+    user.sees("[dlog] > ");
+    user.types("one\r");
+    user.sees("line 1: DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}");
+    drop(proxy);
+    user.sees("[dlog] > ");
+    user.types("two\r");
+    user.sees("[dlog] > ");
+    user.types("half a line");
+    user.sees(&format!("No proxy answers at {name}"));
+    user.sees("[dlog] > half a line");
+    user.types("\x03");
+    user.sees("Waiting for 1 line to be acknowledged");
+}
