@@ -14,7 +14,7 @@ use super::output::counted;
 use super::position::Position;
 use super::writer_args::WriterArgs;
 use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams, tail};
-use crate::proxy::{Proxy, Running, Settings};
+use crate::proxy::{Proxy, ProxyError, Running, Settings};
 use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble};
 use crate::store::embedded::EmbeddedSettings;
 use crate::store::{LogStore, StoreError, StreamName};
@@ -23,8 +23,9 @@ use crate::store::{LogStore, StoreError, StreamName};
 const PREFIX: &str = "basic-stream-";
 const EXPRESSION: &str = "3-7";
 
-/// The port that is tried first.
+/// The ports that are tried first.
 const PORT: u16 = 8000;
+const HTTP_PORT: u16 = 8002;
 
 /// Try everything in one process: store, proxy, reader and a console to type records into.
 ///
@@ -45,6 +46,10 @@ pub(crate) struct Args {
     /// The proxy's port; 0 lets the system choose [default: 8000, or one that is free]
     #[arg(short, long, value_name = "PORT")]
     port: Option<u16>,
+
+    /// The port of the page and of HTTP clients; 0 lets the system choose [default: 8002, or one that is free]
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
 
     #[command(flatten)]
     writer: WriterArgs,
@@ -68,7 +73,7 @@ impl Args {
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         let (settings, identity) = (self.writer.settings()?, self.writer.identity());
-        let stack = Stack::start(self.data.as_deref(), self.port).await?;
+        let stack = Stack::start(self.data.as_deref(), self.port, self.http_port).await?;
         // Whatever happens in between, what was started is ended in order and the temporary folder goes.
         let talked = talk(&stack, (settings, identity), open, output, verbose, shutdown).await;
         console::restore_terminal();
@@ -118,7 +123,7 @@ struct Stack {
 }
 
 impl Stack {
-    async fn start(data: Option<&Path>, port: Option<u16>) -> Result<Self, Fault> {
+    async fn start(data: Option<&Path>, port: Option<u16>, http_port: Option<u16>) -> Result<Self, Fault> {
         let temporary = match data {
             Some(_) => None,
             None => Some(tempfile::Builder::new().prefix("dlog-quickstart-").tempdir().map_err(|error| {
@@ -137,7 +142,7 @@ impl Stack {
                 Err(error) => return Err(namespace::fault(&error, None)),
             }
         }
-        let proxy = start_proxy(&store, port).await?;
+        let proxy = start_proxy(&store, port, http_port).await?;
         Ok(Self { store, proxy, streams, folder, temporary })
     }
 
@@ -156,12 +161,14 @@ dlog {} quickstart: the multi stream writer's tutorial in one process
   store    {} ({kept})
   proxy    {} (thriftmux, on a real socket: other writers can use it too)
   streams  {PREFIX}3 to {PREFIX}7, and a reader of all five
+  page     http://{} (a browser that writes; stall one of its streams and watch)
 
 Type a line and press Enter: it becomes a record in one of the streams, and the reader prints it. Ctrl-D ends.
 ",
             env!("CARGO_PKG_VERSION"),
             self.folder.display(),
             self.name(),
+            self.proxy.http_addr().expect("it was asked for"),
         ))
     }
 
@@ -176,16 +183,20 @@ Type a line and press Enter: it becomes a record in one of the streams, and the 
     }
 }
 
-/// Starts the proxy on the port that was asked for; without one, on the default port or else on one that is free.
-async fn start_proxy(store: &Arc<dyn LogStore>, port: Option<u16>) -> Result<Running, Fault> {
-    let settings = |port| {
-        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Settings::builder().listen(listen).build().expect("loopback and defaults are legal")
-    };
-    match (Proxy::start(settings(port.unwrap_or(PORT)), Arc::clone(store)).await, port) {
-        (Ok(running), _) => Ok(running),
-        (Err(error), Some(_)) => Err(proxy::start_fault(&error)),
-        (Err(_), None) => Proxy::start(settings(0), Arc::clone(store)).await.map_err(|error| proxy::start_fault(&error)),
+/// Starts the proxy on the ports that were asked for; where none was, on the default one or else on one that is free.
+async fn start_proxy(store: &Arc<dyn LogStore>, port: Option<u16>, http_port: Option<u16>) -> Result<Running, Fault> {
+    let (mut clients, mut http) = (port.unwrap_or(PORT), http_port.unwrap_or(HTTP_PORT));
+    loop {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let settings = Settings::builder().listen(loopback(clients)).http_listen(Some(loopback(http))).faults(true);
+        let settings = settings.build().expect("loopback and defaults are legal");
+        match Proxy::start(settings, Arc::clone(store)).await {
+            Ok(running) => return Ok(running),
+            // Each of them once: port 0 is always free.
+            Err(ProxyError::AddressInUse { address, .. }) if port.is_none() && address.port() == clients => clients = 0,
+            Err(ProxyError::AddressInUse { address, .. }) if http_port.is_none() && address.port() == http => http = 0,
+            Err(error) => return Err(proxy::start_fault(&error)),
+        }
     }
 }
 
@@ -279,9 +290,9 @@ mod tests {
     use super::super::output::Captured;
     use super::*;
 
-    /// Runs `dlog quickstart -p 0 FLAGS` with `input` piped into it, everything in this process; what it printed and how it ended.
+    /// Runs `dlog quickstart -p 0 --http-port 0 FLAGS` with `input` piped into it, everything in this process; what it printed and how it ended.
     async fn ran(flags: &str, input: &str) -> (String, Result<(), Fault>) {
-        let line = format!("dlog quickstart -p 0 {flags}");
+        let line = format!("dlog quickstart -p 0 --http-port 0 {flags}");
         let Command::Quickstart(args) = Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command else {
             panic!("{line}");
         };

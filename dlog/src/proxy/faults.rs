@@ -33,4 +33,9 @@ impl FaultSwitch {
         tracing::warn!(stream, "no longer misbehaves on purpose");
         self.service.set_fault(stream, None);
     }
+
+    /// Which streams misbehave, and how.
+    pub(super) fn list(&self) -> Vec<(String, Fault)> {
+        self.service.faults()
+    }
 }

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::http::{self, Server};
+use super::http::{self, Operation, Server};
 use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
@@ -68,8 +68,9 @@ impl Proxy {
         let faults = settings.faults.then(|| FaultSwitch::new(service.clone()));
         let connections = Arc::new(Connections::default());
         let accepting = tokio::spawn(accept(listener, service.clone(), connections.clone(), settings.clone()));
-        let server = http_listener.map(|listener| Server::start(listener, service.clone(), settings.clone(), faults.clone()));
-        let serving_stats = stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, service.clone(), faults.clone())));
+        let operation = Operation { service: service.clone(), faults: faults.clone() };
+        let server = http_listener.map(|listener| Server::start(listener, settings.clone(), &operation));
+        let serving_stats = stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operation)));
         tracing::info!(%address, stats = ?stats, http = ?http, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
         let (ended, _) = watch::channel(None);
         let server = server.map(Arc::new);

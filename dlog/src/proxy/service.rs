@@ -97,6 +97,12 @@ impl Service {
         self.with(|machine| machine.set_fault(now, stream, fault));
     }
 
+    /// Which streams misbehave, and how.
+    pub(super) fn faults(&self) -> Vec<(String, Fault)> {
+        let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        machine.faults().map(|(stream, fault)| (stream.to_owned(), fault)).collect()
+    }
+
     /// Accepts no further streams.
     pub(super) fn drain(self: &Arc<Self>) {
         let now = self.now();

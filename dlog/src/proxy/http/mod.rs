@@ -4,8 +4,9 @@ mod append;
 mod body;
 mod clerk;
 mod guard;
-mod health;
 mod line;
+mod openapi;
+mod operation;
 mod origin;
 mod position;
 mod problem;
@@ -28,15 +29,15 @@ use distributedlog::Instant;
 use distributedlog::wire::service::Request;
 use tokio::sync::{Semaphore, watch};
 
-pub(super) use health::serve as serve_stats;
+pub(super) use operation::{Operation, serve as serve_stats};
 pub use origin::{Origin, OriginError};
 pub(super) use server::Server;
 pub use token::{HttpToken, HttpTokenError};
 
+use super::Settings;
 use super::machine::{self, Action, Answer};
 use super::service::Service;
 use super::stats::Outcome;
-use super::{FaultSwitch, Settings};
 use clerk::Clerk;
 use route::Route;
 
@@ -97,27 +98,24 @@ impl Face {
 }
 
 /// All that there is on the HTTP port.
-fn routes() -> Vec<Route<Arc<Face>>> {
+fn routes(face: &Arc<Face>, operation: &Operation) -> Vec<Route> {
     const STREAMS: &str = "/v1/streams";
     const STREAM: &str = "/v1/streams/{stream}";
     const RECORDS: &str = "/v1/streams/{stream}/records";
-    vec![
-        Route::new(Method::POST, RECORDS, append::append),
-        Route::new(Method::GET, RECORDS, tail::tail),
-        Route::new(Method::DELETE, RECORDS, streams::truncate),
-        Route::new(Method::GET, STREAMS, streams::list),
-        Route::new(Method::PUT, STREAM, streams::create),
-        Route::new(Method::GET, STREAM, streams::describe),
-        Route::new(Method::DELETE, STREAM, streams::delete),
-    ]
+    let mut routes = vec![
+        Route::new(Method::POST, RECORDS, append::append, face),
+        Route::new(Method::GET, RECORDS, tail::tail, face),
+        Route::new(Method::DELETE, RECORDS, streams::truncate, face),
+        Route::new(Method::GET, STREAMS, streams::list, face),
+        Route::new(Method::PUT, STREAM, streams::create, face),
+        Route::new(Method::GET, STREAM, streams::describe, face),
+        Route::new(Method::DELETE, STREAM, streams::delete, face),
+        Route::new(Method::GET, "/openapi.json", openapi::document, face),
+    ];
+    routes.extend(operation::routes(operation));
+    routes
 }
 
-fn router(face: &Arc<Face>, faults: Option<FaultSwitch>) -> Router {
-    let routes = routes().into_iter().fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler));
-    routes
-        .with_state(face.clone())
-        .merge(health::router(face.service.clone(), faults))
-        .fallback(route::no_such_route)
-        .method_not_allowed_fallback(route::no_such_method)
-        .layer(middleware::from_fn_with_state(face.clone(), guard::guard))
+fn router(face: &Arc<Face>, operation: &Operation) -> Router {
+    route::router(routes(face, operation)).layer(middleware::from_fn_with_state(face.clone(), guard::guard))
 }

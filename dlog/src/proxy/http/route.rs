@@ -1,3 +1,4 @@
+use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::handler::Handler;
@@ -9,19 +10,38 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
-/// One method of one path. The router is made of these, and what is documented is compared with them.
-#[derive(Clone)]
-pub(super) struct Route<S> {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) handler: MethodRouter<S>,
+/// One method of one path. Routers are made of these, and what is documented is compared with them.
+pub(super) struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter,
 }
 
-impl<S: Clone + Send + Sync + 'static> Route<S> {
-    pub(super) fn new<T: 'static>(method: Method, path: &'static str, handler: impl Handler<T, S>) -> Self {
+impl Route {
+    pub(super) fn new<T: 'static, S: Clone + Send + Sync + 'static>(
+        method: Method,
+        path: &'static str,
+        handler: impl Handler<T, S>,
+        state: &S,
+    ) -> Self {
         let filter = MethodFilter::try_from(method.clone()).expect("one of the usual methods");
-        Self { method, path, handler: MethodRouter::new().on(filter, handler) }
+        Self { method, path, handler: MethodRouter::new().on(filter, handler).with_state(state.clone()) }
     }
+
+    /// `GET /path`
+    #[cfg(test)]
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+/// A router of these routes, for which everything else is a problem.
+pub(super) fn router(routes: Vec<Route>) -> Router {
+    let routed = routes.into_iter().fold(Router::new(), |router, route| {
+        tracing::trace!(method = %route.method, route.path, "a route");
+        router.route(route.path, route.handler)
+    });
+    routed.fallback(no_such_route).method_not_allowed_fallback(no_such_method)
 }
 
 /// The name of the stream in a request's path, decoded.
@@ -49,12 +69,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
 }
 
 /// What is asked of a path that there is not.
-pub(super) async fn no_such_route(uri: axum::http::Uri) -> Problem {
+async fn no_such_route(uri: axum::http::Uri) -> Problem {
     let path = crate::proxy::machine::shorten(uri.path(), 80);
     Problem::new(Http::NOT_FOUND, "NO_SUCH_ROUTE", format!("there is nothing at {path}: /openapi.json says what there is"))
 }
 
 /// What is asked by a method that the path does not have; `allow` says which it has.
-pub(super) async fn no_such_method(method: Method) -> Problem {
+async fn no_such_method(method: Method) -> Problem {
     Problem::new(Http::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", format!("{method} is not a method of this path: `allow` says which are"))
 }

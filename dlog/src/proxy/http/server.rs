@@ -12,10 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::socket::{Patience, Socket};
-use super::{Face, Phase, router};
+use super::{Face, Operation, Phase, router};
 use crate::net::{ByteStream, Listen, next_connection};
-use crate::proxy::service::Service;
-use crate::proxy::{FaultSwitch, Settings};
+use crate::proxy::Settings;
 
 /// How many requests one HTTP/2 connection may have under way.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
@@ -38,19 +37,14 @@ pub(in crate::proxy) struct Server {
 
 impl Server {
     /// Serves until it is dropped.
-    pub(in crate::proxy) fn start(
-        listener: impl Listen,
-        service: Arc<Service>,
-        settings: Arc<Settings>,
-        faults: Option<FaultSwitch>,
-    ) -> Self {
-        let face = Arc::new(Face::new(service, settings));
+    pub(in crate::proxy) fn start(listener: impl Listen, settings: Arc<Settings>, operation: &Operation) -> Self {
+        let face = Arc::new(Face::new(operation.service.clone(), settings));
         let clerk = tokio::spawn({
             let face = face.clone();
             async move { face.clerk.run().await }
         });
         let graceful = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
-        let accepting = tokio::spawn(accept(listener, router(&face, faults), face.clone(), graceful.clone()));
+        let accepting = tokio::spawn(accept(listener, router(&face, operation), face.clone(), graceful.clone()));
         Self { face, accepting, clerk, graceful }
     }
 

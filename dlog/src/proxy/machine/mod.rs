@@ -215,6 +215,11 @@ impl<O: Clone> Machine<O> {
         }
     }
 
+    /// Which streams misbehave, and how.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, Fault)> {
+        self.faults.iter().map(|(stream, fault)| (stream.as_str(), *fault))
+    }
+
     /// Accepts no further streams and tells clients that this proxy is going away. Faults end, so that what waits can finish.
     pub(crate) fn drain(&mut self, now: Instant) {
         if self.mode != Mode::Closing {

@@ -47,11 +47,11 @@ async fn streams_misbehave_on_request() {
     let stats = proxy.stats_addr().expect("it was asked for");
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
-    assert!(http(stats, "PUT", "/faults/s/stall").await.starts_with("HTTP/1.1 200"));
+    assert!(http(stats, "PUT", "/faults/s/stall").await.starts_with("HTTP/1.1 204"));
     client.dispatch(2, &write("s", b"waits")).await;
     assert_eq!(client.ask(&write("other", b"x")).await, "200 at 1/0/0", "other streams are as they were");
     assert_eq!(store.records("s").len(), 1);
-    assert!(http(stats, "DELETE", "/faults/s").await.starts_with("HTTP/1.1 200"));
+    assert!(http(stats, "DELETE", "/faults/s").await.starts_with("HTTP/1.1 204"));
     assert_eq!(client.heard().await, (2, "200 at 1/1/0".to_owned()));
     let faults = proxy.faults().expect("the settings allow it");
     faults.fail("s", distributedlog::StatusCode::OverCapacity);

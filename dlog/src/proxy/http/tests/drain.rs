@@ -3,7 +3,7 @@
 use axum::body::Body;
 use serde_json::json;
 
-use super::kit::{Client, Version, metric, settings, start};
+use super::kit::{Client, Version, metric, settings, start, until_metric};
 use crate::store::{LogStore, StreamName};
 
 #[tokio::test]
@@ -52,10 +52,10 @@ async fn a_write_that_has_not_started_is_taken_back_when_its_client_goes() {
             tokio::pin!(abandoned);
             tokio::select! {
                 answer = &mut abandoned => panic!("the stream stalls: {answer:?}"),
-                () = async { while metric(&observer, "dlog_proxy_requests_unanswered").await < 1.0 {} } => {}
+                () = until_metric(&observer, "dlog_proxy_requests_unanswered", 1.0) => {}
             }
         }
-        while metric(&observer, "dlog_proxy_http_aborted_total").await < 1.0 {}
+        until_metric(&observer, "dlog_proxy_http_aborted_total", 1.0).await;
         assert_eq!(metric(&observer, "dlog_proxy_discarded_total").await, 1.0, "{version:?}");
         assert_eq!(metric(&observer, "dlog_proxy_requests_unanswered").await, 0.0);
         faults.clear("s");
@@ -78,7 +78,7 @@ async fn a_write_that_has_started_goes_on_without_its_client_and_leaves_nothing_
             () = store.until(|store| store.held_appends() == 1) => {}
         }
     }
-    while metric(&observer, "dlog_proxy_http_aborted_total").await < 1.0 {}
+    until_metric(&observer, "dlog_proxy_http_aborted_total", 1.0).await;
     assert_eq!(metric(&observer, "dlog_proxy_discarded_total").await, 0.0);
     store.let_appends_go();
     assert_eq!(client.write("s", b"two").await.json()["dlsn"]["text"], "1,1,0", "the first is in the stream");
@@ -94,7 +94,7 @@ async fn a_body_that_breaks_off_is_counted_and_nothing_is_written() {
     let mut raw = tokio::net::TcpStream::connect(super::kit::address(&proxy)).await.expect("it listens");
     raw.write_all(b"POST /v1/streams/s/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf").await.expect("it reads");
     drop(raw);
-    while metric(&client, "dlog_proxy_http_aborted_total").await < 1.0 {}
+    until_metric(&client, "dlog_proxy_http_aborted_total", 1.0).await;
     assert!(store.list().await.expect("it is open").is_empty());
     assert_eq!(client.ask("GET", "/v1/streams", &[], Body::empty()).await.json(), json!({"streams": []}));
 }

@@ -184,6 +184,17 @@ pub(super) async fn metric(client: &Client, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().expect("a number")
 }
 
+/// Waits until a metric has this value.
+pub(super) async fn until_metric(client: &Client, name: &str, value: f64) {
+    let waiting = async {
+        while metric(client, name).await != value {
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = core::time::Duration::from_secs(20);
+    assert!(tokio::time::timeout(limit, waiting).await.is_ok(), "{name} is not {value} after {limit:?}");
+}
+
 /// One request over a connection that is there already.
 pub(super) async fn over(
     stream: impl crate::net::ByteStream + 'static,

@@ -1,4 +1,5 @@
 mod append;
+mod contract;
 mod drain;
 mod guard;
 mod hostile;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kit::{Client, Lines, Version, metric, record_set, settings, start};
+use super::kit::{Client, Lines, Version, metric, record_set, settings, start, until_metric};
 use crate::store::{LogStore, StreamName};
 
 const SET: &str = "content-type: application/vnd.distributedlog.record-set";
@@ -72,9 +72,7 @@ async fn a_reader_that_follows_gets_what_is_written_later_over_both_versions() {
         assert_eq!(metric(&client, "dlog_proxy_http_readers").await, 1.0);
         drop(from_end);
         // The server finds out by itself, on either version.
-        while metric(&client, "dlog_proxy_http_readers").await > 0.0 {
-            tokio::task::yield_now().await;
-        }
+        until_metric(&client, "dlog_proxy_http_readers", 0.0).await;
     }
 }
 
