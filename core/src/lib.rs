@@ -11,6 +11,8 @@ pub mod face;
 #[cfg(feature = "std")]
 pub mod merge;
 pub mod names;
+#[cfg(planted)]
+pub mod planted;
 mod random;
 mod shared;
 mod status;

@@ -65,6 +65,11 @@ impl<M: Memory> Writer<M> {
             return None;
         }
         let named = |candidate: &AttemptSlot| candidate.id == attempt && candidate.state == AttemptState::Outstanding;
+        #[cfg(planted)]
+        let named = |candidate: &AttemptSlot| {
+            let any = crate::planted::is_on(crate::planted::Bug::LateAnswerTaken);
+            named(candidate) || any && candidate.state == AttemptState::Outstanding
+        };
         slot.attempts.iter().position(named).map(|place| (set, place))
     }
 
@@ -203,7 +208,10 @@ impl<M: Memory> Writer<M> {
     }
 
     fn retry(&mut self, set: u16, now: Instant) {
-        if self.memory.sets()[set as usize].made > 0 && !self.budget.take(now) {
+        let costs = self.memory.sets()[set as usize].made > 0;
+        #[cfg(planted)]
+        let costs = costs && !crate::planted::is_on(crate::planted::Bug::RetriesAreFree);
+        if costs && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
             return self.pause(set, micros(self.settings.rounds().first_backoff), now);
         }

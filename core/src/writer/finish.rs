@@ -39,6 +39,8 @@ impl<M: Memory> Writer<M> {
     pub(super) fn fail_set(&mut self, set: u16, reason: Reason, now: Instant) {
         let slot = &self.memory.sets()[set as usize];
         let unknown = slot.may_be_written || slot.outstanding > 0;
+        #[cfg(planted)]
+        let unknown = unknown && (slot.may_be_written || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten));
         let known = match (unknown, slot.rejected) {
             (true, _) => Known::Unknown,
             (false, true) => Known::Rejected,

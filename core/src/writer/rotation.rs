@@ -44,6 +44,10 @@ impl<M: Memory> Writer<M> {
         self.counters.window_full = self.counters.window_full.wrapping_add(u64::from(row.is_some() && full.is_some()));
         let row = row.or(full).or_else(|| turns().find(|(_, slot)| has_room(slot)).map(|(turn, _)| turn)).unwrap_or(start);
         self.next_row = wrap(row + 1, streams) as u16;
+        #[cfg(planted)]
+        if crate::planted::is_on(crate::planted::Bug::TurnNotTaken) {
+            self.next_row = wrap(start + 1, streams) as u16;
+        }
         row as u16
     }
 

@@ -63,8 +63,14 @@ impl<M: Memory> Writer<M> {
             record = tables.records[record as usize].next;
             expired += 1;
         }
-        let error =
-            super::WriteError { known: crate::Known::Unknown, reason: Reason::TimedOut, last_cause: slot.last_cause, attempts: slot.made };
+        let known = crate::Known::Unknown;
+        #[cfg(planted)]
+        let known = if slot.may_be_written || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten) {
+            known
+        } else {
+            crate::Known::NotWritten
+        };
+        let error = super::WriteError { known, reason: Reason::TimedOut, last_cause: slot.last_cause, attempts: slot.made };
         self.fail_first(set, expired, error);
     }
 
@@ -87,6 +93,12 @@ impl SetSlot {
     fn earliest(&self) -> Instant {
         match self.phase {
             SetPhase::Free | SetPhase::Ending => Instant::MAX,
+            #[cfg(planted)]
+            SetPhase::InFlight
+                if crate::planted::is_on(crate::planted::Bug::DeadlineForgotten) && self.speculate_at.min(self.retry_at) < Instant::MAX =>
+            {
+                self.speculate_at.min(self.retry_at)
+            }
             SetPhase::Filling => self.flush_at.min(self.expire_at),
             SetPhase::InFlight => self.speculate_at.min(self.retry_at).min(self.expire_at),
         }

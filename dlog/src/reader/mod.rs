@@ -98,6 +98,11 @@ impl LogReader {
         }
     }
 
+    #[cfg(planted)]
+    pub(crate) const fn read_up_to(&self) -> Dlsn {
+        self.fetch
+    }
+
     /// The next record; at the end of the stream, waits for it.
     ///
     /// # Errors

@@ -23,6 +23,14 @@ struct Args {
     /// On how many threads. A seed is run by one of them from its beginning to its end.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Switch one of the planted bugs on; `list` names them.
+    #[cfg(planted)]
+    #[arg(long)]
+    bug: Option<String>,
+    /// Switch the planted bugs on one after the other, and say which seed finds each.
+    #[cfg(planted)]
+    #[arg(long, conflicts_with = "bug")]
+    every_bug: bool,
     /// Stop after so many seeds that broke a promise.
     #[arg(long, default_value_t = 5)]
     stop_at: usize,
@@ -30,6 +38,16 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(planted)]
+    if let Some(name) = &args.bug
+        && !plant(name)
+    {
+        return ExitCode::from(2);
+    }
+    #[cfg(planted)]
+    if args.every_bug {
+        return if find_every_bug(&args) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     match args.seed {
         Some(seed) => match run_caught(seed, args.trace) {
             Ok(report) => {
@@ -49,9 +67,51 @@ fn main() -> ExitCode {
     }
 }
 
+/// Switches a bug on. False: there is none of that name, and they were listed.
+#[cfg(planted)]
+fn plant(name: &str) -> bool {
+    use distributedlog::planted::{Bug, switch_on};
+    match Bug::ALL.iter().find(|bug| bug.name() == name) {
+        Some(bug) => {
+            println!("planted:{}", bug.description());
+            switch_on(*bug);
+            true
+        }
+        None => {
+            for bug in Bug::ALL {
+                println!("{}", bug.name());
+            }
+            false
+        }
+    }
+}
+
+/// Whether each planted bug is found by one of the seeds, and none of them fails without a bug.
+#[cfg(planted)]
+fn find_every_bug(args: &Args) -> bool {
+    use distributedlog::planted::{Bug, switch_on};
+    let mut all = true;
+    for bug in Bug::ALL {
+        switch_on(*bug);
+        let summary = run_seeds(args.first, args.seeds, args.threads, 1);
+        let seconds = summary.took.as_secs_f64();
+        match summary.broken.first() {
+            Some(Broken { seed, message }) => {
+                println!("found: {} by seed {seed} after {} seeds, {seconds:.1} s: {message}", bug.name(), summary.passed + 1);
+            }
+            None => {
+                all = false;
+                println!("MISSED: {} in {} seeds, {seconds:.1} s", bug.name(), summary.passed);
+            }
+        }
+    }
+    switch_on(Bug::None);
+    all
+}
+
 fn tell(Broken { seed, message }: &Broken) {
     println!("seed {seed}: {message}");
-    println!("  replay: cargo run --release -p distributedlog-simulation -- --seed {seed} --trace");
+    println!("  replay: cargo run -p distributedlog-simulation -- --seed {seed} --trace");
 }
 
 fn print(summary: &Summary) {

@@ -86,6 +86,11 @@ impl<const N: usize> Calls<N> {
         if slot.generation != call.generation || slot.state != State::Awaited {
             return false;
         }
+        #[cfg(planted)]
+        if crate::planted::is_on(crate::planted::Bug::TagReusedAtOnce) {
+            self.release(call.index);
+            return true;
+        }
         (slot.state, slot.next) = (State::Discarded(now), NONE);
         match self.untold.1 {
             NONE => self.untold.0 = call.index,

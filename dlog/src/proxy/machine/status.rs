@@ -9,6 +9,10 @@ use crate::store::{StoreError, StreamName};
 /// certain: 413, 503, 506, 510 and 517 are, 507, 514, 515 and 520 are not.
 pub(super) fn of_append(error: &StoreError) -> Response {
     let code = match error {
+        #[cfg(planted)]
+        StoreError::Io { .. } if distributedlog::planted::is_on(distributedlog::planted::Bug::FailedSyncIsNotWritten) => {
+            StatusCode::OverCapacity
+        }
         StoreError::TooLarge { .. } => StatusCode::TooLargeRecord,
         StoreError::StreamNotFound(_) => StatusCode::LogNotFound,
         StoreError::StreamExists(_) => StatusCode::LogExists,

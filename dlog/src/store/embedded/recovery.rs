@@ -220,6 +220,10 @@ fn replay_tail(file: &dyn DiskFile, path: &Path, header: &VolumeHeader, latest: 
         (last.count, last.frames_crc) = (batch.header.frames, batch.header.frames_crc);
         Ok(())
     })?;
+    #[cfg(planted)]
+    if distributedlog::planted::is_on(distributedlog::planted::Bug::RecoveryCutsOneMore) {
+        (last.frames, last.count, last.frames_crc) = (Vec::new(), 0, 0);
+    }
     last.snapshot = state.to_snapshot(number + 1);
     apply(state, number, path, &frames_of(&last))?;
     tracing::debug!("{} ends at offset {end}", path.display());

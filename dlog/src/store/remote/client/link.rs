@@ -222,6 +222,11 @@ impl Link {
         self.outbox.close();
         for slot in slots {
             match slot {
+                #[cfg(planted)]
+                Slot::Append { done, .. } if distributedlog::planted::is_on(distributedlog::planted::Bug::LostAppendIsUnsent) => {
+                    let (address, detail) = (self.address.clone(), String::from("the connection was lost"));
+                    done(Err(StoreError::Unreachable { address, detail }));
+                }
                 Slot::Append { done, .. } => done(Err(why.clone())),
                 Slot::Call { answer, .. } => _ = answer.send(Outcome::Lost(why.clone())),
                 Slot::Free | Slot::Discarded => {}
