@@ -216,9 +216,17 @@ impl Process {
     ///
     /// # Panics
     /// It goes on for longer than [`PATIENCE`].
-    pub async fn until_exit(mut self) -> Ended {
-        let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
-            panic!("`{}` did not end within {PATIENCE:?}\n{}", self.name, self.said());
+    pub async fn until_exit(self) -> Ended {
+        self.until_exit_within(PATIENCE).await
+    }
+
+    /// Waits until it ends by itself, for this long.
+    ///
+    /// # Panics
+    /// It goes on for longer.
+    pub async fn until_exit_within(mut self, patience: Duration) -> Ended {
+        let Ok(status) = tokio::time::timeout(patience, self.child.wait()).await else {
+            panic!("`{}` did not end within {patience:?}\n{}", self.name, self.said());
         };
         // A grandchild that holds the pipes open must not hold the test up.
         tokio::time::timeout(PATIENCE, drained(&mut self.readers)).await.ok();

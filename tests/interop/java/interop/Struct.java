@@ -53,9 +53,9 @@ final class Struct {
         return (byte[]) fields.get(id);
     }
 
-    /** A string; null when missing. */
+    /** A string; null when missing, or something else. */
     String text(int id) {
-        return has(id) ? text(bytes(id)) : null;
+        return fields.get(id) instanceof byte[] bytes ? text(bytes) : null;
     }
 
     /** A struct; one without fields when missing. */

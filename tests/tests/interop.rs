@@ -1,0 +1,233 @@
+//! Our writer and client against software that we did not write: Finagle's ThriftMux server over DistributedLog's own log, ZooKeeper and
+//! bookies. The reader that judges is DistributedLog's, in two versions. Run by tests/parts/interop.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use distributedlog::Dlsn;
+use distributedlog::writer::{Budget, Codec, Settings, SettingsBuilder};
+use distributedlog_tests::java::{Original, java, logs};
+use distributedlog_tests::process::{From, Process};
+use distributedlog_tests::stack::STREAMS;
+use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
+use rustix::process::Signal;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Records that all writers write together.
+const RECORDS: usize = 100_000;
+
+/// How many of them are written before a proxy is killed, and how many more before it is started again.
+const BEFORE: usize = RECORDS / 3;
+const WITHOUT: usize = RECORDS / 3;
+
+/// How many writes each writer has under way.
+const IN_FLIGHT: usize = 1_000;
+
+/// What one write may take: a killed proxy's streams are free when its session with ZooKeeper is over, and these machines are busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The local cluster of DistributedLog 0.5.0, and the URI of its namespace.
+async fn cluster() -> (Process, String) {
+    let mut process = java(Original::V0_5, "interop.Cluster", &[]).start();
+    let namespace = process.until_line("its namespace", |_, line| Some(line.strip_prefix("namespace ")?.to_owned())).await;
+    (process, namespace)
+}
+
+/// A port that is free now, to come back to after a restart.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// Finagle's server over DistributedLog's writers, on this port.
+async fn proxy(namespace: &str, port: u16, shard: i32) -> Process {
+    let mut process = java(Original::V0_5, "interop.WriteProxy", &[namespace, &port.to_string(), &shard.to_string()]).start();
+    process.until_listening().await;
+    process
+}
+
+/// What the writers were told.
+#[derive(Debug, Default)]
+struct Told {
+    /// Lines for the reader: stream, the three numbers of the position, text.
+    lines: String,
+    /// Writes that ended with an error.
+    failed: Vec<String>,
+    /// Records whose sets took more than one attempt.
+    hedged: usize,
+}
+
+fn writer_settings(codec: Codec) -> SettingsBuilder {
+    Settings::builder()
+        .codec(codec)
+        .request_timeout(PATIENCE)
+        .first_speculative_timeout(Duration::from_millis(200))
+        .max_speculative_timeout(Duration::from_secs(2))
+        .budget(Budget::Off)
+}
+
+/// A line for the reader.
+fn line(stream: &str, dlsn: Dlsn, text: &str) -> String {
+    format!("{stream}\t{}\t{}\t{}\t{text}\n", dlsn.log_segment_sequence_no, dlsn.entry_id, dlsn.slot_id)
+}
+
+/// What the writers share.
+#[derive(Clone)]
+struct Pace {
+    /// How many records may be begun, by all of them.
+    allowed: Arc<Semaphore>,
+    /// How many are acknowledged.
+    done: watch::Sender<usize>,
+}
+
+/// Writes `count` records through a writer of its own.
+async fn write_all(name: String, prefix: &'static str, codec: Codec, identity: bool, count: usize, pace: Pace) -> Told {
+    let writer = MultiStreamWriter::builder(STREAMS).settings(writer_settings(codec)).identity(identity).name(name).client_id(prefix);
+    let writer = Arc::new(writer.build().await.expect("two proxies"));
+    let room = Arc::new(Semaphore::new(IN_FLIGHT));
+    let hedged = Arc::new(AtomicUsize::new(0));
+    let mut writes = JoinSet::new();
+    for number in 0..count {
+        pace.allowed.acquire().await.expect("it is never closed").forget();
+        let permit = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
+        let (writer, done, hedged) = (Arc::clone(&writer), pace.done.clone(), Arc::clone(&hedged));
+        writes.spawn(async move {
+            let text = format!("{prefix} {number:06} of a writer in Rust");
+            let result = writer.write(text.as_bytes()).await;
+            drop(permit);
+            done.send_modify(|done| *done += 1);
+            result.map(|written| {
+                hedged.fetch_add(usize::from(written.attempts > 1), Ordering::Relaxed);
+                line(STREAMS[usize::from(written.stream.0)], written.dlsn, &text)
+            })
+        });
+    }
+    let mut told = Told::default();
+    for result in writes.join_all().await {
+        match result {
+            Ok(line) => told.lines += &line,
+            Err(error) => told.failed.push(format!("{prefix}: {error}")),
+        }
+    }
+    writer.close().await;
+    told.hedged = hedged.load(Ordering::Relaxed);
+    told
+}
+
+/// Writes one record to each stream, which moves the streams of a dead owner to another. Says how many have begun another log segment.
+async fn write_to_each(name: &str, told: &mut Told) -> usize {
+    let client = ProxyClient::builder().name(name).request_timeout(PATIENCE).attempt_timeout(PATIENCE).build().await.expect("two proxies");
+    let mut moved = 0;
+    for stream in STREAMS {
+        let text = format!("each {stream}");
+        // While the dead owner's lock holds, proxies send clients to it.
+        let dlsn = client.write(stream, text.as_bytes()).await.expect("the stream is taken over");
+        moved += usize::from(dlsn.log_segment_sequence_no > 1);
+        told.lines += &line(stream, dlsn, &text);
+    }
+    client.close().await;
+    moved
+}
+
+/// Reads everything back with DistributedLog's own reader and compares it with what is in the file.
+async fn read_back(original: Original, namespace: &str, told: &Path) {
+    let reader = java(original, "interop.ReadBack", &[namespace, told.to_str().expect("a plain path")]).start();
+    let ended = reader.until_exit_within(PATIENCE).await.with_code(0);
+    println!("{original:?}:\n{}", ended.text(From::Stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_was_said_to_be() {
+    let (_cluster, namespace) = cluster().await;
+    let ports = [free_port(), free_port()];
+    let stays = proxy(&namespace, ports[0], 1).await;
+    let goes = proxy(&namespace, ports[1], 2).await;
+    let name = format!("inet!127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
+
+    let (done, mut progress) = watch::channel(0);
+    let pace = Pace { allowed: Arc::new(Semaphore::new(BEFORE + WITHOUT)), done };
+    let allowed = Arc::clone(&pace.allowed);
+    let kinds = [
+        ("plain-identity", Codec::None, true),
+        ("lz4-identity", Codec::Lz4, true),
+        ("plain", Codec::None, false),
+        ("lz4", Codec::Lz4, false),
+    ];
+    let mut writers = JoinSet::new();
+    for (prefix, codec, identity) in kinds {
+        writers.spawn(write_all(name.clone(), prefix, codec, identity, RECORDS / kinds.len(), pace.clone()));
+    }
+    // With this one gone, `progress` ends when the writers do.
+    drop(pace);
+    progress.wait_for(|done| *done >= BEFORE).await.expect("the writers live");
+    goes.kill_9().await;
+    progress.wait_for(|done| *done >= BEFORE + WITHOUT).await.expect("the writers live");
+    let back = proxy(&namespace, ports[1], 2).await;
+    let mut all = Told::default();
+    let moved = write_to_each(&name, &mut all).await;
+    assert!(moved > 0, "the proxy that died owned streams");
+    allowed.add_permits(RECORDS - BEFORE - WITHOUT);
+
+    for told in writers.join_all().await {
+        all.lines += &told.lines;
+        all.failed.extend(told.failed);
+        all.hedged += told.hedged;
+    }
+    assert!(all.failed.is_empty(), "{} writes failed: {:?}", all.failed.len(), &all.failed[..all.failed.len().min(10)]);
+    assert_eq!(all.lines.lines().count(), RECORDS + STREAMS.len());
+    println!("{RECORDS} records acknowledged, {} of them after more than one attempt; {moved} streams moved", all.hedged);
+
+    // They finish what they do and complete their log segments.
+    for proxy in [stays, back] {
+        proxy.signal(Signal::TERM);
+        let ended = proxy.until_exit().await;
+        println!("{}", ended.text(From::Stdout).lines().last().unwrap_or_default());
+    }
+    let told = logs().join("told");
+    std::fs::write(&told, all.lines).expect("the logs' folder can be written");
+    read_back(Original::V0_5, &namespace, &told).await;
+    read_back(Original::V4_17, &namespace, &told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn the_clients_operations_are_carried_out_by_the_originals_log() {
+    let (_cluster, namespace) = cluster().await;
+    let ports = [free_port(), free_port()];
+    let _one = proxy(&namespace, ports[0], 1).await;
+    let _two = proxy(&namespace, ports[1], 2).await;
+    let client =
+        |port: u16| ProxyClient::builder().name(format!("inet!127.0.0.1:{port}")).request_timeout(PATIENCE).attempt_timeout(PATIENCE);
+    let one = client(ports[0]).build().await.expect("a proxy");
+    let both = ProxyClient::builder().name(format!("inet!127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]));
+    let both = both.request_timeout(PATIENCE).attempt_timeout(PATIENCE).build().await.expect("two proxies");
+
+    one.create("a").await.expect("a new stream");
+    one.create("a").await.expect("the original's log does not mind that it exists");
+    // Each write is followed by a control record, which has an entry of its own.
+    assert_eq!(one.write("a", b"one").await.expect("a write"), Dlsn::new(1, 0, 0));
+    assert_eq!(one.write("a", b"two").await.expect("a write"), Dlsn::new(1, 2, 0));
+    let bulk = one.write_bulk("a", &[b"three".as_slice(), b"four"]).await.expect("a bulk write");
+    assert_eq!(bulk.into_iter().collect::<Result<Vec<_>, _>>().expect("two records"), [Dlsn::new(1, 4, 0), Dlsn::new(1, 4, 1)]);
+    one.check("a").await.expect("the owner answers");
+    one.truncate("a", Dlsn::new(1, 2, 0)).await.expect("a truncation");
+
+    let mut streams: Vec<_> = both.handshake().await.into_iter().map(|reply| reply.result.expect("a handshake").streams).collect();
+    streams.sort_unstable();
+    assert_eq!(streams, [0, 1], "what each proxy owns");
+    // Whichever of the two it asks, it is told.
+    let owner = both.owner("a").await.expect("an owner");
+    assert_eq!((&*owner.host, owner.port, owner.shard), ("127.0.0.1", ports[0], 1));
+    assert_eq!(both.write("a", b"five").await.expect("a write").log_segment_sequence_no, 1);
+
+    one.release("a").await.expect("the owner gives it up");
+    let next = both.write("a", b"six").await.expect("a write");
+    assert_eq!((next.log_segment_sequence_no, next.slot_id), (2, 0));
+    both.delete("a").await.expect("the stream goes");
+    both.close().await;
+    one.close().await;
+}
