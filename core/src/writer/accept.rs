@@ -3,7 +3,7 @@
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
 use super::slots::{NO_SET, RecordId};
-use super::{Memory, Reason, Refused};
+use super::{Memory, Policy, Reason, Refused};
 use crate::Instant;
 
 /// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping it holds the room for ever.
@@ -31,7 +31,7 @@ impl Reservation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushMark(u64);
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// Takes a record into the set that fills. The one copy of its bytes is made here; the request timeout begins here (R1).
     ///
     /// # Errors

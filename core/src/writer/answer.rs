@@ -6,10 +6,10 @@ use super::adaptive::Tail;
 use super::health::{Change, Sign};
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
-use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Memory, Reason};
+use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Memory, Policy, Reason};
 use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Known, Outcome, StreamIndex};
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// An attempt finished. Answers to attempts that were given up change nothing (R11).
     pub fn handle_finished(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
         let now = self.tell(now);
@@ -39,7 +39,7 @@ impl<M: Memory> Writer<M> {
         self.counters.attempts = self.counters.attempts.wrapping_sub(1);
         self.counters.transport_full = self.counters.transport_full.wrapping_add(1);
         if extra {
-            self.budget.give_back();
+            self.give_token_back();
             match intent {
                 Intent::First => {}
                 Intent::Retry => self.counters.retries = self.counters.retries.wrapping_sub(1),
@@ -128,7 +128,7 @@ impl<M: Memory> Writer<M> {
 
     /// A proxy asked for less load: its stream is left alone for a while. Remembered where there is a budget or health to serve by it.
     fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
-        let usual = match (self.settings.health(), self.settings.budget()) {
+        let usual = match (self.health(), self.budget()) {
             (Health::Probation { first_backoff, .. }, _) => first_backoff,
             (Health::Off, Budget::Share { .. }) => self.settings.rounds().first_backoff,
             (Health::Off, Budget::Off) => return,
@@ -139,7 +139,7 @@ impl<M: Memory> Writer<M> {
     /// Whether an answer took much longer than answers of the other streams usually take: such a set would have been hedged, had the budget
     /// allowed it.
     fn is_slow(&self, took: Duration) -> bool {
-        self.usual_latency.is_some_and(|usual| took.as_micros() as u64 > usual.saturating_mul(2))
+        P::ADAPTIVE && self.usual_latency.is_some_and(|usual| took.as_micros() as u64 > usual.saturating_mul(2))
     }
 
     /// An attempt at the stream ended or was given up: its window has room for another one.
@@ -211,7 +211,7 @@ impl<M: Memory> Writer<M> {
         let costs = self.memory.sets()[set as usize].made > 0;
         #[cfg(planted)]
         let costs = costs && !crate::planted::is_on(crate::planted::Bug::RetriesAreFree);
-        if costs && !self.budget.take(now) {
+        if costs && P::BUDGET && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
             return self.pause(set, micros(self.settings.rounds().first_backoff), now);
         }
@@ -240,7 +240,7 @@ impl<M: Memory> Writer<M> {
         if self.following_row(set, now).is_none() {
             return;
         }
-        let granted = self.budget.take_for_hedge(now);
+        let granted = !P::BUDGET || self.budget.take_for_hedge(now);
         let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_patience);
         let slot = &mut self.memory.tables().sets[set as usize];
         if granted {
@@ -259,7 +259,7 @@ impl<M: Memory> Writer<M> {
 
     /// What an attempt's end tells about its stream (R9, R10).
     pub(super) fn learn(&mut self, stream: StreamIndex, sign: Sign, latency: Option<Duration>, now: Instant) {
-        let policy = self.settings.health();
+        let policy = self.health();
         if !matches!(policy, Health::Off) {
             let health = &mut self.memory.tables().streams[stream.0 as usize].health;
             match health.on_attempt_ended(policy, now, sign, &mut self.random) {
@@ -269,7 +269,7 @@ impl<M: Memory> Writer<M> {
             }
             self.note_probe(stream);
         }
-        if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.settings.adaptive()) {
+        if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.adaptive()) {
             let tail = self.tail(now);
             let sketch = &mut self.memory.tables().streams[stream.0 as usize].latency;
             if sketch.record(latency.as_micros() as u64, tail) {
@@ -281,7 +281,14 @@ impl<M: Memory> Writer<M> {
     /// The share of latencies that are to be hedged: what the settings say when the budget is half spent, twice that when it is untouched,
     /// and ever less while it runs dry (R8, R10).
     pub(super) fn tail(&mut self, now: Instant) -> Tail {
-        Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128)
+        if P::BUDGET { Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128) } else { self.bounds.tail }
+    }
+
+    /// An extra attempt was not made after all.
+    pub(super) fn give_token_back(&mut self) {
+        if P::BUDGET {
+            self.budget.give_back();
+        }
     }
 
     /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for sixteen answers.

@@ -12,6 +12,8 @@ pub(crate) struct Tokens {
     share: u64,
     per_micro: u64,
     burst: u64,
+    /// What hedges leave to retries: a quarter of the bucket, in whole tokens.
+    reserve: u64,
     level: u64,
     /// What sets paid in since time did.
     paid: u64,
@@ -24,11 +26,10 @@ impl Tokens {
     pub(crate) fn new(budget: Budget) -> Self {
         let (unlimited, share, per_micro, burst) = match budget {
             Budget::Off => (true, 0, 0, 0),
-            Budget::Share { share, per_second, burst } => {
-                (false, (share * TOKEN as f32) as u64, u64::from(per_second), u64::from(burst) * TOKEN)
-            }
+            Budget::Share { share, per_second, burst } => (false, (share * TOKEN as f32) as u64, u64::from(per_second), burst),
         };
-        Self { unlimited, share, per_micro, burst, level: burst, paid: 0, refilled: Instant::ZERO }
+        let (full, reserve) = (u64::from(burst) * TOKEN, u64::from(burst / 4) * TOKEN);
+        Self { unlimited, share, per_micro, burst: full, reserve, level: full, paid: 0, refilled: Instant::ZERO }
     }
 
     /// A set was sealed.
@@ -54,7 +55,7 @@ impl Tokens {
     /// Takes the token for a hedge, if there is one beyond what is kept back for retries: a set whose attempt failed has none under way, one
     /// that is only slow has.
     pub(crate) fn take_for_hedge(&mut self, now: Instant) -> bool {
-        self.take_above(self.reserve(), now)
+        self.take_above(self.reserve, now)
     }
 
     fn take_above(&mut self, reserve: u64, now: Instant) -> bool {
@@ -69,11 +70,6 @@ impl Tokens {
         enough
     }
 
-    /// A quarter of the bucket, in whole tokens.
-    const fn reserve(&self) -> u64 {
-        self.burst / TOKEN / 4 * TOKEN
-    }
-
     /// How full the bucket is above what is kept back, in 128ths of half of that: 256 when it is full. As if half full where there is no
     /// budget.
     ///
@@ -84,8 +80,10 @@ impl Tokens {
             return 128;
         }
         self.refill(now);
-        let reserve = self.reserve();
-        (self.level.saturating_sub(reserve) / TOKEN * 256 / ((self.burst - reserve) / TOKEN).max(1)) as u32
+        let (above, whole) = (self.level.saturating_sub(self.reserve), self.burst - self.reserve);
+        // Both without what is beyond 23 bits: 32 bits can divide them.
+        let shift = (u64::BITS - 23).saturating_sub(whole.leading_zeros());
+        (((above >> shift) as u32) << 8) / ((whole >> shift) as u32).max(1)
     }
 
     /// The attempt was not made after all.

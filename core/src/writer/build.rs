@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// Why a writer cannot be built: its memory is too short.
+/// Why a writer cannot be built: its memory is too short, or its type leaves out what the settings ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -18,6 +18,8 @@ pub enum BuildError {
         /// Rows needed.
         needed: usize,
     },
+    /// The settings switch on a budget, health, adaptive timeouts or identities, which the writer's [`Policy`](super::Policy) leaves out.
+    LeftOut,
     /// No row for a record.
     Records,
     /// A buffer too small for a record of one byte.
@@ -34,6 +36,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Streams { rows, needed } => write!(f, "the writer's memory has rows for {rows} streams, {needed} are needed"),
             Self::Sets { rows, needed } => write!(f, "the writer's memory has rows for {rows} sets, at least {needed} are needed"),
+            Self::LeftOut => f.write_str("the settings ask for a rule that the writer's policy leaves out"),
             Self::Records => f.write_str("the writer's memory has no row for a record"),
             Self::SetBytes { bytes, needed } => write!(f, "the writer's set buffers hold {bytes} bytes, at least {needed} are needed"),
         }

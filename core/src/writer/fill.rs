@@ -2,12 +2,12 @@
 
 use super::machine::Writer;
 use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
-use super::{Codec, Identity, Memory, Reason, SetBuffer, WriteError};
+use super::{Codec, Identity, Memory, Policy, Reason, SetBuffer, WriteError};
 use crate::sure::sure;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
 use crate::{Instant, Known};
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached its size, and the record does not
     /// overflow it, its length included.
     pub(super) fn filling_takes(&self, len: usize) -> bool {
@@ -73,13 +73,13 @@ impl<M: Memory> Writer<M> {
     fn open(&mut self, now: Instant) {
         let set = self.free_sets;
         debug_assert!(set != NO_SET, "there is one slot more than may fly");
+        let with_identity = !matches!(self.identity(), Identity::Off);
         let slot = &mut self.memory.tables().sets[set as usize];
         self.free_sets = slot.links.queue;
         let flush_at = match self.bounds.flush_interval {
             0 => Instant::MAX,
             interval => now.plus_micros(interval),
         };
-        let with_identity = !matches!(self.settings.identity(), Identity::Off);
         let content = RecordSetBuilder::new(self.bounds.set_bytes, with_identity);
         *slot = SetSlot { phase: SetPhase::Filling, content, flush_at, ..SetSlot::EMPTY };
         self.filling = set;
@@ -104,7 +104,9 @@ impl<M: Memory> Writer<M> {
         self.flying += 1;
         self.counters.sets = self.counters.sets.wrapping_add(1);
         // Here and not with its first attempt, which the transport may refuse and then comes again.
-        self.budget.pay_in();
+        if P::BUDGET {
+            self.budget.pay_in();
+        }
         self.enqueue(set, Intent::First);
     }
 
@@ -124,7 +126,7 @@ impl<M: Memory> Writer<M> {
     pub(super) fn prepare(&mut self, set: u16) {
         let slot = &self.memory.sets()[set as usize];
         let (content, sequence) = (slot.content, slot.sequence);
-        let identity = match self.settings.identity() {
+        let identity = match self.identity() {
             Identity::Off => None,
             Identity::Trailer { writer, first_sequence } => Some(SetIdentity { writer, sequence: first_sequence.wrapping_add(sequence) }),
         };

@@ -3,7 +3,7 @@
 use super::health::Sign;
 use super::machine::Writer;
 use super::slots::{AttemptState, Intent, NO_RECORD, NO_SET, RecordState, SetPhase};
-use super::{Memory, Reason, WriteError, WriteResult, Written};
+use super::{Memory, Policy, Reason, WriteError, WriteResult, Written};
 use crate::{AttemptId, Dlsn, Instant, Known, StreamIndex};
 
 /// Why outstanding attempts are given up, and what that says of their streams.
@@ -17,7 +17,7 @@ enum GivenUp {
     Untold,
 }
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// An attempt was answered: every record has its position, and the other attempts lost (R11).
     pub(super) fn win_set(&mut self, set: u16, place: usize, stream: StreamIndex, dlsn: Dlsn, now: Instant) {
         let winner = self.memory.sets()[set as usize].attempts[place].id;

@@ -1,9 +1,9 @@
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
-use super::{Codec, Memory};
+use super::{Codec, Memory, Policy};
 use crate::Instant;
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// Walks over all tables and checks what the type's documentation promises. For tests: it takes time in proportion to the tables.
     ///
     /// # Panics

@@ -1,3 +1,4 @@
+use core::marker::PhantomData;
 use core::time::Duration;
 
 use super::adaptive::Tail;
@@ -7,7 +8,10 @@ use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
 use super::rotation;
 use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
-use super::{Adaptive, Codec, Counters, Identity, MAX_SET_BYTES, Memory, SetBuffer, Settings, StreamCount, StreamStatus};
+use super::{
+    Adaptive, Budget, Codec, Counters, Full, Health, Identity, MAX_SET_BYTES, Memory, Policy, SetBuffer, Settings, StreamCount,
+    StreamStatus,
+};
 use crate::random::Random;
 use crate::sure::sure;
 #[cfg(feature = "lz4")]
@@ -50,9 +54,12 @@ use crate::{Instant, StreamIndex};
 /// assert_eq!((written.stream, written.dlsn), (stream, Dlsn::INITIAL));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+///
+/// `P` says what of R8, R9, R10 and R12 the writer contains: see [`Policy`].
 #[derive(Debug)]
-pub struct Writer<M: Memory> {
+pub struct Writer<M: Memory, P: Policy = Full> {
     pub(super) memory: M,
+    policy: PhantomData<P>,
     pub(super) settings: Settings,
     pub(super) bounds: Bounds,
     /// The latest time that was told: time that goes back stands still.
@@ -142,9 +149,30 @@ impl<M: Memory> Writer<M> {
     ///
     /// [`BuildError`] when a table of the memory is too short to write anything at all.
     pub fn new(settings: Settings, streams: StreamCount, memory: M) -> Result<Self, BuildError> {
+        Self::with_policy(settings, streams, memory)
+    }
+}
+
+impl<M: Memory, P: Policy> Writer<M, P> {
+    /// As [`new`](Self::new), containing what `P` says.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::LeftOut`] when the settings switch on what `P` leaves out; else as [`new`](Self::new).
+    pub fn with_policy(settings: Settings, streams: StreamCount, memory: M) -> Result<Self, BuildError> {
+        let wanted = [
+            !P::BUDGET && !matches!(settings.budget(), Budget::Off),
+            !P::HEALTH && !matches!(settings.health(), Health::Off),
+            !P::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
+            !P::IDENTITY && !matches!(settings.identity(), Identity::Off),
+        ];
+        if wanted.contains(&true) {
+            return Err(BuildError::LeftOut);
+        }
         let bounds = Bounds::new(&settings, streams, &memory)?;
         let mut writer = Self {
             memory,
+            policy: PhantomData,
             settings,
             bounds,
             now: Instant::ZERO,
@@ -153,7 +181,7 @@ impl<M: Memory> Writer<M> {
             streams: streams.as_usize() as u16,
             next_row: 0,
             random: Random::new(settings.seed().unwrap_or(0)),
-            budget: Tokens::new(settings.budget()),
+            budget: Tokens::new(if P::BUDGET { settings.budget() } else { Budget::Off }),
             next_probe: Instant::MAX,
             usual_latency: None,
             next_sequence: 0,
@@ -234,12 +262,12 @@ impl<M: Memory> Writer<M> {
     /// How a stream does; none for a stream that the writer does not have.
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
         let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
-        let latency = match self.settings.adaptive() {
+        let latency = match self.adaptive() {
             Adaptive::Off => None,
             Adaptive::Quantile { warm_up, .. } => slot.latency.quantile(warm_up).map(|micros| crate::time::length(micros, 1_000_000)),
         };
         let outstanding = usize::from(slot.outstanding);
-        Some(StreamStatus { healthy: slot.health.is_fit(self.now), outstanding, latency, counters: slot.counters })
+        Some(StreamStatus { healthy: self.is_fit(slot, self.now), outstanding, latency, counters: slot.counters })
     }
 
     /// The latency that this share of a stream's recent first attempts did not exceed; none for a share that is not within 0 to 1, before the
@@ -285,6 +313,31 @@ impl<M: Memory> Writer<M> {
     /// Whether the writer was closed, all its records are completed and announced, and all cancellations polled.
     pub const fn is_finished(&self) -> bool {
         self.is_closed() && self.filling == NO_SET && self.flying == 0 && self.ending == 0 && self.completed_first == NO_RECORD
+    }
+
+    /// What the settings say of health, where it is compiled in: the constant lets the rest be left out. So do the three below.
+    pub(super) const fn health(&self) -> Health {
+        if P::HEALTH { self.settings.health() } else { Health::Off }
+    }
+
+    /// As [`health`](Self::health).
+    pub(super) const fn budget(&self) -> Budget {
+        if P::BUDGET { self.settings.budget() } else { Budget::Off }
+    }
+
+    /// As [`health`](Self::health).
+    pub(super) const fn adaptive(&self) -> Adaptive {
+        if P::ADAPTIVE { self.settings.adaptive() } else { Adaptive::Off }
+    }
+
+    /// As [`health`](Self::health).
+    pub(super) const fn identity(&self) -> Identity {
+        if P::IDENTITY { self.settings.identity() } else { Identity::Off }
+    }
+
+    /// Whether a set may start at the stream, and should rather go on there than elsewhere: it is healthy, and did not ask to be left alone.
+    pub(super) fn is_fit(&self, stream: &StreamSlot, now: Instant) -> bool {
+        !(P::HEALTH || P::BUDGET) || stream.health.is_fit(now)
     }
 
     /// Takes note of the time.

@@ -2,11 +2,11 @@
 
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
-use super::{AttemptOutcome, AttemptReport, AttemptReports, Memory, WriteResult};
+use super::{AttemptOutcome, AttemptReport, AttemptReports, Memory, Policy, WriteResult};
 use crate::Instant;
 use crate::sure::sure;
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// The next record whose result waits to be taken. Each is announced once; forgotten ones are not.
     pub fn poll_completed(&mut self) -> Option<RecordId> {
         // Bounded: each pass takes one record off the list.

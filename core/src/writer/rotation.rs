@@ -1,8 +1,8 @@
 //! Which stream is next (R4, R5, R9).
 
-use super::Memory;
 use super::machine::Writer;
 use super::slots::StreamSlot;
+use super::{Memory, Policy};
 use crate::random::Random;
 use crate::{Instant, StreamIndex};
 
@@ -19,7 +19,7 @@ pub(super) fn permute(rows: &mut [StreamSlot], random: &mut Random) {
     }
 }
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// The row at which a set starts: the next in the rotation whose stream is healthy and has room in its window; the
     /// next without room, where none has; the next at all, with or without room, when none is healthy (R9). The rotation goes on behind it,
     /// so that healthy streams share the sets evenly.
@@ -34,7 +34,7 @@ impl<M: Memory> Writer<M> {
         let has_room = |slot: &StreamSlot| slot.outstanding < self.bounds.window;
         let mut full = None;
         let mut row = None;
-        for (turn, slot) in turns().filter(|(_, slot)| slot.health.is_fit(now)) {
+        for (turn, slot) in turns().filter(|(_, slot)| self.is_fit(slot, now)) {
             if has_room(slot) {
                 row = Some(turn);
                 break;
@@ -65,7 +65,7 @@ impl<M: Memory> Writer<M> {
                 continue;
             }
             let slot = &rows[stream.0 as usize];
-            if !slot.health.is_fit(now) {
+            if !self.is_fit(slot, now) {
                 unfit = unfit.or(Some(row as u16));
             } else if slot.outstanding < self.bounds.window {
                 return Some(row as u16);
@@ -78,7 +78,7 @@ impl<M: Memory> Writer<M> {
 }
 
 /// Probes of streams on probation (R9).
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// The row of a stream that is due for a probe, if the budget has a token for it and the set was not tried there. The stream waits for
     /// the probe's end from now on.
     pub(super) fn probe_row(&mut self, set: u16, now: Instant) -> Option<u16> {
@@ -88,7 +88,7 @@ impl<M: Memory> Writer<M> {
             let due = rows[row.turn.0 as usize].health.probe_at().is_some_and(|at| at <= now);
             due && !slot.tried.contains(row.turn)
         })?;
-        if !self.budget.take(now) {
+        if P::BUDGET && !self.budget.take(now) {
             return None;
         }
         let rows = self.memory.tables().streams;
@@ -100,15 +100,19 @@ impl<M: Memory> Writer<M> {
 
     /// The stream's standing may have changed: it may be the next that is to be probed.
     pub(super) fn note_probe(&mut self, stream: StreamIndex) {
-        if let Some(at) = self.memory.streams()[stream.0 as usize].health.probe_at() {
+        if P::HEALTH
+            && let Some(at) = self.memory.streams()[stream.0 as usize].health.probe_at()
+        {
             self.next_probe = self.next_probe.min(at);
         }
     }
 
     /// An attempt at the stream ended in a way that says nothing of its health.
     pub(super) fn abandon(&mut self, stream: StreamIndex, now: Instant) {
-        self.memory.tables().streams[stream.0 as usize].health.on_abandoned(now);
-        self.note_probe(stream);
+        if P::HEALTH {
+            self.memory.tables().streams[stream.0 as usize].health.on_abandoned(now);
+            self.note_probe(stream);
+        }
     }
 }
 

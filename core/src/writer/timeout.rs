@@ -3,10 +3,10 @@
 use super::machine::Writer;
 use super::slots::{NO_SET, SetPhase, SetSlot};
 use super::timers::Timer;
-use super::{Memory, Reason};
+use super::{Memory, Policy, Reason};
 use crate::Instant;
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let closing = self.closing.filter(|_| self.filling != NO_SET || self.flying > 0);

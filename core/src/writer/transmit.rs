@@ -2,10 +2,10 @@
 
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
-use super::{Adaptive, Memory, SetBuffer, StreamCounters};
+use super::{Adaptive, Memory, Policy, SetBuffer, StreamCounters};
 use crate::{Attempt, AttemptId, Instant, StreamIndex};
 
-impl<M: Memory> Writer<M> {
+impl<M: Memory, P: Policy> Writer<M, P> {
     /// The next attempt to start. If the transport has no room for it, say so by [`handle_refused`](Self::handle_refused) before the next
     /// call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
@@ -64,14 +64,14 @@ impl<M: Memory> Writer<M> {
             let slot = &self.memory.sets()[set as usize];
             (slot.intent, slot.made, slot.outstanding)
         };
-        if intent == Intent::Probe {
+        if P::HEALTH && intent == Intent::Probe {
             return self.start_probe(set, outstanding > 0, now);
         }
         let row = if made == 0 && intent == Intent::First { Some(self.first_row(now)) } else { self.following_row(set, now) };
         let Some(row) = row else {
             // What the streams answered since the set was queued left none to try.
             if made > 0 {
-                self.budget.give_back();
+                self.give_token_back();
             }
             self.go_on(set, now);
             return None;
@@ -85,7 +85,7 @@ impl<M: Memory> Writer<M> {
         self.set_patience(set, intent, stream, now);
         self.count_attempt(intent, made);
         self.rearm(set);
-        if intent == Intent::First && self.next_probe <= now {
+        if P::HEALTH && intent == Intent::First && self.next_probe <= now {
             self.enqueue(set, Intent::Probe);
         }
         Some(place)
@@ -138,7 +138,7 @@ impl<M: Memory> Writer<M> {
     /// A stream that is much slower than the others is hedged when twice the others' usual latency has passed: its own would let a
     /// stalled stream stretch its timeout without end.
     fn speculative_delay(&self, stream: StreamIndex) -> u64 {
-        let Adaptive::Quantile { floor, warm_up, .. } = self.settings.adaptive() else {
+        let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
             return self.bounds.first_patience;
         };
         let own = self.memory.streams()[stream.0 as usize].latency.quantile(warm_up);
@@ -154,7 +154,7 @@ impl<M: Memory> Writer<M> {
     /// How long a set that was hedged waits before it is hedged again, where the latency says so (R10): a quantile half as rare with each
     /// hedge. Few sets come so far, so that it costs little, and those are the ones that took longest.
     fn further_delay(&mut self, stream: StreamIndex, intent: Intent, made: u32, now: Instant) -> Option<u64> {
-        let Adaptive::Quantile { floor, warm_up, .. } = self.settings.adaptive() else { return None };
+        let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else { return None };
         let slot = &self.memory.streams()[stream.0 as usize];
         if intent != Intent::Hedge || slot.latency.quantile(warm_up).is_none() {
             return None;

@@ -5,6 +5,7 @@
 mod golden_files;
 mod replay;
 mod routing;
+mod scope;
 mod script;
 mod session;
 mod settings;

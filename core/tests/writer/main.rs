@@ -4,6 +4,7 @@
 mod batching;
 mod bounds;
 mod completion;
+mod contents;
 mod ending;
 mod faults_of_the_original;
 mod hedging;

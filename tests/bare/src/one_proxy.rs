@@ -2,10 +2,10 @@
 //! record sets.
 
 use distributedlog::client::RequestId;
-use distributedlog::client::session::{self, Call, Envelope, Event, Protocol, Session, SessionError};
+use distributedlog::client::session::{self, Call, Envelope, Event, MuxWrites, Protocol, Scope, Session, SessionError};
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{Reply, Request, WriteContext};
-use distributedlog::writer::{Fixed, RecordId, Refused, Settings, StreamCount, WriteResult, Writer};
+use distributedlog::writer::{Fixed, Plain, Policy, RecordId, Refused, Settings, SettingsBuilder, StreamCount, WriteResult, Writer};
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant, StatusCode};
 
 /// Streams that it writes to.
@@ -30,24 +30,39 @@ struct Pending {
     call: Call,
 }
 
-/// Writer and session.
+/// Settings that are constants are checked when the program is compiled.
+const SETTINGS: Settings = checked(capacities());
+/// The same, with all rules on that a writer may contain.
+const ALL_RULES: Settings = checked(capacities().recommended());
+
+const fn capacities() -> SettingsBuilder {
+    Settings::builder().in_flight_sets(2).pending_records(RECORDS).buffer_size(512).seed(7)
+}
+
+const fn checked(settings: SettingsBuilder) -> Settings {
+    match settings.build() {
+        Ok(settings) => settings,
+        Err(_) => panic!("the settings are not within their bounds"),
+    }
+}
+
+/// Writer and session: of the writer's rules what `P` contains, of the protocols what `S` does.
 #[derive(Debug)]
-pub struct Device {
-    writer: Writer<Memory>,
-    session: Session<REQUESTS>,
+pub struct Device<P: Policy = Plain, S: Scope = MuxWrites> {
+    writer: Writer<Memory, P>,
+    session: Session<REQUESTS, S>,
     names: &'static [&'static str; STREAMS],
     pending: [Option<Pending>; REQUESTS],
     requests: u32,
 }
 
-impl Device {
+impl<P: Policy, S: Scope> Device<P, S> {
     /// A device whose connection was just made.
     #[must_use]
     pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
-        let settings = Settings::builder().in_flight_sets(2).pending_records(RECORDS).buffer_size(512).seed(7).build();
-        let settings = settings.expect("within the bounds");
         let count = StreamCount::new(STREAMS).expect("between 1 and the most");
-        let writer = Writer::new(settings, count, Memory::new()).expect("the tables are as long as the settings say");
+        let settings = if P::BUDGET && P::HEALTH && P::ADAPTIVE { ALL_RULES } else { SETTINGS };
+        let writer = Writer::with_policy(settings, count, Memory::new()).expect("the tables are as long as the settings say");
         Self { writer, session: connect(now), names, pending: [None; REQUESTS], requests: 0 }
     }
 
@@ -157,9 +172,10 @@ impl Device {
     }
 }
 
-fn connect(now: Instant) -> Session<REQUESTS> {
+fn connect<S: Scope>(now: Instant) -> Session<REQUESTS, S> {
     let settings = session::Settings::builder().protocol(Protocol::ThriftMux).client_id("device").max_frame_bytes(1024).build();
-    Session::new(now, settings.expect("a short name, and room for every answer"), 7)
+    let session = Session::with_scope(now, settings.expect("a short name, and room for every answer"), 7);
+    session.expect("mux is what every session speaks")
 }
 
 /// What a proxy's answer to a write means.
@@ -172,5 +188,33 @@ fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
         Reply::Write(response) => Err(Failure::of_status(response.header.code)),
         Reply::Exception { .. } => Err(Failure::unanswered(Cause::Exception)),
         Reply::ServerInfo(_) | Reply::BulkWrite(_) | Reply::Void => Err(Failure::unanswered(Cause::ProtocolError)),
+    }
+}
+
+/// Does whatever `what` says, so that a linker keeps all of a device.
+pub fn step<P: Policy, S: Scope>(device: &mut Device<P, S>, what: u8, now: Instant, bytes: &[u8], out: &mut [u8]) -> bool {
+    match what {
+        0 => device.write(now, bytes).is_ok(),
+        1 => {
+            device.flush();
+            true
+        }
+        2 => device.poll_transmit(now, out) > 0,
+        3 => device.handle_received(now, bytes).is_ok(),
+        4 => device.handle_timeout(now).is_ok(),
+        5 => {
+            device.handle_transmitted(now, bytes.len());
+            true
+        }
+        6 => device.next_result().is_some_and(|(_, result)| result.is_ok()),
+        7 => {
+            device.handle_lost(now);
+            true
+        }
+        8 => device.poll_timeout().is_some(),
+        _ => {
+            device.close(now, now);
+            true
+        }
     }
 }

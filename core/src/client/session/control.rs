@@ -1,5 +1,6 @@
 use heapless::Deque;
 
+use super::Scope;
 use super::calls::Calls;
 use crate::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
 use crate::wire::{BufferTooSmall, framed};
@@ -45,9 +46,14 @@ impl Control {
     }
 
     /// Writes the next frame: how many bytes, 0 when there is none.
-    pub(super) fn write<const N: usize>(&mut self, calls: &mut Calls<N>, mux: bool, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    pub(super) fn write<S: Scope, const N: usize>(
+        &mut self,
+        calls: &mut Calls<N>,
+        mux: bool,
+        out: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
         if let Some(opening) = self.opening {
-            let count = opening.write(out)?;
+            let count = opening.write::<S>(out)?;
             self.opening = None;
             return Ok(count);
         }
@@ -77,10 +83,12 @@ impl Control {
 }
 
 impl Opening {
-    fn write(self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    fn write<S: Scope>(self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         match self {
             Self::Check => Frame::new(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).encode(out),
             Self::Init => Frame::new(Tag::ONE, Message::Tinit { version: VERSION, headers: InitHeaders::default() }).encode(out),
+            // Nobody asks for it where there is no framed thrift.
+            Self::Upgrade if !S::FRAMED => Ok(0),
             Self::Upgrade => framed::encode_upgrade_request(out),
         }
     }

@@ -1,4 +1,4 @@
-use super::Envelope;
+use super::{Envelope, Scope};
 use crate::wire::mux::{self, Context, Contexts, Deadline, Tag, TraceId};
 use crate::wire::service::{Request, SequenceId};
 use crate::wire::{BufferTooSmall, framed};
@@ -28,8 +28,14 @@ impl<'a> Baggage<'a> {
     }
 
     /// Writes the request's whole frame.
-    pub(super) fn write(&self, dialect: Dialect, tag: Tag, message: &Request<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        match dialect {
+    pub(super) fn write<S: Scope>(
+        &self,
+        dialect: Dialect,
+        tag: Tag,
+        message: &Request<'_>,
+        out: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
+        match if S::FRAMED { dialect } else { Dialect::Mux } {
             Dialect::Mux => self.with_mux(|contexts| mux::encode_request(tag, &contexts, message, out)),
             Dialect::Upgraded => self.with_header(|header| framed::encode_request(Some(header), SequenceId(0), message, out)),
             Dialect::Plain => framed::encode_request(None, SequenceId(0), message, out),
@@ -37,8 +43,8 @@ impl<'a> Baggage<'a> {
     }
 
     /// Bytes that [`write`](Self::write) writes.
-    pub(super) fn measure(&self, dialect: Dialect, message: &Request<'_>) -> usize {
-        match dialect {
+    pub(super) fn measure<S: Scope>(&self, dialect: Dialect, message: &Request<'_>) -> usize {
+        match if S::FRAMED { dialect } else { Dialect::Mux } {
             Dialect::Mux => self.with_mux(|contexts| mux::encoded_request_len(&contexts, message)),
             Dialect::Upgraded => self.with_header(|header| framed::encoded_request_len(Some(header), message)),
             Dialect::Plain => framed::encoded_request_len(None, message),

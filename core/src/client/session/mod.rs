@@ -6,12 +6,15 @@ mod encode;
 mod envelope;
 mod event;
 mod receive;
+mod scope;
 mod settings;
 
 pub use envelope::Envelope;
 pub use event::{Call, EncodeError, Event, Lost, SessionError};
+pub use scope::{Everything, MuxWrites, Scope};
 pub use settings::{Protocol, Settings, SettingsBuilder, SettingsError};
 
+use core::marker::PhantomData;
 use core::time::Duration;
 
 use calls::Calls;
@@ -40,9 +43,11 @@ use crate::wire::service::Request;
 ///
 /// **Invariant.** A request is told to have not been written only if no byte of its frame was taken by the socket, or the peer said so.
 ///
-/// `REQUESTS` is how many requests can be in flight, discarded ones included until the peer is done with them.
+/// `REQUESTS` is how many requests can be in flight, discarded ones included until the peer is done with them; `S` says which protocols the
+/// session contains: see [`Scope`].
 #[derive(Debug)]
-pub struct Session<const REQUESTS: usize = 1024> {
+pub struct Session<const REQUESTS: usize = 1024, S: Scope = Everything> {
+    scope: PhantomData<S>,
     settings: Settings,
     random: Random,
     phase: Phase,
@@ -77,18 +82,37 @@ enum Phase {
 }
 
 impl<const REQUESTS: usize> Session<REQUESTS> {
-    /// The longest control frame; a buffer of this size always gets one.
-    pub const MAX_CONTROL_BYTES: usize = 64;
-
     /// A session on a connection that was just made. `seed` is for trace ids.
     #[must_use]
     pub const fn new(now: Instant, settings: Settings, seed: u64) -> Self {
-        let (phase, opening) = match settings.protocol {
+        Self::begun(now, settings, seed)
+    }
+}
+
+impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
+    /// The longest control frame; a buffer of this size always gets one.
+    pub const MAX_CONTROL_BYTES: usize = 64;
+
+    /// As [`new`](Self::new), containing what `S` says.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::LeftOut`] when the settings ask for framed thrift and `S` leaves it out.
+    pub fn with_scope(now: Instant, settings: Settings, seed: u64) -> Result<Self, SettingsError> {
+        if !S::FRAMED && settings.protocol != Protocol::ThriftMux {
+            return Err(SettingsError::LeftOut { protocol: settings.protocol });
+        }
+        Ok(Self::begun(now, settings, seed))
+    }
+
+    const fn begun(now: Instant, settings: Settings, seed: u64) -> Self {
+        let (phase, opening) = match if S::FRAMED { settings.protocol } else { Protocol::ThriftMux } {
             Protocol::ThriftMux => (Phase::Checking, Some(Opening::Check)),
             Protocol::Thrift => (Phase::Asking, Some(Opening::Upgrade)),
             Protocol::PlainThrift => (Phase::Ready(Dialect::Plain), None),
         };
         Self {
+            scope: PhantomData,
             settings,
             random: Random::new(seed),
             phase,
@@ -126,7 +150,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
     /// How many requests can be in flight at once on this connection: 1 for framed thrift, `REQUESTS` for mux.
     #[must_use]
     pub const fn capacity(&self) -> usize {
-        match self.settings.protocol {
+        match self.protocol() {
             Protocol::ThriftMux => REQUESTS,
             Protocol::Thrift | Protocol::PlainThrift => 1,
         }
@@ -141,11 +165,11 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
     /// Writes control frames into `out`, whole ones only: how many bytes. 0 means that there is nothing to send, or that `out` is shorter
     /// than the next frame: at [`MAX_CONTROL_BYTES`](Self::MAX_CONTROL_BYTES) it never is.
     pub fn poll_transmit(&mut self, out: &mut [u8]) -> usize {
-        let mux = self.settings.protocol == Protocol::ThriftMux;
+        let mux = self.protocol() == Protocol::ThriftMux;
         let asks = self.control.ping;
         let mut total = 0;
         // Bounded by `out` and by what is to be sent. A frame that does not fit stays for the next call.
-        while let Ok(count) = self.control.write(&mut self.calls, mux, &mut out[total..]) {
+        while let Ok(count) = self.control.write::<S, REQUESTS>(&mut self.calls, mux, &mut out[total..]) {
             if count == 0 {
                 break;
             }
@@ -164,7 +188,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         let Phase::Ready(dialect) = self.phase else {
             return 0;
         };
-        Baggage::new(&self.settings.client_id, envelope.trace.unwrap_or_default(), envelope).measure(dialect, message)
+        Baggage::new(&self.settings.client_id, envelope.trace.unwrap_or_default(), envelope).measure::<S>(dialect, message)
     }
 
     /// Writes the whole frame of a request into `out` and takes it under way: how many bytes, and its name for [`discard`](Self::discard).
@@ -193,7 +217,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         let (index, tag) = self.calls.next().filter(|_| self.in_flight() < self.capacity()).ok_or(EncodeError::Full)?;
         let trace = envelope.trace.unwrap_or_else(|| TraceId::root(self.random.next_u64()));
         let baggage = Baggage::new(&self.settings.client_id, trace, envelope);
-        let count = baggage.write(dialect, tag, message, out).map_err(EncodeError::BufferTooSmall)?;
+        let count = baggage.write::<S>(dialect, tag, message, out).map_err(EncodeError::BufferTooSmall)?;
         if self.calls.len() == 0 {
             // Silence before this was nobody's fault.
             self.heard_at = self.heard_at.max(now);
@@ -247,6 +271,11 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         self.calls.lose(&mut self.lost, self.transmitted)
     }
 
+    /// What is spoken: a constant where there is no choice, so that the rest is left out.
+    const fn protocol(&self) -> Protocol {
+        if S::FRAMED { self.settings.protocol } else { Protocol::ThriftMux }
+    }
+
     fn begin(&mut self, now: Instant, dialect: Dialect) -> Event<'static> {
         self.phase = Phase::Ready(dialect);
         if dialect == Dialect::Mux && self.settings.idle_ping_interval.is_some() {
@@ -274,7 +303,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
             // The start of a session is the connector's to time.
             return None;
         };
-        if dialect != Dialect::Mux {
+        if S::FRAMED && dialect != Dialect::Mux {
             return self.calls.only_discarded_at().and_then(|at| ends(at, self.settings.ping_timeout));
         }
         if let Some(asked_at) = self.asked_at {

@@ -1,13 +1,13 @@
 use super::calls::Ended;
 use super::control::{Opening, PingFlood};
 use super::encode::Dialect;
-use super::{Event, Phase, Session, SessionError};
+use super::{Event, Phase, Scope, Session, SessionError};
 use crate::wire::framed;
 use crate::wire::mux::{self, Frame, INIT_CHECK, Message, Status, Tag};
 use crate::wire::service::Reply;
 use crate::{Cause, Failure, Instant};
 
-impl<const REQUESTS: usize> Session<REQUESTS> {
+impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     /// Reads at most one frame from the front of `bytes`: how many bytes it took, and what they meant. The event borrows `bytes`, not the
     /// session. `(0, None)` asks for more bytes: call again with the same ones and what came after them.
     ///
@@ -25,12 +25,12 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         };
         self.heard(now);
         let event = match self.phase {
-            Phase::Asking => self.handle_upgrade_answer(frame)?,
-            Phase::Checking | Phase::Initialising | Phase::Ready(Dialect::Mux) => {
+            Phase::Asking if S::FRAMED => self.handle_upgrade_answer(frame)?,
+            Phase::Ready(Dialect::Upgraded | Dialect::Plain) if S::FRAMED => Some(self.handle_framed(frame)?),
+            Phase::Checking | Phase::Initialising | Phase::Asking | Phase::Ready(_) => {
                 let frame = Frame::decode(frame).map_err(SessionError::Malformed)?;
                 self.handle_mux(now, &frame)?
             }
-            Phase::Ready(Dialect::Upgraded | Dialect::Plain) => Some(self.handle_framed(frame)?),
         };
         Ok((length, event))
     }
@@ -79,7 +79,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
             return Err(SessionError::Unexpected { kind: mux::FrameType::Rdispatch as i8, tag: tag.get() });
         };
         Ok(match status {
-            Status::Ok => ended.answer(payload),
+            Status::Ok => ended.answer::<S>(payload),
             Status::Error => ended.event(Failure::unanswered(Cause::Exception), text(payload)),
             Status::Nack => ended.event(Failure::overloaded(Cause::Refused, None), text(payload)),
         })
@@ -130,7 +130,7 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
         let Some(ended) = self.calls.end_only() else {
             return Err(SessionError::Unexpected { kind: 0, tag: 0 });
         };
-        Ok(ended.answer(message))
+        Ok(ended.answer::<S>(message))
     }
 
     fn end(&mut self, frame: &Frame<'_>) -> Result<Ended, SessionError> {
@@ -141,11 +141,11 @@ impl<const REQUESTS: usize> Session<REQUESTS> {
 impl Ended {
     /// The event of a call that was answered with this message. A message that cannot be read fails its own request only: the frames around
     /// it are whole.
-    fn answer(self, message: &[u8]) -> Event<'_> {
+    fn answer<S: Scope>(self, message: &[u8]) -> Event<'_> {
         if self.discarded {
             return Event::Discarded { request: self.request };
         }
-        match Reply::decode(message) {
+        match if S::ALL_ANSWERS { Reply::decode(message) } else { Reply::decode_write(message) } {
             Ok((_, reply)) => Event::Reply { request: self.request, reply },
             Err(error) => Event::Failed { request: self.request, failure: Failure::unanswered(Cause::ProtocolError), message: error.field },
         }

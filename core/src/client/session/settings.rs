@@ -168,6 +168,11 @@ pub enum SettingsError {
         /// What it was set to.
         value: usize,
     },
+    /// The session's [`Scope`](super::Scope) leaves the protocol out.
+    LeftOut {
+        /// What was to be spoken.
+        protocol: Protocol,
+    },
     /// The setting may not be zero.
     Zero {
         /// Which one.
@@ -184,6 +189,7 @@ impl fmt::Display for SettingsError {
             Self::MaxFrameTooSmall { value } => {
                 write!(f, "max_frame_bytes is {value}; it must be at least {}", Settings::MIN_FRAME_BYTES)
             }
+            Self::LeftOut { protocol } => write!(f, "protocol is {protocol:?}, which the session's scope leaves out"),
             Self::Zero { setting } => write!(f, "{setting} is zero; it must be above"),
         }
     }

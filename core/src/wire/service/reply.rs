@@ -106,10 +106,32 @@ impl<'a> Reply<'a> {
     ///
     /// [`DecodeError`] when the message is no reply, or no reply of a method of DistributedLogService.
     pub fn decode(message: &'a [u8]) -> Result<(SequenceId, Self), DecodeError> {
+        Self::decode_with(message, Self::read_result)
+    }
+
+    /// As [`decode`](Self::decode), for the answers of `write` and `writeWithContext` only: those of other methods are refused as unknown. All
+    /// that it takes in a program is what reads a [`WriteResponse`].
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub fn decode_write(message: &'a [u8]) -> Result<(SequenceId, Self), DecodeError> {
+        Self::decode_with(message, |name, cursor| {
+            if !matches!(name, "write" | "writeWithContext") {
+                return Err(UNKNOWN_METHOD);
+            }
+            read_success(cursor)?.map(Self::Write).ok_or_else(|| cursor.enter("result.success").error(DecodeErrorKind::Missing))
+        })
+    }
+
+    fn decode_with(
+        message: &'a [u8],
+        read_result: impl FnOnce(&str, &mut Cursor<'a>) -> Result<Self, DecodeError>,
+    ) -> Result<(SequenceId, Self), DecodeError> {
         let mut cursor = Cursor::new(message, "message");
         let header = MessageHeader::read(&mut cursor)?;
         let reply = match header.kind {
-            MessageKind::Reply => Self::read_result(header.method, &mut cursor)?,
+            MessageKind::Reply => read_result(header.method, &mut cursor)?,
             MessageKind::Exception => Self::read_exception(&mut cursor)?,
             MessageKind::Call | MessageKind::OneWay => {
                 let kind = DecodeErrorKind::UnexpectedMessageKind(header.kind as u8);
@@ -156,7 +178,7 @@ impl<'a> Reply<'a> {
 
     fn read_result(name: &str, cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let Some(method) = Method::from_name(name) else {
-            return Err(DecodeError { field: "message.name", offset: 4, kind: DecodeErrorKind::UnknownMethod });
+            return Err(UNKNOWN_METHOD);
         };
         match method {
             Method::Handshake | Method::HandshakeWithClientInfo => read_success(cursor)?.map(Self::ServerInfo),
@@ -192,6 +214,8 @@ impl<'a> Reply<'a> {
         Ok(Self::Exception { kind, message })
     }
 }
+
+const UNKNOWN_METHOD: DecodeError = DecodeError { field: "message.name", offset: 4, kind: DecodeErrorKind::UnknownMethod };
 
 /// A result struct's field 0. The service declares no exceptions, so other fields are skipped.
 fn read_success<'a, T: Value<'a>>(cursor: &mut Cursor<'a>) -> Result<Option<T>, DecodeError> {

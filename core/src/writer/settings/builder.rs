@@ -182,30 +182,39 @@ impl SettingsBuilder {
     /// # Errors
     ///
     /// The first refusal, naming the setting, its value and its bounds.
-    pub fn build(mut self) -> Result<Settings, SettingsError> {
-        self.buffer_size = self.buffer_size.min(MAX_SET_BYTES);
-        self.check_timeouts()?;
-        self.check_bounds()?;
-        self.check_policies()?;
-        Ok(Settings(self))
+    pub const fn build(mut self) -> Result<Settings, SettingsError> {
+        if self.buffer_size > MAX_SET_BYTES {
+            self.buffer_size = MAX_SET_BYTES;
+        }
+        // Not `?`: settings can be constants, so that a device refuses illegal ones when it is compiled, and does without these checks.
+        if let Err(error) = self.check_timeouts() {
+            return Err(error);
+        }
+        if let Err(error) = self.check_bounds() {
+            return Err(error);
+        }
+        match self.check_policies() {
+            Ok(()) => Ok(Settings(self)),
+            Err(error) => Err(error),
+        }
     }
 
-    fn check_timeouts(&self) -> Result<(), SettingsError> {
+    const fn check_timeouts(&self) -> Result<(), SettingsError> {
         use SettingsError as E;
         let (first, max, request) = (self.first_speculative_timeout, self.max_speculative_timeout, self.request_timeout);
-        if request.is_zero() || request > limits::LONGEST {
+        if request.is_zero() || longer(request, limits::LONGEST) {
             return Err(E::RequestTimeout { value: request, max: limits::LONGEST });
         }
-        if max >= request {
+        if !longer(request, max) {
             return Err(E::MaxSpeculativeTimeout { value: max, request_timeout: request });
         }
-        if first < limits::SHORTEST || first > max {
+        if longer(limits::SHORTEST, first) || longer(first, max) {
             return Err(E::FirstSpeculativeTimeout { value: first, max_speculative_timeout: max });
         }
-        if !(1.0..=limits::MAX_MULTIPLIER).contains(&self.speculative_backoff_multiplier) {
+        if !(self.speculative_backoff_multiplier >= 1.0 && self.speculative_backoff_multiplier <= limits::MAX_MULTIPLIER) {
             return Err(E::SpeculativeBackoffMultiplier { value: self.speculative_backoff_multiplier, max: limits::MAX_MULTIPLIER });
         }
-        if self.flush_interval >= request {
+        if !longer(request, self.flush_interval) {
             return Err(E::FlushInterval { value: self.flush_interval, request_timeout: request });
         }
         Ok(())
@@ -229,36 +238,46 @@ impl SettingsBuilder {
         Ok(())
     }
 
-    fn check_policies(&self) -> Result<(), SettingsError> {
+    const fn check_policies(&self) -> Result<(), SettingsError> {
         use SettingsError as E;
         let Rounds { limit, first_backoff, max_backoff } = self.rounds;
-        if limit == Some(0) {
+        if matches!(limit, Some(0)) {
             return Err(E::RoundsLimit);
         }
-        if first_backoff < limits::SHORTEST || first_backoff > max_backoff || max_backoff > limits::LONGEST {
+        if !are_pauses(first_backoff, max_backoff) {
             return Err(E::RetryBackoff { first: first_backoff, max: max_backoff, longest: limits::LONGEST });
         }
         if let Budget::Share { share, per_second, burst } = self.budget {
-            let legal = share > 0.0 && share <= 1.0 && per_second <= limits::MAX_TOKENS && (1..=limits::MAX_TOKENS).contains(&burst);
+            let legal = share > 0.0 && share <= 1.0 && per_second <= limits::MAX_TOKENS && burst >= 1 && burst <= limits::MAX_TOKENS;
             if !legal {
                 return Err(E::Budget { share, per_second, burst, max_tokens: limits::MAX_TOKENS });
             }
         }
         if let Health::Probation { strikes, first_backoff, max_backoff } = self.health
-            && (strikes == 0 || first_backoff < limits::SHORTEST || first_backoff > max_backoff || max_backoff > limits::LONGEST)
+            && (strikes == 0 || !are_pauses(first_backoff, max_backoff))
         {
             return Err(E::Health { strikes, first: first_backoff, max: max_backoff, longest: limits::LONGEST });
         }
-        if self.window == Window::Attempts(0) {
+        if matches!(self.window, Window::Attempts(0)) {
             return Err(E::Window);
         }
         if let Adaptive::Quantile { quantile, floor, warm_up } = self.adaptive
-            && (!(0.5..=0.9999).contains(&quantile) || warm_up == 0 || floor > self.max_speculative_timeout)
+            && (!(quantile >= 0.5 && quantile <= 0.9999) || warm_up == 0 || longer(floor, self.max_speculative_timeout))
         {
             return Err(E::Adaptive { quantile, floor, warm_up, max_speculative_timeout: self.max_speculative_timeout });
         }
         Ok(())
     }
+}
+
+/// Whether `one` is longer than `other`. Durations cannot be compared in constants yet.
+const fn longer(one: Duration, other: Duration) -> bool {
+    one.as_secs() > other.as_secs() || one.as_secs() == other.as_secs() && one.subsec_nanos() > other.subsec_nanos()
+}
+
+/// Whether pauses can double from `first` to `longest`.
+const fn are_pauses(first: Duration, longest: Duration) -> bool {
+    !longer(limits::SHORTEST, first) && !longer(first, longest) && !longer(longest, limits::LONGEST)
 }
 
 impl Default for SettingsBuilder {
