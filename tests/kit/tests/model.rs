@@ -117,15 +117,30 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another_one() {
 }
 
 #[test]
-fn the_writer_spends_no_more_than_its_budget_however_slow_everything_is() {
-    // Everything is slow at a time, so that every set asks for a hedge.
-    let slow = Fault { stream: None, from: MS * 2_000, until: None, kind: FaultKind::Slow(30.0) };
-    let report = run(Scenario { faults: vec![slow], ..steady() }, ours());
+fn the_writer_spends_its_budget_and_no_more_however_much_is_slow() {
+    // As many stragglers as the budget pays hedges for, and hedges that straggle.
+    let (_, scenario) = scenarios::named("a").expect("it is one of the table");
+    let report = run(scenario.with_sets(10_000), ours());
     let Budget::Share { share, per_second, burst } = Budget::RECOMMENDED else { panic!("there is a budget") };
     let most = f64::from(share) * 10_000.0 + f64::from(per_second) * 11.0 + f64::from(burst);
     assert!(report.attempts as f64 - 10_000.0 <= most, "{} attempts", report.attempts);
-    assert!(report.attempts > 10_100, "it does hedge: {}", report.attempts);
+    assert!(report.attempts > 10_400, "it does hedge: {}", report.attempts);
     assert_eq!(report.failed, 0);
+}
+
+#[test]
+fn who_has_no_patience_is_refused_at_once_when_too_many_sets_are_in_flight() {
+    let stall = Fault { stream: None, from: Duration::ZERO, until: Some(MS * 1_000), kind: FaultKind::Stall };
+    let with = |patience| {
+        let settings = Settings::builder().recommended().in_flight_sets(100).build().expect("legal");
+        run(
+            Scenario { faults: vec![stall], ..steady() }.with_sets(400),
+            Ours::new(5, settings).expect("five streams").with_patience(patience),
+        )
+    };
+    let (refused, waited) = (with(Duration::ZERO), with(TIMEOUT));
+    assert!(refused.attempts < waited.attempts, "{} {}", refused.attempts, waited.attempts);
+    assert_eq!((refused.failed, waited.written + waited.failed), (400, 400), "all that fly stall for longer than they may");
 }
 
 #[test]

@@ -6,46 +6,73 @@ use distributedlog_testkit::model::{Distribution, Scenario, Simulation, scenario
 
 use super::super::Fault;
 use super::policies::Kind;
+use super::settings_args::Chosen;
 use super::summary::{self, Compared};
 use super::table;
 
-/// The document without its figures: `{summary}`, `{noise}` and, for each scenario, `{a}` to `{h}` stand for tables.
+/// The document without its figures: `{summary}`, `{noise}`, `{room}` and, for each scenario, `{a}` to `{h}` stand for tables.
 const TEMPLATE: &str = include_str!("hedging.md");
 
-/// The document that explains the scenarios, with what came of them.
-pub(super) fn text(all: &[Compared], noise: &[Compared]) -> String {
-    let text = TEMPLATE.replace("{summary}\n", &summary::markdown(all)).replace("{noise}\n", &noise_table(noise));
-    all.iter().fold(text, |text, compared| text.replace(&format!("{{{}}}\n", compared.name), &table::markdown(&compared.runs)))
-}
-
-/// The scenarios of one sick stream, with healthy streams that vary less and less.
+/// The document that explains the scenarios, with what came of them, and of two variations.
 ///
 /// # Errors
 /// It was interrupted.
-pub(super) fn noise(settings: &Settings, seed: u64, stop: &AtomicBool) -> Result<Vec<Compared>, Fault> {
-    let mut all = Vec::new();
-    for micros in [2_000, 1_000, 500] {
-        for letter in ["b", "c", "d"] {
-            let (about, scenario) = scenarios::named(letter).expect("it is one of the table");
-            let latency = Distribution::Lognormal { mean: Duration::from_millis(5), sd: Duration::from_micros(micros) };
-            let simulation = Simulation::new(Scenario { latency, ..scenario }, seed).map_err(|error| Fault::failure(error.to_string()))?;
-            let name = format!("{letter}, {} ms", micros as f64 / 1e3);
-            let policies = [Kind::Original, Kind::Ours, Kind::BestDelays, Kind::Clairvoyant];
-            all.push(summary::compare(name, about.to_owned(), &simulation, &policies, settings, stop)?);
-        }
-    }
-    Ok(all)
+pub(super) fn text(all: &[Compared], chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
+    let mut text = TEMPLATE.replace("{summary}\n", &summary::markdown(all));
+    text = text.replace("{noise}\n", &noise(chosen, seed, stop)?).replace("{room}\n", &room(chosen, seed, stop)?);
+    Ok(all.iter().fold(text, |text, compared| text.replace(&format!("{{{}}}\n", compared.name), &table::markdown(&compared.runs))))
 }
 
-fn noise_table(noise: &[Compared]) -> String {
+/// The scenarios of one sick stream, with healthy streams that vary less and less.
+fn noise(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
+    const POLICIES: [Kind; 4] = [Kind::Original, Kind::Ours, Kind::BestDelays, Kind::Clairvoyant];
     let mut text =
         "| scenario, deviation | original | ours | best two delays | clairvoyant | ours ÷ clairvoyant |\n|---|--:|--:|--:|--:|--:|\n"
             .to_owned();
-    for compared in noise {
-        let tail = |kind| compared.run(kind).map_or_else(|| "–".to_owned(), |run| table::latency(run.report.latency(0.999)));
-        let ratio = compared.ratio(Kind::Clairvoyant).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
-        let tails = [Kind::Original, Kind::Ours, Kind::BestDelays, Kind::Clairvoyant].map(tail);
-        text += &format!("| {} | {} | {ratio} |\n", compared.name, tails.join(" | "));
+    for micros in [2_000, 1_000, 500] {
+        for letter in ["b", "c", "d"] {
+            let latency = Distribution::Lognormal { mean: Duration::from_millis(5), sd: Duration::from_micros(micros) };
+            let compared = compare(letter, |scenario| Scenario { latency, ..scenario }, &POLICIES, chosen, seed, stop)?;
+            let tail = |kind| compared.run(kind).map_or_else(|| "–".to_owned(), |run| table::latency(run.report.latency(0.999)));
+            let ratio = compared.ratio(Kind::Clairvoyant).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+            text += &format!("| ({letter}), {} ms | {} | {ratio} |\n", micros as f64 / 1e3, POLICIES.map(tail).join(" | "));
+        }
     }
-    text
+    Ok(text)
+}
+
+/// The overloaded scenarios, with fewer sets in flight, so that others wait in front of the writer or are refused there.
+fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
+    let few = chosen.with_in_flight_sets(Settings::default().in_flight_sets());
+    let refusing = Chosen { patience: Duration::ZERO, ..few };
+    let mut text = "| | p50 | p90 | p99 | p99.9 | failed |\n|---|--:|--:|--:|--:|--:|\n".to_owned();
+    for letter in ["e", "f"] {
+        let rows: [(&str, Kind, &Chosen); 4] = [
+            ("original", Kind::Original, chosen),
+            ("ours, 1,024 in flight", Kind::Ours, chosen),
+            ("ours, 256 in flight, others wait", Kind::Ours, &few),
+            ("ours, 256 in flight, others fail at once", Kind::Ours, &refusing),
+        ];
+        for (name, kind, chosen) in rows {
+            let compared = compare(letter, |scenario| scenario, &[kind], chosen, seed, stop)?;
+            let report = &compared.run(kind).expect("each of them means something").report;
+            let quantiles = [0.5, 0.9, 0.99, 0.999].map(|quantile| table::latency(report.latency(quantile)));
+            text += &format!("| ({letter}) {name} | {} | {} |\n", quantiles.join(" | "), report.failed);
+        }
+    }
+    Ok(text)
+}
+
+/// Runs a scenario of the table, changed.
+fn compare(
+    letter: &str,
+    change: impl FnOnce(Scenario) -> Scenario,
+    policies: &[Kind],
+    chosen: &Chosen,
+    seed: u64,
+    stop: &AtomicBool,
+) -> Result<Compared, Fault> {
+    let (about, scenario) = scenarios::named(letter).expect("it is one of the table");
+    let simulation = Simulation::new(change(scenario), seed).map_err(|error| Fault::failure(error.to_string()))?;
+    summary::compare(letter.to_owned(), about.to_owned(), &simulation, policies, chosen, stop)
 }

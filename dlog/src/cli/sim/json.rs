@@ -24,7 +24,7 @@ pub(super) struct RunJson<'a> {
     p9999_us: Option<u64>,
     attempts: u64,
     extra_load: f64,
-    /// Without the first second of each fault.
+    /// Without the first second, and without that of each fault.
     steady_extra_load: f64,
     copies: u64,
     delivered: u64,

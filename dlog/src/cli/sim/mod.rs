@@ -123,7 +123,7 @@ impl Args {
     }
 
     fn work(self, output: &Output, stop: &AtomicBool) -> Result<(), Fault> {
-        let settings = self.settings.settings(self.seed)?;
+        let chosen = self.settings.chosen(self.seed)?;
         if let Some(file) = &self.plot {
             plot::Image::of(file)?;
         }
@@ -132,11 +132,11 @@ impl Args {
         }
         let simulations = self.simulations()?;
         if self.format == Format::Text && self.policy.contains(&Kind::Ours) {
-            output.line(settings_args::text(&settings))?;
+            output.line(chosen.text())?;
         }
         let mut all = Vec::with_capacity(simulations.len());
         for (name, about, simulation) in simulations {
-            let compared = summary::compare(name, about, &simulation, &self.policy, &settings, stop)?;
+            let compared = summary::compare(name, about, &simulation, &self.policy, &chosen, stop)?;
             self.print(&compared, output)?;
             all.push(compared);
         }
@@ -147,7 +147,7 @@ impl Args {
             plot::draw(compared, file)?;
         }
         if let Some(file) = &self.markdown {
-            written(file, document::text(&all, &document::noise(&settings, self.seed, stop)?).as_bytes())?;
+            written(file, document::text(&all, &chosen, self.seed, stop)?.as_bytes())?;
         }
         Ok(())
     }

@@ -2,11 +2,13 @@ use core::ops::ControlFlow;
 
 use clap::ValueEnum;
 use distributedlog::merge::{MergeSettings, SeenSets};
-use distributedlog::writer::{Counters, Settings};
+use distributedlog::writer::Counters;
 use distributedlog_testkit::model::{
     BestDelays, Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings, Policy, Report, Simulation, Stopped,
     Unhedged,
 };
+
+use super::settings_args::Chosen;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -59,11 +61,11 @@ pub(super) struct Run {
 pub(super) fn run(
     kind: Kind,
     simulation: &Simulation,
-    settings: &Settings,
-    share: f64,
+    chosen: &Chosen,
     watch: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Option<Run>, Stopped> {
     let streams = simulation.scenario().streams;
+    let (settings, share) = (&chosen.settings, chosen.share());
     let timeout = settings.request_timeout();
     let told = |report| Run { kind, report, counters: None };
     match kind {
@@ -78,7 +80,8 @@ pub(super) fn run(
         }
         Kind::Grpc => model(simulation, Grpc::new(streams, timeout, GrpcSettings::default()), watch).map(|report| Some(told(report))),
         Kind::Ours => {
-            let mut ours = Ours::new(streams, *settings).expect("the scenario's streams are legal, and so are the settings");
+            let ours = Ours::new(streams, chosen.settings).expect("the scenario's streams are legal, and so are the settings");
+            let mut ours = ours.with_patience(chosen.patience);
             let report = simulation.run(&mut ours, &mut SeenSets::new(MergeSettings::default()), watch)?;
             Ok(Some(Run { kind, report, counters: Some(ours.counters()) }))
         }

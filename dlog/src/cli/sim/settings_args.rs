@@ -6,6 +6,36 @@ use distributedlog::writer::{Adaptive, Budget, Health, Identity, Rounds, Setting
 use super::super::policy_args::PolicyArgs;
 use super::super::{Fault, duration};
 
+/// How the writer is to be simulated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub(super) settings: Settings,
+    /// How long a set waits for room in front of the writer.
+    pub(super) patience: Duration,
+}
+
+impl Chosen {
+    /// The extra attempts for each set that the bounds are allowed: as many as the writer, or 5 % if it has no budget.
+    pub(super) fn share(&self) -> f64 {
+        match self.settings.budget() {
+            Budget::Off => 0.05,
+            // Through decimal digits, so that 0.05 is 0.05 and not 0.05000000074505806.
+            Budget::Share { share, .. } => (share as f64 * 1e6).round() / 1e6,
+        }
+    }
+
+    /// In a line for people.
+    pub(super) fn text(&self) -> String {
+        text(&self.settings)
+    }
+
+    /// The same with another number of sets in flight.
+    pub(super) fn with_in_flight_sets(self, sets: usize) -> Self {
+        let settings = self.settings.to_builder().in_flight_sets(sets).build().expect("a legal number, and the rest is legal already");
+        Self { settings, ..self }
+    }
+}
+
 /// The settings of the simulated writer. Those that no flag changes are the recommended ones, but for the sets in flight: enough of them that it
 /// is the proxies that turn sets down when there are too many, as under the other policies, and not the writer that makes them wait.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +61,10 @@ pub(super) struct SettingsArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     in_flight_sets: usize,
 
+    /// How long a set waits for room when as many are in flight, before it fails; 0 for not at all [default: the request timeout]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    wait_for_room: Option<Duration>,
+
     /// How often a set goes round the streams [default: until the request timeout]
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
@@ -48,12 +82,13 @@ pub(super) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The settings, for a run from this seed.
+    /// What was chosen, for runs from this seed.
     ///
     /// # Errors
-    /// One of them is out of its bounds, or at odds with another.
-    pub(super) fn settings(&self, seed: u64) -> Result<Settings, Fault> {
-        self.policies
+    /// A setting is out of its bounds, or at odds with another.
+    pub(super) fn chosen(&self, seed: u64) -> Result<Chosen, Fault> {
+        let settings = self
+            .policies
             .apply(Settings::builder().recommended())
             .request_timeout(self.request_timeout)
             .first_speculative_timeout(self.first_speculative_timeout)
@@ -65,12 +100,13 @@ impl SettingsArgs {
             .identity(Identity::Trailer { writer: WriterId(*b"simulated writer"), first_sequence: 0 })
             .seed(seed)
             .build()
-            .map_err(|error| Fault::usage(error.to_string()))
+            .map_err(|error| Fault::usage(error.to_string()))?;
+        Ok(Chosen { settings, patience: self.wait_for_room.unwrap_or(self.request_timeout) })
     }
 }
 
 /// What the writer runs with, in a line for people.
-pub(super) fn text(settings: &Settings) -> String {
+fn text(settings: &Settings) -> String {
     let budget = match settings.budget() {
         Budget::Off => "no budget".to_owned(),
         Budget::Share { share, per_second, burst } => format!("budget {share} and {per_second}/s, up to {burst}"),
@@ -94,12 +130,4 @@ pub(super) fn text(settings: &Settings) -> String {
         }
     };
     format!("ours: {budget}; {health}; {window}; {adaptive}; {} sets in flight", settings.in_flight_sets())
-}
-
-/// The extra attempts for each set that the bounds are allowed: as many as the writer, or 5 % if it has no budget.
-pub(super) const fn share(settings: &Settings) -> f64 {
-    match settings.budget() {
-        Budget::Off => 0.05,
-        Budget::Share { share, .. } => share as f64,
-    }
 }

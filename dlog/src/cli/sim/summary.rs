@@ -1,12 +1,12 @@
 use core::sync::atomic::AtomicBool;
 
-use distributedlog::writer::Settings;
 use distributedlog_testkit::model::{Latency, Report, Scenario, Simulation};
 
 use super::super::Fault;
 use super::policies::{self, Kind, Run};
 use super::progress::Progress;
-use super::{settings_args, table};
+use super::settings_args::Chosen;
+use super::table;
 
 /// A scenario, and what came of it under each policy.
 #[derive(Clone, Debug)]
@@ -28,14 +28,14 @@ pub(super) fn compare(
     about: String,
     simulation: &Simulation,
     policies: &[Kind],
-    settings: &Settings,
+    chosen: &Chosen,
     stop: &AtomicBool,
 ) -> Result<Compared, Fault> {
     let (scenario, seed) = (simulation.scenario().clone(), simulation.seed());
     let mut runs = Vec::with_capacity(policies.len());
     for &kind in policies {
         let progress = Progress::new(kind.name(), scenario.sets, stop);
-        let ran = policies::run(kind, simulation, settings, settings_args::share(settings), |sets| progress.tell(sets));
+        let ran = policies::run(kind, simulation, chosen, |sets| progress.tell(sets));
         progress.end(scenario.sets);
         runs.extend(ran.map_err(|_| Fault::failure("interrupted before the end"))?);
     }
@@ -47,13 +47,14 @@ impl Compared {
         self.runs.iter().find(|run| run.kind == kind)
     }
 
-    /// The extra load without the first second of each fault.
+    /// The extra load without the first second, in which the budget is spent that the writer begins with, and without that of each fault.
     pub(super) fn steady_extra_load(&self, run: &Run) -> f64 {
         let begins = |second: usize| {
-            self.scenario.faults.iter().any(|fault| {
-                let from = fault.from.as_secs_f64();
-                from > 0.0 && from < second as f64 + 1.0 && from + 1.0 > second as f64
-            })
+            second == 0
+                || self.scenario.faults.iter().any(|fault| {
+                    let from = fault.from.as_secs_f64();
+                    from > 0.0 && from < second as f64 + 1.0 && from + 1.0 > second as f64
+                })
         };
         run.report.extra_load_of(|second| !begins(second))
     }

@@ -22,8 +22,8 @@ pub struct Clairvoyant {
 ///
 /// The definition. Each set begins as the [`Clairvoyant`]'s does, and is sent to the next stream and the one behind that when it is as old as
 /// two delays say, which are the same for all sets. Of all delays that cost no more than `share`, they are those with the lowest 99.9th
-/// percentile for these very draws. What separates it from the clairvoyant is the price of not knowing; no policy that learns the
-/// distribution while it runs can be expected to do better.
+/// percentile for these very draws. What separates it from the clairvoyant is the price of not knowing. A policy that learns while it runs does
+/// well to come near it; one that keeps its budget for the sets that wait longest can be a little better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestDelays {
     /// Extra attempts for each set at most.

@@ -1,3 +1,4 @@
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use distributedlog::wire::record_set::RecordSet;
@@ -8,8 +9,8 @@ use super::{Answer, Policy, Start, Todo};
 
 /// The multi stream writer itself: the machine that the product runs, with the settings that it would run with. Each set is one record.
 ///
-/// A set for which it has no room waits in front of it, first come, first served, for as long as a request may take; that counts as part of
-/// its latency.
+/// A set for which it has no room waits in front of it, first come, first served, for as long as whoever wrote it has patience; that counts as
+/// part of its latency.
 #[derive(Debug)]
 pub struct Ours {
     writer: Writer<Heap>,
@@ -18,13 +19,15 @@ pub struct Ours {
     sets: Vec<u64>,
     /// Until when which set waits for room.
     waiting: VecDeque<(Instant, u64)>,
+    patience: Duration,
     /// How many sets waited.
     waited: u64,
     entry: i64,
 }
 
 impl Ours {
-    /// The writer with these settings, but for what batches records: here, a set is what is written.
+    /// The writer with these settings, but for what batches records: here, a set is what is written. A set waits for room for as long as a
+    /// request may take.
     ///
     /// # Errors
     /// The number of streams is not legal.
@@ -32,8 +35,14 @@ impl Ours {
         let settings = settings.to_builder().buffer_size(0).build()?;
         let count = StreamCount::new(usize::from(streams))?;
         let writer = Writer::new(settings, count, Heap::new(&settings, count)).expect("the heap has what the settings ask for");
-        let sets = vec![0; settings.pending_records()];
-        Ok(Self { writer, streams: u32::from(streams), sets, waiting: VecDeque::new(), waited: 0, entry: 0 })
+        let (sets, patience) = (vec![0; settings.pending_records()], settings.request_timeout());
+        Ok(Self { writer, streams: u32::from(streams), sets, waiting: VecDeque::new(), patience, waited: 0, entry: 0 })
+    }
+
+    /// The same, but a set waits for room for so long; without any patience it fails when there is none.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// What the writer counted.
@@ -89,7 +98,10 @@ impl Ours {
 impl Policy for Ours {
     fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
         if !self.waiting.is_empty() || !self.submit(now, set) {
-            self.waiting.push_back((now + self.writer.settings().request_timeout(), set));
+            if self.patience.is_zero() {
+                return todo.ended.push((set, false));
+            }
+            self.waiting.push_back((now + self.patience, set));
             self.waited += 1;
             return;
         }
