@@ -1,4 +1,5 @@
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -64,7 +65,7 @@ pub(super) async fn append(
         Ok(action) => action,
         // Among the checks, only that of the record set answers with this code; over HTTP there is a better one.
         Err(Answer::Stream(Outcome { code: StatusCode::InternalServerError, message, .. })) => {
-            let detail = message.unwrap_or("not a record set".into());
+            let detail = message.unwrap_or(Cow::Borrowed("not a record set"));
             return Err(Problem::new(Http::BAD_REQUEST, "MALFORMED_RECORD_SET", detail).rejected());
         }
         Err(answer) => return Err(Problem::of_answer(&answer)),

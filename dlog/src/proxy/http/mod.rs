@@ -8,6 +8,7 @@ mod line;
 mod openapi;
 mod operation;
 mod origin;
+mod page;
 mod position;
 mod problem;
 mod route;
@@ -111,6 +112,8 @@ fn routes(face: &Arc<Face>, operation: &Operation) -> Vec<Route> {
         Route::new(Method::GET, STREAM, streams::describe, face),
         Route::new(Method::DELETE, STREAM, streams::delete, face),
         Route::new(Method::GET, "/openapi.json", openapi::document, face),
+        Route::new(Method::GET, "/", page::index, face),
+        Route::new(Method::GET, "/page/{file}", page::file, face),
     ];
     routes.extend(operation::routes(operation));
     routes

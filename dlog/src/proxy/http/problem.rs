@@ -19,7 +19,7 @@ pub(super) struct Problem {
     title: &'static str,
     status: u16,
     /// For programs.
-    name: Cow<'static, str>,
+    name: &'static str,
     /// DistributedLog's status code, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i32>,
@@ -29,7 +29,7 @@ pub(super) struct Problem {
     detail: Cow<'static, str>,
     /// Who owns the stream, if another proxy does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<OwnerBody>,
+    owner: Option<Box<OwnerBody>>,
 }
 
 /// A proxy as thrift clients know it.
@@ -45,7 +45,7 @@ impl Problem {
         Self {
             title: status.canonical_reason().unwrap_or("Problem"),
             status: status.as_u16(),
-            name: name.into(),
+            name,
             code: None,
             known: Some(known_name(Known::NotWritten)),
             detail: detail.into(),
@@ -61,7 +61,7 @@ impl Problem {
     /// A problem with one of DistributedLog's codes.
     pub(super) fn of_code(code: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            name: code.name().into(),
+            name: code.name(),
             code: Some(code.as_i32()),
             known: Some(known_name(Failure::of_status(code).known)),
             ..Self::new(http_status(code), "", detail)
@@ -73,7 +73,7 @@ impl Problem {
         match answer {
             Answer::Stream(response) => {
                 let detail = response.message.clone().unwrap_or_else(|| default_detail(response).into());
-                let owner = response.location.as_deref().and_then(OwnerBody::of_location);
+                let owner = response.location.as_deref().and_then(OwnerBody::of_location).map(Box::new);
                 Self { owner, ..Self::of_code(response.code, detail) }
             }
             Answer::NotStarted(NotStarted::DeadlinePassed) => {

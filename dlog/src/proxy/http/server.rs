@@ -1,6 +1,6 @@
+use core::error::Error;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;

@@ -140,11 +140,13 @@ async fn carry_out(face: &Face, request: &Request<'_>) -> Result<StatusCode, Pro
         Ok(action) => face.ask(request, action, None).await,
         Err(answer) => answer,
     };
-    match answer {
-        Answer::Stream(Outcome { code: code @ StatusCode::Success, .. }) => Ok(code),
-        Answer::Stream(Outcome { code: code @ StatusCode::LogExists, .. }) if matches!(request, Request::Create { .. }) => Ok(code),
-        other => Err(Problem::of_answer(&other)),
+    let may_exist = matches!(request, Request::Create { .. });
+    if let Answer::Stream(Outcome { code, .. }) = answer
+        && (code == StatusCode::Success || (may_exist && code == StatusCode::LogExists))
+    {
+        return Ok(code);
     }
+    Err(Problem::of_answer(&answer))
 }
 
 impl From<SegmentInfo> for Segment {

@@ -198,10 +198,14 @@ impl Tail {
             _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => return Found::End(Reason::Draining, None),
             found = reading => found,
         };
-        found.unwrap_or_else(|error| match error {
-            StoreError::StreamNotFound(_) => Found::End(Reason::Deleted, None),
-            StoreError::Closed => Found::End(Reason::Closed, None),
-            error => Found::End(Reason::Failed, Some(error.to_string())),
+        found.unwrap_or_else(|error| {
+            if matches!(error, StoreError::StreamNotFound(_)) {
+                Found::End(Reason::Deleted, None)
+            } else if matches!(error, StoreError::Closed) {
+                Found::End(Reason::Closed, None)
+            } else {
+                Found::End(Reason::Failed, Some(error.to_string()))
+            }
         })
     }
 
