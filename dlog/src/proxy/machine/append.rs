@@ -9,7 +9,7 @@ use crate::store::{EntryRecord, Lease, StoreError, StreamName};
 impl<O: Clone> Machine<O> {
     /// Takes what became of an append.
     pub(crate) fn handle_appended(&mut self, now: Instant, ticket: Ticket<O>, result: Result<Dlsn, StoreError>) {
-        let Ticket { to, stream: name, epoch, ownership, mut waiting } = ticket;
+        let Ticket { to, stream: name, epoch, ownership, window, mut waiting } = ticket;
         let (serial, identity) = (waiting.serial, waiting.print.map(|print| print.identity));
         let stored = result.as_ref().ok().copied();
         let stream = self.streams.get_mut(&name).expect("a stream is kept while the store works on it");
@@ -32,7 +32,7 @@ impl<O: Clone> Machine<O> {
             }
         }
         if let Some(identity) = identity {
-            self.copies.end(ownership, identity, serial, stored);
+            self.copies.end(ownership, identity, serial, window, stored);
             self.release_followers(&name, serial, stored);
         }
         self.advance(now, &name);
@@ -43,7 +43,7 @@ impl<O: Clone> Machine<O> {
         let stream = self.streams.get_mut(&lease.stream).expect("a stream is kept while something waits for it");
         let ownership = stream.ownership;
         if let Some(print) = &waiting.print {
-            match self.copies.begin(ownership, print, waiting.serial) {
+            match self.copies.begin(ownership, print, waiting.serial, &mut stream.window) {
                 Verdict::Store => {}
                 Verdict::StoreDifferent => self.counters.identities_reused += 1,
                 Verdict::Follow(first) => {
@@ -54,11 +54,12 @@ impl<O: Clone> Machine<O> {
             }
         }
         stream.in_store += 1;
+        let window = stream.window;
         let (Task::Append(records) | Task::AppendPart(records)) = &waiting.task else {
             unreachable!("only appends are started as such");
         };
         let entry = records.to_entry();
-        let ticket = Ticket { to, stream: lease.stream.clone(), epoch: lease.epoch, ownership, waiting };
+        let ticket = Ticket { to, stream: lease.stream.clone(), epoch: lease.epoch, ownership, window, waiting };
         self.outputs.push_back(Output::Append { lease, entry, ticket });
     }
 

@@ -1,4 +1,3 @@
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use distributedlog::Dlsn;
@@ -47,15 +46,22 @@ pub(super) enum Verdict {
 /// Beyond that it is stored again, and readers that merge drop it. Nothing is promised across streams: a position belongs to its stream, so a
 /// copy that a writer sends to another stream is stored there. A set that could not be stored is not remembered, whatever the reason.
 ///
-/// The invariant: `sets` is the sum of the windows' lengths and at most `max_sets`; `turns` holds each window's key once.
+/// The invariant: `sets` is the sum of the windows' lengths and at most `max_sets`; `index` leads to each window in use by its key, and `free`
+/// names the others.
 #[derive(Debug)]
 pub(super) struct Copies {
     max_sets: usize,
-    windows: HashMap<Key, Window>,
-    /// The order in which windows are looked at when room is needed.
-    turns: VecDeque<Key>,
+    windows: Vec<Window>,
+    index: HashMap<Key, u32>,
+    free: Vec<u32>,
+    /// Which window was looked at last when room was needed.
+    hand: usize,
     sets: usize,
 }
+
+/// Which window a set is in, or was: a guess that saves finding it by its key, and is checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WindowHint(pub(super) u32);
 
 /// A writer in one stream during one ownership, each of which has its own number.
 type Key = (u64, WriterId);
@@ -63,7 +69,11 @@ type Key = (u64, WriterId);
 /// What is remembered of one writer in one stream, by ascending sequence.
 #[derive(Debug, Default)]
 struct Window {
+    /// `None` while it is free.
+    key: Option<Key>,
     sets: VecDeque<Remembered>,
+    /// Where the set that is stored next probably is: behind the one that was stored last.
+    next: usize,
     /// Whether it was asked again since it was made, or last looked at to make room.
     used: bool,
 }
@@ -86,55 +96,49 @@ enum State {
 impl Copies {
     /// Remembers at most so many sets; with 0, none.
     pub(super) fn new(max_sets: usize) -> Self {
-        Self { max_sets, windows: HashMap::new(), turns: VecDeque::new(), sets: 0 }
+        Self { max_sets, windows: Vec::new(), index: HashMap::new(), free: Vec::new(), hand: 0, sets: 0 }
     }
 
     /// Says what to do with a set that the request `serial` wants stored, and takes note of it. What is to be stored must come to
-    /// [`end`](Self::end).
-    pub(super) fn begin(&mut self, ownership: u64, print: &Fingerprint, serial: u64) -> Verdict {
+    /// [`end`](Self::end), with the hint as it is afterwards; before, it may be that of any set of the stream.
+    pub(super) fn begin(&mut self, ownership: u64, print: &Fingerprint, serial: u64, hint: &mut WindowHint) -> Verdict {
         if self.max_sets == 0 {
             return Verdict::Store;
         }
-        let key = (ownership, print.identity.writer);
-        let window = match self.windows.entry(key) {
-            Entry::Occupied(window) => {
-                let window = window.into_mut();
-                window.used = true;
-                window
-            }
-            Entry::Vacant(place) => {
-                self.turns.push_back(key);
-                place.insert(Window::default())
-            }
-        };
+        let most = MAX_SETS_OF_WRITER.min(self.max_sets);
+        let window = self.window((ownership, print.identity.writer), hint);
         let sequence = print.identity.sequence;
-        let at = match window.find(sequence) {
+        let at = match window.find(sequence, window.sets.len()) {
             Ok(at) => return window.sets[at].verdict(print),
             Err(at) => at,
         };
-        let at = if window.sets.len() < MAX_SETS_OF_WRITER.min(self.max_sets) {
+        let set = Remembered { sequence, bytes: print.bytes, checksum: print.checksum, state: State::Storing(serial) };
+        if window.sets.len() < most {
+            window.sets.insert(at, set);
             self.sets += 1;
-            at
+            self.make_room(hint.0);
         } else if at > 0 {
             window.sets.pop_front();
-            at - 1
-        } else {
-            return Verdict::Store;
-        };
-        window.sets.insert(at, Remembered { sequence, bytes: print.bytes, checksum: print.checksum, state: State::Storing(serial) });
-        self.make_room(&key);
+            window.next = window.next.saturating_sub(1);
+            window.sets.insert(at - 1, set);
+        }
         Verdict::Store
     }
 
     /// Takes note of what became of a set that was to be stored: where it is, or that it is not known to be anywhere.
-    pub(super) fn end(&mut self, ownership: u64, identity: SetIdentity, serial: u64, stored: Option<Dlsn>) {
-        let Some(window) = self.windows.get_mut(&(ownership, identity.writer)) else { return };
-        let Ok(at) = window.find(identity.sequence) else { return };
+    pub(super) fn end(&mut self, ownership: u64, identity: SetIdentity, serial: u64, hint: WindowHint, stored: Option<Dlsn>) {
+        let window = self.windows.get_mut(hint.0 as usize);
+        // Whoever took its place knows nothing of the set.
+        let Some(window) = window.filter(|window| window.key == Some((ownership, identity.writer))) else { return };
+        let Ok(at) = window.find(identity.sequence, window.next) else { return };
         if window.sets[at].state != State::Storing(serial) {
             return;
         }
         match stored {
-            Some(dlsn) => window.sets[at].state = State::Stored(dlsn),
+            Some(dlsn) => {
+                window.sets[at].state = State::Stored(dlsn);
+                window.next = at + 1;
+            }
             None => {
                 window.sets.remove(at);
                 self.sets -= 1;
@@ -148,25 +152,55 @@ impl Copies {
         self.sets
     }
 
-    /// Forgets windows until there are not too many, nor too many sets, but never that of `newest`. A window that was asked lately is passed
-    /// over once.
-    fn make_room(&mut self, newest: &Key) {
-        while self.sets > self.max_sets || self.windows.len() > MAX_WINDOWS {
-            let key = self.turns.pop_front().expect("there is another window than the newest: one alone is within the limits");
-            let window = self.windows.get_mut(&key).expect("each window has its turn");
-            if key == *newest || core::mem::take(&mut window.used) {
-                self.turns.push_back(key);
-            } else {
-                self.sets -= window.sets.len();
-                self.windows.remove(&key);
+    /// The window with this key, which is made if there is none.
+    fn window(&mut self, key: Key, hint: &mut WindowHint) -> &mut Window {
+        if self.windows.get(hint.0 as usize).is_none_or(|window| window.key != Some(key)) {
+            hint.0 = match self.index.get(&key) {
+                Some(index) => *index,
+                None => return self.new_window(key, hint),
+            };
+        }
+        let window = &mut self.windows[hint.0 as usize];
+        window.used = true;
+        window
+    }
+
+    fn new_window(&mut self, key: Key, hint: &mut WindowHint) -> &mut Window {
+        hint.0 = self.free.pop().unwrap_or_else(|| {
+            self.windows.push(Window::default());
+            u32::try_from(self.windows.len() - 1).expect("one more than MAX_WINDOWS at most")
+        });
+        self.index.insert(key, hint.0);
+        let window = &mut self.windows[hint.0 as usize];
+        *window = Window { key: Some(key), ..Window::default() };
+        window
+    }
+
+    /// Forgets windows, all around, until there are not too many, nor too many sets, but never the newest. A window that was asked lately is
+    /// passed over once.
+    fn make_room(&mut self, newest: u32) {
+        while self.sets > self.max_sets || self.index.len() > MAX_WINDOWS {
+            self.hand = (self.hand + 1) % self.windows.len();
+            let window = &mut self.windows[self.hand];
+            if self.hand == newest as usize || core::mem::take(&mut window.used) {
+                continue;
             }
+            let Some(key) = window.key.take() else { continue };
+            self.sets -= window.sets.len();
+            window.sets = VecDeque::new();
+            self.index.remove(&key);
+            self.free.push(u32::try_from(self.hand).expect("one more than MAX_WINDOWS at most"));
         }
     }
 }
 
 impl Window {
-    /// Where a sequence is, or belongs. Nearly all come in their order.
-    fn find(&self, sequence: u64) -> Result<usize, usize> {
+    /// Where a sequence is, or belongs; `guess` is where it probably is.
+    fn find(&self, sequence: u64, guess: usize) -> Result<usize, usize> {
+        if self.sets.get(guess).is_some_and(|set| set.sequence == sequence) {
+            return Ok(guess);
+        }
+        // Nearly all come in their order.
         if self.sets.back().is_none_or(|last| last.sequence < sequence) {
             return Err(self.sets.len());
         }

@@ -1,6 +1,7 @@
 use distributedlog::Dlsn;
 
 use super::Answer;
+use super::copies::WindowHint;
 use super::stream::Waiting;
 use crate::store::{Acquired, Entry, Lease, StoreError, StreamInfo, StreamName};
 
@@ -63,5 +64,6 @@ pub(crate) struct Ticket<O> {
     pub(super) stream: StreamName,
     pub(super) epoch: u64,
     pub(super) ownership: u64,
+    pub(super) window: WindowHint,
     pub(super) waiting: Waiting,
 }

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use distributedlog::{Dlsn, Instant, StatusCode};
 
+use super::copies::WindowHint;
 use super::{Fingerprint, Response};
 use crate::store::{Entry, EntryRecord, Lease};
 
@@ -14,6 +15,8 @@ pub(super) struct Stream<O> {
     pub(super) phase: Phase<O>,
     /// The number of this proxy's latest ownership of the stream, among all its ownerships of all streams.
     pub(super) ownership: u64,
+    /// Where what is remembered of the stream's last set is.
+    pub(super) window: WindowHint,
     pub(super) waiting: VecDeque<(O, Waiting)>,
     /// How many appends and truncations the store works on.
     pub(super) in_store: usize,
@@ -93,7 +96,7 @@ impl Task {
 
 impl<O> Stream<O> {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Unowned, ownership: 0, waiting: VecDeque::new(), in_store: 0, usage: Usage::NONE }
+        Self { phase: Phase::Unowned, ownership: 0, window: WindowHint(0), waiting: VecDeque::new(), in_store: 0, usage: Usage::NONE }
     }
 
     /// Puts work where it belongs among what waits.

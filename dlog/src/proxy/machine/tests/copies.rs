@@ -7,7 +7,7 @@ use distributedlog::{Dlsn, Instant, StatusCode};
 use distributedlog_testkit::Random;
 
 use super::bench::{Ask, LIMITS, Step, name, play, set_of};
-use crate::proxy::machine::copies::{Copies, MAX_SETS_OF_WRITER, MAX_WINDOWS, Verdict};
+use crate::proxy::machine::copies::{Copies, MAX_SETS_OF_WRITER, MAX_WINDOWS, Verdict, WindowHint};
 use crate::proxy::machine::{
     Action, Answer, Call, Counters, Fingerprint, Limits, Machine, Output, Question, StoreAnswer, Ticket, Usage, Work,
 };
@@ -202,9 +202,10 @@ fn print(writer: u128, sequence: u64) -> Fingerprint {
 /// Stores a set at a position of its own.
 fn store(copies: &mut Copies, print: &Fingerprint) -> Verdict {
     let serial = print.identity.sequence + 1;
-    let verdict = copies.begin(1, print, serial);
+    let mut hint = WindowHint::default();
+    let verdict = copies.begin(1, print, serial, &mut hint);
     if verdict == Verdict::Store {
-        copies.end(1, print.identity, serial, Some(position(print)));
+        copies.end(1, print.identity, serial, hint, Some(position(print)));
     }
     verdict
 }
