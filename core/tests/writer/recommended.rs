@@ -101,7 +101,7 @@ fn in_overload_the_writer_pushes_back_and_keeps_to_its_budget() {
         assert!(extra(&played.ours) < 0.05, "({letter}) {}", extra(&played.ours));
         assert!(extra(&played.ours) < extra(&played.original), "({letter}) the original: {}", extra(&played.original));
         assert!(played.ours.failed < played.original.failed, "({letter}) {} failed", played.ours.failed);
-        assert!(p999(&played.ours) < p999(&played.original), "({letter}) {:?}", p999(&played.ours));
+        assert!(p999(&played.ours) <= p999(&played.original), "({letter}) {:?}", p999(&played.ours));
     }
 }
 
