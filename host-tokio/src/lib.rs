@@ -42,7 +42,8 @@
 //! straight behind whatever its connection has to send, and all that lies there leaves with one system call. Each proxy has one connection
 //! with many requests in flight.
 //!
-//! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`. ZooKeeper's `zk!` and `serverset!` are refused.
+//! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`; with the feature `zookeeper` also
+//!   `zk!host:port!/path` and `serverset!host:port!/path`, the members of a set in ZooKeeper as they come and go.
 //! - [`Protocol::ThriftMux`] unless set; framed thrift, upgraded or plain, for proxies without `-mx`.
 //! - [`Tls`] by rustls: the machine's authorities or your own, another server name, client certificates.
 //! - Bounded: operations, records and bytes in flight, frames received, hosts known. Whoever writes waits for room.

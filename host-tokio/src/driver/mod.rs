@@ -35,7 +35,7 @@ use tokens::Tokens;
 use trouble::Trouble;
 
 use crate::TokioClock;
-use crate::net::Resolver;
+use crate::net::Names;
 
 /// How many hosts a client knows at most.
 const HOSTS: usize = 64;
@@ -60,7 +60,7 @@ pub(crate) struct Driver {
     client: Box<Routing>,
     connections: Vec<Option<Connection>>,
     closing: Vec<Closing>,
-    resolver: Option<Resolver>,
+    names: Option<Names>,
     requests: Vec<Option<Pending>>,
     /// By request, where it was sent last: what a discard needs, even after the request has ended.
     calls: Vec<Option<(RequestId, HostId, Call)>>,
@@ -122,7 +122,7 @@ impl Driver {
     /// A client that has done nothing yet. `seed` is for jitter and trace ids.
     pub(crate) fn new(clock: TokioClock, settings: DriverSettings, seed: u64) -> Self {
         let mut client = routing(&settings, seed);
-        let resolver = settings.hosts.resolver();
+        let names = settings.hosts.names();
         if matches!(settings.hosts, Hosts::None) {
             client.handle_resolved(clock.now(), &[]);
         }
@@ -131,7 +131,7 @@ impl Driver {
             client,
             connections: (0..HOSTS).map(|_| None).collect(),
             closing: Vec::new(),
-            resolver,
+            names,
             requests: Vec::new(),
             calls: Vec::new(),
             tokens: Tokens::default(),
@@ -214,7 +214,7 @@ impl Driver {
 
     /// Takes no more requests; those under way go on until `deadline`.
     pub(crate) fn close(&mut self, now: Instant, deadline: Instant) {
-        self.resolver = None;
+        self.names = None;
         self.client.close(now, deadline);
         self.carry_out(now);
     }

@@ -1,9 +1,11 @@
 use core::time::Duration;
 
 use distributedlog::client::{routing, session};
-use distributedlog::names::Name;
+use distributedlog::names::{Addresses, Name};
 
-use crate::net::{ConnectSettings, Resolver};
+use crate::net::{ConnectSettings, Names, Resolver};
+#[cfg(feature = "zookeeper")]
+use crate::net::{ServerSet, ServerSetName};
 
 /// How a [`Driver`](super::Driver) behaves: settings of its parts, each checked.
 pub(crate) struct DriverSettings {
@@ -20,6 +22,9 @@ pub(crate) struct DriverSettings {
 pub(crate) enum Hosts {
     /// At these names; looked up again after each interval, or only once.
     Named { hosts: Vec<(String, u16)>, every: Option<Duration> },
+    /// Where the members of a set in ZooKeeper say.
+    #[cfg(feature = "zookeeper")]
+    ServerSet(ServerSetName),
     /// Nowhere, and this will not change.
     None,
     /// Nobody will ever say.
@@ -29,22 +34,36 @@ pub(crate) enum Hosts {
 impl Hosts {
     /// What a name means; the text says why it means nothing here.
     pub(crate) fn of_name(name: &Name<'_>, every: Duration) -> Result<Self, String> {
-        let list = |addresses: &distributedlog::names::Addresses<'_>| addresses.iter().map(|at| (at.host.to_owned(), at.port)).collect();
+        let list = |addresses: &Addresses<'_>| addresses.iter().map(|at| (at.host.to_owned(), at.port)).collect();
         match name {
             Name::Inet(addresses) => Ok(Self::Named { hosts: list(addresses), every: Some(every) }),
             Name::FixedInet(addresses) => Ok(Self::Named { hosts: list(addresses), every: None }),
             Name::Nil => Ok(Self::Never),
             Name::Neg | Name::Fail(_) => Ok(Self::None),
-            Name::Zk { .. } | Name::ServerSet { .. } => {
-                Err("proxies are not looked up in ZooKeeper yet; name them with inet!host:port,host:port".to_owned())
-            }
+            Name::Zk { hosts, path, endpoint } => serverset(hosts, path, *endpoint, every),
+            Name::ServerSet { hosts, path } => serverset(hosts, path, None, every),
         }
     }
 
-    pub(super) fn resolver(&self) -> Option<Resolver> {
+    pub(super) fn names(&self) -> Option<Names> {
         match self {
-            Self::Named { hosts, every } => Some(Resolver::new(hosts.iter().cloned(), *every)),
+            Self::Named { hosts, every } => Some(Names::Hosts(Resolver::new(hosts.iter().cloned(), *every))),
+            #[cfg(feature = "zookeeper")]
+            Self::ServerSet(name) => Some(Names::ServerSet(ServerSet::new(name.clone()))),
             Self::None | Self::Never => None,
         }
     }
+}
+
+#[cfg(feature = "zookeeper")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn serverset(ensemble: &Addresses<'_>, path: &str, endpoint: Option<&str>, every: Duration) -> Result<Hosts, String> {
+    let (ensemble, path) = (ensemble.as_str().to_owned(), path.to_owned());
+    Ok(Hosts::ServerSet(ServerSetName { ensemble, path, endpoint: endpoint.map(str::to_owned), every }))
+}
+
+#[cfg(not(feature = "zookeeper"))]
+fn serverset(_: &Addresses<'_>, _: &str, _: Option<&str>, _: Duration) -> Result<Hosts, String> {
+    Err("this program was built without ZooKeeper (feature `zookeeper` of distributedlog-tokio); name proxies with inet!host:port"
+        .to_owned())
 }

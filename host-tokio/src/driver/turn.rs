@@ -73,14 +73,10 @@ impl Driver {
     }
 
     fn poll_names(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let Some(resolver) = &mut self.resolver else { return };
-        let Poll::Ready(event) = resolver.poll(cx) else { return };
-        let is_literal = |name: &str| name.parse::<core::net::IpAddr>().is_ok();
-        let hosts: Vec<HostAddress<'_>> = event
-            .addresses
-            .iter()
-            .map(|(address, name)| HostAddress { name: if is_literal(name) { "" } else { name }, address: *address, shard: -1 })
-            .collect();
+        let Some(names) = &mut self.names else { return };
+        let Poll::Ready(event) = names.poll(cx) else { return };
+        let hosts: Vec<HostAddress<'_>> =
+            event.found.iter().map(|found| HostAddress { name: &found.name, address: found.address, shard: found.shard }).collect();
         self.trouble.set_names(event.failures);
         let left_out = self.client.handle_resolved(now, &hosts);
         if left_out > 0 {

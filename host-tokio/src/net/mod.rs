@@ -3,13 +3,19 @@
 mod buffer;
 mod connect;
 mod error;
+mod names;
 mod resolve;
+#[cfg(feature = "zookeeper")]
+mod serverset;
 mod stream;
 mod tls;
 
 pub(crate) use buffer::{ReceiveBuffer, Received, TransmitBuffer};
 pub(crate) use connect::{ConnectSettings, connect};
 pub use error::{ConnectError, TlsError};
+pub(crate) use names::{Found, NameEvent, Names};
 pub(crate) use resolve::{Lookup, Resolver, system_lookup};
+#[cfg(feature = "zookeeper")]
+pub(crate) use serverset::{ServerSet, ServerSetName};
 pub(crate) use stream::NetStream;
 pub use tls::{Identity, Tls};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::{Found, NameEvent};
+
 pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 pub(crate) type LookupFn = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
 
@@ -43,15 +45,6 @@ struct Host {
     error: Option<io::Error>,
 }
 
-/// What a round of look-ups brought.
-#[derive(Debug)]
-pub(crate) struct ResolverEvent {
-    /// Every address with the name it was found under; each address once.
-    pub(crate) addresses: Vec<(SocketAddr, String)>,
-    /// The hosts without any address, and why.
-    pub(crate) failures: Vec<(String, io::Error)>,
-}
-
 impl Resolver {
     /// Looks these hosts up, by the operating system's resolver, and again after each `every`.
     pub(crate) fn new(hosts: impl IntoIterator<Item = (String, u16)>, every: Option<Duration>) -> Self {
@@ -70,7 +63,7 @@ impl Resolver {
     }
 
     /// What the next round of look-ups brought, changed or not. Pending for ever once nothing is to be looked up any more.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ResolverEvent> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NameEvent> {
         if self.state == State::Waiting && self.next_round.as_mut().poll(cx).is_ready() {
             for host in &mut self.hosts {
                 if self.every.is_some() || host.addresses.is_empty() {
@@ -128,12 +121,12 @@ impl Resolver {
         }
     }
 
-    fn event(&mut self) -> ResolverEvent {
-        let mut event = ResolverEvent { addresses: Vec::new(), failures: Vec::new() };
+    fn event(&mut self) -> NameEvent {
+        let mut event = NameEvent { found: Vec::new(), failures: Vec::new() };
         for host in &mut self.hosts {
             for &address in host.addresses.iter().take(MAX_ADDRESSES_PER_HOST) {
-                if event.addresses.iter().all(|(known, _)| *known != address) {
-                    event.addresses.push((address, host.name.clone()));
+                if event.found.iter().all(|known| known.address != address) {
+                    event.found.push(Found::without_shard(address, &host.name));
                 }
             }
             if let (true, Some(error)) = (host.addresses.is_empty(), host.error.take()) {
@@ -182,7 +175,7 @@ mod tests {
         let mut resolver = Resolver::with_lookup(one_host(), Some(Duration::from_secs(5)), lookup);
         for expected in [1, 1, 2] {
             let event = poll_fn(|cx| resolver.poll(cx)).await;
-            assert_eq!(event.addresses, [(address(expected), "proxy.example".to_owned())]);
+            assert_eq!(event.found, [Found::without_shard(address(expected), "proxy.example")]);
             assert!(event.failures.is_empty());
         }
     }
@@ -194,7 +187,7 @@ mod tests {
         let event = poll_fn(|cx| resolver.poll(cx)).await;
         assert_eq!(event.failures[0].0, "proxy.example");
         let event = poll_fn(|cx| resolver.poll(cx)).await;
-        assert_eq!(event.addresses, [(address(1), "proxy.example".to_owned())]);
+        assert_eq!(event.found, [Found::without_shard(address(1), "proxy.example")]);
         let hour = Duration::from_secs(3_600);
         assert!(tokio::time::timeout(hour, poll_fn(|cx| resolver.poll(cx))).await.is_err());
         assert_eq!(left.lock().unwrap().len(), 1);
@@ -204,6 +197,6 @@ mod tests {
     async fn an_address_is_its_own_name() {
         let mut resolver = Resolver::new([("127.0.0.1".to_owned(), 7), ("127.0.0.1".to_owned(), 7)], None);
         let event = poll_fn(|cx| resolver.poll(cx)).await;
-        assert_eq!(event.addresses, [(SocketAddr::from(([127, 0, 0, 1], 7)), "127.0.0.1".to_owned())]);
+        assert_eq!(event.found, [Found::without_shard(SocketAddr::from(([127, 0, 0, 1], 7)), "")]);
     }
 }

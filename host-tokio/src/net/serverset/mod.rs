@@ -1,0 +1,251 @@
+//! Proxies that announce themselves in ZooKeeper, as Finagle and Twitter commons do: a node for each member of a set.
+
+mod member;
+#[cfg(test)]
+mod tests;
+
+use core::net::SocketAddr;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io;
+
+use member::Member;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, WatchedEvent};
+
+use super::{Found, NameEvent, system_lookup};
+
+/// Where the nodes' names begin that are members: others stand beside them.
+const MEMBER: &str = "member_";
+
+/// More members than any client can know. What is beyond is left out.
+const MAX_MEMBERS: usize = 1024;
+
+/// How soon an ensemble that could not be reached is tried again, and how soon one that is never reached.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const MAX_RETRY: Duration = Duration::from_secs(5);
+
+/// How long ZooKeeper keeps a session whose connection is lost. Only watches hang on it.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one host name may take to be looked up.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `zk!` and `serverset!` in parts.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSetName {
+    /// ZooKeeper's servers: `host:port,host:port`.
+    pub(crate) ensemble: String,
+    /// The set's path.
+    pub(crate) path: String,
+    /// Which of a member's further endpoints; its main one when [`None`].
+    pub(crate) endpoint: Option<String>,
+    /// How often host names of members are looked up again.
+    pub(crate) every: Duration,
+}
+
+/// Follows the members of a set. Dropping it ends its session with ZooKeeper.
+///
+/// What was known last holds while the ensemble cannot be reached, however long that is, and through the end of a session.
+pub(crate) struct ServerSet {
+    events: mpsc::Receiver<NameEvent>,
+    task: JoinHandle<()>,
+}
+
+impl ServerSet {
+    /// Begins to follow the set, on the current runtime.
+    pub(crate) fn new(name: ServerSetName) -> Self {
+        let (sender, events) = mpsc::channel(1);
+        let task = tokio::spawn(Follower { name, events: sender, addresses: HashMap::new(), known: Vec::new() }.run());
+        Self { events, task }
+    }
+
+    /// The members as they are now. Pending while nothing is known, and while nothing changes.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NameEvent> {
+        match self.events.poll_recv(cx) {
+            Poll::Ready(Some(event)) => {
+                // Nobody is woken for what may come next before this is asked again.
+                cx.waker().wake_by_ref();
+                Poll::Ready(event)
+            }
+            // The task ends only with this.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for ServerSet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Follower {
+    name: ServerSetName,
+    events: mpsc::Sender<NameEvent>,
+    /// Where hosts were when they were looked up last: what holds while their name server fails.
+    addresses: HashMap<(String, u16), SocketAddr>,
+    known: Vec<Found>,
+}
+
+/// Why following ends: to begin again.
+enum Ended {
+    /// Nobody wants to know any more.
+    Unwanted,
+    /// ZooKeeper.
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let connected = self.connect().await;
+            let ended = match connected {
+                Ok(client) => {
+                    retry = FIRST_RETRY;
+                    self.follow(&client).await
+                }
+                Err(error) => Ended::Failed(error),
+            };
+            let Ended::Failed(error) = ended else { return };
+            let ensemble = &self.name.ensemble;
+            tracing::warn!(ensemble, path = self.name.path, %error, known = self.known.len(), "cannot follow a serverset in ZooKeeper");
+            let why = io::Error::other(format!("ZooKeeper cannot be asked: {error}"));
+            // What is known stays: a set that cannot be read is not an empty one.
+            if self.known.is_empty() && self.publish(vec![(format!("{ensemble}{}", self.name.path), why)]).await.is_err() {
+                return;
+            }
+            sleep(retry).await;
+            retry = (retry * 2).min(MAX_RETRY);
+        }
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        Client::connector().with_session_timeout(SESSION_TIMEOUT).with_fail_eagerly().connect(&self.name.ensemble).await
+    }
+
+    /// Reads the set, tells of it, and waits for a change, again and again.
+    async fn follow(&mut self, client: &Client) -> Ended {
+        loop {
+            let ended = match self.read(client).await {
+                Ok(changes) => self.until_changed(changes).await,
+                Err(ended) => Err(ended),
+            };
+            if let Err(ended) = ended {
+                return ended;
+            }
+        }
+    }
+
+    /// Reads the set and tells of it. What to watch for its next change.
+    async fn read(&mut self, client: &Client) -> Result<JoinSet<WatchedEvent>, Ended> {
+        let mut changes = JoinSet::new();
+        let path = self.name.path.clone();
+        let (names, watcher) = match client.list_and_watch_children(&path).await {
+            Ok(listed) => listed,
+            Err(Error::NoNode) => {
+                let (stat, watcher) = client.check_and_watch_stat(&path).await?;
+                if stat.is_none() {
+                    self.known.clear();
+                    let why = io::Error::new(io::ErrorKind::NotFound, "ZooKeeper has no such path");
+                    self.publish(vec![(format!("{}{path}", self.name.ensemble), why)]).await?;
+                }
+                watch(&mut changes, watcher);
+                return Ok(changes);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        watch(&mut changes, watcher);
+        let mut members = Vec::new();
+        for name in names.iter().filter(|name| name.starts_with(MEMBER)).take(MAX_MEMBERS) {
+            let (data, _, watcher) = match client.get_and_watch_data(&format!("{}/{name}", path.trim_end_matches('/'))).await {
+                Ok(read) => read,
+                // It went meanwhile, of which the list's watch tells.
+                Err(Error::NoNode) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            watch(&mut changes, watcher);
+            match Member::parse(&data, self.name.endpoint.as_deref()) {
+                Ok(member) => members.extend(member),
+                Err(reason) => tracing::warn!(path, name, reason, "a member of a serverset that cannot be read"),
+            }
+        }
+        self.resolve(&members).await?;
+        Ok(changes)
+    }
+
+    /// Finds the members' addresses and tells of them.
+    async fn resolve(&mut self, members: &[Member]) -> Result<(), Ended> {
+        let mut failures = Vec::new();
+        self.known.clear();
+        for member in members {
+            match self.address(member).await {
+                Ok(address) if self.known.iter().all(|known| known.address != address) => {
+                    self.known.push(Found::new(address, &member.host, member.shard));
+                }
+                // Two nodes of one process, of which the older one has not expired yet.
+                Ok(_) => {}
+                Err(error) => failures.push((member.host.clone(), error)),
+            }
+        }
+        self.addresses.retain(|(host, port), _| members.iter().any(|member| member.host == *host && member.port == *port));
+        self.publish(failures).await
+    }
+
+    /// Where a member is: one address, because it is one process. IPv4 first, as Java has it.
+    async fn address(&mut self, member: &Member) -> io::Result<SocketAddr> {
+        let place = (member.host.clone(), member.port);
+        let looked_up = timeout(LOOKUP_TIMEOUT, system_lookup(member.host.clone(), member.port)).await;
+        let found = looked_up.map_err(|_| io::ErrorKind::TimedOut.into()).and_then(|found| {
+            let found = found?;
+            let best = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
+            best.copied().ok_or_else(|| io::Error::other("the name has no address"))
+        });
+        match found {
+            Ok(address) => {
+                self.addresses.insert(place, address);
+                Ok(address)
+            }
+            Err(error) => self.addresses.get(&place).copied().ok_or(error),
+        }
+    }
+
+    async fn publish(&self, failures: Vec<(String, io::Error)>) -> Result<(), Ended> {
+        self.events.send(NameEvent { found: self.known.clone(), failures }).await.map_err(|_| Ended::Unwanted)
+    }
+
+    /// Waits until something changed, or names of hosts are to be looked up again.
+    async fn until_changed(&self, mut changes: JoinSet<WatchedEvent>) -> Result<(), Ended> {
+        let has_names = self.known.iter().any(|found| !found.name.is_empty());
+        tokio::select! {
+            change = changes.join_next() => match change {
+                Some(Ok(event)) => ended(event.session_state),
+                Some(Err(_)) | None => Ok(()),
+            },
+            () = sleep(self.name.every), if has_names => Ok(()),
+        }
+    }
+}
+
+fn watch(changes: &mut JoinSet<WatchedEvent>, watcher: OneshotWatcher) {
+    changes.spawn(watcher.changed());
+}
+
+/// Whether the session goes on.
+fn ended(state: SessionState) -> Result<(), Ended> {
+    match state {
+        SessionState::Expired | SessionState::Closed => Err(Error::SessionExpired.into()),
+        SessionState::AuthFailed => Err(Error::AuthFailed.into()),
+        SessionState::Disconnected | SessionState::SyncConnected | SessionState::ConnectedReadOnly => Ok(()),
+    }
+}

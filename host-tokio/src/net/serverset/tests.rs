@@ -1,0 +1,211 @@
+//! Against ZooKeeper itself, which tests/parts/interop brings.
+
+use core::future::poll_fn;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use zookeeper_client::{Acls, CreateMode, CreateOptions};
+
+use super::*;
+
+/// No step takes this long unless something hangs: loaded machines have that much patience.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PATH: &str = "/messaging/proxies";
+
+/// A server of ZooKeeper on this machine. Dropping it kills it.
+struct ZooKeeper {
+    child: Child,
+    folder: TempDir,
+    port: u16,
+}
+
+impl ZooKeeper {
+    async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        Self::start_on(port).await
+    }
+
+    /// One that remembers nothing.
+    async fn start_on(port: u16) -> Self {
+        let java = std::env::var("INTEROP_JAVA").expect("INTEROP_JAVA is not set: run tests/run interop");
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = folder.path().join("zoo.cfg");
+        let text = format!(
+            "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\nadmin.enableServer=false\n",
+            folder.path().display()
+        );
+        std::fs::write(&settings, text).expect("the folder can be written");
+        let log = std::fs::File::create(folder.path().join("log")).expect("the folder can be written");
+        let child = Command::new("java")
+            .arg(format!("@{java}"))
+            .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
+            .arg(&settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("java starts");
+        let zookeeper = Self { child, folder, port };
+        let up = async {
+            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(PATIENCE, up).await.is_err() {
+            let log = std::fs::read_to_string(zookeeper.folder.path().join("log")).unwrap_or_default();
+            panic!("ZooKeeper did not start\n{log}");
+        }
+        zookeeper
+    }
+
+    fn ensemble(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it; its port.
+    fn kill(mut self) -> u16 {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours");
+        self.port
+    }
+
+    async fn client(&self) -> Client {
+        timeout(PATIENCE, Client::connect(&self.ensemble())).await.expect("in time").expect("a session")
+    }
+}
+
+impl Drop for ZooKeeper {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn follow(ensemble: String, endpoint: Option<&str>) -> ServerSet {
+    let endpoint = endpoint.map(str::to_owned);
+    ServerSet::new(ServerSetName { ensemble, path: PATH.to_owned(), endpoint, every: Duration::from_secs(3600) })
+}
+
+async fn next(set: &mut ServerSet) -> NameEvent {
+    timeout(PATIENCE, poll_fn(|cx| set.poll(cx))).await.expect("an event in time")
+}
+
+/// Ports and shards in order, once they are these.
+async fn until(set: &mut ServerSet, expected: &[(u16, i32)]) {
+    let mut seen = Vec::new();
+    let come = async {
+        loop {
+            let event = poll_fn(|cx| set.poll(cx)).await;
+            let mut members: Vec<_> = event.found.iter().map(|found| (found.address.port(), found.shard)).collect();
+            members.sort_unstable();
+            if members == expected {
+                return;
+            }
+            seen.push((members, event.failures));
+        }
+    };
+    if timeout(PATIENCE, come).await.is_err() {
+        panic!("{expected:?} did not come; seen were {seen:?}");
+    }
+}
+
+fn json(port: u16, shard: i32) -> Vec<u8> {
+    let endpoint = format!(r#"{{"host":"127.0.0.1","port":{port}}}"#);
+    let other = format!(r#"{{"host":"127.0.0.1","port":{}}}"#, port + 1000);
+    format!(r#"{{"serviceEndpoint":{endpoint},"additionalEndpoints":{{"thrift":{other}}},"status":"ALIVE","shard":{shard}}}"#).into_bytes()
+}
+
+async fn path(client: &Client) {
+    client.mkdir(PATH, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.expect("a new path");
+}
+
+/// A member comes, as a server set of Twitter's announces one; its node.
+async fn join(client: &Client, port: u16, shard: i32, mode: CreateMode) -> String {
+    let options: CreateOptions<'_> = mode.with_acls(Acls::anyone_all());
+    let (_, sequence) = client.create(&format!("{PATH}/member_"), &json(port, shard), &options).await.expect("a new member");
+    format!("{PATH}/member_{}", sequence)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn members_come_and_go_and_change_their_shards() {
+    let zookeeper = ZooKeeper::start().await;
+    let mut set = follow(zookeeper.ensemble(), None);
+    // It accepts connections a little before it serves them.
+    while !next(&mut set).await.failures[0].1.to_string().contains("no such path") {}
+    let client = zookeeper.client().await;
+    path(&client).await;
+    until(&mut set, &[]).await;
+    let first = join(&client, 1, 10, CreateMode::PersistentSequential).await;
+    until(&mut set, &[(1, 10)]).await;
+    // One whose session ends is gone with it.
+    let other = zookeeper.client().await;
+    join(&other, 2, 11, CreateMode::EphemeralSequential).await;
+    until(&mut set, &[(1, 10), (2, 11)]).await;
+    client.set_data(&first, &json(1, 12), None).await.expect("its node is there");
+    until(&mut set, &[(1, 12), (2, 11)]).await;
+    let stopping = String::from_utf8(json(1, 12)).expect("text").replace("ALIVE", "STOPPING");
+    client.set_data(&first, stopping.as_bytes(), None).await.expect("its node is there");
+    until(&mut set, &[(2, 11)]).await;
+    client.set_data(&first, &json(1, 12), None).await.expect("its node is there");
+    until(&mut set, &[(1, 12), (2, 11)]).await;
+    drop(other);
+    until(&mut set, &[(1, 12)]).await;
+    client
+        .create(&format!("{PATH}/vector_0"), b"weights", &CreateMode::Persistent.with_acls(Acls::anyone_all()))
+        .await
+        .expect("a node beside");
+    client
+        .create(&format!("{PATH}/member_bad"), b"no JSON", &CreateMode::Persistent.with_acls(Acls::anyone_all()))
+        .await
+        .expect("a bad node");
+    join(&client, 3, 13, CreateMode::PersistentSequential).await;
+    until(&mut set, &[(1, 12), (3, 13)]).await;
+    client.delete(&first, None).await.expect("its node is there");
+    until(&mut set, &[(3, 13)]).await;
+    until(&mut follow(zookeeper.ensemble(), Some("thrift")), &[(1003, 13)]).await;
+    until(&mut follow(zookeeper.ensemble(), Some("http")), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn what_is_known_outlives_the_ensemble_and_the_session() {
+    let zookeeper = ZooKeeper::start().await;
+    let client = zookeeper.client().await;
+    path(&client).await;
+    join(&client, 1, 10, CreateMode::PersistentSequential).await;
+    let mut set = follow(zookeeper.ensemble(), None);
+    until(&mut set, &[(1, 10)]).await;
+    drop(client);
+    // The next one knows neither the session nor the set: the session is over, and the set is read again from the start.
+    let zookeeper = ZooKeeper::start_on(zookeeper.kill()).await;
+    let client = zookeeper.client().await;
+    // Not empty in between, lest a client leave proxies that serve: the members are there before the path is.
+    let mut all = client.new_multi_writer();
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    all.add_create("/messaging", b"", &options).expect("legal");
+    all.add_create(PATH, b"", &options).expect("legal");
+    all.add_create(&format!("{PATH}/member_1"), &json(1, 20), &options).expect("legal");
+    all.commit().await.expect("a path with a member");
+    until(&mut set, &[(1, 20)]).await;
+    join(&client, 2, 21, CreateMode::PersistentSequential).await;
+    until(&mut set, &[(1, 20), (2, 21)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn an_ensemble_that_cannot_be_reached_is_named_and_followed_once_it_is_there() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let mut set = follow(format!("127.0.0.1:{port}"), None);
+    let event = next(&mut set).await;
+    let (place, why) = &event.failures[0];
+    assert_eq!(*place, format!("127.0.0.1:{port}{PATH}"));
+    assert!(why.to_string().starts_with("ZooKeeper cannot be asked"), "{why}");
+    let zookeeper = ZooKeeper::start_on(port).await;
+    let client = zookeeper.client().await;
+    path(&client).await;
+    join(&client, 7, 70, CreateMode::PersistentSequential).await;
+    until(&mut set, &[(7, 70)]).await;
+}

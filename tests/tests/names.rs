@@ -1,0 +1,106 @@
+//! A name in ZooKeeper, from end to end: a writer follows the proxies that are announced there while they come and go. Run by
+//! tests/parts/interop, which brings ZooKeeper.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::net::TcpListener;
+
+use distributedlog_tests::java::{Original, java};
+use distributedlog_tests::process::{PATIENCE, Process, Starting};
+use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
+use rustix::process::Signal;
+use zookeeper_client::{Acls, Client, CreateMode};
+
+const PATH: &str = "/messaging/distributedlog/proxies";
+
+/// ZooKeeper of the original's time, and a session with it.
+async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let settings = folder.path().join("zoo.cfg");
+    let text = format!(
+        "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\nadmin.enableServer=false\n",
+        folder.path().display()
+    );
+    std::fs::write(&settings, text).expect("the folder can be written");
+    let settings = settings.to_str().expect("a plain path");
+    let process = java(Original::V0_5, "org.apache.zookeeper.server.ZooKeeperServerMain", &[settings]).start();
+    let ensemble = format!("127.0.0.1:{port}");
+    let session = async {
+        loop {
+            // It takes a while to listen.
+            match Client::connector().with_session_timeout(PATIENCE).connect(&ensemble).await {
+                Ok(client) => return client,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let client = tokio::time::timeout(PATIENCE, session).await.expect("ZooKeeper starts");
+    client.mkdir(PATH, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.expect("a new path");
+    (process, ensemble, client)
+}
+
+/// Announces a proxy as Finagle's servers are announced. Its node.
+async fn announce(client: &Client, address: SocketAddr, shard: i32) -> String {
+    let (host, port) = (address.ip(), address.port());
+    let json =
+        format!(r#"{{"serviceEndpoint":{{"host":"{host}","port":{port}}},"additionalEndpoints":{{}},"status":"ALIVE","shard":{shard}}}"#);
+    let options = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
+    let (_, sequence) = client.create(&format!("{PATH}/member_"), json.as_bytes(), &options).await.expect("a new member");
+    format!("{PATH}/member_{sequence}")
+}
+
+/// Waits until these are the proxies that the client knows.
+async fn until_known(client: &ProxyClient, mut expected: Vec<SocketAddr>) {
+    expected.sort_unstable();
+    let known = async {
+        loop {
+            // Each round asks every proxy that is known.
+            let mut known: Vec<_> = client.handshake().await.iter().map(|reply| reply.host).collect();
+            known.sort_unstable();
+            if known == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, known).await.is_ok(), "{expected:?} are not all that is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = tempfile::tempdir().expect("a folder");
+    let (_zookeeper, ensemble, zk) = zookeeper(&folder).await;
+    let local = Local::start(data.path(), 0).await;
+    let uri = local.uri();
+    let one = Proxy::start(Keeps::At(&uri), 0, &[]).await;
+    let node = announce(&zk, one.address, 1).await;
+    let name = format!("zk!{ensemble}!{PATH}");
+    let client = ProxyClient::builder().name(format!("serverset!{ensemble}!{PATH}")).build().await.expect("a proxy");
+    let writer = MultiStreamWriter::builder(STREAMS).name(&name).request_timeout(PATIENCE).build().await.expect("a proxy");
+    until_known(&client, vec![one.address]).await;
+    writer.write(b"through the first").await.expect("a write");
+
+    let two = Proxy::start(Keeps::At(&uri), 0, &[]).await;
+    announce(&zk, two.address, 2).await;
+    until_known(&client, vec![one.address, two.address]).await;
+    // The first leaves, then ends.
+    zk.delete(&node, None).await.expect("its node is there");
+    until_known(&client, vec![two.address]).await;
+    one.process.signal(Signal::TERM);
+    let _ = one.process.until_exit().await.with_code(0);
+    for _ in 0..100 {
+        writer.write(b"through the second").await.expect("a write");
+    }
+    writer.close().await;
+    client.close().await;
+
+    let mut console = Starting::dlog(["console-multi-writer", &name, &STREAMS.join(",")]).with_stdin().start();
+    console.type_in("by the command line\n").await;
+    console.end_input();
+    let _ = console.until_exit().await.with_code(0);
+    let nobody = ["console-multi-writer", "zk!127.0.0.1:1!/nobody/there", "a"];
+    let _ = Starting::dlog(nobody).with_stdin().start().until_exit().await.with_code(1).complaining("ZooKeeper cannot be asked");
+}
