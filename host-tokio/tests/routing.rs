@@ -163,7 +163,7 @@ async fn names_are_checked_before_anything_is_connected() {
     assert!(matches!(failure("").await, BuildError::Name { .. }));
     assert!(matches!(failure("inet!host-without-port").await, BuildError::Name { .. }));
     for name in ["zk!127.0.0.1:1!/messaging/proxies", "serverset!127.0.0.1:1!/messaging/proxies"] {
-        let error = failure(name).await;
+        let error = ProxyClient::builder().name(name).ready_timeout(10 * SOON).build().await.unwrap_err();
         let text = error.to_string();
         if cfg!(feature = "zookeeper") {
             let BuildError::NoProxy { hosts, .. } = error else { panic!("{text}") };

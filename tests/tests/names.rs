@@ -29,7 +29,7 @@ async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
     let session = async {
         loop {
             // It takes a while to listen.
-            match Client::connector().with_session_timeout(PATIENCE).connect(&ensemble).await {
+            match Client::connector().with_fail_eagerly().connect(&ensemble).await {
                 Ok(client) => return client,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -40,12 +40,12 @@ async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
     (process, ensemble, client)
 }
 
-/// Announces a proxy as Finagle's servers are announced. Its node.
+/// Announces a proxy as Finagle's servers are announced, but for good: no session's end shall take it away. Its node.
 async fn announce(client: &Client, address: SocketAddr, shard: i32) -> String {
     let (host, port) = (address.ip(), address.port());
     let json =
         format!(r#"{{"serviceEndpoint":{{"host":"{host}","port":{port}}},"additionalEndpoints":{{}},"status":"ALIVE","shard":{shard}}}"#);
-    let options = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
+    let options = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
     let (_, sequence) = client.create(&format!("{PATH}/member_"), json.as_bytes(), &options).await.expect("a new member");
     format!("{PATH}/member_{sequence}")
 }

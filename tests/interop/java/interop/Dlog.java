@@ -128,7 +128,8 @@ final class Dlog implements AutoCloseable {
     private void fault(String method, String what) throws Exception {
         URI to = URI.create("http://" + stats.join() + "/faults/" + what);
         HttpRequest request = HttpRequest.newBuilder(to).method(method, HttpRequest.BodyPublishers.noBody()).build();
-        Checks.equal("the switch for faults", 200, HTTP.send(request, HttpResponse.BodyHandlers.ofString()).statusCode());
+        int status = HTTP.send(request, HttpResponse.BodyHandlers.ofString()).statusCode();
+        Checks.that("the switch for faults answers " + status, status / 100 == 2);
     }
 
     /** SIGTERM. */
