@@ -1,7 +1,6 @@
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 
-use distributedlog::writer::Settings;
 use distributedlog_testkit::model::{Distribution, Scenario, Simulation, scenarios};
 
 use super::super::Fault;
@@ -41,17 +40,18 @@ fn noise(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault>
     Ok(text)
 }
 
-/// The overloaded scenarios, with fewer sets in flight, so that others wait in front of the writer or are refused there.
+/// The overloaded scenarios, with sets that wait in front of the writer, with sets that are refused there, and with room for all of them, so that it
+/// is the proxies that turn them down.
 fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
-    let few = chosen.with_in_flight_sets(Settings::default().in_flight_sets());
-    let refusing = Chosen { patience: Duration::ZERO, ..few };
+    let many = chosen.with_in_flight_sets(1_024);
+    let refusing = Chosen { patience: Duration::ZERO, ..*chosen };
     let mut text = "| | p50 | p90 | p99 | p99.9 | failed |\n|---|--:|--:|--:|--:|--:|\n".to_owned();
     for letter in ["e", "f"] {
         let rows: [(&str, Kind, &Chosen); 4] = [
             ("original", Kind::Original, chosen),
-            ("ours, 1,024 in flight", Kind::Ours, chosen),
-            ("ours, 256 in flight, others wait", Kind::Ours, &few),
+            ("ours, 256 in flight, others wait", Kind::Ours, chosen),
             ("ours, 256 in flight, others fail at once", Kind::Ours, &refusing),
+            ("ours, 1,024 in flight", Kind::Ours, &many),
         ];
         for (name, kind, chosen) in rows {
             let compared = compare(letter, |scenario| scenario, &[kind], chosen, seed, stop)?;

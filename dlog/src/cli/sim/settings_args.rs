@@ -36,8 +36,7 @@ impl Chosen {
     }
 }
 
-/// The settings of the simulated writer. Those that no flag changes are the recommended ones, but for the sets in flight: enough of them that it
-/// is the proxies that turn sets down when there are too many, as under the other policies, and not the writer that makes them wait.
+/// The settings of the simulated writer. Those that no flag changes are the recommended ones.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "The writer's settings, as everywhere; the timeouts and streams hold for the other policies too")]
 pub(super) struct SettingsArgs {
@@ -58,7 +57,7 @@ pub(super) struct SettingsArgs {
     speculative_backoff_multiplier: f32,
 
     /// How many sets may be in flight
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().in_flight_sets())]
     in_flight_sets: usize,
 
     /// How long a set waits for room when as many are in flight, before it fails; 0 for not at all [default: the request timeout]

@@ -47,7 +47,7 @@ impl Compared {
         self.runs.iter().find(|run| run.kind == kind)
     }
 
-    /// The extra load without the first second, in which the budget is spent that the writer begins with, and without that of each fault.
+    /// The extra load without the first second, in which the writer spends what its budget begins with, and without that of each fault.
     pub(super) fn steady_extra_load(&self, run: &Run) -> f64 {
         let begins = |second: usize| {
             second == 0

@@ -73,13 +73,21 @@ fn time(length: Duration) -> String {
 
 /// A share in percent.
 pub(super) fn percent(share: f64) -> String {
-    // Nought has no sign.
-    format!("{:.2} %", (share * 100.0).max(0.0))
+    let percent = (share * 10_000.0).round() / 100.0;
+    // Nought has no sign; what is below it has: sets that failed before they were sent to any stream.
+    format!("{:.2} %", if percent == 0.0 { 0.0 } else { percent })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_have_a_sign_when_they_are_below_nought_and_else_none() {
+        for (share, text) in [(0.05, "5.00 %"), (0.0, "0.00 %"), (-0.00001, "0.00 %"), (-0.0123, "-1.23 %"), (4.7067, "470.67 %")] {
+            assert_eq!(percent(share), text);
+        }
+    }
 
     #[test]
     fn latencies_have_three_digits_and_a_unit() {

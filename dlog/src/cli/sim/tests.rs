@@ -25,9 +25,9 @@ fn told(line: &str) -> Result<String, Fault> {
     Ok(output.text())
 }
 
-/// A scenario of the table under ours, the original and the bounds, with as many sets as fit a unit test.
-fn compared(letter: &str) -> Compared {
-    let args = parse(letter).expect("the flags are known");
+/// A scenario under ours, the original and the bounds, as the table has it.
+fn compared(line: &str) -> Compared {
+    let args = parse(line).expect("the flags are known");
     let chosen = args.settings.chosen(1).expect("the defaults are legal");
     let (name, about, simulation) = args.simulations().expect("a scenario of the table").remove(0);
     let policies = [Kind::Original, Kind::Ours, Kind::BestDelays, Kind::Clairvoyant];
@@ -47,9 +47,8 @@ fn in_every_scenario_each_set_is_accounted_for_and_read_once_and_the_tail_is_not
         assert_eq!(ours.read.twice, 0, "({letter})");
         assert!(ours.latency(0.999) <= original.latency(0.999), "({letter}) {:?}", ours.latency(0.999));
         let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
-        // The share of the budget, and what was saved up at the start and comes in by the second.
-        let most = 0.05 + (100.0 + ours.seconds.len() as f64) / ours.sets as f64;
-        assert!(steady <= most, "({letter}) {steady} in the steady state");
+        // A twentieth of a percent: the bucket is not as full at the beginning of those seconds as at their end.
+        assert!(steady <= 0.0505, "({letter}) {steady} in the steady state");
     }
 }
 
@@ -63,7 +62,8 @@ fn the_tail_is_near_to_what_can_be_reached_without_foresight() {
 
 #[test]
 fn a_brown_out_costs_no_more_than_the_budget() {
-    let compared = compared("e");
+    // With room for all sets, so that the proxies are asked, and not the writer's bound on sets in flight.
+    let compared = compared("e --in-flight-sets 1024");
     let run = compared.run(Kind::Ours).expect("it ran");
     let offered: u64 = run.report.seconds[10..20].iter().map(|second| second.sets).sum();
     // The share, and what was saved up before.
