@@ -37,12 +37,15 @@ extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     pub(crate) fn performance_now() -> f64;
 
-    #[wasm_bindgen(js_name = setTimeout)]
-    pub(crate) fn set_timeout(then: &Closure<dyn FnMut()>, milliseconds: f64) -> JsValue;
-
     #[wasm_bindgen(js_name = clearTimeout)]
     pub(crate) fn clear_timeout(timer: &JsValue);
 
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     pub(crate) fn fill_with_random(bytes: &mut [u8]);
+}
+
+#[wasm_bindgen(module = "/src/timer.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = arm)]
+    pub(crate) fn set_timeout(then: &Closure<dyn FnMut()>, milliseconds: f64) -> JsValue;
 }

@@ -9,13 +9,21 @@ const KEEPALIVE_BYTES = 64 * 1024;
 /** Of this page, whichever writer they are of. */
 let keepaliveBytes = 0;
 
+interface Request {
+  readonly controller: AbortController;
+  readonly url: string;
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
 /** The requests of one writer that are under way. */
 export class Requests {
   readonly #server: Server;
   readonly #urls: string[];
   readonly #handle: () => WriterHandle;
-  readonly #under = new Map<number, AbortController>();
-  readonly #inPage = typeof document === "object";
+  readonly #under = new Map<number, Request>();
+  /** Whether the page is being left. */
+  #leaving = false;
   /** What the last failed attempt met, for the errors of records. */
   lastProblem: unknown;
 
@@ -26,36 +34,53 @@ export class Requests {
   }
 
   /** Never throws: see `wasm/src/host.rs`. */
-  send(attempt: number, stream: number, recordSet: Uint8Array<ArrayBuffer>, earlierAttempts: number, timeoutMs: number): void {
-    const controller = new AbortController();
-    this.#under.set(attempt, controller);
-    const size = recordSet.byteLength;
-    // Those finish although the page is left.
-    const keepalive = this.#inPage && keepaliveBytes + size <= KEEPALIVE_BYTES;
-    if (keepalive) keepaliveBytes += size;
+  send(attempt: number, stream: number, body: Uint8Array<ArrayBuffer>, earlierAttempts: number, timeoutMs: number): void {
     const headers: Record<string, string> = {
       "content-type": "application/vnd.distributedlog.record-set",
       "dlog-timeout-ms": String(Math.max(1, Math.ceil(timeoutMs))),
     };
     if (earlierAttempts > 0) headers["dlog-attempt"] = String(earlierAttempts);
-    const url = this.#urls[stream] ?? "";
-    this.#server
-      .request(url, { method: "POST", headers, body: recordSet, signal: controller.signal, ...(keepalive ? { keepalive } : {}) })
-      .then(
-        (response) => this.#answered(attempt, response),
-        (error: unknown) => this.#notAnswered(attempt, error),
-      )
-      // The connection ended within the answer.
-      .catch((error: unknown) => this.#notAnswered(attempt, error))
-      .finally(() => {
-        if (keepalive) keepaliveBytes -= size;
-      });
+    const request = { controller: new AbortController(), url: this.#urls[stream] ?? "", headers, body };
+    this.#under.set(attempt, request);
+    this.#post(request, this.#leaving)
+      .then((response) => this.#answered(attempt, response))
+      // No answer, or the connection ended within it.
+      .catch((error: unknown) => this.#notAnswered(attempt, error));
   }
 
   abort(attempt: number): void {
-    const controller = this.#under.get(attempt);
+    const request = this.#under.get(attempt);
     this.#under.delete(attempt);
-    controller?.abort();
+    request?.controller.abort();
+  }
+
+  /**
+   * The page is being left: what is sent from now on outlives it, as far as the browser lets it, and what is under way is sent once more in
+   * that way, to the same streams, where the proxy knows the copy by its identity.
+   *
+   * Not so all the time, because Chromium does not give up such a request when it is aborted: a stream that stalls would take one connection
+   * after the other.
+   */
+  leave(): void {
+    this.#leaving = true;
+    for (const request of this.#under.values()) this.#post(request, true).catch(() => {});
+  }
+
+  /** The page was shown again. */
+  stay(): void {
+    this.#leaving = false;
+  }
+
+  async #post({ controller, url, headers, body }: Request, outlive: boolean): Promise<FetchResponse> {
+    const size = body.byteLength;
+    const keepalive = outlive && keepaliveBytes + size <= KEEPALIVE_BYTES;
+    if (keepalive) keepaliveBytes += size;
+    try {
+      const init = { method: "POST", headers, body, signal: controller.signal } as const;
+      return await this.#server.request(url, keepalive ? { ...init, keepalive } : init);
+    } finally {
+      if (keepalive) keepaliveBytes -= size;
+    }
   }
 
   async #answered(attempt: number, response: FetchResponse): Promise<void> {

@@ -129,6 +129,12 @@ export class Tail {
       if (!response.ok || response.body === null) {
         const problem = await problemOf(response);
         if ([401, 403, 405, 415].includes(problem.status)) throw new ReadError("REFUSED", problem.message, problem.status);
+        if (problem.status === 404 && !follow) {
+          // There is nothing to read, and nothing is waited for.
+          this.ended = true;
+          this.#shared.fault({ stream: this.stream, kind: "unavailable", detail: problem.message });
+          return;
+        }
         throw new Error(problem.message);
       }
       this.#shared.connected();

@@ -1,5 +1,6 @@
 import { WriterHandle } from "../dist/glue/distributedlog.js";
 import type * as Public from "../types/index.js";
+import { Alive } from "./alive.js";
 import { Dlsn } from "./dlsn.js";
 import { aborted, closed, failed, SettingsError, tooLarge } from "./errors.js";
 import { init } from "./load.js";
@@ -63,6 +64,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   #closing: Promise<void> | undefined;
   #lastStats: Public.WriterStats | undefined;
   #stopListening: () => void = () => {};
+  readonly #alive = new Alive();
 
   constructor(options: Public.MultiStreamWriterOptions) {
     check(options);
@@ -86,6 +88,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
         this.#drain();
       }
       if (signal !== undefined) this.#giveUpWith(signal, open);
+      this.#count();
     });
   }
 
@@ -99,6 +102,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
       const open = { resolve, reject };
       taken = this.#take(handle, bytesOf(record), open);
       if (taken && signal !== undefined) this.#giveUpWith(signal, open);
+      this.#count();
     });
     return taken ? written : undefined;
   }
@@ -171,6 +175,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
       done: (token: number) => {
         this.#flushes.get(token)?.();
         this.#flushes.delete(token);
+        this.#count();
       },
       room: () => this.#room(),
     };
@@ -184,6 +189,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     // There is nothing to wait for.
     for (const done of this.#flushes.values()) done();
     this.#flushes.clear();
+    this.#count();
   }
 
   /** Gives a record to the module; whether it was decided. */
@@ -202,7 +208,13 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     const open = this.#open[token];
     this.#open[token] = undefined;
     this.#free.push(token);
+    this.#count();
     return open;
+  }
+
+  /** Looks whether there is something to wait for. */
+  #count(): void {
+    this.#alive.needed = this.#open.length > this.#free.length || this.#queue.length > 0 || this.#flushes.size > 0;
   }
 
   /** Takes what waits, until there is no room. */
@@ -267,6 +279,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     const done = new Promise<void>((resolve) => this.#flushes.set(token, resolve));
     this.#queue.push({ barrier: (handle) => begin(handle, token) });
     this.#drain();
+    this.#count();
     return done;
   }
 
@@ -281,6 +294,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   #end(): void {
     this.#stopListening();
+    this.#alive.end();
     if (this.#handle === undefined) return;
     this.#lastStats = this.stats();
     const handle = this.#handle;
@@ -293,13 +307,20 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   #flushWhenLeft(): void {
     if (typeof document !== "object" || typeof addEventListener !== "function") return;
     const flush = () => this.#handle?.flush(this.#flushTokens++);
+    const left = () => {
+      this.#requests.leave();
+      flush();
+    };
+    const shown = () => this.#requests.stay();
     const hidden = () => {
       if (document.visibilityState === "hidden") flush();
     };
-    addEventListener("pagehide", flush);
+    addEventListener("pagehide", left);
+    addEventListener("pageshow", shown);
     document.addEventListener("visibilitychange", hidden);
     this.#stopListening = () => {
-      removeEventListener("pagehide", flush);
+      removeEventListener("pagehide", left);
+      removeEventListener("pageshow", shown);
       document.removeEventListener("visibilitychange", hidden);
     };
   }

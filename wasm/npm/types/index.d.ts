@@ -29,7 +29,7 @@ export interface FetchResponse {
 
 export interface FetchBody {
   getReader(): {
-    read(): Promise<{ done: boolean; value?: Uint8Array }>;
+    read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
     cancel(reason?: unknown): Promise<void>;
   };
 }
@@ -321,6 +321,7 @@ export class Dlsn {
 
 /** What all errors of this package are. `code` names what happened, for programs. */
 export class DistributedLogError extends Error {
+  protected constructor(...made: never[]);
   readonly code: string;
 }
 
