@@ -1,0 +1,119 @@
+// The package as npm installs it: entries, types, sizes, the README's example, and the module's determinism.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+
+import { Proxy } from "./proxy.js";
+
+const here = import.meta.dirname;
+const installed = join(here, "node_modules/distributedlog");
+const run = promisify(execFile);
+const node = (...words) => run(process.execPath, words, { cwd: here, timeout: 90_000 });
+
+describe("the package", () => {
+  let proxy;
+  before(async () => {
+    proxy = await Proxy.start();
+  });
+  after(() => proxy.stop());
+
+  for (const [kind, ending, line] of [
+    ["import", "mjs", 'import { MultiStreamWriter } from "distributedlog";'],
+    ["require", "cjs", 'const { MultiStreamWriter } = require("distributedlog");'],
+    ["import of the inline entry", "mjs", 'import { MultiStreamWriter } from "distributedlog/inline";'],
+    ["require of the inline entry", "cjs", 'const { MultiStreamWriter } = require("distributedlog/inline");'],
+  ]) {
+    test(`${kind} gives a writer that writes, and lets the process end`, async () => {
+      const file = join(here, `entry.${ending}`);
+      writeFileSync(file, `${line}
+        const writer = new MultiStreamWriter({ url: ${JSON.stringify(proxy.url)}, streams: ["entries"], requestTimeout: 60_000 });
+        writer.write("by ${kind}").then(({ dlsn }) => console.log(String(dlsn)));`);
+      const began = performance.now();
+      const { stdout } = await node(file);
+      // Timers of the writer's are armed for a minute.
+      assert.ok(performance.now() - began < 30_000, "nothing keeps the process alive");
+      assert.equal((await proxy.stored("entries")).get(stdout.trim()), `by ${kind}`);
+    });
+  }
+
+  test("the README's example does what it says", async () => {
+    const [, example] = /## In Node\n\n```js\n([^]*?)```/.exec(readFileSync(join(installed, "README.md"), "utf8"));
+    writeFileSync(join(here, "example.mjs"), example);
+    const { stdout } = await run(process.execPath, ["example.mjs"], { cwd: here, timeout: 60_000, env: { ...process.env, DLOG_URL: proxy.url } });
+    const [, stream, dlsn] = /^written to (\S+) at (\S+) with 1 attempt/.exec(stdout);
+    assert.ok(stdout.includes(`read from ${stream} at ${dlsn}: an order`), stdout);
+  });
+
+  test("the types are as strict as they look, for import and for require", async () => {
+    const program = `
+      const options: MultiStreamWriterOptions = { url: "http://localhost", streams: ["a"], fetch, budget: true };
+      export async function use(): Promise<string> {
+        const writer = new MultiStreamWriter(options);
+        const { stream, dlsn, attempts }: Written = await writer.write(new Uint8Array(3), { signal: AbortSignal.timeout(5) });
+        try {
+          await writer.write("text");
+        } catch (error) {
+          if (error instanceof WriteError) {
+            const known: "notWritten" | "rejected" | "unknown" = error.known;
+            return known;
+          }
+        }
+        // @ts-expect-error a number is no record
+        await writer.write(7);
+        // @ts-expect-error no such setting
+        new MultiStreamWriter({ ...options, requestTimout: 5 });
+        // @ts-expect-error a position is no string
+        const wrong: string = dlsn;
+        for await (const record of new MultiStreamReader({ url: "http://localhost", position: new MultiStreamReader(options).position() })) {
+          const bytes: Uint8Array = record.payload;
+          return record.text() + bytes.length + wrong;
+        }
+        await writer.close({ timeout: 1 });
+        return stream + attempts;
+      }`;
+    const names = "MultiStreamReader, MultiStreamWriter, WriteError, type MultiStreamWriterOptions, type Written";
+    for (const from of ["distributedlog", "distributedlog/inline"]) {
+      writeFileSync(join(here, "consumer.mts"), `import { ${names} } from "${from}";${program}`);
+      writeFileSync(join(here, "consumer.cts"), `import { ${names} } from "${from}";${program}`);
+      const flags = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2022", "--types", "node"];
+      await node(join(here, "node_modules/typescript/bin/tsc"), ...flags, "--module", "node16", "consumer.mts", "consumer.cts").catch(({ stdout }) => assert.fail(stdout));
+    }
+    const text = readFileSync(join(installed, "dist/index.d.ts"), "utf8");
+    assert.ok(!/\bany\b/.test(text.replace(/\/\*\*[^]*?\*\//g, "")), "no any");
+  });
+
+  test("what a page loads is within its budget", (t) => {
+    const size = (file) => gzipSync(readFileSync(join(installed, "dist", file)), { level: 9 }).length;
+    const module = size("distributedlog_bg.wasm");
+    const measured = { page: module + size("web.js") + size("shared.js"), module };
+    const budget = readFileSync(process.env.BUDGET, "utf8").split("\n").filter((line) => /^\w/.test(line));
+    assert.equal(budget.length, 2);
+    for (const line of budget) {
+      const [name, bytes] = line.split(" ");
+      t.diagnostic(`${name}: ${measured[name]} bytes of ${bytes}`);
+      assert.ok(measured[name] <= Number(bytes), `${name}: ${measured[name]} bytes of ${bytes}`);
+    }
+    const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+    assert.equal(dependencies, undefined);
+  });
+
+  test("the module imports nothing that a host would have to invent", async () => {
+    const module = await WebAssembly.compile(readFileSync(join(installed, "dist/distributedlog_bg.wasm")));
+    const strange = WebAssembly.Module.imports(module).filter(({ module }) => !module.startsWith("./"));
+    assert.deepEqual(strange, [], "all imports are the package's own");
+  });
+
+  test("the writer's life is the same in WebAssembly as natively, number by number", async () => {
+    const { instance } = await WebAssembly.instantiate(readFileSync(process.env.TRACE_WASM), {});
+    const lines = process.env.TRACES.trim().split("\n");
+    assert.ok(lines.length >= 4);
+    for (const line of lines) {
+      const [seed, hash] = line.split(" ").map((number) => BigInt(`0x${number}`));
+      assert.equal(BigInt.asUintN(64, instance.exports.of_life(seed)), hash, `of seed ${seed}`);
+    }
+  });
+});

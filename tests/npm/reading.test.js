@@ -1,0 +1,223 @@
+// The reader in Node, against the real proxy.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { Dlsn, MultiStreamReader, MultiStreamWriter, ReadError } from "distributedlog";
+
+import { Proxy } from "./proxy.js";
+import { until } from "./wait.js";
+
+describe("reading", () => {
+  let proxy;
+  before(async () => {
+    proxy = await Proxy.start();
+  });
+  after(() => proxy.stop());
+
+  /** Streams of its own for each test. */
+  let count = 0;
+  async function streamsOf(number) {
+    const group = count++;
+    const streams = Array.from({ length: number }, (_, index) => `r-${group}-${index}`);
+    await proxy.create(...streams);
+    return streams;
+  }
+
+  const open = (t, streams, options = {}) => {
+    const reader = new MultiStreamReader({ url: proxy.url, streams, ...options });
+    t.after(() => reader.return());
+    return reader;
+  };
+
+  const writerOf = (t, streams, options = {}) => {
+    const writer = new MultiStreamWriter({ url: proxy.url, streams, requestTimeout: 30_000, ...options });
+    t.after(() => writer.close({ timeout: 0 }));
+    return writer;
+  };
+
+  async function take(reader, number) {
+    const records = [];
+    while (records.length < number) {
+      const { done, value } = await reader.next();
+      assert.ok(!done, `the reader ended after ${records.length} of ${number} records`);
+      records.push(value);
+    }
+    return records;
+  }
+
+  test("ten thousand records are read back once each, at the positions that were acknowledged", async (t) => {
+    const streams = await streamsOf(5);
+    const writer = writerOf(t, streams);
+    const expected = new Map();
+    const written = Array.from({ length: 10_000 }, async (_, index) => {
+      const { stream, dlsn } = await writer.write(`record ${index}`);
+      expected.set(`record ${index}`, `${stream} ${dlsn}`);
+    });
+    await Promise.all(written);
+    const found = new Map();
+    for await (const record of open(t, streams, { follow: false })) {
+      assert.ok(!found.has(record.text()), `${record.text()} came twice`);
+      found.set(record.text(), `${record.stream} ${record.dlsn}`);
+    }
+    assert.equal(found.size, 10_000);
+    // A copy may come first: then it has another stream.
+    const elsewhere = [...expected].filter(([record, place]) => found.get(record) !== place);
+    const { hedgesSent } = writer.stats();
+    assert.ok(hedgesSent > 0 || elsewhere.length === 0, `${elsewhere.length} records lie elsewhere although nothing was hedged`);
+  });
+
+  test("copies that hedging made are delivered once", async (t) => {
+    const streams = await streamsOf(3);
+    await proxy.stall(streams[0]);
+    const writer = writerOf(t, streams, { firstSpeculativeTimeout: 20, bufferSize: 0 });
+    for (let index = 0; index < 60; index++) await writer.write(`hedged ${index}`);
+    // What was stalled is written after all, unless its abort came first: some of both, as a rule.
+    const late = Array.from({ length: 4 }, (_, index) => writer.write(`late ${index}`));
+    await until("they are under way", () => writer.stats().records === 64);
+    await proxy.clear(streams[0]);
+    await Promise.all(late);
+    assert.ok(writer.stats().hedgesWon >= 10);
+    const reader = open(t, streams, { follow: false });
+    const texts = [];
+    for await (const record of reader) texts.push(record.text());
+    assert.equal(new Set(texts).size, texts.length);
+    assert.equal(texts.length, 64);
+    const { delivered, copiesDropped } = reader.stats();
+    const every = open(t, streams, { follow: false, merge: false });
+    let stored = 0;
+    for await (const _ of every) stored += 1;
+    assert.equal(delivered + copiesDropped, stored);
+  });
+
+  test("copies in two streams are told by their identity, and by nothing else", async (t) => {
+    const streams = await streamsOf(2);
+    const writer = writerOf(t, [streams[0]]);
+    await Promise.all(["a", "b", "c"].map((record) => writer.write(record)));
+    // The same set again, as a hedge that was late would store it.
+    let body;
+    const recorder = writerOf(t, [streams[0]], {
+      fetch: (url, init) => {
+        body = init.body;
+        return fetch(url, init);
+      },
+    });
+    await recorder.write("copied");
+    const headers = { "content-type": "application/vnd.distributedlog.record-set" };
+    const response = await fetch(`${proxy.url}/v1/streams/${streams[1]}/records`, { method: "POST", headers, body });
+    assert.equal(response.status, 200);
+    await fetch(`${proxy.url}/v1/streams/${streams[1]}/records`, { method: "POST", headers: { "content-type": "text/plain" }, body: "copied" });
+    const reader = open(t, streams, { follow: false });
+    const texts = [];
+    for await (const record of reader) texts.push(record.text());
+    assert.deepEqual(texts.sort(), ["a", "b", "c", "copied", "copied"], "the one without an identity is another record");
+    assert.equal(reader.stats().copiesDropped, 1);
+  });
+
+  test("what is written is delivered as it comes, also by three connections for seven streams", async (t) => {
+    const streams = await streamsOf(7);
+    const reader = open(t, streams, { connections: 3 });
+    const writer = writerOf(t, streams, { bufferSize: 0 });
+    const seen = new Set();
+    for (let round = 0; round < 3; round++) {
+      const records = Array.from({ length: 21 }, (_, index) => `round ${round}, ${index}`);
+      await Promise.all(records.map((record) => writer.write(record)));
+      for (const record of await take(reader, 21)) seen.add(record.text());
+    }
+    assert.equal(seen.size, 63);
+  });
+
+  test("a reader goes on where another one was, and knows the copies of what that one delivered", async (t) => {
+    const streams = await streamsOf(3);
+    const writer = writerOf(t, streams, { bufferSize: 64 });
+    await Promise.all(Array.from({ length: 300 }, (_, index) => writer.write(`resumed ${index}`)));
+    const seen = [];
+    let position;
+    for (let round = 0; round < 5; round++) {
+      const reader = new MultiStreamReader({ url: proxy.url, ...(position === undefined ? { streams } : { position }) });
+      for (const record of await take(reader, 47)) seen.push(record.text());
+      position = JSON.parse(JSON.stringify(reader.position()));
+      await reader.return();
+    }
+    for await (const record of open(t, undefined, { position, follow: false })) seen.push(record.text());
+    assert.equal(seen.length, 300);
+    assert.equal(new Set(seen).size, 300);
+    const damaged = open(t, undefined, { position: { ...position, seen: "AQAA" } });
+    await assert.rejects(damaged.next(), (error) => error instanceof ReadError && error.code === "POSITION");
+  });
+
+  test("a reader outlives the server, and misses and repeats nothing", async (t) => {
+    const streams = await streamsOf(3);
+    const faults = [];
+    const reader = open(t, streams, { onFault: (fault) => faults.push(fault) });
+    const writer = writerOf(t, streams);
+    const seen = new Set();
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(Array.from({ length: 50 }, (_, index) => writer.write(`round ${round}, ${index}`)));
+      for (const record of await take(reader, 50)) seen.add(record.text());
+      await proxy.kill();
+      await proxy.restart();
+    }
+    assert.equal(seen.size, 150);
+    assert.ok(faults.length > 0 && faults.every(({ kind }) => kind === "unavailable"));
+    assert.ok(reader.stats().connections > streams.length);
+  });
+
+  test("each reading begins where it is told to", async (t) => {
+    const streams = await streamsOf(2);
+    const writer = writerOf(t, [streams[0]], { bufferSize: 0 });
+    const places = [];
+    for (let index = 0; index < 5; index++) places.push((await writer.write(`place ${index}`)).dlsn);
+    const [third] = await take(open(t, [streams[0]], { from: places[3] }), 1);
+    assert.equal(third.text(), "place 3");
+    assert.equal(third.dlsn.compare(places[3]), 0);
+    const [text] = await take(open(t, [streams[0]], { from: { [streams[0]]: `${places[1]}` } }), 1);
+    assert.equal(text.text(), "place 1");
+    const end = open(t, streams, { from: "end" });
+    const next = end.next();
+    await until("both are tailed", () => end.stats().connections === 2);
+    // The first line says where the end is: then it is fixed.
+    await until("the end is known", () => Object.values(end.position().streams).every((place) => place.from !== "end"));
+    await writer.write("behind the end");
+    assert.equal((await next).value.text(), "behind the end");
+  });
+
+  test("a stream that is deleted ends, and with the last one the iteration", async (t) => {
+    const streams = await streamsOf(2);
+    const faults = [];
+    const reader = open(t, streams, { onFault: ({ stream, kind }) => faults.push([stream, kind]) });
+    const writer = writerOf(t, [streams[0]]);
+    await writer.write("before");
+    assert.equal((await reader.next()).value.text(), "before");
+    const end = reader.next();
+    await proxy.ask("DELETE", `/v1/streams/${streams[0]}`);
+    await proxy.ask("DELETE", `/v1/streams/${streams[1]}`);
+    assert.deepEqual(await end, { done: true, value: undefined });
+    assert.deepEqual(faults.sort(), [[streams[0], "deleted"], [streams[1], "deleted"]]);
+  });
+
+  test("leaving the loop or a signal closes the connections", async (t) => {
+    const streams = await streamsOf(2);
+    const writer = writerOf(t, streams);
+    await writer.write("one");
+    for await (const record of new MultiStreamReader({ url: proxy.url, streams })) {
+      assert.equal(record.text(), "one");
+      break;
+    }
+    const controller = new AbortController();
+    const reader = open(t, streams, { from: "end", signal: controller.signal });
+    const next = reader.next();
+    await until("it reads", () => reader.stats().connections === 2);
+    controller.abort();
+    assert.deepEqual(await next, { done: true, value: undefined });
+  });
+
+  test("positions are read in every form and ordered as the records are", () => {
+    const base64 = "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAABQ==";
+    for (const text of ["1,0,5", "DLSN{logSegmentSequenceNo=1, entryId=0, slotId=5}", base64]) assert.equal(`${Dlsn.parse(text)}`, "1,0,5");
+    assert.equal(`${Dlsn.parse("9223372036854775807,0,-1")}`, "9223372036854775807,0,-1");
+    for (const text of ["", "1,0", "1,0,x", base64.slice(1)]) assert.throws(() => Dlsn.parse(text), SyntaxError);
+    const ordered = ["1,0,0", "1,0,1", "1,9,0", "2,0,0", "10,0,0"].map(Dlsn.parse);
+    assert.deepEqual([...ordered].reverse().sort((left, right) => left.compare(right)).map(String), ordered.map(String));
+    assert.equal(JSON.stringify({ dlsn: Dlsn.INITIAL }), '{"dlsn":"1,0,0"}');
+  });
+});

@@ -1,0 +1,293 @@
+// The writer in Node, against the real proxy.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { AbortedError, ClosedError, MultiStreamWriter, RefusedError, SettingsError, TimedOutError, TooLargeError } from "distributedlog";
+
+import { Proxy } from "./proxy.js";
+import { quantile, until } from "./wait.js";
+
+const streams = ["w-1", "w-2", "w-3", "w-4", "w-5"];
+const FIRST_SPECULATIVE_MS = 50;
+
+describe("writing", () => {
+  let proxy;
+  before(async () => {
+    proxy = await Proxy.start();
+    await proxy.create(...streams);
+  });
+  after(() => proxy.stop());
+
+  const open = (options = {}) => new MultiStreamWriter({ url: proxy.url, streams, requestTimeout: 10_000, ...options });
+  const stored = () => Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])).then((all) => new Map(all));
+
+  test("ten thousand records are acknowledged, and stored at their positions", async (t) => {
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    const records = Array.from({ length: 10_000 }, (_, index) => `record ${index} of ten thousand`);
+    const written = await Promise.all(records.map((record) => writer.write(record)));
+    const found = await stored();
+    written.forEach(({ stream, dlsn }, index) => assert.equal(found.get(stream).get(`${dlsn}`), records[index]));
+    assert.equal(new Set(written.map(({ stream }) => stream)).size, streams.length, "every stream has its share");
+    const stats = writer.stats();
+    assert.equal(stats.recordsWritten, 10_000);
+    assert.ok(stats.sets < 5_000, `records share sets: ${stats.sets}`);
+  });
+
+  test("bytes, views and strings are taken as they are", async (t) => {
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    const bytes = Uint8Array.of(0, 255, 128, 10);
+    const kinds = [bytes, bytes.buffer, new DataView(bytes.buffer, 1, 2), "Grüße, 世界", ""];
+    const written = await Promise.all(kinds.map((record) => writer.write(record)));
+    const expected = [[0, 255, 128, 10], [0, 255, 128, 10], [255, 128], [...Buffer.from("Grüße, 世界")], []];
+    for (const [index, { stream, dlsn }] of written.entries()) {
+      const response = await fetch(`${proxy.url}/v1/streams/${stream}/records?from=${dlsn}&limit=1`);
+      const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+      const { payload } = lines.find((line) => line.event === "record");
+      assert.deepEqual([...Buffer.from(payload, "base64")], expected[index]);
+    }
+  });
+
+  test("while one stream stalls, p99 stays below the first speculative timeout and the healthy p99", async (t) => {
+    const writer = open({ firstSpeculativeTimeout: FIRST_SPECULATIVE_MS });
+    const abortedBefore = await proxy.metric("dlog_proxy_http_aborted_total");
+    const took = { healthy: [], stalled: [] };
+    // In turns, so that what else the machine does is in both.
+    for (let round = 0; round < 8; round++) {
+      const phase = round % 2 === 0 ? "healthy" : "stalled";
+      await (phase === "stalled" ? proxy.stall("w-3") : proxy.clear("w-3"));
+      for (let index = 0; index < 200; index++) {
+        const began = performance.now();
+        await writer.write(`one at a time ${round} ${index}`);
+        took[phase].push(performance.now() - began);
+      }
+    }
+    await proxy.clear("w-3");
+    const [healthy, stalled] = [took.healthy, took.stalled].map((each) => quantile(each, 0.99));
+    const { cancelled, hedgesWon } = writer.stats();
+    t.diagnostic(`healthy p99 ${healthy.toFixed(1)} ms, with a stalled stream ${stalled.toFixed(1)} ms`);
+    assert.ok(hedgesWon >= 150, "the stalled stream had its turns");
+    assert.ok(stalled < FIRST_SPECULATIVE_MS + healthy, `${stalled} ms`);
+    // Each attempt that the stalled stream lost was aborted, and the server saw it.
+    assert.ok(cancelled >= hedgesWon, `${cancelled} of ${hedgesWon} losers were cancelled`);
+    const aborted = async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore;
+    await until("the aborts have arrived", async () => (await aborted()) >= hedgesWon);
+    t.diagnostic(`${cancelled} cancelled, ${hedgesWon} hedges won, ${await aborted()} aborts seen by the server`);
+  });
+
+  test("a server that asks for less load is left alone for as long as it says, and the others are written to", async (t) => {
+    for (const code of [517, 503, 518]) {
+      await proxy.fail("w-2", code);
+      const writer = open({ bufferSize: 0, budget: true, health: true });
+      const began = performance.now();
+      for (let index = 0; index < 60; index++) assert.notEqual((await writer.write(`pushed back ${index}`)).stream, "w-2");
+      const { failures, streams: each } = writer.stats();
+      assert.ok(failures >= 1 && each["w-2"].failed === failures, `only that stream failed, of ${failures} failures`);
+      // It has a turn in every five sets, and `retry-after` says a second.
+      const turns = 2 + (performance.now() - began) / 1000;
+      assert.ok(failures <= turns, `${failures} attempts at a stream that asked to be left alone`);
+      await writer.close();
+    }
+    await proxy.clear("w-2");
+  });
+
+  test("when every stream refuses, the error says what is known and what the server said", async (t) => {
+    await Promise.all(streams.map((stream) => proxy.fail(stream, 403)));
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    const error = await writer.write("no").then(assert.fail, (error) => error);
+    assert.ok(error instanceof RefusedError);
+    assert.deepEqual([error.code, error.known, error.attempts, error.status], ["REFUSED", "notWritten", 5, 403]);
+    assert.match(error.message, /403 REQUEST_DENIED/);
+    await Promise.all(streams.map((stream) => proxy.fail(stream, 515)));
+    const impatient = open({ requestTimeout: 300 });
+    const late = await impatient.write("no").then(assert.fail, (error) => error);
+    assert.ok(late instanceof TimedOutError, `${late}`);
+    assert.equal(late.known, "unknown");
+    await Promise.all(streams.map((stream) => proxy.clear(stream)));
+  });
+
+  test("a server that is killed and comes back has all that it acknowledged, and writing goes on", async (t) => {
+    const writer = open({ requestTimeout: 60_000, streams: ["k-1", "k-2", "k-3"] });
+    t.after(() => writer[Symbol.asyncDispose]());
+    const acknowledged = [];
+    let stop = false;
+    const writing = Array.from({ length: 8 }, async (_, task) => {
+      for (let index = 0; !stop; index++) {
+        const record = `${task}/${index}`;
+        const { stream, dlsn } = await writer.write(record);
+        acknowledged.push({ stream, dlsn, record });
+      }
+    });
+    for (let round = 0; round < 3; round++) {
+      const before = acknowledged.length;
+      await until("some are acknowledged", () => acknowledged.length > before + 200);
+      await proxy.kill();
+      await proxy.restart();
+    }
+    const before = acknowledged.length;
+    await until("writing goes on", () => acknowledged.length > before + 200);
+    stop = true;
+    await Promise.all(writing);
+    const found = new Map(await Promise.all(["k-1", "k-2", "k-3"].map(async (stream) => [stream, await proxy.stored(stream)])));
+    for (const { stream, dlsn, record } of acknowledged) assert.equal(found.get(stream).get(`${dlsn}`), record);
+  });
+
+  test("a record that is too large is rejected before anything is sent", async (t) => {
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    const error = await writer.write(new Uint8Array(1_040_384)).then(assert.fail, (error) => error);
+    assert.ok(error instanceof TooLargeError);
+    assert.deepEqual([error.known, error.attempts], ["rejected", 0]);
+    const largest = new Uint8Array(1_040_384 - 16 - 4 - 40).fill(120);
+    assert.equal((await writer.write(largest)).attempts >= 1, true);
+  });
+
+  test("a signal gives up one write and none of its neighbours", async (t) => {
+    await Promise.all(streams.map((stream) => proxy.stall(stream)));
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    const controller = new AbortController();
+    const neighbour = writer.write("neighbour");
+    const given = writer.write("given up", { signal: controller.signal });
+    await until("it was accepted", () => writer.stats().records === 2);
+    controller.abort(new Error("enough"));
+    const error = await given.then(assert.fail, (error) => error);
+    assert.ok(error instanceof AbortedError);
+    assert.deepEqual([error.code, error.known, error.cause.message], ["ABORTED", "unknown", "enough"]);
+    await Promise.all(streams.map((stream) => proxy.clear(stream)));
+    assert.ok((await neighbour).stream);
+    const before = await writer.write("x", { signal: AbortSignal.abort() }).then(assert.fail, (error) => error);
+    assert.equal(before.known, "notWritten");
+  });
+
+  test("without room write waits, tryWrite says so, and a waiting write that is given up is not written", async (t) => {
+    await Promise.all(streams.map((stream) => proxy.stall(stream)));
+    const writer = open({ pendingRecords: 4 });
+    t.after(() => writer[Symbol.asyncDispose]());
+    const taken = Array.from({ length: 4 }, (_, index) => writer.write(`taken ${index}`));
+    await until("they were accepted", () => writer.stats().records === 4);
+    assert.equal(writer.tryWrite("no room"), undefined);
+    const controller = new AbortController();
+    const given = writer.write("given up while it waited", { signal: controller.signal });
+    const waiting = Array.from({ length: 10 }, (_, index) => writer.write(`waited ${index}`));
+    assert.equal(writer.stats().waiting, 11);
+    controller.abort();
+    assert.equal((await given.then(assert.fail, (error) => error)).known, "notWritten");
+    await Promise.all(streams.map((stream) => proxy.clear(stream)));
+    await Promise.all([...taken, ...waiting]);
+    assert.ok(await writer.tryWrite("room again"));
+    const all = [...(await stored()).values()].flatMap((records) => [...records.values()]);
+    assert.equal(all.filter((record) => record.startsWith("waited ")).length, 10);
+    assert.ok(!all.includes("given up while it waited"));
+  });
+
+  test("close writes what was written before, and takes nothing more", async (t) => {
+    const writer = open();
+    const before = Array.from({ length: 100 }, (_, index) => writer.write(`before the close ${index}`));
+    const closing = writer.close();
+    const error = await writer.write("after").then(assert.fail, (error) => error);
+    assert.ok(error instanceof ClosedError && error.known === "notWritten");
+    await closing;
+    assert.equal((await Promise.all(before)).length, 100);
+    assert.equal(writer.stats().recordsWritten, 100);
+  });
+
+  test("a close with a limit ends by then, whatever the streams do", async (t) => {
+    await Promise.all(streams.map((stream) => proxy.stall(stream)));
+    const writer = open({ requestTimeout: 60_000, pendingRecords: 2 });
+    const results = Array.from({ length: 5 }, (_, index) => writer.write(`never ${index}`).then(assert.fail, (error) => error));
+    await until("they were accepted", () => writer.stats().records === 2);
+    await writer.close({ timeout: 100 });
+    const errors = await Promise.all(results);
+    assert.ok(errors.every((error) => error instanceof ClosedError));
+    assert.deepEqual(errors.map((error) => error.known), ["unknown", "unknown", "notWritten", "notWritten", "notWritten"]);
+    await Promise.all(streams.map((stream) => proxy.clear(stream)));
+  });
+
+  test("flush waits for all that was written before it", async (t) => {
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    let done = 0;
+    for (let index = 0; index < 500; index++) void writer.write(`flushed ${index}`).then(() => (done += 1));
+    await writer.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(done, 500);
+  });
+
+  test("any fetch will do, and sees what is sent", async (t) => {
+    const seen = [];
+    const own = (url, init) => {
+      seen.push([url, init.method, init.headers.authorization, init.headers["x-own"], init.headers["content-type"]]);
+      return fetch(url, init);
+    };
+    const writer = open({ streams: ["a stream/with strange+name"].map((name) => name.replace(/[ /+]/g, "-")), fetch: own, token: "secret", headers: { "x-own": "1" } });
+    t.after(() => writer[Symbol.asyncDispose]());
+    await writer.write("x");
+    const expected = [`${proxy.url}/v1/streams/a-stream-with-strange-name/records`, "POST", "Bearer secret", "1", "application/vnd.distributedlog.record-set"];
+    assert.deepEqual(seen[0], expected);
+  });
+
+  test("settings that cannot be are refused with their name and what they may be", async (t) => {
+    const refused = [
+      [{ streams: [] }, "streams"],
+      [{ streams: ["a", "a"] }, "streams"],
+      [{ url: "ftp://example.org" }, "url"],
+      [{ requestTimeout: "soon" }, "requestTimeout"],
+      [{ requestTimout: 100 }, "requestTimout"],
+    ];
+    for (const [options, setting] of refused) {
+      assert.throws(() => open(options), (error) => error instanceof SettingsError && error.setting === setting && error.message.startsWith(setting));
+    }
+    // Those that only the module can tell fail the writes.
+    const late = [
+      [{ maxSpeculativeTimeout: 10_000 }, "maxSpeculativeTimeout"],
+      [{ firstSpeculativeTimeout: 300 }, "firstSpeculativeTimeout"],
+      [{ budget: { share: 2, perSecond: 1, burst: 1 } }, "budget"],
+      [{ health: { strikes: 1 } }, "health"],
+      [{ window: 0 }, "window"],
+      [{ connections: 0 }, "connections"],
+    ];
+    for (const [options, setting] of late) {
+      const writer = open(options);
+      const error = await writer.write("x").then(assert.fail, (error) => error);
+      assert.ok(error instanceof SettingsError && error.setting === setting, `${setting}: ${error}`);
+      await writer.close();
+    }
+    const writer = open({ budget: true, health: true, adaptive: true, window: 3, rounds: { limit: 2 } });
+    t.after(() => writer[Symbol.asyncDispose]());
+    assert.ok((await writer.write("legal")).dlsn);
+  });
+
+  test("a process that stood still goes on by the clock: no burst of hedges, and what is over is over", async () => {
+    const standStill = async (more) => {
+      const writer = open({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more });
+      const written = writer.write("stood still").then(({ attempts }) => `written by ${attempts}`, ({ code }) => code);
+      await until("it is sent", () => writer.stats().attempts > 0);
+      // Neither timers nor answers are heard meanwhile.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
+      const result = await written;
+      const { hedgesSent } = writer.stats();
+      await writer.close();
+      return { result, hedgesSent };
+    };
+    const { hedgesSent } = await standStill({});
+    assert.ok(hedgesSent <= 1, `${hedgesSent} hedges of 100 that were due meanwhile`);
+    await Promise.all(streams.map((stream) => proxy.stall(stream)));
+    const late = await standStill({ requestTimeout: 1_000 });
+    assert.equal(late.result, "TIMED_OUT");
+    assert.ok(late.hedgesSent <= 1, `${late.hedgesSent} hedges`);
+    await Promise.all(streams.map((stream) => proxy.clear(stream)));
+  });
+
+  test("nobody listens: not written, and the message says where", async (t) => {
+    const gone = await Proxy.start();
+    await gone.stop();
+    const writer = open({ url: gone.url, rounds: { limit: 1 } });
+    t.after(() => writer[Symbol.asyncDispose]());
+    const error = await writer.write("x").then(assert.fail, (error) => error);
+    assert.deepEqual([error.code, error.known, error.attempts], ["EXHAUSTED", "notWritten", 5]);
+    assert.ok(error.message.includes(`${gone.url} cannot be reached`), error.message);
+  });
+});
