@@ -40,10 +40,16 @@ impl Instant {
         Self { micros: self.micros.saturating_add(micros) }
     }
 
+    /// Microseconds after `earlier`, without the way over a [`Duration`]; zero when it is not later.
+    #[must_use]
+    pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
+        self.micros.saturating_sub(earlier.micros)
+    }
+
     /// How long after `earlier` this instant is; zero when it is not.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        length(self.micros.saturating_sub(earlier.micros), 1_000_000)
+        length(self.micros_since(earlier), 1_000_000)
     }
 }
 

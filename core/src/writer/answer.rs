@@ -81,7 +81,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         slot.outstanding -= 1;
         let AttemptSlot { stream, intent, started, .. } = *winner;
         self.leave(stream);
-        let took = now.since(started);
+        let took = now.micros_since(started);
         let sign = if self.is_slow(took) { Sign::Slow } else { Sign::Success };
         // Who won as a hedge or a retry was fast, or it would not have won: only what sets began with tells how long answers take.
         self.learn(stream, sign, (intent == Intent::First).then_some(took), now);
@@ -138,8 +138,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// Whether an answer took much longer than answers of the other streams usually take: such a set would have been hedged, had the budget
     /// allowed it.
-    fn is_slow(&self, took: Duration) -> bool {
-        P::ADAPTIVE && self.usual_latency.is_some_and(|usual| took.as_micros() as u64 > usual.saturating_mul(2))
+    const fn is_slow(&self, took: u64) -> bool {
+        match self.usual_latency {
+            Some(usual) => P::ADAPTIVE && took > usual.saturating_mul(2),
+            None => false,
+        }
     }
 
     /// An attempt at the stream ended or was given up: its window has room for another one.
@@ -257,8 +260,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// What an attempt's end tells about its stream (R9, R10).
-    pub(super) fn learn(&mut self, stream: StreamIndex, sign: Sign, latency: Option<Duration>, now: Instant) {
+    /// What an attempt's end tells about its stream (R9, R10); its latency in microseconds.
+    pub(super) fn learn(&mut self, stream: StreamIndex, sign: Sign, latency: Option<u64>, now: Instant) {
         let policy = self.health();
         if !matches!(policy, Health::Off) {
             let health = &mut self.memory.tables().streams[stream.0 as usize].health;
@@ -272,7 +275,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.adaptive()) {
             let tail = self.tail(now);
             let sketch = &mut self.memory.tables().streams[stream.0 as usize].latency;
-            if sketch.record(latency.as_micros() as u64, tail) {
+            if sketch.record(latency, tail) {
                 self.usual_latency = self.median_latency(warm_up);
             }
         }

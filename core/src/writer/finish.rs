@@ -123,7 +123,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 GivenUp::Untold => false,
             };
             if overtaken {
-                let took = (attempt.intent == Intent::First).then(|| now.since(attempt.started));
+                let took = (attempt.intent == Intent::First).then(|| now.micros_since(attempt.started));
                 self.learn(attempt.stream, Sign::Slow, took, now);
             } else if attempt.intent == Intent::Probe && matches!(why, GivenUp::LostTo(_)) {
                 // How long it would have taken, nobody knows: it had no time to show it.

@@ -41,7 +41,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             }
             full = full.or(Some(turn));
         }
-        self.counters.window_full = self.counters.window_full.wrapping_add(u64::from(row.is_some() && full.is_some()));
+        if row.is_some() && full.is_some() {
+            self.counters.window_full = self.counters.window_full.wrapping_add(1);
+        }
         let row = row.or(full).or_else(|| turns().find(|(_, slot)| has_room(slot)).map(|(turn, _)| turn)).unwrap_or(start);
         self.next_row = wrap(row + 1, streams) as u16;
         #[cfg(planted)]

@@ -1,4 +1,4 @@
-//! Measures what a device of one proxy needs, on the device: its RAM, and the stack of each of its calls.
+//! Measures what a device of one proxy with all of the writer's rules needs, on the device: its RAM, and the stack of each of its calls.
 //!
 //! Prints one `NAME BYTES` a line by semihosting, then `trace.SEED NUMBER` of [`trace::of_life`], and exits. The stack is painted before each call; what the call wrote to is what it took.
 #![no_std]
@@ -12,7 +12,7 @@ use distributedlog::client::routing::Client;
 use distributedlog::client::session::Session;
 use distributedlog::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION, encode_reply};
 use distributedlog::wire::service::{Reply, ResponseHeader, SequenceId, WriteResponse};
-use distributedlog::writer::{Writer, ram_bytes};
+use distributedlog::writer::{Full, Writer, ram_bytes};
 use distributedlog::{Dlsn, Instant, StatusCode};
 use distributedlog_bare::one_proxy::{Device, Memory, RECORDS, REQUESTS, SET_BYTES, SETS, STREAMS};
 use distributedlog_bare::trace;
@@ -53,18 +53,18 @@ impl Most {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static DEVICE: StaticCell<Device> = StaticCell::new();
+    static DEVICE: StaticCell<Device<Full>> = StaticCell::new();
     let device = DEVICE.init_with(|| Device::new(Instant::ZERO, &["stream-1", "stream-2", "stream-3", "stream-4"]));
     hprintln!("ram.writer {}", size_of::<Writer<Memory>>());
     hprintln!("ram.session {}", size_of::<Session<REQUESTS>>());
-    hprintln!("ram.device {}", size_of::<Device>());
+    hprintln!("ram.device {}", size_of::<Device<Full>>());
     // A device with more than one proxy has this beside a session for each.
     hprintln!("ram.routing {}", size_of::<Client<2, STREAMS, REQUESTS>>());
     hprintln!("ram.computed {}", ram_bytes(STREAMS, SETS, RECORDS, SET_BYTES, 0));
 
     let [mut write, mut transmit, mut receive, mut timeout, mut result] = [const { Most(0) }; 5];
     let mut out = [0; 2048];
-    let mut greet = |device: &mut Device, answer: Message<'_>| {
+    let mut greet = |device: &mut Device<Full>, answer: Message<'_>| {
         while device.poll_transmit(Instant::ZERO, &mut out) > 0 {}
         let mut bytes = [0; 64];
         let count = Frame::new(Tag::ONE, answer).encode(&mut bytes).expect("a short frame");
