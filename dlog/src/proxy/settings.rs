@@ -103,7 +103,8 @@ settings! {
     idle_timeout: Option<Duration> = None;
     /// How long [`Running::drain`](super::Running::drain) waits for connections to finish before it closes them. Default 30 s.
     drain_timeout: Duration = Duration::from_secs(30);
-    /// A deadline that passed longer ago than this is taken for a wrong clock and not honoured. Default 5 min.
+    /// A deadline that passed longer ago than this is taken for a wrong clock at once and not honoured. Below it, a client's clock is doubted
+    /// after eight requests in a row that came after their time. Default 5 min.
     max_clock_skew: Duration = Duration::from_secs(300);
     /// Whether streams can be stalled and failed on purpose, by [`Running::faults`](super::Running::faults) and over the stats port. For tests
     /// and demonstrations. Default no.

@@ -364,9 +364,6 @@ impl World {
         self.store.disk.fail_folder_syncs(0);
         self.store.disk.crash_at(u64::MAX);
         self.store.disk_stalls_until = 0;
-        for host in 0..MACHINES {
-            self.set_clock(HostId(host), 0);
-        }
         for machine in &mut self.machines {
             machine.stalled_until = 0;
         }

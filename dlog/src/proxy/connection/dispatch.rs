@@ -6,6 +6,7 @@ use distributedlog::Instant;
 use distributedlog::wire::mux::Deadline;
 use distributedlog::wire::service::{ExceptionKind, Method, Request, RequestError, SequenceId, WriteContext};
 
+use super::lateness::{Late, Lateness};
 use crate::proxy::machine::{self, Answer, Call, NotStarted, Usage, WaitingId, shorten};
 use crate::proxy::mailbox::{Mailbox, Origin};
 use crate::proxy::service::Service;
@@ -25,6 +26,7 @@ pub(super) struct Dispatcher {
     pub(super) peer: SocketAddr,
     /// Requests that the service works on, and the bytes of their frames.
     pub(super) in_flight: Usage,
+    pub(super) lateness: Lateness,
 }
 
 /// A request that the service works on.
@@ -89,7 +91,7 @@ impl Dispatcher {
         Ok(Pending { method, sequence_id, frame_bytes: frame.len(), payload_bytes, since: now, waiting, stream })
     }
 
-    fn admit(&self, request: &Request<'_>, attached: Attached, now: Instant) -> Result<Option<Instant>, Answer> {
+    fn admit(&mut self, request: &Request<'_>, attached: Attached, now: Instant) -> Result<Option<Instant>, Answer> {
         if self.service.require_client_id && !attached.has_client_id {
             let message = format!(
                 "Internal error processing {}: 'com.twitter.finagle.thrift.NoClientIdSpecifiedException' (this proxy demands a client id)",
@@ -98,9 +100,9 @@ impl Dispatcher {
             return Err(Answer::Exception { kind: ExceptionKind::InternalError, message: message.into() });
         }
         let Some(said) = attached.deadline else { return Ok(None) };
-        machine::deadline(said, now, self.service.unix_nanos(), self.service.max_clock_skew)
-            .map(Some)
-            .map_err(|_| Answer::NotStarted(NotStarted::DeadlinePassed))
+        let (unix_nanos, max_skew, idle) = (self.service.unix_nanos(), self.service.max_clock_skew, self.in_flight.requests == 0);
+        let judged = self.lateness.judge(said, now, unix_nanos, max_skew, idle);
+        judged.map(Some).map_err(|Late| Answer::NotStarted(NotStarted::DeadlinePassed))
     }
 
     fn refuse_malformed(&self, error: &RequestError<'_>) -> Refused {

@@ -4,6 +4,7 @@
 mod dispatch;
 mod framed;
 mod input;
+mod lateness;
 mod mux;
 mod reply;
 mod timers;
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use self::dispatch::Dispatcher;
 use self::framed::FramedSession;
 use self::input::{Input, Next};
+use self::lateness::Lateness;
 use self::mux::MuxSession;
 use self::reply::Output;
 use self::timers::{Expired, Timers, Waits};
@@ -104,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, peer: SocketAddr, mailbox: Arc<Mailbox>, service: Arc<Service>, settings: &Settings) -> Self {
         Self {
             stream: Some(stream),
-            dispatcher: Dispatcher { service, mailbox, peer, in_flight: Usage::default() },
+            dispatcher: Dispatcher { service, mailbox, peer, in_flight: Usage::default(), lateness: Lateness::default() },
             session: Session::Unknown,
             input: Input::new(settings.max_frame_bytes),
             output: Output::default(),
