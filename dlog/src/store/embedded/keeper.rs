@@ -98,9 +98,12 @@ impl Keeper {
     fn seal(&self, volume: u64, end: u64, snapshot: Option<&Snapshot>) -> Result<(), StoreError> {
         let shared = &self.shared;
         self.cut(volume, end);
-        let extents = shared.state().unindexed(volume);
-        let places = index::write(&*shared.disk, &shared.path(FileKind::Index, volume), volume, end, &extents)?;
-        shared.state_mut().set_indexed(volume, places.into_iter());
+        // When only the metadata failed before, the index is there: nothing of it is in memory any more to write it again from.
+        if !shared.state().is_indexed(volume) {
+            let extents = shared.state().unindexed(volume);
+            let places = index::write(&*shared.disk, &shared.path(FileKind::Index, volume), volume, end, &extents)?;
+            shared.state_mut().set_indexed(volume, places.into_iter());
+        }
         let Some(snapshot) = snapshot else { return Ok(()) };
         snapshot::write(&*shared.disk, &shared.path(FileKind::Snapshot, snapshot.base), snapshot)?;
         shared.state_mut().snapshot_base = snapshot.base;

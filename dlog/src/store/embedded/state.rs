@@ -206,6 +206,11 @@ impl State {
         self.volumes.entry(volume).or_default().indexed = true;
     }
 
+    /// Whether the volume's index is on disk.
+    pub(super) fn is_indexed(&self, volume: u64) -> bool {
+        self.volumes.get(&volume).is_some_and(|volume| volume.indexed)
+    }
+
     /// Forgets the volumes that hold nothing that anyone can read or that a reopening would need, and returns them.
     pub(super) fn take_dead_volumes(&mut self) -> Vec<u64> {
         let base = self.snapshot_base;

@@ -3,7 +3,7 @@
 use distributedlog::Dlsn;
 
 use super::{ALL, Stepped, TestClock, begin_append, entry, poll_once, read, record, small, stream};
-use crate::store::embedded::EmbeddedSettings;
+use crate::store::embedded::{Disk, EmbeddedSettings};
 use crate::store::sim_disk::SimDisk;
 use crate::store::{Entry, Lease, LogStore, StoreError, StreamName};
 
@@ -61,6 +61,40 @@ fn a_full_disk_fails_appends_only_and_space_helps_without_a_restart() {
     disk.set_capacity(None);
     drop(store);
     check(&open(&disk), &name, more);
+}
+
+/// Found by the simulation of the whole system: when the index of a sealed volume was written and the disk was full before the metadata
+/// was, the second try wrote an index in which nothing was, over the good one.
+#[test]
+fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
+    let name = stream("basic-stream-3");
+    let mut halves = 0;
+    for room in (0..3_000).step_by(50) {
+        let disk = SimDisk::new(room);
+        let mut store = open(&disk);
+        let lease = store.create(&name);
+        // One volume and the beginning of the next, with nothing sealed.
+        for i in 0..18 {
+            drop(begin_append(&store.store, &lease, kilobyte(i)));
+            store.steps.commit();
+        }
+        // Sealing gives back what the volume reserved and did not need, so less than what is used leaves room too.
+        disk.set_capacity(Some(disk.bytes_used() + room - 2_000));
+        store.steps.keep();
+        let files = |disk: &SimDisk| disk.list("/store".as_ref()).unwrap();
+        halves += usize::from(
+            files(&disk).iter().any(|file| file.ends_with("1.index")) && !files(&disk).iter().any(|file| file.ends_with("metadata")),
+        );
+        disk.set_capacity(None);
+        let (rest, total) = (18..40, 40);
+        for i in rest {
+            store.append(&lease, kilobyte(i)).unwrap();
+        }
+        drop(store);
+        disk.power_cycle();
+        check(&open(&disk), &name, total);
+    }
+    assert!(halves > 0, "the disk was never full between index and metadata");
 }
 
 #[test]
