@@ -32,7 +32,7 @@ mod wall_clock;
 pub use error::ProxyError;
 pub use faults::FaultSwitch;
 pub use http::{HttpToken, HttpTokenError, Origin, OriginError};
-pub use running::{Drained, Proxy, Running};
+pub use running::{Drained, Load, Proxy, Running};
 pub use settings::{MAX_RECORD_BYTES, Settings, SettingsBuilder, SettingsError};
 pub use tls::{TlsError, TlsIdentity};
 pub use wall_clock::{SystemClock, WallClock};

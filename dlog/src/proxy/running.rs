@@ -140,6 +140,13 @@ impl Running {
         self.faults.as_ref()
     }
 
+    /// What it has under way: nothing, once every request is answered.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let figures = self.service.figures();
+        Load { streams: figures.streams, requests: figures.usage.requests, bytes: figures.usage.bytes }
+    }
+
     /// Stops: no new connections, Tdrain to those that speak mux, what is in flight is finished and answered, connections are closed,
     /// streams released, and the store is closed. Connections that are not done within the settings' drain timeout are closed all the same;
     /// releasing may then take as long once more. Calling it again waits for the first call's end.
@@ -213,6 +220,17 @@ impl Drop for Running {
         }
         self.connections.cut();
     }
+}
+
+/// What a proxy has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many streams it owns or is about to.
+    pub streams: usize,
+    /// How many requests are unanswered.
+    pub requests: usize,
+    /// Their payload bytes.
+    pub bytes: usize,
 }
 
 /// How a proxy ended.

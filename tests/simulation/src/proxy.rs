@@ -1,11 +1,11 @@
 //! A write proxy, as `dlog proxy` runs it: the real proxy over the real client of the remote store.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dlog::Entropy;
 use dlog::net::Dial;
-use dlog::proxy::{Proxy, Settings};
+use dlog::proxy::{self, Load, Proxy, Settings};
 use dlog::store::LogStore;
 use dlog::store::remote::{ClientSettings, RemoteStore};
 use dlog::uri::Uri;
@@ -34,6 +34,8 @@ struct Running {
     leave: watch::Sender<bool>,
     /// Told when it has.
     left: watch::Receiver<bool>,
+    /// The proxy, once it listens.
+    proxy: Arc<OnceLock<proxy::Running>>,
 }
 
 /// The store's client, as every process of the simulation uses it.
@@ -78,16 +80,25 @@ impl ProxyMachine {
             .drain_timeout(Duration::from_secs(2))
             .build()
             .expect("settings within their bounds");
+        let proxy = Arc::new(OnceLock::new());
+        let started = Arc::clone(&proxy);
         let process = Process::start(async move {
             let store = Arc::new(connect(network.clone(), host, store, entropy).await) as Arc<dyn LogStore>;
             let listener = network.listen(host, PROXY_PORT);
             let running = Proxy::start_on(listener, address, settings, store).expect("nothing else is to be listened on");
+            let running = started.get_or_init(|| running);
             // The sender lives as long as the process.
             let _ = leaving.wait_for(|leave| *leave).await;
             running.drain().await;
             leaves.send_replace(true);
         });
-        self.running = Some(Running { process, leave, left });
+        self.running = Some(Running { process, leave, left, proxy });
+    }
+
+    /// What it has under way.
+    pub(crate) fn load(&self) -> Load {
+        let proxy = self.running.as_ref().and_then(|running| running.proxy.get());
+        proxy.map_or_else(Load::default, proxy::Running::load)
     }
 
     /// Asks it to finish and go.

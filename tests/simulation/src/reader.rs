@@ -14,6 +14,9 @@ use crate::process::Process;
 use crate::proxy::connect;
 use crate::trace::Trace;
 
+/// What a saved position may take: for each of sixteen writers a window of 4,096 sequences in text, and the streams.
+const MAX_POSITION_BYTES: usize = 16 * (4096 / 8 * 4 + 256) + 1024;
+
 /// A machine with a merged reader.
 pub(crate) struct ReaderMachine {
     pub(crate) host: HostId,
@@ -169,6 +172,7 @@ async fn read(store: &Arc<dyn LogStore>, streams: Vec<StreamName>, kept: &Kept, 
         inner.forgotten = reader.counters().writers_forgotten;
         if inner.random.chance(0.1) {
             let position = serde_json::to_string(&reader.position()).expect("positions have a text");
+            assert!(position.len() <= MAX_POSITION_BYTES, "R12: a position of {} bytes", position.len());
             inner.saved = Some((position, inner.delivered.len()));
         }
     }

@@ -5,12 +5,14 @@ use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
+use dlog::proxy::Load;
 use dlog::reader::{LogReader, ReadEvent};
 use dlog::store::{LogStore, StreamName};
 
 use crate::faults::FaultCounts;
 use crate::net::Death;
 use crate::oracle::{Fate, Fates, Places};
+use crate::proxy::ProxyMachine;
 use crate::trace::Counts;
 use crate::world::World;
 use crate::writer::WriterMachine;
@@ -162,10 +164,19 @@ fn check_rest(world: &mut World) {
     let end = world.now + CALM_MS;
     // Each of two proxies may be asked for its health just now.
     let is_idle = |[bytes, sets, requests, calls]: [usize; 4]| bytes + sets + requests == 0 && calls <= 2;
-    while !world.writers.iter().all(|writer| is_idle(writer.load())) {
-        let loads: Vec<_> = world.writers.iter().map(WriterMachine::load).collect();
-        assert!(world.now < end, "R7: idle writers hold bytes, sets, requests, places on connections: {loads:?}");
+    while !world.writers.iter().all(|writer| is_idle(writer.load())) || world.proxies.iter().any(|proxy| proxy.load().requests > 0) {
+        let writers: Vec<_> = world.writers.iter().map(WriterMachine::load).collect();
+        let proxies: Vec<_> = world.proxies.iter().map(ProxyMachine::load).collect();
+        assert!(
+            world.now < end,
+            "R7: at rest, writers hold bytes, sets, requests, places on connections {writers:?}; proxies hold {proxies:?}"
+        );
         world.tick(false, false);
+    }
+    for proxy in &world.proxies {
+        let Load { streams, requests, bytes } = proxy.load();
+        assert!(streams <= world.streams().len(), "an idle proxy owns {streams} streams");
+        assert_eq!((requests, bytes), (0, 0), "R7: an idle proxy holds requests, bytes");
     }
     let (connections, bytes) = world.network.load();
     assert!(connections <= 40 && bytes < 100_000, "{connections} connections hold {bytes} bytes");
