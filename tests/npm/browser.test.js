@@ -9,6 +9,8 @@ import { quantile, until } from "./wait.js";
 
 const streams = ["b-1", "b-2", "b-3", "b-4", "b-5"];
 const FIRST_SPECULATIVE_MS = 50;
+/** What `setTimeout` rounds up, and a connection in the place of the one that was aborted. */
+const TICKS_MS = 4;
 
 const PAGE = `<!doctype html><title>page</title><script type="module">
   import * as distributedlog from "/distributedlog/web.js";
@@ -113,7 +115,7 @@ describe("in Chromium", () => {
     const { hedgesWon } = await page.evaluate(() => writer.stats());
     t.diagnostic(`healthy p99 ${healthy.toFixed(1)} ms, with a stalled stream ${stalled.toFixed(1)} ms`);
     assert.ok(hedgesWon >= 75, "the stalled stream had its turns");
-    assert.ok(stalled < FIRST_SPECULATIVE_MS + healthy, `${stalled} ms`);
+    assert.ok(stalled < FIRST_SPECULATIVE_MS + TICKS_MS + healthy, `${stalled} ms`);
     await until("the aborts have arrived", async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - aborted >= hedgesWon);
   });
 

@@ -9,6 +9,8 @@ import { quantile, until } from "./wait.js";
 
 const streams = ["w-1", "w-2", "w-3", "w-4", "w-5"];
 const FIRST_SPECULATIVE_MS = 50;
+/** What `setTimeout` rounds up, and a connection in the place of the one that was aborted. */
+const TICKS_MS = 4;
 
 describe("writing", () => {
   let proxy;
@@ -68,7 +70,7 @@ describe("writing", () => {
     const { cancelled, hedgesWon } = writer.stats();
     t.diagnostic(`healthy p99 ${healthy.toFixed(1)} ms, with a stalled stream ${stalled.toFixed(1)} ms`);
     assert.ok(hedgesWon >= 150, "the stalled stream had its turns");
-    assert.ok(stalled < FIRST_SPECULATIVE_MS + healthy, `${stalled} ms`);
+    assert.ok(stalled < FIRST_SPECULATIVE_MS + TICKS_MS + healthy, `${stalled} ms`);
     // Each attempt that the stalled stream lost was aborted, and the server saw it.
     assert.ok(cancelled >= hedgesWon, `${cancelled} of ${hedgesWon} losers were cancelled`);
     const aborted = async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore;
