@@ -126,6 +126,23 @@ describe("reading", () => {
     assert.equal(seen.size, 63);
   });
 
+  test("a stream that never falls silent lets the others have the connection", async (t) => {
+    const [busy, quiet] = await streamsOf(2);
+    const writer = writerOf(t, [busy], { bufferSize: 0 });
+    await writer.write("busy");
+    const reader = open(t, [busy, quiet], { connections: 1 });
+    assert.equal((await reader.next()).value.stream, busy);
+    // From now on there is always a record of the busy stream that was not read yet.
+    let seen = false;
+    const write = async () => {
+      while (!seen) await writer.write("busy");
+    };
+    const writing = write();
+    await writerOf(t, [quiet]).write("quiet");
+    while (!seen) seen = (await reader.next()).value.text() === "quiet";
+    await writing;
+  });
+
   test("a reader goes on where another one was, and knows the copies of what that one delivered", async (t) => {
     const streams = await streamsOf(3);
     const writer = writerOf(t, streams, { bufferSize: 64 });

@@ -3,7 +3,7 @@ import type { FetchBody } from "../types/index.js";
 /** The longest record is a megabyte, which is less than 1.5 million characters of base64. */
 const LONGEST = 4 * 1024 * 1024;
 
-/** The lines of a response, in the pieces in which they come: each piece is what was whole when it arrived. */
+/** The lines of a response, in the pieces in which they come: each piece is what was whole when it arrived, if anything. */
 export async function* lines(body: FetchBody): AsyncGenerator<string[], void, void> {
   const reader = body.getReader();
   const utf8 = new TextDecoder();
@@ -15,7 +15,7 @@ export async function* lines(body: FetchBody): AsyncGenerator<string[], void, vo
       const pieces = (rest + utf8.decode(value, { stream: true })).split("\n");
       rest = pieces.pop() ?? "";
       if (rest.length > LONGEST) throw new Error(`a line of more than ${LONGEST} characters: this is no write proxy`);
-      if (pieces.length > 0) yield pieces;
+      yield pieces;
     }
   } finally {
     // Gives the connection back, also when the loop is left early.

@@ -10,7 +10,7 @@ import { problemOf, type Server } from "./server.js";
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 5000;
 
-/** How long a stream that is silent keeps its connection when others wait for one, in milliseconds. */
+/** How long a stream keeps its connection when others wait for one, in milliseconds. */
 const TURN = 250;
 
 export type Place = { readonly after: string } | { readonly from: string };
@@ -124,6 +124,7 @@ export class Tail {
     // The server says something twice in that time.
     const watch = new Alarm(silence, () => request.abort(new Error(`${server.base} was silent for ${silence} ms`)));
     const turn = new Alarm(TURN, () => (connections.wanted ? request.abort(OVER) : turn.set()));
+    watch.set();
     try {
       const response = await server.request(this.#url(follow, silence), { method: "GET", signal: request.signal, cache: "no-store" });
       if (!response.ok || response.body === null) {
@@ -138,9 +139,14 @@ export class Tail {
         throw new Error(problem.message);
       }
       this.#shared.connected();
+      // Not before the server has answered: one that is far away would never come to give a record.
+      turn.set();
+      let took = false;
       for await (const piece of lines(response.body)) {
         watch.set();
-        for (const line of piece) if (line !== "" && this.#take(JSON.parse(line) as Line)) turn.set();
+        for (const line of piece) if (line !== "" && this.#take(JSON.parse(line) as Line)) took = true;
+        // Its first record may be long in coming; from then on a busy stream lets the others have the connection, too.
+        if (!took) turn.set();
         if (this.ended) return;
         if (this.records.length >= this.#shared.buffer) {
           watch.stop();
@@ -229,7 +235,7 @@ export class Tail {
 /** Why a request was given up: others wait for its connection. */
 const OVER = new Error("its turn is over");
 
-/** Calls back once nothing was heard for so long. */
+/** Calls back so long after it was set last. */
 class Alarm {
   readonly #after: number;
   readonly #call: () => void;
@@ -238,7 +244,6 @@ class Alarm {
   constructor(after: number, call: () => void) {
     this.#after = after;
     this.#call = call;
-    this.set();
   }
 
   set(): void {
