@@ -22,7 +22,6 @@ async fn bad_flags_are_usage_errors_that_name_the_flag() {
     refused(&["local", "seven"], 2, &["seven"]).await;
     refused(&["no-such-command"], 2, &["no-such-command"]).await;
     refused(&["console-multi-writer", "bogus!127.0.0.1:8000", "a"], 2, &["bogus"]).await;
-    refused(&["console-multi-writer", "zk!127.0.0.1:2181!/proxies", "a"], 2, &["zk"]).await;
     refused(&["console-multi-writer", "inet!127.0.0.1:8000", "a b"], 2, &["a b"]).await;
 }
 
