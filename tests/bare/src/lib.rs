@@ -2,4 +2,5 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod one_proxy;
+mod program;
 pub mod trace;

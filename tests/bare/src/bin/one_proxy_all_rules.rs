@@ -1,37 +1,7 @@
 //! As one-proxy, with all of the writer's rules: budget, health, adaptive timeouts, identities.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use core::hint::black_box;
-
-use distributedlog::Instant;
 use distributedlog::client::session::MuxWrites;
 use distributedlog::writer::Full;
-use distributedlog_bare::one_proxy::{Device, step};
 
-const NAMES: [&str; 4] = ["stream-1", "stream-2", "stream-3", "stream-4"];
-
-#[cfg(not(target_os = "none"))]
-fn main() {
-    let (now, mut out) = (Instant::from_millis(1), [0; 2048]);
-    let mut device = Device::<Full, MuxWrites>::new(now, &NAMES);
-    assert!(step(&mut device, black_box(0), now, b"message", &mut out) && step(&mut device, 2, now, &[], &mut out));
-    println!("ok");
-}
-
-#[cfg(target_os = "none")]
-#[unsafe(no_mangle)]
-extern "C" fn _start() -> ! {
-    let mut out = [0; 2048];
-    let mut device = Device::<Full, MuxWrites>::new(black_box(Instant::ZERO), &NAMES);
-    loop {
-        let now = black_box(Instant::from_millis(1));
-        black_box(step(&mut device, black_box(0), now, black_box(&[]), black_box(&mut out)));
-    }
-}
-
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    #[expect(clippy::empty_loop, reason = "there is nowhere to report to")]
-    loop {}
-}
+distributedlog_bare::one_proxy_program!(Full, MuxWrites);
