@@ -68,13 +68,28 @@ impl Proxy {
         let faults = settings.faults.then(|| FaultSwitch::new(service.clone()));
         let connections = Arc::new(Connections::default());
         let accepting = tokio::spawn(accept(listener, service.clone(), connections.clone(), settings.clone()));
+        let watching = tokio::spawn(service.clone().watch_deadlines());
         let operation = Operation { service: service.clone(), faults: faults.clone() };
         let server = http_listener.map(|listener| Server::start(listener, settings.clone(), &operation));
         let serving_stats = stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operation)));
         tracing::info!(%address, stats = ?stats, http = ?http, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
         let (ended, _) = watch::channel(None);
         let server = server.map(Arc::new);
-        Ok(Running { address, stats, http, owner, faults, service, connections, settings, accepting, serving_stats, server, ended })
+        Ok(Running {
+            address,
+            stats,
+            http,
+            owner,
+            faults,
+            service,
+            connections,
+            settings,
+            accepting,
+            watching,
+            serving_stats,
+            server,
+            ended,
+        })
     }
 }
 
@@ -96,6 +111,7 @@ pub struct Running {
     connections: Arc<Connections>,
     settings: Arc<Settings>,
     accepting: JoinHandle<()>,
+    watching: JoinHandle<()>,
     serving_stats: Option<JoinHandle<()>>,
     server: Option<Arc<Server>>,
     /// Where the end of draining is announced, once it has begun.
@@ -215,6 +231,7 @@ async fn drain(service: &Arc<Service>, connections: &Connections, server: Option
 impl Drop for Running {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.watching.abort();
         if let Some(serving) = &self.serving_stats {
             serving.abort();
         }

@@ -27,6 +27,8 @@ pub(super) struct Service {
     pub(super) require_client_id: bool,
     /// Told whenever the store has answered: closing waits for it.
     changed: Notify,
+    /// Told when something begins to wait whose deadline comes before all others.
+    earlier: Notify,
     started: time::Instant,
 }
 
@@ -51,6 +53,7 @@ impl Service {
             max_clock_skew: settings.max_clock_skew,
             require_client_id: settings.require_client_id,
             changed: Notify::new(),
+            earlier: Notify::new(),
             started: time::Instant::now(),
         }
     }
@@ -103,6 +106,26 @@ impl Service {
         machine.faults().map(|(stream, fault)| (stream.to_owned(), fault)).collect()
     }
 
+    /// Answers what still waits when its deadline passes, until it is dropped.
+    pub(super) async fn watch_deadlines(self: Arc<Self>) {
+        loop {
+            let next = self.machine.lock().unwrap_or_else(PoisonError::into_inner).next_deadline();
+            let Some(deadline) = next else {
+                self.earlier.notified().await;
+                continue;
+            };
+            // At its deadline itself a request may still start.
+            let passed = self.started + Duration::from_micros(deadline.as_micros().saturating_add(1));
+            tokio::select! {
+                () = self.earlier.notified() => {}
+                () = time::sleep_until(passed) => {
+                    let now = self.now();
+                    self.with(|machine| machine.handle_deadlines(now));
+                }
+            }
+        }
+    }
+
     /// Accepts no further streams.
     pub(super) fn drain(self: &Arc<Self>) {
         let now = self.now();
@@ -137,7 +160,11 @@ impl Service {
         let (result, questions) = {
             // A panic in here is a bug of ours in one request; the others must not be lost with it.
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = machine.next_deadline();
             let result = work(&mut machine);
+            if machine.next_deadline().is_some_and(|next| before.is_none_or(|before| next < before)) {
+                self.earlier.notify_one();
+            }
             (result, self.carry_out(&mut machine))
         };
         self.ask_all(questions);

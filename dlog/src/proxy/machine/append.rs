@@ -72,7 +72,10 @@ impl<O: Clone> Machine<O> {
         for (to, waiting) in self.followers.remove(&first).into_iter().flatten() {
             match stored {
                 Some(dlsn) => self.answer_copy(name, to, &waiting, dlsn),
-                None => self.streams.get_mut(name).expect("a stream is kept while the store works on it").enqueue(to, waiting),
+                None => {
+                    self.deadlines.add(name, &waiting);
+                    self.streams.get_mut(name).expect("a stream is kept while the store works on it").enqueue(to, waiting);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod append;
 mod call;
 mod check;
 mod copies;
+mod deadlines;
 mod output;
 mod ownership;
 mod status;
@@ -28,6 +29,7 @@ pub(crate) use stream::{Fault, Usage};
 
 use crate::store::{Owner, StreamName};
 use copies::Copies;
+use deadlines::Deadlines;
 use stream::{BulkProgress, Phase, Records, Stream, Task, Waiting};
 
 /// The largest entry that a bulk write is split into, in bytes of payload. Every legal record fits into one.
@@ -69,6 +71,7 @@ pub(crate) struct Machine<O> {
     mode: Mode,
     streams: HashMap<StreamName, Stream<O>>,
     bulks: HashMap<u64, BulkProgress<O>>,
+    deadlines: Deadlines,
     copies: Copies,
     /// What came while a copy of it was being stored, by that one's serial number.
     followers: HashMap<u64, Vec<(O, Waiting)>>,
@@ -123,6 +126,7 @@ impl<O: Clone> Machine<O> {
             mode: Mode::Accepting,
             streams: HashMap::new(),
             bulks: HashMap::new(),
+            deadlines: Deadlines::default(),
             copies: Copies::new(limits.remembered_sets),
             followers: HashMap::new(),
             faults: HashMap::new(),
@@ -198,6 +202,7 @@ impl<O: Clone> Machine<O> {
         }
         let Some(at) = stream.waiting.iter().position(|(_, work)| work.serial == id.serial) else { return false };
         let (to, work) = stream.waiting.remove(at).expect("its place was just found");
+        self.deadlines.remove(&id.stream, &work);
         self.abandon(&id.stream, to, &work, NotStarted::Discarded);
         self.advance(now, &id.stream);
         true
@@ -310,7 +315,7 @@ impl<O: Clone> Machine<O> {
                     entry.enqueue(to.clone(), Waiting { serial, part, deadline, size, fenced_before: false, print, task });
                 }
                 self.advance(now, &name);
-                return self.still_waiting(name, serial);
+                return self.now_waiting(name, serial);
             }
             Work::Touch => Task::Touch,
             Work::Truncate(before) => Task::Truncate(before),
@@ -321,7 +326,7 @@ impl<O: Clone> Machine<O> {
         entry.usage.add(size);
         entry.enqueue(to, Waiting { serial, part: 0, deadline, size, fenced_before: false, print, task });
         self.advance(now, &name);
-        self.still_waiting(name, serial)
+        self.now_waiting(name, serial)
     }
 
     /// Whether a request is admitted. Afterwards the stream is in the table, unless there is nothing to do for it.
@@ -359,9 +364,13 @@ impl<O: Clone> Machine<O> {
         Ok(())
     }
 
-    fn still_waiting(&self, stream: StreamName, serial: u64) -> Option<WaitingId> {
-        let waits = self.streams.get(&stream)?.waiting.back().is_some_and(|(_, last)| last.serial == serial);
-        waits.then_some(WaitingId { stream, serial })
+    /// Names the request that was just admitted if it has to wait, in whole or in part, and sees to its deadline.
+    fn now_waiting(&mut self, stream: StreamName, serial: u64) -> Option<WaitingId> {
+        let waiting = &self.streams.get(&stream)?.waiting;
+        let first = waiting.partition_point(|(_, work)| work.serial < serial);
+        let (_, work) = waiting.get(first)?;
+        self.deadlines.add(&stream, work);
+        Some(WaitingId { stream, serial })
     }
 
     fn not_accepting(&self) -> Response {

@@ -48,6 +48,8 @@ pub(super) enum Step {
     Fault(&'static str, Option<Fault>),
     /// So many milliseconds have passed since the beginning.
     At(u64),
+    /// The same, and whoever drives the machine looks at what waits.
+    WakeAt(u64),
     SetAccept(bool),
     Drain,
     Close,
@@ -127,6 +129,10 @@ impl Bench {
             }
             Step::Fault(stream, fault) => self.machine.set_fault(now, stream, fault),
             Step::At(millis) => self.now = Instant::ZERO + Duration::from_millis(millis),
+            Step::WakeAt(millis) => {
+                self.now = Instant::ZERO + Duration::from_millis(millis);
+                self.machine.handle_deadlines(self.now);
+            }
             Step::SetAccept(accept) => {
                 let call = Call { to: 0, deadline: None, action: Action::SetAcceptNewStream(accept) };
                 self.machine.handle_call(now, call);

@@ -175,6 +175,46 @@ fn work_whose_deadline_passes_while_it_waits_is_not_started() {
 }
 
 #[test]
+fn what_waits_is_told_when_its_deadline_has_passed_though_nothing_else_happens() {
+    let bench = play(
+        LIMITS,
+        &[
+            (Step::Fault("s", Some(Fault::Stalled)), &[]),
+            (Step::Ask(1, "s", Ask::Write(1)), &[]),
+            (Step::AskUntil(2, "s", Ask::Touch, 20), &[]),
+            (Step::AskUntil(3, "s", Ask::Write(1), 20), &[]),
+            (Step::AskUntil(4, "s", Ask::Delete, 10), &[]),
+            (Step::AskUntil(5, "s", Ask::Write(1), 30), &[]),
+            (Step::AskUntil(6, "t", Ask::Write(1), 20), &["acquire t"]),
+            (Step::WakeAt(10), &[]),
+            (Step::WakeAt(11), &["4: deadline passed"]),
+            (Step::WakeAt(21), &["2: deadline passed", "3: deadline passed", "6: deadline passed"]),
+            (Step::Granted("t", 1), &[]),
+            (Step::Discard(5), &["5: discarded"]),
+            (Step::WakeAt(31), &[]),
+            (Step::Fault("s", None), &["acquire s"]),
+            (Step::Granted("s", 2), &["append s#2 x1 for 1"]),
+        ],
+    );
+    assert_eq!(bench.machine.next_deadline(), None);
+}
+
+#[test]
+fn of_a_bulk_write_whose_deadline_passes_nothing_is_left() {
+    let limits = Limits { stream: Usage { requests: 9, bytes: 9_000_000 }, total: Usage { requests: 9, bytes: 9_000_000 }, ..LIMITS };
+    let bench = play(
+        limits,
+        &[
+            (Step::AskUntil(1, "s", Ask::Bulk(&[600_000, 600_000]), 20), &["acquire s"]),
+            (Step::Ask(2, "s", Ask::Write(1)), &[]),
+            (Step::WakeAt(21), &["1: deadline passed"]),
+            (Step::Granted("s", 1), &["append s#1 x1 for 2"]),
+        ],
+    );
+    assert_eq!(bench.machine.usage(), Usage { requests: 1, bytes: 1 });
+}
+
+#[test]
 fn discarding_drops_what_waits_and_lets_what_is_behind_it_go() {
     play(
         LIMITS,

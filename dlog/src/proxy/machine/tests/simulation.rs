@@ -74,6 +74,10 @@ impl World {
 
     fn step(&mut self) {
         self.now += self.random.below(3);
+        if self.random.one_in(4) {
+            self.machine.handle_deadlines(self.instant());
+            assert!(self.machine.next_deadline().is_none_or(|deadline| deadline >= self.instant()), "something passed and was not told");
+        }
         match self.random.below(20) {
             0..8 => self.ask(),
             8..12 => self.answer_append(),
@@ -277,7 +281,7 @@ impl World {
             self.carry_out();
         }
         assert!(self.machine.is_closed(), "it holds streams, and waits for nothing");
-        assert_eq!(self.machine.usage(), Usage::default());
+        assert_eq!((self.machine.usage(), self.machine.next_deadline()), (Usage::default(), None));
         let unanswered: Vec<_> = self.asked.iter().filter(|client| !self.answered.contains_key(client)).collect();
         assert!(unanswered.is_empty(), "{unanswered:?} were not answered");
         for (client, answer) in &self.answered {
