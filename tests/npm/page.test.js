@@ -1,6 +1,7 @@
 // The page that the proxy serves: what it shows while a stream stalls, while the proxy is gone, and without faults.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -19,14 +20,14 @@ describe("the proxy's page", () => {
   });
   after(() => browser?.close());
 
-  async function open(t, flags = [], options = {}) {
-    const proxy = await Proxy.start(flags);
+  async function open(t, flags = [], { faults = true, ...options } = {}) {
+    const proxy = await Proxy.start(flags, { faults });
     const page = await browser.newPage({ viewport: { width: 1180, height: 1200 }, ...options });
     const said = [];
     page.on("pageerror", (error) => said.push(error.message));
     // What the policy refuses is told here. That requests fail while the proxy is gone is not the page's fault.
     page.on("console", (message) => {
-      if (message.type() === "error" && !/net::ERR|status of 50|status of 404/.test(message.text())) said.push(message.text());
+      if (message.type() === "error" && !/net::ERR|status of (50|40[134])/.test(message.text())) said.push(message.text());
     });
     t.after(async () => {
       await page.close();
@@ -36,6 +37,15 @@ describe("the proxy's page", () => {
     await page.goto(proxy.url);
     return { proxy, page };
   }
+
+  /** What reaches beyond the page's right edge, or beyond its card's. */
+  const beyondTheEdge = (page) =>
+    page.evaluate(() =>
+      [...document.querySelectorAll(".card, .card *")]
+        .filter((it) => !it.classList.contains("unseen"))
+        .filter((it) => it.getBoundingClientRect().right > Math.min(innerWidth, it.closest(".card").getBoundingClientRect().right) + 0.5)
+        .map((it) => it.outerHTML.slice(0, 80)),
+    );
 
   const state = (page) => page.locator("#state").textContent();
   /** A figure of a writer in milliseconds. */
@@ -54,14 +64,18 @@ describe("the proxy's page", () => {
       }
       return true;
     });
-    await until("records are read back", async () => (await page.locator("#tail li").count()) === 8);
-    const [stream, dlsn, text] = await page.locator("#tail li").first().locator("span").allTextContents();
-    assert.match(text, /^record [\d,]+ at \d\d:/);
-    assert.equal((await proxy.stored(stream)).get(dlsn), text, "it is where the page says");
+    await until("records of all five are read back", async () => {
+      const rows = page.locator("#tail tr");
+      return (await rows.count()) === 5 && (await rows.filter({ hasText: /record [\d,]+ at \d\d:/ }).count()) === 5;
+    });
     await page.screenshot({ path: join(shots, "writing.png"), fullPage: true });
     await page.getByRole("button", { name: "Pause" }).click();
     await until("nothing is written any more", async () => (await rate(page, "page-1", "hedged")) === 0);
     assert.equal(await state(page), "Paused");
+    for (const row of await page.locator("#tail tr").all()) {
+      const [stream, text, dlsn] = await row.locator("th, td").allTextContents();
+      assert.equal((await proxy.stored(stream)).get(dlsn), text, "it is where the page says");
+    }
     await page.getByRole("button", { name: "Go on" }).click();
     await until("it writes again", async () => (await rate(page, "page-1", "hedged")) > 0);
   });
@@ -73,19 +87,26 @@ describe("the proxy's page", () => {
     await page.getByRole("button", { name: "Stall page-3" }).focus();
     await page.keyboard.press("Enter");
     await until("the page says so", async () => (await state(page)) === "1 of 5 stalled");
-    await until("who does not hedge has waited for it", async () => (await figure(page, "plain", "99th")) > 1000);
+    await until("who does not hedge has waited for it", async () => (await figure(page, "plain", "99 %")) > 1000);
     await until("the last ten seconds were with the stall", async () => {
       const marked = await page.locator("#page-3[data-stalled=true]").count();
       return marked === 1 && (await figure(page, "plain", "failed")) >= 10;
     });
-    const [hedged, plain] = [await figure(page, "hedged", "99th"), await figure(page, "plain", "99th")];
+    const [hedged, plain] = [await figure(page, "hedged", "99 %"), await figure(page, "plain", "99 %")];
     assert.ok(hedged < plain / 2, `${hedged} ms with hedging, ${plain} ms without`);
     assert.equal(await figure(page, "hedged", "failed"), 0);
     assert.ok((await proxy.metric("dlog_proxy_http_aborted_total")) > 0, "what was given up is aborted at the server");
-    await page.screenshot({ path: join(shots, "stalled.png"), fullPage: true });
-    await page.emulateMedia({ colorScheme: "dark" });
-    await until("the chart is drawn in the dark", async () => (await figure(page, "plain", "99th")) > 0);
-    await page.screenshot({ path: join(shots, "stalled-dark.png"), fullPage: true });
+    for (const [size, viewport] of Object.entries({ desktop: { width: 1180, height: 1200 }, phone: { width: 390, height: 844 }, small: { width: 320, height: 640 } })) {
+      await page.setViewportSize(viewport);
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme });
+        // The chart is drawn in these colours with the next second.
+        const before = await page.locator("#read").textContent();
+        await until("a second has passed", async () => (await page.locator("#read").textContent()) !== before);
+        await page.screenshot({ path: join(shots, `stalled-${size}-${colorScheme}.png`), fullPage: true });
+      }
+      assert.deepEqual(await beyondTheEdge(page), [], `at ${viewport.width} pixels`);
+    }
     await page.getByRole("button", { name: "Release all" }).click();
     await until("it writes as before", async () => (await state(page)) === "Writing" && (await rate(page, "page-3", "plain")) > 0);
   });
@@ -97,7 +118,54 @@ describe("the proxy's page", () => {
     await until("it says so", async () => (await state(page)) === "No answer");
     assert.match(await page.getByRole("alert").textContent(), /go on by themselves/);
     await page.screenshot({ path: join(shots, "gone.png"), fullPage: true });
+    const acknowledged = async () => (await page.locator("#tail tr td:last-child").allTextContents()).join(" ");
+    const before = await acknowledged();
     await proxy.restart();
     await until("it writes again", async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0);
+    await until("and reads again", async () => (await acknowledged()) !== before);
+  });
+
+  test("says what it needs where it may not write, and where no stream can be stalled", async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "dlog-page-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const [file, token] = [join(folder, "token"), "0123456789abcdef"];
+    writeFileSync(file, token, { mode: 0o600 });
+    const { page } = await open(t, ["--http-token-file", file], { faults: false });
+    await until("it asks for the token", async () => (await state(page)) === "Token needed");
+    await page.keyboard.type("not the right one");
+    await page.keyboard.press("Enter");
+    await until("it says that this is not it", async () => /token/.test(await page.getByRole("alert").textContent()));
+    await page.screenshot({ path: join(shots, "token.png"), fullPage: true });
+    await page.locator("#token-text").fill(token);
+    await page.keyboard.press("Enter");
+    await until("it writes", async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0);
+    assert.ok(await page.locator("#faults-off").isVisible());
+    assert.equal(await page.getByRole("button", { name: "Stall" }).count(), 0);
+    await page.screenshot({ path: join(shots, "no-faults.png"), fullPage: true });
+
+    const { page: reading } = await open(t, ["--read-only"]);
+    await until("it says why it does not write", async () => (await state(reading)) === "Cannot write");
+    assert.match(await reading.getByRole("alert").textContent(), /^The proxy is read only\./);
+    await reading.screenshot({ path: join(shots, "read-only.png"), fullPage: true });
+  });
+
+  test("takes no connection from the page that is looked at while it is hidden itself", async (t) => {
+    const { proxy, page } = await open(t);
+    await until("it writes", async () => (await rate(page, "page-1", "hedged").catch(() => 0)) > 0);
+    const hide = (hidden) =>
+      page.evaluate((hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, hidden);
+    await hide(true);
+    await until("nobody reads any more", async () => (await proxy.metric("dlog_proxy_http_readers")) === 0);
+    await until("nothing is under way", async () => (await proxy.metric("dlog_proxy_requests_unanswered")) === 0);
+    const before = await proxy.metric("dlog_proxy_http_requests_total");
+    await hide(false);
+    await until("it writes and reads again", async () => {
+      const more = (await proxy.metric("dlog_proxy_http_requests_total")) > before + 50;
+      return more && (await proxy.metric("dlog_proxy_http_readers")) > 0;
+    });
+    assert.equal(await page.locator("#notice").isVisible(), false);
   });
 });

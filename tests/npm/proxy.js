@@ -12,9 +12,10 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 export class Proxy {
-  static async start(flags = []) {
+  /** With faults, unless it is to be without. */
+  static async start(flags = [], { faults = true } = {}) {
     const folder = mkdtempSync(join(tmpdir(), "dlog-npm-"));
-    const proxy = new Proxy(folder, flags);
+    const proxy = new Proxy(folder, [...(faults ? ["--faults"] : []), ...flags]);
     await proxy.run(0, 0);
     return proxy;
   }
@@ -28,7 +29,7 @@ export class Proxy {
     const binary = process.env.DLOG_BINARY;
     if (!binary) throw new Error("DLOG_BINARY names the dlog to test against");
     const ports = ["-p", String(port), "--http-port", String(httpPort)];
-    const child = spawn(binary, ["proxy", "--data", join(this.folder, "store"), ...ports, "--faults", ...this.flags], {
+    const child = spawn(binary, ["proxy", "--data", join(this.folder, "store"), ...ports, ...this.flags], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(child);

@@ -23,7 +23,7 @@ macro_rules! files {
 }
 
 /// The page, in the binary: it is there wherever the proxy runs. What is in `package/` is built from `wasm/`; a test compares the two.
-static FILES: [File; 11] = files! {
+static FILES: [File; 13] = files! {
     "index.html" "index.html" "text/html; charset=utf-8";
     "page.css" "page.css" "text/css; charset=utf-8";
     "icon.svg" "icon.svg" "image/svg+xml";
@@ -32,6 +32,8 @@ static FILES: [File; 11] = files! {
     "proxy.js" "proxy.js" "text/javascript; charset=utf-8";
     "samples.js" "samples.js" "text/javascript; charset=utf-8";
     "side.js" "side.js" "text/javascript; charset=utf-8";
+    "streams.js" "streams.js" "text/javascript; charset=utf-8";
+    "tail.js" "tail.js" "text/javascript; charset=utf-8";
     "web.js" "package/web.js" "text/javascript; charset=utf-8";
     "shared.js" "package/shared.js" "text/javascript; charset=utf-8";
     "distributedlog_bg.wasm" "package/distributedlog_bg.wasm" "application/wasm";

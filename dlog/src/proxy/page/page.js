@@ -1,13 +1,14 @@
 // Puts the page together: two writers under the same load, a reader, and the switch that stalls streams.
-import { MultiStreamReader, init } from "./web.js";
+import { init } from "./web.js";
 import { draw } from "./chart.js";
 import { Offline, Problem, Proxy } from "./proxy.js";
 import { SECONDS } from "./samples.js";
 import { Side } from "./side.js";
+import { Streams } from "./streams.js";
+import { Tail } from "./tail.js";
 
 const STREAMS = ["page-1", "page-2", "page-3", "page-4", "page-5"];
 const TICK_MS = 20;
-const TAIL_LINES = 8;
 /** The load goes on as it should after a hiccup of the page, but what a sleep left out is not made up for. */
 const MOST_MADE_UP_MS = 200;
 
@@ -17,39 +18,49 @@ const number = new Intl.NumberFormat("en");
 let proxy;
 let sides = [];
 let running = true;
-let stalled = new Set();
+/** The streams that are stalled; `undefined` while that is not known. */
+let stalled;
+let canStall = false;
 const stalledPast = [];
 let serial = 0;
-let read = 0;
-let reader;
+let hiddenSince;
+/** Why nothing is read any more. */
+let readingEnded = "";
+
+const streams = new Streams($("rows"), STREAMS, (stream, on) => toggle([stream], on));
+const tail = new Tail($("tail"), STREAMS);
 
 async function start() {
   proxy = new Proxy(sessionStorage.getItem("token") ?? undefined);
   try {
     await init(new URL("./distributedlog_bg.wasm", import.meta.url));
     await Promise.all(STREAMS.map((stream) => proxy.create(stream)));
-    const faults = await proxy.stalled();
-    showRows(faults !== undefined);
-    stalled = faults ?? new Set();
+    stalled = await proxy.stalled();
+    canStall = stalled !== undefined;
+    stalled ??= new Set();
   } catch (error) {
     if (error instanceof Problem && error.status === 401) return askForToken(error);
-    showState("offline", error instanceof Offline ? "No answer" : "Not possible");
-    notice(error instanceof Offline ? "The proxy does not answer. Trying again every two seconds." : error.message);
+    const offline = error instanceof Offline;
+    showState("offline", offline ? "No answer" : "Cannot write");
+    notice(`${error.message} ${offline ? "Trying again every two seconds." : "This page wants to write to it, and tries again every two seconds."}`);
     setTimeout(start, 2000);
     return;
   }
   notice("");
   $("token").hidden = true;
+  $("faults-off").hidden = canStall;
+  streams.allowStalls(canStall);
   sides = ["hedged", "plain"].map((name) => new Side(name, STREAMS, proxy.token));
   $("run").disabled = false;
-  tail();
+  if (!document.hidden) read();
   makeLoad();
   setInterval(everySecond, 1000);
 }
 
 function askForToken(error) {
-  showState("offline", "Token wanted");
+  showState("offline", "Token needed");
   $("token").hidden = false;
+  $("token-text").focus();
   notice(proxy.token ? error.message : "");
 }
 
@@ -60,7 +71,7 @@ function makeLoad() {
     const now = performance.now();
     const passed = Math.min(now - last, MOST_MADE_UP_MS);
     last = now;
-    if (!running) return;
+    if (!running || document.hidden) return;
     owed += (Number($("rate").value) * passed) / 1000;
     const count = Math.floor(owed);
     owed -= count;
@@ -69,40 +80,40 @@ function makeLoad() {
   }, TICK_MS);
 }
 
-/** Reads everything back, over one connection; the package goes on by itself when that is lost. */
-async function tail() {
-  reader = new MultiStreamReader({ url: location.origin, token: proxy.token, streams: STREAMS, from: "end", connections: 1 });
-  let shown = 0;
-  const lines = [];
+/** Reads everything back, over one connection. */
+async function read() {
   try {
-    for await (const record of reader) {
-      read++;
-      lines.unshift([record.stream, `${record.dlsn}`, record.text().slice(0, 80)]);
-      lines.length = Math.min(lines.length, TAIL_LINES);
-      const now = performance.now();
-      if (now - shown < 250) continue;
-      shown = now;
-      $("tail").replaceChildren(...lines.map(line));
-    }
+    await tail.follow({ url: location.origin, token: proxy.token, connections: 1 });
   } catch (error) {
-    notice(`Reading has ended: ${error.message}`);
+    readingEnded = `Reading has ended: ${error.message}`;
+    notice(readingEnded);
   }
 }
 
-function line(texts) {
-  const item = document.createElement("li");
-  item.append(...texts.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
-  return item;
+/** Nobody looks: whoever does, in another tab, has the same six connections to this server, and shall have them for itself. */
+function changeVisibility() {
+  if (sides.length === 0) return;
+  if (document.hidden) {
+    hiddenSince ??= performance.now();
+    tail.pause();
+    return;
+  }
+  if (hiddenSince === undefined) return;
+  const seconds = Math.round((performance.now() - hiddenSince) / 1000);
+  hiddenSince = undefined;
+  for (const { samples } of sides) samples.skip(seconds);
+  stalledPast.push(...Array(Math.min(seconds, SECONDS)).fill(false));
+  read();
 }
 
 let checking = false;
-let readBefore = 0;
 
 function everySecond() {
+  if (document.hidden) return;
   const now = performance.now();
   for (const side of sides) side.samples.tick(now);
-  stalledPast.push(stalled.size > 0);
-  if (stalledPast.length > SECONDS) stalledPast.shift();
+  stalledPast.push(stalled !== undefined && stalled.size > 0);
+  stalledPast.splice(0, stalledPast.length - SECONDS);
   show();
   if (!checking) check();
 }
@@ -111,12 +122,17 @@ function everySecond() {
 async function check() {
   checking = true;
   try {
-    stalled = (await proxy.stalled()) ?? new Set();
-    notice("");
+    if (canStall) stalled = (await proxy.stalled()) ?? new Set();
+    else {
+      await proxy.alive();
+      stalled = new Set();
+    }
+    notice(readingEnded);
     if (!running) showState("paused", "Paused");
     else if (stalled.size > 0) showState("stalled", `${stalled.size} of ${STREAMS.length} stalled`);
     else showState("writing", "Writing");
-  } catch (error) {
+  } catch {
+    stalled = undefined;
     showState("offline", "No answer");
     notice("The proxy does not answer. Both writers and the reader go on by themselves when it does again.");
   } finally {
@@ -128,31 +144,29 @@ function show() {
   const lines = sides.map(({ name, samples }) => ({ name, dashed: name === "plain", values: samples.past.map(({ p99 }) => p99) }));
   // The line without hedging first, so that the other lies above it where both are the same.
   draw($("chart"), lines.toReversed(), stalledPast);
-  const said = sides.map((side) => showFigures(side));
-  $("chart").setAttribute("aria-label", `99th percentile of the last ten seconds: ${said[0]} with hedging, ${said[1]} without`);
-  const most = Math.max(1, ...sides.flatMap(({ samples }) => STREAMS.map((stream) => samples.rate(stream))));
-  for (const stream of STREAMS) showRow(stream, most);
-  const { copiesDropped } = reader.stats();
-  $("read").textContent = `${number.format(read - readBefore)} records/s · ${number.format(copiesDropped)} copies dropped in all`;
-  readBefore = read;
-  $("release").hidden = stalled.size === 0;
+  const said = ["hedged", "plain"].map((name) => showFigures(name, sides.find((side) => side.name === name)));
+  if (sides.length === 0) return;
+  $("chart").setAttribute("aria-label", `In the last ten seconds 99 % of writes took less than ${said[0]} with hedging, ${said[1]} without`);
+  streams.show(sides, stalled);
+  $("read").textContent = tail.summary();
+  $("release").hidden = !stalled?.size;
 }
 
-function showFigures(side) {
-  const { p50, p99, rate } = side.samples.summary();
+function showFigures(name, side) {
+  const { p50, p99, rate } = side?.samples.summary() ?? {};
   const figures = [
-    ["99th percentile", ...duration(p99), "lead-figure"],
+    ["99 % were faster", ...duration(p99), "lead-figure"],
     ["median", ...duration(p50)],
-    ["acknowledged", number.format(Math.round(rate)), "/s"],
-    ["failed", number.format(side.samples.failed), ""],
-    ["extra requests", side.extra().toFixed(1), "%"],
+    ["acknowledged", rate === undefined ? "–" : number.format(Math.round(rate)), "/s"],
+    ["failed", side ? number.format(side.samples.failed) : "–", ""],
+    ["extra requests", side ? side.extra().toFixed(1) : "–", "%"],
   ];
-  $(side.name).replaceChildren(
+  $(name).replaceChildren(
     ...figures.map(([title, value, unit, kind]) => {
       const group = document.createElement("div");
       const term = Object.assign(document.createElement("dt"), { textContent: title });
       const data = Object.assign(document.createElement("dd"), { textContent: value, className: kind ?? "" });
-      data.append(Object.assign(document.createElement("small"), { textContent: unit }));
+      if (value !== "–") data.append(Object.assign(document.createElement("small"), { textContent: unit }));
       group.append(term, data);
       return group;
     }),
@@ -165,54 +179,12 @@ function duration(ms) {
   return ms < 10 ? [ms.toFixed(1), "ms"] : [number.format(Math.round(ms)), "ms"];
 }
 
-function showRows(canStall) {
-  $("faults-off").hidden = canStall;
-  $("rows").replaceChildren(
-    ...STREAMS.map((stream) => {
-      const row = document.createElement("tr");
-      row.id = stream;
-      const name = Object.assign(document.createElement("th"), { scope: "row", textContent: stream });
-      const cells = ["hedged", "plain"].map((side) => {
-        const cell = document.createElement("td");
-        const meter = Object.assign(document.createElement("div"), { className: `meter ${side}` });
-        meter.append(Object.assign(document.createElement("b"), { textContent: "0" }), document.createElement("i"));
-        cell.append(meter);
-        return cell;
-      });
-      const word = Object.assign(document.createElement("td"), { className: "word", textContent: "–" });
-      const last = document.createElement("td");
-      const button = Object.assign(document.createElement("button"), { type: "button", className: "stall", textContent: "Stall", disabled: !canStall });
-      button.setAttribute("aria-label", `Stall ${stream}`);
-      button.setAttribute("aria-pressed", "false");
-      button.addEventListener("click", () => toggle([stream], !stalled.has(stream)));
-      last.append(button);
-      row.append(name, ...cells, word, last);
-      return row;
-    }),
-  );
-}
-
-function showRow(stream, most) {
-  const row = $(stream);
-  const on = stalled.has(stream);
-  row.dataset.stalled = `${on}`;
-  for (const { name, samples } of sides) {
-    const meter = row.querySelector(`.meter.${name}`);
-    meter.firstChild.textContent = number.format(samples.rate(stream));
-    meter.lastChild.style.width = `${(100 * samples.rate(stream)) / most}%`;
-  }
-  const healthy = sides[0].isHealthy(stream);
-  row.querySelector(".word").textContent = on ? (healthy ? "stalled" : "stalled, left out") : healthy ? "healthy" : "on probation";
-  const button = row.querySelector("button");
-  button.setAttribute("aria-pressed", `${on}`);
-  button.textContent = on ? "Release" : "Stall";
-}
-
-async function toggle(streams, on) {
+async function toggle(names, on) {
   try {
-    await Promise.all(streams.map((stream) => proxy.stall(stream, on)));
-    for (const stream of streams) on ? stalled.add(stream) : stalled.delete(stream);
-    if (sides.length > 0) show();
+    await Promise.all(names.map((name) => proxy.stall(name, on)));
+    stalled ??= new Set();
+    for (const name of names) on ? stalled.add(name) : stalled.delete(name);
+    show();
   } catch (error) {
     notice(error.message);
   }
@@ -233,13 +205,14 @@ function notice(text) {
 $("run").addEventListener("click", () => {
   running = !running;
   $("run").textContent = running ? "Pause" : "Go on";
-  $("run").setAttribute("aria-pressed", `${running}`);
 });
-$("release").addEventListener("click", () => toggle([...stalled], false));
+$("release").addEventListener("click", () => toggle([...(stalled ?? [])], false));
 $("token").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token-text").value.trim());
   start();
 });
-window.addEventListener("resize", () => sides.length > 0 && show());
+document.addEventListener("visibilitychange", changeVisibility);
+window.addEventListener("resize", show);
+show();
 start();

@@ -6,7 +6,7 @@ export class Offline extends Error {}
 /** An answer that is no success. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body?.detail ?? `the proxy answered ${status}`);
+    super(sentence(body?.detail ?? `the proxy answered ${status}`));
     this.status = status;
   }
 }
@@ -15,16 +15,26 @@ export class Proxy {
   /** @param {string | undefined} token */
   constructor(token) {
     this.token = token;
+    this.last = Promise.resolve();
   }
 
-  /** @returns {Promise<any>} the answer's JSON, `undefined` where there is none */
-  async ask(method, path) {
+  /**
+   * One question after the other: one connection is what writers and reader leave.
+   * @returns {Promise<any>} the answer's JSON, `undefined` where there is none
+   */
+  ask(method, path) {
+    const answer = this.last.then(() => this.#ask(method, path));
+    this.last = answer.catch(() => {});
+    return answer;
+  }
+
+  async #ask(method, path) {
     const headers = this.token ? { authorization: `Bearer ${this.token}` } : {};
     let response;
     try {
       response = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(5000) });
     } catch (error) {
-      throw new Offline("the proxy does not answer", { cause: error });
+      throw new Offline("The proxy does not answer.", { cause: error });
     }
     const text = await response.text();
     const json = /json/.test(response.headers.get("content-type") ?? "") ? JSON.parse(text) : undefined;
@@ -41,6 +51,11 @@ export class Proxy {
     return on ? this.ask("PUT", `${path}/stall`) : this.ask("DELETE", path);
   }
 
+  /** Whether it is there. */
+  alive() {
+    return this.ask("GET", "/healthz");
+  }
+
   /** The streams that are stalled; `undefined` where this proxy stalls none. */
   async stalled() {
     try {
@@ -51,4 +66,9 @@ export class Proxy {
       throw error;
     }
   }
+}
+
+/** What the proxy says in the middle of a line, as a sentence of its own. */
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 }

@@ -43,9 +43,18 @@ export class Samples {
     this.current = fresh();
   }
 
-  /** Records of one stream in the last whole second. */
+  /** Records of one stream a second, over the last five: a writer that was held up acknowledges in bursts. */
   rate(stream) {
-    return this.past.at(-1)?.streams.get(stream) ?? 0;
+    const last = this.past.slice(-5);
+    return last.reduce((sum, second) => sum + (second.streams.get(stream) ?? 0), 0) / Math.max(last.length, 1);
+  }
+
+  /** Notes seconds in which nothing was written and nobody looked. */
+  skip(seconds) {
+    const none = { written: 0, failed: 0, streams: new Map(), all: new Float64Array(), p50: undefined, p99: undefined };
+    this.past.push(...Array.from({ length: Math.min(seconds, SECONDS) }, () => none));
+    this.past = this.past.slice(-SECONDS);
+    this.current = fresh();
   }
 
   /** The last ten seconds as one. */

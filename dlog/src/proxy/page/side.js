@@ -8,7 +8,10 @@ const REQUEST_TIMEOUT = 2000;
 /** How many records may wait for a writer that is stuck; more are not written, as an application would shed them. */
 const MAX_WAITING = 5000;
 
-/** What the two differ in. Browsers open six connections to a server over HTTP/1.1: these take four, the reader one, the page itself one. */
+/**
+ * What the two differ in. Browsers open six connections to a server over HTTP/1.1, and what is asked beyond them waits: the writers take
+ * three and one, the reader takes one, and the page asks one thing at a time over the last.
+ */
 export const HEDGING = {
   hedged: { connections: 3, firstSpeculativeTimeout: 50, budget: true, health: true, adaptive: true },
   // There is no switch that turns hedging off, but a timeout just before the end comes to the same.
