@@ -141,7 +141,10 @@ impl LogStore for MemoryStore {
                 }
                 let found = match self.streams().get(&stream) {
                     None => return Err(StoreError::StreamNotFound(stream)),
-                    Some(entries) => batch(entries, from, limit.max_bytes),
+                    Some(_) if limit.created_unix_ms.is_some_and(|meant| meant != self.created(&stream)) => {
+                        return Err(StoreError::StreamNotFound(stream));
+                    }
+                    Some(entries) => ReadBatch { created_unix_ms: self.created(&stream), ..batch(entries, from, limit.max_bytes) },
                 };
                 let claimed = *self.next.lock().expect("no test panics while it holds the claim");
                 let found = ReadBatch { next: claimed.unwrap_or(found.next), ..found };
@@ -168,5 +171,5 @@ fn batch(all: &[StoredEntry], from: Dlsn, max_bytes: usize) -> ReadBatch {
         entries.push(entry.clone());
     }
     let next = entries.last().map_or(from, |last| Dlsn::new(last.dlsn.log_segment_sequence_no, last.dlsn.entry_id + 1, 0));
-    ReadBatch { entries, next }
+    ReadBatch { entries, next, start: from, created_unix_ms: 0 }
 }

@@ -57,8 +57,11 @@ pub struct LogReader {
     stream: StreamName,
     /// Where the next read of the store starts. Everything before it is in `entries`, in `ready`, or delivered.
     fetch: Dlsn,
-    /// Where the last read started: an entry may hold records before that.
+    /// Where the last read started, or the stream by then: an entry may hold records before that.
     start: Dlsn,
+    /// When the stream was created that this reader is in, once that is known: another one of its name has other records at the same
+    /// positions.
+    created_unix_ms: Option<u64>,
     /// What was read and not taken apart yet. One entry at a time is, because a compressed one may grow manifold.
     entries: VecDeque<StoredEntry>,
     /// What was taken apart and not delivered yet.
@@ -69,7 +72,7 @@ impl LogReader {
     /// A reader of `stream` that starts with the first record at or after `from`. Nothing is read yet.
     #[must_use]
     pub const fn new(store: Arc<dyn LogStore>, stream: StreamName, from: Dlsn) -> Self {
-        Self { store, stream, fetch: from, start: from, entries: VecDeque::new(), ready: VecDeque::new() }
+        Self { store, stream, fetch: from, start: from, created_unix_ms: None, entries: VecDeque::new(), ready: VecDeque::new() }
     }
 
     /// The stream.
@@ -83,7 +86,13 @@ impl LogReader {
         Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
     }
 
-    /// When the stream was created, by the store.
+    /// The same reader, of the stream that was created then and of no other.
+    pub(crate) const fn of_stream_created(mut self, unix_ms: u64) -> Self {
+        self.created_unix_ms = Some(unix_ms);
+        self
+    }
+
+    /// When the stream was created that has the name now, by the store.
     pub(crate) async fn created_unix_ms(&self) -> Result<u64, StoreError> {
         Ok(self.store.describe(&self.stream).await?.created_unix_ms)
     }
@@ -106,7 +115,7 @@ impl LogReader {
     /// The next record; at the end of the stream, waits for it.
     ///
     /// # Errors
-    /// The store's. The reader stays where it is: calling again continues there.
+    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader stays where it is: calling again continues there.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call delivers what this one would have.
@@ -122,7 +131,7 @@ impl LogReader {
     /// The next record, or `None` at the end of the stream.
     ///
     /// # Errors
-    /// The store's. The reader stays where it is: calling again continues there.
+    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader stays where it is: calling again continues there.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call delivers what this one would have.
@@ -148,7 +157,7 @@ impl LogReader {
     /// Reads the next batch. Answers whether there was anything, which may yet lie before the start.
     async fn fetch(&mut self, wait: Duration) -> Result<bool, StoreError> {
         debug_assert!(self.ready.is_empty() && self.entries.is_empty(), "a batch is delivered before the next one is read");
-        let limit = ReadLimit { max_bytes: BATCH_BYTES, wait };
+        let limit = ReadLimit { max_bytes: BATCH_BYTES, wait, created_unix_ms: self.created_unix_ms };
         // The only await: nothing has changed when it is dropped, and all that follows happens at once.
         let batch = self.store.read(&self.stream, self.fetch, limit).await?;
         let any = !batch.entries.is_empty();
@@ -157,7 +166,8 @@ impl LogReader {
                 format!("the store answered a read from {} with {} as the next position, which leads nowhere", self.fetch, batch.next);
             return Err(StoreError::Corrupt { path: self.stream.to_string(), detail });
         }
-        self.start = self.fetch;
+        self.created_unix_ms = Some(batch.created_unix_ms);
+        self.start = batch.start.max(self.fetch);
         self.fetch = batch.next;
         self.entries = batch.entries.into();
         Ok(any)

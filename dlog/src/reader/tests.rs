@@ -252,7 +252,7 @@ async fn a_reader_that_waits_at_the_end_of_a_stored_stream_is_woken_by_the_next_
     let (reading, waiting) = (Arc::clone(&store), tokio::sync::oneshot::channel());
     let read = tokio::spawn(async move {
         // A day: only the append can end the wait while anybody looks.
-        let limit = ReadLimit { max_bytes: 1, wait: Duration::from_secs(86_400) };
+        let limit = ReadLimit { max_bytes: 1, wait: Duration::from_secs(86_400), created_unix_ms: None };
         let name = stream();
         let mut read = reading.read(&name, Dlsn::INITIAL, limit);
         let first = core::future::poll_fn(|context| core::task::Poll::Ready(read.as_mut().poll(context).is_pending())).await;
@@ -268,5 +268,21 @@ async fn a_reader_that_waits_at_the_end_of_a_stored_stream_is_woken_by_the_next_
     assert_eq!(appended.await, Ok(Ok(Dlsn::INITIAL)));
     let batch = read.await.expect("it does not panic").expect("the stream is there");
     assert_eq!(batch.entries.len(), 1);
+    store.close().await.expect("it is open");
+}
+
+#[tokio::test]
+async fn records_of_a_set_before_the_truncation_point_are_not_delivered() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store: Arc<dyn LogStore> = Arc::new(EmbeddedStore::open(EmbeddedSettings::new(folder.path())).expect("an empty folder"));
+    store.create(&stream()).await.expect("it is new");
+    let owner = Owner { shard: 1, address: "h:1".to_owned() };
+    let Acquired::Granted(lease) = store.acquire(&stream(), &owner).await.expect("nobody owns it") else { panic!("nobody owns it") };
+    let (done, appended) = tokio::sync::oneshot::channel();
+    store.append(&lease, Entry { records: vec![set(&["a", "b", "c"], None, 3)] }, Box::new(move |result| drop(done.send(result))));
+    assert_eq!(appended.await, Ok(Ok(Dlsn::INITIAL)));
+    store.truncate(&stream(), Dlsn::INITIAL.slot(2)).await.expect("it is there");
+    let mut reader = LogReader::new(Arc::clone(&store), stream(), Dlsn::INITIAL);
+    assert_eq!(all(&mut reader).await, ["0.2 c"]);
     store.close().await.expect("it is open");
 }

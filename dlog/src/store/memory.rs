@@ -204,8 +204,9 @@ impl Stream {
     }
 
     fn read(&self, from: Dlsn, max_bytes: usize) -> ReadBatch {
+        let from = self.truncated_before.map_or(from, |before| before.max(from));
         let start = self.entries.partition_point(|entry| last_slot(entry) < from);
-        let mut batch = ReadBatch { entries: Vec::new(), next: from };
+        let mut batch = ReadBatch { entries: Vec::new(), next: from, start: from, created_unix_ms: self.created_unix_ms };
         let mut bytes = 0;
         for entry in &self.entries[start..] {
             let size: usize = entry.records.iter().map(|record| record.payload.len()).sum();
@@ -332,7 +333,8 @@ impl LogStore for MemoryStore {
                     if inner.closed {
                         return Err(StoreError::Closed);
                     }
-                    let found = inner.streams.get(&stream).ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?;
+                    let meant = |found: &&Stream| limit.created_unix_ms.is_none_or(|created| created == found.created_unix_ms);
+                    let found = inner.streams.get(&stream).filter(meant).ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?;
                     found.read(from, limit.max_bytes)
                 };
                 if !batch.entries.is_empty() || limit.wait.is_zero() {

@@ -58,7 +58,7 @@ pub trait LogStore: Send + Sync + 'static {
     /// an empty batch says that the time was up, [`StoreError::StreamNotFound`] that the stream was deleted meanwhile.
     ///
     /// A record set is delivered whole when `from` (or the truncation point) names a slot in the middle of it: the reader drops the
-    /// slots before. Whole records before that are left out, and the entry's `dlsn` tells where its first delivered record is.
+    /// slots before [`ReadBatch::start`]. Whole records before that are left out, and the entry's `dlsn` tells where its first delivered record is.
     /// Dropping the future gives up the wait; nothing is lost, reads take nothing away.
     fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch>;
 
@@ -112,13 +112,16 @@ pub struct EntryRecord {
     pub is_record_set: bool,
 }
 
-/// How much to read, and how long to wait for it.
+/// How much to read, of which stream, and how long to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadLimit {
     /// Stop after this many payload bytes; at least one entry is returned when there is one.
     pub max_bytes: usize,
     /// How long to wait when there is nothing at or after the position. Zero answers at once.
     pub wait: Duration,
+    /// When the stream was created that is meant: one that was created at another time has its name only, and is
+    /// [not found](StoreError::StreamNotFound). `None`: whichever has the name.
+    pub created_unix_ms: Option<u64>,
 }
 
 /// What a read found.
@@ -128,6 +131,11 @@ pub struct ReadBatch {
     pub entries: Vec<StoredEntry>,
     /// Where the next read should start.
     pub next: Dlsn,
+    /// Records before it are not to be delivered, although an entry holds them: the read's position or the truncation point, whichever is
+    /// later.
+    pub start: Dlsn,
+    /// When the stream was created that was read, in milliseconds since 1970.
+    pub created_unix_ms: u64,
 }
 
 /// An entry as it was appended.
@@ -146,7 +154,8 @@ pub struct StoredEntry {
 pub struct StreamInfo {
     /// Its name.
     pub name: StreamName,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970. Together with the name it says which stream it is: one that is created when another of its name was
+    /// deleted has a time of its own.
     pub created_unix_ms: u64,
     /// Its log segments that still hold records, oldest first.
     pub segments: Vec<SegmentInfo>,

@@ -235,7 +235,7 @@ impl LogStore for MemoryStore {
     }
 
     fn read(&self, stream: &StreamName, from: Dlsn, _: ReadLimit) -> StoreFuture<'_, ReadBatch> {
-        now(self.on_stream(stream, |stream| ReadBatch { entries: stream.entries.clone(), next: from }))
+        now(self.on_stream(stream, |stream| ReadBatch { entries: stream.entries.clone(), next: from, start: from, created_unix_ms: 0 }))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

@@ -31,7 +31,7 @@ pub(super) struct Input {
     position: Dlsn,
     /// When the stream was created that the position is of, once that is known.
     created_unix_ms: Option<u64>,
-    /// Whether the stream is known to be that one still: asked at first, and whenever the store was away.
+    /// Whether the stream is known to be that one still: asked at first, and whenever it could not be read.
     checked: bool,
     state: State,
     /// The pause before the next read: none unless the last one failed.
@@ -132,8 +132,24 @@ impl Input {
 
 /// Waits for the next event of a stream that was created then.
 async fn wait(mut reader: LogReader, created_unix_ms: Option<u64>) -> Waited {
-    let result = reader.next().await.map_err(StreamTrouble::Unreadable);
-    Waited { reader, created_unix_ms, result }
+    match reader.next().await {
+        // Another one may have its name by now.
+        Err(StoreError::StreamNotFound(_)) if created_unix_ms.is_some() => check(reader, created_unix_ms).await,
+        result => Waited { reader, created_unix_ms, result: result.map_err(StreamTrouble::Unreadable) },
+    }
+}
+
+/// Finds out what became of a stream that was created then and is not found any more.
+async fn check(reader: LogReader, before: Option<u64>) -> Waited {
+    match reader.created_unix_ms().await {
+        Err(error) => Waited { reader, created_unix_ms: before, result: Err(StreamTrouble::Unreadable(error)) },
+        Ok(now) => created_anew(&reader, now),
+    }
+}
+
+fn created_anew(reader: &LogReader, now: u64) -> Waited {
+    let reader = reader.restarted().of_stream_created(now);
+    Waited { reader, created_unix_ms: Some(now), result: Err(StreamTrouble::CreatedAnew) }
 }
 
 /// The same after a pause, and only if the stream is the one that it was when the reader's position was reached.
@@ -143,9 +159,7 @@ async fn check_and_wait(reader: LogReader, before: Option<u64>, pause: Duration)
     }
     match reader.created_unix_ms().await {
         Err(error) => Waited { reader, created_unix_ms: before, result: Err(StreamTrouble::Unreadable(error)) },
-        Ok(now) if before.is_some_and(|before| before != now) => {
-            Waited { reader: reader.restarted(), created_unix_ms: Some(now), result: Err(StreamTrouble::CreatedAnew) }
-        }
-        Ok(now) => wait(reader, Some(now)).await,
+        Ok(now) if before.is_some_and(|before| before != now) => created_anew(&reader, now),
+        Ok(now) => wait(reader.of_stream_created(now), Some(now)).await,
     }
 }

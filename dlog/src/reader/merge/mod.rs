@@ -63,7 +63,7 @@ pub struct StreamFault {
 pub enum StreamTrouble {
     /// It could not be read.
     Unreadable(StoreError),
-    /// The stream that its position was of was deleted while nobody read it, and another one has its name now. That one is read from its
+    /// The stream that its position was of was deleted, and another one has its name now. That one is read from its
     /// beginning; copies in it of sets that were delivered are dropped as anywhere.
     CreatedAnew,
 }
@@ -87,8 +87,8 @@ pub enum StreamTrouble {
 /// silent, stalled or failing holds up no other. The reader buffers up to 1 MiB and one set of each stream.
 ///
 /// [`position`](Self::position) says where it is; a reader that [resumes](Self::resume) there delivers what this one had not, and drops the
-/// copies of what it had. A stream deleted and created anew while nobody reads it, or while the store is away, is another stream, which is told
-/// by when it was created and read [from its beginning](StreamTrouble::CreatedAnew).
+/// copies of what it had. A stream deleted and created anew is another stream, which is told by when it was created and read
+/// [from its beginning](StreamTrouble::CreatedAnew). Was it not yet created anew when the reader looked, then it counts as deleted.
 ///
 /// ```
 /// # use std::sync::Arc;

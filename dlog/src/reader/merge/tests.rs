@@ -239,6 +239,28 @@ async fn a_stream_created_anew_while_the_store_was_away_is_noticed_when_it_is_ba
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_created_anew_between_two_reads_is_noticed() {
+    let mut streams = Streams::new(1).await;
+    for sequence in 0..3 {
+        streams.put(0, set(&format!("{sequence}"), 1, id(1, sequence)));
+    }
+    let mut reader = streams.reader(MergeSettings::default());
+    event(&mut reader).await.expect("there is a record").expect("and no fault");
+    // Two records more were read and are delivered while nobody asks the store.
+    streams.memory.delete(&name(0)).await.expect("it is there");
+    streams.memory.create(&name(0)).await.expect("it is new");
+    streams.entries[0] = 0;
+    for sequence in 3..7 {
+        streams.put(0, set(&format!("{sequence}"), 1, id(1, sequence)));
+    }
+    for _ in 0..2 {
+        event(&mut reader).await.expect("there is a record").expect("and no fault");
+    }
+    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(all(&mut reader).await, ["3.0", "4.0", "5.0", "6.0"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_position_saved_by_an_older_version_is_gone_on_from() {
     let mut streams = Streams::new(1).await;
     streams.put(0, plain("old"));

@@ -191,8 +191,13 @@ impl Committer {
         let state = shared.state();
         let mut changed = Changed::Done;
         let change = match request {
-            ChangeRequest::Create(name) => Some(self.staging.create(&state, &name)?),
-            ChangeRequest::Delete(name) => Some(self.staging.delete(&state, &name)?),
+            ChangeRequest::Create(name) => Some(self.staging.create(&state, &name, self.last_unix_ms)?),
+            ChangeRequest::Delete(name) => {
+                let (change, created_unix_ms) = self.staging.delete(&state, &name)?;
+                // Readers tell streams of one name by when they were created: the next one must not be of the same millisecond.
+                self.last_unix_ms += u64::from(created_unix_ms == self.last_unix_ms);
+                Some(change)
+            }
             ChangeRequest::Truncate(name, before) => self.staging.truncate(&state, &name, before)?,
             ChangeRequest::Release(lease) => self.staging.release(&state, &lease),
             ChangeRequest::Acquire(name, owner) => {

@@ -13,7 +13,7 @@ use super::disk::{read_exact, store_error};
 use super::frame::{self, Body, EntryKey, Frame};
 use super::index;
 use super::shared::Shared;
-use super::stream::{Place, Places, parts, position};
+use super::stream::{Place, Places, Stream, parts, position};
 use super::volume::{FileKind, corrupt};
 use crate::store::{EntryRecord, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamName};
 
@@ -27,7 +27,7 @@ const MAX_PLACES: u64 = 512;
 /// Serves [`LogStore::read`](crate::store::LogStore::read).
 pub(super) async fn read(shared: Arc<Shared>, stream: StreamName, from: Dlsn, limit: ReadLimit) -> Result<ReadBatch, StoreError> {
     let deadline = tokio::time::Instant::now().checked_add(limit.wait.min(Duration::from_secs(86_400 * 365)));
-    let (id, changed) = find(&shared, &stream)?;
+    let (id, changed) = find(&shared, &stream, limit.created_unix_ms)?;
     let mut cursor = from;
     loop {
         // Registered before looking, so that an entry which becomes durable in between wakes.
@@ -51,12 +51,15 @@ pub(super) async fn read(shared: Arc<Shared>, stream: StreamName, from: Dlsn, li
     }
 }
 
-fn find(shared: &Shared, name: &StreamName) -> Result<(u64, Arc<tokio::sync::Notify>), StoreError> {
+fn find(shared: &Shared, name: &StreamName, created_unix_ms: Option<u64>) -> Result<(u64, Arc<tokio::sync::Notify>), StoreError> {
     if *shared.closed.borrow() {
         return Err(StoreError::Closed);
     }
     let state = shared.state();
-    let stream = state.named(name).ok_or_else(|| StoreError::StreamNotFound(name.clone()))?;
+    #[cfg(planted)]
+    let created_unix_ms = created_unix_ms.filter(|_| !distributedlog::planted::is_on(distributedlog::planted::Bug::AnotherLifeIsRead));
+    let meant = |stream: &&Stream| created_unix_ms.is_none_or(|created| created == stream.meta.created_unix_ms);
+    let stream = state.named(name).filter(meant).ok_or_else(|| StoreError::StreamNotFound(name.clone()))?;
     Ok((stream.meta.id, stream.changed.clone()))
 }
 
@@ -100,6 +103,7 @@ async fn yield_once() {
 struct Reading {
     name: StreamName,
     id: u64,
+    created_unix_ms: u64,
     /// Records before it are not wanted.
     start: Dlsn,
     /// The next entry to look at.
@@ -124,7 +128,17 @@ enum PartPlaces {
 
 impl Reading {
     fn new(name: &StreamName, id: u64, from: Dlsn, max_bytes: usize) -> Self {
-        Self { name: name.clone(), id, start: from, cursor: from, entries: Vec::new(), left: max_bytes, full: false, missed: 0 }
+        Self {
+            name: name.clone(),
+            id,
+            created_unix_ms: 0,
+            start: from,
+            cursor: from,
+            entries: Vec::new(),
+            left: max_bytes,
+            full: false,
+            missed: 0,
+        }
     }
 
     /// The next entries to read. `None`: there are no more, or enough was read.
@@ -137,6 +151,7 @@ impl Reading {
         }
         let state = shared.state();
         let stream = state.stream(self.id).ok_or_else(|| StoreError::StreamNotFound(self.name.clone()))?;
+        self.created_unix_ms = stream.meta.created_unix_ms;
         if let Some(before) = stream.meta.truncated_before {
             self.start = self.start.max(before);
             self.cursor = self.cursor.max(before);
@@ -239,7 +254,7 @@ impl Reading {
     }
 
     fn finish(self) -> ReadBatch {
-        ReadBatch { entries: self.entries, next: self.cursor }
+        ReadBatch { entries: self.entries, next: self.cursor, start: self.start, created_unix_ms: self.created_unix_ms }
     }
 }
 

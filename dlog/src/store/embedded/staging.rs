@@ -33,6 +33,7 @@ pub(super) struct Staging {
 #[derive(Debug)]
 struct Staged {
     id: u64,
+    created_unix_ms: u64,
     owner: Option<Owner>,
     epoch: u64,
     truncated_before: Option<Dlsn>,
@@ -70,21 +71,23 @@ impl Staging {
         self.names.get_mut(name).and_then(Option::as_mut).ok_or_else(|| StoreError::StreamNotFound(name.clone()))
     }
 
-    pub(super) fn create(&mut self, state: &State, name: &StreamName) -> Result<Change, StoreError> {
+    pub(super) fn create(&mut self, state: &State, name: &StreamName, unix_ms: u64) -> Result<Change, StoreError> {
         if self.stream(state, name).is_ok() {
             return Err(StoreError::StreamExists(name.clone()));
         }
         let stream = self.next_stream.unwrap_or(state.next_stream);
-        self.names.insert(name.clone(), Some(Staged::new(&StreamMeta::new(stream, name.clone(), 0))));
+        self.names.insert(name.clone(), Some(Staged::new(&StreamMeta::new(stream, name.clone(), unix_ms))));
         self.next_stream = Some(stream + 1);
         Ok(Change::Create { stream, name: name.clone() })
     }
 
-    pub(super) fn delete(&mut self, state: &State, name: &StreamName) -> Result<Change, StoreError> {
-        let stream = self.stream(state, name)?.id;
+    /// The change, and when the stream was created.
+    pub(super) fn delete(&mut self, state: &State, name: &StreamName) -> Result<(Change, u64), StoreError> {
+        let staged = self.stream(state, name)?;
+        let (stream, created_unix_ms) = (staged.id, staged.created_unix_ms);
         self.names.insert(name.clone(), None);
         self.deleted = true;
-        Ok(Change::Delete { stream })
+        Ok((Change::Delete { stream }, created_unix_ms))
     }
 
     /// `None`: nothing is truncated that was not before.
@@ -167,6 +170,7 @@ impl Staged {
         });
         Self {
             id: meta.id,
+            created_unix_ms: meta.created_unix_ms,
             owner: meta.owner.clone(),
             epoch: meta.epoch,
             truncated_before: meta.truncated_before,

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClientSettings;
-use super::protocol::{Answer, Operation, Request, Response, decode, own_batch};
+use super::protocol::{Answer, Operation, Request, Response, decode, own_entries};
 use crate::store::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError, StoreFuture, StreamInfo, StreamName,
 };
@@ -181,7 +181,9 @@ impl RemoteStore {
             let request = Request::Read { stream: stream.clone(), from, limit: ReadLimit { wait, ..limit } };
             let frame = self.ask(request, Again::Ask, wait.min(Duration::from_secs(86_400))).await?;
             let batch = self.read_answer(&frame, |response| match response {
-                Response::Batch { entries, next } => Some(own_batch(&entries, next, &frame)),
+                Response::Batch { entries, next, start, created_unix_ms } => {
+                    Some(ReadBatch { entries: own_entries(&entries, &frame), next, start, created_unix_ms })
+                }
                 Response::Done | Response::Info(_) | Response::Acquired(_) | Response::Appended(_) | Response::Names { .. } => None,
             })?;
             // The server may hold a read for a shorter time than was asked for.

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Acquired, Entry, EntryRecord, Lease, Owner, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamInfo, StreamName};
+use crate::store::{Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, StoreError, StoredEntry, StreamInfo, StreamName};
 
 /// The version of everything in this file. Grows with every change of it.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 
 /// Key of Tinit's header with the [`Hello`].
 pub(super) const HELLO: &[u8] = b"dlog-store";
@@ -118,6 +118,8 @@ pub(super) enum Response<'a> {
         #[serde(borrow)]
         entries: Vec<EntryRef<'a>>,
         next: Dlsn,
+        start: Dlsn,
+        created_unix_ms: u64,
     },
 }
 
@@ -174,14 +176,14 @@ impl<'a> EntryRef<'a> {
     }
 }
 
-/// The batch whose payloads are slices of `frame`, without copying them.
-pub(super) fn own_batch(entries: &[EntryRef<'_>], next: Dlsn, frame: &Bytes) -> ReadBatch {
+/// The entries whose payloads are slices of `frame`, without copying them.
+pub(super) fn own_entries(entries: &[EntryRef<'_>], frame: &Bytes) -> Vec<StoredEntry> {
     let own = |entry: &EntryRef<'_>| StoredEntry {
         dlsn: entry.dlsn,
         written_unix_ms: entry.written_unix_ms,
         records: own_records(&entry.records, frame),
     };
-    ReadBatch { entries: entries.iter().map(own).collect(), next }
+    entries.iter().map(own).collect()
 }
 
 /// What a request or response is answered with.

@@ -23,7 +23,7 @@ use super::{EmbeddedSettings, EmbeddedStore, StoreSteps};
 use crate::store::sim_disk::SimDisk;
 use crate::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError, StreamName};
 
-const ALL: ReadLimit = ReadLimit { max_bytes: 1 << 20, wait: Duration::ZERO };
+const ALL: ReadLimit = ReadLimit { max_bytes: 1 << 20, wait: Duration::ZERO, created_unix_ms: None };
 
 fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()

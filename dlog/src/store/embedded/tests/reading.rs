@@ -9,7 +9,7 @@ use std::task::Wake;
 
 use distributedlog::Dlsn;
 
-use super::{ALL, Stepped, TestClock, begin_append, entry, owner, read, record, run, small, stream};
+use super::{ALL, Stepped, TestClock, begin_append, entry, owner, poll_once, read, record, run, small, stream};
 use crate::store::embedded::EmbeddedSettings;
 use crate::store::sim_disk::SimDisk;
 use crate::store::{Entry, EntryRecord, LogStore, ReadBatch, ReadLimit, StoreError, StreamName};
@@ -159,7 +159,39 @@ async fn a_reader_that_waited_long_enough_gets_an_empty_batch() {
     store.create(&name());
     let limit = ReadLimit { wait: Duration::from_millis(1), ..ALL };
     let batch = store.store.read(&name(), Dlsn::INITIAL, limit).await.unwrap();
-    assert_eq!(batch, ReadBatch { entries: vec![], next: Dlsn::INITIAL });
+    assert_eq!(batch, ReadBatch { entries: vec![], next: Dlsn::INITIAL, start: Dlsn::INITIAL, created_unix_ms: 0 });
+}
+
+#[test]
+fn a_stream_of_the_same_name_and_millisecond_is_another_one_and_not_read_for_the_first() {
+    let mut store = open();
+    let created = |store: &Stepped| read(&store.store, &name(), Dlsn::INITIAL, ALL).unwrap().created_unix_ms;
+    store.create(&name());
+    let first = created(&store);
+    store.delete(&name()).unwrap();
+    store.create(&name());
+    let second = created(&store);
+    assert_ne!(first, second, "the clock stood still");
+    // All three in one batch.
+    let mut changes = [store.store.delete(&name()), store.store.create(&name())];
+    store.steps.run();
+    assert!(changes.iter_mut().all(|change| poll_once(change.as_mut()) == Poll::Ready(Ok(()))));
+    assert_ne!(second, created(&store));
+    let of = |created: u64| read(&store.store, &name(), Dlsn::INITIAL, ReadLimit { created_unix_ms: Some(created), ..ALL });
+    assert_eq!(of(first), Err(StoreError::StreamNotFound(name())));
+    assert_eq!(of(second), Err(StoreError::StreamNotFound(name())));
+    assert!(of(created(&store)).is_ok());
+}
+
+#[test]
+fn a_read_says_where_delivery_starts_in_a_set_that_truncation_or_the_reader_cuts() {
+    let mut store = open();
+    let lease = store.create(&name());
+    store.append(&lease, Entry { records: vec![set("abc", 3)] }).unwrap();
+    let start = |store: &Stepped, slot| read(&store.store, &name(), Dlsn::new(1, 0, slot), ALL).unwrap().start;
+    assert_eq!(start(&store, 1), Dlsn::new(1, 0, 1));
+    store.truncate(&name(), Dlsn::new(1, 0, 2)).unwrap();
+    assert_eq!([0, 1, 2].map(|slot| start(&store, slot)), [Dlsn::new(1, 0, 2); 3]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ async fn readers_follow_a_writer_through_many_volumes() {
             tokio::spawn(async move {
                 let (mut cursor, mut next) = (Dlsn::INITIAL, 0);
                 while next < ENTRIES {
-                    let limit = ReadLimit { max_bytes: 5000, wait: Duration::from_secs(60) };
+                    let limit = ReadLimit { max_bytes: 5000, wait: Duration::from_secs(60), created_unix_ms: None };
                     let batch = store.read(&name, cursor, limit).await.unwrap();
                     for stored in batch.entries {
                         assert_eq!(stored.dlsn, Dlsn::new(1, next, 0));

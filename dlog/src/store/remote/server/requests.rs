@@ -13,7 +13,7 @@ use super::sessions::Session;
 use crate::store::remote::frames::{push, push_answer, push_failure};
 use crate::store::remote::outbox::Outbox;
 use crate::store::remote::protocol::{Answer, EntryRef, NAMES_PER_PAGE, Operation, RecordRef, Request, Response, decode, own_entry};
-use crate::store::{Entry, Lease, ReadLimit, StoreError, StreamName};
+use crate::store::{Entry, Lease, ReadBatch, ReadLimit, StoreError, StreamName};
 
 /// A request is charged one unit for each begun KiB of its frame, so that small ones are bounded too.
 const UNIT_BYTES: usize = 1 << 10;
@@ -140,7 +140,8 @@ impl Requests {
 
     fn hold_read(&self, tag: Tag, stream: StreamName, from: Dlsn, limit: ReadLimit) -> Result<(), Closed> {
         let settings = &self.served.settings;
-        let limit = ReadLimit { max_bytes: limit.max_bytes.min(settings.max_read_bytes), wait: limit.wait.min(settings.max_read_wait) };
+        let (max_bytes, wait) = (limit.max_bytes.min(settings.max_read_bytes), limit.wait.min(settings.max_read_wait));
+        let limit = ReadLimit { max_bytes, wait, ..limit };
         let mut reads = self.replies.reads();
         if reads.held.len() >= MAX_READS {
             drop(reads);
@@ -155,8 +156,14 @@ impl Requests {
         let task = tokio::spawn(async move {
             let read = store.read(&stream, from, limit).await;
             if replies.reads().held.remove(&tag).is_some() {
-                let answer = read.as_ref().map(|batch| Response::Batch { entries: EntryRef::list(&batch.entries), next: batch.next });
-                replies.answer(tag, &answer.map_err(Clone::clone));
+                let answer = read.as_ref().map_err(Clone::clone);
+                let answer = answer.map(|ReadBatch { entries, next, start, created_unix_ms }| Response::Batch {
+                    entries: EntryRef::list(entries),
+                    next: *next,
+                    start: *start,
+                    created_unix_ms: *created_unix_ms,
+                });
+                replies.answer(tag, &answer);
             }
         });
         place.insert(task.abort_handle());

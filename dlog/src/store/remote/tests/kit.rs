@@ -79,7 +79,7 @@ pub(super) async fn append(store: &impl LogStore, lease: &Lease, payload: &'stat
 }
 
 pub(super) fn at_once() -> ReadLimit {
-    ReadLimit { max_bytes: usize::MAX, wait: Duration::ZERO }
+    ReadLimit { max_bytes: usize::MAX, wait: Duration::ZERO, created_unix_ms: None }
 }
 
 /// Stands between a client and a server, and can cut what goes through.

@@ -64,7 +64,7 @@ async fn a_restarted_server_is_found_again_and_its_leases_are_gone() {
     let address = server.local_addr().to_string();
     let tail = tokio::spawn({
         let (remote, stream) = (remote.clone(), stream.clone());
-        async move { remote.read(&stream, Dlsn::new(1, 1, 0), ReadLimit { max_bytes: 1000, wait: LONG }).await }
+        async move { remote.read(&stream, Dlsn::new(1, 1, 0), ReadLimit { max_bytes: 1000, wait: LONG, created_unix_ms: None }).await }
     });
     store.until_reads_wait(1).await;
     server.drain(LONG).await;

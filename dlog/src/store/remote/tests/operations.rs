@@ -47,7 +47,8 @@ async fn many_appends_in_flight_get_their_positions_in_the_order_of_the_calls() 
     }
     let (mut from, mut seen) = (Dlsn::INITIAL, 0_u32);
     while seen < 10_000 {
-        let batch = remote.read(&stream, from, ReadLimit { max_bytes: 1000, wait: Duration::ZERO }).await.expect("reads");
+        let batch =
+            remote.read(&stream, from, ReadLimit { max_bytes: 1000, wait: Duration::ZERO, created_unix_ms: None }).await.expect("reads");
         for entry in &batch.entries {
             assert_eq!(entry.records[0].payload, seen.to_be_bytes().to_vec());
             seen += 1;
@@ -63,7 +64,7 @@ async fn a_tailing_read_is_held_on_the_server_until_the_next_append() {
     let stream = name("s");
     writer.create(&stream).await.expect("created");
     let lease = lease(&writer, &stream, &owner(1)).await;
-    let read = reader.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG });
+    let read = reader.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG, created_unix_ms: None });
     let tail = tokio::join!(read, async {
         store.until_reads_wait(1).await;
         append(&writer, &lease, "hello").await.expect("appended");
@@ -78,7 +79,7 @@ async fn a_read_whose_caller_goes_away_is_given_up_on_the_server() {
     let stream = name("s");
     remote.create(&stream).await.expect("created");
     tokio::select! {
-        _ = remote.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG }) => panic!("nothing to read"),
+        _ = remote.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG, created_unix_ms: None }) => panic!("nothing to read"),
         () = store.until_reads_wait(1) => {}
     }
     store.until_reads_wait(0).await;
@@ -93,7 +94,7 @@ async fn a_read_may_wait_longer_than_the_server_holds_one() {
     let stream = name("s");
     remote.create(&stream).await.expect("created");
     let lease = lease(&remote, &stream, &owner(1)).await;
-    let read = remote.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG });
+    let read = remote.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG, created_unix_ms: None });
     let (batch, ()) = tokio::join!(read, async {
         for _ in 0..5 {
             store.until_reads_wait(1).await;

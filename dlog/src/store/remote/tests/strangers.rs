@@ -171,7 +171,7 @@ async fn a_hello_of_another_version_is_told_both_versions() {
     future.extend(b"what a later version adds");
     let answer = first_answer(server.local_addr(), &init(&future)).await.expect("an answer");
     let why = header(&answer, REFUSED).expect("a refusal");
-    assert!(why.contains("speaks version 1 of the store's protocol, not 9"), "{why}");
+    assert!(why.contains("speaks version 2 of the store's protocol, not 9"), "{why}");
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn a_hello_that_is_none_is_refused_with_the_reason() {
     let Running { server, .. } = running(ServerSettings::default()).await;
     let address = server.local_addr();
     let why = async |bytes: Vec<u8>| header(&first_answer(address, &bytes).await.expect("an answer"), REFUSED).expect("a refusal");
-    assert!(why(init(&[1, 200])).await.contains("the hello is malformed"));
+    assert!(why(init(&[2, 200])).await.contains("the hello is malformed"));
     assert!(why(init(&[])).await.contains("no version"));
     assert!(why(dispatch(2, b"")).await.contains("begins with Tinit, not with Tdispatch"));
     let mut plain = Vec::new();
