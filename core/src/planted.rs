@@ -56,6 +56,8 @@ bugs! {
     DeadlineForgotten = "deadline-forgotten";
     /// A merged reader's position is behind what it has read, not behind what it has delivered.
     PositionTooEarly = "position-too-early";
+    /// A reader goes on at its position in a stream that was deleted and created anew.
+    AnotherLifeIsRead = "another-life-is-read";
 }
 
 /// Switches a bug on, and all others off.

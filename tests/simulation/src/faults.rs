@@ -46,6 +46,32 @@ kinds! {
     ClockJump = "clock jumps";
     /// A proxy is asked to finish and go, and is started again later.
     Drain = "proxies drained";
+    /// Somebody truncates a stream before a record that it holds, or held in a former life.
+    Truncate = "streams truncated";
+    /// Somebody deletes a stream, and perhaps creates it anew at once; if not, the next write does.
+    Delete = "streams deleted";
+}
+
+impl Fault {
+    /// In which share of the runs it happens. After a deletion less can be asked of what was written before, so most runs have none.
+    const fn share_of_runs(self) -> f64 {
+        match self {
+            Self::Delete => 0.15,
+            Self::Truncate => 0.25,
+            Self::BrokenConnection
+            | Self::Partition
+            | Self::SlowLink
+            | Self::Kill
+            | Self::PowerLoss
+            | Self::DiskCrash
+            | Self::DiskError
+            | Self::DiskFull
+            | Self::DiskStall
+            | Self::Stall
+            | Self::ClockJump
+            | Self::Drain => 0.4,
+        }
+    }
 }
 
 /// How often each kind happened.
@@ -86,8 +112,14 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let kinds: Vec<Fault> = Fault::ALL.iter().copied().filter(|_| random.chance(0.4)).collect();
-        Self { kinds, every: 50 + random.below(600) }
+        let kinds: Vec<Fault> = Fault::ALL.iter().copied().filter(|kind| random.chance(kind.share_of_runs())).collect();
+        let every = 50 + random.below(600);
+        if random.chance(0.75) {
+            return Self { kinds, every };
+        }
+        // What takes two or three faults in a certain order, soon after each other.
+        let kinds = (0..2 + random.below(2)).map(|_| Fault::ALL[random.below(Fault::ALL.len() as u64) as usize]).collect();
+        Self { kinds, every: 30 + random.below(100) }
     }
 
     /// What goes wrong in this millisecond, if anything does.

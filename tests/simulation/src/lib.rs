@@ -8,6 +8,7 @@
 mod clocks;
 mod faults;
 mod net;
+mod operator;
 mod oracle;
 mod process;
 mod proxy;

@@ -1,21 +1,27 @@
 //! A machine with a merged reader, which keeps what it delivered and where it was, and goes on there when it is started again.
 
 use core::num::{NonZeroU16, NonZeroU32};
+use core::time::Duration;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
 use distributedlog_testkit::Random;
 use dlog::Entropy;
-use dlog::reader::{MergePosition, MergeSettings, MultiReader, ReadEvent};
-use dlog::store::{LogStore, StreamName};
+use dlog::reader::{MergePosition, MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble};
+use dlog::store::{LogStore, StoreError, StreamName};
 
 use crate::net::{Death, HostId, Network};
+use crate::oracle::{Places, serial_of};
 use crate::process::Process;
 use crate::proxy::connect;
 use crate::trace::Trace;
 
 /// What a saved position may take: for each of sixteen writers a window of 4,096 sequences in text, and the streams.
 const MAX_POSITION_BYTES: usize = 16 * (4096 / 8 * 4 + 256) + 1024;
+
+/// How often it looks whether streams that were deleted are there again.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A machine with a merged reader.
 pub(crate) struct ReaderMachine {
@@ -41,19 +47,46 @@ struct Inner {
     /// The position as it was saved, and how much was delivered by then.
     saved: Option<(String, usize)>,
     malformed: u64,
-    ended: bool,
+    /// Whether it gave a stream up that was not deleted.
+    gave_up: bool,
+    /// How probable it is that the position is saved after a record.
+    saves: f64,
+    /// How probable it is that a record takes whoever reads it a while.
+    slow: f64,
     forgotten: u64,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { random: Random::new(0), delivered: Vec::new(), saved: None, malformed: 0, ended: false, forgotten: 0 }
+        Self {
+            random: Random::new(0),
+            delivered: Vec::new(),
+            saved: None,
+            malformed: 0,
+            gave_up: false,
+            saves: 0.1,
+            slow: 0.0,
+            forgotten: 0,
+        }
     }
 }
 
 impl Kept {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Some save their position often, some seldom; some are slower than the writers, so that the store has much for them at once.
+    fn draw_habits(&self) {
+        let inner = &mut *self.inner();
+        inner.saves = [0.02, 0.1, 0.5][inner.random.below(3) as usize];
+        inner.slow = [0.0, 0.02, 0.2][inner.random.below(3) as usize];
+    }
+
+    /// Whether whoever reads takes a while for what was read now.
+    fn is_slow(&self) -> bool {
+        let inner = &mut *self.inner();
+        inner.slow > 0.0 && inner.random.chance(inner.slow)
     }
 }
 
@@ -105,9 +138,11 @@ impl ReaderMachine {
         }
     }
 
-    /// How many records it has delivered and kept.
-    pub(crate) fn delivered_count(&self) -> usize {
-        self.kept.inner().delivered.len()
+    /// Whether it has delivered all of these records, beside others.
+    pub(crate) fn has_delivered(&self, places: &Places) -> bool {
+        let inner = self.kept.inner();
+        let delivered: BTreeSet<u64> = inner.delivered.iter().map(|payload| serial_of(payload)).collect();
+        places.keys().all(|serial| delivered.contains(serial))
     }
 
     /// The payloads that it delivered, in order.
@@ -120,61 +155,88 @@ impl ReaderMachine {
         self.kept.inner().malformed
     }
 
-    /// Whether it gave up reading, which it has no reason for.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.kept.inner().ended
+    /// Whether it gave a stream up that was not deleted, which it has no reason for.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.kept.inner().gave_up
     }
 }
 
-/// A reader takes a stream that does not exist for one that was deleted, so it begins when all of them are there.
+/// The same number of writers and sets as a real one with little memory.
+fn settings() -> MergeSettings {
+    MergeSettings { sequences: NonZeroU32::new(4096).expect("not zero"), writers: NonZeroU16::new(16).expect("not zero") }
+}
+
+/// A reader takes a stream that does not exist for one that was deleted, so it begins when there is one.
 async fn wait_for(store: &Arc<dyn LogStore>, streams: &[StreamName]) {
-    loop {
-        if let Ok(there) = store.list().await
-            && streams.iter().all(|stream| there.contains(stream))
-        {
-            return;
-        }
-        tokio::time::sleep(core::time::Duration::from_millis(50)).await;
+    while !are_there(store, streams).await {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+async fn are_there(store: &Arc<dyn LogStore>, streams: &[StreamName]) -> bool {
+    store.list().await.is_ok_and(|there| streams.iter().all(|stream| there.contains(stream)))
+}
+
+/// A reader of all streams that goes on where the last one was whose position was saved.
+fn begin(store: &Arc<dyn LogStore>, streams: &[StreamName], kept: &Kept, trace: &Trace) -> MultiReader {
+    let mut inner = kept.inner();
+    let Some((position, count)) = inner.saved.clone() else {
+        inner.delivered.clear();
+        return MultiReader::new(store, streams.iter().map(|stream| (stream.clone(), Dlsn::INITIAL)), settings());
+    };
+    // What was delivered after that is delivered again, so whoever keeps it starts from the same point.
+    inner.delivered.truncate(count);
+    trace.note(format_args!("reader: goes on behind record {count}"));
+    resume(store, serde_json::from_str(&position).expect("it was saved as a position"), streams)
+}
+
+/// A reader that goes on there; streams that had been deleted are read from their beginning.
+fn resume(store: &Arc<dyn LogStore>, position: MergePosition, streams: &[StreamName]) -> MultiReader {
+    let position = streams.iter().fold(position, |position, stream| position.with_stream(stream.clone(), Dlsn::INITIAL));
+    MultiReader::resume(store, &position, settings())
 }
 
 async fn read(store: &Arc<dyn LogStore>, streams: Vec<StreamName>, kept: &Kept, trace: &Trace) {
-    let settings = MergeSettings { sequences: NonZeroU32::new(4096).expect("not zero"), writers: NonZeroU16::new(16).expect("not zero") };
-    let mut reader = {
-        let mut inner = kept.inner();
-        match &inner.saved {
-            Some((position, count)) => {
-                let (count, position) = (*count, serde_json::from_str::<MergePosition>(position).expect("it was saved as a position"));
-                // What was delivered after that is delivered again, so whoever keeps it starts from the same point.
-                inner.delivered.truncate(count);
-                trace.note(format_args!("reader: goes on behind record {count}"));
-                MultiReader::resume(store, &position, settings)
-            }
-            None => {
-                inner.delivered.clear();
-                MultiReader::new(store, streams.into_iter().map(|stream| (stream, Dlsn::INITIAL)), settings)
-            }
+    kept.draw_habits();
+    let mut reader = begin(store, &streams, kept, trace);
+    loop {
+        if reader.streams().count() < streams.len() && are_there(store, &streams).await {
+            trace.note(format_args!("reader: takes streams up again that were deleted"));
+            reader = resume(store, reader.position(), &streams);
         }
-    };
-    while let Some(event) = reader.next().await {
-        let inner = &mut *kept.inner();
-        match event {
-            Ok(merged) => match merged.event {
-                ReadEvent::Record(record) => {
-                    trace.count(|counts| counts.records_read += 1);
-                    trace.note(format_args!("reader: {} {}", merged.stream, record.dlsn));
-                    inner.delivered.push(record.payload.to_vec());
-                }
-                ReadEvent::Malformed(_) => inner.malformed += 1,
-            },
-            Err(fault) => trace.note(format_args!("reader: {} cannot be read", fault.stream)),
+        // Nothing is lost by asking again.
+        match tokio::time::timeout(LOOK_EVERY, reader.next()).await {
+            Err(_) => {}
+            Ok(None) => tokio::time::sleep(LOOK_EVERY).await,
+            Ok(Some(event)) => take(event, &reader, kept, trace),
         }
-        inner.forgotten = reader.counters().writers_forgotten;
-        if inner.random.chance(0.1) {
-            let position = serde_json::to_string(&reader.position()).expect("positions have a text");
-            assert!(position.len() <= MAX_POSITION_BYTES, "R12: a position of {} bytes", position.len());
-            inner.saved = Some((position, inner.delivered.len()));
+        if kept.is_slow() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    kept.inner().ended = true;
+}
+
+fn take(event: Result<Merged, StreamFault>, reader: &MultiReader, kept: &Kept, trace: &Trace) {
+    let inner = &mut *kept.inner();
+    match event {
+        Ok(merged) => match merged.event {
+            ReadEvent::Record(record) => {
+                trace.count(|counts| counts.records_read += 1);
+                trace.note(format_args!("reader: {} {}", merged.stream, record.dlsn));
+                inner.delivered.push(record.payload.to_vec());
+            }
+            ReadEvent::Malformed(_) => inner.malformed += 1,
+        },
+        Err(fault) => {
+            trace.note(format_args!("reader: {fault}"));
+            let deleted = matches!(fault.trouble, StreamTrouble::Unreadable(StoreError::StreamNotFound(_)));
+            inner.gave_up |= fault.ended && !deleted;
+        }
+    }
+    inner.forgotten = reader.counters().writers_forgotten;
+    if inner.random.chance(inner.saves) {
+        let position = serde_json::to_string(&reader.position()).expect("positions have a text");
+        assert!(position.len() <= MAX_POSITION_BYTES, "R12: a position of {} bytes", position.len());
+        inner.saved = Some((position, inner.delivered.len()));
+    }
 }

@@ -130,6 +130,11 @@ impl StoreMachine {
         running.steps.run();
     }
 
+    /// The store, while it is up.
+    pub(crate) fn served(&self) -> Option<Arc<dyn LogStore>> {
+        self.running.as_ref().map(|running| Arc::clone(&running.store) as Arc<dyn LogStore>)
+    }
+
     fn count_operations(&mut self) {
         let operations = self.disk.operations();
         let new = operations - self.counted;

@@ -6,9 +6,11 @@ use dlog::store::StreamName;
 
 use crate::faults::{Fault, FaultCounts, Plan};
 use crate::net::{Death, HostId, Network};
+use crate::operator::{OperatorMachine, Task};
 use crate::oracle::Oracle;
 use crate::proxy::ProxyMachine;
 use crate::reader::ReaderMachine;
+use crate::run::life_of;
 use crate::seeds::panicked;
 use crate::store::StoreMachine;
 use crate::trace::Trace;
@@ -19,7 +21,8 @@ const STORE: HostId = HostId(0);
 const PROXIES: [HostId; 2] = [HostId(1), HostId(2)];
 const READER: HostId = HostId(3);
 const WRITERS: [HostId; 2] = [HostId(4), HostId(5)];
-const MACHINES: u8 = 6;
+const OPERATOR: HostId = HostId(6);
+const MACHINES: u8 = 7;
 
 /// Everything there is in a run.
 pub(crate) struct World {
@@ -31,6 +34,7 @@ pub(crate) struct World {
     pub(crate) proxies: Vec<ProxyMachine>,
     pub(crate) writers: Vec<WriterMachine>,
     pub(crate) reader: ReaderMachine,
+    operator: OperatorMachine,
     pub(crate) oracle: Oracle,
     pub(crate) faults: FaultCounts,
     streams: Vec<StreamName>,
@@ -63,7 +67,8 @@ impl World {
         let mut random = Random::new(seed);
         let trace = Trace::new(prints);
         let network = Network::new(random.bits(), trace.clone());
-        let count = 1 + random.below(5) as usize;
+        // With one stream alone, what fails there has failed.
+        let count = if random.chance(0.15) { 1 } else { 1 + random.below(5) as usize };
         let names: Vec<String> = (0..count).map(|index| format!("stream-{index}")).collect();
         let streams: Vec<StreamName> = names.iter().map(|name| name.parse().expect("a legal name")).collect();
         let store = StoreMachine::new(random.bits(), STORE, &network, &trace);
@@ -72,6 +77,7 @@ impl World {
         let writers = WRITERS[..writers].iter().map(|host| WriterMachine::new(random.bits(), *host, &network, &trace, &names, &PROXIES));
         let writers = writers.collect();
         let reader = ReaderMachine::new(random.bits(), READER, STORE, &network, &streams, &trace);
+        let operator = OperatorMachine::new(random.bits(), OPERATOR, STORE, &network, &streams, &trace);
         let plan = Plan::new(&mut random);
         trace.note(format_args!("seed {seed}: {count} streams, {plan:?}"));
         let mut world = Self {
@@ -82,7 +88,8 @@ impl World {
             proxies,
             writers,
             reader,
-            oracle: Oracle::default(),
+            operator,
+            oracle: Oracle::new(count),
             faults: FaultCounts::default(),
             streams,
             plan,
@@ -131,8 +138,19 @@ impl World {
         for machine in order {
             self.turn(HostId(machine), gives);
         }
+        while let Some((task, answer)) = self.operator.next_answer() {
+            self.oracle.lives.answered(task, &answer);
+        }
         if let Some(message) = panicked() {
             panic!("{message}");
+        }
+    }
+
+    /// What the store shows of the streams is what was asked for.
+    fn observe_streams(&mut self) {
+        let Some(store) = self.store.served() else { return };
+        for (index, stream) in self.streams.iter().enumerate() {
+            self.oracle.lives.observe(self.now, index, life_of(&store, stream));
         }
     }
 
@@ -156,7 +174,9 @@ impl World {
         match host {
             STORE => {
                 self.store.oversleep(overslept);
-                if self.store.turn(self.now, &mut self.random) {
+                let went_off = self.store.turn(self.now, &mut self.random);
+                self.observe_streams();
+                if went_off {
                     let death = self.death();
                     self.end(STORE, death);
                 }
@@ -164,6 +184,10 @@ impl World {
             READER => {
                 self.reader.oversleep(overslept);
                 self.reader.turn();
+            }
+            OPERATOR => {
+                self.operator.oversleep(overslept);
+                self.operator.turn();
             }
             _ if PROXIES.contains(&host) => {
                 let proxy = &mut self.proxies[usize::from(host.0 - PROXIES[0].0)];
@@ -185,6 +209,7 @@ impl World {
         match host {
             STORE => self.store.is_up(),
             READER => self.reader.is_up(),
+            OPERATOR => self.operator.is_up(),
             _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].is_up(),
             _ => self.writers.get(usize::from(host.0 - WRITERS[0].0)).is_some_and(WriterMachine::is_up),
         }
@@ -202,6 +227,7 @@ impl World {
             match host {
                 STORE => self.start_store(),
                 READER => self.reader.start(),
+                OPERATOR => self.operator.start(),
                 _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].start(),
                 _ => {
                     let now = self.instant();
@@ -234,6 +260,10 @@ impl World {
         match host {
             STORE => self.store.crash(death),
             READER => self.reader.crash(death),
+            OPERATOR => {
+                self.operator.crash(death);
+                self.oracle.lives.operator_died();
+            }
             _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].crash(death),
             _ => {
                 if let Some(writer) = self.writers.get_mut(usize::from(host.0 - WRITERS[0].0)) {
@@ -283,10 +313,15 @@ impl World {
                 true
             }
             Fault::DiskError => {
-                match self.random.below(3) {
-                    0 => self.store.disk.fail_syncs(1),
-                    1 => self.store.disk.fail_writes(1),
+                match self.random.below(4) {
+                    // Once, or so often that whoever tries again and elsewhere fails too.
+                    0 | 1 => self.store.disk.fail_syncs(1 + self.random.below(5) as u32),
+                    2 => self.store.disk.fail_writes(1),
                     _ => self.store.disk.fail_folder_syncs(1),
+                }
+                // Disks that fail take their machine with them, before the store has put anything right.
+                if self.random.chance(0.3) {
+                    self.store.disk.crash_at(self.store.disk.operations() + 1 + self.random.below(6));
                 }
                 true
             }
@@ -310,6 +345,18 @@ impl World {
                 self.set_clock(host, offset);
                 true
             }
+            Fault::Truncate => match self.oracle.some_place(&mut self.random) {
+                Some((stream, before)) => self.operate(stream, Task::Truncate(before)),
+                None => false,
+            },
+            Fault::Delete => {
+                let stream = self.random.below(self.streams.len() as u64) as usize;
+                let begun = self.operate(stream, Task::Delete);
+                if begun && self.random.chance(0.5) {
+                    self.operate(stream, Task::Create);
+                }
+                begun
+            }
             Fault::Drain => {
                 let index = self.random.below(PROXIES.len() as u64) as usize;
                 self.proxies[index].drain();
@@ -322,10 +369,20 @@ impl World {
         }
     }
 
+    /// Somebody asks the store for something. Says whether there was anyone to do it.
+    fn operate(&mut self, stream: usize, task: Task) -> bool {
+        let up = self.operator.is_up();
+        if up {
+            let number = self.oracle.lives.asked(self.now, stream, task);
+            self.operator.begin(number, stream, task);
+        }
+        up
+    }
+
     fn set_clock(&self, host: HostId, offset: i64) {
         match host {
             STORE => self.store.wall.set_offset(offset),
-            READER => {}
+            READER | OPERATOR => {}
             _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].wall.set_offset(offset),
             _ => {
                 if let Some(writer) = self.writers.get(usize::from(host.0 - WRITERS[0].0)) {

@@ -129,7 +129,7 @@ impl WriterMachine {
             Ok(id) => {
                 self.trace.count(|counts| counts.writer_events += 1);
                 let deadline = now + life.settings.request_timeout();
-                oracle.accepted(serial, payload, self.host, life.number, deadline);
+                oracle.accepted(serial, payload, self.host, life.number, [now, deadline]);
                 life.records.insert(id, serial);
                 Some(serial)
             }

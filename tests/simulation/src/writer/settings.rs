@@ -33,7 +33,7 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
         .buffered_bytes(pick(random, &[4_000, 1_000_000]))
         .pending_records(pick(random, &[20, 500]))
         .rounds(Rounds {
-            limit: random.chance(0.2).then(|| 1 + random.below(3) as u32),
+            limit: random.chance(0.35).then(|| 1 + random.below(3) as u32),
             first_backoff: ms(1 + random.below(10)),
             max_backoff: ms(10 + random.below(100)),
         })

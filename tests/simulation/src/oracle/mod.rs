@@ -1,5 +1,7 @@
 //! Knows every record that a writer accepted and what was said of it, and compares that with what the streams hold.
 
+mod lives;
+
 use std::collections::BTreeMap;
 
 use distributedlog::wire::record_set::{MAX_SET_BYTES, RecordSet};
@@ -8,10 +10,16 @@ use distributedlog::{Dlsn, Instant, Known};
 use distributedlog_testkit::Random;
 
 use crate::net::HostId;
+pub(crate) use lives::{Life, Lives};
 
 /// All records of a run.
-#[derive(Default)]
 pub(crate) struct Oracle {
+    /// What became of the streams.
+    pub(crate) lives: Lives,
+    /// Which record a position was found to hold where it was acknowledged: the stream, its life, the position.
+    held_by: BTreeMap<(usize, u64, Dlsn), u64>,
+    /// Where records were acknowledged.
+    acknowledged: Vec<(usize, Dlsn)>,
     records: BTreeMap<u64, Record>,
     last_serial: u64,
     /// The pending records of each writer's life, by their deadlines.
@@ -23,6 +31,7 @@ struct Record {
     payload: Vec<u8>,
     host: HostId,
     life: u32,
+    accepted: Instant,
     deadline: Instant,
     /// Attempts to write it that are under way.
     outstanding: u32,
@@ -73,7 +82,34 @@ pub(crate) fn serial_of(payload: &[u8]) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
+/// What a store holds of one stream.
+pub(crate) struct Held {
+    /// `None`: there is no such stream.
+    pub(crate) life: Option<Life>,
+    /// Its records, in order.
+    pub(crate) records: Vec<(Dlsn, Vec<u8>)>,
+}
+
 impl Oracle {
+    /// An oracle for so many streams.
+    pub(crate) fn new(streams: usize) -> Self {
+        Self {
+            lives: Lives::new(streams),
+            held_by: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            records: BTreeMap::new(),
+            last_serial: 0,
+            deadlines: BTreeMap::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// A place where a record was acknowledged, if any was.
+    pub(crate) fn some_place(&self, random: &mut Random) -> Option<(usize, Dlsn)> {
+        let count = self.acknowledged.len() as u64;
+        (count > 0).then(|| self.acknowledged[random.below(count) as usize])
+    }
+
     /// A record like no other.
     pub(crate) fn next_record(&mut self, random: &mut Random) -> (u64, Vec<u8>) {
         self.last_serial += 1;
@@ -84,8 +120,8 @@ impl Oracle {
         (serial, payload)
     }
 
-    pub(crate) fn accepted(&mut self, serial: u64, payload: Vec<u8>, host: HostId, life: u32, deadline: Instant) {
-        let record = Record { payload, host, life, deadline, outstanding: 0, fate: Fate::Pending };
+    pub(crate) fn accepted(&mut self, serial: u64, payload: Vec<u8>, host: HostId, life: u32, [accepted, deadline]: [Instant; 2]) {
+        let record = Record { payload, host, life, accepted, deadline, outstanding: 0, fate: Fate::Pending };
         self.deadlines.insert((host, life, deadline, serial), ());
         assert!(self.records.insert(serial, record).is_none(), "serials are not used twice");
     }
@@ -115,7 +151,10 @@ impl Oracle {
         assert_eq!(record.fate, Fate::Pending, "R1: record {serial} completed twice");
         self.deadlines.remove(&(record.host, record.life, record.deadline, serial));
         record.fate = match result {
-            Ok(written) => Fate::Written(written),
+            Ok(written) => {
+                self.acknowledged.push((usize::from(written.stream.0), written.dlsn));
+                Fate::Written(written)
+            }
             Err(error) => {
                 if error.reason == Reason::TimedOut {
                     assert!(now >= record.deadline, "R1: record {serial} timed out before its deadline");
@@ -156,23 +195,24 @@ impl Oracle {
         self.records[&serial].fate
     }
 
-    /// Compares what was said with what the streams hold: what was acknowledged is there, byte by byte; what was said not to be written is
-    /// nowhere.
-    pub(crate) fn check_streams(&self, when: &str, held: &[(usize, Dlsn, Vec<u8>)]) -> Places {
+    /// Compares what was said with what the streams hold: what was acknowledged is there, byte by byte, unless it was truncated or its stream
+    /// deleted; what was said not to be written is nowhere; and no position ever holds another record than it did.
+    pub(crate) fn check_streams(&mut self, when: &str, held: &[Held]) -> Places {
         let mut places = Places::new();
-        for (stream, dlsn, payload) in held {
-            let serial = serial_of(payload);
-            let record =
-                self.records.get(&serial).unwrap_or_else(|| panic!("{when}: {dlsn} of stream {stream} holds a record that nobody wrote"));
-            assert_eq!(record.payload, *payload, "{when}: record {serial} at {dlsn} of stream {stream} has other bytes");
-            places.entry(serial).or_default().push((*stream, *dlsn));
+        for (stream, Held { life, records }) in held.iter().enumerate() {
+            self.lives.check(when, stream, *life);
+            for (dlsn, payload) in records {
+                let serial = self.check_record(when, stream, *life, *dlsn, payload);
+                places.entry(serial).or_default().push((stream, *dlsn));
+            }
         }
         for (serial, record) in &self.records {
             let there = places.get(serial).map_or(&[][..], Vec::as_slice);
             match record.fate {
                 Fate::Written(Written { stream, dlsn, .. }) => {
                     let place = (usize::from(stream.0), dlsn);
-                    assert!(there.contains(&place), "{when}: record {serial} was acknowledged at {place:?}, but is at {there:?}");
+                    let must = self.lives.holds(place.0, record.accepted.as_micros() / 1000, dlsn, held[place.0].life);
+                    assert!(!must || there.contains(&place), "{when}: record {serial} was acknowledged at {place:?}, but is at {there:?}");
                 }
                 Fate::Failed(known @ (Known::NotWritten | Known::Rejected)) => {
                     assert!(there.is_empty(), "{when}: record {serial} was said to be {known}, but is at {there:?}");
@@ -181,6 +221,28 @@ impl Oracle {
             }
         }
         places
+    }
+
+    fn check_record(&mut self, when: &str, stream: usize, life: Option<Life>, dlsn: Dlsn, payload: &[u8]) -> u64 {
+        let serial = serial_of(payload);
+        let record =
+            self.records.get(&serial).unwrap_or_else(|| panic!("{when}: {dlsn} of stream {stream} holds a record that nobody wrote"));
+        assert_eq!(record.payload, *payload, "{when}: record {serial} at {dlsn} of stream {stream} has other bytes");
+        let Some(Life { created_unix_ms, truncated_before }) = life else {
+            panic!("{when}: stream {stream} does not exist and has records")
+        };
+        assert!(
+            truncated_before.is_none_or(|before| before <= dlsn),
+            "{when}: record {serial} is read at {dlsn} of stream {stream}, which was truncated before {truncated_before:?}"
+        );
+        let place = (stream, created_unix_ms, dlsn);
+        let first = self.held_by.get(&place).copied().unwrap_or(serial);
+        assert_eq!(first, serial, "{when}: {dlsn} of stream {stream} held record {first}, and now holds record {serial}");
+        // What was not acknowledged may be in the copy of a disk and yet never become durable.
+        if matches!(record.fate, Fate::Written(written) if (usize::from(written.stream.0), written.dlsn) == (stream, dlsn)) {
+            self.held_by.insert(place, serial);
+        }
+        serial
     }
 
     /// R12: a merged reader delivered each record once that was acknowledged or is there at all, and no other.
