@@ -11,6 +11,7 @@ fn settings_come_back_as_they_were() {
         .buffer_size(0)
         .request_timeout(Duration::from_secs(5))
         .seed(7)
+        .hedging(false)
         .rounds(Rounds { limit: Some(3), ..Rounds::default() })
         .budget(Budget::Share { share: 0.25, per_second: 10, burst: 100 })
         .health(Health::Probation { strikes: 3, first_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(10) })

@@ -126,12 +126,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// A proxy asked for less load: its stream is left alone for a while. Remembered where there is a budget or health to serve by it.
+    /// A proxy asked for less load: its stream is left alone for as long as it says. Where it does not say how long, as over Thrift, a writer
+    /// with a budget or health leaves it alone for a while; the original does not.
     fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         let usual = match (self.health(), self.budget()) {
             (Health::Probation { first_backoff, .. }, _) => first_backoff,
             (Health::Off, Budget::Share { .. }) => self.settings.rounds().first_backoff,
-            (Health::Off, Budget::Off) => return,
+            (Health::Off, Budget::Off) if asked.is_none() || !(P::HEALTH || P::BUDGET) => return,
+            (Health::Off, Budget::Off) => Duration::ZERO,
         };
         self.memory.tables().streams[stream.0 as usize].health.cool_down(now, asked, usual, &mut self.random);
     }

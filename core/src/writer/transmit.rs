@@ -123,6 +123,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is outstanding.
     fn set_patience(&mut self, set: u16, intent: Intent, stream: StreamIndex, now: Instant) {
+        if !self.settings.hedging() {
+            return;
+        }
         let slot = &self.memory.sets()[set as usize];
         let begins = intent == Intent::First || slot.patience == 0;
         let delay = if begins { Some(self.speculative_delay(stream)) } else { self.further_delay(stream, intent, slot.made, now) };

@@ -149,6 +149,29 @@ fn no_more_attempts_of_a_set_are_outstanding_than_the_table_holds() {
     assert_eq!(played.iter().filter(|line| line.contains("cancel")).count(), MAX_OUTSTANDING);
 }
 
+#[test]
+fn without_hedging_only_a_failure_sends_a_set_to_the_next_stream() {
+    // The speculative timeouts are the defaults, of which one is above this request timeout: nobody looks at them.
+    let settings = single().hedging(false).request_timeout(ms(150)).build().unwrap();
+    check(
+        settings,
+        3,
+        "
+        0 write a
+            start 1 on 0: a
+        100 fail 1 503
+            start 2 on 1: a
+        149 answer 2
+            done a: stream 1, 1/2/0
+        149 write b
+            start 3 on 1: b
+        299
+            cancel 3
+            failed b: the request timeout passed after 1 attempts (unknown whether written)
+        ",
+    );
+}
+
 /// Canonical for R10.
 #[test]
 fn the_speculative_timeout_follows_the_latency_once_it_is_warm() {

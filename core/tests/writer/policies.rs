@@ -147,7 +147,7 @@ fn the_stream_that_pushed_back_cools_down() {
 
 #[test]
 fn a_stream_is_left_alone_for_as_long_as_its_proxy_asked() {
-    // R8: a mux nack, or HTTP 429 and 503, with and without Retry-After; remembered where health or a budget is on.
+    // R8: a mux nack, or HTTP 429 and 503, with and without Retry-After, which holds with the defaults, too.
     let health = Health::Probation { strikes: 3, first_backoff: ms(100), max_backoff: ms(500) };
     let budget = Budget::Share { share: 1.0, per_second: 0, burst: 10 };
     let pauses = Rounds { limit: None, first_backoff: ms(10), max_backoff: ms(20) };
@@ -157,7 +157,8 @@ fn a_stream_is_left_alone_for_as_long_as_its_proxy_asked() {
         (single().budget(budget).rounds(pauses), Some(3_000), 3_000, 3_750),
         (single().budget(budget).rounds(pauses), None, 5, 10),
         (single().health(health), Some(3_600_000), 60_000, 75_000),
-        (single(), Some(3_000), 0, 0),
+        (single(), Some(3_000), 3_000, 3_750),
+        (single(), None, 0, 0),
     ] {
         let mut player = Player::new(builder.request_timeout(ms(100_000)).build().unwrap(), 2);
         player.play("0 write a");

@@ -14,6 +14,10 @@ pub(crate) struct WriterArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "50s")]
     request_timeout: Duration,
 
+    /// Never try another stream because an answer takes long, only because an attempt failed
+    #[arg(long)]
+    no_hedging: bool,
+
     /// How long to wait for a stream's answer before the next stream is tried as well
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
     first_speculative_timeout: Duration,
@@ -97,6 +101,7 @@ impl WriterArgs {
         let builder = Settings::tutorial()
             .to_builder()
             .request_timeout(self.request_timeout)
+            .hedging(!self.no_hedging)
             .first_speculative_timeout(self.first_speculative_timeout)
             .max_speculative_timeout(self.max_speculative_timeout)
             .speculative_backoff_multiplier(self.speculative_backoff_multiplier)
@@ -143,7 +148,7 @@ mod tests {
     fn every_setting_has_its_flag() {
         let flags = "--request-timeout 5s --first-speculative-timeout 50ms --max-speculative-timeout 200ms \
                      --speculative-backoff-multiplier 3 --buffer-size 16384 --flush-interval 2ms --no-flush-when-idle --compression lz4 \
-                     --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff 20ms --max-backoff 30ms --seed 42";
+                     --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff 20ms --max-backoff 30ms --seed 42 --no-hedging";
         let expected = Settings::builder()
             .request_timeout(Duration::from_secs(5))
             .first_speculative_timeout(Duration::from_millis(50))
@@ -157,6 +162,7 @@ mod tests {
             .buffered_bytes(1_000_000)
             .rounds(Rounds { limit: Some(1), first_backoff: Duration::from_millis(20), max_backoff: Duration::from_millis(30) })
             .seed(42)
+            .hedging(false)
             .build();
         assert_eq!(settings(flags).expect("legal"), expected.expect("legal"));
     }

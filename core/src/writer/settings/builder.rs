@@ -13,6 +13,7 @@ pub struct SettingsBuilder {
     pub(super) flush_when_idle: bool,
     pub(super) codec: Codec,
     pub(super) request_timeout: Duration,
+    pub(super) hedging: bool,
     pub(super) first_speculative_timeout: Duration,
     pub(super) max_speculative_timeout: Duration,
     pub(super) speculative_backoff_multiplier: f32,
@@ -37,6 +38,7 @@ impl SettingsBuilder {
             flush_when_idle: true,
             codec: Codec::None,
             request_timeout: Duration::from_millis(500),
+            hedging: true,
             first_speculative_timeout: Duration::from_millis(50),
             max_speculative_timeout: Duration::from_millis(200),
             speculative_backoff_multiplier: 2.0,
@@ -89,6 +91,13 @@ impl SettingsBuilder {
     /// How long after it was accepted a record's write completes at the latest. Default: 500 ms.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// Whether a set whose attempt takes long is tried at the next stream as well. Without it a set goes on only after a failure, and the
+    /// speculative timeouts are not looked at. Default: yes.
+    pub const fn hedging(mut self, yes: bool) -> Self {
+        self.hedging = yes;
         self
     }
 
@@ -205,10 +214,10 @@ impl SettingsBuilder {
         if request.is_zero() || longer(request, limits::LONGEST) {
             return Err(E::RequestTimeout { value: request, max: limits::LONGEST });
         }
-        if !longer(request, max) {
+        if self.hedging && !longer(request, max) {
             return Err(E::MaxSpeculativeTimeout { value: max, request_timeout: request });
         }
-        if longer(limits::SHORTEST, first) || longer(first, max) {
+        if self.hedging && (longer(limits::SHORTEST, first) || longer(first, max)) {
             return Err(E::FirstSpeculativeTimeout { value: first, max_speculative_timeout: max });
         }
         if !(self.speculative_backoff_multiplier >= 1.0 && self.speculative_backoff_multiplier <= limits::MAX_MULTIPLIER) {

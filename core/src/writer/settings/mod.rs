@@ -101,6 +101,12 @@ impl Settings {
         self.0.request_timeout
     }
 
+    /// Whether a set whose attempt takes long is tried at the next stream as well. R3.
+    #[must_use]
+    pub const fn hedging(&self) -> bool {
+        self.0.hedging
+    }
+
     /// How long a set waits for its first attempt before it is hedged. R3.
     #[must_use]
     pub const fn first_speculative_timeout(&self) -> Duration {
