@@ -1,6 +1,7 @@
 use core::cell::RefCell;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::rc::Rc;
 
@@ -12,7 +13,17 @@ use crate::host::{clear_timeout, performance_now, set_timeout};
 /// The longest that `setTimeout` waits; beyond it fires at once.
 const LONGEST_MS: f64 = 2_147_483_647.0;
 
+/// `setTimeout` counts in milliseconds: Node, Deno and Bun begin with the one that has begun already, so that their timers fire up to so many
+/// microseconds early.
+const TICK: u64 = 1_000;
+
+/// The latest time that a timer which fired within its tick was armed for.
+static TICKED: AtomicU64 = AtomicU64::new(0);
+
 /// `performance.now` in microseconds, and timers of `setTimeout`.
+///
+/// A timer that fires less than a millisecond early has fired: what it was armed for is the time from then on, until `performance.now` has
+/// come there too. To arm it anew for what is left would take a millisecond at least, and each hedge would be late by as much.
 ///
 /// The time is asked for, never counted from timers: those of a page in the background fire seconds or a minute late, and those of a
 /// suspended process when it goes on. What is due then is done once, by the clock.
@@ -24,7 +35,7 @@ impl Clock for PerformanceClock {
 
     fn now(&self) -> Instant {
         // Positive, and below 2^53 for 285 years.
-        Instant::from_micros((performance_now() * 1_000.0) as u64)
+        Instant::from_micros(((performance_now() * 1_000.0) as u64).max(TICKED.load(Ordering::Relaxed)))
     }
 
     fn sleep_until(&self, at: Instant) -> Sleep {
@@ -49,8 +60,8 @@ struct Timer {
 
 impl Sleep {
     fn arm(&mut self, now: Instant, waker: &Waker) {
-        // Up to the next millisecond: a timer that fires early would have to be armed again.
-        let milliseconds = (self.at.since(now).as_micros() as f64 / 1_000.0).ceil().min(LONGEST_MS);
+        // To the nearest millisecond: within a tick on either side.
+        let milliseconds = (self.at.since(now).as_micros() as f64 / 1_000.0).round_ties_even().min(LONGEST_MS);
         let shared = Rc::new(RefCell::new(Some(waker.clone())));
         let fired = Rc::clone(&shared);
         let then = Closure::<dyn FnMut()>::new(move || {
@@ -74,7 +85,12 @@ impl Future for Sleep {
         }
         match &self.timer {
             Some(timer) if timer.waker.borrow().is_some() => *timer.waker.borrow_mut() = Some(cx.waker().clone()),
-            // Not armed yet, or fired early: a timer's resolution, or one that was cut at the longest there is.
+            Some(_) if now.as_micros() + TICK > self.at.as_micros() => {
+                TICKED.fetch_max(self.at.as_micros(), Ordering::Relaxed);
+                self.timer = None;
+                return Poll::Ready(());
+            }
+            // Not armed yet, or fired far too early: one that was cut at the longest there is.
             Some(_) | None => self.arm(now, cx.waker()),
         }
         Poll::Pending

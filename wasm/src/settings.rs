@@ -40,6 +40,7 @@ impl WriterSettings {
             "bufferSize" => builder.buffer_size(value as usize),
             "flushInterval" => builder.flush_interval(milliseconds(value)),
             "flushWhenIdle" => builder.flush_when_idle(value != 0.0),
+            "hedging" => builder.hedging(value != 0.0),
             "requestTimeout" => builder.request_timeout(milliseconds(value)),
             "firstSpeculativeTimeout" => builder.first_speculative_timeout(milliseconds(value)),
             "maxSpeculativeTimeout" => builder.max_speculative_timeout(milliseconds(value)),

@@ -8,6 +8,7 @@ const EXPECTED: Record<string, string> = {
   bufferSize: "a number of bytes",
   flushInterval: "below requestTimeout",
   flushWhenIdle: "true or false",
+  hedging: "true or false",
   requestTimeout: "above 0 and at most 30 days",
   firstSpeculativeTimeout: "above 0 and at most maxSpeculativeTimeout",
   maxSpeculativeTimeout: "below requestTimeout",
@@ -38,6 +39,8 @@ const NUMBERS = [
   "pendingRecords",
 ] as const;
 
+const SWITCHES = ["flushWhenIdle", "hedging"] as const;
+
 /** Each with its fields, in the order in which the module takes them. */
 const POLICIES = {
   budget: ["share", "perSecond", "burst"],
@@ -48,7 +51,7 @@ const POLICIES = {
 } as const;
 
 /** Options that are none of the module's. */
-const OTHERS = ["url", "fetch", "headers", "token", "streams", "flushOnPageHide", "identity", "flushWhenIdle"];
+const OTHERS = ["url", "fetch", "headers", "token", "streams", "flushOnPageHide", "identity", ...SWITCHES];
 
 /** The refusal of a setting, which the module names as Rust does. */
 export function refusal(name: string, options: MultiStreamWriterOptions): SettingsError {
@@ -92,7 +95,10 @@ export function moduleSettings(options: MultiStreamWriterOptions): WriterSetting
     if (value !== undefined) settings.set(name, value);
   }
   if (options.rounds?.limit === 0) throw refusal("rounds", options);
-  if (options.flushWhenIdle !== undefined) settings.set("flushWhenIdle", options.flushWhenIdle ? 1 : 0);
+  for (const name of SWITCHES) {
+    const value = options[name];
+    if (value !== undefined) settings.set(name, value ? 1 : 0);
+  }
   if (options.identity === false) settings.set_policy("identity", new Float64Array());
   for (const [name, fields] of Object.entries(POLICIES) as [keyof typeof POLICIES, readonly string[]][]) {
     // A round's fields can be left out, a policy's cannot: they go together.

@@ -55,6 +55,11 @@ export interface WriterSettings {
   flushWhenIdle?: boolean;
   /** How long after it was accepted a record's write completes at the latest. Default: 500. */
   requestTimeout?: number;
+  /**
+   * Whether a set whose attempt takes long is tried at the next stream as well. Without it a set goes on only after a failure, and the
+   * speculative timeouts are not looked at. Default: true.
+   */
+  hedging?: boolean;
   /** How long a set waits for its first attempt before it is hedged: at most `maxSpeculativeTimeout`. Default: 50. */
   firstSpeculativeTimeout?: number;
   /** The longest a set waits before it is hedged again: below `requestTimeout`. Default: 200. */

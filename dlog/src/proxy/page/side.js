@@ -14,8 +14,7 @@ const MAX_WAITING = 5000;
  */
 export const HEDGING = {
   hedged: { connections: 3, firstSpeculativeTimeout: 50, budget: true, health: true, adaptive: true },
-  // There is no switch that turns hedging off, but a timeout just before the end comes to the same.
-  plain: { connections: 1, firstSpeculativeTimeout: REQUEST_TIMEOUT - 1, maxSpeculativeTimeout: REQUEST_TIMEOUT - 1, identity: true },
+  plain: { connections: 1, hedging: false },
 };
 
 export class Side {
