@@ -32,6 +32,7 @@ struct Inner {
     last_epoch: u64,
     held: Option<Vec<Held>>,
     closed: bool,
+    broken: bool,
 }
 
 struct Held {
@@ -76,6 +77,11 @@ impl MemoryStore {
         }
     }
 
+    /// From now on everything that is asked of it fails, as with a disk that is gone.
+    pub fn break_down(&self) {
+        self.inner().broken = true;
+    }
+
     /// How many appends are held.
     #[must_use]
     pub fn held_appends(&self) -> usize {
@@ -111,7 +117,13 @@ impl MemoryStore {
     fn change<T>(&self, work: impl FnOnce(&mut Inner) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let result = {
             let mut inner = self.inner();
-            if inner.closed { Err(StoreError::Closed) } else { work(&mut inner) }
+            if inner.closed {
+                Err(StoreError::Closed)
+            } else if inner.broken {
+                Err(StoreError::Io { path: "memory".into(), detail: "broken on purpose".into() })
+            } else {
+                work(&mut inner)
+            }
         };
         self.changed.send_modify(|count| *count += 1);
         result
