@@ -54,9 +54,4 @@ extern "C" fn _start() -> ! {
     loop {}
 }
 
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    #[expect(clippy::empty_loop, reason = "there is nowhere to report to")]
-    loop {}
-}
+distributedlog_bare::stops_on_panic!();

@@ -1,4 +1,4 @@
-//! The program around the device of one proxy: the same for each choice of what it contains.
+//! What programs have in common: the one around the device of one proxy, and what becomes of panics.
 
 /// Links the device of one proxy with the rules that a [policy](distributedlog::writer::Policy) contains and the protocols that a
 /// [scope](distributedlog::client::session::Scope) does. On a host it runs for one record.
@@ -31,6 +31,14 @@ macro_rules! one_proxy_program {
             }
         }
 
+        $crate::stops_on_panic!();
+    };
+}
+
+/// What a program without an operating system does when it panics: it stops where it is.
+#[macro_export]
+macro_rules! stops_on_panic {
+    () => {
         #[cfg(target_os = "none")]
         #[panic_handler]
         fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -46,7 +46,7 @@ impl Connected {
         let built = match tokio::time::timeout(PATIENCE, &mut building).await {
             Ok(built) => built,
             Err(_) => {
-                note(format_args!("No proxy answers at {name} yet. Trying for a few seconds more."));
+                note(format_args!("No proxy answers at {name} yet. Trying for a few seconds more; Ctrl-C ends it."));
                 building.await
             }
         };
@@ -120,6 +120,10 @@ fn build_fault(error: &BuildError, name: &str) -> Fault {
     {
         Fault::usage(message)
     } else if let BuildError::NoProxy { .. } = error {
+        if name.starts_with("zk!") || name.starts_with("serverset!") {
+            let tip = "see whether ZooKeeper runs there, and whether proxies have announced themselves under that path";
+            return Fault::failure(message).tip(tip);
+        }
         let port: u16 = name.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(8000);
         Fault::failure(message).tip(format!("see whether a proxy runs there, or start one with: dlog proxy -p {port} -u URI"))
     } else {
