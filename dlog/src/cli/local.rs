@@ -4,11 +4,11 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Fault, Output, Shutdown, folder, namespace};
+use super::{Fault, Output, Shutdown, folder, namespace, port};
 use crate::net::{listen, raise_open_files};
-use crate::store::LogStore;
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::store::remote::{ServerSettings, serve};
+use crate::store::{LogStore, StoreError};
 use crate::uri::{DEFAULT_PORT, Uri};
 
 /// How long clients get to finish what is in flight when the end is asked for.
@@ -26,7 +26,7 @@ Examples:
   dlog local 0            (the system chooses a port, and the URI says which)")]
 pub(crate) struct Args {
     /// The port to serve on; 0 lets the system choose
-    #[arg(default_value_t = DEFAULT_PORT)]
+    #[arg(value_parser = port::parse, default_value_t = DEFAULT_PORT)]
     port: u16,
 
     /// The folder of the store [default: local-PORT under the user's data folder]
@@ -83,7 +83,13 @@ pub(crate) async fn open(folder: &Path) -> Result<Arc<dyn LogStore>, Fault> {
 pub(crate) async fn open_with(settings: EmbeddedSettings) -> Result<Arc<dyn LogStore>, Fault> {
     // Recovery reads what the last process left: it may take a while, and it blocks.
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings)).await.expect("opening a store does not panic");
-    let store = opened.map_err(|error| namespace::fault(&error, None))?;
+    let store = opened.map_err(|error| {
+        if let StoreError::Io { .. } = error {
+            Fault::failure(format!("the folder cannot be used: {error}")).tip("name another one with --data DIR")
+        } else {
+            namespace::fault(&error, None)
+        }
+    })?;
     Ok(Arc::new(store))
 }
 

@@ -18,6 +18,7 @@ mod multi_reader;
 mod namespace;
 mod output;
 mod policy_args;
+mod port;
 mod position;
 mod position_file;
 mod proxy;

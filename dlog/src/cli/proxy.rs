@@ -2,7 +2,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Fault, Output, Shutdown, local, namespace};
+use super::{Fault, Output, Shutdown, local, namespace, port};
 use crate::net::raise_open_files;
 use crate::proxy::{HttpToken, Origin, Proxy, ProxyError, Settings, SettingsBuilder, TlsIdentity};
 use crate::store::LogStore;
@@ -35,15 +35,15 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 
     /// The port for clients; 0 lets the system choose
-    #[arg(short, long, value_name = "PORT", default_value_t = 8000)]
+    #[arg(short, long, value_name = "PORT", value_parser = port::parse, default_value_t = 8000)]
     port: u16,
 
     /// The port for metrics and health over HTTP (-sp) [default: none]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port::parse)]
     stats_port: Option<u16>,
 
     /// The port for clients that speak HTTP: they write, read, and administer streams; metrics and health are there too [default: none]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
     /// Let pages of this origin use the HTTP port from a browser, such as https://example.org; more than once for several

@@ -13,7 +13,7 @@ use super::expression::Expression;
 use super::output::counted;
 use super::position::Position;
 use super::writer_args::WriterArgs;
-use super::{Fault, Format, Output, Shutdown, local, namespace, proxy, record_text, streams, tail};
+use super::{Fault, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail};
 use crate::proxy::{Proxy, ProxyError, Running, Settings};
 use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble};
 use crate::store::embedded::EmbeddedSettings;
@@ -44,11 +44,11 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 
     /// The proxy's port; 0 lets the system choose [default: 8000, or one that is free]
-    #[arg(short, long, value_name = "PORT")]
+    #[arg(short, long, value_name = "PORT", value_parser = port::parse)]
     port: Option<u16>,
 
     /// The port of the page and of HTTP clients; 0 lets the system choose [default: 8002, or one that is free]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
     #[command(flatten)]

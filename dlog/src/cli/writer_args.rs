@@ -119,7 +119,14 @@ impl WriterArgs {
             Some(seed) => builder.seed(seed),
             None => builder,
         };
-        self.policies.apply(builder).build().map_err(|error| Fault::usage(error.to_string()))
+        self.policies.apply(builder).build().map_err(|error| {
+            let fault = Fault::usage(error.to_string());
+            if self.max_speculative_timeout >= self.request_timeout {
+                fault.tip("lower --max-speculative-timeout and --first-speculative-timeout too, for instance to 200ms and 50ms")
+            } else {
+                fault
+            }
+        })
     }
 }
 

@@ -41,7 +41,8 @@ Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
 
 Times are written with their unit: 250us, 2ms, 10s, 5m. With -v each line's stream and position is printed.")]
 pub(crate) struct Args {
-    /// Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT], fixedinet!HOST:PORT
+    /// Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT], or zk!HOST:PORT!/PATH where proxies announce
+    /// themselves in ZooKeeper
     #[arg(value_name = "NAME")]
     name: String,
 

@@ -62,11 +62,11 @@ fn a_wrong_value_is_named_with_its_flag_what_is_wrong_and_what_would_be_right() 
         ("dlog multi-reader distributedlog://h/n a --from yesterday", &["'yesterday' is not a DLSN", "oldest, last or latest"]),
         ("dlog multi-reader distributedlog://h/n a --count 0", &["0 is not in 1.."]),
         ("dlog console-multi-writer inet!h:1 a --request-timeout 500", &["'500' has no unit; write 500ms or 500s"]),
-        ("dlog proxy -p 99999 -u distributedlog://h/n", &["99999 is not in 0..=65535"]),
+        ("dlog proxy -p 99999 -u distributedlog://h/n", &["'99999' is no port; write a number up to 65535"]),
         ("dlog proxy -p 8000", &["--uri <URI>|--data <DIR>", "tip: with `dlog local` on this machine it is distributedlog://"]),
         ("dlog tool list", &["--uri <URI>", "it is distributedlog://127.0.0.1:7000/messaging/distributedlog"]),
         ("dlog proxy -u distributedlog://h/n --data /x", &["cannot be used with"]),
-        ("dlog local seven", &["'seven'"]),
+        ("dlog local seven", &["'seven' is no port"]),
         ("dlog tool cretae -e 1", &["cretae", "create"]),
         ("dlog quikstart", &["quickstart"]),
     ] {

@@ -81,7 +81,7 @@ pub struct HttpTokenError {
 
 impl fmt::Display for HttpTokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.detail)
+        write!(f, "no token in {}: {}", self.path.display(), self.detail)
     }
 }
 
