@@ -29,6 +29,18 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     health: Option<Switch>,
 
+    /// How many attempts in a row must fail, be overtaken or take twice as long as usual, before a stream loses its turn [default: 3]
+    #[arg(long, value_name = "N", requires = "health")]
+    health_strikes: Option<u32>,
+
+    /// How long until it is probed for the first time [default: 100ms]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "health")]
+    health_first_backoff: Option<Duration>,
+
+    /// The longest until it is probed again [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "health")]
+    health_max_backoff: Option<Duration>,
+
     /// How many sets may be outstanding at one stream: a fair share and as much again, a number, or as many as there are [default: share]
     #[arg(long, value_name = "share|N|off", value_parser = window)]
     window: Option<Window>,
@@ -40,6 +52,10 @@ pub(crate) struct PolicyArgs {
     /// The shortest wait that --adaptive comes to [default: 1ms]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "adaptive")]
     adaptive_floor: Option<Duration>,
+
+    /// After how many of a stream's answers its latencies count; until then the first speculative timeout does [default: 20]
+    #[arg(long, value_name = "N", requires = "adaptive")]
+    adaptive_warm_up: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,10 +78,7 @@ impl PolicyArgs {
             builder = builder.budget(self.budget_of(budget));
         }
         if let Some(health) = self.health {
-            builder = builder.health(match health {
-                Switch::On => Health::RECOMMENDED,
-                Switch::Off => Health::Off,
-            });
+            builder = builder.health(self.health_of(health));
         }
         if let Some(window) = self.window {
             builder = builder.window(window);
@@ -91,14 +104,35 @@ impl PolicyArgs {
         Budget::Share { share, per_second, burst }
     }
 
+    const fn health_of(&self, switch: Switch) -> Health {
+        let (mut strikes, mut first_backoff, mut max_backoff) = match (switch, Health::RECOMMENDED) {
+            (Switch::Off, _) => return Health::Off,
+            (Switch::On, Health::Probation { strikes, first_backoff, max_backoff }) => (strikes, first_backoff, max_backoff),
+            (Switch::On, Health::Off) => unreachable!(),
+        };
+        if let Some(given) = self.health_strikes {
+            strikes = given;
+        }
+        if let Some(given) = self.health_first_backoff {
+            first_backoff = given;
+        }
+        if let Some(given) = self.health_max_backoff {
+            max_backoff = given;
+        }
+        Health::Probation { strikes, first_backoff, max_backoff }
+    }
+
     const fn adaptive_of(&self, quantile: NumberOrOff) -> Adaptive {
         let NumberOrOff::Number(quantile) = quantile else { return Adaptive::Off };
-        let (mut floor, warm_up) = match Adaptive::RECOMMENDED {
+        let (mut floor, mut warm_up) = match Adaptive::RECOMMENDED {
             Adaptive::Quantile { floor, warm_up, .. } => (floor, warm_up),
             Adaptive::Off => unreachable!(),
         };
         if let Some(given) = self.adaptive_floor {
             floor = given;
+        }
+        if let Some(given) = self.adaptive_warm_up {
+            warm_up = given;
         }
         Adaptive::Quantile { quantile, floor, warm_up }
     }
@@ -146,15 +180,17 @@ mod tests {
 
     #[test]
     fn every_policy_has_its_flag() {
-        let flags = "--budget 0.1 --budget-per-second 3 --budget-burst 7 --health on --window 9 --adaptive 0.99 --adaptive-floor 5ms";
-        let Adaptive::Quantile { warm_up, .. } = Adaptive::RECOMMENDED else { panic!("it is on") };
+        let flags = "--budget 0.1 --budget-per-second 3 --budget-burst 7 --health on --health-strikes 5 --health-first-backoff 50ms \
+                     --health-max-backoff 4s --window 9 --adaptive 0.99 --adaptive-floor 5ms --adaptive-warm-up 100";
+        let (first_backoff, max_backoff) = (Duration::from_millis(50), Duration::from_secs(4));
         let expected = Settings::tutorial()
             .to_builder()
             .budget(Budget::Share { share: 0.1, per_second: 3, burst: 7 })
-            .health(Health::RECOMMENDED)
+            .health(Health::Probation { strikes: 5, first_backoff, max_backoff })
             .window(Window::Attempts(9))
-            .adaptive(Adaptive::Quantile { quantile: 0.99, floor: Duration::from_millis(5), warm_up });
+            .adaptive(Adaptive::Quantile { quantile: 0.99, floor: Duration::from_millis(5), warm_up: 100 });
         assert_eq!(applied(flags).expect("legal"), expected);
+        assert_eq!(applied("--health on").expect("legal"), Settings::tutorial().to_builder().health(Health::RECOMMENDED));
         assert_eq!(applied("--window off").expect("legal"), Settings::tutorial().to_builder().window(Window::Off));
     }
 
@@ -172,7 +208,10 @@ mod tests {
             ("--budget much", "neither a number, as in 0.05, nor off"),
             ("--window 70000", "neither share, nor a number up to 65535, nor off"),
             ("--budget-burst 5", "--budget <SHARE|off>"),
+            ("--health-strikes 5", "--health <on|off>"),
+            ("--health-max-backoff 5s", "--health <on|off>"),
             ("--adaptive-floor 5ms", "--adaptive <QUANTILE|off>"),
+            ("--adaptive-warm-up 5", "--adaptive <QUANTILE|off>"),
         ] {
             let error = applied(line).expect_err(line).to_string();
             assert!(error.contains(said), "{error}");
