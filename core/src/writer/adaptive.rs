@@ -86,11 +86,11 @@ impl Tail {
     pub(crate) const fn doubled(self, times: u32) -> Self {
         let times = if times < 14 { times } else { 14 };
         let tail = self.0 << times;
-        Self(if tail < Self::HALF { tail } else { Self::HALF })
+        if tail < Self::HALF.0 { Self(tail) } else { Self::HALF }
     }
 
-    /// The median is the lowest quantile that makes sense as a timeout.
-    const HALF: u32 = Self::ONE / 2;
+    /// The share beyond the median, the lowest quantile that makes sense as a timeout.
+    pub(crate) const HALF: Self = Self(Self::ONE / 2);
     pub(crate) const ONE: u32 = 1 << 14;
 }
 

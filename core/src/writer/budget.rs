@@ -17,6 +17,7 @@ pub(crate) struct Tokens {
     level: u64,
     /// What sets paid in since time did.
     paid: u64,
+    /// When time paid in last; `Instant::MAX` before the first time.
     refilled: Instant,
 }
 
@@ -29,7 +30,9 @@ impl Tokens {
             Budget::Share { share, per_second, burst } => (false, (share * TOKEN as f32) as u64, u64::from(per_second), burst),
         };
         let (full, reserve) = (u64::from(burst) * TOKEN, u64::from(burst / 4) * TOKEN);
-        Self { unlimited, share, per_micro, burst: full, reserve, level: full, paid: 0, refilled: Instant::ZERO }
+        // Where it settles: half of what hedges may take is there, and a token at least.
+        let level = (full - (full - reserve) / 2).max(TOKEN);
+        Self { unlimited, share, per_micro, burst: full, reserve, level, paid: 0, refilled: Instant::MAX }
     }
 
     /// A set was sealed.
@@ -39,13 +42,14 @@ impl Tokens {
     }
 
     /// Time pays in what sets did not: the allowance is a writer's of few sets, and a writer of many keeps to its share. What its sets paid
-    /// in stands against the time of the next second as well, so that it gets nothing between two sets either.
+    /// in stands against the time of the next second as well, so that it gets nothing between two sets either. What passed on the clock
+    /// before the writer began pays nothing.
     fn refill(&mut self, now: Instant) {
         let passed = now.as_micros().saturating_sub(self.refilled.as_micros());
         let granted = passed.saturating_mul(self.per_micro);
         self.level = self.level.saturating_add(granted.saturating_sub(self.paid)).min(self.burst);
         self.paid = self.paid.saturating_sub(granted).min(1_000_000 * self.per_micro);
-        self.refilled = self.refilled.max(now);
+        self.refilled = now;
     }
 
     /// Takes the token for a retry or a probe, if there is one.
@@ -106,8 +110,18 @@ mod tests {
             tokens.pay_in();
             taken += u32::from(tokens.take(now));
         }
-        // The burst that the bucket starts with, and a tenth of the sets; the last one may still be saving up.
-        assert!((104..=105).contains(&taken), "{taken}");
+        // The three that the bucket starts with, and a tenth of the sets; the last one may still be saving up.
+        assert!((102..=103).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_bucket_starts_half_full_whatever_the_clock_says() {
+        for (burst, starts_with) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 5), (100, 62)] {
+            let mut tokens = Tokens::new(Budget::Share { share: 0.01, per_second: 5, burst });
+            let now = Instant::from_millis(3_600_000);
+            let taken = (0..burst).take_while(|_| tokens.take(now)).count();
+            assert_eq!(taken, starts_with, "of {burst}");
+        }
     }
 
     #[test]
@@ -142,8 +156,10 @@ mod tests {
 
     #[test]
     fn a_quarter_of_the_bucket_is_kept_for_retries() {
-        let mut tokens = Tokens::new(Budget::Share { share: 0.01, per_second: 0, burst: 8 });
+        let mut tokens = Tokens::new(Budget::Share { share: 0.1, per_second: 0, burst: 8 });
         let now = Instant::ZERO;
+        assert_eq!(tokens.fullness(now), 128, "as it begins");
+        (0..100).for_each(|_| tokens.pay_in());
         assert_eq!(tokens.fullness(now), 256);
         for fullness in [213, 170, 128, 85, 42, 0] {
             assert!(tokens.take_for_hedge(now));

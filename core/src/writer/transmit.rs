@@ -1,5 +1,6 @@
 //! What is to be started and given up at the transport.
 
+use super::adaptive::Tail;
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
 use super::{Adaptive, Memory, Policy, SetBuffer, StreamCounters};
@@ -155,7 +156,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     /// How long a set that was hedged waits before it is hedged again, where the latency says so (R10): a quantile half as rare with each
-    /// hedge. Few sets come so far, so that it costs little, and those are the ones that took longest.
+    /// hedge, and no more than twice the median. Few sets come so far, so that it costs little, and those are the ones that took longest.
+    ///
+    /// Where more attempts straggle than are hedged, the quantile is how long a straggler takes; that the hedge is one as well shows much
+    /// earlier.
     fn further_delay(&mut self, stream: StreamIndex, intent: Intent, made: u32, now: Instant) -> Option<u64> {
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else { return None };
         let slot = &self.memory.streams()[stream.0 as usize];
@@ -163,7 +167,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             return None;
         }
         let tail = self.tail(now).doubled(made - 1);
-        let micros = u64::from(self.memory.streams()[stream.0 as usize].latency.beyond(tail));
+        let latency = &self.memory.streams()[stream.0 as usize].latency;
+        let micros = u64::from(latency.beyond(tail).min(2 * latency.beyond(Tail::HALF)));
         Some(micros.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1))
     }
 

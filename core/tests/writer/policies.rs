@@ -63,7 +63,7 @@ fn a_set_pays_into_the_budget_once_however_often_the_transport_refuses_it() {
 fn retries_take_from_the_same_budget_as_hedges() {
     // R8: in a total outage the load is the offered one, and what the bucket held.
     let settings = single()
-        .budget(Budget::Share { share: 0.1, per_second: 0, burst: 2 })
+        .budget(Budget::Share { share: 0.1, per_second: 0, burst: 4 })
         .rounds(Rounds { limit: None, first_backoff: ms(5), max_backoff: ms(20) })
         .build()
         .unwrap();

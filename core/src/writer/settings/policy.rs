@@ -32,14 +32,15 @@ pub enum Budget {
         share: f32,
         /// Tokens that each second pays in at least, so that a writer of few sets can hedge at all: what its sets did not pay in.
         per_second: u32,
-        /// The most tokens that are saved up, and what the bucket starts with. At least 1. A quarter of it is kept for retries and probes.
+        /// The most tokens that are saved up. At least 1. A quarter of it is kept for retries and probes; half of the rest is there when
+        /// the writer begins, 62 of 100, and one at least.
         burst: u32,
     },
 }
 
 impl Budget {
     /// What [`SettingsBuilder::recommended`](super::SettingsBuilder::recommended) sets: one extra attempt for twenty sets in the long run, one
-    /// a second for writers of few sets, and a hundred at once when a stream falls silent.
+    /// a second for writers of few sets, and up to 75 hedges at once when a stream falls silent, 37 of them from the beginning on.
     pub const RECOMMENDED: Self = Self::Share { share: 0.05, per_second: 1, burst: 100 };
 }
 
@@ -107,7 +108,8 @@ pub enum Adaptive {
     /// The first speculative timeout is what the settings say.
     Off,
     /// It is a quantile of the stream's recent latencies, between `floor` and the max speculative timeout; with each hedge of a set, one that
-    /// is half as rare.
+    /// is half as rare, and at most twice the median: stragglers are slow, and whether a hedge is one shows as soon as it takes longer than
+    /// most.
     ///
     /// With a [`Budget`] it follows what the budget sustains: while the bucket is half full, it is the quantile named here; the fuller the
     /// bucket, the sooner sets are hedged (up to twice as many), and the emptier, the later, so that what is left goes to the slowest.

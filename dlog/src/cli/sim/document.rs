@@ -1,7 +1,7 @@
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 
-use distributedlog_testkit::model::{Distribution, Scenario, Simulation, scenarios};
+use distributedlog_testkit::model::{Distribution, Scenario, Simulation, Stragglers, scenarios};
 
 use super::super::Fault;
 use super::policies::Kind;
@@ -9,16 +9,17 @@ use super::settings_args::Chosen;
 use super::summary::{self, Compared};
 use super::table;
 
-/// The document without its figures: `{summary}`, `{noise}`, `{room}` and, for each scenario, `{a}` to `{h}` stand for tables.
+/// The document without its figures: `{summary}`, `{noise}`, `{room}`, `{stragglers}` and, for each scenario, `{a}` to `{h}` stand for tables.
 const TEMPLATE: &str = include_str!("hedging.md");
 
-/// The document that explains the scenarios, with what came of them, and of two variations.
+/// The document that explains the scenarios, with what came of them, and of three variations.
 ///
 /// # Errors
 /// It was interrupted.
 pub(super) fn text(all: &[Compared], chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
     let mut text = TEMPLATE.replace("{summary}\n", &summary::markdown(all));
     text = text.replace("{noise}\n", &noise(chosen, seed, stop)?).replace("{room}\n", &room(chosen, seed, stop)?);
+    text = text.replace("{stragglers}\n", &stragglers(chosen, seed, stop)?);
     Ok(all.iter().fold(text, |text, compared| text.replace(&format!("{{{}}}\n", compared.name), &table::markdown(&compared.runs))))
 }
 
@@ -36,6 +37,33 @@ fn noise(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault>
             let ratio = compared.ratio(Kind::Clairvoyant).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
             text += &format!("| ({letter}), {} ms | {} | {ratio} |\n", micros as f64 / 1e3, POLICIES.map(tail).join(" | "));
         }
+    }
+    Ok(text)
+}
+
+/// Which stragglers scenario (a) is tried with: how many, and how many times as slow.
+pub(super) fn straggling() -> impl Iterator<Item = Stragglers> {
+    [0.05, 0.1, 0.2, 0.4].into_iter().flat_map(|share| [5.0, 10.0, 20.0].map(|factor| Stragglers { share, factor }))
+}
+
+/// Scenario (a) with fewer and with many more stragglers than the budget pays hedges for.
+fn stragglers(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
+    const POLICIES: [Kind; 5] = [Kind::Original, Kind::P95, Kind::Grpc, Kind::Ours, Kind::BestDelays];
+    let mut text = "| | p99: original | ours | p99.9: original | p95, one hedge | gRPC A6 | ours | best two delays | ours ÷ best two \
+                    | extra load: p95 | gRPC A6 | ours, steady |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    for stragglers in straggling() {
+        let compared = compare("a", |scenario| Scenario { stragglers: Some(stragglers), ..scenario }, &POLICIES, chosen, seed, stop)?;
+        let run = |kind| compared.run(kind).expect("latencies do not depend on the load: each of them means something");
+        let at = |kind, quantile| table::latency(run(kind).report.latency(quantile));
+        let load = |kind| table::percent(run(kind).report.extra_load());
+        let mut row = vec![format!("{} %, × {}", stragglers.share * 100.0, stragglers.factor)];
+        row.extend([Kind::Original, Kind::Ours].map(|kind| at(kind, 0.99)));
+        row.extend(POLICIES.map(|kind| at(kind, 0.999)));
+        row.push(compared.ratio(Kind::BestDelays).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")));
+        row.extend([Kind::P95, Kind::Grpc].map(load));
+        row.push(table::percent(compared.steady_extra_load(run(Kind::Ours))));
+        text += &format!("| {} |\n", row.join(" | "));
     }
     Ok(text)
 }

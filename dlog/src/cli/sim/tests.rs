@@ -1,9 +1,10 @@
 //! The command as it is typed, and the targets of the table.
 
 use core::sync::atomic::AtomicBool;
+use core::time::Duration;
 
 use clap::Parser as _;
-use distributedlog_testkit::model::{Latency, Report};
+use distributedlog_testkit::model::{Latency, Report, Stragglers};
 use serde_json::Value;
 
 use super::*;
@@ -38,6 +39,13 @@ fn report(compared: &Compared, kind: Kind) -> &Report {
     &compared.run(kind).expect("it ran").report
 }
 
+fn within(latency: Latency) -> Duration {
+    match latency {
+        Latency::Within(latency) => latency,
+        Latency::Failed => panic!("more than that failed"),
+    }
+}
+
 #[test]
 fn in_every_scenario_each_set_is_accounted_for_and_read_once_and_the_tail_is_not_above_the_originals() {
     for (letter, _) in scenarios::ALL {
@@ -47,8 +55,38 @@ fn in_every_scenario_each_set_is_accounted_for_and_read_once_and_the_tail_is_not
         assert_eq!(ours.read.twice, 0, "({letter})");
         assert!(ours.latency(0.999) <= original.latency(0.999), "({letter}) {:?}", ours.latency(0.999));
         let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
-        // A twentieth of a percent: the bucket is not as full at the beginning of those seconds as at their end.
-        assert!(steady <= 0.0505, "({letter}) {steady} in the steady state");
+        assert!(steady <= 0.05, "({letter}) {steady} in the steady state");
+    }
+}
+
+#[test]
+fn however_many_straggle_the_budget_is_spent_where_it_helps_the_tail() {
+    for Stragglers { share, factor } in document::straggling() {
+        let compared = compared(&format!("a --stragglers {share},{factor}"));
+        let (ours, original) = (report(&compared, Kind::Ours), report(&compared, Kind::Original));
+        for quantile in [0.5, 0.9, 0.99, 0.999] {
+            let (ours, original) = (within(ours.latency(quantile)), within(original.latency(quantile)));
+            // Where hedges come too late to matter, the two differ by which streams the sets began at, hence what was drawn for them.
+            let most = if quantile < 0.95 { original.mul_f64(1.02) } else { original };
+            assert!(ours <= most, "{share} x {factor}, {quantile}: {ours:?}, original {original:?}");
+        }
+        let ratio = compared.ratio(Kind::BestDelays).expect("neither fails");
+        assert!(ratio <= 1.15, "{share} x {factor}: {ratio} times the best two delays");
+        let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
+        assert!((0.049..=0.05).contains(&steady), "{share} x {factor}: {steady} in the steady state");
+    }
+}
+
+#[test]
+fn a_stall_in_the_first_second_is_bridged_with_what_the_bucket_begins_with() {
+    for when in ["0s-1s", "200ms-1s", "500ms-5s"] {
+        let compared = compared(&format!("--sets 10000 --stall 1:{when}"));
+        let (ours, original) = (report(&compared, Kind::Ours), report(&compared, Kind::Original));
+        assert_eq!((ours.failed, ours.read.twice), (0, 0), "{when}");
+        for quantile in [0.9, 0.99, 0.999, 0.9999] {
+            assert!(ours.latency(quantile) <= original.latency(quantile), "{when}, {quantile}: {:?}", ours.latency(quantile));
+        }
+        assert!(within(ours.latency(0.999)) < Duration::from_millis(70), "{when}: {:?}", ours.latency(0.999));
     }
 }
 
@@ -189,5 +227,5 @@ fn the_document_has_every_table() {
 
 #[test]
 fn failures_are_later_than_any_latency() {
-    assert!(Latency::Failed > Latency::Within(core::time::Duration::MAX));
+    assert!(Latency::Failed > Latency::Within(Duration::MAX));
 }
