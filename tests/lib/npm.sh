@@ -22,8 +22,8 @@ npm_app() {
     npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "$tarball" "$@" >/dev/null
 }
 
-# npm_tool NAME: NAME@VERSION as the package's lock file has it.
-npm_tool() { node -p "'$1@' + require('./wasm/npm/package.json').devDependencies['$1']"; }
+# npm_tool NAME: NAME@VERSION, as the package is built with it, or else as its tests name it.
+npm_tool() { node -p "'$1@' + (require('./wasm/npm/package.json').devDependencies['$1'] ?? require('./tests/npm/package.json').tools['$1'])"; }
 
 # node_test FOLDER FILE...: runs them one after the other, shows their output, and counts what node says.
 node_test() {

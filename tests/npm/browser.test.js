@@ -3,17 +3,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 
-import { launch, serve } from "./chromium.js";
+import { launch, PAGE, serve } from "./chromium.js";
 import { Proxy } from "./proxy.js";
 import { quantile, until } from "./wait.js";
 
 const streams = ["b-1", "b-2", "b-3", "b-4", "b-5"];
 const FIRST_SPECULATIVE_MS = 50;
 
-const PAGE = `<!doctype html><title>page</title><script type="module">
-  import * as distributedlog from "/distributedlog/web.js";
-  Object.assign(globalThis, distributedlog, { loaded: true });
-</script>`;
 const WORKER = `
   import { MultiStreamWriter } from "/distributedlog/web.js";
   onmessage = async ({ data }) => {

@@ -8,6 +8,12 @@ import { chromium } from "playwright-core";
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 const FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
+/** A page on which everything of the package is a global. */
+export const PAGE = `<!doctype html><title>page</title><script type="module">
+  import * as distributedlog from "/distributedlog/web.js";
+  Object.assign(globalThis, distributedlog, { loaded: true });
+</script>`;
+
 export function launch() {
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
   return chromium.launch({ executablePath, chromiumSandbox: false, args: FLAGS });

@@ -13,6 +13,8 @@ execFileSync(process.execPath, [
   "node_modules/binaryen/bin/wasm-opt",
   "-Oz",
   "--converge",
+  // It holds the deepest kilobyte of the stack, which a program that does not overflow it never reaches: 240 bytes less.
+  "--low-memory-unused",
   ...features.map((feature) => `--enable-${feature}`),
   "--strip-debug",
   "--strip-producers",

@@ -13,7 +13,7 @@ export interface Problem {
   message: string;
 }
 
-/** Codes of errors of Node, Deno and Bun that say that no connection was made. */
+/** Codes of errors of Node and Bun that say that no connection was made. */
 const NOT_CONNECTED = new Set([
   "ECONNREFUSED",
   "ConnectionRefused",
@@ -23,6 +23,9 @@ const NOT_CONNECTED = new Set([
   "ENOTFOUND",
   "UND_ERR_CONNECT_TIMEOUT",
 ]);
+
+/** Deno's errors have no code, and the words of its HTTP client instead. */
+const DENO_NOT_CONNECTED = "client error (Connect)";
 
 /** One proxy: its address, and the `fetch` that reaches it. */
 export class Server {
@@ -56,12 +59,12 @@ export class Server {
   /** Why a request had no answer: `cause` says it to people, `sent` whether anything can have left. */
   async explain(error: unknown): Promise<{ cause: unknown; kind: "unreachable" | "forbidden" | "lost" }> {
     const codes = [error, causeOf(error)].map((each) => (each as { code?: unknown } | undefined)?.code);
-    if (codes.some((code) => typeof code === "string" && NOT_CONNECTED.has(code))) {
-      return { cause: new Error(`${this.base} cannot be reached: ${messageOf(causeOf(error) ?? error)}`, { cause: error }), kind: "unreachable" };
+    const detail = messageOf(causeOf(error) ?? error);
+    if (codes.some((code) => typeof code === "string" && NOT_CONNECTED.has(code)) || detail.includes(DENO_NOT_CONNECTED)) {
+      return { cause: new Error(`${this.base} cannot be reached: ${detail}`, { cause: error }), kind: "unreachable" };
     }
     const problem = await this.#corsProblem();
     if (problem !== undefined) return { cause: problem, kind: "forbidden" };
-    const detail = messageOf(causeOf(error) ?? error);
     return { cause: new Error(`the connection to ${this.base} was lost: ${detail}`, { cause: error }), kind: "lost" };
   }
 

@@ -1,0 +1,84 @@
+// Pages made by bundlers out of the package, in headless Chromium, as the README says that each is used.
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import * as esbuild from "esbuild";
+import * as vite from "vite";
+import webpack from "webpack";
+
+import { launch, serve } from "./chromium.js";
+import { Proxy } from "./proxy.js";
+
+const here = import.meta.dirname;
+const INLINE = { distributedlog: "distributedlog/inline" };
+
+/** Each bundles bundled.mjs into a folder and says which script the page loads. */
+const BUNDLERS = {
+  async vite(folder) {
+    const root = join(here, "vite-page");
+    mkdirSync(root, { recursive: true });
+    copyFileSync(join(here, "bundled.mjs"), join(root, "bundled.mjs"));
+    writeFileSync(join(root, "index.html"), '<!doctype html><script type="module" src="./bundled.mjs"></script>');
+    await vite.build({ root, base: "./", logLevel: "warn", build: { outDir: folder, emptyOutDir: true } });
+    return files(folder).find((file) => file.endsWith(".js"));
+  },
+  async webpack(folder) {
+    const stats = await new Promise((resolve, reject) => {
+      const done = (error, stats) => (error ? reject(error) : resolve(stats));
+      webpack({ context: here, mode: "production", entry: "./bundled.mjs", output: { path: folder, filename: "page.js" } }, done);
+    });
+    assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString());
+    return "page.js";
+  },
+  async "esbuild, with the module beside the bundle"(folder) {
+    await esbuild.build(esbuildTo(folder));
+    copyFileSync(join(here, "node_modules/distributedlog/dist/distributedlog_bg.wasm"), join(folder, "distributedlog_bg.wasm"));
+    return "page.js";
+  },
+  async "esbuild, with the module within the bundle"(folder) {
+    await esbuild.build({ ...esbuildTo(folder), alias: INLINE });
+    assert.deepEqual(files(folder), ["page.js"], "nothing else to serve");
+    return "page.js";
+  },
+};
+
+const esbuildTo = (outdir) => ({ absWorkingDir: here, entryPoints: { page: "bundled.mjs" }, bundle: true, format: "esm", outdir, logLevel: "warning" });
+const files = (folder) => readdirSync(folder, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map((each) => join(each.parentPath ?? each.path, each.name).slice(folder.length + 1));
+
+describe("bundled", () => {
+  let browser;
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser?.close());
+
+  for (const [index, [name, bundle]] of Object.entries(BUNDLERS).entries()) {
+    test(`by ${name}, the page writes and reads back`, async (t) => {
+      const folder = join(here, `bundled-${index}`);
+      const script = await bundle(folder);
+      const served = Object.fromEntries(files(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]));
+      const pages = await serve({ ...served, "/": `<!doctype html><title>page</title><script type="module" src="/${script}"></script>` });
+      t.after(() => pages.close());
+      const proxy = await Proxy.start(["--cors-origin", pages.origin]);
+      t.after(() => proxy.stop());
+      const streams = ["one", "two", "three"];
+      await proxy.create(...streams);
+      const page = await browser.newPage();
+      t.after(() => page.close());
+      const asked = [];
+      page.on("request", (request) => asked.push(request.url()));
+      await page.goto(`${pages.origin}/`);
+      await page.waitForFunction(() => globalThis.bundled);
+      const { written, read } = await page.evaluate(([url, streams]) => bundled(url, streams), [proxy.url, streams]);
+      assert.equal(written.length, 20);
+      // A set that was hedged may be read from the other stream.
+      const texts = (records) => records.map(([, , text]) => text).sort();
+      assert.deepEqual(texts(read), texts(written));
+      for (const [stream, dlsn, text] of written) assert.equal((await proxy.stored(stream)).get(dlsn), text);
+      const modules = asked.filter((url) => url.endsWith(".wasm"));
+      assert.equal(modules.length, name.includes("within") ? 0 : 1, `${modules}`);
+    });
+  }
+});

@@ -1,0 +1,18 @@
+// What tests/npm/runtimes.test.js runs in workerd: one writer and one reader for each request, as requests share no I/O there.
+import { MultiStreamReader, MultiStreamWriter } from "distributedlog";
+
+export default {
+  async fetch(request) {
+    const { url, streams, texts } = await request.json();
+    const writer = new MultiStreamWriter({ url, streams, requestTimeout: 20_000 });
+    const written = [];
+    for (const text of texts) {
+      const { stream, dlsn } = await writer.write(text);
+      written.push([stream, `${dlsn}`, text]);
+    }
+    await writer.close();
+    const read = [];
+    for await (const record of new MultiStreamReader({ url, streams, follow: false })) read.push([record.stream, `${record.dlsn}`, record.text()]);
+    return Response.json({ written, read, hedgesWon: writer.stats().hedgesWon });
+  },
+};
