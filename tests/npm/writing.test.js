@@ -243,6 +243,24 @@ describe("writing", () => {
     assert.deepEqual(seen[0], expected);
   });
 
+  test("a body that is changed on its way is refused by its checksum, and the record is written as it was", async (t) => {
+    let changed = 0;
+    const worn = (url, init) => {
+      if (changed > 0) return fetch(url, init);
+      changed += 1;
+      const body = init.body.slice();
+      body[body.indexOf("w".charCodeAt(0))] += 1;
+      return fetch(url, { ...init, body });
+    };
+    const writer = open({ fetch: worn });
+    t.after(() => writer[Symbol.asyncDispose]());
+    const { stream, dlsn, attempts } = await writer.write("whole");
+    assert.deepEqual([changed, attempts, writer.stats().failures], [1, 2, 1]);
+    assert.equal((await proxy.stored(stream)).get(`${dlsn}`), "whole");
+    const all = [...(await stored()).values()].flatMap((records) => [...records.values()]);
+    assert.ok(!all.includes("xhole"), "what was changed is in no stream");
+  });
+
   test("settings that cannot be are refused with their name and what they may be", async (t) => {
     const refused = [
       [{ streams: [] }, "streams"],

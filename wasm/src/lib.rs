@@ -27,4 +27,5 @@ pub use connections::{Connections, Step};
 pub use host::Host;
 pub use merge::Seen;
 pub use settings::WriterSettings;
+pub use transport::checksum;
 pub use writer::WriterHandle;

@@ -3,8 +3,10 @@ use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use distributedlog::wire::crc;
 use distributedlog::{Attempt, AttemptId, Instant, Outcome, StartRefused, Transport};
 use js_sys::Uint8Array;
+use wasm_bindgen::prelude::*;
 
 use crate::connections::{Connections, Step};
 use crate::host::Host;
@@ -27,6 +29,13 @@ impl Inbox {
             waker.wake();
         }
     }
+}
+
+/// What the header `dlog-crc32` says: the proxy computes it again, and refuses a body that was changed on its way.
+#[wasm_bindgen]
+#[must_use]
+pub fn checksum(stream: &str, record_set: &[u8]) -> u32 {
+    crc::write(stream, record_set)
 }
 
 /// A record set on JavaScript's heap, where it is collected: memory of a module never shrinks.

@@ -1,4 +1,4 @@
-import type { WriterHandle } from "../dist/glue/distributedlog.js";
+import { checksum, type WriterHandle } from "../dist/glue/distributedlog.js";
 import type { FetchResponse } from "../types/index.js";
 import { messageOf } from "./errors.js";
 import { problemOf, type Server } from "./server.js";
@@ -19,6 +19,7 @@ interface Request {
 /** The requests of one writer that are under way. */
 export class Requests {
   readonly #server: Server;
+  readonly #streams: readonly string[];
   readonly #urls: string[];
   readonly #handle: () => WriterHandle;
   readonly #under = new Map<number, Request>();
@@ -29,6 +30,7 @@ export class Requests {
 
   constructor(server: Server, streams: readonly string[], handle: () => WriterHandle) {
     this.#server = server;
+    this.#streams = streams;
     this.#urls = streams.map((stream) => server.records(stream));
     this.#handle = handle;
   }
@@ -37,6 +39,7 @@ export class Requests {
   send(attempt: number, stream: number, body: Uint8Array<ArrayBuffer>, earlierAttempts: number, timeoutMs: number): void {
     const headers: Record<string, string> = {
       "content-type": "application/vnd.distributedlog.record-set",
+      "dlog-crc32": checksum(this.#streams[stream] ?? "", body).toString(16).padStart(8, "0"),
       "dlog-timeout-ms": String(Math.max(1, Math.ceil(timeoutMs))),
     };
     if (earlierAttempts > 0) headers["dlog-attempt"] = String(earlierAttempts);
