@@ -66,6 +66,8 @@ pub use client::{
 pub use clock::TokioClock;
 pub use distributedlog::client::routing::Counters as ClientCounters;
 pub use distributedlog::client::session::Protocol;
+#[cfg(feature = "zookeeper")]
+pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 pub use net::{ConnectError, Identity, Tls, TlsError};
 pub use transport::ProxyTransport;
 pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};

@@ -12,7 +12,7 @@ use distributedlog::writer::{Budget, Codec, Settings, SettingsBuilder};
 use distributedlog_tests::java::{Original, java, logs};
 use distributedlog_tests::process::{From, Process};
 use distributedlog_tests::stack::STREAMS;
-use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
+use distributedlog_tokio::{MultiStreamWriter, ProxyClient, Tls};
 use rustix::process::Signal;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -44,7 +44,13 @@ fn free_port() -> u16 {
 
 /// Finagle's server over DistributedLog's writers, on this port.
 async fn proxy(namespace: &str, port: u16, shard: i32) -> Process {
-    let mut process = java(Original::V0_5, "interop.WriteProxy", &[namespace, &port.to_string(), &shard.to_string()]).start();
+    proxy_with(namespace, port, shard, &[]).await
+}
+
+async fn proxy_with(namespace: &str, port: u16, shard: i32, more: &[&str]) -> Process {
+    let (port, shard) = (port.to_string(), shard.to_string());
+    let arguments = [&[namespace, &port, &shard], more].concat();
+    let mut process = java(Original::V0_5, "interop.WriteProxy", &arguments).start();
     process.until_listening().await;
     process
 }
@@ -230,4 +236,22 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
     both.delete("a").await.expect("the stream goes");
     both.close().await;
     one.close().await;
+    over_tls(&namespace).await;
+}
+
+/// Finagle's server with TLS, and what our client makes of its certificate.
+async fn over_tls(namespace: &str) {
+    let certificate = |end: &str| format!("{}.{end}", std::env::var("INTEROP_TLS").expect("INTEROP_TLS is not set: run tests/run interop"));
+    let port = free_port();
+    let _three = proxy_with(namespace, port, 3, &[&certificate("p12")]).await;
+    let builder = || ProxyClient::builder().name(format!("inet!127.0.0.1:{port}")).request_timeout(PATIENCE).attempt_timeout(PATIENCE);
+    let pem = std::fs::read(certificate("pem")).expect("the part has made it");
+    let trusting = Tls::only_roots().add_root(&pem).expect("a certificate");
+    let client = builder().tls(trusting).build().await.expect("a proxy");
+    assert_eq!(client.write("b", b"one").await.expect("a write"), Dlsn::new(1, 0, 0));
+    let large = vec![7; 1_000_000];
+    assert_eq!(client.write("b", &large).await.expect("a write"), Dlsn::new(1, 2, 0));
+    client.close().await;
+    let error = builder().tls(Tls::native_roots()).build().await.expect_err("nobody has signed it");
+    assert!(error.to_string().contains("certificate"), "{error}");
 }

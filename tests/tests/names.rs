@@ -104,3 +104,59 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
     let nobody = ["console-multi-writer", "zk!127.0.0.1:1!/nobody/there", "a"];
     let _ = Starting::dlog(nobody).with_stdin().start().until_exit().await.with_code(1).complaining("ZooKeeper cannot be asked");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = tempfile::tempdir().expect("a folder");
+    let (_zookeeper, ensemble, zk) = zookeeper(&folder).await;
+    let local = Local::start(data.path(), 0).await;
+    let uri = local.uri();
+    let name = format!("zk!{ensemble}!{PATH}");
+    let one = Proxy::start(Keeps::At(&uri), 0, &["-a", &name, "-sp", "0"]).await;
+    let two = Proxy::start(Keeps::At(&uri), 0, &["-a", &name]).await;
+    let client = ProxyClient::builder().name(&name).build().await.expect("a proxy");
+    until_known(&client, vec![one.address, two.address]).await;
+    let writer = MultiStreamWriter::builder(STREAMS).name(&name).request_timeout(PATIENCE).build().await.expect("a proxy");
+    writer.write(b"through either").await.expect("a write");
+
+    let mut nodes = zk.list_children(PATH).await.expect("the path is there");
+    nodes.sort_unstable();
+    let (data, _) = zk.get_data(&format!("{PATH}/{}", nodes[0])).await.expect("a member");
+    let text = String::from_utf8(data).expect("it is JSON");
+    let port = one.address.port();
+    let service = format!(r#"{{"host":"127.0.0.1","port":{port}}}"#);
+    assert!(text.starts_with(&format!(r#"{{"serviceEndpoint":{service},"additionalEndpoints":{{"aurora":"#)), "{text}");
+    assert!(text.contains(&format!(r#""thrift":{service}"#)) && text.ends_with(r#""status":"ALIVE","shard":1}"#), "{text}");
+
+    one.process.signal(Signal::TERM);
+    let _ = one.process.until_exit().await.with_code(0);
+    // It has ended: nothing of it waits for the end of a session.
+    assert_eq!(zk.list_children(PATH).await.expect("the path is there"), nodes[1..], "its node went with it");
+    until_known(&client, vec![two.address]).await;
+    for _ in 0..100 {
+        writer.write(b"through the second").await.expect("a write");
+    }
+    // This one's node stays until its session is over.
+    two.process.kill_9().await;
+    let three = Proxy::start(Keeps::At(&uri), 0, &["-a", &name]).await;
+    until_known(&client, vec![three.address]).await;
+    writer.close().await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn a_proxy_that_cannot_announce_itself_says_why_and_ends() {
+    let data = tempfile::tempdir().expect("a folder");
+    for (arguments, code, complaint) in [
+        (&["-a", "zk!127.0.0.1:1!/nobody/there"][..], 1, "cannot announce in ZooKeeper at 127.0.0.1:1/nobody/there: none of its servers"),
+        (&["-a"], 2, "-a (--announce) needs the name of a serverset"),
+        (&["-a", "inet!127.0.0.1:1"], 2, "is named zk!HOST:PORT!/PATH"),
+        (&["-a", "zk!127.0.0.1:1!/a", "--zookeeper-login", "/nobody/there"], 1, "cannot read /nobody/there"),
+    ] {
+        let proxy = Proxy::command(Keeps::In(data.path()), 0, arguments).start();
+        let _ = proxy.until_exit().await.with_code(code).complaining(complaint);
+    }
+}

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use distributedlog::client::RequestId;
-use distributedlog::client::session::{Call, EncodeError, Envelope, Event, Lost, Protocol, Session, SessionError, Settings};
+use distributedlog::client::session::{Call, EncodeError, Envelope, Event, Lost, Protocol, Reason, Session, SessionError, Settings};
 use distributedlog::wire::framed;
 use distributedlog::wire::mux::{Contexts, Frame, INIT_CHECK, InitHeaders, Message, Status, Tag};
 use distributedlog::wire::service::{Reply, Request, SequenceId, WriteContext};
@@ -202,7 +202,7 @@ fn a_nack_was_not_started_and_an_error_may_have_been() {
     ] {
         let mut session = mux();
         send(&mut session, ms(1), 1);
-        let event = Some(Event::Failed { request: id(1), failure, message: "why" });
+        let event = Some(Event::Failed { request: id(1), failure, reason: Reason::Said("why") });
         assert_eq!(receive(&mut session, ms(2), &bytes(tag(2), message)), event);
         assert_eq!(session.in_flight(), 0);
     }
@@ -215,10 +215,13 @@ fn an_answer_that_cannot_be_read_fails_its_own_request_only() {
     send(&mut session, ms(1), 2);
     let nonsense = Message::Rdispatch { status: Status::Ok, contexts: Contexts::default(), payload: b"nonsense" };
     let nonsense = bytes(tag(2), nonsense);
-    let Some(Event::Failed { request, failure, .. }) = receive(&mut session, ms(2), &nonsense) else {
+    let Some(Event::Failed { request, failure, reason }) = receive(&mut session, ms(2), &nonsense) else {
         panic!("it has failed");
     };
     assert_eq!((request, failure), (id(1), Failure::unanswered(Cause::ProtocolError)));
+    let text =
+        "its reply cannot be read: message.version at offset 0: begins with 0x6e6f6e73, must begin with 0x8001 and the message's kind";
+    assert_eq!(reason.to_string(), text);
     assert!(matches!(receive(&mut session, ms(2), &answer_bytes(3)), Some(Event::Reply { .. })));
 }
 

@@ -1,10 +1,12 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 
 use super::{Fault, Output, Shutdown, local, namespace, port};
 use crate::net::raise_open_files;
-use crate::proxy::{HttpToken, Origin, Proxy, ProxyError, Settings, SettingsBuilder, TlsIdentity};
+use crate::proxy::{HttpToken, Origin, Proxy, ProxyError, Running, Settings, SettingsBuilder, TlsIdentity};
 use crate::store::LogStore;
 use crate::uri::Uri;
 
@@ -22,8 +24,10 @@ Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog proxy --data /var/lib/dlog
   dlog proxy --data /var/lib/dlog --http-port 8002 --cors-origin https://example.org
   dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI
+  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI -a 'zk!zk-1!/proxies'
 
-The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd, -a and -la mean nothing here and are refused by name."
+The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd and -la mean nothing here and
+are refused by name; its -a needs a value here, because -u leads to no ZooKeeper."
 )]
 pub(crate) struct Args {
     /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
@@ -94,6 +98,15 @@ pub(crate) struct Args {
     #[arg(long, alias = "test-only-faults")]
     faults: bool,
 
+    /// Announce the proxy in this serverset of ZooKeeper, zk!HOST:PORT!/PATH, so that clients find it by that name
+    // The original's takes no value, so that leaving it out can be answered with what is missing.
+    #[arg(short, long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+    announce: Option<String>,
+
+    /// Announce as the user of ZooKeeper (scheme digest) in this file: user:password
+    #[arg(long, value_name = "FILE", requires = "announce")]
+    zookeeper_login: Option<PathBuf>,
+
     #[command(flatten)]
     refused: Refused,
 }
@@ -107,8 +120,6 @@ struct Refused {
     stream_conf: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     stats_provider: Option<String>,
-    #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    announce: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     load_appraiser: Option<String>,
 }
@@ -135,12 +146,6 @@ impl Refused {
                 "leave it out, and serve metrics with: -sp 8001",
             ),
             (
-                &self.announce,
-                "-a (--announce)",
-                "it announces the proxy in ZooKeeper, which is not there",
-                "leave it out; clients name the proxy: 'inet!HOST:PORT'. What redirects should say is: --advertise HOST",
-            ),
-            (
                 &self.load_appraiser,
                 "-la (--load-appraiser)",
                 "it names a Java class; load is bounded by requests and bytes in flight",
@@ -162,6 +167,7 @@ impl Args {
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
         raise_open_files();
         let settings = self.settings()?;
+        self.check_announcement()?;
         let store = self.store().await?;
         let proxy = Proxy::start(settings, store).await.map_err(|error| start_fault(&error))?;
         output.announce(format_args!("listening on {}", proxy.local_addr()));
@@ -172,7 +178,18 @@ impl Args {
             let scheme = if self.tls_key.is_some() { "https" } else { "http" };
             output.announce(format_args!("HTTP on {scheme}://{http}"));
         }
+        let announced = tokio::select! {
+            announced = self.announce(&proxy) => announced?,
+            () = shutdown.asked() => None,
+        };
+        if let Some(announced) = &announced {
+            output.announce(format_args!("announced in ZooKeeper as {}", announced.node()));
+        }
         shutdown.asked().await;
+        // First, so that nobody comes who would be sent away.
+        if let Some(announced) = announced {
+            announced.withdraw().await;
+        }
         // It says itself how that went.
         proxy.drain().await;
         Ok(())
@@ -214,12 +231,69 @@ impl Args {
         })
     }
 
+    /// Whether what is to be announced makes sense, before anything is opened.
+    fn check_announcement(&self) -> Result<(), Fault> {
+        if self.announce.as_deref() == Some("") {
+            let message =
+                "-a (--announce) needs the name of a serverset: -u leads to no ZooKeeper here, in which the original would find its own";
+            return Err(Fault::usage(message).tip("name it: -a 'zk!HOST:PORT!/PATH' (with the quotes: the shell reads !)"));
+        }
+        Ok(())
+    }
+
+    /// Announces the proxy, if it is to be.
+    async fn announce(&self, proxy: &Running) -> Result<Option<Announced>, Fault> {
+        let Some(name) = &self.announce else { return Ok(None) };
+        let (host, port) = host_and_port(&proxy.owner().address);
+        // The names of the original's further endpoints, and one for HTTP.
+        let mut announcement = Announcement::new(name, host, port).shard(self.shard_id);
+        for endpoint in ["service", "thrift"] {
+            announcement = announcement.endpoint(endpoint, host, port);
+        }
+        if let Some(stats) = proxy.stats_addr() {
+            announcement = announcement.endpoint("aurora", host, stats.port()).endpoint("stats", host, stats.port());
+        }
+        if let Some(http) = proxy.http_addr() {
+            announcement = announcement.endpoint("http", host, http.port());
+        }
+        if let Some(file) = &self.zookeeper_login {
+            announcement = announcement.login(login(file)?);
+        }
+        let announced = announcement.publish().await.map_err(|error| {
+            if let AnnounceError::ZooKeeper { .. } = error {
+                let tip = "see whether ZooKeeper runs there; without -a, clients name the proxy: 'inet!HOST:PORT'";
+                Fault::failure(error.to_string()).tip(tip)
+            } else {
+                Fault::usage(error.to_string())
+            }
+        })?;
+        Ok(Some(announced))
+    }
+
     async fn store(&self) -> Result<Arc<dyn LogStore>, Fault> {
         match (&self.uri, &self.data) {
             (Some(uri), _) => namespace::connect(uri).await,
             (None, Some(folder)) => local::open(folder).await,
             (None, None) => unreachable!("clap demands one of them"),
         }
+    }
+}
+
+/// The parts of a proxy's own address.
+fn host_and_port(address: &str) -> (&str, u16) {
+    let (host, port) = address.rsplit_once(':').expect("an owner's address is host:port");
+    let port = port.parse().expect("an owner's address is host:port");
+    (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
+}
+
+/// The user of ZooKeeper in this file.
+fn login(file: &Path) -> Result<ZooKeeperLogin, Fault> {
+    let text = std::fs::read_to_string(file).map_err(|error| Fault::failure(format!("cannot read {}: {error}", file.display())))?;
+    let malformed = || Fault::failure(format!("{} holds no login of ZooKeeper: it must be one line, user:password", file.display()));
+    let mut lines = text.lines();
+    match (lines.next().and_then(ZooKeeperLogin::parse), lines.next()) {
+        (Some(login), None) => Ok(login),
+        (Some(_) | None, _) => Err(malformed()),
     }
 }
 

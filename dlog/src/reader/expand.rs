@@ -12,7 +12,8 @@ pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<Read
     let mut dlsn = entry.dlsn;
     for stored in &entry.records {
         let end = dlsn.slot(stored.slots);
-        if end > start {
+        // A control record is for its position alone.
+        if end > start && stored.slots > 0 {
             record(stored, dlsn, entry.written_unix_ms, start, events);
         }
         dlsn = end;

@@ -98,7 +98,7 @@ impl LogStore for MemoryStore {
             created_unix_ms: self.created(stream),
             segments: Vec::<SegmentInfo>::new(),
             first: entries.first().map(|entry| entry.dlsn),
-            last: entries.last().map(|entry| entry.dlsn.slot(slots(entry) - 1)),
+            last: entries.last().map(|entry| entry.dlsn.slot(slots(entry).saturating_sub(1))),
             truncated_before: None,
             owner: None,
         });

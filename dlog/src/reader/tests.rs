@@ -7,7 +7,7 @@ use distributedlog_testkit::Random;
 use super::memory_store::{MemoryStore, plain};
 use super::*;
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
-use crate::store::{Acquired, Entry, EntryRecord, Owner};
+use crate::store::{Acquired, Entry, EntryRecord, Lease, Owner};
 
 fn stream() -> StreamName {
     StreamName::new("s").expect("a name")
@@ -271,13 +271,19 @@ async fn a_reader_that_waits_at_the_end_of_a_stored_stream_is_woken_by_the_next_
     store.close().await.expect("it is open");
 }
 
-#[tokio::test]
-async fn records_of_a_set_before_the_truncation_point_are_not_delivered() {
+/// A store on disk with one stream, and the right to append to it.
+async fn on_disk() -> (tempfile::TempDir, Arc<dyn LogStore>, Lease) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store: Arc<dyn LogStore> = Arc::new(EmbeddedStore::open(EmbeddedSettings::new(folder.path())).expect("an empty folder"));
     store.create(&stream()).await.expect("it is new");
     let owner = Owner { shard: 1, address: "h:1".to_owned() };
     let Acquired::Granted(lease) = store.acquire(&stream(), &owner).await.expect("nobody owns it") else { panic!("nobody owns it") };
+    (folder, store, lease)
+}
+
+#[tokio::test]
+async fn records_of_a_set_before_the_truncation_point_are_not_delivered() {
+    let (_folder, store, lease) = on_disk().await;
     let (done, appended) = tokio::sync::oneshot::channel();
     store.append(&lease, Entry { records: vec![set(&["a", "b", "c"], None, 3)] }, Box::new(move |result| drop(done.send(result))));
     assert_eq!(appended.await, Ok(Ok(Dlsn::INITIAL)));
@@ -285,4 +291,24 @@ async fn records_of_a_set_before_the_truncation_point_are_not_delivered() {
     let mut reader = LogReader::new(Arc::clone(&store), stream(), Dlsn::INITIAL);
     assert_eq!(all(&mut reader).await, ["0.2 c"]);
     store.close().await.expect("it is open");
+}
+
+#[tokio::test]
+async fn a_control_record_is_not_delivered_and_reading_goes_on_behind_it() {
+    let (_folder, store, lease) = on_disk().await;
+    let control = || EntryRecord { slots: 0, ..plain("heartbeat") };
+    for (entry, record) in [control(), plain("a"), control(), control(), plain("b"), control()].into_iter().enumerate() {
+        let (done, at) = tokio::sync::oneshot::channel();
+        store.append(&lease, Entry { records: vec![record] }, Box::new(|result| done.send(result).expect("the test waits for it")));
+        let at = at.await.expect("it is answered").expect("it is stored");
+        assert_eq!(at, Dlsn::new(1, i64::try_from(entry).expect("a few"), 0), "each takes an entry");
+    }
+    // From each entry on, also from a control record itself.
+    for (from, expected) in [(0, &["1.0 a", "4.0 b"][..]), (1, &["1.0 a", "4.0 b"]), (2, &["4.0 b"]), (4, &["4.0 b"]), (5, &[]), (6, &[])] {
+        let mut reader = LogReader::new(Arc::clone(&store), stream(), Dlsn::new(1, from, 0));
+        assert_eq!(all(&mut reader).await, expected, "from entry {from}");
+        assert_eq!(reader.position(), Dlsn::new(1, 6, 0), "behind the last control record");
+    }
+    let info = store.describe(&stream()).await.expect("it is there");
+    assert_eq!(info.segments.iter().map(|segment| segment.records).sum::<u64>(), 2, "control records are not counted");
 }

@@ -106,7 +106,8 @@ pub struct Entry {
 pub struct EntryRecord {
     /// The application's bytes, or a whole record set.
     pub payload: Bytes,
-    /// How many slots it takes: the number of records when `payload` is a record set, else 1.
+    /// How many slots it takes: the number of records when `payload` is a record set, else 1; 0 for a control record, which is there for
+    /// its position alone and is not delivered.
     pub slots: u32,
     /// Whether `payload` is a record set.
     pub is_record_set: bool,
@@ -214,7 +215,7 @@ pub enum StoreError {
         /// The largest the store takes.
         limit: usize,
     },
-    /// The entry has no records, or a record without slots. Nothing was written.
+    /// The entry has no records, or a record set without slots. Nothing was written.
     InvalidEntry {
         /// What is wrong with it.
         detail: String,

@@ -10,6 +10,8 @@ use super::handle::ProxyClient;
 use super::task::Task;
 use crate::driver::{Driver, DriverSettings, Hosts, MAX_IN_FLIGHT};
 use crate::net::ConnectSettings;
+#[cfg(feature = "zookeeper")]
+use crate::net::ZooKeeperLogin;
 use crate::{Tls, TokioClock};
 
 /// Long enough for a proxy to be started again meanwhile.
@@ -22,6 +24,8 @@ pub struct ProxyClientBuilder {
     name: String,
     client_id: String,
     tls: Option<Tls>,
+    #[cfg(feature = "zookeeper")]
+    zookeeper_login: Option<ZooKeeperLogin>,
     routing: routing::SettingsBuilder,
     session: session::SettingsBuilder<'static>,
     request_timeout: Option<Duration>,
@@ -41,6 +45,8 @@ impl ProxyClientBuilder {
             name: String::new(),
             client_id: "distributedlog".to_owned(),
             tls: None,
+            #[cfg(feature = "zookeeper")]
+            zookeeper_login: None,
             routing: routing::Settings::builder(),
             session: session::Settings::builder().protocol(Protocol::ThriftMux),
             request_timeout: None,
@@ -78,6 +84,13 @@ impl ProxyClientBuilder {
     /// Encrypts the connections. Default: they are not.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Who this client is to ZooKeeper, where the name is a serverset's that not everyone may read. Default: nobody.
+    #[cfg(feature = "zookeeper")]
+    pub fn zookeeper_login(mut self, login: ZooKeeperLogin) -> Self {
+        self.zookeeper_login = Some(login);
         self
     }
 
@@ -207,6 +220,8 @@ impl ProxyClientBuilder {
             Ok(hosts) => hosts,
             Err(reason) => return Err(BuildError::UnsupportedName { name: self.name, reason }),
         };
+        #[cfg(feature = "zookeeper")]
+        let hosts = hosts.with_login(self.zookeeper_login);
         let mut routing = self.routing;
         if let Some(timeout) = self.attempt_timeout {
             routing = routing.attempt_timeout(timeout);

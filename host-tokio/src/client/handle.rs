@@ -87,11 +87,12 @@ impl ProxyClient {
         }
     }
 
-    /// Creates `stream`.
+    /// Creates `stream`, unless it exists already: proxies answer alike to both. Those of the original that keep a namespace in several
+    /// parts say [`LogExists`](distributedlog::StatusCode::LogExists).
     ///
     /// # Errors
     ///
-    /// [`RequestError`]; with the cause [`LogExists`](distributedlog::StatusCode::LogExists) when there is such a stream already.
+    /// [`RequestError`].
     pub async fn create(&self, stream: &str) -> Result<(), RequestError> {
         self.run(stream, Body::Create).await.map(drop)
     }
@@ -123,7 +124,8 @@ impl ProxyClient {
         self.run(stream, Body::Release).await.map(drop)
     }
 
-    /// Writes a control record to `stream`, which readers notice but do not deliver, and answers with its position.
+    /// Writes a control record to `stream` and answers with its position. Readers move on behind it, and do not deliver it: after a stream was
+    /// taken over, this tells them that nothing is missing before it.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use distributedlog::names::{Addresses, Name};
 
 use crate::net::{ConnectSettings, Names, Resolver};
 #[cfg(feature = "zookeeper")]
-use crate::net::{ServerSet, ServerSetName};
+use crate::net::{ServerSet, ServerSetName, ZooKeeperLogin};
 
 /// How a [`Driver`](super::Driver) behaves: settings of its parts, each checked.
 pub(crate) struct DriverSettings {
@@ -45,6 +45,15 @@ impl Hosts {
         }
     }
 
+    /// The same, as this user of ZooKeeper.
+    #[cfg(feature = "zookeeper")]
+    pub(crate) fn with_login(mut self, login: Option<ZooKeeperLogin>) -> Self {
+        if let Self::ServerSet(set) = &mut self {
+            set.login = login;
+        }
+        self
+    }
+
     pub(super) fn names(&self) -> Option<Names> {
         match self {
             Self::Named { hosts, every } => Some(Names::Hosts(Resolver::new(hosts.iter().cloned(), *every))),
@@ -59,7 +68,7 @@ impl Hosts {
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
 fn serverset(ensemble: &Addresses<'_>, path: &str, endpoint: Option<&str>, every: Duration) -> Result<Hosts, String> {
     let (ensemble, path) = (ensemble.as_str().to_owned(), path.to_owned());
-    Ok(Hosts::ServerSet(ServerSetName { ensemble, path, endpoint: endpoint.map(str::to_owned), every }))
+    Ok(Hosts::ServerSet(ServerSetName { ensemble, path, endpoint: endpoint.map(str::to_owned), login: None, every }))
 }
 
 #[cfg(not(feature = "zookeeper"))]

@@ -239,14 +239,14 @@ impl Heard<'_> {
                     pending.note_reply(&reply);
                 }
             }
-            Event::Failed { request, failure, message } => {
+            Event::Failed { request, failure, reason } => {
                 let verdict = self.client.handle_failed(now, host, request, failure);
                 if request.index() >= REQUESTS {
-                    self.trouble.note(host, HostFailureReason::Handshake(message.into()));
+                    self.trouble.note(host, HostFailureReason::Handshake(reason.to_string().into()));
                 } else if verdict == Verdict::Final
                     && let Some(Some(pending)) = self.requests.get_mut(request.index())
                 {
-                    pending.detail.message = message.into();
+                    pending.detail.message = reason.to_string().into();
                 }
             }
             Event::Discarded { .. } => self.client.handle_discarded(now, host),

@@ -16,6 +16,8 @@ pub use error::{ConnectError, TlsError};
 pub(crate) use names::{Found, NameEvent, Names};
 pub(crate) use resolve::{Lookup, Resolver, system_lookup};
 #[cfg(feature = "zookeeper")]
+pub use serverset::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
+#[cfg(feature = "zookeeper")]
 pub(crate) use serverset::{ServerSet, ServerSetName};
 pub(crate) use stream::NetStream;
 pub use tls::{Identity, Tls};

@@ -25,8 +25,8 @@ pub enum Event<'a> {
         request: RequestId,
         /// What is known of it.
         failure: Failure,
-        /// What the peer said, for people; may be empty.
-        message: &'a str,
+        /// Why, for people.
+        reason: Reason<'a>,
     },
     /// A discarded request's place is free again: the peer answered it, or confirmed the discard.
     Discarded {
@@ -41,6 +41,28 @@ pub enum Event<'a> {
         /// How long.
         length: Duration,
     },
+}
+
+/// Why a request has no answer of the service, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// What the peer said; may be empty.
+    Said(&'a str),
+    /// This thrift message is the answer, and it cannot be read. What is wrong with it, and where, is looked for when it is displayed: a device
+    /// that displays nothing has no code for it.
+    Unreadable(&'a [u8]),
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(text) => f.write_str(text),
+            Self::Unreadable(message) => match Reply::decode(message) {
+                Err(error) => write!(f, "its reply cannot be read: {error}"),
+                Ok(_) => f.write_str("its reply is none to a write"),
+            },
+        }
+    }
 }
 
 /// Why a connection cannot go on. Close it; what was under way, [`Session::poll_lost`](super::Session::poll_lost) tells.

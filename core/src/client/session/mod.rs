@@ -10,7 +10,7 @@ mod scope;
 mod settings;
 
 pub use envelope::Envelope;
-pub use event::{Call, EncodeError, Event, Lost, SessionError};
+pub use event::{Call, EncodeError, Event, Lost, Reason, SessionError};
 pub use scope::{Everything, MuxWrites, Scope};
 pub use settings::{Protocol, Settings, SettingsBuilder, SettingsError};
 

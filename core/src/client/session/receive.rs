@@ -1,7 +1,7 @@
 use super::calls::Ended;
 use super::control::{Opening, PingFlood};
 use super::encode::Dialect;
-use super::{Event, Phase, Scope, Session, SessionError};
+use super::{Event, Phase, Reason, Scope, Session, SessionError};
 use crate::wire::framed;
 use crate::wire::mux::{self, Frame, INIT_CHECK, Message, Status, Tag};
 use crate::wire::service::Reply;
@@ -147,13 +147,18 @@ impl Ended {
         }
         match if S::ALL_ANSWERS { Reply::decode(message) } else { Reply::decode_write(message) } {
             Ok((_, reply)) => Event::Reply { request: self.request, reply },
-            Err(error) => Event::Failed { request: self.request, failure: Failure::unanswered(Cause::ProtocolError), message: error.field },
+            Err(_) => Event::Failed {
+                request: self.request,
+                failure: Failure::unanswered(Cause::ProtocolError),
+                reason: Reason::Unreadable(message),
+            },
         }
     }
 
     /// The event of a call that ended with this failure.
     fn event(self, failure: Failure, message: &str) -> Event<'_> {
-        if self.discarded { Event::Discarded { request: self.request } } else { Event::Failed { request: self.request, failure, message } }
+        let reason = Reason::Said(message);
+        if self.discarded { Event::Discarded { request: self.request } } else { Event::Failed { request: self.request, failure, reason } }
     }
 }
 

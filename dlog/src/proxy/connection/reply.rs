@@ -78,6 +78,10 @@ pub(super) fn with_reply<R>(method: Option<Method>, answer: &Answer, location: &
         Answer::Stream(response) if method == Some(Method::WriteBulkWithContext) => {
             encode(&Reply::BulkWrite(BulkWriteResponse { header: header(response), responses: None }))
         }
+        // As the original's: a client that creates its streams at each start is not to fail at the second one.
+        Answer::Stream(Response { code: StatusCode::LogExists, .. }) if method == Some(Method::Create) => {
+            encode(&Reply::Write(WriteResponse { header: ResponseHeader::new(StatusCode::Success), dlsn: None }))
+        }
         Answer::Stream(response) => {
             let dlsn = response.dlsn.map(|dlsn| dlsn.to_text());
             encode(&Reply::Write(WriteResponse { header: header(response), dlsn: dlsn.as_ref().map(|text| text.as_str()) }))

@@ -28,7 +28,7 @@ const MAX_STREAM_NAME_BYTES: usize = 1024;
 /// How much of what a client sent is quoted to it.
 const MAX_QUOTE_CHARS: usize = 80;
 
-/// What the original writes for a heartbeat that readers are to see.
+/// What the original writes into the control record of a heartbeat that readers are to notice.
 const HEARTBEAT: &[u8] = b"heartbeat";
 
 thread_local! {
@@ -73,7 +73,7 @@ pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'
         }
         Request::Heartbeat { stream, context } => on_stream(stream, &context, Work::Touch),
         Request::HeartbeatWithOptions { stream, context, options } => {
-            let heartbeat = EntryRecord { payload: Bytes::from_static(HEARTBEAT), slots: 1, is_record_set: false };
+            let heartbeat = EntryRecord { payload: Bytes::from_static(HEARTBEAT), slots: 0, is_record_set: false };
             let to_reader = options.send_to_reader.unwrap_or(false);
             on_stream(stream, &context, if to_reader { Work::Write(heartbeat) } else { Work::Touch })
         }

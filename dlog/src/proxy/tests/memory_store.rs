@@ -60,6 +60,13 @@ impl MemoryStore {
         records
     }
 
+    /// How many slots each of them takes.
+    pub(super) fn slots(&self, stream: &str) -> Vec<u32> {
+        let state = self.lock();
+        let entries = state.streams.get(stream).map_or(&[][..], |stream| &stream.entries);
+        entries.iter().flat_map(|entry| &entry.records).map(|record| record.slots).collect()
+    }
+
     /// Where a stream was truncated.
     pub(super) fn truncated_before(&self, stream: &str) -> Option<Dlsn> {
         self.lock().streams.get(stream)?.truncated_before

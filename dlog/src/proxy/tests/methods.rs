@@ -56,12 +56,14 @@ async fn a_write_after_delete_makes_the_stream_again() {
 }
 
 #[tokio::test]
-async fn creating_a_stream_that_exists_says_so() {
-    let (proxy, _) = start(settings()).await;
+async fn creating_a_stream_that_exists_changes_nothing() {
+    let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     let create = Request::Create { stream: "s", context: CONTEXT };
     assert_eq!(client.ask(&create).await, "200");
-    assert_eq!(client.ask(&create).await, "522 (log stream s: log stream s exists already)");
+    client.ask(&write("s", b"x")).await;
+    assert_eq!(client.ask(&create).await, "200");
+    assert_eq!(store.records("s").len(), 1);
 }
 
 #[tokio::test]
@@ -96,7 +98,7 @@ async fn a_bulk_write_beyond_one_entry_goes_on_in_the_next() {
 }
 
 #[tokio::test]
-async fn heartbeats_take_the_stream_and_reach_readers_on_request() {
+async fn heartbeats_take_the_stream_and_readers_move_on_on_request() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     assert_eq!(client.ask(&Request::Heartbeat { stream: "s", context: CONTEXT }).await, "200");
@@ -104,7 +106,11 @@ async fn heartbeats_take_the_stream_and_reach_readers_on_request() {
     let options = HeartbeatOptions { send_to_reader: Some(true) };
     let heartbeat = Request::HeartbeatWithOptions { stream: "s", context: CONTEXT, options };
     assert_eq!(client.ask(&heartbeat).await, "200 at 1/0/0");
-    assert_eq!(store.records("s"), [(Dlsn::INITIAL, b"heartbeat".to_vec())]);
+    assert_eq!(client.ask(&write("s", b"x")).await, "200 at 1/1/0");
+    assert_eq!(client.ask(&heartbeat).await, "200 at 1/2/0");
+    let records = store.records("s");
+    assert_eq!(records.iter().map(|(_, payload)| &payload[..]).collect::<Vec<_>>(), [&b"heartbeat"[..], b"x", b"heartbeat"]);
+    assert_eq!(store.slots("s"), [0, 1, 0], "readers pass the control records over");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@
 //! | 24 | 8 | log segment sequence number (0 for a change) |
 //! | 32 | 8 | entry id (0 for a change) |
 //! | 40 | 8 | when it was written, milliseconds since 1970 |
-//! | 48 | | the records: u32 length, u32 slots with the highest bit set for a record set, bytes; or the change (postcard) |
+//! | 48 | | the records: u32 length, u32 slots (0 for a control record) with the highest bit set for a record set, bytes; or the change (postcard) |
 
 use bytes::Bytes;
 

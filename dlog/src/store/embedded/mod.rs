@@ -225,8 +225,8 @@ impl LogStore for EmbeddedStore {
         let invalid = |detail: &str| StoreError::InvalidEntry { detail: detail.to_owned() };
         if entry.records.is_empty() {
             done(Err(invalid("it has no records")));
-        } else if entry.records.iter().any(|record| record.slots == 0 || record.slots >= 1 << 31) {
-            done(Err(invalid("a record has no slots, or 2^31 and more")));
+        } else if entry.records.iter().any(|record| (record.slots == 0 && record.is_record_set) || record.slots >= 1 << 31) {
+            done(Err(invalid("a record set has no slots, or a record has 2^31 and more")));
         } else if size > limit {
             done(Err(StoreError::TooLarge { size, limit }));
         } else {

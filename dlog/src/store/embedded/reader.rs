@@ -282,7 +282,8 @@ fn wanted(entry: Dlsn, mut records: Vec<EntryRecord>, start: Dlsn) -> (Dlsn, Vec
         .iter()
         .take_while(|record| {
             let next = first.slot(record.slots);
-            let before = next <= start;
+            // A control record takes no slot: it is behind `start` only where it begins before it.
+            let before = first < start && next <= start;
             if before {
                 first = next;
             }

@@ -141,9 +141,9 @@ pub(super) struct EntryRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    /// Whether records make an entry: there is one, and each takes a slot.
+    /// Whether records make an entry: there is one, and each set takes a slot.
     pub(super) fn make_entry(records: &[Self]) -> bool {
-        !records.is_empty() && records.iter().all(|record| record.slots > 0)
+        !records.is_empty() && records.iter().all(|record| record.slots > 0 || !record.is_record_set)
     }
 
     pub(super) fn list(records: &'a [EntryRecord]) -> Vec<Self> {

@@ -2,28 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// More than any member says of itself.
 const MAX_MEMBER_BYTES: usize = 64 << 10;
 
 /// `{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","shard":1}`
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Json {
+pub(super) struct Json {
     service_endpoint: Endpoint,
     #[serde(default)]
-    additional_endpoints: BTreeMap<String, Endpoint>,
-    #[serde(default)]
+    pub(super) additional_endpoints: BTreeMap<String, Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<String>,
-    #[serde(default)]
-    shard: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shard: Option<i32>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Endpoint {
-    host: String,
-    port: u16,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Json {
+    /// One that serves there.
+    pub(super) fn alive(service_endpoint: Endpoint) -> Self {
+        Self { service_endpoint, additional_endpoints: BTreeMap::new(), status: Some("ALIVE".to_owned()), shard: None }
+    }
 }
 
 /// A member that serves.
@@ -81,6 +88,15 @@ mod tests {
         assert_eq!(Member::parse(FULL, Some("http")), Ok(None), "it has no such endpoint");
         let least = br#"{"serviceEndpoint":{"host":"10.0.0.1","port":8000}}"#;
         assert_eq!(Member::parse(least, None), Ok(Some(member("10.0.0.1", 8000, -1))));
+    }
+
+    #[test]
+    fn a_member_is_written_as_twitter_commons_write_it() {
+        let mut json = Json::alive(Endpoint { host: "proxy-1".to_owned(), port: 8000 });
+        json.shard = Some(1);
+        let text = serde_json::to_string(&json).expect("it can be written");
+        assert_eq!(text, r#"{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","shard":1}"#);
+        assert_eq!(Member::parse(text.as_bytes(), None), Ok(Some(member("proxy-1", 8000, 1))));
     }
 
     #[test]

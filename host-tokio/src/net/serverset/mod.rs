@@ -1,5 +1,7 @@
 //! Proxies that announce themselves in ZooKeeper, as Finagle and Twitter commons do: a node for each member of a set.
 
+mod announce;
+mod login;
 mod member;
 #[cfg(test)]
 mod tests;
@@ -10,6 +12,8 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::io;
 
+pub use announce::{AnnounceError, Announced, Announcement};
+pub use login::ZooKeeperLogin;
 use member::Member;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -28,7 +32,7 @@ const MAX_MEMBERS: usize = 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// How long ZooKeeper keeps a session whose connection is lost. Only watches hang on it.
+/// How long ZooKeeper keeps a session whose connection is lost. Watches hang on it, and what is announced.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long one host name may take to be looked up.
@@ -43,6 +47,8 @@ pub(crate) struct ServerSetName {
     pub(crate) path: String,
     /// Which of a member's further endpoints; its main one when [`None`].
     pub(crate) endpoint: Option<String>,
+    /// Who one is to ZooKeeper.
+    pub(crate) login: Option<ZooKeeperLogin>,
     /// How often host names of members are looked up again.
     pub(crate) every: Duration,
 }
@@ -109,7 +115,7 @@ impl Follower {
     async fn run(mut self) {
         let mut retry = FIRST_RETRY;
         loop {
-            let connected = self.connect().await;
+            let connected = login::connect(&self.name.ensemble, self.name.login.as_ref()).await;
             let ended = match connected {
                 Ok(client) => {
                     retry = FIRST_RETRY;
@@ -128,10 +134,6 @@ impl Follower {
             sleep(retry).await;
             retry = (retry * 2).min(MAX_RETRY);
         }
-    }
-
-    async fn connect(&self) -> Result<Client, Error> {
-        Client::connector().with_session_timeout(SESSION_TIMEOUT).with_fail_eagerly().connect(&self.name.ensemble).await
     }
 
     /// Reads the set, tells of it, and waits for a change, again and again.

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
-use zookeeper_client::{Acls, CreateMode, CreateOptions};
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, CreateOptions, Permission};
 
 use super::*;
 
@@ -25,6 +25,13 @@ impl ZooKeeper {
     async fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         Self::start_on(port).await
+    }
+
+    /// One that has begun to serve: it accepts connections a little before.
+    async fn serving() -> Self {
+        let zookeeper = Self::start().await;
+        drop(zookeeper.client().await);
+        zookeeper
     }
 
     /// One that remembers nothing.
@@ -85,7 +92,11 @@ impl Drop for ZooKeeper {
 
 fn follow(ensemble: String, endpoint: Option<&str>) -> ServerSet {
     let endpoint = endpoint.map(str::to_owned);
-    ServerSet::new(ServerSetName { ensemble, path: PATH.to_owned(), endpoint, every: Duration::from_secs(3600) })
+    follow_as(ensemble, endpoint, None)
+}
+
+fn follow_as(ensemble: String, endpoint: Option<String>, login: Option<ZooKeeperLogin>) -> ServerSet {
+    ServerSet::new(ServerSetName { ensemble, path: PATH.to_owned(), endpoint, login, every: Duration::from_secs(3600) })
 }
 
 async fn next(set: &mut ServerSet) -> NameEvent {
@@ -208,4 +219,88 @@ async fn an_ensemble_that_cannot_be_reached_is_named_and_followed_once_it_is_the
     path(&client).await;
     join(&client, 7, 70, CreateMode::PersistentSequential).await;
     until(&mut set, &[(7, 70)]).await;
+}
+
+fn announcement(zookeeper: &ZooKeeper, port: u16, shard: i32) -> Announcement {
+    Announcement::new(format!("zk!{}!{PATH}", zookeeper.ensemble()), "127.0.0.1", port).shard(shard).endpoint(
+        "thrift",
+        "127.0.0.1",
+        port + 1000,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn what_is_announced_is_found_until_it_is_taken_back() {
+    let zookeeper = ZooKeeper::serving().await;
+    // Nobody has made the path: the first one does.
+    let one = announcement(&zookeeper, 1, 10).publish().await.expect("ZooKeeper is there");
+    let two = announcement(&zookeeper, 2, -1).publish().await.expect("ZooKeeper is there");
+    let mut set = follow(zookeeper.ensemble(), None);
+    until(&mut set, &[(1, 10), (2, -1)]).await;
+    until(&mut follow(zookeeper.ensemble(), Some("thrift")), &[(1001, 10), (1002, -1)]).await;
+    one.withdraw().await;
+    until(&mut set, &[(2, -1)]).await;
+    // As a process that ends without a word.
+    drop(two);
+    until(&mut set, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn what_is_announced_is_announced_again_when_the_session_has_ended() {
+    let zookeeper = ZooKeeper::serving().await;
+    let announced = announcement(&zookeeper, 1, 10).publish().await.expect("ZooKeeper is there");
+    until(&mut follow(zookeeper.ensemble(), None), &[(1, 10)]).await;
+    // The next one knows neither the session nor the path.
+    let zookeeper = ZooKeeper::start_on(zookeeper.kill()).await;
+    let mut set = follow(zookeeper.ensemble(), None);
+    until(&mut set, &[(1, 10)]).await;
+    // A node that someone deletes stays deleted.
+    let client = zookeeper.client().await;
+    let nodes = client.list_children(PATH).await.expect("the path is there");
+    assert_eq!(nodes.len(), 1, "one session, one node: {nodes:?}");
+    client.delete(&format!("{PATH}/{}", nodes[0]), None).await.expect("its node is there");
+    until(&mut set, &[]).await;
+    announced.withdraw().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run interop"]
+async fn a_path_of_users_is_followed_and_announced_in_by_its_users_alone() {
+    let zookeeper = ZooKeeper::serving().await;
+    let login = ZooKeeperLogin::parse("proxy:secret").expect("a login");
+    let owner = login::connect(&zookeeper.ensemble(), Some(&login)).await.expect("a session");
+    let users_alone = [Acl::new(Permission::ALL, AuthId::authed())];
+    owner.mkdir("/messaging", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.expect("a new path");
+    owner.create(PATH, b"", &CreateMode::Persistent.with_acls(Acls::new(&users_alone))).await.expect("a new path");
+
+    let wrong = ZooKeeperLogin::parse("proxy:guess").expect("a login");
+    for stranger in [announcement(&zookeeper, 1, 10), announcement(&zookeeper, 1, 10).login(wrong.clone())] {
+        let error = stranger.publish().await.expect_err("it is nobody's path");
+        assert!(error.to_string().ends_with(&format!("{PATH}: this user may not make nodes there")), "{error}");
+    }
+    for stranger in [None, Some(wrong)] {
+        let event = next(&mut follow_as(zookeeper.ensemble(), None, stranger)).await;
+        assert!(event.failures[0].1.to_string().starts_with("ZooKeeper cannot be asked"), "{event:?}");
+    }
+    let announced = announcement(&zookeeper, 1, 10).login(login.clone()).publish().await.expect("it is its path");
+    until(&mut follow_as(zookeeper.ensemble(), None, Some(login)), &[(1, 10)]).await;
+    let stranger = zookeeper.client().await;
+    assert!(matches!(stranger.delete(announced.node(), None).await, Err(Error::NoAuth)));
+    assert!(stranger.get_data(announced.node()).await.is_ok(), "who knows the node may read where the member is");
+}
+
+#[tokio::test]
+async fn announcing_where_nothing_is_says_so() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let error = async |name: String| Announcement::new(name, "h", 1).publish().await.expect_err("nobody is there").to_string();
+    let nowhere = format!("cannot announce in ZooKeeper at 127.0.0.1:{port}/a: none of its servers can be reached");
+    assert_eq!(error(format!("zk!127.0.0.1:{port}!/a")).await, nowhere);
+    for name in ["inet!127.0.0.1:1", "zk!127.0.0.1:1!/a!endpoint"] {
+        let text = error(name.to_owned()).await;
+        assert!(text.contains("is named zk!HOST:PORT!/PATH"), "{text}");
+    }
+    let text = error("zk!127.0.0.1".to_owned()).await;
+    assert!(text.starts_with("cannot announce in \"zk!127.0.0.1\": "), "{text}");
 }

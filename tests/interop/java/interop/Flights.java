@@ -28,18 +28,12 @@ final class Flights {
 
     /** None is answered before the last was sent, because their stream is stalled. */
     private static void mux(Dlog proxy) throws Exception {
-        String stream = "flight-mux";
         try (Peer peer = new Peer(Peer.Protocol.MUX, proxy.address())) {
-            peer.ask(Calls.create(stream));
+            Stalled stalled = new Stalled(proxy, peer, "flight-mux");
             long connections = proxy.metric("connections_accepted_total");
-            proxy.stall(stream);
-            List<Future<byte[]>> calls = new ArrayList<>();
-            for (int i = 0; i < IN_FLIGHT; i++) {
-                calls.add(peer.send(Calls.write(stream, bytes("record " + i))));
-            }
-            proxy.untilMetric("requests_unanswered", IN_FLIGHT);
+            List<Future<byte[]>> calls = stalled.writes(peer, IN_FLIGHT);
             equal("another request meanwhile", 100, peer.ask(Calls.handshake(".*", false)).serverStatus());
-            proxy.clear(stream);
+            stalled.goOn();
             equal("further connections", connections, proxy.metric("connections_accepted_total"));
             distinct(Peer.answers(calls), IN_FLIGHT);
         }
@@ -103,16 +97,10 @@ final class Flights {
 
     private static void framed(Dlog proxy) throws Exception {
         int count = 64;
-        String stream = "flight-upgraded";
         try (Peer peer = new Peer(Peer.Protocol.UPGRADED, proxy.address())) {
-            peer.ask(Calls.create(stream));
-            proxy.stall(stream);
-            List<Future<byte[]>> calls = new ArrayList<>();
-            for (int i = 0; i < count; i++) {
-                calls.add(peer.send(Calls.write(stream, bytes("record " + i))));
-            }
-            proxy.untilMetric("requests_unanswered", count);
-            proxy.clear(stream);
+            Stalled stalled = new Stalled(proxy, peer, "flight-upgraded");
+            List<Future<byte[]>> calls = stalled.writes(peer, count);
+            stalled.goOn();
             distinct(Peer.answers(calls), count);
         }
     }

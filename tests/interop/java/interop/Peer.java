@@ -12,6 +12,7 @@ import com.twitter.util.Duration;
 import com.twitter.util.Future;
 import java.util.ArrayList;
 import java.util.List;
+import javax.net.ssl.SSLContext;
 import scala.collection.JavaConverters;
 
 /** A client of write proxies made by Finagle, with the settings that it has by itself. */
@@ -39,6 +40,16 @@ final class Peer implements AutoCloseable {
             case UPGRADED -> thrift().withAttemptTTwitterUpgrade().newService(name, "upgraded");
             case PLAIN -> thrift().withNoAttemptTTwitterUpgrade().newService(name, "plain");
         };
+    }
+
+    /** A client that trusts as this says, and nobody else. */
+    static Peer encrypted(Protocol protocol, String addresses, SSLContext trust) {
+        String name = "inet!" + addresses;
+        return new Peer(switch (protocol) {
+            case MUX -> mux().withTransport().tls(trust).newService(name, "mux");
+            case UPGRADED -> thrift().withAttemptTTwitterUpgrade().withTransport().tls(trust).newService(name, "upgraded");
+            case PLAIN -> thrift().withNoAttemptTTwitterUpgrade().withTransport().tls(trust).newService(name, "plain");
+        });
     }
 
     private Peer(Service<ThriftClientRequest, byte[]> service) {

@@ -75,15 +75,14 @@ final class Promises {
     private static void passes(Dlog proxy, Peer.Protocol protocol) throws Exception {
         String stream = "deadline-passes-" + protocol;
         try (Peer peer = new Peer(protocol, proxy.address())) {
-            peer.ask(Calls.create(stream));
-            proxy.stall(stream);
+            Stalled stalled = new Stalled(proxy, peer, stream);
             Deadline soon = Deadline.ofTimeout(Duration.fromMilliseconds(300));
             Future<byte[]> late = within(soon, peer, Calls.write(stream, bytes("late"), Calls.Context.NONE));
             Deadline far = Deadline.ofTimeout(Peer.PATIENCE);
             Future<byte[]> patient = within(far, peer, Calls.write(stream, bytes("patient"), Calls.Context.NONE));
-            proxy.untilMetric("requests_unanswered", 2);
+            stalled.untilWaiting(2);
             Checks.eventually("the deadline's end", soon::expired, expired -> expired);
-            proxy.clear(stream);
+            stalled.goOn();
             notStarted(protocol, late);
             equal("the other", new DLSN(1, 0, 0), Peer.answer(patient).dlsn());
             holds(1, stream, peer);
@@ -93,24 +92,23 @@ final class Promises {
     private static void cancelled(Dlog proxy) throws Exception {
         String stream = "cancelled";
         try (Peer peer = new Peer(Peer.Protocol.MUX, proxy.address())) {
-            peer.ask(Calls.create(stream));
             long before = proxy.metric("discarded_total");
-            proxy.stall(stream);
+            Stalled stalled = new Stalled(proxy, peer, stream);
             List<Future<byte[]>> kept = new ArrayList<>();
             List<Future<byte[]>> given = new ArrayList<>();
             for (int i = 0; i < EACH; i++) {
-                kept.add(peer.send(Calls.write(stream, bytes("kept " + i))));
-                given.add(peer.send(Calls.write(stream, bytes("given up " + i))));
+                kept.add(stalled.write(peer, "kept " + i));
+                given.add(stalled.write(peer, "given up " + i));
             }
-            proxy.untilMetric("requests_unanswered", 2 * EACH);
+            stalled.untilWaiting(2 * EACH);
             RuntimeException cancel = new RuntimeException("the user went away");
             given.forEach(call -> call.raise(cancel));
             for (Future<byte[]> call : given) {
                 that("it fails for the reason that was given", rootOf(Peer.failure(call)).getMessage().contains("the user went away"));
             }
             proxy.untilMetric("discarded_total", before + EACH);
-            proxy.untilMetric("requests_unanswered", EACH);
-            proxy.clear(stream);
+            stalled.untilWaiting(EACH);
+            stalled.goOn();
             for (Answer answer : Peer.answers(kept)) {
                 equal("what was not cancelled", 200, answer.code());
             }
@@ -127,14 +125,13 @@ final class Promises {
         long before = proxy.metric("discarded_total");
         try (Peer patient = new Peer(Peer.Protocol.MUX, proxy.address());
                 Peer hasty = Peer.withTimeout(proxy.address(), Duration.fromMilliseconds(300))) {
-            patient.ask(Calls.create(stream));
             hasty.ask(Calls.handshake(".*", false));
-            proxy.stall(stream);
-            Throwable failure = Peer.failure(hasty.send(Calls.write(stream, bytes("late"))));
+            Stalled stalled = new Stalled(proxy, patient, stream);
+            Throwable failure = Peer.failure(stalled.write(hasty, "late"));
             that("a timeout: " + failure, failure instanceof IndividualRequestTimeoutException);
             // The deadline that goes with the timeout may have been first.
             Checks.eventually("that the proxy drops it", () -> proxy.metric("requests_unanswered"), unanswered -> unanswered == 0);
-            proxy.clear(stream);
+            stalled.goOn();
             holds(0, stream, patient);
             that("no more was discarded than that", proxy.metric("discarded_total") <= before + 1);
         }

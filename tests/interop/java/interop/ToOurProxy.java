@@ -3,7 +3,7 @@ package interop;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Finagle's clients write through `dlog proxy`. Arguments: the binary, and a folder for logs. */
+/** Finagle's clients write through `dlog proxy`. Arguments: the binary, a folder for logs, and the certificate for TLS. */
 public final class ToOurProxy {
     private ToOurProxy() {}
 
@@ -19,6 +19,7 @@ public final class ToOurProxy {
                 Promises.run(checks, proxy);
                 Frames.run(checks, proxy);
             }
+            Encrypted.run(checks, place, store, Tls.of(Path.of(arguments[2])));
             Redirects.run(checks, place, store);
             Drains.run(checks, place, store);
         }

@@ -3,23 +3,31 @@ package interop;
 import com.twitter.finagle.ListeningServer;
 import com.twitter.finagle.Service;
 import com.twitter.finagle.ThriftMux;
+import com.twitter.finagle.ssl.Engine;
+import com.twitter.finagle.transport.Transport;
 import com.twitter.util.Await;
 import com.twitter.util.Future;
 import com.twitter.util.Promise;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLEngine;
 import org.apache.distributedlog.DLSN;
 import org.apache.distributedlog.exceptions.DLException;
 import org.apache.distributedlog.exceptions.OwnershipAcquireFailedException;
+import scala.Function0;
+import scala.Option;
+import scala.runtime.AbstractFunction0;
 
 /**
  * A write proxy of this test's own making: Finagle's ThriftMux server in front of DistributedLog's own writers. Arguments: the namespace, the
- * port, the shard. SIGTERM finishes what is in flight, completes the log segments and gives the streams back.
+ * port, the shard, and the certificate if it is to speak TLS. SIGTERM finishes what is in flight, completes the log segments and gives the streams back.
  */
 public final class WriteProxy extends Service<byte[], byte[]> {
     private static final int SUCCESS = 200;
@@ -42,7 +50,7 @@ public final class WriteProxy extends Service<byte[], byte[]> {
         int port = Integer.parseInt(arguments[1]);
         String self = "1;" + arguments[2] + ";127.0.0.1:" + port;
         WriteProxy proxy = new WriteProxy(URI.create(arguments[0]), self);
-        ListeningServer server = ThriftMux.server().serve(new InetSocketAddress("127.0.0.1", port), proxy);
+        ListeningServer server = server(arguments).serve(new InetSocketAddress("127.0.0.1", port), proxy);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
                 Await.ready(server.close(), Peer.PATIENCE);
@@ -54,6 +62,23 @@ public final class WriteProxy extends Service<byte[], byte[]> {
         System.out.println("listening on 127.0.0.1:" + port);
         System.out.flush();
         Thread.currentThread().join();
+    }
+
+    /** With TLS, if there is a certificate. */
+    private static ThriftMux.Server server(String[] arguments) throws Exception {
+        if (arguments.length < 4) {
+            return ThriftMux.server();
+        }
+        SSLContext context = Tls.of(Path.of(arguments[3])).context();
+        AbstractFunction0<Engine> engine = new AbstractFunction0<>() {
+            @Override
+            public Engine apply() {
+                SSLEngine it = context.createSSLEngine();
+                it.setUseClientMode(false);
+                return new Engine(it, false, "interop");
+            }
+        };
+        return ThriftMux.server().configured(new Transport.TLSServerEngine(Option.<Function0<Engine>>apply(engine)).mk());
     }
 
     @Override
