@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { quantile } from "./wait.js";
 
 const ROUNDS = 8;
-const TRIES = 3;
+const TRIES = 5;
 
 /**
  * Holds the 99th percentile of writes, one at a time, while one stream stalls to what was promised: the first speculative timeout and the
