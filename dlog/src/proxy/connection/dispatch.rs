@@ -102,6 +102,11 @@ impl Dispatcher {
         let Some(said) = attached.deadline else { return Ok(None) };
         let (unix_nanos, max_skew, idle) = (self.service.unix_nanos(), self.service.max_clock_skew, self.in_flight.requests == 0);
         let judged = self.lateness.judge(said, now, unix_nanos, max_skew, idle);
+        if matches!(request, Request::Handshake | Request::HandshakeWithClientInfo { .. }) {
+            // Changes nothing, and is answered at once. A client that gives up a connection on which it cannot shake hands would never send
+            // so many late requests that its clock is doubted.
+            return Ok(judged.ok());
+        }
         judged.map(Some).map_err(|Late| Answer::NotStarted(NotStarted::DeadlinePassed))
     }
 

@@ -156,6 +156,26 @@ async fn work_whose_deadline_has_passed_is_not_started() {
 }
 
 #[tokio::test]
+async fn a_client_whose_clock_is_slow_shakes_hands_on_each_connection_and_is_served() {
+    let (proxy, store) = start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64)))).await;
+    let deadline = deadline(60, 1);
+    let late = [Context::deadline(&deadline)];
+    for connection in 0..3 {
+        let mut client = Raw::connect(&proxy).await;
+        client.send(&dispatch(2, &late, &Request::Handshake)).await;
+        let (_, answer) = client.heard().await;
+        assert!(answer.starts_with("server "), "on connection {connection}: {answer}");
+        let mut refused = 0;
+        while store.records("s").len() == connection {
+            client.send(&dispatch(2, &late, &write("s", b"x"))).await;
+            let (_, answer) = client.heard().await;
+            assert!(answer.starts_with(if refused < 7 { "Nack" } else { "200" }), "the handshake counts as the first of eight: {answer}");
+            refused += 1;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_discarded_request_that_has_not_started_never_does() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
