@@ -246,7 +246,8 @@ fn entries_that_are_none_or_too_large_are_refused() {
     assert_eq!(store.append(&lease, large), Err(StoreError::TooLarge { size: 5008, limit: 4096 }));
     assert!(matches!(store.append(&lease, Entry { records: Vec::new() }), Err(StoreError::InvalidEntry { .. })));
     let mut slotless = entry("a");
-    slotless.records[0].slots = 0;
+    // A record without a slot is a control record; a set without one is nothing.
+    (slotless.records[0].slots, slotless.records[0].is_record_set) = (0, true);
     assert!(matches!(store.append(&lease, slotless), Err(StoreError::InvalidEntry { .. })));
     let largest = Entry { records: vec![record(vec![0; 4088])] };
     assert_eq!(store.append(&lease, largest), Ok(Dlsn::INITIAL));
