@@ -129,8 +129,17 @@ async fn write_to_each(name: &str, told: &mut Told) -> usize {
     let mut moved = 0;
     for stream in STREAMS {
         let text = format!("each {stream}");
-        // While the dead owner's lock holds, proxies send clients to it.
-        let dlsn = client.write(stream, text.as_bytes()).await.expect("the stream is taken over");
+        // While the dead owner's lock holds, proxies send clients to it; whoever takes over may fail first to close its log segment.
+        let taken_over = async {
+            loop {
+                match client.write(stream, text.as_bytes()).await {
+                    Ok(dlsn) => return dlsn,
+                    Err(error) => println!("{stream} is not taken over yet: {error}"),
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let dlsn = tokio::time::timeout(PATIENCE, taken_over).await.expect("the stream is taken over");
         moved += usize::from(dlsn.log_segment_sequence_no > 1);
         told.lines += &line(stream, dlsn, &text);
     }
