@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use distributedlog::Instant;
 
@@ -11,33 +11,31 @@ use crate::store::StreamName;
 /// Only what has to wait is in here: a request for a stream that is owned and not stalled starts at once. The invariant: each entry is work
 /// that waits in its stream, so there are no more than there are unanswered requests.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines(BTreeSet<(Instant, u64, StreamName)>);
+pub(super) struct Deadlines(BTreeMap<(Instant, u64), StreamName>);
 
 impl Deadlines {
     /// Notes work that waits, if it has a deadline.
     pub(super) fn add(&mut self, name: &StreamName, work: &Waiting) {
         if let Some(deadline) = work.deadline {
-            self.0.insert((deadline, work.serial, name.clone()));
+            self.0.insert((deadline, work.serial), name.clone());
         }
     }
 
     /// Forgets work that does not wait any more.
-    pub(super) fn remove(&mut self, name: &StreamName, work: &Waiting) {
-        if let Some(deadline) = work.deadline
-            && !self.0.is_empty()
-        {
-            self.0.remove(&(deadline, work.serial, name.clone()));
+    pub(super) fn remove(&mut self, work: &Waiting) {
+        if let Some(deadline) = work.deadline {
+            self.0.remove(&(deadline, work.serial));
         }
     }
 
     fn first(&self) -> Option<Instant> {
-        self.0.first().map(|(deadline, ..)| *deadline)
+        self.0.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
     /// Takes out what has passed.
     fn pop_passed(&mut self, now: Instant) -> Option<(u64, StreamName)> {
         self.first().filter(|deadline| *deadline < now)?;
-        self.0.pop_first().map(|(_, serial, name)| (serial, name))
+        self.0.pop_first().map(|((_, serial), name)| (serial, name))
     }
 }
 

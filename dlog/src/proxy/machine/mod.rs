@@ -202,7 +202,7 @@ impl<O: Clone> Machine<O> {
         }
         let Some(at) = stream.waiting.iter().position(|(_, work)| work.serial == id.serial) else { return false };
         let (to, work) = stream.waiting.remove(at).expect("its place was just found");
-        self.deadlines.remove(&id.stream, &work);
+        self.deadlines.remove(&work);
         self.abandon(&id.stream, to, &work, NotStarted::Discarded);
         self.advance(now, &id.stream);
         true

@@ -34,7 +34,7 @@ impl<O: Clone> Machine<O> {
         let Some((_, next)) = stream.waiting.front() else { return false };
         if next.deadline.is_some_and(|deadline| deadline < now) {
             let (to, work) = stream.waiting.pop_front().expect("the front was just seen");
-            self.deadlines.remove(name, &work);
+            self.deadlines.remove(&work);
             self.abandon(name, to, &work, NotStarted::DeadlinePassed);
             return true;
         }
@@ -61,7 +61,7 @@ impl<O: Clone> Machine<O> {
                     return false;
                 }
                 let (to, work) = stream.waiting.pop_front().expect("the front was just seen");
-                self.deadlines.remove(name, &work);
+                self.deadlines.remove(&work);
                 match work.task {
                     Task::Append(_) | Task::AppendPart(_) => self.start_append(lease, to, work),
                     Task::Touch => self.finish(name, to, work.size, Answer::Stream(Response::success())),
@@ -85,7 +85,7 @@ impl<O: Clone> Machine<O> {
 
     fn refuse_next(&mut self, name: &StreamName, refusal: &Response) {
         if let Some((to, work)) = self.streams.get_mut(name).and_then(|stream| stream.waiting.pop_front()) {
-            self.deadlines.remove(name, &work);
+            self.deadlines.remove(&work);
             self.refuse(name, to, &work, refusal);
         }
     }
