@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use clap::ValueEnum;
-use distributedlog::writer::{Codec, Rounds, Settings};
+use distributedlog::writer::{Codec, Rounds, Settings, SettingsError};
 
 use super::policy_args::PolicyArgs;
 use super::{Fault, duration};
@@ -121,7 +121,7 @@ impl WriterArgs {
         };
         self.policies.apply(builder).build().map_err(|error| {
             let fault = Fault::usage(error.to_string());
-            if self.max_speculative_timeout >= self.request_timeout {
+            if let SettingsError::MaxSpeculativeTimeout { .. } = error {
                 fault.tip("lower --max-speculative-timeout and --first-speculative-timeout too, for instance to 200ms and 50ms")
             } else {
                 fault
