@@ -89,52 +89,28 @@ impl PolicyArgs {
         builder
     }
 
-    const fn budget_of(&self, share: NumberOrOff) -> Budget {
+    fn budget_of(&self, share: NumberOrOff) -> Budget {
         let NumberOrOff::Number(share) = share else { return Budget::Off };
-        let (mut per_second, mut burst) = match Budget::RECOMMENDED {
-            Budget::Share { per_second, burst, .. } => (per_second, burst),
-            Budget::Off => unreachable!(),
-        };
-        if let Some(given) = self.budget_per_second {
-            per_second = given;
-        }
-        if let Some(given) = self.budget_burst {
-            burst = given;
-        }
-        Budget::Share { share, per_second, burst }
+        let Budget::Share { per_second, burst, .. } = Budget::RECOMMENDED else { unreachable!() };
+        let per_second = self.budget_per_second.unwrap_or(per_second);
+        Budget::Share { share, per_second, burst: self.budget_burst.unwrap_or(burst) }
     }
 
-    const fn health_of(&self, switch: Switch) -> Health {
-        let (mut strikes, mut first_backoff, mut max_backoff) = match (switch, Health::RECOMMENDED) {
-            (Switch::Off, _) => return Health::Off,
-            (Switch::On, Health::Probation { strikes, first_backoff, max_backoff }) => (strikes, first_backoff, max_backoff),
-            (Switch::On, Health::Off) => unreachable!(),
-        };
-        if let Some(given) = self.health_strikes {
-            strikes = given;
+    fn health_of(&self, switch: Switch) -> Health {
+        let Switch::On = switch else { return Health::Off };
+        let Health::Probation { strikes, first_backoff, max_backoff } = Health::RECOMMENDED else { unreachable!() };
+        Health::Probation {
+            strikes: self.health_strikes.unwrap_or(strikes),
+            first_backoff: self.health_first_backoff.unwrap_or(first_backoff),
+            max_backoff: self.health_max_backoff.unwrap_or(max_backoff),
         }
-        if let Some(given) = self.health_first_backoff {
-            first_backoff = given;
-        }
-        if let Some(given) = self.health_max_backoff {
-            max_backoff = given;
-        }
-        Health::Probation { strikes, first_backoff, max_backoff }
     }
 
-    const fn adaptive_of(&self, quantile: NumberOrOff) -> Adaptive {
+    fn adaptive_of(&self, quantile: NumberOrOff) -> Adaptive {
         let NumberOrOff::Number(quantile) = quantile else { return Adaptive::Off };
-        let (mut floor, mut warm_up) = match Adaptive::RECOMMENDED {
-            Adaptive::Quantile { floor, warm_up, .. } => (floor, warm_up),
-            Adaptive::Off => unreachable!(),
-        };
-        if let Some(given) = self.adaptive_floor {
-            floor = given;
-        }
-        if let Some(given) = self.adaptive_warm_up {
-            warm_up = given;
-        }
-        Adaptive::Quantile { quantile, floor, warm_up }
+        let Adaptive::Quantile { floor, warm_up, .. } = Adaptive::RECOMMENDED else { unreachable!() };
+        let floor = self.adaptive_floor.unwrap_or(floor);
+        Adaptive::Quantile { quantile, floor, warm_up: self.adaptive_warm_up.unwrap_or(warm_up) }
     }
 }
 
