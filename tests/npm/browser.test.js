@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 
-import { launch, PAGE, serve } from "./chromium.js";
+import { launch } from "./chromium.js";
+import { leaveBehind, leftBehind, PAGE, PATIENT, serve } from "./pages.js";
 import { Proxy } from "./proxy.js";
 import { assertStalledTail } from "./tail.js";
 import { until } from "./wait.js";
@@ -134,20 +135,9 @@ describe("in Chromium", () => {
 
   test("what still fills is sent when the page is left", async (t) => {
     const page = await openPage(t);
-    // Nothing but the page's end would transmit it within a minute.
-    const patient = { flushWhenIdle: false, flushInterval: 60_000, requestTimeout: 120_000 };
-    await page.evaluate(async (options) => {
-      await init();
-      const writer = new MultiStreamWriter(options);
-      await new Promise((resolve) => setTimeout(resolve));
-      for (let index = 0; index < 50; index++) void writer.write(`left behind ${index}`);
-      if (writer.stats().sets !== 0) throw new Error("it was transmitted already");
-    }, options(patient));
+    await page.evaluate(leaveBehind, options(PATIENT));
     await page.goto("about:blank");
-    const arrived = async () => {
-      const records = [...(await stored()).values()].flatMap((records) => [...records.values()]);
-      return records.filter((record) => record.startsWith("left behind ")).length;
-    };
+    const arrived = async () => leftBehind(await stored());
     await until("all are stored", async () => (await arrived()) >= 50);
     assert.equal(await arrived(), 50);
   });

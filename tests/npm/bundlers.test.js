@@ -8,7 +8,8 @@ import * as esbuild from "esbuild";
 import * as vite from "vite";
 import webpack from "webpack";
 
-import { launch, serve } from "./chromium.js";
+import { launch } from "./chromium.js";
+import { serve } from "./pages.js";
 import { Proxy } from "./proxy.js";
 
 const here = import.meta.dirname;

@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 
 import puppeteer from "puppeteer-core";
 
-import { PAGE, serve } from "./chromium.js";
+import { leaveBehind, leftBehind, PAGE, PATIENT, serve } from "./pages.js";
 import { Proxy } from "./proxy.js";
 import { until } from "./wait.js";
 
@@ -91,15 +91,9 @@ describe("in Firefox", () => {
 
   test("what still fills is sent when the page is left", async (t) => {
     const page = await openPage(t);
-    await page.evaluate(async (options) => {
-      await init();
-      const writer = new MultiStreamWriter(options);
-      await new Promise((resolve) => setTimeout(resolve));
-      for (let index = 0; index < 50; index++) void writer.write(`left behind ${index}`);
-      if (writer.stats().sets !== 0) throw new Error("it was transmitted already");
-    }, options({ flushWhenIdle: false, flushInterval: 60_000, requestTimeout: 120_000 }));
+    await page.evaluate(leaveBehind, options(PATIENT));
     await page.goto("about:blank");
-    const arrived = async () => [...(await stored()).values()].flatMap((records) => [...records.values()]).filter((record) => record.startsWith("left behind ")).length;
+    const arrived = async () => leftBehind(await stored());
     await until("all are stored", async () => (await arrived()) >= 50);
     assert.equal(await arrived(), 50);
   });
