@@ -115,7 +115,8 @@ impl LogReader {
     /// The next record; at the end of the stream, waits for it.
     ///
     /// # Errors
-    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader stays where it is: calling again continues there.
+    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader
+    /// stays where it is: calling again continues there.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call delivers what this one would have.
@@ -131,7 +132,8 @@ impl LogReader {
     /// The next record, or `None` at the end of the stream.
     ///
     /// # Errors
-    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader stays where it is: calling again continues there.
+    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader
+    /// stays where it is: calling again continues there.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call delivers what this one would have.

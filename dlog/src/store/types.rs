@@ -58,7 +58,8 @@ pub trait LogStore: Send + Sync + 'static {
     /// an empty batch says that the time was up, [`StoreError::StreamNotFound`] that the stream was deleted meanwhile.
     ///
     /// A record set is delivered whole when `from` (or the truncation point) names a slot in the middle of it: the reader drops the
-    /// slots before [`ReadBatch::start`]. Whole records before that are left out, and the entry's `dlsn` tells where its first delivered record is.
+    /// slots before [`ReadBatch::start`]. Whole records before that are left out, and the entry's `dlsn` tells where its first delivered
+    /// record is.
     /// Dropping the future gives up the wait; nothing is lost, reads take nothing away.
     fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch>;
 
