@@ -16,7 +16,8 @@ pub struct AttemptId(pub u64);
 /// What a transport is asked to write.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// Names the attempt in [`Transport::cancel`] and in what [`Transport::poll_finished`] answers.
+    /// Names the attempt in [`Transport::cancel`] and in what [`Transport::poll_finished`]
+    /// answers.
     pub id: AttemptId,
     /// The stream to write to.
     pub stream: StreamIndex,
@@ -24,7 +25,8 @@ pub struct Attempt<'a> {
     pub record_set: &'a [u8],
     /// How many records the set holds.
     pub record_count: u32,
-    /// How many attempts were made for this set before this one: above 0 it is a hedge or a retry, and the server may be told.
+    /// How many attempts were made for this set before this one: above 0 it is a hedge or a retry,
+    /// and the server may be told.
     pub earlier_attempts: u32,
     /// When the answer is of no use any more.
     pub deadline: Instant,
@@ -33,27 +35,31 @@ pub struct Attempt<'a> {
 /// How an attempt ended: the position of the set's first record, or why there is none.
 pub type Outcome = Result<Dlsn, Failure>;
 
-/// Carries record sets to streams, completion style: an attempt is started, may be cancelled, and finishes later.
+/// Carries record sets to streams, completion style: an attempt is started, may be cancelled, and
+/// finishes later.
 ///
-/// Every started attempt finishes exactly once, unless it is cancelled: then it may finish once or not at all, and what it says is
-/// ignored. A transport need not be `Send` and need not allocate.
+/// Every started attempt finishes exactly once, unless it is cancelled: then it may finish once or
+/// not at all, and what it says is ignored. A transport need not be `Send` and need not allocate.
 pub trait Transport {
-    /// Starts an attempt. Copies or encodes what it needs of `attempt.record_set` before it returns, and does its I/O in
-    /// [`poll_finished`](Self::poll_finished): the writer's state is borrowed meanwhile, so that it must not come back to the writer.
+    /// Starts an attempt. Copies or encodes what it needs of `attempt.record_set` before it
+    /// returns, and does its I/O in [`poll_finished`](Self::poll_finished): the writer's state
+    /// is borrowed meanwhile, so that it must not come back to the writer.
     ///
     /// # Errors
     ///
     /// [`StartRefused`] when the transport has no room for another attempt; nothing was sent.
     fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused>;
 
-    /// Gives an attempt up, because another one won or its set's deadline passed. Unknown ids are ignored.
+    /// Gives an attempt up, because another one won or its set's deadline passed. Unknown ids are
+    /// ignored.
     fn cancel(&mut self, now: Instant, attempt: AttemptId);
 
-    /// The next finished attempt. Pending registers the waker; this call also drives the transport's own I/O.
+    /// The next finished attempt. Pending registers the waker; this call also drives the
+    /// transport's own I/O.
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)>;
 
-    /// Sends what is still to be sent (cancellations among it) and closes. Called once, after the last attempt; ready at once unless
-    /// a transport has something to do.
+    /// Sends what is still to be sent (cancellations among it) and closes. Called once, after the
+    /// last attempt; ready at once unless a transport has something to do.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Ready(())
@@ -128,7 +134,8 @@ pub enum Advice {
     NextStream,
     /// Try the next stream at once; this one is sick and goes into probation (R9).
     NextStreamAndProbation,
-    /// Try the next stream at once; this one asked for less load (R8) and cools down, for this long if it said so.
+    /// Try the next stream at once; this one asked for less load (R8) and cools down, for this long
+    /// if it said so.
     NextStreamAndCoolDown(Option<Duration>),
     /// This stream will never take these records, others may: fail when all say so.
     FailOnThisStream,
@@ -137,8 +144,9 @@ pub enum Advice {
 }
 
 impl Failure {
-    /// The failure that a proxy's answer code means. [`StatusCode::Success`] and [`StatusCode::Found`] are no failures by themselves;
-    /// where they end an attempt all the same (a redirect that leads nowhere), nothing was written.
+    /// The failure that a proxy's answer code means. [`StatusCode::Success`] and
+    /// [`StatusCode::Found`] are no failures by themselves; where they end an attempt all the
+    /// same (a redirect that leads nowhere), nothing was written.
     #[must_use]
     pub const fn of_status(code: StatusCode) -> Self {
         use StatusCode as S;
@@ -147,12 +155,19 @@ impl Failure {
             S::RequestDenied | S::NotImplemented | S::ChecksumFailed | S::InvalidStreamName => {
                 (Known::NotWritten, Advice::FailOnThisStream)
             }
-            S::MetadataException | S::LogEmpty | S::LogNotFound | S::TruncatedTransaction | S::EndOfStream | S::TransactionOutOfOrder => {
-                (Known::NotWritten, Advice::NextStreamAndProbation)
+            S::MetadataException
+            | S::LogEmpty
+            | S::LogNotFound
+            | S::TruncatedTransaction
+            | S::EndOfStream
+            | S::TransactionOutOfOrder => (Known::NotWritten, Advice::NextStreamAndProbation),
+            S::OverCapacity | S::StreamNotReady => {
+                (Known::NotWritten, Advice::NextStreamAndCoolDown(None))
             }
-            S::OverCapacity | S::StreamNotReady => (Known::NotWritten, Advice::NextStreamAndCoolDown(None)),
             S::TooManyStreams => (Known::NotWritten, Advice::NextStreamAndCoolDown(None)),
-            S::Success | S::Found | S::ServiceUnavailable | S::RegionUnavailable => (Known::NotWritten, Advice::NextStream),
+            S::Success | S::Found | S::ServiceUnavailable | S::RegionUnavailable => {
+                (Known::NotWritten, Advice::NextStream)
+            }
             S::ClientClosed
             | S::InternalServerError
             | S::AlreadyClosed
@@ -177,27 +192,44 @@ impl Failure {
             | S::ReadCancelledException
             | S::Other(_) => (Known::Unknown, Advice::NextStream),
         };
-        Self { cause: Cause::Status(code), known, advice }
+        Self {
+            cause: Cause::Status(code),
+            known,
+            advice,
+        }
     }
 
-    /// The failure of an attempt that the peer turned down because it has too much to do (HTTP 429 and 503, a mux nack): nothing was
-    /// written. Its set is not hedged any more, and the stream is left alone for `retry_after` if the peer said so, else for as long as the
+    /// The failure of an attempt that the peer turned down because it has too much to do (HTTP 429
+    /// and 503, a mux nack): nothing was written. Its set is not hedged any more, and the
+    /// stream is left alone for `retry_after` if the peer said so, else for as long as the
     /// writer's settings say (R8).
     #[must_use]
     pub const fn overloaded(cause: Cause, retry_after: Option<Duration>) -> Self {
-        Self { cause, known: Known::NotWritten, advice: Advice::NextStreamAndCoolDown(retry_after) }
+        Self {
+            cause,
+            known: Known::NotWritten,
+            advice: Advice::NextStreamAndCoolDown(retry_after),
+        }
     }
 
     /// The failure of an attempt whose bytes never left: nothing was written.
     #[must_use]
     pub const fn not_sent(cause: Cause) -> Self {
-        Self { cause, known: Known::NotWritten, advice: Advice::NextStream }
+        Self {
+            cause,
+            known: Known::NotWritten,
+            advice: Advice::NextStream,
+        }
     }
 
     /// The failure of an attempt whose bytes, or some of them, left: nobody can say.
     #[must_use]
     pub const fn unanswered(cause: Cause) -> Self {
-        Self { cause, known: Known::Unknown, advice: Advice::NextStream }
+        Self {
+            cause,
+            known: Known::Unknown,
+            advice: Advice::NextStream,
+        }
     }
 }
 

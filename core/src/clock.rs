@@ -26,7 +26,8 @@ impl<C: Clock> Clock for &C {
     }
 }
 
-/// The clock of embassy-time, whichever driver the final binary links. Its instants count from the driver's start.
+/// The clock of embassy-time, whichever driver the final binary links. Its instants count from the
+/// driver's start.
 #[cfg(feature = "embassy-time")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmbassyClock;
@@ -44,8 +45,13 @@ impl Clock for EmbassyClock {
         let Some(tick) = embassy_time::Instant::try_from_micros(at.as_micros()) else {
             return embassy_time::Timer::at(embassy_time::Instant::MAX);
         };
-        // A tick that begins before `at` would fire early, and the runner would look again and again until the next: that one is meant.
+        // A tick that begins before `at` would fire early, and the runner would look again and
+        // again until the next: that one is meant.
         let early = tick.as_micros() < at.as_micros();
-        embassy_time::Timer::at(if early { tick.saturating_add(embassy_time::Duration::from_ticks(1)) } else { tick })
+        embassy_time::Timer::at(if early {
+            tick.saturating_add(embassy_time::Duration::from_ticks(1))
+        } else {
+            tick
+        })
     }
 }

@@ -3,12 +3,13 @@ use core::str::FromStr;
 
 mod base64;
 
-/// The position of a record in a log stream (DistributedLog sequence number), ordered as the records are.
+/// The position of a record in a log stream (DistributedLog sequence number), ordered as the
+/// records are.
 ///
 /// Record `i` of a record set acknowledged at `dlsn` has the position [`dlsn.slot(i)`](Self::slot).
 ///
-/// In requests and answers positions travel as text, the base64 of their bytes: [`to_text`](Self::to_text) writes it and [`str::parse`]
-/// reads it.
+/// In requests and answers positions travel as text, the base64 of their bytes:
+/// [`to_text`](Self::to_text) writes it and [`str::parse`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dlsn {
@@ -33,7 +34,8 @@ impl Dlsn {
 
     /// Bytes of the encoded form, version 1.
     pub const BYTES: usize = 25;
-    /// Bytes of the encoded form, version 0: as many as version 1 has bits. It is read, and never written.
+    /// Bytes of the encoded form, version 0: as many as version 1 has bits. It is read, and never
+    /// written.
     pub const BYTES_V0: usize = 200;
     /// Characters of the text form, version 1.
     pub const TEXT_BYTES: usize = 36;
@@ -43,13 +45,20 @@ impl Dlsn {
     /// The position with these three parts.
     #[must_use]
     pub const fn new(log_segment_sequence_no: i64, entry_id: i64, slot_id: i64) -> Self {
-        Self { log_segment_sequence_no, entry_id, slot_id }
+        Self {
+            log_segment_sequence_no,
+            entry_id,
+            slot_id,
+        }
     }
 
     /// The position `count` slots further in the same entry.
     #[must_use]
     pub const fn slot(self, count: u32) -> Self {
-        Self { slot_id: self.slot_id.saturating_add(count as i64), ..self }
+        Self {
+            slot_id: self.slot_id.saturating_add(count as i64),
+            ..self
+        }
     }
 
     /// The encoded form, version 1: the version, then the three parts, big-endian.
@@ -67,7 +76,8 @@ impl Dlsn {
     ///
     /// # Errors
     ///
-    /// [`DlsnError`] when there are no bytes, their version is another one, or their length is not that version's.
+    /// [`DlsnError`] when there are no bytes, their version is another one, or their length is not
+    /// that version's.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DlsnError> {
         let Some((&version, rest)) = bytes.split_first() else {
             return Err(DlsnError::Empty);
@@ -78,14 +88,21 @@ impl Dlsn {
             other => return Err(DlsnError::UnknownVersion(other)),
         };
         match rest.as_chunks::<8>().0 {
-            [segment, entry, slot, ..] if bytes.len() == expected => {
-                Ok(Self::new(i64::from_be_bytes(*segment), i64::from_be_bytes(*entry), i64::from_be_bytes(*slot)))
-            }
-            _ => Err(DlsnError::WrongLength { version, expected, found: bytes.len() }),
+            [segment, entry, slot, ..] if bytes.len() == expected => Ok(Self::new(
+                i64::from_be_bytes(*segment),
+                i64::from_be_bytes(*entry),
+                i64::from_be_bytes(*slot),
+            )),
+            _ => Err(DlsnError::WrongLength {
+                version,
+                expected,
+                found: bytes.len(),
+            }),
         }
     }
 
-    /// The text form, version 1: padded base64 of [`to_bytes`](Self::to_bytes). Nothing is allocated.
+    /// The text form, version 1: padded base64 of [`to_bytes`](Self::to_bytes). Nothing is
+    /// allocated.
     #[must_use]
     pub fn to_text(self) -> DlsnText {
         DlsnText(base64::encode(self.to_bytes()))
@@ -111,7 +128,11 @@ impl FromStr for Dlsn {
 
 impl fmt::Display for Dlsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DLSN{{logSegmentSequenceNo={}, entryId={}, slotId={}}}", self.log_segment_sequence_no, self.entry_id, self.slot_id)
+        write!(
+            f,
+            "DLSN{{logSegmentSequenceNo={}, entryId={}, slotId={}}}",
+            self.log_segment_sequence_no, self.entry_id, self.slot_id
+        )
     }
 }
 
@@ -184,13 +205,37 @@ impl fmt::Display for DlsnError {
         f.write_str("not a DLSN: ")?;
         match self {
             Self::Empty => f.write_str("empty"),
-            Self::TextTooLong { length } => write!(f, "{length} characters, a DLSN's text has {}", Dlsn::TEXT_BYTES),
-            Self::NotBase64 { offset, found: Some(found) } => {
-                write!(f, "'{}' at offset {offset} is not base64", core::ascii::escape_default(*found))
+            Self::TextTooLong { length } => write!(
+                f,
+                "{length} characters, a DLSN's text has {}",
+                Dlsn::TEXT_BYTES
+            ),
+            Self::NotBase64 {
+                offset,
+                found: Some(found),
+            } => {
+                write!(
+                    f,
+                    "'{}' at offset {offset} is not base64",
+                    core::ascii::escape_default(*found)
+                )
             }
-            Self::NotBase64 { offset, found: None } => write!(f, "base64 that ends or is padded wrongly at offset {offset}"),
+            Self::NotBase64 {
+                offset,
+                found: None,
+            } => write!(
+                f,
+                "base64 that ends or is padded wrongly at offset {offset}"
+            ),
             Self::UnknownVersion(version) => write!(f, "version {version}, 1 and 0 exist"),
-            Self::WrongLength { version, expected, found } => write!(f, "{found} bytes of version {version}, which has {expected}"),
+            Self::WrongLength {
+                version,
+                expected,
+                found,
+            } => write!(
+                f,
+                "{found} bytes of version {version}, which has {expected}"
+            ),
         }
     }
 }

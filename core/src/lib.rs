@@ -1,5 +1,5 @@
-//! DistributedLog's wire formats, multi stream writer and write proxy client, for every machine: `no_std`, no allocator, no I/O,
-//! no clock and no randomness of its own.
+//! DistributedLog's wire formats, multi stream writer and write proxy client, for every machine:
+//! `no_std`, no allocator, no I/O, no clock and no randomness of its own.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,10 @@ mod time;
 pub mod wire;
 pub mod writer;
 
-pub use attempt::{Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex, Transport};
+pub use attempt::{
+    Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex,
+    Transport,
+};
 pub use clock::Clock;
 #[cfg(feature = "embassy-time")]
 pub use clock::EmbassyClock;

@@ -4,8 +4,8 @@ use core::fmt;
 
 /// Where a service is, as text says it: `inet!host:port[,host:port…]` and its kin.
 ///
-/// A text without a kind, `host:port[,host:port…]`, is read as `inet!`, as Finagle does. An IPv6 address stands in brackets:
-/// `inet![::1]:8000`.
+/// A text without a kind, `host:port[,host:port…]`, is read as `inet!`, as Finagle does. An IPv6
+/// address stands in brackets: `inet![::1]:8000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name<'a> {
     /// `inet!`: hosts that are resolved, and resolved again as time goes on.
@@ -77,16 +77,28 @@ impl<'a> Name<'a> {
             "fail" => Ok(Self::Fail(rest)),
             "zk" => {
                 let (hosts, path) = split_path(rest, start)?;
-                let (path, endpoint) = path.split_once('!').map_or((path, None), |(path, endpoint)| (path, Some(endpoint)));
-                check_path(path, start + (path.as_ptr() as usize - rest.as_ptr() as usize))?;
-                Ok(Self::Zk { hosts, path, endpoint: endpoint.filter(|endpoint| !endpoint.is_empty()) })
+                let (path, endpoint) = path
+                    .split_once('!')
+                    .map_or((path, None), |(path, endpoint)| (path, Some(endpoint)));
+                check_path(
+                    path,
+                    start + (path.as_ptr() as usize - rest.as_ptr() as usize),
+                )?;
+                Ok(Self::Zk {
+                    hosts,
+                    path,
+                    endpoint: endpoint.filter(|endpoint| !endpoint.is_empty()),
+                })
             }
             "serverset" => {
                 let (hosts, path) = split_path(rest, start)?;
                 check_path(path, text.len() - path.len())?;
                 Ok(Self::ServerSet { hosts, path })
             }
-            _ => Err(NameError { offset: 0, kind: NameErrorKind::UnknownKind }),
+            _ => Err(NameError {
+                offset: 0,
+                kind: NameErrorKind::UnknownKind,
+            }),
         }
     }
 }
@@ -94,13 +106,23 @@ impl<'a> Name<'a> {
 /// `hosts!path`, from `start` on.
 fn split_path(rest: &str, start: usize) -> Result<(Addresses<'_>, &str), NameError> {
     let Some((hosts, path)) = rest.split_once('!') else {
-        return Err(NameError { offset: start + rest.len(), kind: NameErrorKind::NoPath });
+        return Err(NameError {
+            offset: start + rest.len(),
+            kind: NameErrorKind::NoPath,
+        });
     };
     Ok((Addresses::parse(hosts, start)?, path))
 }
 
 fn check_path(path: &str, offset: usize) -> Result<(), NameError> {
-    if path.starts_with('/') { Ok(()) } else { Err(NameError { offset, kind: NameErrorKind::NoPath }) }
+    if path.starts_with('/') {
+        Ok(())
+    } else {
+        Err(NameError {
+            offset,
+            kind: NameErrorKind::NoPath,
+        })
+    }
 }
 
 impl<'a> Addresses<'a> {
@@ -115,7 +137,9 @@ impl<'a> Addresses<'a> {
 
     /// The hosts and ports, in their order; at least one.
     pub fn iter(&self) -> impl Iterator<Item = HostPort<'a>> + Clone + use<'a> {
-        self.text.split(',').map(|part| HostPort::parse(part, 0).expect("every address was read once when the name was parsed"))
+        self.text.split(',').map(|part| {
+            HostPort::parse(part, 0).expect("every address was read once when the name was parsed")
+        })
     }
 
     /// The addresses as they were written.
@@ -128,7 +152,12 @@ impl<'a> Addresses<'a> {
 impl<'a> HostPort<'a> {
     /// `host:port`, which stands at `start` in the text that errors speak of.
     fn parse(part: &'a str, start: usize) -> Result<Self, NameError> {
-        let at = |offset: usize, kind| Err(NameError { offset: start + offset, kind });
+        let at = |offset: usize, kind| {
+            Err(NameError {
+                offset: start + offset,
+                kind,
+            })
+        };
         if part.is_empty() {
             return at(0, NameErrorKind::NoAddress);
         }
@@ -158,9 +187,13 @@ impl<'a> HostPort<'a> {
         if host.is_empty() {
             return at(0, NameErrorKind::NoHost);
         }
-        if let Some(offset) = host.find(|found: char| found.is_whitespace() || found.is_control() || matches!(found, '!' | '/' | '[' | ']'))
-        {
-            return at(part.len() - port.len() - 1 - host.len() + offset, NameErrorKind::BadHost);
+        if let Some(offset) = host.find(|found: char| {
+            found.is_whitespace() || found.is_control() || matches!(found, '!' | '/' | '[' | ']')
+        }) {
+            return at(
+                part.len() - port.len() - 1 - host.len() + offset,
+                NameErrorKind::BadHost,
+            );
         }
         // `parse` alone would take a sign.
         let digits = port.bytes().all(|digit| digit.is_ascii_digit());
@@ -185,7 +218,11 @@ impl fmt::Display for Addresses<'_> {
 
 impl fmt::Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -197,8 +234,16 @@ impl fmt::Display for Name<'_> {
             Self::Nil => f.write_str("nil!"),
             Self::Neg => f.write_str("neg!"),
             Self::Fail(text) => write!(f, "fail!{text}"),
-            Self::Zk { hosts, path, endpoint: None } => write!(f, "zk!{hosts}!{path}"),
-            Self::Zk { hosts, path, endpoint: Some(endpoint) } => write!(f, "zk!{hosts}!{path}!{endpoint}"),
+            Self::Zk {
+                hosts,
+                path,
+                endpoint: None,
+            } => write!(f, "zk!{hosts}!{path}"),
+            Self::Zk {
+                hosts,
+                path,
+                endpoint: Some(endpoint),
+            } => write!(f, "zk!{hosts}!{path}!{endpoint}"),
             Self::ServerSet { hosts, path } => write!(f, "serverset!{hosts}!{path}"),
         }
     }
@@ -244,7 +289,10 @@ impl fmt::Display for NameError {
         let offset = self.offset;
         let what = match self.kind {
             NameErrorKind::UnknownKind => {
-                return f.write_str("unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist");
+                return f.write_str(
+                    "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and \
+                     serverset! exist",
+                );
             }
             NameErrorKind::NoAddress => "an address, host:port, is missing",
             NameErrorKind::NoHost => "the host in front of the port is missing",
@@ -254,7 +302,9 @@ impl fmt::Display for NameError {
             NameErrorKind::OpenBracket => "the bracket is not closed",
             NameErrorKind::NotIpv6 => "what stands in brackets is not an IPv6 address",
             NameErrorKind::BareIpv6 => "an IPv6 address needs brackets, as in [::1]:8000",
-            NameErrorKind::NoPath => "a path that begins with / is missing, as in zk!host:2181!/path",
+            NameErrorKind::NoPath => {
+                "a path that begins with / is missing, as in zk!host:2181!/path"
+            }
         };
         write!(f, "{what}, at offset {offset} of the name")
     }

@@ -1,7 +1,9 @@
-//! Bugs that are in the code on purpose, to see whether the simulation of the whole system finds them. This module and everything that
-//! asks it exist only in a build with `--cfg planted`; any other build contains nothing of them.
+//! Bugs that are in the code on purpose, to see whether the simulation of the whole system finds
+//! them. This module and everything that asks it exist only in a build with `--cfg planted`; any
+//! other build contains nothing of them.
 //!
-//! Each is a bug that people make: a step left out, two things in the wrong order, a state forgotten. One at a time is switched on.
+//! Each is a bug that people make: a step left out, two things in the wrong order, a state
+//! forgotten. One at a time is switched on.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -40,17 +42,21 @@ bugs! {
     RecoveryCutsOneMore = "recovery-cuts-one-more";
     /// The proxy answers an append that failed in the middle as one of which nothing was written.
     FailedSyncIsNotWritten = "failed-sync-is-not-written";
-    /// The store's client says of appends that were under way on a lost connection that they were never sent.
+    /// The store's client says of appends that were under way on a lost connection that they were
+    /// never sent.
     LostAppendIsUnsent = "lost-append-is-unsent";
-    /// The client uses a tag again as soon as its request is discarded, although the proxy may still answer it.
+    /// The client uses a tag again as soon as its request is discarded, although the proxy may
+    /// still answer it.
     TagReusedAtOnce = "tag-reused-at-once";
-    /// The writer forgets the attempts that are still under way when it says what is known of a failed record.
+    /// The writer forgets the attempts that are still under way when it says what is known of a
+    /// failed record.
     OutstandingForgotten = "outstanding-forgotten";
     /// The writer takes a late answer for that of the set which has the slot now.
     LateAnswerTaken = "late-answer-taken";
     /// The writer's retries after failures cost nothing of the budget.
     RetriesAreFree = "retries-are-free";
-    /// The rotation goes on behind the stream whose turn it was, not behind the one where the set started.
+    /// The rotation goes on behind the stream whose turn it was, not behind the one where the set
+    /// started.
     TurnNotTaken = "turn-not-taken";
     /// While a set waits to be hedged or retried, its records' deadlines are not watched.
     DeadlineForgotten = "deadline-forgotten";

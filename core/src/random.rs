@@ -1,4 +1,5 @@
-/// A small generator (SplitMix64): for permutations, jitter and trace ids, not for secrets. Deterministic for its seed (R15).
+/// A small generator (SplitMix64): for permutations, jitter and trace ids, not for secrets.
+/// Deterministic for its seed (R15).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random(u64);
 
@@ -15,7 +16,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is above 0. The bias of the multiplication is below 2⁻³² for the bounds used here.
+    /// A number below `bound`, which is above 0. The bias of the multiplication is below 2⁻³² for
+    /// the bounds used here.
     pub(crate) const fn below(&mut self, bound: u64) -> u64 {
         ((self.next_u64() as u128 * bound as u128) >> 64) as u64
     }
@@ -23,7 +25,11 @@ impl Random {
     /// Between 0 and `bound`, both included.
     pub(crate) const fn up_to(&mut self, bound: u64) -> u64 {
         // The bias of the remainder is far below what jitter is for.
-        if bound == u64::MAX { self.next_u64() } else { self.next_u64() % (bound + 1) }
+        if bound == u64::MAX {
+            self.next_u64()
+        } else {
+            self.next_u64() % (bound + 1)
+        }
     }
 
     /// `length` less up to half of it, so that what failed together does not come back together.

@@ -1,6 +1,7 @@
 use core::cell::RefCell;
 
-/// State that handles and their runner hold together: a mutex on a server, a cell in a browser page or on a device.
+/// State that handles and their runner hold together: a mutex on a server, a cell in a browser page
+/// or on a device.
 ///
 /// The closure runs to its end without awaiting and must not come back to the same state.
 pub trait Shared: Clone {
@@ -19,7 +20,8 @@ impl<T: ?Sized> Shared for &RefCell<T> {
     }
 }
 
-/// For one thread with a heap, such as a page's: the page's crate could not implement it, neither type being its own.
+/// For one thread with a heap, such as a page's: the page's crate could not implement it, neither
+/// type being its own.
 #[cfg(feature = "std")]
 impl<T: ?Sized> Shared for std::rc::Rc<RefCell<T>> {
     type State = T;
@@ -34,7 +36,12 @@ impl<T: ?Sized> Shared for std::sync::Arc<std::sync::Mutex<T>> {
     type State = T;
 
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        // A panic of one caller is a bug of ours in that call; it must not take its neighbours' records along.
-        work(&mut self.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        // A panic of one caller is a bug of ours in that call; it must not take its neighbours'
+        // records along.
+        work(
+            &mut self
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
     }
 }

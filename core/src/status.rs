@@ -24,7 +24,8 @@ macro_rules! status_codes {
                 match self { $(Self::$variant => $code,)* Self::Other(code) => code }
             }
 
-            /// The name in DistributedLogService's interface, `UNKNOWN` for a code it does not have.
+            /// The name in DistributedLogService's interface, `UNKNOWN` for a code it does not
+            /// have.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* Self::Other(_) => "UNKNOWN" }

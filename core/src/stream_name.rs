@@ -4,8 +4,9 @@ use core::fmt;
 
 /// Checks a stream's name, and drops the one leading `/` that it may have.
 ///
-/// A name is not empty, begins neither with `.` (reserved) nor with `<`, does not end with `/`, and has no empty or relative path parts, no spaces, no
-/// `<` or `>`, no control characters and none that ZooKeeper's paths refuse. A proxy answers anything else with
+/// A name is not empty, begins neither with `.` (reserved) nor with `<`, does not end with `/`, and
+/// has no empty or relative path parts, no spaces, no `<` or `>`, no control characters and none
+/// that ZooKeeper's paths refuse. A proxy answers anything else with
 /// [`InvalidStreamName`](crate::StatusCode::InvalidStreamName).
 ///
 /// # Errors
@@ -33,7 +34,9 @@ pub fn validate(name: &str) -> Result<&str, StreamNameError> {
     let mut offset = start;
     for part in rest.split('/') {
         match part {
-            "" if offset == name.len() => return at(offset - 1, StreamNameErrorKind::TrailingSlash),
+            "" if offset == name.len() => {
+                return at(offset - 1, StreamNameErrorKind::TrailingSlash);
+            }
             "" => return at(offset, StreamNameErrorKind::EmptyPart),
             "." | ".." => return at(offset, StreamNameErrorKind::RelativePart),
             _ => offset += part.len() + 1,
@@ -42,7 +45,8 @@ pub fn validate(name: &str) -> Result<&str, StreamNameError> {
     Ok(rest)
 }
 
-/// What ZooKeeper's paths refuse (control characters, private use, specials), and what DistributedLog refuses besides.
+/// What ZooKeeper's paths refuse (control characters, private use, specials), and what
+/// DistributedLog refuses besides.
 const fn is_forbidden(found: char) -> bool {
     matches!(found, ' ' | '<' | '>' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
 }
@@ -79,13 +83,27 @@ impl fmt::Display for StreamNameError {
         let offset = self.offset;
         match self.kind {
             StreamNameErrorKind::Empty => f.write_str("the stream name is empty"),
-            StreamNameErrorKind::Reserved(first) => write!(f, "the stream name begins with {first:?}, which is reserved"),
+            StreamNameErrorKind::Reserved(first) => write!(
+                f,
+                "the stream name begins with {first:?}, which is reserved"
+            ),
             StreamNameErrorKind::Forbidden(found) => {
-                write!(f, "the stream name has {found:?} at offset {offset}, which no name may have")
+                write!(
+                    f,
+                    "the stream name has {found:?} at offset {offset}, which no name may have"
+                )
             }
-            StreamNameErrorKind::TrailingSlash => write!(f, "the stream name ends with '/' at offset {offset}"),
-            StreamNameErrorKind::EmptyPart => write!(f, "the stream name has an empty path part at offset {offset}"),
-            StreamNameErrorKind::RelativePart => write!(f, "the stream name has a relative path part at offset {offset}"),
+            StreamNameErrorKind::TrailingSlash => {
+                write!(f, "the stream name ends with '/' at offset {offset}")
+            }
+            StreamNameErrorKind::EmptyPart => write!(
+                f,
+                "the stream name has an empty path part at offset {offset}"
+            ),
+            StreamNameErrorKind::RelativePart => write!(
+                f,
+                "the stream name has a relative path part at offset {offset}"
+            ),
         }
     }
 }

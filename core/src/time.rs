@@ -1,9 +1,11 @@
 use core::ops::{Add, AddAssign, Sub};
 use core::time::Duration;
 
-/// A point in time: microseconds since whatever moment the [`Clock`](crate::Clock) started counting.
+/// A point in time: microseconds since whatever moment the [`Clock`](crate::Clock) started
+/// counting.
 ///
-/// Two instants of different clocks mean nothing to each other. Arithmetic saturates: a deadline beyond the end of time is the end of time.
+/// Two instants of different clocks mean nothing to each other. Arithmetic saturates: a deadline
+/// beyond the end of time is the end of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant {
@@ -25,7 +27,9 @@ impl Instant {
     /// The instant `millis` milliseconds after the clock started.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        Self { micros: millis.saturating_mul(1_000) }
+        Self {
+            micros: millis.saturating_mul(1_000),
+        }
     }
 
     /// Microseconds since the clock started.
@@ -37,10 +41,13 @@ impl Instant {
     /// So many microseconds later, without the way over a [`Duration`].
     #[must_use]
     pub(crate) const fn plus_micros(self, micros: u64) -> Self {
-        Self { micros: self.micros.saturating_add(micros) }
+        Self {
+            micros: self.micros.saturating_add(micros),
+        }
     }
 
-    /// Microseconds after `earlier`, without the way over a [`Duration`]; zero when it is not later.
+    /// Microseconds after `earlier`, without the way over a [`Duration`]; zero when it is not
+    /// later.
     #[must_use]
     pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
         self.micros.saturating_sub(earlier.micros)
@@ -58,7 +65,9 @@ impl Add<Duration> for Instant {
 
     fn add(self, length: Duration) -> Self {
         let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
-        Self { micros: self.micros.saturating_add(micros) }
+        Self {
+            micros: self.micros.saturating_add(micros),
+        }
     }
 }
 
@@ -73,12 +82,15 @@ impl Sub<Duration> for Instant {
 
     fn sub(self, length: Duration) -> Self {
         let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
-        Self { micros: self.micros.saturating_sub(micros) }
+        Self {
+            micros: self.micros.saturating_sub(micros),
+        }
     }
 }
 
-/// So many units of which `per_second`, at most a million, are a second; as [`Duration::from_micros`] and [`Duration::from_millis`] do it,
-/// but divided by hand, twelve bits at a time: a 64-bit division is a kilobyte of a small device's flash.
+/// So many units of which `per_second`, at most a million, are a second; as
+/// [`Duration::from_micros`] and [`Duration::from_millis`] do it, but divided by hand, twelve bits
+/// at a time: a 64-bit division is a kilobyte of a small device's flash.
 pub(crate) const fn length(units: u64, per_second: u32) -> Duration {
     let (mut seconds, mut rest, mut shift) = (0, 0, 60);
     loop {
@@ -100,9 +112,25 @@ mod tests {
     #[test]
     fn lengths_are_those_of_the_core_library() {
         let near = |power: u32| (1_u64 << power).saturating_sub(2)..=(1 << power) + 2;
-        for units in (0..64).flat_map(near).chain([u64::MAX, 999, 1_000, 999_999, 1_000_000, 1_000_001, 123_456_789_012_345]) {
-            assert_eq!(length(units, 1_000_000), Duration::from_micros(units), "{units} microseconds");
-            assert_eq!(length(units, 1_000), Duration::from_millis(units), "{units} milliseconds");
+        for units in (0..64).flat_map(near).chain([
+            u64::MAX,
+            999,
+            1_000,
+            999_999,
+            1_000_000,
+            1_000_001,
+            123_456_789_012_345,
+        ]) {
+            assert_eq!(
+                length(units, 1_000_000),
+                Duration::from_micros(units),
+                "{units} microseconds"
+            );
+            assert_eq!(
+                length(units, 1_000),
+                Duration::from_millis(units),
+                "{units} milliseconds"
+            );
         }
     }
 }

@@ -7,7 +7,9 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use std::alloc::System;
 
-use distributedlog::writer::{Adaptive, Budget, Codec, Health, Heap, Identity, Settings, StreamCount, Writer, WriterId};
+use distributedlog::writer::{
+    Adaptive, Budget, Codec, Health, Heap, Identity, Settings, StreamCount, Writer, WriterId,
+};
 use distributedlog::{AttemptId, Dlsn, Instant};
 
 /// Counts the allocations of each thread.
@@ -69,15 +71,31 @@ fn writing_allocates_nothing_once_the_writer_is_built() {
         .flush_when_idle(false)
         .request_timeout(core::time::Duration::from_millis(600))
         .attempt_reports(true)
-        .budget(Budget::Share { share: 1.0, per_second: 10, burst: 10 })
+        .budget(Budget::Share {
+            share: 1.0,
+            per_second: 10,
+            burst: 10,
+        })
         .health(Health::Probation {
             strikes: 3,
             first_backoff: core::time::Duration::from_millis(10),
             max_backoff: core::time::Duration::from_secs(1),
         })
-        .adaptive(Adaptive::Quantile { quantile: 0.9, floor: core::time::Duration::from_millis(1), warm_up: 5 })
-        .identity(Identity::Trailer { writer: WriterId([1; 16]), first_sequence: 0 });
-    for settings in [Settings::builder(), Settings::builder().buffer_size(0), everything, everything.codec(Codec::Lz4)] {
+        .adaptive(Adaptive::Quantile {
+            quantile: 0.9,
+            floor: core::time::Duration::from_millis(1),
+            warm_up: 5,
+        })
+        .identity(Identity::Trailer {
+            writer: WriterId([1; 16]),
+            first_sequence: 0,
+        });
+    for settings in [
+        Settings::builder(),
+        Settings::builder().buffer_size(0),
+        everything,
+        everything.codec(Codec::Lz4),
+    ] {
         let settings = settings.build().unwrap();
         let streams = StreamCount::new(5).unwrap();
         let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();

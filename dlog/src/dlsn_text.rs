@@ -4,18 +4,23 @@ use core::fmt;
 
 use distributedlog::Dlsn;
 
-/// Reads a DLSN as people write it: `1,0,0`, the `DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}` that commands print, the base64 of
-/// `serialize-dlsn`, or `InitialDLSN`.
+/// Reads a DLSN as people write it: `1,0,0`, the `DLSN{logSegmentSequenceNo=1, entryId=0,
+/// slotId=0}` that commands print, the base64 of `serialize-dlsn`, or `InitialDLSN`.
 ///
 /// # Errors
 /// [`DlsnTextError`] for anything else.
 pub(crate) fn parse_dlsn(text: &str) -> Result<Dlsn, DlsnTextError> {
     let text = text.trim();
-    let refuse = || DlsnTextError { text: text.chars().take(80).collect() };
+    let refuse = || DlsnTextError {
+        text: text.chars().take(80).collect(),
+    };
     if text == "InitialDLSN" {
         return Ok(Dlsn::INITIAL);
     }
-    if let Some(fields) = text.strip_prefix("DLSN{").and_then(|rest| rest.strip_suffix('}')) {
+    if let Some(fields) = text
+        .strip_prefix("DLSN{")
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
         return named_fields(fields).ok_or_else(refuse);
     }
     if text.contains(',') {
@@ -54,7 +59,8 @@ impl fmt::Display for DlsnTextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "'{}' is not a DLSN; write its three numbers (log segment, entry, slot) as in 1,0,0, or the text or base64 that a command printed",
+            "'{}' is not a DLSN; write its three numbers (log segment, entry, slot) as in 1,0,0, \
+             or the text or base64 that a command printed",
             self.text
         )
     }
@@ -69,7 +75,12 @@ mod tests {
     #[test]
     fn a_dlsn_is_read_in_every_form_that_a_command_prints() {
         let dlsn = Dlsn::new(3, 14, 159);
-        for text in ["3,14,159", " 3, 14, 159 ", &dlsn.to_string(), "AQAAAAAAAAADAAAAAAAAAA4AAAAAAAAAnw=="] {
+        for text in [
+            "3,14,159",
+            " 3, 14, 159 ",
+            &dlsn.to_string(),
+            "AQAAAAAAAAADAAAAAAAAAA4AAAAAAAAAnw==",
+        ] {
             assert_eq!(parse_dlsn(text), Ok(dlsn), "{text}");
         }
         assert_eq!(parse_dlsn("InitialDLSN"), Ok(Dlsn::INITIAL));
@@ -90,7 +101,10 @@ mod tests {
             "AQ==",
         ] {
             let message = parse_dlsn(text).expect_err(text).to_string();
-            assert!(message.starts_with(&format!("'{text}' is not a DLSN; write its three numbers")), "{message}");
+            assert!(
+                message.starts_with(&format!("'{text}' is not a DLSN; write its three numbers")),
+                "{message}"
+            );
         }
     }
 }

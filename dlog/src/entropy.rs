@@ -3,7 +3,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 
-/// Where numbers come from that nobody may foresee: session secrets, jitter. Clones draw from the same source.
+/// Where numbers come from that nobody may foresee: session secrets, jitter. Clones draw from the
+/// same source.
 #[derive(Clone, Debug, Default)]
 pub struct Entropy(Source);
 
@@ -15,7 +16,8 @@ enum Source {
 }
 
 impl Entropy {
-    /// Always the same numbers in the same order, for simulations: not to be used where a secret has to be one.
+    /// Always the same numbers in the same order, for simulations: not to be used where a secret
+    /// has to be one.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self(Source::Seeded(Arc::new(AtomicU64::new(seed))))

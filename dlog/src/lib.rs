@@ -1,4 +1,5 @@
-//! The write proxy, the embedded store, readers and the command line of DistributedLog's multi stream writer.
+//! The write proxy, the embedded store, readers and the command line of DistributedLog's multi
+//! stream writer.
 
 pub mod cli;
 mod dlsn_text;

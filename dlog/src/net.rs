@@ -1,7 +1,7 @@
 //! Where connections come from: TCP, or whatever stands for it in a simulation or a test.
 //!
-//! Everything that listens takes a [`Listen`], and everything that connects takes a [`Dial`]; [`TcpListener`] and [`Tcp`] are what they are
-//! in a running system.
+//! Everything that listens takes a [`Listen`], and everything that connects takes a [`Dial`];
+//! [`TcpListener`] and [`Tcp`] are what they are in a running system.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -15,7 +15,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::uri::HostPort;
 
-/// How many connections may wait to be accepted; the system has a limit of its own, 4,096 on today's Linux.
+/// How many connections may wait to be accepted; the system has a limit of its own, 4,096 on
+/// today's Linux.
 const BACKLOG: u32 = 4096;
 
 /// A connection's bytes in both directions.
@@ -37,22 +38,28 @@ pub trait Listen: Send + 'static {
     /// The next connection, and who made it.
     ///
     /// # Errors
-    /// A connection that ended while it waited, or a system that has no more room for connections: calling again makes sense.
+    /// A connection that ended while it waited, or a system that has no more room for connections:
+    /// calling again makes sense.
     ///
     /// # Cancel safety
     /// Dropping the future loses no connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
-/// How long to wait when the system has no more file descriptors or memory for connections: closing ones give some back.
+/// How long to wait when the system has no more file descriptors or memory for connections: closing
+/// ones give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The next connection, however often accepting one fails: failures of single connections that ended while they waited pass at once, others
-/// may last, so each is logged and followed by a pause. `whose` says whose connections these are.
+/// The next connection, however often accepting one fails: failures of single connections that
+/// ended while they waited pass at once, others may last, so each is logged and followed by a
+/// pause. `whose` says whose connections these are.
 ///
 /// # Cancel safety
 /// Dropping the future loses no connection.
-pub(crate) async fn next_connection<L: Listen>(listener: &mut L, whose: &'static str) -> (L::Stream, SocketAddr) {
+pub(crate) async fn next_connection<L: Listen>(
+    listener: &mut L,
+    whose: &'static str,
+) -> (L::Stream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
@@ -76,7 +83,8 @@ pub trait Dial: fmt::Debug + Send + Sync {
     fn dial<'a>(&'a self, host: &'a HostPort) -> Dialing<'a>;
 }
 
-/// TCP, whose frames leave at once: answers are put together before they are written, and must not wait for one another's acknowledgement.
+/// TCP, whose frames leave at once: answers are put together before they are written, and must not
+/// wait for one another's acknowledgement.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
 
@@ -101,29 +109,47 @@ impl Listen for TcpListener {
     }
 }
 
-/// Listens. A socket of our own making, because the usual way lets only 128 connections wait to be accepted: when thousands of clients come
-/// at once, as after a restart, each one beyond that would try again only after a second.
+/// Listens. A socket of our own making, because the usual way lets only 128 connections wait to be
+/// accepted: when thousands of clients come at once, as after a restart, each one beyond that would
+/// try again only after a second.
 ///
 /// # Errors
 /// What the system says: the address is in use, not of this machine, or not allowed.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     // Connections of an earlier process that linger on the port are no reason not to start.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Lets this process open as many files and connections as its hard limit allows: the usual soft limit of 1,024 is meant for programs that
-/// use `select`, which this one does not.
+/// Lets this process open as many files and connections as its hard limit allows: the usual soft
+/// limit of 1,024 is meant for programs that use `select`, which this one does not.
 pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
         return;
     }
-    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        Ok(()) => tracing::debug!(from = limit.current, to = limit.maximum, "raised the limit of open files"),
-        Err(error) => tracing::warn!("the limit of open files stays at {:?}: {error}", limit.current),
+    match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
+        Ok(()) => tracing::debug!(
+            from = limit.current,
+            to = limit.maximum,
+            "raised the limit of open files"
+        ),
+        Err(error) => tracing::warn!(
+            "the limit of open files stays at {:?}: {error}",
+            limit.current
+        ),
     }
 }
 
@@ -146,7 +172,10 @@ mod tests {
                     self.0 = left;
                     Err(io::Error::other("too many open files"))
                 }
-                None => Ok((tokio::io::duplex(1).0, SocketAddr::from(([127, 0, 0, 1], 9)))),
+                None => Ok((
+                    tokio::io::duplex(1).0,
+                    SocketAddr::from(([127, 0, 0, 1], 9)),
+                )),
             }
         }
     }

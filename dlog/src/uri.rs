@@ -35,11 +35,16 @@ pub struct HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
-/// Where a namespace is served. One that exists was checked: it has at least one host and a namespace.
+/// Where a namespace is served. One that exists was checked: it has at least one host and a
+/// namespace.
 ///
 /// ```
 /// let uri: dlog::uri::Uri = "distributedlog://127.0.0.1/messaging/distributedlog".parse()?;
@@ -58,7 +63,14 @@ impl Uri {
     /// The URI of the store at `host`:`port`, which serves [`DEFAULT_NAMESPACE`].
     #[must_use]
     pub fn local(host: &str, port: u16) -> Self {
-        Self { backend: Backend::Ask, hosts: vec![HostPort { host: host.to_owned(), port }], namespace: DEFAULT_NAMESPACE.to_owned() }
+        Self {
+            backend: Backend::Ask,
+            hosts: vec![HostPort {
+                host: host.to_owned(),
+                port,
+            }],
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+        }
     }
 
     /// What the scheme says about the store.
@@ -140,7 +152,10 @@ impl fmt::Display for UriFault {
         match self {
             Self::TooLong => write!(f, "it is longer than {MAX_URI_BYTES} bytes"),
             Self::NoScheme => f.write_str("\"distributedlog://\" is missing"),
-            Self::UnknownScheme(scheme) => write!(f, "the scheme \"{scheme}\" is neither \"distributedlog\" nor \"distributedlog-bk\""),
+            Self::UnknownScheme(scheme) => write!(
+                f,
+                "the scheme \"{scheme}\" is neither \"distributedlog\" nor \"distributedlog-bk\""
+            ),
             Self::EmptyHost => f.write_str("a host is missing"),
             Self::TooManyHosts => write!(f, "there are more than {MAX_HOSTS} hosts"),
             Self::BadHost(found) => write!(f, "{found:?} cannot be in a host's name"),
@@ -158,7 +173,8 @@ impl fmt::Display for UriError {
         let Self { input, at, fault } = self;
         write!(
             f,
-            "\"{input}\" is no URI of a namespace: at byte {at}, {fault}; one looks like distributedlog://127.0.0.1:{DEFAULT_PORT}{DEFAULT_NAMESPACE}"
+            "\"{input}\" is no URI of a namespace: at byte {at}, {fault}; one looks like \
+             distributedlog://127.0.0.1:{DEFAULT_PORT}{DEFAULT_NAMESPACE}"
         )
     }
 }
@@ -171,15 +187,26 @@ impl FromStr for Uri {
     fn from_str(input: &str) -> Result<Self, UriError> {
         if input.len() > MAX_URI_BYTES {
             let start = cut(input, 64);
-            return Err(UriError { input: format!("{start}…"), at: MAX_URI_BYTES, fault: UriFault::TooLong });
+            return Err(UriError {
+                input: format!("{start}…"),
+                at: MAX_URI_BYTES,
+                fault: UriFault::TooLong,
+            });
         }
-        parse(input).map_err(|(at, fault)| UriError { input: input.to_owned(), at, fault })
+        parse(input).map_err(|(at, fault)| UriError {
+            input: input.to_owned(),
+            at,
+            fault,
+        })
     }
 }
 
 /// At most `at` bytes of `text`, cut between characters.
 fn cut(text: &str, at: usize) -> &str {
-    (0..=at.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or("")
+    (0..=at.min(text.len()))
+        .rev()
+        .find_map(|end| text.get(..end))
+        .unwrap_or("")
 }
 
 type Fault = (usize, UriFault);
@@ -196,10 +223,15 @@ fn parse(input: &str) -> Result<Uri, Fault> {
     let (hosts, path) = rest.split_at(slash);
     let hosts = parse_hosts(hosts, hosts_at)?;
     let namespace = parse_namespace(path, hosts_at + slash)?;
-    Ok(Uri { backend, hosts, namespace })
+    Ok(Uri {
+        backend,
+        hosts,
+        namespace,
+    })
 }
 
-/// The hosts of `text`, which begins at byte `at` of the URI. DistributedLog's own URIs part them with `;` or `,`.
+/// The hosts of `text`, which begins at byte `at` of the URI. DistributedLog's own URIs part them
+/// with `;` or `,`.
 fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, Fault> {
     let mut hosts = Vec::new();
     for one in text.split([',', ';']) {
@@ -214,15 +246,22 @@ fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, Fault> {
 
 fn parse_host(text: &str, at: usize) -> Result<HostPort, Fault> {
     if let Some(bracketed) = text.strip_prefix('[') {
-        let (address, after) = bracketed.split_once(']').ok_or((at, UriFault::BadAddress))?;
-        address.parse::<core::net::Ipv6Addr>().map_err(|_| (at, UriFault::BadAddress))?;
+        let (address, after) = bracketed
+            .split_once(']')
+            .ok_or((at, UriFault::BadAddress))?;
+        address
+            .parse::<core::net::Ipv6Addr>()
+            .map_err(|_| (at, UriFault::BadAddress))?;
         let port_at = at + address.len() + 2;
         let port = match after.strip_prefix(':') {
             Some(port) => parse_port(port, port_at + 1)?,
             None if after.is_empty() => DEFAULT_PORT,
             None => return Err((port_at, UriFault::BadPort(after.to_owned()))),
         };
-        return Ok(HostPort { host: address.to_owned(), port });
+        return Ok(HostPort {
+            host: address.to_owned(),
+            port,
+        });
     }
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, parse_port(port, at + host.len() + 1)?),
@@ -231,9 +270,15 @@ fn parse_host(text: &str, at: usize) -> Result<HostPort, Fault> {
     if host.is_empty() {
         return Err((at, UriFault::EmptyHost));
     }
-    match host.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_')) {
+    match host
+        .char_indices()
+        .find(|(_, c)| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_'))
+    {
         Some((offset, found)) => Err((at + offset, UriFault::BadHost(found))),
-        None => Ok(HostPort { host: host.to_owned(), port }),
+        None => Ok(HostPort {
+            host: host.to_owned(),
+            port,
+        }),
     }
 }
 
@@ -250,7 +295,8 @@ fn parse_namespace(path: &str, at: usize) -> Result<String, Fault> {
     if trimmed.is_empty() {
         return Err((at, UriFault::NoNamespace));
     }
-    let allowed = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '<' | '>' | '"' | '\\' | '%');
+    let allowed =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '<' | '>' | '"' | '\\' | '%');
     if let Some((offset, found)) = trimmed.char_indices().find(|(_, c)| !allowed(*c)) {
         return Err((at + offset, UriFault::BadNamespace(found)));
     }
@@ -277,58 +323,109 @@ mod tests {
     #[test]
     fn a_uri_is_read_and_written_back() {
         for (text, written) in [
-            ("distributedlog://127.0.0.1:7000/messaging/distributedlog", None),
-            ("distributedlog://a,b:1;c/x", Some("distributedlog://a:7000,b:1,c:7000/x")),
-            ("distributedlog://[::1]/n/", Some("distributedlog://[::1]:7000/n")),
+            (
+                "distributedlog://127.0.0.1:7000/messaging/distributedlog",
+                None,
+            ),
+            (
+                "distributedlog://a,b:1;c/x",
+                Some("distributedlog://a:7000,b:1,c:7000/x"),
+            ),
+            (
+                "distributedlog://[::1]/n/",
+                Some("distributedlog://[::1]:7000/n"),
+            ),
             ("distributedlog://[fe80::2]:9/n", None),
-            ("distributedlog-bk://zk-1.example:2181/messaging/my_namespace", None),
+            (
+                "distributedlog-bk://zk-1.example:2181/messaging/my_namespace",
+                None,
+            ),
         ] {
             let uri: Uri = text.parse().expect(text);
             assert_eq!(uri.to_string(), written.unwrap_or(text));
             assert_eq!(uri.to_string().parse::<Uri>().as_ref(), Ok(&uri));
         }
-        assert_eq!("distributedlog-bk://h/n".parse::<Uri>().map(|uri| uri.backend()), Ok(Backend::BookKeeper));
-        assert_eq!(Uri::local("127.0.0.1", 7000).to_string(), "distributedlog://127.0.0.1:7000/messaging/distributedlog");
+        assert_eq!(
+            "distributedlog-bk://h/n"
+                .parse::<Uri>()
+                .map(|uri| uri.backend()),
+            Ok(Backend::BookKeeper)
+        );
+        assert_eq!(
+            Uri::local("127.0.0.1", 7000).to_string(),
+            "distributedlog://127.0.0.1:7000/messaging/distributedlog"
+        );
     }
 
     #[test]
     fn each_fault_is_named_with_its_place() {
         assert_eq!(fault(""), (0, UriFault::NoScheme));
         assert_eq!(fault("127.0.0.1:7000/x"), (0, UriFault::NoScheme));
-        assert_eq!(fault("http://h/x"), (0, UriFault::UnknownScheme("http".into())));
+        assert_eq!(
+            fault("http://h/x"),
+            (0, UriFault::UnknownScheme("http".into()))
+        );
         assert_eq!(fault("distributedlog:///x"), (17, UriFault::EmptyHost));
         assert_eq!(fault("distributedlog://a,,b/x"), (19, UriFault::EmptyHost));
         assert_eq!(fault("distributedlog://:7000/x"), (17, UriFault::EmptyHost));
-        assert_eq!(fault("distributedlog://a b/x"), (18, UriFault::BadHost(' ')));
-        assert_eq!(fault("distributedlog://user@h/x"), (21, UriFault::BadHost('@')));
+        assert_eq!(
+            fault("distributedlog://a b/x"),
+            (18, UriFault::BadHost(' '))
+        );
+        assert_eq!(
+            fault("distributedlog://user@h/x"),
+            (21, UriFault::BadHost('@'))
+        );
         assert_eq!(fault("distributedlog://[::1/x"), (17, UriFault::BadAddress));
-        assert_eq!(fault("distributedlog://[1.2.3.4]/x"), (17, UriFault::BadAddress));
-        assert_eq!(fault("distributedlog://[::1]x/x"), (22, UriFault::BadPort("x".into())));
+        assert_eq!(
+            fault("distributedlog://[1.2.3.4]/x"),
+            (17, UriFault::BadAddress)
+        );
+        assert_eq!(
+            fault("distributedlog://[::1]x/x"),
+            (22, UriFault::BadPort("x".into()))
+        );
         for port in ["", "0", "65536", "+1", "-1", "7x", "99999999999999999999"] {
-            assert_eq!(fault(&format!("distributedlog://h:{port}/x")), (19, UriFault::BadPort(port.into())));
+            assert_eq!(
+                fault(&format!("distributedlog://h:{port}/x")),
+                (19, UriFault::BadPort(port.into()))
+            );
         }
         assert_eq!(fault("distributedlog://h"), (18, UriFault::NoNamespace));
         assert_eq!(fault("distributedlog://h/"), (18, UriFault::NoNamespace));
         assert_eq!(fault("distributedlog://h/a//b"), (21, UriFault::BadPart));
         assert_eq!(fault("distributedlog://h/a/../b"), (21, UriFault::BadPart));
-        assert_eq!(fault("distributedlog://h/a?b"), (20, UriFault::BadNamespace('?')));
-        assert_eq!(fault(&format!("distributedlog://{}/x", "h,".repeat(16) + "h")), (17 + 32, UriFault::TooManyHosts));
+        assert_eq!(
+            fault("distributedlog://h/a?b"),
+            (20, UriFault::BadNamespace('?'))
+        );
+        assert_eq!(
+            fault(&format!("distributedlog://{}/x", "h,".repeat(16) + "h")),
+            (17 + 32, UriFault::TooManyHosts)
+        );
     }
 
     #[test]
     fn a_text_that_is_too_long_is_refused_and_cut_in_the_message() {
-        let error = "é".repeat(MAX_URI_BYTES).parse::<Uri>().expect_err("too long");
+        let error = "é"
+            .repeat(MAX_URI_BYTES)
+            .parse::<Uri>()
+            .expect_err("too long");
         assert_eq!(error.fault, UriFault::TooLong);
         assert!(error.input.len() < 100);
     }
 
     #[test]
     fn the_message_says_what_would_be_right() {
-        let message = "distributedlog://h:0/x".parse::<Uri>().expect_err("port 0").to_string();
+        let message = "distributedlog://h:0/x"
+            .parse::<Uri>()
+            .expect_err("port 0")
+            .to_string();
         assert_eq!(
             message,
-            "\"distributedlog://h:0/x\" is no URI of a namespace: at byte 19, the port \"0\" is not a number from 1 to 65535; \
-             one looks like distributedlog://127.0.0.1:7000/messaging/distributedlog"
+            "\"distributedlog://h:0/x\" is no URI of a namespace: at byte 19, the port \"0\" is \
+             not a number from 1 to 65535; one looks like \
+             distributedlog://127.0.0.1:7000/messaging/distributedlog"
         );
     }
 }

@@ -4,9 +4,14 @@ use jiff::Timestamp;
 
 /// A time in milliseconds since 1970 as `2026-11-23 15:58:24 UTC`.
 pub(crate) fn text(unix_ms: u64) -> String {
-    let time = i64::try_from(unix_ms).ok().and_then(|unix_ms| Timestamp::from_millisecond(unix_ms).ok());
+    let time = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|unix_ms| Timestamp::from_millisecond(unix_ms).ok());
     // A number that no calendar has is shown as the number.
-    time.map_or_else(|| format!("{unix_ms} ms since 1970"), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    time.map_or_else(
+        || format!("{unix_ms} ms since 1970"),
+        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
 }
 
 #[cfg(test)]

@@ -14,7 +14,12 @@ struct Running(Child);
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG").spawn();
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env_remove("RUST_LOG")
+            .spawn();
         Self(child.expect("the command was built"))
     }
 
@@ -40,14 +45,21 @@ impl Lines {
     fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
         let (sender, lines) = channel();
         let pipe = BufReader::new(pipe.expect("it is piped"));
-        std::thread::spawn(move || pipe.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            pipe.lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         Self(lines)
     }
 
     /// The next line that holds this text.
     fn with(&self, text: &str) -> String {
         loop {
-            let line = self.0.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line with {text:?}"));
+            let line = self
+                .0
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("no line with {text:?}"));
             if line.contains(text) {
                 return line;
             }
@@ -60,13 +72,22 @@ impl Lines {
 }
 
 fn proxy(data: &Path, port: &str) -> (Running, String) {
-    let mut proxy = Running::start(Command::new(env!("CARGO_BIN_EXE_dlog")).args(["proxy", "-p", port, "--data"]).arg(data));
+    let mut proxy = Running::start(
+        Command::new(env!("CARGO_BIN_EXE_dlog"))
+            .args(["proxy", "-p", port, "--data"])
+            .arg(data),
+    );
     let listening = Lines::of(proxy.0.stdout.take()).with("listening on ");
-    (proxy, listening.trim_start_matches("listening on ").to_owned())
+    (
+        proxy,
+        listening.trim_start_matches("listening on ").to_owned(),
+    )
 }
 
 fn say(to: &mut ChildStdin, line: &str) {
-    to.write_all(line.as_bytes()).and_then(|()| to.flush()).expect("the console reads");
+    to.write_all(line.as_bytes())
+        .and_then(|()| to.flush())
+        .expect("the console reads");
 }
 
 #[test]
@@ -74,14 +95,30 @@ fn while_no_proxy_answers_the_console_says_so_and_goes_on_when_one_is_back() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let (first, address) = proxy(home.path(), "0");
     let name = format!("inet!{address}");
-    let flags = ["console-multi-writer", "--format", "json", "--attempts", "--stats", "--recommended", &*name, "s-1,s-2"];
+    let flags = [
+        "console-multi-writer",
+        "--format",
+        "json",
+        "--attempts",
+        "--stats",
+        "--recommended",
+        &*name,
+        "s-1,s-2",
+    ];
     let mut console = Running::start(Command::new(env!("CARGO_BIN_EXE_dlog")).args(flags));
     let mut keyboard = console.0.stdin.take().expect("it is piped");
-    let (results, notices) = (Lines::of(console.0.stdout.take()), Lines::of(console.0.stderr.take()));
+    let (results, notices) = (
+        Lines::of(console.0.stdout.take()),
+        Lines::of(console.0.stderr.take()),
+    );
 
     say(&mut keyboard, "one\n");
     let line = results.json();
-    assert_eq!((&line["line"], &line["attempts"][0]["outcome"]), (&1.into(), &"won".into()), "{line}");
+    assert_eq!(
+        (&line["line"], &line["attempts"][0]["outcome"]),
+        (&1.into(), &"won".into()),
+        "{line}"
+    );
     assert_eq!(line["stream"], line["attempts"][0]["stream"]);
 
     first.kill();
@@ -89,15 +126,26 @@ fn while_no_proxy_answers_the_console_says_so_and_goes_on_when_one_is_back() {
     let notice = notices.with("No proxy answers");
     assert!(notice.contains(&name) && notice.contains("50s"), "{notice}");
 
-    let (_second, again) = proxy(home.path(), address.rsplit(':').next().expect("it has a port"));
+    let (_second, again) = proxy(
+        home.path(),
+        address.rsplit(':').next().expect("it has a port"),
+    );
     assert_eq!(again, address);
     let line = results.json();
-    assert_eq!((&line["line"], &line["error"]), (&2.into(), &serde_json::Value::Null), "{line}");
+    assert_eq!(
+        (&line["line"], &line["error"]),
+        (&2.into(), &serde_json::Value::Null),
+        "{line}"
+    );
     notices.with("Lines are acknowledged again.");
 
     drop(keyboard);
     let stats = notices.json();
     assert_eq!(stats["writer"]["records_written"], 2, "{stats}");
-    assert!(stats["client"]["disconnects"].as_u64() >= Some(1) && stats["streams"][1]["stream"] == "s-2", "{stats}");
+    assert!(
+        stats["client"]["disconnects"].as_u64() >= Some(1)
+            && stats["streams"][1]["stream"] == "s-2",
+        "{stats}"
+    );
     assert!(console.0.wait().expect("it was started").success());
 }

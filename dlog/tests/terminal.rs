@@ -40,11 +40,13 @@ struct User {
 impl User {
     /// Types `dlog ARGS` and Enter. What the command keeps for its user goes to `home`.
     fn runs(args: &str, home: &Path) -> Self {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has pseudo terminals");
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)
+            .expect("the system has pseudo terminals");
         grantpt(&terminal).expect("it is ours");
         unlockpt(&terminal).expect("it is ours");
         let name = ptsname(&terminal, Vec::new()).expect("it has a name");
-        let side: OwnedFd = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its other end can be opened");
+        let side: OwnedFd = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())
+            .expect("its other end can be opened");
         let end = || Stdio::from(side.try_clone().expect("there are file descriptors left"));
         let child = Command::new(env!("CARGO_BIN_EXE_dlog"))
             .args(args.split_whitespace())
@@ -59,7 +61,9 @@ impl User {
             .expect("the command was built");
         drop(side);
         let keyboard = File::from(terminal);
-        let mut from_screen = keyboard.try_clone().expect("there are file descriptors left");
+        let mut from_screen = keyboard
+            .try_clone()
+            .expect("there are file descriptors left");
         let (sender, screen) = channel();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -70,11 +74,19 @@ impl User {
                 }
             }
         });
-        Self { child: Running(child), keyboard, screen, shown: String::new(), seen: 0 }
+        Self {
+            child: Running(child),
+            keyboard,
+            screen,
+            shown: String::new(),
+            seen: 0,
+        }
     }
 
     fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the command still runs");
+        self.keyboard
+            .write_all(keys.as_bytes())
+            .expect("the command still runs");
     }
 
     /// Waits until `text` is shown behind what was waited for last.
@@ -85,10 +97,16 @@ impl User {
                 self.seen += at + text.len();
                 return;
             }
-            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .screen
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(bytes) => self.shown.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("{text:?} is not in what is shown: {:?}", &self.shown[self.seen..])
+                    panic!(
+                        "{text:?} is not in what is shown: {:?}",
+                        &self.shown[self.seen..]
+                    )
                 }
             }
         }
@@ -111,7 +129,10 @@ fn lines_are_edited_recalled_and_come_out_of_the_streams_above_the_prompt() {
     user.sees("Open reader to read records from stream basic-stream-7");
     user.sees("[dlog] > ");
     user.types("mesage-1\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[Ds\r");
-    user.sees("Received record DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} from stream basic-stream-");
+    user.sees(
+        "Received record DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} from stream \
+         basic-stream-",
+    );
     user.sees("\"\"\"\r\nmessage-1\r\n\"\"\"");
     user.sees("[dlog] > ");
     user.types("\x1b[A\x7f2\r");
@@ -120,7 +141,8 @@ fn lines_are_edited_recalled_and_come_out_of_the_streams_above_the_prompt() {
     user.types("\x04");
     user.sees("2 records written, acknowledged and read back.");
     assert_eq!(user.sees_the_end().code(), Some(0));
-    let history = std::fs::read_to_string(home.path().join("dlog/history")).expect("the history is kept");
+    let history =
+        std::fs::read_to_string(home.path().join("dlog/history")).expect("the history is kept");
     assert!(history.ends_with("message-1\nmessage-2\n"), "{history}");
 }
 
@@ -160,7 +182,9 @@ fn streams_are_created_and_deleted_only_when_the_user_says_yes() {
         .expect("the command was built");
     let mut local = Running(local);
     let mut uri = String::new();
-    BufReader::new(local.0.stdout.take().expect("it is piped")).read_line(&mut uri).expect("it says its URI first");
+    BufReader::new(local.0.stdout.take().expect("it is piped"))
+        .read_line(&mut uri)
+        .expect("it says its URI first");
     let uri = uri.trim();
 
     let mut user = User::runs(&format!("tool create -u {uri} -r s- -e 1-2"), home.path());
@@ -191,7 +215,11 @@ fn records_of_other_writers_are_shown_above_the_line_that_is_being_typed() {
     user.sees("proxy    ");
     user.sees(" (thriftmux");
     let before = &user.shown[..user.seen];
-    let name = before[before.rfind("inet!").expect("the first screen names the proxy")..].trim_end_matches(" (thriftmux").to_owned();
+    let name = before[before
+        .rfind("inet!")
+        .expect("the first screen names the proxy")..]
+        .trim_end_matches(" (thriftmux")
+        .to_owned();
     user.sees("[dlog] > ");
     user.types("half a li");
     user.sees("li");
@@ -201,7 +229,13 @@ fn records_of_other_writers_are_shown_above_the_line_that_is_being_typed() {
         .spawn()
         .map(Running)
         .expect("the command was built");
-    other.0.stdin.take().expect("it is piped").write_all(b"from elsewhere\n").expect("it reads");
+    other
+        .0
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(b"from elsewhere\n")
+        .expect("it reads");
     assert_eq!(other.0.wait().expect("it was started").code(), Some(0));
     user.sees("from stream basic-stream-3");
     user.sees("from elsewhere");
@@ -225,10 +259,18 @@ fn that_no_proxy_answers_is_said_above_the_line_that_is_being_typed() {
         .map(Running)
         .expect("the command was built");
     let mut listening = String::new();
-    BufReader::new(proxy.0.stdout.take().expect("it is piped")).read_line(&mut listening).expect("it says where it listens first");
-    let name = format!("inet!{}", listening.trim().trim_start_matches("listening on "));
+    BufReader::new(proxy.0.stdout.take().expect("it is piped"))
+        .read_line(&mut listening)
+        .expect("it says where it listens first");
+    let name = format!(
+        "inet!{}",
+        listening.trim().trim_start_matches("listening on ")
+    );
 
-    let mut user = User::runs(&format!("console-multi-writer -v {name} s-1,s-2"), home.path());
+    let mut user = User::runs(
+        &format!("console-multi-writer -v {name} s-1,s-2"),
+        home.path(),
+    );
     user.sees("[dlog] > ");
     user.types("one\r");
     user.sees("line 1: DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}");

@@ -3,8 +3,9 @@ use tokio::time;
 
 /// Tokio's monotonic clock, in microseconds since the clock was made.
 ///
-/// Copies count from the same moment. Follows `tokio::time::pause` and `advance`, so that tests decide what time it is.
-/// Tokio's timers have a resolution of one millisecond and round up: a sleep never ends early and may end up to a millisecond late.
+/// Copies count from the same moment. Follows `tokio::time::pause` and `advance`, so that tests
+/// decide what time it is. Tokio's timers have a resolution of one millisecond and round up: a
+/// sleep never ends early and may end up to a millisecond late.
 #[derive(Clone, Copy, Debug)]
 pub struct TokioClock {
     start: time::Instant,
@@ -14,10 +15,13 @@ impl TokioClock {
     /// A clock that starts counting now.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: time::Instant::now() }
+        Self {
+            start: time::Instant::now(),
+        }
     }
 
-    /// The same moment on tokio's clock, [`None`] when it lies beyond what the platform can express.
+    /// The same moment on tokio's clock, [`None`] when it lies beyond what the platform can
+    /// express.
     #[must_use]
     pub fn to_tokio(&self, at: Instant) -> Option<time::Instant> {
         self.start.checked_add(at.since(Instant::ZERO))
@@ -74,6 +78,10 @@ mod tests {
     async fn the_end_of_time_can_be_slept_for() {
         let clock = TokioClock::new();
         let sleep = clock.sleep_until(Instant::MAX);
-        assert!(time::timeout(Duration::from_secs(3_600), sleep).await.is_err());
+        assert!(
+            time::timeout(Duration::from_secs(3_600), sleep)
+                .await
+                .is_err()
+        );
     }
 }

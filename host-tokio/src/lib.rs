@@ -1,8 +1,9 @@
 //! DistributedLog's multi stream writer and write proxy client on tokio.
 //!
-//! [`MultiStreamWriter`] writes each record to whichever of several streams answers first: records are batched into sets, a set that is
-//! not answered in time goes to another stream too, and every write completes with a position or with an error that says what is known of
-//! its record. [`ProxyClient`] does single operations on single streams: write, create, truncate, release, …
+//! [`MultiStreamWriter`] writes each record to whichever of several streams answers first: records
+//! are batched into sets, a set that is not answered in time goes to another stream too, and every
+//! write completes with a position or with an error that says what is known of its record.
+//! [`ProxyClient`] does single operations on single streams: write, create, truncate, release, …
 //!
 //! ```no_run
 //! use core::time::Duration;
@@ -37,21 +38,27 @@
 //!
 //! # How it works
 //!
-//! What to write where and when is decided by the state machines of [`distributedlog`], which do no I/O. This crate is what moves them:
-//! sockets, TLS, names and time. A writer, its connections and their timers are polled as one future, in one task: a record set is encoded
-//! straight behind whatever its connection has to send, and all that lies there leaves with one system call. Each proxy has one connection
-//! with many requests in flight.
+//! What to write where and when is decided by the state machines of [`distributedlog`], which do no
+//! I/O. This crate is what moves them: sockets, TLS, names and time. A writer, its connections and
+//! their timers are polled as one future, in one task: a record set is encoded straight behind
+//! whatever its connection has to send, and all that lies there leaves with one system call. Each
+//! proxy has one connection with many requests in flight.
 //!
-//! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`; with the feature `zookeeper` also
-//!   `zk!host:port!/path` and `serverset!host:port!/path`, the members of a set in ZooKeeper as they come and go.
-//! - [`Protocol::ThriftMux`] unless set; framed thrift, upgraded or plain, for proxies without `-mx`.
-//! - [`Tls`] by rustls: the machine's authorities or your own, another server name, client certificates.
-//! - Bounded: operations, records and bytes in flight, frames received, hosts known. Whoever writes waits for room.
+//! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`; with
+//!   the feature `zookeeper` also `zk!host:port!/path` and `serverset!host:port!/path`, the members
+//!   of a set in ZooKeeper as they come and go.
+//! - [`Protocol::ThriftMux`] unless set; framed thrift, upgraded or plain, for proxies without
+//!   `-mx`.
+//! - [`Tls`] by rustls: the machine's authorities or your own, another server name, client
+//!   certificates.
+//! - Bounded: operations, records and bytes in flight, frames received, hosts known. Whoever writes
+//!   waits for room.
 //!
 //! # What it is not
 //!
-//! No reader: records are read from the store, not through write proxies. No runtime: a tokio runtime with I/O and time enabled must be
-//! there; on other runtimes, use [`distributedlog`] with an adapter of your own.
+//! No reader: records are read from the store, not through write proxies. No runtime: a tokio
+//! runtime with I/O and time enabled must be there; on other runtimes, use [`distributedlog`] with
+//! an adapter of your own.
 
 mod client;
 mod clock;
@@ -61,7 +68,8 @@ mod transport;
 mod writer;
 
 pub use client::{
-    BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner, ProxyClient, ProxyClientBuilder, RequestError,
+    BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner,
+    ProxyClient, ProxyClientBuilder, RequestError,
 };
 pub use clock::TokioClock;
 pub use distributedlog::client::routing::Counters as ClientCounters;

@@ -2,13 +2,15 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use distributedlog::client::routing::{Answer, Patience, StreamKey};
-use distributedlog::{Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name};
+use distributedlog::{
+    Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name,
+};
 
 use crate::driver::{Body, Driver, Finished, SharedCounters, Start, To, Token};
 use crate::{BuildError, ProxyClientBuilder, TokioClock};
 
-/// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt is encoded straight into its
-/// connection's outgoing bytes, and no other task is woken for it.
+/// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt
+/// is encoded straight into its connection's outgoing bytes, and no other task is woken for it.
 ///
 /// [`MultiStreamWriter`](crate::MultiStreamWriter) is made of one; use it alone to run core's
 /// [`Runner`](distributedlog::face::Runner) in a task of your own making.
@@ -29,17 +31,28 @@ impl ProxyTransport {
     /// # Panics
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
-    pub async fn connect<S: AsRef<str>>(client: ProxyClientBuilder, streams: &[S]) -> Result<Self, BuildError> {
+    pub async fn connect<S: AsRef<str>>(
+        client: ProxyClientBuilder,
+        streams: &[S],
+    ) -> Result<Self, BuildError> {
         let mut named = Vec::with_capacity(streams.len());
         for name in streams {
             let name = name.as_ref();
-            let name = stream_name::validate(name).map_err(|error| BuildError::StreamName { name: name.to_owned(), error })?;
+            let name = stream_name::validate(name).map_err(|error| BuildError::StreamName {
+                name: name.to_owned(),
+                error,
+            })?;
             named.push((Arc::from(name), StreamKey::of(name)));
         }
         let clock = TokioClock::new();
         let keys: Vec<StreamKey> = named.iter().map(|(_, key)| *key).collect();
         let driver = client.driver(clock, &keys).await?;
-        Ok(Self { driver, streams: named, clock, closing: false })
+        Ok(Self {
+            driver,
+            streams: named,
+            clock,
+            closing: false,
+        })
     }
 
     /// What the client behind it counts: requests, redirects, connections.
@@ -56,7 +69,10 @@ impl ProxyTransport {
 
 impl core::fmt::Debug for ProxyTransport {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("ProxyTransport").field("streams", &self.streams.len()).field("closing", &self.closing).finish_non_exhaustive()
+        f.debug_struct("ProxyTransport")
+            .field("streams", &self.streams.len())
+            .field("closing", &self.closing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,7 +87,10 @@ impl Transport for ProxyTransport {
         let start = Start {
             token: Token(attempt.id.0),
             to: To::Stream(Arc::clone(stream), *key),
-            body: Body::Write { data, record_set: true },
+            body: Body::Write {
+                data,
+                record_set: true,
+            },
             deadline: Some(attempt.deadline),
             // Another stream may do better than waiting for this one's owner.
             patience: Patience::OneRound,
@@ -95,7 +114,9 @@ impl Transport for ProxyTransport {
             return Poll::Ready(outcome(finished));
         }
         self.driver.drive(cx);
-        self.driver.next_finished().map_or(Poll::Pending, |finished| Poll::Ready(outcome(finished)))
+        self.driver
+            .next_finished()
+            .map_or(Poll::Pending, |finished| Poll::Ready(outcome(finished)))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -126,7 +147,9 @@ fn outcome(finished: Finished) -> (AttemptId, Outcome) {
     match finished.result {
         Ok(Answer::Written(position)) => (id, Ok(position)),
         // A write is answered with a position; whatever else it is, the records may be there.
-        Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => (id, Err(Failure::unanswered(Cause::ProtocolError))),
+        Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => {
+            (id, Err(Failure::unanswered(Cause::ProtocolError)))
+        }
         Err(failure) => {
             tracing::debug!(stream = &*finished.stream, %failure, message = &*finished.detail.message, "an attempt failed");
             (id, Err(failure))

@@ -22,7 +22,15 @@ async fn a_thousand_requests_are_in_flight_on_one_connection() {
     while calls.len() < 1_000 {
         calls.push(peer.call().await);
     }
-    assert_eq!(calls.iter().map(|call| call.tag).collect::<HashSet<_>>().len(), 1_000, "all of them were under way at once");
+    assert_eq!(
+        calls
+            .iter()
+            .map(|call| call.tag)
+            .collect::<HashSet<_>>()
+            .len(),
+        1_000,
+        "all of them were under way at once"
+    );
     // The last one first: answers come in any order.
     for call in calls.iter().rev() {
         let i = i64::from_be_bytes((*call.data).try_into().unwrap());
@@ -39,11 +47,19 @@ async fn a_thousand_requests_are_in_flight_on_one_connection() {
     }
 }
 
-/// More operations than there is room for, over and over, all dropped halfway: if any room leaked, the last writes would never be sent.
+/// More operations than there is room for, over and over, all dropped halfway: if any room leaked,
+/// the last writes would never be sent.
 #[tokio::test]
 async fn dropped_futures_leak_no_room() {
     let proxy = Proxy::bind().await;
-    let (client, mut peer) = proxy.built(proxy.client().max_in_flight(4).max_in_flight_bytes(4 * 1024)).await;
+    let (client, mut peer) = proxy
+        .built(
+            proxy
+                .client()
+                .max_in_flight(4)
+                .max_in_flight_bytes(4 * 1024),
+        )
+        .await;
     for _ in 0..50 {
         let mut writes = JoinSet::new();
         for _ in 0..8 {
@@ -68,7 +84,9 @@ async fn dropped_futures_leak_no_room() {
             }
             Heard::Discarded(tag) => peer.send(tag, Message::Rdiscarded).await,
             Heard::Call(_) | Heard::Ping(_) => {}
-            other @ (Heard::Check | Heard::Init | Heard::Drained(_) | Heard::End) => panic!("{other:?}"),
+            other @ (Heard::Check | Heard::Init | Heard::Drained(_) | Heard::End) => {
+                panic!("{other:?}")
+            }
         }
     }
     while let Some(written) = writes.join_next().await {

@@ -3,7 +3,9 @@
 mod support;
 
 use distributedlog::wire::crc;
-use distributedlog::wire::service::{BulkWriteResponse, ExceptionKind, Method, Reply, ResponseHeader, WriteResponse, WriteResponses};
+use distributedlog::wire::service::{
+    BulkWriteResponse, ExceptionKind, Method, Reply, ResponseHeader, WriteResponse, WriteResponses,
+};
 use distributedlog::{Cause, Dlsn, Known, StatusCode};
 use support::{Call, Peer, Proxy};
 
@@ -13,7 +15,13 @@ const AT: Dlsn = Dlsn::new(1, 2, 3);
 async fn success(peer: &mut Peer, at: Option<Dlsn>) -> Call {
     let call = peer.call().await;
     let text = at.map(Dlsn::to_text);
-    peer.answer(&call, &Reply::Write(WriteResponse::success(text.as_ref().map(|text| text.as_str())))).await;
+    peer.answer(
+        &call,
+        &Reply::Write(WriteResponse::success(
+            text.as_ref().map(|text| text.as_str()),
+        )),
+    )
+    .await;
     call
 }
 
@@ -24,26 +32,54 @@ async fn operations_on_a_stream_ask_for_what_their_names_say() {
     let checksum = Some(i64::from(crc::stream("s")));
 
     let (done, call) = tokio::join!(client.create("s"), success(&mut peer, None));
-    assert_eq!((done, call.method, &*call.stream, call.crc32), (Ok(()), Method::Create, "s", checksum));
+    assert_eq!(
+        (done, call.method, &*call.stream, call.crc32),
+        (Ok(()), Method::Create, "s", checksum)
+    );
 
-    let (done, call) = tokio::join!(client.write_record_set("s", b"set"), success(&mut peer, Some(AT)));
-    assert_eq!((done, call.method, call.is_record_set, &*call.data), (Ok(AT), Method::WriteWithContext, true, &b"set"[..]));
+    let (done, call) = tokio::join!(
+        client.write_record_set("s", b"set"),
+        success(&mut peer, Some(AT))
+    );
+    assert_eq!(
+        (done, call.method, call.is_record_set, &*call.data),
+        (Ok(AT), Method::WriteWithContext, true, &b"set"[..])
+    );
 
     let (done, call) = tokio::join!(client.truncate("s", AT), success(&mut peer, None));
-    assert_eq!((done, call.method, call.crc32), (Ok(()), Method::Truncate, Some(i64::from(crc::truncate("s", &AT)))));
+    assert_eq!(
+        (done, call.method, call.crc32),
+        (
+            Ok(()),
+            Method::Truncate,
+            Some(i64::from(crc::truncate("s", &AT)))
+        )
+    );
     assert_eq!(call.data, AT.to_text().as_str().as_bytes());
 
     let (done, call) = tokio::join!(client.heartbeat("s"), success(&mut peer, Some(AT)));
-    assert_eq!((done, call.method, &*call.data), (Ok(Some(AT)), Method::HeartbeatWithOptions, &[1][..]));
+    assert_eq!(
+        (done, call.method, &*call.data),
+        (Ok(Some(AT)), Method::HeartbeatWithOptions, &[1][..])
+    );
 
     let (done, call) = tokio::join!(client.check("s"), success(&mut peer, None));
-    assert_eq!((done, call.method, &*call.data), (Ok(()), Method::HeartbeatWithOptions, &[0][..]));
+    assert_eq!(
+        (done, call.method, &*call.data),
+        (Ok(()), Method::HeartbeatWithOptions, &[0][..])
+    );
 
     let (done, call) = tokio::join!(client.release("s"), success(&mut peer, None));
-    assert_eq!((done, call.method, call.crc32), (Ok(()), Method::Release, checksum));
+    assert_eq!(
+        (done, call.method, call.crc32),
+        (Ok(()), Method::Release, checksum)
+    );
 
     let (done, call) = tokio::join!(client.delete("s"), success(&mut peer, None));
-    assert_eq!((done, call.method, call.crc32), (Ok(()), Method::Delete, checksum));
+    assert_eq!(
+        (done, call.method, call.crc32),
+        (Ok(()), Method::Delete, checksum)
+    );
 }
 
 #[tokio::test]
@@ -56,7 +92,10 @@ async fn the_owner_is_an_answer_and_no_redirect() {
         peer.answer_found(&call, "1;12;proxy.example:8130").await;
     });
     let owner = owner.unwrap();
-    assert_eq!((&*owner.host, owner.port, owner.shard), ("proxy.example", 8130, 12));
+    assert_eq!(
+        (&*owner.host, owner.port, owner.shard),
+        ("proxy.example", 8130, 12)
+    );
 }
 
 /// As the real proxy answers a bulk write with one record too large.
@@ -66,23 +105,38 @@ async fn a_bulk_write_has_a_result_for_each_record() {
     let (client, mut peer) = proxy.client_and_peer().await;
     let (replies, ()) = tokio::join!(client.write_bulk("s", &["one", "two", "three"]), async {
         let call = peer.call().await;
-        assert_eq!((call.method, call.crc32), (Method::WriteBulkWithContext, None));
+        assert_eq!(
+            (call.method, call.crc32),
+            (Method::WriteBulkWithContext, None)
+        );
         assert_eq!(call.records, [&b"one"[..], b"two", b"three"]);
         let text = AT.to_text();
         let responses = [
             WriteResponse::success(Some(text.as_str())),
-            WriteResponse::new(ResponseHeader::with_message(StatusCode::TooLargeRecord, "too large")),
+            WriteResponse::new(ResponseHeader::with_message(
+                StatusCode::TooLargeRecord,
+                "too large",
+            )),
             WriteResponse::new(ResponseHeader::new(StatusCode::WriteCancelledException)),
         ];
         let header = ResponseHeader::new(StatusCode::Success);
-        let reply = BulkWriteResponse { header, responses: Some(WriteResponses::new(&responses)) };
+        let reply = BulkWriteResponse {
+            header,
+            responses: Some(WriteResponses::new(&responses)),
+        };
         peer.answer(&call, &Reply::BulkWrite(reply)).await;
     });
     let replies = replies.unwrap();
     assert_eq!(replies[0], Ok(AT));
     let large = replies[1].as_ref().unwrap_err();
-    assert_eq!((large.known(), &*large.message, large.host), (Known::Rejected, "too large", Some(proxy.address)));
-    assert_eq!(replies[2].as_ref().unwrap_err().cause(), Cause::Status(StatusCode::WriteCancelledException));
+    assert_eq!(
+        (large.known(), &*large.message, large.host),
+        (Known::Rejected, "too large", Some(proxy.address))
+    );
+    assert_eq!(
+        replies[2].as_ref().unwrap_err().cause(),
+        Cause::Status(StatusCode::WriteCancelledException)
+    );
     assert_eq!(replies.len(), 3);
 }
 
@@ -92,10 +146,20 @@ async fn an_exception_is_an_error_with_its_message() {
     let (client, mut peer) = proxy.client_and_peer().await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;
-        peer.answer(&call, &Reply::Exception { kind: ExceptionKind::InternalError, message: "it hurts" }).await;
+        peer.answer(
+            &call,
+            &Reply::Exception {
+                kind: ExceptionKind::InternalError,
+                message: "it hurts",
+            },
+        )
+        .await;
     });
     let error = written.unwrap_err();
-    assert_eq!((error.cause(), error.known(), &*error.message), (Cause::Exception, Known::Unknown, "it hurts"));
+    assert_eq!(
+        (error.cause(), error.known(), &*error.message),
+        (Cause::Exception, Known::Unknown, "it hurts")
+    );
 }
 
 #[tokio::test]
@@ -104,16 +168,23 @@ async fn handshakes_and_accept_new_stream_go_to_every_proxy() {
     let (client, mut peer) = proxy.client_and_peer().await;
     let (replies, ()) = tokio::join!(client.handshake(), async {
         let call = peer.handshake().await;
-        peer.answer_handshake(&call, &[("a", "1;7;127.0.0.1:1"), ("b", "1;7;127.0.0.1:1")]).await;
+        peer.answer_handshake(&call, &[("a", "1;7;127.0.0.1:1"), ("b", "1;7;127.0.0.1:1")])
+            .await;
     });
     assert_eq!(replies.len(), 1);
     let reply = replies[0].result.as_ref().unwrap();
-    assert_eq!((reply.host, reply.status, reply.streams), (proxy.address, Some(100), 2));
+    assert_eq!(
+        (reply.host, reply.status, reply.streams),
+        (proxy.address, Some(100), 2)
+    );
 
     for enabled in [false, true] {
         let (replies, ()) = tokio::join!(client.set_accept_new_stream(enabled), async {
             let call = peer.call().await;
-            assert_eq!((call.method, &*call.data), (Method::SetAcceptNewStream, &[u8::from(enabled)][..]));
+            assert_eq!(
+                (call.method, &*call.data),
+                (Method::SetAcceptNewStream, &[u8::from(enabled)][..])
+            );
             peer.answer(&call, &Reply::Void).await;
         });
         assert_eq!(replies.len(), 1);

@@ -6,7 +6,9 @@ use core::time::Duration;
 
 use distributedlog::client::routing;
 use distributedlog::{Cause, Dlsn, Known, StatusCode};
-use distributedlog_tokio::{BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient};
+use distributedlog_tokio::{
+    BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient,
+};
 use support::{Heard, Proxy};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
@@ -36,15 +38,31 @@ async fn a_redirect_is_followed_and_the_owner_remembered() {
         redirected
     );
     assert_eq!(written, (Ok(AT), Ok(AT.slot(1))));
-    assert_eq!((call.data, again.data, direct.data), (b"one".to_vec(), b"one".to_vec(), b"two".to_vec()));
+    assert_eq!(
+        (call.data, again.data, direct.data),
+        (b"one".to_vec(), b"one".to_vec(), b"two".to_vec())
+    );
     let text = |proxy: &Proxy| format!("/{}", proxy.address);
     assert_eq!(again.tried_hosts, [text(&first), text(&owner)]);
     assert_eq!(direct.tried_hosts, [text(&owner)]);
-    let ClientCounters { submitted, succeeded, sent, redirects, owner_hits, owner_misses, connects, .. } = client.counters();
+    let ClientCounters {
+        submitted,
+        succeeded,
+        sent,
+        redirects,
+        owner_hits,
+        owner_misses,
+        connects,
+        ..
+    } = client.counters();
     assert_eq!((submitted, succeeded, sent, redirects), (2, 2, 3, 1));
     assert_eq!((owner_hits, owner_misses, connects), (1, 1, 2));
     client.close().await;
-    assert_eq!(client.counters().succeeded, 2, "they outlive the connections");
+    assert_eq!(
+        client.counters().succeeded,
+        2,
+        "they outlive the connections"
+    );
 }
 
 /// Owners are often named by host name: it is looked up before it is connected to.
@@ -54,7 +72,8 @@ async fn a_redirect_to_a_host_name_is_followed() {
     let (client, mut peer) = first.client_and_peer().await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;
-        peer.answer_found(&call, &format!("1;9;localhost:{}", owner.address.port())).await;
+        peer.answer_found(&call, &format!("1;9;localhost:{}", owner.address.port()))
+            .await;
         let mut owners = owner.greet().await;
         let again = owners.call().await;
         owners.answer_written(&again, AT).await;
@@ -93,15 +112,28 @@ async fn the_handshake_tells_who_owns_a_stream() {
 #[tokio::test]
 async fn a_killed_proxy_is_connected_to_again_when_it_is_back() {
     let proxy = Proxy::bind().await;
-    let routing = routing::Settings::builder().blackout_start(Duration::from_millis(10)).blackout_max(Duration::from_millis(50));
-    let (client, mut peer) = proxy.built(proxy.client().routing(routing).request_timeout(Duration::from_secs(30))).await;
+    let routing = routing::Settings::builder()
+        .blackout_start(Duration::from_millis(10))
+        .blackout_max(Duration::from_millis(50));
+    let (client, mut peer) = proxy
+        .built(
+            proxy
+                .client()
+                .routing(routing)
+                .request_timeout(Duration::from_secs(30)),
+        )
+        .await;
     let (written, call) = tokio::join!(client.write("s", b"lost"), async {
         let call = peer.call().await;
         drop(peer);
         call
     });
     let error = written.unwrap_err();
-    assert_eq!((error.cause(), error.known()), (Cause::ConnectionLost, Known::Unknown), "{error}");
+    assert_eq!(
+        (error.cause(), error.known()),
+        (Cause::ConnectionLost, Known::Unknown),
+        "{error}"
+    );
     assert_eq!(call.data, b"lost");
     let address = proxy.address;
     drop(proxy);
@@ -110,7 +142,11 @@ async fn a_killed_proxy_is_connected_to_again_when_it_is_back() {
         let mut peer = loop {
             let mut peer = proxy.accept().await;
             if peer.hear().await == Heard::Check {
-                peer.send(distributedlog::wire::mux::Tag::ONE, distributedlog::wire::mux::Message::BadRerr { error: "?" }).await;
+                peer.send(
+                    distributedlog::wire::mux::Tag::ONE,
+                    distributedlog::wire::mux::Message::BadRerr { error: "?" },
+                )
+                .await;
                 break peer;
             }
         };
@@ -126,29 +162,64 @@ async fn a_refused_connection_is_an_error_that_names_host_and_reason() {
     let proxy = Proxy::bind().await;
     let address = proxy.address;
     drop(proxy);
-    let error = ProxyClient::builder().name(format!("inet!localhost:{}", address.port())).ready_timeout(SOON).build().await.unwrap_err();
+    let error = ProxyClient::builder()
+        .name(format!("inet!localhost:{}", address.port()))
+        .ready_timeout(SOON)
+        .build()
+        .await
+        .unwrap_err();
     let text = error.to_string();
-    let BuildError::NoProxy { hosts, .. } = error else { panic!("{text}") };
-    let host = hosts.iter().find(|host| host.address == Some(address)).expect("the host is named");
-    let HostFailureReason::Connect(ConnectError::Tcp(reason)) = &host.reason else { panic!("{host}") };
+    let BuildError::NoProxy { hosts, .. } = error else {
+        panic!("{text}")
+    };
+    let host = hosts
+        .iter()
+        .find(|host| host.address == Some(address))
+        .expect("the host is named");
+    let HostFailureReason::Connect(ConnectError::Tcp(reason)) = &host.reason else {
+        panic!("{host}")
+    };
     assert_eq!(reason.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!(host.host, format!("localhost:{}", address.port()));
-    assert!(text.contains(&address.to_string()) && text.contains("refused"), "{text}");
+    assert!(
+        text.contains(&address.to_string()) && text.contains("refused"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn a_name_that_leads_nowhere_is_an_error_that_says_so() {
-    let error = ProxyClient::builder().name("inet!no-such-host.invalid:8000").ready_timeout(SOON).build().await.unwrap_err();
+    let error = ProxyClient::builder()
+        .name("inet!no-such-host.invalid:8000")
+        .ready_timeout(SOON)
+        .build()
+        .await
+        .unwrap_err();
     let text = error.to_string();
-    let BuildError::NoProxy { hosts, .. } = error else { panic!("{text}") };
-    assert!(matches!(hosts[0].reason, HostFailureReason::Connect(ConnectError::NoAddress(_)) | HostFailureReason::NoAnswer), "{text}");
+    let BuildError::NoProxy { hosts, .. } = error else {
+        panic!("{text}")
+    };
+    assert!(
+        matches!(
+            hosts[0].reason,
+            HostFailureReason::Connect(ConnectError::NoAddress(_)) | HostFailureReason::NoAnswer
+        ),
+        "{text}"
+    );
     assert!(text.contains("no-such-host.invalid"), "{text}");
 }
 
 #[tokio::test]
 async fn a_proxy_that_never_shakes_hands_is_named() {
     let proxy = Proxy::bind().await;
-    let (built, peer) = tokio::join!(proxy.client().connect_timeout(SOON).ready_timeout(2 * SOON).build(), proxy.accept());
+    let (built, peer) = tokio::join!(
+        proxy
+            .client()
+            .connect_timeout(SOON)
+            .ready_timeout(2 * SOON)
+            .build(),
+        proxy.accept()
+    );
     let text = built.unwrap_err().to_string();
     assert!(text.contains(&proxy.address.to_string()), "{text}");
     drop(peer);
@@ -158,31 +229,65 @@ async fn a_proxy_that_never_shakes_hands_is_named() {
 async fn names_are_checked_before_anything_is_connected() {
     let failure = |name: &str| {
         let name = name.to_owned();
-        async move { ProxyClient::builder().name(name).ready_timeout(SOON).build().await.unwrap_err() }
+        async move {
+            ProxyClient::builder()
+                .name(name)
+                .ready_timeout(SOON)
+                .build()
+                .await
+                .unwrap_err()
+        }
     };
     assert!(matches!(failure("").await, BuildError::Name { .. }));
-    assert!(matches!(failure("inet!host-without-port").await, BuildError::Name { .. }));
-    for name in ["zk!127.0.0.1:1!/messaging/proxies", "serverset!127.0.0.1:1!/messaging/proxies"] {
-        let error = ProxyClient::builder().name(name).ready_timeout(10 * SOON).build().await.unwrap_err();
+    assert!(matches!(
+        failure("inet!host-without-port").await,
+        BuildError::Name { .. }
+    ));
+    for name in [
+        "zk!127.0.0.1:1!/messaging/proxies",
+        "serverset!127.0.0.1:1!/messaging/proxies",
+    ] {
+        let error = ProxyClient::builder()
+            .name(name)
+            .ready_timeout(10 * SOON)
+            .build()
+            .await
+            .unwrap_err();
         let text = error.to_string();
         if cfg!(feature = "zookeeper") {
-            let BuildError::NoProxy { hosts, .. } = error else { panic!("{text}") };
+            let BuildError::NoProxy { hosts, .. } = error else {
+                panic!("{text}")
+            };
             assert_eq!(hosts[0].host, "127.0.0.1:1/messaging/proxies");
             assert!(text.contains("ZooKeeper cannot be asked"), "{text}");
         } else {
-            assert!(matches!(error, BuildError::UnsupportedName { .. }), "{text}");
-            assert!(text.contains("inet!"), "it says what to use instead: {text}");
+            assert!(
+                matches!(error, BuildError::UnsupportedName { .. }),
+                "{text}"
+            );
+            assert!(
+                text.contains("inet!"),
+                "it says what to use instead: {text}"
+            );
         }
     }
     for nowhere in ["neg!", "fail!not today", "nil!"] {
-        assert!(matches!(failure(nowhere).await, BuildError::NoProxy { hosts, .. } if hosts.is_empty()));
+        assert!(
+            matches!(failure(nowhere).await, BuildError::NoProxy { hosts, .. } if hosts.is_empty())
+        );
     }
 }
 
 #[tokio::test]
 async fn a_client_can_be_built_before_its_proxy_is_there() {
     let proxy = Proxy::bind().await;
-    let client = proxy.client().ready_timeout(Duration::ZERO).request_timeout(Duration::from_secs(30)).build().await.unwrap();
+    let client = proxy
+        .client()
+        .ready_timeout(Duration::ZERO)
+        .request_timeout(Duration::from_secs(30))
+        .build()
+        .await
+        .unwrap();
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let mut peer = proxy.greet().await;
         let call = peer.call().await;
@@ -197,14 +302,23 @@ async fn what_the_proxy_said_comes_with_the_error() {
     let (client, mut peer) = proxy.client_and_peer().await;
     let (written, ()) = tokio::join!(client.write("s", b"much too long"), async {
         let call = peer.call().await;
-        peer.answer_status(&call, StatusCode::TooLargeRecord, "no more than 3 bytes today").await;
+        peer.answer_status(
+            &call,
+            StatusCode::TooLargeRecord,
+            "no more than 3 bytes today",
+        )
+        .await;
     });
     let error = written.unwrap_err();
-    assert_eq!((error.known(), error.host), (Known::Rejected, Some(proxy.address)));
+    assert_eq!(
+        (error.known(), error.host),
+        (Known::Rejected, Some(proxy.address))
+    );
     assert_eq!(
         error.to_string(),
         format!(
-            "writeWithContext on \"s\" at {}: the proxy answered TOO_LARGE_RECORD (413) (rejected): no more than 3 bytes today",
+            "writeWithContext on \"s\" at {}: the proxy answered TOO_LARGE_RECORD (413) \
+             (rejected): no more than 3 bytes today",
             proxy.address
         )
     );
@@ -213,11 +327,17 @@ async fn what_the_proxy_said_comes_with_the_error() {
 #[tokio::test]
 async fn a_silent_proxy_times_the_attempt_out_and_the_write_is_unknown() {
     let proxy = Proxy::bind().await;
-    let (client, mut peer) = proxy.built(proxy.client().attempt_timeout(Duration::from_millis(50))).await;
+    let (client, mut peer) = proxy
+        .built(proxy.client().attempt_timeout(Duration::from_millis(50)))
+        .await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;
         assert_eq!(peer.hear().await, Heard::Discarded(call.tag));
     });
     let error = written.unwrap_err();
-    assert_eq!((error.cause(), error.known()), (Cause::TimedOut, Known::Unknown), "{error}");
+    assert_eq!(
+        (error.cause(), error.known()),
+        (Cause::TimedOut, Known::Unknown),
+        "{error}"
+    );
 }

@@ -22,9 +22,18 @@ async fn a_proxy_that_knows_tinit_is_initialised_and_written_to() {
         call
     });
     assert_eq!(written, Ok(AT));
-    assert_eq!((&*call.stream, &*call.data, call.is_record_set), ("a-stream", &b"a record"[..], false));
+    assert_eq!(
+        (&*call.stream, &*call.data, call.is_record_set),
+        ("a-stream", &b"a record"[..], false)
+    );
     assert_eq!(call.client_id.as_deref(), Some("test-client"));
-    assert_eq!(call.crc32, Some(i64::from(distributedlog::wire::crc::write("a-stream", b"a record"))));
+    assert_eq!(
+        call.crc32,
+        Some(i64::from(distributedlog::wire::crc::write(
+            "a-stream",
+            b"a record"
+        )))
+    );
     assert!(call.has_deadline);
 }
 
@@ -34,7 +43,13 @@ async fn a_proxy_that_does_not_know_tinit_is_spoken_to_without() {
     let old_proxy = async {
         let mut peer = proxy.accept().await;
         assert_eq!(peer.hear().await, Heard::Check);
-        peer.send(Tag::ONE, Message::BadRerr { error: "what is that?" }).await;
+        peer.send(
+            Tag::ONE,
+            Message::BadRerr {
+                error: "what is that?",
+            },
+        )
+        .await;
         peer.greet().await;
         peer
     };
@@ -66,7 +81,10 @@ async fn framed(protocol: Protocol, asks: bool, accepts: bool) {
     };
     let ((one, two), (first, second)) = tokio::join!(writing, playing);
     assert_eq!((one, two), (Ok(AT), Ok(AT.slot(1))));
-    assert_eq!((&*first.data, &*second.data), (&b"first"[..], &b"second"[..]));
+    assert_eq!(
+        (&*first.data, &*second.data),
+        (&b"first"[..], &b"second"[..])
+    );
     let upgraded = asks && accepts;
     assert_eq!(first.client_id.is_some(), upgraded);
     assert_eq!(first.has_deadline, upgraded);
@@ -133,7 +151,10 @@ async fn a_draining_proxy_gets_its_answer_out_and_is_connected_to_anew() {
 async fn a_proxy_that_falls_silent_is_left_and_its_request_is_unknown() {
     let proxy = Proxy::bind().await;
     let millis = Duration::from_millis;
-    let builder = proxy.client().pings(Some(millis(50)), millis(50), millis(50)).attempt_timeout(Duration::from_secs(60));
+    let builder = proxy
+        .client()
+        .pings(Some(millis(50)), millis(50), millis(50))
+        .attempt_timeout(Duration::from_secs(60));
     let (client, mut peer) = proxy.built(builder).await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let _unanswered = peer.call().await;
@@ -141,7 +162,10 @@ async fn a_proxy_that_falls_silent_is_left_and_its_request_is_unknown() {
         assert_eq!(peer.hear_any().await, Heard::End);
     });
     let error = written.unwrap_err();
-    assert_eq!((error.cause(), error.known()), (Cause::ConnectionLost, Known::Unknown));
+    assert_eq!(
+        (error.cause(), error.known()),
+        (Cause::ConnectionLost, Known::Unknown)
+    );
 }
 
 #[tokio::test]
@@ -160,10 +184,13 @@ async fn a_proxys_ping_is_answered() {
     assert_eq!(pong, [0, 0, 0, 4, 0xbf, 0, 0, 9]);
 }
 
-/// Whatever a proxy says that cannot be: the connection ends, the request is told, and the next connection works.
+/// Whatever a proxy says that cannot be: the connection ends, the request is told, and the next
+/// connection works.
 async fn breaks_the_connection(
     bytes: &[u8],
-    builder: impl FnOnce(distributedlog_tokio::ProxyClientBuilder) -> distributedlog_tokio::ProxyClientBuilder,
+    builder: impl FnOnce(
+        distributedlog_tokio::ProxyClientBuilder,
+    ) -> distributedlog_tokio::ProxyClientBuilder,
 ) {
     let proxy = Proxy::bind().await;
     let (client, mut peer) = proxy.built(builder(proxy.client())).await;
@@ -173,7 +200,11 @@ async fn breaks_the_connection(
         assert_eq!(peer.hear().await, Heard::End);
     });
     let error = written.unwrap_err();
-    assert_eq!((error.cause(), error.known()), (Cause::ProtocolError, Known::Unknown), "{error}");
+    assert_eq!(
+        (error.cause(), error.known()),
+        (Cause::ProtocolError, Known::Unknown),
+        "{error}"
+    );
     let (written, ()) = tokio::join!(client.write("s", b"r"), answers_once(&proxy));
     assert_eq!(written, Ok(AT));
 }
@@ -197,7 +228,10 @@ async fn a_frame_of_no_known_type_ends_the_connection() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_asked_for_ends_the_connection() {
-    breaks_the_connection(&[0, 0, 0, 7, 0xfe, 0, 0x12, 0x34, 0, 0, 0], |builder| builder).await;
+    breaks_the_connection(&[0, 0, 0, 7, 0xfe, 0, 0x12, 0x34, 0, 0, 0], |builder| {
+        builder
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -207,10 +241,15 @@ async fn a_malformed_answer_fails_its_own_request_only() {
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;
         let [_, a, b, c] = call.tag.get().to_be_bytes();
-        peer.send_bytes(&[0, 0, 0, 9, 0xfe, a, b, c, 0, 0, 0, 0xde, 0xad]).await;
+        peer.send_bytes(&[0, 0, 0, 9, 0xfe, a, b, c, 0, 0, 0, 0xde, 0xad])
+            .await;
     });
     let error = written.unwrap_err();
-    assert_eq!((error.cause(), error.known()), (Cause::ProtocolError, Known::Unknown), "{error}");
+    assert_eq!(
+        (error.cause(), error.known()),
+        (Cause::ProtocolError, Known::Unknown),
+        "{error}"
+    );
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;
         peer.answer_written(&call, AT).await;
@@ -222,8 +261,14 @@ async fn a_malformed_answer_fails_its_own_request_only() {
 async fn a_nack_is_known_to_have_written_nothing() {
     use distributedlog::wire::mux::{Contexts, Status};
     let proxy = Proxy::bind().await;
-    let (client, mut peer) = proxy.built(proxy.client().request_timeout(Duration::from_millis(300))).await;
-    let nack = Message::Rdispatch { status: Status::Nack, contexts: Contexts::default(), payload: b"busy" };
+    let (client, mut peer) = proxy
+        .built(proxy.client().request_timeout(Duration::from_millis(300)))
+        .await;
+    let nack = Message::Rdispatch {
+        status: Status::Nack,
+        contexts: Contexts::default(),
+        payload: b"busy",
+    };
     let busy = async {
         loop {
             let call = peer.call().await;
@@ -262,7 +307,10 @@ async fn closing_waits_for_what_is_in_flight_and_ends_the_connection() {
     assert_eq!(write.await.unwrap(), Ok(AT));
     assert_eq!(late.unwrap_err().cause(), Cause::Closed);
     client.close().await;
-    assert_eq!(client.write("s", b"r").await.unwrap_err().cause(), Cause::Closed);
+    assert_eq!(
+        client.write("s", b"r").await.unwrap_err().cause(),
+        Cause::Closed
+    );
 }
 
 #[tokio::test]

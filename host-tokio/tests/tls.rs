@@ -6,7 +6,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog_tokio::{BuildError, ConnectError, HostFailureReason, Identity, ProxyClientBuilder, Tls, TlsError};
+use distributedlog_tokio::{
+    BuildError, ConnectError, HostFailureReason, Identity, ProxyClientBuilder, Tls, TlsError,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -39,17 +41,24 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap(), key)
     }
 
-    /// A server with a certificate for this name, that asks clients for one of `clients`' authority if there is any.
+    /// A server with a certificate for this name, that asks clients for one of `clients`' authority
+    /// if there is any.
     fn acceptor(&self, name: &str, clients: Option<&Self>) -> TlsAcceptor {
         let (certificate, key) = self.issue(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(authority.0.der().clone()).unwrap();
-                builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap())
+                builder.with_client_cert_verifier(
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .build()
+                        .unwrap(),
+                )
             }
         };
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -59,7 +68,9 @@ impl Authority {
 }
 
 fn trusting(authority: &Authority) -> Tls {
-    Tls::only_roots().add_root(authority.pem().as_bytes()).unwrap()
+    Tls::only_roots()
+        .add_root(authority.pem().as_bytes())
+        .unwrap()
 }
 
 /// A record is written over TLS.
@@ -80,7 +91,11 @@ async fn written(proxy: &Proxy, acceptor: &TlsAcceptor, builder: ProxyClientBuil
 }
 
 /// Why a client with these settings does not connect.
-async fn refused(proxy: &Proxy, acceptor: &TlsAcceptor, builder: ProxyClientBuilder) -> (TlsError, String) {
+async fn refused(
+    proxy: &Proxy,
+    acceptor: &TlsAcceptor,
+    builder: ProxyClientBuilder,
+) -> (TlsError, String) {
     let serving = async {
         loop {
             let _ = acceptor.accept(proxy.accept_tcp().await).await;
@@ -91,8 +106,12 @@ async fn refused(proxy: &Proxy, acceptor: &TlsAcceptor, builder: ProxyClientBuil
         () = serving => unreachable!(),
     };
     let text = error.to_string();
-    let BuildError::NoProxy { hosts, .. } = error else { panic!("{text}") };
-    let Some(HostFailureReason::Connect(ConnectError::Tls(error))) = hosts.into_iter().map(|host| host.reason).next() else {
+    let BuildError::NoProxy { hosts, .. } = error else {
+        panic!("{text}")
+    };
+    let Some(HostFailureReason::Connect(ConnectError::Tls(error))) =
+        hosts.into_iter().map(|host| host.reason).next()
+    else {
         panic!("{text}")
     };
     (error, text)
@@ -102,20 +121,35 @@ async fn refused(proxy: &Proxy, acceptor: &TlsAcceptor, builder: ProxyClientBuil
 async fn records_are_written_over_tls() {
     let (proxy, authority) = (Proxy::bind().await, Authority::new("proxies"));
     let name = format!("inet!localhost:{}", proxy.address.port());
-    written(&proxy, &authority.acceptor("localhost", None), proxy.client().name(name).tls(trusting(&authority))).await;
+    written(
+        &proxy,
+        &authority.acceptor("localhost", None),
+        proxy.client().name(name).tls(trusting(&authority)),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_certificate_for_an_address_will_do() {
     let (proxy, authority) = (Proxy::bind().await, Authority::new("proxies"));
-    written(&proxy, &authority.acceptor("127.0.0.1", None), proxy.client().tls(trusting(&authority))).await;
+    written(
+        &proxy,
+        &authority.acceptor("127.0.0.1", None),
+        proxy.client().tls(trusting(&authority)),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn the_expected_name_can_be_set() {
     let (proxy, authority) = (Proxy::bind().await, Authority::new("proxies"));
     let tls = trusting(&authority).server_name("proxies.example");
-    written(&proxy, &authority.acceptor("proxies.example", None), proxy.client().tls(tls)).await;
+    written(
+        &proxy,
+        &authority.acceptor("proxies.example", None),
+        proxy.client().tls(tls),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -123,13 +157,20 @@ async fn a_certificate_for_another_name_is_refused() {
     let (proxy, authority) = (Proxy::bind().await, Authority::new("proxies"));
     let acceptor = authority.acceptor("other.example", None);
     let (error, text) = refused(&proxy, &acceptor, proxy.client().tls(trusting(&authority))).await;
-    assert!(matches!(&error, TlsError::WrongName { expected } if expected == "127.0.0.1"), "{text}");
+    assert!(
+        matches!(&error, TlsError::WrongName { expected } if expected == "127.0.0.1"),
+        "{text}"
+    );
     assert!(text.contains(&proxy.address.to_string()), "{text}");
 }
 
 #[tokio::test]
 async fn an_unknown_authority_is_refused() {
-    let (proxy, authority, other) = (Proxy::bind().await, Authority::new("theirs"), Authority::new("ours"));
+    let (proxy, authority, other) = (
+        Proxy::bind().await,
+        Authority::new("theirs"),
+        Authority::new("ours"),
+    );
     let acceptor = authority.acceptor("127.0.0.1", None);
     let (error, text) = refused(&proxy, &acceptor, proxy.client().tls(trusting(&other))).await;
     assert!(matches!(error, TlsError::UnknownAuthority), "{text}");
@@ -137,11 +178,21 @@ async fn an_unknown_authority_is_refused() {
 
 #[tokio::test]
 async fn a_client_shows_its_certificate() {
-    let (proxy, authority, clients) = (Proxy::bind().await, Authority::new("proxies"), Authority::new("clients"));
+    let (proxy, authority, clients) = (
+        Proxy::bind().await,
+        Authority::new("proxies"),
+        Authority::new("clients"),
+    );
     let (certificate, key) = clients.issue("the-client");
-    let identity = Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    let identity =
+        Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
     let acceptor = authority.acceptor("127.0.0.1", Some(&clients));
-    written(&proxy, &acceptor, proxy.client().tls(trusting(&authority).identity(identity))).await;
+    written(
+        &proxy,
+        &acceptor,
+        proxy.client().tls(trusting(&authority).identity(identity)),
+    )
+    .await;
 }
 
 #[tokio::test]

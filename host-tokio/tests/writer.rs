@@ -1,4 +1,5 @@
-//! The multi stream writer over real connections: its machine, its runner, its transport and the sockets in one task.
+//! The multi stream writer over real connections: its machine, its runner, its transport and the
+//! sockets in one task.
 
 mod support;
 
@@ -33,20 +34,40 @@ async fn a_record_is_written_to_one_of_the_streams() {
         call
     });
     let written = written.unwrap();
-    assert_eq!((written.dlsn, writer.stream_name(written.stream)), (AT, &*call.stream));
+    assert_eq!(
+        (written.dlsn, writer.stream_name(written.stream)),
+        (AT, &*call.stream)
+    );
     assert!(call.is_record_set);
     let crc = distributedlog::wire::crc::write(&call.stream, &call.data);
     assert_eq!(call.crc32, Some(i64::from(crc)));
     let set = RecordSet::parse(&call.data, &mut []).unwrap();
     assert_eq!(set.records().collect::<Vec<_>>(), [b"a record"]);
-    assert_eq!((writer.counters().records_written, writer.client_counters().succeeded), (1, 1));
-    let status = writer.stream_status(written.stream).expect("it was written to");
-    assert_eq!((status.healthy, status.counters.attempts, status.counters.won), (true, 1, 1));
+    assert_eq!(
+        (
+            writer.counters().records_written,
+            writer.client_counters().succeeded
+        ),
+        (1, 1)
+    );
+    let status = writer
+        .stream_status(written.stream)
+        .expect("it was written to");
+    assert_eq!(
+        (
+            status.healthy,
+            status.counters.attempts,
+            status.counters.won
+        ),
+        (true, 1, 1)
+    );
     assert_eq!(writer.stream_status(StreamIndex(3)), None);
 }
 
 /// The identity of the set of one record that a writer sends first.
-async fn first_identity(builder: impl Fn(&Proxy) -> MultiStreamWriterBuilder) -> Option<SetIdentity> {
+async fn first_identity(
+    builder: impl Fn(&Proxy) -> MultiStreamWriterBuilder,
+) -> Option<SetIdentity> {
     let proxy = Proxy::bind().await;
     let (writer, mut peer) = built(&proxy, builder(&proxy)).await;
     let (written, call) = tokio::join!(writer.write(b"r"), async {
@@ -61,21 +82,41 @@ async fn first_identity(builder: impl Fn(&Proxy) -> MultiStreamWriterBuilder) ->
 /// R12: by default each writer has an id of its own.
 #[tokio::test]
 async fn sets_carry_a_random_writer_id_unless_one_is_given_or_none_is_wanted() {
-    let one = first_identity(|proxy| builder(proxy, &["a"])).await.unwrap();
-    let other = first_identity(|proxy| builder(proxy, &["a"])).await.unwrap();
+    let one = first_identity(|proxy| builder(proxy, &["a"]))
+        .await
+        .unwrap();
+    let other = first_identity(|proxy| builder(proxy, &["a"]))
+        .await
+        .unwrap();
     assert_eq!((one.sequence, other.sequence), (0, 0));
     assert_ne!(one.writer, other.writer);
-    assert_eq!(first_identity(|proxy| builder(proxy, &["a"]).identity(false)).await, None);
-    let given = SetIdentity { writer: WriterId([5; 16]), sequence: 9 };
-    let settings = Settings::builder().identity(Identity::Trailer { writer: given.writer, first_sequence: given.sequence });
-    assert_eq!(first_identity(|proxy| builder(proxy, &["a"]).settings(settings)).await, Some(given));
+    assert_eq!(
+        first_identity(|proxy| builder(proxy, &["a"]).identity(false)).await,
+        None
+    );
+    let given = SetIdentity {
+        writer: WriterId([5; 16]),
+        sequence: 9,
+    };
+    let settings = Settings::builder().identity(Identity::Trailer {
+        writer: given.writer,
+        first_sequence: given.sequence,
+    });
+    assert_eq!(
+        first_identity(|proxy| builder(proxy, &["a"]).settings(settings)).await,
+        Some(given)
+    );
 }
 
 /// R4: over any window of n sets, each of n streams starts one.
 #[tokio::test]
 async fn sets_go_to_the_streams_in_turn() {
     let proxy = Proxy::bind().await;
-    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b", "c", "d", "e"]).buffer_size(0)).await;
+    let (writer, mut peer) = built(
+        &proxy,
+        builder(&proxy, &["a", "b", "c", "d", "e"]).buffer_size(0),
+    )
+    .await;
     let mut streams = HashSet::new();
     for _ in 0..5 {
         let (written, call) = tokio::join!(writer.write(b"r"), async {
@@ -89,12 +130,20 @@ async fn sets_go_to_the_streams_in_turn() {
     assert_eq!(streams.len(), 5);
 }
 
-/// R3 and R11: the first stream does not answer, the second one does, and the first attempt is discarded.
+/// R3 and R11: the first stream does not answer, the second one does, and the first attempt is
+/// discarded.
 #[tokio::test]
 async fn a_slow_stream_is_hedged_and_the_loser_is_discarded_at_the_proxy() {
     let proxy = Proxy::bind().await;
-    let (first, max, all) = (Duration::from_millis(20), Duration::from_secs(20), Duration::from_secs(50));
-    let settings = Settings::builder().first_speculative_timeout(first).max_speculative_timeout(max).request_timeout(all);
+    let (first, max, all) = (
+        Duration::from_millis(20),
+        Duration::from_secs(20),
+        Duration::from_secs(50),
+    );
+    let settings = Settings::builder()
+        .first_speculative_timeout(first)
+        .max_speculative_timeout(max)
+        .request_timeout(all);
     let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b"]).settings(settings)).await;
     let (written, ()) = tokio::join!(writer.write(b"r"), async {
         let slow = peer.call().await;
@@ -108,14 +157,16 @@ async fn a_slow_stream_is_hedged_and_the_loser_is_discarded_at_the_proxy() {
     assert_eq!(writer.counters().hedges_sent, 1);
 }
 
-/// R5: a failure that may pass moves to the next stream at once; one that is the record's own ends the write.
+/// R5: a failure that may pass moves to the next stream at once; one that is the record's own ends
+/// the write.
 #[tokio::test]
 async fn a_failed_attempt_goes_to_the_next_stream_and_a_rejected_record_to_none() {
     let proxy = Proxy::bind().await;
     let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b"])).await;
     let (written, ()) = tokio::join!(writer.write(b"r"), async {
         let call = peer.call().await;
-        peer.answer_status(&call, StatusCode::OverCapacity, "").await;
+        peer.answer_status(&call, StatusCode::OverCapacity, "")
+            .await;
         let again = peer.call().await;
         assert_ne!(call.stream, again.stream);
         peer.answer_written(&again, AT).await;
@@ -123,10 +174,14 @@ async fn a_failed_attempt_goes_to_the_next_stream_and_a_rejected_record_to_none(
     assert_eq!(written.unwrap().dlsn, AT);
     let (written, ()) = tokio::join!(writer.write(b"r"), async {
         let call = peer.call().await;
-        peer.answer_status(&call, StatusCode::TooLargeRecord, "").await;
+        peer.answer_status(&call, StatusCode::TooLargeRecord, "")
+            .await;
     });
     let error = written.unwrap_err();
-    assert_eq!((error.known, error.reason, error.attempts), (Known::Rejected, Reason::Refused, 1));
+    assert_eq!(
+        (error.known, error.reason, error.attempts),
+        (Known::Rejected, Reason::Refused, 1)
+    );
 }
 
 #[tokio::test]
@@ -139,7 +194,10 @@ async fn many_writers_share_one_connection() {
         let writer = writer.clone();
         tasks.spawn(async move {
             for i in 0..500_u32 {
-                writer.write(&[&[task], &i.to_be_bytes()[..]].concat()).await.unwrap();
+                writer
+                    .write(&[&[task], &i.to_be_bytes()[..]].concat())
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -155,7 +213,9 @@ async fn many_writers_share_one_connection() {
 #[tokio::test]
 async fn closing_flushes_waits_and_ends_the_connection() {
     let proxy = Proxy::bind().await;
-    let held = Settings::builder().flush_when_idle(false).flush_interval(Duration::ZERO);
+    let held = Settings::builder()
+        .flush_when_idle(false)
+        .flush_interval(Duration::ZERO);
     let (writer, mut peer) = built(&proxy, builder(&proxy, &["a"]).settings(held)).await;
     let acknowledgement = writer.try_write(b"buffered").unwrap();
     let (written, (), ()) = tokio::join!(acknowledgement, writer.close(), async {
@@ -165,7 +225,10 @@ async fn closing_flushes_waits_and_ends_the_connection() {
         drop(peer);
     });
     assert_eq!(written.unwrap().dlsn, AT);
-    assert_eq!(writer.write(b"late").await.unwrap_err().reason, Reason::Closed);
+    assert_eq!(
+        writer.write(b"late").await.unwrap_err().reason,
+        Reason::Closed
+    );
 }
 
 /// R13: no future is ever left pending.
@@ -177,15 +240,28 @@ async fn dropping_the_last_handle_completes_what_is_left() {
     let _unanswered = peer.call().await;
     drop(writer);
     let error = acknowledgement.await.unwrap_err();
-    assert_eq!((error.known, error.reason), (Known::Unknown, Reason::Closed));
+    assert_eq!(
+        (error.known, error.reason),
+        (Known::Unknown, Reason::Closed)
+    );
 }
 
 #[tokio::test]
 async fn settings_streams_and_names_are_checked_before_anything_is_connected() {
     let proxy = Proxy::bind().await;
     let none: [&str; 0] = [];
-    assert!(matches!(builder(&proxy, &none).build().await.unwrap_err(), BuildError::Writer(_)));
-    let bad = builder(&proxy, &["a"]).speculative_timeouts(Duration::from_secs(2), Duration::from_secs(1));
-    assert!(matches!(bad.build().await.unwrap_err(), BuildError::Writer(_)));
-    assert!(matches!(builder(&proxy, &["a b"]).build().await.unwrap_err(), BuildError::StreamName { .. }));
+    assert!(matches!(
+        builder(&proxy, &none).build().await.unwrap_err(),
+        BuildError::Writer(_)
+    ));
+    let bad = builder(&proxy, &["a"])
+        .speculative_timeouts(Duration::from_secs(2), Duration::from_secs(1));
+    assert!(matches!(
+        bad.build().await.unwrap_err(),
+        BuildError::Writer(_)
+    ));
+    assert!(matches!(
+        builder(&proxy, &["a b"]).build().await.unwrap_err(),
+        BuildError::StreamName { .. }
+    ));
 }

@@ -1,9 +1,10 @@
-//! The whole path from a writer to the disk and back: this process writes over loopback to a `dlog proxy` of another process, which keeps
-//! its store in a folder. Beside each figure stand the limits of the machine in the same run: the disk's own fdatasync, and the same bytes
-//! echoed by a process that does nothing else.
+//! The whole path from a writer to the disk and back: this process writes over loopback to a `dlog
+//! proxy` of another process, which keeps its store in a folder. Beside each figure stand the
+//! limits of the machine in the same run: the disk's own fdatasync, and the same bytes echoed by a
+//! process that does nothing else.
 //!
-//! `cargo bench -p distributedlog-tests --bench path`. The store's folder is made below the current folder, or below `DLOG_BENCH_FOLDER`:
-//! a folder in memory would measure nothing.
+//! `cargo bench -p distributedlog-tests --bench path`. The store's folder is made below the current
+//! folder, or below `DLOG_BENCH_FOLDER`: a folder in memory would measure nothing.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -28,7 +29,10 @@ fn main() {
     if let Ok(size) = std::env::var("DLOG_BENCH_ECHO") {
         return echo(size.parse().expect("set by this program"));
     }
-    let mut criterion = Criterion::default().configure_from_args().measurement_time(Duration::from_secs(8)).sample_size(10);
+    let mut criterion = Criterion::default()
+        .configure_from_args()
+        .measurement_time(Duration::from_secs(8))
+        .sample_size(10);
     disk_limit(&mut criterion);
     loopback_limit(&mut criterion);
     path(&mut criterion);
@@ -36,8 +40,12 @@ fn main() {
 }
 
 fn folder() -> tempfile::TempDir {
-    let parent = std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    tempfile::Builder::new().prefix("dlog-bench-").tempdir_in(parent).expect("the current folder can be written")
+    let parent =
+        std::env::var_os("DLOG_BENCH_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    tempfile::Builder::new()
+        .prefix("dlog-bench-")
+        .tempdir_in(parent)
+        .expect("the current folder can be written")
 }
 
 /// What the disk does alone: one write and one fdatasync after the other, into preallocated space.
@@ -45,8 +53,10 @@ fn disk_limit(criterion: &mut Criterion) {
     let folder = folder();
     let mut group = criterion.benchmark_group("limit: write + fdatasync");
     for bytes in [128, 16 * 1024, 256 * 1024] {
-        let file = std::fs::File::create(folder.path().join("file")).expect("the folder can be written");
-        file.write_all_at(&vec![0; 64 << 20], 0).expect("64 MiB fit the disk");
+        let file =
+            std::fs::File::create(folder.path().join("file")).expect("the folder can be written");
+        file.write_all_at(&vec![0; 64 << 20], 0)
+            .expect("64 MiB fit the disk");
         file.sync_all().expect("the disk syncs");
         let block = vec![7; bytes];
         let mut at = 0;
@@ -86,7 +96,12 @@ impl Echo {
         let mut address = String::new();
         let mut byte = [0];
         let stdout = process.stdout.as_mut().expect("it is piped");
-        while stdout.read(&mut byte).expect("the child prints its address") == 1 && byte[0] != b'\n' {
+        while stdout
+            .read(&mut byte)
+            .expect("the child prints its address")
+            == 1
+            && byte[0] != b'\n'
+        {
             address.push(byte[0].into());
         }
         let stream = TcpStream::connect(address).expect("the child listens");
@@ -112,7 +127,9 @@ fn loopback_limit(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("round trip", bytes), |bencher| {
             bencher.iter(|| {
                 echo.stream.write_all(&block).expect("the child reads");
-                echo.stream.read_exact(&mut answer).expect("the child answers");
+                echo.stream
+                    .read_exact(&mut answer)
+                    .expect("the child answers");
             });
         });
     }
@@ -121,24 +138,27 @@ fn loopback_limit(criterion: &mut Criterion) {
     let mut echo = Echo::start(set);
     let mut reader = echo.stream.try_clone().expect("a socket has two ends");
     group.throughput(Throughput::Elements((set / RECORD_BYTES) as u64));
-    group.bench_function("records of 100 bytes in sets of 16 KiB, echoed", |bencher| {
-        bencher.iter_custom(|sets| {
-            let began = Instant::now();
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    let mut answer = vec![0; set];
+    group.bench_function(
+        "records of 100 bytes in sets of 16 KiB, echoed",
+        |bencher| {
+            bencher.iter_custom(|sets| {
+                let began = Instant::now();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let mut answer = vec![0; set];
+                        for _ in 0..sets {
+                            reader.read_exact(&mut answer).expect("the child answers");
+                        }
+                    });
+                    let block = vec![7; set];
                     for _ in 0..sets {
-                        reader.read_exact(&mut answer).expect("the child answers");
+                        echo.stream.write_all(&block).expect("the child reads");
                     }
                 });
-                let block = vec![7; set];
-                for _ in 0..sets {
-                    echo.stream.write_all(&block).expect("the child reads");
-                }
+                began.elapsed()
             });
-            began.elapsed()
-        });
-    });
+        },
+    );
 }
 
 struct Bench {
@@ -149,9 +169,14 @@ struct Bench {
 impl Bench {
     fn new(proxy: &Proxy, settings: SettingsBuilder) -> Self {
         // One core for the writer, one for the proxy: what a machine with two has.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the system has epoll");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("the system has epoll");
         let writer = runtime.block_on(async {
-            let builder = MultiStreamWriter::builder(STREAMS).settings(settings).name(proxy.name());
+            let builder = MultiStreamWriter::builder(STREAMS)
+                .settings(settings)
+                .name(proxy.name());
             builder.build().await.expect("the proxy answers")
         });
         Self { runtime, writer }
@@ -165,10 +190,15 @@ impl Bench {
             let mut pending = VecDeque::with_capacity(in_flight);
             for _ in 0..count {
                 if pending.len() == in_flight {
-                    let oldest: Pin<Box<dyn Future<Output = WriteResult>>> = pending.pop_front().expect("it is full");
+                    let oldest: Pin<Box<dyn Future<Output = WriteResult>>> =
+                        pending.pop_front().expect("it is full");
                     oldest.await.expect("the record is written");
                 }
-                let acknowledgement = self.writer.submit(&record).await.expect("the writer is open");
+                let acknowledgement = self
+                    .writer
+                    .submit(&record)
+                    .await
+                    .expect("the writer is open");
                 pending.push_back(Box::pin(acknowledgement) as _);
             }
             self.writer.flush().await;
@@ -183,7 +213,11 @@ impl Bench {
 fn path(criterion: &mut Criterion) {
     let folder = folder();
     // The proxy's own process; this runtime only hears what it prints.
-    let watch = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("the system has epoll");
+    let watch = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("the system has epoll");
     let proxy = watch.block_on(Proxy::start(Keeps::In(folder.path()), 0, &[]));
     let patient = Settings::builder()
         .request_timeout(Duration::from_secs(30))
@@ -195,15 +229,21 @@ fn path(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let bench = Bench::new(&proxy, patient.buffer_size(16 * 1024));
     for in_flight in [1024, 8192] {
-        group.bench_function(BenchmarkId::new("records, sets of 16 KiB, in flight", in_flight), |bencher| {
-            bencher.iter_custom(|count| bench.write(count, in_flight));
-        });
+        group.bench_function(
+            BenchmarkId::new("records, sets of 16 KiB, in flight", in_flight),
+            |bencher| {
+                bencher.iter_custom(|count| bench.write(count, in_flight));
+            },
+        );
     }
     let bench = Bench::new(&proxy, patient.buffer_size(0));
     for in_flight in [1, 64, 512, 1024] {
-        group.bench_function(BenchmarkId::new("records, each a set, in flight", in_flight), |bencher| {
-            bencher.iter_custom(|count| bench.write(count, in_flight));
-        });
+        group.bench_function(
+            BenchmarkId::new("records, each a set, in flight", in_flight),
+            |bencher| {
+                bencher.iter_custom(|count| bench.write(count, in_flight));
+            },
+        );
     }
     group.finish();
     latencies(&bench);
@@ -214,5 +254,11 @@ fn latencies(bench: &Bench) {
     let mut micros: Vec<u128> = (0..5_000).map(|_| bench.write(1, 1).as_micros()).collect();
     micros.sort_unstable();
     let at = |share: usize| micros[micros.len() * share / 1000];
-    println!("one record at a time: p50 {} µs, p90 {} µs, p99 {} µs, p99.9 {} µs", at(500), at(900), at(990), at(999));
+    println!(
+        "one record at a time: p50 {} µs, p90 {} µs, p99 {} µs, p99.9 {} µs",
+        at(500),
+        at(900),
+        at(990),
+        at(999)
+    );
 }

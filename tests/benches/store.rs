@@ -1,8 +1,10 @@
-//! Appends to the embedded store on a real disk, beside what the disk itself takes for the same bytes.
+//! Appends to the embedded store on a real disk, beside what the disk itself takes for the same
+//! bytes.
 //!
-//! `cargo bench -p distributedlog-tests --bench store`. Each line of `append` is the time of one entry with so many writers, each of which
-//! waits for its entry to be durable before it appends the next one; with one writer, that is the latency. `disk` writes the same
-//! bytes over blocks that were written before, and syncs them: what one writer could have at best.
+//! `cargo bench -p distributedlog-tests --bench store`. Each line of `append` is the time of one
+//! entry with so many writers, each of which waits for its entry to be durable before it appends
+//! the next one; with one writer, that is the latency. `disk` writes the same bytes over blocks
+//! that were written before, and syncs them: what one writer could have at best.
 
 use core::time::Duration;
 use std::fs::{File, OpenOptions};
@@ -11,7 +13,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
 use dlog::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use dlog::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, StreamName};
 use tokio::runtime::Runtime;
@@ -28,7 +33,10 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn configure(group: &mut BenchmarkGroup<'_, WallTime>) {
-    group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
 }
 
 fn disk(c: &mut Criterion) {
@@ -53,8 +61,16 @@ fn disk(c: &mut Criterion) {
 }
 
 fn written_file(path: &std::path::Path) -> File {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).expect("a file can be created");
-    file.write_all_at(&vec![0; 33 << 20], 0).and_then(|()| file.sync_all()).expect("the disk has 33 MiB");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .expect("a file can be created");
+    file.write_all_at(&vec![0; 33 << 20], 0)
+        .and_then(|()| file.sync_all())
+        .expect("the disk has 33 MiB");
     file
 }
 
@@ -69,8 +85,15 @@ async fn open(folder: &std::path::Path) -> Written {
     for i in 0..STREAMS {
         let name = StreamName::new(&format!("basic-stream-{i}")).expect("a good name");
         store.create(&name).await.expect("the store is new");
-        let owner = Owner { shard: 1, address: "127.0.0.1:8000".to_owned() };
-        match store.acquire(&name, &owner).await.expect("the stream exists") {
+        let owner = Owner {
+            shard: 1,
+            address: "127.0.0.1:8000".to_owned(),
+        };
+        match store
+            .acquire(&name, &owner)
+            .await
+            .expect("the stream exists")
+        {
             Acquired::Granted(lease) => leases.push(lease),
             Acquired::OwnedBy(other) => panic!("owned by {other:?}"),
         }
@@ -79,19 +102,38 @@ async fn open(folder: &std::path::Path) -> Written {
 }
 
 async fn append(written: &Written, stream: usize, payload: Bytes) {
-    let record = EntryRecord { payload, slots: 1, is_record_set: false };
+    let record = EntryRecord {
+        payload,
+        slots: 1,
+        is_record_set: false,
+    };
     let (done, result) = oneshot::channel();
-    written.store.append(&written.leases[stream], Entry { records: vec![record] }, Box::new(move |result| drop(done.send(result))));
-    result.await.expect("the store answers").expect("the disk takes it");
+    written.store.append(
+        &written.leases[stream],
+        Entry {
+            records: vec![record],
+        },
+        Box::new(move |result| drop(done.send(result))),
+    );
+    result
+        .await
+        .expect("the store answers")
+        .expect("the disk takes it");
 }
 
 /// Appends `entries` by `writers` at once. Returns how long that took.
-async fn append_all(written: &Rc<Written>, payload: &Bytes, writers: usize, entries: u64) -> Duration {
+async fn append_all(
+    written: &Rc<Written>,
+    payload: &Bytes,
+    writers: usize,
+    entries: u64,
+) -> Duration {
     let begun = Instant::now();
     let local = LocalSet::new();
     for writer in 0..writers {
         let (written, payload) = (Rc::clone(written), payload.clone());
-        let share = entries / writers as u64 + u64::from((writer as u64) < entries % writers as u64);
+        let share =
+            entries / writers as u64 + u64::from((writer as u64) < entries % writers as u64);
         local.spawn_local(async move {
             for _ in 0..share {
                 append(&written, writer % STREAMS, payload.clone()).await;
@@ -103,7 +145,9 @@ async fn append_all(written: &Rc<Written>, payload: &Bytes, writers: usize, entr
 }
 
 fn append_entries(c: &mut Criterion) {
-    let runtime: Runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
+    let runtime: Runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without I/O");
     for size in SIZES {
         let mut group = c.benchmark_group(format!("append {size} B"));
         configure(&mut group);
@@ -113,7 +157,9 @@ fn append_entries(c: &mut Criterion) {
             let folder = folder();
             let written = Rc::new(runtime.block_on(open(folder.path())));
             group.bench_function(BenchmarkId::new("writers", writers), |b| {
-                b.iter_custom(|entries| runtime.block_on(append_all(&written, &payload, writers, entries)));
+                b.iter_custom(|entries| {
+                    runtime.block_on(append_all(&written, &payload, writers, entries))
+                });
             });
         }
         group.finish();

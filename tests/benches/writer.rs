@@ -1,7 +1,10 @@
 //! The multi stream writer over a transport that answers at once: what the writer itself costs.
 //!
 //! `cargo bench -p distributedlog-tests --bench writer`
-#![allow(missing_docs, reason = "criterion's macros make items without documentation")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make items without documentation"
+)]
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -9,7 +12,10 @@ use std::sync::{Arc, Mutex};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use distributedlog::face::{MultiStreamWriter, State};
-use distributedlog::writer::{Adaptive, Budget, Codec, Health, Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId};
+use distributedlog::writer::{
+    Adaptive, Budget, Codec, Health, Heap, Identity, Settings, SettingsBuilder, StreamCount,
+    Writer, WriterId,
+};
 use distributedlog::{Dlsn, Instant};
 use distributedlog_testkit::{NullTransport, seats};
 use distributedlog_tokio::TokioClock;
@@ -20,7 +26,8 @@ const BATCH: u64 = 1_024;
 fn machine(builder: SettingsBuilder) -> Writer<Heap> {
     let settings = builder.build().expect("legal settings");
     let streams = StreamCount::new(5).expect("five streams");
-    Writer::new(settings, streams, Heap::new(&settings, streams)).expect("the heap has what the settings ask for")
+    Writer::new(settings, streams, Heap::new(&settings, streams))
+        .expect("the heap has what the settings ask for")
 }
 
 /// Answers everything that is transmitted and takes every result.
@@ -51,10 +58,25 @@ fn answer(writer: &mut Writer<Heap>, now: Instant) {
 /// Every policy on, as issue 4 wants it.
 fn everything(builder: SettingsBuilder) -> SettingsBuilder {
     builder
-        .budget(Budget::Share { share: 0.05, per_second: 10, burst: 100 })
-        .health(Health::Probation { strikes: 3, first_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(10) })
-        .adaptive(Adaptive::Quantile { quantile: 0.95, floor: Duration::from_millis(1), warm_up: 20 })
-        .identity(Identity::Trailer { writer: WriterId([7; 16]), first_sequence: 0 })
+        .budget(Budget::Share {
+            share: 0.05,
+            per_second: 10,
+            burst: 100,
+        })
+        .health(Health::Probation {
+            strikes: 3,
+            first_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(10),
+        })
+        .adaptive(Adaptive::Quantile {
+            quantile: 0.95,
+            floor: Duration::from_millis(1),
+            warm_up: 20,
+        })
+        .identity(Identity::Trailer {
+            writer: WriterId([7; 16]),
+            first_sequence: 0,
+        })
 }
 
 fn the_machine(c: &mut Criterion) {
@@ -77,7 +99,9 @@ fn the_machine(c: &mut Criterion) {
                 for number in 0..BATCH {
                     // Time goes by as it would at a million records a second.
                     now += Duration::from_micros(1);
-                    writer.write(now, black_box(&RECORD)).expect("room is made after every 128 records");
+                    writer
+                        .write(now, black_box(&RECORD))
+                        .expect("room is made after every 128 records");
                     if number % 128 == 127 {
                         answer(&mut writer, now);
                     }
@@ -92,26 +116,45 @@ fn the_machine(c: &mut Criterion) {
 
 fn the_face(c: &mut Criterion) {
     let mut group = c.benchmark_group("face");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    for (name, builder) in
-        [("one-record sets", Settings::builder().buffer_size(0).in_flight_sets(1_024)), ("16 KiB sets", Settings::builder())]
-    {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    for (name, builder) in [
+        (
+            "one-record sets",
+            Settings::builder().buffer_size(0).in_flight_sets(1_024),
+        ),
+        ("16 KiB sets", Settings::builder()),
+    ] {
         for tasks in [1_u64, 64, 1_024] {
             let records = 4_096;
             group.throughput(Throughput::Elements(records));
             group.bench_function(BenchmarkId::new(name, format!("{tasks} tasks")), |b| {
-                b.iter_custom(|rounds| runtime.block_on(write_from_tasks(builder, tasks, records, rounds)));
+                b.iter_custom(|rounds| {
+                    runtime.block_on(write_from_tasks(builder, tasks, records, rounds))
+                });
             });
         }
     }
     group.finish();
 }
 
-async fn write_from_tasks(builder: SettingsBuilder, tasks: u64, records: u64, rounds: u64) -> Duration {
+async fn write_from_tasks(
+    builder: SettingsBuilder,
+    tasks: u64,
+    records: u64,
+    rounds: u64,
+) -> Duration {
     let settings = builder.build().expect("legal settings");
     let streams = StreamCount::new(5).expect("five streams");
-    let machine = Writer::new(settings, streams, Heap::new(&settings, streams)).expect("the heap has what is needed");
-    let state = Arc::new(Mutex::new(State::new(machine, seats(&settings, 2_048), TokioClock::new())));
+    let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
+        .expect("the heap has what is needed");
+    let state = Arc::new(Mutex::new(State::new(
+        machine,
+        seats(&settings, 2_048),
+        TokioClock::new(),
+    )));
     let (writer, runner) = MultiStreamWriter::new(state, NullTransport::new());
     let runner = tokio::spawn(runner.run());
     let start = std::time::Instant::now();
@@ -120,7 +163,10 @@ async fn write_from_tasks(builder: SettingsBuilder, tasks: u64, records: u64, ro
         let writer = writer.clone();
         set.spawn(async move {
             for _ in 0..rounds * records / tasks {
-                writer.write(black_box(&RECORD)).await.expect("a null transport writes everything");
+                writer
+                    .write(black_box(&RECORD))
+                    .await
+                    .expect("a null transport writes everything");
             }
         });
     }

@@ -24,12 +24,26 @@ pub fn java(original: Original, main: &str, arguments: &[&str]) -> Starting {
         Original::V0_5 => "INTEROP_JAVA",
         Original::V4_17 => "INTEROP_JAVA_RECENT",
     };
-    let options = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/run interop"));
+    let options = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: run tests/run interop"));
     static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let log = logs().join(format!("{main}-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
+    let log = logs().join(format!(
+        "{main}-{}.log",
+        STARTED.fetch_add(1, Ordering::Relaxed)
+    ));
     let log = format!("-Dorg.slf4j.simpleLogger.logFile={}", log.display());
-    let first = [format!("@{options}"), "-Dorg.slf4j.simpleLogger.defaultLogLevel=info".to_owned(), log, main.to_owned()];
-    Starting::program(Path::new("java"), first.into_iter().chain(arguments.iter().map(|argument| (*argument).to_owned())))
+    let first = [
+        format!("@{options}"),
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=info".to_owned(),
+        log,
+        main.to_owned(),
+    ];
+    Starting::program(
+        Path::new("java"),
+        first
+            .into_iter()
+            .chain(arguments.iter().map(|argument| (*argument).to_owned())),
+    )
 }
 
 /// Where logs are kept when a test fails.
@@ -38,5 +52,7 @@ pub fn java(original: Original, main: &str, arguments: &[&str]) -> Starting {
 /// The part's variables are not set.
 #[must_use]
 pub fn logs() -> PathBuf {
-    std::env::var_os("INTEROP_LOGS").expect("INTEROP_LOGS is not set: run tests/run interop").into()
+    std::env::var_os("INTEROP_LOGS")
+        .expect("INTEROP_LOGS is not set: run tests/run interop")
+        .into()
 }

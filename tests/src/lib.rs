@@ -1,4 +1,5 @@
-//! Harness shared by the tests that cross crates: the built `dlog` as child processes, and a client that loads a proxy.
+//! Harness shared by the tests that cross crates: the built `dlog` as child processes, and a client
+//! that loads a proxy.
 
 pub mod binary;
 pub mod java;

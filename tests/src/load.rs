@@ -1,11 +1,13 @@
-//! A client that keeps a proxy busy and remembers what was acknowledged: plain mux over one socket, nothing retried, so that it is known of
-//! each record what the proxy said of it.
+//! A client that keeps a proxy busy and remembers what was acknowledged: plain mux over one socket,
+//! nothing retried, so that it is known of each record what the proxy said of it.
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::io;
 
-use distributedlog::wire::mux::{Contexts, Frame, Message, Status, Tag, encode_request, encoded_request_len, frame_len};
+use distributedlog::wire::mux::{
+    Contexts, Frame, Message, Status, Tag, encode_request, encoded_request_len, frame_len,
+};
 use distributedlog::wire::service::{Reply, Request, WriteContext};
 use distributedlog::{Dlsn, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,7 +48,12 @@ impl RawClient {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (from, to) = stream.into_split();
-        Ok(Self { from, to, received: Vec::new(), draining: false })
+        Ok(Self {
+            from,
+            to,
+            received: Vec::new(),
+            draining: false,
+        })
     }
 
     /// Sends a write of one record.
@@ -54,7 +61,11 @@ impl RawClient {
     /// # Errors
     /// The socket's.
     pub async fn send(&mut self, tag: u32, stream: &str, payload: &[u8]) -> io::Result<()> {
-        let request = Request::WriteWithContext { stream, data: payload, context: WriteContext::default() };
+        let request = Request::WriteWithContext {
+            stream,
+            data: payload,
+            context: WriteContext::default(),
+        };
         let contexts = Contexts::default();
         let mut frame = vec![0; encoded_request_len(&contexts, &request)];
         let tag = Tag::new(tag).expect("tags are small");
@@ -62,7 +73,8 @@ impl RawClient {
         self.to.write_all(&frame).await
     }
 
-    /// Receives the next answer, whichever request it belongs to; `None` when the proxy asks for no more requests instead.
+    /// Receives the next answer, whichever request it belongs to; `None` when the proxy asks for no
+    /// more requests instead.
     ///
     /// # Errors
     /// The connection ended.
@@ -76,7 +88,10 @@ impl RawClient {
             {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 let frame = Frame::decode(&bytes).expect("a mux frame");
-                if let Message::Rdispatch { status, payload, .. } = frame.message {
+                if let Message::Rdispatch {
+                    status, payload, ..
+                } = frame.message
+                {
                     return Ok(Some((frame.tag.get(), what_was_said(status, payload))));
                 }
                 assert_eq!(frame.message, Message::Tdrain, "only this comes by itself");
@@ -110,15 +125,25 @@ impl RawClient {
 fn what_was_said(status: Status, payload: &[u8]) -> Said {
     match status {
         Status::Ok => {}
-        Status::Error | Status::Nack => return Said::Failed(None, String::from_utf8_lossy(payload).into_owned()),
+        Status::Error | Status::Nack => {
+            return Said::Failed(None, String::from_utf8_lossy(payload).into_owned());
+        }
     }
     match Reply::decode(payload).expect("a thrift reply").1 {
-        Reply::Write(response) => match response.dlsn.filter(|_| response.header.code == StatusCode::Success) {
+        Reply::Write(response) => match response
+            .dlsn
+            .filter(|_| response.header.code == StatusCode::Success)
+        {
             Some(dlsn) => Said::Stored(dlsn.parse().expect("a DLSN")),
-            None => Said::Failed(Some(response.header.code), response.header.message.unwrap_or_default().to_owned()),
+            None => Said::Failed(
+                Some(response.header.code),
+                response.header.message.unwrap_or_default().to_owned(),
+            ),
         },
         Reply::Exception { message, .. } => Said::Failed(None, message.to_owned()),
-        other @ (Reply::ServerInfo(_) | Reply::BulkWrite(_) | Reply::Void) => panic!("unexpected {other:?}"),
+        other @ (Reply::ServerInfo(_) | Reply::BulkWrite(_) | Reply::Void) => {
+            panic!("unexpected {other:?}")
+        }
     }
 }
 
@@ -133,11 +158,20 @@ pub struct Loaded {
     pub unknown: usize,
 }
 
-/// Writes to the streams in turn, `in_flight` records at a time, until the connection ends, the proxy asks for no more, or `count` records
-/// were answered. Payloads begin with `prefix` and a number, so that each is written once.
-pub async fn write_until_the_end(address: SocketAddr, streams: &[&str], prefix: &str, in_flight: u32, count: usize) -> Loaded {
+/// Writes to the streams in turn, `in_flight` records at a time, until the connection ends, the
+/// proxy asks for no more, or `count` records were answered. Payloads begin with `prefix` and a
+/// number, so that each is written once.
+pub async fn write_until_the_end(
+    address: SocketAddr,
+    streams: &[&str],
+    prefix: &str,
+    in_flight: u32,
+    count: usize,
+) -> Loaded {
     let mut loaded = Loaded::default();
-    let Ok(mut client) = RawClient::connect(address).await else { return loaded };
+    let Ok(mut client) = RawClient::connect(address).await else {
+        return loaded;
+    };
     let mut pending: HashMap<u32, Acknowledged> = HashMap::new();
     let mut free: Vec<u32> = (FIRST_TAG..FIRST_TAG + in_flight).collect();
     let mut number = 0;
@@ -147,12 +181,17 @@ pub async fn write_until_the_end(address: SocketAddr, streams: &[&str], prefix: 
             && let Some(tag) = free.pop()
         {
             let stream = streams[number % streams.len()].to_owned();
-            let record = Acknowledged { stream, dlsn: Dlsn::INVALID, payload: format!("{prefix}-{number}").into_bytes() };
+            let record = Acknowledged {
+                stream,
+                dlsn: Dlsn::INVALID,
+                payload: format!("{prefix}-{number}").into_bytes(),
+            };
             number += 1;
             let sent = client.send(tag, &record.stream, &record.payload).await;
             pending.insert(tag, record);
             if sent.is_err() {
-                // Answers that came before the connection ended are read still: they were acknowledged.
+                // Answers that came before the connection ended are read still: they were
+                // acknowledged.
                 client.draining = true;
             }
         }
@@ -161,7 +200,9 @@ pub async fn write_until_the_end(address: SocketAddr, streams: &[&str], prefix: 
         }
         match client.receive().await {
             Ok(Some((tag, said))) => {
-                let record = pending.remove(&tag).expect("an answer belongs to a request");
+                let record = pending
+                    .remove(&tag)
+                    .expect("an answer belongs to a request");
                 free.push(tag);
                 loaded.said(record, said);
             }
@@ -177,7 +218,12 @@ impl Loaded {
     fn said(&mut self, record: Acknowledged, said: Said) {
         match said {
             Said::Stored(dlsn) => self.acknowledged.push(Acknowledged { dlsn, ..record }),
-            Said::Failed(code, message) => *self.failed.entry(format!("{code:?} {message}")).or_default() += 1,
+            Said::Failed(code, message) => {
+                *self
+                    .failed
+                    .entry(format!("{code:?} {message}"))
+                    .or_default() += 1
+            }
         }
     }
 }

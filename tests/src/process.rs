@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::binary;
 
-/// No step of a test takes this long unless something hangs: loaded machines have that much patience.
+/// No step of a test takes this long unless something hangs: loaded machines have that much
+/// patience.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which stream of a process a line came by.
@@ -50,26 +51,57 @@ impl Starting {
     }
 
     /// Another program with these arguments.
-    pub fn program<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
+    pub fn program<S: AsRef<OsStr>>(
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let mut command = Command::new(program);
         command.args(arguments);
         let starting = Self::from_command(command);
-        Self { name: format!("{} {}", program.display(), starting.name.trim_start_matches("dlog ")), ..starting }
+        Self {
+            name: format!(
+                "{} {}",
+                program.display(),
+                starting.name.trim_start_matches("dlog ")
+            ),
+            ..starting
+        }
     }
 
     /// `dlog` with these arguments, by a shell that first runs `before`: `ulimit`, say.
-    pub fn dlog_after<S: AsRef<OsStr>>(before: &str, arguments: impl IntoIterator<Item = S>) -> Self {
+    pub fn dlog_after<S: AsRef<OsStr>>(
+        before: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("{before} && exec \"$0\" \"$@\"")).arg(binary::dlog()).args(arguments);
+        command
+            .arg("-c")
+            .arg(format!("{before} && exec \"$0\" \"$@\""))
+            .arg(binary::dlog())
+            .args(arguments);
         Self::from_command(command)
     }
 
     fn from_command(mut command: Command) -> Self {
-        let words: Vec<_> = command.as_std().get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        let words: Vec<_> = command
+            .as_std()
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
         // What the user has set must not change what is tested.
-        command.env_remove("RUST_LOG").env_remove("DLOG_URI").env("NO_COLOR", "1");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        Self { name: format!("dlog {}", words.join(" ")), command }
+        command
+            .env_remove("RUST_LOG")
+            .env_remove("DLOG_URI")
+            .env("NO_COLOR", "1");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Self {
+            name: format!("dlog {}", words.join(" ")),
+            command,
+        }
     }
 
     /// Sets a variable of its environment.
@@ -100,13 +132,33 @@ impl Starting {
     #[must_use]
     pub fn start(self) -> Process {
         let Self { name, mut command } = self;
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start `{name}`: {error}"));
-        let transcript = Arc::new(Transcript { lines: Mutex::default(), count: watch::Sender::new(0) });
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start `{name}`: {error}"));
+        let transcript = Arc::new(Transcript {
+            lines: Mutex::default(),
+            count: watch::Sender::new(0),
+        });
         let mut readers = JoinSet::new();
-        readers.spawn(read_lines(child.stdout.take().expect("piped"), From::Stdout, Arc::clone(&transcript)));
-        readers.spawn(read_lines(child.stderr.take().expect("piped"), From::Stderr, Arc::clone(&transcript)));
+        readers.spawn(read_lines(
+            child.stdout.take().expect("piped"),
+            From::Stdout,
+            Arc::clone(&transcript),
+        ));
+        readers.spawn(read_lines(
+            child.stderr.take().expect("piped"),
+            From::Stderr,
+            Arc::clone(&transcript),
+        ));
         let stdin = child.stdin.take();
-        Process { name, child, stdin, transcript, readers, looked: 0 }
+        Process {
+            name,
+            child,
+            stdin,
+            transcript,
+            readers,
+            looked: 0,
+        }
     }
 }
 
@@ -117,14 +169,22 @@ struct Transcript {
 
 impl Transcript {
     fn line(&self, index: usize) -> Option<(From, String)> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(index)
+            .cloned()
     }
 }
 
 async fn read_lines(from: impl AsyncRead + Unpin, which: From, transcript: Arc<Transcript>) {
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        transcript.lines.lock().unwrap_or_else(PoisonError::into_inner).push((which, line));
+        transcript
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((which, line));
         transcript.count.send_modify(|count| *count += 1);
     }
 }
@@ -144,8 +204,13 @@ impl Process {
     /// Waits for the next line that `find` takes, and goes on behind it the next time.
     ///
     /// # Panics
-    /// The process ended without such a line, or it did not come within [`PATIENCE`]. The message has everything the process said.
-    pub async fn until_line<T>(&mut self, what: &str, mut find: impl FnMut(From, &str) -> Option<T>) -> T {
+    /// The process ended without such a line, or it did not come within [`PATIENCE`]. The message
+    /// has everything the process said.
+    pub async fn until_line<T>(
+        &mut self,
+        what: &str,
+        mut find: impl FnMut(From, &str) -> Option<T>,
+    ) -> T {
         let mut count = self.transcript.count.subscribe();
         let search = async {
             loop {
@@ -166,13 +231,20 @@ impl Process {
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(Some(found)) => found,
             Ok(None) => panic!("`{}` ended without {what}\n{}", self.name, self.said()),
-            Err(_) => panic!("`{}` did not say {what} within {PATIENCE:?}\n{}", self.name, self.said()),
+            Err(_) => panic!(
+                "`{}` did not say {what} within {PATIENCE:?}\n{}",
+                self.name,
+                self.said()
+            ),
         }
     }
 
     /// Waits for `listening on ADDRESS`; the address.
     pub async fn until_listening(&mut self) -> core::net::SocketAddr {
-        self.until_line("where it listens", |_, line| line.strip_prefix("listening on ")?.parse().ok()).await
+        self.until_line("where it listens", |_, line| {
+            line.strip_prefix("listening on ")?.parse().ok()
+        })
+        .await
     }
 
     /// Writes to its standard input.
@@ -180,8 +252,14 @@ impl Process {
     /// # Panics
     /// It has none, or has closed it.
     pub async fn type_in(&mut self, text: &str) {
-        let stdin = self.stdin.as_mut().expect("started with a pipe to read from");
-        stdin.write_all(text.as_bytes()).await.unwrap_or_else(|error| panic!("`{}` does not read: {error}", self.name));
+        let stdin = self
+            .stdin
+            .as_mut()
+            .expect("started with a pipe to read from");
+        stdin
+            .write_all(text.as_bytes())
+            .await
+            .unwrap_or_else(|error| panic!("`{}` does not read: {error}", self.name));
         stdin.flush().await.expect("pipes have nothing to flush");
     }
 
@@ -190,14 +268,19 @@ impl Process {
         self.stdin = None;
     }
 
-    /// Hears it no more: what it says from now on finds its pipes closed, as when the collector of its logs is gone.
+    /// Hears it no more: what it says from now on finds its pipes closed, as when the collector of
+    /// its logs is gone.
     pub async fn hang_up(&mut self) {
         self.readers.shutdown().await;
     }
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let id = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
         // One that has ended already is reaped by `until_exit`, which tells how it went.
         if let Some(id) = id {
             kill_process(id, signal).ok();
@@ -226,18 +309,39 @@ impl Process {
     /// It goes on for longer.
     pub async fn until_exit_within(mut self, patience: Duration) -> Ended {
         let Ok(status) = tokio::time::timeout(patience, self.child.wait()).await else {
-            panic!("`{}` did not end within {patience:?}\n{}", self.name, self.said());
+            panic!(
+                "`{}` did not end within {patience:?}\n{}",
+                self.name,
+                self.said()
+            );
         };
         // A grandchild that holds the pipes open must not hold the test up.
-        tokio::time::timeout(PATIENCE, drained(&mut self.readers)).await.ok();
-        let lines = self.transcript.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ended { name: self.name, status: status.expect("the child is ours"), lines }
+        tokio::time::timeout(PATIENCE, drained(&mut self.readers))
+            .await
+            .ok();
+        let lines = self
+            .transcript
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Ended {
+            name: self.name,
+            status: status.expect("the child is ours"),
+            lines,
+        }
     }
 
     /// Everything that it said so far, for a failure's message.
     #[must_use]
     pub fn said(&self) -> String {
-        transcript(&self.transcript.lines.lock().unwrap_or_else(PoisonError::into_inner))
+        transcript(
+            &self
+                .transcript
+                .lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// The process's id, while it runs.
@@ -277,7 +381,12 @@ impl Ended {
     /// The lines of one stream, joined.
     #[must_use]
     pub fn text(&self, which: From) -> String {
-        self.lines.iter().filter(|(from, _)| *from == which).map(|(_, line)| line.as_str()).collect::<Vec<_>>().join("\n")
+        self.lines
+            .iter()
+            .filter(|(from, _)| *from == which)
+            .map(|(_, line)| line.as_str())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Asserts the exit code.
@@ -286,7 +395,14 @@ impl Ended {
     /// It is another one. The message has everything the process said.
     #[must_use]
     pub fn with_code(self, code: i32) -> Self {
-        assert_eq!(self.status.code(), Some(code), "`{}` ended with {}\n{}", self.name, self.status, transcript(&self.lines));
+        assert_eq!(
+            self.status.code(),
+            Some(code),
+            "`{}` ended with {}\n{}",
+            self.name,
+            self.status,
+            transcript(&self.lines)
+        );
         self
     }
 
@@ -296,7 +412,12 @@ impl Ended {
     /// It has not.
     #[must_use]
     pub fn complaining(self, text: &str) -> Self {
-        assert!(self.text(From::Stderr).contains(text), "`{}` does not say \"{text}\"\n{}", self.name, transcript(&self.lines));
+        assert!(
+            self.text(From::Stderr).contains(text),
+            "`{}` does not say \"{text}\"\n{}",
+            self.name,
+            transcript(&self.lines)
+        );
         self
     }
 }

@@ -27,7 +27,11 @@ pub async fn read_all(store: &Arc<dyn LogStore>, stream: &str) -> HashMap<Dlsn, 
     let mut reader = LogReader::new(Arc::clone(store), name, Dlsn::INITIAL);
     let mut records = HashMap::new();
     let mut last = Dlsn::NON_INCLUSIVE_LOWER_BOUND;
-    while let Some(event) = reader.next_available().await.expect("the stream can be read") {
+    while let Some(event) = reader
+        .next_available()
+        .await
+        .expect("the stream can be read")
+    {
         match event {
             ReadEvent::Record(record) => {
                 assert!(record.dlsn > last, "{stream}: {} after {last}", record.dlsn);
@@ -40,12 +44,16 @@ pub async fn read_all(store: &Arc<dyn LogStore>, stream: &str) -> HashMap<Dlsn, 
     records
 }
 
-/// Asserts that each acknowledged record is read back exactly where its DLSN says; how many records the streams hold in all.
+/// Asserts that each acknowledged record is read back exactly where its DLSN says; how many records
+/// the streams hold in all.
 ///
 /// # Panics
 /// One is lost, or another one is in its place.
 pub async fn assert_read_back(store: &Arc<dyn LogStore>, acknowledged: &[Acknowledged]) -> usize {
-    let mut streams: Vec<&str> = acknowledged.iter().map(|record| record.stream.as_str()).collect();
+    let mut streams: Vec<&str> = acknowledged
+        .iter()
+        .map(|record| record.stream.as_str())
+        .collect();
     streams.sort_unstable();
     streams.dedup();
     let mut held = 0;
@@ -54,8 +62,15 @@ pub async fn assert_read_back(store: &Arc<dyn LogStore>, acknowledged: &[Acknowl
         held += records.len();
         for record in acknowledged.iter().filter(|record| record.stream == stream) {
             match records.get(&record.dlsn) {
-                Some(payload) => assert_eq!(*payload, record.payload, "{stream} at {}: another record", record.dlsn),
-                None => panic!("{stream} at {}: the acknowledged record is lost", record.dlsn),
+                Some(payload) => assert_eq!(
+                    *payload, record.payload,
+                    "{stream} at {}: another record",
+                    record.dlsn
+                ),
+                None => panic!(
+                    "{stream} at {}: the acknowledged record is lost",
+                    record.dlsn
+                ),
             }
         }
     }

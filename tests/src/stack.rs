@@ -11,7 +11,13 @@ use dlog::uri::Uri;
 use crate::process::{Process, Starting};
 
 /// The tutorial's streams.
-pub const STREAMS: [&str; 5] = ["basic-stream-3", "basic-stream-4", "basic-stream-5", "basic-stream-6", "basic-stream-7"];
+pub const STREAMS: [&str; 5] = [
+    "basic-stream-3",
+    "basic-stream-4",
+    "basic-stream-5",
+    "basic-stream-6",
+    "basic-stream-7",
+];
 
 /// A running `dlog local`.
 pub struct Local {
@@ -24,7 +30,13 @@ pub struct Local {
 impl Local {
     /// Serves the folder on this port; 0 for a free one.
     pub async fn start(data: &Path, port: u16) -> Self {
-        let mut process = Starting::dlog(["local".as_ref(), port.to_string().as_ref(), "--data".as_ref(), data.as_os_str()]).start();
+        let mut process = Starting::dlog([
+            "local".as_ref(),
+            port.to_string().as_ref(),
+            "--data".as_ref(),
+            data.as_os_str(),
+        ])
+        .start();
         let address = process.until_listening().await;
         Self { process, address }
     }
@@ -40,7 +52,11 @@ impl Local {
     /// # Panics
     /// It cannot be reached.
     pub async fn connect(&self) -> Arc<dyn LogStore> {
-        Arc::new(RemoteStore::connect(&self.uri(), ClientSettings::default()).await.expect("the store answers"))
+        Arc::new(
+            RemoteStore::connect(&self.uri(), ClientSettings::default())
+                .await
+                .expect("the store answers"),
+        )
     }
 }
 
@@ -73,12 +89,23 @@ impl Proxy {
     #[must_use]
     pub fn command(keeps: Keeps<'_>, port: u16, flags: &[&str]) -> Starting {
         let store = match keeps {
-            Keeps::In(folder) => ["--data".to_owned(), folder.to_str().expect("temporary folders have plain names").to_owned()],
+            Keeps::In(folder) => [
+                "--data".to_owned(),
+                folder
+                    .to_str()
+                    .expect("temporary folders have plain names")
+                    .to_owned(),
+            ],
             Keeps::At(uri) => ["-u".to_owned(), uri.to_string()],
         };
         let port = port.to_string();
         let first = ["proxy", "-p", &port, "--shard-id", "1", "-mx"].map(str::to_owned);
-        Starting::dlog(first.into_iter().chain(store).chain(flags.iter().map(|flag| (*flag).to_owned())))
+        Starting::dlog(
+            first
+                .into_iter()
+                .chain(store)
+                .chain(flags.iter().map(|flag| (*flag).to_owned())),
+        )
     }
 
     /// Its Finagle name.

@@ -9,7 +9,11 @@ use crate::process::Process;
 
 /// Where the stats are of a proxy that was started with `-sp 0`.
 pub async fn address(proxy: &mut Process) -> SocketAddr {
-    proxy.until_line("where the stats are", |_, line| line.rsplit_once("http://")?.1.parse().ok()).await
+    proxy
+        .until_line("where the stats are", |_, line| {
+            line.rsplit_once("http://")?.1.parse().ok()
+        })
+        .await
 }
 
 /// Asks the proxy's test-only switch for a fault.
@@ -17,8 +21,12 @@ pub async fn address(proxy: &mut Process) -> SocketAddr {
 /// # Panics
 /// The proxy was started without `--test-only-faults`, or does not know this path.
 pub async fn put(stats: SocketAddr, path: &str) {
-    let mut stream = TcpStream::connect(stats).await.expect("the stats port answers");
-    let request = format!("PUT {path} HTTP/1.1\r\nhost: {stats}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    let mut stream = TcpStream::connect(stats)
+        .await
+        .expect("the stats port answers");
+    let request = format!(
+        "PUT {path} HTTP/1.1\r\nhost: {stats}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered");

@@ -1,4 +1,5 @@
-//! What users, other programs and the machine do wrong: a clear error each time, and nothing else disturbed.
+//! What users, other programs and the machine do wrong: a clear error each time, and nothing else
+//! disturbed.
 
 use distributedlog_tests::process::{From, Starting};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
@@ -6,23 +7,51 @@ use tokio::net::TcpListener;
 
 /// Runs `dlog` to its end: exit code, and what standard error must say.
 async fn refused(arguments: &[&str], code: i32, says: &[&str]) {
-    let mut ended = Starting::dlog(arguments).start().until_exit().await.with_code(code);
+    let mut ended = Starting::dlog(arguments)
+        .start()
+        .until_exit()
+        .await
+        .with_code(code);
     for text in says {
         ended = ended.complaining(text);
     }
-    assert_eq!(ended.text(From::Stdout), "", "{arguments:?}: errors go to standard error alone");
+    assert_eq!(
+        ended.text(From::Stdout),
+        "",
+        "{arguments:?}: errors go to standard error alone"
+    );
 }
 
 #[tokio::test]
 async fn bad_flags_are_usage_errors_that_name_the_flag() {
     refused(&["proxy"], 2, &["--uri", "--data"]).await;
     refused(&["proxy", "--data", "/tmp/x", "-p", "70000"], 2, &["70000"]).await;
-    refused(&["proxy", "--data", "/tmp/x", "--no-such-flag"], 2, &["--no-such-flag"]).await;
-    refused(&["proxy", "--data", "/tmp/x", "-c", "file"], 2, &["-c (--conf)", "means nothing"]).await;
+    refused(
+        &["proxy", "--data", "/tmp/x", "--no-such-flag"],
+        2,
+        &["--no-such-flag"],
+    )
+    .await;
+    refused(
+        &["proxy", "--data", "/tmp/x", "-c", "file"],
+        2,
+        &["-c (--conf)", "means nothing"],
+    )
+    .await;
     refused(&["local", "seven"], 2, &["seven"]).await;
     refused(&["no-such-command"], 2, &["no-such-command"]).await;
-    refused(&["console-multi-writer", "bogus!127.0.0.1:8000", "a"], 2, &["bogus"]).await;
-    refused(&["console-multi-writer", "inet!127.0.0.1:8000", "a b"], 2, &["a b"]).await;
+    refused(
+        &["console-multi-writer", "bogus!127.0.0.1:8000", "a"],
+        2,
+        &["bogus"],
+    )
+    .await;
+    refused(
+        &["console-multi-writer", "inet!127.0.0.1:8000", "a b"],
+        2,
+        &["a b"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -33,25 +62,52 @@ async fn bad_uris_are_usage_errors_that_say_what_would_be_right() {
         ("distributedlog://127.0.0.1:0/x", "port"),
         ("distributedlog://127.0.0.1", "the namespace is missing"),
     ] {
-        refused(&["tool", "list", "-u", uri], 2, &[says, "distributedlog://127.0.0.1:7000/messaging/distributedlog"]).await;
+        refused(
+            &["tool", "list", "-u", uri],
+            2,
+            &[
+                says,
+                "distributedlog://127.0.0.1:7000/messaging/distributedlog",
+            ],
+        )
+        .await;
     }
 }
 
 #[tokio::test]
 async fn namespaces_that_cannot_be_used_are_failures_that_say_why() {
     let bookkeeper = "distributedlog-bk://127.0.0.1:2181/messaging/x";
-    refused(&["tool", "list", "-u", bookkeeper], 1, &["BookKeeper namespaces are not supported yet"]).await;
+    refused(
+        &["tool", "list", "-u", bookkeeper],
+        1,
+        &["BookKeeper namespaces are not supported yet"],
+    )
+    .await;
     let nobody = {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        format!("distributedlog://{}/messaging/distributedlog", listener.local_addr().expect("bound"))
+        format!(
+            "distributedlog://{}/messaging/distributedlog",
+            listener.local_addr().expect("bound")
+        )
     };
     refused(&["tool", "list", "-u", &nobody], 1, &["cannot be reached"]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
-    let other = local.uri().to_string().replace("/messaging/distributedlog", "/messaging/other");
-    refused(&["tool", "list", "-u", &other], 1, &["it serves the namespace /messaging/distributedlog, not /messaging/other"]).await;
+    let other = local
+        .uri()
+        .to_string()
+        .replace("/messaging/distributedlog", "/messaging/other");
+    refused(
+        &["tool", "list", "-u", &other],
+        1,
+        &["it serves the namespace /messaging/distributedlog, not /messaging/other"],
+    )
+    .await;
     let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
-    let at_the_proxy = format!("distributedlog://{}/messaging/distributedlog", proxy.address);
+    let at_the_proxy = format!(
+        "distributedlog://{}/messaging/distributedlog",
+        proxy.address
+    );
     refused(&["tool", "list", "-u", &at_the_proxy], 1, &["no store"]).await;
 }
 
@@ -59,11 +115,32 @@ async fn namespaces_that_cannot_be_used_are_failures_that_say_why() {
 async fn a_stream_that_is_missing_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
-    let reader = Starting::dlog(["multi-reader", &local.uri().to_string(), "no-such-stream"]).start().until_exit().await.with_code(1);
+    let reader = Starting::dlog(["multi-reader", &local.uri().to_string(), "no-such-stream"])
+        .start()
+        .until_exit()
+        .await
+        .with_code(1);
     let said = reader.text(From::Stdout) + &reader.text(From::Stderr);
-    assert!(said.contains("Log stream no-such-stream is not found. Please create it first."), "{said}");
-    refused(&["tool", "truncate", "-u", &local.uri().to_string(), "-f", "-s", "no-such-stream", "--dlsn", "1,0,0"], 1, &["no-such-stream"])
-        .await;
+    assert!(
+        said.contains("Log stream no-such-stream is not found. Please create it first."),
+        "{said}"
+    );
+    refused(
+        &[
+            "tool",
+            "truncate",
+            "-u",
+            &local.uri().to_string(),
+            "-f",
+            "-s",
+            "no-such-stream",
+            "--dlsn",
+            "1,0,0",
+        ],
+        1,
+        &["no-such-stream"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -74,7 +151,12 @@ async fn an_address_in_use_is_named_before_anything_is_opened() {
     let data = folder.path().join("store");
     let data = data.to_str().expect("plain");
     refused(&["local", &port, "--data", data], 1, &["in use", &port]).await;
-    refused(&["proxy", "-p", &port, "--data", data], 1, &["in use", &port]).await;
+    refused(
+        &["proxy", "-p", &port, "--data", data],
+        1,
+        &["in use", &port],
+    )
+    .await;
     refused(&["quickstart", "--port", &port], 1, &["in use", &port]).await;
 }
 
@@ -85,7 +167,15 @@ async fn a_second_process_on_the_same_store_is_told_who_holds_it() {
     let data = folder.path().to_str().expect("plain");
     let holder = local.process.id().expect("it runs").to_string();
     refused(&["local", "0", "--data", data], 1, &["in use", &holder]).await;
-    refused(&["proxy", "-p", "0", "--data", data], 1, &["in use", &holder]).await;
+    refused(
+        &["proxy", "-p", "0", "--data", data],
+        1,
+        &["in use", &holder],
+    )
+    .await;
     let store = local.connect().await;
-    store.create(&STREAMS[0].parse().expect("a name")).await.expect("the first one is undisturbed");
+    store
+        .create(&STREAMS[0].parse().expect("a name"))
+        .await
+        .expect("the first one is undisturbed");
 }

@@ -1,6 +1,7 @@
 //! `kill -9` at random moments: whatever was acknowledged is read back where its DLSN says.
 //!
-//! `DLOG_CRASH_ROUNDS` sets the number of rounds, `DLOG_CRASH_SEED` the seed of the moments; a failure's message has the seed.
+//! `DLOG_CRASH_ROUNDS` sets the number of rounds, `DLOG_CRASH_SEED` the seed of the moments; a
+//! failure's message has the seed.
 
 use core::time::Duration;
 use std::env;
@@ -18,7 +19,10 @@ use dlog::uri::Uri;
 const IN_FLIGHT: u32 = 64;
 
 fn number(variable: &str, default: u64) -> u64 {
-    env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Random moments that can be had again.
@@ -27,7 +31,10 @@ struct Moments(u64);
 impl Moments {
     fn new(salt: u64) -> (Self, u64) {
         let seed = number("DLOG_CRASH_SEED", 1);
-        (Self((seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1), seed)
+        (
+            Self((seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1),
+            seed,
+        )
     }
 
     /// From the first write to a fifth of a second later: in the middle of the load.
@@ -54,12 +61,22 @@ impl Total {
         self.unknown += loaded.unknown;
     }
 
-    async fn check(&self, what: &str, rounds: u64, seed: u64, store: &Arc<dyn LogStore>, began: Instant) {
-        assert!(!self.acknowledged.is_empty(), "nothing was acknowledged (seed {seed})");
+    async fn check(
+        &self,
+        what: &str,
+        rounds: u64,
+        seed: u64,
+        store: &Arc<dyn LogStore>,
+        began: Instant,
+    ) {
+        assert!(
+            !self.acknowledged.is_empty(),
+            "nothing was acknowledged (seed {seed})"
+        );
         let held = assert_read_back(store, &self.acknowledged).await;
         println!(
-            "{what}: {rounds} kills (seed {seed}), {} records acknowledged and each read back at its DLSN, {} refused, {} unanswered, \
-             {held} records held, {:.1} s",
+            "{what}: {rounds} kills (seed {seed}), {} records acknowledged and each read back at \
+             its DLSN, {} refused, {} unanswered, {held} records held, {:.1} s",
             self.acknowledged.len(),
             self.failed,
             self.unknown,
@@ -71,7 +88,16 @@ impl Total {
 /// Loads the proxy until it is killed at the next moment; what it acknowledged.
 async fn load_and_kill(proxy: Proxy, round: u64, moments: &mut Moments) -> Loaded {
     let address = proxy.address;
-    let load = tokio::spawn(async move { write_until_the_end(address, &STREAMS, &format!("round {round}"), IN_FLIGHT, usize::MAX).await });
+    let load = tokio::spawn(async move {
+        write_until_the_end(
+            address,
+            &STREAMS,
+            &format!("round {round}"),
+            IN_FLIGHT,
+            usize::MAX,
+        )
+        .await
+    });
     tokio::time::sleep(moments.next()).await;
     proxy.process.kill_9().await;
     load.await.expect("the load does not panic")
@@ -90,7 +116,9 @@ async fn a_proxy_with_its_own_store_loses_nothing_acknowledged_by_kill_9() {
         total.add(load_and_kill(proxy, round, &mut moments).await);
     }
     let local = Local::start(folder.path(), 0).await;
-    total.check("proxy --data", rounds, seed, &local.connect().await, began).await;
+    total
+        .check("proxy --data", rounds, seed, &local.connect().await, began)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +134,15 @@ async fn a_proxy_over_a_served_store_loses_nothing_acknowledged_by_kill_9() {
         port = proxy.address.port();
         total.add(load_and_kill(proxy, round, &mut moments).await);
     }
-    total.check("proxy over dlog local", rounds, seed, &local.connect().await, began).await;
+    total
+        .check(
+            "proxy over dlog local",
+            rounds,
+            seed,
+            &local.connect().await,
+            began,
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,16 +157,25 @@ async fn a_served_store_loses_nothing_acknowledged_by_kill_9_and_its_proxy_goes_
     for round in 0..rounds {
         let address = proxy.address;
         let prefix = format!("round {round}");
-        // Enough that the store is killed in the middle; the rest is refused and written again by the next round's load.
-        let load = tokio::spawn(async move { write_until_the_end(address, &STREAMS, &prefix, IN_FLIGHT, 2000).await });
+        // Enough that the store is killed in the middle; the rest is refused and written again by
+        // the next round's load.
+        let load = tokio::spawn(async move {
+            write_until_the_end(address, &STREAMS, &prefix, IN_FLIGHT, 2000).await
+        });
         tokio::time::sleep(moments.next()).await;
         local.process.kill_9().await;
         local = Local::start(folder.path(), port).await;
         total.add(load.await.expect("the load does not panic"));
     }
-    let client = RemoteStore::connect(&Uri::local("127.0.0.1", port), ClientSettings::default()).await.expect("the store answers");
+    let client = RemoteStore::connect(&Uri::local("127.0.0.1", port), ClientSettings::default())
+        .await
+        .expect("the store answers");
     let store: Arc<dyn LogStore> = Arc::new(client);
     total.check("dlog local", rounds, seed, &store, began).await;
     let last = write_until_the_end(proxy.address, &STREAMS, "afterwards", 1, 5).await;
-    assert_eq!(last.acknowledged.len(), 5, "the proxy goes on by itself: {last:?}");
+    assert_eq!(
+        last.acknowledged.len(),
+        5,
+        "the proxy goes on by itself: {last:?}"
+    );
 }

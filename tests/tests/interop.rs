@@ -1,5 +1,6 @@
-//! Our writer and client against software that we did not write: Finagle's ThriftMux server over DistributedLog's own log, ZooKeeper and
-//! bookies. The reader that judges is DistributedLog's, in two versions. Run by tests/parts/interop.
+//! Our writer and client against software that we did not write: Finagle's ThriftMux server over
+//! DistributedLog's own log, ZooKeeper and bookies. The reader that judges is DistributedLog's, in
+//! two versions. Run by tests/parts/interop.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
@@ -20,26 +21,35 @@ use tokio::task::JoinSet;
 /// Records that all writers write together.
 const RECORDS: usize = 100_000;
 
-/// How many of them are written before a proxy is killed, and how many more before it is started again.
+/// How many of them are written before a proxy is killed, and how many more before it is started
+/// again.
 const BEFORE: usize = RECORDS / 3;
 const WITHOUT: usize = RECORDS / 3;
 
 /// How many writes each writer has under way.
 const IN_FLIGHT: usize = 1_000;
 
-/// What one write may take: a killed proxy's streams are free when its session with ZooKeeper is over, and these machines are busy.
+/// What one write may take: a killed proxy's streams are free when its session with ZooKeeper is
+/// over, and these machines are busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The local cluster of DistributedLog 0.5.0, and the URI of its namespace.
 async fn cluster() -> (Process, String) {
     let mut process = java(Original::V0_5, "interop.Cluster", &[]).start();
-    let namespace = process.until_line("its namespace", |_, line| Some(line.strip_prefix("namespace ")?.to_owned())).await;
+    let namespace = process
+        .until_line("its namespace", |_, line| {
+            Some(line.strip_prefix("namespace ")?.to_owned())
+        })
+        .await;
     (process, namespace)
 }
 
 /// A port that is free now, to come back to after a restart.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 /// Finagle's server over DistributedLog's writers, on this port.
@@ -77,7 +87,10 @@ fn writer_settings(codec: Codec) -> SettingsBuilder {
 
 /// A line for the reader.
 fn line(stream: &str, dlsn: Dlsn, text: &str) -> String {
-    format!("{stream}\t{}\t{}\t{}\t{text}\n", dlsn.log_segment_sequence_no, dlsn.entry_id, dlsn.slot_id)
+    format!(
+        "{stream}\t{}\t{}\t{}\t{text}\n",
+        dlsn.log_segment_sequence_no, dlsn.entry_id, dlsn.slot_id
+    )
 }
 
 /// What the writers share.
@@ -90,15 +103,33 @@ struct Pace {
 }
 
 /// Writes `count` records through a writer of its own.
-async fn write_all(name: String, prefix: &'static str, codec: Codec, identity: bool, count: usize, pace: Pace) -> Told {
-    let writer = MultiStreamWriter::builder(STREAMS).settings(writer_settings(codec)).identity(identity).name(name).client_id(prefix);
+async fn write_all(
+    name: String,
+    prefix: &'static str,
+    codec: Codec,
+    identity: bool,
+    count: usize,
+    pace: Pace,
+) -> Told {
+    let writer = MultiStreamWriter::builder(STREAMS)
+        .settings(writer_settings(codec))
+        .identity(identity)
+        .name(name)
+        .client_id(prefix);
     let writer = Arc::new(writer.build().await.expect("two proxies"));
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let hedged = Arc::new(AtomicUsize::new(0));
     let mut writes = JoinSet::new();
     for number in 0..count {
-        pace.allowed.acquire().await.expect("it is never closed").forget();
-        let permit = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
+        pace.allowed
+            .acquire()
+            .await
+            .expect("it is never closed")
+            .forget();
+        let permit = Arc::clone(&room)
+            .acquire_owned()
+            .await
+            .expect("it is never closed");
         let (writer, done, hedged) = (Arc::clone(&writer), pace.done.clone(), Arc::clone(&hedged));
         writes.spawn(async move {
             let text = format!("{prefix} {number:06} of a writer in Rust");
@@ -123,13 +154,21 @@ async fn write_all(name: String, prefix: &'static str, codec: Codec, identity: b
     told
 }
 
-/// Writes one record to each stream, which moves the streams of a dead owner to another. Says how many have begun another log segment.
+/// Writes one record to each stream, which moves the streams of a dead owner to another. Says how
+/// many have begun another log segment.
 async fn write_to_each(name: &str, told: &mut Told) -> usize {
-    let client = ProxyClient::builder().name(name).request_timeout(PATIENCE).attempt_timeout(PATIENCE).build().await.expect("two proxies");
+    let client = ProxyClient::builder()
+        .name(name)
+        .request_timeout(PATIENCE)
+        .attempt_timeout(PATIENCE)
+        .build()
+        .await
+        .expect("two proxies");
     let mut moved = 0;
     for stream in STREAMS {
         let text = format!("each {stream}");
-        // While the dead owner's lock holds, proxies send clients to it; whoever takes over may fail first to close its log segment.
+        // While the dead owner's lock holds, proxies send clients to it; whoever takes over may
+        // fail first to close its log segment.
         let taken_over = async {
             loop {
                 match client.write(stream, text.as_bytes()).await {
@@ -139,7 +178,9 @@ async fn write_to_each(name: &str, told: &mut Told) -> usize {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        let dlsn = tokio::time::timeout(PATIENCE, taken_over).await.expect("the stream is taken over");
+        let dlsn = tokio::time::timeout(PATIENCE, taken_over)
+            .await
+            .expect("the stream is taken over");
         moved += usize::from(dlsn.log_segment_sequence_no > 1);
         told.lines += &line(stream, dlsn, &text);
     }
@@ -149,7 +190,12 @@ async fn write_to_each(name: &str, told: &mut Told) -> usize {
 
 /// Reads everything back with DistributedLog's own reader and compares it with what is in the file.
 async fn read_back(original: Original, namespace: &str, told: &Path) {
-    let reader = java(original, "interop.ReadBack", &[namespace, told.to_str().expect("a plain path")]).start();
+    let reader = java(
+        original,
+        "interop.ReadBack",
+        &[namespace, told.to_str().expect("a plain path")],
+    )
+    .start();
     let ended = reader.until_exit_within(PATIENCE).await.with_code(0);
     println!("{original:?}:\n{}", ended.text(From::Stdout));
 }
@@ -164,7 +210,10 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
     let name = format!("inet!127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
 
     let (done, mut progress) = watch::channel(0);
-    let pace = Pace { allowed: Arc::new(Semaphore::new(BEFORE + WITHOUT)), done };
+    let pace = Pace {
+        allowed: Arc::new(Semaphore::new(BEFORE + WITHOUT)),
+        done,
+    };
     let allowed = Arc::clone(&pace.allowed);
     let kinds = [
         ("plain-identity", Codec::None, true),
@@ -174,13 +223,26 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
     ];
     let mut writers = JoinSet::new();
     for (prefix, codec, identity) in kinds {
-        writers.spawn(write_all(name.clone(), prefix, codec, identity, RECORDS / kinds.len(), pace.clone()));
+        writers.spawn(write_all(
+            name.clone(),
+            prefix,
+            codec,
+            identity,
+            RECORDS / kinds.len(),
+            pace.clone(),
+        ));
     }
     // With this one gone, `progress` ends when the writers do.
     drop(pace);
-    progress.wait_for(|done| *done >= BEFORE).await.expect("the writers live");
+    progress
+        .wait_for(|done| *done >= BEFORE)
+        .await
+        .expect("the writers live");
     goes.kill_9().await;
-    progress.wait_for(|done| *done >= BEFORE + WITHOUT).await.expect("the writers live");
+    progress
+        .wait_for(|done| *done >= BEFORE + WITHOUT)
+        .await
+        .expect("the writers live");
     let back = proxy(&namespace, ports[1], 2).await;
     let mut all = Told::default();
     let moved = write_to_each(&name, &mut all).await;
@@ -192,15 +254,27 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
         all.failed.extend(told.failed);
         all.hedged += told.hedged;
     }
-    assert!(all.failed.is_empty(), "{} writes failed: {:?}", all.failed.len(), &all.failed[..all.failed.len().min(10)]);
+    assert!(
+        all.failed.is_empty(),
+        "{} writes failed: {:?}",
+        all.failed.len(),
+        &all.failed[..all.failed.len().min(10)]
+    );
     assert_eq!(all.lines.lines().count(), RECORDS + STREAMS.len());
-    println!("{RECORDS} records acknowledged, {} of them after more than one attempt; {moved} streams moved", all.hedged);
+    println!(
+        "{RECORDS} records acknowledged, {} of them after more than one attempt; {moved} streams \
+         moved",
+        all.hedged
+    );
 
     // They finish what they do and complete their log segments.
     for proxy in [stays, back] {
         proxy.signal(Signal::TERM);
         let ended = proxy.until_exit().await;
-        println!("{}", ended.text(From::Stdout).lines().last().unwrap_or_default());
+        println!(
+            "{}",
+            ended.text(From::Stdout).lines().last().unwrap_or_default()
+        );
     }
     let told = logs().join("told");
     std::fs::write(&told, all.lines).expect("the logs' folder can be written");
@@ -215,29 +289,73 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
     let ports = [free_port(), free_port()];
     let _one = proxy(&namespace, ports[0], 1).await;
     let _two = proxy(&namespace, ports[1], 2).await;
-    let client =
-        |port: u16| ProxyClient::builder().name(format!("inet!127.0.0.1:{port}")).request_timeout(PATIENCE).attempt_timeout(PATIENCE);
+    let client = |port: u16| {
+        ProxyClient::builder()
+            .name(format!("inet!127.0.0.1:{port}"))
+            .request_timeout(PATIENCE)
+            .attempt_timeout(PATIENCE)
+    };
     let one = client(ports[0]).build().await.expect("a proxy");
-    let both = ProxyClient::builder().name(format!("inet!127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]));
-    let both = both.request_timeout(PATIENCE).attempt_timeout(PATIENCE).build().await.expect("two proxies");
+    let both = ProxyClient::builder().name(format!(
+        "inet!127.0.0.1:{},127.0.0.1:{}",
+        ports[0], ports[1]
+    ));
+    let both = both
+        .request_timeout(PATIENCE)
+        .attempt_timeout(PATIENCE)
+        .build()
+        .await
+        .expect("two proxies");
 
     one.create("a").await.expect("a new stream");
-    one.create("a").await.expect("the original's log does not mind that it exists");
+    one.create("a")
+        .await
+        .expect("the original's log does not mind that it exists");
     // Each write is followed by a control record, which has an entry of its own.
-    assert_eq!(one.write("a", b"one").await.expect("a write"), Dlsn::new(1, 0, 0));
-    assert_eq!(one.write("a", b"two").await.expect("a write"), Dlsn::new(1, 2, 0));
-    let bulk = one.write_bulk("a", &[b"three".as_slice(), b"four"]).await.expect("a bulk write");
-    assert_eq!(bulk.into_iter().collect::<Result<Vec<_>, _>>().expect("two records"), [Dlsn::new(1, 4, 0), Dlsn::new(1, 4, 1)]);
+    assert_eq!(
+        one.write("a", b"one").await.expect("a write"),
+        Dlsn::new(1, 0, 0)
+    );
+    assert_eq!(
+        one.write("a", b"two").await.expect("a write"),
+        Dlsn::new(1, 2, 0)
+    );
+    let bulk = one
+        .write_bulk("a", &[b"three".as_slice(), b"four"])
+        .await
+        .expect("a bulk write");
+    assert_eq!(
+        bulk.into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .expect("two records"),
+        [Dlsn::new(1, 4, 0), Dlsn::new(1, 4, 1)]
+    );
     one.check("a").await.expect("the owner answers");
-    one.truncate("a", Dlsn::new(1, 2, 0)).await.expect("a truncation");
+    one.truncate("a", Dlsn::new(1, 2, 0))
+        .await
+        .expect("a truncation");
 
-    let mut streams: Vec<_> = both.handshake().await.into_iter().map(|reply| reply.result.expect("a handshake").streams).collect();
+    let mut streams: Vec<_> = both
+        .handshake()
+        .await
+        .into_iter()
+        .map(|reply| reply.result.expect("a handshake").streams)
+        .collect();
     streams.sort_unstable();
     assert_eq!(streams, [0, 1], "what each proxy owns");
     // Whichever of the two it asks, it is told.
     let owner = both.owner("a").await.expect("an owner");
-    assert_eq!((&*owner.host, owner.port, owner.shard), ("127.0.0.1", ports[0], 1));
-    assert_eq!(both.write("a", b"five").await.expect("a write").log_segment_sequence_no, 1);
+    assert_eq!(
+        (&*owner.host, owner.port, owner.shard),
+        ("127.0.0.1", ports[0], 1)
+    );
+    assert_eq!(
+        both.write("a", b"five")
+            .await
+            .expect("a write")
+            .log_segment_sequence_no,
+        1
+    );
 
     one.release("a").await.expect("the owner gives it up");
     let next = both.write("a", b"six").await.expect("a write");
@@ -250,17 +368,37 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
 
 /// Finagle's server with TLS, and what our client makes of its certificate.
 async fn over_tls(namespace: &str) {
-    let certificate = |end: &str| format!("{}.{end}", std::env::var("INTEROP_TLS").expect("INTEROP_TLS is not set: run tests/run interop"));
+    let certificate = |end: &str| {
+        format!(
+            "{}.{end}",
+            std::env::var("INTEROP_TLS").expect("INTEROP_TLS is not set: run tests/run interop")
+        )
+    };
     let port = free_port();
     let _three = proxy_with(namespace, port, 3, &[&certificate("p12")]).await;
-    let builder = || ProxyClient::builder().name(format!("inet!127.0.0.1:{port}")).request_timeout(PATIENCE).attempt_timeout(PATIENCE);
+    let builder = || {
+        ProxyClient::builder()
+            .name(format!("inet!127.0.0.1:{port}"))
+            .request_timeout(PATIENCE)
+            .attempt_timeout(PATIENCE)
+    };
     let pem = std::fs::read(certificate("pem")).expect("the part has made it");
     let trusting = Tls::only_roots().add_root(&pem).expect("a certificate");
     let client = builder().tls(trusting).build().await.expect("a proxy");
-    assert_eq!(client.write("b", b"one").await.expect("a write"), Dlsn::new(1, 0, 0));
+    assert_eq!(
+        client.write("b", b"one").await.expect("a write"),
+        Dlsn::new(1, 0, 0)
+    );
     let large = vec![7; 1_000_000];
-    assert_eq!(client.write("b", &large).await.expect("a write"), Dlsn::new(1, 2, 0));
+    assert_eq!(
+        client.write("b", &large).await.expect("a write"),
+        Dlsn::new(1, 2, 0)
+    );
     client.close().await;
-    let error = builder().tls(Tls::native_roots()).build().await.expect_err("nobody has signed it");
+    let error = builder()
+        .tls(Tls::native_roots())
+        .build()
+        .await
+        .expect_err("nobody has signed it");
     assert!(error.to_string().contains("certificate"), "{error}");
 }

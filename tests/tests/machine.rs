@@ -1,4 +1,5 @@
-//! What the machine has too little of: a disk without room, a folder that cannot be written, ten thousand idle connections.
+//! What the machine has too little of: a disk without room, a folder that cannot be written, ten
+//! thousand idle connections.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,20 +29,32 @@ fn is_root() -> bool {
 async fn ten_thousand_idle_connections_do_not_disturb_a_writer() {
     // The child inherits the limit, and needs as many files as this process.
     let files = raise_open_files(CONNECTIONS as u64 + 500);
-    let connections = CONNECTIONS.min(usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(500));
+    let connections = CONNECTIONS.min(
+        usize::try_from(files)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(500),
+    );
     if connections < CONNECTIONS {
-        println!("this machine allows {files} open files, so {connections} connections instead of {CONNECTIONS}: raise `ulimit -Hn`");
+        println!(
+            "this machine allows {files} open files, so {connections} connections instead of \
+             {CONNECTIONS}: raise `ulimit -Hn`"
+        );
     }
     let folder = tempfile::tempdir().expect("a folder");
     let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
     let mut idle = Vec::with_capacity(connections);
     for number in 0..connections {
         let connected = TcpStream::connect(proxy.address).await;
-        idle.push(connected.unwrap_or_else(|error| panic!("connection {number}: {error}\n{}", proxy.process.said())));
+        idle.push(connected.unwrap_or_else(|error| {
+            panic!("connection {number}: {error}\n{}", proxy.process.said())
+        }));
     }
     let loaded = write_until_the_end(proxy.address, &STREAMS, "among idlers", 64, 1000).await;
     assert_eq!(loaded.acknowledged.len(), 1000, "{:?}", loaded.failed);
-    println!("{connections} idle connections; the proxy's memory: {}", resident(proxy.process.id()));
+    println!(
+        "{connections} idle connections; the proxy's memory: {}",
+        resident(proxy.process.id())
+    );
     drop(idle);
     let loaded = write_until_the_end(proxy.address, &STREAMS, "afterwards", 64, 1000).await;
     assert_eq!(loaded.acknowledged.len(), 1000, "{:?}", loaded.failed);
@@ -49,8 +62,13 @@ async fn ten_thousand_idle_connections_do_not_disturb_a_writer() {
 
 /// The memory that a process holds, as Linux tells it.
 fn resident(id: Option<u32>) -> String {
-    let status = id.and_then(|id| fs::read_to_string(format!("/proc/{id}/status")).ok()).unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:")).map_or_else(|| "unknown".to_owned(), |size| size.trim().to_owned())
+    let status = id
+        .and_then(|id| fs::read_to_string(format!("/proc/{id}/status")).ok())
+        .unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .map_or_else(|| "unknown".to_owned(), |size| size.trim().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,9 +78,17 @@ async fn clients_that_send_half_a_frame_and_no_more_do_not_disturb_a_writer() {
     let mut slow = Vec::new();
     for number in 0..200_usize {
         let mut stream = TcpStream::connect(proxy.address).await.expect("connects");
-        // A mux frame that announces 1000 bytes, cut at different places; every other one is framed thrift.
-        let begun: &[u8] = if number.is_multiple_of(2) { &[0, 0, 3, 232, 2, 0, 0, 2, 0] } else { &[0, 0, 3, 232, 0x80, 1, 0, 1, 0] };
-        stream.write_all(&begun[..1 + number % begun.len()]).await.expect("sent");
+        // A mux frame that announces 1000 bytes, cut at different places; every other one is framed
+        // thrift.
+        let begun: &[u8] = if number.is_multiple_of(2) {
+            &[0, 0, 3, 232, 2, 0, 0, 2, 0]
+        } else {
+            &[0, 0, 3, 232, 0x80, 1, 0, 1, 0]
+        };
+        stream
+            .write_all(&begun[..1 + number % begun.len()])
+            .await
+            .expect("sent");
         slow.push(stream);
     }
     let loaded = write_until_the_end(proxy.address, &STREAMS, "among the slow", 64, 1000).await;
@@ -70,12 +96,20 @@ async fn clients_that_send_half_a_frame_and_no_more_do_not_disturb_a_writer() {
 }
 
 /// Writes until the store refuses; what was acknowledged until then, and the refusal.
-async fn write_until_refused(proxy: &Proxy, payload: &[u8], at_most: usize) -> (Vec<Acknowledged>, String) {
+async fn write_until_refused(
+    proxy: &Proxy,
+    payload: &[u8],
+    at_most: usize,
+) -> (Vec<Acknowledged>, String) {
     let mut client = RawClient::connect(proxy.address).await.expect("connects");
     let mut acknowledged = Vec::new();
     for _ in 0..at_most {
         match client.write(STREAMS[0], payload).await.expect("an answer") {
-            Said::Stored(dlsn) => acknowledged.push(Acknowledged { stream: STREAMS[0].to_owned(), dlsn, payload: payload.to_vec() }),
+            Said::Stored(dlsn) => acknowledged.push(Acknowledged {
+                stream: STREAMS[0].to_owned(),
+                dlsn,
+                payload: payload.to_vec(),
+            }),
             Said::Failed(code, message) => return (acknowledged, format!("{code:?} {message}")),
         }
     }
@@ -87,7 +121,10 @@ fn mount_small(folder: &Path) -> Result<Mounted<'_>, String> {
     if !is_root() {
         return Err("only root may mount".to_owned());
     }
-    let output = Command::new("mount").args(["-t", "tmpfs", "-o", "size=100m", "tmpfs"]).arg(folder).output();
+    let output = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=100m", "tmpfs"])
+        .arg(folder)
+        .output();
     match output {
         Ok(output) if output.status.success() => Ok(Mounted(folder)),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -100,7 +137,10 @@ struct Mounted<'a>(&'a Path);
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        Command::new("umount").args(["--lazy".as_ref(), self.0.as_os_str()]).status().ok();
+        Command::new("umount")
+            .args(["--lazy".as_ref(), self.0.as_os_str()])
+            .status()
+            .ok();
     }
 }
 
@@ -111,18 +151,35 @@ async fn a_full_disk_is_told_to_the_writer_and_reads_go_on() {
     let _mounted = match mount_small(folder.path()) {
         Ok(mounted) => mounted,
         Err(why) => {
-            println!("no small file system here ({why}): only the start is tested, with files limited to 24 MB");
-            let arguments = ["local", "0", "--data", folder.path().to_str().expect("plain")];
+            println!(
+                "no small file system here ({why}): only the start is tested, with files limited \
+                 to 24 MB"
+            );
+            let arguments = [
+                "local",
+                "0",
+                "--data",
+                folder.path().to_str().expect("plain"),
+            ];
             // Blocks of 512 bytes. A process that ignores the signal sees the write fail.
             let starting = Starting::dlog_after("trap '' XFSZ && ulimit -f 49152", arguments);
-            let _ = starting.start().until_exit().await.with_code(1).complaining("the disk is full");
+            let _ = starting
+                .start()
+                .until_exit()
+                .await
+                .with_code(1)
+                .complaining("the disk is full");
             return;
         }
     };
     let local = Local::start(folder.path(), 0).await;
     let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
     let (acknowledged, refusal) = write_until_refused(&proxy, &payload, 10_000).await;
-    println!("{} records of {} bytes were taken, then: {refusal}", acknowledged.len(), payload.len());
+    println!(
+        "{} records of {} bytes were taken, then: {refusal}",
+        acknowledged.len(),
+        payload.len()
+    );
     assert!(refusal.contains("the disk is full"), "{refusal}");
     assert!(!acknowledged.is_empty());
     assert_read_back(&local.connect().await, &acknowledged).await;
@@ -131,7 +188,8 @@ async fn a_full_disk_is_told_to_the_writer_and_reads_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_written_is_told_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Another user must be able to get there and to start the program, which may lie in a home of its own.
+    // Another user must be able to get there and to start the program, which may lie in a home of
+    // its own.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
     let program = folder.path().join("dlog");
     fs::copy(binary::dlog(), &program).expect("copies");
@@ -139,10 +197,29 @@ async fn a_folder_that_cannot_be_written_is_told_at_the_start() {
     fs::create_dir(&data).expect("ours");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).expect("ours");
     for arguments in [["local", "0", "--data"], ["proxy", "-p0", "--data"]] {
-        let starting = Starting::copy(&program, arguments.iter().map(AsRef::as_ref).chain([data.as_os_str()]));
+        let starting = Starting::copy(
+            &program,
+            arguments
+                .iter()
+                .map(AsRef::as_ref)
+                .chain([data.as_os_str()]),
+        );
         // Permissions mean nothing to root.
-        let starting = if is_root() { starting.as_user(NOBODY) } else { starting };
-        let _ = starting.start().until_exit().await.with_code(1).complaining(data.to_str().expect("plain"));
+        let starting = if is_root() {
+            starting.as_user(NOBODY)
+        } else {
+            starting
+        };
+        let _ = starting
+            .start()
+            .until_exit()
+            .await
+            .with_code(1)
+            .complaining(data.to_str().expect("plain"));
     }
-    assert_eq!(fs::read_dir(&data).expect("readable").count(), 0, "nothing was left there");
+    assert_eq!(
+        fs::read_dir(&data).expect("readable").count(),
+        0,
+        "nothing was left there"
+    );
 }

@@ -1,4 +1,5 @@
-//! R12 from end to end: copies that were stored late are seen by a plain reader, and each record once by a merged one.
+//! R12 from end to end: copies that were stored late are seen by a plain reader, and each record
+//! once by a merged one.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,10 @@ use distributedlog_tokio::MultiStreamWriter;
 use dlog::proxy::{Proxy, Settings};
 use dlog::reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
 use dlog::store::memory::MemoryStore;
-use dlog::store::{Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture, StreamInfo, StreamName};
+use dlog::store::{
+    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture,
+    StreamInfo, StreamName,
+};
 use rustix::process::Signal;
 
 /// When a set goes to a second stream.
@@ -23,8 +27,9 @@ const RECORDS: usize = 100;
 /// What ends each stream.
 const END: &str = "the end";
 
-/// A store whose one stream can be stalled. The proxy's own switch keeps requests before they are carried out, where the writer's cancelling
-/// still reaches them; a disk that hangs keeps them behind that point, and what it stores once it goes on are the late copies.
+/// A store whose one stream can be stalled. The proxy's own switch keeps requests before they are
+/// carried out, where the writer's cancelling still reaches them; a disk that hangs keeps them
+/// behind that point, and what it stores once it goes on are the late copies.
 struct Stallable {
     store: Arc<MemoryStore>,
     stream: StreamName,
@@ -38,7 +43,12 @@ impl Stallable {
 
     /// Stores what was kept; how many sets.
     fn go_on(&self) -> usize {
-        let held = self.held.lock().expect("nobody panics while it holds them").take().unwrap_or_default();
+        let held = self
+            .held
+            .lock()
+            .expect("nobody panics while it holds them")
+            .take()
+            .unwrap_or_default();
         let count = held.len();
         for (lease, entry, done) in held {
             self.store.append(&lease, entry, done);
@@ -74,7 +84,11 @@ impl LogStore for Stallable {
 
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
         if lease.stream == self.stream
-            && let Some(held) = self.held.lock().expect("nobody panics while it holds them").as_mut()
+            && let Some(held) = self
+                .held
+                .lock()
+                .expect("nobody panics while it holds them")
+                .as_mut()
         {
             return held.push((lease.clone(), entry, done));
         }
@@ -85,7 +99,12 @@ impl LogStore for Stallable {
         self.store.truncate(stream, before)
     }
 
-    fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch> {
+    fn read(
+        &self,
+        stream: &StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> StoreFuture<'_, ReadBatch> {
         self.store.read(stream, from, limit)
     }
 
@@ -100,7 +119,10 @@ async fn write(writer: &MultiStreamWriter, phase: &str) {
     for number in 0..RECORDS {
         let (writer, record) = (writer.clone(), format!("{phase} {number}"));
         tasks.spawn(async move {
-            writer.write(record.as_bytes()).await.unwrap_or_else(|error| panic!("{record}: {error:?}"));
+            writer
+                .write(record.as_bytes())
+                .await
+                .unwrap_or_else(|error| panic!("{record}: {error:?}"));
         });
     }
     tasks.join_all().await;
@@ -114,11 +136,19 @@ struct Delivered {
 }
 
 impl Delivered {
-    /// Reads until so many records were delivered in all; without a number, until every stream has ended.
+    /// Reads until so many records were delivered in all; without a number, until every stream has
+    /// ended.
     async fn read(&mut self, reader: &mut MultiReader, records: Option<usize>) {
-        while self.ends < STREAMS.len() && records.is_none_or(|records| self.counts.len() < records) {
-            let merged = reader.next().await.expect("no stream is deleted").expect("every stream can be read");
-            let ReadEvent::Record(record) = merged.event else { panic!("{merged:?}") };
+        while self.ends < STREAMS.len() && records.is_none_or(|records| self.counts.len() < records)
+        {
+            let merged = reader
+                .next()
+                .await
+                .expect("no stream is deleted")
+                .expect("every stream can be read");
+            let ReadEvent::Record(record) = merged.event else {
+                panic!("{merged:?}")
+            };
             match String::from_utf8(record.payload.to_vec()).expect("the tests write text") {
                 end if end == END => self.ends += 1,
                 text => *self.counts.entry(text).or_default() += 1,
@@ -128,10 +158,21 @@ impl Delivered {
 
     fn assert_each_once(&self) {
         let phases = ["healthy", "stalled", "released"];
-        let expected: BTreeSet<String> =
-            phases.iter().flat_map(|phase| (0..RECORDS).map(move |number| format!("{phase} {number}"))).collect();
-        assert!(self.counts.keys().eq(&expected), "{} of {} records were delivered", self.counts.len(), expected.len());
-        let doubled: Vec<_> = self.counts.iter().filter(|(_, count)| **count > 1).collect();
+        let expected: BTreeSet<String> = phases
+            .iter()
+            .flat_map(|phase| (0..RECORDS).map(move |number| format!("{phase} {number}")))
+            .collect();
+        assert!(
+            self.counts.keys().eq(&expected),
+            "{} of {} records were delivered",
+            self.counts.len(),
+            expected.len()
+        );
+        let doubled: Vec<_> = self
+            .counts
+            .iter()
+            .filter(|(_, count)| **count > 1)
+            .collect();
         assert!(doubled.is_empty(), "{doubled:?}");
     }
 }
@@ -143,15 +184,28 @@ fn reader(store: &Arc<dyn LogStore>) -> MultiReader {
 
 /// The end-to-end test of R12.
 #[tokio::test(flavor = "multi_thread")]
-async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers_each_record_once_also_across_a_restart() {
+async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers_each_record_once_also_across_a_restart()
+ {
     let memory = MemoryStore::new();
-    let stallable = Arc::new(Stallable { store: memory, stream: STREAMS[2].parse().expect("a name"), held: Mutex::default() });
+    let stallable = Arc::new(Stallable {
+        store: memory,
+        stream: STREAMS[2].parse().expect("a name"),
+        held: Mutex::default(),
+    });
     let store: Arc<dyn LogStore> = Arc::clone(&stallable) as _;
     for stream in STREAMS {
-        store.create(&stream.parse().expect("a name")).await.expect("it is new");
+        store
+            .create(&stream.parse().expect("a name"))
+            .await
+            .expect("it is new");
     }
-    let settings = Settings::builder().listen(([127, 0, 0, 1], 0).into()).build().expect("loopback is legal");
-    let proxy = Proxy::start(settings, Arc::clone(&store)).await.expect("it starts");
+    let settings = Settings::builder()
+        .listen(([127, 0, 0, 1], 0).into())
+        .build()
+        .expect("loopback is legal");
+    let proxy = Proxy::start(settings, Arc::clone(&store))
+        .await
+        .expect("it starts");
     let writer = MultiStreamWriter::builder(STREAMS)
         .name(format!("inet!{}", proxy.local_addr()))
         .buffer_size(0)
@@ -165,15 +219,22 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
     // A reader meets the first copies, and is gone before the others are there.
     let mut delivered = Delivered::default();
     let mut first = reader(&store);
-    delivered.read(&mut first, Some(RECORDS + RECORDS / 2)).await;
+    delivered
+        .read(&mut first, Some(RECORDS + RECORDS / 2))
+        .await;
     let saved = serde_json::to_string(&first.position()).expect("it serializes");
     drop(first);
     let late = stallable.go_on();
     write(&writer, "released").await;
     writer.close().await;
-    let mut client = RawClient::connect(proxy.local_addr()).await.expect("connects");
+    let mut client = RawClient::connect(proxy.local_addr())
+        .await
+        .expect("connects");
     for stream in STREAMS {
-        let said = client.write(stream, END.as_bytes()).await.expect("answered");
+        let said = client
+            .write(stream, END.as_bytes())
+            .await
+            .expect("answered");
         assert!(matches!(said, Said::Stored(_)), "{said:?}");
     }
 
@@ -182,24 +243,41 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
         stored += records::read_all(&store, stream).await.len() - 1;
     }
     let copies = stored - 3 * RECORDS;
-    println!("{stored} records stored, {copies} copies, {late} sets came late; saved position: {} bytes", saved.len());
+    println!(
+        "{stored} records stored, {copies} copies, {late} sets came late; saved position: {} bytes",
+        saved.len()
+    );
     assert!(copies > 0, "without copies nothing is proved");
 
     let position = serde_json::from_str(&saved).expect("it was just saved");
-    delivered.read(&mut MultiReader::resume(&store, &position, MergeSettings::default()), None).await;
+    delivered
+        .read(
+            &mut MultiReader::resume(&store, &position, MergeSettings::default()),
+            None,
+        )
+        .await;
     delivered.assert_each_once();
 
     let (mut whole, mut all) = (Delivered::default(), reader(&store));
     whole.read(&mut all, None).await;
     whole.assert_each_once();
     let (delivered, copies) = ((3 * RECORDS + STREAMS.len()) as u64, copies as u64);
-    assert_eq!(all.counters(), MergeCounters { delivered, copies_dropped: copies, ..MergeCounters::default() });
+    assert_eq!(
+        all.counters(),
+        MergeCounters {
+            delivered,
+            copies_dropped: copies,
+            ..MergeCounters::default()
+        }
+    );
     proxy.drain().await;
 }
 
 /// Writes these messages by `dlog console-multi-writer`.
 async fn type_messages(proxy: &stack::Proxy, messages: &[String]) {
-    let mut writer = Starting::dlog(["console-multi-writer", &proxy.name(), &STREAMS.join(",")]).with_stdin().start();
+    let mut writer = Starting::dlog(["console-multi-writer", &proxy.name(), &STREAMS.join(",")])
+        .with_stdin()
+        .start();
     writer.type_in(&format!("{}\n", messages.join("\n"))).await;
     writer.end_input();
     let _ = writer.until_exit().await.with_code(0);
@@ -208,7 +286,13 @@ async fn type_messages(proxy: &stack::Proxy, messages: &[String]) {
 async fn next_messages(reader: &mut Process, count: usize) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     while seen.len() < count {
-        seen.insert(reader.until_line("a message", |_, line| line.starts_with("message-").then(|| line.to_owned())).await);
+        seen.insert(
+            reader
+                .until_line("a message", |_, line| {
+                    line.starts_with("message-").then(|| line.to_owned())
+                })
+                .await,
+        );
     }
     seen
 }
@@ -220,26 +304,60 @@ async fn the_merging_reader_goes_on_where_it_was_interrupted() {
     let proxy = stack::Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
     let store = local.connect().await;
     for stream in STREAMS {
-        store.create(&stream.parse().expect("a name")).await.expect("it is new");
+        store
+            .create(&stream.parse().expect("a name"))
+            .await
+            .expect("it is new");
     }
-    let (uri, streams, file) = (local.uri().to_string(), STREAMS.join(","), folder.path().join("position"));
+    let (uri, streams, file) = (
+        local.uri().to_string(),
+        STREAMS.join(","),
+        folder.path().join("position"),
+    );
     let file = file.to_str().expect("temporary folders have plain names");
     let read = |more: &[&str]| {
-        let flags = ["multi-reader", "-v", "--merge", "--position", file, "--from", "oldest", &uri, &streams];
+        let flags = [
+            "multi-reader",
+            "-v",
+            "--merge",
+            "--position",
+            file,
+            "--from",
+            "oldest",
+            &uri,
+            &streams,
+        ];
         Starting::dlog(flags.iter().chain(more)).start()
     };
-    let messages: Vec<String> = (1..=20).map(|number| format!("message-{number:02}")).collect();
+    let messages: Vec<String> = (1..=20)
+        .map(|number| format!("message-{number:02}"))
+        .collect();
     let (before, after) = messages.split_at(12);
     type_messages(&proxy, before).await;
     let mut reader = read(&[]);
-    assert_eq!(next_messages(&mut reader, before.len()).await, before.iter().cloned().collect());
+    assert_eq!(
+        next_messages(&mut reader, before.len()).await,
+        before.iter().cloned().collect()
+    );
     reader.signal(Signal::INT);
     let ended = reader.until_exit().await.with_code(0);
-    assert!(ended.text(From::Stderr).contains("12 records read, 0 copies dropped"), "{}", ended.text(From::Stderr));
+    assert!(
+        ended
+            .text(From::Stderr)
+            .contains("12 records read, 0 copies dropped"),
+        "{}",
+        ended.text(From::Stderr)
+    );
     type_messages(&proxy, after).await;
     let ended = read(&["--count", "8"]).until_exit().await.with_code(0);
     let text = ended.text(From::Stdout);
-    let printed: Vec<&str> = text.lines().filter(|line| line.starts_with("message-")).collect();
-    assert_eq!(printed.iter().copied().collect::<BTreeSet<_>>(), after.iter().map(String::as_str).collect());
+    let printed: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("message-"))
+        .collect();
+    assert_eq!(
+        printed.iter().copied().collect::<BTreeSet<_>>(),
+        after.iter().map(String::as_str).collect()
+    );
     assert_eq!(printed.len(), after.len());
 }

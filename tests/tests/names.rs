@@ -1,5 +1,5 @@
-//! A name in ZooKeeper, from end to end: a writer follows the proxies that are announced there while they come and go. Run by
-//! tests/parts/interop, which brings ZooKeeper.
+//! A name in ZooKeeper, from end to end: a writer follows the proxies that are announced there
+//! while they come and go. Run by tests/parts/interop, which brings ZooKeeper.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -16,37 +16,60 @@ const PATH: &str = "/messaging/distributedlog/proxies";
 
 /// ZooKeeper of the original's time, and a session with it.
 async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
     let settings = folder.path().join("zoo.cfg");
     let text = format!(
-        "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\nadmin.enableServer=false\n",
+        "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\nadmin.\
+         enableServer=false\n",
         folder.path().display()
     );
     std::fs::write(&settings, text).expect("the folder can be written");
     let settings = settings.to_str().expect("a plain path");
-    let process = java(Original::V0_5, "org.apache.zookeeper.server.ZooKeeperServerMain", &[settings]).start();
+    let process = java(
+        Original::V0_5,
+        "org.apache.zookeeper.server.ZooKeeperServerMain",
+        &[settings],
+    )
+    .start();
     let ensemble = format!("127.0.0.1:{port}");
     let session = async {
         loop {
             // It takes a while to listen.
-            match Client::connector().with_fail_eagerly().connect(&ensemble).await {
+            match Client::connector()
+                .with_fail_eagerly()
+                .connect(&ensemble)
+                .await
+            {
                 Ok(client) => return client,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     };
-    let client = tokio::time::timeout(PATIENCE, session).await.expect("ZooKeeper starts");
-    client.mkdir(PATH, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.expect("a new path");
+    let client = tokio::time::timeout(PATIENCE, session)
+        .await
+        .expect("ZooKeeper starts");
+    client
+        .mkdir(PATH, &CreateMode::Persistent.with_acls(Acls::anyone_all()))
+        .await
+        .expect("a new path");
     (process, ensemble, client)
 }
 
-/// Announces a proxy as Finagle's servers are announced, but for good: no session's end shall take it away. Its node.
+/// Announces a proxy as Finagle's servers are announced, but for good: no session's end shall take
+/// it away. Its node.
 async fn announce(client: &Client, address: SocketAddr, shard: i32) -> String {
     let (host, port) = (address.ip(), address.port());
-    let json =
-        format!(r#"{{"serviceEndpoint":{{"host":"{host}","port":{port}}},"additionalEndpoints":{{}},"status":"ALIVE","shard":{shard}}}"#);
+    let json = format!(
+        r#"{{"serviceEndpoint":{{"host":"{host}","port":{port}}},"additionalEndpoints":{{}},"status":"ALIVE","shard":{shard}}}"#
+    );
     let options = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
-    let (_, sequence) = client.create(&format!("{PATH}/member_"), json.as_bytes(), &options).await.expect("a new member");
+    let (_, sequence) = client
+        .create(&format!("{PATH}/member_"), json.as_bytes(), &options)
+        .await
+        .expect("a new member");
     format!("{PATH}/member_{sequence}")
 }
 
@@ -56,7 +79,12 @@ async fn until_known(client: &ProxyClient, mut expected: Vec<SocketAddr>) {
     let known = async {
         loop {
             // Each round asks every proxy that is known.
-            let mut known: Vec<_> = client.handshake().await.iter().map(|reply| reply.host).collect();
+            let mut known: Vec<_> = client
+                .handshake()
+                .await
+                .iter()
+                .map(|reply| reply.host)
+                .collect();
             known.sort_unstable();
             if known == expected {
                 return;
@@ -64,7 +92,10 @@ async fn until_known(client: &ProxyClient, mut expected: Vec<SocketAddr>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, known).await.is_ok(), "{expected:?} are not all that is known");
+    assert!(
+        tokio::time::timeout(PATIENCE, known).await.is_ok(),
+        "{expected:?} are not all that is known"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,8 +109,17 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
     let one = Proxy::start(Keeps::At(&uri), 0, &[]).await;
     let node = announce(&zk, one.address, 1).await;
     let name = format!("zk!{ensemble}!{PATH}");
-    let client = ProxyClient::builder().name(format!("serverset!{ensemble}!{PATH}")).build().await.expect("a proxy");
-    let writer = MultiStreamWriter::builder(STREAMS).name(&name).request_timeout(PATIENCE).build().await.expect("a proxy");
+    let client = ProxyClient::builder()
+        .name(format!("serverset!{ensemble}!{PATH}"))
+        .build()
+        .await
+        .expect("a proxy");
+    let writer = MultiStreamWriter::builder(STREAMS)
+        .name(&name)
+        .request_timeout(PATIENCE)
+        .build()
+        .await
+        .expect("a proxy");
     until_known(&client, vec![one.address]).await;
     writer.write(b"through the first").await.expect("a write");
 
@@ -97,12 +137,20 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
     writer.close().await;
     client.close().await;
 
-    let mut console = Starting::dlog(["console-multi-writer", &name, &STREAMS.join(",")]).with_stdin().start();
+    let mut console = Starting::dlog(["console-multi-writer", &name, &STREAMS.join(",")])
+        .with_stdin()
+        .start();
     console.type_in("by the command line\n").await;
     console.end_input();
     let _ = console.until_exit().await.with_code(0);
     let nobody = ["console-multi-writer", "zk!127.0.0.1:1!/nobody/there", "a"];
-    let _ = Starting::dlog(nobody).with_stdin().start().until_exit().await.with_code(1).complaining("ZooKeeper cannot be asked");
+    let _ = Starting::dlog(nobody)
+        .with_stdin()
+        .start()
+        .until_exit()
+        .await
+        .with_code(1)
+        .complaining("ZooKeeper cannot be asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,24 +164,49 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
     let name = format!("zk!{ensemble}!{PATH}");
     let one = Proxy::start(Keeps::At(&uri), 0, &["-a", &name, "-sp", "0"]).await;
     let two = Proxy::start(Keeps::At(&uri), 0, &["-a", &name]).await;
-    let client = ProxyClient::builder().name(&name).build().await.expect("a proxy");
+    let client = ProxyClient::builder()
+        .name(&name)
+        .build()
+        .await
+        .expect("a proxy");
     until_known(&client, vec![one.address, two.address]).await;
-    let writer = MultiStreamWriter::builder(STREAMS).name(&name).request_timeout(PATIENCE).build().await.expect("a proxy");
+    let writer = MultiStreamWriter::builder(STREAMS)
+        .name(&name)
+        .request_timeout(PATIENCE)
+        .build()
+        .await
+        .expect("a proxy");
     writer.write(b"through either").await.expect("a write");
 
     let mut nodes = zk.list_children(PATH).await.expect("the path is there");
     nodes.sort_unstable();
-    let (data, _) = zk.get_data(&format!("{PATH}/{}", nodes[0])).await.expect("a member");
+    let (data, _) = zk
+        .get_data(&format!("{PATH}/{}", nodes[0]))
+        .await
+        .expect("a member");
     let text = String::from_utf8(data).expect("it is JSON");
     let port = one.address.port();
     let service = format!(r#"{{"host":"127.0.0.1","port":{port}}}"#);
-    assert!(text.starts_with(&format!(r#"{{"serviceEndpoint":{service},"additionalEndpoints":{{"aurora":"#)), "{text}");
-    assert!(text.contains(&format!(r#""thrift":{service}"#)) && text.ends_with(r#""status":"ALIVE","shard":1}"#), "{text}");
+    assert!(
+        text.starts_with(&format!(
+            r#"{{"serviceEndpoint":{service},"additionalEndpoints":{{"aurora":"#
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!(r#""thrift":{service}"#))
+            && text.ends_with(r#""status":"ALIVE","shard":1}"#),
+        "{text}"
+    );
 
     one.process.signal(Signal::TERM);
     let _ = one.process.until_exit().await.with_code(0);
     // It has ended: nothing of it waits for the end of a session.
-    assert_eq!(zk.list_children(PATH).await.expect("the path is there"), nodes[1..], "its node went with it");
+    assert_eq!(
+        zk.list_children(PATH).await.expect("the path is there"),
+        nodes[1..],
+        "its node went with it"
+    );
     until_known(&client, vec![two.address]).await;
     for _ in 0..100 {
         writer.write(b"through the second").await.expect("a write");
@@ -151,12 +224,33 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
 async fn a_proxy_that_cannot_announce_itself_says_why_and_ends() {
     let data = tempfile::tempdir().expect("a folder");
     for (arguments, code, complaint) in [
-        (&["-a", "zk!127.0.0.1:1!/nobody/there"][..], 1, "cannot announce in ZooKeeper at 127.0.0.1:1/nobody/there: none of its servers"),
+        (
+            &["-a", "zk!127.0.0.1:1!/nobody/there"][..],
+            1,
+            "cannot announce in ZooKeeper at 127.0.0.1:1/nobody/there: none of its servers",
+        ),
         (&["-a"], 2, "-a (--announce) needs the name of a serverset"),
-        (&["-a", "inet!127.0.0.1:1"], 2, "is named zk!HOST:PORT!/PATH"),
-        (&["-a", "zk!127.0.0.1:1!/a", "--zookeeper-login", "/nobody/there"], 1, "cannot read /nobody/there"),
+        (
+            &["-a", "inet!127.0.0.1:1"],
+            2,
+            "is named zk!HOST:PORT!/PATH",
+        ),
+        (
+            &[
+                "-a",
+                "zk!127.0.0.1:1!/a",
+                "--zookeeper-login",
+                "/nobody/there",
+            ],
+            1,
+            "cannot read /nobody/there",
+        ),
     ] {
         let proxy = Proxy::command(Keeps::In(data.path()), 0, arguments).start();
-        let _ = proxy.until_exit().await.with_code(code).complaining(complaint);
+        let _ = proxy
+            .until_exit()
+            .await
+            .with_code(code)
+            .complaining(complaint);
     }
 }

@@ -1,4 +1,5 @@
-//! One of five streams does not answer: all writes succeed, hardly later than the first speculative timeout.
+//! One of five streams does not answer: all writes succeed, hardly later than the first speculative
+//! timeout.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -29,7 +30,15 @@ impl Latencies {
 impl core::fmt::Display for Latencies {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let ms = |percent| self.percentile(percent).as_secs_f64() * 1e3;
-        write!(f, "{} writes, p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms", self.0.len(), ms(50), ms(90), ms(99), ms(100))
+        write!(
+            f,
+            "{} writes, p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            self.0.len(),
+            ms(50),
+            ms(90),
+            ms(99),
+            ms(100)
+        )
     }
 }
 
@@ -55,9 +64,15 @@ async fn write_all(writer: &Arc<MultiStreamWriter>) -> Latencies {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_speculative_timeout_and_a_healthy_write() {
+async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_speculative_timeout_and_a_healthy_write()
+ {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &["-sp", "0", "--test-only-faults"]).await;
+    let mut proxy = Proxy::start(
+        Keeps::In(folder.path()),
+        0,
+        &["-sp", "0", "--test-only-faults"],
+    )
+    .await;
     let stats = stats::address(&mut proxy.process).await;
     let writer = MultiStreamWriter::builder(STREAMS)
         .name(proxy.name())
@@ -68,9 +83,16 @@ async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_
     let healthy = write_all(&writer).await;
     stats::put(stats, &format!("/faults/{}/stall", STREAMS[2])).await;
     let stalled = write_all(&writer).await;
-    println!("healthy: {healthy}\none of five streams stalled, first speculative timeout {FIRST_SPECULATIVE_TIMEOUT:?}: {stalled}");
+    println!(
+        "healthy: {healthy}\none of five streams stalled, first speculative timeout \
+         {FIRST_SPECULATIVE_TIMEOUT:?}: {stalled}"
+    );
     println!("{:?}", writer.counters());
     let bound = FIRST_SPECULATIVE_TIMEOUT + healthy.percentile(99) + SCHEDULING;
-    assert!(stalled.percentile(99) <= bound, "p99 {:?} is more than {bound:?}", stalled.percentile(99));
+    assert!(
+        stalled.percentile(99) <= bound,
+        "p99 {:?} is more than {bound:?}",
+        stalled.percentile(99)
+    );
     writer.close_within(Duration::from_secs(1)).await;
 }

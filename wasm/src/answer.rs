@@ -29,8 +29,9 @@ pub enum NoAnswer {
 }
 
 impl Answer {
-    /// What it means to the writer: the table of the code where there is one, else that of HTTP's status. What the body says of the records
-    /// is taken from it, and so is a pause that was asked for.
+    /// What it means to the writer: the table of the code where there is one, else that of HTTP's
+    /// status. What the body says of the records is taken from it, and so is a pause that was
+    /// asked for.
     #[must_use]
     pub fn failure(self) -> Failure {
         let mut failure = match self.code {
@@ -43,8 +44,17 @@ impl Answer {
         }
         let overloaded = match (failure.advice, failure.cause) {
             (Advice::NextStreamAndCoolDown(_), _) => true,
-            (Advice::NextStream, Cause::Status(code)) => matches!(code, StatusCode::ServiceUnavailable | StatusCode::RegionUnavailable),
-            (Advice::NextStream | Advice::NextStreamAndProbation | Advice::FailOnThisStream | Advice::FailRecords, _) => false,
+            (Advice::NextStream, Cause::Status(code)) => matches!(
+                code,
+                StatusCode::ServiceUnavailable | StatusCode::RegionUnavailable
+            ),
+            (
+                Advice::NextStream
+                | Advice::NextStreamAndProbation
+                | Advice::FailOnThisStream
+                | Advice::FailRecords,
+                _,
+            ) => false,
         };
         if overloaded && self.retry_after.is_some() {
             failure.advice = Advice::NextStreamAndCoolDown(self.retry_after);
@@ -57,14 +67,23 @@ impl Answer {
         let (cause, known, advice) = match self.http {
             413 | 415 => (Cause::Refused, Known::Rejected, Advice::FailRecords),
             408 | 421 => (Cause::Refused, Known::NotWritten, Advice::NextStream),
-            429 | 503 => (Cause::Refused, Known::NotWritten, Advice::NextStreamAndCoolDown(None)),
+            429 | 503 => (
+                Cause::Refused,
+                Known::NotWritten,
+                Advice::NextStreamAndCoolDown(None),
+            ),
             400..=499 => (Cause::Refused, Known::NotWritten, Advice::FailOnThisStream),
             504 => (Cause::TimedOut, Known::Unknown, Advice::NextStream),
             500..=599 => (Cause::Exception, Known::Unknown, Advice::NextStream),
-            // Redirects that fetch did not follow, or no status of HTTP: whatever answered, it is no proxy.
+            // Redirects that fetch did not follow, or no status of HTTP: whatever answered, it is
+            // no proxy.
             0..=399 | 600.. => (Cause::ProtocolError, Known::Unknown, Advice::NextStream),
         };
-        Failure { cause, known, advice }
+        Failure {
+            cause,
+            known,
+            advice,
+        }
     }
 }
 
@@ -76,7 +95,11 @@ impl NoAnswer {
             Self::Unreachable => Failure::not_sent(Cause::Unreachable),
             Self::Lost => Failure::unanswered(Cause::ConnectionLost),
             Self::Malformed => Failure::unanswered(Cause::ProtocolError),
-            Self::Forbidden => Failure { cause: Cause::Refused, known: Known::NotWritten, advice: Advice::FailOnThisStream },
+            Self::Forbidden => Failure {
+                cause: Cause::Refused,
+                known: Known::NotWritten,
+                advice: Advice::FailOnThisStream,
+            },
         }
     }
 }
@@ -86,7 +109,12 @@ mod tests {
     use super::*;
 
     fn answer(http: u16, code: i32, known: Option<Known>) -> Answer {
-        Answer { http, code: (code != 0).then_some(code), known, retry_after: None }
+        Answer {
+            http,
+            code: (code != 0).then_some(code),
+            known,
+            retry_after: None,
+        }
     }
 
     #[test]
@@ -99,21 +127,50 @@ mod tests {
 
     #[test]
     fn what_the_body_says_of_the_records_is_believed() {
-        assert_eq!(answer(504, 0, Some(Known::NotWritten)).failure().known, Known::NotWritten);
-        assert_eq!(answer(503, 503, Some(Known::Unknown)).failure().known, Known::Unknown);
-        assert_eq!(answer(400, 0, Some(Known::Rejected)).failure().advice, Advice::FailRecords);
+        assert_eq!(
+            answer(504, 0, Some(Known::NotWritten)).failure().known,
+            Known::NotWritten
+        );
+        assert_eq!(
+            answer(503, 503, Some(Known::Unknown)).failure().known,
+            Known::Unknown
+        );
+        assert_eq!(
+            answer(400, 0, Some(Known::Rejected)).failure().advice,
+            Advice::FailRecords
+        );
     }
 
     #[test]
     fn a_pause_that_is_asked_for_is_a_pushback() {
         let second = Some(Duration::from_secs(1));
-        for (http, code) in [(429, 517), (503, 503), (503, 518), (503, 524), (503, 519), (429, 0), (503, 0)] {
-            let failure = Answer { retry_after: second, ..answer(http, code, None) }.failure();
-            assert_eq!(failure.advice, Advice::NextStreamAndCoolDown(second), "{http} {code}");
+        for (http, code) in [
+            (429, 517),
+            (503, 503),
+            (503, 518),
+            (503, 524),
+            (503, 519),
+            (429, 0),
+            (503, 0),
+        ] {
+            let failure = Answer {
+                retry_after: second,
+                ..answer(http, code, None)
+            }
+            .failure();
+            assert_eq!(
+                failure.advice,
+                Advice::NextStreamAndCoolDown(second),
+                "{http} {code}"
+            );
             assert_eq!(failure.known, Known::NotWritten, "{http} {code}");
         }
         // A stream that moves asks for no less load.
-        let moving = Answer { retry_after: second, ..answer(503, 515, None) }.failure();
+        let moving = Answer {
+            retry_after: second,
+            ..answer(503, 515, None)
+        }
+        .failure();
         assert_eq!(moving.advice, Advice::NextStream);
     }
 
@@ -122,7 +179,11 @@ mod tests {
         for http in 0..700 {
             let failure = answer(http, 0, None).failure();
             let promised = failure.known != Known::Unknown;
-            assert_eq!(promised, (400..500).contains(&http) || http == 503, "{http}: {failure:?}");
+            assert_eq!(
+                promised,
+                (400..500).contains(&http) || http == 503,
+                "{http}: {failure:?}"
+            );
         }
         assert_eq!(NoAnswer::Lost.failure().known, Known::Unknown);
         assert_eq!(NoAnswer::Malformed.failure().known, Known::Unknown);

@@ -12,8 +12,8 @@ pub enum Step<J> {
     Abort(AttemptId),
 }
 
-/// Which requests are under way, and which wait until one is over: browsers open six connections to a server over HTTP/1.1 and queue the
-/// rest where nobody sees it, behind whatever is stalled.
+/// Which requests are under way, and which wait until one is over: browsers open six connections to
+/// a server over HTTP/1.1 and queue the rest where nobody sees it, behind whatever is stalled.
 ///
 /// The invariant: no more than `limit` requests were sent and are neither over nor aborted.
 #[derive(Debug)]
@@ -28,17 +28,28 @@ impl<J> Connections<J> {
     /// None under way; `limit` is at least 1.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), sent: Vec::new(), waiting: VecDeque::new(), to_abort: VecDeque::new() }
+        Self {
+            limit: limit.max(1),
+            sent: Vec::new(),
+            waiting: VecDeque::new(),
+            to_abort: VecDeque::new(),
+        }
     }
 
-    /// One more is to be sent. Bounded by the attempts that a writer makes: eight for each set in flight.
+    /// One more is to be sent. Bounded by the attempts that a writer makes: eight for each set in
+    /// flight.
     pub fn start(&mut self, attempt: AttemptId, job: J) {
         self.waiting.push_back((attempt, job));
     }
 
-    /// One is of no use any more: what waits is dropped, what was sent is aborted, what is over is unknown.
+    /// One is of no use any more: what waits is dropped, what was sent is aborted, what is over is
+    /// unknown.
     pub fn cancel(&mut self, attempt: AttemptId) {
-        if let Some(place) = self.waiting.iter().position(|(waiting, _)| *waiting == attempt) {
+        if let Some(place) = self
+            .waiting
+            .iter()
+            .position(|(waiting, _)| *waiting == attempt)
+        {
             self.waiting.remove(place);
         } else if self.finish(attempt) {
             self.to_abort.push_back(attempt);

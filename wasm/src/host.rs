@@ -5,13 +5,21 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The TypeScript half of a writer (`wasm/npm/src/writer.ts`). Its methods throw nothing: an exception would leave this side's state
-    /// borrowed for ever.
+    /// The TypeScript half of a writer (`wasm/npm/src/writer.ts`). Its methods throw nothing: an
+    /// exception would leave this side's state borrowed for ever.
     pub type Host;
 
-    /// Send a record set to a stream, and report through `WriterHandle.finished` exactly once, unless it is aborted first.
+    /// Send a record set to a stream, and report through `WriterHandle.finished` exactly once,
+    /// unless it is aborted first.
     #[wasm_bindgen(method)]
-    pub(crate) fn send(this: &Host, attempt: f64, stream: u32, record_set: Uint8Array, earlier_attempts: u32, timeout_ms: f64);
+    pub(crate) fn send(
+        this: &Host,
+        attempt: f64,
+        stream: u32,
+        record_set: Uint8Array,
+        earlier_attempts: u32,
+        timeout_ms: f64,
+    );
 
     /// Abort a request that was sent; nobody waits for its report.
     #[wasm_bindgen(method)]
@@ -19,11 +27,28 @@ extern "C" {
 
     /// The record of this token was written.
     #[wasm_bindgen(method)]
-    pub(crate) fn written(this: &Host, token: u32, stream: u32, log_segment: i64, entry: i64, slot: i64, attempts: u32);
+    pub(crate) fn written(
+        this: &Host,
+        token: u32,
+        stream: u32,
+        log_segment: i64,
+        entry: i64,
+        slot: i64,
+        attempts: u32,
+    );
 
-    /// The record of this token was not, or nobody knows. `code` is that of the cause, if it is a status.
+    /// The record of this token was not, or nobody knows. `code` is that of the cause, if it is a
+    /// status.
     #[wasm_bindgen(method)]
-    pub(crate) fn failed(this: &Host, token: u32, reason: &str, known: &str, cause: Option<String>, code: i32, attempts: u32);
+    pub(crate) fn failed(
+        this: &Host,
+        token: u32,
+        reason: &str,
+        known: &str,
+        cause: Option<String>,
+        code: i32,
+        attempts: u32,
+    );
 
     /// The flush or close of this token is over.
     #[wasm_bindgen(method)]

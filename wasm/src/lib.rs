@@ -1,11 +1,14 @@
-//! The multi stream writer for JavaScript: in a browser's page or worker, in Node, Deno, Bun and workerd.
+//! The multi stream writer for JavaScript: in a browser's page or worker, in Node, Deno, Bun and
+//! workerd.
 //!
-//! The machines are core's; here is what drives them: a [`Transport`](distributedlog::Transport) over whatever `fetch` it is given, a
-//! [`Clock`](distributedlog::Clock) over `performance.now` and `setTimeout`, and tasks of JavaScript's own queue. What the npm package
-//! shows of it (`wasm/npm`) is a thin layer of TypeScript, which does the two things that JavaScript does better: it calls `fetch`, and it
-//! makes promises and errors.
+//! The machines are core's; here is what drives them: a [`Transport`](distributedlog::Transport)
+//! over whatever `fetch` it is given, a [`Clock`](distributedlog::Clock) over `performance.now` and
+//! `setTimeout`, and tasks of JavaScript's own queue. What the npm package shows of it (`wasm/npm`)
+//! is a thin layer of TypeScript, which does the two things that JavaScript does better: it calls
+//! `fetch`, and it makes promises and errors.
 //!
-//! Nothing formats text here: errors cross as names and numbers, and become sentences on the other side. That is half of the module's size.
+//! Nothing formats text here: errors cross as names and numbers, and become sentences on the other
+//! side. That is half of the module's size.
 
 mod answer;
 mod clock;

@@ -1,11 +1,14 @@
 use core::time::Duration;
 
-use distributedlog::writer::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, Window, WriterId};
+use distributedlog::writer::{
+    Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, Window, WriterId,
+};
 use wasm_bindgen::prelude::*;
 
 use crate::host::fill_with_random;
 
-/// Collects the settings of a writer, under the names of [`SettingsBuilder`]'s methods in camel case. Durations are in milliseconds.
+/// Collects the settings of a writer, under the names of [`SettingsBuilder`]'s methods in camel
+/// case. Durations are in milliseconds.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct WriterSettings {
@@ -27,10 +30,19 @@ impl WriterSettings {
     pub fn new() -> Self {
         let mut random = [0; 24];
         fill_with_random(&mut random);
-        let (writer, seed) = random.split_first_chunk::<16>().expect("24 bytes are more than 16");
+        let (writer, seed) = random
+            .split_first_chunk::<16>()
+            .expect("24 bytes are more than 16");
         let seed = u64::from_le_bytes(seed.try_into().expect("8 bytes are left of 24"));
-        let builder = Settings::builder().seed(seed).identity(Identity::Trailer { writer: WriterId(*writer), first_sequence: 0 });
-        Self { builder, connections: CONNECTIONS, in_flight_sets: false }
+        let builder = Settings::builder().seed(seed).identity(Identity::Trailer {
+            writer: WriterId(*writer),
+            first_sequence: 0,
+        });
+        Self {
+            builder,
+            connections: CONNECTIONS,
+            in_flight_sets: false,
+        }
     }
 
     /// Sets what is a number, or a switch as 0 or 1. Whether there is such a setting.
@@ -61,8 +73,9 @@ impl WriterSettings {
         true
     }
 
-    /// Sets a policy to what `numbers` say, in the order in which its fields are declared. Whether there is such a policy, and so many
-    /// numbers of it. No numbers switch it off, NaN alone is what [`SettingsBuilder::recommended`] sets; a limit of 0 rounds stands for none.
+    /// Sets a policy to what `numbers` say, in the order in which its fields are declared. Whether
+    /// there is such a policy, and so many numbers of it. No numbers switch it off, NaN alone
+    /// is what [`SettingsBuilder::recommended`] sets; a limit of 0 rounds stands for none.
     pub fn set_policy(&mut self, name: &str, numbers: &[f64]) -> bool {
         let recommended = matches!(numbers, [only] if only.is_nan());
         let builder = self.builder;
@@ -76,20 +89,32 @@ impl WriterSettings {
             ("health", _) if recommended => builder.health(Health::RECOMMENDED),
             ("adaptive", _) if recommended => builder.adaptive(Adaptive::RECOMMENDED),
             ("window", _) if recommended => builder.window(Window::RECOMMENDED),
-            ("budget", &[share, per_second, burst]) => {
-                builder.budget(Budget::Share { share: share as f32, per_second: per_second as u32, burst: burst as u32 })
-            }
+            ("budget", &[share, per_second, burst]) => builder.budget(Budget::Share {
+                share: share as f32,
+                per_second: per_second as u32,
+                burst: burst as u32,
+            }),
             ("health", &[strikes, first, max]) => {
                 let (first_backoff, max_backoff) = (milliseconds(first), milliseconds(max));
-                builder.health(Health::Probation { strikes: strikes as u32, first_backoff, max_backoff })
+                builder.health(Health::Probation {
+                    strikes: strikes as u32,
+                    first_backoff,
+                    max_backoff,
+                })
             }
-            ("adaptive", &[quantile, floor, warm_up]) => {
-                builder.adaptive(Adaptive::Quantile { quantile: quantile as f32, floor: milliseconds(floor), warm_up: warm_up as u32 })
-            }
+            ("adaptive", &[quantile, floor, warm_up]) => builder.adaptive(Adaptive::Quantile {
+                quantile: quantile as f32,
+                floor: milliseconds(floor),
+                warm_up: warm_up as u32,
+            }),
             ("window", &[attempts]) => builder.window(Window::Attempts(attempts as u16)),
             ("rounds", &[limit, first, max]) => {
                 let limit = (limit > 0.0).then_some(limit as u32);
-                builder.rounds(Rounds { limit, first_backoff: milliseconds(first), max_backoff: milliseconds(max) })
+                builder.rounds(Rounds {
+                    limit,
+                    first_backoff: milliseconds(first),
+                    max_backoff: milliseconds(max),
+                })
             }
             _ => return false,
         };
@@ -101,8 +126,9 @@ impl WriterSettings {
 const CONNECTIONS: usize = 6;
 
 impl WriterSettings {
-    /// The settings, and how many requests may be under way at a time. As many sets may be in flight as leave two connections for hedges,
-    /// unless the user says otherwise: a set whose request waits for a connection is hedged for nothing.
+    /// The settings, and how many requests may be under way at a time. As many sets may be in
+    /// flight as leave two connections for hedges, unless the user says otherwise: a set whose
+    /// request waits for a connection is hedged for nothing.
     pub(crate) fn build(&self) -> Result<(Settings, usize), &'static str> {
         if self.connections == 0 {
             return Err("connections");
@@ -112,7 +138,10 @@ impl WriterSettings {
         if !self.in_flight_sets {
             builder = builder.in_flight_sets(spare);
         }
-        builder.build().map(|settings| (settings, self.connections)).map_err(|error| error.setting())
+        builder
+            .build()
+            .map(|settings| (settings, self.connections))
+            .map_err(|error| error.setting())
     }
 }
 

@@ -31,7 +31,8 @@ impl Inbox {
     }
 }
 
-/// What the header `dlog-crc32` says: the proxy computes it again, and refuses a body that was changed on its way.
+/// What the header `dlog-crc32` says: the proxy computes it again, and refuses a body that was
+/// changed on its way.
 #[wasm_bindgen]
 #[must_use]
 pub fn checksum(stream: &str, record_set: &[u8]) -> u32 {
@@ -58,17 +59,37 @@ pub(crate) struct FetchTransport {
 impl FetchTransport {
     pub(crate) fn new(host: Rc<Host>, connections: usize) -> (Self, Rc<RefCell<Inbox>>) {
         let inbox = Rc::new(RefCell::new(Inbox::default()));
-        let transport = Self { host, inbox: Rc::clone(&inbox), connections: Connections::new(connections), now: Instant::ZERO };
+        let transport = Self {
+            host,
+            inbox: Rc::clone(&inbox),
+            connections: Connections::new(connections),
+            now: Instant::ZERO,
+        };
         (transport, inbox)
     }
 
-    /// Calls the other side: not from `start` or `cancel`, while the writer's state is borrowed, because a `fetch` of the user's may write.
+    /// Calls the other side: not from `start` or `cancel`, while the writer's state is borrowed,
+    /// because a `fetch` of the user's may write.
     fn drive(&mut self) {
         while let Some(step) = self.connections.step() {
             match step {
-                Step::Send(attempt, Request { stream, record_set, earlier_attempts, deadline }) => {
+                Step::Send(
+                    attempt,
+                    Request {
+                        stream,
+                        record_set,
+                        earlier_attempts,
+                        deadline,
+                    },
+                ) => {
                     let milliseconds = deadline.since(self.now).as_micros() as f64 / 1_000.0;
-                    self.host.send(attempt.0 as f64, stream, record_set, earlier_attempts, milliseconds);
+                    self.host.send(
+                        attempt.0 as f64,
+                        stream,
+                        record_set,
+                        earlier_attempts,
+                        milliseconds,
+                    );
                 }
                 Step::Abort(attempt) => self.host.abort(attempt.0 as f64),
             }

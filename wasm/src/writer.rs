@@ -47,26 +47,39 @@ impl WriterHandle {
         let Ok(machine) = Writer::new(settings, count, memory) else {
             unreachable!("the heap's tables are as large as the settings ask for")
         };
-        let seats: Box<[Seat]> = (0..settings.pending_records() + SEATS).map(|_| Seat::EMPTY).collect();
+        let seats: Box<[Seat]> = (0..settings.pending_records() + SEATS)
+            .map(|_| Seat::EMPTY)
+            .collect();
         let state = Rc::new(RefCell::new(State::new(machine, seats, PerformanceClock)));
         let host = Rc::new(host);
         let (transport, inbox) = FetchTransport::new(Rc::clone(&host), connections);
         let (writer, runner) = MultiStreamWriter::new(state, transport);
         spawn_local(runner.run());
-        Ok(Self { writer, host, inbox, permit: Rc::default(), streams: streams as u16 })
+        Ok(Self {
+            writer,
+            host,
+            inbox,
+            permit: Rc::default(),
+            streams: streams as u16,
+        })
     }
 
-    /// Takes a record if there is room: 0 when it was taken (the host is told of the result), 1 when there is no room just now, 2 when it is
-    /// too large, 3 when the writer is closed.
+    /// Takes a record if there is room: 0 when it was taken (the host is told of the result), 1
+    /// when there is no room just now, 2 when it is too large, 3 when the writer is closed.
     #[must_use]
     pub fn write(&self, token: u32, record: &[u8]) -> u32 {
         let taken = self.writer.try_write(record);
         self.take(token, taken)
     }
 
-    /// Waits for room for a record of so many bytes; then the host is told, and calls [`write_held`](Self::write_held). Once at a time.
+    /// Waits for room for a record of so many bytes; then the host is told, and calls
+    /// [`write_held`](Self::write_held). Once at a time.
     pub fn wait_for_room(&self, len: usize) {
-        let (writer, host, permit) = (self.writer.clone(), Rc::clone(&self.host), Rc::clone(&self.permit));
+        let (writer, host, permit) = (
+            self.writer.clone(),
+            Rc::clone(&self.host),
+            Rc::clone(&self.permit),
+        );
         spawn_local(async move {
             // Refused when it was closed: the host's next attempt says so.
             *permit.borrow_mut() = writer.reserve(len).await.ok();
@@ -101,7 +114,8 @@ impl WriterHandle {
         });
     }
 
-    /// Takes no more records, completes those that there are, at the latest after so many milliseconds; the host is told when all has ended.
+    /// Takes no more records, completes those that there are, at the latest after so many
+    /// milliseconds; the host is told when all has ended.
     pub fn close(&self, token: u32, within: f64) {
         let (writer, host) = (self.writer.clone(), Rc::clone(&self.host));
         // An infinity becomes the longest duration there is.
@@ -114,11 +128,15 @@ impl WriterHandle {
 
     /// An attempt was answered with a position.
     pub fn succeeded(&self, attempt: f64, log_segment: i64, entry: i64, slot: i64) {
-        Inbox::put(&self.inbox, AttemptId(attempt as u64), Ok(Dlsn::new(log_segment, entry, slot)));
+        Inbox::put(
+            &self.inbox,
+            AttemptId(attempt as u64),
+            Ok(Dlsn::new(log_segment, entry, slot)),
+        );
     }
 
-    /// An attempt was answered with something else. `code` is 0 and `retry_after_ms` negative where the answer has none; `known` is what the
-    /// answer says.
+    /// An attempt was answered with something else. `code` is 0 and `retry_after_ms` negative where
+    /// the answer has none; `known` is what the answer says.
     pub fn refused(&self, attempt: f64, http: u16, code: i32, known: &str, retry_after_ms: f64) {
         let known = match known {
             "not_written" => Some(Known::NotWritten),
@@ -126,12 +144,23 @@ impl WriterHandle {
             "unknown" => Some(Known::Unknown),
             _ => None,
         };
-        let retry_after = (retry_after_ms >= 0.0).then(|| Duration::from_micros((retry_after_ms * 1_000.0) as u64));
-        let answer = Answer { http, code: (code != 0).then_some(code), known, retry_after };
-        Inbox::put(&self.inbox, AttemptId(attempt as u64), Err(answer.failure()));
+        let retry_after = (retry_after_ms >= 0.0)
+            .then(|| Duration::from_micros((retry_after_ms * 1_000.0) as u64));
+        let answer = Answer {
+            http,
+            code: (code != 0).then_some(code),
+            known,
+            retry_after,
+        };
+        Inbox::put(
+            &self.inbox,
+            AttemptId(attempt as u64),
+            Err(answer.failure()),
+        );
     }
 
-    /// An attempt was not answered: `unreachable`, `forbidden`, `malformed`, or anything else for a connection that was lost.
+    /// An attempt was not answered: `unreachable`, `forbidden`, `malformed`, or anything else for a
+    /// connection that was lost.
     pub fn unanswered(&self, attempt: f64, why: &str) {
         let why = match why {
             "unreachable" => NoAnswer::Unreachable,
@@ -160,21 +189,39 @@ impl WriterHandle {
         COUNTERS.into()
     }
 
-    /// What was done with a stream: whether it takes its turn (0 or 1), its latency in milliseconds (negative: not known), and the attempts
-    /// that were made, that won, that failed, and that were given up.
+    /// What was done with a stream: whether it takes its turn (0 or 1), its latency in milliseconds
+    /// (negative: not known), and the attempts that were made, that won, that failed, and that
+    /// were given up.
     #[must_use]
     pub fn stream(&self, stream: u16) -> Box<[f64]> {
         debug_assert!(stream < self.streams);
-        let Some(status) = self.writer.stream_status(StreamIndex(stream)) else { return Box::default() };
+        let Some(status) = self.writer.stream_status(StreamIndex(stream)) else {
+            return Box::default();
+        };
         let counters = status.counters;
-        let latency = status.latency.map_or(-1.0, |latency| latency.as_micros() as f64 / 1_000.0);
-        let numbers = [counters.attempts, counters.won, counters.failed, counters.given_up].map(|count| count as f64);
-        [f64::from(u8::from(status.healthy)), latency].into_iter().chain(numbers).collect()
+        let latency = status
+            .latency
+            .map_or(-1.0, |latency| latency.as_micros() as f64 / 1_000.0);
+        let numbers = [
+            counters.attempts,
+            counters.won,
+            counters.failed,
+            counters.given_up,
+        ]
+        .map(|count| count as f64);
+        [f64::from(u8::from(status.healthy)), latency]
+            .into_iter()
+            .chain(numbers)
+            .collect()
     }
 }
 
 impl WriterHandle {
-    fn take(&self, token: u32, taken: Result<impl Future<Output = WriteResult> + 'static, Refused>) -> u32 {
+    fn take(
+        &self,
+        token: u32,
+        taken: Result<impl Future<Output = WriteResult> + 'static, Refused>,
+    ) -> u32 {
         match taken {
             Ok(acknowledgement) => {
                 let host = Rc::clone(&self.host);
@@ -192,10 +239,26 @@ impl WriterHandle {
 fn tell(host: &Host, token: u32, result: WriteResult) {
     match result {
         Ok(written) => {
-            let Dlsn { log_segment_sequence_no, entry_id, slot_id } = written.dlsn;
-            host.written(token, u32::from(written.stream.0), log_segment_sequence_no, entry_id, slot_id, written.attempts);
+            let Dlsn {
+                log_segment_sequence_no,
+                entry_id,
+                slot_id,
+            } = written.dlsn;
+            host.written(
+                token,
+                u32::from(written.stream.0),
+                log_segment_sequence_no,
+                entry_id,
+                slot_id,
+                written.attempts,
+            );
         }
-        Err(WriteError { known, reason, last_cause, attempts }) => {
+        Err(WriteError {
+            known,
+            reason,
+            last_cause,
+            attempts,
+        }) => {
             let known = match known {
                 Known::NotWritten => "notWritten",
                 Known::Rejected => "rejected",
@@ -205,7 +268,14 @@ fn tell(host: &Host, token: u32, result: WriteResult) {
                 Some(Cause::Status(code)) => code.as_i32(),
                 Some(_) | None => 0,
             };
-            host.failed(token, reason.name(), known, last_cause.map(|cause| cause.name().to_owned()), code, attempts);
+            host.failed(
+                token,
+                reason.name(),
+                known,
+                last_cause.map(|cause| cause.name().to_owned()),
+                code,
+                attempts,
+            );
         }
     }
 }

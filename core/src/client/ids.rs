@@ -1,7 +1,7 @@
 use core::fmt;
 
-/// One request of a [`Client`](super::routing::Client), from `submit` to `Complete`. Never used twice by the same client, until its
-/// 2³² generations of one slot are spent.
+/// One request of a [`Client`](super::routing::Client), from `submit` to `Complete`. Never used
+/// twice by the same client, until its 2³² generations of one slot are spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId {
     index: u32,
@@ -9,14 +9,16 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// The id with these parts. For whoever uses a [`Session`](super::session::Session) alone, and counts requests himself.
+    /// The id with these parts. For whoever uses a [`Session`](super::session::Session) alone, and
+    /// counts requests himself.
     #[must_use]
     pub const fn new(index: u32, generation: u32) -> Self {
         Self { index, generation }
     }
 
-    /// The slot: below `REQUESTS` for what was submitted, `REQUESTS` + the host's index for the client's own handshakes. An adapter may
-    /// keep what it knows of a request in an array at this place.
+    /// The slot: below `REQUESTS` for what was submitted, `REQUESTS` + the host's index for the
+    /// client's own handshakes. An adapter may keep what it knows of a request in an array at
+    /// this place.
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize
@@ -35,7 +37,8 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// One host that a [`Client`](super::routing::Client) knows, from when it became known until it is forgotten.
+/// One host that a [`Client`](super::routing::Client) knows, from when it became known until it is
+/// forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId {
     index: u16,
@@ -49,7 +52,8 @@ impl HostId {
         Self { index, generation }
     }
 
-    /// The slot, below `HOSTS`: an adapter may keep the host's connection in an array at this place.
+    /// The slot, below `HOSTS`: an adapter may keep the host's connection in an array at this
+    /// place.
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize

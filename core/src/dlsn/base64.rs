@@ -1,4 +1,5 @@
-//! Padded base64 of RFC 4648, strict, in as few bytes of a device's flash as it can be, and without a way to a panic.
+//! Padded base64 of RFC 4648, strict, in as few bytes of a device's flash as it can be, and without
+//! a way to a panic.
 
 use super::{Dlsn, DlsnError};
 
@@ -29,7 +30,10 @@ const fn bits(character: u8) -> Option<u8> {
 pub(super) fn encode(bytes: [u8; Dlsn::BYTES]) -> [u8; Dlsn::TEXT_BYTES] {
     let mut text = [b'='; Dlsn::TEXT_BYTES];
     for (group, place) in bytes.chunks(3).zip(text.chunks_exact_mut(4)) {
-        let word = group.iter().zip([16, 8, 0]).fold(0, |word, (byte, shift)| word | u32::from(*byte) << shift);
+        let word = group
+            .iter()
+            .zip([16, 8, 0])
+            .fold(0, |word, (byte, shift)| word | u32::from(*byte) << shift);
         // So many bytes have one character more than they are.
         for (place, shift) in place.iter_mut().zip([18, 12, 6, 0]).take(group.len() + 1) {
             *place = character((word >> shift) as u8 & 0x3f);
@@ -40,11 +44,17 @@ pub(super) fn encode(bytes: [u8; Dlsn::BYTES]) -> [u8; Dlsn::TEXT_BYTES] {
 
 /// The bytes of a text, in `out`; what goes beyond `out` is checked and left out.
 pub(super) fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], DlsnError> {
-    let symbols = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    let symbols = text
+        .strip_suffix(b"==")
+        .or_else(|| text.strip_suffix(b"="))
+        .unwrap_or(text);
     let (mut places, mut word, mut pending, mut count) = (out.iter_mut(), 0_u32, 0, 0);
     for (offset, &symbol) in symbols.iter().enumerate() {
         let Some(bits) = bits(symbol) else {
-            return Err(DlsnError::NotBase64 { offset, found: Some(symbol) });
+            return Err(DlsnError::NotBase64 {
+                offset,
+                found: Some(symbol),
+            });
         };
         word = word << 6 | u32::from(bits);
         pending += 6;
@@ -57,11 +67,17 @@ pub(super) fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Dls
         }
     }
     if !text.len().is_multiple_of(4) {
-        return Err(DlsnError::NotBase64 { offset: text.len(), found: None });
+        return Err(DlsnError::NotBase64 {
+            offset: text.len(),
+            found: None,
+        });
     }
     // Each text has one meaning, and each meaning one text: bits that say nothing are zero.
     if word & !(u32::MAX << pending) != 0 {
-        return Err(DlsnError::NotBase64 { offset: symbols.len() - 1, found: symbols.last().copied() });
+        return Err(DlsnError::NotBase64 {
+            offset: symbols.len() - 1,
+            found: symbols.last().copied(),
+        });
     }
     let length = out.len().min(count);
     Ok(out.get(..length).unwrap_or_default())
@@ -77,14 +93,26 @@ mod tests {
     /// What this module and the `base64` crate make of a text.
     fn decode_both(text: &[u8]) {
         let (mut ours, mut theirs) = ([0; 201], [0; 201]);
-        let expected = STANDARD.decode_slice(text, &mut theirs).ok().map(|length| &theirs[..length]);
-        assert_eq!(decode(text, &mut ours).ok(), expected, "{}", text.escape_ascii());
+        let expected = STANDARD
+            .decode_slice(text, &mut theirs)
+            .ok()
+            .map(|length| &theirs[..length]);
+        assert_eq!(
+            decode(text, &mut ours).ok(),
+            expected,
+            "{}",
+            text.escape_ascii()
+        );
     }
 
     #[test]
     fn every_position_has_the_text_that_base64_gives_it_and_is_read_back() {
         for seed in 0..1_000_u64 {
-            let word = |salt: u64| (seed + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15).cast_signed();
+            let word = |salt: u64| {
+                (seed + salt)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    .cast_signed()
+            };
             let bytes = Dlsn::new(word(1), word(2), word(3)).to_bytes();
             let (text, mut expected) = (encode(bytes), [0; Dlsn::TEXT_BYTES]);
             assert_eq!(STANDARD.encode_slice(bytes, &mut expected), Ok(text.len()));

@@ -5,11 +5,16 @@ use core::task::{Context, Poll, Waker};
 use super::sealed::Desk;
 use super::waiters::{Place, Wakers, wake_all};
 use super::{Face, Permit};
-use crate::writer::{AttemptReports, FlushMark, Reason, RecordId, Refused, WriteError, WriteResult};
+use crate::writer::{
+    AttemptReports, FlushMark, Reason, RecordId, Refused, WriteError, WriteResult,
+};
 use crate::{Instant, Known, Shared};
 
 /// Runs `work` on the state, and wakes afterwards whom it named.
-pub(super) fn on<S: Shared<State: Face>, R>(state: &S, work: impl FnOnce(&mut S::State, &mut Wakers) -> R) -> R {
+pub(super) fn on<S: Shared<State: Face>, R>(
+    state: &S,
+    work: impl FnOnce(&mut S::State, &mut Wakers) -> R,
+) -> R {
     let mut wakers = Wakers::new();
     let result = state.with(|desk| work(desk, &mut wakers));
     wake_all(&mut wakers);
@@ -19,7 +24,9 @@ pub(super) fn on<S: Shared<State: Face>, R>(state: &S, work: impl FnOnce(&mut S:
 /// A refusal as the result of a write: full is none, because the future waits then.
 const fn as_error(refused: Refused) -> WriteError {
     match refused {
-        Refused::TooLarge { len, max } => WriteError::unsent(Known::Rejected, Reason::TooLarge { len, max }),
+        Refused::TooLarge { len, max } => {
+            WriteError::unsent(Known::Rejected, Reason::TooLarge { len, max })
+        }
         Refused::Closed | Refused::Full => WriteError::unsent(Known::NotWritten, Reason::Closed),
     }
 }
@@ -42,7 +49,10 @@ enum Step<'a> {
 
 impl<'a, S: Shared<State: Face>> Write<'a, S> {
     pub(super) const fn new(state: &'a S, record: &'a [u8]) -> Self {
-        Self { state, step: Step::Entering(record, None) }
+        Self {
+            state,
+            step: Step::Entering(record, None),
+        }
     }
 }
 
@@ -52,7 +62,9 @@ impl<S: Shared<State: Face>> Future for Write<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
         let this = &mut *self;
         match &mut this.step {
-            Step::Entering(record, place) => match on(this.state, |desk, wake| desk.poll_write(record, place, cx.waker(), true, wake)) {
+            Step::Entering(record, place) => match on(this.state, |desk, wake| {
+                desk.poll_write(record, place, cx.waker(), true, wake)
+            }) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(record)) => {
                     this.step = Step::Accepted(record);
@@ -64,7 +76,9 @@ impl<S: Shared<State: Face>> Future for Write<'_, S> {
                 }
             },
             Step::Accepted(record) => {
-                let result = on(this.state, |desk, wake| desk.poll_result(*record, cx.waker(), wake));
+                let result = on(this.state, |desk, wake| {
+                    desk.poll_result(*record, cx.waker(), wake)
+                });
                 if result.is_ready() {
                     this.step = Step::Over;
                 }
@@ -78,7 +92,9 @@ impl<S: Shared<State: Face>> Future for Write<'_, S> {
 impl<S: Shared<State: Face>> Drop for Write<'_, S> {
     fn drop(&mut self) {
         match &mut self.step {
-            Step::Entering(_, place @ Some(_)) => on(self.state, |desk, wake| desk.stop_waiting(place, wake)),
+            Step::Entering(_, place @ Some(_)) => {
+                on(self.state, |desk, wake| desk.stop_waiting(place, wake))
+            }
             Step::Accepted(record) => on(self.state, |desk, wake| desk.forget(*record, wake)),
             Step::Entering(_, None) | Step::Over => {}
         }
@@ -96,7 +112,11 @@ pub struct Submit<'a, S: Shared<State: Face>> {
 
 impl<'a, S: Shared<State: Face>> Submit<'a, S> {
     pub(super) const fn new(state: &'a S, record: &'a [u8]) -> Self {
-        Self { state, record, place: None }
+        Self {
+            state,
+            record,
+            place: None,
+        }
     }
 }
 
@@ -104,16 +124,28 @@ impl<S: Shared<State: Face>> Future for Submit<'_, S> {
     type Output = Result<Acknowledgement<S>, WriteError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { state, record, place } = &mut *self;
-        let taken = on(*state, |desk, wake| desk.poll_write(record, place, cx.waker(), false, wake));
-        taken.map(|taken| taken.map(|record| Acknowledgement::new(state.clone(), record)).map_err(as_error))
+        let Self {
+            state,
+            record,
+            place,
+        } = &mut *self;
+        let taken = on(*state, |desk, wake| {
+            desk.poll_write(record, place, cx.waker(), false, wake)
+        });
+        taken.map(|taken| {
+            taken
+                .map(|record| Acknowledgement::new(state.clone(), record))
+                .map_err(as_error)
+        })
     }
 }
 
 impl<S: Shared<State: Face>> Drop for Submit<'_, S> {
     fn drop(&mut self) {
         if self.place.is_some() {
-            on(self.state, |desk, wake| desk.stop_waiting(&mut self.place, wake));
+            on(self.state, |desk, wake| {
+                desk.stop_waiting(&mut self.place, wake)
+            });
         }
     }
 }
@@ -128,7 +160,10 @@ pub struct Acknowledgement<S: Shared<State: Face>> {
 
 impl<S: Shared<State: Face>> Acknowledgement<S> {
     pub(super) const fn new(state: S, record: RecordId) -> Self {
-        Self { state, record: Some(record) }
+        Self {
+            state,
+            record: Some(record),
+        }
     }
 
     /// The same, with the attempts that were made (empty unless the settings keep them).
@@ -136,12 +171,19 @@ impl<S: Shared<State: Face>> Acknowledgement<S> {
         Reported(self)
     }
 
-    fn poll_with<R>(&mut self, waker: &Waker, look: impl FnOnce(&S::State, RecordId) -> R) -> Poll<(WriteResult, R)> {
-        let record = self.record.expect("a finished acknowledgement is not polled again");
+    fn poll_with<R>(
+        &mut self,
+        waker: &Waker,
+        look: impl FnOnce(&S::State, RecordId) -> R,
+    ) -> Poll<(WriteResult, R)> {
+        let record = self
+            .record
+            .expect("a finished acknowledgement is not polled again");
         let told = on(&self.state, |desk, wake| {
             // Looked at before the result is taken: with the result the record's row is free.
             let seen = look(desk, record);
-            desk.poll_result(record, waker, wake).map(|result| (result, seen))
+            desk.poll_result(record, waker, wake)
+                .map(|result| (result, seen))
         });
         if told.is_ready() {
             self.record = None;
@@ -154,7 +196,9 @@ impl<S: Shared<State: Face>> Future for Acknowledgement<S> {
     type Output = WriteResult;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
-        self.get_mut().poll_with(cx.waker(), |_, _| ()).map(|(result, ())| result)
+        self.get_mut()
+            .poll_with(cx.waker(), |_, _| ())
+            .map(|(result, ())| result)
     }
 }
 
@@ -178,7 +222,9 @@ impl<S: Shared<State: Face>> Future for Reported<S> {
     type Output = (WriteResult, AttemptReports);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().0.poll_with(cx.waker(), |desk, record| desk.attempt_reports(record))
+        self.get_mut()
+            .0
+            .poll_with(cx.waker(), |desk, record| desk.attempt_reports(record))
     }
 }
 
@@ -193,7 +239,11 @@ pub struct Reserve<'a, S: Shared<State: Face>> {
 
 impl<'a, S: Shared<State: Face>> Reserve<'a, S> {
     pub(super) const fn new(state: &'a S, len: usize) -> Self {
-        Self { state, len, place: None }
+        Self {
+            state,
+            len,
+            place: None,
+        }
     }
 }
 
@@ -202,7 +252,9 @@ impl<S: Shared<State: Face>> Future for Reserve<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { state, len, place } = &mut *self;
-        let held = on(*state, |desk, wake| desk.poll_reserve(*len, place, cx.waker(), wake));
+        let held = on(*state, |desk, wake| {
+            desk.poll_reserve(*len, place, cx.waker(), wake)
+        });
         held.map(|held| held.map(|reservation| Permit::new(state.clone(), reservation)))
     }
 }
@@ -210,7 +262,9 @@ impl<S: Shared<State: Face>> Future for Reserve<'_, S> {
 impl<S: Shared<State: Face>> Drop for Reserve<'_, S> {
     fn drop(&mut self) {
         if self.place.is_some() {
-            on(self.state, |desk, wake| desk.stop_waiting(&mut self.place, wake));
+            on(self.state, |desk, wake| {
+                desk.stop_waiting(&mut self.place, wake)
+            });
         }
     }
 }
@@ -226,7 +280,11 @@ pub struct Flush<'a, S: Shared<State: Face>> {
 
 impl<'a, S: Shared<State: Face>> Flush<'a, S> {
     pub(super) const fn new(state: &'a S) -> Self {
-        Self { state, mark: None, place: None }
+        Self {
+            state,
+            mark: None,
+            place: None,
+        }
     }
 }
 
@@ -245,7 +303,9 @@ impl<S: Shared<State: Face>> Future for Flush<'_, S> {
 impl<S: Shared<State: Face>> Drop for Flush<'_, S> {
     fn drop(&mut self) {
         if self.place.is_some() {
-            on(self.state, |desk, wake| desk.stop_waiting(&mut self.place, wake));
+            on(self.state, |desk, wake| {
+                desk.stop_waiting(&mut self.place, wake)
+            });
         }
     }
 }
@@ -262,7 +322,11 @@ pub struct Close<'a, S: Shared<State: Face>> {
 
 impl<'a, S: Shared<State: Face>> Close<'a, S> {
     pub(super) const fn new(state: &'a S, by: Instant) -> Self {
-        Self { state, by: Some(by), place: None }
+        Self {
+            state,
+            by: Some(by),
+            place: None,
+        }
     }
 }
 
@@ -283,7 +347,9 @@ impl<S: Shared<State: Face>> Future for Close<'_, S> {
 impl<S: Shared<State: Face>> Drop for Close<'_, S> {
     fn drop(&mut self) {
         if self.place.is_some() {
-            on(self.state, |desk, wake| desk.stop_waiting(&mut self.place, wake));
+            on(self.state, |desk, wake| {
+                desk.stop_waiting(&mut self.place, wake)
+            });
         }
     }
 }

@@ -6,10 +6,12 @@ use super::{Face, Runner};
 use crate::writer::{Counters, Refused, Settings, StreamStatus};
 use crate::{Clock, Instant, Shared, StreamIndex, Transport};
 
-/// Writes records to a set of streams: each to whichever answers first. A cheap handle; clones write through the same writer.
+/// Writes records to a set of streams: each to whichever answers first. A cheap handle; clones
+/// write through the same writer.
 ///
-/// The work is done by the [`Runner`], a future that the user spawns. Dropping the last handle completes what is unfinished with
-/// [`Reason::Closed`](crate::writer::Reason::Closed) and ends the runner: [`close`](Self::close) first (R13).
+/// The work is done by the [`Runner`], a future that the user spawns. Dropping the last handle
+/// completes what is unfinished with [`Reason::Closed`](crate::writer::Reason::Closed) and ends the
+/// runner: [`close`](Self::close) first (R13).
 #[derive(Debug)]
 pub struct MultiStreamWriter<S: Shared<State: Face>> {
     state: S,
@@ -19,7 +21,12 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// The first handle and the runner of a writer. Call it once for a state.
     pub fn new<T: Transport>(state: S, transport: T) -> (Self, Runner<S, T>) {
         state.with(|desk| desk.enter());
-        (Self { state: state.clone() }, Runner::new(state, transport))
+        (
+            Self {
+                state: state.clone(),
+            },
+            Runner::new(state, transport),
+        )
     }
 
     /// Writes a record: waits for room, then for the answer of the stream that is first.
@@ -30,8 +37,8 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is polled or while it waits for room, the record is not written. Dropped later, it is written, and nobody
-    /// is told where (R14).
+    /// Dropped before it is polled or while it waits for room, the record is not written. Dropped
+    /// later, it is written, and nobody is told where (R14).
     pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a, S> {
         Write::new(&self.state, record)
     }
@@ -53,10 +60,11 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Full`] when there is no room or others wait for it, [`Refused::TooLarge`], [`Refused::Closed`]. The record stays with
-    /// the caller.
+    /// [`Refused::Full`] when there is no room or others wait for it, [`Refused::TooLarge`],
+    /// [`Refused::Closed`]. The record stays with the caller.
     pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
-        on(&self.state, |desk, wake| desk.try_write(record, wake)).map(|record| Acknowledgement::new(self.state.clone(), record))
+        on(&self.state, |desk, wake| desk.try_write(record, wake))
+            .map(|record| Acknowledgement::new(self.state.clone(), record))
     }
 
     /// Waits until there is room for a record of at most `len` bytes, and holds it.
@@ -72,7 +80,8 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
         Reserve::new(&self.state, len)
     }
 
-    /// Waits until all that was accepted before has completed, with whatever result (R6). Each record's own future tells its result.
+    /// Waits until all that was accepted before has completed, with whatever result (R6). Each
+    /// record's own future tells its result.
     ///
     /// # Cancel safety
     ///
@@ -81,8 +90,9 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
         Flush::new(&self.state)
     }
 
-    /// Takes no more records, flushes, and waits until everything has completed and the transport is closed (R13). Takes no longer than
-    /// the request timeout, by which every record has completed, and what the transport needs to close.
+    /// Takes no more records, flushes, and waits until everything has completed and the transport
+    /// is closed (R13). Takes no longer than the request timeout, by which every record has
+    /// completed, and what the transport needs to close.
     ///
     /// # Cancel safety
     ///
@@ -127,7 +137,9 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
 impl<S: Shared<State: Face>> Clone for MultiStreamWriter<S> {
     fn clone(&self) -> Self {
         self.state.with(|desk| desk.enter());
-        Self { state: self.state.clone() }
+        Self {
+            state: self.state.clone(),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The multi stream writer for async code on any runtime: [`MultiStreamWriter`] and its [`Runner`].
 //!
-//! Three things make one: a [`State`], which holds the [machine](crate::writer::Writer) and those who wait, in whatever
-//! [`Shared`](crate::Shared) fits the runtime (a cell on one thread, a mutex on several); a [`Transport`](crate::Transport), which carries
-//! record sets to streams; and a [`Clock`](crate::Clock). The handle writes, the runner works. Neither needs an allocator.
+//! Three things make one: a [`State`], which holds the [machine](crate::writer::Writer) and those
+//! who wait, in whatever [`Shared`](crate::Shared) fits the runtime (a cell on one thread, a mutex
+//! on several); a [`Transport`](crate::Transport), which carries record sets to streams; and a
+//! [`Clock`](crate::Clock). The handle writes, the runner works. Neither needs an allocator.
 //!
 //! ```
 //! use core::cell::RefCell;

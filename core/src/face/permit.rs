@@ -14,17 +14,26 @@ pub struct Permit<S: Shared<State: Face>> {
 
 impl<S: Shared<State: Face>> Permit<S> {
     pub(super) const fn new(state: S, reservation: Reservation) -> Self {
-        Self { state, reservation: Some(reservation) }
+        Self {
+            state,
+            reservation: Some(reservation),
+        }
     }
 
     /// Writes the record for which the room was held.
     ///
     /// # Errors
     ///
-    /// [`Refused::TooLarge`] when it is longer than was reserved, [`Refused::Closed`] when the writer was closed meanwhile.
+    /// [`Refused::TooLarge`] when it is longer than was reserved, [`Refused::Closed`] when the
+    /// writer was closed meanwhile.
     pub fn submit(mut self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
-        let reservation = self.reservation.take().expect("it is taken here and where nobody can call this any more");
-        let record = on(&self.state, |desk, wake| desk.submit(reservation, record, wake))?;
+        let reservation = self
+            .reservation
+            .take()
+            .expect("it is taken here and where nobody can call this any more");
+        let record = on(&self.state, |desk, wake| {
+            desk.submit(reservation, record, wake)
+        })?;
         Ok(Acknowledgement::new(self.state.clone(), record))
     }
 }

@@ -9,9 +9,11 @@ use super::waiters::{Wakers, wake_all};
 use crate::sure::sure;
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
 
-/// Does the writer's work: starts attempts, hears answers, keeps the timers. The user spawns [`run`](Self::run) on a runtime.
+/// Does the writer's work: starts attempts, hears answers, keeps the timers. The user spawns
+/// [`run`](Self::run) on a runtime.
 ///
-/// Dropping it completes every unfinished write with [`Reason::Closed`](crate::writer::Reason::Closed) (R13).
+/// Dropping it completes every unfinished write with
+/// [`Reason::Closed`](crate::writer::Reason::Closed) (R13).
 #[derive(Debug)]
 pub struct Runner<S: Shared<State: Face>, T: Transport> {
     state: S,
@@ -32,10 +34,15 @@ enum Rest {
 
 impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
     pub(super) const fn new(state: S, transport: T) -> Self {
-        Self { state, transport, finished: heapless::Vec::new() }
+        Self {
+            state,
+            transport,
+            finished: heapless::Vec::new(),
+        }
     }
 
-    /// Runs until the writer is closed and all its records are completed, or until its last handle is dropped.
+    /// Runs until the writer is closed and all its records are completed, or until its last handle
+    /// is dropped.
     ///
     /// # Cancel safety
     ///
@@ -45,7 +52,12 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
         let mut wanted = None;
         loop {
             let rest = match wanted {
-                None => poll_fn(|cx| self.poll_work(cx, None::<Pin<&mut Pending<()>>>, Instant::MAX, &mut wanted)).await,
+                None => {
+                    poll_fn(|cx| {
+                        self.poll_work(cx, None::<Pin<&mut Pending<()>>>, Instant::MAX, &mut wanted)
+                    })
+                    .await
+                }
                 Some(at) => {
                     let mut sleep = pin!(clock.sleep_until(at));
                     poll_fn(|cx| self.poll_work(cx, Some(sleep.as_mut()), at, &mut wanted)).await
@@ -68,20 +80,27 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
         wanted: &mut Option<Instant>,
     ) -> Poll<Rest> {
         for _ in 0..PASSES {
-            // The transport works without the state being borrowed: who writes meanwhile does not wait for its I/O.
+            // The transport works without the state being borrowed: who writes meanwhile does not
+            // wait for its I/O.
             while !self.finished.is_full() {
-                let Poll::Ready(finished) = self.transport.poll_finished(cx) else { break };
+                let Poll::Ready(finished) = self.transport.poll_finished(cx) else {
+                    break;
+                };
                 sure(self.finished.push(finished), "it is not full");
             }
             let mut wakers = Wakers::new();
             let (finished, transport) = (&mut self.finished, &mut self.transport);
-            let pass = self.state.with(|desk| desk.pass(finished, transport, sleeps_until, cx.waker(), &mut wakers));
+            let pass = self
+                .state
+                .with(|desk| desk.pass(finished, transport, sleeps_until, cx.waker(), &mut wakers));
             wake_all(&mut wakers);
             match pass {
                 Pass::Busy => {}
                 Pass::Finished => return Poll::Ready(Rest::Finished),
                 Pass::Idle(timeout) => {
-                    let slept = sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+                    let slept = sleep
+                        .as_mut()
+                        .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
                     let earlier = timeout.is_some_and(|at| at < sleeps_until);
                     if slept || earlier {
                         *wanted = timeout;

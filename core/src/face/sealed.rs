@@ -1,7 +1,10 @@
 use core::task::{Poll, Waker};
 
 use super::waiters::{Place, Wakers};
-use crate::writer::{AttemptReports, Counters, FlushMark, RecordId, Refused, Reservation, Settings, StreamStatus, WriteResult};
+use crate::writer::{
+    AttemptReports, Counters, FlushMark, RecordId, Refused, Reservation, Settings, StreamStatus,
+    WriteResult,
+};
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
 /// What a pass over the machine came to.
@@ -15,8 +18,8 @@ pub enum Pass {
     Finished,
 }
 
-/// What handles, futures and the runner ask of the state. Every method runs while the state is borrowed: whom to wake is collected and
-/// woken afterwards.
+/// What handles, futures and the runner ask of the state. Every method runs while the state is
+/// borrowed: whom to wake is collected and woken afterwards.
 pub trait Desk {
     /// The clock that stamps records.
     type Time: Clock + Clone;
@@ -34,7 +37,8 @@ pub trait Desk {
     fn leave(&mut self, wake: &mut Wakers);
 
     fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused>;
-    /// Writes, or waits for room. With `await_result` the waker is the one to call when the record has completed.
+    /// Writes, or waits for room. With `await_result` the waker is the one to call when the record
+    /// has completed.
     fn poll_write(
         &mut self,
         record: &[u8],
@@ -50,16 +54,31 @@ pub trait Desk {
         waker: &Waker,
         wake: &mut Wakers,
     ) -> Poll<Result<Reservation, Refused>>;
-    fn submit(&mut self, reservation: Reservation, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused>;
+    fn submit(
+        &mut self,
+        reservation: Reservation,
+        record: &[u8],
+        wake: &mut Wakers,
+    ) -> Result<RecordId, Refused>;
     fn release(&mut self, reservation: Reservation, wake: &mut Wakers);
 
-    fn poll_result(&mut self, record: RecordId, waker: &Waker, wake: &mut Wakers) -> Poll<WriteResult>;
+    fn poll_result(
+        &mut self,
+        record: RecordId,
+        waker: &Waker,
+        wake: &mut Wakers,
+    ) -> Poll<WriteResult>;
     fn attempt_reports(&self, record: RecordId) -> AttemptReports;
     fn forget(&mut self, record: RecordId, wake: &mut Wakers);
     fn stop_waiting(&mut self, place: &mut Option<Place>, wake: &mut Wakers);
 
     fn flush(&mut self, wake: &mut Wakers) -> FlushMark;
-    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker) -> Poll<()>;
+    fn poll_flushed(
+        &mut self,
+        mark: FlushMark,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> Poll<()>;
     fn close(&mut self, by: Instant, wake: &mut Wakers);
     fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker) -> Poll<()>;
 

@@ -14,7 +14,13 @@ pub struct Seat {
 
 impl Seat {
     /// A free seat.
-    pub const EMPTY: Self = Self { waker: None, standing: Standing::Free, generation: 0, previous: u32::MAX, next: u32::MAX };
+    pub const EMPTY: Self = Self {
+        waker: None,
+        standing: Standing::Free,
+        generation: 0,
+        previous: u32::MAX,
+        next: u32::MAX,
+    };
 
     pub(super) fn set_waker(&mut self, waker: &Waker) {
         match &mut self.waker {
@@ -24,11 +30,12 @@ impl Seat {
     }
 }
 
-/// The seats of a writer's tasks: one for each record row of the writer's memory, and one more for each task that waits for room, for a
-/// flush or for the close at the same time.
+/// The seats of a writer's tasks: one for each record row of the writer's memory, and one more for
+/// each task that waits for room, for a flush or for the close at the same time.
 ///
-/// On the heap there are as many as are needed. An array has as many as it has: when more tasks wait, those without a seat look again
-/// and again until one is free, which costs time but loses nobody.
+/// On the heap there are as many as are needed. An array has as many as it has: when more tasks
+/// wait, those without a seat look again and again until one is free, which costs time but loses
+/// nobody.
 pub trait Seats: AsMut<[Seat]> {
     /// Adds seats behind those that there are, which stay as they are. Whether it did.
     fn grow(&mut self) -> bool {

@@ -5,16 +5,19 @@ use super::sealed::{Desk, Pass};
 use super::waiters::{Place, Waiters, Wakers, Wish};
 use crate::sure::sure;
 use crate::writer::{
-    AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings, StreamStatus, WriteResult, Writer,
+    AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings,
+    StreamStatus, WriteResult, Writer,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
-/// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State` implements it.
+/// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State`
+/// implements it.
 pub trait Face: Desk {}
 
 impl<M: Memory, W: Seats, C: Clock + Clone> Face for State<M, W, C> {}
 
-/// What handles and runner share: the machine, the seats of waiting tasks, and the clock that stamps records.
+/// What handles and runner share: the machine, the seats of waiting tasks, and the clock that
+/// stamps records.
 ///
 /// The seats are those of the tasks that wait: see [`Seats`].
 #[derive(Debug)]
@@ -39,9 +42,21 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
     /// When there are fewer seats than record rows.
     pub fn new(writer: Writer<M>, mut seats: W, clock: C) -> Self {
         let records = writer.memory().records().len();
-        assert!(seats.as_mut().len() >= records, "one seat for each of the {records} record rows");
+        assert!(
+            seats.as_mut().len() >= records,
+            "one seat for each of the {records} record rows"
+        );
         let waiters = Waiters::new(seats.as_mut(), records);
-        Self { writer, seats, waiters, clock, handles: 0, runner: None, runner_sleeps_until: Instant::MAX, ended: false }
+        Self {
+            writer,
+            seats,
+            waiters,
+            clock,
+            handles: 0,
+            runner: None,
+            runner_sleeps_until: Instant::MAX,
+            ended: false,
+        }
     }
 
     /// The machine, to look at.
@@ -49,7 +64,8 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
         &self.writer
     }
 
-    /// Wakes as many of those who wait for room as there seems to be room for, those not counted who are on their way (R7).
+    /// Wakes as many of those who wait for room as there seems to be room for, those not counted
+    /// who are on their way (R7).
     fn share_room(&mut self, wake: &mut Wakers) {
         let seats = self.seats.as_mut();
         // Bounded: each pass takes one off the queue.
@@ -65,7 +81,8 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
     fn may_take_room(&mut self, place: Option<Place>, len: usize) -> bool {
         let woken = self.waiters.woken();
         self.waiters.is_woken(self.seats.as_mut(), place)
-            || (self.waiters.nobody_waits_for_room() && (woken == 0 || self.writer.room_for(len) > woken))
+            || (self.waiters.nobody_waits_for_room()
+                && (woken == 0 || self.writer.room_for(len) > woken))
     }
 
     /// Wakes the runner if it sleeps and there is something to do before it would wake by itself.
@@ -73,7 +90,10 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
         if self.runner.is_none() {
             return;
         }
-        let early = self.writer.poll_timeout().is_some_and(|at| at < self.runner_sleeps_until);
+        let early = self
+            .writer
+            .poll_timeout()
+            .is_some_and(|at| at < self.runner_sleeps_until);
         if early || self.writer.has_work() {
             self.wake_runner(wake);
         }
@@ -90,7 +110,9 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
     /// Wakes the tasks of completed records, as many as fit. Whether all were.
     fn announce(&mut self, wake: &mut Wakers) -> bool {
         while !wake.is_full() {
-            let Some(record) = self.writer.poll_completed() else { return true };
+            let Some(record) = self.writer.poll_completed() else {
+                return true;
+            };
             if let Some(waker) = self.seats.as_mut()[record.slot()].waker.take() {
                 sure(wake.push(waker), "it is not full");
             }
@@ -190,7 +212,8 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
                 }
             }
         }
-        self.waiters.wait(&mut self.seats, place, Wish::Room(len), waker);
+        self.waiters
+            .wait(&mut self.seats, place, Wish::Room(len), waker);
         Poll::Pending
     }
 
@@ -201,7 +224,10 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         waker: &Waker,
         wake: &mut Wakers,
     ) -> Poll<Result<Reservation, Refused>> {
-        if self.writer.is_closed() || len > self.writer.max_record_bytes() || self.may_take_room(*place, len) {
+        if self.writer.is_closed()
+            || len > self.writer.max_record_bytes()
+            || self.may_take_room(*place, len)
+        {
             match self.writer.reserve(len) {
                 Err(Refused::Full) => {}
                 outcome @ (Ok(_) | Err(Refused::TooLarge { .. } | Refused::Closed)) => {
@@ -213,11 +239,17 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
                 }
             }
         }
-        self.waiters.wait(&mut self.seats, place, Wish::Room(len), waker);
+        self.waiters
+            .wait(&mut self.seats, place, Wish::Room(len), waker);
         Poll::Pending
     }
 
-    fn submit(&mut self, reservation: Reservation, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused> {
+    fn submit(
+        &mut self,
+        reservation: Reservation,
+        record: &[u8],
+        wake: &mut Wakers,
+    ) -> Result<RecordId, Refused> {
         let outcome = self.writer.submit(self.clock.now(), reservation, record);
         self.share_room(wake);
         self.rouse_runner(wake);
@@ -230,7 +262,12 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         self.rouse_runner(wake);
     }
 
-    fn poll_result(&mut self, record: RecordId, waker: &Waker, wake: &mut Wakers) -> Poll<WriteResult> {
+    fn poll_result(
+        &mut self,
+        record: RecordId,
+        waker: &Waker,
+        wake: &mut Wakers,
+    ) -> Poll<WriteResult> {
         match self.writer.take(record) {
             Some(result) => {
                 self.seats.as_mut()[record.slot()].waker = None;
@@ -265,12 +302,18 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         mark
     }
 
-    fn poll_flushed(&mut self, mark: FlushMark, place: &mut Option<Place>, waker: &Waker) -> Poll<()> {
+    fn poll_flushed(
+        &mut self,
+        mark: FlushMark,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> Poll<()> {
         if self.writer.is_flushed(mark) {
             self.waiters.leave(self.seats.as_mut(), place);
             return Poll::Ready(());
         }
-        self.waiters.wait(&mut self.seats, place, Wish::Flushed(mark), waker);
+        self.waiters
+            .wait(&mut self.seats, place, Wish::Flushed(mark), waker);
         Poll::Pending
     }
 
@@ -284,7 +327,8 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
             self.waiters.leave(self.seats.as_mut(), place);
             return Poll::Ready(());
         }
-        self.waiters.wait(&mut self.seats, place, Wish::Ended, waker);
+        self.waiters
+            .wait(&mut self.seats, place, Wish::Ended, waker);
         Poll::Pending
     }
 
@@ -308,10 +352,12 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         busy |= self.step(transport, now);
         let closed = self.writer.is_closed();
         let all = self.announce(wake)
-            && self.waiters.wake_rest(self.seats.as_mut(), wake, |wish| match wish {
-                Wish::Flushed(mark) => self.writer.is_flushed(mark),
-                Wish::Room(_) | Wish::Ended => false,
-            })
+            && self
+                .waiters
+                .wake_rest(self.seats.as_mut(), wake, |wish| match wish {
+                    Wish::Flushed(mark) => self.writer.is_flushed(mark),
+                    Wish::Room(_) | Wish::Ended => false,
+                })
             && (!closed || self.waiters.wake_all_for_room(self.seats.as_mut(), wake));
         self.share_room(wake);
         if !all || busy || !wake.is_empty() {
@@ -337,6 +383,8 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         while self.writer.poll_cancel().is_some() {}
         while self.writer.poll_transmit(self.clock.now()).is_some() {}
         let seats = self.seats.as_mut();
-        self.waiters.wake_all_for_room(seats, wake) && self.waiters.wake_rest(seats, wake, |_| true) && self.announce(wake)
+        self.waiters.wake_all_for_room(seats, wake)
+            && self.waiters.wake_rest(seats, wake, |_| true)
+            && self.announce(wake)
     }
 }

@@ -1,4 +1,5 @@
-//! The tasks that wait for room, in the order in which they came, and those that wait for a flush or the end.
+//! The tasks that wait for room, in the order in which they came, and those that wait for a flush
+//! or the end.
 
 use core::task::Waker;
 
@@ -45,7 +46,8 @@ pub(super) enum Standing {
 
 const NONE: u32 = u32::MAX;
 
-/// Two queues over the rows behind the records' seats: who waits for room, and who waits for anything else.
+/// Two queues over the rows behind the records' seats: who waits for room, and who waits for
+/// anything else.
 #[derive(Debug)]
 pub(super) struct Waiters {
     /// The first row that is a waiter's, not a record's.
@@ -64,12 +66,21 @@ struct Queue {
 }
 
 impl Queue {
-    const EMPTY: Self = Self { first: NONE, last: NONE };
+    const EMPTY: Self = Self {
+        first: NONE,
+        last: NONE,
+    };
 }
 
 impl Waiters {
     pub(super) fn new(seats: &mut [Seat], base: usize) -> Self {
-        Self { base: base as u32, free: chain(seats, base), room: Queue::EMPTY, rest: Queue::EMPTY, woken: 0 }
+        Self {
+            base: base as u32,
+            free: chain(seats, base),
+            room: Queue::EMPTY,
+            rest: Queue::EMPTY,
+            woken: 0,
+        }
     }
 
     /// Tasks that were woken for room and have not been polled since.
@@ -86,17 +97,29 @@ impl Waiters {
     pub(super) fn first_for_room(&self, seats: &[Seat]) -> Option<usize> {
         match seats.get(self.room.first as usize)?.standing {
             Standing::Waiting(Wish::Room(len)) => Some(len),
-            Standing::Waiting(Wish::Flushed(_) | Wish::Ended) | Standing::Woken | Standing::Free => None,
+            Standing::Waiting(Wish::Flushed(_) | Wish::Ended)
+            | Standing::Woken
+            | Standing::Free => None,
         }
     }
 
     /// Whether the place is that of a task that was woken for room: it may try, whoever else waits.
     pub(super) fn is_woken(&self, seats: &[Seat], place: Option<Place>) -> bool {
-        place.is_some_and(|place| self.row(seats, place).is_some_and(|row| seats[row as usize].standing == Standing::Woken))
+        place.is_some_and(|place| {
+            self.row(seats, place)
+                .is_some_and(|row| seats[row as usize].standing == Standing::Woken)
+        })
     }
 
-    /// Waits, or waits on. Who was woken for room and found none goes to the front of the queue; who comes anew goes to its end.
-    pub(super) fn wait(&mut self, table: &mut impl Seats, place: &mut Option<Place>, wish: Wish, waker: &Waker) {
+    /// Waits, or waits on. Who was woken for room and found none goes to the front of the queue;
+    /// who comes anew goes to its end.
+    pub(super) fn wait(
+        &mut self,
+        table: &mut impl Seats,
+        place: &mut Option<Place>,
+        wish: Wish,
+        waker: &Waker,
+    ) {
         let seats = table.as_mut();
         if let Some(row) = place.and_then(|place| self.row(seats, place)) {
             let seat = &mut seats[row as usize];
@@ -117,7 +140,10 @@ impl Waiters {
         let seat = &mut seats[row as usize];
         seat.set_waker(waker);
         seat.standing = Standing::Waiting(wish);
-        *place = Some(Place { row, generation: seat.generation });
+        *place = Some(Place {
+            row,
+            generation: seat.generation,
+        });
         self.push_back(seats, row, wish);
     }
 
@@ -136,12 +162,21 @@ impl Waiters {
         seat.standing = Standing::Woken;
         self.woken += 1;
         if let Some(waker) = seat.waker.take() {
-            sure(wake.push(waker), "the caller looked whether there is room for a waker");
+            sure(
+                wake.push(waker),
+                "the caller looked whether there is room for a waker",
+            );
         }
     }
 
-    /// Wakes those whose wish `granted` grants and who do not wait for room, as many as fit. Whether all were.
-    pub(super) fn wake_rest(&mut self, seats: &mut [Seat], wake: &mut Wakers, granted: impl Fn(Wish) -> bool) -> bool {
+    /// Wakes those whose wish `granted` grants and who do not wait for room, as many as fit.
+    /// Whether all were.
+    pub(super) fn wake_rest(
+        &mut self,
+        seats: &mut [Seat],
+        wake: &mut Wakers,
+        granted: impl Fn(Wish) -> bool,
+    ) -> bool {
         let mut row = self.rest.first;
         while row != NONE {
             let next = seats[row as usize].next;
@@ -156,7 +191,8 @@ impl Waiters {
         true
     }
 
-    /// Wakes everybody who waits for room, as many as fit, though there may be none. Whether all were.
+    /// Wakes everybody who waits for room, as many as fit, though there may be none. Whether all
+    /// were.
     pub(super) fn wake_all_for_room(&mut self, seats: &mut [Seat], wake: &mut Wakers) -> bool {
         while self.room.first != NONE {
             if wake.is_full() {
@@ -188,7 +224,10 @@ impl Waiters {
     /// Wakes a row's task and frees the row: the task will look again, and wait again if it must.
     fn evict(&mut self, seats: &mut [Seat], row: u32, wake: &mut Wakers) {
         if let Some(waker) = seats[row as usize].waker.take() {
-            sure(wake.push(waker), "the caller looked whether there is room for a waker");
+            sure(
+                wake.push(waker),
+                "the caller looked whether there is room for a waker",
+            );
         }
         self.remove(seats, row);
     }
@@ -210,7 +249,9 @@ impl Waiters {
     fn queue(&mut self, standing: Standing) -> &mut Queue {
         match standing {
             Standing::Waiting(Wish::Room(_)) => &mut self.room,
-            Standing::Waiting(Wish::Flushed(_) | Wish::Ended) | Standing::Free | Standing::Woken => &mut self.rest,
+            Standing::Waiting(Wish::Flushed(_) | Wish::Ended)
+            | Standing::Free
+            | Standing::Woken => &mut self.rest,
         }
     }
 
@@ -239,7 +280,12 @@ impl Waiters {
     }
 
     fn unlink(&mut self, seats: &mut [Seat], row: u32) {
-        let Seat { previous, next, standing, .. } = seats[row as usize];
+        let Seat {
+            previous,
+            next,
+            standing,
+            ..
+        } = seats[row as usize];
         let queue = self.queue(standing);
         if previous == NONE {
             queue.first = next;

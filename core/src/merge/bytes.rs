@@ -8,8 +8,9 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 
 /// What [`SeenSets::saved`] answers, as bytes: for whoever keeps a position without serde.
 ///
-/// A version (1), the writers (their number, then each id, two 64-bit numbers and the bitmap behind its length) and the parts (their number,
-/// then each identity and two 32-bit numbers), all big-endian.
+/// A version (1), the writers (their number, then each id, two 64-bit numbers and the bitmap behind
+/// its length) and the parts (their number, then each identity and two 32-bit numbers), all
+/// big-endian.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedSets {
     /// In the order in which they were last met.
@@ -39,7 +40,10 @@ impl SavedSets {
     #[must_use]
     pub fn of(seen: &SeenSets) -> Self {
         let (writers, parts) = seen.saved();
-        Self { writers: writers.to_vec(), parts: parts.to_vec() }
+        Self {
+            writers: writers.to_vec(),
+            parts: parts.to_vec(),
+        }
     }
 
     /// Goes on with it.
@@ -52,14 +56,19 @@ impl SavedSets {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::from([VERSION]);
-        let count = |length: usize| sure(u32::try_from(length), "settings bound what is remembered").to_be_bytes();
+        let count = |length: usize| {
+            sure(u32::try_from(length), "settings bound what is remembered").to_be_bytes()
+        };
         bytes.extend(count(self.writers.len()));
         for SavedWriter { writer, window } in &self.writers {
             bytes.extend(writer.0);
             bytes.extend(window.known_from.to_be_bytes());
             bytes.extend(window.base.to_be_bytes());
             bytes.extend(count(window.words.len()));
-            window.words.iter().for_each(|word| bytes.extend(word.to_be_bytes()));
+            window
+                .words
+                .iter()
+                .for_each(|word| bytes.extend(word.to_be_bytes()));
         }
         bytes.extend(count(self.parts.len()));
         for Part { set, start, end } in &self.parts {
@@ -84,12 +93,19 @@ impl SavedSets {
         let mut saved = Self::default();
         for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
             let writer = WriterId(take(&mut rest)?);
-            let (known_from, base) = (u64::from_be_bytes(take(&mut rest)?), u64::from_be_bytes(take(&mut rest)?));
+            let (known_from, base) = (
+                u64::from_be_bytes(take(&mut rest)?),
+                u64::from_be_bytes(take(&mut rest)?),
+            );
             let mut words = VecDeque::new();
             for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
                 words.push_back(u64::from_be_bytes(take(&mut rest)?));
             }
-            let window = Window { known_from, base, words };
+            let window = Window {
+                known_from,
+                base,
+                words,
+            };
             if !window.is_sound() {
                 return Err(SavedSetsError::Unsound);
             }
@@ -98,13 +114,20 @@ impl SavedSets {
         for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
             let set: [u8; SetIdentity::BYTES] = take(&mut rest)?;
             let set = SetIdentity::from_bytes(&set).expect("as many bytes as it has");
-            let (start, end) = (u32::from_be_bytes(take(&mut rest)?), u32::from_be_bytes(take(&mut rest)?));
+            let (start, end) = (
+                u32::from_be_bytes(take(&mut rest)?),
+                u32::from_be_bytes(take(&mut rest)?),
+            );
             if start >= end {
                 return Err(SavedSetsError::Unsound);
             }
             saved.parts.push(Part { set, start, end });
         }
-        if rest.is_empty() { Ok(saved) } else { Err(SavedSetsError::TooLong(rest.len())) }
+        if rest.is_empty() {
+            Ok(saved)
+        } else {
+            Err(SavedSetsError::TooLong(rest.len()))
+        }
     }
 }
 
@@ -117,7 +140,10 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], SavedSetsError> {
 impl fmt::Display for SavedSetsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(Some(version)) => write!(f, "saved sets of version {version}, this program reads {VERSION}"),
+            Self::Version(Some(version)) => write!(
+                f,
+                "saved sets of version {version}, this program reads {VERSION}"
+            ),
             Self::Version(None) => f.write_str("saved sets without any bytes"),
             Self::TooShort => f.write_str("saved sets that end too early"),
             Self::TooLong(left) => write!(f, "saved sets with {left} bytes behind them"),
@@ -134,7 +160,10 @@ mod tests {
     use crate::merge::Verdict;
 
     fn identity(writer: u8, sequence: u64) -> SetIdentity {
-        SetIdentity { writer: WriterId([writer; 16]), sequence }
+        SetIdentity {
+            writer: WriterId([writer; 16]),
+            sequence,
+        }
     }
 
     /// Gaps, a set that was begun, and two writers.
@@ -156,21 +185,36 @@ mod tests {
         assert_eq!(restored.judge(identity(1, 3), 0, 1), Verdict::Copy);
         assert_eq!(restored.judge(identity(1, 4), 0, 1), Verdict::Deliver);
         assert_eq!(restored.judge(identity(2, u64::MAX), 4, 9), Verdict::Copy);
-        assert_eq!(restored.judge(identity(2, u64::MAX), 5, 9), Verdict::Deliver);
+        assert_eq!(
+            restored.judge(identity(2, u64::MAX), 5, 9),
+            Verdict::Deliver
+        );
     }
 
     #[test]
     fn nothing_but_whole_saved_sets_is_taken() {
         let bytes = SavedSets::of(&seen()).to_bytes();
         for length in 0..bytes.len() {
-            assert!(SavedSets::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+            assert!(
+                SavedSets::from_bytes(&bytes[..length]).is_err(),
+                "{length} bytes"
+            );
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(SavedSets::from_bytes(&longer), Err(SavedSetsError::TooLong(1)));
+        assert_eq!(
+            SavedSets::from_bytes(&longer),
+            Err(SavedSetsError::TooLong(1))
+        );
         let newer = [&[2], &bytes[1..]].concat();
-        assert_eq!(SavedSets::from_bytes(&newer), Err(SavedSetsError::Version(Some(2))));
+        assert_eq!(
+            SavedSets::from_bytes(&newer),
+            Err(SavedSetsError::Version(Some(2)))
+        );
         // A length that nothing stands behind reserves nothing.
-        assert_eq!(SavedSets::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]), Err(SavedSetsError::TooShort));
+        assert_eq!(
+            SavedSets::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]),
+            Err(SavedSetsError::TooShort)
+        );
     }
 
     #[test]
@@ -181,7 +225,9 @@ mod tests {
                 let mut changed = bytes.clone();
                 changed[index] = value;
                 if let Ok(saved) = SavedSets::from_bytes(&changed) {
-                    saved.restore(MergeSettings::default()).judge(identity(1, 7), 0, 1);
+                    saved
+                        .restore(MergeSettings::default())
+                        .judge(identity(1, 7), 0, 1);
                 }
             }
         }

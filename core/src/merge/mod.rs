@@ -1,8 +1,9 @@
 //! Telling the copies of record sets apart, for readers of several streams (R12).
 //!
-//! A writer puts a set into another stream too when the first one is slow; every copy carries the same
-//! [identity](crate::wire::record_set::SetIdentity). [`SeenSets`] remembers which were delivered, in bounded memory, and can be
-//! [saved](SeenSets::saved) and [restored](SeenSets::restored).
+//! A writer puts a set into another stream too when the first one is slow; every copy carries the
+//! same [identity](crate::wire::record_set::SetIdentity). [`SeenSets`] remembers which were
+//! delivered, in bounded memory, and can be [saved](SeenSets::saved) and
+//! [restored](SeenSets::restored).
 
 mod bytes;
 mod seen;
@@ -18,12 +19,15 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 
 /// How much a merged reader remembers of what it delivered.
 ///
-/// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, and a few words for each writer none of whose sets is missing.
+/// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, and a few words for
+/// each writer none of whose sets is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeSettings {
-    /// How many sequences of one writer are told apart, counted back from the newest. Default: 65 536.
+    /// How many sequences of one writer are told apart, counted back from the newest. Default: 65
+    /// 536.
     pub sequences: NonZeroU32,
-    /// How many writers are remembered; a further one takes the place of that whose sets were met longest ago. Default: 256.
+    /// How many writers are remembered; a further one takes the place of that whose sets were met
+    /// longest ago. Default: 256.
     pub writers: NonZeroU16,
 }
 
@@ -31,7 +35,10 @@ impl Default for MergeSettings {
     fn default() -> Self {
         const SEQUENCES: NonZeroU32 = NonZeroU32::new(1 << 16).expect("not zero");
         const WRITERS: NonZeroU16 = NonZeroU16::new(256).expect("not zero");
-        Self { sequences: SEQUENCES, writers: WRITERS }
+        Self {
+            sequences: SEQUENCES,
+            writers: WRITERS,
+        }
     }
 }
 

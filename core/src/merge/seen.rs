@@ -4,8 +4,9 @@ use super::window::{Seen, Window, words_for};
 use super::{MergeSettings, Part, SavedWriter};
 use crate::wire::record_set::SetIdentity;
 
-/// How many parts of sets that were begun and not delivered to their end are remembered. There is one for the set that is being delivered,
-/// and one for each copy whose beginning lies before a stream's start or truncation point.
+/// How many parts of sets that were begun and not delivered to their end are remembered. There is
+/// one for the set that is being delivered, and one for each copy whose beginning lies before a
+/// stream's start or truncation point.
 const MAX_PARTS: usize = 1024;
 
 /// What becomes of a record.
@@ -37,7 +38,8 @@ pub enum Verdict {
 pub struct SeenSets {
     max_words: usize,
     max_writers: usize,
-    /// In the order in which they were last met. The last ones are asked for most, and few write at a time.
+    /// In the order in which they were last met. The last ones are asked for most, and few write
+    /// at a time.
     writers: Vec<SavedWriter>,
     /// What is missing of sets whose identity was seen, oldest first.
     parts: Vec<Part>,
@@ -62,7 +64,9 @@ impl SeenSets {
     pub fn restored(settings: MergeSettings, writers: &[SavedWriter], parts: &[Part]) -> Self {
         let mut seen = Self::new(settings);
         seen.writers = writers[writers.len().saturating_sub(seen.max_writers)..].to_vec();
-        seen.writers.iter_mut().for_each(|writer| writer.window.fit(seen.max_words));
+        seen.writers
+            .iter_mut()
+            .for_each(|writer| writer.window.fit(seen.max_words));
         seen.parts = parts[parts.len().saturating_sub(MAX_PARTS)..].to_vec();
         seen
     }
@@ -79,11 +83,15 @@ impl SeenSets {
         self.forgotten
     }
 
-    /// Takes note of record `slot` of the `slots` records of a set, and says what becomes of it. Records without an identity are not asked
-    /// about: nothing tells their copies.
+    /// Takes note of record `slot` of the `slots` records of a set, and says what becomes of it.
+    /// Records without an identity are not asked about: nothing tells their copies.
     pub fn judge(&mut self, set: SetIdentity, slot: u32, slots: u32) -> Verdict {
         if self.parts.iter().any(|part| part.set == set) {
-            return if self.take(set, slot) { Verdict::Deliver } else { Verdict::Copy };
+            return if self.take(set, slot) {
+                Verdict::Deliver
+            } else {
+                Verdict::Copy
+            };
         }
         match self.note(set) {
             Seen::Again => Verdict::Copy,
@@ -92,7 +100,11 @@ impl SeenSets {
                 if self.parts.len() >= MAX_PARTS {
                     self.parts.remove(0);
                 }
-                self.parts.push(Part { set, start: 0, end: slots });
+                self.parts.push(Part {
+                    set,
+                    start: 0,
+                    end: slots,
+                });
                 self.take(set, slot);
                 Verdict::Deliver
             }
@@ -101,25 +113,44 @@ impl SeenSets {
 
     /// Takes a record out of what is missing of its set; whether it was missing.
     fn take(&mut self, set: SetIdentity, slot: u32) -> bool {
-        let Some(index) = self.parts.iter().position(|part| part.set == set && (part.start..part.end).contains(&slot)) else {
+        let Some(index) = self
+            .parts
+            .iter()
+            .position(|part| part.set == set && (part.start..part.end).contains(&slot))
+        else {
             return false;
         };
         let part = self.parts.remove(index);
-        // What comes behind it is what is asked for next: it stays last, and is the last to be forgotten.
-        let around = [Part { end: slot, ..part }, Part { start: slot + 1, ..part }];
-        self.parts.extend(around.into_iter().filter(|part| part.start < part.end));
+        // What comes behind it is what is asked for next: it stays last, and is the last to be
+        // forgotten.
+        let around = [
+            Part { end: slot, ..part },
+            Part {
+                start: slot + 1,
+                ..part
+            },
+        ];
+        self.parts
+            .extend(around.into_iter().filter(|part| part.start < part.end));
         true
     }
 
     fn note(&mut self, set: SetIdentity) -> Seen {
-        let mut writer = match self.writers.iter().rposition(|known| known.writer == set.writer) {
+        let mut writer = match self
+            .writers
+            .iter()
+            .rposition(|known| known.writer == set.writer)
+        {
             Some(place) => self.writers.remove(place),
             None => {
                 if self.writers.len() >= self.max_writers {
                     self.writers.remove(0);
                     self.forgotten += 1;
                 }
-                SavedWriter { writer: set.writer, window: Window::ending_with(set.sequence, self.max_words) }
+                SavedWriter {
+                    writer: set.writer,
+                    window: Window::ending_with(set.sequence, self.max_words),
+                }
             }
         };
         let seen = writer.window.note(set.sequence, self.max_words);

@@ -7,8 +7,9 @@ const WORD: u64 = 64;
 
 /// Which sequences of one writer were seen: a low-water mark and a bitmap that slides.
 ///
-/// The invariant: `known_from <= base`, `base` is a multiple of 64, every sequence in `known_from..base` was seen, and nothing is known of
-/// those before `known_from`. A word of the bitmap that is full moves into the known range, so that a writer none of whose sets is missing
+/// The invariant: `known_from <= base`, `base` is a multiple of 64, every sequence in
+/// `known_from..base` was seen, and nothing is known of those before `known_from`. A word of the
+/// bitmap that is full moves into the known range, so that a writer none of whose sets is missing
 /// takes a few words however long it writes, and its copies are told however late they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -30,7 +31,8 @@ pub(super) enum Seen {
     Unknown,
 }
 
-/// How many words of bitmap keep at least `sequences` sequences, the newest included. Words move out whole, hence one more.
+/// How many words of bitmap keep at least `sequences` sequences, the newest included. Words move
+/// out whole, hence one more.
 pub(super) const fn words_for(sequences: u32) -> usize {
     sequences.div_ceil(WORD as u32) as usize + 1
 }
@@ -39,10 +41,15 @@ impl Window {
     /// A window that ends with the first sequence that was met: those before it may still come.
     pub(super) const fn ending_with(first: u64, max_words: usize) -> Self {
         let base = (first / WORD).saturating_sub(max_words as u64 - 1) * WORD;
-        Self { known_from: base, base, words: VecDeque::new() }
+        Self {
+            known_from: base,
+            base,
+            words: VecDeque::new(),
+        }
     }
 
-    /// Takes note of a sequence, with a bitmap of at most `max_words` words. Whatever the sequence, the work is bounded by the bitmap.
+    /// Takes note of a sequence, with a bitmap of at most `max_words` words. Whatever the sequence,
+    /// the work is bounded by the bitmap.
     pub(super) fn note(&mut self, sequence: u64, max_words: usize) -> Seen {
         if sequence < self.known_from {
             return Seen::Unknown;
@@ -71,10 +78,13 @@ impl Window {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let end = (self.base / WORD).checked_add(self.words.len() as u64);
-        self.known_from <= self.base && self.base.is_multiple_of(WORD) && end.is_some_and(|end| end <= u64::MAX / WORD + 1)
+        self.known_from <= self.base
+            && self.base.is_multiple_of(WORD)
+            && end.is_some_and(|end| end <= u64::MAX / WORD + 1)
     }
 
-    /// Slides and grows until the bitmap has the word that is now the `word`th; which one it is then.
+    /// Slides and grows until the bitmap has the word that is now the `word`th; which one it is
+    /// then.
     fn reach(&mut self, word: u64, max_words: usize) -> usize {
         let beyond = (word + 1).saturating_sub(max_words as u64);
         self.slide(beyond);
@@ -85,13 +95,15 @@ impl Window {
         index
     }
 
-    /// Moves `count` words out at the front. What was not seen in them is not known any more, nor is anything before it.
+    /// Moves `count` words out at the front. What was not seen in them is not known any more, nor
+    /// is anything before it.
     fn slide(&mut self, count: u64) {
         let held = count.min(self.words.len() as u64);
         for _ in 0..held {
             let word = self.words.pop_front().expect("as many are held");
             if word != u64::MAX {
-                // Behind the last sequence that is missing; the bits from the highest zero on are ones.
+                // Behind the last sequence that is missing; the bits from the highest zero on are
+                // ones.
                 self.known_from = self.base + (WORD - u64::from(word.leading_ones()));
             }
             self.base += WORD;
@@ -147,18 +159,30 @@ mod tests {
     }
 
     #[test]
-    fn at_the_windows_edge_what_is_promised_is_known_and_what_is_not_known_is_never_taken_for_a_copy() {
+    fn at_the_windows_edge_what_is_promised_is_known_and_what_is_not_known_is_never_taken_for_a_copy()
+     {
         // Sequence 0 is missing for ever, and every odd one.
         for newest in (2..2_000).step_by(2) {
             let mut window = window((2..=newest).step_by(2));
             let promised = newest.saturating_sub(127).max(2);
             for sequence in promised..=newest {
-                let expected = if sequence % 2 == 0 { Seen::Again } else { Seen::First };
-                assert_eq!(window.clone().note(sequence, WORDS), expected, "{sequence} of {newest}");
+                let expected = if sequence % 2 == 0 {
+                    Seen::Again
+                } else {
+                    Seen::First
+                };
+                assert_eq!(
+                    window.clone().note(sequence, WORDS),
+                    expected,
+                    "{sequence} of {newest}"
+                );
             }
             for sequence in 0..promised {
                 let seen = window.note(sequence, WORDS);
-                assert!(sequence % 2 == 0 && sequence >= 2 || seen != Seen::Again, "{sequence} of {newest} never came, and is {seen:?}");
+                assert!(
+                    sequence % 2 == 0 && sequence >= 2 || seen != Seen::Again,
+                    "{sequence} of {newest} never came, and is {seen:?}"
+                );
             }
         }
     }
@@ -169,8 +193,16 @@ mod tests {
             let mut window = Window::ending_with(first, WORDS);
             window.note(first, WORDS);
             for sequence in (first.saturating_sub(127)..first).rev() {
-                assert_eq!(window.note(sequence, WORDS), Seen::First, "{sequence} after {first}");
-                assert_eq!(window.note(sequence, WORDS), Seen::Again, "{sequence} after {first}");
+                assert_eq!(
+                    window.note(sequence, WORDS),
+                    Seen::First,
+                    "{sequence} after {first}"
+                );
+                assert_eq!(
+                    window.note(sequence, WORDS),
+                    Seen::Again,
+                    "{sequence} after {first}"
+                );
             }
         }
     }
@@ -206,6 +238,9 @@ mod tests {
         window.fit(WORDS);
         assert!(window.words.len() <= WORDS && window.is_sound());
         assert_eq!(window.note(1, WORDS), Seen::Unknown);
-        assert_eq!((window.note(5_998, WORDS), window.note(5_997, WORDS)), (Seen::Again, Seen::First));
+        assert_eq!(
+            (window.note(5_998, WORDS), window.note(5_997, WORDS)),
+            (Seen::Again, Seen::First)
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The checksums of requests: CRC-32 (IEEE) over the stream's name in UTF-8, followed by what the operation is about.
+//! The checksums of requests: CRC-32 (IEEE) over the stream's name in UTF-8, followed by what the
+//! operation is about.
 //!
-//! A client puts the sum into `WriteContext.crc32`; a proxy computes it again and answers `CHECKSUM_FAILED` when it differs. Bulk writes
-//! carry none. With the feature `std` the sums are computed with the processor's own instructions; without it, and in WebAssembly, which
+//! A client puts the sum into `WriteContext.crc32`; a proxy computes it again and answers
+//! `CHECKSUM_FAILED` when it differs. Bulk writes carry none. With the feature `std` the sums are
+//! computed with the processor's own instructions; without it, and in WebAssembly, which
 //! has none, with a table of 64 bytes.
 
 use crate::Dlsn;
@@ -42,7 +44,8 @@ use table::of_parts;
 
 #[cfg(any(test, not(feature = "std"), target_arch = "wasm32"))]
 mod table {
-    /// What four bits at the sum's end do to it: a table of 64 bytes, for a device has little flash, and its sums are short.
+    /// What four bits at the sum's end do to it: a table of 64 bytes, for a device has little
+    /// flash, and its sums are short.
     static TABLE: [u32; 16] = table();
 
     const fn table() -> [u32; 16] {
@@ -78,8 +81,16 @@ mod tests {
         let bytes: [u8; 1_000] = core::array::from_fn(|i| (i * i / 7) as u8);
         for length in 0..bytes.len() {
             let (first, second) = bytes[..length].split_at(length / 3);
-            assert_eq!(table::of_parts(first, second), of_parts(first, second), "{length} bytes");
-            assert_eq!(of(&bytes[..length]), of_parts(first, second), "{length} bytes in one part");
+            assert_eq!(
+                table::of_parts(first, second),
+                of_parts(first, second),
+                "{length} bytes"
+            );
+            assert_eq!(
+                of(&bytes[..length]),
+                of_parts(first, second),
+                "{length} bytes in one part"
+            );
         }
     }
 }

@@ -1,9 +1,11 @@
 use super::{DecodeError, DecodeErrorKind};
 
-/// Reads big-endian values from the front of a slice; knows which field it is in, so that errors can say so.
+/// Reads big-endian values from the front of a slice; knows which field it is in, so that errors
+/// can say so.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
-    /// What was not read yet. Only ever split where a check allows it: a parser has no way to a panic, and a linker proves it.
+    /// What was not read yet. Only ever split where a check allows it: a parser has no way to a
+    /// panic, and a linker proves it.
     rest: &'a [u8],
     offset: usize,
     field: &'static str,
@@ -11,7 +13,11 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) const fn new(bytes: &'a [u8], field: &'static str) -> Self {
-        Self { rest: bytes, offset: 0, field }
+        Self {
+            rest: bytes,
+            offset: 0,
+            field,
+        }
     }
 
     /// Names the field that is read from here on.
@@ -51,7 +57,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) const fn error_at(&self, offset: usize, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { field: self.field, offset, kind }
+        DecodeError {
+            field: self.field,
+            offset,
+            kind,
+        }
     }
 
     /// The value of a field that must be there.
@@ -61,12 +71,19 @@ impl<'a> Cursor<'a> {
 
     /// Refuses bytes that were not read.
     pub(crate) const fn end(&self) -> Result<(), DecodeError> {
-        if self.remaining() == 0 { Ok(()) } else { Err(self.error(DecodeErrorKind::TrailingBytes(self.remaining()))) }
+        if self.remaining() == 0 {
+            Ok(())
+        } else {
+            Err(self.error(DecodeErrorKind::TrailingBytes(self.remaining())))
+        }
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            return Err(self.error(DecodeErrorKind::Truncated { needed: count, remaining: self.rest.len() }));
+            return Err(self.error(DecodeErrorKind::Truncated {
+                needed: count,
+                remaining: self.rest.len(),
+            }));
         };
         self.rest = rest;
         self.offset += count;
@@ -75,7 +92,10 @@ impl<'a> Cursor<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
-            return Err(self.error(DecodeErrorKind::Truncated { needed: N, remaining: self.rest.len() }));
+            return Err(self.error(DecodeErrorKind::Truncated {
+                needed: N,
+                remaining: self.rest.len(),
+            }));
         };
         self.rest = rest;
         self.offset += N;
@@ -116,10 +136,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// `length` bytes that a length field just read, `width` bytes wide, announced.
-    pub(crate) fn announced(&mut self, length: usize, width: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn announced(
+        &mut self,
+        length: usize,
+        width: usize,
+    ) -> Result<&'a [u8], DecodeError> {
         let remaining = self.remaining();
         if length > remaining {
-            return Err(self.error_at(self.offset - width, DecodeErrorKind::LengthBeyondBuffer { length, remaining }));
+            return Err(self.error_at(
+                self.offset - width,
+                DecodeErrorKind::LengthBeyondBuffer { length, remaining },
+            ));
         }
         self.take(length)
     }
@@ -148,7 +175,8 @@ impl<'a> Cursor<'a> {
         self.announced(usize::try_from(length).unwrap_or(usize::MAX), 4)
     }
 
-    /// A signed 32-bit count of things that take at least `width` bytes each, refused when they cannot be there.
+    /// A signed 32-bit count of things that take at least `width` bytes each, refused when they
+    /// cannot be there.
     pub(crate) fn count_i32(&mut self, width: usize) -> Result<usize, DecodeError> {
         let offset = self.offset;
         let count = self.i32()?;
@@ -158,11 +186,23 @@ impl<'a> Cursor<'a> {
         self.fits(count, width, offset)
     }
 
-    /// Checks that `count` things of at least `width` bytes each can follow; `offset` is where the count stands.
-    pub(crate) fn fits(&self, count: usize, width: usize, offset: usize) -> Result<usize, DecodeError> {
+    /// Checks that `count` things of at least `width` bytes each can follow; `offset` is where the
+    /// count stands.
+    pub(crate) fn fits(
+        &self,
+        count: usize,
+        width: usize,
+        offset: usize,
+    ) -> Result<usize, DecodeError> {
         let remaining = self.remaining();
         if count.saturating_mul(width) > remaining {
-            return Err(self.error_at(offset, DecodeErrorKind::LengthBeyondBuffer { length: count.saturating_mul(width), remaining }));
+            return Err(self.error_at(
+                offset,
+                DecodeErrorKind::LengthBeyondBuffer {
+                    length: count.saturating_mul(width),
+                    remaining,
+                },
+            ));
         }
         Ok(count)
     }

@@ -3,7 +3,8 @@ use core::fmt;
 /// Bytes that are not what their format allows: what was wrong, in which field, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// The field that was being read, in the words of its protocol: `WriteContext.triedHosts`, `Tdispatch.contexts`.
+    /// The field that was being read, in the words of its protocol: `WriteContext.triedHosts`,
+    /// `Tdispatch.contexts`.
     pub field: &'static str,
     /// Where the wrong bytes begin, counted from the start of the bytes that were to be decoded.
     pub offset: usize,
@@ -56,13 +57,15 @@ pub enum DecodeErrorKind {
     },
     /// A thrift message that does not begin with the strict protocol's version, `0x8001`.
     BadVersion(u32),
-    /// A message of a kind that has no place here: a reply where a call is due, or the other way round.
+    /// A message of a kind that has no place here: a reply where a call is due, or the other way
+    /// round.
     UnexpectedMessageKind(u8),
     /// A number that is no mux frame type.
     UnknownFrameType(i8),
     /// A mux status byte that has no meaning.
     UnknownStatus(u8),
-    /// A mux frame that is one fragment of several: fragments belong to a later version than the one that is spoken.
+    /// A mux frame that is one fragment of several: fragments belong to a later version than the
+    /// one that is spoken.
     Fragment,
     /// A method that is not of DistributedLogService.
     UnknownMethod,
@@ -81,19 +84,35 @@ impl fmt::Display for DecodeError {
 impl fmt::Display for DecodeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Truncated { needed, remaining } => write!(f, "needs {needed} bytes, {remaining} are left"),
+            Self::Truncated { needed, remaining } => {
+                write!(f, "needs {needed} bytes, {remaining} are left")
+            }
             Self::NegativeLength(length) => write!(f, "the length {length} is negative"),
-            Self::LengthBeyondBuffer { length, remaining } => write!(f, "the length {length} is beyond the {remaining} bytes left"),
-            Self::WrongLength { expected, found } => write!(f, "has {found} bytes, must have {expected}"),
+            Self::LengthBeyondBuffer { length, remaining } => write!(
+                f,
+                "the length {length} is beyond the {remaining} bytes left"
+            ),
+            Self::WrongLength { expected, found } => {
+                write!(f, "has {found} bytes, must have {expected}")
+            }
             Self::NotUtf8 => f.write_str("not UTF-8"),
-            Self::WrongType { expected, found } => write!(f, "has thrift type {found}, must have {expected}"),
+            Self::WrongType { expected, found } => {
+                write!(f, "has thrift type {found}, must have {expected}")
+            }
             Self::UnknownType(found) => write!(f, "{found} is no thrift type"),
             Self::TooDeep { limit } => write!(f, "nested deeper than {limit}"),
-            Self::BadVersion(found) => write!(f, "begins with {found:#010x}, must begin with 0x8001 and the message's kind"),
-            Self::UnexpectedMessageKind(kind) => write!(f, "a message of kind {kind} has no place here"),
+            Self::BadVersion(found) => write!(
+                f,
+                "begins with {found:#010x}, must begin with 0x8001 and the message's kind"
+            ),
+            Self::UnexpectedMessageKind(kind) => {
+                write!(f, "a message of kind {kind} has no place here")
+            }
             Self::UnknownFrameType(found) => write!(f, "{found} is no mux frame type"),
             Self::UnknownStatus(found) => write!(f, "{found} is no mux status; 0, 1 and 2 are"),
-            Self::Fragment => f.write_str("the frame is a fragment, which this version of mux does not have"),
+            Self::Fragment => {
+                f.write_str("the frame is a fragment, which this version of mux does not have")
+            }
             Self::UnknownMethod => f.write_str("no such method in DistributedLogService"),
             Self::Missing => f.write_str("missing"),
             Self::TrailingBytes(count) => write!(f, "{count} bytes follow its end"),
@@ -106,8 +125,8 @@ impl core::error::Error for DecodeError {}
 /// The buffer to encode into is too small. What was written into it is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferTooSmall {
-    /// Bytes that the whole message needs; `usize::MAX` when a value is longer than its format's length field can say, so that no
-    /// buffer is large enough.
+    /// Bytes that the whole message needs; `usize::MAX` when a value is longer than its format's
+    /// length field can say, so that no buffer is large enough.
     pub needed: usize,
     /// Bytes that the buffer has.
     pub available: usize,
@@ -115,13 +134,18 @@ pub struct BufferTooSmall {
 
 impl fmt::Display for BufferTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "encoding needs {} bytes, the buffer has {}", self.needed, self.available)
+        write!(
+            f,
+            "encoding needs {} bytes, the buffer has {}",
+            self.needed, self.available
+        )
     }
 }
 
 impl core::error::Error for BufferTooSmall {}
 
-/// A frame announces more bytes than the receiver takes. Known from its first four bytes, before anything is buffered.
+/// A frame announces more bytes than the receiver takes. Known from its first four bytes, before
+/// anything is buffered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameTooLarge {
     /// Bytes of the whole frame, its length field included.
@@ -132,7 +156,11 @@ pub struct FrameTooLarge {
 
 impl fmt::Display for FrameTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a frame of {} bytes, {} are allowed", self.length, self.limit)
+        write!(
+            f,
+            "a frame of {} bytes, {} are allowed",
+            self.length, self.limit
+        )
     }
 }
 

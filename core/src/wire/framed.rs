@@ -1,7 +1,8 @@
 //! Framed thrift over a plain connection, one request at a time, and Finagle's upgrade of it.
 //!
-//! A frame is a length and a thrift message. A Finagle client first calls [`UPGRADE_METHOD`]; when the peer answers with anything but an
-//! exception, every later message has a struct in front of it, inside the same frame: a [`RequestHeader`] or a [`ResponseHeader`].
+//! A frame is a length and a thrift message. A Finagle client first calls [`UPGRADE_METHOD`]; when
+//! the peer answers with anything but an exception, every later message has a struct in front of
+//! it, inside the same frame: a [`RequestHeader`] or a [`ResponseHeader`].
 
 use super::cursor::Cursor;
 use super::list::{Element, List};
@@ -13,11 +14,13 @@ use super::{BufferTooSmall, DecodeError, DecodeErrorKind, FrameTooLarge};
 /// The method that asks a peer whether it speaks the upgraded protocol.
 pub const UPGRADE_METHOD: &str = "__can__finagle__trace__v3__";
 
-/// The length of the whole frame that begins with `bytes`, its four-byte length field included; `None` while that field is incomplete.
+/// The length of the whole frame that begins with `bytes`, its four-byte length field included;
+/// `None` while that field is incomplete.
 ///
 /// # Errors
 ///
-/// [`FrameTooLarge`] when the whole frame would be longer than `limit`: close the connection, nothing can be read past it.
+/// [`FrameTooLarge`] when the whole frame would be longer than `limit`: close the connection,
+/// nothing can be read past it.
 pub fn frame_len(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameTooLarge> {
     super::frame_len(bytes, limit)
 }
@@ -32,12 +35,19 @@ pub fn frame_body(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let length = cursor.u32()?;
     if u64::from(length) != cursor.remaining() as u64 {
         let expected = usize::try_from(length).unwrap_or(usize::MAX);
-        return Err(cursor.error_at(0, DecodeErrorKind::WrongLength { expected, found: cursor.remaining() }));
+        return Err(cursor.error_at(
+            0,
+            DecodeErrorKind::WrongLength {
+                expected,
+                found: cursor.remaining(),
+            },
+        ));
     }
     Ok(cursor.rest())
 }
 
-/// Something that is said about a request besides the request; the same keys and values as a mux dispatch's.
+/// Something that is said about a request besides the request; the same keys and values as a mux
+/// dispatch's.
 pub type Context<'a> = super::mux::Context<'a>;
 /// A header's contexts.
 pub type Contexts<'a> = List<'a, HeaderContext<'a>>;
@@ -50,7 +60,9 @@ impl<'a> List<'a, HeaderContext<'a>> {
     /// The value of the first context with this key.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&'a [u8]> {
-        self.iter().find(|context| context.0.key == key.as_bytes()).map(|context| context.0.value)
+        self.iter()
+            .find(|context| context.0.key == key.as_bytes())
+            .map(|context| context.0.value)
     }
 
     /// The deadline, when there is one and it is whole.
@@ -84,8 +96,9 @@ impl<'a> RequestHeader<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the body does not begin with a header. Destination and delegations, which no client of DistributedLog
-    /// sends, are skipped like every other field that is not kept.
+    /// [`DecodeError`] when the body does not begin with a header. Destination and delegations,
+    /// which no client of DistributedLog sends, are skipped like every other field that is not
+    /// kept.
     pub fn decode(body: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let mut cursor = Cursor::new(body, "RequestHeader");
         let header = Self::read(&mut cursor)?;
@@ -121,9 +134,18 @@ impl<'a> RequestHeader<'a> {
             match field.id {
                 1 => trace_id = Some(cursor.field_i64(field, "RequestHeader.trace_id")?),
                 2 => span_id = Some(cursor.field_i64(field, "RequestHeader.span_id")?),
-                3 => header.parent_span_id = Some(cursor.field_i64(field, "RequestHeader.parent_span_id")?),
+                3 => {
+                    header.parent_span_id =
+                        Some(cursor.field_i64(field, "RequestHeader.parent_span_id")?)
+                }
                 5 => header.sampled = Some(cursor.field_bool(field, "RequestHeader.sampled")?),
-                6 => header.client_id = Some(cursor.field_struct::<ClientId<'_>>(field, "RequestHeader.client_id")?.0),
+                6 => {
+                    header.client_id = Some(
+                        cursor
+                            .field_struct::<ClientId<'_>>(field, "RequestHeader.client_id")?
+                            .0,
+                    )
+                }
                 7 => header.flags = Some(cursor.field_i64(field, "RequestHeader.flags")?),
                 8 => header.contexts = Some(cursor.field_list(field, "RequestHeader.contexts")?),
                 _ => cursor.skip_field(field)?,
@@ -156,7 +178,8 @@ impl<'a> RequestHeader<'a> {
     }
 }
 
-/// What stands in front of an answer once the protocol is upgraded. DistributedLog's proxy leaves it empty: a single zero byte.
+/// What stands in front of an answer once the protocol is upgraded. DistributedLog's proxy leaves
+/// it empty: a single zero byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHeader<'a> {
     /// What is said about the answer.
@@ -164,7 +187,8 @@ pub struct ResponseHeader<'a> {
 }
 
 impl<'a> ResponseHeader<'a> {
-    /// The header at the front of a frame's `body`, and the thrift message behind it. Spans of old peers are skipped.
+    /// The header at the front of a frame's `body`, and the thrift message behind it. Spans of old
+    /// peers are skipped.
     ///
     /// # Errors
     ///
@@ -198,7 +222,8 @@ impl<'a> ResponseHeader<'a> {
     }
 }
 
-/// Writes a whole frame with `request` in it, behind `header` when the protocol is upgraded; the number of bytes written.
+/// Writes a whole frame with `request` in it, behind `header` when the protocol is upgraded; the
+/// number of bytes written.
 ///
 /// # Errors
 ///
@@ -209,7 +234,9 @@ pub fn encode_request(
     request: &Request<'_>,
     out: &mut [u8],
 ) -> Result<usize, BufferTooSmall> {
-    Sink::fill(out, |sink| write_request(header, sequence_id, request, sink))
+    Sink::fill(out, |sink| {
+        write_request(header, sequence_id, request, sink)
+    })
 }
 
 /// Bytes that [`encode_request`] writes.
@@ -218,8 +245,9 @@ pub fn encoded_request_len(header: Option<&RequestHeader<'_>>, request: &Request
     Sink::count(|sink| write_request(header, SequenceId(0), request, sink))
 }
 
-/// Writes a whole frame with `reply` in it, behind `header` when the protocol is upgraded; the number of bytes written. The reply is
-/// that of the method with this name to the call with this sequence id.
+/// Writes a whole frame with `reply` in it, behind `header` when the protocol is upgraded; the
+/// number of bytes written. The reply is that of the method with this name to the call with this
+/// sequence id.
 ///
 /// # Errors
 ///
@@ -231,16 +259,27 @@ pub fn encode_reply(
     reply: &Reply<'_>,
     out: &mut [u8],
 ) -> Result<usize, BufferTooSmall> {
-    Sink::fill(out, |sink| write_reply(header, method, sequence_id, reply, sink))
+    Sink::fill(out, |sink| {
+        write_reply(header, method, sequence_id, reply, sink)
+    })
 }
 
 /// Bytes that [`encode_reply`] writes.
 #[must_use]
-pub fn encoded_reply_len(header: Option<&ResponseHeader<'_>>, method: &str, reply: &Reply<'_>) -> usize {
+pub fn encoded_reply_len(
+    header: Option<&ResponseHeader<'_>>,
+    method: &str,
+    reply: &Reply<'_>,
+) -> usize {
     Sink::count(|sink| write_reply(header, method, SequenceId(0), reply, sink))
 }
 
-fn write_request(header: Option<&RequestHeader<'_>>, sequence_id: SequenceId, request: &Request<'_>, sink: &mut Sink<'_>) {
+fn write_request(
+    header: Option<&RequestHeader<'_>>,
+    sequence_id: SequenceId,
+    request: &Request<'_>,
+    sink: &mut Sink<'_>,
+) {
     write_frame(sink, |sink| {
         if let Some(header) = header {
             header.write(sink);
@@ -249,7 +288,13 @@ fn write_request(header: Option<&RequestHeader<'_>>, sequence_id: SequenceId, re
     });
 }
 
-fn write_reply(header: Option<&ResponseHeader<'_>>, method: &str, sequence_id: SequenceId, reply: &Reply<'_>, sink: &mut Sink<'_>) {
+fn write_reply(
+    header: Option<&ResponseHeader<'_>>,
+    method: &str,
+    sequence_id: SequenceId,
+    reply: &Reply<'_>,
+    sink: &mut Sink<'_>,
+) {
     write_frame(sink, |sink| {
         if let Some(header) = header {
             header.write(sink);
@@ -269,7 +314,8 @@ fn write_frame(sink: &mut Sink<'_>, body: impl FnOnce(&mut Sink<'_>)) {
 #[must_use]
 pub fn upgrade_request(message: &[u8]) -> Option<SequenceId> {
     let (header, _) = MessageHeader::decode(message).ok()?;
-    (header.kind == MessageKind::Call && header.method == UPGRADE_METHOD).then_some(header.sequence_id)
+    (header.kind == MessageKind::Call && header.method == UPGRADE_METHOD)
+        .then_some(header.sequence_id)
 }
 
 /// Whether the answer `message` agrees to the upgrade: a reply does, an exception does not.
@@ -282,10 +328,18 @@ pub fn upgrade_accepted(message: &[u8]) -> Result<bool, DecodeError> {
     match header.kind {
         MessageKind::Reply if header.method == UPGRADE_METHOD => Ok(true),
         MessageKind::Exception => Ok(false),
-        MessageKind::Reply => Err(DecodeError { field: "message.name", offset: 4, kind: DecodeErrorKind::UnknownMethod }),
+        MessageKind::Reply => Err(DecodeError {
+            field: "message.name",
+            offset: 4,
+            kind: DecodeErrorKind::UnknownMethod,
+        }),
         MessageKind::Call | MessageKind::OneWay => {
             let kind = DecodeErrorKind::UnexpectedMessageKind(header.kind as u8);
-            Err(DecodeError { field: "message.kind", offset: 3, kind })
+            Err(DecodeError {
+                field: "message.kind",
+                offset: 3,
+                kind,
+            })
         }
     }
 }
@@ -296,7 +350,9 @@ pub fn upgrade_accepted(message: &[u8]) -> Result<bool, DecodeError> {
 ///
 /// [`BufferTooSmall`] says how many bytes the frame needs.
 pub fn encode_upgrade_request(out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    Sink::fill(out, |sink| write_upgrade(MessageKind::Call, SequenceId(0), sink))
+    Sink::fill(out, |sink| {
+        write_upgrade(MessageKind::Call, SequenceId(0), sink)
+    })
 }
 
 /// Writes a whole frame that agrees to the upgrade; the number of bytes written.
@@ -304,23 +360,40 @@ pub fn encode_upgrade_request(out: &mut [u8]) -> Result<usize, BufferTooSmall> {
 /// # Errors
 ///
 /// [`BufferTooSmall`] says how many bytes the frame needs.
-pub fn encode_upgrade_reply(sequence_id: SequenceId, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    Sink::fill(out, |sink| write_upgrade(MessageKind::Reply, sequence_id, sink))
+pub fn encode_upgrade_reply(
+    sequence_id: SequenceId,
+    out: &mut [u8],
+) -> Result<usize, BufferTooSmall> {
+    Sink::fill(out, |sink| {
+        write_upgrade(MessageKind::Reply, sequence_id, sink)
+    })
 }
 
-/// Writes a whole frame that declines the upgrade, as a server without it answers an unknown method; the number of bytes written.
+/// Writes a whole frame that declines the upgrade, as a server without it answers an unknown
+/// method; the number of bytes written.
 ///
 /// # Errors
 ///
 /// [`BufferTooSmall`] says how many bytes the frame needs.
-pub fn encode_upgrade_refusal(sequence_id: SequenceId, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    let reply = Reply::Exception { kind: ExceptionKind::UnknownMethod, message: "the upgrade is not offered" };
+pub fn encode_upgrade_refusal(
+    sequence_id: SequenceId,
+    out: &mut [u8],
+) -> Result<usize, BufferTooSmall> {
+    let reply = Reply::Exception {
+        kind: ExceptionKind::UnknownMethod,
+        message: "the upgrade is not offered",
+    };
     encode_reply(None, UPGRADE_METHOD, sequence_id, &reply, out)
 }
 
 fn write_upgrade(kind: MessageKind, sequence_id: SequenceId, sink: &mut Sink<'_>) {
     write_frame(sink, |sink| {
-        MessageHeader { kind, method: UPGRADE_METHOD, sequence_id }.write(sink);
+        MessageHeader {
+            kind,
+            method: UPGRADE_METHOD,
+            sequence_id,
+        }
+        .write(sink);
         sink.stop();
     });
 }

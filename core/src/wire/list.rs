@@ -12,9 +12,11 @@ pub trait Element<'a>: Copy {
     fn write(&self, sink: &mut Sink<'_>);
 }
 
-/// A list, set or map on the wire: a view of encoded bytes that were checked when they were decoded, or of a slice to be encoded.
+/// A list, set or map on the wire: a view of encoded bytes that were checked when they were
+/// decoded, or of a slice to be encoded.
 ///
-/// Elements are decoded as they are iterated; nothing is allocated. Two lists are equal when their elements are, in their order.
+/// Elements are decoded as they are iterated; nothing is allocated. Two lists are equal when their
+/// elements are, in their order.
 #[derive(Clone, Copy)]
 pub struct List<'a, T> {
     repr: Repr<'a, T>,
@@ -34,16 +36,24 @@ impl<'a, T: Element<'a>> List<'a, T> {
     /// A list of these elements.
     #[must_use]
     pub const fn new(elements: &'a [T]) -> Self {
-        Self { repr: Repr::Slice(elements) }
+        Self {
+            repr: Repr::Slice(elements),
+        }
     }
 
-    /// Reads `count` elements and keeps their bytes. The caller has bounded `count` by the bytes left.
+    /// Reads `count` elements and keeps their bytes. The caller has bounded `count` by the bytes
+    /// left.
     pub(crate) fn read(cursor: &mut Cursor<'a>, count: usize) -> Result<Self, DecodeError> {
         let start = *cursor;
         for _ in 0..count {
             T::read(cursor)?;
         }
-        Ok(Self { repr: Repr::Encoded { count, bytes: cursor.since(&start) } })
+        Ok(Self {
+            repr: Repr::Encoded {
+                count,
+                bytes: cursor.since(&start),
+            },
+        })
     }
 
     /// Writes the elements, without their count.
@@ -147,7 +157,10 @@ impl<'a, T: Element<'a>> Iterator for Iter<'a, T> {
                 let mut cursor = Cursor::new(bytes, "element");
                 let element = T::read(&mut cursor);
                 // Not `expect`: a device's parsers are linked without a way to a panic.
-                debug_assert!(element.is_ok(), "every element was decoded once when the list was made");
+                debug_assert!(
+                    element.is_ok(),
+                    "every element was decoded once when the list was made"
+                );
                 *bytes = cursor.rest();
                 element.ok()
             }

@@ -1,9 +1,11 @@
 use super::BufferTooSmall;
 
-/// Writes into a caller's buffer as far as it goes, and counts on beyond its end: one pass over a message either writes it or tells how
-/// large the buffer must be. With an empty buffer it only counts, at no cost for the bytes that would be copied.
+/// Writes into a caller's buffer as far as it goes, and counts on beyond its end: one pass over a
+/// message either writes it or tells how large the buffer must be. With an empty buffer it only
+/// counts, at no cost for the bytes that would be copied.
 ///
-/// A value longer than its length field can say makes the whole message `usize::MAX` long: no buffer is large enough for it.
+/// A value longer than its length field can say makes the whole message `usize::MAX` long: no
+/// buffer is large enough for it.
 #[derive(Debug)]
 pub struct Sink<'b> {
     out: &'b mut [u8],
@@ -23,11 +25,17 @@ impl<'b> Sink<'b> {
     }
 
     /// Runs `write` over `out`; the number of bytes written, or of bytes needed.
-    pub(crate) fn fill(out: &'b mut [u8], write: impl FnOnce(&mut Self)) -> Result<usize, BufferTooSmall> {
+    pub(crate) fn fill(
+        out: &'b mut [u8],
+        write: impl FnOnce(&mut Self),
+    ) -> Result<usize, BufferTooSmall> {
         let mut sink = Self::new(out);
         write(&mut sink);
         if sink.length > sink.out.len() {
-            return Err(BufferTooSmall { needed: sink.length, available: sink.out.len() });
+            return Err(BufferTooSmall {
+                needed: sink.length,
+                available: sink.out.len(),
+            });
         }
         Ok(sink.length)
     }
@@ -44,7 +52,8 @@ impl<'b> Sink<'b> {
         self.length = end;
     }
 
-    /// Overwrites the four bytes at `position`, which were put before, with how many bytes follow them.
+    /// Overwrites the four bytes at `position`, which were put before, with how many bytes follow
+    /// them.
     pub(crate) fn patch_length(&mut self, position: usize) {
         let Some(length) = self.length.checked_sub(position + 4).and_then(length_i32) else {
             return self.too_long();

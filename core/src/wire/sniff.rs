@@ -7,20 +7,27 @@ pub enum Protocol {
     Mux,
     /// Framed thrift, upgraded or not: both begin with a strict thrift message.
     FramedThrift,
-    /// Neither. The bytes may be another protocol's, such as HTTP's, or thrift's old protocol without a version.
+    /// Neither. The bytes may be another protocol's, such as HTTP's, or thrift's old protocol
+    /// without a version.
     Unknown,
 }
 
-/// Tells from the first bytes that a client sent which protocol it speaks; `None` while there are too few of them (six always suffice).
+/// Tells from the first bytes that a client sent which protocol it speaks; `None` while there are
+/// too few of them (six always suffice).
 ///
-/// After the four bytes of length that both have, mux has a frame's type, and thrift its version `0x80 0x01`. The one mux type that
-/// begins alike, an error answer, is never a client's first frame.
+/// After the four bytes of length that both have, mux has a frame's type, and thrift its version
+/// `0x80 0x01`. The one mux type that begins alike, an error answer, is never a client's first
+/// frame.
 #[must_use]
 pub fn sniff(bytes: &[u8]) -> Option<Protocol> {
     let fifth = *bytes.get(4)?;
     if fifth == 0x80 {
         let sixth = *bytes.get(5)?;
-        return Some(if sixth == 0x01 { Protocol::FramedThrift } else { Protocol::Unknown });
+        return Some(if sixth == 0x01 {
+            Protocol::FramedThrift
+        } else {
+            Protocol::Unknown
+        });
     }
     match FrameType::from_i8(fifth as i8) {
         Some(_) => Some(Protocol::Mux),

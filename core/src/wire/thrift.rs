@@ -1,17 +1,20 @@
-//! Thrift's binary protocol, strict: message headers, structs with fields in any order, and skipping what is unknown.
+//! Thrift's binary protocol, strict: message headers, structs with fields in any order, and
+//! skipping what is unknown.
 
 use super::cursor::Cursor;
 use super::list::{Element, List};
 use super::sink::Sink;
 use super::{DecodeError, DecodeErrorKind};
 
-/// How deep structs and collections of unknown fields may lie inside each other: below it, skipping recurses; at it, decoding fails.
+/// How deep structs and collections of unknown fields may lie inside each other: below it, skipping
+/// recurses; at it, decoding fails.
 pub const MAX_DEPTH: u8 = 16;
 
 const VERSION: u32 = 0x8001_0000;
 const STOP: u8 = 0;
 
-/// The number by which a reply finds its call. DistributedLog's clients always send 0; the transport pairs the two.
+/// The number by which a reply finds its call. DistributedLog's clients always send 0; the
+/// transport pairs the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SequenceId(pub i32);
 
@@ -62,11 +65,20 @@ impl<'a> MessageHeader<'a> {
             2 => MessageKind::Reply,
             3 => MessageKind::Exception,
             4 => MessageKind::OneWay,
-            other => return Err(cursor.error_at(offset + 3, DecodeErrorKind::UnexpectedMessageKind(other as u8))),
+            other => {
+                return Err(cursor.error_at(
+                    offset + 3,
+                    DecodeErrorKind::UnexpectedMessageKind(other as u8),
+                ));
+            }
         };
         let method = <&str>::read(cursor.enter("message.name"))?;
         let sequence_id = SequenceId(cursor.enter("message.sequenceId").i32()?);
-        Ok(Self { kind, method, sequence_id })
+        Ok(Self {
+            kind,
+            method,
+            sequence_id,
+        })
     }
 
     pub(crate) fn write(&self, sink: &mut Sink<'_>) {
@@ -147,55 +159,94 @@ impl<'a> Cursor<'a> {
         let Some(kind) = Type::of(number) else {
             return Err(self.error_at(offset, DecodeErrorKind::UnknownType(number)));
         };
-        Ok(Some(Field { id: self.i16()?, kind }))
+        Ok(Some(Field {
+            id: self.i16()?,
+            kind,
+        }))
     }
 
-    /// Names the field whose head was just read, and checks that its type is the one of its interface.
+    /// Names the field whose head was just read, and checks that its type is the one of its
+    /// interface.
     fn expect(&mut self, field: Field, kind: Type, name: &'static str) -> Result<(), DecodeError> {
         self.enter(name);
         if field.kind as u8 == kind as u8 {
             return Ok(());
         }
-        let wrong = DecodeErrorKind::WrongType { expected: kind as u8, found: field.kind as u8 };
+        let wrong = DecodeErrorKind::WrongType {
+            expected: kind as u8,
+            found: field.kind as u8,
+        };
         Err(self.error_at(self.offset() - 3, wrong))
     }
 
-    pub(crate) fn field_bool(&mut self, field: Field, name: &'static str) -> Result<bool, DecodeError> {
+    pub(crate) fn field_bool(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<bool, DecodeError> {
         self.expect(field, Type::Bool, name)?;
         Ok(self.u8()? == 1)
     }
 
-    pub(crate) fn field_i32(&mut self, field: Field, name: &'static str) -> Result<i32, DecodeError> {
+    pub(crate) fn field_i32(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<i32, DecodeError> {
         self.expect(field, Type::I32, name)?;
         self.i32()
     }
 
-    pub(crate) fn field_i64(&mut self, field: Field, name: &'static str) -> Result<i64, DecodeError> {
+    pub(crate) fn field_i64(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<i64, DecodeError> {
         self.expect(field, Type::I64, name)?;
         self.i64()
     }
 
-    pub(crate) fn field_bytes(&mut self, field: Field, name: &'static str) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn field_bytes(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<&'a [u8], DecodeError> {
         self.expect(field, Type::Bytes, name)?;
         self.bytes_i32()
     }
 
-    pub(crate) fn field_text(&mut self, field: Field, name: &'static str) -> Result<&'a str, DecodeError> {
+    pub(crate) fn field_text(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<&'a str, DecodeError> {
         self.expect(field, Type::Bytes, name)?;
         <&str>::read(self)
     }
 
-    pub(crate) fn field_struct<T: Value<'a>>(&mut self, field: Field, name: &'static str) -> Result<T, DecodeError> {
+    pub(crate) fn field_struct<T: Value<'a>>(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<T, DecodeError> {
         self.expect(field, Type::Struct, name)?;
         T::read(self)
     }
 
-    pub(crate) fn field_list<T: Value<'a>>(&mut self, field: Field, name: &'static str) -> Result<List<'a, T>, DecodeError> {
+    pub(crate) fn field_list<T: Value<'a>>(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<List<'a, T>, DecodeError> {
         self.expect(field, Type::List, name)?;
         self.elements(name)
     }
 
-    pub(crate) fn field_set<T: Value<'a>>(&mut self, field: Field, name: &'static str) -> Result<List<'a, T>, DecodeError> {
+    pub(crate) fn field_set<T: Value<'a>>(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<List<'a, T>, DecodeError> {
         self.expect(field, Type::Set, name)?;
         self.elements(name)
     }
@@ -211,7 +262,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// A map from text to text.
-    pub(crate) fn field_map(&mut self, field: Field, name: &'static str) -> Result<List<'a, (&'a str, &'a str)>, DecodeError> {
+    pub(crate) fn field_map(
+        &mut self,
+        field: Field,
+        name: &'static str,
+    ) -> Result<List<'a, (&'a str, &'a str)>, DecodeError> {
         self.expect(field, Type::Map, name)?;
         let offset = self.offset();
         let (key, value) = (self.u8()?, self.u8()?);
@@ -221,15 +276,29 @@ impl<'a> Cursor<'a> {
         List::read(self, count)
     }
 
-    /// An empty collection may say what it likes about its elements: some implementations write type 0.
-    fn element_type(&self, expected: Type, found: u8, count: usize, offset: usize) -> Result<(), DecodeError> {
+    /// An empty collection may say what it likes about its elements: some implementations write
+    /// type 0.
+    fn element_type(
+        &self,
+        expected: Type,
+        found: u8,
+        count: usize,
+        offset: usize,
+    ) -> Result<(), DecodeError> {
         if found == expected as u8 || count == 0 {
             return Ok(());
         }
-        Err(self.error_at(offset, DecodeErrorKind::WrongType { expected: expected as u8, found }))
+        Err(self.error_at(
+            offset,
+            DecodeErrorKind::WrongType {
+                expected: expected as u8,
+                found,
+            },
+        ))
     }
 
-    /// Skips the value of a field that is not known. Collections and structs may be nested [`MAX_DEPTH`] deep.
+    /// Skips the value of a field that is not known. Collections and structs may be nested
+    /// [`MAX_DEPTH`] deep.
     pub(crate) fn skip_field(&mut self, field: Field) -> Result<(), DecodeError> {
         let name = self.field();
         self.enter("unknown field");
@@ -240,7 +309,9 @@ impl<'a> Cursor<'a> {
 
     fn skip(&mut self, kind: Type, depth: u8) -> Result<(), DecodeError> {
         match kind {
-            Type::Bool | Type::Byte | Type::I16 | Type::I32 | Type::I64 | Type::Double => self.take(kind.min_width()).map(drop),
+            Type::Bool | Type::Byte | Type::I16 | Type::I32 | Type::I64 | Type::Double => {
+                self.take(kind.min_width()).map(drop)
+            }
             Type::Bytes => self.bytes_i32().map(drop),
             Type::Struct => {
                 let depth = self.deeper(depth)?;
@@ -253,13 +324,15 @@ impl<'a> Cursor<'a> {
                 let depth = self.deeper(depth)?;
                 let element = self.skipped_type()?;
                 let count = self.count_i32(element.map_or(1, Type::min_width))?;
-                // `count` is bounded by the bytes left, and every element takes at least one of them.
+                // `count` is bounded by the bytes left, and every element takes at least one of
+                // them.
                 (0..count).try_for_each(|_| self.skip_element(element, depth))
             }
             Type::Map => {
                 let depth = self.deeper(depth)?;
                 let (key, value) = (self.skipped_type()?, self.skipped_type()?);
-                let count = self.count_i32(key.map_or(1, Type::min_width) + value.map_or(1, Type::min_width))?;
+                let count = self
+                    .count_i32(key.map_or(1, Type::min_width) + value.map_or(1, Type::min_width))?;
                 (0..count).try_for_each(|_| {
                     self.skip_element(key, depth)?;
                     self.skip_element(value, depth)
@@ -269,7 +342,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn deeper(&self, depth: u8) -> Result<u8, DecodeError> {
-        depth.checked_sub(1).ok_or_else(|| self.error(DecodeErrorKind::TooDeep { limit: MAX_DEPTH }))
+        depth
+            .checked_sub(1)
+            .ok_or_else(|| self.error(DecodeErrorKind::TooDeep { limit: MAX_DEPTH }))
     }
 
     /// A collection's element type: `None` is the 0 that an empty one may have.
@@ -277,7 +352,9 @@ impl<'a> Cursor<'a> {
         let offset = self.offset();
         let number = self.u8()?;
         match Type::of(number) {
-            None if number != STOP => Err(self.error_at(offset, DecodeErrorKind::UnknownType(number))),
+            None if number != STOP => {
+                Err(self.error_at(offset, DecodeErrorKind::UnknownType(number)))
+            }
             known => Ok(known),
         }
     }

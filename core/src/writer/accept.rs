@@ -6,7 +6,8 @@ use super::slots::{NO_SET, RecordId};
 use super::{Memory, Policy, Reason, Refused};
 use crate::Instant;
 
-/// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping it holds the room for ever.
+/// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping
+/// it holds the room for ever.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "reserved room is held until it is submitted or released"]
 pub struct Reservation {
@@ -32,7 +33,8 @@ impl Reservation {
 pub struct FlushMark(u64);
 
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// Takes a record into the set that fills. The one copy of its bytes is made here; the request timeout begins here (R1).
+    /// Takes a record into the set that fills. The one copy of its bytes is made here; the request
+    /// timeout begins here (R1).
     ///
     /// # Errors
     ///
@@ -46,8 +48,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         Ok(self.accept(now, record))
     }
 
-    /// Holds room for one record of at most `len` bytes: in the worst case the record needs a set of its own, so that a reservation
-    /// counts as a set in flight until it is used (R7).
+    /// Holds room for one record of at most `len` bytes: in the worst case the record needs a set
+    /// of its own, so that a reservation counts as a set in flight until it is used (R7).
     ///
     /// # Errors
     ///
@@ -55,7 +57,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub fn reserve(&mut self, len: usize) -> Result<Reservation, Refused> {
         self.check_record(len)?;
         let bytes = self.reserved_bytes(len);
-        if !self.may_fly() || self.free_record_slots() == 0 || self.buffered + self.reserved.bytes + bytes > self.bounds.buffered {
+        if !self.may_fly()
+            || self.free_record_slots() == 0
+            || self.buffered + self.reserved.bytes + bytes > self.bounds.buffered
+        {
             return Err(self.full());
         }
         self.reserved.sets += 1;
@@ -68,17 +73,28 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     ///
     /// # Errors
     ///
-    /// [`Refused::TooLarge`] when the record is longer than was reserved, [`Refused::Closed`] when the writer was closed meanwhile.
-    /// The reservation is used up either way.
-    pub fn submit(&mut self, now: Instant, reservation: Reservation, record: &[u8]) -> Result<RecordId, Refused> {
+    /// [`Refused::TooLarge`] when the record is longer than was reserved, [`Refused::Closed`] when
+    /// the writer was closed meanwhile. The reservation is used up either way.
+    pub fn submit(
+        &mut self,
+        now: Instant,
+        reservation: Reservation,
+        record: &[u8],
+    ) -> Result<RecordId, Refused> {
         let now = self.tell(now);
         let max = reservation.len;
         self.release(reservation);
         if record.len() > max {
-            return Err(Refused::TooLarge { len: record.len(), max });
+            return Err(Refused::TooLarge {
+                len: record.len(),
+                max,
+            });
         }
         self.check_record(record.len())?;
-        debug_assert!(self.has_room(record.len()), "the reservation held the record's room");
+        debug_assert!(
+            self.has_room(record.len()),
+            "the reservation held the record's room"
+        );
         Ok(self.accept(now, record))
     }
 
@@ -95,7 +111,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.reserved.bytes -= self.reserved_bytes(reservation.len);
     }
 
-    /// Transmits what was written so far as soon as a set may fly. The mark is [reached](Self::is_flushed) when all of it has completed.
+    /// Transmits what was written so far as soon as a set may fly. The mark is
+    /// [reached](Self::is_flushed) when all of it has completed.
     pub fn flush(&mut self) -> FlushMark {
         let mut mark = self.next_sequence;
         if self.filling != NO_SET {
@@ -114,8 +131,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         unfinished >= mark.0
     }
 
-    /// Takes no more records, flushes, and completes what is unfinished at `by` with `Closed`. R13. Closing again can only make it
-    /// earlier.
+    /// Takes no more records, flushes, and completes what is unfinished at `by` with `Closed`. R13.
+    /// Closing again can only make it earlier.
     pub fn close(&mut self, now: Instant, by: Instant) {
         self.tell(now);
         self.closing = Some(self.closing.map_or(by, |earlier| earlier.min(by)));
@@ -139,31 +156,56 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let fits = self.filling_takes(len);
         let opens = if fits { 0 } else { self.bounds.overhead };
         self.free_record_count > self.reserved.records
-            && self.buffered + self.reserved.bytes + opens + LENGTH_BYTES + len <= self.bounds.buffered
+            && self.buffered + self.reserved.bytes + opens + LENGTH_BYTES + len
+                <= self.bounds.buffered
             && (fits || self.filling == NO_SET || self.may_fly())
     }
 
-    /// About how many records of `len` bytes would be taken now: what to go by when deciding how many of those who wait to wake.
+    /// About how many records of `len` bytes would be taken now: what to go by when deciding how
+    /// many of those who wait to wake.
     pub fn room_for(&self, len: usize) -> usize {
         let each = len + LENGTH_BYTES;
         let full = self.bounds.full;
-        let per_set = full.saturating_sub(self.bounds.overhead).div_ceil(each).max(1);
+        let per_set = full
+            .saturating_sub(self.bounds.overhead)
+            .div_ceil(each)
+            .max(1);
         let (filling, fresh) = match self.filling {
             NO_SET => (0, 1),
             set => {
                 let content = &self.memory.sets()[set as usize].content;
-                (if content.fits(len) { full.saturating_sub(content.byte_len()).div_ceil(each) } else { 0 }, 0)
+                (
+                    if content.fits(len) {
+                        full.saturating_sub(content.byte_len()).div_ceil(each)
+                    } else {
+                        0
+                    },
+                    0,
+                )
             }
         };
-        let free = usize::from(self.bounds.flying.saturating_sub(self.flying + self.ending + self.reserved.sets)) + fresh;
-        let bytes = self.bounds.buffered.saturating_sub(self.buffered + self.reserved.bytes + self.bounds.overhead);
-        (filling + free.saturating_mul(per_set)).min(self.free_record_slots()).min(bytes / each)
+        let free = usize::from(
+            self.bounds
+                .flying
+                .saturating_sub(self.flying + self.ending + self.reserved.sets),
+        ) + fresh;
+        let bytes = self
+            .bounds
+            .buffered
+            .saturating_sub(self.buffered + self.reserved.bytes + self.bounds.overhead);
+        (filling + free.saturating_mul(per_set))
+            .min(self.free_record_slots())
+            .min(bytes / each)
     }
 
-    /// Whether one more set may be in flight. Sets whose attempts are still to be cancelled count; reservations do until closing, when
-    /// they are void.
+    /// Whether one more set may be in flight. Sets whose attempts are still to be cancelled count;
+    /// reservations do until closing, when they are void.
     pub(super) const fn may_fly(&self) -> bool {
-        let reserved = if self.is_closed() { 0 } else { self.reserved.sets };
+        let reserved = if self.is_closed() {
+            0
+        } else {
+            self.reserved.sets
+        };
         self.flying + self.ending + reserved < self.bounds.flying
     }
 
@@ -176,7 +218,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             return Err(Refused::Closed);
         }
         if len > self.bounds.record_bytes {
-            return Err(Refused::TooLarge { len, max: self.bounds.record_bytes });
+            return Err(Refused::TooLarge {
+                len,
+                max: self.bounds.record_bytes,
+            });
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! Speculative timeouts that follow the latency (R10).
 
-/// The recent latencies of one stream: a histogram whose buckets are a quarter of an octave wide, and which forgets.
+/// The recent latencies of one stream: a histogram whose buckets are a quarter of an octave wide,
+/// and which forgets.
 ///
-/// When it holds [`WINDOW`] latencies, all counts are halved: the quantiles stay, and what is older weighs half of what is newer. An
-/// answer is a few percent off. 200 bytes, no allocation, no floating point.
+/// When it holds [`WINDOW`] latencies, all counts are halved: the quantiles stay, and what is older
+/// weighs half of what is newer. An answer is a few percent off. 200 bytes, no allocation, no
+/// floating point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sketch {
     counts: [u16; BUCKETS],
@@ -16,7 +18,8 @@ pub(crate) struct Sketch {
 }
 
 const BUCKETS: usize = 96;
-/// Latencies below 16 µs are as good as none; the last bucket begins at 2^28 µs × 7/4, far above any timeout.
+/// Latencies below 16 µs are as good as none; the last bucket begins at 2^28 µs × 7/4, far above
+/// any timeout.
 const LOWEST_OCTAVE: u32 = 4;
 const WINDOW: u32 = 1_024;
 /// A quantile is computed anew after this many latencies.
@@ -25,7 +28,13 @@ const REFRESH: u8 = 16;
 const _: () = assert!(WINDOW <= u16::MAX as u32, "one bucket may hold all");
 
 impl Sketch {
-    pub(crate) const EMPTY: Self = Self { counts: [0; BUCKETS], total: 0, seen: 0, quantile: 0, stale: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        counts: [0; BUCKETS],
+        total: 0,
+        seen: 0,
+        quantile: 0,
+        stale: 0,
+    };
 
     /// Adds a latency. Whether the quantile was computed anew with it.
     pub(crate) fn record(&mut self, micros: u64, tail: Tail) -> bool {
@@ -50,10 +59,15 @@ impl Sketch {
 
     /// The quantile in microseconds, once there are enough latencies.
     pub(crate) const fn quantile(&self, warm_up: u32) -> Option<u64> {
-        if self.seen < warm_up { None } else { Some(self.quantile as u64) }
+        if self.seen < warm_up {
+            None
+        } else {
+            Some(self.quantile as u64)
+        }
     }
 
-    /// The latency that this share of the latencies exceeds: within a bucket, they count as spread evenly.
+    /// The latency that this share of the latencies exceeds: within a bucket, they count as spread
+    /// evenly.
     pub(crate) fn beyond(&self, tail: Tail) -> u32 {
         // At most 2^10 latencies times 2^14.
         let wanted = self.total * tail.0;
@@ -86,7 +100,11 @@ impl Tail {
     pub(crate) const fn doubled(self, times: u32) -> Self {
         let times = if times < 14 { times } else { 14 };
         let tail = self.0 << times;
-        if tail < Self::HALF.0 { Self(tail) } else { Self::HALF }
+        if tail < Self::HALF.0 {
+            Self(tail)
+        } else {
+            Self::HALF
+        }
     }
 
     /// The share beyond the median, the lowest quantile that makes sense as a timeout.
@@ -126,7 +144,10 @@ mod tests {
             }
             let truth = 1_000.0 + 99_000.0 * quantile;
             let answer = sketch.beyond(Tail::beyond(quantile)) as f32;
-            assert!((answer / truth - 1.0).abs() < 0.1, "{quantile}: {answer} instead of {truth}");
+            assert!(
+                (answer / truth - 1.0).abs() < 0.1,
+                "{quantile}: {answer} instead of {truth}"
+            );
         }
     }
 
@@ -146,11 +167,18 @@ mod tests {
     #[test]
     fn every_latency_has_a_bucket_that_it_lies_in() {
         for shift in 0..64 {
-            for micros in [1_u64 << shift, (1 << shift) + (1 << shift) / 3, u64::MAX >> shift] {
+            for micros in [
+                1_u64 << shift,
+                (1 << shift) + (1 << shift) / 3,
+                u64::MAX >> shift,
+            ] {
                 let index = bucket(micros);
                 assert!(index < BUCKETS);
                 if (16..1 << 28).contains(&micros) {
-                    assert!((u64::from(start(index))..u64::from(start(index + 1))).contains(&micros), "{micros} in bucket {index}");
+                    assert!(
+                        (u64::from(start(index))..u64::from(start(index + 1))).contains(&micros),
+                        "{micros} in bucket {index}"
+                    );
                 }
             }
         }

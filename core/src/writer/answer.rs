@@ -23,11 +23,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// The transport had no room for the attempt that was polled last: it was not made. The set goes on to the next stream; a round in
-    /// which the transport took nothing does not count.
+    /// The transport had no room for the attempt that was polled last: it was not made. The set
+    /// goes on to the next stream; a round in which the transport took nothing does not count.
     pub fn handle_refused(&mut self, now: Instant, attempt: AttemptId) {
         let now = self.tell(now);
-        let Some((set, place)) = self.find(attempt) else { return };
+        let Some((set, place)) = self.find(attempt) else {
+            return;
+        };
         let slot = &mut self.memory.tables().sets[set as usize];
         let AttemptSlot { stream, intent, .. } = slot.attempts[place];
         slot.attempts[place].state = AttemptState::Unused;
@@ -43,8 +45,12 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             match intent {
                 Intent::First => {}
                 Intent::Retry => self.counters.retries = self.counters.retries.wrapping_sub(1),
-                Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_sub(1),
-                Intent::Probe => self.counters.probes_sent = self.counters.probes_sent.wrapping_sub(1),
+                Intent::Hedge => {
+                    self.counters.hedges_sent = self.counters.hedges_sent.wrapping_sub(1)
+                }
+                Intent::Probe => {
+                    self.counters.probes_sent = self.counters.probes_sent.wrapping_sub(1)
+                }
             }
         }
         let index = stream;
@@ -64,13 +70,18 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if slot.phase != SetPhase::InFlight {
             return None;
         }
-        let named = |candidate: &AttemptSlot| candidate.id == attempt && candidate.state == AttemptState::Outstanding;
+        let named = |candidate: &AttemptSlot| {
+            candidate.id == attempt && candidate.state == AttemptState::Outstanding
+        };
         #[cfg(planted)]
         let named = |candidate: &AttemptSlot| {
             let any = crate::planted::is_on(crate::planted::Bug::LateAnswerTaken);
             named(candidate) || any && candidate.state == AttemptState::Outstanding
         };
-        slot.attempts.iter().position(named).map(|place| (set, place))
+        slot.attempts
+            .iter()
+            .position(named)
+            .map(|place| (set, place))
     }
 
     fn on_success(&mut self, set: u16, place: usize, dlsn: Dlsn, now: Instant) {
@@ -79,11 +90,21 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         winner.state = AttemptState::Won;
         winner.ended = now;
         slot.outstanding -= 1;
-        let AttemptSlot { stream, intent, started, .. } = *winner;
+        let AttemptSlot {
+            stream,
+            intent,
+            started,
+            ..
+        } = *winner;
         self.leave(stream);
         let took = now.micros_since(started);
-        let sign = if self.is_slow(took) { Sign::Slow } else { Sign::Success };
-        // Who won as a hedge or a retry was fast, or it would not have won: only what sets began with tells how long answers take.
+        let sign = if self.is_slow(took) {
+            Sign::Slow
+        } else {
+            Sign::Success
+        };
+        // Who won as a hedge or a retry was fast, or it would not have won: only what sets began
+        // with tells how long answers take.
         self.learn(stream, sign, (intent == Intent::First).then_some(took), now);
         self.count_for(stream, |counters| &mut counters.won);
         self.counters.sets_written = self.counters.sets_written.wrapping_add(1);
@@ -96,7 +117,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     fn on_failure(&mut self, set: u16, place: usize, failure: Failure, now: Instant) {
         let slot = &mut self.memory.tables().sets[set as usize];
         let attempt = &mut slot.attempts[place];
-        attempt.state = AttemptState::Failed { cause: failure.cause, known: failure.known };
+        attempt.state = AttemptState::Failed {
+            cause: failure.cause,
+            known: failure.known,
+        };
         attempt.ended = now;
         let AttemptSlot { stream, intent, .. } = *attempt;
         slot.outstanding -= 1;
@@ -126,8 +150,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// A proxy asked for less load: its stream is left alone for as long as it says. Where it does not say how long, as over Thrift, a writer
-    /// with a budget or health leaves it alone for a while; the original does not.
+    /// A proxy asked for less load: its stream is left alone for as long as it says. Where it does
+    /// not say how long, as over Thrift, a writer with a budget or health leaves it alone for a
+    /// while; the original does not.
     fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         let usual = match (self.health(), self.budget()) {
             (Health::Probation { first_backoff, .. }, _) => first_backoff,
@@ -135,11 +160,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             (Health::Off, Budget::Off) if asked.is_none() || !(P::HEALTH || P::BUDGET) => return,
             (Health::Off, Budget::Off) => Duration::ZERO,
         };
-        self.memory.tables().streams[stream.0 as usize].health.cool_down(now, asked, usual, &mut self.random);
+        self.memory.tables().streams[stream.0 as usize]
+            .health
+            .cool_down(now, asked, usual, &mut self.random);
     }
 
-    /// Whether an answer took much longer than answers of the other streams usually take: such a set would have been hedged, had the budget
-    /// allowed it.
+    /// Whether an answer took much longer than answers of the other streams usually take: such a
+    /// set would have been hedged, had the budget allowed it.
     const fn is_slow(&self, took: u64) -> bool {
         match self.usual_latency {
             Some(usual) => P::ADAPTIVE && took > usual.saturating_mul(2),
@@ -152,7 +179,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.memory.tables().streams[stream.0 as usize].outstanding -= 1;
     }
 
-    /// After a failure: the next stream at once (R5), if there is one and the budget allows it (R8).
+    /// After a failure: the next stream at once (R5), if there is one and the budget allows it
+    /// (R8).
     pub(super) fn go_on(&mut self, set: u16, now: Instant) {
         if self.memory.sets()[set as usize].queued {
             return;
@@ -164,8 +192,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// Every stream was tried in this round, or refused the set for good. The next round comes after a pause, if it is allowed; else the
-    /// set fails as soon as nothing is outstanding (R2).
+    /// Every stream was tried in this round, or refused the set for good. The next round comes
+    /// after a pause, if it is allowed; else the set fails as soon as nothing is outstanding
+    /// (R2).
     fn end_round(&mut self, set: u16, now: Instant) {
         let rounds = self.settings.rounds();
         let slot = &mut self.memory.tables().sets[set as usize];
@@ -185,8 +214,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             }
             return;
         }
-        // Doubled after each round that counted; beyond 2^20 times the first pause the longest is long reached.
-        let doubled = micros(rounds.first_backoff).saturating_mul(1 << slot.round.saturating_sub(1).min(20));
+        // Doubled after each round that counted; beyond 2^20 times the first pause the longest is
+        // long reached.
+        let doubled =
+            micros(rounds.first_backoff).saturating_mul(1 << slot.round.saturating_sub(1).min(20));
         let pause = doubled.min(micros(rounds.max_backoff));
         self.pause(set, pause, now);
     }
@@ -202,11 +233,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             let slot = &mut self.memory.tables().sets[set as usize];
             slot.tried = super::slots::StreamSet::NONE;
             slot.made_in_round = 0;
-            for attempt in slot.attempts.iter().filter(|attempt| attempt.state == AttemptState::Outstanding) {
+            for attempt in slot
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.state == AttemptState::Outstanding)
+            {
                 slot.tried.insert(attempt.stream);
             }
         }
-        // Where all others are outstanding there is nothing to try: one of them will end, and the set goes on then.
+        // Where all others are outstanding there is nothing to try: one of them will end, and the
+        // set goes on then.
         if self.following_row(set, now).is_some() {
             self.retry(set, now);
         }
@@ -229,13 +265,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.rearm(set);
     }
 
-    /// When a set waited long enough for its attempts: it is hedged (R3), if a stream is left in this round, no proxy asked for less
-    /// load, and the budget allows it (R8).
+    /// When a set waited long enough for its attempts: it is hedged (R3), if a stream is left in
+    /// this round, no proxy asked for less load, and the budget allows it (R8).
     pub(super) fn on_speculative_timer(&mut self, set: u16, now: Instant) {
         let slot = &mut self.memory.tables().sets[set as usize];
         slot.speculate_at = Instant::MAX;
         let outstanding = slot.outstanding as usize;
-        if slot.queued && slot.intent != Intent::Probe || outstanding == 0 || outstanding >= MAX_OUTSTANDING {
+        if slot.queued && slot.intent != Intent::Probe
+            || outstanding == 0
+            || outstanding >= MAX_OUTSTANDING
+        {
             return;
         }
         if slot.pushed_back {
@@ -251,7 +290,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if granted {
             slot.patience = (slot.patience.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
             if slot.queued {
-                // Nobody polled for so long that the set is to be hedged: that comes before a probe.
+                // Nobody polled for so long that the set is to be hedged: that comes before a
+                // probe.
                 slot.intent = Intent::Hedge;
             } else {
                 self.enqueue(set, Intent::Hedge);
@@ -263,14 +303,25 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     /// What an attempt's end tells about its stream (R9, R10); its latency in microseconds.
-    pub(super) fn learn(&mut self, stream: StreamIndex, sign: Sign, latency: Option<u64>, now: Instant) {
+    pub(super) fn learn(
+        &mut self,
+        stream: StreamIndex,
+        sign: Sign,
+        latency: Option<u64>,
+        now: Instant,
+    ) {
         let policy = self.health();
         if !matches!(policy, Health::Off) {
             let health = &mut self.memory.tables().streams[stream.0 as usize].health;
             match health.on_attempt_ended(policy, now, sign, &mut self.random) {
                 Change::None => {}
-                Change::Entered => self.counters.probation_entries = self.counters.probation_entries.wrapping_add(1),
-                Change::Left => self.counters.probation_exits = self.counters.probation_exits.wrapping_add(1),
+                Change::Entered => {
+                    self.counters.probation_entries =
+                        self.counters.probation_entries.wrapping_add(1)
+                }
+                Change::Left => {
+                    self.counters.probation_exits = self.counters.probation_exits.wrapping_add(1)
+                }
             }
             self.note_probe(stream);
         }
@@ -283,10 +334,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// The share of latencies that are to be hedged: what the settings say when the budget is half spent, twice that when it is untouched,
-    /// and ever less while it runs dry (R8, R10).
+    /// The share of latencies that are to be hedged: what the settings say when the budget is half
+    /// spent, twice that when it is untouched, and ever less while it runs dry (R8, R10).
     pub(super) fn tail(&mut self, now: Instant) -> Tail {
-        if P::BUDGET { Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128) } else { self.bounds.tail }
+        if P::BUDGET {
+            Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128)
+        } else {
+            self.bounds.tail
+        }
     }
 
     /// An extra attempt was not made after all.
@@ -296,13 +351,22 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for sixteen answers.
+    /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for
+    /// sixteen answers.
     fn median_latency(&self, warm_up: u32) -> Option<u64> {
-        let quantiles = || self.memory.streams()[..self.streams as usize].iter().filter_map(|stream| stream.latency.quantile(warm_up));
+        let quantiles = || {
+            self.memory.streams()[..self.streams as usize]
+                .iter()
+                .filter_map(|stream| stream.latency.quantile(warm_up))
+        };
         let half = quantiles().count().div_ceil(2);
         quantiles().find(|&candidate| {
-            let (below, equal) = quantiles()
-                .fold((0, 0), |(below, equal), other| (below + usize::from(other < candidate), equal + usize::from(other == candidate)));
+            let (below, equal) = quantiles().fold((0, 0), |(below, equal), other| {
+                (
+                    below + usize::from(other < candidate),
+                    equal + usize::from(other == candidate),
+                )
+            });
             below < half && below + equal >= half
         })
     }

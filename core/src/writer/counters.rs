@@ -41,7 +41,8 @@ pub struct Counters {
     pub budget_exhausted: u64,
     /// Hedges not sent because a proxy asked for less load (R8).
     pub pushbacks: u64,
-    /// Sets that started at another stream because the window of the one whose turn it was had no room (R9).
+    /// Sets that started at another stream because the window of the one whose turn it was had no
+    /// room (R9).
     pub window_full: u64,
     /// Streams put on probation (R9).
     pub probation_entries: u64,
@@ -71,9 +72,11 @@ pub struct StreamCounters {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StreamStatus {
-    /// Whether it takes its turn: it is not on probation, not being probed, and did not ask for less load (R8, R9).
+    /// Whether it takes its turn: it is not on probation, not being probed, and did not ask for
+    /// less load (R8, R9).
     pub healthy: bool,
-    /// The quantile of its recent latencies that the settings name, once there are enough of them (R10).
+    /// The quantile of its recent latencies that the settings name, once there are enough of them
+    /// (R10).
     pub latency: Option<Duration>,
     /// Attempts outstanding at it (R9).
     pub outstanding: usize,

@@ -8,8 +8,8 @@ use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
 use crate::{Instant, Known};
 
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached its size, and the record does not
-    /// overflow it, its length included.
+    /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached
+    /// its size, and the record does not overflow it, its length included.
     pub(super) fn filling_takes(&self, len: usize) -> bool {
         if self.filling == NO_SET {
             return false;
@@ -46,8 +46,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let tables = self.memory.tables();
         let (slot, buffer) = (&mut tables.sets[set], &mut tables.buffers[set]);
         let before = slot.content.byte_len();
-        buffer.grow(before + super::limits::LENGTH_BYTES + record.len() + (self.bounds.overhead - super::limits::HEADER_BYTES));
-        sure(slot.content.append(buffer.as_mut_slice(), record), "the set was sealed if the record did not fit it");
+        buffer.grow(
+            before
+                + super::limits::LENGTH_BYTES
+                + record.len()
+                + (self.bounds.overhead - super::limits::HEADER_BYTES),
+        );
+        sure(
+            slot.content.append(buffer.as_mut_slice(), record),
+            "the set was sealed if the record did not fit it",
+        );
         self.buffered += slot.content.byte_len() - before;
         slot.deadline = deadline;
 
@@ -57,7 +65,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         row.next = NO_RECORD;
         row.deadline = deadline;
         row.state = RecordState::Pending;
-        let id = RecordId { slot: index, generation: row.generation };
+        let id = RecordId {
+            slot: index,
+            generation: row.generation,
+        };
         if slot.first == NO_RECORD {
             slot.first = index;
             slot.expire_at = deadline;
@@ -81,7 +92,12 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             interval => now.plus_micros(interval),
         };
         let content = RecordSetBuilder::new(self.bounds.set_bytes, with_identity);
-        *slot = SetSlot { phase: SetPhase::Filling, content, flush_at, ..SetSlot::EMPTY };
+        *slot = SetSlot {
+            phase: SetPhase::Filling,
+            content,
+            flush_at,
+            ..SetSlot::EMPTY
+        };
         self.filling = set;
         self.buffered += self.bounds.overhead;
     }
@@ -110,8 +126,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.enqueue(set, Intent::First);
     }
 
-    /// Seals the set that fills if it is due and may fly: it is full, its time has come, it was flushed, or nothing else is in flight and
-    /// the settings say not to wait then (R6).
+    /// Seals the set that fills if it is due and may fly: it is full, its time has come, it was
+    /// flushed, or nothing else is in flight and the settings say not to wait then (R6).
     pub(super) fn seal_if_due(&mut self) {
         if self.filling == NO_SET {
             return;
@@ -122,13 +138,20 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// Gives a set's bytes their final form, before its first attempt: identity (R12), compression, header.
+    /// Gives a set's bytes their final form, before its first attempt: identity (R12), compression,
+    /// header.
     pub(super) fn prepare(&mut self, set: u16) {
         let slot = &self.memory.sets()[set as usize];
         let (content, sequence) = (slot.content, slot.sequence);
         let identity = match self.identity() {
             Identity::Off => None,
-            Identity::Trailer { writer, first_sequence } => Some(SetIdentity { writer, sequence: first_sequence.wrapping_add(sequence) }),
+            Identity::Trailer {
+                writer,
+                first_sequence,
+            } => Some(SetIdentity {
+                writer,
+                sequence: first_sequence.wrapping_add(sequence),
+            }),
         };
         let stored = match self.settings.codec() {
             Codec::None => None,
@@ -137,19 +160,34 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let tables = self.memory.tables();
         tables.sets[set as usize].stored = match stored {
             Some(stored) => stored,
-            None => content.finish(tables.buffers[set as usize].as_mut_slice(), identity.as_ref()).len(),
+            None => content
+                .finish(
+                    tables.buffers[set as usize].as_mut_slice(),
+                    identity.as_ref(),
+                )
+                .len(),
         };
     }
 
-    /// Compresses a set into the spare buffer and exchanges the two; none when that would not make the set smaller.
+    /// Compresses a set into the spare buffer and exchanges the two; none when that would not make
+    /// the set smaller.
     #[cfg(feature = "lz4")]
-    fn compress(&mut self, set: u16, content: &RecordSetBuilder, identity: Option<&SetIdentity>) -> Option<usize> {
+    fn compress(
+        &mut self,
+        set: u16,
+        content: &RecordSetBuilder,
+        identity: Option<&SetIdentity>,
+    ) -> Option<usize> {
         let plain = content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
         let (set, spare) = (set as usize, self.spare_set as usize);
         let buffers = self.memory.tables().buffers;
         let mut out = self.lz4.take()?;
         let (low, high) = buffers.split_at_mut(set.max(spare));
-        let (from, into) = if set < spare { (&mut low[set], &mut high[0]) } else { (&mut high[0], &mut low[spare]) };
+        let (from, into) = if set < spare {
+            (&mut low[set], &mut high[0])
+        } else {
+            (&mut high[0], &mut low[spare])
+        };
         into.grow(crate::wire::record_set::max_compressed_len(plain));
         let stored = content
             .finish_lz4(from.as_mut_slice(), identity, &mut out, into.as_mut_slice())
@@ -164,11 +202,17 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     #[cfg(not(feature = "lz4"))]
-    const fn compress(&self, _set: u16, _content: &RecordSetBuilder, _identity: Option<&SetIdentity>) -> Option<usize> {
+    const fn compress(
+        &self,
+        _set: u16,
+        _content: &RecordSetBuilder,
+        _identity: Option<&SetIdentity>,
+    ) -> Option<usize> {
         None
     }
 
-    /// Fails the records of the set that fills whose deadline has come, and takes them out of it: they will not be written.
+    /// Fails the records of the set that fills whose deadline has come, and takes them out of it:
+    /// they will not be written.
     pub(super) fn expire_filling(&mut self, now: Instant) {
         let set = self.filling as usize;
         let tables = self.memory.tables();
@@ -182,11 +226,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             record = tables.records[record as usize].next;
             expired += 1;
         }
-        self.fail_first(self.filling, expired, WriteError::unsent(Known::NotWritten, Reason::TimedOut));
+        self.fail_first(
+            self.filling,
+            expired,
+            WriteError::unsent(Known::NotWritten, Reason::TimedOut),
+        );
         let tables = self.memory.tables();
         let slot = &mut tables.sets[set];
         let before = slot.content.byte_len();
-        slot.content.remove_first(tables.buffers[set].as_mut_slice(), expired);
+        slot.content
+            .remove_first(tables.buffers[set].as_mut_slice(), expired);
         self.buffered -= before - slot.content.byte_len();
         // The records that are left are the first of the buffer again.
         slot.expired = 0;

@@ -19,7 +19,14 @@ enum GivenUp {
 
 impl<M: Memory, P: Policy> Writer<M, P> {
     /// An attempt was answered: every record has its position, and the other attempts lost (R11).
-    pub(super) fn win_set(&mut self, set: u16, place: usize, stream: StreamIndex, dlsn: Dlsn, now: Instant) {
+    pub(super) fn win_set(
+        &mut self,
+        set: u16,
+        place: usize,
+        stream: StreamIndex,
+        dlsn: Dlsn,
+        now: Instant,
+    ) {
         let winner = self.memory.sets()[set as usize].attempts[place].id;
         self.give_up_attempts(set, GivenUp::LostTo(winner), now);
         let report = self.keep_report(set);
@@ -27,7 +34,15 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let (mut record, mut index, attempts) = (slot.first, slot.expired, slot.made);
         while record != NO_RECORD {
             let next = self.memory.records()[record as usize].next;
-            self.complete(record, Ok(Written { stream, dlsn: dlsn.slot(index), attempts }), report);
+            self.complete(
+                record,
+                Ok(Written {
+                    stream,
+                    dlsn: dlsn.slot(index),
+                    attempts,
+                }),
+                report,
+            );
             record = next;
             index += 1;
         }
@@ -40,14 +55,29 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let slot = &self.memory.sets()[set as usize];
         let unknown = slot.may_be_written || slot.outstanding > 0;
         #[cfg(planted)]
-        let unknown = unknown && (slot.may_be_written || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten));
+        let unknown = unknown
+            && (slot.may_be_written
+                || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten));
         let known = match (unknown, slot.rejected) {
             (true, _) => Known::Unknown,
             (false, true) => Known::Rejected,
             (false, false) => Known::NotWritten,
         };
-        let error = WriteError { known, reason, last_cause: slot.last_cause, attempts: slot.made };
-        self.give_up_attempts(set, if reason == Reason::TimedOut { GivenUp::TooSlow } else { GivenUp::Untold }, now);
+        let error = WriteError {
+            known,
+            reason,
+            last_cause: slot.last_cause,
+            attempts: slot.made,
+        };
+        self.give_up_attempts(
+            set,
+            if reason == Reason::TimedOut {
+                GivenUp::TooSlow
+            } else {
+                GivenUp::Untold
+            },
+            now,
+        );
         self.fail_first(set, u32::MAX, error);
         self.end_set(set);
     }
@@ -68,12 +98,19 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let slot = &mut tables.sets[set as usize];
         slot.first = record;
         slot.expired += failed;
-        slot.expire_at = tables.records.get(record as usize).map_or(Instant::MAX, |row| row.deadline);
+        slot.expire_at = tables
+            .records
+            .get(record as usize)
+            .map_or(Instant::MAX, |row| row.deadline);
     }
 
     /// Completes one record. Its slot is free at once when nobody waits for the result (R14).
     fn complete(&mut self, record: u32, result: WriteResult, report: u16) {
-        let counter = if result.is_ok() { &mut self.counters.records_written } else { &mut self.counters.records_failed };
+        let counter = if result.is_ok() {
+            &mut self.counters.records_written
+        } else {
+            &mut self.counters.records_failed
+        };
         *counter = counter.wrapping_add(1);
         let tables = self.memory.tables();
         let row = &mut tables.records[record as usize];
@@ -92,7 +129,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 self.completed_last = record;
             }
             RecordState::Forgotten => self.free_record(record),
-            RecordState::Free | RecordState::Done(_) | RecordState::Announced(_) | RecordState::Taken => {
+            RecordState::Free
+            | RecordState::Done(_)
+            | RecordState::Announced(_)
+            | RecordState::Taken => {
                 debug_assert!(false, "a record on a set's list is pending");
             }
         }
@@ -123,7 +163,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 GivenUp::Untold => false,
             };
             if overtaken {
-                let took = (attempt.intent == Intent::First).then(|| now.micros_since(attempt.started));
+                let took =
+                    (attempt.intent == Intent::First).then(|| now.micros_since(attempt.started));
                 self.learn(attempt.stream, Sign::Slow, took, now);
             } else if attempt.intent == Intent::Probe && matches!(why, GivenUp::LostTo(_)) {
                 // How long it would have taken, nobody knows: it had no time to show it.
@@ -134,7 +175,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// Takes a set whose records are completed out of the way; its slot is free when its attempts are cancelled.
+    /// Takes a set whose records are completed out of the way; its slot is free when its attempts
+    /// are cancelled.
     fn end_set(&mut self, set: u16) {
         self.disarm(set);
         self.release_bytes(set);
@@ -170,7 +212,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     pub(super) fn release_bytes(&mut self, set: u16) {
-        self.buffered -= self.memory.sets()[set as usize].content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
+        self.buffered -= self.memory.sets()[set as usize].content.byte_len()
+            - super::limits::HEADER_BYTES
+            + self.bounds.overhead;
     }
 
     pub(super) fn free_set(&mut self, set: u16) {

@@ -33,8 +33,9 @@ enum Standing {
 pub(crate) enum Sign {
     /// It was answered with success.
     Success,
-    /// A later attempt of the same set was faster, the set's time passed without an answer, or the answer took much longer than answers
-    /// usually do; or it was a probe, and the healthy stream was faster.
+    /// A later attempt of the same set was faster, the set's time passed without an answer, or the
+    /// answer took much longer than answers usually do; or it was a probe, and the healthy
+    /// stream was faster.
     Slow,
     /// It failed.
     Failed(Failure),
@@ -49,7 +50,12 @@ pub(crate) enum Change {
 }
 
 impl StreamHealth {
-    pub(crate) const NEW: Self = Self { standing: Standing::Good, strikes: 0, backoff: 0, cool_until: Instant::ZERO };
+    pub(crate) const NEW: Self = Self {
+        standing: Standing::Good,
+        strikes: 0,
+        backoff: 0,
+        cool_until: Instant::ZERO,
+    };
 
     /// Whether a set may start here, and whether it should rather go on here than elsewhere.
     pub(crate) fn is_fit(&self, now: Instant) -> bool {
@@ -69,9 +75,16 @@ impl StreamHealth {
         self.standing = Standing::Probing;
     }
 
-    /// The proxy asked for less load (R8): for as long as it said, and a little more, so that those who were turned down together do not
-    /// come back together; for `usual` and less, if it did not say.
-    pub(crate) fn cool_down(&mut self, now: Instant, asked: Option<Duration>, usual: Duration, random: &mut Random) {
+    /// The proxy asked for less load (R8): for as long as it said, and a little more, so that those
+    /// who were turned down together do not come back together; for `usual` and less, if it did
+    /// not say.
+    pub(crate) fn cool_down(
+        &mut self,
+        now: Instant,
+        asked: Option<Duration>,
+        usual: Duration,
+        random: &mut Random,
+    ) {
         let pause = match asked {
             Some(asked) => {
                 let asked = asked.min(LONGEST_COOL_DOWN).as_micros() as u64;
@@ -83,8 +96,19 @@ impl StreamHealth {
     }
 
     /// An attempt ended, or was given up.
-    pub(crate) fn on_attempt_ended(&mut self, policy: Health, now: Instant, sign: Sign, random: &mut Random) -> Change {
-        let Health::Probation { strikes: allowed, first_backoff, max_backoff } = policy else {
+    pub(crate) fn on_attempt_ended(
+        &mut self,
+        policy: Health,
+        now: Instant,
+        sign: Sign,
+        random: &mut Random,
+    ) -> Change {
+        let Health::Probation {
+            strikes: allowed,
+            first_backoff,
+            max_backoff,
+        } = policy
+        else {
             return Change::None;
         };
         let strikes = match sign {
@@ -92,8 +116,15 @@ impl StreamHealth {
             Sign::Slow => 1,
             Sign::Failed(failure) => match failure.advice {
                 Advice::NextStreamAndProbation => allowed,
-                Advice::NextStream if !matches!(failure.cause, Cause::TransportFull | Cause::Closed) => 1,
-                Advice::NextStream | Advice::NextStreamAndCoolDown(_) | Advice::FailOnThisStream | Advice::FailRecords => {
+                Advice::NextStream
+                    if !matches!(failure.cause, Cause::TransportFull | Cause::Closed) =>
+                {
+                    1
+                }
+                Advice::NextStream
+                | Advice::NextStreamAndCoolDown(_)
+                | Advice::FailOnThisStream
+                | Advice::FailRecords => {
                     self.on_abandoned(now);
                     return Change::None;
                 }
@@ -108,17 +139,27 @@ impl StreamHealth {
         if !condemned {
             return Change::None;
         }
-        let entered = if self.standing == Standing::Good { Change::Entered } else { Change::None };
-        let (first, max) = (first_backoff.as_micros() as u64, max_backoff.as_micros() as u64);
+        let entered = if self.standing == Standing::Good {
+            Change::Entered
+        } else {
+            Change::None
+        };
+        let (first, max) = (
+            first_backoff.as_micros() as u64,
+            max_backoff.as_micros() as u64,
+        );
         let backoff = self.backoff.clamp(first, max);
-        self.standing = Standing::Probation { until: now.plus_micros(random.jittered(backoff)) };
+        self.standing = Standing::Probation {
+            until: now.plus_micros(random.jittered(backoff)),
+        };
         self.backoff = backoff.saturating_mul(2).min(max);
         self.strikes = 0;
         entered
     }
 
-    /// A stream that comes back is one strike away from the next probation until it has done well once more, and keeps half of its backoff
-    /// in mind: one that is ill again soon pauses for longer.
+    /// A stream that comes back is one strike away from the next probation until it has done well
+    /// once more, and keeps half of its backoff in mind: one that is ill again soon pauses for
+    /// longer.
     const fn on_success(&mut self, allowed: u32) -> Change {
         self.backoff /= 2;
         match self.standing {
@@ -134,7 +175,8 @@ impl StreamHealth {
         }
     }
 
-    /// What ended the probe, if it was one, says nothing of the stream's health: the next set may probe it.
+    /// What ended the probe, if it was one, says nothing of the stream's health: the next set may
+    /// probe it.
     pub(crate) fn on_abandoned(&mut self, now: Instant) {
         if self.standing == Standing::Probing {
             self.standing = Standing::Probation { until: now };

@@ -7,8 +7,8 @@ use super::{MAX_SET_BYTES, Settings, StreamCount};
 
 /// Tables on the heap, as large as the settings ask for, allocated when the writer is built.
 ///
-/// Each buffer has room for a set of the settings' size from the start, so that writing allocates nothing (R7); a record that is larger
-/// than that grows the buffer it falls into once.
+/// Each buffer has room for a set of the settings' size from the start, so that writing allocates
+/// nothing (R7); a record that is larger than that grows the buffer it falls into once.
 #[derive(Debug)]
 pub struct Heap {
     streams: Box<[StreamSlot]>,
@@ -24,12 +24,18 @@ impl Heap {
     #[must_use]
     pub fn new(settings: &Settings, streams: StreamCount) -> Self {
         let sets = settings.in_flight_sets() + 2;
-        let reports = if settings.attempt_reports() { settings.in_flight_sets() * 2 } else { 0 };
+        let reports = if settings.attempt_reports() {
+            settings.in_flight_sets() * 2
+        } else {
+            0
+        };
         Self {
             streams: std::vec![StreamSlot::EMPTY; streams.as_usize()].into(),
             sets: std::vec![SetSlot::EMPTY; sets].into(),
             timers: std::vec![TimerSlot::EMPTY; sets].into(),
-            buffers: (0..sets).map(|_| HeapBuffer(Vec::with_capacity(settings.set_bytes()))).collect(),
+            buffers: (0..sets)
+                .map(|_| HeapBuffer(Vec::with_capacity(settings.set_bytes())))
+                .collect(),
             records: std::vec![RecordSlot::EMPTY; settings.pending_records()].into(),
             reports: std::vec![ReportSlot::EMPTY; reports].into(),
         }

@@ -4,7 +4,8 @@ use super::{Codec, Memory, Policy};
 use crate::Instant;
 
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// Walks over all tables and checks what the type's documentation promises. For tests: it takes time in proportion to the tables.
+    /// Walks over all tables and checks what the type's documentation promises. For tests: it takes
+    /// time in proportion to the tables.
     ///
     /// # Panics
     ///
@@ -19,15 +20,25 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let mut listed = 0;
         let mut free = self.free_records;
         while free != NO_RECORD {
-            assert_eq!(records[free as usize].state, RecordState::Free, "a record on the free list is free");
+            assert_eq!(
+                records[free as usize].state,
+                RecordState::Free,
+                "a record on the free list is free"
+            );
             listed += 1;
             free = records[free as usize].next;
         }
-        assert_eq!(listed, self.free_record_count, "the free list is as long as it is counted");
+        assert_eq!(
+            listed, self.free_record_count,
+            "the free list is as long as it is counted"
+        );
         let mut completed = self.completed_first;
         while completed != NO_RECORD {
             let state = records[completed as usize].state;
-            assert!(matches!(state, RecordState::Done(_) | RecordState::Taken), "a record on the completed list is done");
+            assert!(
+                matches!(state, RecordState::Done(_) | RecordState::Taken),
+                "a record on the completed list is done"
+            );
             listed += 1;
             completed = records[completed as usize].next;
         }
@@ -36,43 +47,110 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             let mut count = slot.expired;
             while record != NO_RECORD {
                 let state = records[record as usize].state;
-                assert!(matches!(state, RecordState::Pending | RecordState::Forgotten), "a record of a set is pending");
+                assert!(
+                    matches!(state, RecordState::Pending | RecordState::Forgotten),
+                    "a record of a set is pending"
+                );
                 listed += 1;
                 count += 1;
                 record = records[record as usize].next;
             }
             let holds = matches!(slot.phase, SetPhase::Filling | SetPhase::InFlight);
-            assert!(!holds || count == slot.content.record_count(), "a set's list is what its buffer holds");
+            assert!(
+                !holds || count == slot.content.record_count(),
+                "a set's list is what its buffer holds"
+            );
         }
-        let waiting = records.iter().filter(|record| matches!(record.state, RecordState::Announced(_))).count();
+        let waiting = records
+            .iter()
+            .filter(|record| matches!(record.state, RecordState::Announced(_)))
+            .count();
         let rows = records.len().min(self.settings.pending_records());
-        assert_eq!(listed as usize + waiting, rows, "each record slot is on exactly one list, or waits to be taken");
+        assert_eq!(
+            listed as usize + waiting,
+            rows,
+            "each record slot is on exactly one list, or waits to be taken"
+        );
     }
 
     fn assert_sets(&self) {
         let sets = self.memory.sets();
         let count = |phase| sets.iter().filter(|slot| slot.phase == phase).count();
-        assert_eq!(count(SetPhase::InFlight), self.flying as usize, "sets in flight are counted");
-        assert_eq!(count(SetPhase::Ending), self.ending as usize, "ending sets are counted");
-        assert_eq!(count(SetPhase::Filling), usize::from(self.filling != NO_SET), "one set fills at a time");
-        assert!(self.flying + self.ending <= self.bounds.flying, "no more sets are in flight than may be");
+        assert_eq!(
+            count(SetPhase::InFlight),
+            self.flying as usize,
+            "sets in flight are counted"
+        );
+        assert_eq!(
+            count(SetPhase::Ending),
+            self.ending as usize,
+            "ending sets are counted"
+        );
+        assert_eq!(
+            count(SetPhase::Filling),
+            usize::from(self.filling != NO_SET),
+            "one set fills at a time"
+        );
+        assert!(
+            self.flying + self.ending <= self.bounds.flying,
+            "no more sets are in flight than may be"
+        );
         let holds = |phase| matches!(phase, SetPhase::Filling | SetPhase::InFlight);
-        let bytes = |slot: &super::SetSlot| slot.content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
-        let buffered: usize = sets.iter().filter(|slot| holds(slot.phase)).map(bytes).sum();
+        let bytes = |slot: &super::SetSlot| {
+            slot.content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead
+        };
+        let buffered: usize = sets
+            .iter()
+            .filter(|slot| holds(slot.phase))
+            .map(bytes)
+            .sum();
         assert_eq!(buffered, self.buffered, "buffered bytes are counted");
-        assert!(buffered <= self.bounds.buffered, "no more bytes are buffered than may be");
+        assert!(
+            buffered <= self.bounds.buffered,
+            "no more bytes are buffered than may be"
+        );
         for slot in sets {
-            let outstanding = slot.attempts.iter().filter(|a| matches!(a.state, AttemptState::Outstanding | AttemptState::ToCancel));
-            assert!(slot.phase == SetPhase::Free || outstanding.count() == slot.outstanding as usize, "outstanding attempts are counted");
-            let armed = slot.timer_place != NO_SET && self.memory.timers()[slot.timer_place as usize].at < Instant::MAX;
-            assert!(slot.phase != SetPhase::InFlight || slot.queued || armed, "a set in flight is queued or has a timer");
+            let outstanding = slot
+                .attempts
+                .iter()
+                .filter(|a| matches!(a.state, AttemptState::Outstanding | AttemptState::ToCancel));
+            assert!(
+                slot.phase == SetPhase::Free || outstanding.count() == slot.outstanding as usize,
+                "outstanding attempts are counted"
+            );
+            let armed = slot.timer_place != NO_SET
+                && self.memory.timers()[slot.timer_place as usize].at < Instant::MAX;
+            assert!(
+                slot.phase != SetPhase::InFlight || slot.queued || armed,
+                "a set in flight is queued or has a timer"
+            );
         }
-        for (index, stream) in self.memory.streams()[..self.streams as usize].iter().enumerate() {
-            let here = |attempt: &&AttemptSlot| attempt.state == AttemptState::Outstanding && usize::from(attempt.stream.0) == index;
-            let outstanding = sets.iter().filter(|slot| slot.phase == SetPhase::InFlight).flat_map(|slot| &slot.attempts).filter(here);
-            assert_eq!(outstanding.count(), usize::from(stream.outstanding), "what is outstanding at a stream is counted");
+        for (index, stream) in self.memory.streams()[..self.streams as usize]
+            .iter()
+            .enumerate()
+        {
+            let here = |attempt: &&AttemptSlot| {
+                attempt.state == AttemptState::Outstanding && usize::from(attempt.stream.0) == index
+            };
+            let outstanding = sets
+                .iter()
+                .filter(|slot| slot.phase == SetPhase::InFlight)
+                .flat_map(|slot| &slot.attempts)
+                .filter(here);
+            assert_eq!(
+                outstanding.count(),
+                usize::from(stream.outstanding),
+                "what is outstanding at a stream is counted"
+            );
         }
-        let spare = if matches!(self.settings.codec(), Codec::Lz4) { 1 } else { 0 };
-        assert!(self.spare_set == NO_SET || spare == 1, "only compression needs a spare buffer");
+        let spare = if matches!(self.settings.codec(), Codec::Lz4) {
+            1
+        } else {
+            0
+        };
+        assert!(
+            self.spare_set == NO_SET || spare == 1,
+            "only compression needs a spare buffer"
+        );
     }
 }

@@ -5,8 +5,8 @@ use core::time::Duration;
 /// The most streams that a writer writes to: a set remembers in four words which of them it tried.
 pub const MAX_STREAMS: usize = 256;
 
-/// The most attempts of one set that may be outstanding at a time. While as many are, the set is not hedged further; a retry takes the
-/// place of the attempt that failed.
+/// The most attempts of one set that may be outstanding at a time. While as many are, the set is
+/// not hedged further; a retry takes the place of the attempt that failed.
 pub const MAX_OUTSTANDING: usize = 8;
 
 pub(crate) use crate::wire::record_set::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
@@ -17,11 +17,15 @@ pub(crate) const MAX_MULTIPLIER: f32 = 1000.0;
 pub(crate) const MAX_IN_FLIGHT_SETS: usize = 65_000;
 pub(crate) const MAX_PENDING_RECORDS: usize = 1 << 31;
 pub(crate) const MIN_BUFFERED_BYTES: usize = 64;
-pub(crate) const MAX_BUFFERED_BYTES: usize = if usize::BITS > 40 { 1 << 40 } else { usize::MAX / 2 };
+pub(crate) const MAX_BUFFERED_BYTES: usize = if usize::BITS > 40 {
+    1 << 40
+} else {
+    usize::MAX / 2
+};
 pub(crate) const MAX_TOKENS: u32 = 1_000_000;
 
-// A set slot is named by 16 bits, of which one value means "none", and two slots are never in flight: the one that fills and the one
-// that compression writes to.
+// A set slot is named by 16 bits, of which one value means "none", and two slots are never in
+// flight: the one that fills and the one that compression writes to.
 const _: () = assert!(MAX_IN_FLIGHT_SETS + 2 < u16::MAX as usize);
 const _: () = assert!(MAX_PENDING_RECORDS < u32::MAX as usize);
 const _: () = assert!(MIN_BUFFERED_BYTES > HEADER_BYTES + LENGTH_BYTES + TRAILER_BYTES);

@@ -9,8 +9,8 @@ use super::rotation;
 use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
 use super::{
-    Adaptive, Budget, Codec, Counters, Full, Health, Identity, MAX_SET_BYTES, Memory, Policy, SetBuffer, Settings, StreamCount,
-    StreamStatus,
+    Adaptive, Budget, Codec, Counters, Full, Health, Identity, MAX_SET_BYTES, Memory, Policy,
+    SetBuffer, Settings, StreamCount, StreamStatus,
 };
 use crate::random::Random;
 use crate::sure::sure;
@@ -18,21 +18,25 @@ use crate::sure::sure;
 use crate::wire::record_set::{Lz4Table, max_compressed_len};
 use crate::{Instant, StreamIndex};
 
-/// The multi stream writer: takes records, fills record sets, says which set to write to which stream when, and completes each record
-/// exactly once (R1). No I/O, no clock (R15): who drives it tells it the time and what happened.
+/// The multi stream writer: takes records, fills record sets, says which set to write to which
+/// stream when, and completes each record exactly once (R1). No I/O, no clock (R15): who drives it
+/// tells it the time and what happened.
 ///
-/// The methods come in families. Commands ([`write`](Self::write), [`flush`](Self::flush), [`close`](Self::close)…) come from the
-/// writer's user; `handle_*` tells what happened outside; `poll_*` asks what is to be done. After any call of the first two, drive it:
+/// The methods come in families. Commands ([`write`](Self::write), [`flush`](Self::flush),
+/// [`close`](Self::close)…) come from the writer's user; `handle_*` tells what happened outside;
+/// `poll_*` asks what is to be done. After any call of the first two, drive it:
 ///
-/// 1. [`handle_finished`](Self::handle_finished) for every attempt that has finished: before the timers, so that an answer that is
-///    already there is never overtaken by a timer that fired late;
+/// 1. [`handle_finished`](Self::handle_finished) for every attempt that has finished: before the
+///    timers, so that an answer that is already there is never overtaken by a timer that fired
+///    late;
 /// 2. [`handle_timeout`](Self::handle_timeout), if [`poll_timeout`](Self::poll_timeout) has come;
-/// 3. [`poll_cancel`](Self::poll_cancel), [`poll_transmit`](Self::poll_transmit) and [`poll_completed`](Self::poll_completed) until each
-///    has no more;
+/// 3. [`poll_cancel`](Self::poll_cancel), [`poll_transmit`](Self::poll_transmit) and
+///    [`poll_completed`](Self::poll_completed) until each has no more;
 /// 4. sleep until [`poll_timeout`](Self::poll_timeout), a finished attempt, or a command.
 ///
-/// One invariant holds between any two calls: each record slot is on exactly one list (free, a set's, or completed) or waits for its
-/// result to be taken, and each set in flight has an attempt outstanding, or a timer, or a place in the queue of sets to transmit.
+/// One invariant holds between any two calls: each record slot is on exactly one list (free, a
+/// set's, or completed) or waits for its result to be taken, and each set in flight has an attempt
+/// outstanding, or a timer, or a place in the queue of sets to transmit.
 ///
 /// ```
 /// use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
@@ -77,7 +81,8 @@ pub struct Writer<M: Memory, P: Policy = Full> {
     /// The median of the streams' latency quantiles, in microseconds (R10).
     pub(super) usual_latency: Option<u64>,
 
-    /// The sequence of the next set that is sealed. At a million sets a second, 64 bits last for half a million years.
+    /// The sequence of the next set that is sealed. At a million sets a second, 64 bits last for
+    /// half a million years.
     pub(super) next_sequence: u64,
     /// The serial of the next attempt.
     pub(super) next_attempt: u64,
@@ -141,7 +146,8 @@ pub(super) struct Bounds {
 }
 
 impl<M: Memory> Writer<M> {
-    /// A writer over `streams` streams whose tables lie in `memory`. What is in the memory is forgotten.
+    /// A writer over `streams` streams whose tables lie in `memory`. What is in the memory is
+    /// forgotten.
     ///
     /// With the `lz4` feature the writer itself contains the 16 KiB that compression works with.
     ///
@@ -158,8 +164,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::LeftOut`] when the settings switch on what `P` leaves out; else as [`new`](Self::new).
-    pub fn with_policy(settings: Settings, streams: StreamCount, memory: M) -> Result<Self, BuildError> {
+    /// [`BuildError::LeftOut`] when the settings switch on what `P` leaves out; else as
+    /// [`new`](Self::new).
+    pub fn with_policy(
+        settings: Settings,
+        streams: StreamCount,
+        memory: M,
+    ) -> Result<Self, BuildError> {
         let wanted = [
             !P::BUDGET && !matches!(settings.budget(), Budget::Off),
             !P::HEALTH && !matches!(settings.health(), Health::Off),
@@ -181,7 +192,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             streams: streams.as_usize() as u16,
             next_row: 0,
             random: Random::new(settings.seed().unwrap_or(0)),
-            budget: Tokens::new(if P::BUDGET { settings.budget() } else { Budget::Off }),
+            budget: Tokens::new(if P::BUDGET {
+                settings.budget()
+            } else {
+                Budget::Off
+            }),
             next_probe: Instant::MAX,
             usual_latency: None,
             next_sequence: 0,
@@ -209,13 +224,19 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         };
         writer.link_free_slots();
         writer.memory.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
-        rotation::permute(&mut writer.memory.tables().streams[..streams.as_usize()], &mut writer.random);
+        rotation::permute(
+            &mut writer.memory.tables().streams[..streams.as_usize()],
+            &mut writer.random,
+        );
         Ok(writer)
     }
 
     /// Puts every row on its free list, the first on top.
     fn link_free_slots(&mut self) {
-        let pending = sure(u32::try_from(self.settings.pending_records()), "settings allow at most 2^31");
+        let pending = sure(
+            u32::try_from(self.settings.pending_records()),
+            "settings allow at most 2^31",
+        );
         let compresses = matches!(self.settings.codec(), Codec::Lz4);
         let used = self.bounds.flying as usize + 1;
         let tables = self.memory.tables();
@@ -229,13 +250,23 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
         let records = tables.records.len().min(pending as usize);
         for (index, slot) in tables.records[..records].iter_mut().enumerate().rev() {
-            *slot = RecordSlot { next: self.free_records, ..RecordSlot::EMPTY };
+            *slot = RecordSlot {
+                next: self.free_records,
+                ..RecordSlot::EMPTY
+            };
             self.free_records = index as u32;
         }
         self.free_record_count = records as u32;
-        let reports = if self.settings.attempt_reports() { tables.reports.len().min(NO_REPORT as usize) } else { 0 };
+        let reports = if self.settings.attempt_reports() {
+            tables.reports.len().min(NO_REPORT as usize)
+        } else {
+            0
+        };
         for (index, slot) in tables.reports[..reports].iter_mut().enumerate().rev() {
-            *slot = ReportSlot { next: self.free_reports, ..ReportSlot::EMPTY };
+            *slot = ReportSlot {
+                next: self.free_reports,
+                ..ReportSlot::EMPTY
+            };
             self.free_reports = index as u16;
         }
         #[cfg(feature = "lz4")]
@@ -264,14 +295,23 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
         let latency = match self.adaptive() {
             Adaptive::Off => None,
-            Adaptive::Quantile { warm_up, .. } => slot.latency.quantile(warm_up).map(|micros| crate::time::length(micros, 1_000_000)),
+            Adaptive::Quantile { warm_up, .. } => slot
+                .latency
+                .quantile(warm_up)
+                .map(|micros| crate::time::length(micros, 1_000_000)),
         };
         let outstanding = usize::from(slot.outstanding);
-        Some(StreamStatus { healthy: self.is_fit(slot, self.now), outstanding, latency, counters: slot.counters })
+        Some(StreamStatus {
+            healthy: self.is_fit(slot, self.now),
+            outstanding,
+            latency,
+            counters: slot.counters,
+        })
     }
 
-    /// The latency that this share of a stream's recent first attempts did not exceed; none for a share that is not within 0 to 1, before the
-    /// first latency, without adaptive timeouts (R10), and for a stream that the writer does not have. A few percent off, from 16 µs on.
+    /// The latency that this share of a stream's recent first attempts did not exceed; none for a
+    /// share that is not within 0 to 1, before the first latency, without adaptive timeouts
+    /// (R10), and for a stream that the writer does not have. A few percent off, from 16 µs on.
     pub fn latency_quantile(&self, stream: StreamIndex, quantile: f32) -> Option<Duration> {
         let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
         let micros = u64::from(slot.latency.beyond(Tail::beyond(quantile)));
@@ -299,8 +339,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.flying as usize
     }
 
-    /// How many attempts may be outstanding at one stream while another healthy one has fewer (R9): what [`Window`](super::Window) comes to
-    /// with this memory and this many streams.
+    /// How many attempts may be outstanding at one stream while another healthy one has fewer (R9):
+    /// what [`Window`](super::Window) comes to with this memory and this many streams.
     pub const fn window(&self) -> usize {
         self.bounds.window as usize
     }
@@ -310,32 +350,55 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.closing.is_some()
     }
 
-    /// Whether the writer was closed, all its records are completed and announced, and all cancellations polled.
+    /// Whether the writer was closed, all its records are completed and announced, and all
+    /// cancellations polled.
     pub const fn is_finished(&self) -> bool {
-        self.is_closed() && self.filling == NO_SET && self.flying == 0 && self.ending == 0 && self.completed_first == NO_RECORD
+        self.is_closed()
+            && self.filling == NO_SET
+            && self.flying == 0
+            && self.ending == 0
+            && self.completed_first == NO_RECORD
     }
 
-    /// What the settings say of health, where it is compiled in: the constant lets the rest be left out. So do the three below.
+    /// What the settings say of health, where it is compiled in: the constant lets the rest be left
+    /// out. So do the three below.
     pub(super) const fn health(&self) -> Health {
-        if P::HEALTH { self.settings.health() } else { Health::Off }
+        if P::HEALTH {
+            self.settings.health()
+        } else {
+            Health::Off
+        }
     }
 
     /// As [`health`](Self::health).
     pub(super) const fn budget(&self) -> Budget {
-        if P::BUDGET { self.settings.budget() } else { Budget::Off }
+        if P::BUDGET {
+            self.settings.budget()
+        } else {
+            Budget::Off
+        }
     }
 
     /// As [`health`](Self::health).
     pub(super) const fn adaptive(&self) -> Adaptive {
-        if P::ADAPTIVE { self.settings.adaptive() } else { Adaptive::Off }
+        if P::ADAPTIVE {
+            self.settings.adaptive()
+        } else {
+            Adaptive::Off
+        }
     }
 
     /// As [`health`](Self::health).
     pub(super) const fn identity(&self) -> Identity {
-        if P::IDENTITY { self.settings.identity() } else { Identity::Off }
+        if P::IDENTITY {
+            self.settings.identity()
+        } else {
+            Identity::Off
+        }
     }
 
-    /// Whether a set may start at the stream, and should rather go on there than elsewhere: it is healthy, and did not ask to be left alone.
+    /// Whether a set may start at the stream, and should rather go on there than elsewhere: it is
+    /// healthy, and did not ask to be left alone.
     pub(super) fn is_fit(&self, stream: &StreamSlot, now: Instant) -> bool {
         !(P::HEALTH || P::BUDGET) || stream.health.is_fit(now)
     }
@@ -348,30 +411,60 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 }
 
 impl Bounds {
-    fn new<M: Memory>(settings: &Settings, streams: StreamCount, memory: &M) -> Result<Self, BuildError> {
-        let spare = if matches!(settings.codec(), Codec::Lz4) { 1 } else { 0 };
-        let overhead = HEADER_BYTES + if matches!(settings.identity(), Identity::Off) { 0 } else { TRAILER_BYTES };
-        let sets = memory.sets().len().min(memory.timers().len()).min(memory.buffers().len());
+    fn new<M: Memory>(
+        settings: &Settings,
+        streams: StreamCount,
+        memory: &M,
+    ) -> Result<Self, BuildError> {
+        let spare = if matches!(settings.codec(), Codec::Lz4) {
+            1
+        } else {
+            0
+        };
+        let overhead = HEADER_BYTES
+            + if matches!(settings.identity(), Identity::Off) {
+                0
+            } else {
+                TRAILER_BYTES
+            };
+        let sets = memory
+            .sets()
+            .len()
+            .min(memory.timers().len())
+            .min(memory.buffers().len());
         if memory.streams().len() < streams.as_usize() {
-            return Err(BuildError::Streams { rows: memory.streams().len(), needed: streams.as_usize() });
+            return Err(BuildError::Streams {
+                rows: memory.streams().len(),
+                needed: streams.as_usize(),
+            });
         }
         if sets < 2 + spare {
-            return Err(BuildError::Sets { rows: sets, needed: 2 + spare });
+            return Err(BuildError::Sets {
+                rows: sets,
+                needed: 2 + spare,
+            });
         }
         if memory.records().is_empty() {
             return Err(BuildError::Records);
         }
         let capacity = memory.buffers()[0].capacity();
-        let set_bytes = settable(capacity, spare == 1).min(MAX_SET_BYTES).min(settings.buffered_bytes());
+        let set_bytes = settable(capacity, spare == 1)
+            .min(MAX_SET_BYTES)
+            .min(settings.buffered_bytes());
         let least = overhead + LENGTH_BYTES + 1;
         if set_bytes < least {
-            return Err(BuildError::SetBytes { bytes: capacity, needed: least });
+            return Err(BuildError::SetBytes {
+                bytes: capacity,
+                needed: least,
+            });
         }
         let micros = |duration: Duration| duration.as_micros() as u64;
         let flying = settings.in_flight_sets().min(sets - 1 - spare) as u16;
         Ok(Self {
             flying,
-            window: settings.window().attempts(flying, streams.as_usize() as u16),
+            window: settings
+                .window()
+                .attempts(flying, streams.as_usize() as u16),
             buffered: settings.buffered_bytes(),
             set_bytes,
             overhead,
@@ -395,7 +488,8 @@ impl Bounds {
 const fn settable(capacity: usize, compressed: bool) -> usize {
     let mut bytes = capacity;
     if compressed {
-        // LZ4 may add a tenth and a few bytes; the loop takes off the few that this estimate is above the truth.
+        // LZ4 may add a tenth and a few bytes; the loop takes off the few that this estimate is
+        // above the truth.
         bytes = capacity / 11 * 10;
         while bytes > 0 && max_compressed_len(bytes) > capacity {
             bytes -= 1;

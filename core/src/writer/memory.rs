@@ -1,10 +1,12 @@
 use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 
-/// Holds one record set while it fills and flies. Recycled for ever: a writer has as many as it has set slots.
+/// Holds one record set while it fills and flies. Recycled for ever: a writer has as many as it has
+/// set slots.
 ///
 /// Any array of bytes is one.
 pub trait SetBuffer {
-    /// Makes the buffer at least `bytes` long, which is at most [`capacity`](Self::capacity). What is in it stays.
+    /// Makes the buffer at least `bytes` long, which is at most [`capacity`](Self::capacity). What
+    /// is in it stays.
     fn grow(&mut self, bytes: usize);
 
     /// The bytes there are.
@@ -35,14 +37,17 @@ impl<const N: usize> SetBuffer for [u8; N] {
     }
 }
 
-/// The tables of a writer, whoever owns them. The smaller of a table's length and the setting that bounds it is the bound (R7).
+/// The tables of a writer, whoever owns them. The smaller of a table's length and the setting that
+/// bounds it is the bound (R7).
 ///
-/// This is a [`Memory`] itself: memory that lives elsewhere (a `static`, an arena) is handed over as slices.
+/// This is a [`Memory`] itself: memory that lives elsewhere (a `static`, an arena) is handed over
+/// as slices.
 #[derive(Debug)]
 pub struct Tables<'a, B> {
     /// One row per stream at least.
     pub streams: &'a mut [StreamSlot],
-    /// One row per set in flight, one for the set that fills, and one more with a codec, for what compression writes.
+    /// One row per set in flight, one for the set that fills, and one more with a codec, for what
+    /// compression writes.
     pub sets: &'a mut [SetSlot],
     /// As many as sets.
     pub timers: &'a mut [TimerSlot],
@@ -54,7 +59,8 @@ pub struct Tables<'a, B> {
     pub reports: &'a mut [ReportSlot],
 }
 
-/// Where a writer keeps its tables. Its rows are opaque: fill them with their `EMPTY` and leave them alone.
+/// Where a writer keeps its tables. Its rows are opaque: fill them with their `EMPTY` and leave
+/// them alone.
 pub trait Memory {
     /// What holds the bytes of a set.
     type Buffer: SetBuffer;
@@ -120,12 +126,18 @@ impl<B: SetBuffer> Memory for Tables<'_, B> {
     }
 }
 
-/// Memory known at link time: at most `STREAMS` streams, `SETS` sets of `SET_BYTES` bytes each, `RECORDS` records, and the attempts of
-/// `REPORTS` finished sets.
+/// Memory known at link time: at most `STREAMS` streams, `SETS` sets of `SET_BYTES` bytes each,
+/// `RECORDS` records, and the attempts of `REPORTS` finished sets.
 ///
 /// One set fills while the others are in flight, so `SETS` of 3 keep two in flight (R7).
 #[derive(Debug)]
-pub struct Fixed<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize = 0> {
+pub struct Fixed<
+    const STREAMS: usize,
+    const SETS: usize,
+    const RECORDS: usize,
+    const SET_BYTES: usize,
+    const REPORTS: usize = 0,
+> {
     streams: [StreamSlot; STREAMS],
     sets: [SetSlot; SETS],
     timers: [TimerSlot; SETS],
@@ -134,8 +146,13 @@ pub struct Fixed<const STREAMS: usize, const SETS: usize, const RECORDS: usize, 
     reports: [ReportSlot; REPORTS],
 }
 
-impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize>
-    Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+impl<
+    const STREAMS: usize,
+    const SETS: usize,
+    const RECORDS: usize,
+    const SET_BYTES: usize,
+    const REPORTS: usize,
+> Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
 {
     /// Empty tables; `const`, so that they can stand in a `static`.
     #[must_use]
@@ -151,16 +168,26 @@ impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BY
     }
 }
 
-impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize> Default
-    for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+impl<
+    const STREAMS: usize,
+    const SETS: usize,
+    const RECORDS: usize,
+    const SET_BYTES: usize,
+    const REPORTS: usize,
+> Default for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
 {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BYTES: usize, const REPORTS: usize> Memory
-    for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+impl<
+    const STREAMS: usize,
+    const SETS: usize,
+    const RECORDS: usize,
+    const SET_BYTES: usize,
+    const REPORTS: usize,
+> Memory for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
 {
     type Buffer = [u8; SET_BYTES];
 
@@ -200,8 +227,9 @@ impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BY
     }
 }
 
-/// The bytes of RAM of a [`Writer`](super::Writer) over [`Fixed`] tables of these capacities, on the target that it is compiled for: all
-/// that a writer ever keeps. Rounded up as the compiler does, at most 128 bytes too many.
+/// The bytes of RAM of a [`Writer`](super::Writer) over [`Fixed`] tables of these capacities, on
+/// the target that it is compiled for: all that a writer ever keeps. Rounded up as the compiler
+/// does, at most 128 bytes too many.
 ///
 /// ```
 /// use distributedlog::writer::{Fixed, Writer, ram_bytes};
@@ -210,10 +238,19 @@ impl<const STREAMS: usize, const SETS: usize, const RECORDS: usize, const SET_BY
 /// assert!(size_of::<Writer<Fixed<4, 3, 16, 1024>>>() <= RAM);
 /// ```
 #[must_use]
-pub const fn ram_bytes(streams: usize, sets: usize, records: usize, set_bytes: usize, reports: usize) -> usize {
+pub const fn ram_bytes(
+    streams: usize,
+    sets: usize,
+    records: usize,
+    set_bytes: usize,
+    reports: usize,
+) -> usize {
     let set = size_of::<SetSlot>() + size_of::<TimerSlot>() + set_bytes;
-    let rows = streams * size_of::<StreamSlot>() + records * size_of::<RecordSlot>() + reports * size_of::<ReportSlot>();
-    (size_of::<super::Writer<Fixed<0, 0, 0, 0>>>() + sets * set + rows + PADDING).next_multiple_of(8)
+    let rows = streams * size_of::<StreamSlot>()
+        + records * size_of::<RecordSlot>()
+        + reports * size_of::<ReportSlot>();
+    (size_of::<super::Writer<Fixed<0, 0, 0, 0>>>() + sets * set + rows + PADDING)
+        .next_multiple_of(8)
 }
 
 /// Between six tables whose rows are aligned to at most eight bytes.
@@ -227,12 +264,24 @@ mod tests {
     #[test]
     fn the_bytes_that_are_computed_are_those_that_a_writer_takes() {
         let pairs = [
-            (size_of::<Writer<Fixed<4, 3, 16, 1024>>>(), ram_bytes(4, 3, 16, 1024, 0)),
-            (size_of::<Writer<Fixed<1, 2, 1, 64>>>(), ram_bytes(1, 2, 1, 64, 0)),
-            (size_of::<Writer<Fixed<5, 9, 33, 1001, 3>>>(), ram_bytes(5, 9, 33, 1001, 3)),
+            (
+                size_of::<Writer<Fixed<4, 3, 16, 1024>>>(),
+                ram_bytes(4, 3, 16, 1024, 0),
+            ),
+            (
+                size_of::<Writer<Fixed<1, 2, 1, 64>>>(),
+                ram_bytes(1, 2, 1, 64, 0),
+            ),
+            (
+                size_of::<Writer<Fixed<5, 9, 33, 1001, 3>>>(),
+                ram_bytes(5, 9, 33, 1001, 3),
+            ),
         ];
         for (taken, computed) in pairs {
-            assert!(taken <= computed && computed <= taken + 128, "{taken} taken, {computed} computed");
+            assert!(
+                taken <= computed && computed <= taken + 128,
+                "{taken} taken, {computed} computed"
+            );
         }
     }
 }

@@ -12,7 +12,8 @@
 //! | `budget`, `health`, `adaptive` | how many extra attempts, which streams, how long to wait | R8, R9, R10 |
 //! | `settings`, `limits`, `memory`, `slots`, `heap` | what is legal, what is bounded, where it is kept | R7 |
 //!
-//! R15 holds everywhere: time and seed come in by argument, and the same calls give the same answers.
+//! R15 holds everywhere: time and seed come in by argument, and the same calls give the same
+//! answers.
 
 mod accept;
 mod adaptive;
@@ -48,8 +49,14 @@ pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
 pub use memory::{Fixed, Memory, SetBuffer, Tables, ram_bytes};
 pub use policy::{Full, Plain, Policy};
-pub use result::{AttemptOutcome, AttemptReport, AttemptReports, Reason, Refused, WriteError, WriteResult, Written};
-pub use settings::{Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError, StreamCount, Window};
+pub use result::{
+    AttemptOutcome, AttemptReport, AttemptReports, Reason, Refused, WriteError, WriteResult,
+    Written,
+};
+pub use settings::{
+    Adaptive, Budget, Health, Identity, Rounds, Settings, SettingsBuilder, SettingsError,
+    StreamCount, Window,
+};
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 
 pub use crate::wire::record_set::{Codec, MAX_SET_BYTES, WriterId};

@@ -2,9 +2,11 @@
 
 /// Which of the rules that settings can switch on are compiled into a writer at all.
 ///
-/// On a host there is nothing to choose: [`Writer::new`](super::Writer::new) makes a writer with all of them, [`Full`], and the
-/// [`Settings`](super::Settings) say which are on. What a setting may switch on at run time no linker can leave out, though; where flash
-/// counts, give the writer another policy ([`Writer::with_policy`](super::Writer::with_policy)): [`Plain`], or a type of your own.
+/// On a host there is nothing to choose: [`Writer::new`](super::Writer::new) makes a writer with
+/// all of them, [`Full`], and the [`Settings`](super::Settings) say which are on. What a setting
+/// may switch on at run time no linker can leave out, though; where flash counts, give the writer
+/// another policy ([`Writer::with_policy`](super::Writer::with_policy)): [`Plain`], or a type of
+/// your own.
 ///
 /// ```
 /// use distributedlog::writer::{Fixed, Policy, Settings, StreamCount, Writer};
@@ -39,7 +41,8 @@ pub struct Full;
 
 impl Policy for Full {}
 
-/// What the original does, and R1 to R7: no budget, no health, fixed speculative timeouts, no identities.
+/// What the original does, and R1 to R7: no budget, no health, fixed speculative timeouts, no
+/// identities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plain;
 

@@ -7,7 +7,8 @@ use crate::{Cause, Dlsn, Instant, Known, StreamIndex};
 /// How a write ended.
 pub type WriteResult = Result<Written, WriteError>;
 
-/// Where a record was written. Copies may lie in other streams too, if the set was hedged or retried.
+/// Where a record was written. Copies may lie in other streams too, if the set was hedged or
+/// retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Written {
@@ -15,14 +16,16 @@ pub struct Written {
     pub stream: StreamIndex,
     /// The record's position in it.
     pub dlsn: Dlsn,
-    /// How many attempts were made for its set, this one included: above 1 it was hedged or retried.
+    /// How many attempts were made for its set, this one included: above 1 it was hedged or
+    /// retried.
     pub attempts: u32,
 }
 
 /// Why a write failed, and what is known of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteError {
-    /// Whether the record may be in a stream: [`Known::NotWritten`] only when no attempt can have written it.
+    /// Whether the record may be in a stream: [`Known::NotWritten`] only when no attempt can have
+    /// written it.
     pub known: Known,
     /// What ended the write.
     pub reason: Reason,
@@ -43,11 +46,13 @@ pub enum Reason {
         /// The longest that this writer takes.
         max: usize,
     },
-    /// When a proxy said that the record is at fault, or every stream said that it will never take it. See the last cause.
+    /// When a proxy said that the record is at fault, or every stream said that it will never take
+    /// it. See the last cause.
     Refused,
     /// When every stream was tried as often as the settings allow. Writing again may help.
     Exhausted,
-    /// When the request timeout passed. Writing again may help, and may duplicate the record if it is not known to be unwritten.
+    /// When the request timeout passed. Writing again may help, and may duplicate the record if it
+    /// is not known to be unwritten.
     TimedOut,
     /// When the writer was closed or dropped before the write was over.
     Closed,
@@ -69,7 +74,12 @@ impl Reason {
 
 impl WriteError {
     pub(crate) const fn unsent(known: Known, reason: Reason) -> Self {
-        Self { known, reason, last_cause: None, attempts: 0 }
+        Self {
+            known,
+            reason,
+            last_cause: None,
+            attempts: 0,
+        }
     }
 
     /// Whether writing the same record again can succeed.
@@ -91,9 +101,14 @@ impl WriteError {
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
-            Reason::TooLarge { len, max } => write!(f, "the record has {len} bytes, more than the {max} that fit a set")?,
+            Reason::TooLarge { len, max } => write!(
+                f,
+                "the record has {len} bytes, more than the {max} that fit a set"
+            )?,
             Reason::Refused => f.write_str("the record was refused")?,
-            Reason::Exhausted => f.write_str("every stream was tried as often as the settings allow")?,
+            Reason::Exhausted => {
+                f.write_str("every stream was tried as often as the settings allow")?
+            }
             Reason::TimedOut => f.write_str("the request timeout passed")?,
             Reason::Closed => f.write_str("the writer was closed")?,
         }
@@ -128,7 +143,10 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the writer has no room for the record just now"),
-            Self::TooLarge { len, max } => write!(f, "the record has {len} bytes, more than the {max} that fit a set"),
+            Self::TooLarge { len, max } => write!(
+                f,
+                "the record has {len} bytes, more than the {max} that fit a set"
+            ),
             Self::Closed => f.write_str("the writer is closed"),
         }
     }
@@ -167,5 +185,6 @@ pub enum AttemptOutcome {
     Outstanding,
 }
 
-/// The attempts of a set, oldest first. Bounded: of more than [`MAX_OUTSTANDING`] attempts, the latest are kept.
+/// The attempts of a set, oldest first. Bounded: of more than [`MAX_OUTSTANDING`] attempts, the
+/// latest are kept.
 pub type AttemptReports = heapless::Vec<AttemptReport, MAX_OUTSTANDING>;

@@ -7,7 +7,8 @@ use crate::Instant;
 use crate::sure::sure;
 
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// The next record whose result waits to be taken. Each is announced once; forgotten ones are not.
+    /// The next record whose result waits to be taken. Each is announced once; forgotten ones are
+    /// not.
     pub fn poll_completed(&mut self) -> Option<RecordId> {
         // Bounded: each pass takes one record off the list.
         while self.completed_first != NO_RECORD {
@@ -20,10 +21,20 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             match row.state {
                 RecordState::Done(result) => {
                     row.state = RecordState::Announced(result);
-                    return Some(RecordId { slot: record, generation: row.generation });
+                    return Some(RecordId {
+                        slot: record,
+                        generation: row.generation,
+                    });
                 }
-                RecordState::Free | RecordState::Pending | RecordState::Forgotten | RecordState::Announced(_) | RecordState::Taken => {
-                    debug_assert!(row.state == RecordState::Taken, "what was completed is done, or was taken early");
+                RecordState::Free
+                | RecordState::Pending
+                | RecordState::Forgotten
+                | RecordState::Announced(_)
+                | RecordState::Taken => {
+                    debug_assert!(
+                        row.state == RecordState::Taken,
+                        "what was completed is done, or was taken early"
+                    );
                     self.free_record(record);
                 }
             }
@@ -46,13 +57,19 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 self.free_record(record.slot);
                 Some(result)
             }
-            RecordState::Free | RecordState::Pending | RecordState::Forgotten | RecordState::Taken => None,
+            RecordState::Free
+            | RecordState::Pending
+            | RecordState::Forgotten
+            | RecordState::Taken => None,
         }
     }
 
-    /// Nobody waits for this record's result any more. The record itself is written all the same, and so are its neighbours (R14).
+    /// Nobody waits for this record's result any more. The record itself is written all the same,
+    /// and so are its neighbours (R14).
     pub fn forget(&mut self, record: RecordId) {
-        let Some(row) = self.memory.tables().records.get_mut(record.slot()) else { return };
+        let Some(row) = self.memory.tables().records.get_mut(record.slot()) else {
+            return;
+        };
         if row.generation != record.generation {
             return;
         }
@@ -64,12 +81,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// The attempts made for a completed record whose result is not taken yet, oldest first. Empty unless the settings ask for them and
-    /// the memory had a row for them.
+    /// The attempts made for a completed record whose result is not taken yet, oldest first. Empty
+    /// unless the settings ask for them and the memory had a row for them.
     pub fn attempt_reports(&self, record: RecordId) -> AttemptReports {
-        let Some(row) = self.memory.records().get(record.slot()) else { return AttemptReports::new() };
+        let Some(row) = self.memory.records().get(record.slot()) else {
+            return AttemptReports::new();
+        };
         match row.state {
-            RecordState::Done(_) | RecordState::Announced(_) if row.generation == record.generation && row.report != NO_REPORT => {
+            RecordState::Done(_) | RecordState::Announced(_)
+                if row.generation == record.generation && row.report != NO_REPORT =>
+            {
                 self.memory.reports()[row.report as usize].attempts.clone()
             }
             RecordState::Free
@@ -93,8 +114,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.drop_report(report);
     }
 
-    /// Keeps what became of a set's attempts for the records that complete now. The row is free when the last of them is taken, and
-    /// [`drop_report`](Self::drop_report) was called for this call.
+    /// Keeps what became of a set's attempts for the records that complete now. The row is free
+    /// when the last of them is taken, and [`drop_report`](Self::drop_report) was called for
+    /// this call.
     pub(super) fn keep_report(&mut self, set: u16) -> u16 {
         let report = self.free_reports;
         if report == NO_REPORT {
@@ -108,14 +130,20 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         row.attempts.clear();
         let attempts = &tables.sets[set as usize].attempts;
         let mut last = None;
-        // Oldest first: the next one by its name, until there is none. Both are bounded by the attempts that a set keeps.
+        // Oldest first: the next one by its name, until there is none. Both are bounded by the
+        // attempts that a set keeps.
         while let Some(attempt) = attempts
             .iter()
-            .filter(|attempt| attempt.state != AttemptState::Unused && last.is_none_or(|last| attempt.id.0 > last))
+            .filter(|attempt| {
+                attempt.state != AttemptState::Unused && last.is_none_or(|last| attempt.id.0 > last)
+            })
             .min_by_key(|attempt| attempt.id.0)
         {
             last = Some(attempt.id.0);
-            sure(row.attempts.push(told(attempt, now)), "a set keeps no more attempts than a report holds");
+            sure(
+                row.attempts.push(told(attempt, now)),
+                "a set keeps no more attempts than a report holds",
+            );
         }
         report
     }
@@ -137,9 +165,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 fn told(attempt: &AttemptSlot, now: Instant) -> AttemptReport {
     let (ended, outcome) = match attempt.state {
         AttemptState::Won => (attempt.ended, AttemptOutcome::Won),
-        AttemptState::Failed { cause, known } => (attempt.ended, AttemptOutcome::Failed { cause, known }),
+        AttemptState::Failed { cause, known } => {
+            (attempt.ended, AttemptOutcome::Failed { cause, known })
+        }
         AttemptState::ToCancel => (attempt.ended, AttemptOutcome::GivenUp),
         AttemptState::Unused | AttemptState::Outstanding => (now, AttemptOutcome::Outstanding),
     };
-    AttemptReport { stream: attempt.stream, started: attempt.started, took: ended.since(attempt.started), outcome }
+    AttemptReport {
+        stream: attempt.stream,
+        started: attempt.started,
+        took: ended.since(attempt.started),
+        outcome,
+    }
 }

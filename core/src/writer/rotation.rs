@@ -6,7 +6,8 @@ use super::{Memory, Policy};
 use crate::random::Random;
 use crate::{Instant, StreamIndex};
 
-/// Fills the rows of the rotation with a permutation of the streams (Fisher and Yates), so that writers do not march in step.
+/// Fills the rows of the rotation with a permutation of the streams (Fisher and Yates), so that
+/// writers do not march in step.
 pub(super) fn permute(rows: &mut [StreamSlot], random: &mut Random) {
     for (index, row) in rows.iter_mut().enumerate() {
         row.turn = StreamIndex(index as u16);
@@ -20,17 +21,23 @@ pub(super) fn permute(rows: &mut [StreamSlot], random: &mut Random) {
 }
 
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// The row at which a set starts: the next in the rotation whose stream is healthy and has room in its window; the
-    /// next without room, where none has; the next at all, with or without room, when none is healthy (R9). The rotation goes on behind it,
-    /// so that healthy streams share the sets evenly.
+    /// The row at which a set starts: the next in the rotation whose stream is healthy and has room
+    /// in its window; the next without room, where none has; the next at all, with or without
+    /// room, when none is healthy (R9). The rotation goes on behind it, so that healthy streams
+    /// share the sets evenly.
     ///
-    /// Fairness: the rotation passes a stream that is fit and has room only by starting there. So between two starts of a stream that was
-    /// fit and had room all along, every other stream starts at most once: over any stretch of sets none starts more than one set more.
+    /// Fairness: the rotation passes a stream that is fit and has room only by starting there. So
+    /// between two starts of a stream that was fit and had room all along, every other stream
+    /// starts at most once: over any stretch of sets none starts more than one set more.
     pub(super) fn first_row(&mut self, now: Instant) -> u16 {
         let streams = self.streams as usize;
         let start = self.next_row as usize;
         let rows = &self.memory.streams()[..streams];
-        let turns = || (0..streams).map(|step| wrap(start + step, streams)).map(|row| (row, &rows[rows[row].turn.0 as usize]));
+        let turns = || {
+            (0..streams)
+                .map(|step| wrap(start + step, streams))
+                .map(|row| (row, &rows[rows[row].turn.0 as usize]))
+        };
         let has_room = |slot: &StreamSlot| slot.outstanding < self.bounds.window;
         let mut full = None;
         let mut row = None;
@@ -44,7 +51,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if row.is_some() && full.is_some() {
             self.counters.window_full = self.counters.window_full.wrapping_add(1);
         }
-        let row = row.or(full).or_else(|| turns().find(|(_, slot)| has_room(slot)).map(|(turn, _)| turn)).unwrap_or(start);
+        let row = row
+            .or(full)
+            .or_else(|| {
+                turns()
+                    .find(|(_, slot)| has_room(slot))
+                    .map(|(turn, _)| turn)
+            })
+            .unwrap_or(start);
         self.next_row = wrap(row + 1, streams) as u16;
         #[cfg(planted)]
         if crate::planted::is_on(crate::planted::Bug::TurnNotTaken) {
@@ -53,8 +67,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         row as u16
     }
 
-    /// The row at which a set goes on: the next behind its last one that was not tried in this round and did not refuse the set for
-    /// good; a healthy one, if there is one, and among those one whose window has room.
+    /// The row at which a set goes on: the next behind its last one that was not tried in this
+    /// round and did not refuse the set for good; a healthy one, if there is one, and among
+    /// those one whose window has room.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Option<u16> {
         let streams = self.streams as usize;
         let slot = &self.memory.sets()[set as usize];
@@ -81,13 +96,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
 /// Probes of streams on probation (R9).
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// The row of a stream that is due for a probe, if the budget has a token for it and the set was not tried there. The stream waits for
-    /// the probe's end from now on.
+    /// The row of a stream that is due for a probe, if the budget has a token for it and the set
+    /// was not tried there. The stream waits for the probe's end from now on.
     pub(super) fn probe_row(&mut self, set: u16, now: Instant) -> Option<u16> {
         let slot = &self.memory.sets()[set as usize];
         let rows = &self.memory.streams()[..self.streams as usize];
         let row = rows.iter().position(|row| {
-            let due = rows[row.turn.0 as usize].health.probe_at().is_some_and(|at| at <= now);
+            let due = rows[row.turn.0 as usize]
+                .health
+                .probe_at()
+                .is_some_and(|at| at <= now);
             due && !slot.tried.contains(row.turn)
         })?;
         if P::BUDGET && !self.budget.take(now) {
@@ -96,7 +114,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let rows = self.memory.tables().streams;
         let stream = rows[row].turn.0 as usize;
         rows[stream].health.begin_probe();
-        self.next_probe = rows[..self.streams as usize].iter().filter_map(|row| row.health.probe_at()).min().unwrap_or(Instant::MAX);
+        self.next_probe = rows[..self.streams as usize]
+            .iter()
+            .filter_map(|row| row.health.probe_at())
+            .min()
+            .unwrap_or(Instant::MAX);
         Some(row as u16)
     }
 
@@ -112,7 +134,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// An attempt at the stream ended in a way that says nothing of its health.
     pub(super) fn abandon(&mut self, stream: StreamIndex, now: Instant) {
         if P::HEALTH {
-            self.memory.tables().streams[stream.0 as usize].health.on_abandoned(now);
+            self.memory.tables().streams[stream.0 as usize]
+                .health
+                .on_abandoned(now);
             self.note_probe(stream);
         }
     }

@@ -15,7 +15,8 @@ pub struct RecordId {
 }
 
 impl RecordId {
-    /// The row of the record's slot: below the length of [`Tables::records`](super::Tables), never shared by two records at a time.
+    /// The row of the record's slot: below the length of [`Tables::records`](super::Tables), never
+    /// shared by two records at a time.
     #[must_use]
     pub const fn slot(self) -> usize {
         self.slot as usize
@@ -57,7 +58,13 @@ pub(crate) enum RecordState {
 
 impl RecordSlot {
     /// A free row.
-    pub const EMPTY: Self = Self { next: NO_RECORD, generation: 0, deadline: Instant::MAX, report: NO_REPORT, state: RecordState::Free };
+    pub const EMPTY: Self = Self {
+        next: NO_RECORD,
+        generation: 0,
+        deadline: Instant::MAX,
+        report: NO_REPORT,
+        state: RecordState::Free,
+    };
 }
 
 /// The streams that a set tried.
@@ -99,7 +106,12 @@ impl StreamSlot {
         outstanding: 0,
         health: StreamHealth::NEW,
         latency: Sketch::EMPTY,
-        counters: StreamCounters { attempts: 0, won: 0, failed: 0, given_up: 0 },
+        counters: StreamCounters {
+            attempts: 0,
+            won: 0,
+            failed: 0,
+            given_up: 0,
+        },
     };
 }
 
@@ -149,7 +161,8 @@ pub struct SetSlot {
     pub(crate) content: RecordSetBuilder,
     /// The length of the set in its final form; 0 until it has it.
     pub(crate) stored: usize,
-    /// How many of them, from the first, are not in the list any more: they expired while the set flew.
+    /// How many of them, from the first, are not in the list any more: they expired while the set
+    /// flew.
     pub(crate) expired: u32,
     /// The order of sealing.
     pub(crate) sequence: u64,
@@ -210,7 +223,8 @@ pub(crate) enum SetPhase {
     Free,
     Filling,
     InFlight,
-    /// Its records are completed; attempts of it are still to be cancelled, or the queue still names it.
+    /// Its records are completed; attempts of it are still to be cancelled, or the queue still
+    /// names it.
     Ending,
 }
 
@@ -220,8 +234,8 @@ pub(crate) enum Intent {
     First,
     Retry,
     Hedge,
-    /// A copy of a set whose first attempt went to a healthy stream, for a stream whose probation is over: whoever waits for the set loses
-    /// nothing when the stream is still ill (R9).
+    /// A copy of a set whose first attempt went to a healthy stream, for a stream whose probation
+    /// is over: whoever waits for the set loses nothing when the stream is still ill (R9).
     Probe,
 }
 
@@ -237,7 +251,12 @@ impl SetSlot {
         sequence: 0,
         deadline: Instant::MAX,
         due: false,
-        links: SetLinks { older: NO_SET, newer: NO_SET, queue: NO_SET, ending: NO_SET },
+        links: SetLinks {
+            older: NO_SET,
+            newer: NO_SET,
+            queue: NO_SET,
+            ending: NO_SET,
+        },
         queued: false,
         intent: Intent::First,
         row: 0,
@@ -270,7 +289,10 @@ pub struct TimerSlot {
 
 impl TimerSlot {
     /// A free row.
-    pub const EMPTY: Self = Self { at: Instant::MAX, set: NO_SET };
+    pub const EMPTY: Self = Self {
+        at: Instant::MAX,
+        set: NO_SET,
+    };
 }
 
 /// The attempts of a set that ended, until the last of its records was taken.
@@ -283,5 +305,9 @@ pub struct ReportSlot {
 
 impl ReportSlot {
     /// A free row.
-    pub const EMPTY: Self = Self { next: NO_REPORT, records: 0, attempts: AttemptReports::new() };
+    pub const EMPTY: Self = Self {
+        next: NO_REPORT,
+        records: 0,
+        attempts: AttemptReports::new(),
+    };
 }

@@ -9,7 +9,9 @@ use crate::Instant;
 impl<M: Memory, P: Policy> Writer<M, P> {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let closing = self.closing.filter(|_| self.filling != NO_SET || self.flying > 0);
+        let closing = self
+            .closing
+            .filter(|_| self.filling != NO_SET || self.flying > 0);
         let first = self.timers.first(self.memory.timers()).map(|(at, _)| at);
         match (closing, first) {
             (Some(closing), Some(first)) => Some(closing.min(first)),
@@ -17,8 +19,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// Time went by. Calling it early does nothing; calling it late sets off at most one hedge per set, because what comes after that is
-    /// timed from now: expiry is judged by the clock, not by how many timers were missed.
+    /// Time went by. Calling it early does nothing; calling it late sets off at most one hedge per
+    /// set, because what comes after that is timed from now: expiry is judged by the clock, not
+    /// by how many timers were missed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tell(now);
         if self.closing.is_some_and(|by| by <= now) {
@@ -50,7 +53,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// A set whose last record's time is over fails; one with younger records goes on without the older ones, which may yet be written.
+    /// A set whose last record's time is over fails; one with younger records goes on without the
+    /// older ones, which may yet be written.
     fn expire_in_flight(&mut self, set: u16, now: Instant) {
         let tables = self.memory.tables();
         let slot = &tables.sets[set as usize];
@@ -65,12 +69,19 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
         let known = crate::Known::Unknown;
         #[cfg(planted)]
-        let known = if slot.may_be_written || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten) {
+        let known = if slot.may_be_written
+            || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten)
+        {
             known
         } else {
             crate::Known::NotWritten
         };
-        let error = super::WriteError { known, reason: Reason::TimedOut, last_cause: slot.last_cause, attempts: slot.made };
+        let error = super::WriteError {
+            known,
+            reason: Reason::TimedOut,
+            last_cause: slot.last_cause,
+            attempts: slot.made,
+        };
         self.fail_first(set, expired, error);
     }
 
@@ -95,7 +106,8 @@ impl SetSlot {
             SetPhase::Free | SetPhase::Ending => Instant::MAX,
             #[cfg(planted)]
             SetPhase::InFlight
-                if crate::planted::is_on(crate::planted::Bug::DeadlineForgotten) && self.speculate_at.min(self.retry_at) < Instant::MAX =>
+                if crate::planted::is_on(crate::planted::Bug::DeadlineForgotten)
+                    && self.speculate_at.min(self.retry_at) < Instant::MAX =>
             {
                 self.speculate_at.min(self.retry_at)
             }

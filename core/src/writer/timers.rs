@@ -8,14 +8,16 @@ pub(crate) enum Timer {
     Flush,
     /// When a set has waited long enough for its outstanding attempts, and is hedged (R3).
     Speculate,
-    /// When a set whose streams all failed goes round them again, or the budget has a token for it (R5, R8).
+    /// When a set whose streams all failed goes round them again, or the budget has a token for it
+    /// (R5, R8).
     Retry,
     /// When the oldest record of a set reaches its deadline (R1).
     Expire,
 }
 
-/// The timer table: a binary heap over set slots, the earliest on top. Every set knows its place in it, so that it can be moved and
-/// removed in O(log sets); a set whose timer is the latest of all, which is the common case, is inserted in O(1).
+/// The timer table: a binary heap over set slots, the earliest on top. Every set knows its place in
+/// it, so that it can be moved and removed in O(log sets); a set whose timer is the latest of all,
+/// which is the common case, is inserted in O(1).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimerHeap {
     len: usize,
@@ -28,7 +30,13 @@ impl TimerHeap {
     }
 
     /// Sets the time of a set's entry, or makes one.
-    pub(crate) fn arm(&mut self, heap: &mut [TimerSlot], sets: &mut [SetSlot], set: u16, at: Instant) {
+    pub(crate) fn arm(
+        &mut self,
+        heap: &mut [TimerSlot],
+        sets: &mut [SetSlot],
+        set: u16,
+        at: Instant,
+    ) {
         let place = match sets[set as usize].timer_place {
             NO_SET => {
                 let place = self.len;
@@ -124,7 +132,10 @@ mod tests {
                 heap.arm(&mut slots, &mut sets, set, at);
                 model[set as usize] = Some(at);
             }
-            assert_eq!(heap.first(&slots).map(|(at, _)| at), model.iter().flatten().min().copied());
+            assert_eq!(
+                heap.first(&slots).map(|(at, _)| at),
+                model.iter().flatten().min().copied()
+            );
             if let Some((at, set)) = heap.first(&slots) {
                 assert_eq!(model[set as usize], Some(at));
             }

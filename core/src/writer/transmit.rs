@@ -7,8 +7,8 @@ use super::{Adaptive, Memory, Policy, SetBuffer, StreamCounters};
 use crate::{Attempt, AttemptId, Instant, StreamIndex};
 
 impl<M: Memory, P: Policy> Writer<M, P> {
-    /// The next attempt to start. If the transport has no room for it, say so by [`handle_refused`](Self::handle_refused) before the next
-    /// call.
+    /// The next attempt to start. If the transport has no room for it, say so by
+    /// [`handle_refused`](Self::handle_refused) before the next call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
         let now = self.tell(now);
         let (set, place) = loop {
@@ -39,7 +39,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         while self.ending_first != NO_SET {
             let set = self.ending_first;
             let slot = &mut self.memory.tables().sets[set as usize];
-            if let Some(attempt) = slot.attempts.iter_mut().find(|attempt| attempt.state == AttemptState::ToCancel) {
+            if let Some(attempt) = slot
+                .attempts
+                .iter_mut()
+                .find(|attempt| attempt.state == AttemptState::ToCancel)
+            {
                 attempt.state = AttemptState::Unused;
                 slot.outstanding -= 1;
                 self.counters.cancelled = self.counters.cancelled.wrapping_add(1);
@@ -55,11 +59,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub fn has_work(&self) -> bool {
         self.queue_first != NO_SET || self.ending_first != NO_SET || {
             let filling = self.filling != NO_SET && self.may_fly();
-            filling && (self.memory.sets()[self.filling as usize].due || (self.settings.flush_when_idle() && self.flying == 0))
+            filling
+                && (self.memory.sets()[self.filling as usize].due
+                    || (self.settings.flush_when_idle() && self.flying == 0))
         }
     }
 
-    /// Begins the attempt that a set was queued for; its place among the set's attempts. None when there is no stream for it any more.
+    /// Begins the attempt that a set was queued for; its place among the set's attempts. None when
+    /// there is no stream for it any more.
     fn start(&mut self, set: u16, now: Instant) -> Option<usize> {
         let (intent, made, outstanding) = {
             let slot = &self.memory.sets()[set as usize];
@@ -68,7 +75,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if P::HEALTH && intent == Intent::Probe {
             return self.start_probe(set, outstanding > 0, now);
         }
-        let row = if made == 0 && intent == Intent::First { Some(self.first_row(now)) } else { self.following_row(set, now) };
+        let row = if made == 0 && intent == Intent::First {
+            Some(self.first_row(now))
+        } else {
+            self.following_row(set, now)
+        };
         let Some(row) = row else {
             // What the streams answered since the set was queued left none to try.
             if made > 0 {
@@ -92,8 +103,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         Some(place)
     }
 
-    /// Begins the copy of a set that probes a stream, if one is still to be probed. A set whose first attempt has ended meanwhile is no use
-    /// for that: it goes on as it would have done at once, had it not been queued.
+    /// Begins the copy of a set that probes a stream, if one is still to be probed. A set whose
+    /// first attempt has ended meanwhile is no use for that: it goes on as it would have done
+    /// at once, had it not been queued.
     fn start_probe(&mut self, set: u16, waits: bool, now: Instant) -> Option<usize> {
         if !waits {
             self.go_on(set, now);
@@ -112,7 +124,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.next_attempt = self.next_attempt.wrapping_add(1);
         let slot = &mut self.memory.tables().sets[set as usize];
         let place = free_place(&slot.attempts);
-        slot.attempts[place] = AttemptSlot { id, stream, intent: slot.intent, started: now, ended: now, state: AttemptState::Outstanding };
+        slot.attempts[place] = AttemptSlot {
+            id,
+            stream,
+            intent: slot.intent,
+            started: now,
+            ended: now,
+            state: AttemptState::Outstanding,
+        };
         slot.tried.insert(stream);
         slot.outstanding += 1;
         slot.made += 1;
@@ -122,14 +141,19 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         place
     }
 
-    /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is outstanding.
+    /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is
+    /// outstanding.
     fn set_patience(&mut self, set: u16, intent: Intent, stream: StreamIndex, now: Instant) {
         if !self.settings.hedging() {
             return;
         }
         let slot = &self.memory.sets()[set as usize];
         let begins = intent == Intent::First || slot.patience == 0;
-        let delay = if begins { Some(self.speculative_delay(stream)) } else { self.further_delay(stream, intent, slot.made, now) };
+        let delay = if begins {
+            Some(self.speculative_delay(stream))
+        } else {
+            self.further_delay(stream, intent, slot.made, now)
+        };
         let slot = &mut self.memory.tables().sets[set as usize];
         slot.patience = delay.unwrap_or(slot.patience);
         if slot.outstanding == 1 || intent == Intent::Hedge {
@@ -137,31 +161,45 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
     }
 
-    /// How long a set waits for its first attempt before it is hedged: what the settings say, or what the stream's latency says (R10).
+    /// How long a set waits for its first attempt before it is hedged: what the settings say, or
+    /// what the stream's latency says (R10).
     ///
-    /// A stream that is much slower than the others is hedged when twice the others' usual latency has passed: its own would let a
-    /// stalled stream stretch its timeout without end.
+    /// A stream that is much slower than the others is hedged when twice the others' usual latency
+    /// has passed: its own would let a stalled stream stretch its timeout without end.
     fn speculative_delay(&self, stream: StreamIndex) -> u64 {
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
             return self.bounds.first_patience;
         };
-        let own = self.memory.streams()[stream.0 as usize].latency.quantile(warm_up);
+        let own = self.memory.streams()[stream.0 as usize]
+            .latency
+            .quantile(warm_up);
         let usual = match (own, self.usual_latency) {
             (Some(own), Some(median)) => own.min(median.saturating_mul(2)),
             // A stream of which little is known yet is expected to be like the others.
             (Some(usual), None) | (None, Some(usual)) => usual,
             (None, None) => return self.bounds.first_patience,
         };
-        usual.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1)
+        usual
+            .clamp(floor.as_micros() as u64, self.bounds.max_patience)
+            .max(1)
     }
 
-    /// How long a set that was hedged waits before it is hedged again, where the latency says so (R10): a quantile half as rare with each
-    /// hedge, and no more than twice the median. Few sets come so far, so that it costs little, and those are the ones that took longest.
+    /// How long a set that was hedged waits before it is hedged again, where the latency says so
+    /// (R10): a quantile half as rare with each hedge, and no more than twice the median. Few
+    /// sets come so far, so that it costs little, and those are the ones that took longest.
     ///
-    /// Where more attempts straggle than are hedged, the quantile is how long a straggler takes; that the hedge is one as well shows much
-    /// earlier.
-    fn further_delay(&mut self, stream: StreamIndex, intent: Intent, made: u32, now: Instant) -> Option<u64> {
-        let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else { return None };
+    /// Where more attempts straggle than are hedged, the quantile is how long a straggler takes;
+    /// that the hedge is one as well shows much earlier.
+    fn further_delay(
+        &mut self,
+        stream: StreamIndex,
+        intent: Intent,
+        made: u32,
+        now: Instant,
+    ) -> Option<u64> {
+        let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
+            return None;
+        };
         let slot = &self.memory.streams()[stream.0 as usize];
         if intent != Intent::Hedge || slot.latency.quantile(warm_up).is_none() {
             return None;
@@ -169,10 +207,18 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let tail = self.tail(now).doubled(made - 1);
         let latency = &self.memory.streams()[stream.0 as usize].latency;
         let micros = u64::from(latency.beyond(tail).min(2 * latency.beyond(Tail::HALF)));
-        Some(micros.clamp(floor.as_micros() as u64, self.bounds.max_patience).max(1))
+        Some(
+            micros
+                .clamp(floor.as_micros() as u64, self.bounds.max_patience)
+                .max(1),
+        )
     }
 
-    pub(super) fn count_for(&mut self, stream: StreamIndex, which: impl FnOnce(&mut StreamCounters) -> &mut u64) {
+    pub(super) fn count_for(
+        &mut self,
+        stream: StreamIndex,
+        which: impl FnOnce(&mut StreamCounters) -> &mut u64,
+    ) {
         let counter = which(&mut self.memory.tables().streams[stream.0 as usize].counters);
         *counter = counter.wrapping_add(1);
     }
@@ -220,7 +266,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 }
 
-/// The place for one more attempt: an unused one, or that of the oldest that has ended. There is one while fewer than all are outstanding.
+/// The place for one more attempt: an unused one, or that of the oldest that has ended. There is
+/// one while fewer than all are outstanding.
 fn free_place(attempts: &[AttemptSlot]) -> usize {
     let mut oldest: Option<usize> = None;
     for (place, attempt) in attempts.iter().enumerate() {

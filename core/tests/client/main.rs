@@ -1,4 +1,5 @@
-//! The write proxy client: sessions against recorded ones and against scripts, routing against scripts and against a model of proxies.
+//! The write proxy client: sessions against recorded ones and against scripts, routing against
+//! scripts and against a model of proxies.
 
 #[path = "../wire/golden_files.rs"]
 #[expect(dead_code, reason = "it also serves the tests of the wire formats")]

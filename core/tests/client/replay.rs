@@ -33,7 +33,15 @@ fn the_client_side_of_every_recorded_session_is_spoken_byte_for_byte() {
         seen.sessions += 1;
         replay(&exchange, &mut seen);
     }
-    assert_eq!(seen, Seen { sessions: 182, control_frames: 10, requests: 190, replies: 189 });
+    assert_eq!(
+        seen,
+        Seen {
+            sessions: 182,
+            control_frames: 10,
+            requests: 190,
+            replies: 189
+        }
+    );
 }
 
 fn replay(exchange: &Exchange, seen: &mut Seen) {
@@ -43,8 +51,17 @@ fn replay(exchange: &Exchange, seen: &mut Seen) {
         Transport::Upgraded => Protocol::Thrift,
         Transport::Plain => Protocol::PlainThrift,
     };
-    let client_id = exchange.frames.iter().find_map(|frame| recorded(exchange.transport, frame)).map_or("", |it| it.client_id);
-    let settings = Settings::builder().protocol(protocol).client_id(client_id).max_frame_bytes(2 << 20).build().expect("legal");
+    let client_id = exchange
+        .frames
+        .iter()
+        .find_map(|frame| recorded(exchange.transport, frame))
+        .map_or("", |it| it.client_id);
+    let settings = Settings::builder()
+        .protocol(protocol)
+        .client_id(client_id)
+        .max_frame_bytes(2 << 20)
+        .build()
+        .expect("legal");
     let mut session = Session::<4>::new(NOW, settings, 1);
     if is_request(exchange.transport, &exchange.frames[0]) {
         open(&mut session, exchange.transport);
@@ -59,7 +76,13 @@ fn replay(exchange: &Exchange, seen: &mut Seen) {
                 last_request = Some(request);
                 let length = session.encoded_len(&recorded.request, &recorded.envelope);
                 let (count, _) = session
-                    .encode_request(NOW, request, &recorded.request, &recorded.envelope, &mut out)
+                    .encode_request(
+                        NOW,
+                        request,
+                        &recorded.request,
+                        &recorded.envelope,
+                        &mut out,
+                    )
                     .unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert_eq!(count, length, "{name}: {}", frame.summary);
                 assert!(out[..count] == frame.bytes, "{name}: {}", frame.summary);
@@ -72,7 +95,9 @@ fn replay(exchange: &Exchange, seen: &mut Seen) {
                 session.handle_transmitted(NOW, count);
             }
             (Direction::ToClient, _) => {
-                let (count, event) = session.handle_received(NOW, &frame.bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let (count, event) = session
+                    .handle_received(NOW, &frame.bytes)
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert_eq!(count, frame.bytes.len(), "{name}");
                 match event {
                     Some(Event::Reply { request, .. }) => {
@@ -94,8 +119,14 @@ fn replay(exchange: &Exchange, seen: &mut Seen) {
 /// Begins a session whose record leaves out its start.
 fn open(session: &mut Session<4>, transport: Transport) {
     let answers: &[&[u8]] = match transport {
-        Transport::Mux => &[b"\0\0\0\x0f\x7f\0\0\x01tinit check", b"\0\0\0\x06\xbc\0\0\x01\0\x01", b"\0\0\0\x04\xbf\0\0\x01"],
-        Transport::Upgraded => &[b"\0\0\0\x28\x80\x01\0\x02\0\0\0\x1b__can__finagle__trace__v3__\0\0\0\0\0"],
+        Transport::Mux => &[
+            b"\0\0\0\x0f\x7f\0\0\x01tinit check",
+            b"\0\0\0\x06\xbc\0\0\x01\0\x01",
+            b"\0\0\0\x04\xbf\0\0\x01",
+        ],
+        Transport::Upgraded => {
+            &[b"\0\0\0\x28\x80\x01\0\x02\0\0\0\x1b__can__finagle__trace__v3__\0\0\0\0\0"]
+        }
         Transport::Plain => &[],
     };
     let mut out = [0; 64];
@@ -119,12 +150,19 @@ fn recorded(transport: Transport, frame: &GoldenFrame) -> Option<Recorded<'_>> {
     }
     match transport {
         Transport::Mux => {
-            let Message::Tdispatch { contexts, payload, .. } = Frame::decode(&frame.bytes).expect("a mux frame").message else {
+            let Message::Tdispatch {
+                contexts, payload, ..
+            } = Frame::decode(&frame.bytes).expect("a mux frame").message
+            else {
                 return None;
             };
             let envelope = envelope(&contexts);
             let (_, request) = Request::decode(payload).expect("a request");
-            Some(Recorded { request, envelope, client_id: contexts.client_id().unwrap_or_default() })
+            Some(Recorded {
+                request,
+                envelope,
+                client_id: contexts.client_id().unwrap_or_default(),
+            })
         }
         Transport::Upgraded | Transport::Plain => {
             let body = framed::frame_body(&frame.bytes).expect("a frame");
@@ -133,17 +171,33 @@ fn recorded(transport: Transport, frame: &GoldenFrame) -> Option<Recorded<'_>> {
             }
             if body[0] == 0x80 {
                 let (_, request) = Request::decode(body).expect("a request");
-                return Some(Recorded { request, envelope: Envelope::default(), client_id: "" });
+                return Some(Recorded {
+                    request,
+                    envelope: Envelope::default(),
+                    client_id: "",
+                });
             }
             let (header, message) = RequestHeader::decode(body).expect("a header");
             let (_, request) = Request::decode(message).expect("a request");
-            let contexts: Vec<_> = header.contexts.expect("contexts").iter().map(|context| context.0).collect();
+            let contexts: Vec<_> = header
+                .contexts
+                .expect("contexts")
+                .iter()
+                .map(|context| context.0)
+                .collect();
             let envelope = envelope(&Contexts::new(&contexts));
-            Some(Recorded { request, envelope, client_id: header.client_id.unwrap_or_default() })
+            Some(Recorded {
+                request,
+                envelope,
+                client_id: header.client_id.unwrap_or_default(),
+            })
         }
     }
 }
 
 fn envelope(contexts: &Contexts<'_>) -> Envelope {
-    Envelope { trace: contexts.trace(), deadline: contexts.deadline() }
+    Envelope {
+        trace: contexts.trace(),
+        deadline: contexts.deadline(),
+    }
 }

@@ -3,7 +3,9 @@
 use core::time::Duration;
 
 use distributedlog::client::RequestId;
-use distributedlog::client::session::{Call, EncodeError, Envelope, Event, Lost, Protocol, Reason, Session, SessionError, Settings};
+use distributedlog::client::session::{
+    Call, EncodeError, Envelope, Event, Lost, Protocol, Reason, Session, SessionError, Settings,
+};
 use distributedlog::wire::framed;
 use distributedlog::wire::mux::{Contexts, Frame, INIT_CHECK, InitHeaders, Message, Status, Tag};
 use distributedlog::wire::service::{Reply, Request, SequenceId, WriteContext};
@@ -11,8 +13,18 @@ use distributedlog::{Cause, Failure, Instant, Known};
 
 type Wire = Session<2>;
 
-const WRITE: Request<'_> = Request::WriteWithContext { stream: "s", data: b"record", context: NO_CONTEXT };
-const NO_CONTEXT: WriteContext<'_> = WriteContext { tried_hosts: None, crc32: None, is_record_set: None, identity: None, attempt: None };
+const WRITE: Request<'_> = Request::WriteWithContext {
+    stream: "s",
+    data: b"record",
+    context: NO_CONTEXT,
+};
+const NO_CONTEXT: WriteContext<'_> = WriteContext {
+    tried_hosts: None,
+    crc32: None,
+    is_record_set: None,
+    identity: None,
+    attempt: None,
+};
 
 const fn ms(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -36,7 +48,14 @@ fn bytes(tag: Tag, message: Message<'_>) -> Vec<u8> {
 fn answer_bytes(number: u32) -> Vec<u8> {
     let mut out = vec![0; 256];
     let reply = Reply::Void;
-    let count = distributedlog::wire::mux::encode_reply(tag(number), "setAcceptNewStream", SequenceId(0), &reply, &mut out).expect("room");
+    let count = distributedlog::wire::mux::encode_reply(
+        tag(number),
+        "setAcceptNewStream",
+        SequenceId(0),
+        &reply,
+        &mut out,
+    )
+    .expect("room");
     out.truncate(count);
     out
 }
@@ -49,29 +68,65 @@ fn transmit(session: &mut Wire) -> Vec<u8> {
 
 /// Takes a whole frame in, and checks that it was taken whole.
 fn receive<'b>(session: &mut Wire, now: Instant, bytes: &'b [u8]) -> Option<Event<'b>> {
-    let (count, event) = session.handle_received(now, bytes).expect("a frame that has its place");
+    let (count, event) = session
+        .handle_received(now, bytes)
+        .expect("a frame that has its place");
     assert_eq!(count, bytes.len());
     event
 }
 
 fn send(session: &mut Wire, now: Instant, number: u32) -> (Vec<u8>, Call) {
     let mut out = [0; 512];
-    let (count, call) = session.encode_request(now, id(number), &WRITE, &Envelope::default(), &mut out).expect("room");
+    let (count, call) = session
+        .encode_request(now, id(number), &WRITE, &Envelope::default(), &mut out)
+        .expect("room");
     (out[..count].to_vec(), call)
 }
 
 /// A mux session whose start is over at 0 ms, and whose ping was answered.
 fn mux() -> Wire {
-    let settings = Settings::builder().protocol(Protocol::ThriftMux).client_id("me").build().expect("legal");
+    let settings = Settings::builder()
+        .protocol(Protocol::ThriftMux)
+        .client_id("me")
+        .build()
+        .expect("legal");
     let mut session = Wire::new(ms(0), settings, 1);
-    assert_eq!(transmit(&mut session), bytes(Tag::ONE, Message::BadRerr { error: INIT_CHECK }));
-    assert_eq!(receive(&mut session, ms(0), &bytes(Tag::ONE, Message::BadRerr { error: INIT_CHECK })), None);
-    assert_eq!(transmit(&mut session), bytes(Tag::ONE, Message::Tinit { version: 1, headers: InitHeaders::default() }));
+    assert_eq!(
+        transmit(&mut session),
+        bytes(Tag::ONE, Message::BadRerr { error: INIT_CHECK })
+    );
+    assert_eq!(
+        receive(
+            &mut session,
+            ms(0),
+            &bytes(Tag::ONE, Message::BadRerr { error: INIT_CHECK })
+        ),
+        None
+    );
+    assert_eq!(
+        transmit(&mut session),
+        bytes(
+            Tag::ONE,
+            Message::Tinit {
+                version: 1,
+                headers: InitHeaders::default()
+            }
+        )
+    );
     assert!(!session.is_ready());
-    let answer = bytes(Tag::ONE, Message::Rinit { version: 1, headers: InitHeaders::default() });
+    let answer = bytes(
+        Tag::ONE,
+        Message::Rinit {
+            version: 1,
+            headers: InitHeaders::default(),
+        },
+    );
     assert_eq!(receive(&mut session, ms(0), &answer), Some(Event::Ready));
     assert_eq!(transmit(&mut session), bytes(Tag::ONE, Message::Tping));
-    assert_eq!(receive(&mut session, ms(0), &bytes(Tag::ONE, Message::Rping)), None);
+    assert_eq!(
+        receive(&mut session, ms(0), &bytes(Tag::ONE, Message::Rping)),
+        None
+    );
     session.handle_transmitted(ms(0), 19 + 10 + 8);
     session
 }
@@ -86,23 +141,48 @@ fn thrift() -> Wire {
 
 #[test]
 fn a_peer_that_does_not_know_tinit_is_spoken_to_without() {
-    for answer in [Message::Rerr { error: "what?" }, Message::BadRerr { error: "what?" }] {
-        let settings = Settings::builder().protocol(Protocol::ThriftMux).build().expect("legal");
+    for answer in [
+        Message::Rerr { error: "what?" },
+        Message::BadRerr { error: "what?" },
+    ] {
+        let settings = Settings::builder()
+            .protocol(Protocol::ThriftMux)
+            .build()
+            .expect("legal");
         let mut session = Wire::new(ms(0), settings, 1);
         transmit(&mut session);
-        assert_eq!(receive(&mut session, ms(1), &bytes(Tag::ONE, answer)), Some(Event::Ready));
+        assert_eq!(
+            receive(&mut session, ms(1), &bytes(Tag::ONE, answer)),
+            Some(Event::Ready)
+        );
         assert_eq!(transmit(&mut session), bytes(Tag::ONE, Message::Tping));
     }
 }
 
 #[test]
 fn a_peer_that_speaks_another_version_of_mux_is_left() {
-    let settings = Settings::builder().protocol(Protocol::ThriftMux).build().expect("legal");
+    let settings = Settings::builder()
+        .protocol(Protocol::ThriftMux)
+        .build()
+        .expect("legal");
     let mut session = Wire::new(ms(0), settings, 1);
     transmit(&mut session);
-    receive(&mut session, ms(0), &bytes(Tag::ONE, Message::BadRerr { error: INIT_CHECK }));
-    let answer = bytes(Tag::ONE, Message::Rinit { version: 2, headers: InitHeaders::default() });
-    assert_eq!(session.handle_received(ms(0), &answer), Err(SessionError::Version(2)));
+    receive(
+        &mut session,
+        ms(0),
+        &bytes(Tag::ONE, Message::BadRerr { error: INIT_CHECK }),
+    );
+    let answer = bytes(
+        Tag::ONE,
+        Message::Rinit {
+            version: 2,
+            headers: InitHeaders::default(),
+        },
+    );
+    assert_eq!(
+        session.handle_received(ms(0), &answer),
+        Err(SessionError::Version(2))
+    );
 }
 
 #[test]
@@ -110,9 +190,15 @@ fn a_peer_that_does_not_know_the_upgrade_is_spoken_to_in_plain_thrift() {
     let mut session = thrift();
     let mut refusal = [0; 256];
     let count = framed::encode_upgrade_refusal(SequenceId(0), &mut refusal).expect("room");
-    assert_eq!(receive(&mut session, ms(1), &refusal[..count]), Some(Event::Ready));
+    assert_eq!(
+        receive(&mut session, ms(1), &refusal[..count]),
+        Some(Event::Ready)
+    );
     let (frame, _) = send(&mut session, ms(1), 7);
-    assert_eq!(Request::decode(framed::frame_body(&frame).expect("a frame")), Ok((SequenceId(0), WRITE)));
+    assert_eq!(
+        Request::decode(framed::frame_body(&frame).expect("a frame")),
+        Ok((SequenceId(0), WRITE))
+    );
 }
 
 #[test]
@@ -124,7 +210,10 @@ fn before_the_start_is_over_nothing_can_be_sent() {
 
 #[test]
 fn framed_thrift_takes_one_request_at_a_time_and_mux_as_many_as_there_are_places() {
-    let settings = Settings::builder().protocol(Protocol::PlainThrift).build().expect("legal");
+    let settings = Settings::builder()
+        .protocol(Protocol::PlainThrift)
+        .build()
+        .expect("legal");
     let mut plain = Wire::new(ms(0), settings, 1);
     assert!(plain.is_ready());
     for (mut session, places) in [(mux(), 2), (core::mem::replace(&mut plain, mux()), 1)] {
@@ -132,7 +221,8 @@ fn framed_thrift_takes_one_request_at_a_time_and_mux_as_many_as_there_are_places
         for number in 0..places {
             send(&mut session, ms(1), number as u32);
         }
-        let refused = session.encode_request(ms(1), id(9), &WRITE, &Envelope::default(), &mut [0; 512]);
+        let refused =
+            session.encode_request(ms(1), id(9), &WRITE, &Envelope::default(), &mut [0; 512]);
         assert_eq!(refused, Err(EncodeError::Full));
         assert_eq!(session.in_flight(), places);
     }
@@ -143,13 +233,21 @@ fn a_buffer_that_is_too_small_keeps_nothing_and_says_what_is_needed() {
     let mut session = mux();
     let needed = session.encoded_len(&WRITE, &Envelope::default());
     let mut out = vec![0; needed];
-    let Err(EncodeError::BufferTooSmall(error)) =
-        session.encode_request(ms(1), id(1), &WRITE, &Envelope::default(), &mut out[..needed - 1])
-    else {
+    let Err(EncodeError::BufferTooSmall(error)) = session.encode_request(
+        ms(1),
+        id(1),
+        &WRITE,
+        &Envelope::default(),
+        &mut out[..needed - 1],
+    ) else {
         panic!("it does not fit");
     };
     assert_eq!((error.needed, session.in_flight()), (needed, 0));
-    assert!(session.encode_request(ms(1), id(1), &WRITE, &Envelope::default(), &mut out).is_ok());
+    assert!(
+        session
+            .encode_request(ms(1), id(1), &WRITE, &Envelope::default(), &mut out)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -157,8 +255,17 @@ fn an_answer_frees_its_tag_and_the_next_request_gets_it() {
     let mut session = mux();
     let (first, _) = send(&mut session, ms(1), 1);
     let (second, _) = send(&mut session, ms(1), 2);
-    assert_eq!((Frame::peek_tag(&first), Frame::peek_tag(&second)), (Some(tag(2)), Some(tag(3))));
-    assert_eq!(receive(&mut session, ms(2), &answer_bytes(2)), Some(Event::Reply { request: id(1), reply: Reply::Void }));
+    assert_eq!(
+        (Frame::peek_tag(&first), Frame::peek_tag(&second)),
+        (Some(tag(2)), Some(tag(3)))
+    );
+    assert_eq!(
+        receive(&mut session, ms(2), &answer_bytes(2)),
+        Some(Event::Reply {
+            request: id(1),
+            reply: Reply::Void
+        })
+    );
     let (third, _) = send(&mut session, ms(3), 3);
     assert_eq!(Frame::peek_tag(&third), Some(tag(2)));
 }
@@ -170,7 +277,9 @@ fn bytes_that_come_one_by_one_mean_the_same() {
     let answer = [answer_bytes(2), bytes(tag(5), Message::Tping)].concat();
     let (mut start, mut events) = (0, 0);
     for end in 1..=answer.len() {
-        let (count, event) = session.handle_received(ms(2), &answer[start..end]).expect("good frames");
+        let (count, event) = session
+            .handle_received(ms(2), &answer[start..end])
+            .expect("good frames");
         start += count;
         events += usize::from(event.is_some());
     }
@@ -181,28 +290,54 @@ fn bytes_that_come_one_by_one_mean_the_same() {
 #[test]
 fn a_frame_above_the_limit_is_refused_from_its_first_four_bytes() {
     for protocol in [Protocol::ThriftMux, Protocol::Thrift, Protocol::PlainThrift] {
-        let settings = Settings::builder().protocol(protocol).max_frame_bytes(1_000).build().expect("legal");
+        let settings = Settings::builder()
+            .protocol(protocol)
+            .max_frame_bytes(1_000)
+            .build()
+            .expect("legal");
         let mut session = Wire::new(ms(0), settings, 1);
-        assert_eq!(session.handle_received(ms(1), &997_u32.to_be_bytes()[..3]), Ok((0, None)));
-        let Err(SessionError::FrameTooLarge(error)) = session.handle_received(ms(1), &997_u32.to_be_bytes()) else {
+        assert_eq!(
+            session.handle_received(ms(1), &997_u32.to_be_bytes()[..3]),
+            Ok((0, None))
+        );
+        let Err(SessionError::FrameTooLarge(error)) =
+            session.handle_received(ms(1), &997_u32.to_be_bytes())
+        else {
             panic!("it is above the limit");
         };
         assert_eq!((error.length, error.limit), (1_001, 1_000));
-        assert_eq!(session.handle_received(ms(1), &996_u32.to_be_bytes()), Ok((0, None)));
+        assert_eq!(
+            session.handle_received(ms(1), &996_u32.to_be_bytes()),
+            Ok((0, None))
+        );
     }
 }
 
 #[test]
 fn a_nack_was_not_started_and_an_error_may_have_been() {
-    let status = |status| Message::Rdispatch { status, contexts: Contexts::default(), payload: b"why" };
+    let status = |status| Message::Rdispatch {
+        status,
+        contexts: Contexts::default(),
+        payload: b"why",
+    };
     for (message, failure) in [
-        (status(Status::Nack), Failure::overloaded(Cause::Refused, None)),
+        (
+            status(Status::Nack),
+            Failure::overloaded(Cause::Refused, None),
+        ),
         (status(Status::Error), Failure::unanswered(Cause::Exception)),
-        (Message::Rerr { error: "why" }, Failure::unanswered(Cause::ProtocolError)),
+        (
+            Message::Rerr { error: "why" },
+            Failure::unanswered(Cause::ProtocolError),
+        ),
     ] {
         let mut session = mux();
         send(&mut session, ms(1), 1);
-        let event = Some(Event::Failed { request: id(1), failure, reason: Reason::Said("why") });
+        let event = Some(Event::Failed {
+            request: id(1),
+            failure,
+            reason: Reason::Said("why"),
+        });
         assert_eq!(receive(&mut session, ms(2), &bytes(tag(2), message)), event);
         assert_eq!(session.in_flight(), 0);
     }
@@ -213,33 +348,76 @@ fn an_answer_that_cannot_be_read_fails_its_own_request_only() {
     let mut session = mux();
     send(&mut session, ms(1), 1);
     send(&mut session, ms(1), 2);
-    let nonsense = Message::Rdispatch { status: Status::Ok, contexts: Contexts::default(), payload: b"nonsense" };
+    let nonsense = Message::Rdispatch {
+        status: Status::Ok,
+        contexts: Contexts::default(),
+        payload: b"nonsense",
+    };
     let nonsense = bytes(tag(2), nonsense);
-    let Some(Event::Failed { request, failure, reason }) = receive(&mut session, ms(2), &nonsense) else {
+    let Some(Event::Failed {
+        request,
+        failure,
+        reason,
+    }) = receive(&mut session, ms(2), &nonsense)
+    else {
         panic!("it has failed");
     };
-    assert_eq!((request, failure), (id(1), Failure::unanswered(Cause::ProtocolError)));
-    let text =
-        "its reply cannot be read: message.version at offset 0: begins with 0x6e6f6e73, must begin with 0x8001 and the message's kind";
+    assert_eq!(
+        (request, failure),
+        (id(1), Failure::unanswered(Cause::ProtocolError))
+    );
+    let text = "its reply cannot be read: message.version at offset 0: begins with 0x6e6f6e73, \
+                must begin with 0x8001 and the message's kind";
     assert_eq!(reason.to_string(), text);
-    assert!(matches!(receive(&mut session, ms(2), &answer_bytes(3)), Some(Event::Reply { .. })));
+    assert!(matches!(
+        receive(&mut session, ms(2), &answer_bytes(3)),
+        Some(Event::Reply { .. })
+    ));
 }
 
 #[test]
 fn frames_that_have_no_place_there_end_the_connection() {
     for (number, message) in [
-        (2, Message::Rdispatch { status: Status::Ok, contexts: Contexts::default(), payload: b"" }),
+        (
+            2,
+            Message::Rdispatch {
+                status: Status::Ok,
+                contexts: Contexts::default(),
+                payload: b"",
+            },
+        ),
         (2, Message::Rdiscarded),
         (9, Message::Rerr { error: "" }),
-        (1, Message::Rinit { version: 1, headers: InitHeaders::default() }),
+        (
+            1,
+            Message::Rinit {
+                version: 1,
+                headers: InitHeaders::default(),
+            },
+        ),
         (5, Message::Rping),
-        (1, Message::Tinit { version: 1, headers: InitHeaders::default() }),
-        (0, Message::Tdiscarded { discarded: Tag::ONE, reason: "" }),
+        (
+            1,
+            Message::Tinit {
+                version: 1,
+                headers: InitHeaders::default(),
+            },
+        ),
+        (
+            0,
+            Message::Tdiscarded {
+                discarded: Tag::ONE,
+                reason: "",
+            },
+        ),
     ] {
         let mut session = mux();
         let frame = bytes(tag(number), message);
         let result = session.handle_received(ms(1), &frame);
-        assert!(matches!(result, Err(SessionError::Unexpected { tag, .. }) if tag == number), "{result:?}");
+        assert!(
+            matches!(result, Err(SessionError::Unexpected { tag, .. }) if tag == number),
+            "{result:?}"
+        );
     }
 }
 
@@ -253,10 +431,15 @@ fn a_discarded_request_keeps_its_tag_until_the_peer_is_done_with_it() {
         let told = transmit(&mut session);
         let told = Frame::decode(&told).expect("a frame");
         assert_eq!(told.tag, Tag::ZERO);
-        assert!(matches!(told.message, Message::Tdiscarded { discarded, .. } if discarded == tag(2)));
+        assert!(
+            matches!(told.message, Message::Tdiscarded { discarded, .. } if discarded == tag(2))
+        );
         let (next, _) = send(&mut session, ms(3), 2);
         assert_eq!(Frame::peek_tag(&next), Some(tag(3)));
-        assert_eq!(receive(&mut session, ms(4), &confirmation), Some(Event::Discarded { request: id(1) }));
+        assert_eq!(
+            receive(&mut session, ms(4), &confirmation),
+            Some(Event::Discarded { request: id(1) })
+        );
         let (next, _) = send(&mut session, ms(5), 3);
         assert_eq!(Frame::peek_tag(&next), Some(tag(2)));
     }
@@ -269,7 +452,10 @@ fn a_peer_that_answered_before_it_was_told_of_the_discard_is_not_told() {
     let (_, second) = send(&mut session, ms(1), 2);
     session.discard(ms(2), first);
     session.discard(ms(2), second);
-    assert_eq!(receive(&mut session, ms(3), &answer_bytes(2)), Some(Event::Discarded { request: id(1) }));
+    assert_eq!(
+        receive(&mut session, ms(3), &answer_bytes(2)),
+        Some(Event::Discarded { request: id(1) })
+    );
     let told = transmit(&mut session);
     let told = Frame::decode(&told).expect("exactly one frame");
     assert!(matches!(told.message, Message::Tdiscarded { discarded, .. } if discarded == tag(3)));
@@ -278,7 +464,10 @@ fn a_peer_that_answered_before_it_was_told_of_the_discard_is_not_told() {
 
 #[test]
 fn framed_thrift_waits_for_the_answer_of_a_discarded_request_and_not_for_ever() {
-    let settings = Settings::builder().protocol(Protocol::PlainThrift).build().expect("legal");
+    let settings = Settings::builder()
+        .protocol(Protocol::PlainThrift)
+        .build()
+        .expect("legal");
     let mut session = Wire::new(ms(0), settings, 1);
     let (_, call) = send(&mut session, ms(1), 1);
     assert_eq!(session.poll_timeout(), None);
@@ -286,10 +475,23 @@ fn framed_thrift_waits_for_the_answer_of_a_discarded_request_and_not_for_ever() 
     assert_eq!(transmit(&mut session), b"");
     assert_eq!(session.poll_timeout(), Some(ms(4_010)));
     assert_eq!(session.handle_timeout(ms(4_009)), Ok(()));
-    assert_eq!(session.handle_timeout(ms(4_010)), Err(SessionError::Unresponsive));
+    assert_eq!(
+        session.handle_timeout(ms(4_010)),
+        Err(SessionError::Unresponsive)
+    );
     let mut reply = [0; 256];
-    let count = framed::encode_reply(None, "setAcceptNewStream", SequenceId(0), &Reply::Void, &mut reply).expect("room");
-    assert_eq!(receive(&mut session, ms(4_011), &reply[..count]), Some(Event::Discarded { request: id(1) }));
+    let count = framed::encode_reply(
+        None,
+        "setAcceptNewStream",
+        SequenceId(0),
+        &Reply::Void,
+        &mut reply,
+    )
+    .expect("room");
+    assert_eq!(
+        receive(&mut session, ms(4_011), &reply[..count]),
+        Some(Event::Discarded { request: id(1) })
+    );
     assert_eq!(session.poll_timeout(), None);
 }
 
@@ -298,16 +500,27 @@ fn a_lost_connection_says_of_each_request_whether_a_byte_of_it_left() {
     let mut session = mux();
     let (first, _) = send(&mut session, ms(1), 1);
     send(&mut session, ms(1), 2);
-    for (taken, expected) in [(0, [Known::NotWritten; 2]), (1, [Known::Unknown, Known::NotWritten])] {
+    for (taken, expected) in [
+        (0, [Known::NotWritten; 2]),
+        (1, [Known::Unknown, Known::NotWritten]),
+    ] {
         let mut session = mux();
         send(&mut session, ms(1), 1);
         send(&mut session, ms(1), 2);
         session.handle_transmitted(ms(1), taken);
         let lost: Vec<Lost> = core::iter::from_fn(|| session.poll_lost()).collect();
-        assert_eq!(lost, [(1, expected[0]), (2, expected[1])].map(|(number, known)| Lost { request: id(number), known }));
+        assert_eq!(
+            lost,
+            [(1, expected[0]), (2, expected[1])].map(|(number, known)| Lost {
+                request: id(number),
+                known
+            })
+        );
     }
     session.handle_transmitted(ms(1), first.len() + 1);
-    let lost: Vec<Known> = core::iter::from_fn(|| session.poll_lost()).map(|lost| lost.known).collect();
+    let lost: Vec<Known> = core::iter::from_fn(|| session.poll_lost())
+        .map(|lost| lost.known)
+        .collect();
     assert_eq!(lost, [Known::Unknown; 2]);
 }
 
@@ -318,28 +531,40 @@ fn control_frames_count_in_the_stream_like_requests() {
     let pong = transmit(&mut session);
     send(&mut session, ms(1), 1);
     session.handle_transmitted(ms(1), pong.len());
-    assert_eq!(session.poll_lost().map(|lost| lost.known), Some(Known::NotWritten));
+    assert_eq!(
+        session.poll_lost().map(|lost| lost.known),
+        Some(Known::NotWritten)
+    );
 }
 
 #[test]
 fn a_peer_that_drains_is_confirmed_and_gets_nothing_new() {
     let mut session = mux();
     send(&mut session, ms(1), 1);
-    assert_eq!(receive(&mut session, ms(2), &bytes(tag(9), Message::Tdrain)), Some(Event::Draining));
+    assert_eq!(
+        receive(&mut session, ms(2), &bytes(tag(9), Message::Tdrain)),
+        Some(Event::Draining)
+    );
     assert_eq!(transmit(&mut session), bytes(tag(9), Message::Rdrain));
     let refused = session.encode_request(ms(3), id(2), &WRITE, &Envelope::default(), &mut [0; 512]);
     assert_eq!(refused, Err(EncodeError::Draining));
-    assert!(matches!(receive(&mut session, ms(4), &answer_bytes(2)), Some(Event::Reply { .. })));
+    assert!(matches!(
+        receive(&mut session, ms(4), &answer_bytes(2)),
+        Some(Event::Reply { .. })
+    ));
 }
 
 #[test]
 fn a_lease_that_is_over_refuses_requests_until_the_next() {
     let mut session = mux();
     let lease = |amount| bytes(Tag::ZERO, Message::Tlease { unit: 0, amount });
-    let granted = Some(Event::Lease { length: Duration::from_millis(100) });
+    let granted = Some(Event::Lease {
+        length: Duration::from_millis(100),
+    });
     assert_eq!(receive(&mut session, ms(10), &lease(100)), granted);
     send(&mut session, ms(109), 1);
-    let refused = session.encode_request(ms(110), id(2), &WRITE, &Envelope::default(), &mut [0; 512]);
+    let refused =
+        session.encode_request(ms(110), id(2), &WRITE, &Envelope::default(), &mut [0; 512]);
     assert_eq!(refused, Err(EncodeError::LeaseExpired));
     assert_eq!(receive(&mut session, ms(111), &lease(100)), granted);
     send(&mut session, ms(111), 2);
@@ -359,7 +584,10 @@ fn an_idle_connection_is_asked_whether_it_lives_and_given_up_if_nothing_comes() 
     receive(&mut session, ms(8_000), &bytes(Tag::ONE, Message::Rping));
     assert_eq!(session.poll_timeout(), Some(ms(13_000)));
     assert_eq!(session.handle_timeout(ms(13_000)), Ok(()));
-    assert_eq!(session.handle_timeout(ms(17_000)), Err(SessionError::Unresponsive));
+    assert_eq!(
+        session.handle_timeout(ms(17_000)),
+        Err(SessionError::Unresponsive)
+    );
 }
 
 #[test]
@@ -388,11 +616,22 @@ fn a_peer_has_its_time_to_answer_from_when_the_question_left() {
 
 #[test]
 fn without_an_idle_interval_only_silence_with_requests_under_way_is_asked_about() {
-    let settings = Settings::builder().protocol(Protocol::ThriftMux).idle_ping_interval(None).build().expect("legal");
+    let settings = Settings::builder()
+        .protocol(Protocol::ThriftMux)
+        .idle_ping_interval(None)
+        .build()
+        .expect("legal");
     let mut session = Wire::new(ms(0), settings, 1);
     transmit(&mut session);
-    receive(&mut session, ms(0), &bytes(Tag::ONE, Message::Rerr { error: "" }));
-    assert_eq!((transmit(&mut session), session.poll_timeout()), (Vec::new(), None));
+    receive(
+        &mut session,
+        ms(0),
+        &bytes(Tag::ONE, Message::Rerr { error: "" }),
+    );
+    assert_eq!(
+        (transmit(&mut session), session.poll_timeout()),
+        (Vec::new(), None)
+    );
     send(&mut session, ms(10), 1);
     assert_eq!(session.poll_timeout(), Some(ms(1_010)));
 }
@@ -403,7 +642,10 @@ fn a_peer_that_pings_faster_than_it_takes_the_answers_is_left() {
     for number in 2..10 {
         receive(&mut session, ms(1), &bytes(tag(number), Message::Tping));
     }
-    assert_eq!(session.handle_received(ms(1), &bytes(tag(10), Message::Tping)), Err(SessionError::PingFlood));
+    assert_eq!(
+        session.handle_received(ms(1), &bytes(tag(10), Message::Tping)),
+        Err(SessionError::PingFlood)
+    );
     assert_eq!(transmit(&mut session).len(), 8 * 8);
 }
 
@@ -414,7 +656,14 @@ fn a_small_buffer_gets_control_frames_one_by_one() {
     receive(&mut session, ms(1), &bytes(tag(6), Message::Tping));
     let mut out = [0; 15];
     assert_eq!(session.poll_transmit(&mut out[..7]), 0);
-    assert_eq!((session.poll_transmit(&mut out), session.poll_transmit(&mut out), session.poll_transmit(&mut out)), (8, 8, 0));
+    assert_eq!(
+        (
+            session.poll_transmit(&mut out),
+            session.poll_transmit(&mut out),
+            session.poll_transmit(&mut out)
+        ),
+        (8, 8, 0)
+    );
 }
 
 #[test]
@@ -422,11 +671,17 @@ fn no_bytes_make_a_session_panic() {
     let mut dice = crate::simulation::dice::Dice(11);
     for round in 0..20_000_u64 {
         let settings = Settings::builder()
-            .protocol([Protocol::ThriftMux, Protocol::Thrift, Protocol::PlainThrift][round as usize % 3])
+            .protocol(
+                [Protocol::ThriftMux, Protocol::Thrift, Protocol::PlainThrift][round as usize % 3],
+            )
             .max_frame_bytes(256)
             .build()
             .expect("legal");
-        let mut session = if round % 6 == 0 { mux() } else { Wire::new(ms(0), settings, round) };
+        let mut session = if round % 6 == 0 {
+            mux()
+        } else {
+            Wire::new(ms(0), settings, round)
+        };
         if session.is_ready() {
             send(&mut session, ms(0), 1);
         }
@@ -440,6 +695,10 @@ fn no_bytes_make_a_session_panic() {
             frame[5..8].copy_from_slice(&[0, 0, dice.below(4) as u8]);
         }
         let _ = session.handle_received(ms(1), &frame);
-        let _ = (session.handle_timeout(ms(100_000)), transmit(&mut session), session.poll_lost());
+        let _ = (
+            session.handle_timeout(ms(100_000)),
+            transmit(&mut session),
+            session.poll_lost(),
+        );
     }
 }

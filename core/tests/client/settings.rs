@@ -3,7 +3,9 @@
 use core::mem::size_of;
 use core::time::Duration;
 
-use distributedlog::client::routing::{Client, Location, LocationError, Resend, Settings, SettingsError};
+use distributedlog::client::routing::{
+    Client, Location, LocationError, Resend, Settings, SettingsError,
+};
 use distributedlog::client::session::{self, Session};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -12,9 +14,22 @@ const ZERO: Duration = Duration::ZERO;
 #[test]
 fn the_defaults_are_the_originals_where_it_has_the_setting() {
     let settings = Settings::default();
-    assert_eq!(settings, Settings::builder().build().expect("the defaults are legal"));
-    assert_eq!((settings.attempt_timeout(), settings.connect_timeout()), (SECOND, Duration::from_millis(200)));
-    assert_eq!((settings.request_timeout(), settings.checksum(), settings.resend()), (None, true, Resend::WhenNotWritten));
+    assert_eq!(
+        settings,
+        Settings::builder().build().expect("the defaults are legal")
+    );
+    assert_eq!(
+        (settings.attempt_timeout(), settings.connect_timeout()),
+        (SECOND, Duration::from_millis(200))
+    );
+    assert_eq!(
+        (
+            settings.request_timeout(),
+            settings.checksum(),
+            settings.resend()
+        ),
+        (None, true, Resend::WhenNotWritten)
+    );
 }
 
 #[test]
@@ -23,7 +38,9 @@ fn each_setting_of_routing_that_is_out_of_its_bounds_is_refused_by_name() {
     let (start, max) = (2 * SECOND, SECOND);
     for (builder, error, text) in [
         (
-            Settings::builder().redirect_backoff_start(start).redirect_backoff_max(max),
+            Settings::builder()
+                .redirect_backoff_start(start)
+                .redirect_backoff_max(max),
             SettingsError::RedirectBackoffStartAboveMax { start, max },
             "redirect_backoff_start is 2s; it may be at most redirect_backoff_max, 1s",
         ),
@@ -32,19 +49,45 @@ fn each_setting_of_routing_that_is_out_of_its_bounds_is_refused_by_name() {
             SettingsError::BlackoutStartAboveMax { start, max },
             "blackout_start is 2s; it may be at most blackout_max, 1s",
         ),
-        (Settings::builder().request_timeout(Some(ZERO)), zero("request_timeout"), "request_timeout is zero; it must be above"),
-        (Settings::builder().attempt_timeout(ZERO), zero("attempt_timeout"), "attempt_timeout is zero; it must be above"),
-        (Settings::builder().connect_timeout(ZERO), zero("connect_timeout"), "connect_timeout is zero; it must be above"),
-        (Settings::builder().blackout_start(ZERO), zero("blackout_start"), "blackout_start is zero; it must be above"),
-        (Settings::builder().max_redirects(Some(0)), zero("max_redirects"), "max_redirects is zero; it must be above"),
+        (
+            Settings::builder().request_timeout(Some(ZERO)),
+            zero("request_timeout"),
+            "request_timeout is zero; it must be above",
+        ),
+        (
+            Settings::builder().attempt_timeout(ZERO),
+            zero("attempt_timeout"),
+            "attempt_timeout is zero; it must be above",
+        ),
+        (
+            Settings::builder().connect_timeout(ZERO),
+            zero("connect_timeout"),
+            "connect_timeout is zero; it must be above",
+        ),
+        (
+            Settings::builder().blackout_start(ZERO),
+            zero("blackout_start"),
+            "blackout_start is zero; it must be above",
+        ),
+        (
+            Settings::builder().max_redirects(Some(0)),
+            zero("max_redirects"),
+            "max_redirects is zero; it must be above",
+        ),
         (
             Settings::builder().periodic_handshake_interval(SECOND / 2),
-            SettingsError::IntervalTooShort { setting: "periodic_handshake_interval", value: SECOND / 2 },
+            SettingsError::IntervalTooShort {
+                setting: "periodic_handshake_interval",
+                value: SECOND / 2,
+            },
             "periodic_handshake_interval is 500ms; it must be at least 1s",
         ),
         (
             Settings::builder().ownership_sync_interval(ZERO),
-            SettingsError::IntervalTooShort { setting: "ownership_sync_interval", value: ZERO },
+            SettingsError::IntervalTooShort {
+                setting: "ownership_sync_interval",
+                value: ZERO,
+            },
             "ownership_sync_interval is 0ns; it must be at least 1s",
         ),
     ] {
@@ -57,15 +100,39 @@ fn each_setting_of_routing_that_is_out_of_its_bounds_is_refused_by_name() {
 fn each_setting_of_a_session_that_is_out_of_its_bounds_is_refused_by_name() {
     let long = "x".repeat(65);
     for (builder, text) in [
-        (session::Settings::builder().client_id(&long), "client_id has 65 bytes; it may have at most 64"),
-        (session::Settings::builder().max_frame_bytes(255), "max_frame_bytes is 255; it must be at least 256"),
-        (session::Settings::builder().idle_ping_interval(Some(ZERO)), "idle_ping_interval is zero; it must be above"),
-        (session::Settings::builder().silence_before_ping(ZERO), "silence_before_ping is zero; it must be above"),
-        (session::Settings::builder().ping_timeout(ZERO), "ping_timeout is zero; it must be above"),
+        (
+            session::Settings::builder().client_id(&long),
+            "client_id has 65 bytes; it may have at most 64",
+        ),
+        (
+            session::Settings::builder().max_frame_bytes(255),
+            "max_frame_bytes is 255; it must be at least 256",
+        ),
+        (
+            session::Settings::builder().idle_ping_interval(Some(ZERO)),
+            "idle_ping_interval is zero; it must be above",
+        ),
+        (
+            session::Settings::builder().silence_before_ping(ZERO),
+            "silence_before_ping is zero; it must be above",
+        ),
+        (
+            session::Settings::builder().ping_timeout(ZERO),
+            "ping_timeout is zero; it must be above",
+        ),
     ] {
-        assert_eq!(builder.build().expect_err("out of bounds").to_string(), text);
+        assert_eq!(
+            builder.build().expect_err("out of bounds").to_string(),
+            text
+        );
     }
-    assert!(session::Settings::builder().client_id(&long[..64]).max_frame_bytes(256).build().is_ok());
+    assert!(
+        session::Settings::builder()
+            .client_id(&long[..64])
+            .max_frame_bytes(256)
+            .build()
+            .is_ok()
+    );
 }
 
 #[test]
@@ -100,15 +167,46 @@ fn a_location_is_read_as_proxies_write_it_and_nothing_else_is() {
 fn the_machines_take_no_more_memory_than_is_kept_here() {
     type Device = Client<2, 4, 8>;
     for (what, bytes, most) in [
-        ("Client on a device: 2 hosts, 4 streams, 8 requests", size_of::<Device>(), 3_200),
-        ("Client by default: 16 hosts, 64 streams, 256 requests", size_of::<Client>(), 72_000),
-        ("each further host", size_of::<Client<3, 4, 8>>() - size_of::<Device>(), 520),
-        ("each further stream of 2 hosts", size_of::<Client<2, 5, 8>>() - size_of::<Device>(), 72),
-        ("each further request", size_of::<Client<2, 4, 9>>() - size_of::<Device>(), 208),
-        ("Session on a device: 8 requests", size_of::<Session<8>>(), 640),
-        ("each further request of a session", size_of::<Session<9>>() - size_of::<Session<8>>(), 48),
+        (
+            "Client on a device: 2 hosts, 4 streams, 8 requests",
+            size_of::<Device>(),
+            3_200,
+        ),
+        (
+            "Client by default: 16 hosts, 64 streams, 256 requests",
+            size_of::<Client>(),
+            72_000,
+        ),
+        (
+            "each further host",
+            size_of::<Client<3, 4, 8>>() - size_of::<Device>(),
+            520,
+        ),
+        (
+            "each further stream of 2 hosts",
+            size_of::<Client<2, 5, 8>>() - size_of::<Device>(),
+            72,
+        ),
+        (
+            "each further request",
+            size_of::<Client<2, 4, 9>>() - size_of::<Device>(),
+            208,
+        ),
+        (
+            "Session on a device: 8 requests",
+            size_of::<Session<8>>(),
+            640,
+        ),
+        (
+            "each further request of a session",
+            size_of::<Session<9>>() - size_of::<Session<8>>(),
+            48,
+        ),
     ] {
         println!("{what}: {bytes}");
-        assert!(bytes <= most, "{what} takes {bytes} bytes, more than {most}");
+        assert!(
+            bytes <= most,
+            "{what} takes {bytes} bytes, more than {most}"
+        );
     }
 }

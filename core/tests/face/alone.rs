@@ -17,14 +17,22 @@ type Memory = Fixed<3, 3, 8, 256>;
 fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
-    let machine = Writer::new(Settings::default(), StreamCount::new(3).unwrap(), Memory::new()).unwrap();
+    let machine = Writer::new(
+        Settings::default(),
+        StreamCount::new(3).unwrap(),
+        Memory::new(),
+    )
+    .unwrap();
     let seats = [const { Seat::EMPTY }; 8 + 4];
     let state = RefCell::new(State::new(machine, seats, executor.clock()));
     let (writer, runner) = MultiStreamWriter::new(&state, streams.clone());
     let user = async {
         for number in 0..100_u8 {
             let written = writer.write(&[number; 30]).await.unwrap();
-            assert_eq!(streams.record_at(written.stream, written.dlsn), Some(vec![number; 30]));
+            assert_eq!(
+                streams.record_at(written.stream, written.dlsn),
+                Some(vec![number; 30])
+            );
         }
         writer.close().await;
     };
@@ -51,7 +59,11 @@ impl Transport for Reentrant {
         if self.acknowledgements.len() < 5
             && let Some(writer) = &*self.writer.borrow()
         {
-            self.acknowledgements.push(writer.try_write(b"while it sends").expect("nobody holds the lock"));
+            self.acknowledgements.push(
+                writer
+                    .try_write(b"while it sends")
+                    .expect("nobody holds the lock"),
+            );
         }
         self.inner.poll_finished(cx)
     }
@@ -59,11 +71,16 @@ impl Transport for Reentrant {
 
 #[test]
 fn nobody_holds_the_lock_while_the_transport_does_its_io() {
-    // A fault of the original: its `write` holds the monitor while it flushes and sends. A mutex held here would never be given back.
+    // A fault of the original: its `write` holds the monitor while it flushes and sends. A mutex
+    // held here would never be given back.
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
     let slot = std::rc::Rc::new(RefCell::new(None));
-    let transport = Reentrant { inner: streams.clone(), writer: std::rc::Rc::clone(&slot), acknowledgements: Vec::new() };
+    let transport = Reentrant {
+        inner: streams.clone(),
+        writer: std::rc::Rc::clone(&slot),
+        acknowledgements: Vec::new(),
+    };
     let (handle, runner) = writer(single().build().unwrap(), 3, executor.clock(), transport);
     *slot.borrow_mut() = Some(handle.clone());
     executor.spawn(runner.run());

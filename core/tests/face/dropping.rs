@@ -17,15 +17,30 @@ fn dropping_the_runner_completes_every_write_as_closed() {
     stage.executor.cancel(stage.runner);
 
     let error = stage.executor.run(sent).unwrap_err();
-    assert_eq!((error.reason, error.known, error.attempts), (Reason::Closed, Known::Unknown, 1));
+    assert_eq!(
+        (error.reason, error.known, error.attempts),
+        (Reason::Closed, Known::Unknown, 1)
+    );
     let error = stage.executor.run(unsent).unwrap_err();
-    assert_eq!((error.reason, error.known, error.attempts), (Reason::Closed, Known::NotWritten, 0));
+    assert_eq!(
+        (error.reason, error.known, error.attempts),
+        (Reason::Closed, Known::NotWritten, 0)
+    );
     stage.executor.run(flush);
     stage.executor.run(stage.writer.close());
     let error = stage.executor.run(stage.writer.write(b"late")).unwrap_err();
-    assert_eq!((error.reason, error.known), (Reason::Closed, Known::NotWritten));
-    assert_eq!(stage.executor.run(stage.writer.reserve(1)).unwrap_err(), Refused::Closed);
-    assert_eq!(stage.writer.try_write(b"late").unwrap_err(), Refused::Closed);
+    assert_eq!(
+        (error.reason, error.known),
+        (Reason::Closed, Known::NotWritten)
+    );
+    assert_eq!(
+        stage.executor.run(stage.writer.reserve(1)).unwrap_err(),
+        Refused::Closed
+    );
+    assert_eq!(
+        stage.writer.try_write(b"late").unwrap_err(),
+        Refused::Closed
+    );
 }
 
 #[test]
@@ -36,10 +51,16 @@ fn dropping_the_last_handle_completes_what_is_left_as_closed_and_ends_the_runner
     let sent = clone.try_write(b"sent").unwrap();
     drop(clone);
     stage.executor.settle();
-    assert!(!stage.executor.is_finished(stage.runner), "one handle is left");
+    assert!(
+        !stage.executor.is_finished(stage.runner),
+        "one handle is left"
+    );
     drop(stage.writer);
     let error = stage.executor.run(sent).unwrap_err();
-    assert_eq!((error.reason, error.known), (Reason::Closed, Known::Unknown));
+    assert_eq!(
+        (error.reason, error.known),
+        (Reason::Closed, Known::Unknown)
+    );
     stage.executor.settle();
     assert!(stage.executor.is_finished(stage.runner));
 }
@@ -47,15 +68,26 @@ fn dropping_the_last_handle_completes_what_is_left_as_closed_and_ends_the_runner
 #[test]
 fn closing_waits_for_what_is_outstanding_and_then_everything_is_refused() {
     // R13.
-    let settings = Settings::builder().flush_when_idle(false).flush_interval(ms(400)).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .flush_interval(ms(400))
+        .build()
+        .unwrap();
     let mut stage = stage(settings, 2, 1);
     let buffered = stage.writer.try_write(b"buffered").unwrap();
     stage.executor.run(stage.writer.close());
-    assert_eq!(stage.executor.clock().now(), Instant::from_millis(2), "the set was flushed at once");
+    assert_eq!(
+        stage.executor.clock().now(),
+        Instant::from_millis(2),
+        "the set was flushed at once"
+    );
     stage.executor.run(buffered).unwrap();
     assert!(stage.executor.is_finished(stage.runner));
     assert!(stage.writer.is_closed());
-    assert_eq!(stage.writer.try_write(b"late").unwrap_err(), Refused::Closed);
+    assert_eq!(
+        stage.writer.try_write(b"late").unwrap_err(),
+        Refused::Closed
+    );
 }
 
 #[test]
@@ -65,7 +97,10 @@ fn a_close_with_a_deadline_gives_up_what_is_unfinished_then() {
     let stuck = stage.writer.try_write(b"stuck").unwrap();
     stage.executor.run(stage.writer.close_within(ms(30)));
     assert_eq!(stage.executor.clock().now(), Instant::from_millis(30));
-    assert_eq!(stage.executor.run(stuck).unwrap_err().reason, Reason::Closed);
+    assert_eq!(
+        stage.executor.run(stuck).unwrap_err().reason,
+        Reason::Closed
+    );
 }
 
 #[test]
@@ -86,7 +121,11 @@ fn who_waits_for_room_is_told_of_the_close() {
 /// Canonical for R14.
 #[test]
 fn a_dropped_write_cancels_nothing_of_its_neighbours_and_leaks_nothing() {
-    let settings = Settings::builder().flush_when_idle(false).pending_records(3).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .pending_records(3)
+        .build()
+        .unwrap();
     let mut stage = stage(settings, 1, 1);
     for round in 0..100_u8 {
         let before = stage.writer.try_write(&[round, 1]).unwrap();
@@ -106,9 +145,19 @@ fn a_dropped_write_cancels_nothing_of_its_neighbours_and_leaks_nothing() {
                 drop(dropped);
             }
         }
-        let (before, after) = (stage.executor.run(before).unwrap(), stage.executor.run(after).unwrap());
-        assert_eq!((before.dlsn.slot_id, after.dlsn.slot_id), (0, 2), "the record between them was written");
-        assert_eq!(stage.streams.record_at(before.stream, before.dlsn.slot(1)), Some(vec![round, 2]));
+        let (before, after) = (
+            stage.executor.run(before).unwrap(),
+            stage.executor.run(after).unwrap(),
+        );
+        assert_eq!(
+            (before.dlsn.slot_id, after.dlsn.slot_id),
+            (0, 2),
+            "the record between them was written"
+        );
+        assert_eq!(
+            stage.streams.record_at(before.stream, before.dlsn.slot(1)),
+            Some(vec![round, 2])
+        );
     }
 }
 
@@ -138,15 +187,29 @@ fn a_write_can_be_raced_against_a_timer() {
 fn a_result_can_carry_the_attempts_that_were_made_for_it() {
     let mut stage = stage(single().attempt_reports(true).build().unwrap(), 2, 1);
     stage.faults.set(StreamIndex(0), Faults::stalled());
-    stage.faults.set(StreamIndex(1), Faults { delay: (ms(1), ms(1)), ..Faults::NONE });
+    stage.faults.set(
+        StreamIndex(1),
+        Faults {
+            delay: (ms(1), ms(1)),
+            ..Faults::NONE
+        },
+    );
     for _ in 0..2 {
-        let (result, attempts) = stage.executor.run(stage.writer.try_write(b"record").unwrap().with_attempts());
+        let (result, attempts) = stage
+            .executor
+            .run(stage.writer.try_write(b"record").unwrap().with_attempts());
         let written = result.unwrap();
         assert_eq!(written.stream, StreamIndex(1));
         let won = attempts.last().unwrap();
-        assert_eq!((won.stream, won.outcome, won.took), (StreamIndex(1), AttemptOutcome::Won, ms(3)));
+        assert_eq!(
+            (won.stream, won.outcome, won.took),
+            (StreamIndex(1), AttemptOutcome::Won, ms(3))
+        );
         if let [first, _] = attempts.as_slice() {
-            assert_eq!((first.stream, first.outcome, first.took), (StreamIndex(0), AttemptOutcome::GivenUp, ms(53)));
+            assert_eq!(
+                (first.stream, first.outcome, first.took),
+                (StreamIndex(0), AttemptOutcome::GivenUp, ms(53))
+            );
         }
     }
     assert_eq!(stage.writer.counters().hedges_won, 1);

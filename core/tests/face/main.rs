@@ -1,4 +1,5 @@
-//! The async face under virtual time: waiting, dropping, closing, and the promise that no future is left pending.
+//! The async face under virtual time: waiting, dropping, closing, and the promise that no future is
+//! left pending.
 
 mod alone;
 mod dropping;
@@ -10,7 +11,9 @@ use core::time::Duration;
 
 use distributedlog::face::MultiStreamWriter;
 use distributedlog::writer::{Settings, SettingsBuilder};
-use distributedlog_testkit::{Executor, Face, FaultControl, Faulty, Latency, MemoryStreams, TaskId, VirtualClock, writer};
+use distributedlog_testkit::{
+    Executor, Face, FaultControl, Faulty, Latency, MemoryStreams, TaskId, VirtualClock, writer,
+};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -21,7 +24,8 @@ fn single() -> SettingsBuilder {
     Settings::builder().buffer_size(0)
 }
 
-/// A writer with its runner spawned, over streams in memory that answer after 2 ms and can be made faulty.
+/// A writer with its runner spawned, over streams in memory that answer after 2 ms and can be made
+/// faulty.
 struct Stage {
     executor: Executor,
     writer: MultiStreamWriter<Face<VirtualClock>>,
@@ -36,5 +40,11 @@ fn stage(settings: Settings, streams: usize, seed: u64) -> Stage {
     let (transport, faults) = Faulty::new(memory.clone(), executor.clock(), streams, seed);
     let (writer, runner) = writer(settings, streams, executor.clock(), transport);
     let runner = executor.spawn(runner.run());
-    Stage { executor, writer, runner, streams: memory, faults }
+    Stage {
+        executor,
+        writer,
+        runner,
+        streams: memory,
+        faults,
+    }
 }

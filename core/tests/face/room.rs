@@ -21,7 +21,11 @@ fn write_waits_for_room_and_try_write_says_full_at_once() {
     assert_eq!(stage.writer.try_write(b"3").unwrap_err(), Refused::Full);
     let written = stage.executor.run(stage.writer.write(b"4")).unwrap();
     assert_eq!(written.dlsn.entry_id, 2);
-    assert_eq!(stage.writer.counters().refused_full, 1, "who waits is not counted as refused again and again");
+    assert_eq!(
+        stage.writer.counters().refused_full,
+        1,
+        "who waits is not counted as refused again and again"
+    );
 }
 
 #[test]
@@ -53,7 +57,10 @@ struct Counted<F>(Pin<Box<F>>, Rc<Cell<u32>>);
 impl<F: Future> Future for Counted<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut core::task::Context<'_>) -> core::task::Poll<F::Output> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut core::task::Context<'_>,
+    ) -> core::task::Poll<F::Output> {
         self.1.set(self.1.get() + 1);
         self.0.as_mut().poll(cx)
     }
@@ -61,13 +68,17 @@ impl<F: Future> Future for Counted<F> {
 
 #[test]
 fn room_for_one_wakes_one_of_those_who_wait() {
-    // No thundering herd: 50 writes over a window of one set are polled a few times each, not once for every set that ends.
+    // No thundering herd: 50 writes over a window of one set are polled a few times each, not once
+    // for every set that ends.
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 3);
     let polls = Rc::new(Cell::new(0));
     let tasks: Vec<_> = (0..50)
         .map(|_| {
             let writer = stage.writer.clone();
-            let write = Counted(Box::pin(async move { writer.write(b"record").await.map(drop).unwrap() }), Rc::clone(&polls));
+            let write = Counted(
+                Box::pin(async move { writer.write(b"record").await.map(drop).unwrap() }),
+                Rc::clone(&polls),
+            );
             stage.executor.spawn(write)
         })
         .collect();
@@ -119,7 +130,11 @@ fn more_tasks_than_seats_still_all_get_in() {
     let clock = stage.executor.clock();
     stage.executor.settle();
     while !tasks.iter().all(|task| stage.executor.is_finished(*task)) {
-        clock.advance(clock.next_timer().expect("somebody still waits for a set to end"));
+        clock.advance(
+            clock
+                .next_timer()
+                .expect("somebody still waits for a set to end"),
+        );
         stage.executor.settle();
     }
     stage.executor.run(stage.writer.flush());
@@ -131,17 +146,35 @@ fn a_permit_holds_room_until_it_is_used_or_dropped() {
     let mut stage = stage(single().in_flight_sets(2).build().unwrap(), 1, 1);
     let permit = stage.executor.run(stage.writer.reserve(10)).unwrap();
     let other = stage.executor.run(stage.writer.reserve(10)).unwrap();
-    let _filling = stage.writer.try_write(b"waits for a place in flight").unwrap();
+    let _filling = stage
+        .writer
+        .try_write(b"waits for a place in flight")
+        .unwrap();
     assert_eq!(stage.writer.try_write(b"x").unwrap_err(), Refused::Full);
     let record = permit.submit(b"permitted").unwrap();
     drop(other);
     let written = stage.executor.run(record).unwrap();
-    assert_eq!(stage.streams.record_at(written.stream, written.dlsn).unwrap(), b"permitted");
+    assert_eq!(
+        stage
+            .streams
+            .record_at(written.stream, written.dlsn)
+            .unwrap(),
+        b"permitted"
+    );
 
     let small = stage.executor.run(stage.writer.reserve(3)).unwrap();
-    assert_eq!(small.submit(b"four").unwrap_err(), Refused::TooLarge { len: 4, max: 3 });
+    assert_eq!(
+        small.submit(b"four").unwrap_err(),
+        Refused::TooLarge { len: 4, max: 3 }
+    );
     let far_too_large = stage.writer.max_record_bytes() + 1;
-    assert!(matches!(stage.executor.run(stage.writer.reserve(far_too_large)).unwrap_err(), Refused::TooLarge { .. }));
+    assert!(matches!(
+        stage
+            .executor
+            .run(stage.writer.reserve(far_too_large))
+            .unwrap_err(),
+        Refused::TooLarge { .. }
+    ));
 }
 
 #[test]
@@ -154,16 +187,30 @@ fn a_record_that_is_too_large_is_refused_at_once_though_others_wait() {
     assert!(stage.executor.run(poll_once(&mut waits)).is_none());
     let huge = vec![0; stage.writer.max_record_bytes() + 1];
     let before = stage.writer.counters();
-    let refused = stage.executor.run(poll_once(Box::pin(stage.writer.write(&huge)))).expect("without waiting").unwrap_err();
+    let refused = stage
+        .executor
+        .run(poll_once(Box::pin(stage.writer.write(&huge))))
+        .expect("without waiting")
+        .unwrap_err();
     assert!(refused.to_string().contains("more than the"), "{refused}");
     assert_eq!(stage.writer.counters().records, before.records);
 }
 
 #[test]
 fn many_flushes_at_once_are_all_told() {
-    let settings = Settings::builder().flush_when_idle(false).flush_interval(ms(400)).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .flush_interval(ms(400))
+        .build()
+        .unwrap();
     let mut stage = stage(settings, 3, 1);
-    stage.faults.set(StreamIndex(0), Faults { answer_delay: (ms(30), ms(30)), ..Faults::NONE });
+    stage.faults.set(
+        StreamIndex(0),
+        Faults {
+            answer_delay: (ms(30), ms(30)),
+            ..Faults::NONE
+        },
+    );
     let tasks: Vec<_> = (0..200_u8)
         .map(|number| {
             let writer = stage.writer.clone();

@@ -1,5 +1,5 @@
-//! Tasks that write, wait, give up, flush and close, in an order drawn from the seed, over faulty streams; nobody hangs and everybody is
-//! told the truth.
+//! Tasks that write, wait, give up, flush and close, in an order drawn from the seed, over faulty
+//! streams; nobody hangs and everybody is told the truth.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use distributedlog::writer::{Rounds, Settings, Written};
 use distributedlog::{Cause, Clock, Failure, StreamIndex};
-use distributedlog_testkit::{Executor, Faults, Faulty, Latency, MemoryStreams, Random, VirtualClock, writer};
+use distributedlog_testkit::{
+    Executor, Faults, Faulty, Latency, MemoryStreams, Random, VirtualClock, writer,
+};
 use futures_lite::future::or;
 
 use crate::ms;
@@ -20,14 +22,21 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the failing seed is {0}: DISTRIBUTEDLOG_SEED={0} plays it again", self.0);
+            eprintln!(
+                "the failing seed is {0}: DISTRIBUTEDLOG_SEED={0} plays it again",
+                self.0
+            );
         }
     }
 }
 
 #[test]
 fn no_task_hangs_and_every_acknowledged_record_is_where_it_is_said_to_be() {
-    let variable = |name: &str| std::env::var(name).ok().map(|value| value.parse().expect("a number"));
+    let variable = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| value.parse().expect("a number"))
+    };
     let seeds = match variable("DISTRIBUTEDLOG_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("DISTRIBUTEDLOG_SEEDS").unwrap_or(300),
@@ -44,7 +53,12 @@ fn live(seed: u64) {
     let streams = 1 + random.below(5) as usize;
     let settings = settings(&mut random);
     let mut executor = Executor::new(random.bits());
-    let memory = MemoryStreams::new(executor.clock(), streams, Latency::Between(ms(1), ms(30)), random.bits());
+    let memory = MemoryStreams::new(
+        executor.clock(),
+        streams,
+        Latency::Between(ms(1), ms(30)),
+        random.bits(),
+    );
     let (transport, faults) = Faulty::new(memory.clone(), executor.clock(), streams, random.bits());
     for stream in 0..streams {
         faults.set(StreamIndex(stream as u16), some_faults(&mut random));
@@ -74,12 +88,19 @@ fn live(seed: u64) {
         _ => {}
     }
     drop(handle);
-    // Each set is over after 250 ms. With one set in flight and a record in each, 60 users write 7 records in 105 s at the latest.
+    // Each set is over after 250 ms. With one set in flight and a record in each, 60 users write 7
+    // records in 105 s at the latest.
     executor.run(clock.sleep_until(clock.now() + Duration::from_secs(200)));
-    assert!(tasks.iter().all(|task| executor.is_finished(*task)), "a task hangs");
+    assert!(
+        tasks.iter().all(|task| executor.is_finished(*task)),
+        "a task hangs"
+    );
     assert!(executor.is_finished(runner), "the runner hangs");
     for (record, written) in acknowledged.borrow().iter() {
-        assert_eq!(memory.record_at(written.stream, written.dlsn).as_ref(), Some(record));
+        assert_eq!(
+            memory.record_at(written.stream, written.dlsn).as_ref(),
+            Some(record)
+        );
     }
 }
 
@@ -141,12 +162,22 @@ fn settings(random: &mut Random) -> Settings {
         .first_speculative_timeout(ms(20))
         .max_speculative_timeout(ms(100))
         .seed(random.bits())
-        .rounds(Rounds { limit: None, first_backoff: ms(2), max_backoff: ms(50) });
+        .rounds(Rounds {
+            limit: None,
+            first_backoff: ms(2),
+            max_backoff: ms(50),
+        });
     builder.build().unwrap()
 }
 
 fn some_faults(random: &mut Random) -> Faults {
-    let sometimes = |random: &mut Random| if random.chance(0.3) { 0.1 * random.below(8) as f64 } else { 0.0 };
+    let sometimes = |random: &mut Random| {
+        if random.chance(0.3) {
+            0.1 * random.below(8) as f64
+        } else {
+            0.0
+        }
+    };
     Faults {
         stall: random.chance(0.15),
         fail: sometimes(random),

@@ -22,7 +22,10 @@ fn latencies(settings: Settings, stalled: bool, count: u64) -> Vec<Duration> {
         executor.spawn(async move {
             let start = Instant::from_millis(number);
             clock.sleep_until(start).await;
-            handle.write(b"record").await.expect("four streams are well");
+            handle
+                .write(b"record")
+                .await
+                .expect("four streams are well");
             took.borrow_mut().push(clock.now().since(start));
         });
     }
@@ -44,24 +47,46 @@ fn p99(sorted: &[Duration]) -> Duration {
 #[test]
 fn with_one_of_five_streams_stalled_p99_is_the_first_speculative_timeout_and_a_healthy_p99() {
     for buffer_size in [0, 16 * 1024] {
-        let settings = Settings::builder().buffer_size(buffer_size).seed(5).build().unwrap();
+        let settings = Settings::builder()
+            .buffer_size(buffer_size)
+            .seed(5)
+            .build()
+            .unwrap();
         let healthy = p99(&latencies(settings, false, 3_000));
         let stalled = p99(&latencies(settings, true, 3_000));
         let bound = settings.first_speculative_timeout() + healthy;
-        assert!(stalled <= bound, "buffer size {buffer_size}: {stalled:?}, not within {bound:?}");
+        assert!(
+            stalled <= bound,
+            "buffer size {buffer_size}: {stalled:?}, not within {bound:?}"
+        );
     }
 }
 
 /// Canonical for R9.
 #[test]
 fn with_health_a_stalled_stream_costs_a_hedge_only_while_it_is_found_out_and_probed() {
-    let health = Health::Probation { strikes: 3, first_backoff: ms(100), max_backoff: ms(1_000) };
-    let settings = Settings::builder().buffer_size(0).seed(5).health(health).build().unwrap();
+    let health = Health::Probation {
+        strikes: 3,
+        first_backoff: ms(100),
+        max_backoff: ms(1_000),
+    };
+    let settings = Settings::builder()
+        .buffer_size(0)
+        .seed(5)
+        .health(health)
+        .build()
+        .unwrap();
     let healthy = p99(&latencies(settings, false, 3_000));
     let took = latencies(settings, true, 3_000);
-    let slow = took.iter().filter(|took| **took >= settings.first_speculative_timeout()).count();
-    // In 50 ms, until the first hedge is won, a fifth of the sets start there: 10 and those until the third strike; then one probe
-    // after 100, 200, 400, 800, 1,000 ms.
+    let slow = took
+        .iter()
+        .filter(|took| **took >= settings.first_speculative_timeout())
+        .count();
+    // In 50 ms, until the first hedge is won, a fifth of the sets start there: 10 and those until
+    // the third strike; then one probe after 100, 200, 400, 800, 1,000 ms.
     assert!(slow <= 25, "{slow} writes were hedged");
-    assert!(took[took.len() * 98 / 100] <= healthy, "all but these are as fast as ever");
+    assert!(
+        took[took.len() * 98 / 100] <= healthy,
+        "all but these are as fast as ever"
+    );
 }

@@ -1,11 +1,13 @@
 //! Messages, frames and bytes made from a seed.
 
 use distributedlog::wire::framed::{self, HeaderContext, RequestHeader};
-use distributedlog::wire::mux::{Context, Delegation, Frame, InitHeader, Message, Status, Tag, TraceKey};
+use distributedlog::wire::mux::{
+    Context, Delegation, Frame, InitHeader, Message, Status, Tag, TraceKey,
+};
 use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use distributedlog::wire::service::{
-    BulkWriteResponse, ClientInfo, ExceptionKind, HeartbeatOptions, Method, Reply, Request, ResponseHeader, ServerInfo, ServerStatus,
-    WriteContext, WriteResponse,
+    BulkWriteResponse, ClientInfo, ExceptionKind, HeartbeatOptions, Method, Reply, Request,
+    ResponseHeader, ServerInfo, ServerStatus, WriteContext, WriteResponse,
 };
 use distributedlog::wire::{List, mux};
 use distributedlog::{Dlsn, StatusCode};
@@ -38,7 +40,9 @@ impl Rng {
     }
 
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.iter_mut().for_each(|byte| *byte = (self.next() >> 40) as u8);
+        bytes
+            .iter_mut()
+            .for_each(|byte| *byte = (self.next() >> 40) as u8);
     }
 
     pub(crate) fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
@@ -46,7 +50,11 @@ impl Rng {
     }
 
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        if self.one_in(2) { Some(make(self)) } else { None }
+        if self.one_in(2) {
+            Some(make(self))
+        } else {
+            None
+        }
     }
 }
 
@@ -122,13 +130,36 @@ impl<'a> Elements<'a> {
         Self {
             texts: count.clone().map(|_| pool.text(rng)).collect(),
             blobs: count.clone().map(|_| pool.bytes(rng)).collect(),
-            pairs: count.clone().map(|_| (pool.text(rng), pool.text(rng))).collect(),
+            pairs: count
+                .clone()
+                .map(|_| (pool.text(rng), pool.text(rng)))
+                .collect(),
             responses: count.clone().map(|_| write_response(rng, pool)).collect(),
             contexts: count.clone().map(|_| context(rng, pool)).collect(),
-            header_contexts: count.clone().map(|_| HeaderContext(context(rng, pool))).collect(),
-            delegations: count.clone().map(|_| Delegation { source: pool.text(rng), destination: pool.text(rng) }).collect(),
-            init_headers: count.clone().map(|_| InitHeader { key: pool.bytes(rng), value: pool.bytes(rng) }).collect(),
-            keys: count.map(|_| TraceKey { key: rng.next() as u8, value: short(pool.bytes(rng)) }).collect(),
+            header_contexts: count
+                .clone()
+                .map(|_| HeaderContext(context(rng, pool)))
+                .collect(),
+            delegations: count
+                .clone()
+                .map(|_| Delegation {
+                    source: pool.text(rng),
+                    destination: pool.text(rng),
+                })
+                .collect(),
+            init_headers: count
+                .clone()
+                .map(|_| InitHeader {
+                    key: pool.bytes(rng),
+                    value: pool.bytes(rng),
+                })
+                .collect(),
+            keys: count
+                .map(|_| TraceKey {
+                    key: rng.next() as u8,
+                    value: short(pool.bytes(rng)),
+                })
+                .collect(),
         }
     }
 }
@@ -145,21 +176,46 @@ impl<'a> Generator<'a> {
         let (stream, context) = (self.pool.text(rng), self.write_context(rng));
         match rng.pick(&Method::ALL) {
             Method::Handshake => Request::Handshake,
-            Method::HandshakeWithClientInfo => Request::HandshakeWithClientInfo { info: self.client_info(rng) },
+            Method::HandshakeWithClientInfo => Request::HandshakeWithClientInfo {
+                info: self.client_info(rng),
+            },
             Method::Heartbeat => Request::Heartbeat { stream, context },
             Method::HeartbeatWithOptions => {
-                let options = HeartbeatOptions { send_to_reader: rng.maybe(|rng| rng.one_in(2)) };
-                Request::HeartbeatWithOptions { stream, context, options }
+                let options = HeartbeatOptions {
+                    send_to_reader: rng.maybe(|rng| rng.one_in(2)),
+                };
+                Request::HeartbeatWithOptions {
+                    stream,
+                    context,
+                    options,
+                }
             }
-            Method::Write => Request::Write { stream, data: self.pool.bytes(rng) },
-            Method::WriteWithContext => Request::WriteWithContext { stream, data: self.pool.bytes(rng), context },
-            Method::WriteBulkWithContext => Request::WriteBulkWithContext { stream, data: some(rng, &self.elements.blobs).into(), context },
-            Method::Truncate => Request::Truncate { stream, dlsn: self.pool.text(rng), context },
+            Method::Write => Request::Write {
+                stream,
+                data: self.pool.bytes(rng),
+            },
+            Method::WriteWithContext => Request::WriteWithContext {
+                stream,
+                data: self.pool.bytes(rng),
+                context,
+            },
+            Method::WriteBulkWithContext => Request::WriteBulkWithContext {
+                stream,
+                data: some(rng, &self.elements.blobs).into(),
+                context,
+            },
+            Method::Truncate => Request::Truncate {
+                stream,
+                dlsn: self.pool.text(rng),
+                context,
+            },
             Method::Release => Request::Release { stream, context },
             Method::Create => Request::Create { stream, context },
             Method::Delete => Request::Delete { stream, context },
             Method::GetOwner => Request::GetOwner { stream, context },
-            Method::SetAcceptNewStream => Request::SetAcceptNewStream { enabled: rng.one_in(2) },
+            Method::SetAcceptNewStream => Request::SetAcceptNewStream {
+                enabled: rng.one_in(2),
+            },
         }
     }
 
@@ -171,12 +227,21 @@ impl<'a> Generator<'a> {
             2 => {
                 let responses = rng.maybe(|rng| some(rng, &self.elements.responses).into());
                 let header = response_header(rng, self.pool);
-                ("writeBulkWithContext", Reply::BulkWrite(BulkWriteResponse { header, responses }))
+                (
+                    "writeBulkWithContext",
+                    Reply::BulkWrite(BulkWriteResponse { header, responses }),
+                )
             }
             3 => ("setAcceptNewStream", Reply::Void),
             _ => {
                 let kind = ExceptionKind::from_i32(rng.next() as i32 % 10);
-                (self.pool.text(rng), Reply::Exception { kind, message: self.pool.text(rng) })
+                (
+                    self.pool.text(rng),
+                    Reply::Exception {
+                        kind,
+                        message: self.pool.text(rng),
+                    },
+                )
             }
         }
     }
@@ -184,9 +249,15 @@ impl<'a> Generator<'a> {
     pub(crate) fn frame(&self, rng: &mut Rng) -> Frame<'a> {
         let elements = self.elements;
         let (payload, text) = (self.pool.bytes(rng), self.pool.text(rng));
-        let (status, discarded) = (*rng.pick(&[Status::Ok, Status::Error, Status::Nack]), tag(rng));
+        let (status, discarded) = (
+            *rng.pick(&[Status::Ok, Status::Error, Status::Nack]),
+            tag(rng),
+        );
         let message = match rng.pick(mux::FrameType::ALL) {
-            mux::FrameType::Treq => Message::Treq { keys: some(rng, &elements.keys).into(), payload },
+            mux::FrameType::Treq => Message::Treq {
+                keys: some(rng, &elements.keys).into(),
+                payload,
+            },
             mux::FrameType::Rreq => Message::Rreq { status, payload },
             mux::FrameType::Tdispatch => Message::Tdispatch {
                 contexts: some(rng, &elements.contexts).into(),
@@ -194,19 +265,38 @@ impl<'a> Generator<'a> {
                 delegations: some(rng, &elements.delegations).into(),
                 payload,
             },
-            mux::FrameType::Rdispatch => Message::Rdispatch { status, contexts: some(rng, &elements.contexts).into(), payload },
+            mux::FrameType::Rdispatch => Message::Rdispatch {
+                status,
+                contexts: some(rng, &elements.contexts).into(),
+                payload,
+            },
             mux::FrameType::Tdrain => Message::Tdrain,
             mux::FrameType::Rdrain => Message::Rdrain,
             mux::FrameType::Tping => Message::Tping,
             mux::FrameType::Rping => Message::Rping,
-            mux::FrameType::Tdiscarded => Message::Tdiscarded { discarded, reason: text },
+            mux::FrameType::Tdiscarded => Message::Tdiscarded {
+                discarded,
+                reason: text,
+            },
             mux::FrameType::Rdiscarded => Message::Rdiscarded,
-            mux::FrameType::Tlease => Message::Tlease { unit: rng.next() as u8, amount: rng.next() },
-            mux::FrameType::Tinit => Message::Tinit { version: rng.next() as u16, headers: some(rng, &elements.init_headers).into() },
-            mux::FrameType::Rinit => Message::Rinit { version: rng.next() as u16, headers: some(rng, &elements.init_headers).into() },
+            mux::FrameType::Tlease => Message::Tlease {
+                unit: rng.next() as u8,
+                amount: rng.next(),
+            },
+            mux::FrameType::Tinit => Message::Tinit {
+                version: rng.next() as u16,
+                headers: some(rng, &elements.init_headers).into(),
+            },
+            mux::FrameType::Rinit => Message::Rinit {
+                version: rng.next() as u16,
+                headers: some(rng, &elements.init_headers).into(),
+            },
             mux::FrameType::Rerr => Message::Rerr { error: text },
             mux::FrameType::BadRerr => Message::BadRerr { error: text },
-            mux::FrameType::BadTdiscarded => Message::BadTdiscarded { discarded, reason: text },
+            mux::FrameType::BadTdiscarded => Message::BadTdiscarded {
+                discarded,
+                reason: text,
+            },
         };
         Frame::new(tag(rng), message)
     }
@@ -224,7 +314,9 @@ impl<'a> Generator<'a> {
     }
 
     pub(crate) fn response_header(&self, rng: &mut Rng) -> framed::ResponseHeader<'a> {
-        framed::ResponseHeader { contexts: self.header_contexts(rng) }
+        framed::ResponseHeader {
+            contexts: self.header_contexts(rng),
+        }
     }
 
     fn header_contexts(&self, rng: &mut Rng) -> Option<framed::Contexts<'a>> {
@@ -242,23 +334,40 @@ impl<'a> Generator<'a> {
     }
 
     fn client_info(&self, rng: &mut Rng) -> ClientInfo<'a> {
-        ClientInfo { stream_name_regex: rng.maybe(|rng| self.pool.text(rng)), with_ownerships: rng.maybe(|rng| rng.one_in(2)) }
+        ClientInfo {
+            stream_name_regex: rng.maybe(|rng| self.pool.text(rng)),
+            with_ownerships: rng.maybe(|rng| rng.one_in(2)),
+        }
     }
 
     fn server_info(&self, rng: &mut Rng) -> ServerInfo<'a> {
         let ownerships = rng.maybe(|rng| List::from(some(rng, &self.elements.pairs)));
-        ServerInfo { ownerships, status: rng.maybe(|rng| ServerStatus::from_i32(100 * (rng.below(5) as i32))) }
+        ServerInfo {
+            ownerships,
+            status: rng.maybe(|rng| ServerStatus::from_i32(100 * (rng.below(5) as i32))),
+        }
     }
 }
 
 pub(crate) fn identity(rng: &mut Rng) -> SetIdentity {
     let mut writer = [0; 16];
     rng.fill(&mut writer);
-    SetIdentity { writer: WriterId(writer), sequence: rng.next() }
+    SetIdentity {
+        writer: WriterId(writer),
+        sequence: rng.next(),
+    }
 }
 
 pub(crate) fn position(rng: &mut Rng) -> Dlsn {
-    let part = |rng: &mut Rng| [rng.next() as i64, rng.below(100) as i64, -1, i64::MIN, i64::MAX][rng.below(5)];
+    let part = |rng: &mut Rng| {
+        [
+            rng.next() as i64,
+            rng.below(100) as i64,
+            -1,
+            i64::MIN,
+            i64::MAX,
+        ][rng.below(5)]
+    };
     Dlsn::new(part(rng), part(rng), part(rng))
 }
 
@@ -267,7 +376,10 @@ fn tag(rng: &mut Rng) -> Tag {
 }
 
 fn context<'a>(rng: &mut Rng, pool: &'a Pool) -> Context<'a> {
-    Context { key: pool.bytes(rng), value: pool.bytes(rng) }
+    Context {
+        key: pool.bytes(rng),
+        value: pool.bytes(rng),
+    }
 }
 
 fn response_header<'a>(rng: &mut Rng, pool: &'a Pool) -> ResponseHeader<'a> {
@@ -279,7 +391,10 @@ fn response_header<'a>(rng: &mut Rng, pool: &'a Pool) -> ResponseHeader<'a> {
 }
 
 fn write_response<'a>(rng: &mut Rng, pool: &'a Pool) -> WriteResponse<'a> {
-    WriteResponse { header: response_header(rng, pool), dlsn: rng.maybe(|rng| pool.text(rng)) }
+    WriteResponse {
+        header: response_header(rng, pool),
+        dlsn: rng.maybe(|rng| pool.text(rng)),
+    }
 }
 
 /// As many bytes as an 8-bit length can say.

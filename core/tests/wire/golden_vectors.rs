@@ -17,7 +17,10 @@ fn every_vector_of_the_original_is_parsed_and_emitted() {
     let (mut sets, mut dlsns, mut sums, mut structs, mut constants) = (0, 0, 0, 0, 0);
     for vector in &vectors {
         let name = vector["name"].as_str().expect("a name");
-        let (inputs, bytes) = (&vector["inputs"], from_hex(vector["hex"].as_str().expect("hex")));
+        let (inputs, bytes) = (
+            &vector["inputs"],
+            from_hex(vector["hex"].as_str().expect("hex")),
+        );
         match name.split('-').next().expect("a first word") {
             "recordset" => {
                 sets += 1;
@@ -42,11 +45,19 @@ fn every_vector_of_the_original_is_parsed_and_emitted() {
             other => panic!("no test for vectors of {other}"),
         }
     }
-    assert_eq!((vectors.len(), sets, dlsns, sums, structs, constants), (56, 14, 17, 15, 9, 1));
+    assert_eq!(
+        (vectors.len(), sets, dlsns, sums, structs, constants),
+        (56, 14, 17, 15, 9, 1)
+    );
 }
 
 fn records_of(inputs: &Value) -> Vec<Vec<u8>> {
-    inputs["recordsHex"].as_array().expect("records").iter().map(|hex| from_hex(hex.as_str().expect("hex"))).collect()
+    inputs["recordsHex"]
+        .as_array()
+        .expect("records")
+        .iter()
+        .map(|hex| from_hex(hex.as_str().expect("hex")))
+        .collect()
 }
 
 fn record_set(name: &str, inputs: &Value, bytes: &[u8]) {
@@ -55,23 +66,42 @@ fn record_set(name: &str, inputs: &Value, bytes: &[u8]) {
     let mut builder = RecordSetBuilder::new(buffer.len(), false);
     for record in &records {
         assert!(builder.fits(record.len()), "{name}");
-        builder.append(&mut buffer, record).unwrap_or_else(|error| panic!("{name}: {error}"));
+        builder
+            .append(&mut buffer, record)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    assert_eq!(builder.record_count() as u64, inputs["numRecords"].as_u64().expect("a count"), "{name}");
-    assert_eq!(builder.byte_len() as u64, inputs["numBytes"].as_u64().expect("a size"), "{name}");
+    assert_eq!(
+        builder.record_count() as u64,
+        inputs["numRecords"].as_u64().expect("a count"),
+        "{name}"
+    );
+    assert_eq!(
+        builder.byte_len() as u64,
+        inputs["numBytes"].as_u64().expect("a size"),
+        "{name}"
+    );
     if inputs["throws"].is_string() {
-        // The original cannot finish an empty compressed set; ours finishes it uncompressed, as every set that does not shrink.
+        // The original cannot finish an empty compressed set; ours finishes it uncompressed, as
+        // every set that does not shrink.
         assert!(records.is_empty(), "{name}");
         compressed(name, &builder, &mut buffer, &records);
         return;
     }
     let header = Header::parse(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert_eq!((header.record_count, header.payload_bytes), (records.len(), builder.byte_len() - 16), "{name}");
+    assert_eq!(
+        (header.record_count, header.payload_bytes),
+        (records.len(), builder.byte_len() - 16),
+        "{name}"
+    );
     assert_eq!(header.stored_bytes, bytes.len() - 16, "{name}");
     match inputs["codec"].as_str().expect("a codec") {
         "NONE" => {
             assert_eq!(header.codec, Codec::None, "{name}");
-            assert_eq!(builder.finish(&mut buffer, None), bytes, "{name}: emitted other bytes");
+            assert_eq!(
+                builder.finish(&mut buffer, None),
+                bytes,
+                "{name}: emitted other bytes"
+            );
             holds(name, bytes, &mut [], &records);
         }
         "LZ4" => {
@@ -86,8 +116,14 @@ fn record_set(name: &str, inputs: &Value, bytes: &[u8]) {
 fn holds(name: &str, bytes: &[u8], scratch: &mut [u8], records: &[Vec<u8>]) {
     let set = RecordSet::parse(bytes, scratch).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(set.len(), records.len(), "{name}");
-    assert!(set.records().eq(records.iter().map(Vec::as_slice)), "{name}: other records");
-    assert!(set.trailing().is_empty() && set.beyond().is_empty() && set.identity().is_none(), "{name}");
+    assert!(
+        set.records().eq(records.iter().map(Vec::as_slice)),
+        "{name}: other records"
+    );
+    assert!(
+        set.trailing().is_empty() && set.beyond().is_empty() && set.identity().is_none(),
+        "{name}"
+    );
 }
 
 /// Our reader takes their block.
@@ -97,15 +133,22 @@ fn theirs_compressed(name: &str, bytes: &[u8], records: &[Vec<u8>]) {
     holds(name, bytes, &mut scratch, records);
 }
 
-/// Our block holds what theirs does, under the format's own rules as `reference_lz4` reads them. The bytes may differ.
+/// Our block holds what theirs does, under the format's own rules as `reference_lz4` reads them.
+/// The bytes may differ.
 #[cfg(feature = "lz4")]
 fn compressed(name: &str, builder: &RecordSetBuilder, buffer: &mut [u8], records: &[Vec<u8>]) {
     use distributedlog::wire::record_set::{Lz4Table, max_compressed_len};
 
     let mut out = vec![0; max_compressed_len(builder.byte_len())];
     let plain = builder.finish(buffer, None).to_vec();
-    let ours = builder.finish_lz4(buffer, None, &mut Lz4Table::new(), &mut out).expect("room for it").to_vec();
-    assert!(ours.len() <= plain.len(), "{name}: compressing made it larger");
+    let ours = builder
+        .finish_lz4(buffer, None, &mut Lz4Table::new(), &mut out)
+        .expect("room for it")
+        .to_vec();
+    assert!(
+        ours.len() <= plain.len(),
+        "{name}: compressing made it larger"
+    );
     let header = Header::parse(&ours).expect("a header");
     if header.codec == Codec::Lz4 {
         assert_eq!(reference_lz4(&ours[16..]), plain[16..], "{name}");
@@ -116,7 +159,8 @@ fn compressed(name: &str, builder: &RecordSetBuilder, buffer: &mut [u8], records
     holds(name, &ours, &mut scratch, records);
 }
 
-/// The LZ4 block format read as its specification says, independently of the library that wrote the block.
+/// The LZ4 block format read as its specification says, independently of the library that wrote the
+/// block.
 #[cfg(feature = "lz4")]
 fn reference_lz4(block: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
@@ -153,7 +197,11 @@ fn theirs_compressed(name: &str, bytes: &[u8], _records: &[Vec<u8>]) {
 
     let mut scratch = vec![0; 64 * 1024];
     let error = RecordSet::parse(bytes, &mut scratch).expect_err("this build has no LZ4");
-    assert_eq!((error.offset, error.kind), (0, RecordSetErrorKind::Lz4NotEnabled), "{name}");
+    assert_eq!(
+        (error.offset, error.kind),
+        (0, RecordSetErrorKind::Lz4NotEnabled),
+        "{name}"
+    );
 }
 
 #[cfg(not(feature = "lz4"))]
@@ -161,15 +209,27 @@ fn compressed(_name: &str, _builder: &RecordSetBuilder, _buffer: &mut [u8], _rec
 
 fn position(name: &str, inputs: &Value, bytes: &[u8]) {
     let part = |key: &str, index: usize| {
-        inputs["dlsn"].get(index).unwrap_or_else(|| &inputs[key]).as_i64().unwrap_or_else(|| panic!("{name}: no {key}"))
+        inputs["dlsn"]
+            .get(index)
+            .unwrap_or_else(|| &inputs[key])
+            .as_i64()
+            .unwrap_or_else(|| panic!("{name}: no {key}"))
     };
-    let expected = Dlsn::new(part("logSegmentSequenceNo", 0), part("entryId", 1), part("slotId", 2));
+    let expected = Dlsn::new(
+        part("logSegmentSequenceNo", 0),
+        part("entryId", 1),
+        part("slotId", 2),
+    );
     let text = inputs["serialized"].as_str().expect("a text");
     assert_eq!(Dlsn::from_bytes(bytes), Ok(expected), "{name}");
     assert_eq!(text.parse(), Ok(expected), "{name}");
     // Version 0 is read and never written.
     if inputs["version"].as_i64() == Some(0) {
-        assert_eq!((bytes.len(), text.len()), (Dlsn::BYTES_V0, Dlsn::TEXT_BYTES_V0), "{name}");
+        assert_eq!(
+            (bytes.len(), text.len()),
+            (Dlsn::BYTES_V0, Dlsn::TEXT_BYTES_V0),
+            "{name}"
+        );
     } else {
         assert_eq!(expected.to_bytes().as_slice(), bytes, "{name}");
         assert_eq!(expected.to_text().as_str(), text, "{name}");
@@ -179,13 +239,19 @@ fn position(name: &str, inputs: &Value, bytes: &[u8]) {
 fn named_positions(inputs: &Value) {
     assert_eq!(inputs["InitialDLSN"], Dlsn::INITIAL.to_string());
     assert_eq!(inputs["InvalidDLSN"], Dlsn::INVALID.to_string());
-    assert_eq!(inputs["NonInclusiveLowerBound"], Dlsn::NON_INCLUSIVE_LOWER_BOUND.to_string());
+    assert_eq!(
+        inputs["NonInclusiveLowerBound"],
+        Dlsn::NON_INCLUSIVE_LOWER_BOUND.to_string()
+    );
 }
 
 fn checksum(name: &str, inputs: &Value, bytes: &[u8]) {
     let stream = inputs["stream"].as_str().expect("a stream");
     let sum = match name {
-        "crc32-writeOp" => crc::write(stream, &from_hex(inputs["payloadHex"].as_str().expect("a payload"))),
+        "crc32-writeOp" => crc::write(
+            stream,
+            &from_hex(inputs["payloadHex"].as_str().expect("a payload")),
+        ),
         "crc32-streamOp" => crc::stream(stream),
         "crc32-truncateOp" => {
             let part = |index: usize| inputs["dlsn"][index].as_i64().expect("a number");
@@ -193,6 +259,10 @@ fn checksum(name: &str, inputs: &Value, bytes: &[u8]) {
         }
         other => panic!("no checksum {other}"),
     };
-    assert_eq!(inputs["crc32"].as_u64(), Some(sum.into()), "{name} of {stream}");
+    assert_eq!(
+        inputs["crc32"].as_u64(),
+        Some(sum.into()),
+        "{name} of {stream}"
+    );
     assert_eq!(bytes, u64::from(sum).to_be_bytes(), "{name} of {stream}");
 }

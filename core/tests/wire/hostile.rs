@@ -1,4 +1,5 @@
-//! Bytes of no format, and bytes of a format that were tampered with: no parser panics, loops, or accepts what it cannot emit again.
+//! Bytes of no format, and bytes of a format that were tampered with: no parser panics, loops, or
+//! accepts what it cannot emit again.
 
 use distributedlog::names::Name;
 use distributedlog::wire::framed::{self, RequestHeader};
@@ -22,12 +23,17 @@ struct Input<'a>(u64, &'a [u8]);
 impl Drop for Input<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("failed with the seed {}, the input {}", self.0, to_hex(self.1));
+            eprintln!(
+                "failed with the seed {}, the input {}",
+                self.0,
+                to_hex(self.1)
+            );
         }
     }
 }
 
-/// How many inputs each parser took, so that a run in which nothing is ever accepted does not pass for a test.
+/// How many inputs each parser took, so that a run in which nothing is ever accepted does not pass
+/// for a test.
 #[derive(Debug, Default)]
 struct Accepted {
     requests: u64,
@@ -49,7 +55,9 @@ fn random_bytes_are_refused_without_a_panic() {
         rng.fill(&mut bytes[..length]);
         // Mostly small numbers: lengths and counts that could be right.
         if seed % 2 == 0 {
-            bytes[..length].iter_mut().for_each(|byte| *byte &= [0x0f, 0x03, 0xff, 0x8f][rng.below(4)]);
+            bytes[..length]
+                .iter_mut()
+                .for_each(|byte| *byte &= [0x0f, 0x03, 0xff, 0x8f][rng.below(4)]);
         }
         let input = Input(seed, &bytes[..length]);
         give_to_all(input.1, &mut scratch, &mut accepted);
@@ -77,11 +85,20 @@ fn random_structs_behind_a_right_head_are_refused_or_read_without_a_panic() {
     assert!(accepted.requests > 1_000 && accepted.replies > 1_000);
 }
 
-/// A struct of random fields, most of them whole, nested up to `depth` deep: deeper than decoding allows.
+/// A struct of random fields, most of them whole, nested up to `depth` deep: deeper than decoding
+/// allows.
 fn grow_struct(rng: &mut Rng, bytes: &mut Vec<u8>, depth: usize) {
     for _ in 0..rng.below(4) {
-        let kind = if depth > 12 { *rng.pick(&[12, 12, 12, 15, 11]) } else { *rng.pick(&[2, 3, 4, 6, 8, 10, 11, 12, 13, 14, 15, 11, 8]) };
-        bytes.push(if rng.one_in(200) { rng.next() as u8 } else { kind });
+        let kind = if depth > 12 {
+            *rng.pick(&[12, 12, 12, 15, 11])
+        } else {
+            *rng.pick(&[2, 3, 4, 6, 8, 10, 11, 12, 13, 14, 15, 11, 8])
+        };
+        bytes.push(if rng.one_in(200) {
+            rng.next() as u8
+        } else {
+            kind
+        });
         bytes.extend_from_slice(&(rng.below(10) as i16 - 4).to_be_bytes());
         grow_value(rng, bytes, kind, depth);
     }
@@ -92,7 +109,11 @@ fn grow_value(rng: &mut Rng, bytes: &mut Vec<u8>, kind: u8, depth: usize) {
     let Some(deeper) = depth.checked_sub(1) else {
         return;
     };
-    let count = if rng.one_in(100) { rng.next() as u32 } else { rng.below(3) as u32 };
+    let count = if rng.one_in(100) {
+        rng.next() as u32
+    } else {
+        rng.below(3) as u32
+    };
     let elements = count.min(4);
     match kind {
         2 | 3 => bytes.push(rng.below(3) as u8),
@@ -134,15 +155,31 @@ fn tampered_messages_are_refused_without_a_panic() {
         give_to_all(input.1, &mut scratch, &mut accepted);
     }
     println!("of {TAMPERED_INPUTS} tampered inputs were taken: {accepted:?}");
-    let Accepted { requests, replies, frames, headers, sets, positions, names } = accepted;
-    assert!([requests, replies, frames, headers, sets, positions, names].iter().all(|&count| count > 1_000));
+    let Accepted {
+        requests,
+        replies,
+        frames,
+        headers,
+        sets,
+        positions,
+        names,
+    } = accepted;
+    assert!(
+        [requests, replies, frames, headers, sets, positions, names]
+            .iter()
+            .all(|&count| count > 1_000)
+    );
 }
 
 /// Frames, the messages inside them, record sets, positions and names: what inputs are made of.
 fn originals() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     for exchange in exchanges() {
-        for frame in exchange.frames.into_iter().filter(|frame| frame.bytes.len() < 4096) {
+        for frame in exchange
+            .frames
+            .into_iter()
+            .filter(|frame| frame.bytes.len() < 4096)
+        {
             if let Some(start) = frame.bytes.windows(2).position(|two| two == [0x80, 0x01]) {
                 all.push(frame.bytes[start..].to_vec());
                 all.push(frame.bytes[4..].to_vec());
@@ -154,15 +191,30 @@ fn originals() -> Vec<Vec<u8>> {
     for index in 0..40 {
         let mut buffer = vec![0; 512];
         let mut builder = RecordSetBuilder::new(buffer.len(), true);
-        while builder.append(&mut buffer, &[b'a'; 100][..rng.below(100)]).is_ok() {}
+        while builder
+            .append(&mut buffer, &[b'a'; 100][..rng.below(100)])
+            .is_ok()
+        {}
         let identity = identity(rng);
-        all.push(builder.finish(&mut buffer, (index % 2 == 0).then_some(&identity)).to_vec());
+        all.push(
+            builder
+                .finish(&mut buffer, (index % 2 == 0).then_some(&identity))
+                .to_vec(),
+        );
         all.push(compressed(&builder, &mut buffer, &identity));
         all.push(identity.to_trailer().to_vec());
         all.push(position(rng).to_bytes().to_vec());
         all.push(position(rng).to_text().as_str().as_bytes().to_vec());
     }
-    let names = ["inet!127.0.0.1:8000,[::1]:9", "zk!a:1,b:2!/c!d", "serverset!h:1!/p", "fail!x", "nil!", "a/b/c", "basic-stream-1"];
+    let names = [
+        "inet!127.0.0.1:8000,[::1]:9",
+        "zk!a:1,b:2!/c!d",
+        "serverset!h:1!/p",
+        "fail!x",
+        "nil!",
+        "a/b/c",
+        "basic-stream-1",
+    ];
     for _ in 0..12 {
         all.extend(names.iter().map(|name| name.as_bytes().to_vec()));
     }
@@ -172,7 +224,15 @@ fn originals() -> Vec<Vec<u8>> {
 #[cfg(feature = "lz4")]
 fn compressed(builder: &RecordSetBuilder, buffer: &mut [u8], identity: &SetIdentity) -> Vec<u8> {
     let mut out = vec![0; record_set::max_compressed_len(buffer.len())];
-    builder.finish_lz4(buffer, Some(identity), &mut record_set::Lz4Table::new(), &mut out).expect("room").to_vec()
+    builder
+        .finish_lz4(
+            buffer,
+            Some(identity),
+            &mut record_set::Lz4Table::new(),
+            &mut out,
+        )
+        .expect("room")
+        .to_vec()
 }
 
 #[cfg(not(feature = "lz4"))]
@@ -207,7 +267,8 @@ fn tamper(rng: &mut Rng, originals: &[Vec<u8>], bytes: &mut Vec<u8>) {
             _ => bytes[at] = rng.next() as u8,
         }
     }
-    // A frame whose length field is wrong is refused at once: most of them get one that is right again.
+    // A frame whose length field is wrong is refused at once: most of them get one that is right
+    // again.
     if bytes.len() > 4 && bytes[0] == 0 && rng.below(4) != 0 {
         let length = bytes.len() as u32 - 4;
         bytes[..4].copy_from_slice(&length.to_be_bytes());
@@ -217,7 +278,19 @@ fn tamper(rng: &mut Rng, originals: &[Vec<u8>], bytes: &mut Vec<u8>) {
 /// Overwrites what may be a length or a count with what no length should be.
 fn length_field(rng: &mut Rng, bytes: &mut [u8], at: usize) {
     let length = bytes.len() as u32;
-    let value = *rng.pick(&[0, 1, 2, length, length - 1, length + 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x00ff_ffff, 0x1000_0000]);
+    let value = *rng.pick(&[
+        0,
+        1,
+        2,
+        length,
+        length - 1,
+        length + 1,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_ffff,
+        0x00ff_ffff,
+        0x1000_0000,
+    ]);
     let width = [1, 2, 4][rng.below(3)].min(bytes.len() - at);
     bytes[at..at + width].copy_from_slice(&value.to_be_bytes()[4 - width..]);
 }
@@ -231,7 +304,11 @@ fn give_to_all(bytes: &[u8], scratch: &mut [u8], accepted: &mut Accepted) {
 }
 
 fn within(bytes: &[u8], error: &DecodeError) {
-    assert!(error.offset <= bytes.len(), "{error} is beyond the {} bytes", bytes.len());
+    assert!(
+        error.offset <= bytes.len(),
+        "{error} is beyond the {} bytes",
+        bytes.len()
+    );
 }
 
 fn give_to_service(bytes: &[u8], accepted: &mut Accepted) {
@@ -239,18 +316,24 @@ fn give_to_service(bytes: &[u8], accepted: &mut Accepted) {
     match Request::decode(bytes) {
         Ok((sequence_id, request)) => {
             accepted.requests += 1;
-            let length = request.encode(sequence_id, &mut out).expect("no longer than what it was read from");
+            let length = request
+                .encode(sequence_id, &mut out)
+                .expect("no longer than what it was read from");
             assert_eq!(length, request.encoded_len(sequence_id));
             assert_eq!(Request::decode(&out[..length]), Ok((sequence_id, request)));
         }
-        Err(RequestError::Malformed(error) | RequestError::BadArguments { error, .. }) => within(bytes, &error),
+        Err(RequestError::Malformed(error) | RequestError::BadArguments { error, .. }) => {
+            within(bytes, &error)
+        }
         Err(RequestError::UnknownMethod { name, .. }) => assert!(name.len() < bytes.len()),
     }
     match Reply::decode(bytes) {
         Ok((sequence_id, reply)) => {
             accepted.replies += 1;
             let (header, _) = MessageHeader::decode(bytes).expect("it has a head, too");
-            let length = reply.encode(header.method, sequence_id, &mut out).expect("room");
+            let length = reply
+                .encode(header.method, sequence_id, &mut out)
+                .expect("room");
             assert_eq!(Reply::decode(&out[..length]), Ok((sequence_id, reply)));
         }
         Err(error) => within(bytes, &error),
@@ -267,11 +350,20 @@ fn give_to_mux(bytes: &[u8], accepted: &mut Accepted) {
             accepted.frames += 1;
             assert_eq!(Frame::peek_tag(bytes), Some(frame.tag));
             let mut out = [0; 8192];
-            let length = frame.encode(&mut out).expect("as long as what it was read from");
+            let length = frame
+                .encode(&mut out)
+                .expect("as long as what it was read from");
             // A frame is emitted as it came, to the byte: it has no second way to say the same.
             assert_eq!(&out[..length], bytes);
-            if let Message::Tdispatch { contexts, payload, .. } = frame.message {
-                let _ = (contexts.client_id(), contexts.trace(), contexts.deadline().map(mux::Deadline::budget));
+            if let Message::Tdispatch {
+                contexts, payload, ..
+            } = frame.message
+            {
+                let _ = (
+                    contexts.client_id(),
+                    contexts.trace(),
+                    contexts.deadline().map(mux::Deadline::budget),
+                );
                 give_to_service(payload, accepted);
             }
             if let Message::Rdispatch { payload, .. } = frame.message {
@@ -284,14 +376,23 @@ fn give_to_mux(bytes: &[u8], accepted: &mut Accepted) {
 
 fn give_to_framed(bytes: &[u8], accepted: &mut Accepted) {
     let body = framed::frame_body(bytes).unwrap_or(bytes);
-    let _ = (framed::upgrade_request(body), framed::upgrade_accepted(body));
+    let _ = (
+        framed::upgrade_request(body),
+        framed::upgrade_accepted(body),
+    );
     match RequestHeader::decode(body) {
         Ok((header, message)) => {
             accepted.headers += 1;
-            let _ = (header.any_client_id(), header.contexts.and_then(|contexts| contexts.deadline()));
+            let _ = (
+                header.any_client_id(),
+                header.contexts.and_then(|contexts| contexts.deadline()),
+            );
             let mut out = [0; 8192];
             let length = header.encode(&mut out).expect("room");
-            assert_eq!(RequestHeader::decode(&out[..length]), Ok((header, [].as_slice())));
+            assert_eq!(
+                RequestHeader::decode(&out[..length]),
+                Ok((header, [].as_slice()))
+            );
             give_to_service(message, accepted);
         }
         Err(error) => within(body, &error),
@@ -308,13 +409,26 @@ fn give_to_record_set(bytes: &[u8], scratch: &mut [u8]) -> bool {
         Ok(set) => {
             assert_eq!(set.records().count(), set.len());
             let payload: usize = set.records().map(|record| 4 + record.len()).sum();
-            let identity = if set.identity().is_some() { record_set::TRAILER_BYTES } else { 0 };
-            assert_eq!(payload + identity + set.trailing().len(), set.header().payload_bytes);
-            assert_eq!(16 + set.header().stored_bytes + set.beyond().len(), bytes.len());
+            let identity = if set.identity().is_some() {
+                record_set::TRAILER_BYTES
+            } else {
+                0
+            };
+            assert_eq!(
+                payload + identity + set.trailing().len(),
+                set.header().payload_bytes
+            );
+            assert_eq!(
+                16 + set.header().stored_bytes + set.beyond().len(),
+                bytes.len()
+            );
             true
         }
         Err(error) => {
-            assert!(error.offset <= bytes.len().max(16 + record_set::MAX_PAYLOAD_BYTES), "{error}");
+            assert!(
+                error.offset <= bytes.len().max(16 + record_set::MAX_PAYLOAD_BYTES),
+                "{error}"
+            );
             false
         }
     }
@@ -336,7 +450,10 @@ fn give_to_texts(bytes: &[u8], accepted: &mut Accepted) -> bool {
         Ok(name) => {
             accepted.names += 1;
             let printed = name.to_string();
-            assert_eq!(Name::parse(&printed).map(|name| name.to_string()), Ok(printed));
+            assert_eq!(
+                Name::parse(&printed).map(|name| name.to_string()),
+                Ok(printed)
+            );
         }
         Err(error) => assert!(error.offset <= text.len()),
     }

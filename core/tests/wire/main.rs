@@ -1,4 +1,5 @@
-//! The wire formats against the original's bytes, against themselves, and against bytes of no format at all.
+//! The wire formats against the original's bytes, against themselves, and against bytes of no
+//! format at all.
 
 mod generate;
 mod golden_files;

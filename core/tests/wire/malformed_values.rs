@@ -1,7 +1,10 @@
-//! Record sets, positions and names that are wrong, and the error that says so: where, and what was wrong.
+//! Record sets, positions and names that are wrong, and the error that says so: where, and what was
+//! wrong.
 
 use distributedlog::names::Name;
-use distributedlog::wire::record_set::{MAX_PAYLOAD_BYTES, RecordSet, RecordSetBuilder, SetIdentity, WriterId};
+use distributedlog::wire::record_set::{
+    MAX_PAYLOAD_BYTES, RecordSet, RecordSetBuilder, SetIdentity, WriterId,
+};
 use distributedlog::{Dlsn, stream_name};
 
 use crate::malformed::bytes;
@@ -10,13 +13,41 @@ use crate::malformed::bytes;
 fn bytes_flagged_as_a_record_set_that_are_none_are_refused_with_the_offset() {
     let sets = [
         ("nothing", "", "at offset 0: 0 bytes, a header has 16"),
-        ("a header cut off", "00001000 00000000 00000000 0000", "at offset 0: 14 bytes, a header has 16"),
-        ("text", "'hello-golden-hello'", "at offset 0: the first word is 0x68656c6c, a record set's is 0x00001000 or 0x00001001"),
-        ("codec 2", "00001002 00000000 00000000 00000000", "at offset 0: codec 2, 0 (none) and 1 (LZ4) exist"),
-        ("a negative count", "00001000 ffffffff 00000000 00000000", "at offset 4: -1 is negative"),
-        ("a negative payload", "00001000 00000000 80000000 00000000", "at offset 8: -2147483648 is negative"),
-        ("a negative stored length", "00001000 00000000 00000000 ffffffff", "at offset 12: -1 is negative"),
-        ("more records than room", "00001000 00000002 00000004 00000004 00000000", "at offset 4: 2 records in a payload of 4 bytes"),
+        (
+            "a header cut off",
+            "00001000 00000000 00000000 0000",
+            "at offset 0: 14 bytes, a header has 16",
+        ),
+        (
+            "text",
+            "'hello-golden-hello'",
+            "at offset 0: the first word is 0x68656c6c, a record set's is 0x00001000 or 0x00001001",
+        ),
+        (
+            "codec 2",
+            "00001002 00000000 00000000 00000000",
+            "at offset 0: codec 2, 0 (none) and 1 (LZ4) exist",
+        ),
+        (
+            "a negative count",
+            "00001000 ffffffff 00000000 00000000",
+            "at offset 4: -1 is negative",
+        ),
+        (
+            "a negative payload",
+            "00001000 00000000 80000000 00000000",
+            "at offset 8: -2147483648 is negative",
+        ),
+        (
+            "a negative stored length",
+            "00001000 00000000 00000000 ffffffff",
+            "at offset 12: -1 is negative",
+        ),
+        (
+            "more records than room",
+            "00001000 00000002 00000004 00000004 00000000",
+            "at offset 4: 2 records in a payload of 4 bytes",
+        ),
         (
             "lengths that differ",
             "00001000 00000000 00000008 00000004 00000000",
@@ -55,7 +86,11 @@ fn bytes_flagged_as_a_record_set_that_are_none_are_refused_with_the_offset() {
     ];
     for (name, set, expected) in sets {
         let error = RecordSet::parse(&bytes(set), &mut [0; 64]).expect_err(name);
-        assert_eq!(error.to_string(), format!("not a valid record set: {expected}"), "{name}");
+        assert_eq!(
+            error.to_string(),
+            format!("not a valid record set: {expected}"),
+            "{name}"
+        );
     }
     assert_eq!(MAX_PAYLOAD_BYTES, 1_044_464);
 }
@@ -66,7 +101,12 @@ fn a_compressed_record_set_is_bounded_before_it_is_decompressed() {
     use distributedlog::wire::record_set::Header;
 
     let sets = [
-        ("no block", "00001001 00000001 00000004 00000000", 64, "at offset 16: the stored bytes are no LZ4 block of 4 bytes"),
+        (
+            "no block",
+            "00001001 00000001 00000004 00000000",
+            64,
+            "at offset 16: the stored bytes are no LZ4 block of 4 bytes",
+        ),
         (
             "a block of fewer bytes",
             "00001001 00000001 00000008 00000005 4000000000",
@@ -100,18 +140,28 @@ fn a_compressed_record_set_is_bounded_before_it_is_decompressed() {
     ];
     for (name, set, room, expected) in sets {
         let error = RecordSet::parse(&bytes(set), &mut vec![0; room]).expect_err(name);
-        assert_eq!(error.to_string(), format!("not a valid record set: {expected}"), "{name}");
+        assert_eq!(
+            error.to_string(),
+            format!("not a valid record set: {expected}"),
+            "{name}"
+        );
     }
     // The most that any header can ask for is what a set may hold.
-    let declared = Header::parse(&bytes("00001001 00000001 000feff0 00000001 00")).expect("at the limit").payload_bytes;
+    let declared = Header::parse(&bytes("00001001 00000001 000feff0 00000001 00"))
+        .expect("at the limit")
+        .payload_bytes;
     assert_eq!(declared, MAX_PAYLOAD_BYTES);
     assert!(Header::parse(&bytes("00001001 00000001 000feff1 00000001 00")).is_err());
 }
 
-/// R12: what stands behind the records is the identity, or somebody else's, and in no case an error.
+/// R12: what stands behind the records is the identity, or somebody else's, and in no case an
+/// error.
 #[test]
 fn what_stands_behind_the_records_is_handed_out_and_only_a_whole_identity_is_one() {
-    let identity = SetIdentity { writer: WriterId(*b"0123456789abcdef"), sequence: 9 };
+    let identity = SetIdentity {
+        writer: WriterId(*b"0123456789abcdef"),
+        sequence: 9,
+    };
     let mut buffer = [0; 256];
     let mut builder = RecordSetBuilder::new(200, true);
     builder.append(&mut buffer, b"record").expect("room");
@@ -123,11 +173,18 @@ fn what_stands_behind_the_records_is_handed_out_and_only_a_whole_identity_is_one
         (set.identity(), set.trailing().len(), set.beyond().len())
     };
     assert_eq!(read(&set), (Some(identity), 0, 0));
-    assert_eq!(read(&[set.as_slice(), b"more"].concat()), (Some(identity), 0, 4));
+    assert_eq!(
+        read(&[set.as_slice(), b"more"].concat()),
+        (Some(identity), 0, 4)
+    );
     for flipped in 26..66 {
         let mut other = set.clone();
         other[flipped] ^= 4;
-        assert_eq!(read(&other), (None, 40, 0), "a trailer that is wrong at {flipped} is no identity");
+        assert_eq!(
+            read(&other),
+            (None, 40, 0),
+            "a trailer that is wrong at {flipped} is no identity"
+        );
     }
     let mut longer = [set.as_slice(), b"more"].concat();
     longer[11] += 4;
@@ -144,51 +201,150 @@ fn every_malformed_position_is_refused_with_what_is_wrong() {
     let texts = [
         ("", "empty"),
         ("!!!", "'!' at offset 0 is not base64"),
-        ("AQAAAAAAAAABAAAAAAAAAAIAAA\nAAAAAAw==", "'\\n' at offset 26 is not base64"),
-        ("AQAAAAAAAAABAAAAAAAAAAIAAAAAAAAAAw", "base64 that ends or is padded wrongly at offset 34"),
-        ("AQAAAAAAAAABAAAAAAAAAAIAAAAAAAAAAx==", "'x' at offset 33 is not base64"),
+        (
+            "AQAAAAAAAAABAAAAAAAAAAIAAA\nAAAAAAw==",
+            "'\\n' at offset 26 is not base64",
+        ),
+        (
+            "AQAAAAAAAAABAAAAAAAAAAIAAAAAAAAAAw",
+            "base64 that ends or is padded wrongly at offset 34",
+        ),
+        (
+            "AQAAAAAAAAABAAAAAAAAAAIAAAAAAAAAAx==",
+            "'x' at offset 33 is not base64",
+        ),
         ("AQAA", "3 bytes of version 1, which has 25"),
         ("AAAA", "3 bytes of version 0, which has 200"),
         ("AgAA", "version 2, 1 and 0 exist"),
     ];
     for (text, expected) in texts {
         let error = text.parse::<Dlsn>().expect_err(text);
-        assert_eq!(error.to_string(), format!("not a DLSN: {expected}"), "{text}");
+        assert_eq!(
+            error.to_string(),
+            format!("not a DLSN: {expected}"),
+            "{text}"
+        );
     }
     let error = "A".repeat(269).parse::<Dlsn>().expect_err("too long");
-    assert_eq!(error.to_string(), "not a DLSN: 269 characters, a DLSN's text has 36");
-    assert_eq!(Dlsn::from_bytes(&[1; 26]).expect_err("too long").to_string(), "not a DLSN: 26 bytes of version 1, which has 25");
-    assert_eq!(Dlsn::from_bytes(&[0; 25]).expect_err("too short").to_string(), "not a DLSN: 25 bytes of version 0, which has 200");
+    assert_eq!(
+        error.to_string(),
+        "not a DLSN: 269 characters, a DLSN's text has 36"
+    );
+    assert_eq!(
+        Dlsn::from_bytes(&[1; 26])
+            .expect_err("too long")
+            .to_string(),
+        "not a DLSN: 26 bytes of version 1, which has 25"
+    );
+    assert_eq!(
+        Dlsn::from_bytes(&[0; 25])
+            .expect_err("too short")
+            .to_string(),
+        "not a DLSN: 25 bytes of version 0, which has 200"
+    );
 }
 
 #[test]
 fn every_malformed_name_is_refused_with_what_is_wrong_and_where() {
     let names = [
-        ("", "an address, host:port, is missing, at offset 0 of the name"),
-        ("inet!", "an address, host:port, is missing, at offset 5 of the name"),
-        ("inet!a:1,", "an address, host:port, is missing, at offset 9 of the name"),
-        ("inet!host", "a port, as in host:port, is missing, at offset 9 of the name"),
-        ("inet![::1]", "a port, as in host:port, is missing, at offset 10 of the name"),
-        ("inet!:8000", "the host in front of the port is missing, at offset 5 of the name"),
-        ("inet!a:1,b:0", "the port is not a number from 1 to 65535, at offset 11 of the name"),
-        ("inet!a:65536", "the port is not a number from 1 to 65535, at offset 7 of the name"),
-        ("inet!a:+80", "the port is not a number from 1 to 65535, at offset 7 of the name"),
-        ("inet!a:", "the port is not a number from 1 to 65535, at offset 7 of the name"),
-        ("inet!a b:1", "a character that no host has, at offset 6 of the name"),
-        ("inet!/127.0.0.1:1", "a character that no host has, at offset 5 of the name"),
-        ("inet!::1:8000", "an IPv6 address needs brackets, as in [::1]:8000, at offset 5 of the name"),
-        ("inet![::1:8000", "the bracket is not closed, at offset 5 of the name"),
-        ("inet![localhost]:8000", "what stands in brackets is not an IPv6 address, at offset 6 of the name"),
-        ("fixedinet!a:1,[::x]:2", "what stands in brackets is not an IPv6 address, at offset 15 of the name"),
-        ("zk!a:1", "a path that begins with / is missing, as in zk!host:2181!/path, at offset 6 of the name"),
-        ("zk!a:1!path", "a path that begins with / is missing, as in zk!host:2181!/path, at offset 7 of the name"),
-        ("serverset!a:1!", "a path that begins with / is missing, as in zk!host:2181!/path, at offset 14 of the name"),
-        ("zk!a!/path", "a port, as in host:port, is missing, at offset 4 of the name"),
-        ("http!a:1", "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist"),
-        ("Inet!a:1", "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist"),
+        (
+            "",
+            "an address, host:port, is missing, at offset 0 of the name",
+        ),
+        (
+            "inet!",
+            "an address, host:port, is missing, at offset 5 of the name",
+        ),
+        (
+            "inet!a:1,",
+            "an address, host:port, is missing, at offset 9 of the name",
+        ),
+        (
+            "inet!host",
+            "a port, as in host:port, is missing, at offset 9 of the name",
+        ),
+        (
+            "inet![::1]",
+            "a port, as in host:port, is missing, at offset 10 of the name",
+        ),
+        (
+            "inet!:8000",
+            "the host in front of the port is missing, at offset 5 of the name",
+        ),
+        (
+            "inet!a:1,b:0",
+            "the port is not a number from 1 to 65535, at offset 11 of the name",
+        ),
+        (
+            "inet!a:65536",
+            "the port is not a number from 1 to 65535, at offset 7 of the name",
+        ),
+        (
+            "inet!a:+80",
+            "the port is not a number from 1 to 65535, at offset 7 of the name",
+        ),
+        (
+            "inet!a:",
+            "the port is not a number from 1 to 65535, at offset 7 of the name",
+        ),
+        (
+            "inet!a b:1",
+            "a character that no host has, at offset 6 of the name",
+        ),
+        (
+            "inet!/127.0.0.1:1",
+            "a character that no host has, at offset 5 of the name",
+        ),
+        (
+            "inet!::1:8000",
+            "an IPv6 address needs brackets, as in [::1]:8000, at offset 5 of the name",
+        ),
+        (
+            "inet![::1:8000",
+            "the bracket is not closed, at offset 5 of the name",
+        ),
+        (
+            "inet![localhost]:8000",
+            "what stands in brackets is not an IPv6 address, at offset 6 of the name",
+        ),
+        (
+            "fixedinet!a:1,[::x]:2",
+            "what stands in brackets is not an IPv6 address, at offset 15 of the name",
+        ),
+        (
+            "zk!a:1",
+            "a path that begins with / is missing, as in zk!host:2181!/path, at offset 6 of the \
+             name",
+        ),
+        (
+            "zk!a:1!path",
+            "a path that begins with / is missing, as in zk!host:2181!/path, at offset 7 of the \
+             name",
+        ),
+        (
+            "serverset!a:1!",
+            "a path that begins with / is missing, as in zk!host:2181!/path, at offset 14 of the \
+             name",
+        ),
+        (
+            "zk!a!/path",
+            "a port, as in host:port, is missing, at offset 4 of the name",
+        ),
+        (
+            "http!a:1",
+            "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist",
+        ),
+        (
+            "Inet!a:1",
+            "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist",
+        ),
     ];
     for (text, expected) in names {
-        assert_eq!(Name::parse(text).expect_err(text).to_string(), expected, "{text}");
+        assert_eq!(
+            Name::parse(text).expect_err(text).to_string(),
+            expected,
+            "{text}"
+        );
     }
 }
 
@@ -205,9 +361,18 @@ fn every_malformed_stream_name_is_refused_with_what_is_wrong_and_where() {
         ("é>", "has '>' at offset 2, which no name may have"),
         ("a\0", "has '\\0' at offset 1, which no name may have"),
         ("a\tb", "has '\\t' at offset 1, which no name may have"),
-        ("a\u{7f}", "has '\\u{7f}' at offset 1, which no name may have"),
-        ("a\u{e000}", "has '\\u{e000}' at offset 1, which no name may have"),
-        ("a\u{fffd}", "has '\u{fffd}' at offset 1, which no name may have"),
+        (
+            "a\u{7f}",
+            "has '\\u{7f}' at offset 1, which no name may have",
+        ),
+        (
+            "a\u{e000}",
+            "has '\\u{e000}' at offset 1, which no name may have",
+        ),
+        (
+            "a\u{fffd}",
+            "has '\u{fffd}' at offset 1, which no name may have",
+        ),
         ("a/", "ends with '/' at offset 1"),
         ("/a/", "ends with '/' at offset 2"),
         ("a//b", "has an empty path part at offset 2"),
@@ -217,6 +382,10 @@ fn every_malformed_stream_name_is_refused_with_what_is_wrong_and_where() {
     ];
     for (name, expected) in names {
         let error = stream_name::validate(name).expect_err(name);
-        assert_eq!(error.to_string(), format!("the stream name {expected}"), "{name:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("the stream name {expected}"),
+            "{name:?}"
+        );
     }
 }

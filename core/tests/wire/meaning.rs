@@ -1,7 +1,9 @@
 //! Renders decoded messages as the captures' summaries and the original's client print them.
 
 use distributedlog::wire::mux::{Frame, Message};
-use distributedlog::wire::service::{MessageHeader, MessageKind, Reply, ResponseHeader, ServerInfo, ServerStatus, WriteResponse};
+use distributedlog::wire::service::{
+    MessageHeader, MessageKind, Reply, ResponseHeader, ServerInfo, ServerStatus, WriteResponse,
+};
 
 use crate::golden_files::to_hex;
 
@@ -9,17 +11,38 @@ use crate::golden_files::to_hex;
 pub(crate) fn of_mux(frame: &Frame<'_>) -> String {
     let tag = frame.tag;
     match &frame.message {
-        Message::Tdispatch { contexts, destination, delegations, payload } => {
+        Message::Tdispatch {
+            contexts,
+            destination,
+            delegations,
+            payload,
+        } => {
             let contexts: Vec<String> = contexts
                 .iter()
-                .map(|context| format!("{}={}", core::str::from_utf8(context.key).expect("UTF-8"), to_hex(context.value)))
+                .map(|context| {
+                    format!(
+                        "{}={}",
+                        core::str::from_utf8(context.key).expect("UTF-8"),
+                        to_hex(context.value)
+                    )
+                })
                 .collect();
             let (contexts, dtab) = (contexts.join(", "), delegations.len());
-            format!("mux:Tdispatch tag={tag} ctx[{contexts}] dst='{destination}' dtab={dtab} {}", of_thrift(payload))
+            format!(
+                "mux:Tdispatch tag={tag} ctx[{contexts}] dst='{destination}' dtab={dtab} {}",
+                of_thrift(payload)
+            )
         }
-        Message::Rdispatch { status, contexts, payload } => {
-            format!("mux:Rdispatch tag={tag} status={status:?} nctx={} {}", contexts.len(), of_thrift(payload)).replace("=Ok ", "=ok ")
-        }
+        Message::Rdispatch {
+            status,
+            contexts,
+            payload,
+        } => format!(
+            "mux:Rdispatch tag={tag} status={status:?} nctx={} {}",
+            contexts.len(),
+            of_thrift(payload)
+        )
+        .replace("=Ok ", "=ok "),
         Message::Tinit { version, headers } => {
             assert!(headers.is_empty());
             format!("mux:Tinit tag={tag} version={version}")
@@ -52,7 +75,10 @@ pub(crate) fn of_thrift(message: &[u8]) -> String {
         MessageKind::Exception => "exception",
         MessageKind::OneWay => "oneway",
     };
-    format!("thrift:{kind}:{} seqid={}", header.method, header.sequence_id.0)
+    format!(
+        "thrift:{kind}:{} seqid={}",
+        header.method, header.sequence_id.0
+    )
 }
 
 /// A reply as the original's client prints its result.
@@ -63,34 +89,59 @@ pub(crate) fn of_reply(reply: &Reply<'_>) -> String {
         Reply::BulkWrite(response) => {
             let mut text = format!("BulkWriteResponse(header:{}", of_header(&response.header));
             if let Some(responses) = response.responses {
-                let responses: Vec<String> = responses.iter().map(|response| of_write(&response)).collect();
+                let responses: Vec<String> = responses
+                    .iter()
+                    .map(|response| of_write(&response))
+                    .collect();
                 text += &format!(", writeResponses:[{}]", responses.join(", "));
             }
             text + ")"
         }
         Reply::Void => "null".to_owned(),
-        Reply::Exception { message, .. } => format!("EXC org.apache.thrift.TApplicationException: {message}"),
+        Reply::Exception { message, .. } => {
+            format!("EXC org.apache.thrift.TApplicationException: {message}")
+        }
     }
 }
 
 fn of_server_info(info: &ServerInfo<'_>) -> String {
-    let ownerships: Vec<String> = info.ownerships.unwrap_or_default().iter().map(|(stream, owner)| format!("{stream}={owner}")).collect();
+    let ownerships: Vec<String> = info
+        .ownerships
+        .unwrap_or_default()
+        .iter()
+        .map(|(stream, owner)| format!("{stream}={owner}"))
+        .collect();
     let status = match info.status.expect("a status") {
         ServerStatus::WriteAndAccept => "WRITE_AND_ACCEPT",
         ServerStatus::WriteOnly => "WRITE_ONLY",
         ServerStatus::Down => "DOWN",
         ServerStatus::Other(number) => panic!("status {number}"),
     };
-    format!("ServerInfo(ownerships:{{{}}}, serverStatus:{status})", ownerships.join(", "))
+    format!(
+        "ServerInfo(ownerships:{{{}}}, serverStatus:{status})",
+        ownerships.join(", ")
+    )
 }
 
 fn of_write(response: &WriteResponse<'_>) -> String {
-    let dlsn = response.dlsn.map_or_else(String::new, |dlsn| format!(", dlsn:{dlsn}"));
-    format!("WriteResponse(header:{}{dlsn})", of_header(&response.header))
+    let dlsn = response
+        .dlsn
+        .map_or_else(String::new, |dlsn| format!(", dlsn:{dlsn}"));
+    format!(
+        "WriteResponse(header:{}{dlsn})",
+        of_header(&response.header)
+    )
 }
 
 fn of_header(header: &ResponseHeader<'_>) -> String {
-    let message = header.message.map_or_else(String::new, |message| format!(", errMsg:{message}"));
-    let location = header.location.map_or_else(String::new, |location| format!(", location:{location}"));
-    format!("ResponseHeader(code:{}{message}{location})", header.code.name())
+    let message = header
+        .message
+        .map_or_else(String::new, |message| format!(", errMsg:{message}"));
+    let location = header
+        .location
+        .map_or_else(String::new, |location| format!(", location:{location}"));
+    format!(
+        "ResponseHeader(code:{}{message}{location})",
+        header.code.name()
+    )
 }

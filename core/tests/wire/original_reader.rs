@@ -9,36 +9,65 @@ use distributedlog::wire::record_set::{Lz4Table, RecordSetBuilder, max_compresse
 use crate::generate::{Rng, identity};
 use crate::golden_files::to_hex;
 
-/// R12: with and without the identity behind the records, plain and as LZ4, the original's reader returns the records at their positions,
-/// and stops.
+/// R12: with and without the identity behind the records, plain and as LZ4, the original's reader
+/// returns the records at their positions, and stops.
 #[test]
 #[ignore = "needs Java and the original's classes: tests/run original"]
 fn the_originals_reader_takes_our_record_sets() {
-    let class_path = std::env::var("ORIGINAL_CLASS_PATH").expect("ORIGINAL_CLASS_PATH is set by tests/parts/original");
+    let class_path = std::env::var("ORIGINAL_CLASS_PATH")
+        .expect("ORIGINAL_CLASS_PATH is set by tests/parts/original");
     let (mut lines, mut sets, mut records) = (String::new(), 0, 0);
     for seed in 0..1_000 {
         let rng = &mut Rng::new(seed);
-        let capacity = if seed % 50 == 0 { 900_000 } else { 80 + rng.below(6_000) };
+        let capacity = if seed % 50 == 0 {
+            900_000
+        } else {
+            80 + rng.below(6_000)
+        };
         let count = one_set(rng, capacity, &mut lines);
         sets += usize::from(count > 0);
         records += count;
     }
     let mut java = Command::new("java")
-        .args(["--add-opens", "java.base/java.nio=ALL-UNNAMED", "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED"])
-        .args(["-cp", &class_path, "org.apache.distributedlog.ReadRecordSets"])
+        .args([
+            "--add-opens",
+            "java.base/java.nio=ALL-UNNAMED",
+            "--add-opens",
+            "java.base/sun.nio.ch=ALL-UNNAMED",
+        ])
+        .args([
+            "-cp",
+            &class_path,
+            "org.apache.distributedlog.ReadRecordSets",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("java is installed");
-    java.stdin.take().expect("it is piped").write_all(lines.as_bytes()).expect("the reader reads to the end");
+    java.stdin
+        .take()
+        .expect("it is piped")
+        .write_all(lines.as_bytes())
+        .expect("the reader reads to the end");
     let output = java.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "the original's reader refused a set: see its message above");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{sets} sets, {records} records"));
+    assert!(
+        output.status.success(),
+        "the original's reader refused a set: see its message above"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        format!("{sets} sets, {records} records")
+    );
 }
 
-/// Adds one set and what it holds to `lines`; how many records it has. The original makes no empty sets.
+/// Adds one set and what it holds to `lines`; how many records it has. The original makes no empty
+/// sets.
 fn one_set(rng: &mut Rng, capacity: usize, lines: &mut String) -> usize {
-    let identity = if rng.one_in(2) { Some(identity(rng)) } else { None };
+    let identity = if rng.one_in(2) {
+        Some(identity(rng))
+    } else {
+        None
+    };
     let mut buffer = vec![0; capacity];
     let mut builder = RecordSetBuilder::new(capacity, identity.is_some());
     let mut records = String::new();
@@ -46,7 +75,10 @@ fn one_set(rng: &mut Rng, capacity: usize, lines: &mut String) -> usize {
         let mut record = vec![b'x'; rng.below(capacity / 8)];
         match rng.below(3) {
             0 => rng.fill(&mut record),
-            1 => record.iter_mut().zip(b"distributedlog ".iter().cycle()).for_each(|(byte, letter)| *byte = *letter),
+            1 => record
+                .iter_mut()
+                .zip(b"distributedlog ".iter().cycle())
+                .for_each(|(byte, letter)| *byte = *letter),
             _ => {}
         }
         if builder.append(&mut buffer, &record).is_err() {
@@ -59,7 +91,14 @@ fn one_set(rng: &mut Rng, capacity: usize, lines: &mut String) -> usize {
     }
     let mut out = vec![0; max_compressed_len(capacity)];
     let set = if rng.one_in(2) {
-        builder.finish_lz4(&mut buffer, identity.as_ref(), &mut Lz4Table::new(), &mut out).expect("room")
+        builder
+            .finish_lz4(
+                &mut buffer,
+                identity.as_ref(),
+                &mut Lz4Table::new(),
+                &mut out,
+            )
+            .expect("room")
     } else {
         builder.finish(&mut buffer, identity.as_ref())
     };

@@ -5,7 +5,11 @@ use crate::ms;
 
 /// The original's flushing: by size, by time, by overflow.
 fn original(buffer_size: usize) -> Settings {
-    Settings::original().to_builder().buffer_size(buffer_size).build().unwrap()
+    Settings::original()
+        .to_builder()
+        .buffer_size(buffer_size)
+        .build()
+        .unwrap()
 }
 
 /// Canonical for R6: size.
@@ -59,7 +63,8 @@ fn a_set_is_transmitted_when_its_first_record_has_waited_for_the_flush_interval(
 
 #[test]
 fn a_record_that_would_overflow_the_largest_set_begins_a_new_one() {
-    // R6. The original forgets the record's 4-byte length here: the second record fits without it, and not with it.
+    // R6. The original forgets the record's 4-byte length here: the second record fits without it,
+    // and not with it.
     let second = MAX_SET_BYTES - 16 - 4 - 1_000 - 4 + 1;
     check(
         original(MAX_SET_BYTES),
@@ -140,7 +145,11 @@ fn when_idle_a_set_goes_at_once_and_others_fill_while_it_flies() {
 /// Canonical for R6: flush.
 #[test]
 fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
-    let settings = Settings::builder().flush_when_idle(false).flush_interval(ms(100)).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .flush_interval(ms(100))
+        .build()
+        .unwrap();
     check(
         settings,
         3,
@@ -154,7 +163,8 @@ fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
         4 write c
         5 answer 2
             done b: stream 1, 1/2/0
-        // Only now is all that was written before the first flush, and before the second, complete.
+        // Only now is all that was written before the first flush, and before the second, \
+         complete.
         6 answer 1
             done a: stream 0, 1/1/0
             flushed
@@ -163,7 +173,8 @@ fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
         7 flush
             start 3 on 2: c
         8 fail 3 413
-            failed c: the record was refused after 1 attempts (rejected); the last to fail: the proxy answered TOO_LARGE_RECORD (413)
+            failed c: the record was refused after 1 attempts (rejected); the last to fail: the \
+         proxy answered TOO_LARGE_RECORD (413)
             flushed
         9 flush
             flushed
@@ -173,7 +184,12 @@ fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
 
 #[test]
 fn a_set_that_is_due_while_no_more_may_fly_goes_on_filling() {
-    let settings = Settings::original().to_builder().in_flight_sets(1).flush_interval(ms(2)).build().unwrap();
+    let settings = Settings::original()
+        .to_builder()
+        .in_flight_sets(1)
+        .flush_interval(ms(2))
+        .build()
+        .unwrap();
     check(
         settings,
         2,
@@ -192,7 +208,11 @@ fn a_set_that_is_due_while_no_more_may_fly_goes_on_filling() {
 
 #[test]
 fn a_compressed_set_holds_the_same_records_and_less_bytes() {
-    let settings = original(1_000).to_builder().codec(Codec::Lz4).build().unwrap();
+    let settings = original(1_000)
+        .to_builder()
+        .codec(Codec::Lz4)
+        .build()
+        .unwrap();
     let mut player = Player::new(settings, 1);
     // Two records of 4 and 996 dots each; the player parses what it shows.
     let played = player.play("0 write a 500\n0 write b 500\n1 answer 1");
@@ -203,9 +223,17 @@ fn a_compressed_set_holds_the_same_records_and_less_bytes() {
 #[test]
 fn an_identity_rides_along_without_being_a_record() {
     // R12: see the test of the trailer's bytes below wire.
-    let identity = Identity::Trailer { writer: WriterId([7; 16]), first_sequence: 1_000 };
+    let identity = Identity::Trailer {
+        writer: WriterId([7; 16]),
+        first_sequence: 1_000,
+    };
     for codec in [Codec::None, Codec::Lz4] {
-        let settings = original(1_000).to_builder().codec(codec).identity(identity).build().unwrap();
+        let settings = original(1_000)
+            .to_builder()
+            .codec(codec)
+            .identity(identity)
+            .build()
+            .unwrap();
         check(
             settings,
             2,

@@ -1,4 +1,6 @@
-use distributedlog::writer::{BuildError, Fixed, Refused, Settings, SettingsError, StreamCount, Writer};
+use distributedlog::writer::{
+    BuildError, Fixed, Refused, Settings, SettingsError, StreamCount, Writer,
+};
 use distributedlog::{Dlsn, Instant};
 use distributedlog_testkit::script::{Player, check};
 
@@ -56,7 +58,11 @@ fn no_more_bytes_are_buffered_than_the_settings_allow() {
 
 #[test]
 fn no_more_records_are_pending_than_the_settings_allow() {
-    let settings = Settings::builder().pending_records(2).flush_when_idle(false).build().unwrap();
+    let settings = Settings::builder()
+        .pending_records(2)
+        .flush_when_idle(false)
+        .build()
+        .unwrap();
     check(
         settings,
         1,
@@ -108,7 +114,10 @@ fn a_submitted_record_may_not_be_longer_than_its_room() {
     let streams = StreamCount::new(1).unwrap();
     let mut writer = Writer::new(settings, streams, Fixed::<1, 3, 4, 256>::new()).unwrap();
     let reservation = writer.reserve(3).unwrap();
-    assert_eq!(writer.submit(Instant::ZERO, reservation, b"four"), Err(Refused::TooLarge { len: 4, max: 3 }));
+    assert_eq!(
+        writer.submit(Instant::ZERO, reservation, b"four"),
+        Err(Refused::TooLarge { len: 4, max: 3 })
+    );
     let reservation = writer.reserve(3).unwrap();
     assert!(writer.submit(Instant::ZERO, reservation, b"two").is_ok());
 }
@@ -132,7 +141,10 @@ fn all_room_is_back_when_everything_has_ended() {
     );
     let writer = player.writer();
     assert_eq!((writer.sets_in_flight(), writer.buffered_bytes()), (0, 0));
-    assert_eq!(writer.free_record_slots(), writer.settings().pending_records());
+    assert_eq!(
+        writer.free_record_slots(),
+        writer.settings().pending_records()
+    );
     assert_eq!(writer.poll_timeout(), None);
 }
 
@@ -143,7 +155,10 @@ fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
     let mut writer = Writer::new(settings, streams, Fixed::<2, 3, 8, 128>::new()).unwrap();
     let now = Instant::ZERO;
     assert_eq!(writer.max_record_bytes(), 128 - 20);
-    assert_eq!(writer.write(now, &[0; 109]), Err(Refused::TooLarge { len: 109, max: 108 }));
+    assert_eq!(
+        writer.write(now, &[0; 109]),
+        Err(Refused::TooLarge { len: 109, max: 108 })
+    );
     // Two sets may fly, a third fills: each holds one such record.
     for _ in 0..3 {
         writer.write(now, &[1; 100]).unwrap();
@@ -163,48 +178,118 @@ fn memory_that_is_too_short_is_refused_with_what_is_needed() {
     let settings = Settings::default();
     let three = StreamCount::new(3).unwrap();
     let few_streams = Writer::new(settings, three, Fixed::<2, 3, 8, 128>::new());
-    assert_eq!(few_streams.unwrap_err(), BuildError::Streams { rows: 2, needed: 3 });
+    assert_eq!(
+        few_streams.unwrap_err(),
+        BuildError::Streams { rows: 2, needed: 3 }
+    );
     let few_sets = Writer::new(settings, three, Fixed::<3, 1, 8, 128>::new());
-    assert_eq!(few_sets.unwrap_err(), BuildError::Sets { rows: 1, needed: 2 });
+    assert_eq!(
+        few_sets.unwrap_err(),
+        BuildError::Sets { rows: 1, needed: 2 }
+    );
     let no_records = Writer::new(settings, three, Fixed::<3, 2, 0, 128>::new());
     assert_eq!(no_records.unwrap_err(), BuildError::Records);
     let short = Writer::new(settings, three, Fixed::<3, 2, 8, 20>::new());
-    assert_eq!(short.unwrap_err(), BuildError::SetBytes { bytes: 20, needed: 21 });
+    assert_eq!(
+        short.unwrap_err(),
+        BuildError::SetBytes {
+            bytes: 20,
+            needed: 21
+        }
+    );
 }
 
 #[test]
 fn settings_outside_their_bounds_are_refused_by_name() {
     let refused = [
-        (Settings::builder().request_timeout(ms(0)), "request timeout: 0ns must be above zero"),
-        (Settings::builder().max_speculative_timeout(ms(500)), "max speculative timeout: 500ms must be below the request timeout of 500ms"),
-        (Settings::builder().first_speculative_timeout(ms(0)), "first speculative timeout: 0ns must be at least 1µs"),
+        (
+            Settings::builder().request_timeout(ms(0)),
+            "request timeout: 0ns must be above zero",
+        ),
+        (
+            Settings::builder().max_speculative_timeout(ms(500)),
+            "max speculative timeout: 500ms must be below the request timeout of 500ms",
+        ),
+        (
+            Settings::builder().first_speculative_timeout(ms(0)),
+            "first speculative timeout: 0ns must be at least 1µs",
+        ),
         (
             Settings::builder().first_speculative_timeout(ms(201)),
-            "first speculative timeout: 201ms must be at least 1µs and at most the max speculative timeout of 200ms",
+            "first speculative timeout: 201ms must be at least 1µs and at most the max \
+             speculative timeout of 200ms",
         ),
-        (Settings::builder().speculative_backoff_multiplier(0.5), "speculative backoff multiplier: 0.5 must be within 1 to 1000"),
-        (Settings::builder().speculative_backoff_multiplier(f32::NAN), "speculative backoff multiplier: NaN"),
-        (Settings::builder().flush_interval(ms(500)), "flush interval: 500ms must be below the request timeout of 500ms"),
-        (Settings::builder().in_flight_sets(0), "sets in flight: 0 must be within 1 to 65000"),
-        (Settings::builder().buffered_bytes(63), "buffered bytes: 63 must be within 64 to"),
-        (Settings::builder().pending_records(0), "pending records: 0 must be within 1 to"),
+        (
+            Settings::builder().speculative_backoff_multiplier(0.5),
+            "speculative backoff multiplier: 0.5 must be within 1 to 1000",
+        ),
+        (
+            Settings::builder().speculative_backoff_multiplier(f32::NAN),
+            "speculative backoff multiplier: NaN",
+        ),
+        (
+            Settings::builder().flush_interval(ms(500)),
+            "flush interval: 500ms must be below the request timeout of 500ms",
+        ),
+        (
+            Settings::builder().in_flight_sets(0),
+            "sets in flight: 0 must be within 1 to 65000",
+        ),
+        (
+            Settings::builder().buffered_bytes(63),
+            "buffered bytes: 63 must be within 64 to",
+        ),
+        (
+            Settings::builder().pending_records(0),
+            "pending records: 0 must be within 1 to",
+        ),
     ];
     for (builder, message) in refused {
         let error = builder.build().unwrap_err();
-        assert!(error.to_string().starts_with(message), "{error} instead of {message}");
+        assert!(
+            error.to_string().starts_with(message),
+            "{error} instead of {message}"
+        );
     }
-    assert_eq!(StreamCount::new(0).unwrap_err(), SettingsError::Streams { value: 0, max: 256 });
-    assert_eq!(StreamCount::new(257).unwrap_err().to_string(), "streams: there are 257, there must be 1 to 256");
+    assert_eq!(
+        StreamCount::new(0).unwrap_err(),
+        SettingsError::Streams { value: 0, max: 256 }
+    );
+    assert_eq!(
+        StreamCount::new(257).unwrap_err().to_string(),
+        "streams: there are 257, there must be 1 to 256"
+    );
 }
 
 #[test]
 fn the_tutorials_and_the_originals_settings_are_what_they_were() {
     let tutorial = Settings::tutorial();
-    assert_eq!((tutorial.buffer_size(), tutorial.flush_interval()), (0, ms(0)));
-    assert_eq!((tutorial.first_speculative_timeout(), tutorial.max_speculative_timeout()), (ms(10_000), ms(20_000)));
+    assert_eq!(
+        (tutorial.buffer_size(), tutorial.flush_interval()),
+        (0, ms(0))
+    );
+    assert_eq!(
+        (
+            tutorial.first_speculative_timeout(),
+            tutorial.max_speculative_timeout()
+        ),
+        (ms(10_000), ms(20_000))
+    );
     assert_eq!(tutorial.request_timeout(), ms(50_000));
     let original = Settings::original();
-    assert_eq!((original.buffer_size(), original.flush_interval()), (16 * 1024, ms(2)));
-    assert_eq!((original.first_speculative_timeout(), original.max_speculative_timeout()), (ms(50), ms(200)));
-    assert_eq!((original.request_timeout(), original.rounds().limit), (ms(500), Some(1)));
+    assert_eq!(
+        (original.buffer_size(), original.flush_interval()),
+        (16 * 1024, ms(2))
+    );
+    assert_eq!(
+        (
+            original.first_speculative_timeout(),
+            original.max_speculative_timeout()
+        ),
+        (ms(50), ms(200))
+    );
+    assert_eq!(
+        (original.request_timeout(), original.rounds().limit),
+        (ms(500), Some(1))
+    );
 }

@@ -6,7 +6,11 @@ use crate::{ms, single};
 /// Canonical for R1.
 #[test]
 fn a_write_that_is_never_answered_fails_at_its_deadline() {
-    let settings = single().first_speculative_timeout(ms(400)).max_speculative_timeout(ms(400)).build().unwrap();
+    let settings = single()
+        .first_speculative_timeout(ms(400))
+        .max_speculative_timeout(ms(400))
+        .build()
+        .unwrap();
     check(
         settings,
         2,
@@ -54,9 +58,15 @@ fn time_in_the_buffer_is_part_of_the_request_timeout() {
 
 #[test]
 fn a_record_that_expires_in_the_buffer_is_taken_out_of_its_set_and_not_written() {
-    // R1: nobody flushes and there is no timer. What is reported as not written must not be written later.
-    let settings =
-        Settings::builder().buffer_size(1_000).flush_interval(ms(0)).flush_when_idle(false).request_timeout(ms(1_000)).build().unwrap();
+    // R1: nobody flushes and there is no timer. What is reported as not written must not be written
+    // later.
+    let settings = Settings::builder()
+        .buffer_size(1_000)
+        .flush_interval(ms(0))
+        .flush_when_idle(false)
+        .request_timeout(ms(1_000))
+        .build()
+        .unwrap();
     check(
         settings,
         1,
@@ -83,7 +93,11 @@ fn a_record_that_expires_in_the_buffer_is_taken_out_of_its_set_and_not_written()
 /// Canonical for R2.
 #[test]
 fn a_set_fails_early_only_when_nothing_is_outstanding_and_no_attempt_is_allowed() {
-    let settings = Settings::original().to_builder().buffer_size(0).build().unwrap();
+    let settings = Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap();
     check(
         settings,
         3,
@@ -104,7 +118,8 @@ fn a_set_fails_early_only_when_nothing_is_outstanding_and_no_attempt_is_allowed(
         302 fail 5 503
             start 6 on 0: b
         303 fail 6 503
-            failed b: every stream was tried as often as the settings allow after 3 attempts (not written); the last to fail: the proxy answered SERVICE_UNAVAILABLE (503)
+            failed b: every stream was tried as often as the settings allow after 3 attempts (not \
+         written); the last to fail: the proxy answered SERVICE_UNAVAILABLE (503)
         ",
     );
 }
@@ -133,12 +148,23 @@ fn losers_are_cancelled_and_what_they_answer_later_changes_nothing() {
         ",
     );
     assert_eq!((counters.cancelled, counters.late_answers), (2, 3));
-    assert_eq!((counters.hedges_sent, counters.hedges_won, counters.hedges_wasted), (2, 1, 1));
+    assert_eq!(
+        (
+            counters.hedges_sent,
+            counters.hedges_won,
+            counters.hedges_wasted
+        ),
+        (2, 1, 1)
+    );
 }
 
 #[test]
 fn every_record_of_a_set_has_the_position_of_its_place_in_the_set() {
-    let settings = Settings::builder().buffer_size(16 + 3 * 5).flush_when_idle(false).build().unwrap();
+    let settings = Settings::builder()
+        .buffer_size(16 + 3 * 5)
+        .flush_when_idle(false)
+        .build()
+        .unwrap();
     check(
         settings,
         1,
@@ -158,7 +184,11 @@ fn every_record_of_a_set_has_the_position_of_its_place_in_the_set() {
 /// Canonical for R14, on the machine's side.
 #[test]
 fn a_forgotten_record_is_written_with_its_neighbours_and_its_slot_is_free_afterwards() {
-    let settings = Settings::builder().flush_when_idle(false).pending_records(3).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .pending_records(3)
+        .build()
+        .unwrap();
     let mut player = Player::new(settings, 1);
     let played = player.play(
         "
@@ -193,8 +223,13 @@ fn a_forgotten_record_is_written_with_its_neighbours_and_its_slot_is_free_afterw
 
 #[test]
 fn what_failed_says_what_is_known_of_the_record() {
-    // The table "what is known of a record": every line of it, on a writer of one stream and one round.
-    let settings = Settings::original().to_builder().buffer_size(0).build().unwrap();
+    // The table "what is known of a record": every line of it, on a writer of one stream and one
+    // round.
+    let settings = Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap();
     for (answer, reason, known) in [
         ("413", Reason::Refused, "rejected"),
         ("403", Reason::Refused, "not written"),
@@ -222,13 +257,21 @@ fn what_failed_says_what_is_known_of_the_record() {
         let played = Player::new(settings, 1).play(&format!("0 write a\n1 fail 1 {answer}"));
         let said = played.last().unwrap();
         assert!(said.contains(&format!("({known})")), "{answer}: {said}");
-        assert_eq!(said.contains("refused"), reason == Reason::Refused, "{answer}: {said}");
+        assert_eq!(
+            said.contains("refused"),
+            reason == Reason::Refused,
+            "{answer}: {said}"
+        );
     }
 }
 
 #[test]
 fn a_record_is_not_called_unwritten_once_one_attempt_may_have_written_it() {
-    let settings = Settings::original().to_builder().buffer_size(0).build().unwrap();
+    let settings = Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap();
     check(
         settings,
         2,
@@ -238,14 +281,16 @@ fn a_record_is_not_called_unwritten_once_one_attempt_may_have_written_it() {
         1 fail 1 lost
             start 2 on 1: a
         2 fail 2 unreachable
-            failed a: every stream was tried as often as the settings allow after 2 attempts (unknown whether written); the last to fail: no proxy could be reached
+            failed a: every stream was tried as often as the settings allow after 2 attempts \
+         (unknown whether written); the last to fail: no proxy could be reached
         3 write b
             start 3 on 1: b
         4 fail 3 lost
             start 4 on 0: b
         // The record is at fault, but the first attempt may have written it all the same.
         5 fail 4 413
-            failed b: the record was refused after 2 attempts (unknown whether written); the last to fail: the proxy answered TOO_LARGE_RECORD (413)
+            failed b: the record was refused after 2 attempts (unknown whether written); the last \
+         to fail: the proxy answered TOO_LARGE_RECORD (413)
         ",
     );
 }

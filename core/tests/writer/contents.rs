@@ -1,7 +1,8 @@
 //! Writers that leave rules out by their type.
 
 use distributedlog::writer::{
-    Adaptive, Budget, BuildError, Fixed, Full, Health, Identity, Plain, Policy, Settings, SettingsBuilder, StreamCount, Writer, WriterId,
+    Adaptive, Budget, BuildError, Fixed, Full, Health, Identity, Plain, Policy, Settings,
+    SettingsBuilder, StreamCount, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant};
 use distributedlog_testkit::Random;
@@ -12,8 +13,14 @@ type Memory = Fixed<5, 5, 20, 256>;
 
 /// Everything that a life from this seed makes the writer do.
 fn life<P: Policy>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
-    let settings = settings.seed(seed).in_flight_sets(4).pending_records(20).build().unwrap();
-    let mut writer = Writer::<_, P>::with_policy(settings, StreamCount::new(5).unwrap(), Memory::new()).unwrap();
+    let settings = settings
+        .seed(seed)
+        .in_flight_sets(4)
+        .pending_records(20)
+        .build()
+        .unwrap();
+    let mut writer =
+        Writer::<_, P>::with_policy(settings, StreamCount::new(5).unwrap(), Memory::new()).unwrap();
     let mut random = Random::new(seed);
     let mut told = Vec::new();
     let mut under_way: Vec<AttemptId> = Vec::new();
@@ -38,7 +45,10 @@ fn life<P: Policy>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
             under_way.retain(|other| *other != attempt);
         }
         while let Some(attempt) = writer.poll_transmit(now) {
-            told.push(format!("start {:?} {:?} {:?}", attempt.id, attempt.stream, attempt.record_set));
+            told.push(format!(
+                "start {:?} {:?} {:?}",
+                attempt.id, attempt.stream, attempt.record_set
+            ));
             under_way.push(attempt.id);
         }
         while let Some(record) = writer.poll_completed() {
@@ -51,11 +61,24 @@ fn life<P: Policy>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
 
 #[test]
 fn what_is_left_out_by_type_lives_as_what_is_switched_off() {
-    let off = || Settings::builder().buffer_size(0).first_speculative_timeout(ms(20)).max_speculative_timeout(ms(80));
+    let off = || {
+        Settings::builder()
+            .buffer_size(0)
+            .first_speculative_timeout(ms(20))
+            .max_speculative_timeout(ms(80))
+    };
     for seed in 0..50 {
-        assert_eq!(life::<Plain>(off(), seed), life::<Full>(off(), seed), "seed {seed}");
+        assert_eq!(
+            life::<Plain>(off(), seed),
+            life::<Full>(off(), seed),
+            "seed {seed}"
+        );
     }
-    assert_ne!(life::<Full>(off().recommended(), 1), life::<Full>(off(), 1), "the lives are long enough to tell");
+    assert_ne!(
+        life::<Full>(off().recommended(), 1),
+        life::<Full>(off(), 1),
+        "the lives are long enough to tell"
+    );
 }
 
 #[test]
@@ -65,15 +88,35 @@ fn a_writer_contains_what_its_settings_switch_on_or_is_not_built() {
         const HEALTH: bool = false;
     }
     fn build<P: Policy>(settings: SettingsBuilder) -> Result<(), BuildError> {
-        Writer::<_, P>::with_policy(settings.build().unwrap(), StreamCount::new(5).unwrap(), Memory::new()).map(drop)
+        Writer::<_, P>::with_policy(
+            settings.build().unwrap(),
+            StreamCount::new(5).unwrap(),
+            Memory::new(),
+        )
+        .map(drop)
     }
-    let all = || Settings::builder().recommended().identity(Identity::Trailer { writer: WriterId([1; 16]), first_sequence: 0 });
+    let all = || {
+        Settings::builder()
+            .recommended()
+            .identity(Identity::Trailer {
+                writer: WriterId([1; 16]),
+                first_sequence: 0,
+            })
+    };
     assert_eq!(build::<Full>(all()), Ok(()));
     assert_eq!(build::<NoHealth>(all()), Err(BuildError::LeftOut));
     assert_eq!(build::<NoHealth>(all().health(Health::Off)), Ok(()));
-    let none = all().health(Health::Off).budget(Budget::Off).adaptive(Adaptive::Off).identity(Identity::Off);
+    let none = all()
+        .health(Health::Off)
+        .budget(Budget::Off)
+        .adaptive(Adaptive::Off)
+        .identity(Identity::Off);
     assert_eq!(build::<Plain>(none), Ok(()));
-    for one in [none.health(Health::RECOMMENDED), none.budget(Budget::RECOMMENDED), none.adaptive(Adaptive::RECOMMENDED)] {
+    for one in [
+        none.health(Health::RECOMMENDED),
+        none.budget(Budget::RECOMMENDED),
+        none.adaptive(Adaptive::RECOMMENDED),
+    ] {
         assert_eq!(build::<Plain>(one), Err(BuildError::LeftOut));
     }
 }
@@ -86,5 +129,8 @@ const SETTINGS: Settings = match Settings::builder().recommended().buffer_size(5
 
 #[test]
 fn settings_are_checked_in_constants_as_anywhere() {
-    assert_eq!(Settings::builder().recommended().buffer_size(512).build(), Ok(SETTINGS));
+    assert_eq!(
+        Settings::builder().recommended().buffer_size(512).build(),
+        Ok(SETTINGS)
+    );
 }

@@ -6,7 +6,11 @@ use crate::{ms, single};
 /// Canonical for R13, on the machine's side.
 #[test]
 fn closing_flushes_waits_for_what_is_outstanding_and_takes_nothing_new() {
-    let settings = Settings::builder().flush_when_idle(false).flush_interval(ms(100)).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .flush_interval(ms(100))
+        .build()
+        .unwrap();
     check(
         settings,
         2,
@@ -90,7 +94,8 @@ fn aborting_completes_everything_at_once() {
             cancel 1
             failed c: the writer was closed after 0 attempts (not written)
             failed a: the writer was closed after 1 attempts (unknown whether written)
-            failed b: the writer was closed after 2 attempts (unknown whether written); the last to fail: no proxy could be reached
+            failed b: the writer was closed after 2 attempts (unknown whether written); the last \
+         to fail: no proxy could be reached
             flushed
             finished
         ",

@@ -1,12 +1,16 @@
-//! Faults of Apache DistributedLog 0.5.0's `DistributedLogMultiStreamWriter`, each with a test that ours does not have it. Where a
-//! canonical test of a rule shows it already, it stands there:
+//! Faults of Apache DistributedLog 0.5.0's `DistributedLogMultiStreamWriter`, each with a test that
+//! ours does not have it. Where a canonical test of a rule shows it already, it stands there:
 //!
-//! - time in the buffer is not part of the request timeout: `completion`; losers are not cancelled: `completion` (R11);
-//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot tell copies: `policies` (R12);
-//! - a stalled stream keeps its full share of first attempts: `policies` and the face's `stalled_stream` (R9);
+//! - time in the buffer is not part of the request timeout: `completion`; losers are not cancelled:
+//!   `completion` (R11);
+//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot tell copies:
+//!   `policies` (R12);
+//! - a stalled stream keeps its full share of first attempts: `policies` and the face's
+//!   `stalled_stream` (R9);
 //! - `write` holds the lock while it sends: the face's `alone`;
-//! - a timer that is rejected leaves the request pending for ever: there is no scheduler to reject one; that every set in flight is in the
-//!   timer table or in the queue is checked after each step of the `simulation`.
+//! - a timer that is rejected leaves the request pending for ever: there is no scheduler to reject
+//!   one; that every set in flight is in the timer table or in the queue is checked after each step
+//!   of the `simulation`.
 
 use distributedlog::writer::{Heap, Reason, Settings, StreamCount, Writer};
 use distributedlog::{Dlsn, Instant};
@@ -16,7 +20,11 @@ use crate::{ms, single};
 
 /// The original's settings, for records of their own.
 fn original() -> Settings {
-    Settings::original().to_builder().buffer_size(0).build().unwrap()
+    Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -25,9 +33,18 @@ fn the_speculative_timeout_does_not_ratchet_up_for_good() {
     for request in 0..20 {
         let at = request * 10_000;
         let first = 1 + 3 * request;
-        let played = player.play(&format!("{at} write a\n{}\n{} answer {}", at + 150, at + 151, first + 2));
-        // The hedges come after 50 and after 100 ms more, for the twentieth request as for the first.
-        assert!(played.contains(&format!("{}", at + 50)) && played.contains(&format!("{}", at + 150)), "{played:?}");
+        let played = player.play(&format!(
+            "{at} write a\n{}\n{} answer {}",
+            at + 150,
+            at + 151,
+            first + 2
+        ));
+        // The hedges come after 50 and after 100 ms more, for the twentieth request as for the
+        // first.
+        assert!(
+            played.contains(&format!("{}", at + 50)) && played.contains(&format!("{}", at + 150)),
+            "{played:?}"
+        );
     }
 }
 
@@ -88,7 +105,10 @@ fn a_loser_that_fails_after_the_winner_won_sends_no_further_copy() {
 fn the_caller_is_told_the_cause_not_just_that_time_passed() {
     let played = Player::new(original(), 2).play("0 write a\n1 fail 1 500\n2 fail 2 518");
     let said = played.last().unwrap();
-    assert!(said.ends_with("the last to fail: the proxy answered STREAM_NOT_READY (518)"), "{said}");
+    assert!(
+        said.ends_with("the last to fail: the proxy answered STREAM_NOT_READY (518)"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -100,15 +120,23 @@ fn definite_failures_are_not_tried_on_every_stream() {
 
 #[test]
 fn the_request_timeout_has_a_timer_of_its_own() {
-    // One stream, no hedges, no failures: nothing else happens, and the deadline comes all the same.
+    // One stream, no hedges, no failures: nothing else happens, and the deadline comes all the
+    // same.
     let mut player = Player::new(original(), 1);
     let played = player.play("0 write a\n500");
-    assert!(played.last().unwrap().contains("the request timeout passed"), "{played:?}");
+    assert!(
+        played
+            .last()
+            .unwrap()
+            .contains("the request timeout passed"),
+        "{played:?}"
+    );
 }
 
 #[test]
 fn the_rotation_goes_on_evenly_however_long_the_writer_lives() {
-    // The original counts sets, and takes the remainder of a number that becomes negative. Ours moves from row to row.
+    // The original counts sets, and takes the remainder of a number that becomes negative. Ours
+    // moves from row to row.
     let settings = single().build().unwrap();
     let streams = StreamCount::new(3).unwrap();
     let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
@@ -127,16 +155,33 @@ fn the_rotation_goes_on_evenly_however_long_the_writer_lives() {
 
 #[test]
 fn a_multiplier_below_one_is_refused() {
-    assert!(Settings::builder().speculative_backoff_multiplier(0.99).build().is_err());
-    assert!(Settings::builder().speculative_backoff_multiplier(1.0).build().is_ok());
+    assert!(
+        Settings::builder()
+            .speculative_backoff_multiplier(0.99)
+            .build()
+            .is_err()
+    );
+    assert!(
+        Settings::builder()
+            .speculative_backoff_multiplier(1.0)
+            .build()
+            .is_ok()
+    );
 }
 
 #[test]
 fn closing_leaves_no_write_pending() {
-    let settings = Settings::builder().flush_when_idle(false).flush_interval(ms(0)).build().unwrap();
+    let settings = Settings::builder()
+        .flush_when_idle(false)
+        .flush_interval(ms(0))
+        .build()
+        .unwrap();
     let mut player = Player::new(settings, 2);
     let played = player.play("0 write a\n1 write b\n2 close 10\n10");
-    let failed = played.iter().filter(|line| line.contains("the writer was closed")).count();
+    let failed = played
+        .iter()
+        .filter(|line| line.contains("the writer was closed"))
+        .count();
     assert_eq!(failed, 2, "{played:?}");
 }
 

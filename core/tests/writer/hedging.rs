@@ -40,7 +40,8 @@ fn speculative_timeouts_grow_within_a_request_and_start_afresh_with_the_next() {
 
 #[test]
 fn each_set_has_its_own_schedule() {
-    // R3: the second set's first hedge comes 50 ms after its own first attempt, though the first set's timeout has doubled twice.
+    // R3: the second set's first hedge comes 50 ms after its own first attempt, though the first
+    // set's timeout has doubled twice.
     check(
         single().build().unwrap(),
         3,
@@ -132,13 +133,22 @@ fn an_answer_that_is_already_there_is_heard_before_a_late_timer() {
     let mut player = Player::new(single().build().unwrap(), 5);
     player.play("0 write a");
     let (now, attempt) = (Instant::from_millis(60_000), player.attempt(1));
-    player.writer().handle_finished(now, attempt, Ok(Dlsn::INITIAL));
-    assert_eq!(player.play("60000 sleep"), ["60000 sleep", "  done a: stream 0, 1/0/0"]);
+    player
+        .writer()
+        .handle_finished(now, attempt, Ok(Dlsn::INITIAL));
+    assert_eq!(
+        player.play("60000 sleep"),
+        ["60000 sleep", "  done a: stream 0, 1/0/0"]
+    );
 }
 
 #[test]
 fn no_more_attempts_of_a_set_are_outstanding_than_the_table_holds() {
-    let settings = single().request_timeout(ms(2_000)).max_speculative_timeout(ms(50)).build().unwrap();
+    let settings = single()
+        .request_timeout(ms(2_000))
+        .max_speculative_timeout(ms(50))
+        .build()
+        .unwrap();
     let mut player = Player::new(settings, 12);
     player.play("0 write a\n1900");
     assert_eq!(player.counters().attempts, MAX_OUTSTANDING as u64);
@@ -146,13 +156,21 @@ fn no_more_attempts_of_a_set_are_outstanding_than_the_table_holds() {
     player.play("1901 fail 3 503");
     assert_eq!(player.counters().attempts, MAX_OUTSTANDING as u64 + 1);
     let played = player.play("2000");
-    assert_eq!(played.iter().filter(|line| line.contains("cancel")).count(), MAX_OUTSTANDING);
+    assert_eq!(
+        played.iter().filter(|line| line.contains("cancel")).count(),
+        MAX_OUTSTANDING
+    );
 }
 
 #[test]
 fn without_hedging_only_a_failure_sends_a_set_to_the_next_stream() {
-    // The speculative timeouts are the defaults, of which one is above this request timeout: nobody looks at them.
-    let settings = single().hedging(false).request_timeout(ms(150)).build().unwrap();
+    // The speculative timeouts are the defaults, of which one is above this request timeout: nobody
+    // looks at them.
+    let settings = single()
+        .hedging(false)
+        .request_timeout(ms(150))
+        .build()
+        .unwrap();
     check(
         settings,
         3,
@@ -175,7 +193,14 @@ fn without_hedging_only_a_failure_sends_a_set_to_the_next_stream() {
 /// Canonical for R10.
 #[test]
 fn the_speculative_timeout_follows_the_latency_once_it_is_warm() {
-    let settings: Settings = single().adaptive(Adaptive::Quantile { quantile: 0.9, floor: ms(1), warm_up: 3 }).build().unwrap();
+    let settings: Settings = single()
+        .adaptive(Adaptive::Quantile {
+            quantile: 0.9,
+            floor: ms(1),
+            warm_up: 3,
+        })
+        .build()
+        .unwrap();
     check(
         settings,
         2,
@@ -204,7 +229,8 @@ fn the_speculative_timeout_follows_the_latency_once_it_is_warm() {
             start 6 on 1: f
         60 answer 6
             done f: stream 1, 1/6/0
-        // Ten milliseconds lie in a bucket from 8.192 to 10.24 ms: of latencies spread evenly in it, a tenth is longer than 10.048 ms.
+        // Ten milliseconds lie in a bucket from 8.192 to 10.24 ms: of latencies spread evenly in \
+         it, a tenth is longer than 10.048 ms.
         60 write g
             start 7 on 0: g
         70.048
@@ -218,16 +244,31 @@ fn the_speculative_timeout_follows_the_latency_once_it_is_warm() {
 
 #[test]
 fn a_set_that_was_hedged_waits_for_a_quantile_half_as_rare_before_it_is_hedged_again() {
-    let settings: Settings = single().adaptive(Adaptive::Quantile { quantile: 0.9, floor: ms(1), warm_up: 3 }).build().unwrap();
+    let settings: Settings = single()
+        .adaptive(Adaptive::Quantile {
+            quantile: 0.9,
+            floor: ms(1),
+            warm_up: 3,
+        })
+        .build()
+        .unwrap();
     let mut player = Player::new(settings, 4);
     let mut now = 0;
     for number in 1..=12 {
-        player.play(&format!("{now} write r{number}\n{} answer {number}", now + 10));
+        player.play(&format!(
+            "{now} write r{number}\n{} answer {number}",
+            now + 10
+        ));
         now += 10;
     }
-    // A tenth of the latencies, a fifth, two fifths: 10.048, 9.84 and 9.424 ms, each from the attempt before.
+    // A tenth of the latencies, a fifth, two fifths: 10.048, 9.84 and 9.424 ms, each from the
+    // attempt before.
     let played = player.play(&format!("{now} write x\n200"));
-    let expected = "start 13 on 0: x|130.048|start 14 on 1: x|139.888|start 15 on 2: x|149.312|start 16 on 3: x";
-    let played: Vec<_> = played[1..played.len() - 1].iter().map(|line| line.trim()).collect();
+    let expected = "start 13 on 0: x|130.048|start 14 on 1: x|139.888|start 15 on 2: \
+                    x|149.312|start 16 on 3: x";
+    let played: Vec<_> = played[1..played.len() - 1]
+        .iter()
+        .map(|line| line.trim())
+        .collect();
     assert_eq!(played.join("|"), expected);
 }

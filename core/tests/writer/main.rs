@@ -1,5 +1,5 @@
-//! The rules of the multi stream writer, one canonical test each, as scripts of (time, event) → what the machine does; and its
-//! simulation over many seeds.
+//! The rules of the multi stream writer, one canonical test each, as scripts of (time, event) →
+//! what the machine does; and its simulation over many seeds.
 
 mod batching;
 mod bounds;
@@ -19,9 +19,12 @@ use core::time::Duration;
 
 use distributedlog::writer::{Settings, SettingsBuilder};
 
-/// Each record a set of its own, transmitted at once; hedges after 50, 100, 200, 200 ms; failure after 1 s.
+/// Each record a set of its own, transmitted at once; hedges after 50, 100, 200, 200 ms; failure
+/// after 1 s.
 fn single() -> SettingsBuilder {
-    Settings::builder().buffer_size(0).request_timeout(ms(1_000))
+    Settings::builder()
+        .buffer_size(0)
+        .request_timeout(ms(1_000))
 }
 
 fn ms(millis: u64) -> Duration {

@@ -2,7 +2,9 @@
 
 use distributedlog::StreamIndex;
 use distributedlog::wire::record_set::{RecordSet, SetIdentity};
-use distributedlog::writer::{Budget, Codec, Health, Heap, Identity, Rounds, Settings, StreamCount, Writer, WriterId};
+use distributedlog::writer::{
+    Budget, Codec, Health, Heap, Identity, Rounds, Settings, StreamCount, Writer, WriterId,
+};
 use distributedlog::{Cause, Dlsn, Failure, Instant};
 use distributedlog_testkit::script::{Player, check};
 
@@ -11,12 +13,17 @@ use crate::{ms, single};
 /// Canonical for R8.
 #[test]
 fn when_the_budget_is_spent_sets_wait_for_their_outstanding_attempts() {
-    let budget = Budget::Share { share: 0.5, per_second: 0, burst: 1 };
+    let budget = Budget::Share {
+        share: 0.5,
+        per_second: 0,
+        burst: 1,
+    };
     let counters = check(
         single().budget(budget).build().unwrap(),
         3,
         "
-        // The bucket starts with one token; each set pays in half of one, and no more than one is kept.
+        // The bucket starts with one token; each set pays in half of one, and no more than one is \
+         kept.
         0 write a
             start 1 on 0: a
         0 write b
@@ -47,53 +54,101 @@ fn when_the_budget_is_spent_sets_wait_for_their_outstanding_attempts() {
 #[test]
 fn a_set_pays_into_the_budget_once_however_often_the_transport_refuses_it() {
     let settings = single()
-        .budget(Budget::Share { share: 0.5, per_second: 0, burst: 1 })
-        .rounds(Rounds { limit: None, first_backoff: ms(1), max_backoff: ms(1) })
+        .budget(Budget::Share {
+            share: 0.5,
+            per_second: 0,
+            burst: 1,
+        })
+        .rounds(Rounds {
+            limit: None,
+            first_backoff: ms(1),
+            max_backoff: ms(1),
+        })
         .build()
         .unwrap();
     let mut player = Player::new(settings, 3);
     player.play("0 write a\n60 answer 2");
-    assert_eq!(player.counters().hedges_sent, 1, "the token that the bucket starts with");
+    assert_eq!(
+        player.counters().hedges_sent,
+        1,
+        "the token that the bucket starts with"
+    );
     // Six refusals, then an attempt; half a token is there.
     player.play("100 refuse 6\n100 write b\n900");
-    assert_eq!((player.counters().transport_full, player.counters().hedges_sent), (6, 1));
+    assert_eq!(
+        (
+            player.counters().transport_full,
+            player.counters().hedges_sent
+        ),
+        (6, 1)
+    );
 }
 
 #[test]
 fn retries_take_from_the_same_budget_as_hedges() {
     // R8: in a total outage the load is the offered one, and what the bucket held.
     let settings = single()
-        .budget(Budget::Share { share: 0.1, per_second: 0, burst: 4 })
-        .rounds(Rounds { limit: None, first_backoff: ms(5), max_backoff: ms(20) })
+        .budget(Budget::Share {
+            share: 0.1,
+            per_second: 0,
+            burst: 4,
+        })
+        .rounds(Rounds {
+            limit: None,
+            first_backoff: ms(5),
+            max_backoff: ms(20),
+        })
         .build()
         .unwrap();
     let mut player = Player::new(settings, 3);
     player.play("0 write a\n1 fail 1 503\n2 fail 2 503\n3 fail 3 503");
     let played = player.play("999");
-    assert_eq!(played, ["999"], "no attempt more: the bucket is empty, and only sets fill it");
+    assert_eq!(
+        played,
+        ["999"],
+        "no attempt more: the bucket is empty, and only sets fill it"
+    );
     assert_eq!(player.counters().attempts, 3);
     // R2: it does not fail early for that.
     let played = player.play("1000");
-    assert!(played[1].contains("the request timeout passed after 3 attempts (not written)"), "{played:?}");
+    assert!(
+        played[1].contains("the request timeout passed after 3 attempts (not written)"),
+        "{played:?}"
+    );
 }
 
 #[test]
 fn time_pays_in_too_so_that_a_writer_of_few_sets_can_go_on() {
     let settings = single()
-        .budget(Budget::Share { share: 0.01, per_second: 10, burst: 1 })
-        .rounds(Rounds { limit: None, first_backoff: ms(5), max_backoff: ms(5) })
+        .budget(Budget::Share {
+            share: 0.01,
+            per_second: 10,
+            burst: 1,
+        })
+        .rounds(Rounds {
+            limit: None,
+            first_backoff: ms(5),
+            max_backoff: ms(5),
+        })
         .build()
         .unwrap();
     let mut player = Player::new(settings, 3);
     player.play("0 write a\n1 fail 1 503\n2 fail 2 503");
     let played = player.play("110");
-    assert!(played.iter().any(|line| line.contains("start 3 on 2: a")), "{played:?}");
+    assert!(
+        played.iter().any(|line| line.contains("start 3 on 2: a")),
+        "{played:?}"
+    );
 }
 
 #[test]
 fn a_proxy_that_asks_for_less_load_is_left_alone_and_its_set_is_not_hedged() {
     // R8: pushback. The set goes to the next stream, which gets all the time there is.
-    let health = Health::Probation { strikes: 3, first_backoff: ms(500), max_backoff: ms(500) };
+    let health = Health::Probation {
+        strikes: 3,
+        first_backoff: ms(500),
+        max_backoff: ms(500),
+    };
     let counters = check(
         single().health(health).build().unwrap(),
         3,
@@ -111,7 +166,11 @@ fn a_proxy_that_asks_for_less_load_is_left_alone_and_its_set_is_not_hedged() {
 
 #[test]
 fn the_stream_that_pushed_back_cools_down() {
-    let health = Health::Probation { strikes: 3, first_backoff: ms(500), max_backoff: ms(500) };
+    let health = Health::Probation {
+        strikes: 3,
+        first_backoff: ms(500),
+        max_backoff: ms(500),
+    };
     check(
         single().health(health).build().unwrap(),
         3,
@@ -147,14 +206,32 @@ fn the_stream_that_pushed_back_cools_down() {
 
 #[test]
 fn a_stream_is_left_alone_for_as_long_as_its_proxy_asked() {
-    // R8: a mux nack, or HTTP 429 and 503, with and without Retry-After, which holds with the defaults, too.
-    let health = Health::Probation { strikes: 3, first_backoff: ms(100), max_backoff: ms(500) };
-    let budget = Budget::Share { share: 1.0, per_second: 0, burst: 10 };
-    let pauses = Rounds { limit: None, first_backoff: ms(10), max_backoff: ms(20) };
+    // R8: a mux nack, or HTTP 429 and 503, with and without Retry-After, which holds with the
+    // defaults, too.
+    let health = Health::Probation {
+        strikes: 3,
+        first_backoff: ms(100),
+        max_backoff: ms(500),
+    };
+    let budget = Budget::Share {
+        share: 1.0,
+        per_second: 0,
+        burst: 10,
+    };
+    let pauses = Rounds {
+        limit: None,
+        first_backoff: ms(10),
+        max_backoff: ms(20),
+    };
     for (builder, asked, least, most) in [
         (single().health(health), Some(3_000), 3_000, 3_750),
         (single().health(health), None, 50, 100),
-        (single().budget(budget).rounds(pauses), Some(3_000), 3_000, 3_750),
+        (
+            single().budget(budget).rounds(pauses),
+            Some(3_000),
+            3_000,
+            3_750,
+        ),
         (single().budget(budget).rounds(pauses), None, 5, 10),
         (single().health(health), Some(3_600_000), 60_000, 75_000),
         (single(), Some(3_000), 3_000, 3_750),
@@ -164,20 +241,37 @@ fn a_stream_is_left_alone_for_as_long_as_its_proxy_asked() {
         player.play("0 write a");
         let attempt = player.attempt(1);
         let failure = Failure::overloaded(Cause::Refused, asked.map(ms));
-        player.writer().handle_finished(Instant::ZERO, attempt, Err(failure));
+        player
+            .writer()
+            .handle_finished(Instant::ZERO, attempt, Err(failure));
         let well_at = |millis: u64, player: &mut Player| {
             player.writer().handle_timeout(Instant::from_millis(millis));
-            player.writer().stream_status(StreamIndex(0)).unwrap().healthy
+            player
+                .writer()
+                .stream_status(StreamIndex(0))
+                .unwrap()
+                .healthy
         };
-        assert!(least == 0 || !well_at(least - 1, &mut player), "{asked:?}: for {least} ms at least");
-        assert!(well_at(most, &mut player), "{asked:?}: for {most} ms at most");
+        assert!(
+            least == 0 || !well_at(least - 1, &mut player),
+            "{asked:?}: for {least} ms at least"
+        );
+        assert!(
+            well_at(most, &mut player),
+            "{asked:?}: for {most} ms at most"
+        );
     }
 }
 
 #[test]
 fn a_stream_that_fails_is_passed_over_probed_and_taken_back() {
-    // R9: sick at once by what it answered; probed by copies of sets that start elsewhere, after 50 to 100 ms, then after twice as long.
-    let health = Health::Probation { strikes: 3, first_backoff: ms(100), max_backoff: ms(10_000) };
+    // R9: sick at once by what it answered; probed by copies of sets that start elsewhere, after 50
+    // to 100 ms, then after twice as long.
+    let health = Health::Probation {
+        strikes: 3,
+        first_backoff: ms(100),
+        max_backoff: ms(10_000),
+    };
     let mut player = Player::new(single().health(health).build().unwrap(), 2);
     player.play("0 write a\n1 fail 1 506\n2 answer 2");
     assert_eq!(player.counters().probation_entries, 1);
@@ -187,34 +281,71 @@ fn a_stream_that_fails_is_passed_over_probed_and_taken_back() {
     for number in 0..60 {
         let at = 3 + 10 * number;
         let played = player.play(&format!("{at} write r{number}"));
-        let streams: Vec<u16> = played[1..].iter().map(|line| if line.contains(" on 0: ") { 0 } else { 1 }).collect();
+        let streams: Vec<u16> = played[1..]
+            .iter()
+            .map(|line| if line.contains(" on 0: ") { 0 } else { 1 })
+            .collect();
         let probes = went.iter().filter(|streams| **streams == [1, 0]).count();
         let probed = streams == [1, 0];
         attempt += streams.len();
         went.push(streams);
         if probed && probes == 0 {
             // The probe fails, and whoever waits for the set does not notice.
-            assert_eq!(player.play(&format!("{} fail {attempt} 506", at + 1)).len(), 1);
+            assert_eq!(
+                player.play(&format!("{} fail {attempt} 506", at + 1)).len(),
+                1
+            );
         }
         // The second one succeeds before the healthy stream does.
-        player.play(&format!("{} answer {}", at + 2, if probed && probes == 0 { attempt - 1 } else { attempt }));
+        player.play(&format!(
+            "{} answer {}",
+            at + 2,
+            if probed && probes == 0 {
+                attempt - 1
+            } else {
+                attempt
+            }
+        ));
     }
     let probes: Vec<_> = (0..60).filter(|number| went[*number] == [1, 0]).collect();
     assert_eq!(probes.len(), 2, "{went:?}");
     assert!((5..=10).contains(&probes[0]), "the first probe: {probes:?}");
-    assert!((10..=21).contains(&(probes[1] - probes[0])), "the second: {probes:?}");
+    assert!(
+        (10..=21).contains(&(probes[1] - probes[0])),
+        "the second: {probes:?}"
+    );
     // Until then all sets start at the other; from then on it has its turn again.
     assert!(went[..probes[1]].iter().all(|streams| streams[0] == 1));
-    assert!(went[probes[1] + 1..].chunks(2).all(|pair| pair.len() < 2 || pair == [vec![0], vec![1]]), "{went:?}");
+    assert!(
+        went[probes[1] + 1..]
+            .chunks(2)
+            .all(|pair| pair.len() < 2 || pair == [vec![0], vec![1]]),
+        "{went:?}"
+    );
     let counters = player.counters();
-    assert_eq!((counters.probation_exits, counters.probes_sent, counters.hedges_sent), (1, 2, 0));
+    assert_eq!(
+        (
+            counters.probation_exits,
+            counters.probes_sent,
+            counters.hedges_sent
+        ),
+        (1, 2, 0)
+    );
 }
 
 #[test]
 fn a_probe_takes_from_the_budget_and_waits_for_it() {
     // R8: probes are extra attempts as hedges and retries are.
-    let health = Health::Probation { strikes: 1, first_backoff: ms(1), max_backoff: ms(1) };
-    let budget = Budget::Share { share: 0.25, per_second: 0, burst: 1 };
+    let health = Health::Probation {
+        strikes: 1,
+        first_backoff: ms(1),
+        max_backoff: ms(1),
+    };
+    let budget = Budget::Share {
+        share: 0.25,
+        per_second: 0,
+        burst: 1,
+    };
     let mut player = Player::new(single().health(health).budget(budget).build().unwrap(), 2);
     player.play("0 write a\n1 fail 1 506\n2 answer 2");
     let mut attempt = 2;
@@ -230,7 +361,11 @@ fn a_probe_takes_from_the_budget_and_waits_for_it() {
 
 #[test]
 fn a_stream_that_comes_back_is_one_strike_from_probation_until_it_did_well_once() {
-    let health = Health::Probation { strikes: 3, first_backoff: ms(10), max_backoff: ms(10) };
+    let health = Health::Probation {
+        strikes: 3,
+        first_backoff: ms(10),
+        max_backoff: ms(10),
+    };
     check(
         single().health(health).build().unwrap(),
         2,
@@ -268,18 +403,34 @@ fn a_stream_that_comes_back_is_one_strike_from_probation_until_it_did_well_once(
 #[test]
 fn with_all_streams_on_probation_the_writer_goes_on_as_if_all_were_well() {
     // R9.
-    let health = Health::Probation { strikes: 1, first_backoff: ms(10_000), max_backoff: ms(10_000) };
+    let health = Health::Probation {
+        strikes: 1,
+        first_backoff: ms(10_000),
+        max_backoff: ms(10_000),
+    };
     let mut player = Player::new(single().health(health).build().unwrap(), 2);
     player.play("0 write a\n1 fail 1 500\n2 fail 2 500");
     let played = player.play("100 write b\n101 write c");
-    let starts: Vec<_> = played.iter().filter(|line| line.contains("start")).collect();
-    assert!(starts.iter().any(|line| line.contains(" on 0: ")) && starts.iter().any(|line| line.contains(" on 1: ")), "{played:?}");
+    let starts: Vec<_> = played
+        .iter()
+        .filter(|line| line.contains("start"))
+        .collect();
+    assert!(
+        starts.iter().any(|line| line.contains(" on 0: "))
+            && starts.iter().any(|line| line.contains(" on 1: ")),
+        "{played:?}"
+    );
 }
 
 #[test]
 fn the_streams_that_are_left_share_the_sets_evenly() {
-    // R9: over any window of h consecutive sets with h streams healthy, each of them starts exactly one.
-    let health = Health::Probation { strikes: 1, first_backoff: ms(60_000), max_backoff: ms(60_000) };
+    // R9: over any window of h consecutive sets with h streams healthy, each of them starts exactly
+    // one.
+    let health = Health::Probation {
+        strikes: 1,
+        first_backoff: ms(60_000),
+        max_backoff: ms(60_000),
+    };
     let settings = single().health(health).seed(3).build().unwrap();
     let streams = StreamCount::new(7).unwrap();
     let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
@@ -295,16 +446,34 @@ fn the_streams_that_are_left_share_the_sets_evenly() {
                 starts.push(stream);
             }
             first = false;
-            let failure = distributedlog::Failure::unanswered(distributedlog::Cause::ConnectionLost);
-            writer.handle_finished(now, id, if sick.contains(&stream) { Err(failure) } else { Ok(Dlsn::INITIAL) });
+            let failure =
+                distributedlog::Failure::unanswered(distributedlog::Cause::ConnectionLost);
+            writer.handle_finished(
+                now,
+                id,
+                if sick.contains(&stream) {
+                    Err(failure)
+                } else {
+                    Ok(Dlsn::INITIAL)
+                },
+            );
         }
         assert_eq!(writer.poll_completed(), Some(record));
         writer.take(record).unwrap().unwrap();
     }
-    assert_eq!(starts.iter().filter(|stream| sick.contains(stream)).count(), 2, "once each");
+    assert_eq!(
+        starts.iter().filter(|stream| sick.contains(stream)).count(),
+        2,
+        "once each"
+    );
     let healthy = &starts[7..];
     for window in healthy.windows(5) {
-        assert!(window.iter().all(|stream| window.iter().filter(|other| *other == stream).count() == 1), "{window:?}");
+        assert!(
+            window
+                .iter()
+                .all(|stream| window.iter().filter(|other| *other == stream).count() == 1),
+            "{window:?}"
+        );
     }
 }
 
@@ -312,7 +481,10 @@ fn the_streams_that_are_left_share_the_sets_evenly() {
 #[test]
 fn every_copy_of_a_set_carries_the_same_identity_and_every_set_its_own() {
     for codec in [Codec::None, Codec::Lz4] {
-        let identity = Identity::Trailer { writer: WriterId([7; 16]), first_sequence: 100 };
+        let identity = Identity::Trailer {
+            writer: WriterId([7; 16]),
+            first_sequence: 100,
+        };
         let settings = single().codec(codec).identity(identity).build().unwrap();
         let streams = StreamCount::new(3).unwrap();
         let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
@@ -325,7 +497,13 @@ fn every_copy_of_a_set_carries_the_same_identity_and_every_set_its_own() {
                 let mut scratch = [0; 1024];
                 let set = RecordSet::parse(attempt.record_set, &mut scratch).unwrap();
                 assert!(set.records().eq([[b'x'; 200].as_slice()]));
-                assert_eq!(set.identity(), Some(SetIdentity { writer: WriterId([7; 16]), sequence }));
+                assert_eq!(
+                    set.identity(),
+                    Some(SetIdentity {
+                        writer: WriterId([7; 16]),
+                        sequence
+                    })
+                );
             }
             writer.handle_timeout(start + ms(1_000));
             while writer.poll_cancel().is_some() {}
@@ -335,11 +513,18 @@ fn every_copy_of_a_set_carries_the_same_identity_and_every_set_its_own() {
 
 #[test]
 fn without_an_identity_the_bytes_are_the_originals() {
-    let settings = Settings::original().to_builder().buffer_size(0).build().unwrap();
+    let settings = Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap();
     let streams = StreamCount::new(1).unwrap();
     let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
     writer.write(Instant::ZERO, b"abc").unwrap();
     let attempt = writer.poll_transmit(Instant::ZERO).unwrap();
-    assert_eq!(attempt.record_set, b"\0\0\x10\0\0\0\0\x01\0\0\0\x07\0\0\0\x07\0\0\0\x03abc");
+    assert_eq!(
+        attempt.record_set,
+        b"\0\0\x10\0\0\0\0\x01\0\0\0\x07\0\0\0\x07\0\0\0\x03abc"
+    );
     assert_eq!((attempt.record_count, attempt.earlier_attempts), (1, 0));
 }

@@ -48,7 +48,10 @@ fn the_permutation_is_the_seeds_and_seeds_differ() {
     for seed in 0..5_000 {
         first[usize::from(starts(single().seed(seed).build().unwrap(), 5, 1)[0].0)] += 1;
     }
-    assert!(first.iter().all(|count| (850..1150).contains(count)), "{first:?}");
+    assert!(
+        first.iter().all(|count| (850..1150).contains(count)),
+        "{first:?}"
+    );
 }
 
 #[test]

@@ -1,14 +1,20 @@
 //! Windows: a stalled stream does not take the sets in flight for itself (R9).
 
-use distributedlog::writer::{Budget, Health, Heap, Refused, Settings, SettingsBuilder, StreamCount, Window, Writer};
+use distributedlog::writer::{
+    Budget, Health, Heap, Refused, Settings, SettingsBuilder, StreamCount, Window, Writer,
+};
 use distributedlog::{Dlsn, Instant, StreamIndex};
 use distributedlog_testkit::script::check;
 
 use crate::{ms, single};
 
-/// Nothing but the window keeps a stalled stream from the sets in flight: no hedge before the deadline, no health.
+/// Nothing but the window keeps a stalled stream from the sets in flight: no hedge before the
+/// deadline, no health.
 fn patient() -> SettingsBuilder {
-    single().request_timeout(ms(60_000)).first_speculative_timeout(ms(59_000)).max_speculative_timeout(ms(59_000))
+    single()
+        .request_timeout(ms(60_000))
+        .first_speculative_timeout(ms(59_000))
+        .max_speculative_timeout(ms(59_000))
 }
 
 #[test]
@@ -78,8 +84,8 @@ fn a_hedge_goes_to_a_stream_whose_window_has_room() {
     );
 }
 
-/// Keeps as many sets in flight as the writer takes while one stream never answers and the others do at once: how many sets the others
-/// wrote in `sets` tries, and how many are stuck in the end.
+/// Keeps as many sets in flight as the writer takes while one stream never answers and the others
+/// do at once: how many sets the others wrote in `sets` tries, and how many are stuck in the end.
 fn with_one_stalled(settings: Settings, streams: usize, sets: usize) -> (usize, usize) {
     let count = StreamCount::new(streams).unwrap();
     let mut writer = Writer::new(settings, count, Heap::new(&settings, count)).unwrap();
@@ -101,29 +107,54 @@ fn with_one_stalled(settings: Settings, streams: usize, sets: usize) -> (usize, 
         }
     }
     writer.assert_invariant();
-    assert_eq!(writer.stream_status(StreamIndex(0)).unwrap().outstanding, writer.sets_in_flight());
+    assert_eq!(
+        writer.stream_status(StreamIndex(0)).unwrap().outstanding,
+        writer.sets_in_flight()
+    );
     (written, writer.sets_in_flight())
 }
 
 /// Canonical for R9's windows.
 #[test]
 fn a_stream_that_stalls_holds_its_window_and_the_others_go_on_with_the_rest() {
-    for (streams, sets, window) in [(2, 256, 171), (3, 256, 128), (5, 256, 86), (5, 2, 1), (20, 100, 10)] {
+    for (streams, sets, window) in [
+        (2, 256, 171),
+        (3, 256, 128),
+        (5, 256, 86),
+        (5, 2, 1),
+        (20, 100, 10),
+    ] {
         let settings = patient().in_flight_sets(sets).build().unwrap();
         let (written, stuck) = with_one_stalled(settings, streams, 2_000);
-        assert_eq!((written, stuck), (2_000 - window, window), "{streams} streams, {sets} sets in flight");
+        assert_eq!(
+            (written, stuck),
+            (2_000 - window, window),
+            "{streams} streams, {sets} sets in flight"
+        );
     }
     // Without windows, as the original, it stops everything.
     let settings = patient().window(Window::Off).build().unwrap();
     let (written, stuck) = with_one_stalled(settings, 5, 2_000);
-    assert!((4 * 255..=4 * 256).contains(&written) && stuck == 256, "{written} written, {stuck} stuck");
+    assert!(
+        (4 * 255..=4 * 256).contains(&written) && stuck == 256,
+        "{written} written, {stuck} stuck"
+    );
 }
 
 #[test]
 fn the_only_healthy_stream_gets_more_than_its_window_rather_than_one_on_probation() {
-    let health = Health::Probation { strikes: 1, first_backoff: ms(50_000), max_backoff: ms(50_000) };
+    let health = Health::Probation {
+        strikes: 1,
+        first_backoff: ms(50_000),
+        max_backoff: ms(50_000),
+    };
     check(
-        patient().window(Window::Attempts(1)).health(health).budget(Budget::Off).build().unwrap(),
+        patient()
+            .window(Window::Attempts(1))
+            .health(health)
+            .budget(Budget::Off)
+            .build()
+            .unwrap(),
         2,
         "
         0 write a
@@ -141,16 +172,32 @@ fn the_only_healthy_stream_gets_more_than_its_window_rather_than_one_on_probatio
 #[test]
 fn a_window_is_a_share_of_the_sets_that_fit_the_memory() {
     let windows = |streams, sets, window| {
-        let settings = single().in_flight_sets(sets).window(window).build().unwrap();
+        let settings = single()
+            .in_flight_sets(sets)
+            .window(window)
+            .build()
+            .unwrap();
         let count = StreamCount::new(streams).unwrap();
-        Writer::new(settings, count, Heap::new(&settings, count)).unwrap().window()
+        Writer::new(settings, count, Heap::new(&settings, count))
+            .unwrap()
+            .window()
     };
-    assert_eq!([1, 2, 3, 5, 99].map(|streams| windows(streams, 300, Window::Share)), [300, 200, 150, 100, 6]);
+    assert_eq!(
+        [1, 2, 3, 5, 99].map(|streams| windows(streams, 300, Window::Share)),
+        [300, 200, 150, 100, 6]
+    );
     assert_eq!(windows(256, 1, Window::Share), 1);
     assert_eq!(windows(256, 65_000, Window::Share), 506);
     assert_eq!(windows(5, 300, Window::Attempts(7)), 7);
     assert!(windows(5, 300, Window::Off) >= 300);
-    assert_eq!(single().window(Window::Attempts(0)).build().unwrap_err().to_string(), "window: 0 attempts, it must be at least 1");
+    assert_eq!(
+        single()
+            .window(Window::Attempts(0))
+            .build()
+            .unwrap_err()
+            .to_string(),
+        "window: 0 attempts, it must be at least 1"
+    );
     assert_eq!(Settings::original().window(), Window::Off);
     assert_eq!(Settings::default().window(), Window::Share);
 }

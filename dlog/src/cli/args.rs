@@ -4,7 +4,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::logging::{self, Verbosity};
-use super::{Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart, sim, tool};
+use super::{
+    Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart,
+    sim, tool,
+};
 use crate::uri::{DEFAULT_PORT, Uri};
 
 /// Write records to several log streams at once, and read them back.
@@ -33,7 +36,8 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log more to the standard error (-vv debug, -vvv trace). RUST_LOG, when set, decides instead.
+    /// Log more to the standard error (-vv debug, -vvv trace). RUST_LOG, when set, decides
+    /// instead.
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Logging")]
     pub(crate) verbose: u8,
 
@@ -59,29 +63,61 @@ pub(crate) enum Command {
     Completions(completions::Args),
 }
 
-/// Lays out the help of a command and of those below it. What its documentation says behind the first line becomes a paragraph above the usage,
-/// and `-h` and `--help` say the same: clap's long help would take three lines for each flag.
+/// Lays out the help of a command and of those below it. What its documentation says behind the
+/// first line becomes a paragraph above the usage, and `-h` and `--help` say the same: clap's long
+/// help would take three lines for each flag.
 fn laid_out(command: clap::Command) -> clap::Command {
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let more = command.get_long_about().map(ToString::to_string).unwrap_or_default();
-    let more = more.strip_prefix(&about).unwrap_or_default().trim_start_matches('.').trim();
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let more = command
+        .get_long_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let more = more
+        .strip_prefix(&about)
+        .unwrap_or_default()
+        .trim_start_matches('.')
+        .trim();
     let (command, template) = if more.is_empty() {
-        (command, "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}")
+        (
+            command,
+            "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}",
+        )
     } else {
-        (command.before_help(more.to_owned()), "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
+        (
+            command.before_help(more.to_owned()),
+            "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}",
+        )
     };
-    command.long_about(None).max_term_width(100).help_template(template).mut_subcommands(laid_out)
+    command
+        .long_about(None)
+        .max_term_width(100)
+        .help_template(template)
+        .mut_subcommands(laid_out)
 }
 
-/// The same refusal with what to type when the namespace's URI is missing: nobody knows that by heart.
+/// The same refusal with what to type when the namespace's URI is missing: nobody knows that by
+/// heart.
 fn advised(mut error: clap::Error) -> clap::Error {
     let missing = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::Strings(missing)) if error.kind() == ErrorKind::MissingRequiredArgument => missing.join(" "),
+        Some(ContextValue::Strings(missing))
+            if error.kind() == ErrorKind::MissingRequiredArgument =>
+        {
+            missing.join(" ")
+        }
         Some(_) | None => return error,
     };
     if missing.contains("URI") {
-        let tip = format!("with `dlog local` on this machine it is {}", Uri::local("127.0.0.1", DEFAULT_PORT));
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        let tip = format!(
+            "with `dlog local` on this machine it is {}",
+            Uri::local("127.0.0.1", DEFAULT_PORT)
+        );
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
     }
     error
 }
@@ -95,9 +131,12 @@ impl Cli {
     /// Reads a command line, the program's name included.
     ///
     /// # Errors
-    /// The command line cannot mean anything, or asks for help or the version. Either way the error prints what is to be said.
+    /// The command line cannot mean anything, or asks for help or the version. Either way the error
+    /// prints what is to be said.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = Self::laid_out().try_get_matches_from(legacy::rewrite(args)).map_err(advised)?;
+        let matches = Self::laid_out()
+            .try_get_matches_from(legacy::rewrite(args))
+            .map_err(advised)?;
         Self::from_arg_matches(&matches)
     }
 
@@ -127,11 +166,19 @@ impl Command {
     /// Runs the command on a runtime of its own.
     fn start(self, verbosity: Verbosity, output: &Output, verbose: u8) -> Result<(), Fault> {
         let serves = matches!(self, Self::Local(_) | Self::Proxy(_));
-        logging::start(if serves { verbosity.of_server() } else { verbosity });
+        logging::start(if serves {
+            verbosity.of_server()
+        } else {
+            verbosity
+        });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .map_err(|error| Fault::failure(format!("cannot start the threads that do the work: {error}")))?;
+            .map_err(|error| {
+                Fault::failure(format!(
+                    "cannot start the threads that do the work: {error}"
+                ))
+            })?;
         let ended = runtime.block_on(self.run(output, verbose));
         // A thread that waits for the terminal's next line must not keep the process.
         runtime.shutdown_background();
@@ -154,7 +201,10 @@ impl Command {
 }
 
 /// Runs what has nothing to drain until it ends or is asked to.
-async fn shutdown_ends(shutdown: &Shutdown, work: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+async fn shutdown_ends(
+    shutdown: &Shutdown,
+    work: impl Future<Output = Result<(), Fault>>,
+) -> Result<(), Fault> {
     tokio::select! {
         ended = work => ended,
         () = shutdown.asked() => Err(Fault::failure("interrupted before the end")),

@@ -10,14 +10,17 @@ const MAX_ASKED: usize = 5;
 /// With `force` the answer is yes without asking.
 ///
 /// # Errors
-/// Nobody can answer, because the standard input is not a terminal: better refused than waiting for ever.
+/// Nobody can answer, because the standard input is not a terminal: better refused than waiting for
+/// ever.
 pub(crate) fn confirm(question: &str, force: bool, output: &Output) -> Result<bool, Fault> {
     if force {
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
-        return Err(Fault::usage(format!("nobody can be asked, because the standard input is not a terminal: {question}"))
-            .tip("add -f (or --force) to go ahead without being asked"));
+        return Err(Fault::usage(format!(
+            "nobody can be asked, because the standard input is not a terminal: {question}"
+        ))
+        .tip("add -f (or --force) to go ahead without being asked"));
     }
     ask(question, &mut io::stdin().lock(), output)
 }
@@ -26,7 +29,9 @@ fn ask(question: &str, answers: &mut dyn BufRead, output: &Output) -> Result<boo
     for _ in 0..MAX_ASKED {
         output.write(format!("{question} (Y or N) ").as_bytes())?;
         let mut answer = String::new();
-        let read = answers.read_line(&mut answer).map_err(|error| Fault::failure(format!("cannot read the answer: {error}")))?;
+        let read = answers
+            .read_line(&mut answer)
+            .map_err(|error| Fault::failure(format!("cannot read the answer: {error}")))?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
@@ -47,13 +52,24 @@ mod tests {
 
     fn answered(answers: &str) -> (bool, String) {
         let captured = Captured::default();
-        let yes = ask("You are going to create streams : [a]", &mut answers.as_bytes(), &captured.output()).expect("the buffer takes all");
+        let yes = ask(
+            "You are going to create streams : [a]",
+            &mut answers.as_bytes(),
+            &captured.output(),
+        )
+        .expect("the buffer takes all");
         (yes, captured.text())
     }
 
     #[test]
     fn the_question_reads_as_the_originals() {
-        assert_eq!(answered("Y\n"), (true, "You are going to create streams : [a] (Y or N) ".to_owned()));
+        assert_eq!(
+            answered("Y\n"),
+            (
+                true,
+                "You are going to create streams : [a] (Y or N) ".to_owned()
+            )
+        );
         assert!(answered("yes\n").0);
         assert!(!answered("n\n").0);
         assert!(!answered("NO\n").0);
@@ -63,7 +79,10 @@ mod tests {
     fn an_answer_that_is_neither_yes_nor_no_is_asked_again_and_not_for_ever() {
         assert!(answered("what\ny\n").0);
         let (yes, text) = answered(&"?\n".repeat(100));
-        assert_eq!((yes, text.matches("Please answer").count()), (false, MAX_ASKED));
+        assert_eq!(
+            (yes, text.matches("Please answer").count()),
+            (false, MAX_ASKED)
+        );
     }
 
     #[test]

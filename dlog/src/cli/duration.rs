@@ -4,11 +4,16 @@ use core::time::Duration;
 /// Reads a duration with its unit: `250us`, `2ms`, `10s`, `1.5s`, `5m`. Nought needs no unit.
 ///
 /// # Errors
-/// [`DurationError`] when the number or the unit is missing or not understood; a bare number is refused because its unit would be a guess.
+/// [`DurationError`] when the number or the unit is missing or not understood; a bare number is
+/// refused because its unit would be a guess.
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
-    let refuse = || DurationError { text: text.to_owned() };
-    let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let refuse = || DurationError {
+        text: text.to_owned(),
+    };
+    let split = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: f64 = number.parse().map_err(|_| refuse())?;
     let micros_per_unit = match unit.trim() {
@@ -20,11 +25,16 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
         _ => return Err(refuse()),
     };
     let micros = number * micros_per_unit;
-    // A year is more than any setting needs, and far from where a microsecond count in 64 bits or 53 would end.
+    // A year is more than any setting needs, and far from where a microsecond count in 64 bits or
+    // 53 would end.
     if micros > 365.0 * 24.0 * 3600.0 * 1e6 {
         return Err(refuse());
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between nought and a year, and whole after rounding")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between nought and a year, and whole after rounding"
+    )]
     Ok(Duration::from_micros(micros.round() as u64))
 }
 
@@ -39,7 +49,12 @@ impl fmt::Display for DurationError {
         if !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit()) {
             return write!(f, "'{0}' has no unit; write {0}ms or {0}s", self.text);
         }
-        write!(f, "'{}' is not a duration; write a number with its unit (us, ms, s, m), as in 50ms or 10s", self.text)
+        write!(
+            f,
+            "'{}' is not a duration; write a number with its unit (us, ms, s, m), as in 50ms or \
+             10s",
+            self.text
+        )
     }
 }
 
@@ -51,19 +66,40 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_their_units() {
-        for (text, micros) in [("250us", 250), ("2ms", 2_000), ("10s", 10_000_000), ("1.5s", 1_500_000), ("5m", 300_000_000), ("0", 0)] {
+        for (text, micros) in [
+            ("250us", 250),
+            ("2ms", 2_000),
+            ("10s", 10_000_000),
+            ("1.5s", 1_500_000),
+            ("5m", 300_000_000),
+            ("0", 0),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_micros(micros)), "{text}");
         }
     }
 
     #[test]
     fn a_number_without_a_unit_is_refused_with_both_readings() {
-        assert_eq!(parse("500").unwrap_err().to_string(), "'500' has no unit; write 500ms or 500s");
+        assert_eq!(
+            parse("500").unwrap_err().to_string(),
+            "'500' has no unit; write 500ms or 500s"
+        );
     }
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "s", "-1s", "1h2", "..s", "1e9s", "99999999999s", "10 parsecs", "nan", "infs"] {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "1h2",
+            "..s",
+            "1e9s",
+            "99999999999s",
+            "10 parsecs",
+            "nan",
+            "infs",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

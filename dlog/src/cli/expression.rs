@@ -1,12 +1,14 @@
 use core::fmt;
 
-/// The most streams that one expression may name: a slip such as `1-10000000` should not create ten million streams.
+/// The most streams that one expression may name: a slip such as `1-10000000` should not create ten
+/// million streams.
 pub(crate) const MAX_STREAMS: usize = 10_000;
 
-/// Which streams are meant, as it is written after `-e`: a range `3-7`, a list `3,5,9`, a name `orders`, or a list of those.
+/// Which streams are meant, as it is written after `-e`: a range `3-7`, a list `3,5,9`, a name
+/// `orders`, or a list of those.
 ///
-/// Only digits make a range: `my-stream` is a name. A range that starts with digits and does not go on as one (`3-`, `3-x`, `7-3`) is
-/// refused, because a slip is likelier there than a name.
+/// Only digits make a range: `my-stream` is a name. A range that starts with digits and does not go
+/// on as one (`3-`, `3-x`, `7-3`) is refused, because a slip is likelier there than a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expression {
     suffixes: Vec<String>,
@@ -22,7 +24,9 @@ impl Expression {
         for part in text.split(',') {
             let part = part.trim();
             if part.is_empty() {
-                return Err(ExpressionError::EmptyPart { expression: text.to_owned() });
+                return Err(ExpressionError::EmptyPart {
+                    expression: text.to_owned(),
+                });
             }
             push_part(part, &mut suffixes)?;
         }
@@ -33,7 +37,11 @@ impl Expression {
     #[must_use]
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
         let mut seen = std::collections::HashSet::new();
-        self.suffixes.iter().map(|suffix| format!("{prefix}{suffix}")).filter(|name| seen.insert(name.clone())).collect()
+        self.suffixes
+            .iter()
+            .map(|suffix| format!("{prefix}{suffix}"))
+            .filter(|name| seen.insert(name.clone()))
+            .collect()
     }
 }
 
@@ -67,13 +75,17 @@ fn push_part(part: &str, suffixes: &mut Vec<String>) -> Result<(), ExpressionErr
 
 /// The two ends of a range, `None` for a name.
 fn split_range(part: &str) -> Result<Option<(u64, u64)>, ExpressionError> {
-    let Some((first, last)) = part.split_once('-') else { return Ok(None) };
+    let Some((first, last)) = part.split_once('-') else {
+        return Ok(None);
+    };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(first) {
         return Ok(None);
     }
     let (Ok(first), Ok(last), true) = (first.parse(), last.parse(), digits(last)) else {
-        return Err(ExpressionError::BadRange { range: part.to_owned() });
+        return Err(ExpressionError::BadRange {
+            range: part.to_owned(),
+        });
     };
     Ok(Some((first, last)))
 }
@@ -108,12 +120,24 @@ impl fmt::Display for ExpressionError {
             Self::EmptyPart { expression } if expression.trim().is_empty() => {
                 f.write_str("it is empty; write a range 3-7, a list 3,5,9 or a name")
             }
-            Self::EmptyPart { expression } => write!(f, "'{expression}' has nothing between two commas; write a list as 3,5,9"),
+            Self::EmptyPart { expression } => write!(
+                f,
+                "'{expression}' has nothing between two commas; write a list as 3,5,9"
+            ),
             Self::BadRange { range } => {
-                write!(f, "'{range}' is not a range: both ends must be whole numbers, as in 3-7")
+                write!(
+                    f,
+                    "'{range}' is not a range: both ends must be whole numbers, as in 3-7"
+                )
             }
-            Self::Backwards { first, last } => write!(f, "the range {first}-{last} runs backwards; did you mean {last}-{first}?"),
-            Self::TooMany => write!(f, "it names more than {MAX_STREAMS} streams; create them in several steps"),
+            Self::Backwards { first, last } => write!(
+                f,
+                "the range {first}-{last} runs backwards; did you mean {last}-{first}?"
+            ),
+            Self::TooMany => write!(
+                f,
+                "it names more than {MAX_STREAMS} streams; create them in several steps"
+            ),
         }
     }
 }
@@ -158,13 +182,20 @@ mod tests {
 
     #[test]
     fn a_range_that_runs_backwards_is_refused_with_the_one_that_was_meant() {
-        assert_eq!(refused("7-3"), "the range 7-3 runs backwards; did you mean 3-7?");
+        assert_eq!(
+            refused("7-3"),
+            "the range 7-3 runs backwards; did you mean 3-7?"
+        );
     }
 
     #[test]
     fn half_a_range_is_refused() {
         for text in ["3-", "-7", "3-x", "3-7-9", "3--7", "99999999999999999999-2"] {
-            assert!(refused(text).contains("is not a range"), "{text}: {}", refused(text));
+            assert!(
+                refused(text).contains("is not a range"),
+                "{text}: {}",
+                refused(text)
+            );
         }
     }
 

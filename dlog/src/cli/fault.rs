@@ -10,7 +10,8 @@ pub const EXIT_USAGE: u8 = 2;
 
 /// Why a command ends without having done what it was asked.
 ///
-/// Its message says what was wrong and where; its tip says what would be right, as a command to type where there is one.
+/// Its message says what was wrong and where; its tip says what would be right, as a command to
+/// type where there is one.
 #[derive(Debug)]
 pub(crate) struct Fault {
     kind: Kind,
@@ -33,31 +34,51 @@ enum Kind {
 impl Fault {
     /// The command line cannot mean anything: exit status 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Usage, message: message.into(), tip: None }
+        Self {
+            kind: Kind::Usage,
+            message: message.into(),
+            tip: None,
+        }
     }
 
     /// What was asked could not be done: exit status 1.
     pub(crate) fn failure(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Failure, message: message.into(), tip: None }
+        Self {
+            kind: Kind::Failure,
+            message: message.into(),
+            tip: None,
+        }
     }
 
     /// A failure that was told already: exit status 1 without another word.
     #[must_use]
     pub(crate) const fn told() -> Self {
-        Self { kind: Kind::Told, message: String::new(), tip: None }
+        Self {
+            kind: Kind::Told,
+            message: String::new(),
+            tip: None,
+        }
     }
 
     /// The same fault with what would be right.
     #[must_use]
     pub(crate) fn tip(self, tip: impl Into<String>) -> Self {
-        Self { tip: Some(tip.into()), ..self }
+        Self {
+            tip: Some(tip.into()),
+            ..self
+        }
     }
 
-    /// What a failed write to the standard output means: a closed pipe ends the command quietly, anything else is a failure.
+    /// What a failed write to the standard output means: a closed pipe ends the command quietly,
+    /// anything else is a failure.
     #[must_use]
     pub(crate) fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { kind: Kind::OutputClosed, message: String::new(), tip: None };
+            return Self {
+                kind: Kind::OutputClosed,
+                message: String::new(),
+                tip: None,
+            };
         }
         Self::failure(format!("cannot write to the standard output: {error}"))
     }
@@ -72,14 +93,19 @@ impl Fault {
         }
     }
 
-    /// What to print on the standard error, if there is anything left to say. `coloured` as for a terminal.
+    /// What to print on the standard error, if there is anything left to say. `coloured` as for a
+    /// terminal.
     #[must_use]
     pub(crate) fn report(&self, coloured: bool) -> Option<String> {
         match self.kind {
             Kind::Told | Kind::OutputClosed => return None,
             Kind::Usage | Kind::Failure => {}
         }
-        let (red, green, plain) = if coloured { ("\x1b[1;31m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
+        let (red, green, plain) = if coloured {
+            ("\x1b[1;31m", "\x1b[32m", "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
         let mut text = format!("{red}error:{plain} {}\n", self.message);
         if let Some(tip) = &self.tip {
             for line in tip.lines() {
@@ -105,7 +131,10 @@ mod tests {
     #[test]
     fn a_fault_says_what_was_wrong_and_then_what_would_be_right() {
         let fault = Fault::failure("nothing answers at 127.0.0.1:7000").tip("dlog local 7000");
-        assert_eq!(fault.report(false).as_deref(), Some("error: nothing answers at 127.0.0.1:7000\n  tip: dlog local 7000\n"));
+        assert_eq!(
+            fault.report(false).as_deref(),
+            Some("error: nothing answers at 127.0.0.1:7000\n  tip: dlog local 7000\n")
+        );
         assert_eq!(fault.exit_status(), EXIT_FAILURE);
     }
 

@@ -8,7 +8,8 @@ use super::Fault;
 /// The system names no such folder, for instance because `HOME` is unset.
 pub(crate) fn user_data(below: &str) -> Result<PathBuf, Fault> {
     let base = dirs::data_dir().ok_or_else(|| {
-        Fault::failure("this system names no folder for a user's data (is HOME set?)").tip("name a folder with --data DIR")
+        Fault::failure("this system names no folder for a user's data (is HOME set?)")
+            .tip("name a folder with --data DIR")
     })?;
     Ok(base.join("dlog").join(below))
 }

@@ -1,8 +1,9 @@
 //! The original's flags of several letters behind one dash.
 //!
-//! `DistributedLogServerApp` takes `-sp 8001`, which clap would read as `-s p 8001`. Before clap sees the command line, [`rewrite`]
-//! spells such flags out (`-sp` becomes `--stats-port`, `-sp=8001` becomes `--stats-port=8001`), but only the ones in [`FLAGS`], only for
-//! the command that has them, and only before `--`.
+//! `DistributedLogServerApp` takes `-sp 8001`, which clap would read as `-s p 8001`. Before clap
+//! sees the command line, [`rewrite`] spells such flags out (`-sp` becomes `--stats-port`,
+//! `-sp=8001` becomes `--stats-port=8001`), but only the ones in [`FLAGS`], only for the command
+//! that has them, and only before `--`.
 
 use std::ffi::OsString;
 
@@ -18,7 +19,11 @@ pub(crate) struct Flag {
 }
 
 const fn flag(command: &'static [&'static str], short: &'static str, long: &'static str) -> Flag {
-    Flag { command, short, long }
+    Flag {
+        command,
+        short,
+        long,
+    }
 }
 
 /// Every flag that is rewritten.
@@ -40,20 +45,24 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(&["tool", "deserialize_dlsn"], "-b64", "--base64"),
 ];
 
-/// The same command line with the original's flags of several letters spelled out. The first argument is the program.
+/// The same command line with the original's flags of several letters spelled out. The first
+/// argument is the program.
 pub(crate) fn rewrite(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut command: Vec<String> = Vec::new();
     let mut ended = false;
     args.into_iter()
         .enumerate()
         .map(|(index, arg)| {
-            let Some(text) = arg.to_str().filter(|_| index > 0 && !ended) else { return arg };
+            let Some(text) = arg.to_str().filter(|_| index > 0 && !ended) else {
+                return arg;
+            };
             if text == "--" {
                 ended = true;
             } else if text.starts_with('-') {
                 return spelled_out(&command, text).map_or(arg, OsString::from);
             } else if command.len() < 2 {
-                // `tool` is the only command with commands of its own; for the others the second word is a value and matches nothing.
+                // `tool` is the only command with commands of its own; for the others the second
+                // word is a value and matches nothing.
                 command.push(text.to_owned());
             }
             arg
@@ -66,10 +75,15 @@ fn spelled_out(command: &[String], text: &str) -> Option<String> {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
     };
-    let known = FLAGS
-        .iter()
-        .find(|flag| flag.short == name && command.iter().zip(flag.command).all(|(a, b)| a == b) && command.len() >= flag.command.len())?;
-    Some(value.map_or_else(|| known.long.to_owned(), |value| format!("{}={value}", known.long)))
+    let known = FLAGS.iter().find(|flag| {
+        flag.short == name
+            && command.iter().zip(flag.command).all(|(a, b)| a == b)
+            && command.len() >= flag.command.len()
+    })?;
+    Some(value.map_or_else(
+        || known.long.to_owned(),
+        |value| format!("{}={value}", known.long),
+    ))
 }
 
 #[cfg(test)]
@@ -78,7 +92,11 @@ mod tests {
 
     fn rewritten(line: &str) -> String {
         let words = rewrite(line.split(' ').map(OsString::from));
-        words.into_iter().map(|word| word.into_string().expect("the test is ASCII")).collect::<Vec<_>>().join(" ")
+        words
+            .into_iter()
+            .map(|word| word.into_string().expect("the test is ASCII"))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -96,9 +114,18 @@ mod tests {
 
     #[test]
     fn every_command_has_its_own_flags_and_no_others() {
-        assert_eq!(rewritten("dlog tool dump -sp -s x"), "dlog tool dump --skip-payload -s x");
-        assert_eq!(rewritten("dlog tool create -sp -mx"), "dlog tool create -sp -mx");
-        assert_eq!(rewritten("dlog -v tool serialize_dlsn -dlsn 1,0,0"), "dlog -v tool serialize_dlsn --dlsn 1,0,0");
+        assert_eq!(
+            rewritten("dlog tool dump -sp -s x"),
+            "dlog tool dump --skip-payload -s x"
+        );
+        assert_eq!(
+            rewritten("dlog tool create -sp -mx"),
+            "dlog tool create -sp -mx"
+        );
+        assert_eq!(
+            rewritten("dlog -v tool serialize_dlsn -dlsn 1,0,0"),
+            "dlog -v tool serialize_dlsn --dlsn 1,0,0"
+        );
         assert_eq!(rewritten("dlog local -sp"), "dlog local -sp");
     }
 

@@ -16,8 +16,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serve a store in a folder of this machine to proxies, readers and the tool.
 ///
-/// Prints the namespace's URI, which the other commands take, and a line `listening on ADDRESS` once it serves. What is acknowledged is on
-/// disk. One process at a time can serve a folder. Ctrl-C ends it after what is in flight.
+/// Prints the namespace's URI, which the other commands take, and a line `listening on ADDRESS`
+/// once it serves. What is acknowledged is on disk. One process at a time can serve a folder.
+/// Ctrl-C ends it after what is in flight.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,19 +51,24 @@ impl Args {
         };
         let address = SocketAddr::new(self.bind, self.port);
         raise_open_files();
-        // The address first: a second start on the same port should hear that, not that the folder is taken.
-        let listener = listen(address).map_err(|error| cannot_listen(address, &error, "dlog local PORT"))?;
+        // The address first: a second start on the same port should hear that, not that the folder
+        // is taken.
+        let listener =
+            listen(address).map_err(|error| cannot_listen(address, &error, "dlog local PORT"))?;
         let store = open(&folder).await?;
         let settings = ServerSettings::default();
-        let server =
-            serve(listener, Arc::clone(&store), settings).map_err(|error| Fault::failure(format!("cannot serve on {address}: {error}")))?;
+        let server = serve(listener, Arc::clone(&store), settings)
+            .map_err(|error| Fault::failure(format!("cannot serve on {address}: {error}")))?;
         let bound = server.local_addr();
         output.announce(Uri::local(&reachable(bound).ip().to_string(), bound.port()));
         output.announce(format_args!("listening on {bound}"));
         tracing::info!("the store is in {}", folder.display());
         shutdown.asked().await;
         server.drain(DRAIN).await;
-        store.close().await.map_err(|error| namespace::fault(&error, None))?;
+        store
+            .close()
+            .await
+            .map_err(|error| namespace::fault(&error, None))?;
         tracing::info!("everything is on disk; good bye");
         Ok(())
     }
@@ -82,10 +88,13 @@ pub(crate) async fn open(folder: &Path) -> Result<Arc<dyn LogStore>, Fault> {
 /// As [`open`].
 pub(crate) async fn open_with(settings: EmbeddedSettings) -> Result<Arc<dyn LogStore>, Fault> {
     // Recovery reads what the last process left: it may take a while, and it blocks.
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings)).await.expect("opening a store does not panic");
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings))
+        .await
+        .expect("opening a store does not panic");
     let store = opened.map_err(|error| {
         if let StoreError::Io { .. } = error {
-            Fault::failure(format!("the folder cannot be used: {error}")).tip("name another one with --data DIR")
+            Fault::failure(format!("the folder cannot be used: {error}"))
+                .tip("name another one with --data DIR")
         } else {
             namespace::fault(&error, None)
         }
@@ -93,7 +102,8 @@ pub(crate) async fn open_with(settings: EmbeddedSettings) -> Result<Arc<dyn LogS
     Ok(Arc::new(store))
 }
 
-/// The address under which a listener is reached from this machine: loopback for one that listens on every address.
+/// The address under which a listener is reached from this machine: loopback for one that listens
+/// on every address.
 #[must_use]
 pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
@@ -109,12 +119,18 @@ pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
 pub(crate) fn cannot_listen(address: SocketAddr, error: &io::Error, another: &str) -> Fault {
     let (port, kind) = (address.port(), error.kind());
     if kind == ErrorKind::AddrInUse {
-        Fault::failure(format!("{address} is in use: another process listens there"))
-            .tip(format!("see which with: ss -ltnp 'sport = :{port}'\nchoose another port with: {another}"))
+        Fault::failure(format!(
+            "{address} is in use: another process listens there"
+        ))
+        .tip(format!(
+            "see which with: ss -ltnp 'sport = :{port}'\nchoose another port with: {another}"
+        ))
     } else if kind == ErrorKind::PermissionDenied {
-        Fault::failure(format!("this user may not listen on {address}")).tip("choose a port from 1024 up")
+        Fault::failure(format!("this user may not listen on {address}"))
+            .tip("choose a port from 1024 up")
     } else if kind == ErrorKind::AddrNotAvailable {
-        Fault::failure(format!("{} is no address of this machine", address.ip())).tip("see its addresses with: ip address")
+        Fault::failure(format!("{} is no address of this machine", address.ip()))
+            .tip("see its addresses with: ip address")
     } else {
         Fault::failure(format!("cannot listen on {address}: {error}"))
     }

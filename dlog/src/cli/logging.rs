@@ -37,12 +37,14 @@ impl Verbosity {
     }
 }
 
-/// Sends the log to the standard error, in colour where that is a terminal. `RUST_LOG` says what to log when it is set and understood,
-/// `verbosity` otherwise.
+/// Sends the log to the standard error, in colour where that is a terminal. `RUST_LOG` says what to
+/// log when it is set and understood, `verbosity` otherwise.
 ///
 /// A second call, as tests make it, changes nothing.
 pub(crate) fn start(verbosity: Verbosity) {
-    let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let asked = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.trim().is_empty());
     let (filter, refused) = match asked.as_deref().map(EnvFilter::try_new) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (fallback(verbosity), Some(error)),
@@ -53,7 +55,8 @@ pub(crate) fn start(verbosity: Verbosity) {
         .with_writer(io::stderr)
         .with_ansi(stderr_colour())
         .with_target(verbosity.level() >= LevelFilter::DEBUG)
-        // A line that cannot be written would be complained about on the same standard error, by a macro that panics when that fails too.
+        // A line that cannot be written would be complained about on the same standard error, by a
+        // macro that panics when that fails too.
         .log_internal_errors(false)
         .try_init();
     if let Some(error) = refused {

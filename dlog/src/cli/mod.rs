@@ -1,7 +1,7 @@
 //! The commands of `dlog`: one file each, with its flags, its help text and what it prints.
 //!
-//! Results go to the standard output, everything else to the standard error. A command ends with status 0, with 1 when it failed, and with
-//! 2 when its command line cannot mean anything.
+//! Results go to the standard output, everything else to the standard error. A command ends with
+//! status 0, with 1 when it failed, and with 2 when its command line cannot mean anything.
 
 mod args;
 mod completions;
@@ -41,14 +41,20 @@ pub(crate) use shutdown::Shutdown;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs the command that `args` ask for, the first of which is the program, and answers the process's exit status.
+/// Runs the command that `args` ask for, the first of which is the program, and answers the
+/// process's exit status.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::read(args) {
         Ok(cli) => cli,
         Err(told) => {
-            // Help and version are such "errors" too, with status 0. A closed pipe is no reason to fail.
+            // Help and version are such "errors" too, with status 0. A closed pipe is no reason to
+            // fail.
             let _ = told.print();
-            return ExitCode::from(if told.use_stderr() { EXIT_USAGE } else { EXIT_OK });
+            return ExitCode::from(if told.use_stderr() {
+                EXIT_USAGE
+            } else {
+                EXIT_OK
+            });
         }
     };
     let status = match cli.run() {

@@ -10,7 +10,13 @@ use crate::uri::{DEFAULT_PORT, Uri};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct UriArg {
     /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
-    #[arg(short, long, value_name = "URI", env = "DLOG_URI", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "URI",
+        env = "DLOG_URI",
+        hide_env_values = true
+    )]
     pub(crate) uri: Uri,
 }
 
@@ -19,18 +25,23 @@ pub(crate) struct UriArg {
 /// # Errors
 /// It cannot be reached, or what answers is no store of ours.
 pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, Fault> {
-    let store = RemoteStore::connect(uri, ClientSettings::default()).await.map_err(|error| fault(&error, Some(uri)))?;
+    let store = RemoteStore::connect(uri, ClientSettings::default())
+        .await
+        .map_err(|error| fault(&error, Some(uri)))?;
     Ok(Arc::new(store))
 }
 
-/// What a store's error means to whoever typed the command, with the command that would help where there is one.
+/// What a store's error means to whoever typed the command, with the command that would help where
+/// there is one.
 #[must_use]
 pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
     let fault = Fault::failure(error.to_string());
     let place = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
     match error {
         StoreError::StreamNotFound(stream) => fault.tip(create_tip(&place, stream)),
-        StoreError::StreamExists(_) => fault.tip(format!("see what is there with: dlog tool list -u {place}")),
+        StoreError::StreamExists(_) => {
+            fault.tip(format!("see what is there with: dlog tool list -u {place}"))
+        }
         StoreError::Unreachable { .. } => {
             let first = uri.and_then(|uri| uri.hosts().first());
             let port = first.map_or(DEFAULT_PORT, |first| first.port);
@@ -38,14 +49,23 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
                 fault.tip(format!("start a store there with: dlog local {port}"))
             } else {
                 fault.tip(format!(
-                    "see whether the address is right; on that machine a store is started with: dlog local {port} --bind ADDRESS"
+                    "see whether the address is right; on that machine a store is started with: \
+                     dlog local {port} --bind ADDRESS"
                 ))
             }
         }
-        StoreError::Disconnected { .. } => fault.tip("see whether the store still runs, then try again"),
-        StoreError::InUse { .. } => fault.tip("end that process, or name another folder with --data DIR"),
-        StoreError::DiskFull { .. } => fault.tip("make room on that disk, or name a folder on another one with --data DIR"),
-        StoreError::ReadOnly { .. } => fault.tip("make the folder writable, or name another one with --data DIR"),
+        StoreError::Disconnected { .. } => {
+            fault.tip("see whether the store still runs, then try again")
+        }
+        StoreError::InUse { .. } => {
+            fault.tip("end that process, or name another folder with --data DIR")
+        }
+        StoreError::DiskFull { .. } => {
+            fault.tip("make room on that disk, or name a folder on another one with --data DIR")
+        }
+        StoreError::ReadOnly { .. } => {
+            fault.tip("make the folder writable, or name another one with --data DIR")
+        }
         StoreError::Fenced(_)
         | StoreError::TooLarge { .. }
         | StoreError::Corrupt { .. }
@@ -60,7 +80,10 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
 
 /// Whether a host is surely this machine.
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The command that creates a stream.
@@ -75,17 +98,35 @@ mod tests {
     #[test]
     fn a_store_that_cannot_be_reached_comes_with_the_command_that_starts_it() {
         let uri: Uri = "distributedlog://127.0.0.1:7100/n".parse().expect("a URI");
-        let error = StoreError::Unreachable { address: "127.0.0.1:7100".into(), detail: "connection refused".into() };
-        let report = fault(&error, Some(&uri)).report(false).expect("there is something to say");
-        assert!(report.contains("127.0.0.1:7100") && report.contains("connection refused"), "{report}");
-        assert!(report.ends_with("tip: start a store there with: dlog local 7100\n"), "{report}");
+        let error = StoreError::Unreachable {
+            address: "127.0.0.1:7100".into(),
+            detail: "connection refused".into(),
+        };
+        let report = fault(&error, Some(&uri))
+            .report(false)
+            .expect("there is something to say");
+        assert!(
+            report.contains("127.0.0.1:7100") && report.contains("connection refused"),
+            "{report}"
+        );
+        assert!(
+            report.ends_with("tip: start a store there with: dlog local 7100\n"),
+            "{report}"
+        );
     }
 
     #[test]
     fn a_stream_that_is_missing_comes_with_the_command_that_creates_it() {
         let uri: Uri = "distributedlog://127.0.0.1:7000/n".parse().expect("a URI");
         let stream = StreamName::new("orders").expect("a name");
-        let report = fault(&StoreError::StreamNotFound(stream), Some(&uri)).report(false).expect("there is something to say");
-        assert!(report.ends_with("create it with: dlog tool create -u distributedlog://127.0.0.1:7000/n -e orders\n"), "{report}");
+        let report = fault(&StoreError::StreamNotFound(stream), Some(&uri))
+            .report(false)
+            .expect("there is something to say");
+        assert!(
+            report.ends_with(
+                "create it with: dlog tool create -u distributedlog://127.0.0.1:7000/n -e orders\n"
+            ),
+            "{report}"
+        );
     }
 }

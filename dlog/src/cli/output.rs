@@ -16,7 +16,8 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Where a command's results go: the standard output, the console above its prompt, or a test's buffer. Clones share it.
+/// Where a command's results go: the standard output, the console above its prompt, or a test's
+/// buffer. Clones share it.
 ///
 /// Each call writes its whole text at once, so that the texts of several tasks never mix.
 #[derive(Clone)]
@@ -31,19 +32,30 @@ impl Output {
     /// The standard output.
     #[must_use]
     pub(crate) fn stdout() -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(io::stdout()))), escapes: io::stdout().is_terminal(), takes_notices: false }
+        Self {
+            sink: Arc::new(Mutex::new(Box::new(io::stdout()))),
+            escapes: io::stdout().is_terminal(),
+            takes_notices: false,
+        }
     }
 
     /// Anything else that takes bytes.
     #[must_use]
     pub(crate) fn to(sink: impl Write + Send + 'static) -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(sink))), escapes: false, takes_notices: true }
+        Self {
+            sink: Arc::new(Mutex::new(Box::new(sink))),
+            escapes: false,
+            takes_notices: true,
+        }
     }
 
     /// A terminal behind something else, such as a line editor that redraws its prompt.
     #[must_use]
     pub(crate) fn to_terminal(sink: impl Write + Send + 'static) -> Self {
-        Self { escapes: true, ..Self::to(sink) }
+        Self {
+            escapes: true,
+            ..Self::to(sink)
+        }
     }
 
     /// Writes `text` and a line's end, and hands them to the system at once.
@@ -54,14 +66,20 @@ impl Output {
         self.write(format!("{text}\n").as_bytes())
     }
 
-    /// Says something that nobody may be there to hear: a server does not end because whoever started it stopped listening.
+    /// Says something that nobody may be there to hear: a server does not end because whoever
+    /// started it stopped listening.
     pub(crate) fn announce(&self, text: impl fmt::Display) {
         let _ = self.line(text);
     }
 
-    /// Tells the user something beside the results: above the prompt of a console, on the standard error otherwise.
+    /// Tells the user something beside the results: above the prompt of a console, on the standard
+    /// error otherwise.
     pub(crate) fn notice(&self, text: impl fmt::Display) {
-        if self.takes_notices { self.announce(text) } else { note(text) }
+        if self.takes_notices {
+            self.announce(text)
+        } else {
+            note(text)
+        }
     }
 
     /// Writes `bytes` as they are, and hands them to the system at once.
@@ -71,24 +89,37 @@ impl Output {
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Fault> {
         // A task that panicked while it wrote left at worst half a line behind.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        sink.write_all(bytes).and_then(|()| sink.flush()).map_err(|error| Fault::output(&error))
+        sink.write_all(bytes)
+            .and_then(|()| sink.flush())
+            .map_err(|error| Fault::output(&error))
     }
 
-    /// A record's bytes as text for this output: UTF-8, with U+FFFD for what is none. On a terminal control characters other than line
-    /// ends and tabs are shown as U+FFFD too: a record must not be able to rewrite the screen of whoever looks at it.
+    /// A record's bytes as text for this output: UTF-8, with U+FFFD for what is none. On a terminal
+    /// control characters other than line ends and tabs are shown as U+FFFD too: a record must
+    /// not be able to rewrite the screen of whoever looks at it.
     #[must_use]
     pub(crate) fn payload_text(&self, payload: &[u8]) -> String {
         let text = String::from_utf8_lossy(payload);
         if !self.escapes {
             return text.into_owned();
         }
-        text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+        text.chars()
+            .map(|c| {
+                if c.is_control() && c != '\n' && c != '\t' {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
+            .collect()
     }
 }
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output").field("escapes", &self.escapes).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("escapes", &self.escapes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,7 +132,11 @@ pub(crate) fn stderr_colour() -> bool {
 /// A number of things: `1 record`, `2 records`.
 #[must_use]
 pub(crate) fn counted(number: u64, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+    if number == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{number} {thing}s")
+    }
 }
 
 /// Tells the user something on the standard error. Nobody to tell it to is no reason to fail.
@@ -121,14 +156,23 @@ impl Captured {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no test panics while it writes").clone()).expect("commands write UTF-8")
+        String::from_utf8(
+            self.0
+                .lock()
+                .expect("no test panics while it writes")
+                .clone(),
+        )
+        .expect("commands write UTF-8")
     }
 }
 
 #[cfg(test)]
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no test panics while it writes").extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("no test panics while it writes")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -144,8 +188,14 @@ mod tests {
     #[test]
     fn what_a_record_holds_reaches_a_pipe_as_it_is_and_cannot_drive_a_terminal() {
         let payload = b"caf\xc3\xa9\t\x1b[2J\nend\xff";
-        assert_eq!(Output::to(Vec::new()).payload_text(payload), "café\t\x1b[2J\nend\u{fffd}");
-        assert_eq!(Output::to_terminal(Vec::new()).payload_text(payload), "café\t\u{fffd}[2J\nend\u{fffd}");
+        assert_eq!(
+            Output::to(Vec::new()).payload_text(payload),
+            "café\t\x1b[2J\nend\u{fffd}"
+        );
+        assert_eq!(
+            Output::to_terminal(Vec::new()).payload_text(payload),
+            "café\t\u{fffd}[2J\nend\u{fffd}"
+        );
     }
 
     #[test]
@@ -159,7 +209,12 @@ mod tests {
                 Ok(())
             }
         }
-        let fault = Output::to(Closed).line("x").expect_err("the pipe is closed");
-        assert_eq!((fault.exit_status(), fault.report(false)), (super::super::EXIT_OK, None));
+        let fault = Output::to(Closed)
+            .line("x")
+            .expect_err("the pipe is closed");
+        assert_eq!(
+            (fault.exit_status(), fault.report(false)),
+            (super::super::EXIT_OK, None)
+        );
     }
 }

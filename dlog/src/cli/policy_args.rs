@@ -5,7 +5,8 @@ use distributedlog::writer::{Adaptive, Budget, Health, SettingsBuilder, Window};
 
 use super::duration;
 
-/// What the writer does beyond the original (R8 to R10), as flags. Without any of them the settings stay as they are.
+/// What the writer does beyond the original (R8 to R10), as flags. Without any of them the settings
+/// stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Budget, health and adaptive timeouts")]
 pub(crate) struct PolicyArgs {
@@ -13,7 +14,8 @@ pub(crate) struct PolicyArgs {
     #[arg(long)]
     recommended: bool,
 
-    /// Extra attempts, hedges and retries alike, that each set pays for: 0.05 for one in twenty [default: off; recommended: 0.05]
+    /// Extra attempts, hedges and retries alike, that each set pays for: 0.05 for one in twenty
+    /// [default: off; recommended: 0.05]
     #[arg(long, value_name = "SHARE|off", value_parser = number_or_off)]
     budget: Option<NumberOrOff>,
 
@@ -25,11 +27,13 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "N", requires = "budget")]
     budget_burst: Option<u32>,
 
-    /// Whether a stream that stalls or fails loses its turn until probes find it well [default: off; recommended: on]
+    /// Whether a stream that stalls or fails loses its turn until probes find it well [default:
+    /// off; recommended: on]
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     health: Option<Switch>,
 
-    /// How many attempts in a row must fail, be overtaken or take twice as long as usual, before a stream loses its turn [default: 3]
+    /// How many attempts in a row must fail, be overtaken or take twice as long as usual, before a
+    /// stream loses its turn [default: 3]
     #[arg(long, value_name = "N", requires = "health")]
     health_strikes: Option<u32>,
 
@@ -41,11 +45,13 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "health")]
     health_max_backoff: Option<Duration>,
 
-    /// How many sets may be outstanding at one stream: a fair share and as much again, a number, or as many as there are [default: share]
+    /// How many sets may be outstanding at one stream: a fair share and as much again, a number,
+    /// or as many as there are [default: share]
     #[arg(long, value_name = "share|N|off", value_parser = window)]
     window: Option<Window>,
 
-    /// Try the next stream after this quantile of the stream's own latencies, once enough are known [default: off; recommended: 0.97]
+    /// Try the next stream after this quantile of the stream's own latencies, once enough are
+    /// known [default: off; recommended: 0.97]
     #[arg(long, value_name = "QUANTILE|off", value_parser = number_or_off)]
     adaptive: Option<NumberOrOff>,
 
@@ -53,7 +59,8 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "adaptive")]
     adaptive_floor: Option<Duration>,
 
-    /// After how many of a stream's answers its latencies count; until then the first speculative timeout does [default: 20]
+    /// After how many of a stream's answers its latencies count; until then the first speculative
+    /// timeout does [default: 20]
     #[arg(long, value_name = "N", requires = "adaptive")]
     adaptive_warm_up: Option<u32>,
 }
@@ -73,7 +80,11 @@ enum NumberOrOff {
 impl PolicyArgs {
     /// The same settings with what the flags say.
     pub(crate) fn apply(&self, builder: SettingsBuilder) -> SettingsBuilder {
-        let mut builder = if self.recommended { builder.recommended() } else { builder };
+        let mut builder = if self.recommended {
+            builder.recommended()
+        } else {
+            builder
+        };
         if let Some(budget) = self.budget {
             builder = builder.budget(self.budget_of(budget));
         }
@@ -90,15 +101,35 @@ impl PolicyArgs {
     }
 
     fn budget_of(&self, share: NumberOrOff) -> Budget {
-        let NumberOrOff::Number(share) = share else { return Budget::Off };
-        let Budget::Share { per_second, burst, .. } = Budget::RECOMMENDED else { unreachable!() };
+        let NumberOrOff::Number(share) = share else {
+            return Budget::Off;
+        };
+        let Budget::Share {
+            per_second, burst, ..
+        } = Budget::RECOMMENDED
+        else {
+            unreachable!()
+        };
         let per_second = self.budget_per_second.unwrap_or(per_second);
-        Budget::Share { share, per_second, burst: self.budget_burst.unwrap_or(burst) }
+        Budget::Share {
+            share,
+            per_second,
+            burst: self.budget_burst.unwrap_or(burst),
+        }
     }
 
     fn health_of(&self, switch: Switch) -> Health {
-        let Switch::On = switch else { return Health::Off };
-        let Health::Probation { strikes, first_backoff, max_backoff } = Health::RECOMMENDED else { unreachable!() };
+        let Switch::On = switch else {
+            return Health::Off;
+        };
+        let Health::Probation {
+            strikes,
+            first_backoff,
+            max_backoff,
+        } = Health::RECOMMENDED
+        else {
+            unreachable!()
+        };
         Health::Probation {
             strikes: self.health_strikes.unwrap_or(strikes),
             first_backoff: self.health_first_backoff.unwrap_or(first_backoff),
@@ -107,10 +138,18 @@ impl PolicyArgs {
     }
 
     fn adaptive_of(&self, quantile: NumberOrOff) -> Adaptive {
-        let NumberOrOff::Number(quantile) = quantile else { return Adaptive::Off };
-        let Adaptive::Quantile { floor, warm_up, .. } = Adaptive::RECOMMENDED else { unreachable!() };
+        let NumberOrOff::Number(quantile) = quantile else {
+            return Adaptive::Off;
+        };
+        let Adaptive::Quantile { floor, warm_up, .. } = Adaptive::RECOMMENDED else {
+            unreachable!()
+        };
         let floor = self.adaptive_floor.unwrap_or(floor);
-        Adaptive::Quantile { quantile, floor, warm_up: self.adaptive_warm_up.unwrap_or(warm_up) }
+        Adaptive::Quantile {
+            quantile,
+            floor,
+            warm_up: self.adaptive_warm_up.unwrap_or(warm_up),
+        }
     }
 }
 
@@ -118,14 +157,19 @@ fn number_or_off(text: &str) -> Result<NumberOrOff, String> {
     if text == "off" {
         return Ok(NumberOrOff::Off);
     }
-    text.parse().map(NumberOrOff::Number).map_err(|_| "neither a number, as in 0.05, nor off".to_owned())
+    text.parse()
+        .map(NumberOrOff::Number)
+        .map_err(|_| "neither a number, as in 0.05, nor off".to_owned())
 }
 
 fn window(text: &str) -> Result<Window, String> {
     match text {
         "off" => Ok(Window::Off),
         "share" => Ok(Window::Share),
-        number => number.parse().map(Window::Attempts).map_err(|_| "neither share, nor a number up to 65535, nor off".to_owned()),
+        number => number
+            .parse()
+            .map(Window::Attempts)
+            .map_err(|_| "neither share, nor a number up to 65535, nor off".to_owned()),
     }
 }
 
@@ -151,38 +195,74 @@ mod tests {
     fn without_flags_nothing_changes_and_with_recommended_all_of_it_does() {
         let tutorial = Settings::tutorial().to_builder();
         assert_eq!(applied("").expect("legal"), tutorial);
-        assert_eq!(applied("--recommended").expect("legal"), tutorial.recommended());
+        assert_eq!(
+            applied("--recommended").expect("legal"),
+            tutorial.recommended()
+        );
     }
 
     #[test]
     fn every_policy_has_its_flag() {
-        let flags = "--budget 0.1 --budget-per-second 3 --budget-burst 7 --health on --health-strikes 5 --health-first-backoff 50ms \
-                     --health-max-backoff 4s --window 9 --adaptive 0.99 --adaptive-floor 5ms --adaptive-warm-up 100";
+        let flags = "--budget 0.1 --budget-per-second 3 --budget-burst 7 --health on \
+                     --health-strikes 5 --health-first-backoff 50ms --health-max-backoff 4s \
+                     --window 9 --adaptive 0.99 --adaptive-floor 5ms --adaptive-warm-up 100";
         let (first_backoff, max_backoff) = (Duration::from_millis(50), Duration::from_secs(4));
         let expected = Settings::tutorial()
             .to_builder()
-            .budget(Budget::Share { share: 0.1, per_second: 3, burst: 7 })
-            .health(Health::Probation { strikes: 5, first_backoff, max_backoff })
+            .budget(Budget::Share {
+                share: 0.1,
+                per_second: 3,
+                burst: 7,
+            })
+            .health(Health::Probation {
+                strikes: 5,
+                first_backoff,
+                max_backoff,
+            })
             .window(Window::Attempts(9))
-            .adaptive(Adaptive::Quantile { quantile: 0.99, floor: Duration::from_millis(5), warm_up: 100 });
+            .adaptive(Adaptive::Quantile {
+                quantile: 0.99,
+                floor: Duration::from_millis(5),
+                warm_up: 100,
+            });
         assert_eq!(applied(flags).expect("legal"), expected);
-        assert_eq!(applied("--health on").expect("legal"), Settings::tutorial().to_builder().health(Health::RECOMMENDED));
-        assert_eq!(applied("--window off").expect("legal"), Settings::tutorial().to_builder().window(Window::Off));
+        assert_eq!(
+            applied("--health on").expect("legal"),
+            Settings::tutorial()
+                .to_builder()
+                .health(Health::RECOMMENDED)
+        );
+        assert_eq!(
+            applied("--window off").expect("legal"),
+            Settings::tutorial().to_builder().window(Window::Off)
+        );
     }
 
     #[test]
     fn a_flag_beside_recommended_changes_its_own_setting() {
         let recommended = Settings::tutorial().to_builder().recommended();
-        assert_eq!(applied("--recommended --health off").expect("legal"), recommended.health(Health::Off));
-        assert_eq!(applied("--recommended --budget off").expect("legal"), recommended.budget(Budget::Off));
-        assert_eq!(applied("--recommended --adaptive off").expect("legal"), recommended.adaptive(Adaptive::Off));
+        assert_eq!(
+            applied("--recommended --health off").expect("legal"),
+            recommended.health(Health::Off)
+        );
+        assert_eq!(
+            applied("--recommended --budget off").expect("legal"),
+            recommended.budget(Budget::Off)
+        );
+        assert_eq!(
+            applied("--recommended --adaptive off").expect("legal"),
+            recommended.adaptive(Adaptive::Off)
+        );
     }
 
     #[test]
     fn what_cannot_be_understood_or_says_nothing_alone_is_refused() {
         for (line, said) in [
             ("--budget much", "neither a number, as in 0.05, nor off"),
-            ("--window 70000", "neither share, nor a number up to 65535, nor off"),
+            (
+                "--window 70000",
+                "neither share, nor a number up to 65535, nor off",
+            ),
             ("--budget-burst 5", "--budget <SHARE|off>"),
             ("--health-strikes 5", "--health <on|off>"),
             ("--health-max-backoff 5s", "--health <on|off>"),

@@ -3,7 +3,8 @@
 /// # Errors
 /// What it is not, and what would be right.
 pub(crate) fn parse(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| format!("'{text}' is no port; write a number up to 65535, such as 8000"))
+    text.parse()
+        .map_err(|_| format!("'{text}' is no port; write a number up to 65535, such as 8000"))
 }
 
 #[cfg(test)]
@@ -15,7 +16,10 @@ mod tests {
         assert_eq!((parse("0"), parse("65535")), (Ok(0), Ok(65_535)));
         for text in ["", "x", "-1", "65536", "80 "] {
             let error = parse(text).expect_err(text);
-            assert!(error.contains(&format!("'{text}' is no port")) && error.contains("65535"), "{error}");
+            assert!(
+                error.contains(&format!("'{text}' is no port")) && error.contains("65535"),
+                "{error}"
+            );
         }
     }
 }

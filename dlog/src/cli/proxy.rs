@@ -6,15 +6,18 @@ use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogi
 
 use super::{Fault, Output, Shutdown, local, namespace, port};
 use crate::net::raise_open_files;
-use crate::proxy::{HttpToken, Origin, Proxy, ProxyError, Running, Settings, SettingsBuilder, TlsIdentity};
+use crate::proxy::{
+    HttpToken, Origin, Proxy, ProxyError, Running, Settings, SettingsBuilder, TlsIdentity,
+};
 use crate::store::LogStore;
 use crate::uri::Uri;
 
 /// Run the write proxy.
 ///
-/// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in the namespace behind -u, or in a folder of
-/// its own with --data. Prints a line `listening on ADDRESS` once it serves. Ctrl-C drains it: no new connections, what is in flight is
-/// finished and on disk, then it ends.
+/// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in
+/// the namespace behind -u, or in a folder of its own with --data. Prints a line `listening on
+/// ADDRESS` once it serves. Ctrl-C drains it: no new connections, what is in flight is finished and
+/// on disk, then it ends.
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
@@ -34,7 +37,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "URI")]
     uri: Option<Uri>,
 
-    /// Keep the records in this folder, within this process; readers and the tool cannot get at them while it runs
+    /// Keep the records in this folder, within this process; readers and the tool cannot get at
+    /// them while it runs
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -46,11 +50,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     stats_port: Option<u16>,
 
-    /// The port for clients that speak HTTP: they write, read, and administer streams; metrics and health are there too [default: none]
+    /// The port for clients that speak HTTP: they write, read, and administer streams; metrics and
+    /// health are there too [default: none]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
-    /// Let pages of this origin use the HTTP port from a browser, such as https://example.org; more than once for several
+    /// Let pages of this origin use the HTTP port from a browser, such as https://example.org; more
+    /// than once for several
     #[arg(long, value_name = "ORIGIN", requires = "http_port")]
     cors_origin: Vec<Origin>,
 
@@ -62,7 +68,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     shard_id: i32,
 
-    /// Speak thriftmux too (-mx). Always so: the proxy tells thriftmux and framed thrift apart by itself
+    /// Speak thriftmux too (-mx). Always so: the proxy tells thriftmux and framed thrift apart by
+    /// itself
     #[arg(long)]
     thriftmux: bool,
 
@@ -70,7 +77,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
 
-    /// Where clients reach this proxy, HOST or HOST:PORT; needed when it listens on every address [default: where it listens]
+    /// Where clients reach this proxy, HOST or HOST:PORT; needed when it listens on every address
+    /// [default: where it listens]
     #[arg(long, value_name = "HOST[:PORT]")]
     advertise: Option<String>,
 
@@ -82,7 +90,8 @@ pub(crate) struct Args {
     #[arg(long)]
     no_create: bool,
 
-    /// How many record sets are remembered, so that a copy which is sent to the same stream again is answered and not stored; 0: none
+    /// How many record sets are remembered, so that a copy which is sent to the same stream again
+    /// is answered and not stored; 0: none
     #[arg(long, value_name = "N", default_value_t = 262_144)]
     remembered_sets: usize,
 
@@ -94,11 +103,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_certificates")]
     tls_key: Option<PathBuf>,
 
-    /// Let streams be stalled and failed on purpose, over the stats port and the HTTP port. For demonstrations and tests: whoever reaches them can
+    /// Let streams be stalled and failed on purpose, over the stats port and the HTTP port. For
+    /// demonstrations and tests: whoever reaches them can
     #[arg(long, alias = "test-only-faults")]
     faults: bool,
 
-    /// Announce the proxy in this serverset of ZooKeeper, zk!HOST:PORT!/PATH, so that clients find it by that name
+    /// Announce the proxy in this serverset of ZooKeeper, zk!HOST:PORT!/PATH, so that clients find
+    /// it by that name
     // The original's takes no value, so that leaving it out can be answered with what is missing.
     #[arg(short, long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     announce: Option<String>,
@@ -130,7 +141,8 @@ impl Refused {
             (
                 &self.conf,
                 "-c (--conf)",
-                "a configuration file of the original sets up ZooKeeper and BookKeeper, which this proxy does not use",
+                "a configuration file of the original sets up ZooKeeper and BookKeeper, which \
+                 this proxy does not use",
                 "leave it out; every setting is a flag, see: dlog proxy --help",
             ),
             (
@@ -153,7 +165,9 @@ impl Refused {
             ),
         ];
         match refused.into_iter().find(|(given, ..)| given.is_some()) {
-            Some((_, flag, reason, tip)) => Err(Fault::usage(format!("{flag} means nothing to this proxy: {reason}")).tip(tip)),
+            Some((_, flag, reason, tip)) => {
+                Err(Fault::usage(format!("{flag} means nothing to this proxy: {reason}")).tip(tip))
+            }
             None => Ok(()),
         }
     }
@@ -163,19 +177,26 @@ impl Args {
     /// Serves until the end is asked for.
     ///
     /// # Errors
-    /// The store cannot be reached or opened, an address cannot be listened on, or a flag means nothing here.
+    /// The store cannot be reached or opened, an address cannot be listened on, or a flag means
+    /// nothing here.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
         raise_open_files();
         let settings = self.settings()?;
         self.check_announcement()?;
         let store = self.store().await?;
-        let proxy = Proxy::start(settings, store).await.map_err(|error| start_fault(&error))?;
+        let proxy = Proxy::start(settings, store)
+            .await
+            .map_err(|error| start_fault(&error))?;
         output.announce(format_args!("listening on {}", proxy.local_addr()));
         if let Some(stats) = proxy.stats_addr() {
             output.announce(format_args!("metrics and health on http://{stats}"));
         }
         if let Some(http) = proxy.http_addr() {
-            let scheme = if self.tls_key.is_some() { "https" } else { "http" };
+            let scheme = if self.tls_key.is_some() {
+                "https"
+            } else {
+                "http"
+            };
             output.announce(format_args!("HTTP on {scheme}://{http}"));
         }
         let announced = tokio::select! {
@@ -183,7 +204,10 @@ impl Args {
             () = shutdown.asked() => None,
         };
         if let Some(announced) = &announced {
-            output.announce(format_args!("announced in ZooKeeper as {}", announced.node()));
+            output.announce(format_args!(
+                "announced in ZooKeeper as {}",
+                announced.node()
+            ));
         }
         shutdown.asked().await;
         // First, so that nobody comes who would be sent away.
@@ -211,12 +235,15 @@ impl Args {
             .faults(self.faults)
             .http_origins(self.cors_origin.clone());
         let builder = match &self.http_token_file {
-            Some(file) => builder.http_token(Some(HttpToken::from_file(file).map_err(|error| Fault::failure(error.to_string()))?)),
+            Some(file) => builder.http_token(Some(
+                HttpToken::from_file(file).map_err(|error| Fault::failure(error.to_string()))?,
+            )),
             None => builder,
         };
         let builder = match (&self.tls_certificates, &self.tls_key) {
             (Some(certificates), Some(key)) => {
-                let identity = TlsIdentity::from_pem_files(certificates, key).map_err(|error| Fault::failure(error.to_string()))?;
+                let identity = TlsIdentity::from_pem_files(certificates, key)
+                    .map_err(|error| Fault::failure(error.to_string()))?;
                 builder.tls(Some(identity))
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => builder,
@@ -234,16 +261,19 @@ impl Args {
     /// Whether what is to be announced makes sense, before anything is opened.
     fn check_announcement(&self) -> Result<(), Fault> {
         if self.announce.as_deref() == Some("") {
-            let message =
-                "-a (--announce) needs the name of a serverset: -u leads to no ZooKeeper here, in which the original would find its own";
-            return Err(Fault::usage(message).tip("name it: -a 'zk!HOST:PORT!/PATH' (with the quotes: the shell reads !)"));
+            let message = "-a (--announce) needs the name of a serverset: -u leads to no \
+                           ZooKeeper here, in which the original would find its own";
+            return Err(Fault::usage(message)
+                .tip("name it: -a 'zk!HOST:PORT!/PATH' (with the quotes: the shell reads !)"));
         }
         Ok(())
     }
 
     /// Announces the proxy, if it is to be.
     async fn announce(&self, proxy: &Running) -> Result<Option<Announced>, Fault> {
-        let Some(name) = &self.announce else { return Ok(None) };
+        let Some(name) = &self.announce else {
+            return Ok(None);
+        };
         let (host, port) = host_and_port(&proxy.owner().address);
         // The names of the original's further endpoints, and one for HTTP.
         let mut announcement = Announcement::new(name, host, port).shard(self.shard_id);
@@ -251,7 +281,9 @@ impl Args {
             announcement = announcement.endpoint(endpoint, host, port);
         }
         if let Some(stats) = proxy.stats_addr() {
-            announcement = announcement.endpoint("aurora", host, stats.port()).endpoint("stats", host, stats.port());
+            announcement = announcement
+                .endpoint("aurora", host, stats.port())
+                .endpoint("stats", host, stats.port());
         }
         if let Some(http) = proxy.http_addr() {
             announcement = announcement.endpoint("http", host, http.port());
@@ -261,7 +293,8 @@ impl Args {
         }
         let announced = announcement.publish().await.map_err(|error| {
             if let AnnounceError::ZooKeeper { .. } = error {
-                let tip = "see whether ZooKeeper runs there; without -a, clients name the proxy: 'inet!HOST:PORT'";
+                let tip = "see whether ZooKeeper runs there; without -a, clients name the proxy: \
+                           'inet!HOST:PORT'";
                 Fault::failure(error.to_string()).tip(tip)
             } else {
                 Fault::usage(error.to_string())
@@ -281,15 +314,28 @@ impl Args {
 
 /// The parts of a proxy's own address.
 fn host_and_port(address: &str) -> (&str, u16) {
-    let (host, port) = address.rsplit_once(':').expect("an owner's address is host:port");
+    let (host, port) = address
+        .rsplit_once(':')
+        .expect("an owner's address is host:port");
     let port = port.parse().expect("an owner's address is host:port");
-    (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
+    (
+        host.strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host),
+        port,
+    )
 }
 
 /// The user of ZooKeeper in this file.
 fn login(file: &Path) -> Result<ZooKeeperLogin, Fault> {
-    let text = std::fs::read_to_string(file).map_err(|error| Fault::failure(format!("cannot read {}: {error}", file.display())))?;
-    let malformed = || Fault::failure(format!("{} holds no login of ZooKeeper: it must be one line, user:password", file.display()));
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Fault::failure(format!("cannot read {}: {error}", file.display())))?;
+    let malformed = || {
+        Fault::failure(format!(
+            "{} holds no login of ZooKeeper: it must be one line, user:password",
+            file.display()
+        ))
+    };
     let mut lines = text.lines();
     match (lines.next().and_then(ZooKeeperLogin::parse), lines.next()) {
         (Some(login), None) => Ok(login),

@@ -13,7 +13,9 @@ use super::expression::Expression;
 use super::output::counted;
 use super::position::Position;
 use super::writer_args::WriterArgs;
-use super::{Fault, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail};
+use super::{
+    Fault, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail,
+};
 use crate::proxy::{Proxy, ProxyError, Running, Settings};
 use crate::reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble};
 use crate::store::embedded::EmbeddedSettings;
@@ -29,9 +31,12 @@ const HTTP_PORT: u16 = 8002;
 
 /// Try everything in one process: store, proxy, reader and a console to type records into.
 ///
-/// The tutorial "Write records to multiple streams" without any set-up: a store in a temporary folder, a write proxy on a real socket, the
-/// streams basic-stream-3 to basic-stream-7, a reader that prints what arrives in them, and a prompt. Each line that is typed is written through
-/// the proxy and comes out of one of the streams, once, also when it was written to a second one because the first was slow. From a pipe it ends when every line has been acknowledged and read back.
+/// The tutorial "Write records to multiple streams" without any set-up: a store in a temporary
+/// folder, a write proxy on a real socket, the streams basic-stream-3 to basic-stream-7, a reader
+/// that prints what arrives in them, and a prompt. Each line that is typed is written through
+/// the proxy and comes out of one of the streams, once, also when it was written to a second one
+/// because the first was slow. From a pipe it ends when every line has been acknowledged and read
+/// back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +52,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "PORT", value_parser = port::parse)]
     port: Option<u16>,
 
-    /// The port of the page and of HTTP clients; 0 lets the system choose [default: 8002, or one that is free]
+    /// The port of the page and of HTTP clients; 0 lets the system choose [default: 8002, or one
+    /// that is free]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
@@ -60,8 +66,19 @@ impl Args {
     ///
     /// # Errors
     /// Something could not be started, or a line failed.
-    pub(crate) async fn run(self, output: &Output, verbose: u8, shutdown: &Shutdown) -> Result<(), Fault> {
-        self.run_with(|writer| console::input(writer, output, shutdown), output, verbose, shutdown).await
+    pub(crate) async fn run(
+        self,
+        output: &Output,
+        verbose: u8,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        self.run_with(
+            |writer| console::input(writer, output, shutdown),
+            output,
+            verbose,
+            shutdown,
+        )
+        .await
     }
 
     /// The same with another input: `open` answers the lines, and where to print while they come.
@@ -74,8 +91,17 @@ impl Args {
     ) -> Result<(), Fault> {
         let (settings, identity) = (self.writer.settings()?, self.writer.identity());
         let stack = Stack::start(self.data.as_deref(), self.port, self.http_port).await?;
-        // Whatever happens in between, what was started is ended in order and the temporary folder goes.
-        let talked = talk(&stack, (settings, identity), open, output, verbose, shutdown).await;
+        // Whatever happens in between, what was started is ended in order and the temporary folder
+        // goes.
+        let talked = talk(
+            &stack,
+            (settings, identity),
+            open,
+            output,
+            verbose,
+            shutdown,
+        )
+        .await;
         console::restore_terminal();
         let ended = stack.end().await;
         let tally = talked?;
@@ -85,7 +111,8 @@ impl Args {
     }
 }
 
-/// Connects to the proxy as any writer would, and writes and reads until the input has ended. Answers how many lines.
+/// Connects to the proxy as any writer would, and writes and reads until the input has ended.
+/// Answers how many lines.
 async fn talk(
     stack: &Stack,
     (settings, identity): (WriterSettings, bool),
@@ -95,11 +122,33 @@ async fn talk(
     shutdown: &Shutdown,
 ) -> Result<Tally, Fault> {
     stack.introduce(output)?;
-    let writer = Connected::open(&stack.name(), &stack.streams, settings, identity, "quickstart").await?;
-    let starts = tail::starts(&stack.store, &stack.streams, |info| Position::Latest.in_stream(info), Some(output), None).await?;
+    let writer = Connected::open(
+        &stack.name(),
+        &stack.streams,
+        settings,
+        identity,
+        "quickstart",
+    )
+    .await?;
+    let starts = tail::starts(
+        &stack.store,
+        &stack.streams,
+        |info| Position::Latest.in_stream(info),
+        Some(output),
+        None,
+    )
+    .await?;
     let mut reader = MultiReader::new(&stack.store, starts, MergeSettings::default());
     let (lines, above_prompt) = open(&writer)?;
-    let ended = write_and_read_back(lines, &writer, &mut reader, &above_prompt, verbose > 0, shutdown).await;
+    let ended = write_and_read_back(
+        lines,
+        &writer,
+        &mut reader,
+        &above_prompt,
+        verbose > 0,
+        shutdown,
+    )
+    .await;
     tail::log_counters(reader.counters());
     writer.close().await;
     ended
@@ -108,8 +157,18 @@ async fn talk(
 /// Says how it went.
 fn conclude(tally: Tally, output: &Output) -> Result<(), Fault> {
     let Tally { written, failed } = tally;
-    output.line(format_args!("\n{} written, acknowledged and read back.", counted(written, "record")))?;
-    if failed > 0 { Err(Fault::failure(format!("not acknowledged: {}", counted(failed, "line")))) } else { Ok(()) }
+    output.line(format_args!(
+        "\n{} written, acknowledged and read back.",
+        counted(written, "record")
+    ))?;
+    if failed > 0 {
+        Err(Fault::failure(format!(
+            "not acknowledged: {}",
+            counted(failed, "line")
+        )))
+    } else {
+        Ok(())
+    }
 }
 
 /// Everything that quickstart starts.
@@ -123,16 +182,39 @@ struct Stack {
 }
 
 impl Stack {
-    async fn start(data: Option<&Path>, port: Option<u16>, http_port: Option<u16>) -> Result<Self, Fault> {
+    async fn start(
+        data: Option<&Path>,
+        port: Option<u16>,
+        http_port: Option<u16>,
+    ) -> Result<Self, Fault> {
         let temporary = match data {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("dlog-quickstart-").tempdir().map_err(|error| {
-                Fault::failure(format!("cannot make a temporary folder: {error}")).tip("name a folder with --data DIR")
-            })?),
+            None => Some(
+                tempfile::Builder::new()
+                    .prefix("dlog-quickstart-")
+                    .tempdir()
+                    .map_err(|error| {
+                        Fault::failure(format!("cannot make a temporary folder: {error}"))
+                            .tip("name a folder with --data DIR")
+                    })?,
+            ),
         };
-        let folder = data.map_or_else(|| temporary.as_ref().expect("one of them is there").path().to_owned(), Path::to_owned);
+        let folder = data.map_or_else(
+            || {
+                temporary
+                    .as_ref()
+                    .expect("one of them is there")
+                    .path()
+                    .to_owned()
+            },
+            Path::to_owned,
+        );
         // A try-out reserves no disk space ahead: the temporary folder may be in memory.
-        let store = local::open_with(EmbeddedSettings { preallocate: temporary.is_none(), ..EmbeddedSettings::new(&folder) }).await?;
+        let store = local::open_with(EmbeddedSettings {
+            preallocate: temporary.is_none(),
+            ..EmbeddedSettings::new(&folder)
+        })
+        .await?;
         let expression = Expression::parse(EXPRESSION).expect("the tutorial's expression is one");
         let streams = streams::expand(PREFIX, &expression).expect("the tutorial's names are names");
         for stream in &streams {
@@ -143,7 +225,13 @@ impl Stack {
             }
         }
         let proxy = start_proxy(&store, port, http_port).await?;
-        Ok(Self { store, proxy, streams, folder, temporary })
+        Ok(Self {
+            store,
+            proxy,
+            streams,
+            folder,
+            temporary,
+        })
     }
 
     /// The proxy's Finagle name.
@@ -153,7 +241,11 @@ impl Stack {
 
     /// The first screen: what was started, where, and what to do now.
     fn introduce(&self, output: &Output) -> Result<(), Fault> {
-        let kept = if self.temporary.is_some() { "removed at the end; --data DIR keeps it" } else { "kept" };
+        let kept = if self.temporary.is_some() {
+            "removed at the end; --data DIR keeps it"
+        } else {
+            "kept"
+        };
         output.line(format_args!(
             "\
 dlog {} quickstart: the multi stream writer's tutorial in one process
@@ -175,32 +267,54 @@ Type a line and press Enter: it becomes a record in one of the streams, and the 
     /// Drains the proxy, which closes the store, and removes the folder if it is temporary.
     async fn end(self) -> Result<(), Fault> {
         self.proxy.drain().await;
-        self.store.close().await.map_err(|error| namespace::fault(&error, None))?;
+        self.store
+            .close()
+            .await
+            .map_err(|error| namespace::fault(&error, None))?;
         match self.temporary {
-            Some(folder) => folder.close().map_err(|error| Fault::failure(format!("cannot remove {}: {error}", self.folder.display()))),
+            Some(folder) => folder.close().map_err(|error| {
+                Fault::failure(format!("cannot remove {}: {error}", self.folder.display()))
+            }),
             None => Ok(()),
         }
     }
 }
 
-/// Starts the proxy on the ports that were asked for; where none was, on the default one or else on one that is free.
-async fn start_proxy(store: &Arc<dyn LogStore>, port: Option<u16>, http_port: Option<u16>) -> Result<Running, Fault> {
+/// Starts the proxy on the ports that were asked for; where none was, on the default one or else on
+/// one that is free.
+async fn start_proxy(
+    store: &Arc<dyn LogStore>,
+    port: Option<u16>,
+    http_port: Option<u16>,
+) -> Result<Running, Fault> {
     let (mut clients, mut http) = (port.unwrap_or(PORT), http_port.unwrap_or(HTTP_PORT));
     loop {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let settings = Settings::builder().listen(loopback(clients)).http_listen(Some(loopback(http))).faults(true);
+        let settings = Settings::builder()
+            .listen(loopback(clients))
+            .http_listen(Some(loopback(http)))
+            .faults(true);
         let settings = settings.build().expect("loopback and defaults are legal");
         match Proxy::start(settings, Arc::clone(store)).await {
             Ok(running) => return Ok(running),
             // Each of them once: port 0 is always free.
-            Err(ProxyError::AddressInUse { address, .. }) if port.is_none() && address.port() == clients => clients = 0,
-            Err(ProxyError::AddressInUse { address, .. }) if http_port.is_none() && address.port() == http => http = 0,
+            Err(ProxyError::AddressInUse { address, .. })
+                if port.is_none() && address.port() == clients =>
+            {
+                clients = 0
+            }
+            Err(ProxyError::AddressInUse { address, .. })
+                if http_port.is_none() && address.port() == http =>
+            {
+                http = 0
+            }
             Err(error) => return Err(proxy::start_fault(&error)),
         }
     }
 }
 
-/// Writes each line and prints each record, until the input has ended and every acknowledged line has been read back.
+/// Writes each line and prints each record, until the input has ended and every acknowledged line
+/// has been read back.
 async fn write_and_read_back(
     lines: mpsc::Receiver<Line>,
     writer: &Connected,
@@ -214,8 +328,14 @@ async fn write_and_read_back(
         // The receiver lives as long as this future does.
         let _ = written.send((digest, release));
     };
-    let mut session =
-        core::pin::pin!(console::run(lines, writer, output, Report::new(Format::Text, verbose, false), shutdown, &mut on_written));
+    let mut session = core::pin::pin!(console::run(
+        lines,
+        writer,
+        output,
+        Report::new(Format::Text, verbose, false),
+        shutdown,
+        &mut on_written
+    ));
     let mut balance = Balance::default();
     let mut tally = None;
     loop {
@@ -245,9 +365,11 @@ async fn write_and_read_back(
     }
 }
 
-/// Which records were acknowledged and not yet read, and the other way round: a reader may be faster than the acknowledgement.
+/// Which records were acknowledged and not yet read, and the other way round: a reader may be
+/// faster than the acknowledgement.
 ///
-/// Records are told by their bytes, not by their positions: a record that two streams hold may be acknowledged at one and read from the other.
+/// Records are told by their bytes, not by their positions: a record that two streams hold may be
+/// acknowledged at one and read from the other.
 #[derive(Debug, Default)]
 struct Balance {
     unread: HashMap<Digest, Vec<Release>>,
@@ -275,7 +397,8 @@ impl Balance {
         }
     }
 
-    /// Whether every acknowledged record was read. What was read and never acknowledged failed for its writer, or is another writer's.
+    /// Whether every acknowledged record was read. What was read and never acknowledged failed for
+    /// its writer, or is another writer's.
     fn is_even(&self) -> bool {
         self.unread.is_empty()
     }
@@ -290,15 +413,24 @@ mod tests {
     use super::super::output::Captured;
     use super::*;
 
-    /// Runs `dlog quickstart -p 0 --http-port 0 FLAGS` with `input` piped into it, everything in this process; what it printed and how it ended.
+    /// Runs `dlog quickstart -p 0 --http-port 0 FLAGS` with `input` piped into it, everything in
+    /// this process; what it printed and how it ended.
     async fn ran(flags: &str, input: &str) -> (String, Result<(), Fault>) {
         let line = format!("dlog quickstart -p 0 --http-port 0 {flags}");
-        let Command::Quickstart(args) = Cli::read(line.split_whitespace().map(OsString::from)).expect("a command line").command else {
+        let Command::Quickstart(args) = Cli::read(line.split_whitespace().map(OsString::from))
+            .expect("a command line")
+            .command
+        else {
             panic!("{line}");
         };
         let captured = Captured::default();
         let output = captured.output();
-        let open = |writer: &Connected| Ok((console::of_text(input, writer.max_record_bytes()), captured.output()));
+        let open = |writer: &Connected| {
+            Ok((
+                console::of_text(input, writer.max_record_bytes()),
+                captured.output(),
+            ))
+        };
         let ended = args.run_with(open, &output, 0, &Shutdown::manual()).await;
         (captured.text(), ended)
     }
@@ -322,32 +454,56 @@ mod tests {
     }
 
     fn received(text: &str) -> Vec<&str> {
-        text.lines().filter(|line| line.starts_with("Received record")).collect()
+        text.lines()
+            .filter(|line| line.starts_with("Received record"))
+            .collect()
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_tutorials_five_messages_come_out_of_five_streams_each_at_the_first_position() {
-        let (text, ended) = ran("", "message-1\nmessage-2\nmessage-3\nmessage-4\nmessage-5\n").await;
+        let (text, ended) = ran(
+            "",
+            "message-1\nmessage-2\nmessage-3\nmessage-4\nmessage-5\n",
+        )
+        .await;
         ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
         let lines: HashSet<&str> = received(&text).into_iter().collect();
         for stream in 3..=7 {
-            let line = format!("Received record DLSN{{logSegmentSequenceNo=1, entryId=0, slotId=0}} from stream basic-stream-{stream}");
-            assert!(lines.contains(line.as_str()), "{line} is missing in:\n{text}");
+            let line = format!(
+                "Received record DLSN{{logSegmentSequenceNo=1, entryId=0, slotId=0}} from stream basic-stream-{stream}"
+            );
+            assert!(
+                lines.contains(line.as_str()),
+                "{line} is missing in:\n{text}"
+            );
         }
         for message in 1..=5 {
-            assert!(text.contains(&format!("\n\"\"\"\nmessage-{message}\n\"\"\"\n")), "{text}");
+            assert!(
+                text.contains(&format!("\n\"\"\"\nmessage-{message}\n\"\"\"\n")),
+                "{text}"
+            );
         }
-        assert!(text.ends_with("\n5 records written, acknowledged and read back.\n"), "{text}");
+        assert!(
+            text.ends_with("\n5 records written, acknowledged and read back.\n"),
+            "{text}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_temporary_folder_is_gone_at_the_end() {
         let (text, ended) = ran("", "x").await;
         ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
-        let line = text.lines().find_map(|line| line.strip_prefix("  store    ")).expect("the first screen names the folder");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("  store    "))
+            .expect("the first screen names the folder");
         let (folder, _) = line.split_once(" (").expect("and what becomes of it");
         let folder = Path::new(folder);
-        assert!(folder.is_absolute() && !folder.exists(), "{}", folder.display());
+        assert!(
+            folder.is_absolute() && !folder.exists(),
+            "{}",
+            folder.display()
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +515,10 @@ mod tests {
             let (text, ended) = ran(&flags, &many).await;
             ended.unwrap_or_else(|fault| panic!("round {round}: {fault}\n{text}"));
             assert_eq!(received(&text).len(), 20, "round {round}:\n{text}");
-            assert!(text.contains(&format!("logSegmentSequenceNo={round}, entryId=0")), "round {round}:\n{text}");
+            assert!(
+                text.contains(&format!("logSegmentSequenceNo={round}, entryId=0")),
+                "round {round}:\n{text}"
+            );
         }
     }
 
@@ -368,17 +527,33 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let held = local::open(folder.path()).await.expect("an empty folder");
         let (_, ended) = ran(&format!("--data {}", folder.path().display()), "x").await;
-        let said = ended.expect_err("it is held").report(false).unwrap_or_default();
-        assert!(said.contains(&folder.path().display().to_string()) && said.contains("tip: end that process"), "{said}");
+        let said = ended
+            .expect_err("it is held")
+            .report(false)
+            .unwrap_or_default();
+        assert!(
+            said.contains(&folder.path().display().to_string())
+                && said.contains("tip: end that process"),
+            "{said}"
+        );
         held.close().await.expect("it is open");
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_line_that_is_no_record_is_reported_and_the_others_are_written() {
         let (text, ended) = ran("", &format!("one\n{}\ntwo\n", "x".repeat(2 << 20))).await;
-        let said = ended.expect_err("one line is too long").report(false).unwrap_or_default();
+        let said = ended
+            .expect_err("one line is too long")
+            .report(false)
+            .unwrap_or_default();
         assert_eq!(said, "error: not acknowledged: 1 line\n");
-        assert!(text.contains("line 2 was not acknowledged: the line is longer than"), "{text}");
-        assert!(text.contains("\n2 records written, acknowledged and read back.\n"), "{text}");
+        assert!(
+            text.contains("line 2 was not acknowledged: the line is longer than"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n2 records written, acknowledged and read back.\n"),
+            "{text}"
+        );
     }
 }

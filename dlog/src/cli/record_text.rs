@@ -16,7 +16,11 @@ pub(crate) struct DlsnJson {
 
 impl From<Dlsn> for DlsnJson {
     fn from(dlsn: Dlsn) -> Self {
-        Self { log_segment_sequence_no: dlsn.log_segment_sequence_no, entry_id: dlsn.entry_id, slot_id: dlsn.slot_id }
+        Self {
+            log_segment_sequence_no: dlsn.log_segment_sequence_no,
+            entry_id: dlsn.entry_id,
+            slot_id: dlsn.slot_id,
+        }
     }
 }
 
@@ -39,7 +43,12 @@ struct RecordJson<'a> {
 ///
 /// # Errors
 /// The output cannot be written.
-pub(crate) fn print(output: &Output, format: Format, stream: &StreamName, record: &Record) -> Result<(), Fault> {
+pub(crate) fn print(
+    output: &Output,
+    format: Format,
+    stream: &StreamName,
+    record: &Record,
+) -> Result<(), Fault> {
     match format {
         Format::Text => output.line(format_args!(
             "Received record {} from stream {stream}\n\"\"\"\n{}\n\"\"\"",
@@ -55,7 +64,10 @@ pub(crate) fn print(output: &Output, format: Format, stream: &StreamName, record
 /// # Errors
 /// The output cannot be written.
 pub(crate) fn json_line(output: &Output, value: &impl Serialize) -> Result<(), Fault> {
-    output.line(serde_json::to_string(value).expect("the keys are texts and nothing in it fails to serialize"))
+    output.line(
+        serde_json::to_string(value)
+            .expect("the keys are texts and nothing in it fails to serialize"),
+    )
 }
 
 fn record_json<'a>(stream: &'a StreamName, record: &'a Record) -> RecordJson<'a> {
@@ -86,8 +98,21 @@ mod tests {
     fn printed(format: Format, payload: &'static [u8]) -> String {
         let captured = Captured::default();
         let payload = Bytes::from_static(payload);
-        let record = Record { dlsn: Dlsn::INITIAL, payload, written_unix_ms: 7, set: None, set_slot: 0, set_slots: 1 };
-        print(&captured.output(), format, &StreamName::new("basic-stream-3").expect("a name"), &record).expect("the buffer takes all");
+        let record = Record {
+            dlsn: Dlsn::INITIAL,
+            payload,
+            written_unix_ms: 7,
+            set: None,
+            set_slot: 0,
+            set_slots: 1,
+        };
+        print(
+            &captured.output(),
+            format,
+            &StreamName::new("basic-stream-3").expect("a name"),
+            &record,
+        )
+        .expect("the buffer takes all");
         captured.text()
     }
 
@@ -95,7 +120,8 @@ mod tests {
     fn a_record_is_printed_as_in_the_tutorial() {
         assert_eq!(
             printed(Format::Text, b"message-1"),
-            "Received record DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} from stream basic-stream-3\n\"\"\"\nmessage-1\n\"\"\"\n"
+            "Received record DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} from stream \
+             basic-stream-3\n\"\"\"\nmessage-1\n\"\"\"\n"
         );
     }
 
@@ -103,9 +129,11 @@ mod tests {
     fn a_record_in_json_is_one_line() {
         assert_eq!(
             printed(Format::Json, b"two\nlines"),
-            "{\"stream\":\"basic-stream-3\",\"dlsn\":{\"logSegmentSequenceNo\":1,\"entryId\":0,\"slotId\":0},\"written_unix_ms\":7,\"bytes\":9,\
-             \"payload\":\"two\\nlines\"}\n"
+            "{\"stream\":\"basic-stream-3\",\"dlsn\":{\"logSegmentSequenceNo\":1,\"entryId\":0,\"\
+             slotId\":0},\"written_unix_ms\":7,\"bytes\":9,\"payload\":\"two\\nlines\"}\n"
         );
-        assert!(printed(Format::Json, b"\xff\x00").contains("\"bytes\":2,\"payload_hex\":\"ff00\""));
+        assert!(
+            printed(Format::Json, b"\xff\x00").contains("\"bytes\":2,\"payload_hex\":\"ff00\"")
+        );
     }
 }

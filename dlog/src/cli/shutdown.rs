@@ -5,8 +5,8 @@ use super::output::note;
 
 /// Tells a command that it was asked to end. Cheap to clone; every clone is told.
 ///
-/// The first SIGINT or SIGTERM asks for a drain: stop accepting, finish what is in flight, sync, exit 0. The second one ends the process
-/// at once.
+/// The first SIGINT or SIGTERM asks for a drain: stop accepting, finish what is in flight, sync,
+/// exit 0. The second one ends the process at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     asked: watch::Receiver<bool>,
@@ -28,7 +28,10 @@ impl Shutdown {
         let ask = shutdown.clone();
         tokio::spawn(async move {
             let Ok(mut signals) = Signals::listen() else {
-                tracing::warn!("this system lets no program handle its interrupts: Ctrl-C will end this one without a drain");
+                tracing::warn!(
+                    "this system lets no program handle its interrupts: Ctrl-C will end this one \
+                     without a drain"
+                );
                 return;
             };
             // Ctrl-C typed into the line editor asks without a signal.
@@ -78,7 +81,10 @@ struct Signals {
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

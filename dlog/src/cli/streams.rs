@@ -24,7 +24,9 @@ impl FromStr for StreamList {
         let mut names: Vec<StreamName> = Vec::new();
         for part in text.split(',') {
             if part.is_empty() {
-                return Err(StreamListError("a name is missing; write names as in basic-stream-3,basic-stream-4".to_owned()));
+                return Err(StreamListError(
+                    "a name is missing; write names as in basic-stream-3,basic-stream-4".to_owned(),
+                ));
             }
             let name = parse_name(part).map_err(StreamListError)?;
             if !names.contains(&name) {
@@ -47,7 +49,8 @@ impl fmt::Display for StreamListError {
 
 impl core::error::Error for StreamListError {}
 
-/// Which streams a tool's command is about: by name, or by prefix and expression as they were created.
+/// Which streams a tool's command is about: by name, or by prefix and expression as they were
+/// created.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Which {
     /// The streams, separated by commas
@@ -73,9 +76,9 @@ impl Which {
             return Ok(list.0.clone());
         }
         let Some(expression) = &self.expression else {
-            return Err(
-                Fault::usage("no stream is named").tip("name it with -s STREAM, or several as they were created with -r PREFIX -e 3-7")
-            );
+            return Err(Fault::usage("no stream is named").tip(
+                "name it with -s STREAM, or several as they were created with -r PREFIX -e 3-7",
+            ));
         };
         expand(self.prefix.as_deref().unwrap_or(""), expression)
     }
@@ -87,7 +90,10 @@ impl Which {
 /// One of them is no stream's name.
 pub(crate) fn expand(prefix: &str, expression: &Expression) -> Result<Vec<StreamName>, Fault> {
     let names = expression.names(prefix);
-    names.iter().map(|name| parse_name(name).map_err(Fault::usage)).collect()
+    names
+        .iter()
+        .map(|name| parse_name(name).map_err(Fault::usage))
+        .collect()
 }
 
 /// Reads one name.
@@ -112,13 +118,19 @@ mod tests {
 
     #[test]
     fn a_list_of_streams_is_read_as_the_original_reads_it() {
-        let list: StreamList = "basic-stream-3,/basic-stream-4,basic-stream-3".parse().expect("three names, two streams");
+        let list: StreamList = "basic-stream-3,/basic-stream-4,basic-stream-3"
+            .parse()
+            .expect("three names, two streams");
         assert_eq!(bracketed(list.names()), "[basic-stream-3, basic-stream-4]");
     }
 
     #[test]
     fn what_is_no_name_is_refused_by_name() {
-        for (text, said) in [("", "a name is missing"), ("a,,b", "a name is missing"), ("a,b c", "\"b c\"")] {
+        for (text, said) in [
+            ("", "a name is missing"),
+            ("a,,b", "a name is missing"),
+            ("a,b c", "\"b c\""),
+        ] {
             let message = text.parse::<StreamList>().expect_err(text).to_string();
             assert!(message.contains(said), "{text}: {message}");
         }

@@ -27,7 +27,8 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Opens a reader for each stream and says so as the tutorial's reader does, when there is an output for that.
+    /// Opens a reader for each stream and says so as the tutorial's reader does, when there is an
+    /// output for that.
     ///
     /// # Errors
     /// A stream is missing, or the store does not answer.
@@ -42,12 +43,19 @@ impl Tail {
         let (sender, events) = mpsc::channel(WAITING_RECORDS);
         let mut readers = JoinSet::new();
         for (stream, start) in starts {
-            readers.spawn(read(LogReader::new(Arc::clone(store), stream, start), sender.clone()));
+            readers.spawn(read(
+                LogReader::new(Arc::clone(store), stream, start),
+                sender.clone(),
+            ));
         }
-        Ok(Self { events, _readers: readers })
+        Ok(Self {
+            events,
+            _readers: readers,
+        })
     }
 
-    /// The next record of any of the streams. Record sets that cannot be read are logged and skipped.
+    /// The next record of any of the streams. Record sets that cannot be read are logged and
+    /// skipped.
     ///
     /// # Errors
     /// A stream cannot be read any more, for instance because it was deleted.
@@ -56,17 +64,24 @@ impl Tail {
     /// Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<(StreamName, crate::reader::Record), Fault> {
         loop {
-            let (stream, event) = self.events.recv().await.expect("readers end only with an error, and the first one ends the tail");
+            let (stream, event) = self
+                .events
+                .recv()
+                .await
+                .expect("readers end only with an error, and the first one ends the tail");
             match event {
                 Ok(ReadEvent::Record(record)) => return Ok((stream, record)),
-                Ok(ReadEvent::Malformed(set)) => tracing::error!("stream {stream}: {set}; reading goes on behind it"),
+                Ok(ReadEvent::Malformed(set)) => {
+                    tracing::error!("stream {stream}: {set}; reading goes on behind it")
+                }
                 Err(error) => return Err(cannot_be_read(&stream, &error)),
             }
         }
     }
 }
 
-/// Where reading starts in each stream, after saying so as the tutorial's reader does, when there is an output for that.
+/// Where reading starts in each stream, after saying so as the tutorial's reader does, when there
+/// is an output for that.
 ///
 /// # Errors
 /// A stream is missing, or the store does not answer.
@@ -97,22 +112,35 @@ pub(crate) async fn starts(
         if *empty {
             tell(format!("Log stream {stream} is empty."))?;
         }
-        tell(format!("Wait for records from {stream} starting from {start}"))?;
+        tell(format!(
+            "Wait for records from {stream} starting from {start}"
+        ))?;
         tell(format!("Open reader to read records from stream {stream}"))?;
     }
-    Ok(found.into_iter().map(|(stream, start, _)| (stream.clone(), start)).collect())
+    Ok(found
+        .into_iter()
+        .map(|(stream, start, _)| (stream.clone(), start))
+        .collect())
 }
 
 /// A stream that cannot be read any more.
 pub(crate) fn cannot_be_read(stream: &StreamName, error: &StoreError) -> Fault {
-    Fault::failure(format!("encountered an error on reading records from stream {stream}: {error}"))
+    Fault::failure(format!(
+        "encountered an error on reading records from stream {stream}: {error}"
+    ))
 }
 
 /// Logs what a merged reader did: `-v` shows it.
 pub(crate) fn log_counters(counters: MergeCounters) {
-    let MergeCounters { delivered, copies_dropped, beyond_window, writers_forgotten } = counters;
+    let MergeCounters {
+        delivered,
+        copies_dropped,
+        beyond_window,
+        writers_forgotten,
+    } = counters;
     tracing::info!(
-        "{} read, {copies_dropped} copies dropped, {beyond_window} of the records may be copies all the same; {} forgotten for others",
+        "{} read, {copies_dropped} copies dropped, {beyond_window} of the records may be copies \
+         all the same; {} forgotten for others",
         counted(delivered, "record"),
         counted(writers_forgotten, "writer")
     );
@@ -120,18 +148,31 @@ pub(crate) fn log_counters(counters: MergeCounters) {
 
 /// Whether the store went away and is waited for.
 pub(crate) const fn is_away(error: &StoreError) -> bool {
-    matches!(error, StoreError::Disconnected { .. } | StoreError::Unreachable { .. })
+    matches!(
+        error,
+        StoreError::Disconnected { .. } | StoreError::Unreachable { .. }
+    )
 }
 
 fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> Fault {
-    let said: Vec<String> = missing.iter().map(|stream| format!("Log stream {stream} is not found. Please create it first.")).collect();
+    let said: Vec<String> = missing
+        .iter()
+        .map(|stream| format!("Log stream {stream} is not found. Please create it first."))
+        .collect();
     let names: Vec<&str> = missing.iter().map(StreamName::as_str).collect();
     let place = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
-    Fault::failure(said.join("\n")).tip(format!("create it with: dlog tool create -u {place} -e {}", names.join(",")))
+    Fault::failure(said.join("\n")).tip(format!(
+        "create it with: dlog tool create -u {place} -e {}",
+        names.join(",")
+    ))
 }
 
-/// Reads one stream until nobody listens or it cannot be read any more. A store that went away is waited for.
-async fn read(mut reader: LogReader, events: mpsc::Sender<(StreamName, Result<ReadEvent, StoreError>)>) {
+/// Reads one stream until nobody listens or it cannot be read any more. A store that went away is
+/// waited for.
+async fn read(
+    mut reader: LogReader,
+    events: mpsc::Sender<(StreamName, Result<ReadEvent, StoreError>)>,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let event = match reader.next().await {

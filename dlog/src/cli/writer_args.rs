@@ -54,7 +54,8 @@ pub(crate) struct WriterArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
     buffered_bytes: usize,
 
-    /// How often a record goes round the streams; 1 as the original does [default: until the request timeout]
+    /// How often a record goes round the streams; 1 as the original does [default: until the
+    /// request timeout]
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
 
@@ -66,11 +67,13 @@ pub(crate) struct WriterArgs {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s")]
     max_backoff: Duration,
 
-    /// What the order of the streams is made of; the same seed gives the same order [default: random]
+    /// What the order of the streams is made of; the same seed gives the same order [default:
+    /// random]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
 
-    /// Write record sets without the identity by which merging readers tell copies, as the original does
+    /// Write record sets without the identity by which merging readers tell copies, as the
+    /// original does
     #[arg(long)]
     no_identity: bool,
 
@@ -114,7 +117,11 @@ impl WriterArgs {
             })
             .in_flight_sets(self.in_flight_sets)
             .buffered_bytes(self.buffered_bytes)
-            .rounds(Rounds { limit: self.rounds, first_backoff: self.first_backoff, max_backoff: self.max_backoff });
+            .rounds(Rounds {
+                limit: self.rounds,
+                first_backoff: self.first_backoff,
+                max_backoff: self.max_backoff,
+            });
         let builder = match self.seed {
             Some(seed) => builder.seed(seed),
             None => builder,
@@ -122,7 +129,10 @@ impl WriterArgs {
         self.policies.apply(builder).build().map_err(|error| {
             let fault = Fault::usage(error.to_string());
             if let SettingsError::MaxSpeculativeTimeout { .. } = error {
-                fault.tip("lower --max-speculative-timeout and --first-speculative-timeout too, for instance to 200ms and 50ms")
+                fault.tip(
+                    "lower --max-speculative-timeout and --first-speculative-timeout too, for \
+                     instance to 200ms and 50ms",
+                )
             } else {
                 fault
             }
@@ -143,19 +153,26 @@ mod tests {
     }
 
     fn settings(line: &str) -> Result<Settings, Fault> {
-        Line::parse_from(core::iter::once("x").chain(line.split_whitespace())).writer.settings()
+        Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
+            .writer
+            .settings()
     }
 
     #[test]
     fn without_flags_the_settings_are_the_tutorials() {
-        assert_eq!(settings("").expect("the defaults are legal"), Settings::tutorial());
+        assert_eq!(
+            settings("").expect("the defaults are legal"),
+            Settings::tutorial()
+        );
     }
 
     #[test]
     fn every_setting_has_its_flag() {
-        let flags = "--request-timeout 5s --first-speculative-timeout 50ms --max-speculative-timeout 200ms \
-                     --speculative-backoff-multiplier 3 --buffer-size 16384 --flush-interval 2ms --no-flush-when-idle --compression lz4 \
-                     --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff 20ms --max-backoff 30ms --seed 42 --no-hedging";
+        let flags = "--request-timeout 5s --first-speculative-timeout 50ms \
+                     --max-speculative-timeout 200ms --speculative-backoff-multiplier 3 \
+                     --buffer-size 16384 --flush-interval 2ms --no-flush-when-idle --compression \
+                     lz4 --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff \
+                     20ms --max-backoff 30ms --seed 42 --no-hedging";
         let expected = Settings::builder()
             .request_timeout(Duration::from_secs(5))
             .first_speculative_timeout(Duration::from_millis(50))
@@ -167,7 +184,11 @@ mod tests {
             .codec(Codec::Lz4)
             .in_flight_sets(7)
             .buffered_bytes(1_000_000)
-            .rounds(Rounds { limit: Some(1), first_backoff: Duration::from_millis(20), max_backoff: Duration::from_millis(30) })
+            .rounds(Rounds {
+                limit: Some(1),
+                first_backoff: Duration::from_millis(20),
+                max_backoff: Duration::from_millis(30),
+            })
             .seed(42)
             .hedging(false)
             .build();
@@ -176,7 +197,11 @@ mod tests {
 
     #[test]
     fn record_sets_carry_an_identity_unless_it_is_switched_off() {
-        let identity = |line: &str| Line::parse_from(core::iter::once("x").chain(line.split_whitespace())).writer.identity();
+        let identity = |line: &str| {
+            Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
+                .writer
+                .identity()
+        };
         assert!(identity("") && !identity("--no-identity"));
     }
 

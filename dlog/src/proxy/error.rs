@@ -29,7 +29,11 @@ impl ProxyError {
         if source.kind() == io::ErrorKind::AddrInUse {
             Self::AddressInUse { address, purpose }
         } else {
-            Self::Listen { address, purpose, source }
+            Self::Listen {
+                address,
+                purpose,
+                source,
+            }
         }
     }
 }
@@ -39,10 +43,15 @@ impl fmt::Display for ProxyError {
         match self {
             Self::AddressInUse { address, purpose } => write!(
                 f,
-                "{address} (for {purpose}) is in use by another process: `ss -ltnp 'sport = :{}'` tells which; stop it or choose another port",
+                "{address} (for {purpose}) is in use by another process: `ss -ltnp 'sport = :{}'` \
+                 tells which; stop it or choose another port",
                 address.port()
             ),
-            Self::Listen { address, purpose, source } => write!(f, "cannot listen on {address} (for {purpose}): {source}"),
+            Self::Listen {
+                address,
+                purpose,
+                source,
+            } => write!(f, "cannot listen on {address} (for {purpose}): {source}"),
         }
     }
 }

@@ -16,7 +16,8 @@ impl FaultSwitch {
         Self { service }
     }
 
-    /// Lets requests to `stream` wait until [`clear`](Self::clear) is called. Nothing of them is written meanwhile.
+    /// Lets requests to `stream` wait until [`clear`](Self::clear) is called. Nothing of them is
+    /// written meanwhile.
     pub fn stall(&self, stream: &str) {
         tracing::warn!(stream, "stalled on purpose");
         self.service.set_fault(stream, Some(Fault::Stalled));
@@ -28,7 +29,8 @@ impl FaultSwitch {
         self.service.set_fault(stream, Some(Fault::Failing(code)));
     }
 
-    /// Ends what [`stall`](Self::stall) and [`fail`](Self::fail) did. Requests that waited are carried out.
+    /// Ends what [`stall`](Self::stall) and [`fail`](Self::fail) did. Requests that waited are
+    /// carried out.
     pub fn clear(&self, stream: &str) {
         tracing::warn!(stream, "no longer misbehaves on purpose");
         self.service.set_fault(stream, None);

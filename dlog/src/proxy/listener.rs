@@ -45,26 +45,42 @@ impl Connections {
         let id = inner.last_id;
         let mailbox = Arc::new(Mailbox::default());
         inner.open.insert(id, mailbox.clone());
-        Some((Registered { connections: self.clone(), id, end: End::Cut }, mailbox))
+        Some((
+            Registered {
+                connections: self.clone(),
+                id,
+                end: End::Cut,
+            },
+            mailbox,
+        ))
     }
 
     /// Asks all connections to finish, and refuses further ones.
     pub(super) fn drain(&self) {
         let mut inner = self.lock();
         inner.draining = true;
-        inner.open.values().for_each(|mailbox| mailbox.send(Mail::Drain));
+        inner
+            .open
+            .values()
+            .for_each(|mailbox| mailbox.send(Mail::Drain));
     }
 
     /// Lets connections start no further requests.
     pub(super) fn drain_now(&self) {
-        self.lock().open.values().for_each(|mailbox| mailbox.send(Mail::DrainNow));
+        self.lock()
+            .open
+            .values()
+            .for_each(|mailbox| mailbox.send(Mail::DrainNow));
     }
 
     /// Closes all connections.
     pub(super) fn cut(&self) {
         let mut inner = self.lock();
         inner.draining = true;
-        inner.open.values().for_each(|mailbox| mailbox.send(Mail::Cut));
+        inner
+            .open
+            .values()
+            .for_each(|mailbox| mailbox.send(Mail::Cut));
     }
 
     /// Completes when there are none.
@@ -105,7 +121,12 @@ impl Drop for Registered {
 }
 
 /// Accepts connections until it is dropped.
-pub(super) async fn accept(mut listener: impl Listen, service: Arc<Service>, connections: Arc<Connections>, settings: Arc<Settings>) {
+pub(super) async fn accept(
+    mut listener: impl Listen,
+    service: Arc<Service>,
+    connections: Arc<Connections>,
+    settings: Arc<Settings>,
+) {
     loop {
         let (stream, peer) = next_connection(&mut listener, "the clients").await;
         let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
@@ -132,7 +153,11 @@ async fn serve<S: ByteStream>(
     mut registered: Registered,
 ) {
     registered.end = match &settings.tls {
-        None => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
+        None => {
+            Connection::new(stream, peer, mailbox, service.clone(), settings)
+                .run()
+                .await
+        }
         // On the heap, because every connection has room for the larger of the two.
         Some(tls) => Box::pin(serve_tls(stream, peer, mailbox, service, settings, tls)).await,
     };
@@ -148,7 +173,11 @@ async fn serve_tls<S: ByteStream>(
     tls: &TlsIdentity,
 ) -> End {
     match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => Connection::new(stream, peer, mailbox, service.clone(), settings).run().await,
+        Ok(Ok(stream)) => {
+            Connection::new(stream, peer, mailbox, service.clone(), settings)
+                .run()
+                .await
+        }
         Ok(Err(error)) => {
             tracing::warn!(%peer, %error, "the TLS handshake failed");
             End::Lost(error.kind())
@@ -169,17 +198,27 @@ mod tests {
     use crate::proxy::tests::memory_store::MemoryStore;
     use crate::store::Owner;
 
-    /// Ten thousand idle connections are cheap only while what each task holds is small; TLS, and what is rare, must not be a part of it.
+    /// Ten thousand idle connections are cheap only while what each task holds is small; TLS, and
+    /// what is rare, must not be a part of it.
     #[tokio::test]
     async fn a_plain_connection_takes_less_than_two_kibibytes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let stream = TcpStream::connect(address).await.expect("it listens");
         let settings = Settings::builder().build().expect("the defaults");
-        let owner = Owner { shard: 1, address: address.to_string() };
+        let owner = Owner {
+            shard: 1,
+            address: address.to_string(),
+        };
         let service = Arc::new(Service::new(owner, &settings, Arc::new(MemoryStore::new())));
-        let (registered, mailbox) = Arc::new(Connections::default()).register(1).expect("room for one");
+        let (registered, mailbox) = Arc::new(Connections::default())
+            .register(1)
+            .expect("room for one");
         let serving = serve(stream, address, mailbox, &service, &settings, registered);
-        assert!(size_of_val(&serving) < 2048, "{} bytes", size_of_val(&serving));
+        assert!(
+            size_of_val(&serving) < 2048,
+            "{} bytes",
+            size_of_val(&serving)
+        );
     }
 }

@@ -30,8 +30,8 @@ pub(super) enum Mail {
     Cut,
 }
 
-/// Where a connection finds what it is told. Senders never wait: whatever is sent was asked for by the connection, which bounds how much it
-/// asks for.
+/// Where a connection finds what it is told. Senders never wait: whatever is sent was asked for by
+/// the connection, which bounds how much it asks for.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
@@ -56,13 +56,22 @@ impl Mailbox {
         }
     }
 
-    /// Moves all there is to the end of `into`. When that is nothing, the next delivery wakes the task.
+    /// Moves all there is to the end of `into`. When that is nothing, the next delivery wakes the
+    /// task.
     pub(super) fn receive(&self, cx: &Context<'_>, into: &mut Vec<Mail>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if !inner.mail.is_empty() {
             // The two vectors change places, so that both keep their memory.
-            if into.is_empty() { mem::swap(&mut inner.mail, into) } else { into.append(&mut inner.mail) }
-        } else if !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if into.is_empty() {
+                mem::swap(&mut inner.mail, into)
+            } else {
+                into.append(&mut inner.mail)
+            }
+        } else if !inner
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             inner.waker = Some(cx.waker().clone());
         }
     }

@@ -1,4 +1,5 @@
-//! The write proxy: accepts thriftmux and framed thrift from clients, owns streams, and appends to a [`LogStore`](crate::store::LogStore).
+//! The write proxy: accepts thriftmux and framed thrift from clients, owns streams, and appends to
+//! a [`LogStore`](crate::store::LogStore).
 //!
 //! ```no_run
 //! # async fn example(store: std::sync::Arc<dyn dlog::store::LogStore>) -> Result<(), Box<dyn std::error::Error>> {

@@ -14,7 +14,8 @@ use super::{FaultSwitch, ProxyError, Settings};
 use crate::net::{Listen, listen};
 use crate::store::{LogStore, Owner};
 
-/// How long a client of mux has to answer that it will send no more requests, before none is started any more.
+/// How long a client of mux has to answer that it will send no more requests, before none is
+/// started any more.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Starts write proxies.
@@ -22,8 +23,8 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 pub struct Proxy;
 
 impl Proxy {
-    /// Listens and serves clients until [`Running::drain`] is called or the value is dropped. Must be called on a tokio runtime with time
-    /// and I/O enabled.
+    /// Listens and serves clients until [`Running::drain`] is called or the value is dropped. Must
+    /// be called on a tokio runtime with time and I/O enabled.
     ///
     /// # Errors
     ///
@@ -32,12 +33,16 @@ impl Proxy {
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
-    pub async fn start(settings: Settings, store: Arc<dyn LogStore>) -> Result<Running, ProxyError> {
+    pub async fn start(
+        settings: Settings,
+        store: Arc<dyn LogStore>,
+    ) -> Result<Running, ProxyError> {
         let (listener, address) = bind(settings.listen, "clients")?;
         Self::start_on(listener, address, settings, store)
     }
 
-    /// [`start`](Self::start) on any kind of listener, which clients reach at `address`; the settings' own address is not listened on.
+    /// [`start`](Self::start) on any kind of listener, which clients reach at `address`; the
+    /// settings' own address is not listened on.
     ///
     /// # Errors
     ///
@@ -62,16 +67,29 @@ impl Proxy {
                 (Some(listener), Some(address))
             }
         };
-        let owner = Owner { shard: settings.shard, address: announced_address(settings.announce.as_deref(), address) };
+        let owner = Owner {
+            shard: settings.shard,
+            address: announced_address(settings.announce.as_deref(), address),
+        };
         let settings = Arc::new(settings);
         let service = Arc::new(Service::new(owner.clone(), &settings, store));
         let faults = settings.faults.then(|| FaultSwitch::new(service.clone()));
         let connections = Arc::new(Connections::default());
-        let accepting = tokio::spawn(accept(listener, service.clone(), connections.clone(), settings.clone()));
+        let accepting = tokio::spawn(accept(
+            listener,
+            service.clone(),
+            connections.clone(),
+            settings.clone(),
+        ));
         let watching = tokio::spawn(service.clone().watch_deadlines());
-        let operation = Operation { service: service.clone(), faults: faults.clone() };
-        let server = http_listener.map(|listener| Server::start(listener, settings.clone(), &operation));
-        let serving_stats = stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operation)));
+        let operation = Operation {
+            service: service.clone(),
+            faults: faults.clone(),
+        };
+        let server =
+            http_listener.map(|listener| Server::start(listener, settings.clone(), &operation));
+        let serving_stats =
+            stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operation)));
         tracing::info!(%address, stats = ?stats, http = ?http, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
         let (ended, _) = watch::channel(None);
         let server = server.map(Arc::new);
@@ -94,12 +112,18 @@ impl Proxy {
 }
 
 /// Listens, and says on which port.
-fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), ProxyError> {
+fn bind(
+    address: SocketAddr,
+    purpose: &'static str,
+) -> Result<(TcpListener, SocketAddr), ProxyError> {
     let bound = |listener: TcpListener| listener.local_addr().map(|address| (listener, address));
-    listen(address).and_then(bound).map_err(|error| ProxyError::listen(address, purpose, error))
+    listen(address)
+        .and_then(bound)
+        .map_err(|error| ProxyError::listen(address, purpose, error))
 }
 
-/// A write proxy at work. Dropping it stops it at once, as a crash would: what is acknowledged is in the store, what is in flight is lost.
+/// A write proxy at work. Dropping it stops it at once, as a crash would: what is acknowledged is
+/// in the store, what is in flight is lost.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -144,7 +168,8 @@ impl Running {
         self.http
     }
 
-    /// What stands for this proxy in redirects and handshakes, and in the store as the owner of its streams.
+    /// What stands for this proxy in redirects and handshakes, and in the store as the owner of its
+    /// streams.
     #[must_use]
     pub const fn owner(&self) -> &Owner {
         &self.owner
@@ -160,11 +185,16 @@ impl Running {
     #[must_use]
     pub fn load(&self) -> Load {
         let figures = self.service.figures();
-        Load { streams: figures.streams, requests: figures.usage.requests, bytes: figures.usage.bytes }
+        Load {
+            streams: figures.streams,
+            requests: figures.usage.requests,
+            bytes: figures.usage.bytes,
+        }
     }
 
-    /// Stops: no new connections, Tdrain to those that speak mux, what is in flight is finished and answered, connections are closed,
-    /// streams released, and the store is closed. Connections that are not done within the settings' drain timeout are closed all the same;
+    /// Stops: no new connections, Tdrain to those that speak mux, what is in flight is finished and
+    /// answered, connections are closed, streams released, and the store is closed. Connections
+    /// that are not done within the settings' drain timeout are closed all the same;
     /// releasing may then take as long once more. Calling it again waits for the first call's end.
     ///
     /// # Cancel safety
@@ -179,14 +209,20 @@ impl Running {
         });
         if begin {
             self.accepting.abort();
-            let (service, connections, server) = (self.service.clone(), self.connections.clone(), self.server.clone());
+            let (service, connections, server) = (
+                self.service.clone(),
+                self.connections.clone(),
+                self.server.clone(),
+            );
             let (limit, ended) = (self.settings.drain_timeout, self.ended.clone());
             tokio::spawn(async move {
                 let drained = drain(&service, &connections, server.as_deref(), limit).await;
                 ended.send_replace(Some(Drain::Ended(drained)));
             });
         }
-        let outcome = ended.wait_for(|drain| matches!(drain, Some(Drain::Ended(_)))).await;
+        let outcome = ended
+            .wait_for(|drain| matches!(drain, Some(Drain::Ended(_))))
+            .await;
         match outcome.as_deref() {
             Ok(Some(Drain::Ended(drained))) => *drained,
             // The sender is in `self`, so it is there.
@@ -195,12 +231,20 @@ impl Running {
     }
 }
 
-async fn drain(service: &Arc<Service>, connections: &Connections, server: Option<&Server>, limit: Duration) -> Drained {
+async fn drain(
+    service: &Arc<Service>,
+    connections: &Connections,
+    server: Option<&Server>,
+    limit: Duration,
+) -> Drained {
     tracing::info!("draining: no new connections, finishing what is in flight");
     service.drain();
     connections.drain();
     let mux = async {
-        if tokio::time::timeout(DRAIN_GRACE, connections.all_ended()).await.is_err() {
+        if tokio::time::timeout(DRAIN_GRACE, connections.all_ended())
+            .await
+            .is_err()
+        {
             connections.drain_now();
             connections.all_ended().await;
         }
@@ -223,8 +267,17 @@ async fn drain(service: &Arc<Service>, connections: &Connections, server: Option
         }
     };
     let (connections_finished, connections_cut) = connections.counts();
-    let drained = Drained { connections_finished, connections_cut, streams_released };
-    tracing::info!(connections_finished, connections_cut, streams_released, "drained");
+    let drained = Drained {
+        connections_finished,
+        connections_cut,
+        streams_released,
+    };
+    tracing::info!(
+        connections_finished,
+        connections_cut,
+        streams_released,
+        "drained"
+    );
     drained
 }
 
@@ -255,7 +308,8 @@ pub struct Load {
 pub struct Drained {
     /// How many connections were closed after all their requests had been answered.
     pub connections_finished: usize,
-    /// How many connections were closed with requests unanswered, because the drain timeout had passed.
+    /// How many connections were closed with requests unanswered, because the drain timeout had
+    /// passed.
     pub connections_cut: usize,
     /// How many streams were released.
     pub streams_released: usize,

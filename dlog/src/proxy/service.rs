@@ -6,7 +6,9 @@ use distributedlog::Instant;
 use tokio::sync::Notify;
 use tokio::time;
 
-use super::machine::{Call, Fault, Limits, Machine, Output, Question, StoreAnswer, Usage, WaitingId, location_of};
+use super::machine::{
+    Call, Fault, Limits, Machine, Output, Question, StoreAnswer, Usage, WaitingId, location_of,
+};
 use super::mailbox::{Mail, Origin};
 use super::stats::{Figures, Stats};
 use super::{Settings, WallClock};
@@ -14,8 +16,9 @@ use crate::store::{LogStore, Owner};
 
 /// The machine, its store, and what carries things between them: shared by all connections.
 ///
-/// There is one lock, around the machine. Appends are handed to the store while it is held, so that entries reach the store in the machine's
-/// order; the store never blocks there, and what it calls back takes no lock of ours but a mailbox's.
+/// There is one lock, around the machine. Appends are handed to the store while it is held, so that
+/// entries reach the store in the machine's order; the store never blocks there, and what it calls
+/// back takes no lock of ours but a mailbox's.
 pub(super) struct Service {
     machine: Mutex<Machine<Origin>>,
     store: Arc<dyn LogStore>,
@@ -35,8 +38,14 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(owner: Owner, settings: &Settings, store: Arc<dyn LogStore>) -> Self {
         let limits = Limits {
-            stream: Usage { requests: settings.max_requests_per_stream, bytes: settings.max_bytes_per_stream },
-            total: Usage { requests: settings.max_requests, bytes: settings.max_bytes },
+            stream: Usage {
+                requests: settings.max_requests_per_stream,
+                bytes: settings.max_bytes_per_stream,
+            },
+            total: Usage {
+                requests: settings.max_requests,
+                bytes: settings.max_bytes,
+            },
             streams: settings.max_streams,
             create_missing_streams: settings.create_missing_streams,
             read_only: settings.read_only,
@@ -70,7 +79,11 @@ impl Service {
     }
 
     /// Takes a request.
-    pub(super) fn call(self: &Arc<Self>, now: Instant, call: Call<'_, Origin>) -> Option<WaitingId> {
+    pub(super) fn call(
+        self: &Arc<Self>,
+        now: Instant,
+        call: Call<'_, Origin>,
+    ) -> Option<WaitingId> {
         self.with(|machine| machine.handle_call(now, call))
     }
 
@@ -103,19 +116,27 @@ impl Service {
     /// Which streams misbehave, and how.
     pub(super) fn faults(&self) -> Vec<(String, Fault)> {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        machine.faults().map(|(stream, fault)| (stream.to_owned(), fault)).collect()
+        machine
+            .faults()
+            .map(|(stream, fault)| (stream.to_owned(), fault))
+            .collect()
     }
 
     /// Answers what still waits when its deadline passes, until it is dropped.
     pub(super) async fn watch_deadlines(self: Arc<Self>) {
         loop {
-            let next = self.machine.lock().unwrap_or_else(PoisonError::into_inner).next_deadline();
+            let next = self
+                .machine
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .next_deadline();
             let Some(deadline) = next else {
                 self.earlier.notified().await;
                 continue;
             };
             // At its deadline itself a request may still start.
-            let passed = self.started + Duration::from_micros(deadline.as_micros().saturating_add(1));
+            let passed =
+                self.started + Duration::from_micros(deadline.as_micros().saturating_add(1));
             tokio::select! {
                 () = self.earlier.notified() => {}
                 () = time::sleep_until(passed) => {
@@ -152,7 +173,12 @@ impl Service {
     /// What the machine knows of itself.
     pub(super) fn figures(&self) -> Figures {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        Figures { streams: machine.stream_count(), usage: machine.usage(), accepting: machine.is_accepting(), counters: machine.counters() }
+        Figures {
+            streams: machine.stream_count(),
+            usage: machine.usage(),
+            accepting: machine.is_accepting(),
+            counters: machine.counters(),
+        }
     }
 
     /// Works on the machine, then carries out what it wants done.
@@ -162,7 +188,10 @@ impl Service {
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
             let before = machine.next_deadline();
             let result = work(&mut machine);
-            if machine.next_deadline().is_some_and(|next| before.is_none_or(|before| next < before)) {
+            if machine
+                .next_deadline()
+                .is_some_and(|next| before.is_none_or(|before| next < before))
+            {
                 self.earlier.notify_one();
             }
             (result, self.carry_out(&mut machine))
@@ -172,7 +201,8 @@ impl Service {
     }
 
     /// Puts each question to the store, and its answer to the machine.
-    // Not part of `with`, whose type parameter it would carry into the closure below, and that into the next `with`, without end.
+    // Not part of `with`, whose type parameter it would carry into the closure below, and that into
+    // the next `with`, without end.
     fn ask_all(self: &Arc<Self>, questions: Vec<Question<Origin>>) {
         for question in questions {
             self.ask(question);
@@ -185,9 +215,17 @@ impl Service {
         while let Some(output) = machine.poll_output() {
             match output {
                 Output::Reply { to, answer } => to.mailbox.send(Mail::Answer(to.slot, answer)),
-                Output::Append { lease, entry, ticket } => {
+                Output::Append {
+                    lease,
+                    entry,
+                    ticket,
+                } => {
                     let mailbox = ticket.to.mailbox.clone();
-                    self.store.append(&lease, entry, Box::new(move |result| mailbox.send(Mail::Appended(ticket, result))));
+                    self.store.append(
+                        &lease,
+                        entry,
+                        Box::new(move |result| mailbox.send(Mail::Appended(ticket, result))),
+                    );
                 }
                 Output::Ask(question) => questions.push(question),
             }
@@ -219,12 +257,18 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("location", &self.location)
+            .finish_non_exhaustive()
     }
 }
 
 /// Asks the store.
-async fn ask(store: &dyn LogStore, owner: &Owner, question: Question<Origin>) -> StoreAnswer<Origin> {
+async fn ask(
+    store: &dyn LogStore,
+    owner: &Owner,
+    question: Question<Origin>,
+) -> StoreAnswer<Origin> {
     match question {
         Question::Acquire { stream } => {
             let result = store.acquire(&stream, owner).await;
@@ -241,7 +285,10 @@ async fn ask(store: &dyn LogStore, owner: &Owner, question: Question<Origin>) ->
         }
         Question::Release { lease } => {
             let result = store.release(&lease).await;
-            StoreAnswer::Released { stream: lease.stream, result }
+            StoreAnswer::Released {
+                stream: lease.stream,
+                result,
+            }
         }
         Question::Delete { stream } => {
             let result = store.delete(&stream).await;

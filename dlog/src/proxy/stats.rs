@@ -62,7 +62,12 @@ struct HttpLabels {
 impl HttpStats {
     /// Counts an answer. The route is that of the table, so that there are only so many.
     pub(super) fn answered(&self, route: &str, status: u16) {
-        self.answers.get_or_create(&HttpLabels { route: route.to_owned(), status }).inc();
+        self.answers
+            .get_or_create(&HttpLabels {
+                route: route.to_owned(),
+                status,
+            })
+            .inc();
     }
 }
 
@@ -111,7 +116,9 @@ impl Outcome {
     /// How it ended with this answer.
     pub(super) const fn of(answer: &Answer) -> Self {
         match answer {
-            Answer::ServerInfo { .. } | Answer::Void | Answer::Bulk(_) => Self::Code(StatusCode::Success),
+            Answer::ServerInfo { .. } | Answer::Void | Answer::Bulk(_) => {
+                Self::Code(StatusCode::Success)
+            }
             Answer::Stream(response) => Self::Code(response.code),
             Answer::Exception { .. } => Self::Exception,
             Answer::NotStarted(_) => Self::NotStarted,
@@ -123,16 +130,41 @@ impl Stats {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("dlog_proxy");
         let outcomes = Family::<OutcomeLabels, Counter>::default();
-        // From 50 µs, below which no disk syncs, to 26 s, after which no client waits: 20 steps of a factor of two.
-        let seconds = Family::<MethodLabels, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(50e-6, 2.0, 20)));
-        let methods = Method::ALL.map(|method| MethodStats {
-            successes: outcomes.get_or_create(&OutcomeLabels::of(method, Outcome::Code(StatusCode::Success))).clone(),
-            seconds: seconds.get_or_create(&MethodLabels { method: method.name() }).clone(),
+        // From 50 µs, below which no disk syncs, to 26 s, after which no client waits: 20 steps of
+        // a factor of two.
+        let seconds = Family::<MethodLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(50e-6, 2.0, 20))
         });
-        registry.register("requests", "Requests answered, by method and status code", outcomes.clone());
-        registry.register_with_unit("request", "Time from a request's last byte to its answer", Unit::Seconds, seconds);
+        let methods = Method::ALL.map(|method| MethodStats {
+            successes: outcomes
+                .get_or_create(&OutcomeLabels::of(
+                    method,
+                    Outcome::Code(StatusCode::Success),
+                ))
+                .clone(),
+            seconds: seconds
+                .get_or_create(&MethodLabels {
+                    method: method.name(),
+                })
+                .clone(),
+        });
+        registry.register(
+            "requests",
+            "Requests answered, by method and status code",
+            outcomes.clone(),
+        );
+        registry.register_with_unit(
+            "request",
+            "Time from a request's last byte to its answer",
+            Unit::Seconds,
+            seconds,
+        );
         let answers = Family::<HttpLabels, Counter>::default();
-        registry.register("http_requests", "HTTP requests answered, by route and status", answers.clone());
+        registry.register(
+            "http_requests",
+            "HTTP requests answered, by route and status",
+            answers.clone(),
+        );
         let mut counter = |name, help| {
             let counter = Counter::<u64, AtomicU64>::default();
             registry.register(name, help, counter.clone());
@@ -140,16 +172,37 @@ impl Stats {
         };
         let written_bytes = counter("written_bytes", "Payload bytes of acknowledged writes");
         let connections_accepted = counter("connections_accepted", "Connections accepted");
-        let connections_refused = counter("connections_refused", "Connections closed because there were too many");
-        let malformed = counter("malformed", "Frames and messages that could not be read, or were too large");
+        let connections_refused = counter(
+            "connections_refused",
+            "Connections closed because there were too many",
+        );
+        let malformed = counter(
+            "malformed",
+            "Frames and messages that could not be read, or were too large",
+        );
         let timeouts = counter("timeouts", "Connections closed because they took too long");
-        let discarded = counter("discarded", "Requests dropped before they started because their clients discarded them");
-        let repeated = counter("repeated", "Writes whose client had tried the same records elsewhere before: hedges and retries");
-        let aborted = counter("http_aborted", "HTTP requests whose clients went away before they had their answers");
+        let discarded = counter(
+            "discarded",
+            "Requests dropped before they started because their clients discarded them",
+        );
+        let repeated = counter(
+            "repeated",
+            "Writes whose client had tried the same records elsewhere before: hedges and retries",
+        );
+        let aborted = counter(
+            "http_aborted",
+            "HTTP requests whose clients went away before they had their answers",
+        );
         let records_read = counter("http_records_read", "Records sent to readers over HTTP");
-        let duplicates_answered =
-            counter("duplicates_answered", "Writes of record sets that were stored already, answered with the first copy's position");
-        let identities_reused = counter("identities_reused", "Writes of record sets whose identity another, different set has: stored");
+        let duplicates_answered = counter(
+            "duplicates_answered",
+            "Writes of record sets that were stored already, answered with the first copy's \
+             position",
+        );
+        let identities_reused = counter(
+            "identities_reused",
+            "Writes of record sets whose identity another, different set has: stored",
+        );
         let mut gauge = |name, help| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -165,14 +218,25 @@ impl Stats {
             timeouts,
             discarded,
             repeated,
-            http: HttpStats { aborted, records_read, readers: gauge("http_readers", "Reads of streams under way over HTTP"), answers },
+            http: HttpStats {
+                aborted,
+                records_read,
+                readers: gauge("http_readers", "Reads of streams under way over HTTP"),
+                answers,
+            },
             duplicates_answered,
             identities_reused,
             connections: gauge("connections", "Open connections"),
             streams: gauge("streams", "Streams owned or about to be"),
             requests_unanswered: gauge("requests_unanswered", "Requests admitted and not answered"),
-            bytes_unanswered: gauge("bytes_unanswered", "Payload bytes admitted and not answered"),
-            accepting: gauge("accepting", "Whether streams that are not owned are accepted"),
+            bytes_unanswered: gauge(
+                "bytes_unanswered",
+                "Payload bytes admitted and not answered",
+            ),
+            accepting: gauge(
+                "accepting",
+                "Whether streams that are not owned are accepted",
+            ),
             registry: Mutex::new(registry),
         }
     }
@@ -185,7 +249,9 @@ impl Stats {
             of_method.successes.inc();
             self.written_bytes.inc_by(size as u64);
         } else {
-            self.outcomes.get_or_create(&OutcomeLabels::of(method, outcome)).inc();
+            self.outcomes
+                .get_or_create(&OutcomeLabels::of(method, outcome))
+                .inc();
         }
     }
 
@@ -197,8 +263,12 @@ impl Stats {
         self.bytes_unanswered.set(number(figures.usage.bytes));
         self.accepting.set(figures.accepting.into());
         // Counted by the machine, whose count is the counter's value.
-        self.duplicates_answered.inner().store(figures.counters.duplicates_answered, Ordering::Relaxed);
-        self.identities_reused.inner().store(figures.counters.identities_reused, Ordering::Relaxed);
+        self.duplicates_answered
+            .inner()
+            .store(figures.counters.duplicates_answered, Ordering::Relaxed);
+        self.identities_reused
+            .inner()
+            .store(figures.counters.identities_reused, Ordering::Relaxed);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &registry).expect("a string takes everything");
@@ -213,7 +283,10 @@ impl OutcomeLabels {
             Outcome::Exception => "exception".to_owned(),
             Outcome::NotStarted => "not_started".to_owned(),
         };
-        Self { method: method.name(), outcome }
+        Self {
+            method: method.name(),
+            outcome,
+        }
     }
 }
 
@@ -231,11 +304,32 @@ mod tests {
     #[test]
     fn answers_are_counted_by_method_and_code() {
         let stats = Stats::new();
-        stats.answered(Method::WriteWithContext, Outcome::Code(StatusCode::Success), 100, Duration::from_micros(300));
-        stats.answered(Method::WriteWithContext, Outcome::Code(StatusCode::Found), 100, Duration::from_micros(20));
+        stats.answered(
+            Method::WriteWithContext,
+            Outcome::Code(StatusCode::Success),
+            100,
+            Duration::from_micros(300),
+        );
+        stats.answered(
+            Method::WriteWithContext,
+            Outcome::Code(StatusCode::Found),
+            100,
+            Duration::from_micros(20),
+        );
         stats.answered(Method::Truncate, Outcome::NotStarted, 0, Duration::ZERO);
-        let counters = Counters { duplicates_answered: 5, ..Counters::default() };
-        let figures = Figures { streams: 3, usage: Usage { requests: 1, bytes: 7 }, accepting: true, counters };
+        let counters = Counters {
+            duplicates_answered: 5,
+            ..Counters::default()
+        };
+        let figures = Figures {
+            streams: 3,
+            usage: Usage {
+                requests: 1,
+                bytes: 7,
+            },
+            accepting: true,
+            counters,
+        };
         let text = stats.encode(&figures);
         for line in [
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="200"} 1"#,
@@ -248,7 +342,10 @@ mod tests {
             "dlog_proxy_bytes_unanswered 7",
             "dlog_proxy_accepting 1",
         ] {
-            assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "no line {line:?} in\n{text}"
+            );
         }
     }
 }

@@ -15,20 +15,26 @@ pub struct TlsIdentity {
 }
 
 impl TlsIdentity {
-    /// Reads a chain of certificates, the proxy's own first, and a private key (PKCS #8, PKCS #1 or SEC 1) from PEM files.
+    /// Reads a chain of certificates, the proxy's own first, and a private key (PKCS #8, PKCS #1 or
+    /// SEC 1) from PEM files.
     ///
     /// # Errors
     ///
-    /// Which of the files cannot be read or holds nothing of the kind, or that the two do not belong together.
+    /// Which of the files cannot be read or holds nothing of the kind, or that the two do not
+    /// belong together.
     pub fn from_pem_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
-        let unreadable = |path: &Path, detail: &dyn fmt::Display| TlsError { path: path.to_owned(), detail: detail.to_string() };
+        let unreadable = |path: &Path, detail: &dyn fmt::Display| TlsError {
+            path: path.to_owned(),
+            detail: detail.to_string(),
+        };
         let chain = CertificateDer::pem_file_iter(certificates)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| unreadable(certificates, &error))?;
         if chain.is_empty() {
             return Err(unreadable(certificates, &"holds no certificate"));
         }
-        let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+        let private_key =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
         Self::from_der(chain, private_key).map_err(|error| unreadable(key, &error))
     }
 
@@ -37,11 +43,19 @@ impl TlsIdentity {
     /// # Errors
     ///
     /// The key is of no known kind or does not belong to the first certificate.
-    pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, tokio_rustls::rustls::Error> {
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    pub fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, tokio_rustls::rustls::Error> {
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
         let mut http = config.clone();
         http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), http_acceptor: TlsAcceptor::from(Arc::new(http)) })
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            http_acceptor: TlsAcceptor::from(Arc::new(http)),
+        })
     }
 
     pub(super) const fn acceptor(&self) -> &TlsAcceptor {

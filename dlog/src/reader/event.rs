@@ -33,7 +33,8 @@ pub struct Record {
     pub payload: Bytes,
     /// When the store wrote it: milliseconds since 1970.
     pub written_unix_ms: u64,
-    /// Which record set it came in, when the set's writer said so (R12): copies of a set in other streams carry the same identity.
+    /// Which record set it came in, when the set's writer said so (R12): copies of a set in other
+    /// streams carry the same identity.
     pub set: Option<SetIdentity>,
     /// Which record of its set it is, from 0; 0 for a record that was written alone.
     pub set_slot: u32,

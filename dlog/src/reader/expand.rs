@@ -2,7 +2,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use distributedlog::wire::record_set::{Codec, Header, LENGTH_BYTES, RecordSet, RecordSetError, SetIdentity};
+use distributedlog::wire::record_set::{
+    Codec, Header, LENGTH_BYTES, RecordSet, RecordSetError, SetIdentity,
+};
 
 use super::event::{MalformedSet, ReadEvent, Record};
 use crate::store::{EntryRecord, StoredEntry};
@@ -21,11 +23,24 @@ pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<Read
 }
 
 /// One record, or the records of one set, at and after `start`.
-fn record(stored: &EntryRecord, dlsn: Dlsn, written_unix_ms: u64, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
+fn record(
+    stored: &EntryRecord,
+    dlsn: Dlsn,
+    written_unix_ms: u64,
+    start: Dlsn,
+    events: &mut VecDeque<ReadEvent>,
+) {
     let mut push = |set_slot, set_slots, payload, set| {
         let dlsn = dlsn.slot(set_slot);
         if dlsn >= start {
-            events.push_back(ReadEvent::Record(Record { dlsn, payload, written_unix_ms, set, set_slot, set_slots }));
+            events.push_back(ReadEvent::Record(Record {
+                dlsn,
+                payload,
+                written_unix_ms,
+                set,
+                set_slot,
+                set_slots,
+            }));
         }
     };
     if !stored.is_record_set {
@@ -37,14 +52,23 @@ fn record(stored: &EntryRecord, dlsn: Dlsn, written_unix_ms: u64, start: Dlsn, e
                 push(slot, stored.slots, payload, identity);
             }
         }
-        Ok((records, _)) => events.push_back(malformed(stored, dlsn, start, format!("its header counts {} records", records.len()))),
+        Ok((records, _)) => events.push_back(malformed(
+            stored,
+            dlsn,
+            start,
+            format!("its header counts {} records", records.len()),
+        )),
         Err(error) => events.push_back(malformed(stored, dlsn, start, error.to_string())),
     }
 }
 
 /// A damaged set as it looks from `start`: the positions before it are nobody's loss.
 fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> ReadEvent {
-    let skipped = if dlsn < start { start.slot_id.abs_diff(dlsn.slot_id) } else { 0 };
+    let skipped = if dlsn < start {
+        start.slot_id.abs_diff(dlsn.slot_id)
+    } else {
+        0
+    };
     let skipped = u32::try_from(skipped).unwrap_or(u32::MAX).min(stored.slots);
     ReadEvent::Malformed(MalformedSet {
         dlsn: dlsn.slot(skipped),
@@ -54,13 +78,19 @@ fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> R
     })
 }
 
-/// The records of a set, which share the set's memory or that of its decompressed payload, and the set's identity.
+/// The records of a set, which share the set's memory or that of its decompressed payload, and the
+/// set's identity.
 fn split(stored: &Bytes) -> Result<(Vec<Bytes>, Option<SetIdentity>), RecordSetError> {
     let header = Header::parse(stored)?;
     match header.codec {
         Codec::None => {
             let set = RecordSet::parse(stored, &mut [])?;
-            Ok((set.records().map(|record| stored.slice_ref(record)).collect(), set.identity()))
+            Ok((
+                set.records()
+                    .map(|record| stored.slice_ref(record))
+                    .collect(),
+                set.identity(),
+            ))
         }
         Codec::Lz4 => {
             // Bounded: the header's parser refuses payloads beyond a record set's limit.

@@ -9,8 +9,8 @@ use distributedlog::Dlsn;
 use tokio::sync::Notify;
 
 use crate::store::{
-    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit, SegmentInfo, StoreError, StoreFuture,
-    StoredEntry, StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit,
+    SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo, StreamName,
 };
 
 /// Streams in memory. Every entry goes to log segment 1, unless a test puts it elsewhere.
@@ -32,12 +32,17 @@ pub(crate) struct MemoryStore {
 
 impl MemoryStore {
     fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamName, Vec<StoredEntry>>> {
-        self.streams.lock().expect("no test panics while it holds the streams")
+        self.streams
+            .lock()
+            .expect("no test panics while it holds the streams")
     }
 
     /// When a stream was created; now, if nobody asked before.
     fn created(&self, stream: &StreamName) -> u64 {
-        let mut created = self.created.lock().expect("no test panics while it holds the times");
+        let mut created = self
+            .created
+            .lock()
+            .expect("no test panics while it holds the times");
         let (last, times) = &mut *created;
         *times.entry(stream.clone()).or_insert_with(|| {
             *last += 1;
@@ -45,9 +50,17 @@ impl MemoryStore {
         })
     }
 
-    /// Puts an entry behind the others of a stream, which is created if need be, and wakes its readers.
+    /// Puts an entry behind the others of a stream, which is created if need be, and wakes its
+    /// readers.
     pub(crate) fn put(&self, stream: &StreamName, dlsn: Dlsn, records: Vec<EntryRecord>) {
-        self.streams().entry(stream.clone()).or_default().push(StoredEntry { dlsn, written_unix_ms: 7, records });
+        self.streams()
+            .entry(stream.clone())
+            .or_default()
+            .push(StoredEntry {
+                dlsn,
+                written_unix_ms: 7,
+                records,
+            });
         self.changed.notify_waiters();
     }
 
@@ -59,12 +72,18 @@ impl MemoryStore {
 
 /// A plain record.
 pub(crate) fn plain(payload: &'static str) -> EntryRecord {
-    EntryRecord { payload: Bytes::from_static(payload.as_bytes()), slots: 1, is_record_set: false }
+    EntryRecord {
+        payload: Bytes::from_static(payload.as_bytes()),
+        slots: 1,
+        is_record_set: false,
+    }
 }
 
 /// Where the next entry of a stream would be.
 fn end(entries: &[StoredEntry]) -> Dlsn {
-    entries.last().map_or(Dlsn::INITIAL, |last| Dlsn::new(last.dlsn.log_segment_sequence_no, last.dlsn.entry_id + 1, 0))
+    entries.last().map_or(Dlsn::INITIAL, |last| {
+        Dlsn::new(last.dlsn.log_segment_sequence_no, last.dlsn.entry_id + 1, 0)
+    })
 }
 
 fn slots(entry: &StoredEntry) -> u32 {
@@ -81,8 +100,16 @@ impl LogStore for MemoryStore {
     }
 
     fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.created.lock().expect("no test panics while it holds the times").1.remove(stream);
-        let deleted = self.streams().remove(stream).map(drop).ok_or_else(|| StoreError::StreamNotFound(stream.clone()));
+        self.created
+            .lock()
+            .expect("no test panics while it holds the times")
+            .1
+            .remove(stream);
+        let deleted = self
+            .streams()
+            .remove(stream)
+            .map(drop)
+            .ok_or_else(|| StoreError::StreamNotFound(stream.clone()));
         self.changed.notify_waiters();
         Box::pin(core::future::ready(deleted))
     }
@@ -98,15 +125,22 @@ impl LogStore for MemoryStore {
             created_unix_ms: self.created(stream),
             segments: Vec::<SegmentInfo>::new(),
             first: entries.first().map(|entry| entry.dlsn),
-            last: entries.last().map(|entry| entry.dlsn.slot(slots(entry).saturating_sub(1))),
+            last: entries
+                .last()
+                .map(|entry| entry.dlsn.slot(slots(entry).saturating_sub(1))),
             truncated_before: None,
             owner: None,
         });
-        Box::pin(core::future::ready(info.ok_or_else(|| StoreError::StreamNotFound(stream.clone()))))
+        Box::pin(core::future::ready(
+            info.ok_or_else(|| StoreError::StreamNotFound(stream.clone())),
+        ))
     }
 
     fn acquire(&self, stream: &StreamName, _: &Owner) -> StoreFuture<'_, Acquired> {
-        Box::pin(core::future::ready(Ok(Acquired::Granted(Lease { stream: stream.clone(), epoch: 1 }))))
+        Box::pin(core::future::ready(Ok(Acquired::Granted(Lease {
+            stream: stream.clone(),
+            epoch: 1,
+        }))))
     }
 
     fn release(&self, _: &Lease) -> StoreFuture<'_, ()> {
@@ -126,29 +160,59 @@ impl LogStore for MemoryStore {
         Box::pin(core::future::ready(Ok(())))
     }
 
-    fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch> {
+    fn read(
+        &self,
+        stream: &StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> StoreFuture<'_, ReadBatch> {
         let stream = stream.clone();
         Box::pin(async move {
             self.reads.fetch_add(1, Ordering::Relaxed);
-            let stalled = self.stalled.lock().expect("no test panics while it holds the name").as_ref() == Some(&stream);
+            let stalled = self
+                .stalled
+                .lock()
+                .expect("no test panics while it holds the name")
+                .as_ref()
+                == Some(&stream);
             if stalled {
                 core::future::pending::<()>().await;
             }
             loop {
                 let changed = self.changed.notified();
-                if let Some(fault) = self.fault.lock().expect("no test panics while it holds the fault").take() {
+                if let Some(fault) = self
+                    .fault
+                    .lock()
+                    .expect("no test panics while it holds the fault")
+                    .take()
+                {
                     return Err(fault);
                 }
                 let found = match self.streams().get(&stream) {
                     None => return Err(StoreError::StreamNotFound(stream)),
-                    Some(_) if limit.created_unix_ms.is_some_and(|meant| meant != self.created(&stream)) => {
+                    Some(_)
+                        if limit
+                            .created_unix_ms
+                            .is_some_and(|meant| meant != self.created(&stream)) =>
+                    {
                         return Err(StoreError::StreamNotFound(stream));
                     }
-                    Some(entries) => ReadBatch { created_unix_ms: self.created(&stream), ..batch(entries, from, limit.max_bytes) },
+                    Some(entries) => ReadBatch {
+                        created_unix_ms: self.created(&stream),
+                        ..batch(entries, from, limit.max_bytes)
+                    },
                 };
-                let claimed = *self.next.lock().expect("no test panics while it holds the claim");
-                let found = ReadBatch { next: claimed.unwrap_or(found.next), ..found };
-                if !found.entries.is_empty() || tokio::time::timeout(limit.wait, changed).await.is_err() {
+                let claimed = *self
+                    .next
+                    .lock()
+                    .expect("no test panics while it holds the claim");
+                let found = ReadBatch {
+                    next: claimed.unwrap_or(found.next),
+                    ..found
+                };
+                if !found.entries.is_empty()
+                    || tokio::time::timeout(limit.wait, changed).await.is_err()
+                {
                     return Ok(found);
                 }
             }
@@ -163,13 +227,27 @@ impl LogStore for MemoryStore {
 fn batch(all: &[StoredEntry], from: Dlsn, max_bytes: usize) -> ReadBatch {
     let mut bytes = 0;
     let mut entries = Vec::new();
-    for entry in all.iter().filter(|entry| entry.dlsn.slot(slots(entry)) > from) {
-        bytes += entry.records.iter().map(|record| record.payload.len()).sum::<usize>();
+    for entry in all
+        .iter()
+        .filter(|entry| entry.dlsn.slot(slots(entry)) > from)
+    {
+        bytes += entry
+            .records
+            .iter()
+            .map(|record| record.payload.len())
+            .sum::<usize>();
         if bytes > max_bytes && !entries.is_empty() {
             break;
         }
         entries.push(entry.clone());
     }
-    let next = entries.last().map_or(from, |last| Dlsn::new(last.dlsn.log_segment_sequence_no, last.dlsn.entry_id + 1, 0));
-    ReadBatch { entries, next, start: from, created_unix_ms: 0 }
+    let next = entries.last().map_or(from, |last| {
+        Dlsn::new(last.dlsn.log_segment_sequence_no, last.dlsn.entry_id + 1, 0)
+    });
+    ReadBatch {
+        entries,
+        next,
+        start: from,
+        created_unix_ms: 0,
+    }
 }

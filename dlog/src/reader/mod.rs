@@ -1,13 +1,17 @@
-//! Reads log streams: the records one by one, each with its own position, also those that were written as record sets.
+//! Reads log streams: the records one by one, each with its own position, also those that were
+//! written as record sets.
 //!
-//! A reader reads the store, not the proxy. [`LogReader`] starts at a position, delivers every record at or after it in order, and at the
-//! end of the stream waits for the next one without polling.
+//! A reader reads the store, not the proxy. [`LogReader`] starts at a position, delivers every
+//! record at or after it in order, and at the end of the stream waits for the next one without
+//! polling.
 //!
-//! A record set that is damaged does not end the reading: it is delivered as one [`ReadEvent::Malformed`] that says which positions are
-//! lost and why, and the reading goes on behind it. An operator can look at such a set in the store; a reader that stopped there would keep
-//! everything behind it from everyone.
+//! A record set that is damaged does not end the reading: it is delivered as one
+//! [`ReadEvent::Malformed`] that says which positions are lost and why, and the reading goes on
+//! behind it. An operator can look at such a set in the store; a reader that stopped there would
+//! keep everything behind it from everyone.
 //!
-//! [`MultiReader`] reads several streams as one and delivers each record once, whatever copies of it a writer made (R12).
+//! [`MultiReader`] reads several streams as one and delivers each record once, whatever copies of
+//! it a writer made (R12).
 
 mod event;
 mod expand;
@@ -16,7 +20,10 @@ pub(crate) mod memory_store;
 mod merge;
 
 pub use event::{MalformedSet, ReadEvent, Record};
-pub use merge::{MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader, StreamFault, StreamTrouble};
+pub use merge::{
+    MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader,
+    StreamFault, StreamTrouble,
+};
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -29,13 +36,14 @@ use crate::store::{LogStore, ReadLimit, StoreError, StoredEntry, StreamName};
 /// How much a reader asks the store for at once.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// How long one read waits at the end of a stream before the reader asks again. Waiting costs nothing: a record that arrives is delivered
-/// at once.
+/// How long one read waits at the end of a stream before the reader asks again. Waiting costs
+/// nothing: a record that arrives is delivered at once.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// Delivers the records of one stream in order.
 ///
-/// The invariant: every position before [`position`](Self::position) was delivered or lies before the start, and none at or after it was.
+/// The invariant: every position before [`position`](Self::position) was delivered or lies before
+/// the start, and none at or after it was.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -55,24 +63,35 @@ const WAIT: Duration = Duration::from_secs(30);
 pub struct LogReader {
     store: Arc<dyn LogStore>,
     stream: StreamName,
-    /// Where the next read of the store starts. Everything before it is in `entries`, in `ready`, or delivered.
+    /// Where the next read of the store starts. Everything before it is in `entries`, in `ready`,
+    /// or delivered.
     fetch: Dlsn,
     /// Where the last read started, or the stream by then: an entry may hold records before that.
     start: Dlsn,
-    /// When the stream was created that this reader is in, once that is known: another one of its name has other records at the same
-    /// positions.
+    /// When the stream was created that this reader is in, once that is known: another one of its
+    /// name has other records at the same positions.
     created_unix_ms: Option<u64>,
-    /// What was read and not taken apart yet. One entry at a time is, because a compressed one may grow manifold.
+    /// What was read and not taken apart yet. One entry at a time is, because a compressed one may
+    /// grow manifold.
     entries: VecDeque<StoredEntry>,
     /// What was taken apart and not delivered yet.
     ready: VecDeque<ReadEvent>,
 }
 
 impl LogReader {
-    /// A reader of `stream` that starts with the first record at or after `from`. Nothing is read yet.
+    /// A reader of `stream` that starts with the first record at or after `from`. Nothing is read
+    /// yet.
     #[must_use]
     pub const fn new(store: Arc<dyn LogStore>, stream: StreamName, from: Dlsn) -> Self {
-        Self { store, stream, fetch: from, start: from, created_unix_ms: None, entries: VecDeque::new(), ready: VecDeque::new() }
+        Self {
+            store,
+            stream,
+            fetch: from,
+            start: from,
+            created_unix_ms: None,
+            entries: VecDeque::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     /// The stream.
@@ -97,7 +116,8 @@ impl LogReader {
         Ok(self.store.describe(&self.stream).await?.created_unix_ms)
     }
 
-    /// The position at or after which the next record will be. A reader that starts there continues where this one is.
+    /// The position at or after which the next record will be. A reader that starts there continues
+    /// where this one is.
     #[must_use]
     pub fn position(&self) -> Dlsn {
         match (self.ready.front(), self.entries.front()) {
@@ -115,8 +135,8 @@ impl LogReader {
     /// The next record; at the end of the stream, waits for it.
     ///
     /// # Errors
-    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader
-    /// stays where it is: calling again continues there.
+    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one
+    /// was created with its name. The reader stays where it is: calling again continues there.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call delivers what this one would have.
@@ -132,8 +152,8 @@ impl LogReader {
     /// The next record, or `None` at the end of the stream.
     ///
     /// # Errors
-    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one was created with its name. The reader
-    /// stays where it is: calling again continues there.
+    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one
+    /// was created with its name. The reader stays where it is: calling again continues there.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next call delivers what this one would have.
@@ -156,17 +176,32 @@ impl LogReader {
         self.ready.pop_front()
     }
 
-    /// Reads the next batch. Answers whether there was anything, which may yet lie before the start.
+    /// Reads the next batch. Answers whether there was anything, which may yet lie before the
+    /// start.
     async fn fetch(&mut self, wait: Duration) -> Result<bool, StoreError> {
-        debug_assert!(self.ready.is_empty() && self.entries.is_empty(), "a batch is delivered before the next one is read");
-        let limit = ReadLimit { max_bytes: BATCH_BYTES, wait, created_unix_ms: self.created_unix_ms };
-        // The only await: nothing has changed when it is dropped, and all that follows happens at once.
+        debug_assert!(
+            self.ready.is_empty() && self.entries.is_empty(),
+            "a batch is delivered before the next one is read"
+        );
+        let limit = ReadLimit {
+            max_bytes: BATCH_BYTES,
+            wait,
+            created_unix_ms: self.created_unix_ms,
+        };
+        // The only await: nothing has changed when it is dropped, and all that follows happens at
+        // once.
         let batch = self.store.read(&self.stream, self.fetch, limit).await?;
         let any = !batch.entries.is_empty();
         if batch.next < self.fetch || (any && batch.next == self.fetch) {
-            let detail =
-                format!("the store answered a read from {} with {} as the next position, which leads nowhere", self.fetch, batch.next);
-            return Err(StoreError::Corrupt { path: self.stream.to_string(), detail });
+            let detail = format!(
+                "the store answered a read from {} with {} as the next position, which leads \
+                 nowhere",
+                self.fetch, batch.next
+            );
+            return Err(StoreError::Corrupt {
+                path: self.stream.to_string(),
+                detail,
+            });
         }
         self.created_unix_ms = Some(batch.created_unix_ms);
         self.start = batch.start.max(self.fetch);
@@ -178,7 +213,10 @@ impl LogReader {
 
 impl core::fmt::Debug for LogReader {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("LogReader").field("stream", &self.stream).field("position", &self.position()).finish_non_exhaustive()
+        f.debug_struct("LogReader")
+            .field("stream", &self.stream)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
     }
 }
 

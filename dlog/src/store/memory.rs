@@ -9,15 +9,15 @@ use distributedlog::Dlsn;
 use tokio::sync::watch;
 
 use super::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry,
-    StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, SegmentInfo,
+    StoreError, StoreFuture, StoredEntry, StreamInfo, StreamName,
 };
 
 /// The largest entry it takes, in payload bytes: 4 MiB.
 pub const MAX_ENTRY_BYTES: usize = 4 << 20;
 
-/// A store in memory, for tests: it keeps nothing beyond its own life. Appends are answered at once, on the caller's thread, unless
-/// [`hold_appends`](Self::hold_appends) says otherwise.
+/// A store in memory, for tests: it keeps nothing beyond its own life. Appends are answered at
+/// once, on the caller's thread, unless [`hold_appends`](Self::hold_appends) says otherwise.
 #[derive(Default)]
 pub struct MemoryStore {
     inner: Mutex<Inner>,
@@ -53,7 +53,9 @@ struct Stream {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("streams", &self.inner().streams.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("streams", &self.inner().streams.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +66,8 @@ impl MemoryStore {
         Arc::new(Self::default())
     }
 
-    /// From now on appends are kept back, neither written nor answered, until [`let_appends_go`](Self::let_appends_go).
+    /// From now on appends are kept back, neither written nor answered, until
+    /// [`let_appends_go`](Self::let_appends_go).
     pub fn hold_appends(&self) {
         self.inner().held.get_or_insert_default();
     }
@@ -90,7 +93,11 @@ impl MemoryStore {
 
     /// Waits until exactly so many reads wait for an append.
     pub async fn until_reads_wait(&self, count: usize) {
-        self.waiting_reads.subscribe().wait_for(|waiting| *waiting == count).await.expect("the sender lives in the store");
+        self.waiting_reads
+            .subscribe()
+            .wait_for(|waiting| *waiting == count)
+            .await
+            .expect("the sender lives in the store");
     }
 
     /// Waits until `met` holds for this store; looks again after every change.
@@ -106,7 +113,12 @@ impl MemoryStore {
     /// Who owns the stream, if there is one and anyone does.
     #[must_use]
     pub fn owner(&self, stream: &StreamName) -> Option<Owner> {
-        self.inner().streams.get(stream)?.owner.as_ref().map(|(owner, _)| owner.clone())
+        self.inner()
+            .streams
+            .get(stream)?
+            .owner
+            .as_ref()
+            .map(|(owner, _)| owner.clone())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -114,13 +126,19 @@ impl MemoryStore {
     }
 
     /// Runs `work` on the state and tells those who wait.
-    fn change<T>(&self, work: impl FnOnce(&mut Inner) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn change<T>(
+        &self,
+        work: impl FnOnce(&mut Inner) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let result = {
             let mut inner = self.inner();
             if inner.closed {
                 Err(StoreError::Closed)
             } else if inner.broken {
-                Err(StoreError::Io { path: "memory".into(), detail: "broken on purpose".into() })
+                Err(StoreError::Io {
+                    path: "memory".into(),
+                    detail: "broken on purpose".into(),
+                })
             } else {
                 work(&mut inner)
             }
@@ -135,8 +153,17 @@ impl MemoryStore {
         work: impl FnOnce(&mut Stream, &mut u64) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.change(|inner| {
-            let Inner { streams, last_epoch, .. } = inner;
-            work(streams.get_mut(stream).ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?, last_epoch)
+            let Inner {
+                streams,
+                last_epoch,
+                ..
+            } = inner;
+            work(
+                streams
+                    .get_mut(stream)
+                    .ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?,
+                last_epoch,
+            )
         })
     }
 }
@@ -158,7 +185,9 @@ impl Drop for WaitingRead<'_> {
 }
 
 fn now_unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 fn slots(entry: &StoredEntry) -> u32 {
@@ -184,7 +213,10 @@ impl Stream {
     fn append(&mut self, entry: Entry) -> Dlsn {
         let now = now_unix_ms();
         let number = *self.segment.get_or_insert_with(|| {
-            let number = self.segments.last().map_or(1, |last| last.log_segment_sequence_no + 1);
+            let number = self
+                .segments
+                .last()
+                .map_or(1, |last| last.log_segment_sequence_no + 1);
             self.segments.push(SegmentInfo {
                 log_segment_sequence_no: number,
                 completed: false,
@@ -196,12 +228,23 @@ impl Stream {
             });
             number
         });
-        let segment = self.segments.last_mut().expect("the owner's segment was pushed above or with its first append");
+        let segment = self
+            .segments
+            .last_mut()
+            .expect("the owner's segment was pushed above or with its first append");
         let entry_id = i64::try_from(segment.entries).unwrap_or(i64::MAX);
-        let stored = StoredEntry { dlsn: Dlsn::new(number, entry_id, 0), written_unix_ms: now, records: entry.records };
+        let stored = StoredEntry {
+            dlsn: Dlsn::new(number, entry_id, 0),
+            written_unix_ms: now,
+            records: entry.records,
+        };
         segment.entries += 1;
         segment.records += u64::from(slots(&stored));
-        segment.payload_bytes += stored.records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
+        segment.payload_bytes += stored
+            .records
+            .iter()
+            .map(|record| record.payload.len() as u64)
+            .sum::<u64>();
         segment.last_unix_ms = now;
         let dlsn = stored.dlsn;
         self.entries.push(stored);
@@ -216,17 +259,34 @@ impl Stream {
     }
 
     fn read(&self, from: Dlsn, max_bytes: usize) -> ReadBatch {
-        let from = self.truncated_before.map_or(from, |before| before.max(from));
-        let start = self.entries.partition_point(|entry| last_slot(entry) < from);
-        let mut batch = ReadBatch { entries: Vec::new(), next: from, start: from, created_unix_ms: self.created_unix_ms };
+        let from = self
+            .truncated_before
+            .map_or(from, |before| before.max(from));
+        let start = self
+            .entries
+            .partition_point(|entry| last_slot(entry) < from);
+        let mut batch = ReadBatch {
+            entries: Vec::new(),
+            next: from,
+            start: from,
+            created_unix_ms: self.created_unix_ms,
+        };
         let mut bytes = 0;
         for entry in &self.entries[start..] {
-            let size: usize = entry.records.iter().map(|record| record.payload.len()).sum();
+            let size: usize = entry
+                .records
+                .iter()
+                .map(|record| record.payload.len())
+                .sum();
             if !batch.entries.is_empty() && bytes + size > max_bytes {
                 break;
             }
             bytes += size;
-            batch.next = Dlsn::new(entry.dlsn.log_segment_sequence_no, entry.dlsn.entry_id + 1, 0);
+            batch.next = Dlsn::new(
+                entry.dlsn.log_segment_sequence_no,
+                entry.dlsn.entry_id + 1,
+                0,
+            );
             batch.entries.push(entry.clone());
         }
         batch
@@ -277,20 +337,29 @@ impl LogStore for MemoryStore {
     }
 
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
-        ready(self.change_stream(stream, |found, last_epoch| match &found.owner {
-            Some((other, _)) if other != owner => Ok(Acquired::OwnedBy(other.clone())),
-            Some(_) | None => {
-                *last_epoch += 1;
-                found.end_segment();
-                found.owner = Some((owner.clone(), *last_epoch));
-                Ok(Acquired::Granted(Lease { stream: stream.clone(), epoch: *last_epoch }))
-            }
-        }))
+        ready(
+            self.change_stream(stream, |found, last_epoch| match &found.owner {
+                Some((other, _)) if other != owner => Ok(Acquired::OwnedBy(other.clone())),
+                Some(_) | None => {
+                    *last_epoch += 1;
+                    found.end_segment();
+                    found.owner = Some((owner.clone(), *last_epoch));
+                    Ok(Acquired::Granted(Lease {
+                        stream: stream.clone(),
+                        epoch: *last_epoch,
+                    }))
+                }
+            }),
+        )
     }
 
     fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
         let released = self.change_stream(&lease.stream, |found, _| {
-            if found.owner.as_ref().is_some_and(|(_, epoch)| *epoch == lease.epoch) {
+            if found
+                .owner
+                .as_ref()
+                .is_some_and(|(_, epoch)| *epoch == lease.epoch)
+            {
                 found.end_segment();
                 found.owner = None;
             }
@@ -303,21 +372,46 @@ impl LogStore for MemoryStore {
     }
 
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        let size: usize = entry.records.iter().map(|record| record.payload.len()).sum();
+        let size: usize = entry
+            .records
+            .iter()
+            .map(|record| record.payload.len())
+            .sum();
         let mut entry_and_done = Some((entry, done));
         let result = self.change(|inner| {
             if size > MAX_ENTRY_BYTES {
-                return Err(StoreError::TooLarge { size, limit: MAX_ENTRY_BYTES });
+                return Err(StoreError::TooLarge {
+                    size,
+                    limit: MAX_ENTRY_BYTES,
+                });
             }
             if let Some(held) = &mut inner.held {
-                held.extend(entry_and_done.take().map(|(entry, done)| Held { lease: lease.clone(), entry, done }));
+                held.extend(entry_and_done.take().map(|(entry, done)| Held {
+                    lease: lease.clone(),
+                    entry,
+                    done,
+                }));
                 return Ok(Dlsn::INVALID);
             }
-            let stream = inner.streams.get_mut(&lease.stream).ok_or_else(|| StoreError::StreamNotFound(lease.stream.clone()))?;
-            if stream.owner.as_ref().is_none_or(|(_, epoch)| *epoch != lease.epoch) {
+            let stream = inner
+                .streams
+                .get_mut(&lease.stream)
+                .ok_or_else(|| StoreError::StreamNotFound(lease.stream.clone()))?;
+            if stream
+                .owner
+                .as_ref()
+                .is_none_or(|(_, epoch)| *epoch != lease.epoch)
+            {
                 return Err(StoreError::Fenced(lease.stream.clone()));
             }
-            let entry = entry_and_done.as_mut().map(|(entry, _)| core::mem::replace(entry, Entry { records: Vec::new() }));
+            let entry = entry_and_done.as_mut().map(|(entry, _)| {
+                core::mem::replace(
+                    entry,
+                    Entry {
+                        records: Vec::new(),
+                    },
+                )
+            });
             Ok(stream.append(entry.expect("only a held append takes it away")))
         });
         if let Some((_, done)) = entry_and_done {
@@ -333,7 +427,12 @@ impl LogStore for MemoryStore {
         }))
     }
 
-    fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch> {
+    fn read(
+        &self,
+        stream: &StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> StoreFuture<'_, ReadBatch> {
         let stream = stream.clone();
         Box::pin(async move {
             let mut changes = self.changed.subscribe();
@@ -345,8 +444,16 @@ impl LogStore for MemoryStore {
                     if inner.closed {
                         return Err(StoreError::Closed);
                     }
-                    let meant = |found: &&Stream| limit.created_unix_ms.is_none_or(|created| created == found.created_unix_ms);
-                    let found = inner.streams.get(&stream).filter(meant).ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?;
+                    let meant = |found: &&Stream| {
+                        limit
+                            .created_unix_ms
+                            .is_none_or(|created| created == found.created_unix_ms)
+                    };
+                    let found = inner
+                        .streams
+                        .get(&stream)
+                        .filter(meant)
+                        .ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?;
                     found.read(from, limit.max_bytes)
                 };
                 if !batch.entries.is_empty() || limit.wait.is_zero() {

@@ -9,6 +9,6 @@ mod types;
 
 pub use name::StreamName;
 pub use types::{
-    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit, SegmentInfo, StoreError, StoreFuture,
-    StoredEntry, StreamInfo,
+    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit,
+    SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,
 };

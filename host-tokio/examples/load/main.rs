@@ -41,8 +41,15 @@ fn options() -> Result<Options, String> {
     let mut arguments = std::env::args().skip(1);
     let mut null = false;
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
-        let number = |text: String| text.parse::<usize>().map_err(|_| format!("{text:?} is no number"));
+        let mut value = || {
+            arguments
+                .next()
+                .ok_or_else(|| format!("{argument} needs a value"))
+        };
+        let number = |text: String| {
+            text.parse::<usize>()
+                .map_err(|_| format!("{text:?} is no number"))
+        };
         match argument.as_str() {
             "--null" => null = true,
             "--no-identity" => options.identity = false,
@@ -56,7 +63,9 @@ fn options() -> Result<Options, String> {
         }
     }
     if options.name.is_some() == null {
-        return Err("give either the proxies' name, as in inet!127.0.0.1:8000, or --null".to_owned());
+        return Err(
+            "give either the proxies' name, as in inet!127.0.0.1:8000, or --null".to_owned(),
+        );
     }
     Ok(options)
 }
@@ -79,7 +88,10 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     let name = match &options.name {
         Some(name) => name.clone(),
-        None => format!("inet!{}", null_proxy::spawn().map_err(|error| error.to_string())?),
+        None => format!(
+            "inet!{}",
+            null_proxy::spawn().map_err(|error| error.to_string())?
+        ),
     };
     let settings = Settings::builder()
         .buffer_size(options.buffer_size)
@@ -88,14 +100,24 @@ async fn run(options: Options) -> Result<(), String> {
         .max_speculative_timeout(Duration::from_secs(20))
         .in_flight_sets(options.in_flight.clamp(1, 4_096))
         .pending_records(options.in_flight);
-    let writer = MultiStreamWriter::builder(options.streams.clone()).name(name).settings(settings).identity(options.identity).build().await;
+    let writer = MultiStreamWriter::builder(options.streams.clone())
+        .name(name)
+        .settings(settings)
+        .identity(options.identity)
+        .build()
+        .await;
     let writer = writer.map_err(|error| error.to_string())?;
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..options.tasks {
         let (writer, until) = (writer.clone(), began + options.time);
         let window = (options.in_flight / options.tasks).max(1);
-        tasks.spawn(write(writer, vec![b'r'; options.record_bytes], window, until));
+        tasks.spawn(write(
+            writer,
+            vec![b'r'; options.record_bytes],
+            window,
+            until,
+        ));
     }
     let mut latencies = Vec::new();
     let mut written = 0;
@@ -110,7 +132,8 @@ async fn run(options: Options) -> Result<(), String> {
     latencies.sort_unstable();
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
     println!(
-        "{written} records of {} bytes in {took:.2?}: {:.0} records/s, {:.0} sets/s, {} attempts, p50 {:?}, p99 {:?}, max {:?}",
+        "{written} records of {} bytes in {took:.2?}: {:.0} records/s, {:.0} sets/s, {} attempts, \
+         p50 {:?}, p99 {:?}, max {:?}",
         options.record_bytes,
         written as f64 / took.as_secs_f64(),
         counters.sets_written as f64 / took.as_secs_f64(),
@@ -122,8 +145,14 @@ async fn run(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Keeps `window` records in flight until the time is over; how many there were, and how long every 64th of them took.
-async fn write(writer: MultiStreamWriter, record: Vec<u8>, window: usize, until: Instant) -> Result<(u64, Vec<Duration>), String> {
+/// Keeps `window` records in flight until the time is over; how many there were, and how long every
+/// 64th of them took.
+async fn write(
+    writer: MultiStreamWriter,
+    record: Vec<u8>,
+    window: usize,
+    until: Instant,
+) -> Result<(u64, Vec<Duration>), String> {
     let mut in_flight = VecDeque::with_capacity(window);
     let (mut count, mut times) = (0_u64, Vec::new());
     loop {
@@ -131,7 +160,10 @@ async fn write(writer: MultiStreamWriter, record: Vec<u8>, window: usize, until:
         if now.is_some_and(|now| now >= until) {
             break;
         }
-        let acknowledgement = writer.submit(&record).await.map_err(|error| error.to_string())?;
+        let acknowledgement = writer
+            .submit(&record)
+            .await
+            .map_err(|error| error.to_string())?;
         in_flight.push_back((now, acknowledgement));
         count += 1;
         if in_flight.len() == window {
@@ -144,11 +176,16 @@ async fn write(writer: MultiStreamWriter, record: Vec<u8>, window: usize, until:
     Ok((count, times))
 }
 
-async fn finish<A>(in_flight: &mut VecDeque<(Option<Instant>, A)>, times: &mut Vec<Duration>) -> Result<(), String>
+async fn finish<A>(
+    in_flight: &mut VecDeque<(Option<Instant>, A)>,
+    times: &mut Vec<Duration>,
+) -> Result<(), String>
 where
     A: Future<Output = distributedlog::writer::WriteResult>,
 {
-    let Some((began, acknowledgement)) = in_flight.pop_front() else { return Ok(()) };
+    let Some((began, acknowledgement)) = in_flight.pop_front() else {
+        return Ok(());
+    };
     acknowledgement.await.map_err(|error| error.to_string())?;
     times.extend(began.map(|began| began.elapsed()));
     Ok(())

@@ -1,4 +1,5 @@
-//! A proxy that acknowledges everything and keeps nothing: what is left is the writer, its connection and the operating system.
+//! A proxy that acknowledges everything and keeps nothing: what is left is the writer, its
+//! connection and the operating system.
 
 use core::net::SocketAddr;
 use std::io::{self, Read, Write};
@@ -6,7 +7,9 @@ use std::net::{TcpListener, TcpStream};
 
 use distributedlog::Dlsn;
 use distributedlog::wire::mux::{self, Frame, InitHeaders, Message, Tag};
-use distributedlog::wire::service::{Method, Reply, Request, SequenceId, ServerInfo, ServerStatus, WriteResponse};
+use distributedlog::wire::service::{
+    Method, Reply, Request, SequenceId, ServerInfo, ServerStatus, WriteResponse,
+};
 
 /// Serves on a port of its own, one thread per connection.
 pub(crate) fn spawn() -> io::Result<SocketAddr> {
@@ -31,7 +34,8 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         end += count;
-        while let Some(length) = mux::frame_len(&bytes[start..end], bytes.len()).map_err(io::Error::other)?
+        while let Some(length) =
+            mux::frame_len(&bytes[start..end], bytes.len()).map_err(io::Error::other)?
             && end - start >= length
         {
             answer(&bytes[start..start + length], &mut out, &mut entry)?;
@@ -50,7 +54,10 @@ fn answer(frame: &[u8], out: &mut Vec<u8>, entry: &mut i64) -> io::Result<()> {
     let answer = if let Message::Tdispatch { payload, .. } = message {
         return answer_request(tag, payload, out, entry);
     } else if let Message::Tinit { version, .. } = message {
-        Message::Rinit { version, headers: InitHeaders::default() }
+        Message::Rinit {
+            version,
+            headers: InitHeaders::default(),
+        }
     } else if let Message::Tping = message {
         Message::Rping
     } else if let Message::BadRerr { error } = message {
@@ -66,16 +73,21 @@ fn answer(frame: &[u8], out: &mut Vec<u8>, entry: &mut i64) -> io::Result<()> {
 }
 
 fn answer_request(tag: Tag, payload: &[u8], out: &mut Vec<u8>, entry: &mut i64) -> io::Result<()> {
-    let (_, request) = Request::decode(payload).map_err(|error| io::Error::other(error.to_string()))?;
+    let (_, request) =
+        Request::decode(payload).map_err(|error| io::Error::other(error.to_string()))?;
     *entry += 1;
     let text = Dlsn::new(1, *entry, 0).to_text();
     let reply = if request.method() == Method::HandshakeWithClientInfo {
-        Reply::ServerInfo(ServerInfo { ownerships: None, status: Some(ServerStatus::WriteAndAccept) })
+        Reply::ServerInfo(ServerInfo {
+            ownerships: None,
+            status: Some(ServerStatus::WriteAndAccept),
+        })
     } else {
         Reply::Write(WriteResponse::success(Some(text.as_str())))
     };
     let (start, name) = (out.len(), request.method().name());
     out.resize(start + mux::encoded_reply_len(name, &reply), 0);
-    mux::encode_reply(tag, name, SequenceId(0), &reply, &mut out[start..]).map_err(io::Error::other)?;
+    mux::encode_reply(tag, name, SequenceId(0), &reply, &mut out[start..])
+        .map_err(io::Error::other)?;
     Ok(())
 }

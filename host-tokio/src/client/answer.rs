@@ -22,9 +22,11 @@ pub struct Owner {
 pub struct HandshakeReply {
     /// Which proxy.
     pub host: SocketAddr,
-    /// 100: takes writes and new streams; 200: writes to the streams it owns; 300: down. [`None`]: it did not say.
+    /// 100: takes writes and new streams; 200: writes to the streams it owns; 300: down. [`None`]:
+    /// it did not say.
     pub status: Option<i32>,
-    /// How many streams it says that it owns, among those that match the stream name expression in the settings.
+    /// How many streams it says that it owns, among those that match the stream name expression in
+    /// the settings.
     pub streams: usize,
 }
 

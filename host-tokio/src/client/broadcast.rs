@@ -17,17 +17,30 @@ pub(super) struct Broadcast {
 }
 
 enum Replies {
-    Handshake(Vec<HostReply<HandshakeReply>>, Option<oneshot::Sender<Vec<HostReply<HandshakeReply>>>>),
-    Accept(bool, Vec<HostReply<()>>, Option<oneshot::Sender<Vec<HostReply<()>>>>),
+    Handshake(
+        Vec<HostReply<HandshakeReply>>,
+        Option<oneshot::Sender<Vec<HostReply<HandshakeReply>>>>,
+    ),
+    Accept(
+        bool,
+        Vec<HostReply<()>>,
+        Option<oneshot::Sender<Vec<HostReply<()>>>>,
+    ),
 }
 
 impl Broadcast {
     pub(super) const fn handshake(reply: oneshot::Sender<Vec<HostReply<HandshakeReply>>>) -> Self {
-        Self { left: 0, replies: Replies::Handshake(Vec::new(), Some(reply)) }
+        Self {
+            left: 0,
+            replies: Replies::Handshake(Vec::new(), Some(reply)),
+        }
     }
 
     pub(super) const fn accept(enabled: bool, reply: oneshot::Sender<Vec<HostReply<()>>>) -> Self {
-        Self { left: 0, replies: Replies::Accept(enabled, Vec::new(), Some(reply)) }
+        Self {
+            left: 0,
+            replies: Replies::Accept(enabled, Vec::new(), Some(reply)),
+        }
     }
 
     /// What each proxy is asked.
@@ -38,13 +51,17 @@ impl Broadcast {
         }
     }
 
-    /// A proxy that is known has answered, or failed to. One that was forgotten meanwhile is left out.
+    /// A proxy that is known has answered, or failed to. One that was forgotten meanwhile is left
+    /// out.
     pub(super) fn answered(&mut self, host: Option<SocketAddr>, finished: Finished) {
         let Some(host) = host else { return };
         match &mut self.replies {
             Replies::Handshake(replies, _) => replies.push(handshake_reply(host, finished)),
             Replies::Accept(_, replies, _) => {
-                let result = finished.result.map(drop).map_err(|failure| error_of(finished, failure, Some(host)));
+                let result = finished
+                    .result
+                    .map(drop)
+                    .map_err(|failure| error_of(finished, failure, Some(host)));
                 replies.push(HostReply { host, result });
             }
         }
@@ -54,8 +71,14 @@ impl Broadcast {
     pub(super) fn failed(&mut self, host: Option<SocketAddr>, error: RequestError) {
         let Some(host) = host else { return };
         match &mut self.replies {
-            Replies::Handshake(replies, _) => replies.push(HostReply { host, result: Err(error) }),
-            Replies::Accept(_, replies, _) => replies.push(HostReply { host, result: Err(error) }),
+            Replies::Handshake(replies, _) => replies.push(HostReply {
+                host,
+                result: Err(error),
+            }),
+            Replies::Accept(_, replies, _) => replies.push(HostReply {
+                host,
+                result: Err(error),
+            }),
         }
     }
 
@@ -66,8 +89,12 @@ impl Broadcast {
         }
         // Whoever asked may have stopped waiting.
         match &mut self.replies {
-            Replies::Handshake(replies, to) => drop(to.take().map(|to| to.send(core::mem::take(replies)))),
-            Replies::Accept(_, replies, to) => drop(to.take().map(|to| to.send(core::mem::take(replies)))),
+            Replies::Handshake(replies, to) => {
+                drop(to.take().map(|to| to.send(core::mem::take(replies))))
+            }
+            Replies::Accept(_, replies, to) => {
+                drop(to.take().map(|to| to.send(core::mem::take(replies))))
+            }
         }
         true
     }

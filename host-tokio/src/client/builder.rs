@@ -17,7 +17,8 @@ use crate::{Tls, TokioClock};
 /// Long enough for a proxy to be started again meanwhile.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Settings of a [`ProxyClient`]; [`build`](Self::build) checks them and connects. Each method's default stands behind "Default".
+/// Settings of a [`ProxyClient`]; [`build`](Self::build) checks them and connects. Each method's
+/// default stands behind "Default".
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ProxyClientBuilder {
@@ -61,8 +62,9 @@ impl ProxyClientBuilder {
         }
     }
 
-    /// Where the proxies are, as a Finagle name: `inet!host:port,host:port` (looked up again and again), `fixedinet!host:port` (looked up
-    /// once), `nil!`, `neg!`, `fail!`. No default: it must be given.
+    /// Where the proxies are, as a Finagle name: `inet!host:port,host:port` (looked up again and
+    /// again), `fixedinet!host:port` (looked up once), `nil!`, `neg!`, `fail!`. No default: it
+    /// must be given.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -74,8 +76,8 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How requests are put on a connection. Default: [`Protocol::ThriftMux`], many at a time; with [`Protocol::Thrift`], each waits for the one
-    /// before it.
+    /// How requests are put on a connection. Default: [`Protocol::ThriftMux`], many at a time; with
+    /// [`Protocol::Thrift`], each waits for the one before it.
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
         self.session = self.session.protocol(protocol);
         self
@@ -87,22 +89,24 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// Who this client is to ZooKeeper, where the name is a serverset's that not everyone may read. Default: nobody.
+    /// Who this client is to ZooKeeper, where the name is a serverset's that not everyone may read.
+    /// Default: nobody.
     #[cfg(feature = "zookeeper")]
     pub fn zookeeper_login(mut self, login: ZooKeeperLogin) -> Self {
         self.zookeeper_login = Some(login);
         self
     }
 
-    /// How long an operation may take altogether: waiting for a connection, redirects and retries included. Default: 10 s; under a
-    /// [`MultiStreamWriter`](crate::MultiStreamWriter) none but that of the writer.
+    /// How long an operation may take altogether: waiting for a connection, redirects and retries
+    /// included. Default: 10 s; under a [`MultiStreamWriter`](crate::MultiStreamWriter) none
+    /// but that of the writer.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self
     }
 
-    /// How long one proxy may take to answer. Default: 1 s; under a [`MultiStreamWriter`](crate::MultiStreamWriter) its request timeout, since it
-    /// hedges.
+    /// How long one proxy may take to answer. Default: 1 s; under a
+    /// [`MultiStreamWriter`](crate::MultiStreamWriter) its request timeout, since it hedges.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
@@ -114,22 +118,33 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// When a silent proxy is asked whether it still lives (mux only): after `idle` without requests under way, after `silence` with some; and
-    /// how long it may then take to answer. Default: 5 s, 1 s, 4 s.
-    pub const fn pings(mut self, idle: Option<Duration>, silence: Duration, timeout: Duration) -> Self {
-        self.session = self.session.idle_ping_interval(idle).silence_before_ping(silence).ping_timeout(timeout);
+    /// When a silent proxy is asked whether it still lives (mux only): after `idle` without
+    /// requests under way, after `silence` with some; and how long it may then take to answer.
+    /// Default: 5 s, 1 s, 4 s.
+    pub const fn pings(
+        mut self,
+        idle: Option<Duration>,
+        silence: Duration,
+        timeout: Duration,
+    ) -> Self {
+        self.session = self
+            .session
+            .idle_ping_interval(idle)
+            .silence_before_ping(silence)
+            .ping_timeout(timeout);
         self
     }
 
-    /// How proxies are chosen and what is sent again: redirects, backoff, blackouts. What it says of timeouts gives way to this builder's own
-    /// methods for them. Default: the core's defaults.
+    /// How proxies are chosen and what is sent again: redirects, backoff, blackouts. What it says
+    /// of timeouts gives way to this builder's own methods for them. Default: the core's
+    /// defaults.
     pub const fn routing(mut self, settings: routing::SettingsBuilder) -> Self {
         self.routing = settings;
         self
     }
 
-    /// How long [`build`](Self::build) waits for a proxy to shake hands; zero: not at all, the client then connects in the background.
-    /// Default: 5 s.
+    /// How long [`build`](Self::build) waits for a proxy to shake hands; zero: not at all, the
+    /// client then connects in the background. Default: 5 s.
     pub const fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;
         self
@@ -147,7 +162,8 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// Which streams' owners proxies are asked for in handshakes, as a regular expression of theirs. Default: `.*`.
+    /// Which streams' owners proxies are asked for in handshakes, as a regular expression of
+    /// theirs. Default: `.*`.
     pub fn stream_name_regex(mut self, regex: impl Into<String>) -> Self {
         self.stream_name_regex = regex.into();
         self
@@ -159,21 +175,22 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How many bytes of records may be under way at a time; operations beyond wait. A single larger operation is let through alone.
-    /// Default: 64 MiB.
+    /// How many bytes of records may be under way at a time; operations beyond wait. A single
+    /// larger operation is let through alone. Default: 64 MiB.
     pub const fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// The largest frame that a proxy may send; a larger one ends the connection before it is buffered. Default: 16 MiB.
+    /// The largest frame that a proxy may send; a larger one ends the connection before it is
+    /// buffered. Default: 16 MiB.
     pub const fn max_frame_bytes(mut self, bytes: usize) -> Self {
         self.session = self.session.max_frame_bytes(bytes);
         self
     }
 
-    /// Checks the settings, starts the task that drives the client on the current runtime, and waits until every proxy has shaken hands or
-    /// failed to, at least one with success.
+    /// Checks the settings, starts the task that drives the client on the current runtime, and
+    /// waits until every proxy has shaken hands or failed to, at least one with success.
     ///
     /// # Errors
     ///
@@ -184,19 +201,33 @@ impl ProxyClientBuilder {
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(mut self) -> Result<ProxyClient, BuildError> {
         if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
-            return Err(BuildError::MaxInFlight { value: self.max_in_flight, max: MAX_IN_FLIGHT });
+            return Err(BuildError::MaxInFlight {
+                value: self.max_in_flight,
+                max: MAX_IN_FLIGHT,
+            });
         }
         self.request_timeout.get_or_insert(DEFAULT_REQUEST_TIMEOUT);
-        let (max_in_flight, max_bytes, drain_timeout) = (self.max_in_flight, self.max_bytes, self.drain_timeout);
+        let (max_in_flight, max_bytes, drain_timeout) =
+            (self.max_in_flight, self.max_bytes, self.drain_timeout);
         let driver = self.driver(TokioClock::new(), &[]).await?;
         let counters = driver.counters();
         let (commands, received) = mpsc::unbounded_channel();
         tokio::spawn(Task::new(driver, received, drain_timeout).run());
-        Ok(ProxyClient::new(commands, counters, max_in_flight, max_bytes))
+        Ok(ProxyClient::new(
+            commands,
+            counters,
+            max_in_flight,
+            max_bytes,
+        ))
     }
 
-    /// A driver that has shaken hands. `streams` are those that it will be asked for, as far as known.
-    pub(crate) async fn driver(self, clock: TokioClock, streams: &[routing::StreamKey]) -> Result<Driver, BuildError> {
+    /// A driver that has shaken hands. `streams` are those that it will be asked for, as far as
+    /// known.
+    pub(crate) async fn driver(
+        self,
+        clock: TokioClock,
+        streams: &[routing::StreamKey],
+    ) -> Result<Driver, BuildError> {
         let (name, ready_timeout) = (self.name.clone(), self.ready_timeout);
         let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
         let mut driver = Driver::new(clock, self.settings()?, seed);
@@ -214,11 +245,21 @@ impl ProxyClientBuilder {
     fn settings(self) -> Result<DriverSettings, BuildError> {
         let name = match Name::parse(&self.name) {
             Ok(name) => name,
-            Err(error) => return Err(BuildError::Name { name: self.name, error }),
+            Err(error) => {
+                return Err(BuildError::Name {
+                    name: self.name,
+                    error,
+                });
+            }
         };
         let hosts = match Hosts::of_name(&name, self.resolve_interval) {
             Ok(hosts) => hosts,
-            Err(reason) => return Err(BuildError::UnsupportedName { name: self.name, reason }),
+            Err(reason) => {
+                return Err(BuildError::UnsupportedName {
+                    name: self.name,
+                    reason,
+                });
+            }
         };
         #[cfg(feature = "zookeeper")]
         let hosts = hosts.with_login(self.zookeeper_login);
@@ -229,10 +270,31 @@ impl ProxyClientBuilder {
         if self.request_timeout.is_some() {
             routing = routing.request_timeout(self.request_timeout);
         }
-        let routing = routing.connect_timeout(self.connect_timeout).build().map_err(BuildError::Routing)?;
-        let session = self.session.client_id(&self.client_id).build().map_err(BuildError::Session)?;
-        let tls = self.tls.as_ref().map(Tls::prepare).transpose().map_err(BuildError::Tls)?;
-        let connect = ConnectSettings { timeout: self.connect_timeout, tls };
-        Ok(DriverSettings { hosts, routing, session, connect, stream_name_regex: self.stream_name_regex.into() })
+        let routing = routing
+            .connect_timeout(self.connect_timeout)
+            .build()
+            .map_err(BuildError::Routing)?;
+        let session = self
+            .session
+            .client_id(&self.client_id)
+            .build()
+            .map_err(BuildError::Session)?;
+        let tls = self
+            .tls
+            .as_ref()
+            .map(Tls::prepare)
+            .transpose()
+            .map_err(BuildError::Tls)?;
+        let connect = ConnectSettings {
+            timeout: self.connect_timeout,
+            tls,
+        };
+        Ok(DriverSettings {
+            hosts,
+            routing,
+            session,
+            connect,
+            stream_name_regex: self.stream_name_regex.into(),
+        })
     }
 }

@@ -9,16 +9,27 @@ use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
 use super::error::RequestError;
 use crate::driver::{Body, Token};
 
-/// One message from a handle. A start takes permits with it that bound how many there are; a cancellation follows its start.
+/// One message from a handle. A start takes permits with it that bound how many there are; a
+/// cancellation follows its start.
 pub(crate) enum Command {
-    Start { token: Token, stream: Arc<str>, body: Body, reply: oneshot::Sender<Result<Reply, RequestError>>, room: Room },
+    Start {
+        token: Token,
+        stream: Arc<str>,
+        body: Body,
+        reply: oneshot::Sender<Result<Reply, RequestError>>,
+        room: Room,
+    },
     Cancel(Token),
     Handshake(oneshot::Sender<Vec<HostReply<HandshakeReply>>>),
-    SetAcceptNewStream { enabled: bool, reply: oneshot::Sender<Vec<HostReply<()>>> },
+    SetAcceptNewStream {
+        enabled: bool,
+        reply: oneshot::Sender<Vec<HostReply<()>>>,
+    },
     Close(oneshot::Sender<()>),
 }
 
-/// Room that an operation takes while it is under way: one place, and that for its bytes. Given back when it is dropped.
+/// Room that an operation takes while it is under way: one place, and that for its bytes. Given
+/// back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) _place: OwnedSemaphorePermit,

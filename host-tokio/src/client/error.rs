@@ -9,7 +9,8 @@ use distributedlog::{Cause, Failure, Known, writer};
 
 use crate::{ConnectError, TlsError};
 
-/// Why an operation of a [`ProxyClient`](crate::ProxyClient) failed, and what is known of its records.
+/// Why an operation of a [`ProxyClient`](crate::ProxyClient) failed, and what is known of its
+/// records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestError {
@@ -104,7 +105,8 @@ pub enum BuildError {
         name: String,
         /// How long the client waited.
         waited: Duration,
-        /// Every host that was tried, and why it did not do. Empty for a name that leads to no host.
+        /// Every host that was tried, and why it did not do. Empty for a name that leads to no
+        /// host.
         hosts: Vec<HostFailure>,
     },
 }
@@ -139,15 +141,30 @@ impl fmt::Display for BuildError {
             Self::Routing(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Writer(error) => error.fmt(f),
-            Self::MaxInFlight { value, max } => write!(f, "max_in_flight is {value}; it must be 1 to {max}"),
+            Self::MaxInFlight { value, max } => {
+                write!(f, "max_in_flight is {value}; it must be 1 to {max}")
+            }
             Self::StreamName { name, error } => write!(f, "stream {name:?}: {error}"),
             Self::Name { name, error } => write!(f, "name {name:?}: {error}"),
-            Self::UnsupportedName { name, reason } => write!(f, "name {name:?} is not supported: {reason}"),
-            Self::Tls(error) => write!(f, "{error}"),
-            Self::NoProxy { name, waited, hosts } if hosts.is_empty() => {
-                write!(f, "no write proxy within {waited:?}: the name {name:?} leads to no host")
+            Self::UnsupportedName { name, reason } => {
+                write!(f, "name {name:?} is not supported: {reason}")
             }
-            Self::NoProxy { name, waited, hosts } => {
+            Self::Tls(error) => write!(f, "{error}"),
+            Self::NoProxy {
+                name,
+                waited,
+                hosts,
+            } if hosts.is_empty() => {
+                write!(
+                    f,
+                    "no write proxy within {waited:?}: the name {name:?} leads to no host"
+                )
+            }
+            Self::NoProxy {
+                name,
+                waited,
+                hosts,
+            } => {
                 write!(f, "no write proxy of {name:?} answered within {waited:?}")?;
                 let mut separator = ": ";
                 for host in hosts {

@@ -16,16 +16,18 @@ const PIECE: usize = 1024;
 
 /// A client of the write proxies: one connection to each, many requests in flight on it.
 ///
-/// A cheap handle: clones share the connections, which one task drives. When the last clone is dropped, or [`close`](Self::close) was
-/// called, the task finishes what is in flight and ends.
+/// A cheap handle: clones share the connections, which one task drives. When the last clone is
+/// dropped, or [`close`](Self::close) was called, the task finishes what is in flight and ends.
 ///
-/// Every operation finds the stream's owner by itself, follows redirects and tries other proxies as the settings allow. An operation
-/// waits for room while [`max_in_flight`](ProxyClientBuilder::max_in_flight) others are under way.
+/// Every operation finds the stream's owner by itself, follows redirects and tries other proxies as
+/// the settings allow. An operation waits for room while
+/// [`max_in_flight`](ProxyClientBuilder::max_in_flight) others are under way.
 ///
 /// # Cancel safety
 ///
-/// Dropping an operation's future gives the operation up: if its request is under way, the proxy is told that nobody waits for the answer,
-/// and may or may not have carried it out. Nothing else is disturbed.
+/// Dropping an operation's future gives the operation up: if its request is under way, the proxy is
+/// told that nobody waits for the answer, and may or may not have carried it out. Nothing else is
+/// disturbed.
 #[derive(Clone, Debug)]
 pub struct ProxyClient {
     shared: Arc<Shared>,
@@ -47,19 +49,41 @@ impl ProxyClient {
         ProxyClientBuilder::new()
     }
 
-    /// A handle whose commands go to `commands`' other end: at most `max_in_flight` operations at a time, with `max_bytes` in them.
-    pub(super) fn new(commands: mpsc::UnboundedSender<Command>, counters: SharedCounters, max_in_flight: usize, max_bytes: usize) -> Self {
-        let max_pieces = max_bytes.div_ceil(PIECE).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let (places, pieces) = (Arc::new(Semaphore::new(max_in_flight)), Arc::new(Semaphore::new(max_pieces)));
+    /// A handle whose commands go to `commands`' other end: at most `max_in_flight` operations at a
+    /// time, with `max_bytes` in them.
+    pub(super) fn new(
+        commands: mpsc::UnboundedSender<Command>,
+        counters: SharedCounters,
+        max_in_flight: usize,
+        max_bytes: usize,
+    ) -> Self {
+        let max_pieces = max_bytes
+            .div_ceil(PIECE)
+            .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let (places, pieces) = (
+            Arc::new(Semaphore::new(max_in_flight)),
+            Arc::new(Semaphore::new(max_pieces)),
+        );
         let max_pieces = u32::try_from(max_pieces).expect("clamped to it");
-        Self { shared: Arc::new(Shared { commands, places, pieces, max_pieces, tokens: AtomicU64::new(0), counters }) }
+        Self {
+            shared: Arc::new(Shared {
+                commands,
+                places,
+                pieces,
+                max_pieces,
+                tokens: AtomicU64::new(0),
+                counters,
+            }),
+        }
     }
 
-    /// Appends one record to `stream`, and answers with its position. The stream is created if need be.
+    /// Appends one record to `stream`, and answers with its position. The stream is created if need
+    /// be.
     ///
     /// # Errors
     ///
-    /// [`RequestError`]; its [`known`](RequestError::known) says whether the record may be in the stream all the same.
+    /// [`RequestError`]; its [`known`](RequestError::known) says whether the record may be in the
+    /// stream all the same.
     pub async fn write(&self, stream: &str, record: &[u8]) -> Result<Dlsn, RequestError> {
         self.write_data(stream, record, false).await
     }
@@ -69,25 +93,39 @@ impl ProxyClient {
     /// # Errors
     ///
     /// [`RequestError`]; either all records are in the stream or none.
-    pub async fn write_record_set(&self, stream: &str, record_set: &[u8]) -> Result<Dlsn, RequestError> {
+    pub async fn write_record_set(
+        &self,
+        stream: &str,
+        record_set: &[u8],
+    ) -> Result<Dlsn, RequestError> {
         self.write_data(stream, record_set, true).await
     }
 
-    /// Appends these records one by one, and answers for each of them. A record that fails does not undo those before it; those behind it fail
-    /// too.
+    /// Appends these records one by one, and answers for each of them. A record that fails does not
+    /// undo those before it; those behind it fail too.
     ///
     /// # Errors
     ///
     /// [`RequestError`] when there is no answer for the single records.
-    pub async fn write_bulk<R: AsRef<[u8]>>(&self, stream: &str, records: &[R]) -> Result<BulkReply, RequestError> {
-        let records = records.iter().map(|record| record.as_ref().to_vec()).collect();
+    pub async fn write_bulk<R: AsRef<[u8]>>(
+        &self,
+        stream: &str,
+        records: &[R],
+    ) -> Result<BulkReply, RequestError> {
+        let records = records
+            .iter()
+            .map(|record| record.as_ref().to_vec())
+            .collect();
         match self.run(stream, Body::BulkWrite(records)).await? {
             Reply::Bulk(replies) => Ok(replies),
-            Reply::Done(_) | Reply::Owner(_) => unreachable!("the driver answers a bulk write in kind"),
+            Reply::Done(_) | Reply::Owner(_) => {
+                unreachable!("the driver answers a bulk write in kind")
+            }
         }
     }
 
-    /// Creates `stream`, unless it exists already: proxies answer alike to both. Those of the original that keep a namespace in several
+    /// Creates `stream`, unless it exists already: proxies answer alike to both. Those of the
+    /// original that keep a namespace in several
     /// parts say [`LogExists`](distributedlog::StatusCode::LogExists).
     ///
     /// # Errors
@@ -115,7 +153,8 @@ impl ProxyClient {
         self.run(stream, Body::Truncate(position)).await.map(drop)
     }
 
-    /// Makes the owner of `stream` give it up. The next write opens a new log segment, on whichever proxy it reaches.
+    /// Makes the owner of `stream` give it up. The next write opens a new log segment, on whichever
+    /// proxy it reaches.
     ///
     /// # Errors
     ///
@@ -124,8 +163,9 @@ impl ProxyClient {
         self.run(stream, Body::Release).await.map(drop)
     }
 
-    /// Writes a control record to `stream` and answers with its position. Readers move on behind it, and do not deliver it: after a stream was
-    /// taken over, this tells them that nothing is missing before it.
+    /// Writes a control record to `stream` and answers with its position. Readers move on behind
+    /// it, and do not deliver it: after a stream was taken over, this tells them that nothing
+    /// is missing before it.
     ///
     /// # Errors
     ///
@@ -134,7 +174,8 @@ impl ProxyClient {
         self.beat(stream, true).await
     }
 
-    /// Checks that some proxy owns `stream` and can serve it, without writing anything that readers see.
+    /// Checks that some proxy owns `stream` and can serve it, without writing anything that readers
+    /// see.
     ///
     /// # Errors
     ///
@@ -151,30 +192,35 @@ impl ProxyClient {
     pub async fn owner(&self, stream: &str) -> Result<Owner, RequestError> {
         match self.run(stream, Body::Owner).await? {
             Reply::Owner(owner) => Ok(owner),
-            Reply::Done(_) | Reply::Bulk(_) => unreachable!("the driver answers a question for the owner in kind"),
+            Reply::Done(_) | Reply::Bulk(_) => {
+                unreachable!("the driver answers a question for the owner in kind")
+            }
         }
     }
 
-    /// Shakes hands with every known proxy, which refreshes what is known of who owns what. Empty when no proxy is known, or the client is
-    /// closed.
+    /// Shakes hands with every known proxy, which refreshes what is known of who owns what. Empty
+    /// when no proxy is known, or the client is closed.
     pub async fn handshake(&self) -> Vec<HostReply<HandshakeReply>> {
         self.broadcast(Command::Handshake).await
     }
 
-    /// Tells every known proxy whether to take streams that it does not own yet. Empty when no proxy is known, or the client is closed.
+    /// Tells every known proxy whether to take streams that it does not own yet. Empty when no
+    /// proxy is known, or the client is closed.
     pub async fn set_accept_new_stream(&self, enabled: bool) -> Vec<HostReply<()>> {
-        self.broadcast(|reply| Command::SetAcceptNewStream { enabled, reply }).await
+        self.broadcast(|reply| Command::SetAcceptNewStream { enabled, reply })
+            .await
     }
 
-    /// What happened since the client was made: requests, redirects, owners known and not known, connections. Up to the task's last turn, also
-    /// after the client was closed.
+    /// What happened since the client was made: requests, redirects, owners known and not known,
+    /// connections. Up to the task's last turn, also after the client was closed.
     #[must_use]
     pub fn counters(&self) -> ClientCounters {
         self.shared.counters.get()
     }
 
-    /// Takes no more operations from any clone of this handle, waits until those in flight have completed, tells the proxies of what was
-    /// cancelled, and closes the connections. Operations started after it fail with [`Cause::Closed`]. Closing twice is no fault.
+    /// Takes no more operations from any clone of this handle, waits until those in flight have
+    /// completed, tells the proxies of what was cancelled, and closes the connections.
+    /// Operations started after it fail with [`Cause::Closed`]. Closing twice is no fault.
     ///
     /// # Cancel safety
     ///
@@ -187,36 +233,78 @@ impl ProxyClient {
         }
     }
 
-    async fn write_data(&self, stream: &str, data: &[u8], record_set: bool) -> Result<Dlsn, RequestError> {
-        match self.run(stream, Body::Write { data: data.to_vec(), record_set }).await? {
+    async fn write_data(
+        &self,
+        stream: &str,
+        data: &[u8],
+        record_set: bool,
+    ) -> Result<Dlsn, RequestError> {
+        match self
+            .run(
+                stream,
+                Body::Write {
+                    data: data.to_vec(),
+                    record_set,
+                },
+            )
+            .await?
+        {
             Reply::Done(Some(position)) => Ok(position),
-            Reply::Done(None) | Reply::Bulk(_) | Reply::Owner(_) => unreachable!("the driver answers a write with a position"),
+            Reply::Done(None) | Reply::Bulk(_) | Reply::Owner(_) => {
+                unreachable!("the driver answers a write with a position")
+            }
         }
     }
 
     async fn beat(&self, stream: &str, to_reader: bool) -> Result<Option<Dlsn>, RequestError> {
         match self.run(stream, Body::Heartbeat { to_reader }).await? {
             Reply::Done(position) => Ok(position),
-            Reply::Bulk(_) | Reply::Owner(_) => unreachable!("the driver answers a heartbeat in kind"),
+            Reply::Bulk(_) | Reply::Owner(_) => {
+                unreachable!("the driver answers a heartbeat in kind")
+            }
         }
     }
 
     async fn run(&self, stream: &str, body: Body) -> Result<Reply, RequestError> {
         let operation = body.name();
-        let Some(room) = self.shared.room(body.bytes()).await else { return Err(closed(operation, stream)) };
+        let Some(room) = self.shared.room(body.bytes()).await else {
+            return Err(closed(operation, stream));
+        };
         let token = Token(self.shared.tokens.fetch_add(1, Ordering::Relaxed));
         let (reply, replied) = oneshot::channel();
-        if self.shared.commands.send(Command::Start { token, stream: stream.into(), body, reply, room }).is_err() {
+        if self
+            .shared
+            .commands
+            .send(Command::Start {
+                token,
+                stream: stream.into(),
+                body,
+                reply,
+                room,
+            })
+            .is_err()
+        {
             return Err(closed(operation, stream));
         }
-        let mut guard = CancelOnDrop { shared: &self.shared, token: Some(token) };
+        let mut guard = CancelOnDrop {
+            shared: &self.shared,
+            token: Some(token),
+        };
         let replied = replied.await;
         guard.token = None;
         // A driver that went away without an answer may have sent the request.
-        replied.unwrap_or_else(|_| Err(RequestError { failure: Failure::unanswered(Cause::Closed), ..closed(operation, stream) }))
+        replied.unwrap_or_else(|_| {
+            Err(RequestError {
+                failure: Failure::unanswered(Cause::Closed),
+                ..closed(operation, stream)
+            })
+        })
     }
 
-    async fn broadcast<T>(&self, command: impl FnOnce(oneshot::Sender<Vec<HostReply<T>>>) -> Command) -> Vec<HostReply<T>> {
+    async fn broadcast<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Vec<HostReply<T>>>) -> Command,
+    ) -> Vec<HostReply<T>> {
         let (reply, replies) = oneshot::channel();
         if self.shared.commands.send(command(reply)).is_err() {
             return Vec::new();
@@ -226,17 +314,32 @@ impl ProxyClient {
 }
 
 impl Shared {
-    /// Waits for room for one operation with this many bytes. An operation larger than all the room there is takes all of it.
+    /// Waits for room for one operation with this many bytes. An operation larger than all the room
+    /// there is takes all of it.
     async fn room(&self, bytes: usize) -> Option<Room> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX).min(self.max_pieces);
+        let pieces = u32::try_from(bytes.div_ceil(PIECE))
+            .unwrap_or(u32::MAX)
+            .min(self.max_pieces);
         let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        let bytes = Arc::clone(&self.pieces).acquire_many_owned(pieces).await.ok()?;
-        Some(Room { _place: place, _bytes: bytes })
+        let bytes = Arc::clone(&self.pieces)
+            .acquire_many_owned(pieces)
+            .await
+            .ok()?;
+        Some(Room {
+            _place: place,
+            _bytes: bytes,
+        })
     }
 }
 
 fn closed(operation: &'static str, stream: &str) -> RequestError {
-    RequestError { failure: Failure::not_sent(Cause::Closed), operation, stream: stream.into(), host: None, message: "".into() }
+    RequestError {
+        failure: Failure::not_sent(Cause::Closed),
+        operation,
+        stream: stream.into(),
+        host: None,
+        message: "".into(),
+    }
 }
 
 /// Tells the driver that an operation's future was dropped.

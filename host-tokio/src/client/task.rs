@@ -1,4 +1,5 @@
-//! The task behind the handles: takes their commands, drives the connections, hands out the results.
+//! The task behind the handles: takes their commands, drives the connections, hands out the
+//! results.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -34,12 +35,22 @@ pub(super) struct Task {
 }
 
 enum Waiting {
-    Handle { reply: oneshot::Sender<Result<Reply, RequestError>>, _room: Room },
-    Broadcast { id: u64, host: HostId },
+    Handle {
+        reply: oneshot::Sender<Result<Reply, RequestError>>,
+        _room: Room,
+    },
+    Broadcast {
+        id: u64,
+        host: HostId,
+    },
 }
 
 impl Task {
-    pub(super) fn new(driver: Driver, commands: mpsc::UnboundedReceiver<Command>, drain_timeout: Duration) -> Self {
+    pub(super) fn new(
+        driver: Driver,
+        commands: mpsc::UnboundedReceiver<Command>,
+        drain_timeout: Duration,
+    ) -> Self {
         Self {
             driver,
             commands,
@@ -93,14 +104,22 @@ impl Task {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Start { token, stream, body, reply, room } => self.start(token, stream, body, reply, room),
+            Command::Start {
+                token,
+                stream,
+                body,
+                reply,
+                room,
+            } => self.start(token, stream, body, reply, room),
             Command::Cancel(token) => {
                 if self.waiting.remove(&token).is_some() {
                     self.driver.cancel(self.driver.now(), token);
                 }
             }
             Command::Handshake(reply) => self.broadcast(Broadcast::handshake(reply)),
-            Command::SetAcceptNewStream { enabled, reply } => self.broadcast(Broadcast::accept(enabled, reply)),
+            Command::SetAcceptNewStream { enabled, reply } => {
+                self.broadcast(Broadcast::accept(enabled, reply))
+            }
             Command::Close(reply) => {
                 self.closers.push(reply);
                 self.close(self.drain_timeout);
@@ -114,16 +133,35 @@ impl Task {
         self.driver.close(now, now + limit);
     }
 
-    fn start(&mut self, token: Token, stream: Arc<str>, body: Body, reply: oneshot::Sender<Result<Reply, RequestError>>, room: Room) {
+    fn start(
+        &mut self,
+        token: Token,
+        stream: Arc<str>,
+        body: Body,
+        reply: oneshot::Sender<Result<Reply, RequestError>>,
+        room: Room,
+    ) {
         let operation = body.name();
         let to = To::Stream(Arc::clone(&stream), StreamKey::of(&stream));
-        let start = Start { token, to, body, deadline: None, patience: Patience::UntilDeadline, earlier_attempts: 0 };
+        let start = Start {
+            token,
+            to,
+            body,
+            deadline: None,
+            patience: Patience::UntilDeadline,
+            earlier_attempts: 0,
+        };
         match self.driver.start(self.driver.now(), start) {
             Ok(()) => {
-                self.waiting.insert(token, Waiting::Handle { reply, _room: room });
+                self.waiting
+                    .insert(token, Waiting::Handle { reply, _room: room });
             }
             Err(refusal) => {
-                let error = RequestError { stream: (*stream).into(), operation, ..refused(refusal) };
+                let error = RequestError {
+                    stream: (*stream).into(),
+                    operation,
+                    ..refused(refusal)
+                };
                 let _ = reply.send(Err(error));
             }
         }
@@ -165,7 +203,9 @@ impl Task {
             }
             Some(Waiting::Broadcast { id, host }) => {
                 let address = self.driver.address(host);
-                let Some(broadcast) = self.broadcasts.get_mut(&id) else { return };
+                let Some(broadcast) = self.broadcasts.get_mut(&id) else {
+                    return;
+                };
                 broadcast.left -= 1;
                 broadcast.answered(address, finished);
                 if broadcast.finish_if_complete() {
@@ -196,8 +236,16 @@ impl Task {
                 Ok(Reply::Bulk(records.collect()))
             }
             Ok(Answer::Owner) => match finished.detail.owner() {
-                Some(owner) => Ok(Reply::Owner(Owner { host: owner.host.into(), port: owner.port, shard: owner.shard })),
-                None => Err(error_of(finished, Failure::not_sent(Cause::ProtocolError), host)),
+                Some(owner) => Ok(Reply::Owner(Owner {
+                    host: owner.host.into(),
+                    port: owner.port,
+                    shard: owner.shard,
+                })),
+                None => Err(error_of(
+                    finished,
+                    Failure::not_sent(Cause::ProtocolError),
+                    host,
+                )),
             },
             Err(failure) => Err(error_of(finished, failure, host)),
         }
@@ -205,8 +253,18 @@ impl Task {
 }
 
 /// The error of an operation that ended so.
-pub(super) fn error_of(finished: Finished, failure: Failure, host: Option<core::net::SocketAddr>) -> RequestError {
-    RequestError { failure, operation: finished.operation, stream: (*finished.stream).into(), host, message: finished.detail.message }
+pub(super) fn error_of(
+    finished: Finished,
+    failure: Failure,
+    host: Option<core::net::SocketAddr>,
+) -> RequestError {
+    RequestError {
+        failure,
+        operation: finished.operation,
+        stream: (*finished.stream).into(),
+        host,
+        message: finished.detail.message,
+    }
 }
 
 fn refused(refusal: SubmitError) -> RequestError {
@@ -216,14 +274,31 @@ fn refused(refusal: SubmitError) -> RequestError {
         // And whatever else core may refuse for one day: nothing was sent.
         SubmitError::UnknownHost | _ => Cause::Unreachable,
     };
-    RequestError { failure: Failure::not_sent(cause), operation: "", stream: "".into(), host: None, message: refusal.to_string().into() }
+    RequestError {
+        failure: Failure::not_sent(cause),
+        operation: "",
+        stream: "".into(),
+        host: None,
+        message: refusal.to_string().into(),
+    }
 }
 
 /// What a host said of itself, as handles are told.
-pub(super) fn handshake_reply(host: core::net::SocketAddr, finished: Finished) -> HostReply<HandshakeReply> {
+pub(super) fn handshake_reply(
+    host: core::net::SocketAddr,
+    finished: Finished,
+) -> HostReply<HandshakeReply> {
     let result = match (finished.result, finished.detail.server) {
-        (Ok(_), Some((status, streams))) => Ok(HandshakeReply { host, status: status.map(|status| status.as_i32()), streams }),
-        (Ok(_), None) => Err(error_of(finished, Failure::unanswered(Cause::ProtocolError), Some(host))),
+        (Ok(_), Some((status, streams))) => Ok(HandshakeReply {
+            host,
+            status: status.map(|status| status.as_i32()),
+            streams,
+        }),
+        (Ok(_), None) => Err(error_of(
+            finished,
+            Failure::unanswered(Cause::ProtocolError),
+            Some(host),
+        )),
         (Err(failure), _) => Err(error_of(finished, failure, Some(host))),
     };
     HostReply { host, result }

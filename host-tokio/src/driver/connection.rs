@@ -4,7 +4,9 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use distributedlog::client::session::{Call, EncodeError, Envelope, Session, SessionError, Settings};
+use distributedlog::client::session::{
+    Call, EncodeError, Envelope, Session, SessionError, Settings,
+};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::Request;
 use distributedlog::{Cause, Instant};
@@ -63,7 +65,8 @@ impl Open {
         }
     }
 
-    /// Encodes a request behind whatever waits to be sent. `hint` is about as many bytes as it takes.
+    /// Encodes a request behind whatever waits to be sent. `hint` is about as many bytes as it
+    /// takes.
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -73,10 +76,16 @@ impl Open {
         hint: usize,
     ) -> Result<Call, EncodeError> {
         let room = self.transmit.room(hint);
-        let (len, call) = match self.session.encode_request(now, request, message, envelope, room) {
+        let (len, call) = match self
+            .session
+            .encode_request(now, request, message, envelope, room)
+        {
             Err(EncodeError::BufferTooSmall(_)) => {
-                let room = self.transmit.room(self.session.encoded_len(message, envelope));
-                self.session.encode_request(now, request, message, envelope, room)?
+                let room = self
+                    .transmit
+                    .room(self.session.encoded_len(message, envelope));
+                self.session
+                    .encode_request(now, request, message, envelope, room)?
             }
             done => done?,
         };
@@ -94,7 +103,11 @@ impl Open {
     }
 
     /// Writes what the session and the requests want sent, as far as the socket takes it.
-    pub(super) fn poll_transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Ending> {
+    pub(super) fn poll_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<(), Ending> {
         loop {
             let len = self.session.poll_transmit(self.transmit.room(CONTROL_ROOM));
             self.transmit.commit(len);
@@ -109,7 +122,10 @@ impl Open {
         let flushed = self.transmit.poll_flush(cx, &mut self.stream);
         let count = self.transmit.written() - before;
         if count > 0 {
-            self.session.handle_transmitted(now, usize::try_from(count).expect("no more was written than lay in memory"));
+            self.session.handle_transmitted(
+                now,
+                usize::try_from(count).expect("no more was written than lay in memory"),
+            );
         }
         match flushed {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
@@ -122,7 +138,9 @@ impl Ending {
     /// What requests that were under way are told.
     pub(super) const fn cause(&self) -> Cause {
         match self {
-            Self::Ended | Self::Io(_) | Self::Session(SessionError::Unresponsive) => Cause::ConnectionLost,
+            Self::Ended | Self::Io(_) | Self::Session(SessionError::Unresponsive) => {
+                Cause::ConnectionLost
+            }
             Self::Session(_) => Cause::ProtocolError,
         }
     }
@@ -138,9 +156,11 @@ impl fmt::Display for Ending {
     }
 }
 
-/// A connection that is no longer wanted: what is still to be said is said, then the peer's end is awaited.
+/// A connection that is no longer wanted: what is still to be said is said, then the peer's end is
+/// awaited.
 ///
-/// Closing while the peer's bytes are unread would reset the connection, and the peer could lose what we said last.
+/// Closing while the peer's bytes are unread would reset the connection, and the peer could lose
+/// what we said last.
 pub(super) struct Closing {
     stream: NetStream,
     transmit: TransmitBuffer,
@@ -153,12 +173,19 @@ impl Closing {
     pub(super) fn new(mut open: Open, until: Instant) -> Self {
         let len = open.session.poll_transmit(open.transmit.room(CONTROL_ROOM));
         open.transmit.commit(len);
-        Self { stream: open.stream, transmit: open.transmit, shut_down: false, until }
+        Self {
+            stream: open.stream,
+            transmit: open.transmit,
+            shut_down: false,
+            until,
+        }
     }
 
     /// Ready when the peer has closed too, or the connection has failed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.transmit.waiting() > 0 && ready!(self.transmit.poll_flush(cx, &mut self.stream)).is_err() {
+        if self.transmit.waiting() > 0
+            && ready!(self.transmit.poll_flush(cx, &mut self.stream)).is_err()
+        {
             return Poll::Ready(());
         }
         if !self.shut_down {
@@ -167,11 +194,16 @@ impl Closing {
             }
             self.shut_down = true;
         }
-        // Read and forgotten, with a small buffer of its own: nothing that the peer says matters now.
+        // Read and forgotten, with a small buffer of its own: nothing that the peer says matters
+        // now.
         let mut scrap = [0; 1024];
         loop {
             let mut scrap = tokio::io::ReadBuf::new(&mut scrap);
-            let read = ready!(tokio::io::AsyncRead::poll_read(Pin::new(&mut self.stream), cx, &mut scrap));
+            let read = ready!(tokio::io::AsyncRead::poll_read(
+                Pin::new(&mut self.stream),
+                cx,
+                &mut scrap
+            ));
             if read.is_err() || scrap.filled().is_empty() {
                 return Poll::Ready(());
             }

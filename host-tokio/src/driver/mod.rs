@@ -1,8 +1,9 @@
-//! Polls all there is to a client of the write proxies in one future: the routing machine, the sessions and their sockets, the names,
-//! the timer.
+//! Polls all there is to a client of the write proxies in one future: the routing machine, the
+//! sessions and their sockets, the names, the timer.
 //!
-//! A request is encoded straight behind whatever its connection has to send already, and all of that leaves with one system call per turn;
-//! no task and no channel lies between whoever starts a request and the socket.
+//! A request is encoded straight behind whatever its connection has to send already, and all of
+//! that leaves with one system call per turn; no task and no channel lies between whoever starts a
+//! request and the socket.
 
 mod actions;
 mod connection;
@@ -20,7 +21,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use connection::{Closing, Connection};
-use distributedlog::client::routing::{Answer, Client, Counters, Link, Patience, StreamKey, Submission, SubmitError};
+use distributedlog::client::routing::{
+    Answer, Client, Counters, Link, Patience, StreamKey, Submission, SubmitError,
+};
 use distributedlog::client::session::Call;
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
@@ -45,15 +48,17 @@ const STREAMS: usize = 512;
 const REQUESTS: usize = 4096;
 /// How many operations handles may have under way at most: the rest is for what goes to every host.
 pub(crate) const MAX_IN_FLIGHT: usize = REQUESTS - HOSTS;
-/// How many requests a connection has in flight at most, those that were discarded and not yet confirmed among them.
+/// How many requests a connection has in flight at most, those that were discarded and not yet
+/// confirmed among them.
 const SESSION_REQUESTS: usize = REQUESTS;
 
 type Routing = Client<HOSTS, STREAMS, REQUESTS>;
 
 /// A client of the write proxies that moves only when it is polled.
 ///
-/// Commands ([`start`](Self::start), [`cancel`](Self::cancel), [`close`](Self::close)) do no I/O. After them, and whenever the task was
-/// woken, [`drive`](Self::drive) is called, and called again as long as [`next_finished`](Self::next_finished) has something.
+/// Commands ([`start`](Self::start), [`cancel`](Self::cancel), [`close`](Self::close)) do no I/O.
+/// After them, and whenever the task was woken, [`drive`](Self::drive) is called, and called again
+/// as long as [`next_finished`](Self::next_finished) has something.
 pub(crate) struct Driver {
     clock: TokioClock,
     settings: DriverSettings,
@@ -163,7 +168,14 @@ impl Driver {
 
     /// Takes a request. On refusal its buffers are recycled.
     pub(crate) fn start(&mut self, now: Instant, start: Start) -> Result<(), SubmitError> {
-        let Start { token, to, body, deadline, patience, earlier_attempts } = start;
+        let Start {
+            token,
+            to,
+            body,
+            deadline,
+            patience,
+            earlier_attempts,
+        } = start;
         let operation = body.operation();
         let (stream, mut submission) = match to {
             To::Stream(stream, key) => (stream, Submission::to_stream(operation, key)),
@@ -189,7 +201,15 @@ impl Driver {
             self.requests.resize_with(id.index() + 1, || None);
             self.calls.resize_with(id.index() + 1, || None);
         }
-        let pending = Pending { id, token, stream, body, deadline, earlier_attempts, detail: Detail::default() };
+        let pending = Pending {
+            id,
+            token,
+            stream,
+            body,
+            deadline,
+            earlier_attempts,
+            detail: Detail::default(),
+        };
         self.requests[id.index()] = Some(pending);
         self.tokens.insert(token, id);
         self.carry_out(now);
@@ -198,7 +218,9 @@ impl Driver {
 
     /// Gives a request up: it finishes no more. Tokens of requests that have ended are ignored.
     pub(crate) fn cancel(&mut self, now: Instant, token: Token) {
-        let Some(id) = self.tokens.remove(&token) else { return };
+        let Some(id) = self.tokens.remove(&token) else {
+            return;
+        };
         self.client.cancel(now, id);
         if let Some(pending) = self.requests[id.index()].take() {
             debug_assert_eq!(pending.id, id, "a token names the request in its place");
@@ -221,7 +243,9 @@ impl Driver {
 
     /// Whether everything has ended, and every peer knows.
     pub(crate) fn is_closed(&self) -> bool {
-        self.client.is_closed() && self.closing.is_empty() && self.connections.iter().all(Option::is_none)
+        self.client.is_closed()
+            && self.closing.is_empty()
+            && self.connections.iter().all(Option::is_none)
     }
 
     /// Where the counters are to be seen.
@@ -236,7 +260,10 @@ impl Driver {
 
     /// The hosts that are connected.
     pub(crate) fn connected(&self) -> impl Iterator<Item = HostId> {
-        let hosts = self.client.hosts().filter(|host| matches!(host.link, Link::Connected));
+        let hosts = self
+            .client
+            .hosts()
+            .filter(|host| matches!(host.link, Link::Connected));
         hosts.map(|host| host.id)
     }
 
@@ -256,14 +283,16 @@ impl Driver {
     }
 }
 
-/// The routing machine with its tables, which are a megabyte: they are made on a stack of their own, because a task's may be too small for
-/// them on their way to the heap.
+/// The routing machine with its tables, which are a megabyte: they are made on a stack of their
+/// own, because a task's may be too small for them on their way to the heap.
 fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
     const STACK_BYTES: usize = 8 * size_of::<Routing>();
     let settings = &settings.routing;
     std::thread::scope(|scope| {
         let make = || Box::new(Routing::new(settings.clone(), seed));
-        let maker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, make);
+        let maker = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, make);
         let made = maker.map(|maker| maker.join().expect("making tables does not panic"));
         // No more threads can be had: the task's own stack may do.
         made.unwrap_or_else(|_| Box::new(Routing::new(settings.clone(), seed)))
@@ -272,6 +301,9 @@ fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
 
 /// What a client asks a proxy in a handshake.
 fn greeting(regex: &str, ownerships: bool) -> Request<'_> {
-    let info = ClientInfo { stream_name_regex: Some(regex), with_ownerships: Some(ownerships) };
+    let info = ClientInfo {
+        stream_name_regex: Some(regex),
+        with_ownerships: Some(ownerships),
+    };
     Request::HandshakeWithClientInfo { info }
 }

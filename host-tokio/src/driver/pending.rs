@@ -3,7 +3,9 @@ use std::sync::Arc;
 use distributedlog::client::RequestId;
 use distributedlog::client::routing::{Location, Operation};
 use distributedlog::wire::crc;
-use distributedlog::wire::service::{Binaries, HeartbeatOptions, Reply, Request, ServerStatus, WriteContext, WriteResponse};
+use distributedlog::wire::service::{
+    Binaries, HeartbeatOptions, Reply, Request, ServerStatus, WriteContext, WriteResponse,
+};
 use distributedlog::{Dlsn, DlsnText, Failure, Instant, StatusCode};
 
 use super::Token;
@@ -56,8 +58,12 @@ pub(crate) struct BulkItem {
 impl Body {
     pub(super) const fn operation(&self) -> Operation {
         match self {
-            Self::Write { record_set: true, .. } => Operation::WriteRecordSet,
-            Self::Write { record_set: false, .. } => Operation::Write,
+            Self::Write {
+                record_set: true, ..
+            } => Operation::WriteRecordSet,
+            Self::Write {
+                record_set: false, ..
+            } => Operation::Write,
             Self::BulkWrite(_) => Operation::WriteBulk,
             Self::Create => Operation::Create,
             Self::Delete => Operation::Delete,
@@ -102,12 +108,15 @@ impl Body {
         }
     }
 
-    /// The checksum that the proxy computes again; bulk writes and requests about no stream have none.
+    /// The checksum that the proxy computes again; bulk writes and requests about no stream have
+    /// none.
     pub(super) fn checksum(&self, stream: &str) -> Option<u32> {
         match self {
             Self::Write { data, .. } => Some(crc::write(stream, data)),
             Self::Truncate(position) => Some(crc::truncate(stream, position)),
-            Self::Create | Self::Delete | Self::Release | Self::Heartbeat { .. } | Self::Owner => Some(crc::stream(stream)),
+            Self::Create | Self::Delete | Self::Release | Self::Heartbeat { .. } | Self::Owner => {
+                Some(crc::stream(stream))
+            }
             Self::BulkWrite(_) | Self::Handshake | Self::SetAcceptNewStream(_) => None,
         }
     }
@@ -115,7 +124,11 @@ impl Body {
     /// About how many bytes its frame takes, to be right nearly always.
     pub(super) fn frame_hint(&self, stream: &str) -> usize {
         const AROUND: usize = 1024;
-        let lengths = if let Self::BulkWrite(records) = self { 4 * records.len() } else { 0 };
+        let lengths = if let Self::BulkWrite(records) = self {
+            4 * records.len()
+        } else {
+            0
+        };
         self.bytes() + lengths + stream.len() + AROUND
     }
 }
@@ -129,27 +142,48 @@ pub(super) struct Scratch<'a> {
 
 impl Pending {
     /// The message to send, with what the client says about it now.
-    pub(super) fn message<'a>(&'a self, mut context: WriteContext<'a>, regex: &'a str, scratch: &'a mut Scratch<'a>) -> Request<'a> {
+    pub(super) fn message<'a>(
+        &'a self,
+        mut context: WriteContext<'a>,
+        regex: &'a str,
+        scratch: &'a mut Scratch<'a>,
+    ) -> Request<'a> {
         if self.earlier_attempts > 0 {
             context.attempt = Some(i32::try_from(self.earlier_attempts).unwrap_or(i32::MAX));
         }
         let stream = &*self.stream;
         match &self.body {
-            Body::Write { data, .. } => Request::WriteWithContext { stream, data, context },
+            Body::Write { data, .. } => Request::WriteWithContext {
+                stream,
+                data,
+                context,
+            },
             Body::BulkWrite(records) => {
                 scratch.records = records.iter().map(Vec::as_slice).collect();
-                Request::WriteBulkWithContext { stream, data: Binaries::new(&scratch.records), context }
+                Request::WriteBulkWithContext {
+                    stream,
+                    data: Binaries::new(&scratch.records),
+                    context,
+                }
             }
             Body::Create => Request::Create { stream, context },
             Body::Delete => Request::Delete { stream, context },
             Body::Truncate(position) => {
                 let text = scratch.position.insert(position.to_text());
-                Request::Truncate { stream, dlsn: text.as_str(), context }
+                Request::Truncate {
+                    stream,
+                    dlsn: text.as_str(),
+                    context,
+                }
             }
             Body::Release => Request::Release { stream, context },
-            Body::Heartbeat { to_reader } => {
-                Request::HeartbeatWithOptions { stream, context, options: HeartbeatOptions { send_to_reader: Some(*to_reader) } }
-            }
+            Body::Heartbeat { to_reader } => Request::HeartbeatWithOptions {
+                stream,
+                context,
+                options: HeartbeatOptions {
+                    send_to_reader: Some(*to_reader),
+                },
+            },
             Body::Owner => Request::GetOwner { stream, context },
             Body::Handshake => super::greeting(regex, true),
             Body::SetAcceptNewStream(enabled) => Request::SetAcceptNewStream { enabled: *enabled },
@@ -164,7 +198,12 @@ impl Pending {
             }
             Reply::BulkWrite(response) => {
                 self.detail.message = response.header.message.unwrap_or_default().into();
-                self.detail.bulk = response.responses.iter().flatten().map(|response| BulkItem::new(&response)).collect();
+                self.detail.bulk = response
+                    .responses
+                    .iter()
+                    .flatten()
+                    .map(|response| BulkItem::new(&response))
+                    .collect();
             }
             Reply::ServerInfo(info) => {
                 let streams = info.ownerships.map_or(0, |ownerships| ownerships.len());
@@ -190,7 +229,9 @@ impl Pending {
             | Body::Release
             | Body::Heartbeat { .. }
             | Body::Handshake
-            | Body::SetAcceptNewStream(_) => self.detail.position = response.dlsn.and_then(|text| text.parse().ok()),
+            | Body::SetAcceptNewStream(_) => {
+                self.detail.position = response.dlsn.and_then(|text| text.parse().ok())
+            }
         }
     }
 }
@@ -198,7 +239,9 @@ impl Pending {
 impl Detail {
     /// The owner that the answer named: its shard, host and port.
     pub(crate) fn owner(&self) -> Option<Location<'_>> {
-        self.location.as_deref().and_then(|text| Location::parse(text).ok())
+        self.location
+            .as_deref()
+            .and_then(|text| Location::parse(text).ok())
     }
 }
 
@@ -209,7 +252,9 @@ impl BulkItem {
         let result = match (response.header.code, position) {
             (StatusCode::Success, Some(position)) => Ok(position),
             // Written, and nobody knows where.
-            (StatusCode::Success, None) => Err(Failure::unanswered(distributedlog::Cause::ProtocolError)),
+            (StatusCode::Success, None) => {
+                Err(Failure::unanswered(distributedlog::Cause::ProtocolError))
+            }
             (code, _) => Err(Failure::of_status(code)),
         };
         Self { result, message }

@@ -10,7 +10,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// An empty buffer, the one that was given back last: its memory is likely in the processor's cache.
+    /// An empty buffer, the one that was given back last: its memory is likely in the processor's
+    /// cache.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let buffer = self.buffers.pop().unwrap_or_default();
         self.bytes -= buffer.capacity();

@@ -6,7 +6,8 @@ use super::{Driver, Hosts};
 use crate::BuildError;
 
 impl Driver {
-    /// Waits until every host has shaken hands or failed to, at least one with success; for `limit` at most, and then one success will do.
+    /// Waits until every host has shaken hands or failed to, at least one with success; for `limit`
+    /// at most, and then one success will do.
     ///
     /// # Errors
     ///
@@ -24,13 +25,24 @@ impl Driver {
             }
         }
         let waited = if hopeless { Duration::ZERO } else { limit };
-        Err(BuildError::NoProxy { name: name.to_owned(), waited, hosts: self.host_failures() })
+        Err(BuildError::NoProxy {
+            name: name.to_owned(),
+            waited,
+            hosts: self.host_failures(),
+        })
     }
 
     fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.drive(cx);
         debug_assert!(self.finished.is_empty(), "nothing was started yet");
-        let all = self.client.hosts().all(|host| host.status.is_some() || host.last_failure.is_some());
-        if self.greeted && all { Poll::Ready(()) } else { Poll::Pending }
+        let all = self
+            .client
+            .hosts()
+            .all(|host| host.status.is_some() || host.last_failure.is_some());
+        if self.greeted && all {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

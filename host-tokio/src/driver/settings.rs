@@ -21,7 +21,10 @@ pub(crate) struct DriverSettings {
 #[derive(Clone, Debug)]
 pub(crate) enum Hosts {
     /// At these names; looked up again after each interval, or only once.
-    Named { hosts: Vec<(String, u16)>, every: Option<Duration> },
+    Named {
+        hosts: Vec<(String, u16)>,
+        every: Option<Duration>,
+    },
     /// Where the members of a set in ZooKeeper say.
     #[cfg(feature = "zookeeper")]
     ServerSet(ServerSetName),
@@ -34,13 +37,28 @@ pub(crate) enum Hosts {
 impl Hosts {
     /// What a name means; the text says why it means nothing here.
     pub(crate) fn of_name(name: &Name<'_>, every: Duration) -> Result<Self, String> {
-        let list = |addresses: &Addresses<'_>| addresses.iter().map(|at| (at.host.to_owned(), at.port)).collect();
+        let list = |addresses: &Addresses<'_>| {
+            addresses
+                .iter()
+                .map(|at| (at.host.to_owned(), at.port))
+                .collect()
+        };
         match name {
-            Name::Inet(addresses) => Ok(Self::Named { hosts: list(addresses), every: Some(every) }),
-            Name::FixedInet(addresses) => Ok(Self::Named { hosts: list(addresses), every: None }),
+            Name::Inet(addresses) => Ok(Self::Named {
+                hosts: list(addresses),
+                every: Some(every),
+            }),
+            Name::FixedInet(addresses) => Ok(Self::Named {
+                hosts: list(addresses),
+                every: None,
+            }),
             Name::Nil => Ok(Self::Never),
             Name::Neg | Name::Fail(_) => Ok(Self::None),
-            Name::Zk { hosts, path, endpoint } => serverset(hosts, path, *endpoint, every),
+            Name::Zk {
+                hosts,
+                path,
+                endpoint,
+            } => serverset(hosts, path, *endpoint, every),
             Name::ServerSet { hosts, path } => serverset(hosts, path, None, every),
         }
     }
@@ -56,7 +74,9 @@ impl Hosts {
 
     pub(super) fn names(&self) -> Option<Names> {
         match self {
-            Self::Named { hosts, every } => Some(Names::Hosts(Resolver::new(hosts.iter().cloned(), *every))),
+            Self::Named { hosts, every } => {
+                Some(Names::Hosts(Resolver::new(hosts.iter().cloned(), *every)))
+            }
             #[cfg(feature = "zookeeper")]
             Self::ServerSet(name) => Some(Names::ServerSet(ServerSet::new(name.clone()))),
             Self::None | Self::Never => None,
@@ -66,13 +86,27 @@ impl Hosts {
 
 #[cfg(feature = "zookeeper")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
-fn serverset(ensemble: &Addresses<'_>, path: &str, endpoint: Option<&str>, every: Duration) -> Result<Hosts, String> {
+fn serverset(
+    ensemble: &Addresses<'_>,
+    path: &str,
+    endpoint: Option<&str>,
+    every: Duration,
+) -> Result<Hosts, String> {
     let (ensemble, path) = (ensemble.as_str().to_owned(), path.to_owned());
-    Ok(Hosts::ServerSet(ServerSetName { ensemble, path, endpoint: endpoint.map(str::to_owned), login: None, every }))
+    Ok(Hosts::ServerSet(ServerSetName {
+        ensemble,
+        path,
+        endpoint: endpoint.map(str::to_owned),
+        login: None,
+        every,
+    }))
 }
 
 #[cfg(not(feature = "zookeeper"))]
 fn serverset(_: &Addresses<'_>, _: &str, _: Option<&str>, _: Duration) -> Result<Hosts, String> {
-    Err("this program was built without ZooKeeper (feature `zookeeper` of distributedlog-tokio); name proxies with inet!host:port"
-        .to_owned())
+    Err(
+        "this program was built without ZooKeeper (feature `zookeeper` of distributedlog-tokio); \
+         name proxies with inet!host:port"
+            .to_owned(),
+    )
 }

@@ -9,8 +9,9 @@ use crate::TokioClock;
 
 /// Wakes the driver for the earliest of its deadlines.
 ///
-/// Deadlines move away with nearly every answer, and moving tokio's timer costs a lock: so the timer is only ever moved forward in time
-/// when it has fired, and fires for nothing about once per timeout.
+/// Deadlines move away with nearly every answer, and moving tokio's timer costs a lock: so the
+/// timer is only ever moved forward in time when it has fired, and fires for nothing about once per
+/// timeout.
 pub(super) struct Timer {
     clock: TokioClock,
     sleep: Pin<Box<Sleep>>,
@@ -19,7 +20,11 @@ pub(super) struct Timer {
 
 impl Timer {
     pub(super) fn new(clock: TokioClock) -> Self {
-        Self { clock, sleep: Box::pin(clock.sleep_until(Instant::ZERO)), armed: None }
+        Self {
+            clock,
+            sleep: Box::pin(clock.sleep_until(Instant::ZERO)),
+            armed: None,
+        }
     }
 
     /// Sees to it that the task is woken at `next`, or earlier.
@@ -67,7 +72,11 @@ mod tests {
                 timer.arm(cx, Some(Instant::from_millis(20)));
             }
             timer.arm(cx, Some(target));
-            if clock.now() >= target { Poll::Ready(()) } else { Poll::Pending }
+            if clock.now() >= target {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
         assert_eq!(clock.now(), target);

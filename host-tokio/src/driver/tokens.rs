@@ -10,7 +10,8 @@ pub(crate) struct Token(pub(crate) u64);
 /// Which request a token names.
 pub(super) type Tokens = HashMap<Token, RequestId, BuildHasherDefault<TokenHasher>>;
 
-/// Tokens are counted up by ourselves: nobody can choose them to collide, so one multiplication spreads them well enough.
+/// Tokens are counted up by ourselves: nobody can choose them to collide, so one multiplication
+/// spreads them well enough.
 #[derive(Default)]
 pub(super) struct TokenHasher(u64);
 

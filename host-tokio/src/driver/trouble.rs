@@ -4,7 +4,8 @@ use super::Driver;
 use crate::client::{HostFailure, HostFailureReason};
 use crate::net::ConnectError;
 
-/// Why hosts could not be used, for whoever has to be told that none could. The last reason of each.
+/// Why hosts could not be used, for whoever has to be told that none could. The last reason of
+/// each.
 #[derive(Default)]
 pub(super) struct Trouble {
     hosts: Vec<(HostId, HostFailureReason)>,
@@ -19,7 +20,8 @@ impl Trouble {
 
     /// The host does, or its place is another's: one reason per place at most.
     pub(super) fn forget(&mut self, host: HostId) {
-        self.hosts.retain(|(known, _)| known.index() != host.index());
+        self.hosts
+            .retain(|(known, _)| known.index() != host.index());
     }
 
     pub(super) fn has(&self, host: HostId) -> bool {
@@ -37,16 +39,28 @@ impl Driver {
         let mut reasons = core::mem::take(&mut self.trouble.hosts);
         let mut failures: Vec<HostFailure> = Vec::new();
         for (host, error) in core::mem::take(&mut self.trouble.names) {
-            failures.push(HostFailure { host, address: None, reason: HostFailureReason::Connect(ConnectError::NoAddress(error)) });
+            failures.push(HostFailure {
+                host,
+                address: None,
+                reason: HostFailureReason::Connect(ConnectError::NoAddress(error)),
+            });
         }
         for view in self.client.hosts() {
-            let reason = reasons.iter().position(|(host, _)| *host == view.id).map(|at| reasons.swap_remove(at).1);
+            let reason = reasons
+                .iter()
+                .position(|(host, _)| *host == view.id)
+                .map(|at| reasons.swap_remove(at).1);
             let host = if view.name.is_empty() {
-                view.address.map_or_else(|| view.text.to_owned(), |at| at.to_string())
+                view.address
+                    .map_or_else(|| view.text.to_owned(), |at| at.to_string())
             } else {
                 format!("{}:{}", view.name, view.port)
             };
-            failures.push(HostFailure { host, address: view.address, reason: reason.unwrap_or(HostFailureReason::NoAnswer) });
+            failures.push(HostFailure {
+                host,
+                address: view.address,
+                reason: reason.unwrap_or(HostFailureReason::NoAnswer),
+            });
         }
         failures
     }

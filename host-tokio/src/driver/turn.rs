@@ -1,4 +1,5 @@
-//! One turn of the driver: what came in, what time it is, what is to be done about it, what goes out.
+//! One turn of the driver: what came in, what time it is, what is to be done about it, what goes
+//! out.
 
 use core::task::{Context, Poll};
 
@@ -17,8 +18,8 @@ use crate::net::{ConnectError, NetStream};
 const MAX_ROUNDS: usize = 16;
 
 impl Driver {
-    /// Moves everything as far as it goes. Returns when requests have finished, which the caller takes and then drives again, or when nothing is
-    /// left to do until the task is woken.
+    /// Moves everything as far as it goes. Returns when requests have finished, which the caller
+    /// takes and then drives again, or when nothing is left to do until the task is woken.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         self.turn(cx);
         self.counters.set(self.client.counters());
@@ -33,7 +34,8 @@ impl Driver {
             let received = self.receive(cx, now);
             self.expire(now);
             self.carry_out(now);
-            self.closing.retain_mut(|closing| now < closing.until && closing.poll(cx).is_pending());
+            self.closing
+                .retain_mut(|closing| now < closing.until && closing.poll(cx).is_pending());
             if !self.finished.is_empty() {
                 return;
             }
@@ -48,12 +50,19 @@ impl Driver {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let sessions = self.connections.iter().flatten().filter_map(|connection| match &connection.phase {
-            Phase::Open(open) => open.session.poll_timeout(),
-            Phase::Connecting(_) | Phase::Resolving(_) => None,
-        });
+        let sessions = self
+            .connections
+            .iter()
+            .flatten()
+            .filter_map(|connection| match &connection.phase {
+                Phase::Open(open) => open.session.poll_timeout(),
+                Phase::Connecting(_) | Phase::Resolving(_) => None,
+            });
         let closing = self.closing.iter().map(|closing| closing.until);
-        sessions.chain(closing).chain(self.client.poll_timeout()).min()
+        sessions
+            .chain(closing)
+            .chain(self.client.poll_timeout())
+            .min()
     }
 
     /// Tells the machines what time it is.
@@ -62,7 +71,10 @@ impl Driver {
             self.client.handle_timeout(now);
         }
         for index in 0..self.connections.len() {
-            if let Some(Connection { host, phase: Phase::Open(open) }) = &mut self.connections[index]
+            if let Some(Connection {
+                host,
+                phase: Phase::Open(open),
+            }) = &mut self.connections[index]
                 && open.session.poll_timeout().is_some_and(|at| at <= now)
                 && let Err(error) = open.session.handle_timeout(now)
             {
@@ -74,13 +86,26 @@ impl Driver {
 
     fn poll_names(&mut self, cx: &mut Context<'_>, now: Instant) {
         let Some(names) = &mut self.names else { return };
-        let Poll::Ready(event) = names.poll(cx) else { return };
-        let hosts: Vec<HostAddress<'_>> =
-            event.found.iter().map(|found| HostAddress { name: &found.name, address: found.address, shard: found.shard }).collect();
+        let Poll::Ready(event) = names.poll(cx) else {
+            return;
+        };
+        let hosts: Vec<HostAddress<'_>> = event
+            .found
+            .iter()
+            .map(|found| HostAddress {
+                name: &found.name,
+                address: found.address,
+                shard: found.shard,
+            })
+            .collect();
         self.trouble.set_names(event.failures);
         let left_out = self.client.handle_resolved(now, &hosts);
         if left_out > 0 {
-            tracing::warn!(left_out, known = hosts.len() - left_out, "the name leads to more proxies than a client can know");
+            tracing::warn!(
+                left_out,
+                known = hosts.len() - left_out,
+                "the name leads to more proxies than a client can know"
+            );
         }
     }
 
@@ -88,7 +113,9 @@ impl Driver {
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut progress = false;
         for index in 0..self.connections.len() {
-            let Some(Connection { host, phase }) = &mut self.connections[index] else { continue };
+            let Some(Connection { host, phase }) = &mut self.connections[index] else {
+                continue;
+            };
             let host = *host;
             match phase {
                 Phase::Open(open) => match open.poll_receive(cx) {
@@ -122,7 +149,13 @@ impl Driver {
     /// Reads every whole frame that lies in the connection's buffer.
     fn handle_frames(&mut self, now: Instant, index: usize, host: HostId) {
         loop {
-            let Some(Connection { phase: Phase::Open(open), .. }) = &mut self.connections[index] else { return };
+            let Some(Connection {
+                phase: Phase::Open(open),
+                ..
+            }) = &mut self.connections[index]
+            else {
+                return;
+            };
             let open = &mut **open;
             match open.session.handle_received(now, open.receive.unread()) {
                 Ok((0, None)) => return,
@@ -149,7 +182,10 @@ impl Driver {
 
     fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) {
         for index in 0..self.connections.len() {
-            if let Some(Connection { host, phase: Phase::Open(open) }) = &mut self.connections[index]
+            if let Some(Connection {
+                host,
+                phase: Phase::Open(open),
+            }) = &mut self.connections[index]
                 && let Err(ending) = open.poll_transmit(cx, now)
             {
                 let host = *host;
@@ -158,7 +194,12 @@ impl Driver {
         }
     }
 
-    fn connected_or_not(&mut self, now: Instant, host: HostId, result: Result<NetStream, ConnectError>) {
+    fn connected_or_not(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        result: Result<NetStream, ConnectError>,
+    ) {
         match result {
             Ok(stream) => {
                 self.seed = self.seed.wrapping_add(1);
@@ -167,7 +208,10 @@ impl Driver {
                     let capacity = u32::try_from(open.session.capacity()).unwrap_or(u32::MAX);
                     self.client.handle_connected(now, host, capacity);
                 }
-                self.connections[host.index()] = Some(Connection { host, phase: Phase::Open(Box::new(open)) });
+                self.connections[host.index()] = Some(Connection {
+                    host,
+                    phase: Phase::Open(Box::new(open)),
+                });
             }
             Err(error) => {
                 self.connections[host.index()] = None;
@@ -178,9 +222,19 @@ impl Driver {
         }
     }
 
-    fn resolved_or_not(&mut self, now: Instant, host: HostId, result: std::io::Result<Vec<core::net::SocketAddr>>) {
+    fn resolved_or_not(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        result: std::io::Result<Vec<core::net::SocketAddr>>,
+    ) {
         self.connections[host.index()] = None;
-        let found = result.and_then(|found| found.first().copied().ok_or_else(|| std::io::Error::other("the name has no address")));
+        let found = result.and_then(|found| {
+            found
+                .first()
+                .copied()
+                .ok_or_else(|| std::io::Error::other("the name has no address"))
+        });
         match found {
             Ok(address) => {
                 let same = self.client.handle_address(now, host, address);
@@ -189,7 +243,10 @@ impl Driver {
                 }
             }
             Err(error) => {
-                self.trouble.note(host, HostFailureReason::Connect(ConnectError::NoAddress(error)));
+                self.trouble.note(
+                    host,
+                    HostFailureReason::Connect(ConnectError::NoAddress(error)),
+                );
                 self.client.handle_connect_failed(now, host);
             }
         }
@@ -197,13 +254,22 @@ impl Driver {
 
     /// The host's connection has ended: whatever was under way on it is told what is known of it.
     fn lose(&mut self, now: Instant, host: HostId, ending: &Ending) {
-        let Some(Connection { phase: Phase::Open(mut open), .. }) = self.connections[host.index()].take() else { return };
+        let Some(Connection {
+            phase: Phase::Open(mut open),
+            ..
+        }) = self.connections[host.index()].take()
+        else {
+            return;
+        };
         let was_ready = open.session.is_ready();
         let reason = ending.to_string();
         tracing::debug!(%host, reason, "a proxy's connection has ended");
         while let Some(lost) = open.session.poll_lost() {
             self.note_failure(lost.request, &reason);
-            let failure = Failure { known: lost.known, ..Failure::unanswered(ending.cause()) };
+            let failure = Failure {
+                known: lost.known,
+                ..Failure::unanswered(ending.cause())
+            };
             self.client.handle_failed(now, host, lost.request, failure);
         }
         if was_ready {
@@ -211,7 +277,8 @@ impl Driver {
         } else {
             self.client.handle_connect_failed(now, host);
         }
-        self.trouble.note(host, HostFailureReason::Handshake(reason.into()));
+        self.trouble
+            .note(host, HostFailureReason::Handshake(reason.into()));
     }
 }
 
@@ -239,10 +306,17 @@ impl Heard<'_> {
                     pending.note_reply(&reply);
                 }
             }
-            Event::Failed { request, failure, reason } => {
+            Event::Failed {
+                request,
+                failure,
+                reason,
+            } => {
                 let verdict = self.client.handle_failed(now, host, request, failure);
                 if request.index() >= REQUESTS {
-                    self.trouble.note(host, HostFailureReason::Handshake(reason.to_string().into()));
+                    self.trouble.note(
+                        host,
+                        HostFailureReason::Handshake(reason.to_string().into()),
+                    );
                 } else if verdict == Verdict::Final
                     && let Some(Some(pending)) = self.requests.get_mut(request.index())
                 {
@@ -254,14 +328,17 @@ impl Heard<'_> {
                 tracing::debug!(%host, "a proxy takes no more requests on its connection");
                 self.client.handle_drain(now, host);
             }
-            // Until it is over, requests are taken; after it, they are refused one by one and go elsewhere.
+            // Until it is over, requests are taken; after it, they are refused one by one and go
+            // elsewhere.
             Event::Lease { .. } => {}
         }
     }
 
     fn greeted(&mut self, host: HostId, reply: &Reply<'_>) {
         match reply {
-            Reply::Exception { message, .. } => self.trouble.note(host, HostFailureReason::Handshake((*message).into())),
+            Reply::Exception { message, .. } => self
+                .trouble
+                .note(host, HostFailureReason::Handshake((*message).into())),
             Reply::ServerInfo(_) | Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => {
                 *self.greeted = true;
                 self.trouble.forget(host);

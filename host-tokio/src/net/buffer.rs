@@ -1,5 +1,6 @@
-//! The bytes of a connection between the session machine and the socket: two plain byte windows that are initialised once, so
-//! that nothing is cleared, split or reference-counted per frame, and many frames go through one system call.
+//! The bytes of a connection between the session machine and the socket: two plain byte windows
+//! that are initialised once, so that nothing is cleared, split or reference-counted per frame, and
+//! many frames go through one system call.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -10,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What one read asks for. Answers are about 100 bytes, so one read takes in hundreds of them.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What a transmit buffer keeps of its memory when all is sent. A peer that read nothing for a while costs no more than that for long.
+/// What a transmit buffer keeps of its memory when all is sent. A peer that read nothing for a
+/// while costs no more than that for long.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes that came in and were not looked at yet.
@@ -31,7 +33,11 @@ pub(crate) enum Received {
 
 impl ReceiveBuffer {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; READ_BYTES], start: 0, end: 0 }
+        Self {
+            bytes: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+        }
     }
 
     /// What is there, oldest first.
@@ -41,7 +47,10 @@ impl ReceiveBuffer {
 
     /// The first `count` bytes were dealt with.
     pub(crate) fn consume(&mut self, count: usize) {
-        debug_assert!(count <= self.end - self.start, "only what is there can be consumed");
+        debug_assert!(
+            count <= self.end - self.start,
+            "only what is there can be consumed"
+        );
         self.start += count;
         if self.start == self.end {
             self.start = 0;
@@ -52,9 +61,14 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Reads once. The caller bounds how much may lie here unread: the buffer grows while it is full (a frame larger than it is
-    /// under way), by no more than doubling what has really arrived, so that a length alone makes nobody allocate.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut (impl AsyncRead + Unpin)) -> Poll<io::Result<Received>> {
+    /// Reads once. The caller bounds how much may lie here unread: the buffer grows while it is
+    /// full (a frame larger than it is under way), by no more than doubling what has really
+    /// arrived, so that a length alone makes nobody allocate.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<io::Result<Received>> {
         if self.start > 0 && self.bytes.len() - self.end < READ_BYTES / 2 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -67,7 +81,11 @@ impl ReceiveBuffer {
         ready!(Pin::new(stream).poll_read(cx, &mut into))?;
         let count = into.filled().len();
         self.end += count;
-        Poll::Ready(Ok(if count == 0 { Received::End } else { Received::Bytes(count) }))
+        Poll::Ready(Ok(if count == 0 {
+            Received::End
+        } else {
+            Received::Bytes(count)
+        }))
     }
 }
 
@@ -81,7 +99,12 @@ pub(crate) struct TransmitBuffer {
 
 impl TransmitBuffer {
     pub(crate) const fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0, written: 0 }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+            written: 0,
+        }
     }
 
     /// How many bytes wait.
@@ -94,7 +117,8 @@ impl TransmitBuffer {
         self.written
     }
 
-    /// Room for at least `len` bytes behind what waits. What is written into it counts once [`commit`](Self::commit) was called.
+    /// Room for at least `len` bytes behind what waits. What is written into it counts once
+    /// [`commit`](Self::commit) was called.
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < len {
             self.make_room(len);
@@ -105,10 +129,14 @@ impl TransmitBuffer {
     /// The first `len` bytes of the last [`room`](Self::room) are to be sent.
     pub(crate) fn commit(&mut self, len: usize) {
         self.end += len;
-        debug_assert!(self.end <= self.bytes.len(), "only bytes of the room can be sent");
+        debug_assert!(
+            self.end <= self.bytes.len(),
+            "only bytes of the room can be sent"
+        );
     }
 
-    /// Moving costs at most one copy per byte: what waits is moved only when the space before it is at least as large.
+    /// Moving costs at most one copy per byte: what waits is moved only when the space before it is
+    /// at least as large.
     #[cold]
     fn make_room(&mut self, len: usize) {
         let waiting = self.waiting();
@@ -123,10 +151,16 @@ impl TransmitBuffer {
         }
     }
 
-    /// Writes until nothing waits or the socket takes no more. Ready when all is with the operating system.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &mut (impl AsyncWrite + Unpin)) -> Poll<io::Result<()>> {
+    /// Writes until nothing waits or the socket takes no more. Ready when all is with the operating
+    /// system.
+    pub(crate) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
         while self.start < self.end {
-            let count = ready!(Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.start..self.end]))?;
+            let count =
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.start..self.end]))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -169,7 +203,9 @@ mod tests {
                 })
                 .await;
             }
-            core::future::poll_fn(|cx| buffer.poll_flush(cx, &mut ours)).await.unwrap();
+            core::future::poll_fn(|cx| buffer.poll_flush(cx, &mut ours))
+                .await
+                .unwrap();
             assert_eq!((buffer.waiting(), buffer.written()), (0, copy.len() as u64));
         };
         let mut received = Vec::new();
@@ -187,7 +223,10 @@ mod tests {
         let mut buffer = ReceiveBuffer::new();
         let mut seen = Vec::new();
         let mut round = 0;
-        while let Received::Bytes(_) = core::future::poll_fn(|cx| buffer.poll_fill(cx, &mut ours)).await.unwrap() {
+        while let Received::Bytes(_) = core::future::poll_fn(|cx| buffer.poll_fill(cx, &mut ours))
+            .await
+            .unwrap()
+        {
             round += 1;
             if round % 3 == 0 {
                 let count = buffer.unread().len() - 1;

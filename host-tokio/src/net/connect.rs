@@ -16,19 +16,35 @@ pub(crate) struct ConnectSettings {
     pub(crate) tls: Option<TlsConnector>,
 }
 
-/// Connects to `address` within the settings' timeout; `host` is the name that a TLS certificate must be for.
-pub(crate) async fn connect(settings: ConnectSettings, address: SocketAddr, host: String) -> Result<NetStream, ConnectError> {
-    let ConnectSettings { timeout: limit, tls } = settings;
+/// Connects to `address` within the settings' timeout; `host` is the name that a TLS certificate
+/// must be for.
+pub(crate) async fn connect(
+    settings: ConnectSettings,
+    address: SocketAddr,
+    host: String,
+) -> Result<NetStream, ConnectError> {
+    let ConnectSettings {
+        timeout: limit,
+        tls,
+    } = settings;
     let connecting = async {
-        let stream = TcpStream::connect(address).await.map_err(ConnectError::Tcp)?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(ConnectError::Tcp)?;
         // Frames are batched before they are written; Nagle would only hold the last one back.
         stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
         match tls {
             None => Ok(NetStream::Tcp(stream)),
-            Some(tls) => tls.connect(&host, stream).await.map(|stream| NetStream::Tls(Box::new(stream))).map_err(ConnectError::Tls),
+            Some(tls) => tls
+                .connect(&host, stream)
+                .await
+                .map(|stream| NetStream::Tls(Box::new(stream)))
+                .map_err(ConnectError::Tls),
         }
     };
-    timeout(limit, connecting).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
+    timeout(limit, connecting)
+        .await
+        .unwrap_or(Err(ConnectError::TimedOut(limit)))
 }
 
 #[cfg(test)]
@@ -42,9 +58,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let settings = ConnectSettings { timeout: Duration::from_secs(5), tls: None };
-        let error = connect(settings, address, "localhost".to_owned()).await.unwrap_err();
-        let ConnectError::Tcp(error) = error else { panic!("{error}") };
+        let settings = ConnectSettings {
+            timeout: Duration::from_secs(5),
+            tls: None,
+        };
+        let error = connect(settings, address, "localhost".to_owned())
+            .await
+            .unwrap_err();
+        let ConnectError::Tcp(error) = error else {
+            panic!("{error}")
+        };
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     }
 }

@@ -8,7 +8,8 @@ use std::io;
 pub enum ConnectError {
     /// The host's name leads to no address.
     NoAddress(io::Error),
-    /// The operating system could not connect: refused, unreachable, out of descriptors. The peer saw nothing of ours.
+    /// The operating system could not connect: refused, unreachable, out of descriptors. The peer
+    /// saw nothing of ours.
     Tcp(io::Error),
     /// Neither an answer nor a refusal came within the connect timeout, TLS handshake included.
     TimedOut(Duration),
@@ -44,7 +45,10 @@ pub enum TlsError {
 impl TlsError {
     /// What tokio-rustls reports comes as an I/O error around rustls' own.
     pub(crate) fn of_io(error: io::Error, server_name: &str) -> Self {
-        let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        let Some(inner) = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        else {
             return Self::Io(error);
         };
         let rustls::Error::InvalidCertificate(reason) = inner else {
@@ -53,9 +57,17 @@ impl TlsError {
         use rustls::CertificateError as C;
         if matches!(reason, C::UnknownIssuer) {
             Self::UnknownAuthority
-        } else if matches!(reason, C::NotValidForName | C::NotValidForNameContext { .. }) {
-            Self::WrongName { expected: server_name.to_owned() }
-        } else if matches!(reason, C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. }) {
+        } else if matches!(
+            reason,
+            C::NotValidForName | C::NotValidForNameContext { .. }
+        ) {
+            Self::WrongName {
+                expected: server_name.to_owned(),
+            }
+        } else if matches!(
+            reason,
+            C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. }
+        ) {
             Self::NotValidNow
         } else {
             Self::Protocol(inner.to_string())
@@ -87,10 +99,16 @@ impl core::error::Error for ConnectError {
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownAuthority => f.write_str("the proxy's certificate is not issued by a trusted authority"),
-            Self::WrongName { expected } => write!(f, "the proxy's certificate is not for {expected:?}"),
+            Self::UnknownAuthority => {
+                f.write_str("the proxy's certificate is not issued by a trusted authority")
+            }
+            Self::WrongName { expected } => {
+                write!(f, "the proxy's certificate is not for {expected:?}")
+            }
             Self::NotValidNow => f.write_str("the proxy's certificate is not valid at this time"),
-            Self::InvalidServerName(name) => write!(f, "{name:?} is neither a DNS name nor an IP address"),
+            Self::InvalidServerName(name) => {
+                write!(f, "{name:?} is neither a DNS name nor an IP address")
+            }
             Self::Protocol(reason) => f.write_str(reason),
             Self::Io(error) => write!(f, "the handshake ended early: {error}"),
             Self::Settings(reason) => write!(f, "the TLS settings cannot be used: {reason}"),

@@ -24,8 +24,16 @@ impl Found {
     }
 
     pub(crate) fn new(address: SocketAddr, host: &str, shard: i32) -> Self {
-        let name = if host.parse::<IpAddr>().is_ok() { String::new() } else { host.to_owned() };
-        Self { address, name, shard }
+        let name = if host.parse::<IpAddr>().is_ok() {
+            String::new()
+        } else {
+            host.to_owned()
+        };
+        Self {
+            address,
+            name,
+            shard,
+        }
     }
 }
 
@@ -48,7 +56,8 @@ pub(crate) enum Names {
 }
 
 impl Names {
-    /// Where the name leads now, changed or not. Pending for ever once that will not change any more.
+    /// Where the name leads now, changed or not. Pending for ever once that will not change any
+    /// more.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NameEvent> {
         match self {
             Self::Hosts(resolver) => resolver.poll(cx),

@@ -47,11 +47,22 @@ struct Host {
 
 impl Resolver {
     /// Looks these hosts up, by the operating system's resolver, and again after each `every`.
-    pub(crate) fn new(hosts: impl IntoIterator<Item = (String, u16)>, every: Option<Duration>) -> Self {
-        Self::with_lookup(hosts, every, Arc::new(|host, port| Box::pin(system_lookup(host, port))))
+    pub(crate) fn new(
+        hosts: impl IntoIterator<Item = (String, u16)>,
+        every: Option<Duration>,
+    ) -> Self {
+        Self::with_lookup(
+            hosts,
+            every,
+            Arc::new(|host, port| Box::pin(system_lookup(host, port))),
+        )
     }
 
-    fn with_lookup(hosts: impl IntoIterator<Item = (String, u16)>, every: Option<Duration>, lookup: LookupFn) -> Self {
+    fn with_lookup(
+        hosts: impl IntoIterator<Item = (String, u16)>,
+        every: Option<Duration>,
+        lookup: LookupFn,
+    ) -> Self {
         let hosts = hosts.into_iter().map(|(name, port)| Host {
             lookup: Some(lookup(name.clone(), port)),
             name,
@@ -59,10 +70,17 @@ impl Resolver {
             addresses: Vec::new(),
             error: None,
         });
-        Self { hosts: hosts.collect(), every, next_round: Box::pin(sleep(Duration::ZERO)), state: State::LookingUp, lookup }
+        Self {
+            hosts: hosts.collect(),
+            every,
+            next_round: Box::pin(sleep(Duration::ZERO)),
+            state: State::LookingUp,
+            lookup,
+        }
     }
 
-    /// What the next round of look-ups brought, changed or not. Pending for ever once nothing is to be looked up any more.
+    /// What the next round of look-ups brought, changed or not. Pending for ever once nothing is to
+    /// be looked up any more.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NameEvent> {
         if self.state == State::Waiting && self.next_round.as_mut().poll(cx).is_ready() {
             for host in &mut self.hosts {
@@ -83,7 +101,9 @@ impl Resolver {
     fn poll_lookups(&mut self, cx: &mut Context<'_>) -> bool {
         let mut all_done = true;
         for host in &mut self.hosts {
-            let Some(lookup) = &mut host.lookup else { continue };
+            let Some(lookup) = &mut host.lookup else {
+                continue;
+            };
             let Poll::Ready(found) = lookup.as_mut().poll(cx) else {
                 all_done = false;
                 continue;
@@ -91,7 +111,9 @@ impl Resolver {
             host.lookup = None;
             host.error = None;
             match found {
-                Ok(addresses) if addresses.is_empty() => host.error = Some(io::Error::other("the name has no address")),
+                Ok(addresses) if addresses.is_empty() => {
+                    host.error = Some(io::Error::other("the name has no address"))
+                }
                 Ok(addresses) => host.addresses = addresses,
                 Err(error) => host.error = Some(error),
             }
@@ -122,7 +144,10 @@ impl Resolver {
     }
 
     fn event(&mut self) -> NameEvent {
-        let mut event = NameEvent { found: Vec::new(), failures: Vec::new() };
+        let mut event = NameEvent {
+            found: Vec::new(),
+            failures: Vec::new(),
+        };
         for host in &mut self.hosts {
             for &address in host.addresses.iter().take(MAX_ADDRESSES_PER_HOST) {
                 if event.found.iter().all(|known| known.address != address) {
@@ -138,7 +163,9 @@ impl Resolver {
 }
 
 pub(crate) async fn system_lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect)
+    tokio::net::lookup_host((host.as_str(), port))
+        .await
+        .map(Iterator::collect)
 }
 
 #[cfg(test)]
@@ -155,7 +182,11 @@ mod tests {
         let answers = Arc::new(Mutex::new(answers));
         let script = Arc::clone(&answers);
         let lookup = move |_: String, _: u16| -> Lookup {
-            let answer = script.lock().unwrap().pop().unwrap_or_else(|| Err(io::Error::other("no more answers")));
+            let answer = script
+                .lock()
+                .unwrap()
+                .pop()
+                .unwrap_or_else(|| Err(io::Error::other("no more answers")));
             Box::pin(ready(answer))
         };
         (answers, Arc::new(lookup))
@@ -171,11 +202,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn names_are_looked_up_again_and_keep_their_addresses_while_the_name_server_fails() {
-        let (_, lookup) = scripted(vec![Ok(vec![address(2)]), Err(io::Error::other("down")), Ok(vec![address(1)])]);
+        let (_, lookup) = scripted(vec![
+            Ok(vec![address(2)]),
+            Err(io::Error::other("down")),
+            Ok(vec![address(1)]),
+        ]);
         let mut resolver = Resolver::with_lookup(one_host(), Some(Duration::from_secs(5)), lookup);
         for expected in [1, 1, 2] {
             let event = poll_fn(|cx| resolver.poll(cx)).await;
-            assert_eq!(event.found, [Found::without_shard(address(expected), "proxy.example")]);
+            assert_eq!(
+                event.found,
+                [Found::without_shard(address(expected), "proxy.example")]
+            );
             assert!(event.failures.is_empty());
         }
     }
@@ -187,16 +225,32 @@ mod tests {
         let event = poll_fn(|cx| resolver.poll(cx)).await;
         assert_eq!(event.failures[0].0, "proxy.example");
         let event = poll_fn(|cx| resolver.poll(cx)).await;
-        assert_eq!(event.found, [Found::without_shard(address(1), "proxy.example")]);
+        assert_eq!(
+            event.found,
+            [Found::without_shard(address(1), "proxy.example")]
+        );
         let hour = Duration::from_secs(3_600);
-        assert!(tokio::time::timeout(hour, poll_fn(|cx| resolver.poll(cx))).await.is_err());
+        assert!(
+            tokio::time::timeout(hour, poll_fn(|cx| resolver.poll(cx)))
+                .await
+                .is_err()
+        );
         assert_eq!(left.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn an_address_is_its_own_name() {
-        let mut resolver = Resolver::new([("127.0.0.1".to_owned(), 7), ("127.0.0.1".to_owned(), 7)], None);
+        let mut resolver = Resolver::new(
+            [("127.0.0.1".to_owned(), 7), ("127.0.0.1".to_owned(), 7)],
+            None,
+        );
         let event = poll_fn(|cx| resolver.poll(cx)).await;
-        assert_eq!(event.found, [Found::without_shard(SocketAddr::from(([127, 0, 0, 1], 7)), "")]);
+        assert_eq!(
+            event.found,
+            [Found::without_shard(
+                SocketAddr::from(([127, 0, 0, 1], 7)),
+                ""
+            )]
+        );
     }
 }

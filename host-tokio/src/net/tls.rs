@@ -10,8 +10,9 @@ use super::error::TlsError;
 
 /// How connections to proxies are encrypted and whom they trust.
 ///
-/// TLS 1.2 and 1.3. The authorities are those of the machine ([`native_roots`](Self::native_roots)), or only those given
-/// ([`only_roots`](Self::only_roots)), never none: a certificate is always checked.
+/// TLS 1.2 and 1.3. The authorities are those of the machine
+/// ([`native_roots`](Self::native_roots)), or only those given ([`only_roots`](Self::only_roots)),
+/// never none: a certificate is always checked.
 #[derive(Clone)]
 pub struct Tls {
     native: bool,
@@ -30,13 +31,23 @@ impl Tls {
     /// Trusts the authorities that the machine's owner trusts.
     #[must_use]
     pub const fn native_roots() -> Self {
-        Self { native: true, roots: Vec::new(), server_name: None, identity: None }
+        Self {
+            native: true,
+            roots: Vec::new(),
+            server_name: None,
+            identity: None,
+        }
     }
 
     /// Trusts nobody but the authorities to be added with [`add_root`](Self::add_root).
     #[must_use]
     pub const fn only_roots() -> Self {
-        Self { native: false, roots: Vec::new(), server_name: None, identity: None }
+        Self {
+            native: false,
+            roots: Vec::new(),
+            server_name: None,
+            identity: None,
+        }
     }
 
     /// Trusts the authorities whose certificates are in this PEM text too.
@@ -49,7 +60,8 @@ impl Tls {
         Ok(self)
     }
 
-    /// The name that the proxies' certificates must be for, when it is not the host's in the name that was connected to.
+    /// The name that the proxies' certificates must be for, when it is not the host's in the name
+    /// that was connected to.
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
@@ -67,7 +79,8 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError::Settings`] when no authority is trusted, or a certificate or the key is not one; [`TlsError::InvalidServerName`].
+    /// [`TlsError::Settings`] when no authority is trusted, or a certificate or the key is not one;
+    /// [`TlsError::InvalidServerName`].
     pub(crate) fn prepare(&self) -> Result<TlsConnector, TlsError> {
         let mut store = RootCertStore::empty();
         if self.native {
@@ -78,15 +91,20 @@ impl Tls {
             store.add_parsable_certificates(found.certs);
         }
         for root in &self.roots {
-            store.add(root.clone()).map_err(|error| TlsError::Settings(format!("root certificate: {error}")))?;
+            store
+                .add(root.clone())
+                .map_err(|error| TlsError::Settings(format!("root certificate: {error}")))?;
         }
         if store.is_empty() {
-            return Err(TlsError::Settings("no authority is trusted: add a root certificate".to_owned()));
+            return Err(TlsError::Settings(
+                "no authority is trusted: add a root certificate".to_owned(),
+            ));
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Settings(error.to_string()))?
-            .with_root_certificates(store);
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| TlsError::Settings(error.to_string()))?
+                .with_root_certificates(store);
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => builder
@@ -94,7 +112,10 @@ impl Tls {
                 .map_err(|error| TlsError::Settings(format!("client certificate: {error}")))?,
         };
         let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
-        Ok(TlsConnector { connector: Arc::new(config).into(), server_name })
+        Ok(TlsConnector {
+            connector: Arc::new(config).into(),
+            server_name,
+        })
     }
 }
 
@@ -110,20 +131,27 @@ impl fmt::Debug for Tls {
 }
 
 impl Identity {
-    /// The identity in these PEM texts: a chain, the client's own certificate first, and its key (PKCS#8, PKCS#1 or SEC1).
+    /// The identity in these PEM texts: a chain, the client's own certificate first, and its key
+    /// (PKCS#8, PKCS#1 or SEC1).
     ///
     /// # Errors
     ///
     /// [`TlsError::Settings`] when either text holds none.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Settings(format!("client key: {error}")))?;
-        Ok(Self { chain: certificates(chain)?, key })
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| TlsError::Settings(format!("client key: {error}")))?;
+        Ok(Self {
+            chain: certificates(chain)?,
+            key,
+        })
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("certificates", &self.chain.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,7 +163,8 @@ pub(crate) struct TlsConnector {
 }
 
 impl TlsConnector {
-    /// Makes a TLS session over `stream`, with `host` as the expected name unless the settings name another.
+    /// Makes a TLS session over `stream`, with `host` as the expected name unless the settings name
+    /// another.
     pub(crate) async fn connect(
         &self,
         host: &str,
@@ -146,7 +175,10 @@ impl TlsConnector {
             None => parse_name(host)?,
         };
         let shown = name.to_str().into_owned();
-        self.connector.connect(name, stream).await.map_err(|error| TlsError::of_io(error, &shown))
+        self.connector
+            .connect(name, stream)
+            .await
+            .map_err(|error| TlsError::of_io(error, &shown))
     }
 }
 
@@ -159,7 +191,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(&mut reader).collect();
     let found = found.map_err(|error| TlsError::Settings(format!("certificate: {error}")))?;
     if found.is_empty() {
-        return Err(TlsError::Settings("the PEM text holds no certificate".to_owned()));
+        return Err(TlsError::Settings(
+            "the PEM text holds no certificate".to_owned(),
+        ));
     }
     Ok(found)
 }
@@ -170,16 +204,25 @@ mod tests {
 
     #[test]
     fn trusting_nobody_is_refused() {
-        assert!(matches!(Tls::only_roots().prepare(), Err(TlsError::Settings(_))));
+        assert!(matches!(
+            Tls::only_roots().prepare(),
+            Err(TlsError::Settings(_))
+        ));
     }
 
     #[test]
     fn text_without_a_certificate_is_refused() {
-        assert!(matches!(Tls::only_roots().add_root(b"not a certificate"), Err(TlsError::Settings(_))));
+        assert!(matches!(
+            Tls::only_roots().add_root(b"not a certificate"),
+            Err(TlsError::Settings(_))
+        ));
     }
 
     #[test]
     fn a_name_that_no_certificate_can_be_for_is_refused() {
-        assert!(matches!(parse_name("no such name!"), Err(TlsError::InvalidServerName(_))));
+        assert!(matches!(
+            parse_name("no such name!"),
+            Err(TlsError::InvalidServerName(_))
+        ));
     }
 }

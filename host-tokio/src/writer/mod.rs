@@ -7,20 +7,24 @@ use std::sync::{Arc, Mutex};
 
 pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
-use distributedlog::face::{self, Acknowledgement, Close, Flush, Reserve, Seat, State, Submit, Write};
+use distributedlog::face::{
+    self, Acknowledgement, Close, Flush, Reserve, Seat, State, Submit, Write,
+};
 use distributedlog::writer::{Counters, Heap, Refused, Settings, StreamStatus};
 
 use crate::driver::SharedCounters;
 use crate::{ClientCounters, TokioClock};
 
-/// What handles and the writer's task share. The futures of [`MultiStreamWriter`] are generic over it.
+/// What handles and the writer's task share. The futures of [`MultiStreamWriter`] are generic over
+/// it.
 pub type SharedState = Arc<Mutex<State<Heap, Box<[Seat]>, TokioClock>>>;
 
-/// Writes each record to whichever of a set of streams answers first. A cheap handle, `Send` and `Sync`: clones write through the same
-/// writer, whose work one task does.
+/// Writes each record to whichever of a set of streams answers first. A cheap handle, `Send` and
+/// `Sync`: clones write through the same writer, whose work one task does.
 ///
-/// [`close`](Self::close) completes what is outstanding. When the last handle is dropped without it, what is left completes with
-/// [`Reason::Closed`](distributedlog::writer::Reason::Closed), and the task ends (R13).
+/// [`close`](Self::close) completes what is outstanding. When the last handle is dropped without
+/// it, what is left completes with [`Reason::Closed`](distributedlog::writer::Reason::Closed), and
+/// the task ends (R13).
 #[derive(Clone, Debug)]
 pub struct MultiStreamWriter {
     writer: face::MultiStreamWriter<SharedState>,
@@ -30,7 +34,9 @@ pub struct MultiStreamWriter {
 
 impl MultiStreamWriter {
     /// Settings to make a writer over these streams with.
-    pub fn builder<S: Into<String>>(streams: impl IntoIterator<Item = S>) -> MultiStreamWriterBuilder {
+    pub fn builder<S: Into<String>>(
+        streams: impl IntoIterator<Item = S>,
+    ) -> MultiStreamWriterBuilder {
         MultiStreamWriterBuilder::new(streams)
     }
 
@@ -38,12 +44,13 @@ impl MultiStreamWriter {
     ///
     /// # Errors
     ///
-    /// The future's [`WriteError`](distributedlog::writer::WriteError) says what is known of the record.
+    /// The future's [`WriteError`](distributedlog::writer::WriteError) says what is known of the
+    /// record.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is polled or while it waits for room, the record is not written. Dropped later, it is written, and nobody is told
-    /// where (R14).
+    /// Dropped before it is polled or while it waits for room, the record is not written. Dropped
+    /// later, it is written, and nobody is told where (R14).
     pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a, SharedState> {
         self.writer.write(record)
     }
@@ -65,7 +72,8 @@ impl MultiStreamWriter {
     ///
     /// # Errors
     ///
-    /// [`Refused::Full`], [`Refused::TooLarge`], [`Refused::Closed`]. The record stays with the caller.
+    /// [`Refused::Full`], [`Refused::TooLarge`], [`Refused::Closed`]. The record stays with the
+    /// caller.
     pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<SharedState>, Refused> {
         self.writer.try_write(record)
     }
@@ -92,7 +100,8 @@ impl MultiStreamWriter {
         self.writer.flush()
     }
 
-    /// Takes no more records, flushes, waits until everything has completed, and closes the connections (R13).
+    /// Takes no more records, flushes, waits until everything has completed, and closes the
+    /// connections (R13).
     ///
     /// # Cancel safety
     ///
@@ -135,14 +144,15 @@ impl MultiStreamWriter {
         self.writer.counters()
     }
 
-    /// What the client behind it did so far: requests, redirects, connections. Up to its last turn, also after it was closed.
+    /// What the client behind it did so far: requests, redirects, connections. Up to its last turn,
+    /// also after it was closed.
     #[must_use]
     pub fn client_counters(&self) -> ClientCounters {
         self.client_counters.get()
     }
 
-    /// How a stream does: whether it takes its turn, how fast it answers, what was done with it; `None` for a stream that the writer does
-    /// not have.
+    /// How a stream does: whether it takes its turn, how fast it answers, what was done with it;
+    /// `None` for a stream that the writer does not have.
     #[must_use]
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
         self.writer.stream_status(stream)

@@ -3,13 +3,16 @@
 use distributedlog::Dlsn;
 use distributedlog::wire::framed::{self, RequestHeader, ResponseHeader};
 use distributedlog::wire::mux::Tag;
-use distributedlog::wire::service::{Method, Ownerships, Reply, Request, SequenceId, ServerInfo, ServerStatus, WriteResponse};
+use distributedlog::wire::service::{
+    Method, Ownerships, Reply, Request, SequenceId, ServerInfo, ServerStatus, WriteResponse,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Call;
 
-/// One connection, seen from the proxy. `upgraded` once both sides put headers before their messages.
+/// One connection, seen from the proxy. `upgraded` once both sides put headers before their
+/// messages.
 pub struct FramedPeer {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -18,7 +21,11 @@ pub struct FramedPeer {
 
 impl FramedPeer {
     pub const fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new(), upgraded: false }
+        Self {
+            stream,
+            buffer: Vec::new(),
+            upgraded: false,
+        }
     }
 
     /// What is inside the next frame; [`None`] at the connection's end.
@@ -45,14 +52,16 @@ impl FramedPeer {
     /// Answers the client's question whether the upgrade is known.
     pub async fn answer_upgrade(&mut self, accept: bool) {
         let message = self.frame().await.expect("a client asks first");
-        let sequence_id = framed::upgrade_request(&message).expect("the first message asks for the upgrade");
+        let sequence_id =
+            framed::upgrade_request(&message).expect("the first message asks for the upgrade");
         let mut bytes = [0; 256];
         let length = if accept {
             framed::encode_upgrade_reply(sequence_id, &mut bytes).unwrap()
         } else {
             framed::encode_upgrade_refusal(sequence_id, &mut bytes).unwrap()
         };
-        self.send(length, |out| out.copy_from_slice(&bytes[..length])).await;
+        self.send(length, |out| out.copy_from_slice(&bytes[..length]))
+            .await;
         self.upgraded = accept;
     }
 
@@ -68,7 +77,11 @@ impl FramedPeer {
         let (_, request) = Request::decode(message).unwrap();
         let mut call = Call::of(Tag::ONE, &request);
         call.client_id = header.and_then(|header| header.any_client_id().map(str::to_owned));
-        call.has_deadline = header.is_some_and(|header| header.contexts.is_some_and(|contexts| contexts.deadline().is_some()));
+        call.has_deadline = header.is_some_and(|header| {
+            header
+                .contexts
+                .is_some_and(|contexts| contexts.deadline().is_some())
+        });
         Some(call)
     }
 
@@ -79,7 +92,10 @@ impl FramedPeer {
             if call.method != Method::HandshakeWithClientInfo {
                 return call;
             }
-            let info = ServerInfo { ownerships: Some(Ownerships::new(&[])), status: Some(ServerStatus::WriteAndAccept) };
+            let info = ServerInfo {
+                ownerships: Some(Ownerships::new(&[])),
+                status: Some(ServerStatus::WriteAndAccept),
+            };
             self.answer(&call, &Reply::ServerInfo(info)).await;
         }
     }
@@ -96,6 +112,10 @@ impl FramedPeer {
 
     pub async fn answer_written(&mut self, call: &Call, at: Dlsn) {
         let text = at.to_text();
-        self.answer(call, &Reply::Write(WriteResponse::success(Some(text.as_str())))).await;
+        self.answer(
+            call,
+            &Reply::Write(WriteResponse::success(Some(text.as_str()))),
+        )
+        .await;
     }
 }

@@ -1,6 +1,13 @@
 //! A write proxy whose part the test plays, frame by frame, over real sockets.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a proxy's part is played for the frames that a test is about")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a proxy's part is played for the frames that a test is about"
+)]
 
 pub mod framed;
 
@@ -8,7 +15,8 @@ use core::net::SocketAddr;
 
 use distributedlog::wire::mux::{self, Frame, INIT_CHECK, InitHeaders, Message, Tag};
 use distributedlog::wire::service::{
-    Method, Ownerships, Reply, Request, ResponseHeader, SequenceId, ServerInfo, ServerStatus, WriteContext, WriteResponse,
+    Method, Ownerships, Reply, Request, ResponseHeader, SequenceId, ServerInfo, ServerStatus,
+    WriteContext, WriteResponse,
 };
 use distributedlog::{Dlsn, StatusCode};
 use distributedlog_tokio::{ProxyClient, ProxyClientBuilder};
@@ -69,7 +77,10 @@ impl Proxy {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
-        Self { listener: socket.listen(64).unwrap(), address }
+        Self {
+            listener: socket.listen(64).unwrap(),
+            address,
+        }
     }
 
     pub fn name(&self) -> String {
@@ -81,7 +92,9 @@ impl Proxy {
     }
 
     pub fn client(&self) -> ProxyClientBuilder {
-        ProxyClient::builder().name(self.name()).client_id("test-client")
+        ProxyClient::builder()
+            .name(self.name())
+            .client_id("test-client")
     }
 
     pub async fn accept(&self) -> Peer {
@@ -115,7 +128,10 @@ impl Proxy {
 
 impl Peer {
     pub fn new(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: Vec::new() }
+        Self {
+            stream: Box::new(stream),
+            buffer: Vec::new(),
+        }
     }
 
     /// The next frame that is no ping; pings are answered.
@@ -170,7 +186,10 @@ impl Peer {
     }
 
     pub async fn answer_handshake(&mut self, call: &Call, owned: &[(&str, &str)]) {
-        let info = ServerInfo { ownerships: Some(Ownerships::new(owned)), status: Some(ServerStatus::WriteAndAccept) };
+        let info = ServerInfo {
+            ownerships: Some(Ownerships::new(owned)),
+            status: Some(ServerStatus::WriteAndAccept),
+        };
         self.answer(call, &Reply::ServerInfo(info)).await;
     }
 
@@ -178,7 +197,9 @@ impl Peer {
     pub async fn call(&mut self) -> Call {
         loop {
             match self.hear().await {
-                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => self.answer_handshake(&call, &[]).await,
+                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => {
+                    self.answer_handshake(&call, &[]).await
+                }
                 Heard::Call(call) => return call,
                 other => self.keep_house(other).await,
             }
@@ -208,9 +229,25 @@ impl Peer {
 
     async fn keep_house(&mut self, heard: Heard) {
         match heard {
-            Heard::Check => self.send(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).await,
-            Heard::Init => self.send(Tag::ONE, Message::Rinit { version: mux::VERSION, headers: InitHeaders::default() }).await,
-            Heard::Ping(_) | Heard::Call(_) | Heard::Drained(_) | Heard::Discarded(_) | Heard::End => {
+            Heard::Check => {
+                self.send(Tag::ONE, Message::BadRerr { error: INIT_CHECK })
+                    .await
+            }
+            Heard::Init => {
+                self.send(
+                    Tag::ONE,
+                    Message::Rinit {
+                        version: mux::VERSION,
+                        headers: InitHeaders::default(),
+                    },
+                )
+                .await
+            }
+            Heard::Ping(_)
+            | Heard::Call(_)
+            | Heard::Drained(_)
+            | Heard::Discarded(_)
+            | Heard::End => {
                 panic!("not expected here: {heard:?}")
             }
         }
@@ -230,37 +267,59 @@ impl Peer {
 
     pub async fn answer(&mut self, call: &Call, reply: &Reply<'_>) {
         let mut bytes = vec![0; mux::encoded_reply_len(call.method.name(), reply)];
-        mux::encode_reply(call.tag, call.method.name(), SequenceId(0), reply, &mut bytes).unwrap();
+        mux::encode_reply(
+            call.tag,
+            call.method.name(),
+            SequenceId(0),
+            reply,
+            &mut bytes,
+        )
+        .unwrap();
         self.send_bytes(&bytes).await;
     }
 
     pub async fn answer_written(&mut self, call: &Call, at: Dlsn) {
         let text = at.to_text();
-        self.answer(call, &Reply::Write(WriteResponse::success(Some(text.as_str())))).await;
+        self.answer(
+            call,
+            &Reply::Write(WriteResponse::success(Some(text.as_str()))),
+        )
+        .await;
     }
 
     pub async fn answer_status(&mut self, call: &Call, code: StatusCode, message: &str) {
         let header = ResponseHeader::with_message(code, message);
-        self.answer(call, &Reply::Write(WriteResponse::new(header))).await;
+        self.answer(call, &Reply::Write(WriteResponse::new(header)))
+            .await;
     }
 
     pub async fn answer_found(&mut self, call: &Call, location: &str) {
-        self.answer(call, &Reply::Write(WriteResponse::new(ResponseHeader::found(location)))).await;
+        self.answer(
+            call,
+            &Reply::Write(WriteResponse::new(ResponseHeader::found(location))),
+        )
+        .await;
     }
 
-    /// Answers every call of the connection until it ends: writes are written, one entry each. How many there were.
+    /// Answers every call of the connection until it ends: writes are written, one entry each. How
+    /// many there were.
     pub async fn serve(mut self) -> usize {
         let mut count = 0;
         loop {
             match self.hear().await {
-                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => self.answer_handshake(&call, &[]).await,
+                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => {
+                    self.answer_handshake(&call, &[]).await
+                }
                 Heard::Call(call) => {
-                    self.answer_written(&call, Dlsn::new(1, count as i64, 0)).await;
+                    self.answer_written(&call, Dlsn::new(1, count as i64, 0))
+                        .await;
                     count += 1;
                 }
                 Heard::End => return count,
                 Heard::Discarded(_) | Heard::Drained(_) => {}
-                other @ (Heard::Check | Heard::Init | Heard::Ping(_)) => self.keep_house(other).await,
+                other @ (Heard::Check | Heard::Init | Heard::Ping(_)) => {
+                    self.keep_house(other).await
+                }
             }
         }
     }
@@ -268,7 +327,9 @@ impl Peer {
 
 fn heard(frame: &Frame<'_>) -> Heard {
     match frame.message {
-        Message::Tdispatch { contexts, payload, .. } => {
+        Message::Tdispatch {
+            contexts, payload, ..
+        } => {
             let (_, request) = Request::decode(payload).unwrap();
             let mut call = Call::of(frame.tag, &request);
             call.client_id = contexts.client_id().map(str::to_owned);
@@ -286,7 +347,10 @@ fn heard(frame: &Frame<'_>) -> Heard {
 
 const fn context<'a>(request: &'a Request<'a>) -> Option<&'a WriteContext<'a>> {
     match request {
-        Request::Handshake | Request::HandshakeWithClientInfo { .. } | Request::Write { .. } | Request::SetAcceptNewStream { .. } => None,
+        Request::Handshake
+        | Request::HandshakeWithClientInfo { .. }
+        | Request::Write { .. }
+        | Request::SetAcceptNewStream { .. } => None,
         Request::Heartbeat { context, .. }
         | Request::HeartbeatWithOptions { context, .. }
         | Request::WriteWithContext { context, .. }
@@ -315,14 +379,23 @@ impl Call {
         };
         match request {
             Request::WriteWithContext { data, .. } => call.data = data.to_vec(),
-            Request::WriteBulkWithContext { data, .. } => call.records = data.iter().map(<[u8]>::to_vec).collect(),
+            Request::WriteBulkWithContext { data, .. } => {
+                call.records = data.iter().map(<[u8]>::to_vec).collect()
+            }
             Request::Truncate { dlsn, .. } => call.data = dlsn.as_bytes().to_vec(),
-            Request::HeartbeatWithOptions { options, .. } => call.data = vec![u8::from(options.send_to_reader == Some(true))],
+            Request::HeartbeatWithOptions { options, .. } => {
+                call.data = vec![u8::from(options.send_to_reader == Some(true))]
+            }
             Request::SetAcceptNewStream { enabled } => call.data = vec![u8::from(*enabled)],
             _ => {}
         }
         if let Some(context) = context(request) {
-            call.tried_hosts = context.tried_hosts.iter().flatten().map(str::to_owned).collect();
+            call.tried_hosts = context
+                .tried_hosts
+                .iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect();
             call.crc32 = context.crc32;
             call.is_record_set = context.is_record_set == Some(true);
         }

@@ -1,4 +1,5 @@
-//! [`trace::of_life`](distributedlog_bare::trace::of_life) as a function of a WebAssembly module, for a program there to call.
+//! [`trace::of_life`](distributedlog_bare::trace::of_life) as a function of a WebAssembly module,
+//! for a program there to call.
 
 /// The number of the life that a seed makes up.
 #[unsafe(no_mangle)]

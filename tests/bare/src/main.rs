@@ -1,6 +1,7 @@
-//! Writes through the multi stream writer, the proxy client and a session, with nothing below them. For bare metal this is linked, not
-//! run: a call of an allocator, of the standard library or of a missing atomic would have no symbol to go to. On a host it runs and
-//! checks that the record set comes out of the other end.
+//! Writes through the multi stream writer, the proxy client and a session, with nothing below them.
+//! For bare metal this is linked, not run: a call of an allocator, of the standard library or of a
+//! missing atomic would have no symbol to go to. On a host it runs and checks that the record set
+//! comes out of the other end.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::hint::black_box;
@@ -17,19 +18,44 @@ type Memory = Fixed<4, 2, 16, 1024>;
 /// The whole path through core: record in, frame out, answer in, position out.
 fn write_one_record(frame: &mut [u8], answer: &[u8]) -> Option<Dlsn> {
     let now = Instant::from_millis(1);
-    let settings = Settings::builder().in_flight_sets(2).pending_records(16).buffer_size(512).seed(7).build().ok()?;
+    let settings = Settings::builder()
+        .in_flight_sets(2)
+        .pending_records(16)
+        .buffer_size(512)
+        .seed(7)
+        .build()
+        .ok()?;
     let mut writer = Writer::new(settings, StreamCount::new(4).ok()?, Memory::new()).ok()?;
     let record = writer.write(now, b"message").ok()?;
     writer.flush();
     let attempt = writer.poll_transmit(now)?;
 
     let mut client: Client<2, 4, 4> = Client::new(routing::Settings::builder().build().ok()?, 7);
-    client.submit(now, Submission::to_stream(Operation::WriteRecordSet, StreamKey::of("stream-1"))).ok()?;
+    client
+        .submit(
+            now,
+            Submission::to_stream(Operation::WriteRecordSet, StreamKey::of("stream-1")),
+        )
+        .ok()?;
     black_box(client.poll_action());
 
-    let mut session: Session<4> = Session::new(now, session::Settings::builder().client_id("device").build().ok()?, 7);
+    let mut session: Session<4> = Session::new(
+        now,
+        session::Settings::builder()
+            .client_id("device")
+            .build()
+            .ok()?,
+        7,
+    );
     black_box(session.poll_transmit(frame));
-    if let Ok((_, Some(Event::Reply { reply: Reply::Write(response), .. }))) = session.handle_received(now, answer) {
+    if let Ok((
+        _,
+        Some(Event::Reply {
+            reply: Reply::Write(response),
+            ..
+        }),
+    )) = session.handle_received(now, answer)
+    {
         black_box(&response);
     }
 

@@ -1,11 +1,16 @@
-//! A device that knows its only proxy: a writer and a session, no routing. Whoever has a socket calls it; it keeps no bytes but the
-//! record sets.
+//! A device that knows its only proxy: a writer and a session, no routing. Whoever has a socket
+//! calls it; it keeps no bytes but the record sets.
 
 use distributedlog::client::RequestId;
-use distributedlog::client::session::{self, Call, Envelope, Event, MuxWrites, Protocol, Scope, Session, SessionError};
+use distributedlog::client::session::{
+    self, Call, Envelope, Event, MuxWrites, Protocol, Scope, Session, SessionError,
+};
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{Reply, Request, WriteContext};
-use distributedlog::writer::{Fixed, Plain, Policy, RecordId, Refused, Settings, SettingsBuilder, StreamCount, WriteResult, Writer};
+use distributedlog::writer::{
+    Fixed, Plain, Policy, RecordId, Refused, Settings, SettingsBuilder, StreamCount, WriteResult,
+    Writer,
+};
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant, StatusCode};
 
 /// Streams that it writes to.
@@ -36,7 +41,11 @@ const SETTINGS: Settings = checked(capacities());
 const ALL_RULES: Settings = checked(capacities().recommended());
 
 const fn capacities() -> SettingsBuilder {
-    Settings::builder().in_flight_sets(2).pending_records(RECORDS).buffer_size(512).seed(7)
+    Settings::builder()
+        .in_flight_sets(2)
+        .pending_records(RECORDS)
+        .buffer_size(512)
+        .seed(7)
 }
 
 const fn checked(settings: SettingsBuilder) -> Settings {
@@ -61,9 +70,20 @@ impl<P: Policy, S: Scope> Device<P, S> {
     #[must_use]
     pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
         let count = StreamCount::new(STREAMS).expect("between 1 and the most");
-        let settings = if P::BUDGET && P::HEALTH && P::ADAPTIVE { ALL_RULES } else { SETTINGS };
-        let writer = Writer::with_policy(settings, count, Memory::new()).expect("the tables are as long as the settings say");
-        Self { writer, session: connect(now), names, pending: [None; REQUESTS], requests: 0 }
+        let settings = if P::BUDGET && P::HEALTH && P::ADAPTIVE {
+            ALL_RULES
+        } else {
+            SETTINGS
+        };
+        let writer = Writer::with_policy(settings, count, Memory::new())
+            .expect("the tables are as long as the settings say");
+        Self {
+            writer,
+            session: connect(now),
+            names,
+            pending: [None; REQUESTS],
+            requests: 0,
+        }
     }
 
     /// Takes a record.
@@ -94,23 +114,33 @@ impl<P: Policy, S: Scope> Device<P, S> {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.writer.poll_timeout().into_iter().chain(self.session.poll_timeout()).min()
+        self.writer
+            .poll_timeout()
+            .into_iter()
+            .chain(self.session.poll_timeout())
+            .min()
     }
 
     /// The time is `now`.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] when the connection is to be given up: close it, then [`handle_lost`](Self::handle_lost).
+    /// [`SessionError`] when the connection is to be given up: close it, then
+    /// [`handle_lost`](Self::handle_lost).
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
         self.writer.handle_timeout(now);
         self.session.handle_timeout(now)
     }
 
-    /// Writes what is to be sent into `out`, which has room for a record set and 256 bytes: how many bytes.
+    /// Writes what is to be sent into `out`, which has room for a record set and 256 bytes: how
+    /// many bytes.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
         while let Some(attempt) = self.writer.poll_cancel() {
-            if let Some(pending) = self.pending.iter_mut().find_map(|slot| slot.take_if(|pending| pending.attempt == attempt)) {
+            if let Some(pending) = self
+                .pending
+                .iter_mut()
+                .find_map(|slot| slot.take_if(|pending| pending.attempt == attempt))
+            {
                 self.session.discard(now, pending.call);
             }
         }
@@ -118,17 +148,39 @@ impl<P: Policy, S: Scope> Device<P, S> {
         if !self.session.is_ready() {
             return total;
         }
-        let Some(free) = self.pending.iter().position(Option::is_none) else { return total };
-        let Some(attempt) = self.writer.poll_transmit(now) else { return total };
+        let Some(free) = self.pending.iter().position(Option::is_none) else {
+            return total;
+        };
+        let Some(attempt) = self.writer.poll_transmit(now) else {
+            return total;
+        };
         let (id, stream) = (attempt.id, self.names[usize::from(attempt.stream.0)]);
         let crc32 = Some(i64::from(crc::write(stream, attempt.record_set)));
-        let context = WriteContext { crc32, is_record_set: Some(true), ..WriteContext::default() };
-        let message = Request::WriteWithContext { stream, data: attempt.record_set, context };
+        let context = WriteContext {
+            crc32,
+            is_record_set: Some(true),
+            ..WriteContext::default()
+        };
+        let message = Request::WriteWithContext {
+            stream,
+            data: attempt.record_set,
+            context,
+        };
         self.requests = self.requests.wrapping_add(1);
         let request = RequestId::new(free as u32, self.requests);
-        match self.session.encode_request(now, request, &message, &Envelope::default(), &mut out[total..]) {
+        match self.session.encode_request(
+            now,
+            request,
+            &message,
+            &Envelope::default(),
+            &mut out[total..],
+        ) {
             Ok((count, call)) => {
-                self.pending[free] = Some(Pending { attempt: id, request, call });
+                self.pending[free] = Some(Pending {
+                    attempt: id,
+                    request,
+                    call,
+                });
                 total += count;
             }
             Err(_) => self.writer.handle_refused(now, id),
@@ -150,8 +202,13 @@ impl<P: Policy, S: Scope> Device<P, S> {
         let (count, event) = self.session.handle_received(now, bytes)?;
         match event {
             Some(Event::Reply { request, reply }) => self.finish(now, request, outcome(&reply)),
-            Some(Event::Failed { request, failure, .. }) => self.finish(now, request, Err(failure)),
-            Some(Event::Ready | Event::Discarded { .. } | Event::Draining | Event::Lease { .. }) | None => {}
+            Some(Event::Failed {
+                request, failure, ..
+            }) => self.finish(now, request, Err(failure)),
+            Some(
+                Event::Ready | Event::Discarded { .. } | Event::Draining | Event::Lease { .. },
+            )
+            | None => {}
         }
         Ok(count)
     }
@@ -159,13 +216,23 @@ impl<P: Policy, S: Scope> Device<P, S> {
     /// The connection was lost, and another one was made.
     pub fn handle_lost(&mut self, now: Instant) {
         while let Some(lost) = self.session.poll_lost() {
-            self.finish(now, lost.request, Err(Failure { known: lost.known, ..Failure::unanswered(Cause::ConnectionLost) }));
+            self.finish(
+                now,
+                lost.request,
+                Err(Failure {
+                    known: lost.known,
+                    ..Failure::unanswered(Cause::ConnectionLost)
+                }),
+            );
         }
         self.session = connect(now);
     }
 
     fn finish(&mut self, now: Instant, request: RequestId, outcome: Result<Dlsn, Failure>) {
-        let place = self.pending.get_mut(request.index()).and_then(|slot| slot.take_if(|pending| pending.request == request));
+        let place = self
+            .pending
+            .get_mut(request.index())
+            .and_then(|slot| slot.take_if(|pending| pending.request == request));
         if let Some(pending) = place {
             self.writer.handle_finished(now, pending.attempt, outcome);
         }
@@ -173,8 +240,16 @@ impl<P: Policy, S: Scope> Device<P, S> {
 }
 
 fn connect<S: Scope>(now: Instant) -> Session<REQUESTS, S> {
-    let settings = session::Settings::builder().protocol(Protocol::ThriftMux).client_id("device").max_frame_bytes(1024).build();
-    let session = Session::with_scope(now, settings.expect("a short name, and room for every answer"), 7);
+    let settings = session::Settings::builder()
+        .protocol(Protocol::ThriftMux)
+        .client_id("device")
+        .max_frame_bytes(1024)
+        .build();
+    let session = Session::with_scope(
+        now,
+        settings.expect("a short name, and room for every answer"),
+        7,
+    );
     session.expect("mux is what every session speaks")
 }
 
@@ -187,12 +262,20 @@ fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
         }
         Reply::Write(response) => Err(Failure::of_status(response.header.code)),
         Reply::Exception { .. } => Err(Failure::unanswered(Cause::Exception)),
-        Reply::ServerInfo(_) | Reply::BulkWrite(_) | Reply::Void => Err(Failure::unanswered(Cause::ProtocolError)),
+        Reply::ServerInfo(_) | Reply::BulkWrite(_) | Reply::Void => {
+            Err(Failure::unanswered(Cause::ProtocolError))
+        }
     }
 }
 
 /// Does whatever `what` says, so that a linker keeps all of a device.
-pub fn step<P: Policy, S: Scope>(device: &mut Device<P, S>, what: u8, now: Instant, bytes: &[u8], out: &mut [u8]) -> bool {
+pub fn step<P: Policy, S: Scope>(
+    device: &mut Device<P, S>,
+    what: u8,
+    now: Instant,
+    bytes: &[u8],
+    out: &mut [u8],
+) -> bool {
     match what {
         0 => device.write(now, bytes).is_ok(),
         1 => {
@@ -206,7 +289,9 @@ pub fn step<P: Policy, S: Scope>(device: &mut Device<P, S>, what: u8, now: Insta
             device.handle_transmitted(now, bytes.len());
             true
         }
-        6 => device.next_result().is_some_and(|(_, result)| result.is_ok()),
+        6 => device
+            .next_result()
+            .is_some_and(|(_, result)| result.is_ok()),
         7 => {
             device.handle_lost(now);
             true

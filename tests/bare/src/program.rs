@@ -1,7 +1,9 @@
-//! What programs have in common: the one around the device of one proxy, and what becomes of panics.
+//! What programs have in common: the one around the device of one proxy, and what becomes of
+//! panics.
 
-/// Links the device of one proxy with the rules that a [policy](distributedlog::writer::Policy) contains and the protocols that a
-/// [scope](distributedlog::client::session::Scope) does. On a host it runs for one record.
+/// Links the device of one proxy with the rules that a [policy](distributedlog::writer::Policy)
+/// contains and the protocols that a [scope](distributedlog::client::session::Scope) does. On a
+/// host it runs for one record.
 #[macro_export]
 macro_rules! one_proxy_program {
     ($policy:ty, $scope:ty) => {
@@ -16,7 +18,10 @@ macro_rules! one_proxy_program {
         fn main() {
             let (now, mut out) = (Instant::from_millis(1), [0; 2048]);
             let mut device = Device::<$policy, $scope>::new(now, &NAMES);
-            assert!(step(&mut device, black_box(0), now, b"message", &mut out) && step(&mut device, 2, now, &[], &mut out));
+            assert!(
+                step(&mut device, black_box(0), now, b"message", &mut out)
+                    && step(&mut device, 2, now, &[], &mut out)
+            );
             println!("ok");
         }
 
@@ -27,7 +32,13 @@ macro_rules! one_proxy_program {
             let mut device = Device::<$policy, $scope>::new(black_box(Instant::ZERO), &NAMES);
             loop {
                 let now = black_box(Instant::from_millis(1));
-                black_box(step(&mut device, black_box(0), now, black_box(&[]), black_box(&mut out)));
+                black_box(step(
+                    &mut device,
+                    black_box(0),
+                    now,
+                    black_box(&[]),
+                    black_box(&mut out),
+                ));
             }
         }
 

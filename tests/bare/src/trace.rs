@@ -1,4 +1,5 @@
-//! What a writer does with a life that a seed makes up, as one number: the same on every machine (R15).
+//! What a writer does with a life that a seed makes up, as one number: the same on every machine
+//! (R15).
 
 use core::time::Duration;
 
@@ -33,8 +34,9 @@ impl Draw {
     }
 }
 
-/// One life: records of all sizes, answers early, late and never, failures, time that leaps. The number depends on each attempt (which
-/// stream, when, which bytes), each cancellation and each result.
+/// One life: records of all sizes, answers early, late and never, failures, time that leaps. The
+/// number depends on each attempt (which stream, when, which bytes), each cancellation and each
+/// result.
 ///
 /// # Panics
 ///
@@ -52,22 +54,41 @@ pub fn of_life(seed: u64) -> u64 {
         .max_speculative_timeout(Duration::from_millis(400));
     let streams = StreamCount::new(4).expect("between 1 and the most");
     let memory: Fixed<4, 3, 12, 256> = Fixed::new();
-    let mut writer = Writer::new(settings.build().expect("within the bounds"), streams, memory).expect("long enough tables");
+    let mut writer = Writer::new(
+        settings.build().expect("within the bounds"),
+        streams,
+        memory,
+    )
+    .expect("long enough tables");
     let mut now = Instant::from_millis(1);
     let mut under_way: [Option<AttemptId>; 16] = [None; 16];
     for turn in 0..TURNS {
         let record = [turn as u8; 100];
         if turn < TURNS - 100 && draw.below(3) > 0 {
-            let taken = writer.write(now, &record[..1 + draw.below(99) as usize]).is_ok();
+            let taken = writer
+                .write(now, &record[..1 + draw.below(99) as usize])
+                .is_ok();
             trace.note(&[1, u64::from(taken)]);
         }
         while let Some(attempt) = writer.poll_cancel() {
             trace.note(&[2, attempt.0]);
-            under_way.iter_mut().filter(|slot| **slot == Some(attempt)).for_each(|slot| *slot = None);
+            under_way
+                .iter_mut()
+                .filter(|slot| **slot == Some(attempt))
+                .for_each(|slot| *slot = None);
         }
         while let Some(attempt) = writer.poll_transmit(now) {
-            trace.note(&[3, now.as_micros(), attempt.id.0, u64::from(attempt.stream.0), u64::from(attempt.record_count)]);
-            attempt.record_set.iter().for_each(|byte| trace.note(&[u64::from(*byte)]));
+            trace.note(&[
+                3,
+                now.as_micros(),
+                attempt.id.0,
+                u64::from(attempt.stream.0),
+                u64::from(attempt.record_count),
+            ]);
+            attempt
+                .record_set
+                .iter()
+                .for_each(|byte| trace.note(&[u64::from(*byte)]));
             let id = attempt.id;
             match under_way.iter_mut().find(|slot| slot.is_none()) {
                 Some(slot) => *slot = Some(id),
@@ -84,8 +105,16 @@ pub fn of_life(seed: u64) -> u64 {
         }
         while let Some(record) = writer.poll_completed() {
             match writer.take(record) {
-                Some(Ok(written)) => trace.note(&[4, u64::from(written.stream.0), written.dlsn.entry_id.cast_unsigned()]),
-                Some(Err(error)) => trace.note(&[5, u64::from(error.attempts), u64::from(error.may_be_written())]),
+                Some(Ok(written)) => trace.note(&[
+                    4,
+                    u64::from(written.stream.0),
+                    written.dlsn.entry_id.cast_unsigned(),
+                ]),
+                Some(Err(error)) => trace.note(&[
+                    5,
+                    u64::from(error.attempts),
+                    u64::from(error.may_be_written()),
+                ]),
                 None => trace.note(&[6]),
             }
         }

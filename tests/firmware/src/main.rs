@@ -1,14 +1,19 @@
-//! A firmware that writes to the real write proxy, on QEMU's LM3S6965 (a Cortex-M3 with 64 KiB of RAM).
+//! A firmware that writes to the real write proxy, on QEMU's LM3S6965 (a Cortex-M3 with 64 KiB of
+//! RAM).
 //!
-//! It gets its address by DHCP, connects over thriftmux and writes 1,000 records through the multi stream writer over five streams. Over
-//! the serial port it says what it does, one line each, and is told by the test how to go on:
+//! It gets its address by DHCP, connects over thriftmux and writes 1,000 records through the multi
+//! stream writer over five streams. Over the serial port it says what it does, one line each, and
+//! is told by the test how to go on:
 //!
 //! - `ready` → the proxy's port;
 //! - `healthy done` → `go` once a stream was stalled;
-//! - `restart the proxy` → the test kills it and starts another one, without further words: the firmware notices;
-//! - `cut the link` → `go` once the network card's link is down; `mend the link` once the connection was given up for it.
+//! - `restart the proxy` → the test kills it and starts another one, without further words: the
+//!   firmware notices;
+//! - `cut the link` → `go` once the network card's link is down; `mend the link` once the
+//!   connection was given up for it.
 //!
-//! For each record that was acknowledged it prints `stored NUMBER STREAM DLSN`. The exit status is by semihosting.
+//! For each record that was acknowledged it prints `stored NUMBER STREAM DLSN`. The exit status is
+//! by semihosting.
 #![no_std]
 #![no_main]
 
@@ -38,7 +43,13 @@ use static_cell::StaticCell;
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const HARDWARE_ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 /// The tutorial's.
-const STREAMS: [&str; 5] = ["basic-stream-3", "basic-stream-4", "basic-stream-5", "basic-stream-6", "basic-stream-7"];
+const STREAMS: [&str; 5] = [
+    "basic-stream-3",
+    "basic-stream-4",
+    "basic-stream-5",
+    "basic-stream-6",
+    "basic-stream-7",
+];
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
@@ -50,10 +61,17 @@ async fn main(spawner: Spawner) {
     time::start(peripherals.SYST);
     Console::start();
     say!("ready");
-    let port = talk::read_line::<8>().await.parse().expect("the test sends the proxy's port");
+    let port = talk::read_line::<8>()
+        .await
+        .parse()
+        .expect("the test sends the proxy's port");
 
-    let (stack, network) =
-        embassy_net::new(Nic::start(HARDWARE_ADDRESS), Config::dhcpv4(Default::default()), RESOURCES.init(StackResources::new()), 1);
+    let (stack, network) = embassy_net::new(
+        Nic::start(HARDWARE_ADDRESS),
+        Config::dhcpv4(Default::default()),
+        RESOURCES.init(StackResources::new()),
+        1,
+    );
     spawner.spawn(keep_network(network).expect("spawned once"));
     stack.wait_config_up().await;
     say!("address {}", stack.config_v4().expect("it is up").address);
@@ -67,7 +85,11 @@ async fn main(spawner: Spawner) {
 
     let good = scenario::play(&writer, proxy, &STREAMS).await;
     say!("{}", if good { "done" } else { "failed" });
-    debug::exit(if good { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
+    debug::exit(if good {
+        debug::EXIT_SUCCESS
+    } else {
+        debug::EXIT_FAILURE
+    });
 }
 
 #[embassy_executor::task]

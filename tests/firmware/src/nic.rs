@@ -11,7 +11,8 @@ use embassy_sync::waitqueue::GenericAtomicWaker;
 /// The longest frame, without its checksum.
 const FRAME_BYTES: usize = 1514;
 
-static RECEIVED: GenericAtomicWaker<CriticalSectionRawMutex> = GenericAtomicWaker::new(CriticalSectionRawMutex::new());
+static RECEIVED: GenericAtomicWaker<CriticalSectionRawMutex> =
+    GenericAtomicWaker::new(CriticalSectionRawMutex::new());
 
 /// The controller's registers, by their offsets.
 #[derive(Clone, Copy)]
@@ -36,12 +37,17 @@ impl Register {
 
     fn read(self) -> u32 {
         // SAFETY: a register of the controller; the offsets are the data sheet's.
-        unsafe { core::ptr::with_exposed_provenance::<u32>(Self::BASE + self as usize).read_volatile() }
+        unsafe {
+            core::ptr::with_exposed_provenance::<u32>(Self::BASE + self as usize).read_volatile()
+        }
     }
 
     fn write(self, value: u32) {
         // SAFETY: as above.
-        unsafe { core::ptr::with_exposed_provenance_mut::<u32>(Self::BASE + self as usize).write_volatile(value) }
+        unsafe {
+            core::ptr::with_exposed_provenance_mut::<u32>(Self::BASE + self as usize)
+                .write_volatile(value)
+        }
     }
 }
 
@@ -84,7 +90,11 @@ impl Nic {
 /// Every interrupt ends here; only the controller's is enabled.
 #[cortex_m_rt::exception]
 unsafe fn DefaultHandler(number: i16) {
-    assert_eq!(number, EthernetInterrupt.number().cast_signed(), "no other interrupt was enabled");
+    assert_eq!(
+        number,
+        EthernetInterrupt.number().cast_signed(),
+        "no other interrupt was enabled"
+    );
     Register::Status.write(RECEIVE_INTERRUPT);
     RECEIVED.wake();
 }
@@ -154,7 +164,8 @@ pub struct Outgoing;
 
 impl TxToken for Outgoing {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
-        // In front of the frame the controller wants its payload's length, without the 14 bytes of the frame's own header.
+        // In front of the frame the controller wants its payload's length, without the 14 bytes of
+        // the frame's own header.
         let mut bytes = [0; 2 + FRAME_BYTES];
         let result = fill(&mut bytes[2..2 + len]);
         let payload = u16::try_from(len.saturating_sub(14)).unwrap_or_default();

@@ -19,9 +19,11 @@ const RECORDS: u32 = 1000;
 const HEALTHY: u32 = 300;
 /// So many before the test restarts the proxy.
 const BEFORE_RESTART: u32 = 700;
-/// The rest waits until the connection was lost, so that the restart falls between records in any case.
+/// The rest waits until the connection was lost, so that the restart falls between records in any
+/// case.
 const UNTIL_LOST: u32 = 900;
-/// So many before the test cuts the link to the network, which it mends when the connection was lost.
+/// So many before the test cuts the link to the network, which it mends when the connection was
+/// lost.
 const BEFORE_CUT: u32 = 950;
 /// Records accepted and not yet acknowledged.
 const PENDING: usize = 16;
@@ -33,10 +35,13 @@ pub type Desk = State<Tables<'static, [u8; SET_BYTES]>, &'static mut [Seat], Dev
 type Handle = MultiStreamWriter<&'static RefCell<Desk>>;
 type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<Desk>>), PENDING>;
 
-/// The writer and the seats of its tasks. The tables lie where they were linked, and never pass over the stack.
+/// The writer and the seats of its tasks. The tables lie where they were linked, and never pass
+/// over the stack.
 pub fn desk() -> RefCell<Desk> {
-    static TABLES: ConstStaticCell<Fixed<5, 3, PENDING, SET_BYTES>> = ConstStaticCell::new(Fixed::new());
-    static PLACES: ConstStaticCell<[Seat; SEATS]> = ConstStaticCell::new([const { Seat::EMPTY }; SEATS]);
+    static TABLES: ConstStaticCell<Fixed<5, 3, PENDING, SET_BYTES>> =
+        ConstStaticCell::new(Fixed::new());
+    static PLACES: ConstStaticCell<[Seat; SEATS]> =
+        ConstStaticCell::new([const { Seat::EMPTY }; SEATS]);
     let settings = Settings::builder()
         .buffer_size(256)
         .in_flight_sets(2)
@@ -44,17 +49,30 @@ pub fn desk() -> RefCell<Desk> {
         .request_timeout(Duration::from_secs(50))
         .first_speculative_timeout(Duration::from_millis(200))
         .max_speculative_timeout(Duration::from_secs(2))
-        .identity(Identity::Trailer { writer: WriterId(*b"firmware in qemu"), first_sequence: 0 })
+        .identity(Identity::Trailer {
+            writer: WriterId(*b"firmware in qemu"),
+            first_sequence: 0,
+        })
         .seed(7);
     let settings = settings.build().expect("within the bounds");
     let streams = StreamCount::new(5).expect("between 1 and the most");
-    let writer = Writer::new(settings, streams, TABLES.take().tables()).expect("the tables are as long as the settings say");
-    RefCell::new(State::new(writer, PLACES.take().as_mut_slice(), DeviceClock))
+    let writer = Writer::new(settings, streams, TABLES.take().tables())
+        .expect("the tables are as long as the settings say");
+    RefCell::new(State::new(
+        writer,
+        PLACES.take().as_mut_slice(),
+        DeviceClock,
+    ))
 }
 
 /// Writes everything. Whether all was acknowledged, with hedges and over lost connections.
 pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
-    let mut story = Story { writer, streams, queue: Queue::new(), stored: 0 };
+    let mut story = Story {
+        writer,
+        streams,
+        queue: Queue::new(),
+        stored: 0,
+    };
     let mut good = story.write(0..HEALTHY).await;
     say!("healthy done");
     let _: heapless::String<8> = talk::read_line().await;
@@ -78,7 +96,10 @@ pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
     let (counters, client) = (writer.counters(), proxy.counters());
     say!("{counters:?}");
     say!("{client:?}");
-    good && story.stored == RECORDS && counters.hedges_won > 0 && client.disconnects >= 2 && client.connects >= 3
+    good && story.stored == RECORDS
+        && counters.hedges_won > 0
+        && client.disconnects >= 2
+        && client.connects >= 3
 }
 
 /// Waits until more connections were lost than these.
@@ -121,11 +142,17 @@ impl Story<'_> {
 
     /// Waits for the oldest record's answer and says it.
     async fn take(&mut self) -> bool {
-        let Some((number, acknowledgement)) = self.queue.pop_front() else { return true };
+        let Some((number, acknowledgement)) = self.queue.pop_front() else {
+            return true;
+        };
         match acknowledgement.await {
             Ok(written) => {
                 self.stored += 1;
-                say!("stored {number} {} {}", self.streams[usize::from(written.stream.0)], written.dlsn.to_text());
+                say!(
+                    "stored {number} {} {}",
+                    self.streams[usize::from(written.stream.0)],
+                    written.dlsn.to_text()
+                );
                 true
             }
             Err(error) => {

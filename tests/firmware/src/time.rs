@@ -1,7 +1,8 @@
 //! Time: a counter that runs by itself, and a tick that looks whether somebody wanted to be woken.
 //!
-//! The counter is the host's, asked by semihosting. Counting interrupts would lose time whenever the host has no time for the machine:
-//! interrupts that nobody took become one. The tick may be late or be missed; it only looks at the counter.
+//! The counter is the host's, asked by semihosting. Counting interrupts would lose time whenever
+//! the host has no time for the machine: interrupts that nobody took become one. The tick may be
+//! late or be missed; it only looks at the counter.
 
 use core::cell::RefCell;
 use core::task::Waker;

@@ -13,7 +13,8 @@ pub struct VirtualClock(Arc<Mutex<Time>>);
 #[derive(Debug, Default)]
 struct Time {
     now: Instant,
-    /// Who sleeps until when; the number tells sleepers of the same instant apart, and wakes them in the order in which they came.
+    /// Who sleeps until when; the number tells sleepers of the same instant apart, and wakes them
+    /// in the order in which they came.
     sleepers: BTreeMap<(Instant, u64), Waker>,
     next: u64,
 }
@@ -40,7 +41,10 @@ impl VirtualClock {
     /// The earliest instant that somebody sleeps until.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
-        self.time().sleepers.first_key_value().map(|((at, _), _)| *at)
+        self.time()
+            .sleepers
+            .first_key_value()
+            .map(|((at, _), _)| *at)
     }
 
     fn time(&self) -> MutexGuard<'_, Time> {
@@ -56,7 +60,11 @@ impl Clock for VirtualClock {
     }
 
     fn sleep_until(&self, at: Instant) -> VirtualSleep {
-        VirtualSleep { clock: self.clone(), at, key: None }
+        VirtualSleep {
+            clock: self.clone(),
+            at,
+            key: None,
+        }
     }
 }
 

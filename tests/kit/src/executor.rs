@@ -6,8 +6,9 @@ use std::task::Wake;
 
 use crate::{Random, VirtualClock};
 
-/// Runs async code on one thread under a [`VirtualClock`]: tasks that are ready run in an order drawn from the seed, and when none is,
-/// the clock moves to the next timer. The same seed gives the same run.
+/// Runs async code on one thread under a [`VirtualClock`]: tasks that are ready run in an order
+/// drawn from the seed, and when none is, the clock moves to the next timer. The same seed gives
+/// the same run.
 pub struct Executor {
     clock: VirtualClock,
     random: Random,
@@ -34,7 +35,11 @@ struct TaskWaker {
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        let mut ready = self.ready.0.lock().expect("nobody panics with the list in hand");
+        let mut ready = self
+            .ready
+            .0
+            .lock()
+            .expect("nobody panics with the list in hand");
         if !ready.contains(&self.task) {
             ready.push(self.task);
         }
@@ -48,7 +53,12 @@ impl Executor {
     /// An executor with a clock of its own.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { clock: VirtualClock::new(), random: Random::new(seed), tasks: Vec::new(), ready: Arc::default() }
+        Self {
+            clock: VirtualClock::new(),
+            random: Random::new(seed),
+            tasks: Vec::new(),
+            ready: Arc::default(),
+        }
     }
 
     /// The clock that it moves.
@@ -62,7 +72,10 @@ impl Executor {
         let task = self.tasks.len();
         let waker = self.waker(task);
         waker.wake_by_ref();
-        self.tasks.push(Some(Task { future: Box::pin(future), waker }));
+        self.tasks.push(Some(Task {
+            future: Box::pin(future),
+            waker,
+        }));
         TaskId(task)
     }
 
@@ -89,13 +102,18 @@ impl Executor {
         loop {
             match self.pick() {
                 Some(MAIN) => {
-                    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    if let Poll::Ready(output) =
+                        future.as_mut().poll(&mut Context::from_waker(&waker))
+                    {
                         return output;
                     }
                 }
                 Some(task) => self.poll(task),
                 None => {
-                    let next = self.clock.next_timer().expect("somebody is ready, or sleeps, or the test hangs for ever");
+                    let next = self
+                        .clock
+                        .next_timer()
+                        .expect("somebody is ready, or sleeps, or the test hangs for ever");
                     self.clock.advance(next);
                 }
             }
@@ -110,16 +128,27 @@ impl Executor {
     }
 
     fn poll(&mut self, task: usize) {
-        let Some(slot) = self.tasks.get_mut(task) else { return };
-        let Some(Task { future, waker }) = slot else { return };
-        let done = future.as_mut().poll(&mut Context::from_waker(waker)).is_ready();
+        let Some(slot) = self.tasks.get_mut(task) else {
+            return;
+        };
+        let Some(Task { future, waker }) = slot else {
+            return;
+        };
+        let done = future
+            .as_mut()
+            .poll(&mut Context::from_waker(waker))
+            .is_ready();
         if done {
             *slot = None;
         }
     }
 
     fn pick(&mut self) -> Option<usize> {
-        let mut ready = self.ready.0.lock().expect("nobody panics with the list in hand");
+        let mut ready = self
+            .ready
+            .0
+            .lock()
+            .expect("nobody panics with the list in hand");
         if ready.is_empty() {
             return None;
         }
@@ -128,12 +157,19 @@ impl Executor {
     }
 
     fn waker(&self, task: usize) -> Waker {
-        Arc::new(TaskWaker { task, ready: Arc::clone(&self.ready) }).into()
+        Arc::new(TaskWaker {
+            task,
+            ready: Arc::clone(&self.ready),
+        })
+        .into()
     }
 }
 
 impl core::fmt::Debug for Executor {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Executor").field("clock", &self.clock).field("tasks", &self.tasks.len()).finish_non_exhaustive()
+        f.debug_struct("Executor")
+            .field("clock", &self.clock)
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
     }
 }

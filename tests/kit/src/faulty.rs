@@ -5,7 +5,10 @@ use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use distributedlog::{Attempt, AttemptId, Cause, Clock, Failure, Instant, Outcome, StartRefused, StreamIndex, Transport};
+use distributedlog::{
+    Attempt, AttemptId, Cause, Clock, Failure, Instant, Outcome, StartRefused, StreamIndex,
+    Transport,
+};
 
 use crate::Random;
 
@@ -24,7 +27,8 @@ pub struct Faults {
     pub lose_answer: f64,
     /// The probability that the stream does its work and nothing is ever heard of it.
     pub swallow_answer: f64,
-    /// How much later than it should an attempt reaches the stream, from and to. Different delays reorder attempts.
+    /// How much later than it should an attempt reaches the stream, from and to. Different delays
+    /// reorder attempts.
     pub delay: (Duration, Duration),
     /// How much later than it should an answer comes, from and to.
     pub answer_delay: (Duration, Duration),
@@ -46,13 +50,20 @@ impl Faults {
     /// The stream never answers.
     #[must_use]
     pub const fn stalled() -> Self {
-        Self { stall: true, ..Self::NONE }
+        Self {
+            stall: true,
+            ..Self::NONE
+        }
     }
 
     /// Every attempt fails like this, at once.
     #[must_use]
     pub const fn failing(failure: Failure) -> Self {
-        Self { fail: 1.0, failure, ..Self::NONE }
+        Self {
+            fail: 1.0,
+            failure,
+            ..Self::NONE
+        }
     }
 }
 
@@ -77,11 +88,14 @@ impl FaultControl {
     }
 
     fn faults(&self) -> MutexGuard<'_, Vec<Faults>> {
-        self.0.lock().expect("nobody panics with the faults in hand")
+        self.0
+            .lock()
+            .expect("nobody panics with the faults in hand")
     }
 }
 
-/// A transport with faults, over any transport. The same seed and the same calls give the same faults.
+/// A transport with faults, over any transport. The same seed and the same calls give the same
+/// faults.
 #[derive(Debug)]
 pub struct Faulty<T, C: Clock> {
     inner: T,
@@ -141,7 +155,11 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
     fn forward_due(&mut self, now: Instant) {
         // By the time at which they are due, so that a short delay overtakes a long one.
         self.delayed.sort_by_key(|delayed| delayed.due);
-        while self.delayed.first().is_some_and(|delayed| delayed.due <= now) {
+        while self
+            .delayed
+            .first()
+            .is_some_and(|delayed| delayed.due <= now)
+        {
             let delayed = self.delayed.remove(0);
             let attempt = Attempt {
                 id: delayed.id,
@@ -152,22 +170,34 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
                 deadline: delayed.deadline,
             };
             if self.forward(now, attempt).is_err() {
-                self.outcomes.push((now, delayed.id, Err(Failure::not_sent(Cause::TransportFull))));
+                self.outcomes.push((
+                    now,
+                    delayed.id,
+                    Err(Failure::not_sent(Cause::TransportFull)),
+                ));
             }
         }
     }
 
     /// What the faults make of an answer.
     fn on_answer(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
-        let Some(stream) = self.inside.remove(&attempt) else { return };
+        let Some(stream) = self.inside.remove(&attempt) else {
+            return;
+        };
         let faults = self.control.of(stream);
         if self.random.chance(faults.swallow_answer) {
             self.stalled.insert(attempt);
             return;
         }
         let lost = self.random.chance(faults.lose_answer);
-        let outcome = if lost { Err(Failure::unanswered(Cause::ConnectionLost)) } else { outcome };
-        let delay = self.random.between(faults.answer_delay.0, faults.answer_delay.1);
+        let outcome = if lost {
+            Err(Failure::unanswered(Cause::ConnectionLost))
+        } else {
+            outcome
+        };
+        let delay = self
+            .random
+            .between(faults.answer_delay.0, faults.answer_delay.1);
         self.outcomes.push((now + delay, attempt, outcome));
     }
 
@@ -179,7 +209,9 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
 
     fn next_due(&self) -> Option<Instant> {
         let delayed = self.delayed.iter().map(|delayed| delayed.due);
-        delayed.chain(self.outcomes.iter().map(|(at, ..)| *at)).min()
+        delayed
+            .chain(self.outcomes.iter().map(|(at, ..)| *at))
+            .min()
     }
 }
 
@@ -195,7 +227,8 @@ impl<T: Transport, C: Clock> Transport for Faulty<T, C> {
         }
         let delay = self.random.between(faults.delay.0, faults.delay.1);
         if self.random.chance(faults.fail) {
-            self.outcomes.push((now + delay, attempt.id, Err(faults.failure)));
+            self.outcomes
+                .push((now + delay, attempt.id, Err(faults.failure)));
             return Ok(());
         }
         if delay.is_zero() {

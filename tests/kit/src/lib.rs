@@ -1,11 +1,18 @@
-//! Tools to test code that writes through the multi stream writer, and the writer itself: nothing here waits for real time to pass.
+//! Tools to test code that writes through the multi stream writer, and the writer itself: nothing
+//! here waits for real time to pass.
 //!
-//! - [`VirtualClock`] and [`Executor`]: async code whose timers fire at once, in order, always the same way for the same seed.
-//! - [`MemoryStreams`]: a transport to streams in memory that answers after a latency and shows what it stored.
-//! - [`Faulty`]: wraps any transport and stalls, fails, delays, reorders it, or loses its answers, stream by stream, from a seed.
-//! - [`NullTransport`]: answers every attempt at once; what is measured over it is the writer alone.
-//! - [`model`]: simulates millions of sets under policies of hedging, ours and others', in scenarios that go wrong.
-//! - [`script`]: plays a script of (time, event) against the machine and compares what it does, line by line.
+//! - [`VirtualClock`] and [`Executor`]: async code whose timers fire at once, in order, always the
+//!   same way for the same seed.
+//! - [`MemoryStreams`]: a transport to streams in memory that answers after a latency and shows
+//!   what it stored.
+//! - [`Faulty`]: wraps any transport and stalls, fails, delays, reorders it, or loses its answers,
+//!   stream by stream, from a seed.
+//! - [`NullTransport`]: answers every attempt at once; what is measured over it is the writer
+//!   alone.
+//! - [`model`]: simulates millions of sets under policies of hedging, ours and others', in
+//!   scenarios that go wrong.
+//! - [`script`]: plays a script of (time, event) against the machine and compares what it does,
+//!   line by line.
 //!
 //! ```
 //! use core::time::Duration;

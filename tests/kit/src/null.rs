@@ -3,7 +3,8 @@ use std::collections::VecDeque;
 
 use distributedlog::{Attempt, AttemptId, Dlsn, Instant, Outcome, StartRefused, Transport};
 
-/// Answers every attempt with success at once, and stores nothing: what is measured over it is the writer alone.
+/// Answers every attempt with success at once, and stores nothing: what is measured over it is the
+/// writer alone.
 #[derive(Debug, Default)]
 pub struct NullTransport {
     started: VecDeque<AttemptId>,
@@ -14,7 +15,10 @@ impl NullTransport {
     /// A transport to nowhere.
     #[must_use]
     pub fn new() -> Self {
-        Self { started: VecDeque::with_capacity(1024), entry: 0 }
+        Self {
+            started: VecDeque::with_capacity(1024),
+            entry: 0,
+        }
     }
 }
 

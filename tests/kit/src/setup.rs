@@ -7,10 +7,13 @@ use distributedlog::{Clock, Transport};
 /// The state of a writer with its tables on the heap, for any number of threads.
 pub type Face<C> = Arc<Mutex<State<Heap, Box<[Seat]>, C>>>;
 
-/// Seats for a writer's tasks: one for each pending record that the settings allow, and `waiting` more.
+/// Seats for a writer's tasks: one for each pending record that the settings allow, and `waiting`
+/// more.
 #[must_use]
 pub fn seats(settings: &Settings, waiting: usize) -> Box<[Seat]> {
-    (0..settings.pending_records() + waiting).map(|_| Seat::EMPTY).collect()
+    (0..settings.pending_records() + waiting)
+        .map(|_| Seat::EMPTY)
+        .collect()
 }
 
 /// A writer to `streams` streams over any clock and transport, with its tables on the heap.
@@ -25,7 +28,8 @@ pub fn writer<C: Clock + Clone, T: Transport>(
     transport: T,
 ) -> (MultiStreamWriter<Face<C>>, Runner<Face<C>, T>) {
     let streams = StreamCount::new(streams).expect("a legal number of streams");
-    let machine = Writer::new(settings, streams, Heap::new(&settings, streams)).expect("the heap has what the settings ask for");
+    let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
+        .expect("the heap has what the settings ask for");
     let state = State::new(machine, seats(&settings, 64), clock);
     MultiStreamWriter::new(Arc::new(Mutex::new(state)), transport)
 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use distributedlog::wire::record_set::RecordSet;
-use distributedlog::{Attempt, AttemptId, Clock, Dlsn, Instant, Outcome, StartRefused, StreamIndex, Transport};
+use distributedlog::{
+    Attempt, AttemptId, Clock, Dlsn, Instant, Outcome, StartRefused, StreamIndex, Transport,
+};
 
 use crate::{Random, VirtualClock, VirtualSleep};
 
@@ -56,13 +58,15 @@ impl StoredSet {
     #[must_use]
     pub fn records(&self) -> Vec<Vec<u8>> {
         let mut scratch = vec![0; 1 << 20];
-        let set = RecordSet::parse(&self.bytes, &mut scratch).expect("what is stored is a record set");
+        let set =
+            RecordSet::parse(&self.bytes, &mut scratch).expect("what is stored is a record set");
         set.records().map(<[u8]>::to_vec).collect()
     }
 }
 
-/// Streams in memory as a transport. An attempt is stored after half of its latency and answered after all of it, under virtual time;
-/// one that is cancelled before it is stored never is. Clones are the same streams.
+/// Streams in memory as a transport. An attempt is stored after half of its latency and answered
+/// after all of it, under virtual time; one that is cancelled before it is stored never is. Clones
+/// are the same streams.
 #[derive(Clone, Debug)]
 pub struct MemoryStreams {
     world: Arc<Mutex<World>>,
@@ -102,7 +106,10 @@ impl MemoryStreams {
             cancelled: 0,
             sleep: None,
         };
-        Self { world: Arc::new(Mutex::new(world)), clock }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            clock,
+        }
     }
 
     /// Gives one stream a latency of its own.
@@ -128,7 +135,9 @@ impl MemoryStreams {
         let world = self.world();
         let entry = usize::try_from(dlsn.entry_id).ok()?;
         let set = world.stored[usize::from(stream.0)].get(entry)?;
-        set.records().into_iter().nth(usize::try_from(dlsn.slot_id).ok()?)
+        set.records()
+            .into_iter()
+            .nth(usize::try_from(dlsn.slot_id).ok()?)
     }
 
     /// How many attempts were cancelled before their answer.
@@ -138,7 +147,9 @@ impl MemoryStreams {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().expect("nobody panics with the streams in hand")
+        self.world
+            .lock()
+            .expect("nobody panics with the streams in hand")
     }
 }
 
@@ -150,11 +161,17 @@ impl World {
 
     /// Carries out what is due; the next answer.
     fn next_answer(&mut self, now: Instant) -> Option<(AttemptId, Dlsn)> {
-        while self.events.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
+        while self
+            .events
+            .first_key_value()
+            .is_some_and(|((at, _), _)| *at <= now)
+        {
             let (_, event) = self.events.pop_first()?;
             match event {
                 Event::Store(attempt, bytes, answered) => {
-                    let Some(stream) = self.live.get(&attempt) else { continue };
+                    let Some(stream) = self.live.get(&attempt) else {
+                        continue;
+                    };
                     let stored = &mut self.stored[usize::from(stream.0)];
                     let dlsn = Dlsn::new(1, stored.len() as i64, 0);
                     stored.push(StoredSet { dlsn, bytes });
@@ -177,7 +194,10 @@ impl Transport for MemoryStreams {
         let world = &mut *world;
         let latency = world.latency[usize::from(attempt.stream.0)].draw(&mut world.random);
         world.live.insert(attempt.id, attempt.stream);
-        world.schedule(now + latency / 2, Event::Store(attempt.id, attempt.record_set.to_vec(), now + latency));
+        world.schedule(
+            now + latency / 2,
+            Event::Store(attempt.id, attempt.record_set.to_vec(), now + latency),
+        );
         Ok(())
     }
 

@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use distributedlog::writer::{Reason, Settings};
 use distributedlog::{Cause, Clock, Failure, Instant, Known, StreamIndex};
-use distributedlog_testkit::{Executor, Face, FaultControl, Faults, Faulty, Latency, MemoryStreams, VirtualClock, writer};
+use distributedlog_testkit::{
+    Executor, Face, FaultControl, Faults, Faulty, Latency, MemoryStreams, VirtualClock, writer,
+};
 
 const STREAM: StreamIndex = StreamIndex(0);
 
@@ -21,21 +23,36 @@ struct Stage {
 
 /// One stream that answers after 2 ms, and a writer that tries it once.
 fn stage() -> Stage {
-    let settings = Settings::original().to_builder().buffer_size(0).build().unwrap();
+    let settings = Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap();
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 1, Latency::Constant(ms(2)), 1);
     let (transport, faults) = Faulty::new(streams.clone(), executor.clock(), 1, 1);
     let (writer, runner) = writer(settings, 1, executor.clock(), transport);
     executor.spawn(runner.run());
-    Stage { executor, writer, streams, faults }
+    Stage {
+        executor,
+        writer,
+        streams,
+        faults,
+    }
 }
 
 #[test]
 fn a_stalled_stream_stores_nothing_and_never_answers() {
     let mut stage = stage();
     stage.faults.set(STREAM, Faults::stalled());
-    let error = stage.executor.run(stage.writer.write(b"record")).unwrap_err();
-    assert_eq!((error.reason, error.known), (Reason::TimedOut, Known::Unknown));
+    let error = stage
+        .executor
+        .run(stage.writer.write(b"record"))
+        .unwrap_err();
+    assert_eq!(
+        (error.reason, error.known),
+        (Reason::TimedOut, Known::Unknown)
+    );
     assert_eq!(stage.executor.clock().now(), Instant::from_millis(500));
     assert_eq!(stage.streams.sets_stored(), 0);
 }
@@ -43,37 +60,83 @@ fn a_stalled_stream_stores_nothing_and_never_answers() {
 #[test]
 fn a_failing_stream_fails_as_it_was_told_to() {
     let mut stage = stage();
-    stage.faults.set(STREAM, Faults::failing(Failure::not_sent(Cause::Refused)));
-    let error = stage.executor.run(stage.writer.write(b"record")).unwrap_err();
-    assert_eq!((error.known, error.last_cause), (Known::NotWritten, Some(Cause::Refused)));
+    stage
+        .faults
+        .set(STREAM, Faults::failing(Failure::not_sent(Cause::Refused)));
+    let error = stage
+        .executor
+        .run(stage.writer.write(b"record"))
+        .unwrap_err();
+    assert_eq!(
+        (error.known, error.last_cause),
+        (Known::NotWritten, Some(Cause::Refused))
+    );
     assert_eq!(stage.streams.sets_stored(), 0);
 }
 
 #[test]
 fn a_lost_answer_leaves_the_record_stored_and_the_caller_in_doubt() {
     let mut stage = stage();
-    stage.faults.set(STREAM, Faults { lose_answer: 1.0, ..Faults::NONE });
-    let error = stage.executor.run(stage.writer.write(b"record")).unwrap_err();
-    assert_eq!((error.known, error.last_cause), (Known::Unknown, Some(Cause::ConnectionLost)));
-    assert_eq!(stage.streams.stored(STREAM)[0].records(), [b"record".to_vec()]);
+    stage.faults.set(
+        STREAM,
+        Faults {
+            lose_answer: 1.0,
+            ..Faults::NONE
+        },
+    );
+    let error = stage
+        .executor
+        .run(stage.writer.write(b"record"))
+        .unwrap_err();
+    assert_eq!(
+        (error.known, error.last_cause),
+        (Known::Unknown, Some(Cause::ConnectionLost))
+    );
+    assert_eq!(
+        stage.streams.stored(STREAM)[0].records(),
+        [b"record".to_vec()]
+    );
 }
 
 #[test]
 fn a_swallowed_answer_leaves_the_record_stored_and_nothing_is_heard_of_it() {
     let mut stage = stage();
-    stage.faults.set(STREAM, Faults { swallow_answer: 1.0, ..Faults::NONE });
-    let error = stage.executor.run(stage.writer.write(b"record")).unwrap_err();
-    assert_eq!((error.known, error.reason), (Known::Unknown, Reason::TimedOut));
+    stage.faults.set(
+        STREAM,
+        Faults {
+            swallow_answer: 1.0,
+            ..Faults::NONE
+        },
+    );
+    let error = stage
+        .executor
+        .run(stage.writer.write(b"record"))
+        .unwrap_err();
+    assert_eq!(
+        (error.known, error.reason),
+        (Known::Unknown, Reason::TimedOut)
+    );
     assert_eq!(stage.streams.sets_stored(), 1);
 }
 
 #[test]
 fn delays_reorder_what_was_sent_one_after_the_other() {
     let mut stage = stage();
-    stage.faults.set(STREAM, Faults { delay: (ms(0), ms(50)), ..Faults::NONE });
-    let acknowledged: Vec<_> = (0..20_u8).map(|number| stage.writer.try_write(&[number]).unwrap()).collect();
+    stage.faults.set(
+        STREAM,
+        Faults {
+            delay: (ms(0), ms(50)),
+            ..Faults::NONE
+        },
+    );
+    let acknowledged: Vec<_> = (0..20_u8)
+        .map(|number| stage.writer.try_write(&[number]).unwrap())
+        .collect();
     stage.executor.run(stage.writer.flush());
-    let entries: Vec<_> = acknowledged.into_iter().map(|record| stage.executor.run(record).unwrap().dlsn.entry_id).collect();
+    let entries: Vec<_> = acknowledged
+        .into_iter()
+        .map(|record| stage.executor.run(record).unwrap().dlsn.entry_id)
+        .collect();
     let mut sorted = entries.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (0..20).collect::<Vec<_>>());
@@ -83,7 +146,13 @@ fn delays_reorder_what_was_sent_one_after_the_other() {
 #[test]
 fn a_delayed_answer_comes_later() {
     let mut stage = stage();
-    stage.faults.set(STREAM, Faults { answer_delay: (ms(30), ms(30)), ..Faults::NONE });
+    stage.faults.set(
+        STREAM,
+        Faults {
+            answer_delay: (ms(30), ms(30)),
+            ..Faults::NONE
+        },
+    );
     stage.executor.run(stage.writer.write(b"record")).unwrap();
     assert_eq!(stage.executor.clock().now(), Instant::from_millis(32));
 }

@@ -30,7 +30,8 @@ impl Wall {
     }
 
     pub(crate) fn unix_ms(&self) -> u64 {
-        (EPOCH_MS + self.0.now.load(Ordering::Relaxed)).saturating_add_signed(self.0.offset.load(Ordering::Relaxed))
+        (EPOCH_MS + self.0.now.load(Ordering::Relaxed))
+            .saturating_add_signed(self.0.offset.load(Ordering::Relaxed))
     }
 
     pub(crate) fn for_store(&self) -> UnixClock {

@@ -32,7 +32,8 @@ kinds! {
     Kill = "processes killed";
     /// A machine loses its power; the store's disk loses or tears what was not synced.
     PowerLoss = "machines without power";
-    /// The store's machine goes off in the middle of an operation of its disk, also while it recovers.
+    /// The store's machine goes off in the middle of an operation of its disk, also while it
+    /// recovers.
     DiskCrash = "crashes at a disk operation";
     /// A sync or a write of the disk fails.
     DiskError = "failing syncs and writes";
@@ -53,7 +54,8 @@ kinds! {
 }
 
 impl Fault {
-    /// In which share of the runs it happens. After a deletion less can be asked of what was written before, so most runs have none.
+    /// In which share of the runs it happens. After a deletion less can be asked of what was
+    /// written before, so most runs have none.
     const fn share_of_runs(self) -> f64 {
         match self {
             Self::Delete => 0.15,
@@ -85,7 +87,9 @@ impl FaultCounts {
 
     /// Each kind and how often it happened.
     pub fn each(&self) -> impl Iterator<Item = (Fault, u64)> {
-        Fault::ALL.iter().map(|fault| (*fault, self.0[*fault as usize]))
+        Fault::ALL
+            .iter()
+            .map(|fault| (*fault, self.0[*fault as usize]))
     }
 
     /// Adds another run's.
@@ -102,7 +106,8 @@ impl FaultCounts {
     }
 }
 
-/// Which kinds happen in a run, and how often: many of few kinds in one run find what few of all kinds do not.
+/// Which kinds happen in a run, and how often: many of few kinds in one run find what few of all
+/// kinds do not.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     kinds: Vec<Fault>,
@@ -112,14 +117,23 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let kinds: Vec<Fault> = Fault::ALL.iter().copied().filter(|kind| random.chance(kind.share_of_runs())).collect();
+        let kinds: Vec<Fault> = Fault::ALL
+            .iter()
+            .copied()
+            .filter(|kind| random.chance(kind.share_of_runs()))
+            .collect();
         let every = 50 + random.below(600);
         if random.chance(0.75) {
             return Self { kinds, every };
         }
         // What takes two or three faults in a certain order, soon after each other.
-        let kinds = (0..2 + random.below(2)).map(|_| Fault::ALL[random.below(Fault::ALL.len() as u64) as usize]).collect();
-        Self { kinds, every: 30 + random.below(100) }
+        let kinds = (0..2 + random.below(2))
+            .map(|_| Fault::ALL[random.below(Fault::ALL.len() as u64) as usize])
+            .collect();
+        Self {
+            kinds,
+            every: 30 + random.below(100),
+        }
     }
 
     /// What goes wrong in this millisecond, if anything does.

@@ -1,9 +1,11 @@
-//! The whole system in one thread: writers, clients, proxies, the store and merged readers as they are, over a simulated network and a
-//! simulated disk, in virtual time, from one seed.
+//! The whole system in one thread: writers, clients, proxies, the store and merged readers as they
+//! are, over a simulated network and a simulated disk, in virtual time, from one seed.
 //!
-//! Everything of the product runs as it is: core's writer and client state machines, the proxy with its connections, the store's server and
-//! its client, the embedded store with its recovery, the merged reader. What is simulated is what surrounds it: TCP, the disk, the time,
-//! and who is alive. `docs/simulation.md` says what goes wrong in a run, what is checked, and how to replay one.
+//! Everything of the product runs as it is: core's writer and client state machines, the proxy with
+//! its connections, the store's server and its client, the embedded store with its recovery, the
+//! merged reader. What is simulated is what surrounds it: TCP, the disk, the time, and who is
+//! alive. `docs/simulation.md` says what goes wrong in a run, what is checked, and how to replay
+//! one.
 
 mod clocks;
 mod faults;

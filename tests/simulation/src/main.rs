@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use distributedlog_simulation::{Broken, Summary, run_caught, run_seeds};
 
-/// Simulates the whole system: writers, proxies, store and readers over a network and a disk that do the worst that they may.
+/// Simulates the whole system: writers, proxies, store and readers over a network and a disk that
+/// do the worst that they may.
 #[derive(Parser)]
 struct Args {
     /// Run this seed alone.
@@ -46,7 +47,11 @@ fn main() -> ExitCode {
     }
     #[cfg(planted)]
     if args.every_bug {
-        return if find_every_bug(&args) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if find_every_bug(&args) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     match args.seed {
         Some(seed) => match run_caught(seed, args.trace) {
@@ -62,7 +67,11 @@ fn main() -> ExitCode {
         None => {
             let summary = run_seeds(args.first, args.seeds, args.threads, args.stop_at);
             print(&summary);
-            if summary.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if summary.broken.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -97,11 +106,19 @@ fn find_every_bug(args: &Args) -> bool {
         let seconds = summary.took.as_secs_f64();
         match summary.broken.first() {
             Some(Broken { seed, message }) => {
-                println!("found: {} by seed {seed} after {} seeds, {seconds:.1} s: {message}", bug.name(), summary.passed + 1);
+                println!(
+                    "found: {} by seed {seed} after {} seeds, {seconds:.1} s: {message}",
+                    bug.name(),
+                    summary.passed + 1
+                );
             }
             None => {
                 all = false;
-                println!("MISSED: {} in {} seeds, {seconds:.1} s", bug.name(), summary.passed);
+                println!(
+                    "MISSED: {} in {} seeds, {seconds:.1} s",
+                    bug.name(),
+                    summary.passed
+                );
             }
         }
     }
@@ -115,22 +132,43 @@ fn tell(Broken { seed, message }: &Broken) {
 }
 
 fn print(summary: &Summary) {
-    let Summary { passed, broken, counts, faults, fates, virtual_ms, took } = summary;
+    let Summary {
+        passed,
+        broken,
+        counts,
+        faults,
+        fates,
+        virtual_ms,
+        took,
+    } = summary;
     for broken in broken {
         tell(broken);
     }
     let (seconds, hours) = (took.as_secs_f64(), *virtual_ms as f64 / 3.6e6);
-    println!("{passed} seeds passed, {} failed, in {seconds:.1} s ({hours:.1} hours on the simulated clocks)", broken.len());
-    println!("{:.2} million steps, {} faults", counts.steps() as f64 / 1e6, faults.total());
+    println!(
+        "{passed} seeds passed, {} failed, in {seconds:.1} s ({hours:.1} hours on the simulated \
+         clocks)",
+        broken.len()
+    );
+    println!(
+        "{:.2} million steps, {} faults",
+        counts.steps() as f64 / 1e6,
+        faults.total()
+    );
     println!(
         "steps: {} turns, {} deliveries, {} disk operations, {} writer events, {} records read",
-        counts.turns, counts.deliveries, counts.disk_operations, counts.writer_events, counts.records_read
+        counts.turns,
+        counts.deliveries,
+        counts.disk_operations,
+        counts.writer_events,
+        counts.records_read
     );
     for (fault, count) in faults.each() {
         println!("  {count:>7} {}", fault.name());
     }
     println!(
-        "records: {} acknowledged, {} not written, {} unknown, {} of writers that died; {} have copies",
+        "records: {} acknowledged, {} not written, {} unknown, {} of writers that died; {} have \
+         copies",
         fates.written, fates.not_written, fates.unknown, fates.orphaned, fates.copied
     );
 }

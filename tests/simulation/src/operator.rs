@@ -1,4 +1,5 @@
-//! A machine from which somebody truncates, deletes and creates streams while they are written and read, as `dlog tool` does.
+//! A machine from which somebody truncates, deletes and creates streams while they are written and
+//! read, as `dlog tool` does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,9 +51,25 @@ impl Answers {
 }
 
 impl OperatorMachine {
-    pub(crate) fn new(seed: u64, host: HostId, store: HostId, network: &Network, streams: &[StreamName], trace: &Trace) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        host: HostId,
+        store: HostId,
+        network: &Network,
+        streams: &[StreamName],
+        trace: &Trace,
+    ) -> Self {
         let (network, trace, entropy) = (network.clone(), trace.clone(), Entropy::seeded(seed));
-        Self { host, store, network, trace, streams: streams.to_vec(), entropy, answers: Answers::default(), running: None }
+        Self {
+            host,
+            store,
+            network,
+            trace,
+            streams: streams.to_vec(),
+            entropy,
+            answers: Answers::default(),
+            running: None,
+        }
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -62,7 +79,12 @@ impl OperatorMachine {
     pub(crate) fn start(&mut self) {
         self.network.set_up(self.host);
         let (asks, asked) = mpsc::unbounded_channel();
-        let (network, host, store, entropy) = (self.network.clone(), self.host, self.store, self.entropy.clone());
+        let (network, host, store, entropy) = (
+            self.network.clone(),
+            self.host,
+            self.store,
+            self.entropy.clone(),
+        );
         let (streams, answers) = (self.streams.clone(), self.answers.clone());
         let process = Process::start(async move {
             let store = Arc::new(connect(network, host, store, entropy).await) as Arc<dyn LogStore>;
@@ -73,14 +95,19 @@ impl OperatorMachine {
 
     /// Begins a task, beside those that are under way. False: nobody is there to do it.
     pub(crate) fn begin(&self, number: u64, stream: usize, task: Task) -> bool {
-        self.trace.note(format_args!("operator: {number} is {task:?} of stream {stream}"));
-        self.running.as_ref().is_some_and(|(_, asks)| asks.send((number, stream, task)).is_ok())
+        self.trace.note(format_args!(
+            "operator: {number} is {task:?} of stream {stream}"
+        ));
+        self.running
+            .as_ref()
+            .is_some_and(|(_, asks)| asks.send((number, stream, task)).is_ok())
     }
 
     /// The next answer: which task, and whether it was done.
     pub(crate) fn next_answer(&self) -> Option<Answer> {
         let (number, answer) = self.answers.inner().pop_front()?;
-        self.trace.note(format_args!("operator: {number} {answer:?}"));
+        self.trace
+            .note(format_args!("operator: {number} {answer:?}"));
         Some((number, answer))
     }
 
@@ -102,9 +129,15 @@ impl OperatorMachine {
     }
 }
 
-async fn serve(store: &Arc<dyn LogStore>, streams: &[StreamName], mut asked: mpsc::UnboundedReceiver<Asked>, answers: &Answers) {
+async fn serve(
+    store: &Arc<dyn LogStore>,
+    streams: &[StreamName],
+    mut asked: mpsc::UnboundedReceiver<Asked>,
+    answers: &Answers,
+) {
     while let Some((number, stream, task)) = asked.recv().await {
-        let (store, stream, answers) = (Arc::clone(store), streams[stream].clone(), answers.clone());
+        let (store, stream, answers) =
+            (Arc::clone(store), streams[stream].clone(), answers.clone());
         tokio::spawn(async move {
             let answer = match task {
                 Task::Truncate(before) => store.truncate(&stream, before).await,

@@ -39,7 +39,12 @@ struct Running {
 }
 
 /// The store's client, as every process of the simulation uses it.
-pub(crate) async fn connect(network: Network, host: HostId, store: HostId, entropy: Entropy) -> RemoteStore {
+pub(crate) async fn connect(
+    network: Network,
+    host: HostId,
+    store: HostId,
+    entropy: Entropy,
+) -> RemoteStore {
     let settings = ClientSettings {
         description: "simulated".to_owned(),
         dial: Arc::new(SimDial { network, host }) as Arc<dyn Dial>,
@@ -60,7 +65,14 @@ pub(crate) async fn connect(network: Network, host: HostId, store: HostId, entro
 impl ProxyMachine {
     pub(crate) fn new(seed: u64, host: HostId, store: HostId, network: &Network) -> Self {
         let (wall, entropy) = (Wall::default(), Entropy::seeded(seed));
-        Self { host, wall, store, network: network.clone(), entropy, running: None }
+        Self {
+            host,
+            wall,
+            store,
+            network: network.clone(),
+            entropy,
+            running: None,
+        }
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -71,7 +83,12 @@ impl ProxyMachine {
         self.network.set_up(self.host);
         let (leave, mut leaving) = watch::channel(false);
         let (leaves, left) = watch::channel(false);
-        let (network, host, store, entropy) = (self.network.clone(), self.host, self.store, self.entropy.clone());
+        let (network, host, store, entropy) = (
+            self.network.clone(),
+            self.host,
+            self.store,
+            self.entropy.clone(),
+        );
         let address = host.address(PROXY_PORT);
         let settings = Settings::builder()
             .shard(i32::from(host.0))
@@ -83,21 +100,31 @@ impl ProxyMachine {
         let proxy = Arc::new(OnceLock::new());
         let started = Arc::clone(&proxy);
         let process = Process::start(async move {
-            let store = Arc::new(connect(network.clone(), host, store, entropy).await) as Arc<dyn LogStore>;
+            let store =
+                Arc::new(connect(network.clone(), host, store, entropy).await) as Arc<dyn LogStore>;
             let listener = network.listen(host, PROXY_PORT);
-            let running = Proxy::start_on(listener, address, settings, store).expect("nothing else is to be listened on");
+            let running = Proxy::start_on(listener, address, settings, store)
+                .expect("nothing else is to be listened on");
             let running = started.get_or_init(|| running);
             // The sender lives as long as the process.
             let _ = leaving.wait_for(|leave| *leave).await;
             running.drain().await;
             leaves.send_replace(true);
         });
-        self.running = Some(Running { process, leave, left, proxy });
+        self.running = Some(Running {
+            process,
+            leave,
+            left,
+            proxy,
+        });
     }
 
     /// What it has under way.
     pub(crate) fn load(&self) -> Load {
-        let proxy = self.running.as_ref().and_then(|running| running.proxy.get());
+        let proxy = self
+            .running
+            .as_ref()
+            .and_then(|running| running.proxy.get());
         proxy.map_or_else(Load::default, proxy::Running::load)
     }
 
@@ -115,7 +142,9 @@ impl ProxyMachine {
 
     /// A millisecond passes. Says whether it has gone in peace.
     pub(crate) fn turn(&mut self) -> bool {
-        let Some(running) = &mut self.running else { return false };
+        let Some(running) = &mut self.running else {
+            return false;
+        };
         running.process.turn();
         let left = *running.left.borrow();
         if left {

@@ -1,4 +1,5 @@
-//! A machine with a merged reader, which keeps what it delivered and where it was, and goes on there when it is started again.
+//! A machine with a merged reader, which keeps what it delivered and where it was, and goes on
+//! there when it is started again.
 
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
@@ -8,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use distributedlog::Dlsn;
 use distributedlog_testkit::Random;
 use dlog::Entropy;
-use dlog::reader::{MergePosition, MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble};
+use dlog::reader::{
+    MergePosition, MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble,
+};
 use dlog::store::{LogStore, StoreError, StreamName};
 
 use crate::net::{Death, HostId, Network};
@@ -17,7 +20,8 @@ use crate::process::Process;
 use crate::proxy::connect;
 use crate::trace::Trace;
 
-/// What a saved position may take: for each of sixteen writers a window of 4,096 sequences in text, and the streams.
+/// What a saved position may take: for each of sixteen writers a window of 4,096 sequences in text,
+/// and the streams.
 const MAX_POSITION_BYTES: usize = 16 * (4096 / 8 * 4 + 256) + 1024;
 
 /// How often it looks whether streams that were deleted are there again.
@@ -76,7 +80,8 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Some save their position often, some seldom; some are slower than the writers, so that the store has much for them at once.
+    /// Some save their position often, some seldom; some are slower than the writers, so that the
+    /// store has much for them at once.
     fn draw_habits(&self) {
         let inner = &mut *self.inner();
         inner.saves = [0.02, 0.1, 0.5][inner.random.below(3) as usize];
@@ -91,7 +96,14 @@ impl Kept {
 }
 
 impl ReaderMachine {
-    pub(crate) fn new(seed: u64, host: HostId, store: HostId, network: &Network, streams: &[StreamName], trace: &Trace) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        host: HostId,
+        store: HostId,
+        network: &Network,
+        streams: &[StreamName],
+        trace: &Trace,
+    ) -> Self {
         let kept = Kept::default();
         kept.inner().random = Random::new(seed ^ 0x5eed);
         Self {
@@ -112,7 +124,12 @@ impl ReaderMachine {
 
     pub(crate) fn start(&mut self) {
         self.network.set_up(self.host);
-        let (network, host, store, entropy) = (self.network.clone(), self.host, self.store, self.entropy.clone());
+        let (network, host, store, entropy) = (
+            self.network.clone(),
+            self.host,
+            self.store,
+            self.entropy.clone(),
+        );
         let (streams, kept, trace) = (self.streams.clone(), self.kept.clone(), self.trace.clone());
         self.running = Some(Process::start(async move {
             let store = Arc::new(connect(network, host, store, entropy).await) as Arc<dyn LogStore>;
@@ -141,7 +158,11 @@ impl ReaderMachine {
     /// Whether it has delivered all of these records, beside others.
     pub(crate) fn has_delivered(&self, places: &Places) -> bool {
         let inner = self.kept.inner();
-        let delivered: BTreeSet<u64> = inner.delivered.iter().map(|payload| serial_of(payload)).collect();
+        let delivered: BTreeSet<u64> = inner
+            .delivered
+            .iter()
+            .map(|payload| serial_of(payload))
+            .collect();
         places.keys().all(|serial| delivered.contains(serial))
     }
 
@@ -163,10 +184,14 @@ impl ReaderMachine {
 
 /// The same number of writers and sets as a real one with little memory.
 fn settings() -> MergeSettings {
-    MergeSettings { sequences: NonZeroU32::new(4096).expect("not zero"), writers: NonZeroU16::new(16).expect("not zero") }
+    MergeSettings {
+        sequences: NonZeroU32::new(4096).expect("not zero"),
+        writers: NonZeroU16::new(16).expect("not zero"),
+    }
 }
 
-/// A reader takes a stream that does not exist for one that was deleted, so it begins when there is one.
+/// A reader takes a stream that does not exist for one that was deleted, so it begins when there is
+/// one.
 async fn wait_for(store: &Arc<dyn LogStore>, streams: &[StreamName]) {
     while !are_there(store, streams).await {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -174,25 +199,48 @@ async fn wait_for(store: &Arc<dyn LogStore>, streams: &[StreamName]) {
 }
 
 async fn are_there(store: &Arc<dyn LogStore>, streams: &[StreamName]) -> bool {
-    store.list().await.is_ok_and(|there| streams.iter().all(|stream| there.contains(stream)))
+    store
+        .list()
+        .await
+        .is_ok_and(|there| streams.iter().all(|stream| there.contains(stream)))
 }
 
 /// A reader of all streams that goes on where the last one was whose position was saved.
-fn begin(store: &Arc<dyn LogStore>, streams: &[StreamName], kept: &Kept, trace: &Trace) -> MultiReader {
+fn begin(
+    store: &Arc<dyn LogStore>,
+    streams: &[StreamName],
+    kept: &Kept,
+    trace: &Trace,
+) -> MultiReader {
     let mut inner = kept.inner();
     let Some((position, count)) = inner.saved.clone() else {
         inner.delivered.clear();
-        return MultiReader::new(store, streams.iter().map(|stream| (stream.clone(), Dlsn::INITIAL)), settings());
+        return MultiReader::new(
+            store,
+            streams.iter().map(|stream| (stream.clone(), Dlsn::INITIAL)),
+            settings(),
+        );
     };
-    // What was delivered after that is delivered again, so whoever keeps it starts from the same point.
+    // What was delivered after that is delivered again, so whoever keeps it starts from the same
+    // point.
     inner.delivered.truncate(count);
     trace.note(format_args!("reader: goes on behind record {count}"));
-    resume(store, serde_json::from_str(&position).expect("it was saved as a position"), streams)
+    resume(
+        store,
+        serde_json::from_str(&position).expect("it was saved as a position"),
+        streams,
+    )
 }
 
 /// A reader that goes on there; streams that had been deleted are read from their beginning.
-fn resume(store: &Arc<dyn LogStore>, position: MergePosition, streams: &[StreamName]) -> MultiReader {
-    let position = streams.iter().fold(position, |position, stream| position.with_stream(stream.clone(), Dlsn::INITIAL));
+fn resume(
+    store: &Arc<dyn LogStore>,
+    position: MergePosition,
+    streams: &[StreamName],
+) -> MultiReader {
+    let position = streams.iter().fold(position, |position, stream| {
+        position.with_stream(stream.clone(), Dlsn::INITIAL)
+    });
     MultiReader::resume(store, &position, settings())
 }
 
@@ -201,7 +249,9 @@ async fn read(store: &Arc<dyn LogStore>, streams: Vec<StreamName>, kept: &Kept, 
     let mut reader = begin(store, &streams, kept, trace);
     loop {
         if reader.streams().count() < streams.len() && are_there(store, &streams).await {
-            trace.note(format_args!("reader: takes streams up again that were deleted"));
+            trace.note(format_args!(
+                "reader: takes streams up again that were deleted"
+            ));
             reader = resume(store, reader.position(), &streams);
         }
         // Nothing is lost by asking again.
@@ -229,14 +279,21 @@ fn take(event: Result<Merged, StreamFault>, reader: &MultiReader, kept: &Kept, t
         },
         Err(fault) => {
             trace.note(format_args!("reader: {fault}"));
-            let deleted = matches!(fault.trouble, StreamTrouble::Unreadable(StoreError::StreamNotFound(_)));
+            let deleted = matches!(
+                fault.trouble,
+                StreamTrouble::Unreadable(StoreError::StreamNotFound(_))
+            );
             inner.gave_up |= fault.ended && !deleted;
         }
     }
     inner.forgotten = reader.counters().writers_forgotten;
     if inner.random.chance(inner.saves) {
         let position = serde_json::to_string(&reader.position()).expect("positions have a text");
-        assert!(position.len() <= MAX_POSITION_BYTES, "R12: a position of {} bytes", position.len());
+        assert!(
+            position.len() <= MAX_POSITION_BYTES,
+            "R12: a position of {} bytes",
+            position.len()
+        );
         inner.saved = Some((position, inner.delivered.len()));
     }
 }

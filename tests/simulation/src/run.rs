@@ -17,7 +17,8 @@ use crate::trace::Counts;
 use crate::world::World;
 use crate::writer::WriterMachine;
 
-/// How long a run takes for everything to come to its end once nothing goes wrong any more, in milliseconds.
+/// How long a run takes for everything to come to its end once nothing goes wrong any more, in
+/// milliseconds.
 const CALM_MS: u64 = 60_000;
 
 /// What a run was.
@@ -70,7 +71,15 @@ pub fn run(seed: u64, prints: bool) -> Report {
 /// What must be true at any time: here, what a recovery would find now.
 fn check_now_and_then(world: &mut World) {
     if world.now.is_multiple_of(500) && world.store.is_up() && !world.store.disk.has_crashed() {
-        check_store(world, "in between", if world.now.is_multiple_of(1000) { Death::Killed } else { Death::PowerLost });
+        check_store(
+            world,
+            "in between",
+            if world.now.is_multiple_of(1000) {
+                Death::Killed
+            } else {
+                Death::PowerLost
+            },
+        );
     }
 }
 
@@ -78,7 +87,11 @@ fn check_now_and_then(world: &mut World) {
 fn settle(world: &mut World) {
     let end = world.now + CALM_MS;
     while world.oracle.pending() > 0 {
-        assert!(world.now < end, "R1: {} records never complete", world.oracle.pending());
+        assert!(
+            world.now < end,
+            "R1: {} records never complete",
+            world.oracle.pending()
+        );
         world.tick(false, false);
     }
 }
@@ -111,7 +124,11 @@ fn finish_tasks(world: &mut World) {
         world.tick(false, false);
     }
     // What is on its way of tasks that nobody waits for arrives.
-    let ticks = if world.oracle.lives.unsettled().1 > 0 { 300 } else { 0 };
+    let ticks = if world.oracle.lives.unsettled().1 > 0 {
+        300
+    } else {
+        0
+    };
     for _ in 0..ticks {
         world.tick(false, false);
     }
@@ -124,16 +141,25 @@ fn check_store(world: &mut World, when: &str, death: Death) -> Places {
         Err(error) => panic!("{when}: the store does not open after {death:?}: {error}"),
     };
     let store = Arc::new(store) as Arc<dyn LogStore>;
-    let held: Vec<Held> = world.streams().iter().map(|stream| read_stream(&store, stream)).collect();
+    let held: Vec<Held> = world
+        .streams()
+        .iter()
+        .map(|stream| read_stream(&store, stream))
+        .collect();
     world.oracle.check_streams(when, &held)
 }
 
 fn read_stream(store: &Arc<dyn LogStore>, stream: &StreamName) -> Held {
     let mut reader = LogReader::new(Arc::clone(store), stream.clone(), Dlsn::INITIAL);
-    let mut held = Held { life: life_of(store, stream), records: Vec::new() };
+    let mut held = Held {
+        life: life_of(store, stream),
+        records: Vec::new(),
+    };
     loop {
         match finish(reader.next_available()) {
-            Ok(Some(ReadEvent::Record(record))) => held.records.push((record.dlsn, record.payload.to_vec())),
+            Ok(Some(ReadEvent::Record(record))) => {
+                held.records.push((record.dlsn, record.payload.to_vec()))
+            }
             Ok(Some(ReadEvent::Malformed(set))) => panic!("stream {stream}: {set}"),
             Ok(None) | Err(StoreError::StreamNotFound(_)) => return held,
             Err(error) => panic!("stream {stream}: {error}"),
@@ -144,17 +170,24 @@ fn read_stream(store: &Arc<dyn LogStore>, stream: &StreamName) -> Held {
 /// What a stepped store shows of a stream.
 pub(crate) fn life_of(store: &Arc<dyn LogStore>, stream: &StreamName) -> Option<Life> {
     match finish(store.describe(stream)) {
-        Ok(info) => Some(Life { created_unix_ms: info.created_unix_ms, truncated_before: info.truncated_before }),
+        Ok(info) => Some(Life {
+            created_unix_ms: info.created_unix_ms,
+            truncated_before: info.truncated_before,
+        }),
         Err(StoreError::StreamNotFound(_)) => None,
         Err(error) => panic!("stream {stream}: {error}"),
     }
 }
 
-/// What a future of a stepped store answers: it reads on the caller's thread, and gives others their turn now and then.
+/// What a future of a stepped store answers: it reads on the caller's thread, and gives others
+/// their turn now and then.
 fn finish<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(answer) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             return answer;
         }
     }
@@ -163,7 +196,8 @@ fn finish<T>(future: impl Future<Output = T>) -> T {
 /// The merged reader comes to the end of all streams, and has delivered each record once.
 fn read_everything(world: &mut World, places: &Places) {
     let end = world.now + CALM_MS;
-    // A merged reader begins when all its streams are there, and some may never have been written to.
+    // A merged reader begins when all its streams are there, and some may never have been written
+    // to.
     while !world.store.is_up() {
         world.tick(false, false);
     }
@@ -177,9 +211,18 @@ fn read_everything(world: &mut World, places: &Places) {
     for _ in 0..200 {
         world.tick(false, false);
     }
-    assert!(!world.reader.has_given_up(), "R12: the merged reader gave up");
-    assert_eq!(world.reader.malformed(), 0, "R12: the merged reader met sets that cannot be read");
-    world.oracle.check_delivered(&world.reader.delivered(), places);
+    assert!(
+        !world.reader.has_given_up(),
+        "R12: the merged reader gave up"
+    );
+    assert_eq!(
+        world.reader.malformed(),
+        0,
+        "R12: the merged reader met sets that cannot be read"
+    );
+    world
+        .oracle
+        .check_delivered(&world.reader.delivered(), places);
 }
 
 /// When all is done, nothing is held any more.
@@ -187,21 +230,39 @@ fn check_rest(world: &mut World) {
     // What was given up is answered all the same, or its connection counts as dead.
     let end = world.now + CALM_MS;
     // Each of two proxies may be asked for its health just now.
-    let is_idle = |[bytes, sets, requests, calls]: [usize; 4]| bytes + sets + requests == 0 && calls <= 2;
-    while !world.writers.iter().all(|writer| is_idle(writer.load())) || world.proxies.iter().any(|proxy| proxy.load().requests > 0) {
+    let is_idle =
+        |[bytes, sets, requests, calls]: [usize; 4]| bytes + sets + requests == 0 && calls <= 2;
+    while !world.writers.iter().all(|writer| is_idle(writer.load()))
+        || world.proxies.iter().any(|proxy| proxy.load().requests > 0)
+    {
         let writers: Vec<_> = world.writers.iter().map(WriterMachine::load).collect();
         let proxies: Vec<_> = world.proxies.iter().map(ProxyMachine::load).collect();
         assert!(
             world.now < end,
-            "R7: at rest, writers hold bytes, sets, requests, places on connections {writers:?}; proxies hold {proxies:?}"
+            "R7: at rest, writers hold bytes, sets, requests, places on connections {writers:?}; \
+             proxies hold {proxies:?}"
         );
         world.tick(false, false);
     }
     for proxy in &world.proxies {
-        let Load { streams, requests, bytes } = proxy.load();
-        assert!(streams <= world.streams().len(), "an idle proxy owns {streams} streams");
-        assert_eq!((requests, bytes), (0, 0), "R7: an idle proxy holds requests, bytes");
+        let Load {
+            streams,
+            requests,
+            bytes,
+        } = proxy.load();
+        assert!(
+            streams <= world.streams().len(),
+            "an idle proxy owns {streams} streams"
+        );
+        assert_eq!(
+            (requests, bytes),
+            (0, 0),
+            "R7: an idle proxy holds requests, bytes"
+        );
     }
     let (connections, bytes) = world.network.load();
-    assert!(connections <= 40 && bytes < 100_000, "{connections} connections hold {bytes} bytes");
+    assert!(
+        connections <= 40 && bytes < 100_000,
+        "{connections} connections hold {bytes} bytes"
+    );
 }

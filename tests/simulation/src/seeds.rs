@@ -42,7 +42,8 @@ pub struct Summary {
 }
 
 thread_local! {
-    /// While this thread runs a seed, the first panic in it. One inside of a task would else end that task alone, and nobody would hear of it.
+    /// While this thread runs a seed, the first panic in it. One inside of a task would else end
+    /// that task alone, and nobody would hear of it.
     static PANIC: RefCell<Watch> = const { RefCell::new(Watch::Off) };
 }
 
@@ -54,7 +55,13 @@ enum Watch {
 
 /// The panic that happened on this thread since the run began, also where something caught it.
 pub(crate) fn panicked() -> Option<String> {
-    PANIC.with_borrow(|watch| if let Watch::On(first) = watch { first.clone() } else { None })
+    PANIC.with_borrow(|watch| {
+        if let Watch::On(first) = watch {
+            first.clone()
+        } else {
+            None
+        }
+    })
 }
 
 fn watch_panics() {
@@ -63,10 +70,19 @@ fn watch_panics() {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-            let place = info.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
+            let text = payload
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| payload.downcast_ref::<&str>().copied());
+            let place = info.location().map_or(String::new(), |place| {
+                format!(" ({}:{})", place.file(), place.line())
+            });
             PANIC.with_borrow_mut(|watch| match watch {
-                Watch::On(first) => _ = first.get_or_insert_with(|| format!("{}{place}", text.unwrap_or("a panic without words"))),
+                Watch::On(first) => {
+                    _ = first.get_or_insert_with(|| {
+                        format!("{}{place}", text.unwrap_or("a panic without words"))
+                    })
+                }
                 Watch::Off => usual(info),
             });
         }));
@@ -86,7 +102,10 @@ pub fn run_caught(seed: u64, prints: bool) -> Result<Report, Broken> {
     PANIC.set(Watch::Off);
     match (message, report) {
         (None, Ok(report)) => Ok(report),
-        (message, _) => Err(Broken { seed, message: message.unwrap_or_default() }),
+        (message, _) => Err(Broken {
+            seed,
+            message: message.unwrap_or_default(),
+        }),
     }
 }
 

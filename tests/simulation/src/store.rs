@@ -73,18 +73,29 @@ impl StoreMachine {
     ///
     /// Why it does not open: the disk may have crashed once more, or be full.
     pub(crate) fn start(&mut self) -> Result<(), StoreError> {
-        let (store, steps) = EmbeddedStore::open_stepped(self.settings.clone(), Arc::new(self.disk.clone()), self.wall.for_store())?;
+        let (store, steps) = EmbeddedStore::open_stepped(
+            self.settings.clone(),
+            Arc::new(self.disk.clone()),
+            self.wall.for_store(),
+        )?;
         let store = Arc::new(store);
         self.network.set_up(self.host);
         let served = Arc::clone(&store) as Arc<dyn LogStore>;
         let (network, host, entropy) = (self.network.clone(), self.host, self.entropy.clone());
         let process = Process::start(async move {
-            let settings = ServerSettings { entropy, ..ServerSettings::default() };
+            let settings = ServerSettings {
+                entropy,
+                ..ServerSettings::default()
+            };
             let listener = network.listen(host, STORE_PORT);
             let _server = serve_on(listener, host.address(STORE_PORT), served, settings);
             core::future::pending().await
         });
-        self.running = Some(Running { process, store, steps });
+        self.running = Some(Running {
+            process,
+            store,
+            steps,
+        });
         Ok(())
     }
 
@@ -101,7 +112,9 @@ impl StoreMachine {
 
     /// A millisecond passes. Says whether the machine went off in it, at an operation of its disk.
     pub(crate) fn turn(&mut self, now: u64, random: &mut Random) -> bool {
-        let Some(running) = &mut self.running else { return false };
+        let Some(running) = &mut self.running else {
+            return false;
+        };
         running.process.turn();
         if now >= self.disk_stalls_until && random.chance(0.7) {
             running.steps.commit();
@@ -122,7 +135,9 @@ impl StoreMachine {
 
     /// Creates streams before anything else happens.
     pub(crate) fn create(&mut self, streams: &[StreamName]) {
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &mut self.running else {
+            return;
+        };
         for stream in streams {
             // The change is queued by the call; nobody has to wait for its answer.
             drop(running.store.create(stream));
@@ -132,21 +147,29 @@ impl StoreMachine {
 
     /// The store, while it is up.
     pub(crate) fn served(&self) -> Option<Arc<dyn LogStore>> {
-        self.running.as_ref().map(|running| Arc::clone(&running.store) as Arc<dyn LogStore>)
+        self.running
+            .as_ref()
+            .map(|running| Arc::clone(&running.store) as Arc<dyn LogStore>)
     }
 
     fn count_operations(&mut self) {
         let operations = self.disk.operations();
         let new = operations - self.counted;
         if new > 0 {
-            self.trace.note(format_args!("disk: operation {operations}"));
+            self.trace
+                .note(format_args!("disk: operation {operations}"));
             self.trace.count(|counts| counts.disk_operations += new);
             self.counted = operations;
         }
     }
 
-    /// What a process that opens the store now would find, on a copy of the disk as it is after `death`; the store itself is left alone.
-    pub(crate) fn opened_copy(&self, seed: u64, death: Death) -> Result<(EmbeddedStore, StoreSteps), StoreError> {
+    /// What a process that opens the store now would find, on a copy of the disk as it is after
+    /// `death`; the store itself is left alone.
+    pub(crate) fn opened_copy(
+        &self,
+        seed: u64,
+        death: Death,
+    ) -> Result<(EmbeddedStore, StoreSteps), StoreError> {
         let disk = self.disk.fork(seed);
         match death {
             Death::Killed => disk.restart_process(),

@@ -52,7 +52,13 @@ impl Counts {
 impl Trace {
     pub(crate) fn new(prints: bool) -> Self {
         let (hasher, line) = (DefaultHasher::new(), String::new());
-        Self(Arc::new(Mutex::new(Inner { prints, now: 0, hasher, line, counts: Counts::default() })))
+        Self(Arc::new(Mutex::new(Inner {
+            prints,
+            now: 0,
+            hasher,
+            line,
+            counts: Counts::default(),
+        })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

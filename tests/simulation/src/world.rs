@@ -1,4 +1,5 @@
-//! All machines and what goes on between them: a millisecond at a time, in an order that the seed decides.
+//! All machines and what goes on between them: a millisecond at a time, in an order that the seed
+//! decides.
 
 use distributedlog::Instant;
 use distributedlog_testkit::Random;
@@ -68,16 +69,29 @@ impl World {
         let trace = Trace::new(prints);
         let network = Network::new(random.bits(), trace.clone());
         // With one stream alone, what fails there has failed.
-        let count = if random.chance(0.15) { 1 } else { 1 + random.below(5) as usize };
+        let count = if random.chance(0.15) {
+            1
+        } else {
+            1 + random.below(5) as usize
+        };
         let names: Vec<String> = (0..count).map(|index| format!("stream-{index}")).collect();
-        let streams: Vec<StreamName> = names.iter().map(|name| name.parse().expect("a legal name")).collect();
+        let streams: Vec<StreamName> = names
+            .iter()
+            .map(|name| name.parse().expect("a legal name"))
+            .collect();
         let store = StoreMachine::new(random.bits(), STORE, &network, &trace);
-        let proxies = PROXIES.iter().map(|host| ProxyMachine::new(random.bits(), *host, STORE, &network)).collect();
+        let proxies = PROXIES
+            .iter()
+            .map(|host| ProxyMachine::new(random.bits(), *host, STORE, &network))
+            .collect();
         let writers = 1 + random.below(WRITERS.len() as u64) as usize;
-        let writers = WRITERS[..writers].iter().map(|host| WriterMachine::new(random.bits(), *host, &network, &trace, &names, &PROXIES));
+        let writers = WRITERS[..writers].iter().map(|host| {
+            WriterMachine::new(random.bits(), *host, &network, &trace, &names, &PROXIES)
+        });
         let writers = writers.collect();
         let reader = ReaderMachine::new(random.bits(), READER, STORE, &network, &streams, &trace);
-        let operator = OperatorMachine::new(random.bits(), OPERATOR, STORE, &network, &streams, &trace);
+        let operator =
+            OperatorMachine::new(random.bits(), OPERATOR, STORE, &network, &streams, &trace);
         let plan = Plan::new(&mut random);
         trace.note(format_args!("seed {seed}: {count} streams, {plan:?}"));
         let mut world = Self {
@@ -93,7 +107,13 @@ impl World {
             faults: FaultCounts::default(),
             streams,
             plan,
-            machines: vec![Machine { starts_at: Some(1), ..Machine::default() }; usize::from(MACHINES)],
+            machines: vec![
+                Machine {
+                    starts_at: Some(1),
+                    ..Machine::default()
+                };
+                usize::from(MACHINES)
+            ],
             repairs: Vec::new(),
             random,
         };
@@ -148,14 +168,20 @@ impl World {
 
     /// What the store shows of the streams is what was asked for.
     fn observe_streams(&mut self) {
-        let Some(store) = self.store.served() else { return };
+        let Some(store) = self.store.served() else {
+            return;
+        };
         for (index, stream) in self.streams.iter().enumerate() {
-            self.oracle.lives.observe(self.now, index, life_of(&store, stream));
+            self.oracle
+                .lives
+                .observe(self.now, index, life_of(&store, stream));
         }
     }
 
     fn set_clocks(&self) {
-        let walls = [&self.store.wall].into_iter().chain(self.proxies.iter().map(|proxy| &proxy.wall));
+        let walls = [&self.store.wall]
+            .into_iter()
+            .chain(self.proxies.iter().map(|proxy| &proxy.wall));
         for wall in walls.chain(self.writers.iter().map(|writer| &writer.wall)) {
             wall.set_now(self.now);
         }
@@ -194,7 +220,8 @@ impl World {
                 proxy.oversleep(overslept);
                 if proxy.turn() {
                     self.trace.note(format_args!("{host:?} has gone in peace"));
-                    self.machines[usize::from(host.0)].starts_at = Some(self.now + 1 + self.random.below(500));
+                    self.machines[usize::from(host.0)].starts_at =
+                        Some(self.now + 1 + self.random.below(500));
                 }
             }
             _ => {
@@ -210,15 +237,22 @@ impl World {
             STORE => self.store.is_up(),
             READER => self.reader.is_up(),
             OPERATOR => self.operator.is_up(),
-            _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].is_up(),
-            _ => self.writers.get(usize::from(host.0 - WRITERS[0].0)).is_some_and(WriterMachine::is_up),
+            _ if PROXIES.contains(&host) => {
+                self.proxies[usize::from(host.0 - PROXIES[0].0)].is_up()
+            }
+            _ => self
+                .writers
+                .get(usize::from(host.0 - WRITERS[0].0))
+                .is_some_and(WriterMachine::is_up),
         }
     }
 
     fn start_machines(&mut self) {
         for index in 0..MACHINES {
             let host = HostId(index);
-            let due = self.machines[usize::from(index)].starts_at.is_some_and(|at| at <= self.now);
+            let due = self.machines[usize::from(index)]
+                .starts_at
+                .is_some_and(|at| at <= self.now);
             if !due {
                 continue;
             }
@@ -228,7 +262,9 @@ impl World {
                 STORE => self.start_store(),
                 READER => self.reader.start(),
                 OPERATOR => self.operator.start(),
-                _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].start(),
+                _ if PROXIES.contains(&host) => {
+                    self.proxies[usize::from(host.0 - PROXIES[0].0)].start()
+                }
                 _ => {
                     let now = self.instant();
                     if let Some(writer) = self.writers.get_mut(usize::from(host.0 - WRITERS[0].0)) {
@@ -239,19 +275,32 @@ impl World {
         }
     }
 
-    /// The store opens; or its machine goes off while it recovers, or it finds its disk full, and is started again later.
+    /// The store opens; or its machine goes off while it recovers, or it finds its disk full, and
+    /// is started again later.
     fn start_store(&mut self) {
         if let Err(error) = self.store.start() {
-            self.trace.note(format_args!("the store does not open: {error}"));
-            let excused = self.store.disk.has_crashed() || self.repairs.iter().any(|(_, repair)| matches!(repair, Repair::DiskSpace));
-            assert!(excused || matches!(error, dlog::store::StoreError::Io { .. }), "the store does not open: {error}");
+            self.trace
+                .note(format_args!("the store does not open: {error}"));
+            let excused = self.store.disk.has_crashed()
+                || self
+                    .repairs
+                    .iter()
+                    .any(|(_, repair)| matches!(repair, Repair::DiskSpace));
+            assert!(
+                excused || matches!(error, dlog::store::StoreError::Io { .. }),
+                "the store does not open: {error}"
+            );
             let death = self.death();
             self.end(STORE, death);
         }
     }
 
     fn death(&mut self) -> Death {
-        if self.random.chance(0.5) { Death::Killed } else { Death::PowerLost }
+        if self.random.chance(0.5) {
+            Death::Killed
+        } else {
+            Death::PowerLost
+        }
     }
 
     /// A machine's process ends at once, and starts again later.
@@ -264,15 +313,24 @@ impl World {
                 self.operator.crash(death);
                 self.oracle.lives.operator_died();
             }
-            _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].crash(death),
+            _ if PROXIES.contains(&host) => {
+                self.proxies[usize::from(host.0 - PROXIES[0].0)].crash(death)
+            }
             _ => {
                 if let Some(writer) = self.writers.get_mut(usize::from(host.0 - WRITERS[0].0)) {
                     writer.crash(death, &mut self.oracle);
                 }
             }
         }
-        let pause = if self.random.chance(0.8) { self.random.below(300) } else { self.random.below(3_000) };
-        self.machines[usize::from(host.0)] = Machine { starts_at: Some(self.now + 1 + pause), ..Machine::default() };
+        let pause = if self.random.chance(0.8) {
+            self.random.below(300)
+        } else {
+            self.random.below(3_000)
+        };
+        self.machines[usize::from(host.0)] = Machine {
+            starts_at: Some(self.now + 1 + pause),
+            ..Machine::default()
+        };
     }
 
     fn any_machine(&mut self) -> HostId {
@@ -281,7 +339,13 @@ impl World {
 
     fn go_wrong(&mut self, fault: Fault) {
         let host = self.any_machine();
-        let until = self.now + 1 + if self.random.chance(0.8) { self.random.below(300) } else { self.random.below(4_000) };
+        let until = self.now
+            + 1
+            + if self.random.chance(0.8) {
+                self.random.below(300)
+            } else {
+                self.random.below(4_000)
+            };
         let happened = match fault {
             Fault::BrokenConnection => self.network.break_one(&mut self.random),
             Fault::Partition => {
@@ -296,14 +360,22 @@ impl World {
             }
             Fault::SlowLink => {
                 let other = self.any_machine();
-                self.network.slow_down(host, other, 1 + self.random.below(200));
+                self.network
+                    .slow_down(host, other, 1 + self.random.below(200));
                 self.repairs.push((until, Repair::SpeedUp(host, other)));
                 host != other
             }
             Fault::Kill | Fault::PowerLoss => {
                 let up = self.is_up(host);
                 if up {
-                    self.end(host, if fault == Fault::Kill { Death::Killed } else { Death::PowerLost });
+                    self.end(
+                        host,
+                        if fault == Fault::Kill {
+                            Death::Killed
+                        } else {
+                            Death::PowerLost
+                        },
+                    );
                 }
                 up
             }
@@ -319,9 +391,12 @@ impl World {
                     2 => self.store.disk.fail_writes(1),
                     _ => self.store.disk.fail_folder_syncs(1),
                 }
-                // Disks that fail take their machine with them, before the store has put anything right.
+                // Disks that fail take their machine with them, before the store has put anything
+                // right.
                 if self.random.chance(0.3) {
-                    self.store.disk.crash_at(self.store.disk.operations() + 1 + self.random.below(6));
+                    self.store
+                        .disk
+                        .crash_at(self.store.disk.operations() + 1 + self.random.below(6));
                 }
                 true
             }
@@ -341,7 +416,8 @@ impl World {
             }
             Fault::ClockJump => {
                 let most = [10, 1_000, 600_000, 400_000_000][self.random.below(4) as usize];
-                let offset = i64::try_from(self.random.below(2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0);
+                let offset = i64::try_from(self.random.below(2 * most)).unwrap_or(0)
+                    - i64::try_from(most).unwrap_or(0);
                 self.set_clock(host, offset);
                 true
             }
@@ -364,7 +440,8 @@ impl World {
             }
         };
         if happened {
-            self.trace.note(format_args!("fault: {fault:?} of {host:?} until {until}"));
+            self.trace
+                .note(format_args!("fault: {fault:?} of {host:?} until {until}"));
             self.faults.add(fault);
         }
     }
@@ -383,7 +460,9 @@ impl World {
         match host {
             STORE => self.store.wall.set_offset(offset),
             READER | OPERATOR => {}
-            _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)].wall.set_offset(offset),
+            _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)]
+                .wall
+                .set_offset(offset),
             _ => {
                 if let Some(writer) = self.writers.get(usize::from(host.0 - WRITERS[0].0)) {
                     writer.wall.set_offset(offset);

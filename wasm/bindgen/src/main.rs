@@ -1,4 +1,5 @@
-//! `distributedlog-bindgen MODULE.wasm FOLDER`: writes `FOLDER/distributedlog.js` and `FOLDER/distributedlog_bg.wasm`.
+//! `distributedlog-bindgen MODULE.wasm FOLDER`: writes `FOLDER/distributedlog.js` and
+//! `FOLDER/distributedlog_bg.wasm`.
 
 use std::process::ExitCode;
 
@@ -11,8 +12,15 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).out_name("distributedlog").typescript(true).remove_name_section(true).remove_producers_section(true);
-    let written = bindgen.web(true).and_then(|bindgen| bindgen.generate(folder));
+    bindgen
+        .input_path(module)
+        .out_name("distributedlog")
+        .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true);
+    let written = bindgen
+        .web(true)
+        .and_then(|bindgen| bindgen.generate(folder));
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,27 +6,32 @@ use crate::{Dlsn, Failure};
 /// What a [`Client`](super::Client) asks of its adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Connect to the host. When its [address](super::HostView::address) is not known, resolve its [name](super::HostView::name) first
-    /// and tell [`handle_address`](super::Client::handle_address). Answer with [`handle_connected`](super::Client::handle_connected) once
-    /// requests may be sent, or with [`handle_connect_failed`](super::Client::handle_connect_failed).
+    /// Connect to the host. When its [address](super::HostView::address) is not known, resolve its
+    /// [name](super::HostView::name) first
+    /// and tell [`handle_address`](super::Client::handle_address). Answer with
+    /// [`handle_connected`](super::Client::handle_connected) once requests may be sent, or with
+    /// [`handle_connect_failed`](super::Client::handle_connect_failed).
     Connect {
         /// The host.
         host: HostId,
     },
-    /// Close the connection to the host, or give up making one. Nothing more is to be told about it.
+    /// Close the connection to the host, or give up making one. Nothing more is to be told about
+    /// it.
     Disconnect {
         /// The host. Its id means nothing any more when the client forgot it.
         host: HostId,
     },
-    /// Encode the request and send it to the host, with what [`write_context`](super::Client::write_context) says now.
+    /// Encode the request and send it to the host, with what
+    /// [`write_context`](super::Client::write_context) says now.
     Send {
         /// The request.
         request: RequestId,
         /// The host.
         host: HostId,
     },
-    /// Send `handshakeWithClientInfo` to the host and hand its reply to [`handle_reply`](super::Client::handle_reply) like every other.
-    /// It is the client's own request: no `Complete` follows.
+    /// Send `handshakeWithClientInfo` to the host and hand its reply to
+    /// [`handle_reply`](super::Client::handle_reply) like every other. It is the client's own
+    /// request: no `Complete` follows.
     Handshake {
         /// The request.
         request: RequestId,
@@ -35,8 +40,9 @@ pub enum Action {
         /// `ClientInfo.getOwnerships`.
         ownerships: bool,
     },
-    /// Nobody waits for the answer to this request any more; a `Send` or `Handshake` of it went before. Tell
-    /// [`handle_discarded`](super::Client::handle_discarded) when its place on the connection is free again.
+    /// Nobody waits for the answer to this request any more; a `Send` or `Handshake` of it went
+    /// before. Tell [`handle_discarded`](super::Client::handle_discarded) when its place on the
+    /// connection is free again.
     Discard {
         /// The request.
         request: RequestId,
@@ -61,8 +67,8 @@ pub enum Action {
 pub enum Answer {
     /// The record, or the first one of the set, is at this position.
     Written(Dlsn),
-    /// Each record has its own result, in the reply for which [`handle_reply`](super::Client::handle_reply) said
-    /// [`Final`](super::Verdict::Final).
+    /// Each record has its own result, in the reply for which
+    /// [`handle_reply`](super::Client::handle_reply) said [`Final`](super::Verdict::Final).
     Bulk,
     /// It was carried out.
     Done,
@@ -75,8 +81,8 @@ pub enum Answer {
 /// What [`Client::handle_reply`](super::Client::handle_reply) makes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// It ends the request, well or not: a `Complete` follows. Whoever needs more of the reply than [`Answer`] holds (results of a bulk
-    /// write, a message) takes it now.
+    /// It ends the request, well or not: a `Complete` follows. Whoever needs more of the reply than
+    /// [`Answer`] holds (results of a bulk write, a message) takes it now.
     Final,
     /// The request goes on elsewhere.
     GoesOn,
@@ -99,7 +105,9 @@ pub enum SubmitError {
 impl fmt::Display for SubmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "the client has no room for another request until one of those under way completes",
+            Self::Full => {
+                "the client has no room for another request until one of those under way completes"
+            }
             Self::Closed => "the client is closed",
             Self::UnknownHost => "the client does not know the host",
         })

@@ -9,7 +9,8 @@ use super::{HostId, Location};
 use crate::wire::service::ServerStatus;
 use crate::{Cause, Instant};
 
-/// A name, a slash, the longest address that Java prints (`[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535`).
+/// A name, a slash, the longest address that Java prints
+/// (`[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535`).
 const MAX_TEXT_BYTES: usize = MAX_NAME_BYTES + 1 + 47;
 
 /// One host's slot.
@@ -110,7 +111,11 @@ impl Host {
         next_sync: Instant::ZERO,
         last_failure: None,
         last_used: Instant::ZERO,
-        tasks: Tasks { disconnect: false, connect: false, discard_greeting: false },
+        tasks: Tasks {
+            disconnect: false,
+            connect: false,
+            discard_greeting: false,
+        },
     };
 
     pub(crate) fn text(&self) -> &str {
@@ -128,7 +133,11 @@ impl Host {
 
     /// Whether requests may go to it: it may have to be connected to first.
     pub(crate) fn is_open(&self) -> bool {
-        self.used && !self.draining && !self.leaving && self.shunned_until.is_none() && !matches!(self.link, Link::Down { .. })
+        self.used
+            && !self.draining
+            && !self.leaving
+            && self.shunned_until.is_none()
+            && !matches!(self.link, Link::Down { .. })
     }
 
     /// Whether it has room for another request on its connection.
@@ -138,7 +147,10 @@ impl Host {
 
     /// Whether it takes streams that it does not own.
     pub(crate) const fn takes_streams(&self) -> bool {
-        !matches!(self.status, Some(ServerStatus::WriteOnly | ServerStatus::Down))
+        !matches!(
+            self.status,
+            Some(ServerStatus::WriteOnly | ServerStatus::Down)
+        )
     }
 
     /// When time alone changes something about it.
@@ -156,7 +168,10 @@ impl Host {
             Greeting::Awaited(until) => Some(until),
             Greeting::Idle | Greeting::Wanted(_) => None,
         };
-        [link, greeting, self.shunned_until].into_iter().flatten().min()
+        [link, greeting, self.shunned_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a proxy that names `host` means this one.
@@ -227,7 +242,9 @@ pub(crate) struct Hosts<const HOSTS: usize> {
 
 impl<const HOSTS: usize> Hosts<HOSTS> {
     pub(crate) const fn new() -> Self {
-        Self { slots: [const { Host::FREE }; HOSTS] }
+        Self {
+            slots: [const { Host::FREE }; HOSTS],
+        }
     }
 
     pub(crate) const fn id(&self, index: usize) -> HostId {
@@ -245,21 +262,36 @@ impl<const HOSTS: usize> Hosts<HOSTS> {
     }
 
     pub(crate) fn with_address(&self, address: SocketAddr) -> Option<usize> {
-        self.iter().find(|(_, host)| host.address == Some(address)).map(|(index, _)| index)
+        self.iter()
+            .find(|(_, host)| host.address == Some(address))
+            .map(|(index, _)| index)
     }
 
     /// The host that a proxy means.
     pub(crate) fn with_location(&self, location: &Location<'_>) -> Option<usize> {
         let address = parse_ip(location.host);
-        self.iter().find(|(_, host)| host.is_called(location.host, address, location.port)).map(|(index, _)| index)
+        self.iter()
+            .find(|(_, host)| host.is_called(location.host, address, location.port))
+            .map(|(index, _)| index)
     }
 
     /// A fresh slot; [`None`] when all are used.
     pub(crate) fn take(&mut self) -> Option<usize> {
         let index = self.slots.iter().position(|host| !host.used)?;
         // What tells old from new goes on counting.
-        let Host { generation, greeting_generation, epoch, .. } = self.slots[index];
-        self.slots[index] = Host { used: true, generation, greeting_generation, epoch, ..Host::FREE };
+        let Host {
+            generation,
+            greeting_generation,
+            epoch,
+            ..
+        } = self.slots[index];
+        self.slots[index] = Host {
+            used: true,
+            generation,
+            greeting_generation,
+            epoch,
+            ..Host::FREE
+        };
         Some(index)
     }
 
@@ -286,10 +318,15 @@ impl<const HOSTS: usize> core::ops::IndexMut<usize> for Hosts<HOSTS> {
 
 /// The address in a location's host, which may stand in brackets.
 pub(crate) fn parse_ip(host: &str) -> Option<IpAddr> {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+    host.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host)
+        .parse()
+        .ok()
 }
 
-/// An address as Java 14 and later print it in an `InetSocketAddress`: IPv6 in brackets, without the short form for zeros.
+/// An address as Java 14 and later print it in an `InetSocketAddress`: IPv6 in brackets, without
+/// the short form for zeros.
 struct JavaIp(IpAddr);
 
 impl core::fmt::Display for JavaIp {
@@ -316,13 +353,25 @@ mod tests {
     fn a_host_prints_as_java_prints_its_socket_address() {
         for (name, address, expected) in [
             ("", Some("127.0.0.1:8000"), "/127.0.0.1:8000"),
-            ("localhost", Some("127.0.0.1:8000"), "localhost/127.0.0.1:8000"),
+            (
+                "localhost",
+                Some("127.0.0.1:8000"),
+                "localhost/127.0.0.1:8000",
+            ),
             ("localhost", None, "localhost:8000"),
             ("", Some("[::1]:8000"), "/[0:0:0:0:0:0:0:1]:8000"),
-            ("a", Some("[2001:db8::ff]:8000"), "a/[2001:db8:0:0:0:0:0:ff]:8000"),
+            (
+                "a",
+                Some("[2001:db8::ff]:8000"),
+                "a/[2001:db8:0:0:0:0:0:ff]:8000",
+            ),
         ] {
             let mut host = Host::FREE;
-            host.set_address(name, address.map(|address| address.parse().expect("an address")), 8000);
+            host.set_address(
+                name,
+                address.map(|address| address.parse().expect("an address")),
+                8000,
+            );
             assert_eq!((host.text(), host.name()), (expected, name));
         }
     }

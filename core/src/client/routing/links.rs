@@ -7,9 +7,12 @@ use super::{Client, HostId, Link, Target};
 use crate::{Cause, Failure, Instant};
 
 /// Connections.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
-    /// The name of a host that a proxy named was resolved. The host to connect to: the same one, or another that is known to be at that
-    /// address already; in that case `host` is forgotten, nothing is to be connected, and its requests go to the other.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
+    /// The name of a host that a proxy named was resolved. The host to connect to: the same one, or
+    /// another that is known to be at that address already; in that case `host` is forgotten,
+    /// nothing is to be connected, and its requests go to the other.
     pub fn handle_address(&mut self, now: Instant, host: HostId, address: SocketAddr) -> HostId {
         self.tick(now);
         let Some(index) = self.hosts.find(host) else {
@@ -66,8 +69,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
     }
 
-    /// The connection to the host ended. Tell first, by [`handle_failed`](Self::handle_failed), for which requests it is known what became
-    /// of them; all others that were under way there may have been carried out.
+    /// The connection to the host ended. Tell first, by [`handle_failed`](Self::handle_failed), for
+    /// which requests it is known what became of them; all others that were under way there may
+    /// have been carried out.
     pub fn handle_disconnected(&mut self, now: Instant, host: HostId) {
         self.tick(now);
         let Some(host) = self.hosts.find(host) else {
@@ -102,12 +106,18 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         let slot = &mut self.hosts[host];
         slot.in_flight = 0;
         slot.tasks.discard_greeting = false;
-        // A connection that died young, or on which no handshake came through, counts as one that could not be made: without that, a proxy
-        // that accepts and hangs up would be connected to without end.
-        let died_young = now.since(slot.connected_at) < self.settings.blackout_start || slot.greeting != Greeting::Idle;
+        // A connection that died young, or on which no handshake came through, counts as one that
+        // could not be made: without that, a proxy that accepts and hangs up would be
+        // connected to without end.
+        let died_young = now.since(slot.connected_at) < self.settings.blackout_start
+            || slot.greeting != Greeting::Idle;
         slot.greeting = Greeting::Idle;
         let mut awaited = core::mem::replace(&mut slot.awaited, Queue::EMPTY);
-        let (leaving, draining, wanted) = (slot.leaving, slot.draining, slot.in_ring || !slot.waiting.is_empty());
+        let (leaving, draining, wanted) = (
+            slot.leaving,
+            slot.draining,
+            slot.in_ring || !slot.waiting.is_empty(),
+        );
         slot.link = Link::Idle;
         if leaving {
             // Forgotten below, when what was under way has left.
@@ -121,7 +131,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             if let Target::Stream(stream) = self.requests[index].target {
                 self.streams.forget_owner(stream, host);
             }
-            self.reroute(index, host, Failure::unanswered(Cause::ConnectionLost), false);
+            self.reroute(
+                index,
+                host,
+                Failure::unanswered(Cause::ConnectionLost),
+                false,
+            );
         }
         if leaving {
             self.forget(host);
@@ -143,7 +158,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.host_tasks.insert(host);
     }
 
-    /// The host cannot be reached: it is left alone for a while, and whatever waited for it goes elsewhere.
+    /// The host cannot be reached: it is left alone for a while, and whatever waited for it goes
+    /// elsewhere.
     pub(super) fn take_down(&mut self, host: usize, cause: Cause) {
         let slot = &mut self.hosts[host];
         if slot.leaving {
@@ -156,13 +172,18 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         slot.draining = false;
         slot.shunned_until = None;
         slot.greeting = Greeting::Idle;
-        slot.tasks = Tasks { connect: false, discard_greeting: false, ..slot.tasks };
+        slot.tasks = Tasks {
+            connect: false,
+            discard_greeting: false,
+            ..slot.tasks
+        };
         let until = self.now + self.blackout(failures);
         self.hosts[host].link = Link::Down { until };
         self.vacate(host, Cause::Unreachable);
     }
 
-    /// The host says that it serves nothing: it is left alone for a while, though it can be reached.
+    /// The host says that it serves nothing: it is left alone for a while, though it can be
+    /// reached.
     pub(super) fn shun(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         slot.shuns = slot.shuns.saturating_add(1);
@@ -178,7 +199,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         (slot.in_ring, slot.leaving) = (false, true);
         self.vacate(host, Cause::Unreachable);
         if self.hosts[host].link == Link::Connecting {
-            self.hosts[host].tasks = Tasks { disconnect: true, connect: false, ..self.hosts[host].tasks };
+            self.hosts[host].tasks = Tasks {
+                disconnect: true,
+                connect: false,
+                ..self.hosts[host].tasks
+            };
             self.hosts[host].link = Link::Idle;
             self.host_tasks.insert(host);
         }
@@ -195,7 +220,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         });
     }
 
-    /// A host that takes no more requests, and at which none is awaited, is disconnected; one that leaves is forgotten.
+    /// A host that takes no more requests, and at which none is awaited, is disconnected; one that
+    /// leaves is forgotten.
     pub(super) fn close_if_done(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         if !(slot.draining || slot.leaving) || !slot.awaited.is_empty() {
@@ -237,12 +263,21 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     /// Asks the host how it is, if it is connected and is not being asked.
     pub(super) fn greet(&mut self, host: usize, ownerships: bool) {
         let slot = &mut self.hosts[host];
-        if !slot.used || slot.link != Link::Connected || slot.draining || slot.leaving || matches!(slot.greeting, Greeting::Awaited(_)) {
+        if !slot.used
+            || slot.link != Link::Connected
+            || slot.draining
+            || slot.leaving
+            || matches!(slot.greeting, Greeting::Awaited(_))
+        {
             return;
         }
         let ownerships = ownerships || slot.greeting == Greeting::Wanted(true);
         slot.greeting = Greeting::Wanted(ownerships);
-        slot.next_handshake = self.now + self.settings.periodic_handshake_interval.min(self.settings.ownership_sync_interval);
+        slot.next_handshake = self.now
+            + self
+                .settings
+                .periodic_handshake_interval
+                .min(self.settings.ownership_sync_interval);
         if ownerships {
             slot.next_sync = self.now + self.settings.ownership_sync_interval;
         }
@@ -258,20 +293,28 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
         self.streams.move_owners(host, other);
         self.forget(host);
-        // A request that `other` sent away to its own other name must not come back to it: the ring decides.
+        // A request that `other` sent away to its own other name must not come back to it: the ring
+        // decides.
         self.route_all(waiting, |_| {});
         self.hosts.id(other)
     }
 
     /// How long a host is left alone after this many failures in a row.
     fn blackout(&mut self, failures: u32) -> Duration {
-        let doubled = self.settings.blackout_start.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        let doubled = self
+            .settings
+            .blackout_start
+            .saturating_mul(1 << failures.saturating_sub(1).min(20));
         self.jittered(doubled.min(self.settings.blackout_max))
     }
 
-    /// The slot is free again; nothing refers to it any more. Goes over all requests and streams: hosts are seldom forgotten.
+    /// The slot is free again; nothing refers to it any more. Goes over all requests and streams:
+    /// hosts are seldom forgotten.
     pub(super) fn forget(&mut self, host: usize) {
-        debug_assert!(self.hosts[host].waiting.is_empty() && self.hosts[host].awaited.is_empty(), "nothing is under way at it");
+        debug_assert!(
+            self.hosts[host].waiting.is_empty() && self.hosts[host].awaited.is_empty(),
+            "nothing is under way at it"
+        );
         if self.hosts[host].tasks.disconnect {
             // It is forgotten once the adapter was told.
             return;

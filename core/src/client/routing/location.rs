@@ -1,6 +1,7 @@
 use core::fmt;
 
-/// Where a proxy says a stream's owner is: `1;{shard};{host}:{port}`, in a `location` or an ownership.
+/// Where a proxy says a stream's owner is: `1;{shard};{host}:{port}`, in a `location` or an
+/// ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
     /// The owner's shard; negative when it has none.
@@ -19,7 +20,9 @@ impl<'a> Location<'a> {
     /// [`LocationError`] says which part is wrong.
     pub fn parse(text: &'a str) -> Result<Self, LocationError> {
         let mut parts = text.splitn(3, ';');
-        let (Some(version), Some(shard), Some(address)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(version), Some(shard), Some(address)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
             return Err(LocationError::Parts);
         };
         if version != "1" {
@@ -58,7 +61,9 @@ pub enum LocationError {
 impl fmt::Display for LocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Parts => "a location is three parts with semicolons between, 1;{shard};{host}:{port}",
+            Self::Parts => {
+                "a location is three parts with semicolons between, 1;{shard};{host}:{port}"
+            }
             Self::Version => "a location begins with version 1",
             Self::Shard => "a location's shard is a number",
             Self::Address => "a location's address is {host}:{port}",

@@ -4,9 +4,12 @@ use crate::Instant;
 use core::net::SocketAddr;
 
 /// Which hosts there are.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
-    /// Names were resolved to these hosts, and to no others: new ones join the ring and are connected to, missing ones leave it, what is
-    /// under way at them may finish. How many did not fit into `HOSTS` or have too long a name, and were left out.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
+    /// Names were resolved to these hosts, and to no others: new ones join the ring and are
+    /// connected to, missing ones leave it, what is under way at them may finish. How many did
+    /// not fit into `HOSTS` or have too long a name, and were left out.
     pub fn handle_resolved(&mut self, now: Instant, hosts: &[HostAddress<'_>]) -> usize {
         self.tick(now);
         if self.closing.is_some() {
@@ -52,7 +55,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         true
     }
 
-    /// The host that a proxy names, which becomes known by it if it was not; [`None`] when there is no room for it.
+    /// The host that a proxy names, which becomes known by it if it was not; [`None`] when there is
+    /// no room for it.
     pub(super) fn locate(&mut self, location: &Location<'_>) -> Option<usize> {
         if let Some(index) = self.hosts.with_location(location) {
             // Names do not lead to it any more, but it owns a stream: it is needed.
@@ -72,14 +76,17 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         Some(index)
     }
 
-    /// A free slot; when there is none, that of the host which was used least recently, if names do not lead to it and nothing is under
-    /// way at it.
+    /// A free slot; when there is none, that of the host which was used least recently, if names do
+    /// not lead to it and nothing is under way at it.
     fn take_slot(&mut self) -> Option<usize> {
         if let Some(index) = self.hosts.take() {
             return Some(index);
         }
         let spare = self.hosts.iter().filter(|(_, host)| {
-            !host.in_ring && host.awaited.is_empty() && host.waiting.is_empty() && host.tasks == super::hosts::Tasks::default()
+            !host.in_ring
+                && host.awaited.is_empty()
+                && host.waiting.is_empty()
+                && host.tasks == super::hosts::Tasks::default()
         });
         let (index, host) = spare.min_by_key(|(_, host)| host.last_used)?;
         match host.link {
@@ -97,16 +104,22 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 }
 
 /// Getters that concern hosts.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
     /// What is known of a host; [`None`] when it was forgotten.
     #[must_use]
     pub fn host(&self, host: HostId) -> Option<HostView<'_>> {
-        self.hosts.find(host).map(|index| self.hosts[index].view(host))
+        self.hosts
+            .find(host)
+            .map(|index| self.hosts[index].view(host))
     }
 
     /// Every host that is known.
     pub fn hosts(&self) -> impl Iterator<Item = HostView<'_>> {
-        self.hosts.iter().map(|(index, host)| host.view(self.hosts.id(index)))
+        self.hosts
+            .iter()
+            .map(|(index, host)| host.view(self.hosts.id(index)))
     }
 
     /// Who owns the stream, as far as is known.

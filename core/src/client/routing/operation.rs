@@ -9,8 +9,9 @@ pub enum Operation {
     Write,
     /// `writeWithContext` of a record set.
     WriteRecordSet,
-    /// `writeBulkWithContext`: several records, each with a result of its own. A success of the whole is final, whatever became of
-    /// the single records; a failure of the whole means that none was tried.
+    /// `writeBulkWithContext`: several records, each with a result of its own. A success of the
+    /// whole is final, whatever became of the single records; a failure of the whole means that
+    /// none was tried.
     WriteBulk,
     /// `create`. Creating twice is creating once.
     Create,
@@ -31,16 +32,21 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether carrying it out twice is the same as carrying it out once, so that it may be sent again when nobody knows whether the
-    /// first try was carried out. Writes are not: the record would be there twice. Deleting is not: a stream that was created anew in
+    /// Whether carrying it out twice is the same as carrying it out once, so that it may be sent
+    /// again when nobody knows whether the first try was carried out. Writes are not: the
+    /// record would be there twice. Deleting is not: a stream that was created anew in
     /// between would be lost.
     #[must_use]
     pub const fn is_idempotent(self) -> bool {
         match self {
             Self::Write | Self::WriteRecordSet | Self::WriteBulk | Self::Delete => false,
-            Self::Create | Self::Truncate | Self::Release | Self::Heartbeat | Self::Owner | Self::Handshake | Self::SetAcceptNewStream => {
-                true
-            }
+            Self::Create
+            | Self::Truncate
+            | Self::Release
+            | Self::Heartbeat
+            | Self::Owner
+            | Self::Handshake
+            | Self::SetAcceptNewStream => true,
         }
     }
 
@@ -62,34 +68,39 @@ pub enum Target {
 
 /// Which requests are sent again after an attempt that may have been carried out.
 ///
-/// The original sends everything again, and so writes some records twice without telling. Here the default is that nothing which is not
-/// idempotent goes out again until it is sure that the first try was not carried out: the caller of a single write is told
-/// [`Known::Unknown`](crate::Known::Unknown) and decides, and the multi stream writer goes to its next stream, whose copies readers can
-/// tell apart (R12).
+/// The original sends everything again, and so writes some records twice without telling. Here the
+/// default is that nothing which is not idempotent goes out again until it is sure that the first
+/// try was not carried out: the caller of a single write is told
+/// [`Known::Unknown`](crate::Known::Unknown) and decides, and the multi stream writer goes to its
+/// next stream, whose copies readers can tell apart (R12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Resend {
     /// Only what was surely not carried out, and idempotent operations.
     #[default]
     WhenNotWritten,
-    /// Also after an answer that leaves it open (a lost lock, a failed flush): the original's behaviour after answers.
+    /// Also after an answer that leaves it open (a lost lock, a failed flush): the original's
+    /// behaviour after answers.
     AfterAnswers,
-    /// Also after a connection that was lost with the request under way: the original's behaviour altogether. Timeouts go to the caller
-    /// all the same.
+    /// Also after a connection that was lost with the request under way: the original's behaviour
+    /// altogether. Timeouts go to the caller all the same.
     Always,
 }
 
 /// What a request does when every host was tried, or none can be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Patience {
-    /// Goes round again, with backoff, until its deadline; without a deadline, fails after one round.
+    /// Goes round again, with backoff, until its deadline; without a deadline, fails after one
+    /// round.
     #[default]
     UntilDeadline,
-    /// Fails: another stream may do better than waiting. What the multi stream writer's transport asks for, and the original's behaviour.
+    /// Fails: another stream may do better than waiting. What the multi stream writer's transport
+    /// asks for, and the original's behaviour.
     OneRound,
 }
 
-/// A request, as [`Client::submit`](super::Client::submit) takes it. Its bytes stay with the caller.
+/// A request, as [`Client::submit`](super::Client::submit) takes it. Its bytes stay with the
+/// caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Submission {
@@ -97,7 +108,8 @@ pub struct Submission {
     pub operation: Operation,
     /// Where it goes.
     pub target: Target,
-    /// `WriteContext.crc32`, see [`wire::crc`](crate::wire::crc). Left out when the settings say so.
+    /// `WriteContext.crc32`, see [`wire::crc`](crate::wire::crc). Left out when the settings say
+    /// so.
     pub checksum: Option<u32>,
     /// When it fails at the latest. The settings' request timeout may make it sooner.
     pub deadline: Option<Instant>,
@@ -119,7 +131,14 @@ impl Submission {
     }
 
     const fn new(operation: Operation, target: Target) -> Self {
-        Self { operation, target, checksum: None, deadline: None, patience: Patience::UntilDeadline, resend: None }
+        Self {
+            operation,
+            target,
+            checksum: None,
+            deadline: None,
+            patience: Patience::UntilDeadline,
+            resend: None,
+        }
     }
 
     /// With this checksum.

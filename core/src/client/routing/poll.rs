@@ -3,7 +3,9 @@ use super::requests::{Request, Stage};
 use super::{Action, Client, Link};
 
 /// What is to be done.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
     /// What the adapter is to do next; [`None`] when there is nothing just now.
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
@@ -19,7 +21,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             let action = match self.requests[index].stage {
                 Stage::Sending => self.send(index),
                 Stage::Ended => self.tell(index),
-                Stage::Free | Stage::Between | Stage::Waiting | Stage::InFlight | Stage::Backoff(_) | Stage::Parked => {
+                Stage::Free
+                | Stage::Between
+                | Stage::Waiting
+                | Stage::InFlight
+                | Stage::Backoff(_)
+                | Stage::Parked => {
                     unreachable!("only what is to be sent or told is in the list of what is ready")
                 }
             };
@@ -35,11 +42,16 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.closing.is_some() && self.requests.len() == 0 && self.hosts.iter().next().is_none()
     }
 
-    /// The request at the front of the ready list is to be sent: [`None`] when it has to go elsewhere after all.
+    /// The request at the front of the ready list is to be sent: [`None`] when it has to go
+    /// elsewhere after all.
     fn send(&mut self, index: usize) -> Option<Action> {
         let Request { host, epoch, .. } = self.requests[index];
-        let open = |host: &usize| self.hosts[*host].is_open() && self.hosts[*host].link == Link::Connected;
-        let found = host.and_then(|host| self.hosts.find(host)).filter(open).filter(|host| self.hosts[*host].epoch == epoch);
+        let open =
+            |host: &usize| self.hosts[*host].is_open() && self.hosts[*host].link == Link::Connected;
+        let found = host
+            .and_then(|host| self.hosts.find(host))
+            .filter(open)
+            .filter(|host| self.hosts[*host].epoch == epoch);
         let Some(host) = found else {
             self.detach(index);
             self.route(index);
@@ -50,15 +62,26 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         request.stage = Stage::InFlight;
         request.sent.insert(host);
         request.tries = request.tries.saturating_add(1);
-        self.requests.push_back(&mut self.hosts[host].awaited, index);
+        self.requests
+            .push_back(&mut self.hosts[host].awaited, index);
         self.counters.sent += 1;
-        Some(Action::Send { request: self.requests.id(index), host: self.hosts.id(host) })
+        Some(Action::Send {
+            request: self.requests.id(index),
+            host: self.hosts.id(host),
+        })
     }
 
-    /// The request at the front of the ready list has ended: the host is told first that nobody waits, then the caller how it ended.
+    /// The request at the front of the ready list has ended: the host is told first that nobody
+    /// waits, then the caller how it ended.
     fn tell(&mut self, index: usize) -> Option<Action> {
         let id = self.requests.id(index);
-        let Request { host, epoch, tries, result, .. } = self.requests[index];
+        let Request {
+            host,
+            epoch,
+            tries,
+            result,
+            ..
+        } = self.requests[index];
         if core::mem::take(&mut self.requests[index].discard)
             && let Some(host) = host
             && let Some(slot) = self.hosts.find(host)
@@ -70,7 +93,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
         self.requests.pop_front(&mut self.ready);
         self.requests.give_back(index);
-        result.map(|result| Action::Complete { request: id, result, host, tries })
+        result.map(|result| Action::Complete {
+            request: id,
+            result,
+            host,
+            tries,
+        })
     }
 
     fn host_action(&mut self) -> Option<Action> {
@@ -84,7 +112,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
                 return Some(Action::Disconnect { host: id });
             }
             if core::mem::take(&mut slot.tasks.discard_greeting) {
-                return Some(Action::Discard { request: self.greeting_id(host), host: id });
+                return Some(Action::Discard {
+                    request: self.greeting_id(host),
+                    host: id,
+                });
             }
             if core::mem::take(&mut slot.tasks.connect) {
                 return Some(Action::Connect { host: id });
@@ -96,7 +127,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
                 slot.greeting = Greeting::Awaited(self.now + self.settings.attempt_timeout);
                 slot.greeting_generation = slot.greeting_generation.wrapping_add(1);
                 slot.in_flight += 1;
-                return Some(Action::Handshake { request: self.greeting_id(host), host: id, ownerships });
+                return Some(Action::Handshake {
+                    request: self.greeting_id(host),
+                    host: id,
+                    ownerships,
+                });
             }
         }
         None

@@ -8,9 +8,17 @@ use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, Ser
 use crate::{Cause, Dlsn, Failure, Instant, Known};
 
 /// What hosts answer.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
     /// The host answered a request.
-    pub fn handle_reply(&mut self, now: Instant, host: HostId, request: RequestId, reply: &Reply<'_>) -> Verdict {
+    pub fn handle_reply(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        request: RequestId,
+        reply: &Reply<'_>,
+    ) -> Verdict {
         self.tick(now);
         let Some(host) = self.hosts.find(host) else {
             return Verdict::Unawaited;
@@ -28,9 +36,16 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.verdict(index)
     }
 
-    /// A request that was to be sent, or was sent, to the host ended there without an answer: it could not be encoded, was refused, or its
-    /// connection is ending. [`Verdict::Final`] when this ends the request.
-    pub fn handle_failed(&mut self, now: Instant, host: HostId, request: RequestId, failure: Failure) -> Verdict {
+    /// A request that was to be sent, or was sent, to the host ended there without an answer: it
+    /// could not be encoded, was refused, or its connection is ending. [`Verdict::Final`] when
+    /// this ends the request.
+    pub fn handle_failed(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        request: RequestId,
+        failure: Failure,
+    ) -> Verdict {
         self.tick(now);
         let Some(host) = self.hosts.find(host) else {
             return Verdict::Unawaited;
@@ -56,8 +71,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             | Cause::TooManyRedirects
             | Cause::Closed => self.forget_owner(index, host),
         }
-        // What a host says of a request that it did not carry out, or what a lost connection leaves open, may be tried elsewhere; what the
-        // host did with a request that it failed at is the caller's to judge.
+        // What a host says of a request that it did not carry out, or what a lost connection leaves
+        // open, may be tried elsewhere; what the host did with a request that it failed at
+        // is the caller's to judge.
         if failure.known == Known::NotWritten || failure.cause == Cause::ConnectionLost {
             self.reroute(index, host, failure, false);
         } else {
@@ -75,14 +91,24 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     }
 
     fn verdict(&self, index: usize) -> Verdict {
-        if self.requests[index].stage == Stage::Ended { Verdict::Final } else { Verdict::GoesOn }
+        if self.requests[index].stage == Stage::Ended {
+            Verdict::Final
+        } else {
+            Verdict::GoesOn
+        }
     }
 
     /// The request that the host is done with, if it is awaited. Its place is free again.
     fn take_answered(&mut self, host: usize, request: RequestId) -> Option<usize> {
         let index = self.requests.find(request)?;
-        let Request { stage, discard, epoch, .. } = self.requests[index];
-        if self.requests[index].host != Some(self.hosts.id(host)) || epoch != self.hosts[host].epoch {
+        let Request {
+            stage,
+            discard,
+            epoch,
+            ..
+        } = self.requests[index];
+        if self.requests[index].host != Some(self.hosts.id(host)) || epoch != self.hosts[host].epoch
+        {
             return None;
         }
         match stage {
@@ -97,7 +123,13 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
                 self.release(host);
                 None
             }
-            Stage::Free | Stage::Between | Stage::Sending | Stage::Waiting | Stage::Backoff(_) | Stage::Parked | Stage::Ended => None,
+            Stage::Free
+            | Stage::Between
+            | Stage::Sending
+            | Stage::Waiting
+            | Stage::Backoff(_)
+            | Stage::Parked
+            | Stage::Ended => None,
         }
     }
 
@@ -105,7 +137,13 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         use Operation as O;
         let operation = self.requests[index].operation;
         match (reply, operation) {
-            (Reply::Exception { kind: ExceptionKind::UnknownMethod, .. }, _) => {
+            (
+                Reply::Exception {
+                    kind: ExceptionKind::UnknownMethod,
+                    ..
+                },
+                _,
+            ) => {
                 // A proxy that does not know its own service's methods is of no use for any.
                 self.shun(host);
                 self.reroute(index, host, Failure::not_sent(Cause::Exception), true);
@@ -116,10 +154,19 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
                 self.succeed(index, Answer::ServerInfo);
             }
             (Reply::Void, O::SetAcceptNewStream) => self.succeed(index, Answer::Done),
-            (Reply::BulkWrite(response), O::WriteBulk) => self.judge_header(index, host, &response.header, None),
+            (Reply::BulkWrite(response), O::WriteBulk) => {
+                self.judge_header(index, host, &response.header, None)
+            }
             (
                 Reply::Write(response),
-                O::Write | O::WriteRecordSet | O::Create | O::Delete | O::Truncate | O::Release | O::Heartbeat | O::Owner,
+                O::Write
+                | O::WriteRecordSet
+                | O::Create
+                | O::Delete
+                | O::Truncate
+                | O::Release
+                | O::Heartbeat
+                | O::Owner,
             ) => self.judge_header(index, host, &response.header, response.dlsn),
             (Reply::ServerInfo(_) | Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void, _) => {
                 self.fail(index, Failure::unanswered(Cause::ProtocolError));
@@ -127,7 +174,13 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
     }
 
-    fn judge_header(&mut self, index: usize, host: usize, header: &ResponseHeader<'_>, dlsn: Option<&str>) {
+    fn judge_header(
+        &mut self,
+        index: usize,
+        host: usize,
+        header: &ResponseHeader<'_>,
+        dlsn: Option<&str>,
+    ) {
         let failure = rules::failure(header.code);
         if self.settings.stream_failfast && rules::fails_fast(header.code) {
             self.forget_owner(index, host);
@@ -150,7 +203,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     }
 
     fn judge_success(&mut self, index: usize, host: usize, dlsn: Option<&str>) {
-        let Request { operation, target, .. } = self.requests[index];
+        let Request {
+            operation, target, ..
+        } = self.requests[index];
         self.hosts[host].shuns = 0;
         if let Target::Stream(stream) = target {
             match operation {
@@ -186,12 +241,16 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 
     /// The host says that another one owns the stream.
     fn redirect(&mut self, index: usize, host: usize, location: Option<&str>) {
-        let Request { operation, target, .. } = self.requests[index];
+        let Request {
+            operation, target, ..
+        } = self.requests[index];
         let Target::Stream(stream) = target else {
             return self.fail(index, Failure::unanswered(Cause::ProtocolError));
         };
         self.counters.redirects += 1;
-        let owner = location.and_then(|text| Location::parse(text).ok()).and_then(|location| self.locate(&location));
+        let owner = location
+            .and_then(|text| Location::parse(text).ok())
+            .and_then(|location| self.locate(&location));
         if operation == Operation::Owner {
             if let Some(owner) = owner {
                 self.set_owner(stream, owner);
@@ -202,7 +261,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.requests[index].last_failure = Some(failure);
         self.requests[index].answered.insert(host);
         match owner {
-            // A proxy that names itself would go on doing so, and one that names nobody known is no help: the ring decides.
+            // A proxy that names itself would go on doing so, and one that names nobody known is no
+            // help: the ring decides.
             None => self.reroute(index, host, failure, true),
             Some(owner) if owner == host => {
                 self.streams.forget_owner(stream, host);
@@ -229,10 +289,15 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 }
 
 /// The client's own handshakes.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
     /// The id of the host's handshake.
     pub(super) fn greeting_id(&self, host: usize) -> RequestId {
-        RequestId::new((REQUESTS + host) as u32, self.hosts[host].greeting_generation)
+        RequestId::new(
+            (REQUESTS + host) as u32,
+            self.hosts[host].greeting_generation,
+        )
     }
 
     /// Whether `request` is the host's handshake, and awaited. Its place is free again.
@@ -259,7 +324,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         match reply {
             Reply::ServerInfo(info) => self.learn(host, info),
             Reply::Exception { .. } => self.greeting_failed(host, Cause::Exception),
-            Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => self.greeting_failed(host, Cause::ProtocolError),
+            Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => {
+                self.greeting_failed(host, Cause::ProtocolError)
+            }
         }
     }
 

@@ -45,9 +45,11 @@ pub(crate) struct Request {
     pub(crate) host: Option<HostId>,
     /// Which of that host's connections it was sent on.
     pub(crate) epoch: u32,
-    /// The hosts that it was sent to: a redirect to one of them waits first, and they are told in `triedHosts`.
+    /// The hosts that it was sent to: a redirect to one of them waits first, and they are told in
+    /// `triedHosts`.
     pub(crate) sent: HostSet,
-    /// The hosts that had their say in this round, by an answer or by failing: the ring passes them over.
+    /// The hosts that had their say in this round, by an answer or by failing: the ring passes
+    /// them over.
     pub(crate) answered: HostSet,
     pub(crate) tries: u16,
     pub(crate) rounds: u16,
@@ -94,14 +96,21 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) const EMPTY: Self = Self { head: NONE, tail: NONE };
+    pub(crate) const EMPTY: Self = Self {
+        head: NONE,
+        tail: NONE,
+    };
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.head == NONE
     }
 
     pub(crate) const fn front(&self) -> Option<usize> {
-        if self.head == NONE { None } else { Some(self.head as usize) }
+        if self.head == NONE {
+            None
+        } else {
+            Some(self.head as usize)
+        }
     }
 }
 
@@ -117,7 +126,12 @@ pub(crate) struct Requests<const N: usize> {
 
 impl<const N: usize> Requests<N> {
     pub(crate) const fn new() -> Self {
-        Self { slots: [Request::FREE; N], free: Queue::EMPTY, touched: 0, len: 0 }
+        Self {
+            slots: [Request::FREE; N],
+            free: Queue::EMPTY,
+            touched: 0,
+            len: 0,
+        }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -138,7 +152,11 @@ impl<const N: usize> Requests<N> {
         self.free = free;
         self.len += 1;
         let generation = self.slots[index].generation;
-        self.slots[index] = Request { generation, stage: Stage::Between, ..Request::FREE };
+        self.slots[index] = Request {
+            generation,
+            stage: Stage::Between,
+            ..Request::FREE
+        };
         Some(index)
     }
 
@@ -165,7 +183,9 @@ impl<const N: usize> Requests<N> {
     }
 
     pub(crate) fn used_mut(&mut self) -> impl Iterator<Item = &mut Request> {
-        self.slots[..self.touched].iter_mut().filter(|slot| slot.stage != Stage::Free)
+        self.slots[..self.touched]
+            .iter_mut()
+            .filter(|slot| slot.stage != Stage::Free)
     }
 
     /// The slots that may be in use, in no order that means anything.

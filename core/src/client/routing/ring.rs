@@ -5,12 +5,13 @@ use md5::{Digest, Md5};
 /// How many places each host has on the ring.
 pub const REPLICAS: u32 = 997;
 
-/// A stream, as the client knows it: the MD5 of its name. Make it once for each stream and keep it; it costs a fraction of a
-/// microsecond on a server, some ten on a microcontroller.
+/// A stream, as the client knows it: the MD5 of its name. Make it once for each stream and keep it;
+/// it costs a fraction of a microsecond on a server, some ten on a microcontroller.
 ///
-/// The first half places the stream on the hash ring as DistributedLog's own client does; both halves together stand for the name.
-/// Somebody who makes two names with the same digest gets requests for both sent to the same proxy first, nothing worse: names
-/// themselves travel in the requests.
+/// The first half places the stream on the hash ring as DistributedLog's own client does; both
+/// halves together stand for the name. Somebody who makes two names with the same digest gets
+/// requests for both sent to the same proxy first, nothing worse: names themselves travel in the
+/// requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     pub(crate) place: u64,
@@ -28,8 +29,9 @@ impl StreamKey {
     }
 }
 
-/// Where replica number `replica` of a host lies on the ring: MD5 of `shard-{shard}-{replica}-{address}` in UTF-16LE, its first eight
-/// bytes little-endian. The ring's order is that of signed numbers; going round it clockwise is the same for unsigned ones.
+/// Where replica number `replica` of a host lies on the ring: MD5 of
+/// `shard-{shard}-{replica}-{address}` in UTF-16LE, its first eight bytes little-endian. The ring's
+/// order is that of signed numbers; going round it clockwise is the same for unsigned ones.
 pub(crate) fn replica_place(shard: i32, replica: u32, address: &str) -> u64 {
     let mut hasher = Utf16Md5::new();
     // Below zero is "unknown", whatever the number.
@@ -65,7 +67,8 @@ impl Utf16Md5 {
     fn finish(self) -> (u64, u64) {
         let digest: [u8; 16] = self.hasher.finalize().into();
         let (first, second) = digest.split_at(8);
-        let half = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("half of 16 bytes is 8"));
+        let half =
+            |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("half of 16 bytes is 8"));
         (half(first), half(second))
     }
 }
@@ -98,18 +101,26 @@ mod tests {
             let mut places = BTreeMap::new();
             for (host, (shard, text)) in hosts.iter().enumerate() {
                 for replica in 0..REPLICAS {
-                    let utf16: Vec<u8> = format!("shard-{shard}-{replica}-{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+                    let utf16: Vec<u8> = format!("shard-{shard}-{replica}-{text}")
+                        .encode_utf16()
+                        .flat_map(u16::to_le_bytes)
+                        .collect();
                     places.insert(hash(&utf16), host);
                 }
             }
             Self { places }
         }
 
-        /// The tail of the map from the stream on, then its head; the first host that was not tried.
+        /// The tail of the map from the stream on, then its head; the first host that was not
+        /// tried.
         fn find(&self, stream: &str, tried: &[usize]) -> Option<usize> {
             let utf16: Vec<u8> = stream.encode_utf16().flat_map(u16::to_le_bytes).collect();
             let from = hash(&utf16);
-            self.places.range(from..).chain(self.places.range(..from)).map(|(_, host)| *host).find(|host| !tried.contains(host))
+            self.places
+                .range(from..)
+                .chain(self.places.range(..from))
+                .map(|(_, host)| *host)
+                .find(|host| !tried.contains(host))
         }
     }
 
@@ -128,14 +139,25 @@ mod tests {
                 .map(|_| {
                     let shard = i32::try_from(random.up_to(6)).expect("small") - 1;
                     let port = random.up_to(65_535);
-                    (shard, format!("höst-{}/10.{}.0.1:{port}", random.up_to(99), random.up_to(255)))
+                    (
+                        shard,
+                        format!(
+                            "höst-{}/10.{}.0.1:{port}",
+                            random.up_to(99),
+                            random.up_to(255)
+                        ),
+                    )
                 })
                 .collect();
             let ring = Ring::new(&hosts);
             let mut streams = Streams::<HOSTS, 16>::new();
-            let names: Vec<String> = (0..40).map(|_| format!("strëam-{}-𝄞", random.next_u64())).collect();
+            let names: Vec<String> = (0..40)
+                .map(|_| format!("strëam-{}-𝄞", random.next_u64()))
+                .collect();
             // Some are measured together, some alone, and some after having been driven out.
-            names[..8].iter().for_each(|name| streams.prepare(StreamKey::of(name)));
+            names[..8]
+                .iter()
+                .for_each(|name| streams.prepare(StreamKey::of(name)));
             for name in &names {
                 let mut tried = Vec::new();
                 while tried.len() < HOSTS {
@@ -146,7 +168,11 @@ mod tests {
                             streams.distance(StreamKey::of(name), *host, (*shard, text))
                         })
                         .expect("one is untried");
-                    assert_eq!(Some(ours), ring.find(name, &tried), "{name} of {hosts:?} after {tried:?}");
+                    assert_eq!(
+                        Some(ours),
+                        ring.find(name, &tried),
+                        "{name} of {hosts:?} after {tried:?}"
+                    );
                     tried.push(ours);
                 }
                 assert_eq!(ring.find(name, &tried), None);
@@ -160,17 +186,32 @@ mod tests {
         for (text, expected) in PLACES {
             assert_eq!(StreamKey::of(text).place, expected, "{text}");
         }
-        assert_eq!(replica_place(-1, 0, "/127.0.0.1:8000"), StreamKey::of("shard--1-0-/127.0.0.1:8000").place);
-        assert_eq!(replica_place(-7, 996, "a"), StreamKey::of("shard--1-996-a").place);
-        assert_eq!(replica_place(12, 5, "a"), StreamKey::of("shard-12-5-a").place);
+        assert_eq!(
+            replica_place(-1, 0, "/127.0.0.1:8000"),
+            StreamKey::of("shard--1-0-/127.0.0.1:8000").place
+        );
+        assert_eq!(
+            replica_place(-7, 996, "a"),
+            StreamKey::of("shard--1-996-a").place
+        );
+        assert_eq!(
+            replica_place(12, 5, "a"),
+            StreamKey::of("shard-12-5-a").place
+        );
     }
 
     const PLACES: [(&str, u64); 6] = [
         ("", 0x04b2_008f_d98c_1dd4),
         ("basic-stream-3", 0xc5b6_f2db_e5d2_d88d),
         ("shard--1-0-/127.0.0.1:8000", 0x949f_a498_01c5_18f7),
-        ("shard--1-996-localhost/127.0.0.1:8000", 0xb279_83a5_64bc_43d7),
+        (
+            "shard--1-996-localhost/127.0.0.1:8000",
+            0xb279_83a5_64bc_43d7,
+        ),
         ("strëam-𝄞", 0x2867_3383_ed47_a3e3),
-        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 0x7011_14b8_40f1_5552),
+        (
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            0x7011_14b8_40f1_5552,
+        ),
     ];
 }

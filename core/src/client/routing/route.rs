@@ -5,11 +5,16 @@ use super::sets::HostSet;
 use super::{Answer, Client, Link, Patience, Settings, StreamKey, Target};
 use crate::{Cause, Failure, Instant, Known};
 
-/// Where requests go. Every method here leaves its request in exactly one place: a queue, a timer alone, or ended.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+/// Where requests go. Every method here leaves its request in exactly one place: a queue, a timer
+/// alone, or ended.
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
     /// Chooses a host for a request that is in no queue.
     pub(super) fn route(&mut self, index: usize) {
-        let Request { target, answered, .. } = self.requests[index];
+        let Request {
+            target, answered, ..
+        } = self.requests[index];
         let stream = match target {
             Target::Stream(stream) => stream,
             Target::Host(host) => {
@@ -33,15 +38,20 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
     }
 
-    /// The first host clockwise from the stream that is open and not among `tried`. Hosts that take no new streams come after all others,
-    /// and at the very last a host that only other proxies named, if it is connected: better than none.
+    /// The first host clockwise from the stream that is open and not among `tried`. Hosts that take
+    /// no new streams come after all others, and at the very last a host that only other
+    /// proxies named, if it is connected: better than none.
     fn pick(&mut self, stream: StreamKey, tried: HostSet) -> Option<usize> {
         let is_candidate = |index: usize, takes_streams: bool, hosts: &Hosts<HOSTS>| {
             let host = &hosts[index];
-            host.in_ring && host.is_open() && host.takes_streams() == takes_streams && !tried.contains(index)
+            host.in_ring
+                && host.is_open()
+                && host.takes_streams() == takes_streams
+                && !tried.contains(index)
         };
         for takes_streams in [true, false] {
-            let mut candidates = (0..HOSTS).filter(|index| is_candidate(*index, takes_streams, &self.hosts));
+            let mut candidates =
+                (0..HOSTS).filter(|index| is_candidate(*index, takes_streams, &self.hosts));
             let Some(first) = candidates.next() else {
                 continue;
             };
@@ -52,7 +62,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             let mut nearest = (u64::MAX, first);
             for index in first..HOSTS {
                 if is_candidate(index, takes_streams, &self.hosts) {
-                    let distance = self.streams.distance(stream, index, self.hosts[index].places());
+                    let distance = self
+                        .streams
+                        .distance(stream, index, self.hosts[index].places());
                     nearest = nearest.min((distance, index));
                 }
             }
@@ -60,32 +72,50 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
         (0..HOSTS).find(|index| {
             let host = &self.hosts[*index];
-            host.is_open() && host.link == Link::Connected && host.takes_streams() && !tried.contains(*index)
+            host.is_open()
+                && host.link == Link::Connected
+                && host.takes_streams()
+                && !tried.contains(*index)
         })
     }
 
     /// Sends the request to the host, after a wait if it was there before.
     pub(super) fn approach(&mut self, index: usize, host: usize) {
-        let Request { sent, tries, deadline, .. } = self.requests[index];
+        let Request {
+            sent,
+            tries,
+            deadline,
+            ..
+        } = self.requests[index];
         if self.is_worn_out(index) {
             return self.fail(index, Failure::not_sent(Cause::TooManyRedirects));
         }
         if !sent.contains(host) {
             return self.dispatch(index, host);
         }
-        let wait = self.settings.redirect_backoff_start.saturating_mul(tries.into()).min(self.settings.redirect_backoff_max);
+        let wait = self
+            .settings
+            .redirect_backoff_start
+            .saturating_mul(tries.into())
+            .min(self.settings.redirect_backoff_max);
         self.requests[index].stage = Stage::Backoff(Some(self.hosts.id(host)));
         self.timers.set(index, (self.now + wait).min(deadline));
     }
 
     /// Whether the request was sent as often as it may be.
     pub(super) fn is_worn_out(&self, index: usize) -> bool {
-        let Request { tries, deadline, .. } = self.requests[index];
+        let Request {
+            tries, deadline, ..
+        } = self.requests[index];
         let endless = (deadline == Instant::MAX).then_some(Settings::MAX_ENDLESS_REDIRECTS);
-        self.settings.max_redirects.or(endless).is_some_and(|most| tries >= most)
+        self.settings
+            .max_redirects
+            .or(endless)
+            .is_some_and(|most| tries >= most)
     }
 
-    /// Gives the request to the host: it is sent at once, or waits for the connection or for room on it.
+    /// Gives the request to the host: it is sent at once, or waits for the connection or for room
+    /// on it.
     pub(super) fn dispatch(&mut self, index: usize, host: usize) {
         let id = self.hosts.id(host);
         let slot = &mut self.hosts[host];
@@ -108,13 +138,25 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 
     /// There is no host that was not tried.
     fn end_round(&mut self, index: usize) {
-        let Request { patience, deadline, last_failure, .. } = self.requests[index];
+        let Request {
+            patience,
+            deadline,
+            last_failure,
+            ..
+        } = self.requests[index];
         if !self.resolved {
-            // No host is known yet at all: wait for the names, as long as one would wait for a host.
-            return self.park(index, (self.now + self.settings.attempt_timeout).min(deadline));
+            // No host is known yet at all: wait for the names, as long as one would wait for a
+            // host.
+            return self.park(
+                index,
+                (self.now + self.settings.attempt_timeout).min(deadline),
+            );
         }
         if patience == Patience::OneRound || deadline == Instant::MAX {
-            return self.fail(index, last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)));
+            return self.fail(
+                index,
+                last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)),
+            );
         }
         let request = &mut self.requests[index];
         request.answered = HostSet::EMPTY;
@@ -124,7 +166,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             return self.park(index, deadline);
         }
         let rounds = u32::from(request.rounds);
-        let wait = self.settings.redirect_backoff_start.saturating_mul(rounds).min(self.settings.redirect_backoff_max);
+        let wait = self
+            .settings
+            .redirect_backoff_start
+            .saturating_mul(rounds)
+            .min(self.settings.redirect_backoff_max);
         request.stage = Stage::Backoff(None);
         let wait = self.jittered(wait);
         self.timers.set(index, (self.now + wait).min(deadline));
@@ -142,8 +188,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.route_all(parked, |_| {});
     }
 
-    /// The request failed at the host, and is in no queue: it goes elsewhere if that is safe. `answered` by the host, that is, and not by
-    /// a lost connection.
+    /// The request failed at the host, and is in no queue: it goes elsewhere if that is safe.
+    /// `answered` by the host, that is, and not by a lost connection.
     pub(super) fn reroute(&mut self, index: usize, host: usize, failure: Failure, answered: bool) {
         let request = &mut self.requests[index];
         request.last_failure = Some(failure);
@@ -159,13 +205,20 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 
     /// The request's time is over, or its host's.
     pub(super) fn expire(&mut self, index: usize) {
-        let Request { stage, last_failure, .. } = self.requests[index];
+        let Request {
+            stage,
+            last_failure,
+            ..
+        } = self.requests[index];
         let failure = match stage {
             Stage::InFlight => Failure::unanswered(Cause::TimedOut),
             Stage::Parked => last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)),
-            Stage::Free | Stage::Between | Stage::Sending | Stage::Waiting | Stage::Backoff(_) | Stage::Ended => {
-                Failure::not_sent(Cause::TimedOut)
-            }
+            Stage::Free
+            | Stage::Between
+            | Stage::Sending
+            | Stage::Waiting
+            | Stage::Backoff(_)
+            | Stage::Ended => Failure::not_sent(Cause::TimedOut),
         };
         self.counters.timeouts += u64::from(failure.cause == Cause::TimedOut);
         self.fail(index, failure);
@@ -177,7 +230,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             Known::Unknown => failure,
             Known::NotWritten | Known::Rejected if !maybe_written => failure,
             // This attempt did not write, but an earlier one may have.
-            Known::NotWritten | Known::Rejected => Failure { known: Known::Unknown, ..failure },
+            Known::NotWritten | Known::Rejected => Failure {
+                known: Known::Unknown,
+                ..failure
+            },
         };
         self.counters.failed += 1;
         self.end(index, Some(Err(failure)));
@@ -188,10 +244,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         self.end(index, Some(Ok(answer)));
     }
 
-    /// Takes the request out of its queue and ends it; `result` is [`None`] when its caller took it back.
+    /// Takes the request out of its queue and ends it; `result` is [`None`] when its caller took it
+    /// back.
     pub(super) fn end(&mut self, index: usize, result: Option<Result<Answer, Failure>>) {
         let stage = self.requests[index].stage;
-        debug_assert!(!matches!(stage, Stage::Free | Stage::Ended), "a request ends once");
+        debug_assert!(
+            !matches!(stage, Stage::Free | Stage::Ended),
+            "a request ends once"
+        );
         self.detach(index);
         self.timers.clear(index);
         let request = &mut self.requests[index];
@@ -201,7 +261,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         request.result = result;
         let host = request.host;
         self.requests.push_back(&mut self.ready, index);
-        if let Some(host) = host.filter(|_| stage == Stage::InFlight).and_then(|host| self.hosts.find(host)) {
+        if let Some(host) = host
+            .filter(|_| stage == Stage::InFlight)
+            .and_then(|host| self.hosts.find(host))
+        {
             // It may be what a host that takes nothing new was still kept for.
             self.close_if_done(host);
         }
@@ -210,7 +273,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
     /// Takes the request out of its queue.
     pub(super) fn detach(&mut self, index: usize) {
         let Request { stage, host, .. } = self.requests[index];
-        let kept = host.filter(|_| stage == Stage::Sending).and_then(|host| self.hosts.find(host));
+        let kept = host
+            .filter(|_| stage == Stage::Sending)
+            .and_then(|host| self.hosts.find(host));
         let host = host.map_or(0, |host| host.index());
         let queue = match stage {
             Stage::Sending => Some(&mut self.ready),
@@ -225,13 +290,16 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             self.requests.remove(queue, index);
         }
         self.requests[index].stage = Stage::Between;
-        if let Some(host) = kept.filter(|host| self.hosts[*host].epoch == self.requests[index].epoch) {
+        if let Some(host) =
+            kept.filter(|host| self.hosts[*host].epoch == self.requests[index].epoch)
+        {
             // The place on the connection that was kept for it is free.
             self.release(host);
         }
     }
 
-    /// Gets the request, which is in no queue, ready to be sent to the host, and keeps a place on the connection for it.
+    /// Gets the request, which is in no queue, ready to be sent to the host, and keeps a place on
+    /// the connection for it.
     pub(super) fn line_up(&mut self, index: usize, host: usize) {
         let slot = &mut self.hosts[host];
         slot.in_flight += 1;

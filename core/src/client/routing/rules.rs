@@ -14,7 +14,8 @@ pub(crate) enum Handling {
     LeaveHost,
     /// The request goes elsewhere; what is known of the stream's owner stays.
     Reroute,
-    /// The request goes elsewhere, and so do the others of its stream: this host is not the owner any more.
+    /// The request goes elsewhere, and so do the others of its stream: this host is not the owner
+    /// any more.
     Forget,
 }
 
@@ -70,15 +71,29 @@ pub(crate) const fn fails_fast(code: StatusCode) -> bool {
     matches!(code, StatusCode::TooManyStreams) || matches!(handling(code), Handling::Forget)
 }
 
-/// What an answer's failure says, with what is proved beyond [`Failure::of_status`]: a proxy answers 515 before it hands a request to the
-/// stream's writer ("Stream … is closed."), also for the bulk writes that it does not answer with 302, so nothing was carried out.
+/// What an answer's failure says, with what is proved beyond [`Failure::of_status`]: a proxy
+/// answers 515 before it hands a request to the stream's writer ("Stream … is closed."), also for
+/// the bulk writes that it does not answer with 302, so nothing was carried out.
 pub(crate) const fn failure(code: StatusCode) -> Failure {
     let failure = Failure::of_status(code);
-    if matches!(code, StatusCode::StreamUnavailable) { Failure { known: Known::NotWritten, ..failure } } else { failure }
+    if matches!(code, StatusCode::StreamUnavailable) {
+        Failure {
+            known: Known::NotWritten,
+            ..failure
+        }
+    } else {
+        failure
+    }
 }
 
-/// Whether a request may be sent again after a failure of which this is known. `answered`: by the proxy, and not by a lost connection.
-pub(crate) const fn may_resend(operation: Operation, resend: Resend, known: Known, answered: bool) -> bool {
+/// Whether a request may be sent again after a failure of which this is known. `answered`: by the
+/// proxy, and not by a lost connection.
+pub(crate) const fn may_resend(
+    operation: Operation,
+    resend: Resend,
+    known: Known,
+    answered: bool,
+) -> bool {
     match known {
         Known::NotWritten => true,
         Known::Rejected => false,

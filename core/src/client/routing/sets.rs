@@ -50,6 +50,9 @@ mod tests {
         }
         set.remove(64);
         assert!(set.iter().eq([0, 31, 32, 99, 127]));
-        assert_eq!((0..MAX_HOSTS).filter(|index| set.contains(*index)).count(), 5);
+        assert_eq!(
+            (0..MAX_HOSTS).filter(|index| set.contains(*index)).count(),
+            5
+        );
     }
 }

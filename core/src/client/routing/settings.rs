@@ -5,7 +5,8 @@ use super::Resend;
 
 /// How a [`Client`](super::Client) behaves. A value of this type is legal: the builder checked it.
 ///
-/// Names and defaults are those of DistributedLog's own client builder wherever it has the setting; what differs says why.
+/// Names and defaults are those of DistributedLog's own client builder wherever it has the setting;
+/// what differs says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Settings {
@@ -25,9 +26,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How often a request without a deadline may be sent when [`max_redirects`](SettingsBuilder::max_redirects) is not set either: without
-    /// a limit, two proxies that each take the other for a stream's owner would keep it going between them for ever, as they do in the
-    /// original.
+    /// How often a request without a deadline may be sent when
+    /// [`max_redirects`](SettingsBuilder::max_redirects) is not set either: without
+    /// a limit, two proxies that each take the other for a stream's owner would keep it going
+    /// between them for ever, as they do in the original.
     pub const MAX_ENDLESS_REDIRECTS: u16 = 32;
 
     /// The shortest interval between handshakes.
@@ -35,7 +37,9 @@ impl Settings {
 
     /// A builder with every default.
     pub const fn builder() -> SettingsBuilder {
-        SettingsBuilder { settings: Self::DEFAULT }
+        SettingsBuilder {
+            settings: Self::DEFAULT,
+        }
     }
 
     const DEFAULT: Self = Self {
@@ -99,8 +103,9 @@ pub struct SettingsBuilder {
 }
 
 impl SettingsBuilder {
-    /// How long a redirect to a host that the request was sent to before waits: this long times the tries so far, at most
-    /// [`redirect_backoff_max`](Self::redirect_backoff_max). 25 ms unless set.
+    /// How long a redirect to a host that the request was sent to before waits: this long times the
+    /// tries so far, at most [`redirect_backoff_max`](Self::redirect_backoff_max). 25 ms unless
+    /// set.
     pub const fn redirect_backoff_start(mut self, value: Duration) -> Self {
         self.settings.redirect_backoff_start = value;
         self
@@ -112,21 +117,24 @@ impl SettingsBuilder {
         self
     }
 
-    /// How often a request may be sent in all, redirects and retries included. [`None`] unless set: its deadline ends it, and a request
-    /// without a deadline is sent [`Settings::MAX_ENDLESS_REDIRECTS`] times at most.
+    /// How often a request may be sent in all, redirects and retries included. [`None`] unless set:
+    /// its deadline ends it, and a request without a deadline is sent
+    /// [`Settings::MAX_ENDLESS_REDIRECTS`] times at most.
     pub const fn max_redirects(mut self, value: Option<u16>) -> Self {
         self.settings.max_redirects = value;
         self
     }
 
-    /// When a request fails at the latest, counted from `submit`; a deadline of its own may make it sooner. [`None`] unless set.
+    /// When a request fails at the latest, counted from `submit`; a deadline of its own may make it
+    /// sooner. [`None`] unless set.
     pub const fn request_timeout(mut self, value: Option<Duration>) -> Self {
         self.settings.request_timeout = value;
         self
     }
 
-    /// How long a host may take to answer, waiting for its connection included. The request then fails with
-    /// [`Cause::TimedOut`](crate::Cause::TimedOut); what becomes of it is unknown if a byte of it left. 1 s unless set, as the original's.
+    /// How long a host may take to answer, waiting for its connection included. The request then
+    /// fails with [`Cause::TimedOut`](crate::Cause::TimedOut); what becomes of it is unknown if
+    /// a byte of it left. 1 s unless set, as the original's.
     pub const fn attempt_timeout(mut self, value: Duration) -> Self {
         self.settings.attempt_timeout = value;
         self
@@ -138,14 +146,16 @@ impl SettingsBuilder {
         self
     }
 
-    /// Whether an answer that says "not here, not now" fails the request instead of sending it elsewhere. Off unless set.
+    /// Whether an answer that says "not here, not now" fails the request instead of sending it
+    /// elsewhere. Off unless set.
     pub const fn stream_failfast(mut self, value: bool) -> Self {
         self.settings.stream_failfast = value;
         self
     }
 
-    /// How long a host stays out of the ring after its first failure in a row; doubles with each further one. 100 ms unless set: the
-    /// original keeps a host out for 300 s, which outlives most restarts by 295 s.
+    /// How long a host stays out of the ring after its first failure in a row; doubles with each
+    /// further one. 100 ms unless set: the original keeps a host out for 300 s, which outlives
+    /// most restarts by 295 s.
     pub const fn blackout_start(mut self, value: Duration) -> Self {
         self.settings.blackout_start = value;
         self
@@ -175,7 +185,8 @@ impl SettingsBuilder {
         self
     }
 
-    /// Which writes are sent again after an attempt that may have written. [`Resend::WhenNotWritten`] unless set.
+    /// Which writes are sent again after an attempt that may have written.
+    /// [`Resend::WhenNotWritten`] unless set.
     pub const fn resend(mut self, value: Resend) -> Self {
         self.settings.resend = value;
         self
@@ -188,12 +199,18 @@ impl SettingsBuilder {
     /// [`SettingsError`] names the first setting that is out of its bounds.
     pub fn build(self) -> Result<Settings, SettingsError> {
         let settings = self.settings;
-        let (start, max) = (settings.redirect_backoff_start, settings.redirect_backoff_max);
+        let (start, max) = (
+            settings.redirect_backoff_start,
+            settings.redirect_backoff_max,
+        );
         if start > max {
             return Err(SettingsError::RedirectBackoffStartAboveMax { start, max });
         }
         for (setting, value) in [
-            ("request_timeout", settings.request_timeout.unwrap_or(Duration::MAX)),
+            (
+                "request_timeout",
+                settings.request_timeout.unwrap_or(Duration::MAX),
+            ),
             ("attempt_timeout", settings.attempt_timeout),
             ("connect_timeout", settings.connect_timeout),
             ("blackout_start", settings.blackout_start),
@@ -203,14 +220,19 @@ impl SettingsBuilder {
             }
         }
         if settings.max_redirects == Some(0) {
-            return Err(SettingsError::Zero { setting: "max_redirects" });
+            return Err(SettingsError::Zero {
+                setting: "max_redirects",
+            });
         }
         let (start, max) = (settings.blackout_start, settings.blackout_max);
         if start > max {
             return Err(SettingsError::BlackoutStartAboveMax { start, max });
         }
         for (setting, value) in [
-            ("periodic_handshake_interval", settings.periodic_handshake_interval),
+            (
+                "periodic_handshake_interval",
+                settings.periodic_handshake_interval,
+            ),
             ("ownership_sync_interval", settings.ownership_sync_interval),
         ] {
             if value < Settings::MIN_HANDSHAKE_INTERVAL {
@@ -257,14 +279,25 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RedirectBackoffStartAboveMax { start, max } => {
-                write!(f, "redirect_backoff_start is {start:?}; it may be at most redirect_backoff_max, {max:?}")
+                write!(
+                    f,
+                    "redirect_backoff_start is {start:?}; it may be at most redirect_backoff_max, \
+                     {max:?}"
+                )
             }
             Self::BlackoutStartAboveMax { start, max } => {
-                write!(f, "blackout_start is {start:?}; it may be at most blackout_max, {max:?}")
+                write!(
+                    f,
+                    "blackout_start is {start:?}; it may be at most blackout_max, {max:?}"
+                )
             }
             Self::Zero { setting } => write!(f, "{setting} is zero; it must be above"),
             Self::IntervalTooShort { setting, value } => {
-                write!(f, "{setting} is {value:?}; it must be at least {:?}", Settings::MIN_HANDSHAKE_INTERVAL)
+                write!(
+                    f,
+                    "{setting} is {value:?}; it must be at least {:?}",
+                    Settings::MIN_HANDSHAKE_INTERVAL
+                )
             }
         }
     }

@@ -4,8 +4,9 @@ use super::sets::HostSet;
 const NONE: u32 = u32::MAX;
 const NO_HOST: u16 = u16::MAX;
 
-/// The streams that are known: who owns each, and how far each host is from it on the ring. A hash table with chains; when it is full,
-/// the entry that was not asked for since the hand last passed makes room.
+/// The streams that are known: who owns each, and how far each host is from it on the ring. A hash
+/// table with chains; when it is full, the entry that was not asked for since the hand last passed
+/// makes room.
 #[derive(Debug)]
 pub(crate) struct Streams<const HOSTS: usize, const STREAMS: usize> {
     heads: [u32; STREAMS],
@@ -30,7 +31,12 @@ struct Entry<const HOSTS: usize> {
 
 impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
     pub(crate) const fn new() -> Self {
-        Self { heads: [NONE; STREAMS], entries: [Entry::EMPTY; STREAMS], len: 0, hand: 0 }
+        Self {
+            heads: [NONE; STREAMS],
+            entries: [Entry::EMPTY; STREAMS],
+            len: 0,
+            hand: 0,
+        }
     }
 
     /// Who owns the stream, as far as is known.
@@ -47,14 +53,16 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         (owner != NO_HOST).then_some(owner.into())
     }
 
-    /// The stream is owned by this host. Whether another stream with an owner was forgotten to make room.
+    /// The stream is owned by this host. Whether another stream with an owner was forgotten to make
+    /// room.
     pub(crate) fn set_owner(&mut self, key: StreamKey, host: usize) -> bool {
         let (index, evicted) = self.find_or_insert(key);
         self.entries[index].owner = host as u16;
         evicted
     }
 
-    /// As [`set_owner`](Self::set_owner), but only if there is room: what a proxy lists must not drive out what is in use.
+    /// As [`set_owner`](Self::set_owner), but only if there is room: what a proxy lists must not
+    /// drive out what is in use.
     pub(crate) fn offer_owner(&mut self, key: StreamKey, host: usize) {
         let index = match self.find(key) {
             Some(index) => index,
@@ -108,7 +116,8 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         self.entries[index].prepared = true;
     }
 
-    /// How far the host is from the stream, going clockwise. `places` are the host's shard and text.
+    /// How far the host is from the stream, going clockwise. `places` are the host's shard and
+    /// text.
     pub(crate) fn distance(&mut self, key: StreamKey, host: usize, places: (i32, &str)) -> u64 {
         let (index, _) = self.find_or_insert(key);
         if !self.entries[index].measured.contains(host) {
@@ -117,7 +126,8 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         self.entries[index].distances[host]
     }
 
-    /// Computes the host's distance from this stream, and from every prepared one that lacks it: the hashes are what costs.
+    /// Computes the host's distance from this stream, and from every prepared one that lacks it:
+    /// the hashes are what costs.
     fn measure(&mut self, index: usize, host: usize, (shard, text): (i32, &str)) {
         self.entries[index].distances[host] = u64::MAX;
         let mut others = false;
@@ -132,11 +142,13 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
             self.entries[index].approach(host, place);
             if others {
                 let entries = self.entries[..self.len].iter_mut().enumerate();
-                entries.filter(|(other, entry)| *other != index && entry.prepared && !entry.measured.contains(host)).for_each(
-                    |(_, entry)| {
+                entries
+                    .filter(|(other, entry)| {
+                        *other != index && entry.prepared && !entry.measured.contains(host)
+                    })
+                    .for_each(|(_, entry)| {
                         entry.approach(host, place);
-                    },
-                );
+                    });
             }
         }
         for (other, entry) in self.entries[..self.len].iter_mut().enumerate() {
@@ -197,7 +209,8 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         let entry = &mut self.entries[index];
         // The distances keep their old values: `measured` says that they mean nothing.
         (entry.key, entry.next, entry.owner) = (key, *head, NO_HOST);
-        // One that was only put in counts as not asked for: a flood of new ones must not drive out those in use.
+        // One that was only put in counts as not asked for: a flood of new ones must not drive out
+        // those in use.
         (entry.asked, entry.prepared, entry.measured) = (false, false, HostSet::EMPTY);
         *head = index as u32;
     }
@@ -263,7 +276,10 @@ mod tests {
                 }
                 1 => {
                     streams.move_owners(host, 0);
-                    model.values_mut().filter(|owner| **owner == host).for_each(|owner| *owner = 0);
+                    model
+                        .values_mut()
+                        .filter(|owner| **owner == host)
+                        .for_each(|owner| *owner = 0);
                 }
                 2 => {
                     streams.forget_owner(key, host);
@@ -297,6 +313,11 @@ mod tests {
             assert!(streams.set_owner(key(number), 1));
             assert_eq!(streams.owner(key(number)), Some(1));
         }
-        assert_eq!((0..1_000).filter(|number| streams.owner(key(*number)).is_some()).count(), 8);
+        assert_eq!(
+            (0..1_000)
+                .filter(|number| streams.owner(key(*number)).is_some())
+                .count(),
+            8
+        );
     }
 }

@@ -5,9 +5,12 @@ use crate::wire::service::WriteContext;
 use crate::{Instant, Known};
 
 /// Commands.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
-    /// Puts the streams into the table of owners before they are asked for, so that their places on the ring are computed together: each
-    /// host costs [`REPLICAS`](super::REPLICAS) hashes for any number of streams, instead of as many for each stream. Optional; those
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
+    /// Puts the streams into the table of owners before they are asked for, so that their places on
+    /// the ring are computed together: each host costs [`REPLICAS`](super::REPLICAS) hashes for
+    /// any number of streams, instead of as many for each stream. Optional; those
     /// beyond `STREAMS` are left out.
     pub fn prepare(&mut self, streams: &[StreamKey]) {
         for stream in streams {
@@ -15,12 +18,17 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
     }
 
-    /// Takes a request. Its bytes stay with the caller, who encodes them when [`Action::Send`](super::Action::Send) asks for it.
+    /// Takes a request. Its bytes stay with the caller, who encodes them when
+    /// [`Action::Send`](super::Action::Send) asks for it.
     ///
     /// # Errors
     ///
     /// [`SubmitError`]; nothing was kept.
-    pub fn submit(&mut self, now: Instant, submission: Submission) -> Result<RequestId, SubmitError> {
+    pub fn submit(
+        &mut self,
+        now: Instant,
+        submission: Submission,
+    ) -> Result<RequestId, SubmitError> {
         self.tick(now);
         if self.closing.is_some() {
             return Err(SubmitError::Closed);
@@ -31,7 +39,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             return Err(SubmitError::UnknownHost);
         }
         let index = self.requests.take().ok_or(SubmitError::Full)?;
-        let timeout = self.settings.request_timeout.map_or(Instant::MAX, |timeout| self.now + timeout);
+        let timeout = self
+            .settings
+            .request_timeout
+            .map_or(Instant::MAX, |timeout| self.now + timeout);
         let request = &mut self.requests[index];
         request.operation = submission.operation;
         request.target = submission.target;
@@ -49,21 +60,30 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         Ok(self.requests.id(index))
     }
 
-    /// Takes a request back: no `Complete` follows, but perhaps a `Discard`. What is known of it; [`None`] when it has ended, and its
-    /// `Complete` follows or was there already.
+    /// Takes a request back: no `Complete` follows, but perhaps a `Discard`. What is known of it;
+    /// [`None`] when it has ended, and its `Complete` follows or was there already.
     pub fn cancel(&mut self, now: Instant, request: RequestId) -> Option<Known> {
         self.tick(now);
         let index = self.requests.find(request)?;
-        let Request { stage, maybe_written, .. } = self.requests[index];
+        let Request {
+            stage,
+            maybe_written,
+            ..
+        } = self.requests[index];
         if stage == Stage::Ended {
             return None;
         }
         self.counters.cancelled += 1;
         self.end(index, None);
-        Some(if stage == Stage::InFlight || maybe_written { Known::Unknown } else { Known::NotWritten })
+        Some(if stage == Stage::InFlight || maybe_written {
+            Known::Unknown
+        } else {
+            Known::NotWritten
+        })
     }
 
-    /// Asks every connected host now how it is and what it owns, instead of when the interval has passed.
+    /// Asks every connected host now how it is and what it owns, instead of when the interval has
+    /// passed.
     pub fn handshake(&mut self, now: Instant) {
         self.tick(now);
         for host in 0..HOSTS {
@@ -71,9 +91,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         }
     }
 
-    /// Takes no more requests; those under way go on, until `deadline` at the latest: what is left then fails with
-    /// [`Cause::Closed`](crate::Cause::Closed). Connections are closed when the last request has ended. Calling it again changes the
-    /// deadline.
+    /// Takes no more requests; those under way go on, until `deadline` at the latest: what is left
+    /// then fails with [`Cause::Closed`](crate::Cause::Closed). Connections are closed when the
+    /// last request has ended. Calling it again changes the deadline.
     pub fn close(&mut self, now: Instant, deadline: Instant) {
         self.tick(now);
         self.closing = Some(deadline);
@@ -81,10 +101,17 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 }
 
 /// Getters that concern requests.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
-    /// What goes into the request's `WriteContext` when it is sent now: the hosts it was sent to, the one it goes to among them; checksum;
-    /// whether it is a record set. `texts` is room for the hosts. [`None`] when the request has ended.
-    pub fn write_context<'c>(&'c self, request: RequestId, texts: &'c mut [&'c str; HOSTS]) -> Option<WriteContext<'c>> {
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
+    /// What goes into the request's `WriteContext` when it is sent now: the hosts it was sent to,
+    /// the one it goes to among them; checksum; whether it is a record set. `texts` is room for
+    /// the hosts. [`None`] when the request has ended.
+    pub fn write_context<'c>(
+        &'c self,
+        request: RequestId,
+        texts: &'c mut [&'c str; HOSTS],
+    ) -> Option<WriteContext<'c>> {
         let request = &self.requests[self.requests.find(request)?];
         let mut count = 0;
         for (text, host) in texts.iter_mut().zip(request.sent.iter()) {

@@ -4,14 +4,22 @@ use super::{Client, Link};
 use crate::{Cause, Failure, Instant};
 
 /// Time.
-impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOSTS, STREAMS, REQUESTS> {
+impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
+    Client<HOSTS, STREAMS, REQUESTS>
+{
     /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let request = self.timers.first().map(|(at, _)| at);
-        let host = self.hosts.iter().filter_map(|(_, host)| host.next_timeout()).min();
+        let host = self
+            .hosts
+            .iter()
+            .filter_map(|(_, host)| host.next_timeout())
+            .min();
         // Without requests there is nothing that the deadline could end.
-        let closing = self.closing.filter(|at| self.requests.len() > 0 && *at != Instant::MAX);
+        let closing = self
+            .closing
+            .filter(|at| self.requests.len() > 0 && *at != Instant::MAX);
         [request, host, closing].into_iter().flatten().min()
     }
 
@@ -26,7 +34,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             self.wake(index);
         }
         for host in 0..HOSTS {
-            if self.hosts[host].next_timeout().is_some_and(|at| at <= self.now) {
+            if self.hosts[host]
+                .next_timeout()
+                .is_some_and(|at| at <= self.now)
+            {
                 self.wake_host(host);
             }
         }
@@ -41,7 +52,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
 
     /// The request's timer went off, and is not set any more.
     fn wake(&mut self, index: usize) {
-        let Request { stage, deadline, .. } = self.requests[index];
+        let Request {
+            stage, deadline, ..
+        } = self.requests[index];
         let Stage::Backoff(to) = stage else {
             return self.expire(index);
         };
@@ -81,7 +94,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
         let slot = &mut self.hosts[host];
         if slot.shunned_until.is_some_and(|until| until <= now) {
             // Asked how it is; until it has answered, it is left alone.
-            slot.shunned_until = (slot.link == Link::Connected).then_some(now + self.settings.attempt_timeout);
+            slot.shunned_until =
+                (slot.link == Link::Connected).then_some(now + self.settings.attempt_timeout);
             self.greet(host, true);
         }
         let slot = &mut self.hosts[host];
@@ -98,7 +112,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize> Client<HOS
             let failure = match self.requests[index].stage {
                 Stage::Free | Stage::Ended => continue,
                 Stage::InFlight => Failure::unanswered(Cause::Closed),
-                Stage::Between | Stage::Sending | Stage::Waiting | Stage::Backoff(_) | Stage::Parked => Failure::not_sent(Cause::Closed),
+                Stage::Between
+                | Stage::Sending
+                | Stage::Waiting
+                | Stage::Backoff(_)
+                | Stage::Parked => Failure::not_sent(Cause::Closed),
             };
             self.fail(index, failure);
         }

@@ -1,8 +1,10 @@
 use crate::Instant;
 
-/// At most one wake-up for each of `N` requests: a binary heap that knows where each request's entry is.
+/// At most one wake-up for each of `N` requests: a binary heap that knows where each request's
+/// entry is.
 ///
-/// Setting, moving and clearing one costs O(log n) of those that are set; looking at the first costs nothing.
+/// Setting, moving and clearing one costs O(log n) of those that are set; looking at the first
+/// costs nothing.
 #[derive(Debug)]
 pub(crate) struct Timers<const N: usize> {
     heap: [Entry; N],
@@ -21,20 +23,33 @@ const ABSENT: u32 = u32::MAX;
 
 impl<const N: usize> Timers<N> {
     pub(crate) const fn new() -> Self {
-        Self { heap: [Entry { at: Instant::MAX, request: 0 }; N], places: [ABSENT; N], len: 0 }
+        Self {
+            heap: [Entry {
+                at: Instant::MAX,
+                request: 0,
+            }; N],
+            places: [ABSENT; N],
+            len: 0,
+        }
     }
 
     /// The earliest wake-up, and whose it is.
     pub(crate) fn first(&self) -> Option<(Instant, usize)> {
-        self.heap[..self.len].first().map(|entry| (entry.at, entry.request as usize))
+        self.heap[..self.len]
+            .first()
+            .map(|entry| (entry.at, entry.request as usize))
     }
 
-    /// Wakes the request at `at`, and not when it was to be woken before. [`Instant::MAX`] is never.
+    /// Wakes the request at `at`, and not when it was to be woken before. [`Instant::MAX`] is
+    /// never.
     pub(crate) fn set(&mut self, request: usize, at: Instant) {
         if at == Instant::MAX {
             return self.clear(request);
         }
-        let entry = Entry { at, request: request as u32 };
+        let entry = Entry {
+            at,
+            request: request as u32,
+        };
         match self.places[request] {
             ABSENT => {
                 self.put(self.len, entry);
@@ -45,7 +60,11 @@ impl<const N: usize> Timers<N> {
                 let place = place as usize;
                 let earlier = at < self.heap[place].at;
                 self.put(place, entry);
-                if earlier { self.up(place) } else { self.down(place) }
+                if earlier {
+                    self.up(place)
+                } else {
+                    self.down(place)
+                }
             }
         }
     }
@@ -65,7 +84,11 @@ impl<const N: usize> Timers<N> {
         let last = self.heap[self.len];
         let earlier = last.at < self.heap[place].at;
         self.put(place, last);
-        if earlier { self.up(place) } else { self.down(place) }
+        if earlier {
+            self.up(place)
+        } else {
+            self.down(place)
+        }
     }
 
     fn put(&mut self, place: usize, entry: Entry) {
@@ -94,7 +117,11 @@ impl<const N: usize> Timers<N> {
                 break;
             }
             let right = left + 1;
-            let child = if right < self.len && self.heap[right].at < self.heap[left].at { right } else { left };
+            let child = if right < self.len && self.heap[right].at < self.heap[left].at {
+                right
+            } else {
+                left
+            };
             if entry.at <= self.heap[child].at {
                 break;
             }
@@ -127,7 +154,10 @@ mod tests {
                 model[request] = Some(at);
             }
             let first = timers.first();
-            assert_eq!(first.map(|(at, _)| at), model.iter().flatten().min().copied());
+            assert_eq!(
+                first.map(|(at, _)| at),
+                model.iter().flatten().min().copied()
+            );
             assert!(first.is_none_or(|(at, request)| model[request] == Some(at)));
         }
     }

@@ -7,7 +7,8 @@ use crate::{Cause, Instant};
 /// A host that names were resolved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostAddress<'a> {
-    /// The name it was resolved from; empty when the name was the address itself. At most [`MAX_NAME_BYTES`] bytes.
+    /// The name it was resolved from; empty when the name was the address itself. At most
+    /// [`MAX_NAME_BYTES`] bytes.
     pub name: &'a str,
     /// Where it is.
     pub address: SocketAddr,
@@ -39,7 +40,8 @@ pub enum Link {
 pub struct HostView<'a> {
     /// Its id.
     pub id: HostId,
-    /// As Java prints an `InetSocketAddress`: `localhost/127.0.0.1:8000`, `/127.0.0.1:8000`, `localhost:8000` when not resolved.
+    /// As Java prints an `InetSocketAddress`: `localhost/127.0.0.1:8000`, `/127.0.0.1:8000`,
+    /// `localhost:8000` when not resolved.
     pub text: &'a str,
     /// Its name; empty when it is known by its address.
     pub name: &'a str,
@@ -49,7 +51,8 @@ pub struct HostView<'a> {
     pub port: u16,
     /// Its shard id; negative when it has none.
     pub shard: i32,
-    /// Whether names resolution gave it, which puts it on the ring. Otherwise a proxy named it as an owner.
+    /// Whether names resolution gave it, which puts it on the ring. Otherwise a proxy named it as
+    /// an owner.
     pub in_ring: bool,
     /// How it stands with the connection.
     pub link: Link,
@@ -57,7 +60,8 @@ pub struct HostView<'a> {
     pub in_flight: u32,
     /// What it said in its last handshake; [`None`] before the first.
     pub status: Option<ServerStatus>,
-    /// Why the last attempt to connect to it or to greet it failed; [`None`] when it succeeded, and before the first.
+    /// Why the last attempt to connect to it or to greet it failed; [`None`] when it succeeded,
+    /// and before the first.
     pub last_failure: Option<Cause>,
 }
 

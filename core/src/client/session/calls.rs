@@ -47,12 +47,27 @@ pub(super) struct Ended {
 }
 
 impl<const N: usize> Calls<N> {
-    const TAGS_SUFFICE: () = assert!(N >= 1 && N as u64 + FIRST_TAG as u64 <= Tag::MAX.get() as u64 + 1, "REQUESTS is 1 to 8,388,606");
+    const TAGS_SUFFICE: () = assert!(
+        N >= 1 && N as u64 + FIRST_TAG as u64 <= Tag::MAX.get() as u64 + 1,
+        "REQUESTS is 1 to 8,388,606"
+    );
 
     pub(super) const fn new() -> Self {
         const { Self::TAGS_SUFFICE };
-        let free = Slot { request: RequestId::new(0, 0), generation: 0, state: State::Free, next: NONE, start: 0 };
-        Self { slots: [free; N], free: NONE, touched: 0, len: 0, untold: (NONE, NONE) }
+        let free = Slot {
+            request: RequestId::new(0, 0),
+            generation: 0,
+            state: State::Free,
+            next: NONE,
+            start: 0,
+        };
+        Self {
+            slots: [free; N],
+            free: NONE,
+            touched: 0,
+            len: 0,
+            untold: (NONE, NONE),
+        }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -61,8 +76,16 @@ impl<const N: usize> Calls<N> {
 
     /// The slot and tag that [`start`](Self::start) would take; [`None`] when all are taken.
     pub(super) const fn next(&self) -> Option<(u32, Tag)> {
-        let index = if self.free != NONE { self.free } else { self.touched };
-        if index as usize >= N { None } else { Some((index, Self::tag(index))) }
+        let index = if self.free != NONE {
+            self.free
+        } else {
+            self.touched
+        };
+        if index as usize >= N {
+            None
+        } else {
+            Some((index, Self::tag(index)))
+        }
     }
 
     /// A request is under way in slot `index`, which is that of [`next`](Self::next).
@@ -75,7 +98,10 @@ impl<const N: usize> Calls<N> {
         self.len += 1;
         let slot = &mut self.slots[index as usize];
         (slot.request, slot.state, slot.start, slot.next) = (request, State::Awaited, start, NONE);
-        Call { index, generation: slot.generation }
+        Call {
+            index,
+            generation: slot.generation,
+        }
     }
 
     /// Nobody waits for the call any more. Whether it was under way, and awaited.
@@ -102,7 +128,11 @@ impl<const N: usize> Calls<N> {
 
     /// The next discard that the peer was not told.
     pub(super) const fn untold(&self) -> Option<Tag> {
-        if self.untold.0 == NONE { None } else { Some(Self::tag(self.untold.0)) }
+        if self.untold.0 == NONE {
+            None
+        } else {
+            Some(Self::tag(self.untold.0))
+        }
     }
 
     /// The peer is told of the discard that [`untold`](Self::untold) says.
@@ -126,7 +156,10 @@ impl<const N: usize> Calls<N> {
             self.forget_untold(index);
         }
         self.release(index);
-        Some(Ended { request: slot.request, discarded })
+        Some(Ended {
+            request: slot.request,
+            discarded,
+        })
     }
 
     /// The call of a protocol that has only one at a time.
@@ -142,7 +175,8 @@ impl<const N: usize> Calls<N> {
         }
     }
 
-    /// The next awaited call at or after slot `cursor`, which moves on, when the connection has ended with `transmitted` bytes sent.
+    /// The next awaited call at or after slot `cursor`, which moves on, when the connection has
+    /// ended with `transmitted` bytes sent.
     pub(super) fn lose(&mut self, cursor: &mut u32, transmitted: u64) -> Option<Lost> {
         while *cursor < self.touched {
             let index = *cursor;
@@ -150,8 +184,15 @@ impl<const N: usize> Calls<N> {
             let slot = self.slots[index as usize];
             if slot.state == State::Awaited {
                 self.release(index);
-                let known = if slot.start >= transmitted { Known::NotWritten } else { Known::Unknown };
-                return Some(Lost { request: slot.request, known });
+                let known = if slot.start >= transmitted {
+                    Known::NotWritten
+                } else {
+                    Known::Unknown
+                };
+                return Some(Lost {
+                    request: slot.request,
+                    known,
+                });
             }
         }
         None
@@ -166,7 +207,8 @@ impl<const N: usize> Calls<N> {
         self.len -= 1;
     }
 
-    /// Takes a slot out of the discards to be told. Seldom more than a few are waiting: they leave with the next bytes.
+    /// Takes a slot out of the discards to be told. Seldom more than a few are waiting: they leave
+    /// with the next bytes.
     fn forget_untold(&mut self, index: u32) {
         let mut previous = NONE;
         let mut at = self.untold.0;

@@ -37,7 +37,12 @@ pub(super) struct PingFlood;
 
 impl Control {
     pub(super) const fn new(opening: Option<Opening>) -> Self {
-        Self { opening, pongs: Deque::new(), drained: None, ping: false }
+        Self {
+            opening,
+            pongs: Deque::new(),
+            drained: None,
+            ping: false,
+        }
     }
 
     /// The peer's ping is to be answered.
@@ -76,7 +81,18 @@ impl Control {
             return Ok(0);
         };
         // Framed thrift has no word for it: the answer is waited for and thrown away.
-        let count = if mux { Frame::new(Tag::ZERO, Message::Tdiscarded { discarded, reason: DISCARD_REASON }).encode(out)? } else { 0 };
+        let count = if mux {
+            Frame::new(
+                Tag::ZERO,
+                Message::Tdiscarded {
+                    discarded,
+                    reason: DISCARD_REASON,
+                },
+            )
+            .encode(out)?
+        } else {
+            0
+        };
         calls.told();
         Ok(count)
     }
@@ -86,7 +102,14 @@ impl Opening {
     fn write<S: Scope>(self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         match self {
             Self::Check => Frame::new(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).encode(out),
-            Self::Init => Frame::new(Tag::ONE, Message::Tinit { version: VERSION, headers: InitHeaders::default() }).encode(out),
+            Self::Init => Frame::new(
+                Tag::ONE,
+                Message::Tinit {
+                    version: VERSION,
+                    headers: InitHeaders::default(),
+                },
+            )
+            .encode(out),
             // Nobody asks for it where there is no framed thrift.
             Self::Upgrade if !S::FRAMED => Ok(0),
             Self::Upgrade => framed::encode_upgrade_request(out),

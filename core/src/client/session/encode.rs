@@ -24,7 +24,12 @@ pub(super) struct Baggage<'a> {
 
 impl<'a> Baggage<'a> {
     pub(super) fn new(client_id: &'a str, trace: TraceId, envelope: &Envelope) -> Self {
-        Self { client_id, trace, trace_bytes: trace.to_bytes(), deadline_bytes: envelope.deadline.map(Deadline::to_bytes) }
+        Self {
+            client_id,
+            trace,
+            trace_bytes: trace.to_bytes(),
+            deadline_bytes: envelope.deadline.map(Deadline::to_bytes),
+        }
     }
 
     /// Writes the request's whole frame.
@@ -36,8 +41,12 @@ impl<'a> Baggage<'a> {
         out: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {
         match if S::FRAMED { dialect } else { Dialect::Mux } {
-            Dialect::Mux => self.with_mux(|contexts| mux::encode_request(tag, &contexts, message, out)),
-            Dialect::Upgraded => self.with_header(|header| framed::encode_request(Some(header), SequenceId(0), message, out)),
+            Dialect::Mux => {
+                self.with_mux(|contexts| mux::encode_request(tag, &contexts, message, out))
+            }
+            Dialect::Upgraded => self.with_header(|header| {
+                framed::encode_request(Some(header), SequenceId(0), message, out)
+            }),
             Dialect::Plain => framed::encode_request(None, SequenceId(0), message, out),
         }
     }
@@ -46,7 +55,9 @@ impl<'a> Baggage<'a> {
     pub(super) fn measure<S: Scope>(&self, dialect: Dialect, message: &Request<'_>) -> usize {
         match if S::FRAMED { dialect } else { Dialect::Mux } {
             Dialect::Mux => self.with_mux(|contexts| mux::encoded_request_len(&contexts, message)),
-            Dialect::Upgraded => self.with_header(|header| framed::encoded_request_len(Some(header), message)),
+            Dialect::Upgraded => {
+                self.with_header(|header| framed::encoded_request_len(Some(header), message))
+            }
             Dialect::Plain => framed::encoded_request_len(None, message),
         }
     }
@@ -54,8 +65,17 @@ impl<'a> Baggage<'a> {
     /// A dispatch's contexts, in the original's order: client id, trace, deadline.
     fn with_mux<R>(&self, then: impl FnOnce(Contexts<'_>) -> R) -> R {
         let trace = Context::trace(&self.trace_bytes);
-        let all = [Context::client_id(self.client_id), trace, self.deadline_bytes.as_ref().map_or(trace, Context::deadline)];
-        let (first, last) = (usize::from(self.client_id.is_empty()), if self.deadline_bytes.is_some() { 3 } else { 2 });
+        let all = [
+            Context::client_id(self.client_id),
+            trace,
+            self.deadline_bytes
+                .as_ref()
+                .map_or(trace, Context::deadline),
+        ];
+        let (first, last) = (
+            usize::from(self.client_id.is_empty()),
+            if self.deadline_bytes.is_some() { 3 } else { 2 },
+        );
         then(Contexts::new(&all[first..last]))
     }
 
@@ -64,7 +84,12 @@ impl<'a> Baggage<'a> {
         let mut contexts = heapless::Vec::<_, 3>::new();
         let deadline = self.deadline_bytes.as_ref().map(Context::deadline);
         let client_id = (!self.client_id.is_empty()).then(|| Context::client_id(self.client_id));
-        contexts.extend([Some(Context::trace(&self.trace_bytes)), deadline, client_id].into_iter().flatten().map(framed::HeaderContext));
+        contexts.extend(
+            [Some(Context::trace(&self.trace_bytes)), deadline, client_id]
+                .into_iter()
+                .flatten()
+                .map(framed::HeaderContext),
+        );
         let is_root = self.trace.parent_id == self.trace.span_id;
         then(&framed::RequestHeader {
             trace_id: self.trace.trace_id.cast_signed(),

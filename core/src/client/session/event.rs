@@ -18,8 +18,8 @@ pub enum Event<'a> {
         /// The answer, an exception of the service included.
         reply: Reply<'a>,
     },
-    /// A request ended without an answer of the service: the peer refused to start it, or failed below the service. Its place is free
-    /// again.
+    /// A request ended without an answer of the service: the peer refused to start it, or failed
+    /// below the service. Its place is free again.
     Failed {
         /// The request.
         request: RequestId,
@@ -35,8 +35,9 @@ pub enum Event<'a> {
     },
     /// The peer goes away: what is under way will be answered, nothing more may be sent.
     Draining,
-    /// The peer allows requests for this long from now; after it, [`Session::encode_request`](super::Session::encode_request) refuses
-    /// until the next lease.
+    /// The peer allows requests for this long from now; after it,
+    /// [`Session::encode_request`](super::Session::encode_request) refuses until the next
+    /// lease.
     Lease {
         /// How long.
         length: Duration,
@@ -48,8 +49,8 @@ pub enum Event<'a> {
 pub enum Reason<'a> {
     /// What the peer said; may be empty.
     Said(&'a str),
-    /// This thrift message is the answer, and it cannot be read. What is wrong with it, and where, is looked for when it is displayed: a device
-    /// that displays nothing has no code for it.
+    /// This thrift message is the answer, and it cannot be read. What is wrong with it, and where,
+    /// is looked for when it is displayed: a device that displays nothing has no code for it.
     Unreadable(&'a [u8]),
 }
 
@@ -65,7 +66,8 @@ impl fmt::Display for Reason<'_> {
     }
 }
 
-/// Why a connection cannot go on. Close it; what was under way, [`Session::poll_lost`](super::Session::poll_lost) tells.
+/// Why a connection cannot go on. Close it; what was under way,
+/// [`Session::poll_lost`](super::Session::poll_lost) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -88,7 +90,8 @@ pub enum SessionError {
     PingFlood,
 }
 
-/// Why [`Session::encode_request`](super::Session::encode_request) did not take a request. Nothing was written, nothing was kept.
+/// Why [`Session::encode_request`](super::Session::encode_request) did not take a request. Nothing
+/// was written, nothing was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -125,8 +128,13 @@ impl fmt::Display for SessionError {
         match self {
             Self::FrameTooLarge(error) => error.fmt(f),
             Self::Malformed(error) => error.fmt(f),
-            Self::Unexpected { kind, tag } => write!(f, "a frame of type {kind} with tag {tag} has no place here"),
-            Self::Version(version) => write!(f, "the peer speaks mux version {version}, version 1 is spoken here"),
+            Self::Unexpected { kind, tag } => {
+                write!(f, "a frame of type {kind} with tag {tag} has no place here")
+            }
+            Self::Version(version) => write!(
+                f,
+                "the peer speaks mux version {version}, version 1 is spoken here"
+            ),
             Self::Unresponsive => f.write_str("the peer does not answer"),
             Self::PingFlood => f.write_str("the peer pings faster than it takes the answers"),
         }

@@ -29,22 +29,30 @@ use crate::wire::service::Request;
 
 /// One connection to a write proxy, without its socket.
 ///
-/// **Order of calls.** [`new`](Self::new) when the socket is connected; then, whenever something happens:
-/// - bytes came in → [`handle_received`](Self::handle_received) until it takes none; its [`Event`]s go to whoever waits;
-/// - the clock passed [`poll_timeout`](Self::poll_timeout) → [`handle_timeout`](Self::handle_timeout);
-/// - something is to be sent → [`encode_request`](Self::encode_request), [`discard`](Self::discard);
-/// - after each of these, and after `new` → [`poll_transmit`](Self::poll_transmit) until it writes nothing.
+/// **Order of calls.** [`new`](Self::new) when the socket is connected; then, whenever something
+/// happens:
+/// - bytes came in → [`handle_received`](Self::handle_received) until it takes none; its [`Event`]s
+///   go to whoever waits;
+/// - the clock passed [`poll_timeout`](Self::poll_timeout) →
+///   [`handle_timeout`](Self::handle_timeout);
+/// - something is to be sent → [`encode_request`](Self::encode_request),
+///   [`discard`](Self::discard);
+/// - after each of these, and after `new` → [`poll_transmit`](Self::poll_transmit) until it writes
+///   nothing.
 ///
-/// Requests may be sent once [`is_ready`](Self::is_ready): from [`Event::Ready`] on, and with [`Protocol::PlainThrift`] at once.
+/// Requests may be sent once [`is_ready`](Self::is_ready): from [`Event::Ready`] on, and with
+/// [`Protocol::PlainThrift`] at once.
 ///
-/// All bytes written by `poll_transmit` and `encode_request` form **one** stream, in the order of the calls; the adapter sends them in that
-/// order and says how many the socket took ([`handle_transmitted`](Self::handle_transmitted)). When the connection ends, for whatever
+/// All bytes written by `poll_transmit` and `encode_request` form **one** stream, in the order of
+/// the calls; the adapter sends them in that order and says how many the socket took
+/// ([`handle_transmitted`](Self::handle_transmitted)). When the connection ends, for whatever
 /// reason, [`poll_lost`](Self::poll_lost) tells what was under way.
 ///
-/// **Invariant.** A request is told to have not been written only if no byte of its frame was taken by the socket, or the peer said so.
+/// **Invariant.** A request is told to have not been written only if no byte of its frame was taken
+/// by the socket, or the peer said so.
 ///
-/// `REQUESTS` is how many requests can be in flight, discarded ones included until the peer is done with them; `S` says which protocols the
-/// session contains: see [`Scope`].
+/// `REQUESTS` is how many requests can be in flight, discarded ones included until the peer is done
+/// with them; `S` says which protocols the session contains: see [`Scope`].
 #[derive(Debug)]
 pub struct Session<const REQUESTS: usize = 1024, S: Scope = Everything> {
     scope: PhantomData<S>,
@@ -100,13 +108,19 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     /// [`SettingsError::LeftOut`] when the settings ask for framed thrift and `S` leaves it out.
     pub fn with_scope(now: Instant, settings: Settings, seed: u64) -> Result<Self, SettingsError> {
         if !S::FRAMED && settings.protocol != Protocol::ThriftMux {
-            return Err(SettingsError::LeftOut { protocol: settings.protocol });
+            return Err(SettingsError::LeftOut {
+                protocol: settings.protocol,
+            });
         }
         Ok(Self::begun(now, settings, seed))
     }
 
     const fn begun(now: Instant, settings: Settings, seed: u64) -> Self {
-        let (phase, opening) = match if S::FRAMED { settings.protocol } else { Protocol::ThriftMux } {
+        let (phase, opening) = match if S::FRAMED {
+            settings.protocol
+        } else {
+            Protocol::ThriftMux
+        } {
             Protocol::ThriftMux => (Phase::Checking, Some(Opening::Check)),
             Protocol::Thrift => (Phase::Asking, Some(Opening::Upgrade)),
             Protocol::PlainThrift => (Phase::Ready(Dialect::Plain), None),
@@ -147,7 +161,8 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         self.draining
     }
 
-    /// How many requests can be in flight at once on this connection: 1 for framed thrift, `REQUESTS` for mux.
+    /// How many requests can be in flight at once on this connection: 1 for framed thrift,
+    /// `REQUESTS` for mux.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         match self.protocol() {
@@ -162,14 +177,19 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         self.calls.len()
     }
 
-    /// Writes control frames into `out`, whole ones only: how many bytes. 0 means that there is nothing to send, or that `out` is shorter
-    /// than the next frame: at [`MAX_CONTROL_BYTES`](Self::MAX_CONTROL_BYTES) it never is.
+    /// Writes control frames into `out`, whole ones only: how many bytes. 0 means that there is
+    /// nothing to send, or that `out` is shorter than the next frame: at
+    /// [`MAX_CONTROL_BYTES`](Self::MAX_CONTROL_BYTES) it never is.
     pub fn poll_transmit(&mut self, out: &mut [u8]) -> usize {
         let mux = self.protocol() == Protocol::ThriftMux;
         let asks = self.control.ping;
         let mut total = 0;
-        // Bounded by `out` and by what is to be sent. A frame that does not fit stays for the next call.
-        while let Ok(count) = self.control.write::<S, REQUESTS>(&mut self.calls, mux, &mut out[total..]) {
+        // Bounded by `out` and by what is to be sent. A frame that does not fit stays for the next
+        // call.
+        while let Ok(count) =
+            self.control
+                .write::<S, REQUESTS>(&mut self.calls, mux, &mut out[total..])
+        {
             if count == 0 {
                 break;
             }
@@ -188,11 +208,16 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         let Phase::Ready(dialect) = self.phase else {
             return 0;
         };
-        Baggage::new(&self.settings.client_id, envelope.trace.unwrap_or_default(), envelope).measure::<S>(dialect, message)
+        Baggage::new(
+            &self.settings.client_id,
+            envelope.trace.unwrap_or_default(),
+            envelope,
+        )
+        .measure::<S>(dialect, message)
     }
 
-    /// Writes the whole frame of a request into `out` and takes it under way: how many bytes, and its name for [`discard`](Self::discard).
-    /// The bytes must be sent.
+    /// Writes the whole frame of a request into `out` and takes it under way: how many bytes, and
+    /// its name for [`discard`](Self::discard). The bytes must be sent.
     ///
     /// # Errors
     ///
@@ -214,10 +239,18 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         if self.lease_until.is_some_and(|until| until <= now) {
             return Err(EncodeError::LeaseExpired);
         }
-        let (index, tag) = self.calls.next().filter(|_| self.in_flight() < self.capacity()).ok_or(EncodeError::Full)?;
-        let trace = envelope.trace.unwrap_or_else(|| TraceId::root(self.random.next_u64()));
+        let (index, tag) = self
+            .calls
+            .next()
+            .filter(|_| self.in_flight() < self.capacity())
+            .ok_or(EncodeError::Full)?;
+        let trace = envelope
+            .trace
+            .unwrap_or_else(|| TraceId::root(self.random.next_u64()));
         let baggage = Baggage::new(&self.settings.client_id, trace, envelope);
-        let count = baggage.write::<S>(dialect, tag, message, out).map_err(EncodeError::BufferTooSmall)?;
+        let count = baggage
+            .write::<S>(dialect, tag, message, out)
+            .map_err(EncodeError::BufferTooSmall)?;
         if self.calls.len() == 0 {
             // Silence before this was nobody's fault.
             self.heard_at = self.heard_at.max(now);
@@ -227,8 +260,9 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         Ok((count, call))
     }
 
-    /// Nobody waits for this call's answer any more: the peer is told (mux), and its place stays taken until the peer is done with it
-    /// ([`Event::Discarded`]). A call that has ended is ignored. Whether it had not.
+    /// Nobody waits for this call's answer any more: the peer is told (mux), and its place stays
+    /// taken until the peer is done with it ([`Event::Discarded`]). A call that has ended is
+    /// ignored. Whether it had not.
     pub fn discard(&mut self, now: Instant, call: Call) -> bool {
         self.calls.discard(now, call)
     }
@@ -236,11 +270,15 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     /// The socket took `count` more bytes of the outgoing stream.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         if self.asked_at.is_some() && self.transmitted < self.asked_end {
-            // The question stood behind bytes that were still leaving: the peer's time to answer begins when it has it.
+            // The question stood behind bytes that were still leaving: the peer's time to answer
+            // begins when it has it.
             self.asked_at = Some(now);
         }
         self.transmitted += count as u64;
-        debug_assert!(self.transmitted <= self.written, "the socket cannot take more than was written");
+        debug_assert!(
+            self.transmitted <= self.written,
+            "the socket cannot take more than was written"
+        );
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
@@ -265,15 +303,19 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         }
     }
 
-    /// The next request that was under way, when the connection has ended; discarded ones are left out. Call until [`None`], then drop the
-    /// session.
+    /// The next request that was under way, when the connection has ended; discarded ones are left
+    /// out. Call until [`None`], then drop the session.
     pub fn poll_lost(&mut self) -> Option<Lost> {
         self.calls.lose(&mut self.lost, self.transmitted)
     }
 
     /// What is spoken: a constant where there is no choice, so that the rest is left out.
     const fn protocol(&self) -> Protocol {
-        if S::FRAMED { self.settings.protocol } else { Protocol::ThriftMux }
+        if S::FRAMED {
+            self.settings.protocol
+        } else {
+            Protocol::ThriftMux
+        }
     }
 
     fn begin(&mut self, now: Instant, dialect: Dialect) -> Event<'static> {
@@ -304,12 +346,19 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
             return None;
         };
         if S::FRAMED && dialect != Dialect::Mux {
-            return self.calls.only_discarded_at().and_then(|at| ends(at, self.settings.ping_timeout));
+            return self
+                .calls
+                .only_discarded_at()
+                .and_then(|at| ends(at, self.settings.ping_timeout));
         }
         if let Some(asked_at) = self.asked_at {
             return ends(asked_at, self.settings.ping_timeout);
         }
-        let silence = if self.calls.len() > 0 { Some(self.settings.silence_before_ping) } else { self.settings.idle_ping_interval };
+        let silence = if self.calls.len() > 0 {
+            Some(self.settings.silence_before_ping)
+        } else {
+            self.settings.idle_ping_interval
+        };
         silence.map(|silence| (self.heard_at + silence, Patience::Asks))
     }
 }

@@ -8,16 +8,23 @@ use crate::wire::service::Reply;
 use crate::{Cause, Failure, Instant};
 
 impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
-    /// Reads at most one frame from the front of `bytes`: how many bytes it took, and what they meant. The event borrows `bytes`, not the
-    /// session. `(0, None)` asks for more bytes: call again with the same ones and what came after them.
+    /// Reads at most one frame from the front of `bytes`: how many bytes it took, and what they
+    /// meant. The event borrows `bytes`, not the session. `(0, None)` asks for more bytes: call
+    /// again with the same ones and what came after them.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] when the connection cannot go on; a frame above the limit is refused from its first four bytes.
-    pub fn handle_received<'b>(&mut self, now: Instant, bytes: &'b [u8]) -> Result<(usize, Option<Event<'b>>), SessionError> {
+    /// [`SessionError`] when the connection cannot go on; a frame above the limit is refused from
+    /// its first four bytes.
+    pub fn handle_received<'b>(
+        &mut self,
+        now: Instant,
+        bytes: &'b [u8],
+    ) -> Result<(usize, Option<Event<'b>>), SessionError> {
         let limit = self.settings.max_frame_bytes;
         // Mux and framed thrift both begin with the same length.
-        let Some(length) = mux::frame_len(bytes, limit).map_err(SessionError::FrameTooLarge)? else {
+        let Some(length) = mux::frame_len(bytes, limit).map_err(SessionError::FrameTooLarge)?
+        else {
             return Ok((0, None));
         };
         let Some(frame) = bytes.get(..length) else {
@@ -26,7 +33,9 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         self.heard(now);
         let event = match self.phase {
             Phase::Asking if S::FRAMED => self.handle_upgrade_answer(frame)?,
-            Phase::Ready(Dialect::Upgraded | Dialect::Plain) if S::FRAMED => Some(self.handle_framed(frame)?),
+            Phase::Ready(Dialect::Upgraded | Dialect::Plain) if S::FRAMED => {
+                Some(self.handle_framed(frame)?)
+            }
             Phase::Checking | Phase::Initialising | Phase::Asking | Phase::Ready(_) => {
                 let frame = Frame::decode(frame).map_err(SessionError::Malformed)?;
                 self.handle_mux(now, &frame)?
@@ -35,17 +44,25 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         Ok((length, event))
     }
 
-    fn handle_mux<'b>(&mut self, now: Instant, frame: &Frame<'b>) -> Result<Option<Event<'b>>, SessionError> {
+    fn handle_mux<'b>(
+        &mut self,
+        now: Instant,
+        frame: &Frame<'b>,
+    ) -> Result<Option<Event<'b>>, SessionError> {
         let tag = frame.tag;
         match frame.message {
-            Message::Rdispatch { status, payload, .. } => self.handle_dispatched(tag, status, payload).map(Some),
+            Message::Rdispatch {
+                status, payload, ..
+            } => self.handle_dispatched(tag, status, payload).map(Some),
             Message::Rdiscarded => {
                 let ended = self.end(frame)?;
                 // Nobody asked for this one to be given up: the peer did, and may have begun.
                 Ok(Some(ended.event(Failure::unanswered(Cause::Refused), "")))
             }
             Message::Rerr { error } | Message::BadRerr { error } => self.handle_error(frame, error),
-            Message::Rinit { version, .. } if self.phase == Phase::Initialising && tag == Tag::ONE => {
+            Message::Rinit { version, .. }
+                if self.phase == Phase::Initialising && tag == Tag::ONE =>
+            {
                 if version != mux::VERSION {
                     return Err(SessionError::Version(version));
                 }
@@ -53,7 +70,9 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
             }
             Message::Rping if tag == Tag::ONE => Ok(None),
             Message::Tping => {
-                self.control.pong(tag).map_err(|PingFlood| SessionError::PingFlood)?;
+                self.control
+                    .pong(tag)
+                    .map_err(|PingFlood| SessionError::PingFlood)?;
                 Ok(None)
             }
             Message::Tdrain => {
@@ -74,9 +93,17 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         }
     }
 
-    fn handle_dispatched<'b>(&mut self, tag: Tag, status: Status, payload: &'b [u8]) -> Result<Event<'b>, SessionError> {
+    fn handle_dispatched<'b>(
+        &mut self,
+        tag: Tag,
+        status: Status,
+        payload: &'b [u8],
+    ) -> Result<Event<'b>, SessionError> {
         let Some(ended) = self.calls.end(tag) else {
-            return Err(SessionError::Unexpected { kind: mux::FrameType::Rdispatch as i8, tag: tag.get() });
+            return Err(SessionError::Unexpected {
+                kind: mux::FrameType::Rdispatch as i8,
+                tag: tag.get(),
+            });
         };
         Ok(match status {
             Status::Ok => ended.answer::<S>(payload),
@@ -86,11 +113,17 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     }
 
     /// The peer could not handle a frame of ours: the check for `Tinit`, or a request.
-    fn handle_error<'b>(&mut self, frame: &Frame<'b>, error: &'b str) -> Result<Option<Event<'b>>, SessionError> {
+    fn handle_error<'b>(
+        &mut self,
+        frame: &Frame<'b>,
+        error: &'b str,
+    ) -> Result<Option<Event<'b>>, SessionError> {
         if frame.tag != Tag::ONE {
             let ended = self.end(frame)?;
             // It says what the peer could not do, not what it did before.
-            return Ok(Some(ended.event(Failure::unanswered(Cause::ProtocolError), error)));
+            return Ok(Some(
+                ended.event(Failure::unanswered(Cause::ProtocolError), error),
+            ));
         }
         match self.phase {
             Phase::Checking if error == INIT_CHECK => {
@@ -98,8 +131,11 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
                 self.control.opening = Some(Opening::Init);
                 Ok(None)
             }
-            // A peer that does not know Tinit, or turns down what we offered in it, speaks mux as it always was.
-            Phase::Checking | Phase::Initialising => Ok(Some(self.begin(self.heard_at, Dialect::Mux))),
+            // A peer that does not know Tinit, or turns down what we offered in it, speaks mux as
+            // it always was.
+            Phase::Checking | Phase::Initialising => {
+                Ok(Some(self.begin(self.heard_at, Dialect::Mux)))
+            }
             // A peer that does not know pings has answered one all the same.
             Phase::Ready(_) => Ok(None),
             Phase::Asking => Err(unexpected(frame)),
@@ -115,17 +151,29 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         })
     }
 
-    fn handle_upgrade_answer<'b>(&mut self, frame: &'b [u8]) -> Result<Option<Event<'b>>, SessionError> {
+    fn handle_upgrade_answer<'b>(
+        &mut self,
+        frame: &'b [u8],
+    ) -> Result<Option<Event<'b>>, SessionError> {
         let body = framed::frame_body(frame).map_err(SessionError::Malformed)?;
         let accepted = framed::upgrade_accepted(body).map_err(SessionError::Malformed)?;
-        Ok(Some(self.begin(self.heard_at, if accepted { Dialect::Upgraded } else { Dialect::Plain })))
+        Ok(Some(self.begin(
+            self.heard_at,
+            if accepted {
+                Dialect::Upgraded
+            } else {
+                Dialect::Plain
+            },
+        )))
     }
 
     fn handle_framed<'b>(&mut self, frame: &'b [u8]) -> Result<Event<'b>, SessionError> {
         let mut message = framed::frame_body(frame).map_err(SessionError::Malformed)?;
         if self.phase == Phase::Ready(Dialect::Upgraded) {
             // Behind a header that cannot be read, nothing can: where it ends is not known.
-            message = framed::ResponseHeader::decode(message).map_err(SessionError::Malformed)?.1;
+            message = framed::ResponseHeader::decode(message)
+                .map_err(SessionError::Malformed)?
+                .1;
         }
         let Some(ended) = self.calls.end_only() else {
             return Err(SessionError::Unexpected { kind: 0, tag: 0 });
@@ -139,14 +187,23 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
 }
 
 impl Ended {
-    /// The event of a call that was answered with this message. A message that cannot be read fails its own request only: the frames around
-    /// it are whole.
+    /// The event of a call that was answered with this message. A message that cannot be read fails
+    /// its own request only: the frames around it are whole.
     fn answer<S: Scope>(self, message: &[u8]) -> Event<'_> {
         if self.discarded {
-            return Event::Discarded { request: self.request };
+            return Event::Discarded {
+                request: self.request,
+            };
         }
-        match if S::ALL_ANSWERS { Reply::decode(message) } else { Reply::decode_write(message) } {
-            Ok((_, reply)) => Event::Reply { request: self.request, reply },
+        match if S::ALL_ANSWERS {
+            Reply::decode(message)
+        } else {
+            Reply::decode_write(message)
+        } {
+            Ok((_, reply)) => Event::Reply {
+                request: self.request,
+                reply,
+            },
             Err(_) => Event::Failed {
                 request: self.request,
                 failure: Failure::unanswered(Cause::ProtocolError),
@@ -158,12 +215,25 @@ impl Ended {
     /// The event of a call that ended with this failure.
     fn event(self, failure: Failure, message: &str) -> Event<'_> {
         let reason = Reason::Said(message);
-        if self.discarded { Event::Discarded { request: self.request } } else { Event::Failed { request: self.request, failure, reason } }
+        if self.discarded {
+            Event::Discarded {
+                request: self.request,
+            }
+        } else {
+            Event::Failed {
+                request: self.request,
+                failure,
+                reason,
+            }
+        }
     }
 }
 
 const fn unexpected(frame: &Frame<'_>) -> SessionError {
-    SessionError::Unexpected { kind: frame.message.frame_type() as i8, tag: frame.tag.get() }
+    SessionError::Unexpected {
+        kind: frame.message.frame_type() as i8,
+        tag: frame.tag.get(),
+    }
 }
 
 /// What a peer says for people is passed on if it is text.

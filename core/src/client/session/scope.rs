@@ -2,14 +2,15 @@
 
 /// Which protocols and answers are compiled into a session at all.
 ///
-/// On a host there is nothing to choose: [`Session::new`](super::Session::new) makes a session with [`Everything`], and its
-/// [`Settings`](super::Settings) say what is spoken. Where flash counts, give it another scope
-/// ([`Session::with_scope`](super::Session::with_scope)): [`MuxWrites`], or a type of your own.
+/// On a host there is nothing to choose: [`Session::new`](super::Session::new) makes a session with
+/// [`Everything`], and its [`Settings`](super::Settings) say what is spoken. Where flash counts,
+/// give it another scope ([`Session::with_scope`](super::Session::with_scope)): [`MuxWrites`], or a
+/// type of your own.
 pub trait Scope {
     /// Framed thrift beside mux.
     const FRAMED: bool = true;
-    /// The answers of all methods. Without: of `write` and `writeWithContext` only; the answer of another one fails its request as one that
-    /// cannot be read.
+    /// The answers of all methods. Without: of `write` and `writeWithContext` only; the answer of
+    /// another one fails its request as one that cannot be read.
     const ALL_ANSWERS: bool = true;
 }
 

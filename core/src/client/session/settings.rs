@@ -7,14 +7,17 @@ use core::time::Duration;
 pub enum Protocol {
     /// Mux frames with thrift inside, many requests in flight (the original's `thriftmux`).
     ThriftMux,
-    /// Framed thrift, one request at a time, upgraded with trace, deadline and client id when the peer knows how. The original's default.
+    /// Framed thrift, one request at a time, upgraded with trace, deadline and client id when the
+    /// peer knows how. The original's default.
     #[default]
     Thrift,
-    /// Framed thrift, one request at a time, without asking for the upgrade. The real proxy refuses such clients.
+    /// Framed thrift, one request at a time, without asking for the upgrade. The real proxy refuses
+    /// such clients.
     PlainThrift,
 }
 
-/// How a [`Session`](super::Session) behaves. A value of this type is legal: the builder checked it.
+/// How a [`Session`](super::Session) behaves. A value of this type is legal: the builder checked
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Settings {
@@ -29,7 +32,8 @@ pub struct Settings {
 impl Settings {
     /// The longest client id.
     pub const MAX_CLIENT_ID_BYTES: usize = 64;
-    /// The least that [`max_frame_bytes`](SettingsBuilder::max_frame_bytes) can be: room for any answer about a single stream.
+    /// The least that [`max_frame_bytes`](SettingsBuilder::max_frame_bytes) can be: room for any
+    /// answer about a single stream.
     pub const MIN_FRAME_BYTES: usize = 256;
 
     /// A builder with every default.
@@ -65,7 +69,9 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self::builder().build().expect("the defaults are within their bounds")
+        Self::builder()
+            .build()
+            .expect("the defaults are within their bounds")
     }
 }
 
@@ -88,36 +94,42 @@ impl<'a> SettingsBuilder<'a> {
         self
     }
 
-    /// Who the client says it is, at most [`Settings::MAX_CLIENT_ID_BYTES`] bytes. Empty, which sends none, unless set; the real proxy
-    /// refuses clients without one.
+    /// Who the client says it is, at most [`Settings::MAX_CLIENT_ID_BYTES`] bytes. Empty, which
+    /// sends none, unless set; the real proxy refuses clients without one.
     pub fn client_id<'b>(self, value: &'b str) -> SettingsBuilder<'b>
     where
         'a: 'b,
     {
-        SettingsBuilder { client_id: value, ..self }
+        SettingsBuilder {
+            client_id: value,
+            ..self
+        }
     }
 
-    /// The largest frame that is taken from the peer, its length field included. It bounds the adapter's read buffer. 16 MiB unless set.
+    /// The largest frame that is taken from the peer, its length field included. It bounds the
+    /// adapter's read buffer. 16 MiB unless set.
     pub const fn max_frame_bytes(mut self, value: usize) -> Self {
         self.max_frame_bytes = value;
         self
     }
 
-    /// How long a connection without requests under way may be silent before it is asked whether it still lives (mux only); [`None`]
-    /// never asks. 5 s unless set, as Finagle's.
+    /// How long a connection without requests under way may be silent before it is asked whether it
+    /// still lives (mux only); [`None`] never asks. 5 s unless set, as Finagle's.
     pub const fn idle_ping_interval(mut self, value: Option<Duration>) -> Self {
         self.idle_ping_interval = value;
         self
     }
 
-    /// How long a connection with requests under way may be silent before it is asked (mux only). 1 s unless set.
+    /// How long a connection with requests under way may be silent before it is asked (mux only). 1
+    /// s unless set.
     pub const fn silence_before_ping(mut self, value: Duration) -> Self {
         self.silence_before_ping = value;
         self
     }
 
-    /// How long a peer that was asked may be silent before it counts as dead; also how long a framed connection waits for the answer to a
-    /// discarded request, since nothing else can be sent on it meanwhile. 4 s unless set, as Finagle's.
+    /// How long a peer that was asked may be silent before it counts as dead; also how long a
+    /// framed connection waits for the answer to a discarded request, since nothing else can be
+    /// sent on it meanwhile. 4 s unless set, as Finagle's.
     pub const fn ping_timeout(mut self, value: Duration) -> Self {
         self.ping_timeout = value;
         self
@@ -130,15 +142,21 @@ impl<'a> SettingsBuilder<'a> {
     /// [`SettingsError`] names the first setting that is out of its bounds.
     pub fn build(self) -> Result<Settings, SettingsError> {
         let Ok(client_id) = heapless::String::try_from(self.client_id) else {
-            return Err(SettingsError::ClientIdTooLong { length: self.client_id.len() });
+            return Err(SettingsError::ClientIdTooLong {
+                length: self.client_id.len(),
+            });
         };
         if self.max_frame_bytes < Settings::MIN_FRAME_BYTES {
-            return Err(SettingsError::MaxFrameTooSmall { value: self.max_frame_bytes });
+            return Err(SettingsError::MaxFrameTooSmall {
+                value: self.max_frame_bytes,
+            });
         }
         let idle = self.idle_ping_interval.unwrap_or(Duration::MAX);
-        for (setting, value) in
-            [("idle_ping_interval", idle), ("silence_before_ping", self.silence_before_ping), ("ping_timeout", self.ping_timeout)]
-        {
+        for (setting, value) in [
+            ("idle_ping_interval", idle),
+            ("silence_before_ping", self.silence_before_ping),
+            ("ping_timeout", self.ping_timeout),
+        ] {
             if value.is_zero() {
                 return Err(SettingsError::Zero { setting });
             }
@@ -184,12 +202,23 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientIdTooLong { length } => {
-                write!(f, "client_id has {length} bytes; it may have at most {}", Settings::MAX_CLIENT_ID_BYTES)
+                write!(
+                    f,
+                    "client_id has {length} bytes; it may have at most {}",
+                    Settings::MAX_CLIENT_ID_BYTES
+                )
             }
             Self::MaxFrameTooSmall { value } => {
-                write!(f, "max_frame_bytes is {value}; it must be at least {}", Settings::MIN_FRAME_BYTES)
+                write!(
+                    f,
+                    "max_frame_bytes is {value}; it must be at least {}",
+                    Settings::MIN_FRAME_BYTES
+                )
             }
-            Self::LeftOut { protocol } => write!(f, "protocol is {protocol:?}, which the session's scope leaves out"),
+            Self::LeftOut { protocol } => write!(
+                f,
+                "protocol is {protocol:?}, which the session's scope leaves out"
+            ),
             Self::Zero { setting } => write!(f, "{setting} is zero; it must be above"),
         }
     }

@@ -12,10 +12,12 @@ pub type InitHeaders<'a> = List<'a, InitHeader<'a>>;
 /// The keys of a `Treq`.
 pub type TraceKeys<'a> = List<'a, TraceKey<'a>>;
 
-/// Something that is said about a request besides the request: who asks, until when, under which trace.
+/// Something that is said about a request besides the request: who asks, until when, under which
+/// trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Context<'a> {
-    /// What it is, at most 65,535 bytes; one of this type's constants for those that are known here.
+    /// What it is, at most 65,535 bytes; one of this type's constants for those that are known
+    /// here.
     pub key: &'a [u8],
     /// What it says, at most 65,535 bytes.
     pub value: &'a [u8],
@@ -32,19 +34,28 @@ impl<'a> Context<'a> {
     /// The client's id.
     #[must_use]
     pub const fn client_id(id: &'a str) -> Self {
-        Self { key: Self::CLIENT_ID.as_bytes(), value: id.as_bytes() }
+        Self {
+            key: Self::CLIENT_ID.as_bytes(),
+            value: id.as_bytes(),
+        }
     }
 
     /// The trace's ids, from [`TraceId::to_bytes`].
     #[must_use]
     pub const fn trace(ids: &'a [u8; TraceId::BYTES]) -> Self {
-        Self { key: Self::TRACE.as_bytes(), value: ids }
+        Self {
+            key: Self::TRACE.as_bytes(),
+            value: ids,
+        }
     }
 
     /// The deadline, from [`Deadline::to_bytes`].
     #[must_use]
     pub const fn deadline(deadline: &'a [u8; Deadline::BYTES]) -> Self {
-        Self { key: Self::DEADLINE.as_bytes(), value: deadline }
+        Self {
+            key: Self::DEADLINE.as_bytes(),
+            value: deadline,
+        }
     }
 }
 
@@ -52,7 +63,9 @@ impl<'a> List<'a, Context<'a>> {
     /// The value of the first context with this key.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&'a [u8]> {
-        self.iter().find(|context| context.key == key.as_bytes()).map(|context| context.value)
+        self.iter()
+            .find(|context| context.key == key.as_bytes())
+            .map(|context| context.value)
     }
 
     /// The client's id, when there is one and it is text.
@@ -94,7 +107,12 @@ impl TraceId {
     /// A new trace under this id, not sampled by anyone's decision.
     #[must_use]
     pub const fn root(id: u64) -> Self {
-        Self { span_id: id, parent_id: id, trace_id: id, flags: 0 }
+        Self {
+            span_id: id,
+            parent_id: id,
+            trace_id: id,
+            flags: 0,
+        }
     }
 
     /// The ids in a trace context's value; `None` unless it has 32 bytes.
@@ -104,7 +122,12 @@ impl TraceId {
             return None;
         };
         let word = u64::from_be_bytes;
-        Some(Self { span_id: word(span_id), parent_id: word(parent_id), trace_id: word(trace_id), flags: word(flags) })
+        Some(Self {
+            span_id: word(span_id),
+            parent_id: word(parent_id),
+            trace_id: word(trace_id),
+            flags: word(flags),
+        })
     }
 
     /// A trace context's value.
@@ -119,10 +142,12 @@ impl TraceId {
     }
 }
 
-/// When a request was sent and when its answer is of no use any more, both in nanoseconds since 1970 by the sender's clock.
+/// When a request was sent and when its answer is of no use any more, both in nanoseconds since
+/// 1970 by the sender's clock.
 ///
-/// A server that has no work started by the deadline does not start it. With clocks that disagree, the difference of the two is the
-/// more trustworthy figure: the time that the request had when it left.
+/// A server that has no work started by the deadline does not start it. With clocks that disagree,
+/// the difference of the two is the more trustworthy figure: the time that the request had when it
+/// left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deadline {
     /// When the request was sent.
@@ -141,7 +166,10 @@ impl Deadline {
         let (&[timestamp, deadline], []) = bytes.as_chunks::<8>() else {
             return None;
         };
-        Some(Self { timestamp_ns: i64::from_be_bytes(timestamp), deadline_ns: i64::from_be_bytes(deadline) })
+        Some(Self {
+            timestamp_ns: i64::from_be_bytes(timestamp),
+            deadline_ns: i64::from_be_bytes(deadline),
+        })
     }
 
     /// A deadline context's value.
@@ -161,7 +189,8 @@ impl Deadline {
     }
 }
 
-/// One entry of a delegation table: names that begin with `source` begin with `destination` for this request.
+/// One entry of a delegation table: names that begin with `source` begin with `destination` for
+/// this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delegation<'a> {
     /// The prefix.
@@ -190,7 +219,10 @@ pub struct TraceKey<'a> {
 
 impl<'a> Element<'a> for Context<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
-        Ok(Self { key: cursor.bytes_u16()?, value: cursor.bytes_u16()? })
+        Ok(Self {
+            key: cursor.bytes_u16()?,
+            value: cursor.bytes_u16()?,
+        })
     }
 
     fn write(&self, sink: &mut Sink<'_>) {
@@ -204,7 +236,10 @@ impl<'a> Element<'a> for Delegation<'a> {
         let source = cursor.bytes_u16()?;
         let source = cursor.text(source)?;
         let destination = cursor.bytes_u16()?;
-        Ok(Self { source, destination: cursor.text(destination)? })
+        Ok(Self {
+            source,
+            destination: cursor.text(destination)?,
+        })
     }
 
     fn write(&self, sink: &mut Sink<'_>) {
@@ -215,7 +250,10 @@ impl<'a> Element<'a> for Delegation<'a> {
 
 impl<'a> Element<'a> for InitHeader<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
-        Ok(Self { key: cursor.bytes_u32()?, value: cursor.bytes_u32()? })
+        Ok(Self {
+            key: cursor.bytes_u32()?,
+            value: cursor.bytes_u32()?,
+        })
     }
 
     fn write(&self, sink: &mut Sink<'_>) {
@@ -226,7 +264,10 @@ impl<'a> Element<'a> for InitHeader<'a> {
 
 impl<'a> Element<'a> for TraceKey<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
-        Ok(Self { key: cursor.u8()?, value: cursor.bytes_u8()? })
+        Ok(Self {
+            key: cursor.u8()?,
+            value: cursor.bytes_u8()?,
+        })
     }
 
     fn write(&self, sink: &mut Sink<'_>) {

@@ -4,13 +4,19 @@ use crate::wire::BufferTooSmall;
 use crate::wire::service::{Reply, Request, SequenceId};
 use crate::wire::sink::Sink;
 
-/// Writes a `Tdispatch` frame with `request` inside, its length field included, in one pass; the number of bytes written. Destination
-/// and delegations are empty, and the sequence id is 0, as DistributedLog's clients have them.
+/// Writes a `Tdispatch` frame with `request` inside, its length field included, in one pass; the
+/// number of bytes written. Destination and delegations are empty, and the sequence id is 0, as
+/// DistributedLog's clients have them.
 ///
 /// # Errors
 ///
 /// [`BufferTooSmall`] says how many bytes the frame needs.
-pub fn encode_request(tag: Tag, contexts: &Contexts<'_>, request: &Request<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+pub fn encode_request(
+    tag: Tag,
+    contexts: &Contexts<'_>,
+    request: &Request<'_>,
+    out: &mut [u8],
+) -> Result<usize, BufferTooSmall> {
     Sink::fill(out, |sink| write_request(tag, contexts, request, sink))
 }
 
@@ -20,14 +26,23 @@ pub fn encoded_request_len(contexts: &Contexts<'_>, request: &Request<'_>) -> us
     Sink::count(|sink| write_request(Tag::ONE, contexts, request, sink))
 }
 
-/// Writes an `Rdispatch` frame with `reply` inside, its length field included, in one pass; the number of bytes written. The reply is
-/// that of the method with this name to the call with this sequence id; status ok and no contexts, as DistributedLog's proxy has them.
+/// Writes an `Rdispatch` frame with `reply` inside, its length field included, in one pass; the
+/// number of bytes written. The reply is that of the method with this name to the call with this
+/// sequence id; status ok and no contexts, as DistributedLog's proxy has them.
 ///
 /// # Errors
 ///
 /// [`BufferTooSmall`] says how many bytes the frame needs.
-pub fn encode_reply(tag: Tag, method: &str, sequence_id: SequenceId, reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    Sink::fill(out, |sink| write_reply(tag, method, sequence_id, reply, sink))
+pub fn encode_reply(
+    tag: Tag,
+    method: &str,
+    sequence_id: SequenceId,
+    reply: &Reply<'_>,
+    out: &mut [u8],
+) -> Result<usize, BufferTooSmall> {
+    Sink::fill(out, |sink| {
+        write_reply(tag, method, sequence_id, reply, sink)
+    })
 }
 
 /// Bytes that [`encode_reply`] writes.
@@ -45,7 +60,13 @@ fn write_request(tag: Tag, contexts: &Contexts<'_>, request: &Request<'_>, sink:
     });
 }
 
-fn write_reply(tag: Tag, method: &str, sequence_id: SequenceId, reply: &Reply<'_>, sink: &mut Sink<'_>) {
+fn write_reply(
+    tag: Tag,
+    method: &str,
+    sequence_id: SequenceId,
+    reply: &Reply<'_>,
+    sink: &mut Sink<'_>,
+) {
     write_frame(FrameType::Rdispatch, tag, sink, |sink| {
         sink.u8(Status::Ok.number());
         sink.u16(0);

@@ -21,7 +21,11 @@ impl Tag {
     /// The tag with this number; `None` beyond [`MAX`](Self::MAX).
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        if number <= Self::MAX.0 { Some(Self(number)) } else { None }
+        if number <= Self::MAX.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// The number.
@@ -180,7 +184,8 @@ pub enum Message<'a> {
     Tping,
     /// Someone is.
     Rping,
-    /// The client has no use for an answer any more. Travels under [`Tag::ZERO`] and is not answered.
+    /// The client has no use for an answer any more. Travels under [`Tag::ZERO`] and is not
+    /// answered.
     Tdiscarded {
         /// The request's tag.
         discarded: Tag,
@@ -245,18 +250,29 @@ impl<'a> Frame<'a> {
         Self { tag, message }
     }
 
-    /// The frame that `bytes`, the length field included, are: exactly one, as [`frame_len`](super::frame_len) measured it.
+    /// The frame that `bytes`, the length field included, are: exactly one, as
+    /// [`frame_len`](super::frame_len) measured it.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when they are none, among it fragments, which this version of mux does not have. When the tag could be read, a
-    /// server may answer it with [`Message::Rerr`]: see [`peek_tag`](Self::peek_tag).
+    /// [`DecodeError`] when they are none, among it fragments, which this version of mux does not
+    /// have. When the tag could be read, a server may answer it with [`Message::Rerr`]: see
+    /// [`peek_tag`](Self::peek_tag).
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes, "frame.length");
         let length = cursor.u32()?;
         if u64::from(length) != cursor.remaining() as u64 {
-            let (length, remaining) = (usize::try_from(length).unwrap_or(usize::MAX), cursor.remaining());
-            return Err(cursor.error_at(0, DecodeErrorKind::WrongLength { expected: length, found: remaining }));
+            let (length, remaining) = (
+                usize::try_from(length).unwrap_or(usize::MAX),
+                cursor.remaining(),
+            );
+            return Err(cursor.error_at(
+                0,
+                DecodeErrorKind::WrongLength {
+                    expected: length,
+                    found: remaining,
+                },
+            ));
         }
         let number = cursor.enter("frame.type").u8()? as i8;
         let Some(kind) = FrameType::from_i8(number) else {
@@ -268,7 +284,8 @@ impl<'a> Frame<'a> {
         Ok(Self { tag, message })
     }
 
-    /// The tag of a frame whose rest may be unreadable; `None` when the frame ends before it, or is a fragment.
+    /// The tag of a frame whose rest may be unreadable; `None` when the frame ends before it, or is
+    /// a fragment.
     #[must_use]
     pub fn peek_tag(bytes: &[u8]) -> Option<Tag> {
         let [a, b, c] = *bytes.get(5..)?.first_chunk()?;
@@ -291,12 +308,19 @@ impl<'a> Frame<'a> {
     }
 
     fn write(&self, sink: &mut Sink<'_>) {
-        write_frame(self.message.frame_type(), self.tag, sink, |sink| self.message.write(sink));
+        write_frame(self.message.frame_type(), self.tag, sink, |sink| {
+            self.message.write(sink)
+        });
     }
 }
 
 /// Writes a frame's length, type and tag around what `body` writes.
-pub(super) fn write_frame(kind: FrameType, tag: Tag, sink: &mut Sink<'_>, body: impl FnOnce(&mut Sink<'_>)) {
+pub(super) fn write_frame(
+    kind: FrameType,
+    tag: Tag,
+    sink: &mut Sink<'_>,
+    body: impl FnOnce(&mut Sink<'_>),
+) {
     let start = sink.length();
     sink.u32(0);
     sink.u8((kind as i8) as u8);
@@ -331,19 +355,34 @@ impl<'a> Message<'a> {
 
     fn read(kind: FrameType, cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         Ok(match kind {
-            FrameType::Treq => Self::Treq { keys: TraceKeys::read_counted(cursor.enter("Treq.keys"))?, payload: cursor.rest() },
-            FrameType::Rreq => Self::Rreq { status: Status::read(cursor.enter("Rreq.status"))?, payload: cursor.rest() },
+            FrameType::Treq => Self::Treq {
+                keys: TraceKeys::read_counted(cursor.enter("Treq.keys"))?,
+                payload: cursor.rest(),
+            },
+            FrameType::Rreq => Self::Rreq {
+                status: Status::read(cursor.enter("Rreq.status"))?,
+                payload: cursor.rest(),
+            },
             FrameType::Tdispatch => {
                 let contexts = Contexts::read_counted(cursor.enter("Tdispatch.contexts"))?;
                 let destination = cursor.enter("Tdispatch.destination").bytes_u16()?;
                 let destination = cursor.text(destination)?;
                 let delegations = Delegations::read_counted(cursor.enter("Tdispatch.delegations"))?;
-                Self::Tdispatch { contexts, destination, delegations, payload: cursor.rest() }
+                Self::Tdispatch {
+                    contexts,
+                    destination,
+                    delegations,
+                    payload: cursor.rest(),
+                }
             }
             FrameType::Rdispatch => {
                 let status = Status::read(cursor.enter("Rdispatch.status"))?;
                 let contexts = Contexts::read_counted(cursor.enter("Rdispatch.contexts"))?;
-                Self::Rdispatch { status, contexts, payload: cursor.rest() }
+                Self::Rdispatch {
+                    status,
+                    contexts,
+                    payload: cursor.rest(),
+                }
             }
             FrameType::Tdrain => Self::Tdrain,
             FrameType::Rdrain => Self::Rdrain,
@@ -351,24 +390,43 @@ impl<'a> Message<'a> {
             FrameType::Rping => Self::Rping,
             FrameType::Tdiscarded => {
                 let discarded = Tag::read(cursor.enter("Tdiscarded.tag"))?;
-                Self::Tdiscarded { discarded, reason: rest_text(cursor.enter("Tdiscarded.reason"))? }
+                Self::Tdiscarded {
+                    discarded,
+                    reason: rest_text(cursor.enter("Tdiscarded.reason"))?,
+                }
             }
             FrameType::BadTdiscarded => {
                 let discarded = Tag::read(cursor.enter("BadTdiscarded.tag"))?;
-                Self::BadTdiscarded { discarded, reason: rest_text(cursor.enter("BadTdiscarded.reason"))? }
+                Self::BadTdiscarded {
+                    discarded,
+                    reason: rest_text(cursor.enter("BadTdiscarded.reason"))?,
+                }
             }
             FrameType::Rdiscarded => Self::Rdiscarded,
-            FrameType::Tlease => Self::Tlease { unit: cursor.enter("Tlease.unit").u8()?, amount: cursor.enter("Tlease.amount").u64()? },
+            FrameType::Tlease => Self::Tlease {
+                unit: cursor.enter("Tlease.unit").u8()?,
+                amount: cursor.enter("Tlease.amount").u64()?,
+            },
             FrameType::Tinit => {
                 let version = cursor.enter("Tinit.version").u16()?;
-                Self::Tinit { version, headers: InitHeaders::read_rest(cursor.enter("Tinit.headers"))? }
+                Self::Tinit {
+                    version,
+                    headers: InitHeaders::read_rest(cursor.enter("Tinit.headers"))?,
+                }
             }
             FrameType::Rinit => {
                 let version = cursor.enter("Rinit.version").u16()?;
-                Self::Rinit { version, headers: InitHeaders::read_rest(cursor.enter("Rinit.headers"))? }
+                Self::Rinit {
+                    version,
+                    headers: InitHeaders::read_rest(cursor.enter("Rinit.headers"))?,
+                }
             }
-            FrameType::Rerr => Self::Rerr { error: rest_text(cursor.enter("Rerr.error"))? },
-            FrameType::BadRerr => Self::BadRerr { error: rest_text(cursor.enter("BadRerr.error"))? },
+            FrameType::Rerr => Self::Rerr {
+                error: rest_text(cursor.enter("Rerr.error"))?,
+            },
+            FrameType::BadRerr => Self::BadRerr {
+                error: rest_text(cursor.enter("BadRerr.error"))?,
+            },
         })
     }
 
@@ -382,13 +440,22 @@ impl<'a> Message<'a> {
                 sink.u8(status.number());
                 sink.put(payload);
             }
-            Self::Tdispatch { contexts, destination, delegations, payload } => {
+            Self::Tdispatch {
+                contexts,
+                destination,
+                delegations,
+                payload,
+            } => {
                 contexts.write_counted(sink);
                 sink.bytes_u16(destination.as_bytes());
                 delegations.write_counted(sink);
                 sink.put(payload);
             }
-            Self::Rdispatch { status, contexts, payload } => {
+            Self::Rdispatch {
+                status,
+                contexts,
+                payload,
+            } => {
                 sink.u8(status.number());
                 contexts.write_counted(sink);
                 sink.put(payload);

@@ -1,16 +1,21 @@
 //! Mux, Finagle's session protocol: many requests at once over one connection, each under a tag.
 //!
-//! [`frame_len`] tells from four bytes how long a frame is; [`Frame::decode`] reads a whole one, [`Frame::encode`] writes one.
-//! [`encode_request`] and [`encode_reply`] write a frame and the thrift message in it in one pass, without a buffer in between.
+//! [`frame_len`] tells from four bytes how long a frame is; [`Frame::decode`] reads a whole one,
+//! [`Frame::encode`] writes one. [`encode_request`] and [`encode_reply`] write a frame and the
+//! thrift message in it in one pass, without a buffer in between.
 //!
-//! A session begins as the original's does: the client sends [`Message::BadRerr`] with tag 1 and the text [`INIT_CHECK`]; a peer that
-//! knows [`Message::Tinit`] sends the same back, then both exchange it. A server must also take clients that skip all that.
+//! A session begins as the original's does: the client sends [`Message::BadRerr`] with tag 1 and
+//! the text [`INIT_CHECK`]; a peer that knows [`Message::Tinit`] sends the same back, then both
+//! exchange it. A server must also take clients that skip all that.
 
 mod contexts;
 mod dispatch;
 mod frame;
 
-pub use contexts::{Context, Contexts, Deadline, Delegation, Delegations, InitHeader, InitHeaders, TraceId, TraceKey, TraceKeys};
+pub use contexts::{
+    Context, Contexts, Deadline, Delegation, Delegations, InitHeader, InitHeaders, TraceId,
+    TraceKey, TraceKeys,
+};
 pub use dispatch::{encode_reply, encode_request, encoded_reply_len, encoded_request_len};
 pub use frame::{Frame, FrameType, Message, Status, Tag};
 
@@ -22,11 +27,13 @@ pub const INIT_CHECK: &str = "tinit check";
 /// The version of mux in `Tinit` and `Rinit`.
 pub const VERSION: u16 = 1;
 
-/// The length of the whole frame that begins with `bytes`, its four-byte length field included; `None` while that field is incomplete.
+/// The length of the whole frame that begins with `bytes`, its four-byte length field included;
+/// `None` while that field is incomplete.
 ///
 /// # Errors
 ///
-/// [`FrameTooLarge`] when the whole frame would be longer than `limit`: close the connection, nothing can be read past it.
+/// [`FrameTooLarge`] when the whole frame would be longer than `limit`: close the connection,
+/// nothing can be read past it.
 pub fn frame_len(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameTooLarge> {
     super::frame_len(bytes, limit)
 }

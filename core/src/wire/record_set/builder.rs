@@ -2,12 +2,16 @@ use core::cell::Cell;
 
 use core::fmt;
 
-use super::{Codec, HEADER_BYTES, LENGTH_BYTES, MAX_SET_BYTES, SetIdentity, TRAILER_BYTES, VERSION};
+use super::{
+    Codec, HEADER_BYTES, LENGTH_BYTES, MAX_SET_BYTES, SetIdentity, TRAILER_BYTES, VERSION,
+};
 
-/// Fills a caller's buffer with a record set, one record at a time: its own state is three numbers, the bytes stay the caller's.
+/// Fills a caller's buffer with a record set, one record at a time: its own state is three numbers,
+/// the bytes stay the caller's.
 ///
-/// The buffer's first 16 bytes are reserved for the header, which [`finish`](Self::finish) writes; records follow. Every call must be
-/// given the same buffer. The invariant: `HEADER_BYTES <= length <= limit <= MAX_SET_BYTES`, less the identity's room.
+/// The buffer's first 16 bytes are reserved for the header, which [`finish`](Self::finish) writes;
+/// records follow. Every call must be given the same buffer. The invariant: `HEADER_BYTES <= length
+/// <= limit <= MAX_SET_BYTES`, less the identity's room.
 ///
 /// ```
 /// use distributedlog::wire::record_set::{RecordSet, RecordSetBuilder};
@@ -45,18 +49,29 @@ pub enum AppendError {
 }
 
 impl RecordSetBuilder {
-    /// An empty set for a buffer of `capacity` bytes, of which at most [`MAX_SET_BYTES`] are used. With `with_identity`, room is kept
-    /// for the trailer of an identity.
+    /// An empty set for a buffer of `capacity` bytes, of which at most [`MAX_SET_BYTES`] are used.
+    /// With `with_identity`, room is kept for the trailer of an identity.
     ///
     /// # Panics
     ///
     /// When the buffer does not even hold the header, and the trailer if there is to be one.
     #[must_use]
     pub const fn new(capacity: usize, with_identity: bool) -> Self {
-        let capacity = if capacity < MAX_SET_BYTES { capacity } else { MAX_SET_BYTES };
+        let capacity = if capacity < MAX_SET_BYTES {
+            capacity
+        } else {
+            MAX_SET_BYTES
+        };
         let reserved = if with_identity { TRAILER_BYTES } else { 0 };
-        assert!(capacity >= HEADER_BYTES + reserved, "a record set's buffer holds at least its header and trailer");
-        Self { length: HEADER_BYTES as u32, limit: (capacity - reserved) as u32, count: 0 }
+        assert!(
+            capacity >= HEADER_BYTES + reserved,
+            "a record set's buffer holds at least its header and trailer"
+        );
+        Self {
+            length: HEADER_BYTES as u32,
+            limit: (capacity - reserved) as u32,
+            count: 0,
+        }
     }
 
     /// Appends a record: its length and one copy of its bytes.
@@ -91,11 +106,15 @@ impl RecordSetBuilder {
     pub fn remove_first(&mut self, buffer: &mut [u8], count: u32) {
         let mut start = HEADER_BYTES;
         for _ in 0..count {
-            let (length, _) = buffer[start..].split_first_chunk::<LENGTH_BYTES>().expect("the set has as many records");
+            let (length, _) = buffer[start..]
+                .split_first_chunk::<LENGTH_BYTES>()
+                .expect("the set has as many records");
             start += LENGTH_BYTES + u32::from_be_bytes(*length) as usize;
         }
-        // Towards the front, a byte after the other: `copy_within` is a memmove, the largest function of a small device if it is the only one.
-        let moved = Cell::from_mut(&mut buffer[HEADER_BYTES..self.length as usize]).as_slice_of_cells();
+        // Towards the front, a byte after the other: `copy_within` is a memmove, the largest
+        // function of a small device if it is the only one.
+        let moved =
+            Cell::from_mut(&mut buffer[HEADER_BYTES..self.length as usize]).as_slice_of_cells();
         for (to, from) in moved.iter().zip(&moved[start - HEADER_BYTES..]) {
             to.set(from.get());
         }
@@ -106,7 +125,11 @@ impl RecordSetBuilder {
     #[cold]
     const fn refuse(&self, length: usize) -> AppendError {
         let max = self.max_record_bytes();
-        if length > max { AppendError::RecordTooLarge { length, max } } else { AppendError::Full }
+        if length > max {
+            AppendError::RecordTooLarge { length, max }
+        } else {
+            AppendError::Full
+        }
     }
 
     /// The longest record that an empty set of this capacity takes.
@@ -140,11 +163,13 @@ impl RecordSetBuilder {
         self.count == 0
     }
 
-    /// Writes the identity and the header in place; the whole set. May be called again, and after further records.
+    /// Writes the identity and the header in place; the whole set. May be called again, and after
+    /// further records.
     ///
     /// # Panics
     ///
-    /// When `buffer` is shorter than the capacity that the builder was made for, or there is an identity without room kept for it.
+    /// When `buffer` is shorter than the capacity that the builder was made for, or there is an
+    /// identity without room kept for it.
     pub fn finish<'b>(&self, buffer: &'b mut [u8], identity: Option<&SetIdentity>) -> &'b [u8] {
         let end = self.write_identity(buffer, identity);
         let payload = end - HEADER_BYTES;
@@ -158,7 +183,10 @@ impl RecordSetBuilder {
             return start;
         };
         let end = start + TRAILER_BYTES;
-        assert!(end <= MAX_SET_BYTES, "room for the identity was kept when the set was begun");
+        assert!(
+            end <= MAX_SET_BYTES,
+            "room for the identity was kept when the set was begun"
+        );
         buffer[start..end].copy_from_slice(&identity.to_trailer());
         end
     }
@@ -199,23 +227,26 @@ mod lz4 {
         }
     }
 
-    /// Bytes that a set of `set_bytes` bytes, its header included, may take once compressed: slightly more when nothing repeats itself.
+    /// Bytes that a set of `set_bytes` bytes, its header included, may take once compressed:
+    /// slightly more when nothing repeats itself.
     #[must_use]
     pub const fn max_compressed_len(set_bytes: usize) -> usize {
         HEADER_BYTES + get_maximum_output_size(set_bytes.saturating_sub(HEADER_BYTES))
     }
 
     impl RecordSetBuilder {
-        /// Writes the identity behind the records in `buffer`, and the set with its payload as one LZ4 block into `out`; its bytes.
+        /// Writes the identity behind the records in `buffer`, and the set with its payload as one
+        /// LZ4 block into `out`; its bytes.
         ///
-        /// When the block would be no smaller than the payload, the set is finished in `buffer`, uncompressed, as
-        /// [`finish`](Self::finish) does: so a set never grows beyond what a proxy takes. The original's reader takes both; its
-        /// compressor may choose other matches than ours, so the blocks need not have the same bytes.
+        /// When the block would be no smaller than the payload, the set is finished in `buffer`,
+        /// uncompressed, as [`finish`](Self::finish) does: so a set never grows beyond what
+        /// a proxy takes. The original's reader takes both; its compressor may choose other
+        /// matches than ours, so the blocks need not have the same bytes.
         ///
         /// # Errors
         ///
-        /// [`BufferTooSmall`] unless `out` holds [`max_compressed_len`] of the set. `buffer` is then still good for
-        /// [`finish`](Self::finish).
+        /// [`BufferTooSmall`] unless `out` holds [`max_compressed_len`] of the set. `buffer` is
+        /// then still good for [`finish`](Self::finish).
         ///
         /// # Panics
         ///
@@ -228,12 +259,16 @@ mod lz4 {
             out: &'b mut [u8],
         ) -> Result<&'b [u8], BufferTooSmall> {
             let end = self.write_identity(buffer, identity);
-            let too_small = BufferTooSmall { needed: max_compressed_len(end), available: out.len() };
+            let too_small = BufferTooSmall {
+                needed: max_compressed_len(end),
+                available: out.len(),
+            };
             if too_small.needed > out.len() {
                 return Err(too_small);
             }
             let payload = &buffer[HEADER_BYTES..end];
-            let stored = compress_into_with_table(payload, &mut out[HEADER_BYTES..], &mut table.0).map_err(|_| too_small)?;
+            let stored = compress_into_with_table(payload, &mut out[HEADER_BYTES..], &mut table.0)
+                .map_err(|_| too_small)?;
             if stored >= payload.len() {
                 return Ok(self.finish(buffer, identity));
             }
@@ -244,7 +279,12 @@ mod lz4 {
 }
 
 fn write_header(buffer: &mut [u8], codec: Codec, count: u32, payload: usize, stored: usize) {
-    let words = [VERSION | codec.number(), count, payload as u32, stored as u32];
+    let words = [
+        VERSION | codec.number(),
+        count,
+        payload as u32,
+        stored as u32,
+    ];
     for (place, word) in buffer[..HEADER_BYTES].chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_be_bytes());
     }
@@ -253,8 +293,12 @@ fn write_header(buffer: &mut [u8], codec: Codec, count: u32, payload: usize, sto
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the record does not fit into what is left of the record set"),
-            Self::RecordTooLarge { length, max } => write!(f, "the record has {length} bytes, a record set takes {max}"),
+            Self::Full => {
+                f.write_str("the record does not fit into what is left of the record set")
+            }
+            Self::RecordTooLarge { length, max } => {
+                write!(f, "the record has {length} bytes, a record set takes {max}")
+            }
         }
     }
 }

@@ -3,8 +3,8 @@ use core::fmt;
 /// Bytes that are no record set: what was wrong, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSetError {
-    /// Where the wrong bytes begin: counted from the start of the set, or, behind the header of a compressed set, as if its payload
-    /// were stored uncompressed.
+    /// Where the wrong bytes begin: counted from the start of the set, or, behind the header of a
+    /// compressed set, as if its payload were stored uncompressed.
     pub offset: usize,
     /// What was wrong.
     pub kind: RecordSetErrorKind,
@@ -44,12 +44,14 @@ pub enum RecordSetErrorKind {
         /// The stored length.
         stored: usize,
     },
-    /// The uncompressed length is beyond [`MAX_PAYLOAD_BYTES`](super::MAX_PAYLOAD_BYTES). Nothing was decompressed.
+    /// The uncompressed length is beyond [`MAX_PAYLOAD_BYTES`](super::MAX_PAYLOAD_BYTES). Nothing
+    /// was decompressed.
     TooLarge {
         /// The uncompressed length.
         payload: usize,
     },
-    /// The buffer to decompress into is smaller than the uncompressed length. Nothing was decompressed.
+    /// The buffer to decompress into is smaller than the uncompressed length. Nothing was
+    /// decompressed.
     ScratchTooSmall {
         /// The uncompressed length.
         needed: usize,
@@ -81,7 +83,11 @@ pub enum RecordSetErrorKind {
 
 impl fmt::Display for RecordSetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a valid record set: at offset {}: {}", self.offset, self.kind)
+        write!(
+            f,
+            "not a valid record set: at offset {}: {}",
+            self.offset, self.kind
+        )
     }
 }
 
@@ -89,20 +95,49 @@ impl fmt::Display for RecordSetErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHeader { found } => write!(f, "{found} bytes, a header has 16"),
-            Self::NotARecordSet { found } => write!(f, "the first word is {found:#010x}, a record set's is 0x00001000 or 0x00001001"),
+            Self::NotARecordSet { found } => write!(
+                f,
+                "the first word is {found:#010x}, a record set's is 0x00001000 or 0x00001001"
+            ),
             Self::UnknownCodec(codec) => write!(f, "codec {codec}, 0 (none) and 1 (LZ4) exist"),
-            Self::Lz4NotEnabled => f.write_str("compressed with LZ4, which this build was made without"),
-            Self::Negative(number) => write!(f, "{number} is negative"),
-            Self::StoredBeyondEnd { stored, found } => write!(f, "the stored length is {stored}, {found} bytes follow the header"),
-            Self::LengthsDiffer { payload, stored } => write!(f, "uncompressed, yet its lengths {payload} and {stored} differ"),
-            Self::TooLarge { payload } => {
-                write!(f, "the uncompressed length is {payload}, at most {} are allowed", super::MAX_PAYLOAD_BYTES)
+            Self::Lz4NotEnabled => {
+                f.write_str("compressed with LZ4, which this build was made without")
             }
-            Self::ScratchTooSmall { needed, available } => write!(f, "decompressing needs {needed} bytes, the buffer has {available}"),
-            Self::BadLz4 { expected } => write!(f, "the stored bytes are no LZ4 block of {expected} bytes"),
-            Self::CountTooLarge { count, payload } => write!(f, "{count} records in a payload of {payload} bytes"),
-            Self::RecordBeyondEnd { record, length, left } => {
-                write!(f, "record {record} has the length {length}, {left} bytes of the payload are left")
+            Self::Negative(number) => write!(f, "{number} is negative"),
+            Self::StoredBeyondEnd { stored, found } => write!(
+                f,
+                "the stored length is {stored}, {found} bytes follow the header"
+            ),
+            Self::LengthsDiffer { payload, stored } => write!(
+                f,
+                "uncompressed, yet its lengths {payload} and {stored} differ"
+            ),
+            Self::TooLarge { payload } => {
+                write!(
+                    f,
+                    "the uncompressed length is {payload}, at most {} are allowed",
+                    super::MAX_PAYLOAD_BYTES
+                )
+            }
+            Self::ScratchTooSmall { needed, available } => write!(
+                f,
+                "decompressing needs {needed} bytes, the buffer has {available}"
+            ),
+            Self::BadLz4 { expected } => {
+                write!(f, "the stored bytes are no LZ4 block of {expected} bytes")
+            }
+            Self::CountTooLarge { count, payload } => {
+                write!(f, "{count} records in a payload of {payload} bytes")
+            }
+            Self::RecordBeyondEnd {
+                record,
+                length,
+                left,
+            } => {
+                write!(
+                    f,
+                    "record {record} has the length {length}, {left} bytes of the payload are left"
+                )
             }
         }
     }

@@ -7,11 +7,11 @@ use crate::wire::crc;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WriterId(pub [u8; 16]);
 
-/// Which record set this is, on every copy of it (R12): readers of several streams deliver the first copy that they meet and drop the
-/// others.
+/// Which record set this is, on every copy of it (R12): readers of several streams deliver the
+/// first copy that they meet and drop the others.
 ///
-/// It stands behind the last record, inside the payload, where the original's readers, which stop after as many records as the header
-/// counts, never look.
+/// It stands behind the last record, inside the payload, where the original's readers, which stop
+/// after as many records as the header counts, never look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SetIdentity {
@@ -28,7 +28,10 @@ pub(super) const TRAILER_BYTES: usize = 8 + 4 + SetIdentity::BYTES + 4;
 const MAGIC: [u8; 8] = *b"\x89DLSETID";
 const VERSION: u32 = 1;
 
-const _: () = assert!(TRAILER_BYTES == 40, "the length that was tried against the original's reader");
+const _: () = assert!(
+    TRAILER_BYTES == 40,
+    "the length that was tried against the original's reader"
+);
 
 impl SetIdentity {
     /// Bytes of the bare form, without magic, version and checksum.
@@ -48,10 +51,14 @@ impl SetIdentity {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
         let (writer, sequence) = bytes.split_first_chunk::<16>()?;
-        Some(Self { writer: WriterId(*writer), sequence: u64::from_be_bytes(*sequence.first_chunk()?) })
+        Some(Self {
+            writer: WriterId(*writer),
+            sequence: u64::from_be_bytes(*sequence.first_chunk()?),
+        })
     }
 
-    /// What stands behind a set's last record: magic, version 1, the bare form, and the CRC-32 of all that.
+    /// What stands behind a set's last record: magic, version 1, the bare form, and the CRC-32 of
+    /// all that.
     #[must_use]
     pub fn to_trailer(self) -> [u8; TRAILER_BYTES] {
         let mut trailer = [0; TRAILER_BYTES];
@@ -63,8 +70,9 @@ impl SetIdentity {
         trailer
     }
 
-    /// The identity that `bytes`, what follows a set's last record, begin with, and what follows it; `None` when they begin with
-    /// something else, with an identity of another version, or with one whose checksum is wrong.
+    /// The identity that `bytes`, what follows a set's last record, begin with, and what follows
+    /// it; `None` when they begin with something else, with an identity of another version, or
+    /// with one whose checksum is wrong.
     #[must_use]
     pub fn from_trailer(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (trailer, rest) = bytes.split_first_chunk::<TRAILER_BYTES>()?;

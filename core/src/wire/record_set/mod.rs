@@ -1,9 +1,11 @@
 //! Record sets: several records stored as one, at one position each.
 //!
-//! A set is a header of [`HEADER_BYTES`] (kind and codec, record count, uncompressed and stored length of the payload) and a payload:
-//! each record behind its 32-bit length, as it is or as one LZ4 block. Record `i` of a set acknowledged at a position is `i` slots further.
+//! A set is a header of [`HEADER_BYTES`] (kind and codec, record count, uncompressed and stored
+//! length of the payload) and a payload: each record behind its 32-bit length, as it is or as one
+//! LZ4 block. Record `i` of a set acknowledged at a position is `i` slots further.
 //!
-//! [`RecordSetBuilder`] fills a caller's buffer; [`RecordSet::parse`] checks everything before it hands out the first record.
+//! [`RecordSetBuilder`] fills a caller's buffer; [`RecordSet::parse`] checks everything before it
+//! hands out the first record.
 
 mod builder;
 mod error;
@@ -26,9 +28,11 @@ pub const LENGTH_BYTES: usize = 4;
 /// Bytes of the identity behind the last record (R12).
 pub const TRAILER_BYTES: usize = identity::TRAILER_BYTES;
 
-/// The most that a proxy stores as one record, a whole record set with its header included: 1 MiB − 8 KiB.
+/// The most that a proxy stores as one record, a whole record set with its header included: 1 MiB −
+/// 8 KiB.
 ///
-/// The original's writer allows sets of 1 MiB − 4 KiB, which its own proxy then refuses on every stream.
+/// The original's writer allows sets of 1 MiB − 4 KiB, which its own proxy then refuses on every
+/// stream.
 pub const MAX_SET_BYTES: usize = 1024 * 1024 - 8 * 1024;
 
 /// The longest record that fits a set without an identity.
@@ -37,11 +41,15 @@ pub const MAX_RECORD_BYTES: usize = MAX_SET_BYTES - HEADER_BYTES - LENGTH_BYTES;
 /// The longest record that fits a set with an identity.
 pub const MAX_RECORD_BYTES_WITH_IDENTITY: usize = MAX_RECORD_BYTES - TRAILER_BYTES;
 
-/// The longest payload, uncompressed, that a reader takes: the original's writer makes sets of up to 1 MiB − 4 KiB before compression.
+/// The longest payload, uncompressed, that a reader takes: the original's writer makes sets of up
+/// to 1 MiB − 4 KiB before compression.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024 - 4 * 1024 - HEADER_BYTES;
 
 const _: () = assert!(MAX_SET_BYTES == 1_040_384 && MAX_RECORD_BYTES == 1_040_364);
-const _: () = assert!(MAX_PAYLOAD_BYTES >= MAX_SET_BYTES - HEADER_BYTES, "what our writer makes, our reader takes");
+const _: () = assert!(
+    MAX_PAYLOAD_BYTES >= MAX_SET_BYTES - HEADER_BYTES,
+    "what our writer makes, our reader takes"
+);
 
 /// How a set's payload is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,7 +71,8 @@ impl Codec {
     }
 }
 
-/// The upper half of a header's first word: what makes bytes a record set of the one version there is.
+/// The upper half of a header's first word: what makes bytes a record set of the one version there
+/// is.
 const VERSION: u32 = 0x1000;
 const VERSION_MASK: u32 = 0xf000;
 const CODEC_MASK: u32 = 0x3;

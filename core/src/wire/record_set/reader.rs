@@ -1,4 +1,7 @@
-use super::{CODEC_MASK, Codec, HEADER_BYTES, LENGTH_BYTES, MAX_PAYLOAD_BYTES, SetIdentity, VERSION, VERSION_MASK};
+use super::{
+    CODEC_MASK, Codec, HEADER_BYTES, LENGTH_BYTES, MAX_PAYLOAD_BYTES, SetIdentity, VERSION,
+    VERSION_MASK,
+};
 use super::{RecordSetError, RecordSetErrorKind};
 
 /// A set's header, checked against itself and its limits.
@@ -15,11 +18,13 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header at the front of `bytes`. Tells how large a buffer [`RecordSet::parse`] needs: `payload_bytes` with LZ4, else none.
+    /// The header at the front of `bytes`. Tells how large a buffer [`RecordSet::parse`] needs:
+    /// `payload_bytes` with LZ4, else none.
     ///
     /// # Errors
     ///
-    /// [`RecordSetError`] when there is no header, its numbers are impossible, or its payload would be too large.
+    /// [`RecordSetError`] when there is no header, its numbers are impossible, or its payload would
+    /// be too large.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordSetError> {
         let at = |offset, kind| RecordSetError { offset, kind };
         let ([metadata, count, payload, stored, ..], _) = bytes.as_chunks::<4>() else {
@@ -38,21 +43,50 @@ impl Header {
             1 => Codec::Lz4,
             other => return Err(at(0, RecordSetErrorKind::UnknownCodec(other as u8))),
         };
-        let (record_count, payload_bytes, stored_bytes) = (size(4, count)?, size(8, payload)?, size(12, stored)?);
+        let (record_count, payload_bytes, stored_bytes) =
+            (size(4, count)?, size(8, payload)?, size(12, stored)?);
         if payload_bytes > MAX_PAYLOAD_BYTES {
-            return Err(at(8, RecordSetErrorKind::TooLarge { payload: payload_bytes }));
+            return Err(at(
+                8,
+                RecordSetErrorKind::TooLarge {
+                    payload: payload_bytes,
+                },
+            ));
         }
         if record_count > payload_bytes / LENGTH_BYTES {
-            return Err(at(4, RecordSetErrorKind::CountTooLarge { count: record_count, payload: payload_bytes }));
+            return Err(at(
+                4,
+                RecordSetErrorKind::CountTooLarge {
+                    count: record_count,
+                    payload: payload_bytes,
+                },
+            ));
         }
         let found = bytes.len() - HEADER_BYTES;
         if stored_bytes > found {
-            return Err(at(12, RecordSetErrorKind::StoredBeyondEnd { stored: stored_bytes, found }));
+            return Err(at(
+                12,
+                RecordSetErrorKind::StoredBeyondEnd {
+                    stored: stored_bytes,
+                    found,
+                },
+            ));
         }
         if codec == Codec::None && payload_bytes != stored_bytes {
-            return Err(at(8, RecordSetErrorKind::LengthsDiffer { payload: payload_bytes, stored: stored_bytes }));
+            return Err(at(
+                8,
+                RecordSetErrorKind::LengthsDiffer {
+                    payload: payload_bytes,
+                    stored: stored_bytes,
+                },
+            ));
         }
-        Ok(Self { codec, record_count, payload_bytes, stored_bytes })
+        Ok(Self {
+            codec,
+            record_count,
+            payload_bytes,
+            stored_bytes,
+        })
     }
 }
 
@@ -68,18 +102,24 @@ pub struct RecordSet<'a> {
 }
 
 impl<'a> RecordSet<'a> {
-    /// Checks `bytes`, a whole stored record, from end to end. A compressed set is decompressed into `scratch`, which must hold the
-    /// [`payload_bytes`](Header::payload_bytes) of its header ([`MAX_PAYLOAD_BYTES`] always suffice); an uncompressed one needs none.
+    /// Checks `bytes`, a whole stored record, from end to end. A compressed set is decompressed
+    /// into `scratch`, which must hold the [`payload_bytes`](Header::payload_bytes) of its
+    /// header ([`MAX_PAYLOAD_BYTES`] always suffice); an uncompressed one needs none.
     ///
-    /// Bytes behind the last record and behind the payload are what the original's reader skips; they are handed out as they are.
+    /// Bytes behind the last record and behind the payload are what the original's reader skips;
+    /// they are handed out as they are.
     ///
     /// # Errors
     ///
     /// [`RecordSetError`] says what is wrong and where.
     pub fn parse(bytes: &'a [u8], scratch: &'a mut [u8]) -> Result<Self, RecordSetError> {
         let header = Header::parse(bytes)?;
-        // The header was checked against what follows it: the empty slices are for a linker, which finds no way to a panic.
-        let (stored, beyond) = bytes.get(HEADER_BYTES..).and_then(|rest| rest.split_at_checked(header.stored_bytes)).unwrap_or_default();
+        // The header was checked against what follows it: the empty slices are for a linker, which
+        // finds no way to a panic.
+        let (stored, beyond) = bytes
+            .get(HEADER_BYTES..)
+            .and_then(|rest| rest.split_at_checked(header.stored_bytes))
+            .unwrap_or_default();
         let payload = match header.codec {
             Codec::None => stored,
             Codec::Lz4 => decompress(stored, header.payload_bytes, scratch)?,
@@ -88,16 +128,27 @@ impl<'a> RecordSet<'a> {
         for record in 0..header.record_count {
             let offset = HEADER_BYTES + payload.len() - rest.len();
             let Some((_, after)) = split_record(rest) else {
-                return Err(RecordSetError { offset, kind: beyond_end(record, rest) });
+                return Err(RecordSetError {
+                    offset,
+                    kind: beyond_end(record, rest),
+                });
             };
             rest = after;
         }
-        let records = payload.get(..payload.len() - rest.len()).unwrap_or_default();
+        let records = payload
+            .get(..payload.len() - rest.len())
+            .unwrap_or_default();
         let (identity, trailing) = match SetIdentity::from_trailer(rest) {
             Some((identity, rest)) => (Some(identity), rest),
             None => (None, rest),
         };
-        Ok(Self { header, records, trailing, identity, beyond })
+        Ok(Self {
+            header,
+            records,
+            trailing,
+            identity,
+            beyond,
+        })
     }
 
     /// How many records there are.
@@ -124,13 +175,15 @@ impl<'a> RecordSet<'a> {
         self.identity
     }
 
-    /// What stands in the payload behind the last record and the identity: nothing, unless a writer of another kind put it there.
+    /// What stands in the payload behind the last record and the identity: nothing, unless a writer
+    /// of another kind put it there.
     #[must_use]
     pub const fn trailing(&self) -> &'a [u8] {
         self.trailing
     }
 
-    /// What stands behind the payload: nothing, unless the set was stored together with something else.
+    /// What stands behind the payload: nothing, unless the set was stored together with something
+    /// else.
     #[must_use]
     pub const fn beyond(&self) -> &'a [u8] {
         self.beyond
@@ -139,7 +192,10 @@ impl<'a> RecordSet<'a> {
     /// The records, in the order of their slots.
     #[must_use]
     pub const fn records(&self) -> Records<'a> {
-        Records { rest: self.records, left: self.header.record_count }
+        Records {
+            rest: self.records,
+            left: self.header.record_count,
+        }
     }
 }
 
@@ -166,7 +222,10 @@ impl<'a> Iterator for Records<'a> {
         self.left = self.left.checked_sub(1)?;
         let found = split_record(self.rest);
         // Not `expect`: a device's parsers are linked without a way to a panic.
-        debug_assert!(found.is_some(), "every record was found whole when the set was parsed");
+        debug_assert!(
+            found.is_some(),
+            "every record was found whole when the set was parsed"
+        );
         let (record, rest) = found?;
         self.rest = rest;
         Some(record)
@@ -187,23 +246,51 @@ fn split_record(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Why a payload does not begin with a whole record.
 fn beyond_end(record: usize, payload: &[u8]) -> RecordSetErrorKind {
-    let length = payload.first_chunk::<LENGTH_BYTES>().map_or(0, |length| i32::from_be_bytes(*length));
-    RecordSetErrorKind::RecordBeyondEnd { record, length, left: payload.len().saturating_sub(LENGTH_BYTES) }
+    let length = payload
+        .first_chunk::<LENGTH_BYTES>()
+        .map_or(0, |length| i32::from_be_bytes(*length));
+    RecordSetErrorKind::RecordBeyondEnd {
+        record,
+        length,
+        left: payload.len().saturating_sub(LENGTH_BYTES),
+    }
 }
 
 #[cfg(feature = "lz4")]
-fn decompress<'s>(stored: &[u8], payload_bytes: usize, scratch: &'s mut [u8]) -> Result<&'s [u8], RecordSetError> {
+fn decompress<'s>(
+    stored: &[u8],
+    payload_bytes: usize,
+    scratch: &'s mut [u8],
+) -> Result<&'s [u8], RecordSetError> {
     let available = scratch.len();
     let Some(room) = scratch.get_mut(..payload_bytes) else {
-        return Err(RecordSetError { offset: 8, kind: RecordSetErrorKind::ScratchTooSmall { needed: payload_bytes, available } });
+        return Err(RecordSetError {
+            offset: 8,
+            kind: RecordSetErrorKind::ScratchTooSmall {
+                needed: payload_bytes,
+                available,
+            },
+        });
     };
     match lz4_flex::block::decompress_into(stored, room) {
         Ok(length) if length == payload_bytes => Ok(room),
-        Ok(_) | Err(_) => Err(RecordSetError { offset: HEADER_BYTES, kind: RecordSetErrorKind::BadLz4 { expected: payload_bytes } }),
+        Ok(_) | Err(_) => Err(RecordSetError {
+            offset: HEADER_BYTES,
+            kind: RecordSetErrorKind::BadLz4 {
+                expected: payload_bytes,
+            },
+        }),
     }
 }
 
 #[cfg(not(feature = "lz4"))]
-fn decompress<'s>(_stored: &[u8], _payload_bytes: usize, _scratch: &'s mut [u8]) -> Result<&'s [u8], RecordSetError> {
-    Err(RecordSetError { offset: 0, kind: RecordSetErrorKind::Lz4NotEnabled })
+fn decompress<'s>(
+    _stored: &[u8],
+    _payload_bytes: usize,
+    _scratch: &'s mut [u8],
+) -> Result<&'s [u8], RecordSetError> {
+    Err(RecordSetError {
+        offset: 0,
+        kind: RecordSetErrorKind::Lz4NotEnabled,
+    })
 }

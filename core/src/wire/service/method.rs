@@ -7,7 +7,8 @@ pub enum Method {
     Handshake,
     /// The same, asked for by a pattern of stream names.
     HandshakeWithClientInfo,
-    /// Checks a stream's writer. Superseded by [`HeartbeatWithOptions`](Self::HeartbeatWithOptions).
+    /// Checks a stream's writer. Superseded by
+    /// [`HeartbeatWithOptions`](Self::HeartbeatWithOptions).
     Heartbeat,
     /// Checks a stream's writer, and lets readers know on request.
     HeartbeatWithOptions,

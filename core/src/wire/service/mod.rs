@@ -1,7 +1,9 @@
-//! DistributedLogService: its requests, its replies and their structs, as strict thrift-binary messages without a frame.
+//! DistributedLogService: its requests, its replies and their structs, as strict thrift-binary
+//! messages without a frame.
 //!
-//! Views borrow the bytes they were decoded from, or what they are to be encoded from; nothing is copied or allocated. Emitted bytes
-//! are those that DistributedLog's own client and proxy emit; parsing takes fields in any order and skips unknown ones.
+//! Views borrow the bytes they were decoded from, or what they are to be encoded from; nothing is
+//! copied or allocated. Emitted bytes are those that DistributedLog's own client and proxy emit;
+//! parsing takes fields in any order and skips unknown ones.
 
 mod method;
 mod reply;
@@ -12,8 +14,8 @@ pub use method::Method;
 pub use reply::{ExceptionKind, Reply};
 pub use request::{Request, RequestError};
 pub use structs::{
-    Binaries, BulkWriteResponse, ClientInfo, HeartbeatOptions, Ownerships, ResponseHeader, ServerInfo, ServerStatus, Strings, WriteContext,
-    WriteResponse, WriteResponses,
+    Binaries, BulkWriteResponse, ClientInfo, HeartbeatOptions, Ownerships, ResponseHeader,
+    ServerInfo, ServerStatus, Strings, WriteContext, WriteResponse, WriteResponses,
 };
 
 pub use super::thrift::{MessageHeader, MessageKind, SequenceId};

@@ -6,7 +6,8 @@ use crate::wire::sink::Sink;
 use crate::wire::thrift::{MessageHeader, MessageKind, SequenceId, Value};
 use crate::wire::{BufferTooSmall, DecodeError, DecodeErrorKind};
 
-/// The answer of a [`Request`](super::Request), with its fields borrowed. Its message repeats the method's name, which tells the result's type.
+/// The answer of a [`Request`](super::Request), with its fields borrowed. Its message repeats the
+/// method's name, which tells the result's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// The result of the handshakes.
@@ -104,13 +105,15 @@ impl<'a> Reply<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the message is no reply, or no reply of a method of DistributedLogService.
+    /// [`DecodeError`] when the message is no reply, or no reply of a method of
+    /// DistributedLogService.
     pub fn decode(message: &'a [u8]) -> Result<(SequenceId, Self), DecodeError> {
         Self::decode_with(message, Self::read_result)
     }
 
-    /// As [`decode`](Self::decode), for the answers of `write` and `writeWithContext` only: those of other methods are refused as unknown. All
-    /// that it takes in a program is what reads a [`WriteResponse`].
+    /// As [`decode`](Self::decode), for the answers of `write` and `writeWithContext` only: those
+    /// of other methods are refused as unknown. All that it takes in a program is what reads a
+    /// [`WriteResponse`].
     ///
     /// # Errors
     ///
@@ -120,7 +123,11 @@ impl<'a> Reply<'a> {
             if !matches!(name, "write" | "writeWithContext") {
                 return Err(UNKNOWN_METHOD);
             }
-            read_success(cursor)?.map(Self::Write).ok_or_else(|| cursor.enter("result.success").error(DecodeErrorKind::Missing))
+            read_success(cursor)?.map(Self::Write).ok_or_else(|| {
+                cursor
+                    .enter("result.success")
+                    .error(DecodeErrorKind::Missing)
+            })
         })
     }
 
@@ -135,7 +142,11 @@ impl<'a> Reply<'a> {
             MessageKind::Exception => Self::read_exception(&mut cursor)?,
             MessageKind::Call | MessageKind::OneWay => {
                 let kind = DecodeErrorKind::UnexpectedMessageKind(header.kind as u8);
-                return Err(DecodeError { field: "message.kind", offset: 3, kind });
+                return Err(DecodeError {
+                    field: "message.kind",
+                    offset: 3,
+                    kind,
+                });
             }
         };
         cursor.end()?;
@@ -148,21 +159,34 @@ impl<'a> Reply<'a> {
         Sink::count(|sink| self.write(method, sequence_id, sink))
     }
 
-    /// Writes the whole message into `out`, as the answer of the method with this name; the number of bytes written.
+    /// Writes the whole message into `out`, as the answer of the method with this name; the number
+    /// of bytes written.
     ///
     /// # Errors
     ///
     /// [`BufferTooSmall`] says how many bytes the message needs.
-    pub fn encode(&self, method: &str, sequence_id: SequenceId, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    pub fn encode(
+        &self,
+        method: &str,
+        sequence_id: SequenceId,
+        out: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
         Sink::fill(out, |sink| self.write(method, sequence_id, sink))
     }
 
     pub(crate) fn write(&self, method: &str, sequence_id: SequenceId, sink: &mut Sink<'_>) {
         let kind = match self {
-            Self::ServerInfo(_) | Self::Write(_) | Self::BulkWrite(_) | Self::Void => MessageKind::Reply,
+            Self::ServerInfo(_) | Self::Write(_) | Self::BulkWrite(_) | Self::Void => {
+                MessageKind::Reply
+            }
             Self::Exception { .. } => MessageKind::Exception,
         };
-        MessageHeader { kind, method, sequence_id }.write(sink);
+        MessageHeader {
+            kind,
+            method,
+            sequence_id,
+        }
+        .write(sink);
         match self {
             Self::ServerInfo(info) => sink.field_struct(0, info),
             Self::Write(response) => sink.field_struct(0, response),
@@ -181,7 +205,9 @@ impl<'a> Reply<'a> {
             return Err(UNKNOWN_METHOD);
         };
         match method {
-            Method::Handshake | Method::HandshakeWithClientInfo => read_success(cursor)?.map(Self::ServerInfo),
+            Method::Handshake | Method::HandshakeWithClientInfo => {
+                read_success(cursor)?.map(Self::ServerInfo)
+            }
             Method::WriteBulkWithContext => read_success(cursor)?.map(Self::BulkWrite),
             Method::Heartbeat
             | Method::HeartbeatWithOptions
@@ -199,7 +225,11 @@ impl<'a> Reply<'a> {
                 Some(Self::Void)
             }
         }
-        .ok_or_else(|| cursor.enter("result.success").error(DecodeErrorKind::Missing))
+        .ok_or_else(|| {
+            cursor
+                .enter("result.success")
+                .error(DecodeErrorKind::Missing)
+        })
     }
 
     fn read_exception(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
@@ -215,7 +245,11 @@ impl<'a> Reply<'a> {
     }
 }
 
-const UNKNOWN_METHOD: DecodeError = DecodeError { field: "message.name", offset: 4, kind: DecodeErrorKind::UnknownMethod };
+const UNKNOWN_METHOD: DecodeError = DecodeError {
+    field: "message.name",
+    offset: 4,
+    kind: DecodeErrorKind::UnknownMethod,
+};
 
 /// A result struct's field 0. The service declares no exceptions, so other fields are skipped.
 fn read_success<'a, T: Value<'a>>(cursor: &mut Cursor<'a>) -> Result<Option<T>, DecodeError> {

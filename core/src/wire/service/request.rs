@@ -8,8 +8,9 @@ use crate::wire::{BufferTooSmall, DecodeError, DecodeErrorKind};
 
 /// A call of DistributedLogService, with its arguments borrowed.
 ///
-/// Calls carry their arguments as fields −1, −2, −3. Streams, data and positions must be there; a context, options or a client info
-/// that a caller left out is an empty one, as it is to the original.
+/// Calls carry their arguments as fields −1, −2, −3. Streams, data and positions must be there; a
+/// context, options or a client info that a caller left out is an empty one, as it is to the
+/// original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Which streams the proxy owns, and whether it takes more.
@@ -19,7 +20,8 @@ pub enum Request<'a> {
         /// What the client asks for.
         info: ClientInfo<'a>,
     },
-    /// Checks a stream's writer. Superseded by [`HeartbeatWithOptions`](Self::HeartbeatWithOptions).
+    /// Checks a stream's writer. Superseded by
+    /// [`HeartbeatWithOptions`](Self::HeartbeatWithOptions).
     Heartbeat {
         /// The stream.
         stream: &'a str,
@@ -104,10 +106,12 @@ pub enum Request<'a> {
     },
 }
 
-/// Why a message is no request. Where the method's name and sequence id could be read, they are here for the exception that answers it.
+/// Why a message is no request. Where the method's name and sequence id could be read, they are
+/// here for the exception that answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError<'a> {
-    /// A well-formed call of a method that DistributedLogService does not have. Its arguments were not looked at.
+    /// A well-formed call of a method that DistributedLogService does not have. Its arguments were
+    /// not looked at.
     UnknownMethod {
         /// The method's name.
         name: &'a str,
@@ -139,14 +143,25 @@ impl<'a> Request<'a> {
         let sequence_id = header.sequence_id;
         if header.kind != MessageKind::Call {
             let kind = DecodeErrorKind::UnexpectedMessageKind(header.kind as u8);
-            return Err(RequestError::Malformed(DecodeError { field: "message.kind", offset: 3, kind }));
+            return Err(RequestError::Malformed(DecodeError {
+                field: "message.kind",
+                offset: 3,
+                kind,
+            }));
         }
         let Some(method) = Method::from_name(header.method) else {
-            return Err(RequestError::UnknownMethod { name: header.method, sequence_id });
+            return Err(RequestError::UnknownMethod {
+                name: header.method,
+                sequence_id,
+            });
         };
         match Self::read_arguments(method, &mut cursor) {
             Ok(request) => Ok((sequence_id, request)),
-            Err(error) => Err(RequestError::BadArguments { method, sequence_id, error }),
+            Err(error) => Err(RequestError::BadArguments {
+                method,
+                sequence_id,
+                error,
+            }),
         }
     }
 
@@ -174,7 +189,9 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn stream(&self) -> Option<&'a str> {
         match self {
-            Self::Handshake | Self::HandshakeWithClientInfo { .. } | Self::SetAcceptNewStream { .. } => None,
+            Self::Handshake
+            | Self::HandshakeWithClientInfo { .. }
+            | Self::SetAcceptNewStream { .. } => None,
             Self::Heartbeat { stream, .. }
             | Self::HeartbeatWithOptions { stream, .. }
             | Self::Write { stream, .. }
@@ -203,14 +220,24 @@ impl<'a> Request<'a> {
         Sink::fill(out, |sink| self.write(sequence_id, sink))
     }
 
-    /// The message: its header, then the arguments from the last to the first, as the original's generated code has them.
+    /// The message: its header, then the arguments from the last to the first, as the original's
+    /// generated code has them.
     pub(crate) fn write(&self, sequence_id: SequenceId, sink: &mut Sink<'_>) {
-        MessageHeader { kind: MessageKind::Call, method: self.method().name(), sequence_id }.write(sink);
+        MessageHeader {
+            kind: MessageKind::Call,
+            method: self.method().name(),
+            sequence_id,
+        }
+        .write(sink);
         match self {
             Self::Handshake => {}
             Self::HandshakeWithClientInfo { info } => sink.field_struct(-1, info),
             Self::SetAcceptNewStream { enabled } => sink.field_bool(-1, *enabled),
-            Self::HeartbeatWithOptions { stream, context, options } => {
+            Self::HeartbeatWithOptions {
+                stream,
+                context,
+                options,
+            } => {
                 sink.field_struct(-3, options);
                 sink.field_struct(-2, context);
                 sink.field_bytes(-1, stream.as_bytes());
@@ -219,17 +246,29 @@ impl<'a> Request<'a> {
                 sink.field_bytes(-2, data);
                 sink.field_bytes(-1, stream.as_bytes());
             }
-            Self::WriteWithContext { stream, data, context } => {
+            Self::WriteWithContext {
+                stream,
+                data,
+                context,
+            } => {
                 sink.field_struct(-3, context);
                 sink.field_bytes(-2, data);
                 sink.field_bytes(-1, stream.as_bytes());
             }
-            Self::WriteBulkWithContext { stream, data, context } => {
+            Self::WriteBulkWithContext {
+                stream,
+                data,
+                context,
+            } => {
                 sink.field_struct(-3, context);
                 sink.field_list(-2, data);
                 sink.field_bytes(-1, stream.as_bytes());
             }
-            Self::Truncate { stream, dlsn, context } => {
+            Self::Truncate {
+                stream,
+                dlsn,
+                context,
+            } => {
                 sink.field_struct(-3, context);
                 sink.field_bytes(-2, dlsn.as_bytes());
                 sink.field_bytes(-1, stream.as_bytes());
@@ -270,17 +309,38 @@ struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    fn read(&mut self, method: Method, field: Field, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
+    fn read(
+        &mut self,
+        method: Method,
+        field: Field,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<(), DecodeError> {
         use Method as M;
         match (method, field.id) {
-            (M::HandshakeWithClientInfo, -1) => self.info = cursor.field_struct(field, "clientInfo")?,
-            (M::SetAcceptNewStream, -1) => self.enabled = Some(cursor.field_bool(field, "enabled")?),
-            (M::Write | M::WriteWithContext, -2) => self.data = Some(cursor.field_bytes(field, "data")?),
+            (M::HandshakeWithClientInfo, -1) => {
+                self.info = cursor.field_struct(field, "clientInfo")?
+            }
+            (M::SetAcceptNewStream, -1) => {
+                self.enabled = Some(cursor.field_bool(field, "enabled")?)
+            }
+            (M::Write | M::WriteWithContext, -2) => {
+                self.data = Some(cursor.field_bytes(field, "data")?)
+            }
             (M::WriteBulkWithContext, -2) => self.bulk = Some(cursor.field_list(field, "data")?),
             (M::Truncate, -2) => self.dlsn = Some(cursor.field_text(field, "dlsn")?),
-            (M::HeartbeatWithOptions, -3) => self.options = cursor.field_struct(field, "options")?,
+            (M::HeartbeatWithOptions, -3) => {
+                self.options = cursor.field_struct(field, "options")?
+            }
             (M::WriteWithContext | M::WriteBulkWithContext | M::Truncate, -3)
-            | (M::Heartbeat | M::HeartbeatWithOptions | M::Release | M::Create | M::Delete | M::GetOwner, -2) => {
+            | (
+                M::Heartbeat
+                | M::HeartbeatWithOptions
+                | M::Release
+                | M::Create
+                | M::Delete
+                | M::GetOwner,
+                -2,
+            ) => {
                 self.context = cursor.field_struct(field, "ctx")?;
             }
             (
@@ -303,29 +363,69 @@ impl<'a> Arguments<'a> {
 
     fn into_request(self, method: Method, end: usize) -> Result<Request<'a>, DecodeError> {
         let (context, options) = (self.context, self.options);
-        let missing = |field| DecodeError { field, offset: end, kind: DecodeErrorKind::Missing };
+        let missing = |field| DecodeError {
+            field,
+            offset: end,
+            kind: DecodeErrorKind::Missing,
+        };
         let stream = || self.stream.ok_or_else(|| missing("stream"));
         let data = || self.data.ok_or_else(|| missing("data"));
         Ok(match method {
             Method::Handshake => Request::Handshake,
             Method::HandshakeWithClientInfo => Request::HandshakeWithClientInfo { info: self.info },
-            Method::Heartbeat => Request::Heartbeat { stream: stream()?, context },
-            Method::HeartbeatWithOptions => Request::HeartbeatWithOptions { stream: stream()?, context, options },
-            Method::Write => Request::Write { stream: stream()?, data: data()? },
-            Method::WriteWithContext => Request::WriteWithContext { stream: stream()?, data: data()?, context },
+            Method::Heartbeat => Request::Heartbeat {
+                stream: stream()?,
+                context,
+            },
+            Method::HeartbeatWithOptions => Request::HeartbeatWithOptions {
+                stream: stream()?,
+                context,
+                options,
+            },
+            Method::Write => Request::Write {
+                stream: stream()?,
+                data: data()?,
+            },
+            Method::WriteWithContext => Request::WriteWithContext {
+                stream: stream()?,
+                data: data()?,
+                context,
+            },
             Method::WriteBulkWithContext => {
                 let (stream, data) = (stream()?, self.bulk.ok_or_else(|| missing("data"))?);
-                Request::WriteBulkWithContext { stream, data, context }
+                Request::WriteBulkWithContext {
+                    stream,
+                    data,
+                    context,
+                }
             }
             Method::Truncate => {
                 let (stream, dlsn) = (stream()?, self.dlsn.ok_or_else(|| missing("dlsn"))?);
-                Request::Truncate { stream, dlsn, context }
+                Request::Truncate {
+                    stream,
+                    dlsn,
+                    context,
+                }
             }
-            Method::Release => Request::Release { stream: stream()?, context },
-            Method::Create => Request::Create { stream: stream()?, context },
-            Method::Delete => Request::Delete { stream: stream()?, context },
-            Method::GetOwner => Request::GetOwner { stream: stream()?, context },
-            Method::SetAcceptNewStream => Request::SetAcceptNewStream { enabled: self.enabled.ok_or_else(|| missing("enabled"))? },
+            Method::Release => Request::Release {
+                stream: stream()?,
+                context,
+            },
+            Method::Create => Request::Create {
+                stream: stream()?,
+                context,
+            },
+            Method::Delete => Request::Delete {
+                stream: stream()?,
+                context,
+            },
+            Method::GetOwner => Request::GetOwner {
+                stream: stream()?,
+                context,
+            },
+            Method::SetAcceptNewStream => Request::SetAcceptNewStream {
+                enabled: self.enabled.ok_or_else(|| missing("enabled"))?,
+            },
         })
     }
 }
@@ -333,8 +433,12 @@ impl<'a> Arguments<'a> {
 impl fmt::Display for RequestError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownMethod { name, .. } => write!(f, "DistributedLogService has no method '{name}'"),
-            Self::BadArguments { method, error, .. } => write!(f, "the arguments of {method}: {error}"),
+            Self::UnknownMethod { name, .. } => {
+                write!(f, "DistributedLogService has no method '{name}'")
+            }
+            Self::BadArguments { method, error, .. } => {
+                write!(f, "the arguments of {method}: {error}")
+            }
             Self::Malformed(error) => write!(f, "not a thrift call: {error}"),
         }
     }

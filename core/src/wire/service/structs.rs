@@ -22,13 +22,16 @@ pub type WriteResponses<'a> = List<'a, WriteResponse<'a>>;
 pub struct WriteContext<'a> {
     /// The hosts that this request was sent to before, each as Java prints an `InetSocketAddress`.
     pub tried_hosts: Option<Strings<'a>>,
-    /// The request's CRC-32 (see [`crc`](crate::wire::crc)). A number beyond 32 bits matches nothing.
+    /// The request's CRC-32 (see [`crc`](crate::wire::crc)). A number beyond 32 bits matches
+    /// nothing.
     pub crc32: Option<i64>,
     /// Whether the data is a record set.
     pub is_record_set: Option<bool>,
-    /// Which record set this is a copy of (R12: the same on every copy). Ours; the original skips it.
+    /// Which record set this is a copy of (R12: the same on every copy). Ours; the original skips
+    /// it.
     pub identity: Option<SetIdentity>,
-    /// How many attempts the client made for the same records before this one. Ours; the original skips it.
+    /// How many attempts the client made for the same records before this one. Ours; the original
+    /// skips it.
     pub attempt: Option<i32>,
 }
 
@@ -127,19 +130,31 @@ impl<'a> ResponseHeader<'a> {
     /// A header with only a code.
     #[must_use]
     pub const fn new(code: StatusCode) -> Self {
-        Self { code, message: None, location: None }
+        Self {
+            code,
+            message: None,
+            location: None,
+        }
     }
 
     /// A header with a code and what it means here.
     #[must_use]
     pub const fn with_message(code: StatusCode, message: &'a str) -> Self {
-        Self { code, message: Some(message), location: None }
+        Self {
+            code,
+            message: Some(message),
+            location: None,
+        }
     }
 
     /// [`StatusCode::Found`]: the stream is owned at `location`.
     #[must_use]
     pub const fn found(location: &'a str) -> Self {
-        Self { code: StatusCode::Found, message: None, location: Some(location) }
+        Self {
+            code: StatusCode::Found,
+            message: None,
+            location: Some(location),
+        }
     }
 }
 
@@ -147,7 +162,10 @@ impl<'a> WriteResponse<'a> {
     /// Success, at this position when there is one.
     #[must_use]
     pub const fn success(dlsn: Option<&'a str>) -> Self {
-        Self { header: ResponseHeader::new(StatusCode::Success), dlsn }
+        Self {
+            header: ResponseHeader::new(StatusCode::Success),
+            dlsn,
+        }
     }
 
     /// An answer without a position.
@@ -160,8 +178,10 @@ impl<'a> WriteResponse<'a> {
 impl fmt::Display for ResponseHeader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
-        self.message.map_or(Ok(()), |message| write!(f, ": {message}"))?;
-        self.location.map_or(Ok(()), |location| write!(f, " at {location}"))
+        self.message
+            .map_or(Ok(()), |message| write!(f, ": {message}"))?;
+        self.location
+            .map_or(Ok(()), |location| write!(f, " at {location}"))
     }
 }
 
@@ -170,13 +190,21 @@ impl<'a> Element<'a> for WriteContext<'a> {
         let mut context = Self::default();
         while let Some(field) = cursor.enter("WriteContext").next_field()? {
             match field.id {
-                1 => context.tried_hosts = Some(cursor.field_set(field, "WriteContext.triedHosts")?),
+                1 => {
+                    context.tried_hosts = Some(cursor.field_set(field, "WriteContext.triedHosts")?)
+                }
                 2 => context.crc32 = Some(cursor.field_i64(field, "WriteContext.crc32")?),
-                3 => context.is_record_set = Some(cursor.field_bool(field, "WriteContext.isRecordSet")?),
+                3 => {
+                    context.is_record_set =
+                        Some(cursor.field_bool(field, "WriteContext.isRecordSet")?)
+                }
                 4 => {
                     let bytes = cursor.field_bytes(field, "WriteContext.identity")?;
                     context.identity = Some(SetIdentity::from_bytes(bytes).ok_or_else(|| {
-                        let wrong = DecodeErrorKind::WrongLength { expected: SetIdentity::BYTES, found: bytes.len() };
+                        let wrong = DecodeErrorKind::WrongLength {
+                            expected: SetIdentity::BYTES,
+                            found: bytes.len(),
+                        };
                         cursor.error_at(cursor.offset() - bytes.len(), wrong)
                     })?);
                 }
@@ -212,7 +240,10 @@ impl<'a> Element<'a> for HeartbeatOptions {
         let mut options = Self::default();
         while let Some(field) = cursor.enter("HeartbeatOptions").next_field()? {
             match field.id {
-                1 => options.send_to_reader = Some(cursor.field_bool(field, "HeartbeatOptions.sendHeartBeatToReader")?),
+                1 => {
+                    options.send_to_reader =
+                        Some(cursor.field_bool(field, "HeartbeatOptions.sendHeartBeatToReader")?)
+                }
                 _ => cursor.skip_field(field)?,
             }
         }
@@ -232,8 +263,14 @@ impl<'a> Element<'a> for ClientInfo<'a> {
         let mut info = Self::default();
         while let Some(field) = cursor.enter("ClientInfo").next_field()? {
             match field.id {
-                1 => info.stream_name_regex = Some(cursor.field_text(field, "ClientInfo.streamNameRegex")?),
-                2 => info.with_ownerships = Some(cursor.field_bool(field, "ClientInfo.getOwnerships")?),
+                1 => {
+                    info.stream_name_regex =
+                        Some(cursor.field_text(field, "ClientInfo.streamNameRegex")?)
+                }
+                2 => {
+                    info.with_ownerships =
+                        Some(cursor.field_bool(field, "ClientInfo.getOwnerships")?)
+                }
                 _ => cursor.skip_field(field)?,
             }
         }
@@ -257,7 +294,11 @@ impl<'a> Element<'a> for ServerInfo<'a> {
         while let Some(field) = cursor.enter("ServerInfo").next_field()? {
             match field.id {
                 1 => info.ownerships = Some(cursor.field_map(field, "ServerInfo.ownerships")?),
-                2 => info.status = Some(ServerStatus::from_i32(cursor.field_i32(field, "ServerInfo.serverStatus")?)),
+                2 => {
+                    info.status = Some(ServerStatus::from_i32(
+                        cursor.field_i32(field, "ServerInfo.serverStatus")?,
+                    ))
+                }
                 _ => cursor.skip_field(field)?,
             }
         }
@@ -280,14 +321,22 @@ impl<'a> Element<'a> for ResponseHeader<'a> {
         let (mut code, mut message, mut location) = (None, None, None);
         while let Some(field) = cursor.enter("ResponseHeader").next_field()? {
             match field.id {
-                1 => code = Some(StatusCode::from_i32(cursor.field_i32(field, "ResponseHeader.code")?)),
+                1 => {
+                    code = Some(StatusCode::from_i32(
+                        cursor.field_i32(field, "ResponseHeader.code")?,
+                    ))
+                }
                 2 => message = Some(cursor.field_text(field, "ResponseHeader.errMsg")?),
                 3 => location = Some(cursor.field_text(field, "ResponseHeader.location")?),
                 _ => cursor.skip_field(field)?,
             }
         }
         let code = cursor.enter("ResponseHeader.code").required(code)?;
-        Ok(Self { code, message, location })
+        Ok(Self {
+            code,
+            message,
+            location,
+        })
     }
 
     fn write(&self, sink: &mut Sink<'_>) {
@@ -331,7 +380,9 @@ impl<'a> Element<'a> for BulkWriteResponse<'a> {
         while let Some(field) = cursor.enter("BulkWriteResponse").next_field()? {
             match field.id {
                 1 => header = Some(cursor.field_struct(field, "BulkWriteResponse.header")?),
-                2 => responses = Some(cursor.field_list(field, "BulkWriteResponse.writeResponses")?),
+                2 => {
+                    responses = Some(cursor.field_list(field, "BulkWriteResponse.writeResponses")?)
+                }
                 _ => cursor.skip_field(field)?,
             }
         }
@@ -356,4 +407,12 @@ macro_rules! structs {
     };
 }
 
-structs!(WriteContext<'a>, HeartbeatOptions, ClientInfo<'a>, ServerInfo<'a>, ResponseHeader<'a>, WriteResponse<'a>, BulkWriteResponse<'a>);
+structs!(
+    WriteContext<'a>,
+    HeartbeatOptions,
+    ClientInfo<'a>,
+    ServerInfo<'a>,
+    ResponseHeader<'a>,
+    WriteResponse<'a>,
+    BulkWriteResponse<'a>
+);

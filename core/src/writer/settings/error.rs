@@ -3,7 +3,8 @@ use core::time::Duration;
 
 use crate::wire::record_set::Codec;
 
-/// Why settings are refused. The caller's to mend; each says the setting, its value and what it may be.
+/// Why settings are refused. The caller's to mend; each says the setting, its value and what it may
+/// be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -21,7 +22,8 @@ pub enum SettingsError {
         /// The longest.
         max: Duration,
     },
-    /// The max speculative timeout is not below the request timeout: the last hedge could never help.
+    /// The max speculative timeout is not below the request timeout: the last hedge could never
+    /// help.
     MaxSpeculativeTimeout {
         /// The setting.
         value: Duration,
@@ -42,7 +44,8 @@ pub enum SettingsError {
         /// The most it may be.
         max: f32,
     },
-    /// The flush interval is not below the request timeout: a record would expire before it is transmitted.
+    /// The flush interval is not below the request timeout: a record would expire before it is
+    /// transmitted.
     FlushInterval {
         /// The setting.
         value: Duration,
@@ -112,7 +115,8 @@ pub enum SettingsError {
     },
     /// A window of no attempt at all: no set could start within it.
     Window,
-    /// The quantile is not within 0.5 to 0.9999, the warm-up none, or the floor above the max speculative timeout.
+    /// The quantile is not within 0.5 to 0.9999, the warm-up none, or the floor above the max
+    /// speculative timeout.
     Adaptive {
         /// Which quantile.
         quantile: f32,
@@ -152,47 +156,104 @@ impl SettingsError {
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Streams { value, max } => write!(f, "streams: there are {value}, there must be 1 to {max}"),
-            Self::RequestTimeout { value, max } => write!(f, "request timeout: {value:?} must be above zero and at most {max:?}"),
-            Self::MaxSpeculativeTimeout { value, request_timeout } => {
-                write!(f, "max speculative timeout: {value:?} must be below the request timeout of {request_timeout:?}")
+            Self::Streams { value, max } => {
+                write!(f, "streams: there are {value}, there must be 1 to {max}")
             }
-            Self::FirstSpeculativeTimeout { value, max_speculative_timeout } => write!(
+            Self::RequestTimeout { value, max } => write!(
                 f,
-                "first speculative timeout: {value:?} must be at least 1µs and at most the max speculative timeout of {max_speculative_timeout:?}"
+                "request timeout: {value:?} must be above zero and at most {max:?}"
             ),
-            Self::SpeculativeBackoffMultiplier { value, max } => {
-                write!(f, "speculative backoff multiplier: {value} must be within 1 to {max}")
-            }
-            Self::FlushInterval { value, request_timeout } => {
-                write!(f, "flush interval: {value:?} must be below the request timeout of {request_timeout:?} (zero for no timer)")
-            }
-            Self::InFlightSets { value, max } => write!(f, "sets in flight: {value} must be within 1 to {max}"),
-            Self::BufferedBytes { value, min, max } => write!(f, "buffered bytes: {value} must be within {min} to {max}"),
-            Self::PendingRecords { value, max } => write!(f, "pending records: {value} must be within 1 to {max}"),
-            Self::Codec { value } => write!(f, "codec: {value:?} is not compiled in (feature \"lz4\")"),
-            Self::RoundsLimit => f.write_str("rounds: the limit is 0, it must be at least 1 (or none)"),
-            Self::RetryBackoff { first, max, longest } => {
+            Self::MaxSpeculativeTimeout {
+                value,
+                request_timeout,
+            } => {
                 write!(
                     f,
-                    "rounds: pauses of {first:?} to {max:?} must be at least 1µs, at most {longest:?}, the first not above the longest"
+                    "max speculative timeout: {value:?} must be below the request timeout of \
+                     {request_timeout:?}"
                 )
             }
-            Self::Budget { share, per_second, burst, max_tokens } => write!(
+            Self::FirstSpeculativeTimeout {
+                value,
+                max_speculative_timeout,
+            } => write!(
                 f,
-                "budget: a share of {share} must be above 0 and at most 1, {per_second} tokens a second at most {max_tokens}, \
-                 a burst of {burst} within 1 to {max_tokens}"
+                "first speculative timeout: {value:?} must be at least 1µs and at most the max \
+                 speculative timeout of {max_speculative_timeout:?}"
             ),
-            Self::Health { strikes, first, max, longest } => write!(
+            Self::SpeculativeBackoffMultiplier { value, max } => {
+                write!(
+                    f,
+                    "speculative backoff multiplier: {value} must be within 1 to {max}"
+                )
+            }
+            Self::FlushInterval {
+                value,
+                request_timeout,
+            } => {
+                write!(
+                    f,
+                    "flush interval: {value:?} must be below the request timeout of \
+                     {request_timeout:?} (zero for no timer)"
+                )
+            }
+            Self::InFlightSets { value, max } => {
+                write!(f, "sets in flight: {value} must be within 1 to {max}")
+            }
+            Self::BufferedBytes { value, min, max } => {
+                write!(f, "buffered bytes: {value} must be within {min} to {max}")
+            }
+            Self::PendingRecords { value, max } => {
+                write!(f, "pending records: {value} must be within 1 to {max}")
+            }
+            Self::Codec { value } => {
+                write!(f, "codec: {value:?} is not compiled in (feature \"lz4\")")
+            }
+            Self::RoundsLimit => {
+                f.write_str("rounds: the limit is 0, it must be at least 1 (or none)")
+            }
+            Self::RetryBackoff {
+                first,
+                max,
+                longest,
+            } => {
+                write!(
+                    f,
+                    "rounds: pauses of {first:?} to {max:?} must be at least 1µs, at most \
+                     {longest:?}, the first not above the longest"
+                )
+            }
+            Self::Budget {
+                share,
+                per_second,
+                burst,
+                max_tokens,
+            } => write!(
                 f,
-                "health: {strikes} strikes must be at least 1, pauses of {first:?} to {max:?} at least 1µs, at most {longest:?}, \
-                 the first not above the longest"
+                "budget: a share of {share} must be above 0 and at most 1, {per_second} tokens a \
+                 second at most {max_tokens}, a burst of {burst} within 1 to {max_tokens}"
+            ),
+            Self::Health {
+                strikes,
+                first,
+                max,
+                longest,
+            } => write!(
+                f,
+                "health: {strikes} strikes must be at least 1, pauses of {first:?} to {max:?} at \
+                 least 1µs, at most {longest:?}, the first not above the longest"
             ),
             Self::Window => f.write_str("window: 0 attempts, it must be at least 1"),
-            Self::Adaptive { quantile, floor, warm_up, max_speculative_timeout } => write!(
+            Self::Adaptive {
+                quantile,
+                floor,
+                warm_up,
+                max_speculative_timeout,
+            } => write!(
                 f,
-                "adaptive timeout: a quantile of {quantile} must be within 0.5 to 0.9999, a warm-up of {warm_up} at least 1, \
-                 a floor of {floor:?} at most the max speculative timeout of {max_speculative_timeout:?}"
+                "adaptive timeout: a quantile of {quantile} must be within 0.5 to 0.9999, a \
+                 warm-up of {warm_up} at least 1, a floor of {floor:?} at most the max \
+                 speculative timeout of {max_speculative_timeout:?}"
             ),
         }
     }

@@ -12,10 +12,12 @@ pub use policy::{Adaptive, Budget, Health, Identity, Rounds, Window};
 
 use super::{Codec, MAX_SET_BYTES, MAX_STREAMS};
 
-/// The settings of a multi stream writer. One that exists is legal: [`SettingsBuilder::build`] is the only way to make one.
+/// The settings of a multi stream writer. One that exists is legal: [`SettingsBuilder::build`] is
+/// the only way to make one.
 ///
-/// The names and the defaults are those of Apache DistributedLog's `DistributedLogMultiStreamWriter` where it has the setting;
-/// [`Settings::original`] switches everything off that it does not have.
+/// The names and the defaults are those of Apache DistributedLog's
+/// `DistributedLogMultiStreamWriter` where it has the setting; [`Settings::original`] switches
+/// everything off that it does not have.
 ///
 /// ```
 /// use core::time::Duration;
@@ -27,7 +29,10 @@ use super::{Codec, MAX_SET_BYTES, MAX_STREAMS};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "SettingsBuilder", into = "SettingsBuilder"))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "SettingsBuilder", into = "SettingsBuilder")
+)]
 pub struct Settings(SettingsBuilder);
 
 impl Settings {
@@ -36,8 +41,9 @@ impl Settings {
         SettingsBuilder::new()
     }
 
-    /// The settings of the tutorial "Write records to multiple streams": every record is a set of its own, transmitted at once; the
-    /// first hedge after 10 s, later ones after at most 20 s, failure after 50 s.
+    /// The settings of the tutorial "Write records to multiple streams": every record is a set of
+    /// its own, transmitted at once; the first hedge after 10 s, later ones after at most 20 s,
+    /// failure after 50 s.
     #[must_use]
     pub fn tutorial() -> Self {
         Self::builder()
@@ -50,13 +56,16 @@ impl Settings {
             .expect("0 < 10 s <= 20 s < 50 s, and the rest are defaults")
     }
 
-    /// The original's defaults, and nothing that it does not have: one round over the streams, no flushing when idle, no budget, no
-    /// health, no windows, no adaptive timeout, no identity.
+    /// The original's defaults, and nothing that it does not have: one round over the streams, no
+    /// flushing when idle, no budget, no health, no windows, no adaptive timeout, no identity.
     #[must_use]
     pub fn original() -> Self {
         Self::builder()
             .flush_when_idle(false)
-            .rounds(Rounds { limit: Some(1), ..Rounds::default() })
+            .rounds(Rounds {
+                limit: Some(1),
+                ..Rounds::default()
+            })
             .budget(Budget::Off)
             .health(Health::Off)
             .window(Window::Off)
@@ -71,7 +80,8 @@ impl Settings {
         self.0
     }
 
-    /// Bytes (header and record lengths included) at which a record set is transmitted; 0: each record at once. R6.
+    /// Bytes (header and record lengths included) at which a record set is transmitted; 0: each
+    /// record at once. R6.
     #[must_use]
     pub const fn buffer_size(&self) -> usize {
         self.0.buffer_size
@@ -125,7 +135,8 @@ impl Settings {
         self.0.speculative_backoff_multiplier
     }
 
-    /// What the permutation of the streams and the jitter are made of; none: the adapter's choice, or 0 without one. R4.
+    /// What the permutation of the streams and the jitter are made of; none: the adapter's choice,
+    /// or 0 without one. R4.
     #[must_use]
     pub const fn seed(&self) -> Option<u64> {
         self.0.seed
@@ -137,7 +148,8 @@ impl Settings {
         self.0.in_flight_sets
     }
 
-    /// How many bytes of records and set headers may be buffered, transmitted ones included until they are finished. R7.
+    /// How many bytes of records and set headers may be buffered, transmitted ones included until
+    /// they are finished. R7.
     #[must_use]
     pub const fn buffered_bytes(&self) -> usize {
         self.0.buffered_bytes
@@ -191,11 +203,16 @@ impl Settings {
         self.0.attempt_reports
     }
 
-    /// The bytes that one set's buffer should hold without growing: what the buffer size asks for and a record on top.
+    /// The bytes that one set's buffer should hold without growing: what the buffer size asks for
+    /// and a record on top.
     #[must_use]
     pub const fn set_bytes(&self) -> usize {
         let wanted = self.0.buffer_size + Self::SLACK;
-        if wanted < MAX_SET_BYTES { wanted } else { MAX_SET_BYTES }
+        if wanted < MAX_SET_BYTES {
+            wanted
+        } else {
+            MAX_SET_BYTES
+        }
     }
 
     /// Room for the header, a trailer and the record that makes a set reach its size.
@@ -204,7 +221,9 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        SettingsBuilder::new().build().expect("the defaults are within the bounds")
+        SettingsBuilder::new()
+            .build()
+            .expect("the defaults are within the bounds")
     }
 }
 
@@ -232,7 +251,10 @@ impl StreamCount {
     /// [`SettingsError::Streams`] when `count` is 0 or above [`MAX_STREAMS`].
     pub const fn new(count: usize) -> Result<Self, SettingsError> {
         if count == 0 || count > MAX_STREAMS {
-            return Err(SettingsError::Streams { value: count, max: MAX_STREAMS });
+            return Err(SettingsError::Streams {
+                value: count,
+                max: MAX_STREAMS,
+            });
         }
         Ok(Self(count as u16))
     }

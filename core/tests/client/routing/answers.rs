@@ -34,7 +34,8 @@ fn answers_that_settle_the_matter_fail_the_request_at_once() {
 }
 
 #[test]
-fn service_unavailable_takes_the_host_off_the_ring_and_every_stream_from_it_until_it_answers_a_handshake() {
+fn service_unavailable_takes_the_host_off_the_ring_and_every_stream_from_it_until_it_answers_a_handshake()
+ {
     defaults(
         "
         10 submit 1 write     => send 1 A
@@ -151,9 +152,15 @@ fn a_bulk_write_copes_with_515_where_others_get_302() {
 /// Ours: the original sends all of them again, and writes some twice.
 #[test]
 fn a_write_that_may_have_been_carried_out_is_not_sent_again_unless_asked_for() {
-    for code in [301, 500, 502, 504, 505, 507, 508, 514, 516, 600, 601, 603, 777] {
+    for code in [
+        301, 500, 502, 504, 505, 507, 508, 514, 516, 600, 601, 603, 777,
+    ] {
         for operation in ["write", "set", "bulk", "delete"] {
-            let answer = if operation == "bulk" { "bulk" } else { "answer" };
+            let answer = if operation == "bulk" {
+                "bulk"
+            } else {
+                "answer"
+            };
             defaults(&format!(
                 "
                 10 submit 1 {operation}    => send 1 A
@@ -196,7 +203,12 @@ fn once_an_attempt_may_have_written_no_later_failure_says_otherwise() {
 
 #[test]
 fn stream_failfast_fails_what_would_be_sent_elsewhere() {
-    let settings = || Settings::builder().stream_failfast(true).build().expect("legal");
+    let settings = || {
+        Settings::builder()
+            .stream_failfast(true)
+            .build()
+            .expect("legal")
+    };
     for (code, known) in [(515, "not-written"), (504, "unknown"), (524, "not-written")] {
         with_hosts(
             settings(),

@@ -21,7 +21,10 @@ fn a_request_that_gets_no_answer_in_time_is_discarded_and_given_to_the_caller() 
 
 #[test]
 fn a_request_ends_at_its_deadline_wherever_it_is() {
-    let settings = Settings::builder().request_timeout(Some(Duration::from_millis(300))).build().expect("legal");
+    let settings = Settings::builder()
+        .request_timeout(Some(Duration::from_millis(300)))
+        .build()
+        .expect("legal");
     with_hosts(
         settings,
         "
@@ -111,7 +114,8 @@ fn closing_finishes_what_is_under_way_by_its_deadline_and_disconnects() {
         11 close 100
         12 submit 3 write    => Closed
         13 answer 1 200      => written 1
-        100 tick             => discard 2 A; fail 2 Closed unknown; disconnect A; disconnect B; disconnect C
+        100 tick             => discard 2 A; fail 2 Closed unknown; disconnect A; disconnect B; \
+         disconnect C
     ",
     );
     assert!(player.client.is_closed());

@@ -59,7 +59,10 @@ fn with_a_lost_connection_what_was_not_sent_goes_elsewhere_and_what_was_sent_is_
 
 #[test]
 fn a_request_whose_connection_was_lost_is_sent_again_if_that_was_asked_for() {
-    let settings = Settings::builder().resend(Resend::Always).build().expect("legal");
+    let settings = Settings::builder()
+        .resend(Resend::Always)
+        .build()
+        .expect("legal");
     with_hosts(
         settings,
         "

@@ -1,4 +1,5 @@
-//! One script for each rule of routing. The rules are those of DistributedLog's own client unless a test says otherwise.
+//! One script for each rule of routing. The rules are those of DistributedLog's own client unless a
+//! test says otherwise.
 
 mod answers;
 mod ends;

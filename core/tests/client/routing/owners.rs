@@ -6,7 +6,8 @@ use super::{UP, defaults, with_hosts};
 use crate::script::{Player, play};
 
 #[test]
-fn a_request_without_a_known_owner_goes_to_the_first_host_clockwise_and_its_success_makes_that_the_owner() {
+fn a_request_without_a_known_owner_goes_to_the_first_host_clockwise_and_its_success_makes_that_the_owner()
+ {
     defaults(
         "
         10 submit 1 write    => send 1 A
@@ -117,7 +118,10 @@ fn a_redirect_to_a_host_that_was_tried_waits_its_tries_times_the_start_and_at_mo
 
 #[test]
 fn two_hosts_that_each_name_the_other_do_not_keep_a_request_for_longer_than_the_redirects_allow() {
-    let settings = Settings::builder().max_redirects(Some(3)).build().expect("legal");
+    let settings = Settings::builder()
+        .max_redirects(Some(3))
+        .build()
+        .expect("legal");
     with_hosts(
         settings,
         "
@@ -142,9 +146,15 @@ fn a_request_without_a_deadline_is_redirected_a_bounded_number_of_times_by_defau
         if turn > 0 {
             player.play(&format!("{} tick => send 1 B", there + 100));
         }
-        player.play(&format!("{back} answer 1 302 A\n{} tick => send 1 A", back + 100));
+        player.play(&format!(
+            "{back} answer 1 302 A\n{} tick => send 1 A",
+            back + 100
+        ));
     }
-    player.play("20000 answer 1 302 B\n20100 tick => send 1 B\n20200 answer 1 302 A => fail 1 TooManyRedirects not-written");
+    player.play(
+        "20000 answer 1 302 B\n20100 tick => send 1 B\n20200 answer 1 302 A => fail 1 \
+         TooManyRedirects not-written",
+    );
 }
 
 #[test]

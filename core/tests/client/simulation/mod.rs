@@ -1,4 +1,5 @@
-//! Client and sessions together against toy proxies that do everything that proxies do, over connections that do what connections do.
+//! Client and sessions together against toy proxies that do everything that proxies do, over
+//! connections that do what connections do.
 
 pub(crate) mod dice;
 mod proxy;
@@ -32,7 +33,11 @@ struct Tally {
 
 fn settings(dice: &mut Dice) -> Settings {
     Settings::builder()
-        .resend(if dice.percent(70) { Resend::WhenNotWritten } else { Resend::Always })
+        .resend(if dice.percent(70) {
+            Resend::WhenNotWritten
+        } else {
+            Resend::Always
+        })
         .request_timeout(dice.percent(50).then_some(Duration::from_secs(2)))
         .attempt_timeout(Duration::from_millis(400))
         .periodic_handshake_interval(Duration::from_secs(1))
@@ -47,7 +52,10 @@ fn simulate(seed: u64, protocol: Protocol, tally: &mut Tally) {
     let settings = settings(&mut dice);
     let never_twice = settings.resend() == Resend::WhenNotWritten;
     let mut rig = Rig::new(seed, settings, protocol);
-    rig.at(Instant::from_millis(dice.below(20)), Happening::Resolve(0b111));
+    rig.at(
+        Instant::from_millis(dice.below(20)),
+        Happening::Resolve(0b111),
+    );
     for _ in 0..300 {
         let at = Instant::from_micros(dice.below(6_000_000));
         rig.at(at, Happening::Submit);
@@ -60,8 +68,11 @@ fn simulate(seed: u64, protocol: Protocol, tally: &mut Tally) {
     }
     while rig.step(Instant::from_millis(6_000)) {}
     rig.calm_down();
-    // By now every request has an end: by its deadline, by the attempts it may make, or because every host answers.
-    while rig.step(Instant::from_millis(40_000)) && !(rig.pending.is_empty() && rig.now > Instant::from_millis(15_000)) {}
+    // By now every request has an end: by its deadline, by the attempts it may make, or because
+    // every host answers.
+    while rig.step(Instant::from_millis(40_000))
+        && !(rig.pending.is_empty() && rig.now > Instant::from_millis(15_000))
+    {}
     assert!(rig.pending.is_empty(), "every request completes");
     settle(&mut rig);
     check(&rig, never_twice, tally);
@@ -73,16 +84,33 @@ fn settle(rig: &mut Rig) {
         if rig.in_flight() == 0 && rig.client.hosts().all(|host| host.in_flight == 0) {
             return;
         }
-        assert!(rig.step(rig.now + Duration::from_secs(1)), "a place on a connection is free again once the peer has answered");
+        assert!(
+            rig.step(rig.now + Duration::from_secs(1)),
+            "a place on a connection is free again once the peer has answered"
+        );
     }
-    panic!("places on connections leak: {:?}", rig.client.hosts().map(|host| (host.text.to_owned(), host.in_flight)).collect::<Vec<_>>());
+    panic!(
+        "places on connections leak: {:?}",
+        rig.client
+            .hosts()
+            .map(|host| (host.text.to_owned(), host.in_flight))
+            .collect::<Vec<_>>()
+    );
 }
 
 fn check(rig: &Rig, never_twice: bool, tally: &mut Tally) {
-    let written: HashMap<u64, usize> = rig.world.log.iter().map(|(number, places)| (*number, places.len())).collect();
+    let written: HashMap<u64, usize> = rig
+        .world
+        .log
+        .iter()
+        .map(|(number, places)| (*number, places.len()))
+        .collect();
     for (number, operation, result) in &rig.ended {
         let copies = written.get(number).copied().unwrap_or_default();
-        let is_write = matches!(operation, Operation::Write | Operation::WriteRecordSet | Operation::WriteBulk);
+        let is_write = matches!(
+            operation,
+            Operation::Write | Operation::WriteRecordSet | Operation::WriteBulk
+        );
         match result {
             Ok(answer) => {
                 tally.succeeded += 1;
@@ -98,14 +126,23 @@ fn check(rig: &Rig, never_twice: bool, tally: &mut Tally) {
                     Known::Unknown => tally.unknown += 1,
                 }
                 tally.unknown_but_written += u64::from(copies > 0);
-                assert!(failure.known == Known::Unknown || copies == 0, "{operation:?} {number} is said to be {failure}, and is written");
+                assert!(
+                    failure.known == Known::Unknown || copies == 0,
+                    "{operation:?} {number} is said to be {failure}, and is written"
+                );
             }
         }
         tally.twice += u64::from(copies > 1);
-        assert!(!never_twice || copies <= 1, "nothing is written twice unasked");
+        assert!(
+            !never_twice || copies <= 1,
+            "nothing is written twice unasked"
+        );
     }
     let counters = rig.client.counters();
-    assert_eq!(counters.submitted, counters.succeeded + counters.failed + counters.cancelled);
+    assert_eq!(
+        counters.submitted,
+        counters.succeeded + counters.failed + counters.cancelled
+    );
     tally.lost_unsent += rig.lost_unsent;
     tally.redirects += counters.redirects;
     tally.reroutes += counters.reroutes;
@@ -115,8 +152,12 @@ fn check(rig: &Rig, never_twice: bool, tally: &mut Tally) {
 }
 
 #[test]
-fn each_request_completes_once_and_by_its_deadline_and_says_the_truth_whatever_proxies_and_connections_do() {
-    let rounds: u64 = std::env::var("CLIENT_SIMULATION_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+fn each_request_completes_once_and_by_its_deadline_and_says_the_truth_whatever_proxies_and_connections_do()
+ {
+    let rounds: u64 = std::env::var("CLIENT_SIMULATION_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20);
     let mut tally = Tally::default();
     for seed in 0..rounds {
         for protocol in [Protocol::ThriftMux, Protocol::Thrift, Protocol::PlainThrift] {
@@ -126,7 +167,16 @@ fn each_request_completes_once_and_by_its_deadline_and_says_the_truth_whatever_p
     }
     println!("{tally:?}");
     // A simulation in which nothing goes wrong would prove nothing.
-    let Tally { succeeded, not_written, rejected, unknown, unknown_but_written, twice, lost_unsent, .. } = tally;
+    let Tally {
+        succeeded,
+        not_written,
+        rejected,
+        unknown,
+        unknown_but_written,
+        twice,
+        lost_unsent,
+        ..
+    } = tally;
     for (what, count) in [
         ("succeeded", succeeded),
         ("not written", not_written),
@@ -141,6 +191,9 @@ fn each_request_completes_once_and_by_its_deadline_and_says_the_truth_whatever_p
         ("discarded", tally.discarded),
         ("disconnects", tally.disconnects),
     ] {
-        assert!(count > rounds / 10, "{what}: {count} times in {rounds} rounds");
+        assert!(
+            count > rounds / 10,
+            "{what}: {count} times in {rounds} rounds"
+        );
     }
 }

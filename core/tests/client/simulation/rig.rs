@@ -4,8 +4,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
-use distributedlog::client::routing::{Action, Client, HostAddress, Operation, Patience, Settings, StreamKey, Submission};
-use distributedlog::client::session::{self, Call, EncodeError, Envelope, Event, Protocol, Session};
+use distributedlog::client::routing::{
+    Action, Client, HostAddress, Operation, Patience, Settings, StreamKey, Submission,
+};
+use distributedlog::client::session::{
+    self, Call, EncodeError, Envelope, Event, Protocol, Session,
+};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, HeartbeatOptions, Request, WriteContext};
 use distributedlog::{Cause, Failure, Instant, Known};
@@ -57,7 +61,11 @@ pub(crate) struct Rig {
     pub(crate) world: World,
     pub(crate) pending: HashMap<RequestId, Pending>,
     /// What completed: the request's number, what it was, and how it ended.
-    pub(crate) ended: Vec<(u64, Operation, Result<distributedlog::client::routing::Answer, Failure>)>,
+    pub(crate) ended: Vec<(
+        u64,
+        Operation,
+        Result<distributedlog::client::routing::Answer, Failure>,
+    )>,
     pub(crate) connections: HashMap<u64, Connection>,
     events: BTreeMap<(Instant, u64), Happening>,
     counter: u64,
@@ -95,8 +103,17 @@ impl Rig {
     /// Goes on to whatever happens next, unless that is after `end`. Whether anything did.
     pub(crate) fn step(&mut self, end: Instant) -> bool {
         let event = self.events.keys().next().map(|(at, _)| *at);
-        let sessions = self.connections.values().filter_map(|connection| connection.session.as_ref()?.poll_timeout()).min();
-        let Some(next) = [event, sessions, self.client.poll_timeout()].into_iter().flatten().min().filter(|next| *next <= end) else {
+        let sessions = self
+            .connections
+            .values()
+            .filter_map(|connection| connection.session.as_ref()?.poll_timeout())
+            .min();
+        let Some(next) = [event, sessions, self.client.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|next| *next <= end)
+        else {
             self.now = end;
             return false;
         };
@@ -108,7 +125,10 @@ impl Rig {
             self.client.handle_timeout(self.now);
             let keys: Vec<u64> = self.connections.keys().copied().collect();
             for key in keys {
-                let session = self.connections.get_mut(&key).and_then(|connection| connection.session.as_mut());
+                let session = self
+                    .connections
+                    .get_mut(&key)
+                    .and_then(|connection| connection.session.as_mut());
                 if session.is_some_and(|session| session.handle_timeout(self.now).is_err()) {
                     self.close(key);
                 }
@@ -139,7 +159,10 @@ impl Rig {
                     if let Some(known) = known {
                         let pending = self.pending.remove(&request).expect("it is pending");
                         if known == Known::NotWritten {
-                            assert!(!self.world.log.contains_key(&pending.number), "cancelled as not written, and written");
+                            assert!(
+                                !self.world.log.contains_key(&pending.number),
+                                "cancelled as not written, and written"
+                            );
                         }
                     }
                 }
@@ -147,7 +170,11 @@ impl Rig {
             Happening::Resolve(mask) => {
                 let hosts: Vec<HostAddress<'_>> = (0..PROXIES as u64 - 1)
                     .filter(|proxy| mask & (1 << proxy) != 0)
-                    .map(|proxy| HostAddress { name: "", address: address(proxy as usize), shard: -1 })
+                    .map(|proxy| HostAddress {
+                        name: "",
+                        address: address(proxy as usize),
+                        shard: -1,
+                    })
                     .collect();
                 self.client.handle_resolved(self.now, &hosts);
             }
@@ -167,11 +194,27 @@ impl Rig {
             _ => Operation::Write,
         };
         let mut submission = Submission::to_stream(operation, StreamKey::of(&stream));
-        let deadline = self.dice.percent(60).then(|| self.now + Duration::from_micros(self.dice.below(3_000_000)));
+        let deadline = self
+            .dice
+            .percent(60)
+            .then(|| self.now + Duration::from_micros(self.dice.below(3_000_000)));
         submission.deadline = deadline;
-        submission.patience = if self.dice.percent(50) { Patience::OneRound } else { Patience::UntilDeadline };
+        submission.patience = if self.dice.percent(50) {
+            Patience::OneRound
+        } else {
+            Patience::UntilDeadline
+        };
         if let Ok(request) = self.client.submit(self.now, submission) {
-            let earlier = self.pending.insert(request, Pending { number, operation, deadline, asked_at: self.now, stream });
+            let earlier = self.pending.insert(
+                request,
+                Pending {
+                    number,
+                    operation,
+                    deadline,
+                    asked_at: self.now,
+                    stream,
+                },
+            );
             assert!(earlier.is_none(), "an id is not used twice");
         }
     }
@@ -211,10 +254,19 @@ impl Rig {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { host } => self.connect(host),
-            Action::Disconnect { host } => self.connections.retain(|_, connection| connection.host != host),
+            Action::Disconnect { host } => self
+                .connections
+                .retain(|_, connection| connection.host != host),
             Action::Send { request, host } => self.send(request, host),
-            Action::Handshake { request, host, ownerships } => {
-                let info = ClientInfo { stream_name_regex: Some(".*"), with_ownerships: Some(ownerships) };
+            Action::Handshake {
+                request,
+                host,
+                ownerships,
+            } => {
+                let info = ClientInfo {
+                    stream_name_regex: Some(".*"),
+                    with_ownerships: Some(ownerships),
+                };
                 self.encode(request, host, &Request::HandshakeWithClientInfo { info });
             }
             Action::Discard { request, host } => {
@@ -224,10 +276,17 @@ impl Rig {
                 let session = connection.session.as_mut().expect("it is open");
                 assert!(session.discard(self.now, call), "the answer had not come");
             }
-            Action::Complete { request, result, .. } => {
-                let pending = self.pending.remove(&request).expect("a request completes once");
+            Action::Complete {
+                request, result, ..
+            } => {
+                let pending = self
+                    .pending
+                    .remove(&request)
+                    .expect("a request completes once");
                 assert!(
-                    pending.deadline.is_none_or(|deadline| self.now <= deadline.max(pending.asked_at)),
+                    pending
+                        .deadline
+                        .is_none_or(|deadline| self.now <= deadline.max(pending.asked_at)),
                     "a request ends by its deadline"
                 );
                 self.ended.push((pending.number, pending.operation, result));
@@ -238,10 +297,18 @@ impl Rig {
     fn connect(&mut self, host: HostId) {
         let view = self.client.host(host).expect("it is known");
         let (address, name) = (view.address, view.name);
-        let proxy = address.map_or(PROXIES - 1, |address| (0..PROXIES).find(|proxy| self::address(*proxy) == address).expect("a proxy"));
+        let proxy = address.map_or(PROXIES - 1, |address| {
+            (0..PROXIES)
+                .find(|proxy| self::address(*proxy) == address)
+                .expect("a proxy")
+        });
         if address.is_none() {
             assert_eq!(name, "last.example");
-            if self.client.handle_address(self.now, host, self::address(proxy)) != host {
+            if self
+                .client
+                .handle_address(self.now, host, self::address(proxy))
+                != host
+            {
                 return;
             }
         }
@@ -261,8 +328,16 @@ impl Rig {
             calls: HashMap::new(),
         };
         self.connections.insert(key, connection);
-        let length = Duration::from_micros(self.dice.below(if self.world.calm { 1_000 } else { 40_000 }));
-        match if self.world.calm { 99 } else { self.dice.below(100) } {
+        let length =
+            Duration::from_micros(
+                self.dice
+                    .below(if self.world.calm { 1_000 } else { 40_000 }),
+            );
+        match if self.world.calm {
+            99
+        } else {
+            self.dice.below(100)
+        } {
             // Never answered.
             0..=4 => {}
             5..=19 => self.after(length, Happening::ConnectFailed(key)),
@@ -274,32 +349,73 @@ impl Rig {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
-        let settings = session::Settings::builder().protocol(self.protocol).client_id("simulated").build().expect("legal");
+        let settings = session::Settings::builder()
+            .protocol(self.protocol)
+            .client_id("simulated")
+            .build()
+            .expect("legal");
         let session = Wire::new(self.now, settings, key);
         let (ready, capacity, host) = (session.is_ready(), session.capacity(), connection.host);
         connection.session = Some(session);
         if ready {
-            self.client.handle_connected(self.now, host, capacity as u32);
+            self.client
+                .handle_connected(self.now, host, capacity as u32);
         }
     }
 
     fn send(&mut self, request: RequestId, host: HostId) {
-        let Pending { number, operation, ref stream, .. } = self.pending[&request];
+        let Pending {
+            number,
+            operation,
+            ref stream,
+            ..
+        } = self.pending[&request];
         let (stream, data) = (stream.clone(), number.to_be_bytes());
         let mut texts = [""; 5];
-        let context = self.client.write_context(request, &mut texts).expect("it is under way");
-        let tried: Vec<String> = context.tried_hosts.expect("this host at least").iter().map(str::to_owned).collect();
+        let context = self
+            .client
+            .write_context(request, &mut texts)
+            .expect("it is under way");
+        let tried: Vec<String> = context
+            .tried_hosts
+            .expect("this host at least")
+            .iter()
+            .map(str::to_owned)
+            .collect();
         let tried: Vec<&str> = tried.iter().map(String::as_str).collect();
-        let context = WriteContext { tried_hosts: Some(tried.as_slice().into()), ..WriteContext::default() };
+        let context = WriteContext {
+            tried_hosts: Some(tried.as_slice().into()),
+            ..WriteContext::default()
+        };
         let records = [data.as_slice()];
         let (stream, data) = (stream.as_str(), data.as_slice());
         let message = match operation {
-            Operation::Write | Operation::WriteRecordSet => Request::WriteWithContext { stream, data, context },
-            Operation::WriteBulk => Request::WriteBulkWithContext { stream, data: (&records).into(), context },
+            Operation::Write | Operation::WriteRecordSet => Request::WriteWithContext {
+                stream,
+                data,
+                context,
+            },
+            Operation::WriteBulk => Request::WriteBulkWithContext {
+                stream,
+                data: (&records).into(),
+                context,
+            },
             Operation::Create => Request::Create { stream, context },
-            Operation::Truncate => Request::Truncate { stream, dlsn: "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAA==", context },
-            Operation::Heartbeat => Request::HeartbeatWithOptions { stream, context, options: HeartbeatOptions::default() },
-            Operation::Delete | Operation::Release | Operation::Owner | Operation::Handshake | Operation::SetAcceptNewStream => {
+            Operation::Truncate => Request::Truncate {
+                stream,
+                dlsn: "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAA==",
+                context,
+            },
+            Operation::Heartbeat => Request::HeartbeatWithOptions {
+                stream,
+                context,
+                options: HeartbeatOptions::default(),
+            },
+            Operation::Delete
+            | Operation::Release
+            | Operation::Owner
+            | Operation::Handshake
+            | Operation::SetAcceptNewStream => {
                 panic!("{operation:?} is not asked for")
             }
         };
@@ -319,7 +435,12 @@ impl Rig {
                 connection.calls.insert(request, call);
             }
             Err(EncodeError::Draining | EncodeError::LeaseExpired) => {
-                self.client.handle_failed(self.now, host, request, Failure::not_sent(Cause::Refused));
+                self.client.handle_failed(
+                    self.now,
+                    host,
+                    request,
+                    Failure::not_sent(Cause::Refused),
+                );
             }
             Err(other) => panic!("the client keeps to what a connection takes: {other}"),
         }
@@ -332,10 +453,18 @@ impl Rig {
         };
         connection.flowing = false;
         let all = connection.out.len();
-        let count = if self.dice.percent(70) { all } else { self.dice.below(all as u64 + 1) as usize };
+        let count = if self.dice.percent(70) {
+            all
+        } else {
+            self.dice.below(all as u64 + 1) as usize
+        };
         let bytes: Vec<u8> = connection.out.drain(..count).collect();
         connection.taken += count as u64;
-        connection.session.as_mut().expect("it is open").handle_transmitted(self.now, count);
+        connection
+            .session
+            .as_mut()
+            .expect("it is open")
+            .handle_transmitted(self.now, count);
         for reaction in connection.server.receive(&bytes, &mut self.world) {
             match reaction {
                 Reaction::Says(after, bytes) => self.after(after, Happening::Arrives(key, bytes)),
@@ -352,7 +481,11 @@ impl Rig {
         let mut unread = core::mem::take(&mut connection.unread);
         let host = connection.host;
         let mut read = 0;
-        while let Some(session) = self.connections.get_mut(&key).and_then(|connection| connection.session.as_mut()) {
+        while let Some(session) = self
+            .connections
+            .get_mut(&key)
+            .and_then(|connection| connection.session.as_mut())
+        {
             let Ok((count, event)) = session.handle_received(self.now, &unread[read..]) else {
                 return self.close(key);
             };
@@ -363,11 +496,15 @@ impl Rig {
             read += count;
             match event {
                 None | Some(Event::Lease { .. }) => {}
-                Some(Event::Ready) => self.client.handle_connected(self.now, host, capacity as u32),
+                Some(Event::Ready) => self
+                    .client
+                    .handle_connected(self.now, host, capacity as u32),
                 Some(Event::Reply { request, reply }) => {
                     self.client.handle_reply(self.now, host, request, &reply);
                 }
-                Some(Event::Failed { request, failure, .. }) => {
+                Some(Event::Failed {
+                    request, failure, ..
+                }) => {
                     self.client.handle_failed(self.now, host, request, failure);
                 }
                 Some(Event::Discarded { .. }) => self.client.handle_discarded(self.now, host),
@@ -391,10 +528,17 @@ impl Rig {
         while let Some(lost) = session.poll_lost() {
             if lost.known == Known::NotWritten {
                 self.lost_unsent += 1;
-                assert!(connection.taken <= connection.starts[&lost.request], "bytes of it had left");
+                assert!(
+                    connection.taken <= connection.starts[&lost.request],
+                    "bytes of it had left"
+                );
             }
-            let failure = Failure { known: lost.known, ..Failure::not_sent(Cause::ConnectionLost) };
-            self.client.handle_failed(self.now, connection.host, lost.request, failure);
+            let failure = Failure {
+                known: lost.known,
+                ..Failure::not_sent(Cause::ConnectionLost)
+            };
+            self.client
+                .handle_failed(self.now, connection.host, lost.request, failure);
         }
         self.client.handle_disconnected(self.now, connection.host);
     }
@@ -405,7 +549,12 @@ impl Rig {
         self.at(self.now, Happening::Resolve(0b111));
         let keys: Vec<u64> = self.connections.keys().copied().collect();
         for key in keys {
-            let answers = self.connections.get_mut(&key).expect("it was listed").server.calm_down();
+            let answers = self
+                .connections
+                .get_mut(&key)
+                .expect("it was listed")
+                .server
+                .calm_down();
             for answer in answers {
                 self.after(Duration::from_millis(1), Happening::Arrives(key, answer));
             }
@@ -414,14 +563,23 @@ impl Rig {
 
     /// Requests that some connection still has under way.
     pub(crate) fn in_flight(&self) -> usize {
-        self.connections.values().filter_map(|connection| connection.session.as_ref()).map(Wire::in_flight).sum()
+        self.connections
+            .values()
+            .filter_map(|connection| connection.session.as_ref())
+            .map(Wire::in_flight)
+            .sum()
     }
 
     fn key(&self, host: HostId) -> Option<u64> {
-        self.connections.iter().find(|(_, connection)| connection.host == host).map(|(key, _)| *key)
+        self.connections
+            .iter()
+            .find(|(_, connection)| connection.host == host)
+            .map(|(key, _)| *key)
     }
 }
 
 fn address(proxy: usize) -> SocketAddr {
-    format!("10.0.0.{}:8000", proxy + 1).parse().expect("an address")
+    format!("10.0.0.{}:8000", proxy + 1)
+        .parse()
+        .expect("an address")
 }

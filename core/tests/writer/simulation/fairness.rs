@@ -6,22 +6,35 @@ use std::collections::HashSet;
 
 /// Checks the two promises of the rotation at every set that starts:
 ///
-/// - a set starts at a healthy stream whose window has room, if there is one; else at a healthy one, if there is one;
-/// - between two starts of a stream that was healthy and had room all along, every other stream starts at most once.
+/// - a set starts at a healthy stream whose window has room, if there is one; else at a healthy
+///   one, if there is one;
+/// - between two starts of a stream that was healthy and had room all along, every other stream
+///   starts at most once.
 pub(super) struct Fairness {
-    /// For each stream: how often the others started since it did, or since it was not fit for a start.
+    /// For each stream: how often the others started since it did, or since it was not fit for a
+    /// start.
     since: Vec<Vec<u32>>,
-    /// Slots of sets whose first attempt the transport refused: the next one of that slot may or may not be a turn of the rotation.
+    /// Slots of sets whose first attempt the transport refused: the next one of that slot may or
+    /// may not be a turn of the rotation.
     refused: HashSet<u16>,
 }
 
 impl Fairness {
     pub(super) fn new(streams: usize) -> Self {
-        Self { since: vec![vec![0; streams]; streams], refused: HashSet::new() }
+        Self {
+            since: vec![vec![0; streams]; streams],
+            refused: HashSet::new(),
+        }
     }
 
     /// A set's first attempt was started, or the transport refused it.
-    pub(super) fn started(&mut self, writer: &Writer<Heap>, attempt: AttemptId, stream: StreamIndex, taken: bool) {
+    pub(super) fn started(
+        &mut self,
+        writer: &Writer<Heap>,
+        attempt: AttemptId,
+        stream: StreamIndex,
+        taken: bool,
+    ) {
         let started = usize::from(stream.0);
         let slot = attempt.0 as u16;
         if self.refused.remove(&slot) || !taken {
@@ -31,21 +44,36 @@ impl Fairness {
             self.since.iter_mut().for_each(|counts| counts.fill(0));
             return;
         }
-        // What the streams looked like when the choice was made: the attempt itself is counted by now.
+        // What the streams looked like when the choice was made: the attempt itself is counted by
+        // now.
         let looked = |index: usize| {
-            let status = writer.stream_status(StreamIndex(index as u16)).expect("a stream of the writer");
-            (status.healthy, status.outstanding - usize::from(index == started) < writer.window())
+            let status = writer
+                .stream_status(StreamIndex(index as u16))
+                .expect("a stream of the writer");
+            (
+                status.healthy,
+                status.outstanding - usize::from(index == started) < writer.window(),
+            )
         };
         let streams = self.since.len();
         let (healthy, room) = looked(started);
-        assert!(healthy || !(0..streams).any(|index| looked(index).0), "a set started at a stream on probation");
-        assert!(healthy && room || !(0..streams).any(|index| looked(index) == (true, true)), "a set started beyond a window");
+        assert!(
+            healthy || !(0..streams).any(|index| looked(index).0),
+            "a set started at a stream on probation"
+        );
+        assert!(
+            healthy && room || !(0..streams).any(|index| looked(index) == (true, true)),
+            "a set started beyond a window"
+        );
         for index in 0..streams {
             if index == started || looked(index) != (true, true) {
                 self.since[index].fill(0);
             } else {
                 self.since[index][started] += 1;
-                assert!(self.since[index][started] <= 1, "stream {started} started twice while it was stream {index}'s turn");
+                assert!(
+                    self.since[index][started] <= 1,
+                    "stream {started} started twice while it was stream {index}'s turn"
+                );
             }
         }
     }

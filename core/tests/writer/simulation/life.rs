@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Codec, Health, Heap, Identity, Refused, Reservation, Rounds, Settings, StreamCount, Window, Writer, WriterId,
+    Adaptive, Budget, Codec, Health, Heap, Identity, Refused, Reservation, Rounds, Settings,
+    StreamCount, Window, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant, StreamIndex};
 use distributedlog_testkit::Random;
@@ -25,7 +26,8 @@ pub(super) struct Life {
     reservations: Vec<Reservation>,
     /// Streams of first attempts, for R4.
     starts: VecDeque<StreamIndex>,
-    /// Whether R4 holds strictly: no stream is passed over for its health or its window, and none was refused for want of room.
+    /// Whether R4 holds strictly: no stream is passed over for its health or its window, and none
+    /// was refused for want of room.
     strict: bool,
     fairness: Fairness,
     outstanding: HashMap<AttemptId, StreamIndex>,
@@ -48,7 +50,9 @@ impl Life {
             written: 0,
             reservations: Vec::new(),
             starts: VecDeque::new(),
-            strict: settings.health() == Health::Off && settings.budget() == Budget::Off && settings.window() == Window::Off,
+            strict: settings.health() == Health::Off
+                && settings.budget() == Budget::Off
+                && settings.window() == Window::Off,
             fairness: Fairness::new(streams),
             outstanding: HashMap::new(),
             hasher: DefaultHasher::new(),
@@ -67,10 +71,21 @@ impl Life {
         self.check_budget();
         let settings = *self.writer.settings();
         assert!(self.writer.is_finished());
-        assert_eq!((self.writer.sets_in_flight(), self.writer.buffered_bytes()), (0, 0), "all memory is back");
-        assert_eq!(self.writer.free_record_slots(), settings.pending_records(), "all record slots are back");
+        assert_eq!(
+            (self.writer.sets_in_flight(), self.writer.buffered_bytes()),
+            (0, 0),
+            "all memory is back"
+        );
+        assert_eq!(
+            self.writer.free_record_slots(),
+            settings.pending_records(),
+            "all record slots are back"
+        );
         let counters = self.writer.counters();
-        assert_eq!(counters.records, counters.records_written + counters.records_failed);
+        assert_eq!(
+            counters.records,
+            counters.records_written + counters.records_failed
+        );
         assert!(counters.hedges_won + counters.hedges_wasted <= counters.hedges_sent);
     }
 
@@ -107,9 +122,14 @@ impl Life {
                     self.submit(reservation);
                 }
             }
-            16 => self.reservations.drain(..).for_each(|reservation| self.writer.release(reservation)),
+            16 => self
+                .reservations
+                .drain(..)
+                .for_each(|reservation| self.writer.release(reservation)),
             // Whoever drives the machine sleeps for a while.
-            17 if self.random.chance(0.2) => self.now += Duration::from_millis(self.random.below(2_000)),
+            17 if self.random.chance(0.2) => {
+                self.now += Duration::from_millis(self.random.below(2_000))
+            }
             _ => self.sleep_until_something_happens(),
         }
     }
@@ -130,7 +150,10 @@ impl Life {
             self.writer.release(reservation);
             return;
         }
-        let id = self.writer.submit(self.now, reservation, &record).expect("reserved room is never full");
+        let id = self
+            .writer
+            .submit(self.now, reservation, &record)
+            .expect("reserved room is never full");
         self.accepted(id, record);
     }
 
@@ -152,7 +175,10 @@ impl Life {
     }
 
     fn sleep_until_something_happens(&mut self) {
-        let next = [self.world.next(), self.writer.poll_timeout()].into_iter().flatten().min();
+        let next = [self.world.next(), self.writer.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min();
         self.now = self.now.max(next.unwrap_or(self.now));
     }
 
@@ -167,7 +193,10 @@ impl Life {
         }
         if self.writer.poll_timeout().is_some_and(|at| at <= self.now) {
             self.writer.handle_timeout(self.now);
-            assert!(self.writer.poll_timeout().is_none_or(|at| at > self.now), "what was due is done");
+            assert!(
+                self.writer.poll_timeout().is_none_or(|at| at > self.now),
+                "what was due is done"
+            );
         }
         while let Some(attempt) = self.writer.poll_cancel() {
             self.outstanding.remove(&attempt);
@@ -176,7 +205,10 @@ impl Life {
         }
         self.transmit();
         while let Some(record) = self.writer.poll_completed() {
-            let result = self.writer.take(record).expect("what is announced can be taken");
+            let result = self
+                .writer
+                .take(record)
+                .expect("what is announced can be taken");
             assert_eq!(self.writer.take(record), None, "once");
             self.note(&(record, format!("{result:?}")));
             self.oracle.completed(record, result, &self.world);
@@ -188,7 +220,10 @@ impl Life {
     fn transmit(&mut self) {
         while let Some(attempt) = self.writer.poll_transmit(self.now) {
             let (id, stream, earlier) = (attempt.id, attempt.stream, attempt.earlier_attempts);
-            assert!(attempt.deadline > self.now, "a set whose time is over is not sent");
+            assert!(
+                attempt.deadline > self.now,
+                "a set whose time is over is not sent"
+            );
             let taken = self.world.start(&mut self.random, self.now, &attempt);
             self.note(&(id, stream, taken));
             if earlier == 0 {
@@ -199,7 +234,10 @@ impl Life {
                 self.writer.handle_refused(self.now, id);
                 continue;
             }
-            assert!(self.outstanding.insert(id, stream).is_none(), "no attempt's name is used twice");
+            assert!(
+                self.outstanding.insert(id, stream).is_none(),
+                "no attempt's name is used twice"
+            );
             if earlier == 0 {
                 self.check_rotation(stream);
             }
@@ -211,7 +249,11 @@ impl Life {
         if !self.strict {
             return;
         }
-        assert!(!self.starts.contains(&stream), "{stream:?} starts again too soon: {:?}", self.starts);
+        assert!(
+            !self.starts.contains(&stream),
+            "{stream:?} starts again too soon: {:?}",
+            self.starts
+        );
         self.starts.push_back(stream);
         if self.starts.len() >= self.world.streams.len() {
             self.starts.pop_front();
@@ -220,32 +262,55 @@ impl Life {
 
     /// R8: extra attempts are bounded by what sets and time paid in.
     fn check_budget(&self) {
-        if let Budget::Share { share, per_second, burst } = self.writer.settings().budget() {
+        if let Budget::Share {
+            share,
+            per_second,
+            burst,
+        } = self.writer.settings().budget()
+        {
             let counters = self.writer.counters();
             let extra = (counters.hedges_sent + counters.retries + counters.probes_sent) as f64;
             let seconds = self.now.as_micros() as f64 / 1e6;
-            let paid = f64::from(burst) + f64::from(share) * counters.sets as f64 + f64::from(per_second) * seconds;
-            assert!(extra <= paid + 1e-6, "{extra} extra attempts for {paid} tokens");
+            let paid = f64::from(burst)
+                + f64::from(share) * counters.sets as f64
+                + f64::from(per_second) * seconds;
+            assert!(
+                extra <= paid + 1e-6,
+                "{extra} extra attempts for {paid} tokens"
+            );
         }
     }
 
     fn end(&mut self) {
         match self.random.below(3) {
             0 => self.writer.abort(self.now),
-            1 => self.writer.close(self.now, self.now + Duration::from_millis(self.random.below(500))),
+            1 => self.writer.close(
+                self.now,
+                self.now + Duration::from_millis(self.random.below(500)),
+            ),
             _ => self.writer.close(self.now, Instant::MAX),
         }
         self.drive();
         let deadline = self.now + self.writer.settings().request_timeout();
         while !self.writer.is_finished() {
-            assert!(self.now <= deadline, "a closed writer ends by its last record's deadline");
+            assert!(
+                self.now <= deadline,
+                "a closed writer ends by its last record's deadline"
+            );
             assert_eq!(self.writer.write(self.now, b"late"), Err(Refused::Closed));
             self.sleep_until_something_happens();
             self.drive();
         }
-        assert_eq!(self.writer.poll_timeout(), None, "nothing is left to wait for");
+        assert_eq!(
+            self.writer.poll_timeout(),
+            None,
+            "nothing is left to wait for"
+        );
         while let Some(reservation) = self.reservations.pop() {
-            assert_eq!(self.writer.submit(self.now, reservation, b""), Err(Refused::Closed));
+            assert_eq!(
+                self.writer.submit(self.now, reservation, b""),
+                Err(Refused::Closed)
+            );
         }
     }
 
@@ -257,7 +322,9 @@ impl Life {
 
 fn random_settings(random: &mut Random) -> Settings {
     let ms = Duration::from_millis;
-    let pick = |random: &mut Random, choices: &[usize]| choices[random.below(choices.len() as u64) as usize];
+    let pick = |random: &mut Random, choices: &[usize]| {
+        choices[random.below(choices.len() as u64) as usize]
+    };
     let request = 100 + random.below(900);
     let max = 1 + random.below(request - 2);
     let first = 1 + random.below(max);
@@ -280,20 +347,42 @@ fn random_settings(random: &mut Random) -> Settings {
             max_backoff: ms(10 + random.below(100)),
         });
     if random.chance(0.3) {
-        builder = builder.budget(Budget::Share { share: 0.1, per_second: 5, burst: 3 });
+        builder = builder.budget(Budget::Share {
+            share: 0.1,
+            per_second: 5,
+            burst: 3,
+        });
     }
     if random.chance(0.4) {
-        builder = builder.health(Health::Probation { strikes: 2, first_backoff: ms(20), max_backoff: ms(500) });
+        builder = builder.health(Health::Probation {
+            strikes: 2,
+            first_backoff: ms(20),
+            max_backoff: ms(500),
+        });
     }
-    builder = builder.window([Window::Off, Window::Share, Window::Attempts(1), Window::Attempts(3)][random.below(4) as usize]);
+    builder = builder.window(
+        [
+            Window::Off,
+            Window::Share,
+            Window::Attempts(1),
+            Window::Attempts(3),
+        ][random.below(4) as usize],
+    );
     if random.chance(0.4) {
-        builder = builder.adaptive(Adaptive::Quantile { quantile: 0.9, floor: ms(1), warm_up: 5 });
+        builder = builder.adaptive(Adaptive::Quantile {
+            quantile: 0.9,
+            floor: ms(1),
+            warm_up: 5,
+        });
     }
     if random.chance(0.3) {
         builder = builder.codec(Codec::Lz4);
     }
     if random.chance(0.3) {
-        builder = builder.identity(Identity::Trailer { writer: WriterId([1; 16]), first_sequence: 0_u64.wrapping_sub(random.below(3)) });
+        builder = builder.identity(Identity::Trailer {
+            writer: WriterId([1; 16]),
+            first_sequence: 0_u64.wrapping_sub(random.below(3)),
+        });
     }
     builder.build().unwrap()
 }

@@ -1,8 +1,9 @@
-//! Random lives of the machine, each from one seed: random settings, random streams, random users, late drivers. An oracle that knows
-//! what every stream stored checks what every write was told.
+//! Random lives of the machine, each from one seed: random settings, random streams, random users,
+//! late drivers. An oracle that knows what every stream stored checks what every write was told.
 //!
-//! A failing seed is printed; `DISTRIBUTEDLOG_SEED=<seed> cargo test -p distributedlog --test writer simulation` plays it again, and
-//! `DISTRIBUTEDLOG_SEEDS=<count>` plays more than the few thousand that every test run does.
+//! A failing seed is printed; `DISTRIBUTEDLOG_SEED=<seed> cargo test -p distributedlog --test
+//! writer simulation` plays it again, and `DISTRIBUTEDLOG_SEEDS=<count>` plays more than the few
+//! thousand that every test run does.
 
 mod fairness;
 mod life;
@@ -17,13 +18,18 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the failing seed is {0}: DISTRIBUTEDLOG_SEED={0} plays it again", self.0);
+            eprintln!(
+                "the failing seed is {0}: DISTRIBUTEDLOG_SEED={0} plays it again",
+                self.0
+            );
         }
     }
 }
 
 fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().expect("a number"))
 }
 
 fn live(seed: u64) -> (u64, u64) {

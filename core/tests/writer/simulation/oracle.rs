@@ -24,7 +24,10 @@ struct Accepted {
 impl Oracle {
     pub(super) fn accepted(&mut self, id: RecordId, record: Vec<u8>, deadline: Instant) {
         let double = self.pending.insert(id, Accepted { record, deadline });
-        assert!(double.is_none(), "no two pending records have the same name");
+        assert!(
+            double.is_none(),
+            "no two pending records have the same name"
+        );
     }
 
     pub(super) fn forgotten(&mut self, id: RecordId) {
@@ -39,12 +42,19 @@ impl Oracle {
 
     /// Once: the second time the record is not pending any more.
     pub(super) fn completed(&mut self, id: RecordId, result: WriteResult, world: &World) {
-        let accepted = self.pending.remove(&id).expect("only a pending record completes");
+        let accepted = self
+            .pending
+            .remove(&id)
+            .expect("only a pending record completes");
         match result {
             Ok(written) => {
                 self.written += 1;
                 let stored = world.record_at(written.stream, written.dlsn);
-                assert_eq!(stored, Some(accepted.record.as_slice()), "the record is where its position says");
+                assert_eq!(
+                    stored,
+                    Some(accepted.record.as_slice()),
+                    "the record is where its position says"
+                );
             }
             Err(error) => {
                 self.failed += 1;
@@ -59,14 +69,24 @@ impl Oracle {
     /// After the machine was driven at `now`.
     pub(super) fn check_deadlines(&self, now: Instant) {
         for accepted in self.pending.values() {
-            assert!(accepted.deadline > now, "a write is completed by its deadline");
+            assert!(
+                accepted.deadline > now,
+                "a write is completed by its deadline"
+            );
         }
     }
 
     pub(super) fn check_end(&self, world: &World) {
-        assert!(self.pending.is_empty(), "{} writes were never completed", self.pending.len());
+        assert!(
+            self.pending.is_empty(),
+            "{} writes were never completed",
+            self.pending.len()
+        );
         for record in &self.denied {
-            assert!(!world.holds(record), "what is called unwritten is in no stream");
+            assert!(
+                !world.holds(record),
+                "what is called unwritten is in no stream"
+            );
         }
     }
 }

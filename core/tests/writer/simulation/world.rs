@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use distributedlog::wire::record_set::RecordSet;
-use distributedlog::{Attempt, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StatusCode, StreamIndex};
+use distributedlog::{
+    Attempt, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StatusCode, StreamIndex,
+};
 use distributedlog_testkit::Random;
 
 /// A stream, and how it behaves.
@@ -28,12 +30,19 @@ pub(super) struct World {
     scratch: Vec<u8>,
 }
 
-const CODES: [i32; 14] = [500, 503, 506, 508, 512, 514, 515, 517, 518, 524, 403, 523, 413, 600];
+const CODES: [i32; 14] = [
+    500, 503, 506, 508, 512, 514, 515, 517, 518, 524, 403, 523, 413, 600,
+];
 
 impl World {
     pub(super) fn new(random: &mut Random, streams: usize) -> Self {
-        let sometimes =
-            |random: &mut Random, share: f64, most: f64| if random.chance(share) { most * 0.01 * random.below(101) as f64 } else { 0.0 };
+        let sometimes = |random: &mut Random, share: f64, most: f64| {
+            if random.chance(share) {
+                most * 0.01 * random.below(101) as f64
+            } else {
+                0.0
+            }
+        };
         let streams = (0..streams)
             .map(|_| {
                 let low = random.below(20_000);
@@ -48,11 +57,23 @@ impl World {
             })
             .collect();
         let (full, deaf) = (sometimes(random, 0.2, 0.3), sometimes(random, 0.5, 1.0));
-        Self { streams, answers: BTreeMap::new(), serial: 0, full, deaf, scratch: vec![0; 1 << 16] }
+        Self {
+            streams,
+            answers: BTreeMap::new(),
+            serial: 0,
+            full,
+            deaf,
+            scratch: vec![0; 1 << 16],
+        }
     }
 
     /// An attempt arrives, or there is no room for it.
-    pub(super) fn start(&mut self, random: &mut Random, now: Instant, attempt: &Attempt<'_>) -> bool {
+    pub(super) fn start(
+        &mut self,
+        random: &mut Random,
+        now: Instant,
+        attempt: &Attempt<'_>,
+    ) -> bool {
         if random.chance(self.full) {
             return false;
         }
@@ -60,7 +81,9 @@ impl World {
         if random.chance(stream.stall) {
             // Whether the stream has it, nobody will ever hear.
             if random.chance(0.5) {
-                stream.stored.push(records(attempt.record_set, &mut self.scratch));
+                stream
+                    .stored
+                    .push(records(attempt.record_set, &mut self.scratch));
             }
             return true;
         }
@@ -68,12 +91,19 @@ impl World {
             fails(random, stream, attempt, &mut self.scratch)
         } else {
             let dlsn = Dlsn::new(1, stream.stored.len() as i64, 0);
-            stream.stored.push(records(attempt.record_set, &mut self.scratch));
-            if random.chance(stream.lose) { Err(Failure::unanswered(Cause::ConnectionLost)) } else { Ok(dlsn) }
+            stream
+                .stored
+                .push(records(attempt.record_set, &mut self.scratch));
+            if random.chance(stream.lose) {
+                Err(Failure::unanswered(Cause::ConnectionLost))
+            } else {
+                Ok(dlsn)
+            }
         };
         let latency = random.between(stream.latency.0, stream.latency.1);
         self.serial += 1;
-        self.answers.insert((now + latency, self.serial), (attempt.id, outcome));
+        self.answers
+            .insert((now + latency, self.serial), (attempt.id, outcome));
         true
     }
 
@@ -93,21 +123,36 @@ impl World {
     }
 
     pub(super) fn record_at(&self, stream: StreamIndex, dlsn: Dlsn) -> Option<&[u8]> {
-        let set = self.streams[usize::from(stream.0)].stored.get(dlsn.entry_id as usize)?;
+        let set = self.streams[usize::from(stream.0)]
+            .stored
+            .get(dlsn.entry_id as usize)?;
         set.get(dlsn.slot_id as usize).map(Vec::as_slice)
     }
 
     pub(super) fn holds(&self, record: &[u8]) -> bool {
-        self.streams.iter().any(|stream| stream.stored.iter().flatten().any(|stored| stored == record))
+        self.streams.iter().any(|stream| {
+            stream
+                .stored
+                .iter()
+                .flatten()
+                .any(|stored| stored == record)
+        })
     }
 }
 
 /// A failure; where it leaves open whether the set was written, it sometimes was.
-fn fails(random: &mut Random, stream: &mut Stream, attempt: &Attempt<'_>, scratch: &mut [u8]) -> Outcome {
+fn fails(
+    random: &mut Random,
+    stream: &mut Stream,
+    attempt: &Attempt<'_>,
+    scratch: &mut [u8],
+) -> Outcome {
     let failure = match random.below(4) {
         0 => Failure::not_sent(Cause::Unreachable),
         1 => Failure::unanswered(Cause::TimedOut),
-        _ => Failure::of_status(StatusCode::from_i32(CODES[random.below(CODES.len() as u64) as usize])),
+        _ => Failure::of_status(StatusCode::from_i32(
+            CODES[random.below(CODES.len() as u64) as usize],
+        )),
     };
     if failure.known == distributedlog::Known::Unknown && random.chance(0.5) {
         stream.stored.push(records(attempt.record_set, scratch));

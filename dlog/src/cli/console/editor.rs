@@ -17,21 +17,35 @@ pub(crate) const PROMPT: &str = "[dlog] > ";
 /// How many lines the history keeps.
 const HISTORY_LINES: usize = 1_000;
 
-/// How long the next prompt waits for the last line to be dealt with: results that come soon then stand above it without a redraw.
+/// How long the next prompt waits for the last line to be dealt with: results that come soon then
+/// stand above it without a redraw.
 const PROMPT_WAITS: Duration = Duration::from_millis(250);
 
-/// A line editor on the terminal: the lines that are typed, and an output that writes above the prompt.
+/// A line editor on the terminal: the lines that are typed, and an output that writes above the
+/// prompt.
 ///
 /// Ctrl-D ends the input, and so does Ctrl-C, which also asks for the end.
 ///
 /// # Errors
 /// The terminal cannot be used.
-pub(crate) fn open(limit: usize, shutdown: &Shutdown) -> Result<(mpsc::Receiver<Line>, Output), Fault> {
-    let refused = |error: ReadlineError| Fault::failure(format!("cannot edit lines on this terminal: {error}"));
+pub(crate) fn open(
+    limit: usize,
+    shutdown: &Shutdown,
+) -> Result<(mpsc::Receiver<Line>, Output), Fault> {
+    let refused = |error: ReadlineError| {
+        Fault::failure(format!("cannot edit lines on this terminal: {error}"))
+    };
     terminal_mode::remember();
-    let config = Config::builder().max_history_size(HISTORY_LINES).map_err(refused)?.auto_add_history(true).build();
+    let config = Config::builder()
+        .max_history_size(HISTORY_LINES)
+        .map_err(refused)?
+        .auto_add_history(true)
+        .build();
     let mut editor = DefaultEditor::with_config(config).map_err(refused)?;
-    let output = Output::to_terminal(AbovePrompt { printer: editor.create_external_printer().map_err(refused)?, text: String::new() });
+    let output = Output::to_terminal(AbovePrompt {
+        printer: editor.create_external_printer().map_err(refused)?,
+        text: String::new(),
+    });
     let history = history_file();
     if let Some(path) = &history {
         // A first start has none, and a damaged one is no reason to keep anyone from writing.
@@ -46,7 +60,13 @@ pub(crate) fn open(limit: usize, shutdown: &Shutdown) -> Result<(mpsc::Receiver<
     Ok((lines, output))
 }
 
-fn edit(editor: &mut DefaultEditor, history: Option<&Path>, limit: usize, sender: &mpsc::Sender<Line>, shutdown: &Shutdown) {
+fn edit(
+    editor: &mut DefaultEditor,
+    history: Option<&Path>,
+    limit: usize,
+    sender: &mpsc::Sender<Line>,
+    shutdown: &Shutdown,
+) {
     for number in 1.. {
         let (content, ended) = match editor.readline(PROMPT) {
             Ok(line) if line.len() > limit => (Err(LineError::TooLong { limit }), false),
@@ -62,13 +82,25 @@ fn edit(editor: &mut DefaultEditor, history: Option<&Path>, limit: usize, sender
         if let Some(path) = history
             && let Err(error) = editor.append_history(path)
         {
-            tracing::debug!("the history could not be kept in {}: {error}", path.display());
+            tracing::debug!(
+                "the history could not be kept in {}: {error}",
+                path.display()
+            );
         }
         let (waiter, dealt_with) = std::sync::mpsc::sync_channel(0);
-        if sender.blocking_send(Line { number, content, release: Release::of(waiter) }).is_err() || ended {
+        if sender
+            .blocking_send(Line {
+                number,
+                content,
+                release: Release::of(waiter),
+            })
+            .is_err()
+            || ended
+        {
             return;
         }
-        // Nothing is ever sent: the wait ends when the line's release is dropped, or in time for the next prompt.
+        // Nothing is ever sent: the wait ends when the line's release is dropped, or in time for
+        // the next prompt.
         let _ = dealt_with.recv_timeout(PROMPT_WAITS);
     }
 }
@@ -93,11 +125,14 @@ impl<P: ExternalPrinter> Write for AbovePrompt<P> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.printer.print(core::mem::take(&mut self.text)).map_err(io::Error::other)
+        self.printer
+            .print(core::mem::take(&mut self.text))
+            .map_err(io::Error::other)
     }
 }
 
-/// Puts the terminal back as it was before the editor took it, if it did. For processes that end while a line is being edited.
+/// Puts the terminal back as it was before the editor took it, if it did. For processes that end
+/// while a line is being edited.
 pub(crate) fn restore_terminal() {
     terminal_mode::restore();
 }

@@ -20,7 +20,10 @@ pub(crate) struct Line {
 
 /// Tells an editor that waits that a line was dealt with, by being dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Release(#[expect(dead_code, reason = "only its end is of interest")] Option<std::sync::mpsc::SyncSender<()>>);
+pub(crate) struct Release(
+    #[expect(dead_code, reason = "only its end is of interest")]
+    Option<std::sync::mpsc::SyncSender<()>>,
+);
 
 impl Release {
     /// One that tells `waiter`.
@@ -44,7 +47,10 @@ pub(crate) enum LineError {
 impl core::fmt::Display for LineError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::TooLong { limit } => write!(f, "the line is longer than the {limit} bytes that a record may have"),
+            Self::TooLong { limit } => write!(
+                f,
+                "the line is longer than the {limit} bytes that a record may have"
+            ),
             Self::Input(error) => write!(f, "cannot read the input: {error}"),
         }
     }
@@ -57,7 +63,10 @@ pub(crate) fn of_stdin(limit: usize) -> mpsc::Receiver<Line> {
     spawn(move || io::stdin().lock(), limit)
 }
 
-fn spawn<R: BufRead>(open: impl FnOnce() -> R + Send + 'static, limit: usize) -> mpsc::Receiver<Line> {
+fn spawn<R: BufRead>(
+    open: impl FnOnce() -> R + Send + 'static,
+    limit: usize,
+) -> mpsc::Receiver<Line> {
     let (sender, lines) = mpsc::channel(AHEAD);
     thread::spawn(move || {
         let mut input = open();
@@ -68,7 +77,15 @@ fn spawn<R: BufRead>(open: impl FnOnce() -> R + Send + 'static, limit: usize) ->
                 Err(error) => Err(LineError::Input(error.to_string())),
             };
             let ended = matches!(content, Err(LineError::Input(_)));
-            if sender.blocking_send(Line { number, content, release: Release::default() }).is_err() || ended {
+            if sender
+                .blocking_send(Line {
+                    number,
+                    content,
+                    release: Release::default(),
+                })
+                .is_err()
+                || ended
+            {
                 return;
             }
         }
@@ -76,8 +93,12 @@ fn spawn<R: BufRead>(open: impl FnOnce() -> R + Send + 'static, limit: usize) ->
     lines
 }
 
-/// Reads up to a line's end, which is `\n` or `\r\n` or the end of the input. At most `limit` bytes and the line's end are kept.
-fn read_line(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Result<Bytes, LineError>>> {
+/// Reads up to a line's end, which is `\n` or `\r\n` or the end of the input. At most `limit` bytes
+/// and the line's end are kept.
+fn read_line(
+    input: &mut impl BufRead,
+    limit: usize,
+) -> io::Result<Option<Result<Bytes, LineError>>> {
     let mut line = Vec::new();
     let mut any = false;
     let mut too_long = false;
@@ -112,7 +133,11 @@ fn read_line(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Result
     if line.last() == Some(&b'\r') {
         line.pop();
     }
-    Ok(Some(if too_long || line.len() > limit { Err(LineError::TooLong { limit }) } else { Ok(line.into()) }))
+    Ok(Some(if too_long || line.len() > limit {
+        Err(LineError::TooLong { limit })
+    } else {
+        Ok(line.into())
+    }))
 }
 
 /// Lines from memory, for tests.
@@ -138,7 +163,10 @@ mod tests {
 
     #[test]
     fn each_line_is_a_record_without_its_end_also_the_empty_and_the_unfinished_one() {
-        assert_eq!(lines("one\ntwo\r\n\nlast"), [kept("one"), kept("two"), kept(""), kept("last")]);
+        assert_eq!(
+            lines("one\ntwo\r\n\nlast"),
+            [kept("one"), kept("two"), kept(""), kept("last")]
+        );
         assert_eq!(lines(""), []);
         assert_eq!(lines("a\rb\n"), [kept("a\rb")]);
     }
@@ -148,14 +176,26 @@ mod tests {
         let too_long = || Err(LineError::TooLong { limit: 8 });
         assert_eq!(
             lines("12345678\n123456789\n12345678\r\n123456789\r\nok\n"),
-            [kept("12345678"), too_long(), kept("12345678"), too_long(), kept("ok")]
+            [
+                kept("12345678"),
+                too_long(),
+                kept("12345678"),
+                too_long(),
+                kept("ok")
+            ]
         );
-        assert_eq!(lines(&format!("{}\nok", "x".repeat(1000))), [too_long(), kept("ok")]);
+        assert_eq!(
+            lines(&format!("{}\nok", "x".repeat(1000))),
+            [too_long(), kept("ok")]
+        );
     }
 
     #[test]
     fn bytes_that_are_no_text_are_kept() {
         let mut input: &[u8] = b"\xff\x00\n";
-        assert_eq!(read_line(&mut input, 8).expect("memory does not fail"), Some(Ok(Bytes::from_static(b"\xff\x00"))));
+        assert_eq!(
+            read_line(&mut input, 8).expect("memory does not fail"),
+            Some(Ok(Bytes::from_static(b"\xff\x00")))
+        );
     }
 }

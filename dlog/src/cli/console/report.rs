@@ -25,7 +25,8 @@ pub(crate) struct Unacknowledged {
     pub(crate) known: Known,
 }
 
-/// How a line ended, and what each attempt to write it met: none unless the writer's settings keep them.
+/// How a line ended, and what each attempt to write it met: none unless the writer's settings keep
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) result: Result<Place, Unacknowledged>,
@@ -44,7 +45,9 @@ pub(crate) struct Attempt {
 
 /// The attempts of a writer over these streams.
 pub(crate) fn attempts(reports: &AttemptReports, streams: &[StreamName]) -> Vec<Attempt> {
-    let Some(first) = reports.first() else { return Vec::new() };
+    let Some(first) = reports.first() else {
+        return Vec::new();
+    };
     let of = |report: &distributedlog::writer::AttemptReport| Attempt {
         stream: streams[usize::from(report.stream.0)].clone(),
         started: report.started.since(first.started),
@@ -64,10 +67,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Says where lines went only when `verbose`; failures always. With `attempts`, the attempts of each line too. As JSON, everything of every
-    /// line.
+    /// Says where lines went only when `verbose`; failures always. With `attempts`, the attempts of
+    /// each line too. As JSON, everything of every line.
     pub(crate) const fn new(format: Format, verbose: bool, attempts: bool) -> Self {
-        Self { format, verbose: verbose || attempts, attempts }
+        Self {
+            format,
+            verbose: verbose || attempts,
+            attempts,
+        }
     }
 
     /// Says how a line ended.
@@ -84,12 +91,20 @@ impl Report {
             Err(error) => format!("line {number} was not acknowledged: {}", error.why),
         };
         if self.attempts {
-            for Attempt { stream, started, took, outcome } in &ended.attempts {
+            for Attempt {
+                stream,
+                started,
+                took,
+                outcome,
+            } in &ended.attempts
+            {
                 let (started, took) = (millis(*started), millis(*took));
                 text += &format!("\n  {stream}, started at {started}: ");
                 text += &match outcome {
                     AttemptOutcome::Won => format!("written, answered after {took}"),
-                    AttemptOutcome::Failed { cause, known } => format!("failed after {took}: {cause} ({known})"),
+                    AttemptOutcome::Failed { cause, known } => {
+                        format!("failed after {took}: {cause} ({known})")
+                    }
                     AttemptOutcome::GivenUp => format!("given up after {took}"),
                     AttemptOutcome::Outstanding => format!("not answered for {took}"),
                 };
@@ -151,11 +166,20 @@ impl<'a> AttemptJson<'a> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (outcome, cause, known) = match attempt.outcome {
             AttemptOutcome::Won => ("won", None, None),
-            AttemptOutcome::Failed { cause, known } => ("failed", Some(cause.to_string()), Some(known.to_string())),
+            AttemptOutcome::Failed { cause, known } => {
+                ("failed", Some(cause.to_string()), Some(known.to_string()))
+            }
             AttemptOutcome::GivenUp => ("given up", None, None),
             AttemptOutcome::Outstanding => ("outstanding", None, None),
         };
-        Self { stream: &attempt.stream, started_us: micros(attempt.started), took_us: micros(attempt.took), outcome, cause, known }
+        Self {
+            stream: &attempt.stream,
+            started_us: micros(attempt.started),
+            took_us: micros(attempt.took),
+            outcome,
+            cause,
+            known,
+        }
     }
 }
 
@@ -178,22 +202,41 @@ mod tests {
             outcome,
         };
         Ended {
-            result: Ok(Place { stream: name("c"), dlsn: Dlsn::new(1, 2, 0) }),
+            result: Ok(Place {
+                stream: name("c"),
+                dlsn: Dlsn::new(1, 2, 0),
+            }),
             attempts: vec![
                 attempt("a", 0, 52_340, AttemptOutcome::GivenUp),
-                attempt("b", 50_000, 340, AttemptOutcome::Failed { cause: Cause::ConnectionLost, known: Known::Unknown }),
+                attempt(
+                    "b",
+                    50_000,
+                    340,
+                    AttemptOutcome::Failed {
+                        cause: Cause::ConnectionLost,
+                        known: Known::Unknown,
+                    },
+                ),
                 attempt("c", 50_340, 2_000, AttemptOutcome::Won),
             ],
         }
     }
 
     fn failed() -> Ended {
-        Ended { result: Err(Unacknowledged { why: "no luck".to_owned(), known: Known::NotWritten }), attempts: Vec::new() }
+        Ended {
+            result: Err(Unacknowledged {
+                why: "no luck".to_owned(),
+                known: Known::NotWritten,
+            }),
+            attempts: Vec::new(),
+        }
     }
 
     fn said(report: Report, ended: &Ended) -> String {
         let captured = Captured::default();
-        report.line(7, ended, &captured.output()).expect("the buffer takes all");
+        report
+            .line(7, ended, &captured.output())
+            .expect("the buffer takes all");
         captured.text()
     }
 
@@ -201,23 +244,44 @@ mod tests {
     fn as_much_is_said_as_was_asked_for() {
         let quiet = Report::new(Format::Text, false, false);
         assert_eq!(said(quiet, &hedged()), "");
-        assert_eq!(said(quiet, &failed()), "line 7 was not acknowledged: no luck\n");
+        assert_eq!(
+            said(quiet, &failed()),
+            "line 7 was not acknowledged: no luck\n"
+        );
         let place = "line 7: DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0} in stream c\n";
-        assert_eq!(said(Report::new(Format::Text, true, false), &hedged()), place);
-        let attempts = "  a, started at 0.0 ms: given up after 52.3 ms\n  \
-                        b, started at 50.0 ms: failed after 0.3 ms: the connection was lost (unknown whether written)\n  \
+        assert_eq!(
+            said(Report::new(Format::Text, true, false), &hedged()),
+            place
+        );
+        let attempts = "  a, started at 0.0 ms: given up after 52.3 ms\n  b, started at 50.0 ms: \
+                        failed after 0.3 ms: the connection was lost (unknown whether written)\n  \
                         c, started at 50.3 ms: written, answered after 2.0 ms\n";
-        assert_eq!(said(Report::new(Format::Text, false, true), &hedged()), format!("{place}{attempts}"));
+        assert_eq!(
+            said(Report::new(Format::Text, false, true), &hedged()),
+            format!("{place}{attempts}")
+        );
     }
 
     #[test]
     fn in_json_every_line_says_everything() {
         let report = Report::new(Format::Json, false, false);
-        assert_eq!(said(report, &failed()), "{\"line\":7,\"error\":\"no luck\",\"known\":\"not written\"}\n");
+        assert_eq!(
+            said(report, &failed()),
+            "{\"line\":7,\"error\":\"no luck\",\"known\":\"not written\"}\n"
+        );
         let text = said(report, &hedged());
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-        assert_eq!((&value["stream"], &value["dlsn"]["entryId"]), (&"c".into(), &2.into()));
-        assert_eq!((&value["attempts"][0]["outcome"], &value["attempts"][0]["took_us"]), (&"given up".into(), &52_340.into()));
+        assert_eq!(
+            (&value["stream"], &value["dlsn"]["entryId"]),
+            (&"c".into(), &2.into())
+        );
+        assert_eq!(
+            (
+                &value["attempts"][0]["outcome"],
+                &value["attempts"][0]["took_us"]
+            ),
+            (&"given up".into(), &52_340.into())
+        );
         assert_eq!(value["attempts"][1]["known"], "unknown whether written");
     }
 }

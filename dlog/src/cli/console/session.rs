@@ -15,16 +15,19 @@ use super::super::{Fault, Output, Shutdown};
 use super::lines::{Line, Release};
 use super::report::{Ended, Report, Unacknowledged};
 
-/// How many lines may wait for their acknowledgement. The writer bounds its bytes and sets by itself.
+/// How many lines may wait for their acknowledgement. The writer bounds its bytes and sets by
+/// itself.
 const MAX_WAITING: usize = 4_096;
 
 /// How long lines may wait without any of them ending before it is looked at why.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// A future of the console's, boxed because the writer behind it differs between the product and its tests.
+/// A future of the console's, boxed because the writer behind it differs between the product and
+/// its tests.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A digest of a record's bytes, by which what was written is found again in what is read: unlike a position, it is the same on every copy.
+/// A digest of a record's bytes, by which what was written is found again in what is read: unlike a
+/// position, it is the same on every copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Digest(u64);
 
@@ -42,10 +45,12 @@ pub(crate) type Acknowledgement = Boxed<'static, Ended>;
 
 /// What a console writes to.
 pub(crate) trait LineWriter: Send + Sync {
-    /// Waits for room and takes the record; lines are taken in the order of the calls. Or says why it takes none.
+    /// Waits for room and takes the record; lines are taken in the order of the calls. Or says why
+    /// it takes none.
     fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>>;
 
-    /// Why nothing is acknowledged, when something is known to be wrong just now: for somebody who waits.
+    /// Why nothing is acknowledged, when something is known to be wrong just now: for somebody who
+    /// waits.
     fn trouble(&self) -> Option<String>;
 }
 
@@ -58,12 +63,14 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
 }
 
-/// Something that wants to know of each acknowledged line. Gets its release too, and lets the editor go on by dropping it.
+/// Something that wants to know of each acknowledged line. Gets its release too, and lets the
+/// editor go on by dropping it.
 pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(Digest, Release) + Send);
 
-/// Writes each line of `lines` as a record and reports how it went, in the order of the lines. Ends when every line up to the end of the input
-/// was acknowledged or has failed; being asked to end counts as the end of the input. While lines wait and none ends for
-/// [`SILENCE`], it says what is wrong if that is known, and when it is over.
+/// Writes each line of `lines` as a record and reports how it went, in the order of the lines. Ends
+/// when every line up to the end of the input was acknowledged or has failed; being asked to end
+/// counts as the end of the input. While lines wait and none ends for [`SILENCE`], it says what is
+/// wrong if that is known, and when it is over.
 ///
 /// # Errors
 /// The output cannot be written. Failed lines are no error: they are counted.
@@ -158,9 +165,13 @@ async fn accept(accepting: &mut Option<Accepting<'_>>) -> Result<Acknowledgement
     }
 }
 
-/// A line that failed before it was accepted still waits its turn, so that lines are reported in their order.
+/// A line that failed before it was accepted still waits its turn, so that lines are reported in
+/// their order.
 fn failed(error: Unacknowledged) -> Acknowledgement {
-    Box::pin(core::future::ready(Ended { result: Err(error), attempts: Vec::new() }))
+    Box::pin(core::future::ready(Ended {
+        result: Err(error),
+        attempts: Vec::new(),
+    }))
 }
 
 /// Notices when lines wait and none of them ends.
@@ -172,7 +183,10 @@ struct Silence {
 
 impl Silence {
     fn new() -> Self {
-        Self { over: Box::pin(tokio::time::sleep(SILENCE)), told: false }
+        Self {
+            over: Box::pin(tokio::time::sleep(SILENCE)),
+            told: false,
+        }
     }
 
     /// A line begins to wait, behind no other.
@@ -218,7 +232,8 @@ mod tests {
     use super::*;
     use crate::store::StreamName;
 
-    /// Takes every record but those that begin with "bad" (never taken) or "late" (taken, then failed); "slow" ones take nine seconds.
+    /// Takes every record but those that begin with "bad" (never taken) or "late" (taken, then
+    /// failed); "slow" ones take nine seconds.
     #[derive(Default)]
     struct Fake {
         taken: Mutex<Vec<Bytes>>,
@@ -228,7 +243,10 @@ mod tests {
     impl LineWriter for Fake {
         fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>> {
             Box::pin(async move {
-                let failed = |why: &str, known| Unacknowledged { why: why.to_owned(), known };
+                let failed = |why: &str, known| Unacknowledged {
+                    why: why.to_owned(),
+                    known,
+                };
                 if record.starts_with(b"bad") {
                     return Err(failed("refused", Known::NotWritten));
                 }
@@ -240,10 +258,19 @@ mod tests {
                     if record.starts_with(b"slow") {
                         tokio::time::sleep(Duration::from_secs(9)).await;
                     }
-                    let place = Place { stream: StreamName::new("s").expect("a name"), dlsn: Dlsn::new(1, slot, 0) };
-                    let result =
-                        if record.starts_with(b"late") { Err(failed("the request timeout passed", Known::Unknown)) } else { Ok(place) };
-                    Ended { result, attempts: Vec::new() }
+                    let place = Place {
+                        stream: StreamName::new("s").expect("a name"),
+                        dlsn: Dlsn::new(1, slot, 0),
+                    };
+                    let result = if record.starts_with(b"late") {
+                        Err(failed("the request timeout passed", Known::Unknown))
+                    } else {
+                        Ok(place)
+                    };
+                    Ended {
+                        result,
+                        attempts: Vec::new(),
+                    }
                 });
                 Ok(acknowledgement)
             })
@@ -258,17 +285,33 @@ mod tests {
         let (fake, captured) = (Fake::default(), Captured::default());
         let mut told = 0;
         let mut on_written = |_: Digest, _: Release| told += 1;
-        let tally =
-            run(of_text(text, 100), &fake, &captured.output(), Report::new(Format::Text, verbose, false), shutdown, &mut on_written)
-                .await
-                .expect("the buffer takes all");
+        let tally = run(
+            of_text(text, 100),
+            &fake,
+            &captured.output(),
+            Report::new(Format::Text, verbose, false),
+            shutdown,
+            &mut on_written,
+        )
+        .await
+        .expect("the buffer takes all");
         (tally, captured.text(), told)
     }
 
     #[tokio::test]
     async fn lines_that_are_acknowledged_are_passed_over_in_silence() {
         let (tally, text, told) = ran("a\nb\nc", false, &Shutdown::manual()).await;
-        assert_eq!((tally, text.as_str(), told), (Tally { written: 3, failed: 0 }, "", 3));
+        assert_eq!(
+            (tally, text.as_str(), told),
+            (
+                Tally {
+                    written: 3,
+                    failed: 0
+                },
+                "",
+                3
+            )
+        );
     }
 
     #[tokio::test]
@@ -276,25 +319,52 @@ mod tests {
         let (_, text, _) = ran("a\nb\n", true, &Shutdown::manual()).await;
         assert_eq!(
             text,
-            "line 1: DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} in stream s\n\
-             line 2: DLSN{logSegmentSequenceNo=1, entryId=1, slotId=0} in stream s\n"
+            "line 1: DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} in stream s\nline 2: \
+             DLSN{logSegmentSequenceNo=1, entryId=1, slotId=0} in stream s\n"
         );
     }
 
     #[tokio::test]
     async fn a_line_that_fails_is_reported_with_why_and_the_rest_goes_on() {
-        let (tally, text, _) = ran(&format!("a\nbad\nlate\n{}\nb\n", "x".repeat(101)), false, &Shutdown::manual()).await;
-        assert_eq!(tally, Tally { written: 2, failed: 3 });
+        let (tally, text, _) = ran(
+            &format!("a\nbad\nlate\n{}\nb\n", "x".repeat(101)),
+            false,
+            &Shutdown::manual(),
+        )
+        .await;
+        assert_eq!(
+            tally,
+            Tally {
+                written: 2,
+                failed: 3
+            }
+        );
         assert_eq!(text.matches("was not acknowledged").count(), 3, "{text}");
-        assert!(text.contains("line 2 was not acknowledged: refused\n"), "{text}");
-        assert!(text.contains("line 3 was not acknowledged: the request timeout passed\n"), "{text}");
-        assert!(text.contains("line 4 was not acknowledged: the line is longer than the 100 bytes that a record may have\n"), "{text}");
+        assert!(
+            text.contains("line 2 was not acknowledged: refused\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("line 3 was not acknowledged: the request timeout passed\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "line 4 was not acknowledged: the line is longer than the 100 bytes that a record \
+                 may have\n"
+            ),
+            "{text}"
+        );
     }
 
     #[tokio::test]
     async fn far_more_lines_than_may_wait_are_all_written() {
-        let (tally, _, told) = ran(&"x\n".repeat(3 * MAX_WAITING), false, &Shutdown::manual()).await;
-        assert_eq!((tally.written, told), (3 * MAX_WAITING as u64, 3 * MAX_WAITING));
+        let (tally, _, told) =
+            ran(&"x\n".repeat(3 * MAX_WAITING), false, &Shutdown::manual()).await;
+        assert_eq!(
+            (tally.written, told),
+            (3 * MAX_WAITING as u64, 3 * MAX_WAITING)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -304,15 +374,28 @@ mod tests {
             (
                 Some("nobody answers"),
                 "slow\nslow\na\n",
-                "nobody answers\nLines are acknowledged again.\nnobody answers\nLines are acknowledged again.\n",
+                "nobody answers\nLines are acknowledged again.\nnobody answers\nLines are \
+                 acknowledged again.\n",
             ),
             (Some("nobody answers"), "a\nb\n", ""),
             (None, "slow\n", ""),
         ] {
-            let fake = Fake { trouble: trouble.map(str::to_owned), ..Fake::default() };
+            let fake = Fake {
+                trouble: trouble.map(str::to_owned),
+                ..Fake::default()
+            };
             let captured = Captured::default();
             let shutdown = Shutdown::manual();
-            run(of_text(text, 100), &fake, &captured.output(), quiet, &shutdown, &mut |_, _| {}).await.expect("the buffer takes all");
+            run(
+                of_text(text, 100),
+                &fake,
+                &captured.output(),
+                quiet,
+                &shutdown,
+                &mut |_, _| {},
+            )
+            .await
+            .expect("the buffer takes all");
             assert_eq!(captured.text(), told, "{text}");
         }
     }

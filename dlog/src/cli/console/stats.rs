@@ -31,8 +31,14 @@ pub(crate) struct StreamStats {
 
 impl StreamStats {
     pub(super) fn new(stream: StreamName, status: &StreamStatus) -> Self {
-        let StreamStatus { healthy, latency, counters, .. } = *status;
-        let latency_us = latency.map(|latency: Duration| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        let StreamStatus {
+            healthy,
+            latency,
+            counters,
+            ..
+        } = *status;
+        let latency_us =
+            latency.map(|latency: Duration| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         Self {
             stream,
             healthy,
@@ -51,10 +57,13 @@ impl Stats {
         const WHY: &str = "the keys are texts and nothing in it fails to serialize";
         match format {
             Format::Json => serde_json::to_string(self).expect(WHY),
-            // JSON without its punctuation: each figure keeps its name, and none is left out when one is added.
+            // JSON without its punctuation: each figure keeps its name, and none is left out when
+            // one is added.
             Format::Text => {
                 let pretty = serde_json::to_string_pretty(self).expect(WHY);
-                let lines = pretty.lines().map(|line| line.replace(['"', ',', '{', '}', '[', ']'], ""));
+                let lines = pretty
+                    .lines()
+                    .map(|line| line.replace(['"', ',', '{', '}', '[', ']'], ""));
                 let lines: Vec<String> = lines.filter(|line| !line.trim().is_empty()).collect();
                 lines.join("\n")
             }
@@ -78,21 +87,39 @@ mod tests {
             failed: 1,
             given_up: 1,
         };
-        Stats { writer, client: ClientCounters::default(), streams: vec![stream] }
+        Stats {
+            writer,
+            client: ClientCounters::default(),
+            streams: vec![stream],
+        }
     }
 
     #[test]
     fn people_get_a_line_for_each_figure() {
         let text = stats().to_text(Format::Text);
-        for line in ["  writer: ", "    records: 3", "    hedges_won: 1", "    redirects: 0", "      stream: s", "      latency_us: 1500"] {
-            assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
+        for line in [
+            "  writer: ",
+            "    records: 3",
+            "    hedges_won: 1",
+            "    redirects: 0",
+            "      stream: s",
+            "      latency_us: 1500",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no {line:?} in\n{text}"
+            );
         }
     }
 
     #[test]
     fn programs_get_an_object() {
-        let value: serde_json::Value = serde_json::from_str(&stats().to_text(Format::Json)).expect("it is JSON");
-        assert_eq!((&value["writer"]["records"], &value["streams"][0]["healthy"]), (&3.into(), &false.into()));
+        let value: serde_json::Value =
+            serde_json::from_str(&stats().to_text(Format::Json)).expect("it is JSON");
+        assert_eq!(
+            (&value["writer"]["records"], &value["streams"][0]["healthy"]),
+            (&3.into(), &false.into())
+        );
         assert_eq!(value["client"]["connects"], 0);
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct RunJson<'a> {
     written_and_not_delivered: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     counters: Option<Counters>,
-    /// Latencies in microseconds of the operations that did not fail, and how many of them there were.
+    /// Latencies in microseconds of the operations that did not fail, and how many of them there
+    /// were.
     #[serde(skip_serializing_if = "Option::is_none")]
     latencies: Option<Vec<(u64, u64)>>,
 }
@@ -67,7 +68,12 @@ impl<'a> RunJson<'a> {
             delivered_twice: report.read.twice,
             written_and_not_delivered: report.read.missing,
             counters: run.counters,
-            latencies: whole.then(|| report.latencies().map(|(latency, count)| (latency.as_micros() as u64, count)).collect()),
+            latencies: whole.then(|| {
+                report
+                    .latencies()
+                    .map(|(latency, count)| (latency.as_micros() as u64, count))
+                    .collect()
+            }),
         }
     }
 }

@@ -28,10 +28,11 @@ use summary::Compared;
 
 /// Simulate how long writes take, and what load they make, with settings that you choose.
 ///
-/// The writer itself runs, in virtual time, over streams that straggle, stall, move or are overloaded; so do models of what others do, and
-/// the bounds that nobody passes. The same seed gives all of them the same latencies, and the same figures each time. A set that failed
-/// counts as slower than all others. Every copy that comes to lie in a stream is shown to a merged reader: "read twice" is what it would
-/// deliver again.
+/// The writer itself runs, in virtual time, over streams that straggle, stall, move or are
+/// overloaded; so do models of what others do, and the bounds that nobody passes. The same seed
+/// gives all of them the same latencies, and the same figures each time. A set that failed
+/// counts as slower than all others. Every copy that comes to lie in a stream is shown to a merged
+/// reader: "read twice" is what it would deliver again.
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -128,7 +129,8 @@ impl Args {
             plot::Image::of(file)?;
         }
         if self.markdown.is_some() && !self.all {
-            return Err(Fault::usage("the document is about all scenarios").tip("dlog sim --all --markdown docs/hedging.md"));
+            return Err(Fault::usage("the document is about all scenarios")
+                .tip("dlog sim --all --markdown docs/hedging.md"));
         }
         let simulations = self.simulations()?;
         if self.format == Format::Text && self.policy.contains(&Kind::Ours) {
@@ -147,7 +149,10 @@ impl Args {
             plot::draw(compared, file)?;
         }
         if let Some(file) = &self.markdown {
-            written(file, document::text(&all, &chosen, self.seed, stop)?.as_bytes())?;
+            written(
+                file,
+                document::text(&all, &chosen, self.seed, stop)?.as_bytes(),
+            )?;
         }
         Ok(())
     }
@@ -157,13 +162,18 @@ impl Args {
         let letters: Vec<Option<&str>> = match (&self.scenario, self.all) {
             (letter, false) => vec![letter.as_deref()],
             (_, true) if !self.scenario_args.is_empty() => {
-                return Err(Fault::usage("--all runs the scenarios as they are").tip("change one of them: dlog sim a --streams 3"));
+                return Err(Fault::usage("--all runs the scenarios as they are")
+                    .tip("change one of them: dlog sim a --streams 3"));
             }
-            (_, true) => scenarios::ALL.iter().map(|(letter, _)| Some(*letter)).collect(),
+            (_, true) => scenarios::ALL
+                .iter()
+                .map(|(letter, _)| Some(*letter))
+                .collect(),
         };
         let simulation = |letter: Option<&str>| {
             let (about, scenario) = self.scenario_args.scenario(letter)?;
-            let simulation = Simulation::new(scenario, self.seed).map_err(|error| Fault::usage(error.to_string()))?;
+            let simulation = Simulation::new(scenario, self.seed)
+                .map_err(|error| Fault::usage(error.to_string()))?;
             Ok((letter.unwrap_or("-").to_owned(), about, simulation))
         };
         letters.into_iter().map(simulation).collect()
@@ -173,23 +183,38 @@ impl Args {
         match self.format {
             Format::Text => {
                 let sets = compared.scenario.sets;
-                output.line(format!("({}) {}: {sets} sets, seed {}", compared.name, compared.about, compared.seed))?;
+                output.line(format!(
+                    "({}) {}: {sets} sets, seed {}",
+                    compared.name, compared.about, compared.seed
+                ))?;
                 output.line(table::text(&compared.runs))
             }
-            Format::Json => compared.runs.iter().try_for_each(|run| json_line(output, &RunJson::new(compared, run, false))),
+            Format::Json => compared
+                .runs
+                .iter()
+                .try_for_each(|run| json_line(output, &RunJson::new(compared, run, false))),
         }
     }
 }
 
 /// Writes all results to a file.
 fn save(all: &[Compared], file: &Path) -> Result<(), Fault> {
-    let runs: Vec<RunJson<'_>> =
-        all.iter().flat_map(|compared| compared.runs.iter().map(|run| RunJson::new(compared, run, true))).collect();
-    let mut text = serde_json::to_vec(&runs).map_err(|error| Fault::failure(format!("cannot write the results as JSON: {error}")))?;
+    let runs: Vec<RunJson<'_>> = all
+        .iter()
+        .flat_map(|compared| {
+            compared
+                .runs
+                .iter()
+                .map(|run| RunJson::new(compared, run, true))
+        })
+        .collect();
+    let mut text = serde_json::to_vec(&runs)
+        .map_err(|error| Fault::failure(format!("cannot write the results as JSON: {error}")))?;
     text.push(b'\n');
     written(file, &text)
 }
 
 fn written(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    std::fs::write(file, bytes).map_err(|error| Fault::failure(format!("cannot write {}: {error}", file.display())))
+    std::fs::write(file, bytes)
+        .map_err(|error| Fault::failure(format!("cannot write {}: {error}", file.display())))
 }

@@ -38,35 +38,61 @@ impl Image {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            Some(_) | None => Err(Fault::usage(format!("'{}' ends neither in .svg nor in .png", file.display()))),
+            Some(_) | None => Err(Fault::usage(format!(
+                "'{}' ends neither in .svg nor in .png",
+                file.display()
+            ))),
         }
     }
 }
 
-/// Draws, for each policy, how many operations take longer than a latency: both axes in powers of ten, so that tails can be seen.
+/// Draws, for each policy, how many operations take longer than a latency: both axes in powers of
+/// ten, so that tails can be seen.
 ///
 /// # Errors
 /// The file cannot be written.
 pub(super) fn draw(compared: &Compared, file: &Path) -> Result<(), Fault> {
     match Image::of(file)? {
         Image::Svg => chart(compared, &SVGBackend::new(file, SIZE).into_drawing_area()),
-        Image::Png => chart(compared, &BitMapBackend::new(file, SIZE).into_drawing_area()),
+        Image::Png => chart(
+            compared,
+            &BitMapBackend::new(file, SIZE).into_drawing_area(),
+        ),
     }
     .map_err(|error| Fault::failure(format!("cannot draw to {}: {error}", file.display())))
 }
 
-fn chart<B: DrawingBackend>(compared: &Compared, area: &DrawingArea<B, Shift>) -> Result<(), Box<dyn Display>>
+fn chart<B: DrawingBackend>(
+    compared: &Compared,
+    area: &DrawingArea<B, Shift>,
+) -> Result<(), Box<dyn Display>>
 where
     B::ErrorType: 'static,
 {
-    let told = |error: DrawingAreaErrorKind<B::ErrorType>| -> Box<dyn Display> { Box::new(error.to_string()) };
+    let told = |error: DrawingAreaErrorKind<B::ErrorType>| -> Box<dyn Display> {
+        Box::new(error.to_string())
+    };
     // Bitmaps have no letters of their own, and this system's fonts may be none.
     let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    let curves: Vec<(&str, Vec<(f64, f64)>)> = compared.runs.iter().map(|run| (run.kind.name(), curve(&run.report))).collect();
-    let operations = compared.runs.iter().map(|run| run.report.operations()).max().unwrap_or(1);
+    let curves: Vec<(&str, Vec<(f64, f64)>)> = compared
+        .runs
+        .iter()
+        .map(|run| (run.kind.name(), curve(&run.report)))
+        .collect();
+    let operations = compared
+        .runs
+        .iter()
+        .map(|run| run.report.operations())
+        .max()
+        .unwrap_or(1);
     let points = || curves.iter().flat_map(|(_, curve)| curve);
-    let shortest = points().map(|(latency, _)| *latency).fold(f64::INFINITY, f64::min).min(1e6);
-    let longest = points().map(|(latency, _)| *latency).fold(shortest * 2.0, f64::max);
+    let shortest = points()
+        .map(|(latency, _)| *latency)
+        .fold(f64::INFINITY, f64::min)
+        .min(1e6);
+    let longest = points()
+        .map(|(latency, _)| *latency)
+        .fold(shortest * 2.0, f64::max);
     let rarest = 1.0 / operations as f64;
 
     area.fill(&WHITE).map_err(told)?;
@@ -76,7 +102,10 @@ where
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(72)
-        .build_cartesian_2d((shortest..longest * 1.1).log_scale(), (rarest..1.0).log_scale())
+        .build_cartesian_2d(
+            (shortest..longest * 1.1).log_scale(),
+            (rarest..1.0).log_scale(),
+        )
         .map_err(told)?;
     chart
         .configure_mesh()
@@ -107,7 +136,8 @@ where
     area.present().map_err(told)
 }
 
-/// Latencies in milliseconds, and the share of the operations that take longer. It ends where only failures are left.
+/// Latencies in milliseconds, and the share of the operations that take longer. It ends where only
+/// failures are left.
 fn curve(report: &Report) -> Vec<(f64, f64)> {
     let operations = report.operations().max(1) as f64;
     let mut done = 0;

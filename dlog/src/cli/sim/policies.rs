@@ -4,8 +4,8 @@ use clap::ValueEnum;
 use distributedlog::merge::{MergeSettings, SeenSets};
 use distributedlog::writer::Counters;
 use distributedlog_testkit::model::{
-    BestDelays, Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings, Policy, Report, Simulation, Stopped,
-    Unhedged,
+    BestDelays, Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings,
+    Policy, Report, Simulation, Stopped, Unhedged,
 };
 
 use super::settings_args::Chosen;
@@ -44,7 +44,10 @@ impl Kind {
 
     /// The name by which the command line and JSON know it.
     pub(super) fn key(self) -> String {
-        self.to_possible_value().expect("none is skipped").get_name().to_owned()
+        self.to_possible_value()
+            .expect("none is skipped")
+            .get_name()
+            .to_owned()
     }
 }
 
@@ -67,29 +70,69 @@ pub(super) fn run(
     let streams = simulation.scenario().streams;
     let (settings, share) = (&chosen.settings, chosen.share());
     let timeout = settings.request_timeout();
-    let told = |report| Run { kind, report, counters: None };
+    let told = |report| Run {
+        kind,
+        report,
+        counters: None,
+    };
     match kind {
-        Kind::None => model(simulation, Unhedged::new(streams, timeout), watch).map(|report| Some(told(report))),
+        Kind::None => model(simulation, Unhedged::new(streams, timeout), watch)
+            .map(|report| Some(told(report))),
         Kind::Original => {
-            let (first, max) = (settings.first_speculative_timeout(), settings.max_speculative_timeout());
+            let (first, max) = (
+                settings.first_speculative_timeout(),
+                settings.max_speculative_timeout(),
+            );
             let multiplier = f64::from(settings.speculative_backoff_multiplier());
-            model(simulation, Original::new(streams, timeout, first, max, multiplier), watch).map(|report| Some(told(report)))
+            model(
+                simulation,
+                Original::new(streams, timeout, first, max, multiplier),
+                watch,
+            )
+            .map(|report| Some(told(report)))
         }
-        Kind::P95 => {
-            model(simulation, Percentile::new(streams, timeout, PercentileSettings::default()), watch).map(|report| Some(told(report)))
-        }
-        Kind::Grpc => model(simulation, Grpc::new(streams, timeout, GrpcSettings::default()), watch).map(|report| Some(told(report))),
+        Kind::P95 => model(
+            simulation,
+            Percentile::new(streams, timeout, PercentileSettings::default()),
+            watch,
+        )
+        .map(|report| Some(told(report))),
+        Kind::Grpc => model(
+            simulation,
+            Grpc::new(streams, timeout, GrpcSettings::default()),
+            watch,
+        )
+        .map(|report| Some(told(report))),
         Kind::Ours => {
-            let ours = Ours::new(streams, chosen.settings).expect("the scenario's streams are legal, and so are the settings");
+            let ours = Ours::new(streams, chosen.settings)
+                .expect("the scenario's streams are legal, and so are the settings");
             let mut ours = ours.with_patience(chosen.patience);
-            let report = simulation.run(&mut ours, &mut SeenSets::new(MergeSettings::default()), watch)?;
-            Ok(Some(Run { kind, report, counters: Some(ours.counters()) }))
+            let report = simulation.run(
+                &mut ours,
+                &mut SeenSets::new(MergeSettings::default()),
+                watch,
+            )?;
+            Ok(Some(Run {
+                kind,
+                report,
+                counters: Some(ours.counters()),
+            }))
         }
-        Kind::BestDelays => Ok(BestDelays { share }.bound(simulation).map(|(report, _)| told(report))),
+        Kind::BestDelays => Ok(BestDelays { share }
+            .bound(simulation)
+            .map(|(report, _)| told(report))),
         Kind::Clairvoyant => Ok(Clairvoyant { share }.bound(simulation).map(told)),
     }
 }
 
-fn model(simulation: &Simulation, mut policy: impl Policy, watch: impl FnMut(u64) -> ControlFlow<()>) -> Result<Report, Stopped> {
-    simulation.run(&mut policy, &mut SeenSets::new(MergeSettings::default()), watch)
+fn model(
+    simulation: &Simulation,
+    mut policy: impl Policy,
+    watch: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<Report, Stopped> {
+    simulation.run(
+        &mut policy,
+        &mut SeenSets::new(MergeSettings::default()),
+        watch,
+    )
 }

@@ -8,7 +8,8 @@ use std::time::Instant;
 /// After which time a run is long enough for whoever waits to be told how far it is, and how often.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Tells on the terminal how far a run is, if there is one, and ends the run when that is asked for.
+/// Tells on the terminal how far a run is, if there is one, and ends the run when that is asked
+/// for.
 pub(super) struct Progress<'a> {
     name: &'static str,
     sets: u64,
@@ -22,7 +23,15 @@ pub(super) struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub(super) fn new(name: &'static str, sets: u64, stop: &'a AtomicBool) -> Self {
         let (began, terminal) = (Instant::now(), std::io::stderr().is_terminal());
-        Self { name, sets, stop, began, told: Cell::new(began), shown: Cell::new(false), terminal }
+        Self {
+            name,
+            sets,
+            stop,
+            began,
+            told: Cell::new(began),
+            shown: Cell::new(false),
+            terminal,
+        }
     }
 
     /// So many sets have arrived.
@@ -33,7 +42,12 @@ impl<'a> Progress<'a> {
         if self.terminal && self.told.get().elapsed() >= PATIENCE {
             self.told.set(Instant::now());
             self.shown.set(true);
-            let _ = write!(std::io::stderr(), "\r{}: {} %\x1b[K", self.name, sets * 100 / self.sets);
+            let _ = write!(
+                std::io::stderr(),
+                "\r{}: {} %\x1b[K",
+                self.name,
+                sets * 100 / self.sets
+            );
         }
         ControlFlow::Continue(())
     }
@@ -44,6 +58,10 @@ impl<'a> Progress<'a> {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
         let took = self.began.elapsed().as_secs_f64();
-        tracing::info!("{}: {sets} sets in {took:.3} s, {:.0} sets a second", self.name, sets as f64 / took);
+        tracing::info!(
+            "{}: {sets} sets in {took:.3} s, {:.0} sets a second",
+            self.name,
+            sets as f64 / took
+        );
     }
 }

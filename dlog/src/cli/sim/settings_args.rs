@@ -15,7 +15,8 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// The extra attempts for each set that the bounds are allowed: as many as the writer, or 5 % if it has no budget.
+    /// The extra attempts for each set that the bounds are allowed: as many as the writer, or 5 %
+    /// if it has no budget.
     pub(super) fn share(&self) -> f64 {
         match self.settings.budget() {
             Budget::Off => 0.05,
@@ -31,14 +32,22 @@ impl Chosen {
 
     /// The same with another number of sets in flight.
     pub(super) fn with_in_flight_sets(self, sets: usize) -> Self {
-        let settings = self.settings.to_builder().in_flight_sets(sets).build().expect("a legal number, and the rest is legal already");
+        let settings = self
+            .settings
+            .to_builder()
+            .in_flight_sets(sets)
+            .build()
+            .expect("a legal number, and the rest is legal already");
         Self { settings, ..self }
     }
 }
 
 /// The settings of the simulated writer. Those that no flag changes are the recommended ones.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "The writer's settings, as everywhere; the timeouts and streams hold for the other policies too")]
+#[command(
+    next_help_heading = "The writer's settings, as everywhere; the timeouts and streams hold for \
+                         the other policies too"
+)]
 pub(super) struct SettingsArgs {
     /// How long a set may take
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "500ms")]
@@ -60,7 +69,8 @@ pub(super) struct SettingsArgs {
     #[arg(long, value_name = "N", default_value_t = Settings::default().in_flight_sets())]
     in_flight_sets: usize,
 
-    /// How long a set waits for room when as many are in flight, before it fails; 0 for not at all [default: the request timeout]
+    /// How long a set waits for room when as many are in flight, before it fails; 0 for not at all
+    /// [default: the request timeout]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     wait_for_room: Option<Duration>,
 
@@ -94,13 +104,23 @@ impl SettingsArgs {
             .max_speculative_timeout(self.max_speculative_timeout)
             .speculative_backoff_multiplier(self.speculative_backoff_multiplier)
             .in_flight_sets(self.in_flight_sets)
-            .rounds(Rounds { limit: self.rounds, first_backoff: self.first_backoff, max_backoff: self.max_backoff })
+            .rounds(Rounds {
+                limit: self.rounds,
+                first_backoff: self.first_backoff,
+                max_backoff: self.max_backoff,
+            })
             // Any name will do: there is one writer.
-            .identity(Identity::Trailer { writer: WriterId(*b"simulated writer"), first_sequence: 0 })
+            .identity(Identity::Trailer {
+                writer: WriterId(*b"simulated writer"),
+                first_sequence: 0,
+            })
             .seed(seed)
             .build()
             .map_err(|error| Fault::usage(error.to_string()))?;
-        Ok(Chosen { settings, patience: self.wait_for_room.unwrap_or(self.request_timeout) })
+        Ok(Chosen {
+            settings,
+            patience: self.wait_for_room.unwrap_or(self.request_timeout),
+        })
     }
 }
 
@@ -108,11 +128,19 @@ impl SettingsArgs {
 fn text(settings: &Settings) -> String {
     let budget = match settings.budget() {
         Budget::Off => "no budget".to_owned(),
-        Budget::Share { share, per_second, burst } => format!("budget {share} and {per_second}/s, up to {burst}"),
+        Budget::Share {
+            share,
+            per_second,
+            burst,
+        } => format!("budget {share} and {per_second}/s, up to {burst}"),
     };
     let health = match settings.health() {
         Health::Off => "no probation".to_owned(),
-        Health::Probation { strikes, first_backoff, max_backoff } => {
+        Health::Probation {
+            strikes,
+            first_backoff,
+            max_backoff,
+        } => {
             format!("probation after {strikes} strikes, {first_backoff:?} to {max_backoff:?}")
         }
     };
@@ -121,12 +149,25 @@ fn text(settings: &Settings) -> String {
         Window::Share => "window share".to_owned(),
         Window::Attempts(attempts) => format!("window {attempts}"),
     };
-    let (first, max) = (settings.first_speculative_timeout(), settings.max_speculative_timeout());
+    let (first, max) = (
+        settings.first_speculative_timeout(),
+        settings.max_speculative_timeout(),
+    );
     let adaptive = match settings.adaptive() {
         Adaptive::Off => format!("hedges after {first:?} to {max:?}"),
-        Adaptive::Quantile { quantile, floor, warm_up } => {
-            format!("hedges after quantile {quantile}, {floor:?} to {max:?} ({first:?} for the first {warm_up})")
+        Adaptive::Quantile {
+            quantile,
+            floor,
+            warm_up,
+        } => {
+            format!(
+                "hedges after quantile {quantile}, {floor:?} to {max:?} ({first:?} for the first \
+                 {warm_up})"
+            )
         }
     };
-    format!("ours: {budget}; {health}; {window}; {adaptive}; {} sets in flight", settings.in_flight_sets())
+    format!(
+        "ours: {budget}; {health}; {window}; {adaptive}; {} sets in flight",
+        settings.in_flight_sets()
+    )
 }

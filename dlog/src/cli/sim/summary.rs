@@ -39,7 +39,13 @@ pub(super) fn compare(
         progress.end(scenario.sets);
         runs.extend(ran.map_err(|_| Fault::failure("interrupted before the end"))?);
     }
-    Ok(Compared { name, about, scenario, seed, runs })
+    Ok(Compared {
+        name,
+        about,
+        scenario,
+        seed,
+        runs,
+    })
 }
 
 impl Compared {
@@ -47,7 +53,8 @@ impl Compared {
         self.runs.iter().find(|run| run.kind == kind)
     }
 
-    /// The extra load without the first second, in which the writer spends what its budget begins with, and without that of each fault.
+    /// The extra load without the first second, in which the writer spends what its budget begins
+    /// with, and without that of each fault.
     pub(super) fn steady_extra_load(&self, run: &Run) -> f64 {
         let begins = |second: usize| {
             second == 0
@@ -61,11 +68,28 @@ impl Compared {
 
     /// The extra load while a fault lasts that begins in the course of the run; none without such.
     pub(super) fn extra_load_in_faults(&self, run: &Run) -> Option<f64> {
-        let mut faults = self.scenario.faults.iter().filter(|fault| !fault.from.is_zero()).peekable();
+        let mut faults = self
+            .scenario
+            .faults
+            .iter()
+            .filter(|fault| !fault.from.is_zero())
+            .peekable();
         faults.peek()?;
-        let faults: Vec<_> =
-            faults.map(|fault| (fault.from.as_secs_f64(), fault.until.map_or(f64::INFINITY, |until| until.as_secs_f64()))).collect();
-        Some(run.report.extra_load_of(|second| faults.iter().any(|(from, until)| *from <= second as f64 && (second as f64) < *until)))
+        let faults: Vec<_> = faults
+            .map(|fault| {
+                (
+                    fault.from.as_secs_f64(),
+                    fault
+                        .until
+                        .map_or(f64::INFINITY, |until| until.as_secs_f64()),
+                )
+            })
+            .collect();
+        Some(run.report.extra_load_of(|second| {
+            faults
+                .iter()
+                .any(|(from, until)| *from <= second as f64 && (second as f64) < *until)
+        }))
     }
 
     /// Our 99.9th percentile as a multiple of another's.
@@ -93,7 +117,11 @@ pub(super) fn markdown(all: &[Compared]) -> String {
         "ours",
         "read twice",
     ];
-    let mut text = format!("| {} |\n|---|{}\n", header.join(" | "), "--:|".repeat(header.len() - 1));
+    let mut text = format!(
+        "| {} |\n|---|{}\n",
+        header.join(" | "),
+        "--:|".repeat(header.len() - 1)
+    );
     for compared in all {
         if let Some(run) = compared.run(Kind::Ours) {
             text += &format!("| {} |\n", row(compared, run).join(" | "));
@@ -103,10 +131,18 @@ pub(super) fn markdown(all: &[Compared]) -> String {
 }
 
 fn row(compared: &Compared, run: &Run) -> Vec<String> {
-    let of = |kind, text: fn(&Report) -> String| compared.run(kind).map_or_else(|| "–".to_owned(), |run| text(&run.report));
+    let of = |kind, text: fn(&Report) -> String| {
+        compared
+            .run(kind)
+            .map_or_else(|| "–".to_owned(), |run| text(&run.report))
+    };
     let tail = |report: &Report| table::latency(report.latency(0.999));
     let failed = |report: &Report| report.failed.to_string();
-    let ratio = |kind| compared.ratio(kind).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+    let ratio = |kind| {
+        compared
+            .ratio(kind)
+            .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+    };
     vec![
         format!("({}) {}", compared.name, compared.about),
         of(Kind::Original, tail),
@@ -115,7 +151,9 @@ fn row(compared: &Compared, run: &Run) -> Vec<String> {
         ratio(Kind::Clairvoyant),
         table::percent(run.report.extra_load()),
         table::percent(compared.steady_extra_load(run)),
-        compared.extra_load_in_faults(run).map_or_else(|| "–".to_owned(), table::percent),
+        compared
+            .extra_load_in_faults(run)
+            .map_or_else(|| "–".to_owned(), table::percent),
         of(Kind::Original, failed),
         failed(&run.report),
         run.report.read.twice.to_string(),

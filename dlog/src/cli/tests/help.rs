@@ -1,5 +1,5 @@
-//! The help texts are kept as files in `help/`, so that a change of one shows as a difference. `UPDATE_SNAPSHOTS=1 cargo test -p dlog` writes
-//! them anew.
+//! The help texts are kept as files in `help/`, so that a change of one shows as a difference.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p dlog` writes them anew.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,10 @@ use super::super::args::Cli;
 fn collect(mut command: clap::Command, name: String, texts: &mut Vec<(String, String)>) {
     command.build();
     texts.push((name.clone(), command.render_help().to_string()));
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|below| below.get_name() != "help")
+    {
         collect(below.clone(), format!("{name}-{}", below.get_name()), texts);
     }
 }
@@ -19,23 +22,40 @@ fn every_commands_help_reads_as_it_is_kept() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/tests/help");
     let update = std::env::var_os("UPDATE_SNAPSHOTS").is_some();
     let mut texts = Vec::new();
-    collect(Cli::laid_out().term_width(100), "dlog".to_owned(), &mut texts);
+    collect(
+        Cli::laid_out().term_width(100),
+        "dlog".to_owned(),
+        &mut texts,
+    );
     for (name, text) in &texts {
         let file = folder.join(format!("{name}.txt"));
         if update {
             fs::write(&file, text).expect("the snapshots' folder can be written");
         }
         let kept = fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(*text, kept, "{name}: run with UPDATE_SNAPSHOTS=1 if the new text is right");
+        assert_eq!(
+            *text, kept,
+            "{name}: run with UPDATE_SNAPSHOTS=1 if the new text is right"
+        );
     }
-    let kept = fs::read_dir(&folder).expect("the snapshots' folder is there").count();
-    assert_eq!(kept, texts.len(), "a help text is kept of a command that is gone");
+    let kept = fs::read_dir(&folder)
+        .expect("the snapshots' folder is there")
+        .count();
+    assert_eq!(
+        kept,
+        texts.len(),
+        "a help text is kept of a command that is gone"
+    );
 }
 
 #[test]
 fn every_command_has_an_example() {
     let mut texts = Vec::new();
-    collect(Cli::laid_out().term_width(100), "dlog".to_owned(), &mut texts);
+    collect(
+        Cli::laid_out().term_width(100),
+        "dlog".to_owned(),
+        &mut texts,
+    );
     for (name, text) in texts {
         assert!(text.contains("\n  dlog "), "{name}:\n{text}");
         for line in text.lines() {

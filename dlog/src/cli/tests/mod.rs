@@ -1,4 +1,5 @@
-//! Command lines as people type them: the help that they get, and what is said of the ones that cannot mean anything.
+//! Command lines as people type them: the help that they get, and what is said of the ones that
+//! cannot mean anything.
 
 mod help;
 mod usage;

@@ -21,9 +21,12 @@ fn accepted(line: &str) {
 fn the_tutorials_command_lines_are_understood() {
     for line in [
         "dlog local 7000",
-        "dlog proxy -p 8000 --shard-id 1 -sp 8001 -u distributedlog://127.0.0.1:7000/messaging/distributedlog -mx",
-        "dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r basic-stream- -e 3-7",
-        "dlog multi-reader distributedlog://127.0.0.1:7000/messaging/distributedlog basic-stream-3,basic-stream-4",
+        "dlog proxy -p 8000 --shard-id 1 -sp 8001 -u \
+         distributedlog://127.0.0.1:7000/messaging/distributedlog -mx",
+        "dlog tool create -u distributedlog://127.0.0.1:7000/messaging/distributedlog -r \
+         basic-stream- -e 3-7",
+        "dlog multi-reader distributedlog://127.0.0.1:7000/messaging/distributedlog \
+         basic-stream-3,basic-stream-4",
         "dlog console-multi-writer inet!127.0.0.1:8000 basic-stream-3,basic-stream-4",
         "dlog quickstart",
     ] {
@@ -49,30 +52,94 @@ fn the_originals_spellings_are_understood() {
 #[test]
 fn a_wrong_value_is_named_with_its_flag_what_is_wrong_and_what_would_be_right() {
     for (line, said) in [
-        ("dlog tool create -u distributedlog://h/n -e 7-3", &["'7-3' for '--expression <EXPRESSION>'", "did you mean 3-7?"][..]),
-        ("dlog tool create -u distributedlog://h/n -e 3-", &["'3-' is not a range", "as in 3-7"]),
-        ("dlog tool create -u 127.0.0.1:7000/n -e 1", &["--uri <URI>", "\"distributedlog://\" is missing", "looks like distributedlog://"]),
-        ("dlog tool create -u http://h/n -e 1", &["the scheme \"http\""]),
-        ("dlog tool create -u distributedlog://h -e 1", &["the namespace is missing"]),
-        ("dlog tool count -u distributedlog://h/n -s x 1,0", &["'1,0' is not a DLSN", "as in 1,0,0"]),
-        ("dlog tool truncate -u distributedlog://h/n -s x --dlsn one", &["'one' is not a DLSN"]),
-        ("dlog tool deserialize-dlsn nonsense", &["'nonsense' is not a DLSN"]),
-        ("dlog tool dump -u distributedlog://h/n -s .x", &["\".x\" is no stream's name"]),
-        ("dlog multi-reader distributedlog://h/n a,,b", &["a name is missing"]),
-        ("dlog multi-reader distributedlog://h/n a --from yesterday", &["'yesterday' is not a DLSN", "oldest, last or latest"]),
-        ("dlog multi-reader distributedlog://h/n a --count 0", &["0 is not in 1.."]),
-        ("dlog console-multi-writer inet!h:1 a --request-timeout 500", &["'500' has no unit; write 500ms or 500s"]),
-        ("dlog proxy -p 99999 -u distributedlog://h/n", &["'99999' is no port; write a number up to 65535"]),
-        ("dlog proxy -p 8000", &["--uri <URI>|--data <DIR>", "tip: with `dlog local` on this machine it is distributedlog://"]),
-        ("dlog tool list", &["--uri <URI>", "it is distributedlog://127.0.0.1:7000/messaging/distributedlog"]),
-        ("dlog proxy -u distributedlog://h/n --data /x", &["cannot be used with"]),
+        (
+            "dlog tool create -u distributedlog://h/n -e 7-3",
+            &["'7-3' for '--expression <EXPRESSION>'", "did you mean 3-7?"][..],
+        ),
+        (
+            "dlog tool create -u distributedlog://h/n -e 3-",
+            &["'3-' is not a range", "as in 3-7"],
+        ),
+        (
+            "dlog tool create -u 127.0.0.1:7000/n -e 1",
+            &[
+                "--uri <URI>",
+                "\"distributedlog://\" is missing",
+                "looks like distributedlog://",
+            ],
+        ),
+        (
+            "dlog tool create -u http://h/n -e 1",
+            &["the scheme \"http\""],
+        ),
+        (
+            "dlog tool create -u distributedlog://h -e 1",
+            &["the namespace is missing"],
+        ),
+        (
+            "dlog tool count -u distributedlog://h/n -s x 1,0",
+            &["'1,0' is not a DLSN", "as in 1,0,0"],
+        ),
+        (
+            "dlog tool truncate -u distributedlog://h/n -s x --dlsn one",
+            &["'one' is not a DLSN"],
+        ),
+        (
+            "dlog tool deserialize-dlsn nonsense",
+            &["'nonsense' is not a DLSN"],
+        ),
+        (
+            "dlog tool dump -u distributedlog://h/n -s .x",
+            &["\".x\" is no stream's name"],
+        ),
+        (
+            "dlog multi-reader distributedlog://h/n a,,b",
+            &["a name is missing"],
+        ),
+        (
+            "dlog multi-reader distributedlog://h/n a --from yesterday",
+            &["'yesterday' is not a DLSN", "oldest, last or latest"],
+        ),
+        (
+            "dlog multi-reader distributedlog://h/n a --count 0",
+            &["0 is not in 1.."],
+        ),
+        (
+            "dlog console-multi-writer inet!h:1 a --request-timeout 500",
+            &["'500' has no unit; write 500ms or 500s"],
+        ),
+        (
+            "dlog proxy -p 99999 -u distributedlog://h/n",
+            &["'99999' is no port; write a number up to 65535"],
+        ),
+        (
+            "dlog proxy -p 8000",
+            &[
+                "--uri <URI>|--data <DIR>",
+                "tip: with `dlog local` on this machine it is distributedlog://",
+            ],
+        ),
+        (
+            "dlog tool list",
+            &[
+                "--uri <URI>",
+                "it is distributedlog://127.0.0.1:7000/messaging/distributedlog",
+            ],
+        ),
+        (
+            "dlog proxy -u distributedlog://h/n --data /x",
+            &["cannot be used with"],
+        ),
         ("dlog local seven", &["'seven' is no port"]),
         ("dlog tool cretae -e 1", &["cretae", "create"]),
         ("dlog quikstart", &["quickstart"]),
     ] {
         let text = refused(line);
         for part in said {
-            assert!(text.contains(part), "{line}: {part:?} is missing in:\n{text}");
+            assert!(
+                text.contains(part),
+                "{line}: {part:?} is missing in:\n{text}"
+            );
         }
     }
 }

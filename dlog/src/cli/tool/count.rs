@@ -14,7 +14,8 @@ use crate::store::{LogStore, StoreError, StreamName};
 
 /// Count the records that streams hold, all of them or those between two positions.
 ///
-/// Reads the records, so it counts what a reader would be given: record sets count as their records.
+/// Reads the records, so it counts what a reader would be given: record sets count as their
+/// records.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -54,38 +55,71 @@ impl Args {
     /// The store cannot be reached, a stream does not exist, or a record set was damaged.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
         let names = self.names()?;
-        self.count(&namespace::connect(&self.uri.uri).await?, &names, output).await
+        self.count(&namespace::connect(&self.uri.uri).await?, &names, output)
+            .await
     }
 
     pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
         self.which.names()
     }
 
-    pub(super) async fn count(&self, store: &Arc<dyn LogStore>, names: &[StreamName], output: &Output) -> Result<(), Fault> {
+    pub(super) async fn count(
+        &self,
+        store: &Arc<dyn LogStore>,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
         let uri = &self.uri.uri;
-        let mut total = Counted { stream: "", records: 0, damaged_sets: 0 };
+        let mut total = Counted {
+            stream: "",
+            records: 0,
+            damaged_sets: 0,
+        };
         for name in names {
-            let reader = LogReader::new(Arc::clone(store), name.clone(), self.start.unwrap_or(Dlsn::INITIAL));
-            let counted = count_records(reader, name, self.end).await.map_err(|error| namespace::fault(&error, Some(uri)))?;
+            let reader = LogReader::new(
+                Arc::clone(store),
+                name.clone(),
+                self.start.unwrap_or(Dlsn::INITIAL),
+            );
+            let counted = count_records(reader, name, self.end)
+                .await
+                .map_err(|error| namespace::fault(&error, Some(uri)))?;
             total.records += counted.records;
             total.damaged_sets += counted.damaged_sets;
             match self.format {
-                Format::Text => output.line(format_args!("{name}: {}", output::counted(counted.records, "record")))?,
+                Format::Text => output.line(format_args!(
+                    "{name}: {}",
+                    output::counted(counted.records, "record")
+                ))?,
                 Format::Json => record_text::json_line(output, &counted)?,
             }
         }
         if self.format == Format::Text {
-            output.line(format_args!("total is {}.", output::counted(total.records, "record")))?;
+            output.line(format_args!(
+                "total is {}.",
+                output::counted(total.records, "record")
+            ))?;
         }
         match total.damaged_sets {
             0 => Ok(()),
-            damaged => Err(Fault::failure(format!("not counted: {}", output::counted(damaged, "damaged record set")))),
+            damaged => Err(Fault::failure(format!(
+                "not counted: {}",
+                output::counted(damaged, "damaged record set")
+            ))),
         }
     }
 }
 
-async fn count_records(mut reader: LogReader, name: &StreamName, end: Option<Dlsn>) -> Result<Counted<'_>, StoreError> {
-    let mut counted = Counted { stream: name.as_str(), records: 0, damaged_sets: 0 };
+async fn count_records(
+    mut reader: LogReader,
+    name: &StreamName,
+    end: Option<Dlsn>,
+) -> Result<Counted<'_>, StoreError> {
+    let mut counted = Counted {
+        stream: name.as_str(),
+        records: 0,
+        damaged_sets: 0,
+    };
     while let Some(event) = reader.next_available().await? {
         if end.is_some_and(|end| event.dlsn() > end) {
             break;

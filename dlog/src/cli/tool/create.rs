@@ -8,7 +8,8 @@ use crate::store::{LogStore, StoreError, StreamName};
 
 /// Create streams.
 ///
-/// Asks first, unless -f is given. A stream that exists already is left as it is and reported; the others are created all the same.
+/// Asks first, unless -f is given. A stream that exists already is left as it is and reported; the
+/// others are created all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -20,7 +21,13 @@ pub(crate) struct Args {
     uri: UriArg,
 
     /// What the streams' names begin with
-    #[arg(short = 'r', long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
     prefix: String,
 
     /// How they go on: a range 3-7, a list 3,5,9, or a name
@@ -46,10 +53,18 @@ impl Args {
     /// Creates the streams.
     ///
     /// # Errors
-    /// The store cannot be reached, or a stream could not be created: it exists already, or the disk is full.
+    /// The store cannot be reached, or a stream could not be created: it exists already, or the
+    /// disk is full.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
         let names = self.names()?;
-        if !confirm::confirm(&format!("You are going to create streams : {}", streams::bracketed(&names)), self.force, output)? {
+        if !confirm::confirm(
+            &format!(
+                "You are going to create streams : {}",
+                streams::bracketed(&names)
+            ),
+            self.force,
+            output,
+        )? {
             note("Nothing was created.");
             return Ok(());
         }
@@ -61,7 +76,12 @@ impl Args {
         streams::expand(&self.prefix, &self.expression)
     }
 
-    pub(super) async fn create(&self, store: &dyn LogStore, names: &[StreamName], output: &Output) -> Result<(), Fault> {
+    pub(super) async fn create(
+        &self,
+        store: &dyn LogStore,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
         let mut existing = Vec::new();
         for name in names {
             let created = match store.create(name).await {
@@ -73,15 +93,29 @@ impl Args {
                 Err(error) => return Err(namespace::fault(&error, Some(&self.uri.uri))),
             };
             match self.format {
-                Format::Text if created => output.line(format_args!("Created log stream {name}."))?,
+                Format::Text if created => {
+                    output.line(format_args!("Created log stream {name}."))?
+                }
                 Format::Text => {}
-                Format::Json => record_text::json_line(output, &Created { stream: name.as_str(), created })?,
+                Format::Json => record_text::json_line(
+                    output,
+                    &Created {
+                        stream: name.as_str(),
+                        created,
+                    },
+                )?,
             }
         }
         if existing.is_empty() {
             return Ok(());
         }
-        Err(Fault::failure(format!("already there, and left as they are : {}", streams::bracketed(&existing)))
-            .tip(format!("see what is there with: dlog tool list -u {}", self.uri.uri)))
+        Err(Fault::failure(format!(
+            "already there, and left as they are : {}",
+            streams::bracketed(&existing)
+        ))
+        .tip(format!(
+            "see what is there with: dlog tool list -u {}",
+            self.uri.uri
+        )))
     }
 }

@@ -43,7 +43,10 @@ impl Args {
     /// The store cannot be reached, or a stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
         let names = self.names()?;
-        let question = format!("You are going to delete streams with all their records : {}", streams::bracketed(&names));
+        let question = format!(
+            "You are going to delete streams with all their records : {}",
+            streams::bracketed(&names)
+        );
         if !confirm::confirm(&question, self.force, output)? {
             note("Nothing was deleted.");
             return Ok(());
@@ -56,16 +59,33 @@ impl Args {
         self.which.names()
     }
 
-    pub(super) async fn delete(&self, store: &dyn LogStore, names: &[StreamName], output: &Output) -> Result<(), Fault> {
+    pub(super) async fn delete(
+        &self,
+        store: &dyn LogStore,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
         let uri = &self.uri.uri;
         for name in names {
-            store.describe(name).await.map_err(|error| not_deleted(namespace::fault(&error, None), uri))?;
+            store
+                .describe(name)
+                .await
+                .map_err(|error| not_deleted(namespace::fault(&error, None), uri))?;
         }
         for name in names {
-            store.delete(name).await.map_err(|error| namespace::fault(&error, Some(uri)))?;
+            store
+                .delete(name)
+                .await
+                .map_err(|error| namespace::fault(&error, Some(uri)))?;
             match self.format {
                 Format::Text => output.line(format_args!("Deleted log stream {name}."))?,
-                Format::Json => record_text::json_line(output, &Deleted { stream: name.as_str(), deleted: true })?,
+                Format::Json => record_text::json_line(
+                    output,
+                    &Deleted {
+                        stream: name.as_str(),
+                        deleted: true,
+                    },
+                )?,
             }
         }
         Ok(())
@@ -74,5 +94,7 @@ impl Args {
 
 /// Creating what was to be deleted would be odd advice.
 fn not_deleted(fault: Fault, uri: &crate::uri::Uri) -> Fault {
-    fault.tip(format!("nothing was deleted; see what is there with: dlog tool list -u {uri}"))
+    fault.tip(format!(
+        "nothing was deleted; see what is there with: dlog tool list -u {uri}"
+    ))
 }

@@ -30,8 +30,15 @@ impl SerializeArgs {
     /// # Errors
     /// The output cannot be written.
     pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
-        let dlsn = self.position.or(self.dlsn).expect("clap demands one of them");
-        if self.hex { output.line(hex(&dlsn.to_bytes())) } else { output.line(dlsn.to_text().as_str()) }
+        let dlsn = self
+            .position
+            .or(self.dlsn)
+            .expect("clap demands one of them");
+        if self.hex {
+            output.line(hex(&dlsn.to_bytes()))
+        } else {
+            output.line(dlsn.to_text().as_str())
+        }
     }
 }
 

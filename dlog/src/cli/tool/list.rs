@@ -16,7 +16,13 @@ pub(crate) struct Args {
     uri: UriArg,
 
     /// Only streams whose names begin so
-    #[arg(short = 'r', long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
     prefix: String,
 
     /// How to print the names
@@ -35,21 +41,36 @@ impl Args {
     /// # Errors
     /// The store cannot be reached.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        self.list(namespace::connect(&self.uri.uri).await?.as_ref(), output).await
+        self.list(namespace::connect(&self.uri.uri).await?.as_ref(), output)
+            .await
     }
 
     pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), Fault> {
-        let names = store.list().await.map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
+        let names = store
+            .list()
+            .await
+            .map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
         let mut any = false;
-        for name in names.iter().filter(|name| name.as_str().starts_with(&self.prefix)) {
+        for name in names
+            .iter()
+            .filter(|name| name.as_str().starts_with(&self.prefix))
+        {
             any = true;
             match self.format {
                 Format::Text => output.line(name)?,
-                Format::Json => record_text::json_line(output, &Listed { stream: name.as_str() })?,
+                Format::Json => record_text::json_line(
+                    output,
+                    &Listed {
+                        stream: name.as_str(),
+                    },
+                )?,
             }
         }
         if !any && self.format == Format::Text {
-            note(format_args!("There is no stream that begins with \"{}\" under {}.", self.prefix, self.uri.uri));
+            note(format_args!(
+                "There is no stream that begins with \"{}\" under {}.",
+                self.prefix, self.uri.uri
+            ));
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ use super::{Fault, Output};
 
 /// Create, list, look into and delete log streams.
 ///
-/// The commands and flags of the original's tool work where they mean something here, in their spelling too (truncate_stream,
-/// serialize_dlsn, -dlsn, -b64, …).
+/// The commands and flags of the original's tool work where they mean something here, in their
+/// spelling too (truncate_stream, serialize_dlsn, -dlsn, -b64, …).
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -56,7 +56,10 @@ impl Args {
     /// Whether the command only turns text into text.
     #[must_use]
     pub(crate) const fn is_offline(&self) -> bool {
-        matches!(self.command, Tool::SerializeDlsn(_) | Tool::DeserializeDlsn(_))
+        matches!(
+            self.command,
+            Tool::SerializeDlsn(_) | Tool::DeserializeDlsn(_)
+        )
     }
 
     /// Runs a command that only turns text into text.
@@ -67,7 +70,13 @@ impl Args {
         match self.command {
             Tool::SerializeDlsn(args) => args.run(output),
             Tool::DeserializeDlsn(args) => args.run(output),
-            Tool::Create(_) | Tool::List(_) | Tool::Show(_) | Tool::Dump(_) | Tool::Count(_) | Tool::Delete(_) | Tool::Truncate(_) => {
+            Tool::Create(_)
+            | Tool::List(_)
+            | Tool::Show(_)
+            | Tool::Dump(_)
+            | Tool::Count(_)
+            | Tool::Delete(_)
+            | Tool::Truncate(_) => {
                 unreachable!("is_offline was asked first")
             }
         }

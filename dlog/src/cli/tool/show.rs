@@ -37,12 +37,25 @@ impl Args {
     /// The store cannot be reached, or a stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
         let names = self.which.names()?;
-        self.show(namespace::connect(&self.uri.uri).await?.as_ref(), &names, output).await
+        self.show(
+            namespace::connect(&self.uri.uri).await?.as_ref(),
+            &names,
+            output,
+        )
+        .await
     }
 
-    pub(super) async fn show(&self, store: &dyn LogStore, names: &[StreamName], output: &Output) -> Result<(), Fault> {
+    pub(super) async fn show(
+        &self,
+        store: &dyn LogStore,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
         for name in names {
-            let mut info = store.describe(name).await.map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
+            let mut info = store
+                .describe(name)
+                .await
+                .map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
             let records = info.segments.iter().map(|segment| segment.records).sum();
             if self.no_log_segments {
                 info.segments.clear();
@@ -58,15 +71,32 @@ impl Args {
 
 /// What is known of a stream, for people.
 fn text(info: &StreamInfo, records: u64) -> String {
-    let dlsn = |dlsn: Option<distributedlog::Dlsn>, none: &str| dlsn.map_or_else(|| none.to_owned(), |dlsn| dlsn.to_string());
+    let dlsn = |dlsn: Option<distributedlog::Dlsn>, none: &str| {
+        dlsn.map_or_else(|| none.to_owned(), |dlsn| dlsn.to_string())
+    };
     let mut lines = vec![
         format!("Log stream {}", info.name),
         format!("  created       {}", utc::text(info.created_unix_ms)),
         format!("  records       {records}"),
-        format!("  first         {}", dlsn(info.first, "none: the stream is empty")),
-        format!("  last          {}", dlsn(info.last, "none: the stream is empty")),
-        format!("  truncated     {}", info.truncated_before.map_or_else(|| "no".to_owned(), |before| format!("before {before}"))),
-        format!("  owner         {}", info.owner.as_ref().map_or_else(|| "none".to_owned(), owner_text)),
+        format!(
+            "  first         {}",
+            dlsn(info.first, "none: the stream is empty")
+        ),
+        format!(
+            "  last          {}",
+            dlsn(info.last, "none: the stream is empty")
+        ),
+        format!(
+            "  truncated     {}",
+            info.truncated_before
+                .map_or_else(|| "no".to_owned(), |before| format!("before {before}"))
+        ),
+        format!(
+            "  owner         {}",
+            info.owner
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), owner_text)
+        ),
     ];
     lines.extend(info.segments.iter().map(segment_text));
     lines.join("\n") + "\n"
@@ -83,7 +113,11 @@ fn segment_text(segment: &SegmentInfo) -> String {
     format!(
         "  log segment {} {}, {} entries, {}, {}, from {} to {}",
         segment.log_segment_sequence_no,
-        if segment.completed { "completed" } else { "in progress" },
+        if segment.completed {
+            "completed"
+        } else {
+            "in progress"
+        },
         segment.entries,
         output::counted(segment.records, "record"),
         output::counted(segment.payload_bytes, "byte"),
@@ -139,7 +173,10 @@ mod tests {
             first: Some(Dlsn::INITIAL),
             last: Some(Dlsn::new(1, 2, 3)),
             truncated_before: None,
-            owner: Some(Owner { shard: 1, address: "127.0.0.1:8000".to_owned() }),
+            owner: Some(Owner {
+                shard: 1,
+                address: "127.0.0.1:8000".to_owned(),
+            }),
         }
     }
 
@@ -155,7 +192,8 @@ Log stream basic-stream-3
   last          DLSN{logSegmentSequenceNo=1, entryId=2, slotId=3}
   truncated     no
   owner         proxy at 127.0.0.1:8000, shard 1
-  log segment 1 in progress, 2 entries, 5 records, 45 bytes, from 2026-11-23 15:58:25 UTC to 2026-11-23 15:58:26 UTC
+  log segment 1 in progress, 2 entries, 5 records, 45 bytes, from 2026-11-23 15:58:25 UTC to \
+             2026-11-23 15:58:26 UTC
 "
         );
     }
@@ -164,11 +202,12 @@ Log stream basic-stream-3
     fn what_is_known_of_a_stream_is_shown_to_programs() {
         assert_eq!(
             serde_json::to_string(&json(&info(), 5)).expect("it serializes"),
-            "{\"stream\":\"basic-stream-3\",\"created_unix_ms\":1795449504000,\"records\":5,\
-             \"first\":{\"logSegmentSequenceNo\":1,\"entryId\":0,\"slotId\":0},\"last\":{\"logSegmentSequenceNo\":1,\"entryId\":2,\"slotId\":3},\
-             \"truncated_before\":null,\"owner\":{\"shard\":1,\"address\":\"127.0.0.1:8000\"},\
-             \"segments\":[{\"log_segment_sequence_no\":1,\"completed\":false,\"entries\":2,\"records\":5,\"payload_bytes\":45,\
-             \"first_unix_ms\":1795449505000,\"last_unix_ms\":1795449506000}]}"
+            "{\"stream\":\"basic-stream-3\",\"created_unix_ms\":1795449504000,\"records\":5,\"\
+             first\":{\"logSegmentSequenceNo\":1,\"entryId\":0,\"slotId\":0},\"last\":{\"\
+             logSegmentSequenceNo\":1,\"entryId\":2,\"slotId\":3},\"truncated_before\":null,\"\
+             owner\":{\"shard\":1,\"address\":\"127.0.0.1:8000\"},\"segments\":[{\"\
+             log_segment_sequence_no\":1,\"completed\":false,\"entries\":2,\"records\":5,\"\
+             payload_bytes\":45,\"first_unix_ms\":1795449505000,\"last_unix_ms\":1795449506000}]}"
         );
     }
 }

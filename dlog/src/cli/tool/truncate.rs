@@ -9,7 +9,8 @@ use crate::store::{LogStore, StreamName};
 
 /// Discard the records of a stream that are older than a position.
 ///
-/// Asks first, unless -f is given. Readers that start earlier start there. Disk space comes back when a whole log segment is discarded.
+/// Asks first, unless -f is given. Readers that start earlier start there. Disk space comes back
+/// when a whole log segment is discarded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -38,16 +39,34 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or the stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        self.truncate(namespace::connect(&self.uri.uri).await?.as_ref(), output).await
+        self.truncate(namespace::connect(&self.uri.uri).await?.as_ref(), output)
+            .await
     }
 
-    pub(super) async fn truncate(&self, store: &dyn LogStore, output: &Output) -> Result<(), Fault> {
-        let Self { uri, stream, dlsn, force } = self;
+    pub(super) async fn truncate(
+        &self,
+        store: &dyn LogStore,
+        output: &Output,
+    ) -> Result<(), Fault> {
+        let Self {
+            uri,
+            stream,
+            dlsn,
+            force,
+        } = self;
         let fault = |error| namespace::fault(&error, Some(&uri.uri));
         let last = store.describe(stream).await.map_err(fault)?.last;
         let beyond = last.is_none_or(|last| *dlsn > last);
-        let what = if beyond { "every record" } else { "every older record" };
-        if !confirm::confirm(&format!("Do you want to truncate {stream} at dlsn {dlsn} ({what} goes)?"), *force, output)? {
+        let what = if beyond {
+            "every record"
+        } else {
+            "every older record"
+        };
+        if !confirm::confirm(
+            &format!("Do you want to truncate {stream} at dlsn {dlsn} ({what} goes)?"),
+            *force,
+            output,
+        )? {
             note("Nothing was truncated.");
             return Ok(());
         }

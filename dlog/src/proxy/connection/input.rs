@@ -9,14 +9,16 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The least room that is made for one read.
 const MIN_READ_BYTES: usize = 16 << 10;
 
-/// The most room that is made for one read. Frames are slices of it until their payloads are on disk.
+/// The most room that is made for one read. Frames are slices of it until their payloads are on
+/// disk.
 const MAX_READ_BYTES: usize = 256 << 10;
 
-/// A beginning of a frame up to this size is moved to memory of its own size when nothing else comes, so that ten thousand clients that
-/// stopped in the middle of a frame hold little.
+/// A beginning of a frame up to this size is moved to memory of its own size when nothing else
+/// comes, so that ten thousand clients that stopped in the middle of a frame hold little.
 const SMALL_REMAINDER_BYTES: usize = 1 << 10;
 
-/// What is dropped of a frame that is too large, in multiples of the limit. A frame beyond that is not believed.
+/// What is dropped of a frame that is too large, in multiples of the limit. A frame beyond that is
+/// not believed.
 const MAX_SKIP_FRAMES: u64 = 4;
 
 /// The bytes of a connection that are not worked on yet, cut into frames without copying.
@@ -49,7 +51,14 @@ pub(super) enum Next {
 
 impl Input {
     pub(super) fn new(max_frame_bytes: usize) -> Self {
-        Self { buffer: BytesMut::new(), max_frame_bytes, skip: 0, read_bytes: MIN_READ_BYTES, consumed: 0, frames: 0 }
+        Self {
+            buffer: BytesMut::new(),
+            max_frame_bytes,
+            skip: 0,
+            read_bytes: MIN_READ_BYTES,
+            consumed: 0,
+            frames: 0,
+        }
     }
 
     /// What has come and is not worked on.
@@ -87,7 +96,9 @@ impl Input {
     /// Takes the next frame. Both protocols begin theirs with the same length.
     pub(super) fn next(&mut self) -> Next {
         if self.skip > 0 {
-            let now = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.buffer.len());
+            let now = usize::try_from(self.skip)
+                .unwrap_or(usize::MAX)
+                .min(self.buffer.len());
             self.consume(now);
             self.skip -= now as u64;
             self.frames += u64::from(self.skip == 0);
@@ -105,7 +116,8 @@ impl Input {
         }
     }
 
-    /// Drops a frame of this length, as much as has come now and the rest when it comes; or says that it is too long for that.
+    /// Drops a frame of this length, as much as has come now and the rest when it comes; or says
+    /// that it is too long for that.
     pub(super) const fn skip(&mut self, length: u64) -> bool {
         self.skip = length;
         length <= self.max_frame_bytes as u64 * MAX_SKIP_FRAMES
@@ -117,7 +129,11 @@ impl Input {
     }
 
     /// Reads once.
-    pub(super) fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let room = self.buffer.capacity() - self.buffer.len();
         if room < MIN_READ_BYTES / 4 {
             // Of a frame that is announced, only as much is believed as has come already.
@@ -125,7 +141,8 @@ impl Input {
                 Ok(Some(length)) => length.saturating_sub(self.buffer.len()),
                 Ok(None) | Err(_) => 0,
             };
-            self.buffer.reserve(missing.min(self.buffer.len()).max(self.read_bytes));
+            self.buffer
+                .reserve(missing.min(self.buffer.len()).max(self.read_bytes));
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let poll = pin!(stream.read_buf(&mut self.buffer)).poll(cx);
@@ -149,7 +166,9 @@ impl Input {
     pub(super) fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
-        } else if self.buffer.len() <= SMALL_REMAINDER_BYTES && self.buffer.capacity() > 2 * SMALL_REMAINDER_BYTES {
+        } else if self.buffer.len() <= SMALL_REMAINDER_BYTES
+            && self.buffer.capacity() > 2 * SMALL_REMAINDER_BYTES
+        {
             self.buffer = BytesMut::from(&self.buffer[..]);
         }
     }
@@ -169,11 +188,19 @@ mod tests {
     fn frames_are_cut_where_they_end() {
         let mut input = filled(&[0, 0, 0, 1, 7, 0, 0, 0, 2, 8, 9, 0, 0]);
         assert!(!input.wants_more());
-        let Next::Frame(first) = input.next() else { panic!("no frame") };
+        let Next::Frame(first) = input.next() else {
+            panic!("no frame")
+        };
         assert_eq!(first, &[0, 0, 0, 1, 7][..]);
-        let Next::Frame(second) = input.next() else { panic!("no frame") };
+        let Next::Frame(second) = input.next() else {
+            panic!("no frame")
+        };
         assert_eq!(second, &[0, 0, 0, 2, 8, 9][..]);
-        assert!(matches!(input.next(), Next::Incomplete) && input.wants_more() && input.begun().is_some());
+        assert!(
+            matches!(input.next(), Next::Incomplete)
+                && input.wants_more()
+                && input.begun().is_some()
+        );
         assert_eq!(input.offset(), 11);
     }
 
@@ -182,22 +209,30 @@ mod tests {
         let mut input = filled(&[0, 0, 0, 200, 2, 0, 0]);
         assert!(matches!(input.next(), Next::Incomplete) && input.wants_more());
         input.buffer.extend_from_slice(&[5]);
-        let Next::TooLarge(error) = input.next() else { panic!("taken") };
+        let Next::TooLarge(error) = input.next() else {
+            panic!("taken")
+        };
         assert_eq!((error.length, error.limit), (204, 100));
         assert!(input.skip(error.length));
         assert!(matches!(input.next(), Next::Incomplete));
         input.buffer.extend_from_slice(&[0; 190]);
         assert!(matches!(input.next(), Next::Incomplete) && input.begun().is_some());
         assert!(input.is_empty(), "what is dropped is not kept");
-        input.buffer.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
-        let Next::Frame(next) = input.next() else { panic!("the frame after it is lost") };
+        input
+            .buffer
+            .extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
+        let Next::Frame(next) = input.next() else {
+            panic!("the frame after it is lost")
+        };
         assert_eq!(next, &[0, 0, 0, 1, 7][..]);
     }
 
     #[test]
     fn an_absurd_length_is_not_believed() {
         let mut input = filled(&[0xff, 0xff, 0xff, 0xff, 2, 0, 0, 5]);
-        let Next::TooLarge(error) = input.next() else { panic!("taken") };
+        let Next::TooLarge(error) = input.next() else {
+            panic!("taken")
+        };
         assert!(!input.skip(error.length));
     }
 

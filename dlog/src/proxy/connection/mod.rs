@@ -1,5 +1,5 @@
-//! One client's connection: bytes in, frames to the session that its first bytes show, answers out. One task, which waits for whatever comes
-//! first and never for one thing alone.
+//! One client's connection: bytes in, frames to the session that its first bytes show, answers out.
+//! One task, which waits for whatever comes first and never for one thing alone.
 
 mod dispatch;
 mod framed;
@@ -34,8 +34,8 @@ use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
 
-/// With more unsent answers than this, no further requests are taken from the connection, so that a peer which does not read cannot make
-/// them pile up.
+/// With more unsent answers than this, no further requests are taken from the connection, so that a
+/// peer which does not read cannot make them pile up.
 const MAX_UNSENT_BYTES: usize = 1 << 20;
 
 /// How long a client that broke the protocol may take to read why, and how many reads it is worth.
@@ -44,8 +44,8 @@ const PARTING_READS: usize = 256;
 
 /// One client's connection.
 ///
-/// The invariant: it lives until every request that it took to the service is answered, also when its client is long gone, because the
-/// answers' arrival is what frees their room.
+/// The invariant: it lives until every request that it took to the service is answered, also when
+/// its client is long gone, because the answers' arrival is what frees their room.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     /// `None` once it is closed.
@@ -61,7 +61,8 @@ pub(super) struct Connection<S> {
     timers: Timers,
     thriftmux: bool,
     limit: Usage,
-    /// Nothing more is read: the client said that it is done, or broke the protocol, or the proxy is done with it.
+    /// Nothing more is read: the client said that it is done, or broke the protocol, or the proxy
+    /// is done with it.
     reading_ended: bool,
     draining: bool,
     end: End,
@@ -103,10 +104,22 @@ impl Violation {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A connection whose client has said nothing yet.
-    pub(super) fn new(stream: S, peer: SocketAddr, mailbox: Arc<Mailbox>, service: Arc<Service>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        stream: S,
+        peer: SocketAddr,
+        mailbox: Arc<Mailbox>,
+        service: Arc<Service>,
+        settings: &Settings,
+    ) -> Self {
         Self {
             stream: Some(stream),
-            dispatcher: Dispatcher { service, mailbox, peer, in_flight: Usage::default(), lateness: Lateness::default() },
+            dispatcher: Dispatcher {
+                service,
+                mailbox,
+                peer,
+                in_flight: Usage::default(),
+                lateness: Lateness::default(),
+            },
             session: Session::Unknown,
             input: Input::new(settings.max_frame_bytes),
             output: Output::default(),
@@ -114,7 +127,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             mail: Vec::new(),
             timers: Timers::new(settings),
             thriftmux: settings.thriftmux,
-            limit: Usage { requests: settings.max_requests_per_connection, bytes: settings.max_bytes_per_connection },
+            limit: Usage {
+                requests: settings.max_requests_per_connection,
+                bytes: settings.max_bytes_per_connection,
+            },
             reading_ended: false,
             draining: false,
             end: End::Finished,
@@ -125,7 +141,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn run(mut self) -> End {
         poll_fn(|cx| self.poll(cx)).await;
         if let (End::Violation(_), Some(stream)) = (&self.end, &mut self.stream) {
-            // On the heap, because it is rare and large. Too much or too late: then the client does without the last words.
+            // On the heap, because it is rare and large. Too much or too late: then the client does
+            // without the last words.
             let _ = tokio::time::timeout(PARTING_TIME, Box::pin(part(stream))).await;
         }
         self.end
@@ -168,8 +185,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match letter {
             Mail::Appended(..) => unreachable!("the service took them"),
             Mail::Answer(slot, answer) => match &mut self.session {
-                Session::Mux(session) => session.handle_answer(slot, &answer, &mut self.dispatcher, &mut self.output),
-                Session::Framed(session) => session.handle_answer(&answer, &mut self.dispatcher, &mut self.output),
+                Session::Mux(session) => {
+                    session.handle_answer(slot, &answer, &mut self.dispatcher, &mut self.output)
+                }
+                Session::Framed(session) => {
+                    session.handle_answer(&answer, &mut self.dispatcher, &mut self.output)
+                }
                 Session::Unknown => unreachable!("only sessions ask"),
             },
             Mail::Drain => {
@@ -192,7 +213,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.reading_ended || self.is_blocked() || !self.input.wants_more() {
             return false;
         }
-        let Some(stream) = &mut self.stream else { return false };
+        let Some(stream) = &mut self.stream else {
+            return false;
+        };
         match self.input.poll_fill(stream, cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
@@ -217,7 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Session::Framed(session) => session.is_busy(),
         };
         let Usage { requests, bytes } = self.dispatcher.in_flight;
-        busy || requests >= self.limit.requests || bytes >= self.limit.bytes || self.output.unsent().len() > MAX_UNSENT_BYTES
+        busy || requests >= self.limit.requests
+            || bytes >= self.limit.bytes
+            || self.output.unsent().len() > MAX_UNSENT_BYTES
     }
 
     /// Works on whole frames.
@@ -235,7 +260,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Next::TooLarge(error) => self.handle_too_large(&error),
                 Next::Frame(frame) => match &mut self.session {
                     Session::Unknown => unreachable!("recognised above"),
-                    Session::Mux(session) => session.handle_frame(&frame, &mut self.dispatcher, &mut self.output),
+                    Session::Mux(session) => {
+                        session.handle_frame(&frame, &mut self.dispatcher, &mut self.output)
+                    }
                     Session::Framed(session) => {
                         session.handle_frame(&frame, &mut self.dispatcher, &mut self.output);
                         Ok(())
@@ -251,7 +278,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Tells from the first bytes what is spoken.
     fn recognise(&mut self) -> Result<Option<Session>, Violation> {
         let bytes = self.input.bytes();
-        let Some(protocol) = distributedlog::wire::sniff(bytes) else { return Ok(None) };
+        let Some(protocol) = distributedlog::wire::sniff(bytes) else {
+            return Ok(None);
+        };
         match protocol {
             Protocol::FramedThrift => Ok(Some(Session::Framed(FramedSession::default()))),
             Protocol::Mux if self.thriftmux => {
@@ -261,26 +290,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Ok(Some(Session::Mux(session)))
             }
-            Protocol::Mux => Err(Violation::new("the client speaks mux, which this proxy was started without (-mx)".to_owned())),
+            Protocol::Mux => Err(Violation::new(
+                "the client speaks mux, which this proxy was started without (-mx)".to_owned(),
+            )),
             Protocol::Unknown => Err(Violation::new(format!(
-                "the client speaks neither mux nor framed thrift with a version: it began with {}{}",
+                "the client speaks neither mux nor framed thrift with a version: it began with \
+                 {}{}",
                 bytes[..bytes.len().min(16)].escape_ascii(),
                 guess(bytes)
             ))),
         }
     }
 
-    /// Refuses a frame by its length. Its bytes are dropped as they come, unless there are absurdly many: then they are no frame's.
+    /// Refuses a frame by its length. Its bytes are dropped as they come, unless there are absurdly
+    /// many: then they are no frame's.
     fn handle_too_large(&mut self, error: &FrameTooLarge) -> Result<(), Violation> {
         self.dispatcher.service.stats.malformed.inc();
-        let why = format!("{error}; a single record has at most {} bytes", super::MAX_RECORD_BYTES);
+        let why = format!(
+            "{error}; a single record has at most {} bytes",
+            super::MAX_RECORD_BYTES
+        );
         tracing::warn!(peer = %self.dispatcher.peer, length = error.length, limit = error.limit, "a frame that is too large");
         match &self.session {
-            Session::Mux(session) => session.handle_too_large(self.input.bytes(), &why, &mut self.output),
+            Session::Mux(session) => {
+                session.handle_too_large(self.input.bytes(), &why, &mut self.output)
+            }
             Session::Framed(session) => session.handle_too_large(&why, &mut self.output),
             Session::Unknown => {}
         }
-        if self.input.skip(error.length) { Ok(()) } else { Err(Violation::new(why)) }
+        if self.input.skip(error.length) {
+            Ok(())
+        } else {
+            Err(Violation::new(why))
+        }
     }
 
     fn violated(&mut self, Violation(what): Violation) {
@@ -295,7 +337,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while !self.output.is_empty() {
-            let Some(stream) = &mut self.stream else { return progress };
+            let Some(stream) = &mut self.stream else {
+                return progress;
+            };
             match Pin::new(stream).poll_write(cx, self.output.unsent()) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
@@ -377,7 +421,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let write = !self.output.is_empty() || self.unflushed;
         let waits = Waits {
             // While nothing is read, it is not the client that takes its time.
-            frame: if self.reading_ended || self.is_blocked() { None } else { self.input.begun() },
+            frame: if self.reading_ended || self.is_blocked() {
+                None
+            } else {
+                self.input.begun()
+            },
             first: matches!(self.session, Session::Unknown),
             write,
             idle: self.dispatcher.in_flight.requests == 0 && !write,
@@ -404,8 +452,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Reads what a client still sends after the proxy's last words. A socket that is closed over unread bytes resets the connection, and a client
-/// that is busy sending would lose the answer that tells it why.
+/// Reads what a client still sends after the proxy's last words. A socket that is closed over
+/// unread bytes resets the connection, and a client that is busy sending would lose the answer that
+/// tells it why.
 async fn part<S: AsyncRead + Unpin>(stream: &mut S) {
     let mut dropped = [0; 4 << 10];
     for _ in 0..PARTING_READS {
@@ -420,9 +469,10 @@ async fn part<S: AsyncRead + Unpin>(stream: &mut S) {
 fn guess(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => " (TLS? this port is plain)",
-        [b'G', b'E', b'T', b' ', ..] | [b'P', b'O', b'S', b'T', ..] | [b'P', b'U', b'T', b' ', ..] | [b'H', b'E', b'A', b'D', ..] => {
-            " (HTTP? metrics are on the stats port)"
-        }
+        [b'G', b'E', b'T', b' ', ..]
+        | [b'P', b'O', b'S', b'T', ..]
+        | [b'P', b'U', b'T', b' ', ..]
+        | [b'H', b'E', b'A', b'D', ..] => " (HTTP? metrics are on the stats port)",
         _ => "",
     }
 }

@@ -9,8 +9,8 @@ use crate::proxy::Settings;
 
 /// How long a client may take.
 ///
-/// There is one sleep for all limits. It is moved only when it would come too late, so a busy connection hardly ever touches it; one that
-/// comes too early finds that nothing has expired.
+/// There is one sleep for all limits. It is moved only when it would come too late, so a busy
+/// connection hardly ever touches it; one that comes too early finds that nothing has expired.
 #[derive(Debug)]
 pub(super) struct Timers {
     handshake: Duration,
@@ -71,33 +71,54 @@ impl Timers {
         self.write_since = None;
     }
 
-    /// Given what the connection waits for, whether it has waited too long. Registers the task for the moment when it will have.
+    /// Given what the connection waits for, whether it has waited too long. Registers the task for
+    /// the moment when it will have.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, waits: &Waits) -> Poll<Expired> {
         let mut now = None;
         let mut now = || *now.get_or_insert_with(Instant::now);
-        let &Waits { frame, first, write, idle } = waits;
+        let &Waits {
+            frame,
+            first,
+            write,
+            idle,
+        } = waits;
         if frame.is_some_and(|number| number != self.frame_number) {
             self.frame_number = frame.unwrap_or(0);
             self.frame_since = None;
         }
         let frame = frame.is_some();
         let idle = idle && !frame && self.idle.is_some();
-        for (since, is) in [(&mut self.frame_since, frame), (&mut self.write_since, write), (&mut self.idle_since, idle)] {
+        for (since, is) in [
+            (&mut self.frame_since, frame),
+            (&mut self.write_since, write),
+            (&mut self.idle_since, idle),
+        ] {
             match (is, &since) {
                 (true, None) => *since = Some(now()),
                 (false, Some(_)) => *since = None,
                 (true, Some(_)) | (false, None) => {}
             }
         }
-        let frame_limit = if first { Expired::Handshake(self.handshake) } else { Expired::Frame(self.frame) };
+        let frame_limit = if first {
+            Expired::Handshake(self.handshake)
+        } else {
+            Expired::Frame(self.frame)
+        };
         let limits = [
             (self.frame_since, frame_limit),
             (self.write_since, Expired::Write(self.write)),
-            (self.idle_since, Expired::Idle(self.idle.unwrap_or(Duration::MAX))),
+            (
+                self.idle_since,
+                Expired::Idle(self.idle.unwrap_or(Duration::MAX)),
+            ),
         ];
-        let ends = limits.into_iter().filter_map(|(since, limit)| Some((since?.checked_add(limit.length())?, limit)));
+        let ends = limits
+            .into_iter()
+            .filter_map(|(since, limit)| Some((since?.checked_add(limit.length())?, limit)));
         let next = ends.min_by_key(|(at, _)| *at);
-        let Some((at, limit)) = next else { return Poll::Pending };
+        let Some((at, limit)) = next else {
+            return Poll::Pending;
+        };
         loop {
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
             if sleep.deadline() > at {
@@ -118,7 +139,10 @@ impl Timers {
 impl Expired {
     const fn length(self) -> Duration {
         match self {
-            Self::Handshake(length) | Self::Frame(length) | Self::Write(length) | Self::Idle(length) => length,
+            Self::Handshake(length)
+            | Self::Frame(length)
+            | Self::Write(length)
+            | Self::Idle(length) => length,
         }
     }
 }
@@ -126,7 +150,9 @@ impl Expired {
 impl fmt::Display for Expired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handshake(limit) => write!(f, "its first frame was not complete within {limit:?}"),
+            Self::Handshake(limit) => {
+                write!(f, "its first frame was not complete within {limit:?}")
+            }
             Self::Frame(limit) => write!(f, "a frame was not complete within {limit:?}"),
             Self::Write(limit) => write!(f, "it did not read its answers for {limit:?}"),
             Self::Idle(limit) => write!(f, "it was idle for {limit:?}"),

@@ -17,14 +17,18 @@ pub(super) struct Received {
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Reads a body that is a record or a record set: within the limit of a record, within the room for all bodies, and in time. What is announced
-/// as too large is refused before anything of it is read, or asked for (`Expect: 100-continue`).
+/// Reads a body that is a record or a record set: within the limit of a record, within the room for
+/// all bodies, and in time. What is announced as too large is refused before anything of it is
+/// read, or asked for (`Expect: 100-continue`).
 pub(super) async fn read(face: &Face, mut body: Body) -> Result<Received, Problem> {
     let announced = body.size_hint().lower();
     if announced > MAX_RECORD_BYTES as u64 {
         return Err(too_large(&format!("of {announced} bytes")));
     }
-    let mut room = Room { bodies: &face.bodies, taken: None };
+    let mut room = Room {
+        bodies: &face.bodies,
+        taken: None,
+    };
     room.take(usize::try_from(announced).expect("it was just compared"))?;
     let limit = face.settings.frame_timeout;
     let reading = async {
@@ -36,7 +40,9 @@ pub(super) async fn read(face: &Face, mut body: Body) -> Result<Received, Proble
                 face.service.stats.http.aborted.inc();
                 Problem::bad_request(format!("the body ended early: {error}"))
             })?;
-            let Ok(data) = frame.into_data() else { continue };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             let length = first.len() + all.len() + data.len();
             if length > MAX_RECORD_BYTES {
                 return Err(too_large("that goes on after that"));
@@ -60,7 +66,10 @@ pub(super) async fn read(face: &Face, mut body: Body) -> Result<Received, Proble
         return Err(Problem::new(Http::REQUEST_TIMEOUT, "BODY_TOO_SLOW", detail));
     };
     let bytes = bytes?;
-    Ok(Received { bytes, _room: room.taken })
+    Ok(Received {
+        bytes,
+        _room: room.taken,
+    })
 }
 
 /// The room that one body takes of what there is for all.
@@ -72,8 +81,13 @@ struct Room<'a> {
 impl Room<'_> {
     /// Takes room for so many bytes in all.
     fn take(&mut self, length: usize) -> Result<(), Problem> {
-        let have = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Some(more) = length.checked_sub(have).filter(|more| *more > 0) else { return Ok(()) };
+        let have = self
+            .taken
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = length.checked_sub(have).filter(|more| *more > 0) else {
+            return Ok(());
+        };
         let more = u32::try_from(more).expect("no body is that large");
         match Arc::clone(self.bodies).try_acquire_many_owned(more) {
             Ok(permit) => match &mut self.taken {
@@ -81,7 +95,10 @@ impl Room<'_> {
                 none => *none = Some(permit),
             },
             Err(_) => {
-                return Err(Problem::of_code(StatusCode::OverCapacity, "the proxy reads as many bytes of requests as it has room for"));
+                return Err(Problem::of_code(
+                    StatusCode::OverCapacity,
+                    "the proxy reads as many bytes of requests as it has room for",
+                ));
             }
         }
         Ok(())
@@ -89,6 +106,8 @@ impl Room<'_> {
 }
 
 fn too_large(what: &str) -> Problem {
-    let detail = format!("a body {what}, but a record or record set of at most {MAX_RECORD_BYTES} bytes is stored");
+    let detail = format!(
+        "a body {what}, but a record or record set of at most {MAX_RECORD_BYTES} bytes is stored"
+    );
     Problem::of_code(StatusCode::TooLargeRecord, detail)
 }

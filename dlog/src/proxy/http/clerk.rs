@@ -11,11 +11,14 @@ use crate::proxy::machine::{Action, Answer, Call, WaitingId};
 use crate::proxy::mailbox::{Mail, Mailbox, Origin};
 use crate::proxy::service::Service;
 
-/// Asks the machine on behalf of HTTP requests, as a connection asks it on behalf of a mux client's.
+/// Asks the machine on behalf of HTTP requests, as a connection asks it on behalf of a mux
+/// client's.
 ///
-/// One mailbox for all requests: what the store answers is put to the machine here, also when the request that it was for is gone.
+/// One mailbox for all requests: what the store answers is put to the machine here, also when the
+/// request that it was for is gone.
 ///
-/// The invariant: a slot is in `waiting` from before its call until its answer came, whoever waits for that.
+/// The invariant: a slot is in `waiting` from before its call until its answer came, whoever waits
+/// for that.
 #[derive(Debug)]
 pub(super) struct Clerk {
     service: Arc<Service>,
@@ -39,7 +42,11 @@ pub(super) struct Asked<'a> {
 
 impl Clerk {
     pub(super) fn new(service: Arc<Service>) -> Self {
-        Self { service, mailbox: Arc::default(), waiting: Mutex::default() }
+        Self {
+            service,
+            mailbox: Arc::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Puts a call to the machine.
@@ -55,19 +62,38 @@ impl Clerk {
             waiting.slots.insert(slot, sender);
             slot
         };
-        let to = Origin { mailbox: self.mailbox.clone(), slot };
-        let id = self.service.call(self.service.now(), Call { to, deadline, action });
-        Asked { clerk: self, answer, id }
+        let to = Origin {
+            mailbox: self.mailbox.clone(),
+            slot,
+        };
+        let id = self.service.call(
+            self.service.now(),
+            Call {
+                to,
+                deadline,
+                action,
+            },
+        );
+        Asked {
+            clerk: self,
+            answer,
+            id,
+        }
     }
 
-    /// Carries mail between the store, the machine and those who wait, until it is dropped. It must outlive every request, and the closing of
-    /// the service, which waits for what the store still answers.
+    /// Carries mail between the store, the machine and those who wait, until it is dropped. It must
+    /// outlive every request, and the closing of the service, which waits for what the store
+    /// still answers.
     pub(super) async fn run(&self) {
         let mut mail = Vec::new();
         loop {
             poll_fn(|cx| {
                 self.mailbox.receive(cx, &mut mail);
-                if mail.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+                if mail.is_empty() {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
             })
             .await;
             self.service.take_appended(self.service.now(), &mut mail);
@@ -75,12 +101,17 @@ impl Clerk {
             for mail in mail.drain(..) {
                 match mail {
                     Mail::Answer(slot, answer) => {
-                        let sender = waiting.slots.remove(&slot).expect("every call is answered once");
+                        let sender = waiting
+                            .slots
+                            .remove(&slot)
+                            .expect("every call is answered once");
                         // Whoever went away meanwhile needs no answer.
                         let _ = sender.send(answer);
                     }
                     Mail::Appended(..) => unreachable!("the service takes those out"),
-                    Mail::Drain | Mail::DrainNow | Mail::Cut => unreachable!("these are for registered connections"),
+                    Mail::Drain | Mail::DrainNow | Mail::Cut => {
+                        unreachable!("these are for registered connections")
+                    }
                 }
             }
         }
@@ -95,7 +126,8 @@ impl Future for Asked<'_> {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx)).expect("the clerk outlives its requests");
+        let answer =
+            ready!(Pin::new(&mut self.answer).poll(cx)).expect("the clerk outlives its requests");
         self.id = None;
         Poll::Ready(answer)
     }

@@ -10,7 +10,8 @@ use super::origin::{self, allow, is_preflight, preflight};
 use super::problem::Problem;
 use super::{Face, Phase};
 
-/// What anybody may ask who reaches the port, also while the proxy ends: load balancers have no token, and want to know that it does.
+/// What anybody may ask who reaches the port, also while the proxy ends: load balancers have no
+/// token, and want to know that it does.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 /// What holds no secret: the page asks for the token itself.
 const OPEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
@@ -18,8 +19,16 @@ const OPEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
 const TO_THE_END: &str = "/metrics";
 
 /// Stands before every route: who may ask, whether it is too late to, and what is counted.
-pub(super) async fn guard(State(face): State<Arc<Face>>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let under_way = UnderWay { face: &face, answered: false };
+pub(super) async fn guard(
+    State(face): State<Arc<Face>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let under_way = UnderWay {
+        face: &face,
+        answered: false,
+    };
     let path = path.as_ref().map_or("", MatchedPath::as_str);
     let mut response = match origin::check(&request, &face.settings) {
         Err(problem) => problem.into_response(),
@@ -36,7 +45,10 @@ pub(super) async fn guard(State(face): State<Arc<Face>>, path: Option<MatchedPat
             response
         }
     };
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     under_way.answered(path, response.status().as_u16());
     response
 }
@@ -52,7 +64,10 @@ fn admit(face: &Face, path: &str, request: &Request) -> Result<(), Problem> {
     }
     let phase = *face.phase.borrow();
     if phase == Phase::Draining && path != TO_THE_END {
-        return Err(Problem::of_code(StatusCode::ServiceUnavailable, "this proxy is shutting down: ask another"));
+        return Err(Problem::of_code(
+            StatusCode::ServiceUnavailable,
+            "this proxy is shutting down: ask another",
+        ));
     }
     Ok(())
 }

@@ -88,8 +88,13 @@ pub(super) struct Encoder {
 impl Framing {
     /// What the client accepts; NDJSON when it does not say, or accepts neither.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let sse = accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("text/event-stream"));
+        let accepted = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let sse = accepted
+            .flat_map(|value| value.split(','))
+            .any(|range| range.trim().starts_with("text/event-stream"));
         if sse { Self::Sse } else { Self::Ndjson }
     }
 
@@ -105,23 +110,53 @@ impl Encoder {
     /// A record, or what is left of a set that cannot be read.
     pub(super) fn event(self, event: &ReadEvent, out: &mut Vec<u8>) {
         match event {
-            ReadEvent::Record(record) => self.put("record", Some(record.dlsn), &self.record(record), out),
+            ReadEvent::Record(record) => {
+                self.put("record", Some(record.dlsn), &self.record(record), out)
+            }
             ReadEvent::Malformed(set) => {
-                let MalformedSet { dlsn, slots, reason, .. } = set;
-                let line = Line::Malformed { dlsn: Short(*dlsn), slots: *slots, detail: reason };
-                self.put("malformed", Some(dlsn.slot(slots.saturating_sub(1))), &line, out);
+                let MalformedSet {
+                    dlsn,
+                    slots,
+                    reason,
+                    ..
+                } = set;
+                let line = Line::Malformed {
+                    dlsn: Short(*dlsn),
+                    slots: *slots,
+                    detail: reason,
+                };
+                self.put(
+                    "malformed",
+                    Some(dlsn.slot(slots.saturating_sub(1))),
+                    &line,
+                    out,
+                );
             }
         }
     }
 
     /// Nothing happened, and the next record will be at or after `next`.
     pub(super) fn heartbeat(self, next: Dlsn, out: &mut Vec<u8>) {
-        self.put("heartbeat", None, &Line::Heartbeat { next: Short(next) }, out);
+        self.put(
+            "heartbeat",
+            None,
+            &Line::Heartbeat { next: Short(next) },
+            out,
+        );
     }
 
     /// The last line.
     pub(super) fn end(self, reason: Reason, next: Dlsn, detail: Option<String>, out: &mut Vec<u8>) {
-        self.put("end", None, &Line::End { reason, next: Short(next), detail }, out);
+        self.put(
+            "end",
+            None,
+            &Line::End {
+                reason,
+                next: Short(next),
+                detail,
+            },
+            out,
+        );
     }
 
     fn record(self, record: &Record) -> Line<'_> {
@@ -134,7 +169,9 @@ impl Encoder {
             written_ms: record.written_unix_ms,
             slot: record.set_slot,
             slots: record.set_slots,
-            writer: record.set.map(|set| format!("{:032x}", u128::from_be_bytes(set.writer.0))),
+            writer: record
+                .set
+                .map(|set| format!("{:032x}", u128::from_be_bytes(set.writer.0))),
             sequence: record.set.map(|set| set.sequence),
             payload: text.is_none().then(|| STANDARD.encode(&record.payload)),
             text,

@@ -1,4 +1,5 @@
-//! The proxy over HTTP: the same machine that mux and framed thrift talk to, behind routes. `docs/http.md` is its contract.
+//! The proxy over HTTP: the same machine that mux and framed thrift talk to, behind routes.
+//! `docs/http.md` is its contract.
 
 mod append;
 mod body;
@@ -42,7 +43,8 @@ use super::stats::Outcome;
 use clerk::Clerk;
 use route::Route;
 
-/// How many bytes of request bodies may be in memory before they are in the machine's hands, where its own limits count them.
+/// How many bytes of request bodies may be in memory before they are in the machine's hands, where
+/// its own limits count them.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// What every request of the HTTP port gets at.
@@ -81,11 +83,17 @@ impl Face {
 
     /// Checks a request as if it had come by thrift: `frame` holds its payload, if it has one.
     fn check<'a>(&self, request: &Request<'a>, frame: &Bytes) -> Result<Action<'a>, Answer> {
-        machine::check(request, frame).inspect_err(|answer| self.count(request, 0, self.service.now(), answer))
+        machine::check(request, frame)
+            .inspect_err(|answer| self.count(request, 0, self.service.now(), answer))
     }
 
     /// Puts a request that was checked to the machine, and counts its answer.
-    async fn ask(&self, request: &Request<'_>, action: Action<'_>, deadline: Option<Instant>) -> Answer {
+    async fn ask(
+        &self,
+        request: &Request<'_>,
+        action: Action<'_>,
+        deadline: Option<Instant>,
+    ) -> Answer {
         let (since, size) = (self.service.now(), action.payload_bytes());
         let answer = self.clerk.ask(deadline, action).await;
         self.count(request, size, since, &answer);
@@ -94,7 +102,9 @@ impl Face {
 
     fn count(&self, request: &Request<'_>, size: usize, since: Instant, answer: &Answer) {
         let took = self.service.now().since(since);
-        self.service.stats.answered(request.method(), Outcome::of(answer), size, took);
+        self.service
+            .stats
+            .answered(request.method(), Outcome::of(answer), size, took);
     }
 }
 
@@ -120,5 +130,6 @@ fn routes(face: &Arc<Face>, operation: &Operation) -> Vec<Route> {
 }
 
 fn router(face: &Arc<Face>, operation: &Operation) -> Router {
-    route::router(routes(face, operation)).layer(middleware::from_fn_with_state(face.clone(), guard::guard))
+    route::router(routes(face, operation))
+        .layer(middleware::from_fn_with_state(face.clone(), guard::guard))
 }

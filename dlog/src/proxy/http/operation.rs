@@ -44,12 +44,23 @@ pub(super) fn routes(operation: &Operation) -> Vec<Route> {
 
 async fn metrics(State(Operation { service, .. }): State<Operation>) -> impl IntoResponse {
     let text = service.stats.encode(&service.figures());
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    )
 }
 
-/// Ready is who becomes the owner of streams: what a load balancer wants to know before it sends more clients here.
+/// Ready is who becomes the owner of streams: what a load balancer wants to know before it sends
+/// more clients here.
 async fn ready(State(Operation { service, .. }): State<Operation>) -> impl IntoResponse {
-    if service.figures().accepting { (Http::OK, "ready\n") } else { (Http::SERVICE_UNAVAILABLE, "accepts no new streams\n") }
+    if service.figures().accepting {
+        (Http::OK, "ready\n")
+    } else {
+        (Http::SERVICE_UNAVAILABLE, "accepts no new streams\n")
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -67,30 +78,52 @@ struct FaultBody {
 
 impl Operation {
     fn faults(&self) -> Result<&FaultSwitch, Problem> {
-        let off = || Problem::new(Http::NOT_FOUND, "NO_SUCH_ROUTE", "streams misbehave on purpose only where the proxy runs with --faults");
+        let off = || {
+            Problem::new(
+                Http::NOT_FOUND,
+                "NO_SUCH_ROUTE",
+                "streams misbehave on purpose only where the proxy runs with --faults",
+            )
+        };
         self.faults.as_ref().ok_or_else(off)
     }
 }
 
 async fn list_faults(State(operation): State<Operation>) -> Result<Response, Problem> {
-    let mut faults: Vec<FaultBody> = operation.faults()?.list().into_iter().map(FaultBody::from).collect();
+    let mut faults: Vec<FaultBody> = operation
+        .faults()?
+        .list()
+        .into_iter()
+        .map(FaultBody::from)
+        .collect();
     faults.sort_by(|one, other| one.stream.cmp(&other.stream));
     Ok(Json(Faults { faults }).into_response())
 }
 
-async fn stall(State(operation): State<Operation>, StreamPath(stream): StreamPath) -> Result<Http, Problem> {
+async fn stall(
+    State(operation): State<Operation>,
+    StreamPath(stream): StreamPath,
+) -> Result<Http, Problem> {
     operation.faults()?.stall(&stream);
     Ok(Http::NO_CONTENT)
 }
 
-async fn fail(State(operation): State<Operation>, Path((stream, code)): Path<(String, String)>) -> Result<Http, Problem> {
+async fn fail(
+    State(operation): State<Operation>,
+    Path((stream, code)): Path<(String, String)>,
+) -> Result<Http, Problem> {
     let faults = operation.faults()?;
-    let code = code.parse().map_err(|_| Problem::bad_request("code: it is not the number of a status code"))?;
+    let code = code
+        .parse()
+        .map_err(|_| Problem::bad_request("code: it is not the number of a status code"))?;
     faults.fail(&stream, StatusCode::from_i32(code));
     Ok(Http::NO_CONTENT)
 }
 
-async fn clear_fault(State(operation): State<Operation>, StreamPath(stream): StreamPath) -> Result<Http, Problem> {
+async fn clear_fault(
+    State(operation): State<Operation>,
+    StreamPath(stream): StreamPath,
+) -> Result<Http, Problem> {
     operation.faults()?.clear(&stream);
     Ok(Http::NO_CONTENT)
 }
@@ -98,8 +131,16 @@ async fn clear_fault(State(operation): State<Operation>, StreamPath(stream): Str
 impl From<(String, Fault)> for FaultBody {
     fn from((stream, fault): (String, Fault)) -> Self {
         match fault {
-            Fault::Stalled => Self { stream, kind: "stalled", code: None },
-            Fault::Failing(code) => Self { stream, kind: "failing", code: Some(code.as_i32()) },
+            Fault::Stalled => Self {
+                stream,
+                kind: "stalled",
+                code: None,
+            },
+            Fault::Failing(code) => Self {
+                stream,
+                kind: "failing",
+                code: Some(code.as_i32()),
+            },
         }
     }
 }

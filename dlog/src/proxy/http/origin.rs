@@ -18,7 +18,8 @@ const MAX_AGE_SECONDS: u16 = 600;
 /// How much of what a client sent is quoted.
 const MAX_QUOTE_CHARS: usize = 120;
 
-/// Whose pages may use the proxy from a browser: scheme, host and port, such as `https://example.org` or `http://localhost:5173`.
+/// Whose pages may use the proxy from a browser: scheme, host and port, such as
+/// `https://example.org` or `http://localhost:5173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// As browsers send it.
@@ -41,16 +42,26 @@ impl FromStr for Origin {
         let refuse = || OriginError { text: text.into() };
         let lower = text.to_ascii_lowercase();
         let uri: Uri = lower.parse().map_err(|_| refuse())?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refuse)?;
+        let authority = uri
+            .authority()
+            .filter(|authority| !authority.as_str().contains('@'))
+            .ok_or_else(refuse)?;
         let scheme = uri.scheme().ok_or_else(refuse)?;
-        // What stands behind the host is no part of an origin; of `http://a` and `http://a/` the parser makes the same.
+        // What stands behind the host is no part of an origin; of `http://a` and `http://a/` the
+        // parser makes the same.
         if uri.path().len() > 1 || uri.query().is_some() || lower.ends_with('/') {
             return Err(refuse());
         }
         // Browsers leave out the port that goes without saying.
         let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-        let port = authority.port_u16().filter(|port| *port != usual).map_or_else(String::new, |port| format!(":{port}"));
-        Ok(Self { text: format!("{scheme}://{}{port}", authority.host()).into(), host: authority.host().into() })
+        let port = authority
+            .port_u16()
+            .filter(|port| *port != usual)
+            .map_or_else(String::new, |port| format!(":{port}"));
+        Ok(Self {
+            text: format!("{scheme}://{}{port}", authority.host()).into(),
+            host: authority.host().into(),
+        })
     }
 }
 
@@ -68,7 +79,11 @@ pub struct OriginError {
 
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is not an origin; write scheme, host and, unless it is the usual one, port: https://example.org", self.text)
+        write!(
+            f,
+            "'{}' is not an origin; write scheme, host and, unless it is the usual one, port: https://example.org",
+            self.text
+        )
     }
 }
 
@@ -82,7 +97,8 @@ pub(super) enum From {
     Allowed(HeaderValue),
 }
 
-/// Finds out whether the page that asks may ask. Requests without `Origin` are not from other pages' scripts.
+/// Finds out whether the page that asks may ask. Requests without `Origin` are not from other
+/// pages' scripts.
 pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Problem> {
     let authority = authority(request);
     if let Some(authority) = &authority
@@ -94,56 +110,101 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Prob
         );
         return Err(Problem::new(Http::FORBIDDEN, "HOST_REFUSED", detail));
     }
-    let Some(value) = request.headers().get(header::ORIGIN) else { return Ok(From::Here) };
+    let Some(value) = request.headers().get(header::ORIGIN) else {
+        return Ok(From::Here);
+    };
     let text = value.to_str().unwrap_or("");
-    if settings.http_origins.iter().any(|origin| *origin.text == *text) {
+    if settings
+        .http_origins
+        .iter()
+        .any(|origin| *origin.text == *text)
+    {
         return Ok(From::Allowed(value.clone()));
     }
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     if authority.is_some_and(|authority| format!("{scheme}://{authority}") == text) {
         return Ok(From::Here);
     }
     let origin = shorten(text, MAX_QUOTE_CHARS);
-    let detail = format!("pages of {origin:?} may not use this proxy: start it with --cors-origin {origin} to let them");
+    let detail = format!(
+        "pages of {origin:?} may not use this proxy: start it with --cors-origin {origin} to let \
+         them"
+    );
     Err(Problem::new(Http::FORBIDDEN, "ORIGIN_REFUSED", detail))
 }
 
 /// The host that the client wanted to reach.
 fn authority(request: &Request) -> Option<Authority> {
-    let of_header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
+    let of_header = || {
+        request
+            .headers()
+            .get(header::HOST)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
+    };
     request.uri().authority().cloned().or_else(of_header)
 }
 
-/// Whether a name can be meant for a proxy that listens on loopback only. One that a stranger's name server points here is not: its pages
-/// would be of the same origin as the proxy.
+/// Whether a name can be meant for a proxy that listens on loopback only. One that a stranger's
+/// name server points here is not: its pages would be of the same origin as the proxy.
 fn is_own_host(host: &str, settings: &Settings) -> bool {
-    let loopback = settings.http_listen.is_some_and(|address| address.ip().is_loopback());
+    let loopback = settings
+        .http_listen
+        .is_some_and(|address| address.ip().is_loopback());
     let literal = host.trim_start_matches('[').trim_end_matches(']');
-    let announced = settings.announce.as_deref().is_some_and(|announced| announced == host || announced.starts_with(&format!("{host}:")));
+    let announced = settings
+        .announce
+        .as_deref()
+        .is_some_and(|announced| announced == host || announced.starts_with(&format!("{host}:")));
     !loopback
         || literal.parse::<IpAddr>().is_ok()
         || host.eq_ignore_ascii_case("localhost")
         || host.to_ascii_lowercase().ends_with(".localhost")
         || announced
-        || settings.http_origins.iter().any(|origin| origin.host.eq_ignore_ascii_case(host))
+        || settings
+            .http_origins
+            .iter()
+            .any(|origin| origin.host.eq_ignore_ascii_case(host))
 }
 
 /// Whether a browser asks beforehand.
 pub(super) fn is_preflight(request: &Request) -> bool {
-    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// What it is told.
 pub(super) fn preflight(headers: &HeaderMap) -> Response {
-    let allowed = format!("{}, {}, {CRC32}, {TIMEOUT_MS}, {ATTEMPT}, last-event-id", header::AUTHORIZATION, header::CONTENT_TYPE);
+    let allowed = format!(
+        "{}, {}, {CRC32}, {TIMEOUT_MS}, {ATTEMPT}, last-event-id",
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE
+    );
     let mut response = Http::NO_CONTENT.into_response();
     let answer = response.headers_mut();
-    answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
-    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::try_from(allowed).expect("names of headers"));
+    answer.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, POST, PUT, DELETE"),
+    );
+    answer.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::try_from(allowed).expect("names of headers"),
+    );
     answer.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
     // Chromium asks this of servers on the user's own network.
     if headers.contains_key("access-control-request-private-network") {
-        answer.insert(HeaderName::from_static("access-control-allow-private-network"), HeaderValue::from_static("true"));
+        answer.insert(
+            HeaderName::from_static("access-control-allow-private-network"),
+            HeaderValue::from_static("true"),
+        );
     }
     response
 }
@@ -155,7 +216,10 @@ pub(super) fn allow(from: &From, headers: &mut HeaderMap) {
         From::Here => {}
         From::Allowed(origin) => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+            headers.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("retry-after"),
+            );
         }
     }
 }
@@ -178,9 +242,24 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_refused() {
-        for text in ["", "*", "null", "example.org", "http://", "http://a/", "http://a/path", "http://a?q", "http://user@a"] {
+        for text in [
+            "",
+            "*",
+            "null",
+            "example.org",
+            "http://",
+            "http://a/",
+            "http://a/path",
+            "http://a?q",
+            "http://user@a",
+        ] {
             let error = text.parse::<Origin>().expect_err(text);
-            assert!(error.to_string().starts_with(&format!("'{text}' is not an origin")), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("'{text}' is not an origin")),
+                "{error}"
+            );
         }
     }
 }

@@ -4,10 +4,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// What the page may do: run its own scripts and the WebAssembly module of the package, and talk to this proxy. Nothing inline, nothing from
-/// elsewhere, and in no frame.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What the page may do: run its own scripts and the WebAssembly module of the package, and talk to
+/// this proxy. Nothing inline, nothing from elsewhere, and in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+                      connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// A file of the page.
 struct File {
@@ -22,7 +23,8 @@ macro_rules! files {
     };
 }
 
-/// The page, in the binary: it is there wherever the proxy runs. What is in `package/` is built from `wasm/`; a test compares the two.
+/// The page, in the binary: it is there wherever the proxy runs. What is in `package/` is built
+/// from `wasm/`; a test compares the two.
 static FILES: [File; 13] = files! {
     "index.html" "index.html" "text/html; charset=utf-8";
     "page.css" "page.css" "text/css; charset=utf-8";
@@ -47,7 +49,14 @@ pub(super) async fn index() -> Response {
 /// What the page loads.
 pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
     let found = FILES[1..].iter().find(|file| file.name == name);
-    let missing = || Problem::new(Http::NOT_FOUND, "NO_SUCH_ROUTE", "the page has no such file").of_a_read();
+    let missing = || {
+        Problem::new(
+            Http::NOT_FOUND,
+            "NO_SUCH_ROUTE",
+            "the page has no such file",
+        )
+        .of_a_read()
+    };
     found.map(serve).ok_or_else(missing)
 }
 
@@ -58,7 +67,10 @@ fn serve(file: &File) -> Response {
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
     ];
     (headers, file.bytes).into_response()
 }
@@ -71,23 +83,48 @@ mod tests {
     #[test]
     fn nothing_in_the_page_is_inline_or_from_elsewhere() {
         let index = core::str::from_utf8(FILES[0].bytes).expect("UTF-8");
-        for inline in ["<style", "style=", "<script>", "onclick=", "javascript:", "http://", "https://"] {
+        for inline in [
+            "<style",
+            "style=",
+            "<script>",
+            "onclick=",
+            "javascript:",
+            "http://",
+            "https://",
+        ] {
             assert!(!index.contains(inline), "{inline}");
         }
         for (at, _) in index.match_indices("/page/") {
-            let name = index[at + "/page/".len()..].split('"').next().expect("the rest");
-            assert!(FILES.iter().any(|file| file.name == name), "{name} is not there");
+            let name = index[at + "/page/".len()..]
+                .split('"')
+                .next()
+                .expect("the rest");
+            assert!(
+                FILES.iter().any(|file| file.name == name),
+                "{name} is not there"
+            );
         }
     }
 
     #[test]
     fn what_scripts_import_is_there() {
-        for file in FILES.iter().filter(|file| file.content_type.starts_with("text/javascript")) {
+        for file in FILES
+            .iter()
+            .filter(|file| file.content_type.starts_with("text/javascript"))
+        {
             let text = core::str::from_utf8(file.bytes).expect("UTF-8");
-            for part in text.split("from \"./").chain(text.split("from\"./")).skip(1) {
+            for part in text
+                .split("from \"./")
+                .chain(text.split("from\"./"))
+                .skip(1)
+            {
                 let name = part.split('"').next().expect("the rest");
                 if name.len() < 30 && name.contains('.') {
-                    assert!(FILES.iter().any(|file| file.name == name), "{}: {name} is not there", file.name);
+                    assert!(
+                        FILES.iter().any(|file| file.name == name),
+                        "{}: {name} is not there",
+                        file.name
+                    );
                 }
             }
         }

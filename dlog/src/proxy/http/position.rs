@@ -34,7 +34,11 @@ pub(super) struct Short(pub(super) Dlsn);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Dlsn { log_segment_sequence_no, entry_id, slot_id } = self.0;
+        let Dlsn {
+            log_segment_sequence_no,
+            entry_id,
+            slot_id,
+        } = self.0;
         write!(f, "{log_segment_sequence_no},{entry_id},{slot_id}")
     }
 }
@@ -48,6 +52,10 @@ impl Serialize for Short {
 /// Reads a position in any of its forms, from the query parameter or header `place`.
 pub(super) fn parse(place: &str, text: &str) -> Result<Dlsn, Problem> {
     // A `+` of base64 that nobody escaped arrives as a blank.
-    let restored = if text.contains(',') { text.to_owned() } else { text.replace(' ', "+") };
+    let restored = if text.contains(',') {
+        text.to_owned()
+    } else {
+        text.replace(' ', "+")
+    };
     parse_dlsn(&restored).map_err(|error| Problem::bad_request(format!("{place}: {error}")))
 }

@@ -10,7 +10,8 @@ use super::status::http_status;
 use crate::proxy::machine::{self, Answer, NotStarted};
 use crate::store::{Owner, StoreError, StreamName};
 
-/// How long a client should stay away when the proxy has too much to do, or is not ready: the least that the header can say.
+/// How long a client should stay away when the proxy has too much to do, or is not ready: the least
+/// that the header can say.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// Why a request was not carried out (RFC 9457). Its type is `about:blank`; `name` says what it is.
@@ -41,7 +42,11 @@ pub(super) struct OwnerBody {
 
 impl Problem {
     /// A problem that DistributedLog has no code for: nothing was started.
-    pub(super) fn new(status: Http, name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(
+        status: Http,
+        name: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             title: status.canonical_reason().unwrap_or("Problem"),
             status: status.as_u16(),
@@ -72,17 +77,33 @@ impl Problem {
     pub(super) fn of_answer(answer: &Answer) -> Self {
         match answer {
             Answer::Stream(response) => {
-                let detail = response.message.clone().unwrap_or_else(|| default_detail(response).into());
-                let owner = response.location.as_deref().and_then(OwnerBody::of_location).map(Box::new);
-                Self { owner, ..Self::of_code(response.code, detail) }
+                let detail = response
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| default_detail(response).into());
+                let owner = response
+                    .location
+                    .as_deref()
+                    .and_then(OwnerBody::of_location)
+                    .map(Box::new);
+                Self {
+                    owner,
+                    ..Self::of_code(response.code, detail)
+                }
             }
-            Answer::NotStarted(NotStarted::DeadlinePassed) => {
-                Self::new(Http::GATEWAY_TIMEOUT, "NOT_STARTED", "not started: the request's time was over before its turn came")
+            Answer::NotStarted(NotStarted::DeadlinePassed) => Self::new(
+                Http::GATEWAY_TIMEOUT,
+                "NOT_STARTED",
+                "not started: the request's time was over before its turn came",
+            ),
+            Answer::NotStarted(NotStarted::Discarded) => Self::new(
+                Http::GATEWAY_TIMEOUT,
+                "NOT_STARTED",
+                "not started: the client went away",
+            ),
+            Answer::Exception { message, .. } => {
+                Self::of_code(StatusCode::InternalServerError, message.clone())
             }
-            Answer::NotStarted(NotStarted::Discarded) => {
-                Self::new(Http::GATEWAY_TIMEOUT, "NOT_STARTED", "not started: the client went away")
-            }
-            Answer::Exception { message, .. } => Self::of_code(StatusCode::InternalServerError, message.clone()),
             Answer::ServerInfo { .. } | Answer::Bulk(_) | Answer::Void => {
                 unreachable!("HTTP asks the machine nothing that is answered like this")
             }
@@ -96,25 +117,42 @@ impl Problem {
 
     /// The store could not list its streams.
     pub(super) fn of_listing(error: &StoreError) -> Self {
-        let passes = matches!(error, StoreError::Unreachable { .. } | StoreError::Disconnected { .. } | StoreError::Closed);
-        let code = if passes { StatusCode::ServiceUnavailable } else { StatusCode::MetadataException };
+        let passes = matches!(
+            error,
+            StoreError::Unreachable { .. } | StoreError::Disconnected { .. } | StoreError::Closed
+        );
+        let code = if passes {
+            StatusCode::ServiceUnavailable
+        } else {
+            StatusCode::MetadataException
+        };
         Self::of_code(code, error.to_string()).of_a_read()
     }
 
     /// The same for a request that changes nothing: there is nothing to be known of its records.
     pub(super) fn of_a_read(self) -> Self {
-        Self { known: None, ..self }
+        Self {
+            known: None,
+            ..self
+        }
     }
 
     /// The same for records that no stream will take.
     pub(super) fn rejected(self) -> Self {
-        Self { known: Some(known_name(Known::Rejected)), ..self }
+        Self {
+            known: Some(known_name(Known::Rejected)),
+            ..self
+        }
     }
 }
 
 /// What is said where the machine says nothing.
 fn default_detail(response: &machine::Response) -> &'static str {
-    if response.code == StatusCode::Found { "another proxy owns this stream" } else { "the proxy gave no reason" }
+    if response.code == StatusCode::Found {
+        "another proxy owns this stream"
+    } else {
+        "the proxy gave no reason"
+    }
 }
 
 const fn known_name(known: Known) -> &'static str {
@@ -130,13 +168,19 @@ impl OwnerBody {
     fn of_location(location: &str) -> Option<Self> {
         let mut parts = location.splitn(3, ';').skip(1);
         let shard = parts.next()?.parse().ok()?;
-        Some(Self { shard, address: parts.next()?.to_owned() })
+        Some(Self {
+            shard,
+            address: parts.next()?.to_owned(),
+        })
     }
 }
 
 impl From<Owner> for OwnerBody {
     fn from(owner: Owner) -> Self {
-        Self { shard: owner.shard, address: owner.address }
+        Self {
+            shard: owner.shard,
+            address: owner.address,
+        }
     }
 }
 
@@ -147,7 +191,10 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if matches!(status, Http::TOO_MANY_REQUESTS | Http::SERVICE_UNAVAILABLE) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }

@@ -25,7 +25,13 @@ impl Route {
         state: &S,
     ) -> Self {
         let filter = MethodFilter::try_from(method.clone()).expect("one of the usual methods");
-        Self { method, path, handler: MethodRouter::new().on(filter, handler).with_state(state.clone()) }
+        Self {
+            method,
+            path,
+            handler: MethodRouter::new()
+                .on(filter, handler)
+                .with_state(state.clone()),
+        }
     }
 
     /// `GET /path`
@@ -41,7 +47,9 @@ pub(super) fn router(routes: Vec<Route>) -> Router {
         tracing::trace!(method = %route.method, route.path, "a route");
         router.route(route.path, route.handler)
     });
-    routed.fallback(no_such_route).method_not_allowed_fallback(no_such_method)
+    routed
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
 }
 
 /// The name of the stream in a request's path, decoded.
@@ -51,8 +59,10 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
-        path.map(|Path(stream)| Self(stream)).map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.body_text()))
+        let path: Result<Path<String>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
+        path.map(|Path(stream)| Self(stream))
+            .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.body_text()))
     }
 }
 
@@ -64,17 +74,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        query.map(|Query(query)| Self(query)).map_err(|error| Problem::bad_request(error.body_text()))
+        query
+            .map(|Query(query)| Self(query))
+            .map_err(|error| Problem::bad_request(error.body_text()))
     }
 }
 
 /// What is asked of a path that there is not.
 async fn no_such_route(uri: axum::http::Uri) -> Problem {
     let path = crate::proxy::machine::shorten(uri.path(), 80);
-    Problem::new(Http::NOT_FOUND, "NO_SUCH_ROUTE", format!("there is nothing at {path}: /openapi.json says what there is"))
+    Problem::new(
+        Http::NOT_FOUND,
+        "NO_SUCH_ROUTE",
+        format!("there is nothing at {path}: /openapi.json says what there is"),
+    )
 }
 
 /// What is asked by a method that the path does not have; `allow` says which it has.
 async fn no_such_method(method: Method) -> Problem {
-    Problem::new(Http::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", format!("{method} is not a method of this path: `allow` says which are"))
+    Problem::new(
+        Http::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        format!("{method} is not a method of this path: `allow` says which are"),
+    )
 }

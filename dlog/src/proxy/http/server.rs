@@ -25,7 +25,8 @@ const MAX_HEADER_BYTES: u32 = 16 << 10;
 /// How often an HTTP/2 peer is asked whether it is still there.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// The HTTP port at work. Dropping it closes its connections and aborts what they asked for, but not what the store works on.
+/// The HTTP port at work. Dropping it closes its connections and aborts what they asked for, but
+/// not what the store works on.
 #[derive(Debug)]
 pub(in crate::proxy) struct Server {
     face: Arc<Face>,
@@ -37,21 +38,40 @@ pub(in crate::proxy) struct Server {
 
 impl Server {
     /// Serves until it is dropped.
-    pub(in crate::proxy) fn start(listener: impl Listen, settings: Arc<Settings>, operation: &Operation) -> Self {
+    pub(in crate::proxy) fn start(
+        listener: impl Listen,
+        settings: Arc<Settings>,
+        operation: &Operation,
+    ) -> Self {
         let face = Arc::new(Face::new(operation.service.clone(), settings));
         let clerk = tokio::spawn({
             let face = face.clone();
             async move { face.clerk.run().await }
         });
         let graceful = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
-        let accepting = tokio::spawn(accept(listener, router(&face, operation), face.clone(), graceful.clone()));
-        Self { face, accepting, clerk, graceful }
+        let accepting = tokio::spawn(accept(
+            listener,
+            router(&face, operation),
+            face.clone(),
+            graceful.clone(),
+        ));
+        Self {
+            face,
+            accepting,
+            clerk,
+            graceful,
+        }
     }
 
-    /// Begins no further request, ends reads, and waits until what is in flight is answered. Health and metrics go on to be served.
+    /// Begins no further request, ends reads, and waits until what is in flight is answered. Health
+    /// and metrics go on to be served.
     pub(in crate::proxy) async fn drain(&self) {
         self.face.phase.send_replace(Phase::Draining);
-        let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let graceful = self
+            .graceful
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(graceful) = graceful {
             graceful.shutdown().await;
         }
@@ -66,7 +86,12 @@ impl Drop for Server {
 }
 
 /// Accepts connections until it is dropped, and with it those that it accepted.
-async fn accept(mut listener: impl Listen, router: Router, face: Arc<Face>, graceful: Arc<Mutex<Option<GracefulShutdown>>>) {
+async fn accept(
+    mut listener: impl Listen,
+    router: Router,
+    face: Arc<Face>,
+    graceful: Arc<Mutex<Option<GracefulShutdown>>>,
+) {
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(face.settings.http_max_connections));
     loop {
@@ -79,7 +104,11 @@ async fn accept(mut listener: impl Listen, router: Router, face: Arc<Face>, grac
             tracing::warn!(%peer, limit = face.settings.http_max_connections, "closing a new HTTP connection: there are as many as are allowed");
             continue;
         };
-        let watcher = graceful.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(GracefulShutdown::watcher);
+        let watcher = graceful
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(GracefulShutdown::watcher);
         let (router, face) = (router.clone(), face.clone());
         connections.spawn(async move {
             face.service.stats.connections_accepted.inc();
@@ -91,9 +120,22 @@ async fn accept(mut listener: impl Listen, router: Router, face: Arc<Face>, grac
     }
 }
 
-async fn serve(stream: impl ByteStream + 'static, peer: SocketAddr, router: Router, face: &Face, watcher: Option<Watcher>) {
-    let Some(tls) = &face.settings.tls else { return speak(stream, peer, router, face, watcher).await };
-    match tokio::time::timeout(face.settings.handshake_timeout, tls.http_acceptor().accept(stream)).await {
+async fn serve(
+    stream: impl ByteStream + 'static,
+    peer: SocketAddr,
+    router: Router,
+    face: &Face,
+    watcher: Option<Watcher>,
+) {
+    let Some(tls) = &face.settings.tls else {
+        return speak(stream, peer, router, face, watcher).await;
+    };
+    match tokio::time::timeout(
+        face.settings.handshake_timeout,
+        tls.http_acceptor().accept(stream),
+    )
+    .await
+    {
         Ok(Ok(stream)) => speak(stream, peer, router, face, watcher).await,
         Ok(Err(error)) => tracing::warn!(%peer, %error, "the TLS handshake failed"),
         Err(_) => {
@@ -103,11 +145,23 @@ async fn serve(stream: impl ByteStream + 'static, peer: SocketAddr, router: Rout
     }
 }
 
-async fn speak(stream: impl ByteStream + 'static, peer: SocketAddr, router: Router, face: &Face, watcher: Option<Watcher>) {
+async fn speak(
+    stream: impl ByteStream + 'static,
+    peer: SocketAddr,
+    router: Router,
+    face: &Face,
+    watcher: Option<Watcher>,
+) {
     let settings = &face.settings;
-    let patience = Patience { opening: settings.handshake_timeout, writing: settings.write_timeout };
+    let patience = Patience {
+        opening: settings.handshake_timeout,
+        writing: settings.write_timeout,
+    };
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.http_header_timeout);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.http_header_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -115,7 +169,10 @@ async fn speak(stream: impl ByteStream + 'static, peer: SocketAddr, router: Rout
         .max_header_list_size(MAX_HEADER_BYTES)
         .keep_alive_interval(H2_PING_INTERVAL)
         .keep_alive_timeout(settings.write_timeout);
-    let connection = builder.serve_connection(TokioIo::new(Socket::new(stream, patience)), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(
+        TokioIo::new(Socket::new(stream, patience)),
+        TowerToHyperService::new(router),
+    );
     let ended = match watcher {
         Some(watcher) => watcher.watch(connection).await,
         None => connection.await,

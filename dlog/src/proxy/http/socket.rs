@@ -8,7 +8,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::net::ByteStream;
 
-/// How HTTP/2 begins. While a connection's bytes are a part of it, nobody can tell yet which protocol it will be.
+/// How HTTP/2 begins. While a connection's bytes are a part of it, nobody can tell yet which
+/// protocol it will be.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How much is still read from a peer after the last word to it, and for how long.
@@ -24,10 +25,11 @@ pub(super) struct Patience {
     pub(super) writing: Duration,
 }
 
-/// A connection whose peer has limited time for what hyper sets no limits on: to say which protocol it speaks, and to take what it asked for.
+/// A connection whose peer has limited time for what hyper sets no limits on: to say which protocol
+/// it speaks, and to take what it asked for.
 ///
-/// It also parts properly: a socket that is closed over unread bytes resets the connection, and a client that is busy sending a body which is
-/// refused would lose the answer that tells it why.
+/// It also parts properly: a socket that is closed over unread bytes resets the connection, and a
+/// client that is busy sending a body which is refused would lose the answer that tells it why.
 pub(super) struct Socket<S> {
     stream: S,
     patience: Patience,
@@ -44,8 +46,15 @@ struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
     /// Pending while there is time, from the first such call since [`stop`](Self::stop) on.
-    fn poll(&mut self, cx: &mut Context<'_>, allowed: Duration, what: &'static str) -> Poll<io::Error> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + allowed)));
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        allowed: Duration,
+        what: &'static str,
+    ) -> Poll<io::Error> {
+        let sleep = self
+            .0
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + allowed)));
         ready!(sleep.as_mut().poll(cx));
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what))
     }
@@ -57,7 +66,14 @@ impl Timer {
 
 impl<S: ByteStream> Socket<S> {
     pub(super) fn new(stream: S, patience: Patience) -> Self {
-        Self { stream, patience, preface: Some(0), reading: Timer::default(), writing: Timer::default(), parting: None }
+        Self {
+            stream,
+            patience,
+            preface: Some(0),
+            reading: Timer::default(),
+            writing: Timer::default(),
+            parting: None,
+        }
     }
 
     fn note_protocol(&mut self, came: &[u8]) {
@@ -71,12 +87,20 @@ impl<S: ByteStream> Socket<S> {
         }
     }
 
-    fn watch_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.writing.stop();
             return poll;
         }
-        Poll::Ready(Err(ready!(self.writing.poll(cx, self.patience.writing, "the peer takes nothing"))))
+        Poll::Ready(Err(ready!(self.writing.poll(
+            cx,
+            self.patience.writing,
+            "the peer takes nothing"
+        ))))
     }
 
     /// Drops what still comes, within bounds.
@@ -89,16 +113,27 @@ impl<S: ByteStream> Socket<S> {
             }
             let mut dropped = ReadBuf::new(&mut space);
             match Pin::new(&mut self.stream).poll_read(cx, &mut dropped) {
-                Poll::Ready(Ok(())) if !dropped.filled().is_empty() => self.parting = Some(left.saturating_sub(dropped.filled().len())),
+                Poll::Ready(Ok(())) if !dropped.filled().is_empty() => {
+                    self.parting = Some(left.saturating_sub(dropped.filled().len()))
+                }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.reading.poll(cx, PARTING_TIME, "the peer goes on").map(drop),
+                Poll::Pending => {
+                    return self
+                        .reading
+                        .poll(cx, PARTING_TIME, "the peer goes on")
+                        .map(drop);
+                }
             }
         }
     }
 }
 
 impl<S: ByteStream> AsyncRead for Socket<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(result) => {
@@ -107,7 +142,11 @@ impl<S: ByteStream> AsyncRead for Socket<S> {
             }
             Poll::Pending if self.preface.is_some() => {
                 let allowed = self.patience.opening;
-                Poll::Ready(Err(ready!(self.reading.poll(cx, allowed, "the peer does not say which protocol it speaks"))))
+                Poll::Ready(Err(ready!(self.reading.poll(
+                    cx,
+                    allowed,
+                    "the peer does not say which protocol it speaks"
+                ))))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -115,12 +154,20 @@ impl<S: ByteStream> AsyncRead for Socket<S> {
 }
 
 impl<S: ByteStream> AsyncWrite for Socket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch_write(cx, poll)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.watch_write(cx, poll)
     }

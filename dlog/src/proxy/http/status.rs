@@ -1,4 +1,5 @@
-//! Which HTTP status stands for which of DistributedLog's codes. The table in `docs/http.md` says the same for people.
+//! Which HTTP status stands for which of DistributedLog's codes. The table in `docs/http.md` says
+//! the same for people.
 
 use axum::http::StatusCode as Http;
 use distributedlog::StatusCode as Code;
@@ -7,12 +8,16 @@ use distributedlog::StatusCode as Code;
 pub(super) fn http_status(code: Code) -> Http {
     match code {
         Code::Success => Http::OK,
-        // Not a redirect: the owner's address is that of its thrift port, where no HTTP client can go.
+        // Not a redirect: the owner's address is that of its thrift port, where no HTTP client can
+        // go.
         Code::Found => Http::MISDIRECTED_REQUEST,
         Code::ChecksumFailed | Code::InvalidStreamName => Http::BAD_REQUEST,
         Code::RequestDenied => Http::FORBIDDEN,
         Code::LogNotFound | Code::LogSegmentNotFound => Http::NOT_FOUND,
-        Code::LogExists | Code::EndOfStream | Code::TruncatedTransaction | Code::TransactionOutOfOrder => Http::CONFLICT,
+        Code::LogExists
+        | Code::EndOfStream
+        | Code::TruncatedTransaction
+        | Code::TransactionOutOfOrder => Http::CONFLICT,
         Code::TooLargeRecord => Http::PAYLOAD_TOO_LARGE,
         // Pushback: the client, or all clients together, sent more than is taken.
         Code::OverCapacity => Http::TOO_MANY_REQUESTS,

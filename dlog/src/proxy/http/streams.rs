@@ -74,18 +74,36 @@ pub(super) struct TruncateQuery {
 }
 
 /// Lists streams by name, page by page.
-pub(super) async fn list(State(face): State<Arc<Face>>, Parameters(query): Parameters<ListQuery>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    State(face): State<Arc<Face>>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
     if limit == 0 || limit > MAX_PAGE {
-        return Err(Problem::bad_request(format!("limit: {limit} does not lie between 1 and {MAX_PAGE}")).of_a_read());
+        return Err(Problem::bad_request(format!(
+            "limit: {limit} does not lie between 1 and {MAX_PAGE}"
+        ))
+        .of_a_read());
     }
     let matching = query.filter.as_deref().map(filter).transpose();
-    let matching = matching.map_err(|why| Problem::bad_request(format!("filter: it cannot be used: {why}")).of_a_read())?;
-    let names = face.service.store().list().await.map_err(|error| Problem::of_listing(&error))?;
+    let matching = matching.map_err(|why| {
+        Problem::bad_request(format!("filter: it cannot be used: {why}")).of_a_read()
+    })?;
+    let names = face
+        .service
+        .store()
+        .list()
+        .await
+        .map_err(|error| Problem::of_listing(&error))?;
     let mut wanted = names.into_iter().filter(|name| {
         name.as_str().starts_with(&query.prefix)
-            && query.after.as_deref().is_none_or(|after| name.as_str() > after)
-            && matching.as_ref().is_none_or(|regex| regex.is_match(name.as_str()))
+            && query
+                .after
+                .as_deref()
+                .is_none_or(|after| name.as_str() > after)
+            && matching
+                .as_ref()
+                .is_none_or(|regex| regex.is_match(name.as_str()))
     });
     let streams: Vec<StreamName> = wanted.by_ref().take(limit).collect();
     let next = wanted.next().and_then(|_| streams.last().cloned());
@@ -93,16 +111,39 @@ pub(super) async fn list(State(face): State<Arc<Face>>, Parameters(query): Param
 }
 
 /// Creates a stream; that there is one already is as good.
-pub(super) async fn create(State(face): State<Arc<Face>>, StreamPath(stream): StreamPath) -> Result<Response, Problem> {
-    let request = Request::Create { stream: &stream, context: WriteContext::default() };
+pub(super) async fn create(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+) -> Result<Response, Problem> {
+    let request = Request::Create {
+        stream: &stream,
+        context: WriteContext::default(),
+    };
     let created = carry_out(&face, &request).await? == StatusCode::Success;
     let status = if created { Http::CREATED } else { Http::OK };
-    Ok((status, Json(Created { stream: &stream, created })).into_response())
+    Ok((
+        status,
+        Json(Created {
+            stream: &stream,
+            created,
+        }),
+    )
+        .into_response())
 }
 
 /// Deletes a stream and its records.
-pub(super) async fn delete(State(face): State<Arc<Face>>, StreamPath(stream): StreamPath) -> Result<Response, Problem> {
-    carry_out(&face, &Request::Delete { stream: &stream, context: WriteContext::default() }).await?;
+pub(super) async fn delete(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+) -> Result<Response, Problem> {
+    carry_out(
+        &face,
+        &Request::Delete {
+            stream: &stream,
+            context: WriteContext::default(),
+        },
+    )
+    .await?;
     Ok(Http::NO_CONTENT.into_response())
 }
 
@@ -113,15 +154,41 @@ pub(super) async fn truncate(
     Parameters(query): Parameters<TruncateQuery>,
 ) -> Result<Response, Problem> {
     let dlsn = position::parse("before", &query.before)?.to_text();
-    carry_out(&face, &Request::Truncate { stream: &stream, dlsn: dlsn.as_str(), context: WriteContext::default() }).await?;
+    carry_out(
+        &face,
+        &Request::Truncate {
+            stream: &stream,
+            dlsn: dlsn.as_str(),
+            context: WriteContext::default(),
+        },
+    )
+    .await?;
     Ok(Http::NO_CONTENT.into_response())
 }
 
 /// What is known of a stream.
-pub(super) async fn describe(State(face): State<Arc<Face>>, StreamPath(stream): StreamPath) -> Result<Response, Problem> {
-    let name = StreamName::new(&stream).map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()).of_a_read())?;
-    let info = face.service.store().describe(&name).await.map_err(|error| Problem::of_store(&name, &error))?;
-    let StreamInfo { name, created_unix_ms, segments, first, last, truncated_before, owner } = info;
+pub(super) async fn describe(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+) -> Result<Response, Problem> {
+    let name = StreamName::new(&stream).map_err(|error| {
+        Problem::of_code(StatusCode::InvalidStreamName, error.to_string()).of_a_read()
+    })?;
+    let info = face
+        .service
+        .store()
+        .describe(&name)
+        .await
+        .map_err(|error| Problem::of_store(&name, &error))?;
+    let StreamInfo {
+        name,
+        created_unix_ms,
+        segments,
+        first,
+        last,
+        truncated_before,
+        owner,
+    } = info;
     let described = Described {
         stream: &name,
         created_ms: created_unix_ms,
@@ -134,7 +201,8 @@ pub(super) async fn describe(State(face): State<Arc<Face>>, StreamPath(stream): 
     Ok(Json(described).into_response())
 }
 
-/// Has the machine do something with a stream. A stream that is to be made may exist already; everything else succeeds, or is a problem.
+/// Has the machine do something with a stream. A stream that is to be made may exist already;
+/// everything else succeeds, or is a problem.
 async fn carry_out(face: &Face, request: &Request<'_>) -> Result<StatusCode, Problem> {
     let answer = match face.check(request, &Bytes::new()) {
         Ok(action) => face.ask(request, action, None).await,

@@ -61,18 +61,26 @@ enum Start {
 }
 
 impl Start {
-    /// A browser that resumes sends what it asked for the first time, and where it was: that is what counts then.
+    /// A browser that resumes sends what it asked for the first time, and where it was: that is
+    /// what counts then.
     fn of(query: &Query, headers: &HeaderMap) -> Result<Self, Problem> {
         if let Some(id) = headers.get(LAST_EVENT_ID) {
-            let text = id.to_str().map_err(|_| Problem::bad_request("last-event-id: not a text"))?;
+            let text = id
+                .to_str()
+                .map_err(|_| Problem::bad_request("last-event-id: not a text"))?;
             return Ok(Self::At(position::parse("last-event-id", text)?.slot(1)));
         }
         match (query.from.as_deref(), query.after.as_deref()) {
             (None | Some("start"), None) => Ok(Self::First),
             (Some("end"), None) => Ok(Self::End),
-            (Some(from), None) => Ok(Self::At(position::parse("from (start, end or a DLSN)", from)?)),
+            (Some(from), None) => Ok(Self::At(position::parse(
+                "from (start, end or a DLSN)",
+                from,
+            )?)),
             (None, Some(after)) => Ok(Self::At(position::parse("after", after)?.slot(1))),
-            (Some(_), Some(_)) => Err(Problem::bad_request("from and after: one of them says where to begin, not both")),
+            (Some(_), Some(_)) => Err(Problem::bad_request(
+                "from and after: one of them says where to begin, not both",
+            )),
         }
     }
 }
@@ -84,22 +92,45 @@ pub(super) async fn tail(
     Parameters(query): Parameters<Query>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    begin(&face, &stream, &query, &headers).await.map_err(Problem::of_a_read)
+    begin(&face, &stream, &query, &headers)
+        .await
+        .map_err(Problem::of_a_read)
 }
 
-async fn begin(face: &Arc<Face>, stream: &str, query: &Query, headers: &HeaderMap) -> Result<Response, Problem> {
-    let name = StreamName::new(stream).map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
+async fn begin(
+    face: &Arc<Face>,
+    stream: &str,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let name = StreamName::new(stream)
+        .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
     let start = Start::of(query, headers)?;
     if !HEARTBEAT_MS_BOUNDS.contains(&query.heartbeat_ms) {
         let (least, most) = HEARTBEAT_MS_BOUNDS.into_inner();
-        let detail = format!("heartbeat_ms: {} does not lie between {least} and {most}", query.heartbeat_ms);
+        let detail = format!(
+            "heartbeat_ms: {} does not lie between {least} and {most}",
+            query.heartbeat_ms
+        );
         return Err(Problem::bad_request(detail));
     }
     let Ok(permit) = face.tails.clone().try_acquire_owned() else {
-        let detail = format!("{} streams are being read already, and more are not", face.settings.http_max_readers);
-        return Err(Problem::new(Http::SERVICE_UNAVAILABLE, "TOO_MANY_READERS", detail));
+        let detail = format!(
+            "{} streams are being read already, and more are not",
+            face.settings.http_max_readers
+        );
+        return Err(Problem::new(
+            Http::SERVICE_UNAVAILABLE,
+            "TOO_MANY_READERS",
+            detail,
+        ));
     };
-    let info = face.service.store().describe(&name).await.map_err(|error| Problem::of_store(&name, &error))?;
+    let info = face
+        .service
+        .store()
+        .describe(&name)
+        .await
+        .map_err(|error| Problem::of_store(&name, &error))?;
     let from = match start {
         Start::First => info.first.unwrap_or(Dlsn::INITIAL),
         Start::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
@@ -108,7 +139,10 @@ async fn begin(face: &Arc<Face>, stream: &str, query: &Query, headers: &HeaderMa
     let framing = Framing::of(headers);
     let tail = Tail {
         reader: LogReader::new(face.service.store().clone(), name, from),
-        encoder: Encoder { framing, payloads: query.payload },
+        encoder: Encoder {
+            framing,
+            payloads: query.payload,
+        },
         heartbeat: Duration::from_millis(query.heartbeat_ms),
         follow: query.follow,
         left: query.limit.unwrap_or(u64::MAX),
@@ -170,7 +204,8 @@ impl Tail {
             Found::Silence => self.encoder.heartbeat(self.reader.position(), &mut out),
             Found::End(reason, detail) => {
                 self.progress = Progress::Ended;
-                self.encoder.end(reason, self.reader.position(), detail, &mut out);
+                self.encoder
+                    .end(reason, self.reader.position(), detail, &mut out);
             }
         }
         Some((Ok(out.into()), self))
@@ -216,7 +251,11 @@ impl Tail {
             self.encoder.event(&event, out);
             self.reading.face.service.stats.http.records_read.inc();
             self.left -= 1;
-            next = if self.left > 0 && out.len() < CHUNK_BYTES { self.reader.pop() } else { None };
+            next = if self.left > 0 && out.len() < CHUNK_BYTES {
+                self.reader.pop()
+            } else {
+                None
+            };
         }
     }
 }
@@ -230,7 +269,10 @@ struct Reading {
 impl Reading {
     fn new(face: Arc<Face>, permit: OwnedSemaphorePermit) -> Self {
         face.service.stats.http.readers.inc();
-        Self { face, _permit: permit }
+        Self {
+            face,
+            _permit: permit,
+        }
     }
 }
 

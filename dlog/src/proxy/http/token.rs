@@ -37,28 +37,46 @@ impl HttpToken {
     ///
     /// The file cannot be read, or what it holds is no token.
     pub fn from_file(path: &Path) -> Result<Self, HttpTokenError> {
-        let refuse = |detail: &dyn fmt::Display| HttpTokenError { path: path.to_owned(), detail: detail.to_string() };
+        let refuse = |detail: &dyn fmt::Display| HttpTokenError {
+            path: path.to_owned(),
+            detail: detail.to_string(),
+        };
         let text = fs::read_to_string(path).map_err(|error| refuse(&error))?;
         Self::new(text.trim_end()).map_err(|error| refuse(&error))
     }
 
     /// Whether the request has it. How long that takes says nothing of how much of it was right.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .map(|value| value.as_bytes());
         let Some(given) = given else {
-            return Err(Problem::new(Http::UNAUTHORIZED, "UNAUTHORIZED", "this proxy wants a token: authorization: Bearer TOKEN"));
+            return Err(Problem::new(
+                Http::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "this proxy wants a token: authorization: Bearer TOKEN",
+            ));
         };
-        let token =
-            given.split_at_checked("Bearer ".len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
+        let token = given
+            .split_at_checked("Bearer ".len())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
+            .map(|(_, token)| token);
         let same = token.is_some_and(|token| {
             let wanted = self.0.as_bytes();
-            let differing = wanted.iter().zip(token).fold(0, |sum, (wanted, given)| sum | (wanted ^ given));
+            let differing = wanted
+                .iter()
+                .zip(token)
+                .fold(0, |sum, (wanted, given)| sum | (wanted ^ given));
             wanted.len() == token.len() && core::hint::black_box(differing) == 0
         });
         if same {
             Ok(())
         } else {
-            Err(Problem::new(Http::UNAUTHORIZED, "UNAUTHORIZED", "the token is not the one that this proxy was given"))
+            Err(Problem::new(
+                Http::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "the token is not the one that this proxy was given",
+            ))
         }
     }
 }

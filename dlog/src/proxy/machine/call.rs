@@ -22,8 +22,12 @@ pub(crate) struct Call<'a, O> {
 /// What a request asks for. Stream names are legal, without the one leading `/` that is dropped.
 #[derive(Debug)]
 pub(crate) enum Action<'a> {
-    /// The proxy's status and, unless `ownerships` is off, the streams that it owns, of those the ones that `filter` matches as a whole.
-    Handshake { ownerships: bool, filter: Option<Regex> },
+    /// The proxy's status and, unless `ownerships` is off, the streams that it owns, of those the
+    /// ones that `filter` matches as a whole.
+    Handshake {
+        ownerships: bool,
+        filter: Option<Regex>,
+    },
     /// Whether the proxy becomes the owner of further streams.
     SetAcceptNewStream(bool),
     /// Makes an empty stream.
@@ -68,7 +72,9 @@ impl Action<'_> {
     /// The stream that it concerns, if it is one.
     pub(crate) const fn stream(&self) -> Option<&str> {
         match self {
-            Self::Create { stream } | Self::Owner { stream } | Self::Stream { stream, .. } => Some(stream),
+            Self::Create { stream } | Self::Owner { stream } | Self::Stream { stream, .. } => {
+                Some(stream)
+            }
             Self::Handshake { .. } | Self::SetAcceptNewStream(_) => None,
         }
     }
@@ -77,7 +83,10 @@ impl Action<'_> {
     pub(crate) fn payload_bytes(&self) -> usize {
         match self {
             Self::Stream { work, .. } => work.size(),
-            Self::Handshake { .. } | Self::SetAcceptNewStream(_) | Self::Create { .. } | Self::Owner { .. } => 0,
+            Self::Handshake { .. }
+            | Self::SetAcceptNewStream(_)
+            | Self::Create { .. }
+            | Self::Owner { .. } => 0,
         }
     }
 }
@@ -95,7 +104,11 @@ impl Work {
     /// Whether a proxy that is read only refuses it.
     pub(crate) const fn changes(&self) -> bool {
         match self {
-            Self::Write(_) | Self::WriteOnce(..) | Self::Bulk(_) | Self::Truncate(_) | Self::Delete => true,
+            Self::Write(_)
+            | Self::WriteOnce(..)
+            | Self::Bulk(_)
+            | Self::Truncate(_)
+            | Self::Delete => true,
             Self::Touch | Self::Release => false,
         }
     }
@@ -105,15 +118,22 @@ impl Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// To handshakes. `ownerships` all belong to this proxy.
-    ServerInfo { status: ServerStatus, ownerships: Option<Vec<StreamName>> },
-    /// To what concerns one stream; for a bulk write that was refused as a whole, this is its header.
+    ServerInfo {
+        status: ServerStatus,
+        ownerships: Option<Vec<StreamName>>,
+    },
+    /// To what concerns one stream; for a bulk write that was refused as a whole, this is its
+    /// header.
     Stream(Response),
     /// To a bulk write: an answer for each record.
     Bulk(Vec<Response>),
     /// To `setAcceptNewStream`.
     Void,
     /// The request could not be worked on at all (TApplicationException).
-    Exception { kind: ExceptionKind, message: Cow<'static, str> },
+    Exception {
+        kind: ExceptionKind,
+        message: Cow<'static, str>,
+    },
     /// Nothing was started.
     NotStarted(NotStarted),
 }
@@ -143,21 +163,41 @@ pub(crate) struct Response {
 impl Response {
     /// It was done.
     pub(crate) const fn success() -> Self {
-        Self { code: StatusCode::Success, message: None, location: None, dlsn: None }
+        Self {
+            code: StatusCode::Success,
+            message: None,
+            location: None,
+            dlsn: None,
+        }
     }
 
     /// It was written.
     pub(crate) const fn written(dlsn: Dlsn) -> Self {
-        Self { code: StatusCode::Success, message: None, location: None, dlsn: Some(dlsn) }
+        Self {
+            code: StatusCode::Success,
+            message: None,
+            location: None,
+            dlsn: Some(dlsn),
+        }
     }
 
     /// Another proxy does this.
     pub(crate) const fn found(location: Arc<str>) -> Self {
-        Self { code: StatusCode::Found, message: None, location: Some(location), dlsn: None }
+        Self {
+            code: StatusCode::Found,
+            message: None,
+            location: Some(location),
+            dlsn: None,
+        }
     }
 
     /// It was not done.
     pub(crate) fn refused(code: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: Some(message.into()), location: None, dlsn: None }
+        Self {
+            code,
+            message: Some(message.into()),
+            location: None,
+            dlsn: None,
+        }
     }
 }

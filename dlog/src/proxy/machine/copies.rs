@@ -15,8 +15,9 @@ pub(crate) struct Fingerprint {
     pub(crate) identity: SetIdentity,
     /// The set's length.
     pub(crate) bytes: u32,
-    /// The CRC-32 of a write of this set, which covers the stream's name as the client sent it. A client that names a stream in two ways,
-    /// with and without the leading `/`, has its copies stored.
+    /// The CRC-32 of a write of this set, which covers the stream's name as the client sent it. A
+    /// client that names a stream in two ways, with and without the leading `/`, has its
+    /// copies stored.
     pub(crate) checksum: u32,
 }
 
@@ -33,21 +34,25 @@ pub(super) enum Verdict {
     Stored(Dlsn),
 }
 
-/// The sets that were stored lately, each in its stream, so that a copy which comes to the same stream is answered and not stored (R12).
+/// The sets that were stored lately, each in its stream, so that a copy which comes to the same
+/// stream is answered and not stored (R12).
 ///
-/// What is promised: a copy of a set (same identity, length and checksum) is not stored a second time in a stream if this proxy stored the
-/// set there, or is storing it, and since then
+/// What is promised: a copy of a set (same identity, length and checksum) is not stored a second
+/// time in a stream if this proxy stored the set there, or is storing it, and since then
 ///
-/// - has owned the stream without a break: whatever ends the ownership, also deleting the stream or the end of the process, forgets its sets;
-/// - was sent fewer than [`MAX_SETS_OF_WRITER`] sets with a higher sequence by the same writer for that stream;
-/// - did not have to make room. At most `max_sets` sets of at most [`MAX_WINDOWS`] pairs of stream and writer are remembered; of those pairs
-///   the ones that were idle for a while go first.
+/// - has owned the stream without a break: whatever ends the ownership, also deleting the stream or
+///   the end of the process, forgets its sets;
+/// - was sent fewer than [`MAX_SETS_OF_WRITER`] sets with a higher sequence by the same writer for
+///   that stream;
+/// - did not have to make room. At most `max_sets` sets of at most [`MAX_WINDOWS`] pairs of stream
+///   and writer are remembered; of those pairs the ones that were idle for a while go first.
 ///
-/// Beyond that it is stored again, and readers that merge drop it. Nothing is promised across streams: a position belongs to its stream, so a
-/// copy that a writer sends to another stream is stored there. A set that could not be stored is not remembered, whatever the reason.
+/// Beyond that it is stored again, and readers that merge drop it. Nothing is promised across
+/// streams: a position belongs to its stream, so a copy that a writer sends to another stream is
+/// stored there. A set that could not be stored is not remembered, whatever the reason.
 ///
-/// The invariant: `sets` is the sum of the windows' lengths and at most `max_sets`; `index` leads to each window in use by its key, and `free`
-/// names the others.
+/// The invariant: `sets` is the sum of the windows' lengths and at most `max_sets`; `index` leads
+/// to each window in use by its key, and `free` names the others.
 #[derive(Debug)]
 pub(super) struct Copies {
     max_sets: usize,
@@ -96,12 +101,26 @@ enum State {
 impl Copies {
     /// Remembers at most so many sets; with 0, none.
     pub(super) fn new(max_sets: usize) -> Self {
-        Self { max_sets, windows: Vec::new(), index: HashMap::new(), free: Vec::new(), hand: 0, sets: 0 }
+        Self {
+            max_sets,
+            windows: Vec::new(),
+            index: HashMap::new(),
+            free: Vec::new(),
+            hand: 0,
+            sets: 0,
+        }
     }
 
-    /// Says what to do with a set that the request `serial` wants stored, and takes note of it. What is to be stored must come to
-    /// [`end`](Self::end), with the hint as it is afterwards; before, it may be that of any set of the stream.
-    pub(super) fn begin(&mut self, ownership: u64, print: &Fingerprint, serial: u64, hint: &mut WindowHint) -> Verdict {
+    /// Says what to do with a set that the request `serial` wants stored, and takes note of it.
+    /// What is to be stored must come to [`end`](Self::end), with the hint as it is afterwards;
+    /// before, it may be that of any set of the stream.
+    pub(super) fn begin(
+        &mut self,
+        ownership: u64,
+        print: &Fingerprint,
+        serial: u64,
+        hint: &mut WindowHint,
+    ) -> Verdict {
         if self.max_sets == 0 {
             return Verdict::Store;
         }
@@ -112,7 +131,12 @@ impl Copies {
             Ok(at) => return window.sets[at].verdict(print),
             Err(at) => at,
         };
-        let set = Remembered { sequence, bytes: print.bytes, checksum: print.checksum, state: State::Storing(serial) };
+        let set = Remembered {
+            sequence,
+            bytes: print.bytes,
+            checksum: print.checksum,
+            state: State::Storing(serial),
+        };
         if window.sets.len() < most {
             window.sets.insert(at, set);
             self.sets += 1;
@@ -125,12 +149,25 @@ impl Copies {
         Verdict::Store
     }
 
-    /// Takes note of what became of a set that was to be stored: where it is, or that it is not known to be anywhere.
-    pub(super) fn end(&mut self, ownership: u64, identity: SetIdentity, serial: u64, hint: WindowHint, stored: Option<Dlsn>) {
+    /// Takes note of what became of a set that was to be stored: where it is, or that it is not
+    /// known to be anywhere.
+    pub(super) fn end(
+        &mut self,
+        ownership: u64,
+        identity: SetIdentity,
+        serial: u64,
+        hint: WindowHint,
+        stored: Option<Dlsn>,
+    ) {
         let window = self.windows.get_mut(hint.0 as usize);
         // Whoever took its place knows nothing of the set.
-        let Some(window) = window.filter(|window| window.key == Some((ownership, identity.writer))) else { return };
-        let Ok(at) = window.find(identity.sequence, window.next) else { return };
+        let Some(window) = window.filter(|window| window.key == Some((ownership, identity.writer)))
+        else {
+            return;
+        };
+        let Ok(at) = window.find(identity.sequence, window.next) else {
+            return;
+        };
         if window.sets[at].state != State::Storing(serial) {
             return;
         }
@@ -154,7 +191,11 @@ impl Copies {
 
     /// The window with this key, which is made if there is none.
     fn window(&mut self, key: Key, hint: &mut WindowHint) -> &mut Window {
-        if self.windows.get(hint.0 as usize).is_none_or(|window| window.key != Some(key)) {
+        if self
+            .windows
+            .get(hint.0 as usize)
+            .is_none_or(|window| window.key != Some(key))
+        {
             hint.0 = match self.index.get(&key) {
                 Some(index) => *index,
                 None => return self.new_window(key, hint),
@@ -172,12 +213,15 @@ impl Copies {
         });
         self.index.insert(key, hint.0);
         let window = &mut self.windows[hint.0 as usize];
-        *window = Window { key: Some(key), ..Window::default() };
+        *window = Window {
+            key: Some(key),
+            ..Window::default()
+        };
         window
     }
 
-    /// Forgets windows, all around, until there are not too many, nor too many sets, but never the newest. A window that was asked lately is
-    /// passed over once.
+    /// Forgets windows, all around, until there are not too many, nor too many sets, but never the
+    /// newest. A window that was asked lately is passed over once.
     fn make_room(&mut self, newest: u32) {
         while self.sets > self.max_sets || self.index.len() > MAX_WINDOWS {
             self.hand = (self.hand + 1) % self.windows.len();
@@ -185,11 +229,14 @@ impl Copies {
             if self.hand == newest as usize || core::mem::take(&mut window.used) {
                 continue;
             }
-            let Some(key) = window.key.take() else { continue };
+            let Some(key) = window.key.take() else {
+                continue;
+            };
             self.sets -= window.sets.len();
             window.sets = VecDeque::new();
             self.index.remove(&key);
-            self.free.push(u32::try_from(self.hand).expect("one more than MAX_WINDOWS at most"));
+            self.free
+                .push(u32::try_from(self.hand).expect("one more than MAX_WINDOWS at most"));
         }
     }
 }
@@ -197,14 +244,19 @@ impl Copies {
 impl Window {
     /// Where a sequence is, or belongs; `guess` is where it probably is.
     fn find(&self, sequence: u64, guess: usize) -> Result<usize, usize> {
-        if self.sets.get(guess).is_some_and(|set| set.sequence == sequence) {
+        if self
+            .sets
+            .get(guess)
+            .is_some_and(|set| set.sequence == sequence)
+        {
             return Ok(guess);
         }
         // Nearly all come in their order.
         if self.sets.back().is_none_or(|last| last.sequence < sequence) {
             return Err(self.sets.len());
         }
-        self.sets.binary_search_by_key(&sequence, |set| set.sequence)
+        self.sets
+            .binary_search_by_key(&sequence, |set| set.sequence)
     }
 }
 

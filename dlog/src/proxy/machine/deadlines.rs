@@ -8,8 +8,9 @@ use crate::store::StreamName;
 
 /// When what waits must have started, the earliest first.
 ///
-/// Only what has to wait is in here: a request for a stream that is owned and not stalled starts at once. The invariant: each entry is work
-/// that waits in its stream, so there are no more than there are unanswered requests.
+/// Only what has to wait is in here: a request for a stream that is owned and not stalled starts at
+/// once. The invariant: each entry is work that waits in its stream, so there are no more than
+/// there are unanswered requests.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BTreeMap<(Instant, u64), StreamName>);
 
@@ -40,18 +41,31 @@ impl Deadlines {
 }
 
 impl<O: Clone> Machine<O> {
-    /// The earliest deadline of what waits. Once it has passed, [`handle_deadlines`](Self::handle_deadlines) has something to do.
+    /// The earliest deadline of what waits. Once it has passed,
+    /// [`handle_deadlines`](Self::handle_deadlines) has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first()
     }
 
-    /// Answers what still waits after its deadline: its stream is stalled, or the store has not said yet whose it is.
+    /// Answers what still waits after its deadline: its stream is stalled, or the store has not
+    /// said yet whose it is.
     pub(crate) fn handle_deadlines(&mut self, now: Instant) {
         while let Some((serial, name)) = self.deadlines.pop_passed(now) {
-            let stream = self.streams.get_mut(&name).expect("a stream is kept while something waits for it");
-            let at = stream.waiting.partition_point(|(_, work)| work.serial < serial);
-            let (to, work) = stream.waiting.remove(at).expect("what has a deadline in the table waits");
-            debug_assert!(work.serial == serial && work.part == 0, "{work:?} is not what the table meant");
+            let stream = self
+                .streams
+                .get_mut(&name)
+                .expect("a stream is kept while something waits for it");
+            let at = stream
+                .waiting
+                .partition_point(|(_, work)| work.serial < serial);
+            let (to, work) = stream
+                .waiting
+                .remove(at)
+                .expect("what has a deadline in the table waits");
+            debug_assert!(
+                work.serial == serial && work.part == 0,
+                "{work:?} is not what the table meant"
+            );
             self.abandon(&name, to, &work, NotStarted::DeadlinePassed);
             self.advance(now, &name);
         }

@@ -1,5 +1,6 @@
-//! What the proxy answers, as a state machine: calls and the store's answers go in, replies and what to ask of the store come out. It reads
-//! no clock, does no I/O, spawns nothing and locks nothing, so that the whole service can be simulated.
+//! What the proxy answers, as a state machine: calls and the store's answers go in, replies and
+//! what to ask of the store come out. It reads no clock, does no I/O, spawns nothing and locks
+//! nothing, so that the whole service can be simulated.
 
 mod append;
 mod call;
@@ -32,11 +33,16 @@ use copies::Copies;
 use deadlines::Deadlines;
 use stream::{BulkProgress, Phase, Records, Stream, Task, Waiting};
 
-/// The largest entry that a bulk write is split into, in bytes of payload. Every legal record fits into one.
+/// The largest entry that a bulk write is split into, in bytes of payload. Every legal record fits
+/// into one.
 pub(crate) const MAX_ENTRY_BYTES: usize = 1 << 20;
-const _: () = assert!(MAX_ENTRY_BYTES >= super::MAX_RECORD_BYTES, "a record must fit into an entry");
+const _: () = assert!(
+    MAX_ENTRY_BYTES >= super::MAX_RECORD_BYTES,
+    "a record must fit into an entry"
+);
 
-/// How many times a stream that does not exist is made before its requests are refused: something else deletes it each time.
+/// How many times a stream that does not exist is made before its requests are refused: something
+/// else deletes it each time.
 const MAX_CREATE_ROUNDS: u8 = 3;
 
 /// What the machine allows.
@@ -58,11 +64,13 @@ pub(crate) struct Limits {
 
 /// The service's whole state. `O` names whom to answer.
 ///
-/// Call a `handle_` method or a verb, then take everything from [`poll_output`](Self::poll_output) and carry it out in that order.
+/// Call a `handle_` method or a verb, then take everything from [`poll_output`](Self::poll_output)
+/// and carry it out in that order.
 ///
-/// The invariant: every call is answered exactly once; until then it is counted in the usage of the machine and, if it concerns one, of its
-/// stream, and it is either waiting in that stream, or in the hands of the store as a [`Ticket`] or [`Question`], or it follows a ticket
-/// whose record set it is a copy of.
+/// The invariant: every call is answered exactly once; until then it is counted in the usage of the
+/// machine and, if it concerns one, of its stream, and it is either waiting in that stream, or in
+/// the hands of the store as a [`Ticket`] or [`Question`], or it follows a ticket whose record set
+/// it is a copy of.
 #[derive(Debug)]
 pub(crate) struct Machine<O> {
     limits: Limits,
@@ -88,7 +96,8 @@ pub(crate) struct Machine<O> {
 pub(crate) struct Counters {
     /// Writes of sets that were there already, answered with the position of what was there.
     pub(crate) duplicates_answered: u64,
-    /// Writes of sets whose identity another set has that was stored and is not the same: two writers with one id.
+    /// Writes of sets whose identity another set has that was stored and is not the same: two
+    /// writers with one id.
     pub(crate) identities_reused: u64,
 }
 
@@ -170,7 +179,11 @@ impl<O: Clone> Machine<O> {
 
     /// Takes a request. What it returns names the request while it waits, if it does.
     pub(crate) fn handle_call(&mut self, now: Instant, call: Call<'_, O>) -> Option<WaitingId> {
-        let Call { to, deadline, action } = call;
+        let Call {
+            to,
+            deadline,
+            action,
+        } = call;
         if deadline.is_some_and(|deadline| deadline < now) {
             self.reply(to, Answer::NotStarted(NotStarted::DeadlinePassed));
             return None;
@@ -191,16 +204,31 @@ impl<O: Clone> Machine<O> {
         None
     }
 
-    /// Drops a request that still waits, because its client does not want it any more. Says whether it did; one that has started, or is
-    /// answered, goes on.
+    /// Drops a request that still waits, because its client does not want it any more. Says whether
+    /// it did; one that has started, or is answered, goes on.
     pub(crate) fn discard(&mut self, now: Instant, id: &WaitingId) -> bool {
-        let Some(stream) = self.streams.get_mut(&id.stream) else { return false };
-        let here = stream.waiting.iter().filter(|(_, work)| work.serial == id.serial).count();
-        let parts = self.bulks.get(&id.serial).map_or(1, |bulk| bulk.starts.len());
+        let Some(stream) = self.streams.get_mut(&id.stream) else {
+            return false;
+        };
+        let here = stream
+            .waiting
+            .iter()
+            .filter(|(_, work)| work.serial == id.serial)
+            .count();
+        let parts = self
+            .bulks
+            .get(&id.serial)
+            .map_or(1, |bulk| bulk.starts.len());
         if here == 0 || here < parts {
             return false;
         }
-        let Some(at) = stream.waiting.iter().position(|(_, work)| work.serial == id.serial) else { return false };
+        let Some(at) = stream
+            .waiting
+            .iter()
+            .position(|(_, work)| work.serial == id.serial)
+        else {
+            return false;
+        };
         let (to, work) = stream.waiting.remove(at).expect("its place was just found");
         self.deadlines.remove(&work);
         self.abandon(&id.stream, to, &work, NotStarted::Discarded);
@@ -222,10 +250,13 @@ impl<O: Clone> Machine<O> {
 
     /// Which streams misbehave, and how.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, Fault)> {
-        self.faults.iter().map(|(stream, fault)| (stream.as_str(), *fault))
+        self.faults
+            .iter()
+            .map(|(stream, fault)| (stream.as_str(), *fault))
     }
 
-    /// Accepts no further streams and tells clients that this proxy is going away. Faults end, so that what waits can finish.
+    /// Accepts no further streams and tells clients that this proxy is going away. Faults end, so
+    /// that what waits can finish.
     pub(crate) fn drain(&mut self, now: Instant) {
         if self.mode != Mode::Closing {
             self.mode = Mode::Draining;
@@ -254,7 +285,13 @@ impl<O: Clone> Machine<O> {
 
     fn set_accept_new_streams(&mut self, accept: bool) {
         match self.mode {
-            Mode::Accepting | Mode::WriteOnly => self.mode = if accept { Mode::Accepting } else { Mode::WriteOnly },
+            Mode::Accepting | Mode::WriteOnly => {
+                self.mode = if accept {
+                    Mode::Accepting
+                } else {
+                    Mode::WriteOnly
+                }
+            }
             // A proxy that is going away stays on its way.
             Mode::Draining | Mode::Closing => {}
         }
@@ -267,8 +304,13 @@ impl<O: Clone> Machine<O> {
             Mode::Draining | Mode::Closing => ServerStatus::Down,
         };
         let ownerships = ownerships.then(|| {
-            let owned = self.streams.iter().filter(|(_, stream)| matches!(stream.phase, Phase::Owned(_)));
-            let matching = owned.map(|(name, _)| name).filter(|name| filter.is_none_or(|regex| regex.is_match(name.as_str())));
+            let owned = self
+                .streams
+                .iter()
+                .filter(|(_, stream)| matches!(stream.phase, Phase::Owned(_)));
+            let matching = owned
+                .map(|(name, _)| name)
+                .filter(|name| filter.is_none_or(|regex| regex.is_match(name.as_str())));
             let mut names: Vec<StreamName> = matching.cloned().collect();
             names.sort_unstable();
             names
@@ -277,7 +319,14 @@ impl<O: Clone> Machine<O> {
     }
 
     /// Counts a request for a stream and lets it start or wait; or refuses it.
-    fn admit(&mut self, now: Instant, to: O, deadline: Option<Instant>, stream: &str, work: Work) -> Option<WaitingId> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        to: O,
+        deadline: Option<Instant>,
+        stream: &str,
+        work: Work,
+    ) -> Option<WaitingId> {
         let size = work.size();
         if let Err(refusal) = self.find_room(stream, size, &work) {
             self.reply(to, Answer::Stream(refusal));
@@ -289,7 +338,10 @@ impl<O: Clone> Machine<O> {
             return None;
         };
         let name = name.clone();
-        let entry = self.streams.get_mut(&name).expect("its name was just found");
+        let entry = self
+            .streams
+            .get_mut(&name)
+            .expect("its name was just found");
         self.last_serial += 1;
         let serial = self.last_serial;
         let mut print = None;
@@ -310,9 +362,22 @@ impl<O: Clone> Machine<O> {
                 let (progress, parts) = append::split_bulk(to.clone(), name.as_str(), size, bulk);
                 self.bulks.insert(serial, progress);
                 for (part, records) in (0..).zip(parts) {
-                    // Only the first part has a deadline: once it has started, the others follow it.
-                    let (deadline, task) = (deadline.filter(|_| part == 0), Task::AppendPart(records));
-                    entry.enqueue(to.clone(), Waiting { serial, part, deadline, size, fenced_before: false, print, task });
+                    // Only the first part has a deadline: once it has started, the others follow
+                    // it.
+                    let (deadline, task) =
+                        (deadline.filter(|_| part == 0), Task::AppendPart(records));
+                    entry.enqueue(
+                        to.clone(),
+                        Waiting {
+                            serial,
+                            part,
+                            deadline,
+                            size,
+                            fenced_before: false,
+                            print,
+                            task,
+                        },
+                    );
                 }
                 self.advance(now, &name);
                 return self.now_waiting(name, serial);
@@ -324,12 +389,24 @@ impl<O: Clone> Machine<O> {
         };
         self.usage.add(size);
         entry.usage.add(size);
-        entry.enqueue(to, Waiting { serial, part: 0, deadline, size, fenced_before: false, print, task });
+        entry.enqueue(
+            to,
+            Waiting {
+                serial,
+                part: 0,
+                deadline,
+                size,
+                fenced_before: false,
+                print,
+                task,
+            },
+        );
         self.advance(now, &name);
         self.now_waiting(name, serial)
     }
 
-    /// Whether a request is admitted. Afterwards the stream is in the table, unless there is nothing to do for it.
+    /// Whether a request is admitted. Afterwards the stream is in the table, unless there is
+    /// nothing to do for it.
     fn find_room(&mut self, stream: &str, size: usize, work: &Work) -> Result<(), Response> {
         if self.limits.read_only && work.changes() {
             return Err(read_only());
@@ -337,7 +414,10 @@ impl<O: Clone> Machine<O> {
         if !self.faults.is_empty()
             && let Some(Fault::Failing(code)) = self.faults.get(stream)
         {
-            return Err(Response::refused(*code, format!("log stream {stream} fails on purpose")));
+            return Err(Response::refused(
+                *code,
+                format!("log stream {stream} fails on purpose"),
+            ));
         }
         if !self.usage.has_room(size, self.limits.total) {
             return Err(self.over_capacity());
@@ -347,7 +427,9 @@ impl<O: Clone> Machine<O> {
                 return Ok(());
             }
             let Usage { requests, bytes } = known.usage;
-            let message = format!("log stream {stream} works on {requests} requests of {bytes} bytes already");
+            let message = format!(
+                "log stream {stream} works on {requests} requests of {bytes} bytes already"
+            );
             return Err(Response::refused(StatusCode::OverCapacity, message));
         }
         if matches!(work, Work::Release) {
@@ -357,14 +439,19 @@ impl<O: Clone> Machine<O> {
             return Err(self.not_accepting());
         }
         if self.streams.len() >= self.limits.streams {
-            let message = format!("the proxy owns {} streams and takes no more", self.streams.len());
+            let message = format!(
+                "the proxy owns {} streams and takes no more",
+                self.streams.len()
+            );
             return Err(Response::refused(StatusCode::TooManyStreams, message));
         }
-        self.streams.insert(ownership::parse_name(stream)?, Stream::new());
+        self.streams
+            .insert(ownership::parse_name(stream)?, Stream::new());
         Ok(())
     }
 
-    /// Names the request that was just admitted if it has to wait, in whole or in part, and sees to its deadline.
+    /// Names the request that was just admitted if it has to wait, in whole or in part, and sees to
+    /// its deadline.
     fn now_waiting(&mut self, stream: StreamName, serial: u64) -> Option<WaitingId> {
         let waiting = &self.streams.get(&stream)?.waiting;
         let first = waiting.partition_point(|(_, work)| work.serial < serial);
@@ -378,12 +465,18 @@ impl<O: Clone> Machine<O> {
             Mode::Accepting | Mode::WriteOnly => "accepts no new streams",
             Mode::Draining | Mode::Closing => "is shutting down",
         };
-        Response::refused(StatusCode::ServiceUnavailable, format!("proxy {} {why}", self.location))
+        Response::refused(
+            StatusCode::ServiceUnavailable,
+            format!("proxy {} {why}", self.location),
+        )
     }
 
     fn over_capacity(&self) -> Response {
         let Usage { requests, bytes } = self.usage;
-        Response::refused(StatusCode::OverCapacity, format!("the proxy works on {requests} requests of {bytes} bytes already"))
+        Response::refused(
+            StatusCode::OverCapacity,
+            format!("the proxy works on {requests} requests of {bytes} bytes already"),
+        )
     }
 
     fn reply(&mut self, to: O, answer: Answer) {

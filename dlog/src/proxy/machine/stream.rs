@@ -8,12 +8,14 @@ use crate::store::{Entry, EntryRecord, Lease};
 
 /// One stream as this proxy sees it.
 ///
-/// `waiting` is ordered by serial number and part. What waits starts in that order: appends as soon as the stream is owned, `Release` and
-/// `Delete` when nothing of the stream is in the store's hands any more.
+/// `waiting` is ordered by serial number and part. What waits starts in that order: appends as soon
+/// as the stream is owned, `Release` and `Delete` when nothing of the stream is in the store's
+/// hands any more.
 #[derive(Debug)]
 pub(super) struct Stream<O> {
     pub(super) phase: Phase<O>,
-    /// The number of this proxy's latest ownership of the stream, among all its ownerships of all streams.
+    /// The number of this proxy's latest ownership of the stream, among all its ownerships of all
+    /// streams.
     pub(super) ownership: u64,
     /// Where what is remembered of the stream's last set is.
     pub(super) window: WindowHint,
@@ -78,8 +80,12 @@ pub(super) enum Records {
 impl Records {
     pub(super) fn to_entry(&self) -> Entry {
         match self {
-            Self::One(record) => Entry { records: vec![record.clone()] },
-            Self::Many(records) => Entry { records: records.clone() },
+            Self::One(record) => Entry {
+                records: vec![record.clone()],
+            },
+            Self::Many(records) => Entry {
+                records: records.clone(),
+            },
         }
     }
 }
@@ -96,23 +102,38 @@ impl Task {
 
 impl<O> Stream<O> {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Unowned, ownership: 0, window: WindowHint(0), waiting: VecDeque::new(), in_store: 0, usage: Usage::NONE }
+        Self {
+            phase: Phase::Unowned,
+            ownership: 0,
+            window: WindowHint(0),
+            waiting: VecDeque::new(),
+            in_store: 0,
+            usage: Usage::NONE,
+        }
     }
 
     /// Puts work where it belongs among what waits.
     pub(super) fn enqueue(&mut self, to: O, work: Waiting) {
         let place = (work.serial, work.part);
-        let at = if self.waiting.back().is_none_or(|(_, last)| (last.serial, last.part) < place) {
+        let at = if self
+            .waiting
+            .back()
+            .is_none_or(|(_, last)| (last.serial, last.part) < place)
+        {
             self.waiting.len()
         } else {
-            self.waiting.partition_point(|(_, other)| (other.serial, other.part) < place)
+            self.waiting
+                .partition_point(|(_, other)| (other.serial, other.part) < place)
         };
         self.waiting.insert(at, (to, work));
     }
 
     /// Whether nothing would be lost by forgetting it.
     pub(super) fn is_forgettable(&self) -> bool {
-        matches!(self.phase, Phase::Unowned) && self.waiting.is_empty() && self.in_store == 0 && self.usage.requests == 0
+        matches!(self.phase, Phase::Unowned)
+            && self.waiting.is_empty()
+            && self.in_store == 0
+            && self.usage.requests == 0
     }
 }
 
@@ -140,9 +161,13 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(super) const NONE: Self = Self { requests: 0, bytes: 0 };
+    pub(super) const NONE: Self = Self {
+        requests: 0,
+        bytes: 0,
+    };
 
-    /// Whether another request of `size` bytes fits. One that is larger than the limit itself fits when nothing else is there.
+    /// Whether another request of `size` bytes fits. One that is larger than the limit itself fits
+    /// when nothing else is there.
     pub(super) const fn has_room(self, size: usize, limit: Self) -> bool {
         self.requests < limit.requests && (self.bytes + size <= limit.bytes || self.bytes == 0)
     }
@@ -153,7 +178,10 @@ impl Usage {
     }
 
     pub(crate) const fn remove(&mut self, size: usize) {
-        debug_assert!(self.requests > 0 && self.bytes >= size, "answered more than was admitted");
+        debug_assert!(
+            self.requests > 0 && self.bytes >= size,
+            "answered more than was admitted"
+        );
         self.requests -= 1;
         self.bytes -= size;
     }

@@ -29,20 +29,42 @@ async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
     // What was sent before the client read that is still taken.
     client.dispatch(5, &write("s", b"x")).await;
     client.dispatch(6, &Request::Handshake).await;
-    assert_eq!(client.heard().await, (6, format!("server 300 [\"s=1;1;{}\"]", proxy.local_addr())));
+    assert_eq!(
+        client.heard().await,
+        (6, format!("server 300 [\"s=1;1;{}\"]", proxy.local_addr()))
+    );
     client.say(1, Message::Rdrain).await;
     client.dispatch(7, &write("s", b"x")).await;
-    assert_eq!(client.heard().await, (7, "Nack: not started: the proxy is shutting down".to_owned()));
+    assert_eq!(
+        client.heard().await,
+        (
+            7,
+            "Nack: not started: the proxy is shutting down".to_owned()
+        )
+    );
     store.answer_held(false);
     for tag in 2..6 {
-        assert_eq!(client.heard().await, (tag, format!("200 at 1/{}/0", tag - 1)));
+        assert_eq!(
+            client.heard().await,
+            (tag, format!("200 at 1/{}/0", tag - 1))
+        );
     }
     client.closed().await;
     let drained = draining.await.expect("no panic");
-    assert_eq!(drained, Drained { connections_finished: 1, connections_cut: 0, streams_released: 1 });
+    assert_eq!(
+        drained,
+        Drained {
+            connections_finished: 1,
+            connections_cut: 0,
+            streams_released: 1
+        }
+    );
     assert_eq!(proxy.drain().await, drained, "a second call tells the same");
     assert_eq!((store.owner_of("s"), store.is_closed()), (None, true));
-    assert!(TcpStream::connect(proxy.local_addr()).await.is_err(), "nobody listens any more");
+    assert!(
+        TcpStream::connect(proxy.local_addr()).await.is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test]
@@ -53,18 +75,32 @@ async fn draining_closes_framed_connections_when_they_are_answered() {
     let mut silent = Raw::connect(&proxy).await;
     let mut busy = Raw::connect(&proxy).await;
     store.hold_appends();
-    busy.send(&[framed_call(&write("s", b"a")), framed_call(&write("s", b"b"))].concat()).await;
+    busy.send(
+        &[
+            framed_call(&write("s", b"a")),
+            framed_call(&write("s", b"b")),
+        ]
+        .concat(),
+    )
+    .await;
     store.accepted(2).await;
     let answering = async {
         idle.closed().await;
         silent.closed().await;
         store.answer_held(false);
         assert_eq!(busy.heard_framed().await, "200 at 1/1/0");
-        assert_eq!(busy.heard_framed().await, "200 at 1/2/0", "what had come with it is answered too");
+        assert_eq!(
+            busy.heard_framed().await,
+            "200 at 1/2/0",
+            "what had come with it is answered too"
+        );
         busy.closed().await;
     };
     let (drained, ()) = tokio::join!(proxy.drain(), answering);
-    assert_eq!((drained.connections_finished, drained.connections_cut), (3, 0));
+    assert_eq!(
+        (drained.connections_finished, drained.connections_cut),
+        (3, 0)
+    );
 }
 
 #[tokio::test]
@@ -75,7 +111,10 @@ async fn new_streams_are_not_taken_while_draining() {
     let answering = async {
         assert_eq!(client.heard().await.1, "Tdrain");
         let answer = client.ask(&write("new", b"x")).await;
-        assert!(answer.starts_with("503 (proxy 1;1;") && answer.ends_with("is shutting down)"), "{answer}");
+        assert!(
+            answer.starts_with("503 (proxy 1;1;") && answer.ends_with("is shutting down)"),
+            "{answer}"
+        );
         client.say(1, Message::Rdrain).await;
         client.closed().await;
     };
@@ -106,10 +145,14 @@ async fn a_client_that_says_nothing_to_the_drain_is_closed_all_the_same() {
         client.closed().await;
     };
     let (drained, ()) = tokio::join!(proxy.drain(), answering);
-    assert_eq!((drained.connections_finished, drained.connections_cut), (1, 0));
+    assert_eq!(
+        (drained.connections_finished, drained.connections_cut),
+        (1, 0)
+    );
 }
 
-/// Eight clients write as fast as they can while the proxy drains. Each of their writes is either answered, or was never started.
+/// Eight clients write as fast as they can while the proxy drains. Each of their writes is either
+/// answered, or was never started.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn draining_under_load_loses_nothing() {
     let (proxy, store) = start(settings()).await;
@@ -127,7 +170,9 @@ async fn draining_under_load_loses_nothing() {
                     break;
                 }
                 let payload = [number.to_be_bytes(), u32::to_be_bytes(round)].concat();
-                client.send(&dispatch(2, &[], &write(&stream, &payload))).await;
+                client
+                    .send(&dispatch(2, &[], &write(&stream, &payload)))
+                    .await;
                 loop {
                     let (_, answer) = client.heard().await;
                     match answer.as_str() {
@@ -156,7 +201,11 @@ async fn draining_under_load_loses_nothing() {
     assert_eq!(proxy.drain().await.connections_cut, 0);
     while let Some(client) = clients.join_next().await {
         let (stream, acknowledged) = client.expect("no panic");
-        let stored: Vec<Vec<u8>> = store.records(&stream).into_iter().map(|(_, payload)| payload).collect();
+        let stored: Vec<Vec<u8>> = store
+            .records(&stream)
+            .into_iter()
+            .map(|(_, payload)| payload)
+            .collect();
         assert_eq!(stored, acknowledged);
     }
 }

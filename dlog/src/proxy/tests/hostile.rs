@@ -11,25 +11,57 @@ use tokio::io::AsyncWriteExt;
 use super::kit::{Raw, dispatch, framed_call, mux_frame, settings, start, write};
 use crate::proxy::{MAX_RECORD_BYTES, Running};
 
-const CONTEXT: WriteContext<'static> = WriteContext { tried_hosts: None, crc32: None, is_record_set: None, identity: None, attempt: None };
+const CONTEXT: WriteContext<'static> = WriteContext {
+    tried_hosts: None,
+    crc32: None,
+    is_record_set: None,
+    identity: None,
+    attempt: None,
+};
 
 /// A thrift call: `0x8001`, kind, name, sequence id, and whatever comes behind.
 fn call(kind: u8, name: &[u8], sequence_id: u32, rest: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(name.len()).expect("a short name").to_be_bytes();
-    [&[0x80, 1, 0, kind], &length[..], name, &sequence_id.to_be_bytes(), rest].concat()
+    let length = u32::try_from(name.len())
+        .expect("a short name")
+        .to_be_bytes();
+    [
+        &[0x80, 1, 0, kind],
+        &length[..],
+        name,
+        &sequence_id.to_be_bytes(),
+        rest,
+    ]
+    .concat()
 }
 
 fn framed_bytes(message: &[u8]) -> Vec<u8> {
-    [&u32::try_from(message.len()).expect("a short message").to_be_bytes(), message].concat()
+    [
+        &u32::try_from(message.len())
+            .expect("a short message")
+            .to_be_bytes(),
+        message,
+    ]
+    .concat()
 }
 
 fn in_dispatch(tag: u32, payload: &[u8]) -> Vec<u8> {
-    mux_frame(tag, Message::Tdispatch { contexts: Contexts::default(), destination: "", delegations: [].as_slice().into(), payload })
+    mux_frame(
+        tag,
+        Message::Tdispatch {
+            contexts: Contexts::default(),
+            destination: "",
+            delegations: [].as_slice().into(),
+            payload,
+        },
+    )
 }
 
 /// Whatever happened to other connections, this proxy still serves.
 async fn assert_serves(proxy: &Running) {
-    let answer = Raw::connect(proxy).await.ask(&write("still-here", b"x")).await;
+    let answer = Raw::connect(proxy)
+        .await
+        .ask(&write("still-here", b"x"))
+        .await;
     assert!(answer.starts_with("200"), "{answer}");
 }
 
@@ -38,18 +70,42 @@ async fn messages_that_are_no_requests_are_answered_by_exceptions_and_the_connec
     let (proxy, _) = start(settings()).await;
     let (mut mux, mut plain) = (Raw::connect(&proxy).await, Raw::connect(&proxy).await);
     for (message, expected) in [
-        (call(1, b"getServerTime", 7, &[0]), "exception 1: DistributedLogService has no method 'getServerTime'"),
-        (call(1, b"write", 7, &[0]), "exception 7: the arguments of write: stream at offset 18: missing"),
-        (call(1, b"write", 7, &[11, 0xff, 0xff, 0, 0, 0, 200, b's']), "exception 7: the arguments of write: stream at offset 20"),
-        (call(1, b"write", 7, &[8, 0xff, 0xff, 0, 0, 0, 1, 0]), "exception 7: the arguments of write: stream at offset"),
-        (call(2, b"write", 7, &[0]), "exception 7: not a thrift call: message.kind at offset 3"),
-        (call(1, &[0xff, 0xfe], 7, &[0]), "exception 7: not a thrift call: message.name at offset 8: not UTF-8"),
-        (vec![0x80, 1, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], "exception 7: not a thrift call: message.name at offset 4"),
+        (
+            call(1, b"getServerTime", 7, &[0]),
+            "exception 1: DistributedLogService has no method 'getServerTime'",
+        ),
+        (
+            call(1, b"write", 7, &[0]),
+            "exception 7: the arguments of write: stream at offset 18: missing",
+        ),
+        (
+            call(1, b"write", 7, &[11, 0xff, 0xff, 0, 0, 0, 200, b's']),
+            "exception 7: the arguments of write: stream at offset 20",
+        ),
+        (
+            call(1, b"write", 7, &[8, 0xff, 0xff, 0, 0, 0, 1, 0]),
+            "exception 7: the arguments of write: stream at offset",
+        ),
+        (
+            call(2, b"write", 7, &[0]),
+            "exception 7: not a thrift call: message.kind at offset 3",
+        ),
+        (
+            call(1, &[0xff, 0xfe], 7, &[0]),
+            "exception 7: not a thrift call: message.name at offset 8: not UTF-8",
+        ),
+        (
+            vec![0x80, 1, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+            "exception 7: not a thrift call: message.name at offset 4",
+        ),
         (vec![0x80, 1, 0, 1], "exception 7: not a thrift call"),
     ] {
         mux.send(&in_dispatch(5, &message)).await;
         let (tag, answer) = mux.heard().await;
-        assert!(tag == 5 && answer.starts_with(expected), "{expected}\n{answer}");
+        assert!(
+            tag == 5 && answer.starts_with(expected),
+            "{expected}\n{answer}"
+        );
         plain.send(&framed_bytes(&message)).await;
         let answer = plain.heard_framed().await;
         assert!(answer.starts_with(expected), "{expected}\n{answer}");
@@ -62,50 +118,119 @@ async fn messages_that_are_no_requests_are_answered_by_exceptions_and_the_connec
 async fn an_unknown_method_keeps_its_name_and_sequence_id() {
     let (proxy, _) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
-    client.send(&framed_bytes(&call(1, b"getServerTime", 7, &[0]))).await;
+    client
+        .send(&framed_bytes(&call(1, b"getServerTime", 7, &[0])))
+        .await;
     let frame = client.frame().await.expect("an answer");
     let body = framed::frame_body(&frame).expect("a frame");
-    assert!(body.starts_with(&call(3, b"getServerTime", 7, &[11])), "{body:x?}");
+    assert!(
+        body.starts_with(&call(3, b"getServerTime", 7, &[11])),
+        "{body:x?}"
+    );
 }
 
 #[tokio::test]
 async fn bad_requests_are_told_what_is_wrong() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
-    let with = |crc32, is_record_set| WriteContext { crc32, is_record_set, ..CONTEXT };
-    let record = |data, context| Request::WriteWithContext { stream: "s", data, context };
+    let with = |crc32, is_record_set| WriteContext {
+        crc32,
+        is_record_set,
+        ..CONTEXT
+    };
+    let record = |data, context| Request::WriteWithContext {
+        stream: "s",
+        data,
+        context,
+    };
     let large = vec![0; MAX_RECORD_BYTES + 1];
     let long = "x".repeat(1025);
     for (request, expected) in [
-        (record(b"hello", with(Some(12345), None)), "523 (checksum failed: the request says 0x00003039, what arrived has 0x"),
-        (record(b"hello", with(Some(-1), None)), "523 (checksum failed"),
-        (record(b"hello", with(Some(i64::MAX), None)), "523 (checksum failed"),
-        (record(&large, CONTEXT), "413 (log record of 1040385 bytes, but at most 1040384 are stored)"),
-        (record(b"not a record set", with(None, Some(true))), "500 (not a record set: "),
-        (record(b"", with(None, Some(true))), "500 (not a record set: "),
         (
-            record(&[0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], with(None, Some(true))),
+            record(b"hello", with(Some(12345), None)),
+            "523 (checksum failed: the request says 0x00003039, what arrived has 0x",
+        ),
+        (
+            record(b"hello", with(Some(-1), None)),
+            "523 (checksum failed",
+        ),
+        (
+            record(b"hello", with(Some(i64::MAX), None)),
+            "523 (checksum failed",
+        ),
+        (
+            record(&large, CONTEXT),
+            "413 (log record of 1040385 bytes, but at most 1040384 are stored)",
+        ),
+        (
+            record(b"not a record set", with(None, Some(true))),
+            "500 (not a record set: ",
+        ),
+        (
+            record(b"", with(None, Some(true))),
+            "500 (not a record set: ",
+        ),
+        (
+            record(
+                &[0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                with(None, Some(true)),
+            ),
             "500 (not a record set: it holds no record)",
         ),
         (write("", b"x"), "602 (invalid stream name \"\": "),
-        (write(".hidden", b"x"), "602 (invalid stream name \".hidden\": "),
-        (write("<default>", b"x"), "602 (invalid stream name \"<default>\": "),
+        (
+            write(".hidden", b"x"),
+            "602 (invalid stream name \".hidden\": ",
+        ),
+        (
+            write("<default>", b"x"),
+            "602 (invalid stream name \"<default>\": ",
+        ),
         (write("a b", b"x"), "602 (invalid stream name \"a b\": "),
         (write("a//b", b"x"), "602 (invalid stream name \"a//b\": "),
         (write("a/", b"x"), "602 (invalid stream name \"a/\": "),
         (write("a\0b", b"x"), "602 (invalid stream name \"a\\0b\": "),
         (write(&long, b"x"), "602 (invalid stream name \"xxxxxxxx"),
-        (Request::Release { stream: "a b", context: CONTEXT }, "602 "),
-        (Request::GetOwner { stream: "a b", context: CONTEXT }, "602 "),
-        (Request::Create { stream: "s", context: with(Some(1), None) }, "523 "),
-        (Request::Delete { stream: "nothing", context: CONTEXT }, "510 (log stream nothing: log stream nothing is not found)"),
+        (
+            Request::Release {
+                stream: "a b",
+                context: CONTEXT,
+            },
+            "602 ",
+        ),
+        (
+            Request::GetOwner {
+                stream: "a b",
+                context: CONTEXT,
+            },
+            "602 ",
+        ),
+        (
+            Request::Create {
+                stream: "s",
+                context: with(Some(1), None),
+            },
+            "523 ",
+        ),
+        (
+            Request::Delete {
+                stream: "nothing",
+                context: CONTEXT,
+            },
+            "510 (log stream nothing: log stream nothing is not found)",
+        ),
     ] {
         let answer = client.ask(&request).await;
         assert!(answer.starts_with(expected), "{expected}\n{answer}");
     }
     assert!(store.records("s").is_empty());
-    // What is wrong with the name is said before what is wrong with the checksum, and that before what is wrong with the size.
-    let wrong = |stream| Request::WriteWithContext { stream, data: &large, context: with(Some(1), Some(true)) };
+    // What is wrong with the name is said before what is wrong with the checksum, and that before
+    // what is wrong with the size.
+    let wrong = |stream| Request::WriteWithContext {
+        stream,
+        data: &large,
+        context: with(Some(1), Some(true)),
+    };
     assert!(client.ask(&wrong("a b")).await.starts_with("602"));
     assert!(client.ask(&wrong("s")).await.starts_with("523"));
 }
@@ -120,15 +245,33 @@ async fn a_frame_that_is_too_large_is_refused_and_what_is_in_flight_is_not_distu
     store.accepted(2).await;
     let large = vec![0; 3 << 20];
     let refusal = " bytes, 2097152 are allowed; a single record has at most 1040384 bytes";
-    mux.dispatch(3, &Request::Write { stream: "s", data: &large }).await;
+    mux.dispatch(
+        3,
+        &Request::Write {
+            stream: "s",
+            data: &large,
+        },
+    )
+    .await;
     let (tag, answer) = mux.heard().await;
-    assert!(tag == 3 && answer.starts_with("Rerr") && answer.contains(refusal), "{answer}");
+    assert!(
+        tag == 3 && answer.starts_with("Rerr") && answer.contains(refusal),
+        "{answer}"
+    );
     store.answer_held(false);
     assert_eq!(mux.heard().await, (2, "200 at 1/1/0".to_owned()));
     assert_eq!(mux.ask(&write("s", b"x")).await, "200 at 1/2/0");
-    plain.send(&framed_call(&Request::Write { stream: "s", data: &large })).await;
+    plain
+        .send(&framed_call(&Request::Write {
+            stream: "s",
+            data: &large,
+        }))
+        .await;
     let answer = plain.heard_framed().await;
-    assert!(answer.starts_with("exception 7: a frame of 31457") && answer.ends_with(refusal), "{answer}");
+    assert!(
+        answer.starts_with("exception 7: a frame of 31457") && answer.ends_with(refusal),
+        "{answer}"
+    );
     assert_eq!(plain.ask_framed(&write("s", b"x")).await, "200 at 1/3/0");
 }
 
@@ -140,7 +283,10 @@ async fn a_frame_of_an_absurd_length_ends_the_connection() {
     // It goes on sending, as a client would that means it; the answer reaches it all the same.
     client.send(&[0; 100_000]).await;
     let (tag, answer) = client.heard().await;
-    assert!(tag == 5 && answer.contains("a frame of 2147483651 bytes"), "{answer}");
+    assert!(
+        tag == 5 && answer.contains("a frame of 2147483651 bytes"),
+        "{answer}"
+    );
     client.closed().await;
     assert_serves(&proxy).await;
 }
@@ -152,14 +298,23 @@ async fn other_protocols_are_turned_away() {
     for (proxy, bytes) in [
         (&proxy, &b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"[..]),
         (&proxy, &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00]),
-        (&proxy, &[0, 0, 0, 20, 0, 0, 0, 5, b'w', b'r', b'i', b't', b'e', 1]),
+        (
+            &proxy,
+            &[0, 0, 0, 20, 0, 0, 0, 5, b'w', b'r', b'i', b't', b'e', 1],
+        ),
         (&proxy, &[0, 0, 0, 20, 0x80, 0x02, 0, 1]),
         (&without_mux, &dispatch(2, &[], &Request::Handshake)),
     ] {
         let mut client = Raw::connect(proxy).await;
         client.send(bytes).await;
         client.closed().await;
-        assert_eq!(Raw::connect(proxy).await.ask_framed(&Request::Handshake).await, "server 100 []");
+        assert_eq!(
+            Raw::connect(proxy)
+                .await
+                .ask_framed(&Request::Handshake)
+                .await,
+            "server 100 []"
+        );
     }
 }
 
@@ -195,7 +350,11 @@ async fn a_client_that_goes_away_in_the_middle_of_anything_disturbs_nobody() {
         bytes.truncate(length);
         bytes
     };
-    for whole in [dispatch(2, &[], &write("s", b"x")), framed_call(&write("s", b"x")), upgrade] {
+    for whole in [
+        dispatch(2, &[], &write("s", b"x")),
+        framed_call(&write("s", b"x")),
+        upgrade,
+    ] {
         for end in 0..whole.len() {
             let mut client = Raw::connect(&proxy).await;
             client.send(&whole[..end]).await;
@@ -206,10 +365,16 @@ async fn a_client_that_goes_away_in_the_middle_of_anything_disturbs_nobody() {
     assert_serves(&proxy).await;
 }
 
-/// Bytes of legal frames, changed here and there: every one is answered or ends its connection, and the proxy goes on.
+/// Bytes of legal frames, changed here and there: every one is answered or ends its connection, and
+/// the proxy goes on.
 #[tokio::test]
 async fn damaged_frames_disturb_nobody() {
-    let (proxy, _) = start(settings().frame_timeout(Duration::from_millis(20)).handshake_timeout(Duration::from_millis(20))).await;
+    let (proxy, _) = start(
+        settings()
+            .frame_timeout(Duration::from_millis(20))
+            .handshake_timeout(Duration::from_millis(20)),
+    )
+    .await;
     let originals = [
         dispatch(2, &[], &write("s", b"payload")),
         dispatch(3, &[], &Request::Handshake),
@@ -238,10 +403,15 @@ async fn ten_thousand_idle_connections_are_no_burden() {
     let files = limit.maximum.unwrap_or(u64::MAX);
     rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
-        rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum },
+        rustix::process::Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
     )
     .expect("the soft limit may be raised to the hard one");
-    let count = usize::try_from(files.saturating_sub(1_000) / 2).unwrap_or(usize::MAX).min(10_000);
+    let count = usize::try_from(files.saturating_sub(1_000) / 2)
+        .unwrap_or(usize::MAX)
+        .min(10_000);
     let (proxy, _) = start(settings()).await;
     let mut idle = Vec::new();
     for _ in 0..count {

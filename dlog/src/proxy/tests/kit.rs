@@ -24,7 +24,9 @@ impl WallClock for StoppedClock {
 
 /// The defaults, on a port of the system's choice.
 pub(super) fn settings() -> SettingsBuilder {
-    Settings::builder().listen(SocketAddr::from(([127, 0, 0, 1], 0))).shard(1)
+    Settings::builder()
+        .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .shard(1)
 }
 
 /// A proxy over a store in memory.
@@ -35,7 +37,9 @@ pub(super) async fn start(settings: SettingsBuilder) -> (Running, MemoryStore) {
 
 pub(super) async fn start_on(settings: SettingsBuilder, store: &MemoryStore) -> Running {
     let settings = settings.build().expect("legal settings");
-    Proxy::start(settings, Arc::new(store.clone())).await.expect("a free port")
+    Proxy::start(settings, Arc::new(store.clone()))
+        .await
+        .expect("a free port")
 }
 
 /// A connection that speaks raw bytes.
@@ -46,9 +50,14 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) async fn connect(proxy: &Running) -> Self {
-        let stream = TcpStream::connect(proxy.local_addr()).await.expect("the proxy listens");
+        let stream = TcpStream::connect(proxy.local_addr())
+            .await
+            .expect("the proxy listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        Self { stream, received: Vec::new() }
+        Self {
+            stream,
+            received: Vec::new(),
+        }
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
@@ -58,14 +67,19 @@ impl Raw {
     /// The next frame, its length field included; `None` when the proxy closed the connection.
     pub(super) async fn frame(&mut self) -> Option<Vec<u8>> {
         loop {
-            if let Some(length) = mux::frame_len(&self.received, 64 << 20).expect("frames of legal lengths")
+            if let Some(length) =
+                mux::frame_len(&self.received, 64 << 20).expect("frames of legal lengths")
                 && self.received.len() >= length
             {
                 return Some(self.received.drain(..length).collect());
             }
             match self.stream.read_buf(&mut self.received).await {
                 Ok(0) => {
-                    assert!(self.received.is_empty(), "closed in the middle of a frame: {:x?}", self.received);
+                    assert!(
+                        self.received.is_empty(),
+                        "closed in the middle of a frame: {:x?}",
+                        self.received
+                    );
                     return None;
                 }
                 Ok(_) => {}
@@ -121,47 +135,79 @@ impl Raw {
 pub(super) fn mux_frame(tag: u32, message: Message<'_>) -> Vec<u8> {
     let frame = Frame::new(Tag::new(tag).expect("a tag"), message);
     let mut bytes = vec![0; frame.encoded_len()];
-    frame.encode(&mut bytes).expect("the buffer is as long as the frame");
+    frame
+        .encode(&mut bytes)
+        .expect("the buffer is as long as the frame");
     bytes
 }
 
 pub(super) fn dispatch(tag: u32, contexts: &[mux::Context<'_>], request: &Request<'_>) -> Vec<u8> {
     let contexts = Contexts::new(contexts);
     let mut bytes = vec![0; mux::encoded_request_len(&contexts, request)];
-    mux::encode_request(Tag::new(tag).expect("a tag"), &contexts, request, &mut bytes).expect("the buffer is as long as the frame");
+    mux::encode_request(
+        Tag::new(tag).expect("a tag"),
+        &contexts,
+        request,
+        &mut bytes,
+    )
+    .expect("the buffer is as long as the frame");
     bytes
 }
 
 pub(super) fn framed_call(request: &Request<'_>) -> Vec<u8> {
     let mut bytes = vec![0; framed::encoded_request_len(None, request)];
-    framed::encode_request(None, SequenceId(0), request, &mut bytes).expect("the buffer is as long as the frame");
+    framed::encode_request(None, SequenceId(0), request, &mut bytes)
+        .expect("the buffer is as long as the frame");
     bytes
 }
 
 /// What a frame says, in words.
 pub(super) fn meaning(message: &Message<'_>) -> String {
-    let (Message::Rdispatch { status, payload, .. } | Message::Rreq { status, payload }) = message else {
+    let (Message::Rdispatch {
+        status, payload, ..
+    }
+    | Message::Rreq { status, payload }) = message
+    else {
         return format!("{message:?}");
     };
     match status {
         mux::Status::Ok => of_reply(payload),
-        mux::Status::Error | mux::Status::Nack => format!("{status:?}: {}", String::from_utf8_lossy(payload)),
+        mux::Status::Error | mux::Status::Nack => {
+            format!("{status:?}: {}", String::from_utf8_lossy(payload))
+        }
     }
 }
 
-/// What a thrift message says, in words: codes, then positions, locations and messages where there are any.
+/// What a thrift message says, in words: codes, then positions, locations and messages where there
+/// are any.
 pub(super) fn of_reply(message: &[u8]) -> String {
     let (_, reply) = Reply::decode(message).expect("a reply");
     match reply {
         Reply::ServerInfo(info) => {
-            let mut owned: Vec<String> = info.ownerships.into_iter().flatten().map(|(stream, owner)| format!("{stream}={owner}")).collect();
+            let mut owned: Vec<String> = info
+                .ownerships
+                .into_iter()
+                .flatten()
+                .map(|(stream, owner)| format!("{stream}={owner}"))
+                .collect();
             owned.sort();
-            format!("server {:?} {owned:?}", info.status.map_or(0, |status| status.as_i32()))
+            format!(
+                "server {:?} {owned:?}",
+                info.status.map_or(0, |status| status.as_i32())
+            )
         }
         Reply::Write(response) => of_response(&response),
         Reply::BulkWrite(response) => {
-            let each: Vec<String> = response.responses.into_iter().flatten().map(|response| of_response(&response)).collect();
-            let header = distributedlog::wire::service::WriteResponse { header: response.header, dlsn: None };
+            let each: Vec<String> = response
+                .responses
+                .into_iter()
+                .flatten()
+                .map(|response| of_response(&response))
+                .collect();
+            let header = distributedlog::wire::service::WriteResponse {
+                header: response.header,
+                dlsn: None,
+            };
             format!("bulk {} {each:?}", of_response(&header))
         }
         Reply::Void => "void".to_owned(),
@@ -173,7 +219,10 @@ fn of_response(response: &distributedlog::wire::service::WriteResponse<'_>) -> S
     let mut text = response.header.code.as_i32().to_string();
     if let Some(dlsn) = response.dlsn {
         let dlsn: distributedlog::Dlsn = dlsn.parse().expect("a position");
-        text += &format!(" at {}/{}/{}", dlsn.log_segment_sequence_no, dlsn.entry_id, dlsn.slot_id);
+        text += &format!(
+            " at {}/{}/{}",
+            dlsn.log_segment_sequence_no, dlsn.entry_id, dlsn.slot_id
+        );
     }
     if let Some(location) = response.header.location {
         text += &format!(" -> {location}");
@@ -185,5 +234,9 @@ fn of_response(response: &distributedlog::wire::service::WriteResponse<'_>) -> S
 }
 
 pub(super) fn write<'a>(stream: &'a str, data: &'a [u8]) -> Request<'a> {
-    Request::WriteWithContext { stream, data, context: WriteContext::default() }
+    Request::WriteWithContext {
+        stream,
+        data,
+        context: WriteContext::default(),
+    }
 }

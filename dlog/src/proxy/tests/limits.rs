@@ -46,7 +46,10 @@ async fn with_enough_unanswered_a_connection_is_not_read_until_answers_go_out() 
     assert_eq!(store.records("s").len(), 5, "the first, and four of ten");
     store.answer_held(false);
     for tag in 2..12 {
-        assert_eq!(client.heard().await, (tag, format!("200 at 1/{}/0", tag - 1)));
+        assert_eq!(
+            client.heard().await,
+            (tag, format!("200 at 1/{}/0", tag - 1))
+        );
     }
 }
 
@@ -60,13 +63,28 @@ async fn a_stream_that_has_enough_to_do_refuses_more_and_others_take_it() {
     for tag in 2..5 {
         client.dispatch(tag, &write("busy", b"12345")).await;
     }
-    assert_eq!(client.heard().await, (4, "517 (log stream busy works on 2 requests of 10 bytes already)".to_owned()));
+    assert_eq!(
+        client.heard().await,
+        (
+            4,
+            "517 (log stream busy works on 2 requests of 10 bytes already)".to_owned()
+        )
+    );
     client.dispatch(5, &write("idle", b"x")).await;
     store.accepted(5).await;
     store.answer_held(false);
-    let mut answers = vec![client.heard().await, client.heard().await, client.heard().await];
+    let mut answers = vec![
+        client.heard().await,
+        client.heard().await,
+        client.heard().await,
+    ];
     answers.sort();
-    let all_written = [(2, "200 at 1/1/0"), (3, "200 at 1/2/0"), (5, "200 at 1/1/0")].map(|(tag, text)| (tag, text.to_owned()));
+    let all_written = [
+        (2, "200 at 1/1/0"),
+        (3, "200 at 1/2/0"),
+        (5, "200 at 1/1/0"),
+    ]
+    .map(|(tag, text)| (tag, text.to_owned()));
     assert_eq!(answers, all_written);
 }
 
@@ -79,7 +97,13 @@ async fn a_proxy_that_has_enough_to_do_refuses_more() {
     for (tag, stream) in [(2, "a"), (3, "b"), (4, "c"), (5, "d")] {
         client.dispatch(tag, &write(stream, b"x")).await;
     }
-    assert_eq!(client.heard().await, (5, "517 (the proxy works on 3 requests of 3 bytes already)".to_owned()));
+    assert_eq!(
+        client.heard().await,
+        (
+            5,
+            "517 (the proxy works on 3 requests of 3 bytes already)".to_owned()
+        )
+    );
     store.hold_acquires(false);
     for _ in 0..3 {
         assert_eq!(client.heard().await.1, "200 at 1/0/0");
@@ -93,11 +117,15 @@ async fn a_proxy_owns_so_many_streams_and_no_more() {
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("a", b"x")).await;
     client.ask(&write("b", b"x")).await;
-    assert_eq!(client.ask(&write("c", b"x")).await, "524 (the proxy owns 2 streams and takes no more)");
+    assert_eq!(
+        client.ask(&write("c", b"x")).await,
+        "524 (the proxy owns 2 streams and takes no more)"
+    );
     assert_eq!(client.ask(&write("b", b"x")).await, "200 at 1/1/0");
 }
 
-/// The answers of a client that reads nothing fill the sockets' buffers and then the proxy's own bound; it is closed, and nobody else is.
+/// The answers of a client that reads nothing fill the sockets' buffers and then the proxy's own
+/// bound; it is closed, and nobody else is.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed() {
     use core::time::Duration;
@@ -106,11 +134,22 @@ async fn a_client_that_does_not_read_is_closed() {
     let (proxy, _) = start(settings().write_timeout(Duration::from_millis(50))).await;
     let mut other = Raw::connect(&proxy).await;
     for number in 0..100 {
-        other.ask(&write(&format!("a-stream-with-a-long-name-{number:0200}"), b"x")).await;
+        other
+            .ask(&write(
+                &format!("a-stream-with-a-long-name-{number:0200}"),
+                b"x",
+            ))
+            .await;
     }
     let mut client = Raw::connect(&proxy).await;
     let handshake = dispatch(2, &[], &Request::Handshake);
-    // Each answer has 20 KiB; the proxy stops reading when it cannot send, and then writing here fails.
+    // Each answer has 20 KiB; the proxy stops reading when it cannot send, and then writing here
+    // fails.
     while client.stream.write_all(&handshake).await.is_ok() {}
-    assert_eq!(other.ask(&Request::SetAcceptNewStream { enabled: true }).await, "void");
+    assert_eq!(
+        other
+            .ask(&Request::SetAcceptNewStream { enabled: true })
+            .await,
+        "void"
+    );
 }

@@ -8,7 +8,8 @@ use distributedlog::Dlsn;
 use tokio::sync::watch;
 
 use crate::store::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError, StoreFuture, StoredEntry, StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
+    StoreFuture, StoredEntry, StreamInfo, StreamName,
 };
 
 #[derive(Clone)]
@@ -42,13 +43,20 @@ struct Stream {
 
 impl MemoryStore {
     pub(in crate::proxy) fn new() -> Self {
-        Self { state: Arc::default(), acquiring: watch::Sender::new(true), accepted: watch::Sender::new(0) }
+        Self {
+            state: Arc::default(),
+            acquiring: watch::Sender::new(true),
+            accepted: watch::Sender::new(0),
+        }
     }
 
     /// What was appended to a stream: positions and payloads.
     pub(super) fn records(&self, stream: &str) -> Vec<(Dlsn, Vec<u8>)> {
         let state = self.lock();
-        let entries = state.streams.get(stream).map_or(&[][..], |stream| &stream.entries);
+        let entries = state
+            .streams
+            .get(stream)
+            .map_or(&[][..], |stream| &stream.entries);
         let mut records = Vec::new();
         for entry in entries {
             let mut dlsn = entry.dlsn;
@@ -63,8 +71,15 @@ impl MemoryStore {
     /// How many slots each of them takes.
     pub(super) fn slots(&self, stream: &str) -> Vec<u32> {
         let state = self.lock();
-        let entries = state.streams.get(stream).map_or(&[][..], |stream| &stream.entries);
-        entries.iter().flat_map(|entry| &entry.records).map(|record| record.slots).collect()
+        let entries = state
+            .streams
+            .get(stream)
+            .map_or(&[][..], |stream| &stream.entries);
+        entries
+            .iter()
+            .flat_map(|entry| &entry.records)
+            .map(|record| record.slots)
+            .collect()
     }
 
     /// Where a stream was truncated.
@@ -91,7 +106,10 @@ impl MemoryStore {
     /// Completes when so many appends have come in all.
     pub(super) async fn accepted(&self, count: usize) {
         let mut accepted = self.accepted.subscribe();
-        accepted.wait_for(|accepted| *accepted >= count).await.expect("the sender is in self");
+        accepted
+            .wait_for(|accepted| *accepted >= count)
+            .await
+            .expect("the sender is in self");
     }
 
     /// Lets the next append fail like this.
@@ -109,7 +127,11 @@ impl MemoryStore {
         let mut state = self.lock();
         state.last_epoch += 1;
         let epoch = state.last_epoch;
-        state.streams.entry(StreamName::new(stream).expect("a legal name")).or_default().owner = Some((owner.clone(), epoch));
+        state
+            .streams
+            .entry(StreamName::new(stream).expect("a legal name"))
+            .or_default()
+            .owner = Some((owner.clone(), epoch));
     }
 
     /// What the server of a remote store does when an owner's session ends: its leases are no more.
@@ -123,7 +145,12 @@ impl MemoryStore {
     }
 
     pub(super) fn owner_of(&self, stream: &str) -> Option<Owner> {
-        self.lock().streams.get(stream)?.owner.as_ref().map(|(owner, _)| owner.clone())
+        self.lock()
+            .streams
+            .get(stream)?
+            .owner
+            .as_ref()
+            .map(|(owner, _)| owner.clone())
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -134,8 +161,16 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn on_stream<R>(&self, name: &StreamName, work: impl FnOnce(&mut Stream) -> R) -> Result<R, StoreError> {
-        self.lock().streams.get_mut(name).map(work).ok_or_else(|| StoreError::StreamNotFound(name.clone()))
+    fn on_stream<R>(
+        &self,
+        name: &StreamName,
+        work: impl FnOnce(&mut Stream) -> R,
+    ) -> Result<R, StoreError> {
+        self.lock()
+            .streams
+            .get_mut(name)
+            .map(work)
+            .ok_or_else(|| StoreError::StreamNotFound(name.clone()))
     }
 }
 
@@ -144,8 +179,15 @@ impl State {
         if let Some(failure) = self.failures.pop_front() {
             return Err(failure);
         }
-        let stream = self.streams.get_mut(&lease.stream).ok_or_else(|| StoreError::Fenced(lease.stream.clone()))?;
-        if stream.owner.as_ref().is_none_or(|(_, epoch)| *epoch != lease.epoch) {
+        let stream = self
+            .streams
+            .get_mut(&lease.stream)
+            .ok_or_else(|| StoreError::Fenced(lease.stream.clone()))?;
+        if stream
+            .owner
+            .as_ref()
+            .is_none_or(|(_, epoch)| *epoch != lease.epoch)
+        {
             return Err(StoreError::Fenced(lease.stream.clone()));
         }
         if !stream.segment_is_open {
@@ -155,7 +197,11 @@ impl State {
         }
         let dlsn = Dlsn::new(stream.segments, stream.next_entry, 0);
         stream.next_entry += 1;
-        stream.entries.push(StoredEntry { dlsn, written_unix_ms: 0, records: entry.records });
+        stream.entries.push(StoredEntry {
+            dlsn,
+            written_unix_ms: 0,
+            records: entry.records,
+        });
         Ok(dlsn)
     }
 }
@@ -176,7 +222,9 @@ impl LogStore for MemoryStore {
 
     fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
         let removed = self.lock().streams.remove(stream);
-        now(removed.map(drop).ok_or_else(|| StoreError::StreamNotFound(stream.clone())))
+        now(removed
+            .map(drop)
+            .ok_or_else(|| StoreError::StreamNotFound(stream.clone())))
     }
 
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
@@ -196,13 +244,20 @@ impl LogStore for MemoryStore {
     }
 
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
-        let (stream, owner, mut acquiring) = (stream.clone(), owner.clone(), self.acquiring.subscribe());
+        let (stream, owner, mut acquiring) =
+            (stream.clone(), owner.clone(), self.acquiring.subscribe());
         Box::pin(async move {
-            acquiring.wait_for(|acquiring| *acquiring).await.expect("the sender is in self");
+            acquiring
+                .wait_for(|acquiring| *acquiring)
+                .await
+                .expect("the sender is in self");
             let mut state = self.lock();
             state.last_epoch += 1;
             let epoch = state.last_epoch;
-            let found = state.streams.get_mut(&stream).ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?;
+            let found = state
+                .streams
+                .get_mut(&stream)
+                .ok_or_else(|| StoreError::StreamNotFound(stream.clone()))?;
             match &found.owner {
                 Some((other, _)) if *other != owner => Ok(Acquired::OwnedBy(other.clone())),
                 Some(_) | None => {
@@ -216,7 +271,11 @@ impl LogStore for MemoryStore {
 
     fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
         let released = self.on_stream(&lease.stream, |stream| {
-            if stream.owner.as_ref().is_some_and(|(_, epoch)| *epoch == lease.epoch) {
+            if stream
+                .owner
+                .as_ref()
+                .is_some_and(|(_, epoch)| *epoch == lease.epoch)
+            {
                 stream.owner = None;
                 stream.segment_is_open = false;
             }
@@ -242,7 +301,12 @@ impl LogStore for MemoryStore {
     }
 
     fn read(&self, stream: &StreamName, from: Dlsn, _: ReadLimit) -> StoreFuture<'_, ReadBatch> {
-        now(self.on_stream(stream, |stream| ReadBatch { entries: stream.entries.clone(), next: from, start: from, created_unix_ms: 0 }))
+        now(self.on_stream(stream, |stream| ReadBatch {
+            entries: stream.entries.clone(),
+            next: from,
+            start: from,
+            created_unix_ms: 0,
+        }))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

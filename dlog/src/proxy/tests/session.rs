@@ -1,7 +1,9 @@
 //! The two protocols' sessions: how they begin, many requests at once, discards, deadlines.
 
 use distributedlog::wire::framed::{self, HeaderContext, RequestHeader, ResponseHeader};
-use distributedlog::wire::mux::{Context, Deadline, INIT_CHECK, InitHeaders, Message, Tag, TraceKeys};
+use distributedlog::wire::mux::{
+    Context, Deadline, INIT_CHECK, InitHeaders, Message, Tag, TraceKeys,
+};
 use distributedlog::wire::service::{Request, SequenceId};
 
 use super::kit::{Raw, StoppedClock, dispatch, framed_call, of_reply, settings, start, write};
@@ -12,7 +14,11 @@ const SECOND: i64 = 1_000_000_000;
 
 fn deadline(sent_ago: i64, allowed: i64) -> [u8; Deadline::BYTES] {
     let timestamp_ns = (NOW - sent_ago) * SECOND;
-    Deadline { timestamp_ns, deadline_ns: timestamp_ns + allowed * SECOND }.to_bytes()
+    Deadline {
+        timestamp_ns,
+        deadline_ns: timestamp_ns + allowed * SECOND,
+    }
+    .to_bytes()
 }
 
 #[tokio::test]
@@ -20,9 +26,23 @@ async fn a_session_begins_as_the_originals_does() {
     let (proxy, _) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.say(1, Message::BadRerr { error: INIT_CHECK }).await;
-    assert_eq!(client.heard().await, (1, r#"BadRerr { error: "tinit check" }"#.to_owned()));
-    client.say(1, Message::Tinit { version: 1, headers: InitHeaders::default() }).await;
-    assert_eq!(client.heard().await, (1, "Rinit { version: 1, headers: [] }".to_owned()));
+    assert_eq!(
+        client.heard().await,
+        (1, r#"BadRerr { error: "tinit check" }"#.to_owned())
+    );
+    client
+        .say(
+            1,
+            Message::Tinit {
+                version: 1,
+                headers: InitHeaders::default(),
+            },
+        )
+        .await;
+    assert_eq!(
+        client.heard().await,
+        (1, "Rinit { version: 1, headers: [] }".to_owned())
+    );
     client.say(1, Message::Tping).await;
     assert_eq!(client.heard().await, (1, "Rping".to_owned()));
 }
@@ -33,8 +53,18 @@ async fn a_client_may_dispatch_at_once_and_in_the_old_form() {
     let mut client = Raw::connect(&proxy).await;
     let request = write("s", b"x");
     let mut payload = vec![0; request.encoded_len(SequenceId(5))];
-    request.encode(SequenceId(5), &mut payload).expect("the buffer is as long as the message");
-    client.say(3, Message::Treq { keys: TraceKeys::default(), payload: &payload }).await;
+    request
+        .encode(SequenceId(5), &mut payload)
+        .expect("the buffer is as long as the message");
+    client
+        .say(
+            3,
+            Message::Treq {
+                keys: TraceKeys::default(),
+                payload: &payload,
+            },
+        )
+        .await;
     assert_eq!(client.heard().await, (3, "200 at 1/0/0".to_owned()));
 }
 
@@ -43,10 +73,22 @@ async fn frames_that_mean_nothing_here_are_refused_and_the_session_goes_on() {
     let (proxy, _) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     for (bytes, answer) in [
-        (&[0, 0, 0, 4, 99, 0, 0, 4][..], r#"Rerr { error: "Unexpected mux message type 99" }"#),
-        (&[0, 0, 0, 4, 0xbc, 0, 0, 4], r#"Rerr { error: "Rinit.version at offset 8: needs 2 bytes, 0 are left" }"#),
-        (&[0, 0, 0, 6, 0xbc, 0, 0, 4, 0, 1], r#"Rerr { error: "Unexpected mux message type -68" }"#),
-        (&[0, 0, 0, 6, 68, 0, 0, 4, 0, 0], r#"Rerr { error: "mux has no version 0; version 1 is spoken here" }"#),
+        (
+            &[0, 0, 0, 4, 99, 0, 0, 4][..],
+            r#"Rerr { error: "Unexpected mux message type 99" }"#,
+        ),
+        (
+            &[0, 0, 0, 4, 0xbc, 0, 0, 4],
+            r#"Rerr { error: "Rinit.version at offset 8: needs 2 bytes, 0 are left" }"#,
+        ),
+        (
+            &[0, 0, 0, 6, 0xbc, 0, 0, 4, 0, 1],
+            r#"Rerr { error: "Unexpected mux message type -68" }"#,
+        ),
+        (
+            &[0, 0, 0, 6, 68, 0, 0, 4, 0, 0],
+            r#"Rerr { error: "mux has no version 0; version 1 is spoken here" }"#,
+        ),
         (&[0, 0, 0, 4, 64, 0, 0, 4], "Rdrain"),
         (&[0, 0, 0, 4, 65, 0, 0, 4], "Rping"),
     ] {
@@ -57,8 +99,24 @@ async fn frames_that_mean_nothing_here_are_refused_and_the_session_goes_on() {
         client.send(bytes).await;
         assert_eq!(client.heard().await, (4, answer.to_owned()));
     }
-    client.say(0, Message::Tlease { unit: 0, amount: 1000 }).await;
-    client.say(0, Message::Tdiscarded { discarded: Tag::ONE, reason: "of nothing" }).await;
+    client
+        .say(
+            0,
+            Message::Tlease {
+                unit: 0,
+                amount: 1000,
+            },
+        )
+        .await;
+    client
+        .say(
+            0,
+            Message::Tdiscarded {
+                discarded: Tag::ONE,
+                reason: "of nothing",
+            },
+        )
+        .await;
     client.say(2, Message::Rping).await;
     assert_eq!(client.ask(&write("s", b"x")).await, "200 at 1/0/0");
 }
@@ -75,12 +133,22 @@ async fn a_thousand_requests_at_once_are_answered_each_under_its_tag() {
     let mut answered = Vec::new();
     for _ in 2..1002 {
         let (tag, answer) = client.heard().await;
-        assert_eq!(answer, format!("200 at 1/{}/0", tag - 2), "positions follow the order of the requests");
+        assert_eq!(
+            answer,
+            format!("200 at 1/{}/0", tag - 2),
+            "positions follow the order of the requests"
+        );
         answered.push(tag);
     }
     answered.sort_unstable();
     assert!(answered.into_iter().eq(2..1002));
-    assert!(store.records("s").into_iter().map(|(_, payload)| payload).eq((2..1002_u32).map(|tag| tag.to_be_bytes().to_vec())));
+    assert!(
+        store
+            .records("s")
+            .into_iter()
+            .map(|(_, payload)| payload)
+            .eq((2..1002_u32).map(|tag| tag.to_be_bytes().to_vec()))
+    );
 }
 
 #[tokio::test]
@@ -116,31 +184,51 @@ async fn framed_requests_that_come_together_are_answered_in_their_order() {
 
 #[tokio::test]
 async fn an_upgraded_client_gets_headers_and_its_deadlines_count() {
-    let (proxy, store) = start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64)))).await;
+    let (proxy, store) =
+        start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64))))
+            .await;
     let mut client = Raw::connect(&proxy).await;
     let mut probe = [0; 64];
     let length = framed::encode_upgrade_request(&mut probe).expect("room");
     client.send(&probe[..length]).await;
     let answer = client.frame().await.expect("an answer");
-    assert_eq!(framed::upgrade_accepted(framed::frame_body(&answer).expect("a frame")), Ok(true));
-    for (deadline, expected) in
-        [(deadline(0, 1), "200 at 1/0/0"), (deadline(3, 1), "exception 6: not started: the request's deadline had passed")]
-    {
+    assert_eq!(
+        framed::upgrade_accepted(framed::frame_body(&answer).expect("a frame")),
+        Ok(true)
+    );
+    for (deadline, expected) in [
+        (deadline(0, 1), "200 at 1/0/0"),
+        (
+            deadline(3, 1),
+            "exception 6: not started: the request's deadline had passed",
+        ),
+    ] {
         let contexts = [HeaderContext(Context::deadline(&deadline))];
-        let header = RequestHeader { contexts: Some((&contexts).into()), client_id: Some("me"), ..RequestHeader::default() };
+        let header = RequestHeader {
+            contexts: Some((&contexts).into()),
+            client_id: Some("me"),
+            ..RequestHeader::default()
+        };
         let mut bytes = vec![0; framed::encoded_request_len(Some(&header), &write("s", b"x"))];
-        framed::encode_request(Some(&header), SequenceId(0), &write("s", b"x"), &mut bytes).expect("the buffer is as long as the frame");
+        framed::encode_request(Some(&header), SequenceId(0), &write("s", b"x"), &mut bytes)
+            .expect("the buffer is as long as the frame");
         client.send(&bytes).await;
         let frame = client.frame().await.expect("an answer");
-        let (header, message) = ResponseHeader::decode(framed::frame_body(&frame).expect("a frame")).expect("a header");
-        assert_eq!((header, of_reply(message).as_str()), (ResponseHeader::default(), expected));
+        let (header, message) =
+            ResponseHeader::decode(framed::frame_body(&frame).expect("a frame")).expect("a header");
+        assert_eq!(
+            (header, of_reply(message).as_str()),
+            (ResponseHeader::default(), expected)
+        );
     }
     assert_eq!(store.records("s").len(), 1);
 }
 
 #[tokio::test]
 async fn work_whose_deadline_has_passed_is_not_started() {
-    let (proxy, store) = start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64)))).await;
+    let (proxy, store) =
+        start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64))))
+            .await;
     let mut client = Raw::connect(&proxy).await;
     for (sent_ago, allowed, expected) in [
         (0, 1, "200 at 1/0/0"),
@@ -149,27 +237,45 @@ async fn work_whose_deadline_has_passed_is_not_started() {
         (-86_400, 1, "200 at 1/2/0"),
     ] {
         let deadline = deadline(sent_ago, allowed);
-        client.send(&dispatch(2, &[Context::deadline(&deadline)], &write("s", b"x"))).await;
-        assert_eq!(client.heard().await, (2, expected.to_owned()), "sent {sent_ago} s ago");
+        client
+            .send(&dispatch(
+                2,
+                &[Context::deadline(&deadline)],
+                &write("s", b"x"),
+            ))
+            .await;
+        assert_eq!(
+            client.heard().await,
+            (2, expected.to_owned()),
+            "sent {sent_ago} s ago"
+        );
     }
     assert_eq!(store.records("s").len(), 3);
 }
 
 #[tokio::test]
 async fn a_client_whose_clock_is_slow_shakes_hands_on_each_connection_and_is_served() {
-    let (proxy, store) = start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64)))).await;
+    let (proxy, store) =
+        start(settings().wall_clock(std::sync::Arc::new(StoppedClock((NOW * SECOND) as u64))))
+            .await;
     let deadline = deadline(60, 1);
     let late = [Context::deadline(&deadline)];
     for connection in 0..3 {
         let mut client = Raw::connect(&proxy).await;
         client.send(&dispatch(2, &late, &Request::Handshake)).await;
         let (_, answer) = client.heard().await;
-        assert!(answer.starts_with("server "), "on connection {connection}: {answer}");
+        assert!(
+            answer.starts_with("server "),
+            "on connection {connection}: {answer}"
+        );
         let mut refused = 0;
         while store.records("s").len() == connection {
             client.send(&dispatch(2, &late, &write("s", b"x"))).await;
             let (_, answer) = client.heard().await;
-            assert!(answer.starts_with(if refused < 7 { "Nack" } else { "200" }), "the handshake counts as the first of eight: {answer}");
+            assert!(
+                answer.starts_with(if refused < 7 { "Nack" } else { "200" }),
+                "the handshake counts as the first of eight: {answer}"
+            );
             refused += 1;
         }
     }
@@ -183,10 +289,38 @@ async fn a_discarded_request_that_has_not_started_never_does() {
     client.dispatch(2, &write("s", b"a")).await;
     client.dispatch(3, &write("s", b"b")).await;
     client.dispatch(4, &write("s", b"c")).await;
-    client.say(0, Message::Tdiscarded { discarded: Tag::new(2).expect("a tag"), reason: "lost the race" }).await;
-    assert_eq!(client.heard().await, (2, "Error: not started: the client discarded the request".to_owned()));
-    client.say(0, Message::BadTdiscarded { discarded: Tag::new(4).expect("a tag"), reason: "in the old form" }).await;
-    assert_eq!(client.heard().await, (4, "Error: not started: the client discarded the request".to_owned()));
+    client
+        .say(
+            0,
+            Message::Tdiscarded {
+                discarded: Tag::new(2).expect("a tag"),
+                reason: "lost the race",
+            },
+        )
+        .await;
+    assert_eq!(
+        client.heard().await,
+        (
+            2,
+            "Error: not started: the client discarded the request".to_owned()
+        )
+    );
+    client
+        .say(
+            0,
+            Message::BadTdiscarded {
+                discarded: Tag::new(4).expect("a tag"),
+                reason: "in the old form",
+            },
+        )
+        .await;
+    assert_eq!(
+        client.heard().await,
+        (
+            4,
+            "Error: not started: the client discarded the request".to_owned()
+        )
+    );
     store.hold_acquires(false);
     assert_eq!(client.heard().await, (3, "200 at 1/0/0".to_owned()));
     assert_eq!(store.records("s").len(), 1);
@@ -199,7 +333,15 @@ async fn a_discarded_request_that_has_started_is_answered() {
     store.hold_appends();
     client.dispatch(2, &write("s", b"a")).await;
     store.accepted(1).await;
-    client.say(0, Message::Tdiscarded { discarded: Tag::new(2).expect("a tag"), reason: "too late" }).await;
+    client
+        .say(
+            0,
+            Message::Tdiscarded {
+                discarded: Tag::new(2).expect("a tag"),
+                reason: "too late",
+            },
+        )
+        .await;
     client.say(1, Message::Tping).await;
     assert_eq!(client.heard().await, (1, "Rping".to_owned()));
     store.answer_held(false);
@@ -236,11 +378,21 @@ async fn a_client_that_ends_its_sending_side_is_answered_to_the_end() {
         let stream = if framed { "framed" } else { "mux" };
         for tag in 2..5 {
             let request = write(stream, b"x");
-            client.send(&if framed { framed_call(&request) } else { dispatch(tag, &[], &request) }).await;
+            client
+                .send(&if framed {
+                    framed_call(&request)
+                } else {
+                    dispatch(tag, &[], &request)
+                })
+                .await;
         }
         client.stream.shutdown().await.expect("a TCP socket");
         for number in 0..3 {
-            let answer = if framed { client.heard_framed().await } else { client.heard().await.1 };
+            let answer = if framed {
+                client.heard_framed().await
+            } else {
+                client.heard().await.1
+            };
             assert_eq!(answer, format!("200 at 1/{number}/0"));
         }
         client.closed().await;
@@ -254,7 +406,13 @@ async fn a_tag_that_is_in_use_ends_the_session() {
     store.hold_appends();
     client.dispatch(2, &write("s", b"a")).await;
     client.dispatch(2, &write("s", b"b")).await;
-    assert_eq!(client.heard().await, (2, r#"Rerr { error: "this tag's earlier request is not answered yet" }"#.to_owned()));
+    assert_eq!(
+        client.heard().await,
+        (
+            2,
+            r#"Rerr { error: "this tag's earlier request is not answered yet" }"#.to_owned()
+        )
+    );
     store.answer_held(false);
     assert_eq!(client.heard().await, (2, "200 at 1/0/0".to_owned()));
     client.closed().await;
@@ -269,9 +427,18 @@ async fn a_proxy_that_demands_client_ids_says_so_in_the_originals_words() {
     let (proxy, _) = start(settings().require_client_id(true)).await;
     let mut client = Raw::connect(&proxy).await;
     let answer = client.ask(&Request::Handshake).await;
-    assert!(answer.starts_with("exception 6: Internal error processing handshake"), "{answer}");
+    assert!(
+        answer.starts_with("exception 6: Internal error processing handshake"),
+        "{answer}"
+    );
     assert!(answer.contains("NoClientIdSpecifiedException"), "{answer}");
-    client.send(&dispatch(2, &[Context::client_id("me")], &Request::Handshake)).await;
+    client
+        .send(&dispatch(
+            2,
+            &[Context::client_id("me")],
+            &Request::Handshake,
+        ))
+        .await;
     assert_eq!(client.heard().await, (2, "server 100 []".to_owned()));
     let mut plain = Raw::connect(&proxy).await;
     let answer = plain.ask_framed(&write("s", b"x")).await;

@@ -9,7 +9,8 @@ use super::StreamTrouble;
 use crate::reader::{LogReader, ReadEvent};
 use crate::store::{StoreError, StreamName};
 
-/// The pauses before a stream that could not be read is tried again: the first, doubled up to the longest.
+/// The pauses before a stream that could not be read is tried again: the first, doubled up to the
+/// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -31,7 +32,8 @@ pub(super) struct Input {
     position: Dlsn,
     /// When the stream was created that the position is of, once that is known.
     created_unix_ms: Option<u64>,
-    /// Whether the stream is known to be that one still: asked at first, and whenever it could not be read.
+    /// Whether the stream is known to be that one still: asked at first, and whenever it could not
+    /// be read.
     checked: bool,
     state: State,
     /// The pause before the next read: none unless the last one failed.
@@ -41,7 +43,8 @@ pub(super) struct Input {
 enum State {
     /// It may have more of what it read last.
     Holding(LogReader),
-    /// It waits for the store, whoever is asking. Giving that up and beginning anew with each call would cost the store a read each.
+    /// It waits for the store, whoever is asking. Giving that up and beginning anew with each call
+    /// would cost the store a read each.
     Waiting(Waiting),
     /// It was deleted.
     Deleted,
@@ -97,29 +100,46 @@ impl Input {
     }
 
     /// The next event, or why there is none. Never ready once it ended.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ReadEvent, StreamTrouble>> {
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<ReadEvent, StreamTrouble>> {
         if let Some(event) = self.buffered() {
             return Poll::Ready(Ok(event));
         }
         // Whatever comes of it, the state is set anew below.
         let mut waiting: Waiting = match core::mem::replace(&mut self.state, State::Closed) {
             State::Holding(reader) if self.checked => Box::pin(wait(reader, self.created_unix_ms)),
-            State::Holding(reader) => Box::pin(check_and_wait(reader, self.created_unix_ms, self.pause)),
+            State::Holding(reader) => {
+                Box::pin(check_and_wait(reader, self.created_unix_ms, self.pause))
+            }
             State::Waiting(waiting) => waiting,
             ended @ (State::Deleted | State::Closed) => {
                 self.state = ended;
                 return Poll::Pending;
             }
         };
-        let Poll::Ready(Waited { reader, created_unix_ms, result }) = waiting.as_mut().poll(context) else {
+        let Poll::Ready(Waited {
+            reader,
+            created_unix_ms,
+            result,
+        }) = waiting.as_mut().poll(context)
+        else {
             self.state = State::Waiting(waiting);
             return Poll::Pending;
         };
         self.position = reader.position();
         self.created_unix_ms = created_unix_ms;
         self.checked = !matches!(result, Err(StreamTrouble::Unreadable(_)));
-        self.pause = if self.checked { Duration::ZERO } else { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
-        self.state = if matches!(result, Err(StreamTrouble::Unreadable(StoreError::StreamNotFound(_)))) {
+        self.pause = if self.checked {
+            Duration::ZERO
+        } else {
+            (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
+        };
+        self.state = if matches!(
+            result,
+            Err(StreamTrouble::Unreadable(StoreError::StreamNotFound(_)))
+        ) {
             State::Deleted
         } else if matches!(result, Err(StreamTrouble::Unreadable(StoreError::Closed))) {
             State::Closed
@@ -134,31 +154,50 @@ impl Input {
 async fn wait(mut reader: LogReader, created_unix_ms: Option<u64>) -> Waited {
     match reader.next().await {
         // Another one may have its name by now.
-        Err(StoreError::StreamNotFound(_)) if created_unix_ms.is_some() => check(reader, created_unix_ms).await,
-        result => Waited { reader, created_unix_ms, result: result.map_err(StreamTrouble::Unreadable) },
+        Err(StoreError::StreamNotFound(_)) if created_unix_ms.is_some() => {
+            check(reader, created_unix_ms).await
+        }
+        result => Waited {
+            reader,
+            created_unix_ms,
+            result: result.map_err(StreamTrouble::Unreadable),
+        },
     }
 }
 
 /// Finds out what became of a stream that was created then and is not found any more.
 async fn check(reader: LogReader, before: Option<u64>) -> Waited {
     match reader.created_unix_ms().await {
-        Err(error) => Waited { reader, created_unix_ms: before, result: Err(StreamTrouble::Unreadable(error)) },
+        Err(error) => Waited {
+            reader,
+            created_unix_ms: before,
+            result: Err(StreamTrouble::Unreadable(error)),
+        },
         Ok(now) => created_anew(&reader, now),
     }
 }
 
 fn created_anew(reader: &LogReader, now: u64) -> Waited {
     let reader = reader.restarted().of_stream_created(now);
-    Waited { reader, created_unix_ms: Some(now), result: Err(StreamTrouble::CreatedAnew) }
+    Waited {
+        reader,
+        created_unix_ms: Some(now),
+        result: Err(StreamTrouble::CreatedAnew),
+    }
 }
 
-/// The same after a pause, and only if the stream is the one that it was when the reader's position was reached.
+/// The same after a pause, and only if the stream is the one that it was when the reader's position
+/// was reached.
 async fn check_and_wait(reader: LogReader, before: Option<u64>, pause: Duration) -> Waited {
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
     match reader.created_unix_ms().await {
-        Err(error) => Waited { reader, created_unix_ms: before, result: Err(StreamTrouble::Unreadable(error)) },
+        Err(error) => Waited {
+            reader,
+            created_unix_ms: before,
+            result: Err(StreamTrouble::Unreadable(error)),
+        },
         Ok(now) if before.is_some_and(|before| before != now) => created_anew(&reader, now),
         Ok(now) => wait(reader.of_stream_created(now), Some(now)).await,
     }

@@ -10,11 +10,12 @@ use crate::store::StreamName;
 /// The one format there is.
 const FORMAT: u32 = 1;
 
-/// Where a [`MultiReader`](super::MultiReader) is: the next position in each stream, and which sets were delivered. With serde it becomes
-/// whatever is kept of it; what is read back is checked, so that one which exists can be resumed from.
+/// Where a [`MultiReader`](super::MultiReader) is: the next position in each stream, and which sets
+/// were delivered. With serde it becomes whatever is kept of it; what is read back is checked, so
+/// that one which exists can be resumed from.
 ///
-/// Its size follows the [settings](super::MergeSettings): a few bytes for each writer none of whose sets is missing, at most the whole
-/// bitmap for one with gaps.
+/// Its size follows the [settings](super::MergeSettings): a few bytes for each writer none of whose
+/// sets is missing, at most the whole bitmap for one with gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
 pub struct MergePosition(Saved);
@@ -33,7 +34,8 @@ struct Saved {
 struct StreamPosition {
     stream: StreamName,
     next: Dlsn,
-    /// When the stream was created: with its name, which stream it is. Not known to positions of older versions.
+    /// When the stream was created: with its name, which stream it is. Not known to positions of
+    /// older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_unix_ms: Option<u64>,
 }
@@ -51,9 +53,24 @@ pub enum MergePositionError {
 }
 
 impl MergePosition {
-    pub(super) fn new(streams: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>, writers: Vec<SavedWriter>, parts: Vec<Part>) -> Self {
-        let streams = streams.map(|(stream, next, created_unix_ms)| StreamPosition { stream, next, created_unix_ms }).collect();
-        Self(Saved { format: FORMAT, streams, writers, parts })
+    pub(super) fn new(
+        streams: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>,
+        writers: Vec<SavedWriter>,
+        parts: Vec<Part>,
+    ) -> Self {
+        let streams = streams
+            .map(|(stream, next, created_unix_ms)| StreamPosition {
+                stream,
+                next,
+                created_unix_ms,
+            })
+            .collect();
+        Self(Saved {
+            format: FORMAT,
+            streams,
+            writers,
+            parts,
+        })
     }
 
     /// The streams, each with the position at or after which reading goes on.
@@ -61,19 +78,28 @@ impl MergePosition {
         self.0.streams.iter().map(|at| (&at.stream, at.next))
     }
 
-    /// When the stream was created that its position is of, in milliseconds since 1970. `None` for a stream that it does not name, one that was not
-    /// read yet, and one whose position was saved by a version that did not keep this.
+    /// When the stream was created that its position is of, in milliseconds since 1970. `None` for
+    /// a stream that it does not name, one that was not read yet, and one whose position was
+    /// saved by a version that did not keep this.
     #[must_use]
     pub fn created_unix_ms(&self, stream: &StreamName) -> Option<u64> {
-        self.0.streams.iter().find(|at| at.stream == *stream)?.created_unix_ms
+        self.0
+            .streams
+            .iter()
+            .find(|at| at.stream == *stream)?
+            .created_unix_ms
     }
 
-    /// The same with another stream, which is read from `from` on. What it holds of sets that were delivered is not delivered again.
-    /// A stream that is there already stays where it is.
+    /// The same with another stream, which is read from `from` on. What it holds of sets that were
+    /// delivered is not delivered again. A stream that is there already stays where it is.
     #[must_use]
     pub fn with_stream(mut self, stream: StreamName, from: Dlsn) -> Self {
         if self.streams().all(|(there, _)| *there != stream) {
-            self.0.streams.push(StreamPosition { stream, next: from, created_unix_ms: None });
+            self.0.streams.push(StreamPosition {
+                stream,
+                next: from,
+                created_unix_ms: None,
+            });
         }
         self
     }

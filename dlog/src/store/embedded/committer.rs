@@ -1,4 +1,5 @@
-//! Turns requests into batches: one write and one sync for all that arrived while the sync before ran.
+//! Turns requests into batches: one write and one sync for all that arrived while the sync before
+//! ran.
 
 use std::sync::Arc;
 
@@ -16,17 +17,20 @@ use super::stream::{NewEntry, Place, position};
 use super::volume::{BATCH_HEADER, BatchHeader, FileKind, VOLUME_HEADER, VolumeHeader};
 use crate::store::{AppendDone, Entry, Lease, StoreError};
 
-/// Small batches are written with so many zeros behind them, once for all of this region: overwriting blocks that have been written
-/// before spares the filesystem a change of its own metadata in each sync (a third of the time of a sync on ext4).
+/// Small batches are written with so many zeros behind them, once for all of this region:
+/// overwriting blocks that have been written before spares the filesystem a change of its own
+/// metadata in each sync (a third of the time of a sync on ext4).
 const ZEROED_AHEAD: u64 = 256 << 10;
 /// Batches of this size and more pay for the filesystem's metadata by themselves.
 const LARGE_BATCH: usize = 64 << 10;
 
-/// The one that writes the journal. It holds the only sequence of batches; there is one for each folder.
+/// The one that writes the journal. It holds the only sequence of batches; there is one for each
+/// folder.
 pub(super) struct Committer {
     shared: Arc<Shared>,
     staging: Staging,
-    /// The volume that is written. `None` after a failure that leaves its tail in doubt, until the next one is there.
+    /// The volume that is written. `None` after a failure that leaves its tail in doubt, until the
+    /// next one is there.
     active: Option<Active>,
     /// The newest volume: its number, where it ends, its nonce.
     latest: Latest,
@@ -34,9 +38,11 @@ pub(super) struct Committer {
     carried: Option<Carried>,
     batch: Batch,
     last_unix_ms: u64,
-    /// Payload bytes of the appends that are in the batch or were refused, to be taken off the queue's.
+    /// Payload bytes of the appends that are in the batch or were refused, to be taken off the
+    /// queue's.
     taken_bytes: usize,
-    /// Why the next volume could not be made, for the rest of the requests that were taken together.
+    /// Why the next volume could not be made, for the rest of the requests that were taken
+    /// together.
     no_room: Option<StoreError>,
     closing: bool,
 }
@@ -75,17 +81,28 @@ enum Effect {
 
 enum Answer {
     Append(AppendDone, Result<Dlsn, StoreError>),
-    Change(oneshot::Sender<Result<Changed, StoreError>>, Result<Changed, StoreError>),
+    Change(
+        oneshot::Sender<Result<Changed, StoreError>>,
+        Result<Changed, StoreError>,
+    ),
 }
 
 impl Committer {
     /// A committer that goes on behind what recovery found.
     ///
     /// # Errors
-    /// Why the next volume cannot be made, unless the disk is full or read-only: then what is there can be read.
+    /// Why the next volume cannot be made, unless the disk is full or read-only: then what is there
+    /// can be read.
     pub(super) fn new(shared: Arc<Shared>, carried: Option<Carried>) -> Result<Self, StoreError> {
         let mut committer = Self {
-            latest: carried.as_ref().map_or(Latest { number: 0, end: 0, nonce: 0 }, |carried| carried.latest),
+            latest: carried.as_ref().map_or(
+                Latest {
+                    number: 0,
+                    end: 0,
+                    nonce: 0,
+                },
+                |carried| carried.latest,
+            ),
             shared,
             staging: Staging::default(),
             active: None,
@@ -98,7 +115,9 @@ impl Committer {
         };
         committer.last_unix_ms = (committer.shared.unix_ms)();
         match committer.begin_volume() {
-            Err(StoreError::DiskFull { path } | StoreError::ReadOnly { path }) if committer.latest.number > 0 => {
+            Err(StoreError::DiskFull { path } | StoreError::ReadOnly { path })
+                if committer.latest.number > 0 =>
+            {
                 tracing::warn!("{path} cannot be written: there is only reading for now");
             }
             Err(error) => return Err(error),
@@ -132,7 +151,12 @@ impl Committer {
         self.last_unix_ms = self.last_unix_ms.max((self.shared.unix_ms)());
         for request in requests.drain(..) {
             match request {
-                Request::Append { lease, entry, size, done } => self.stage_append(&lease, &entry, size, done),
+                Request::Append {
+                    lease,
+                    entry,
+                    size,
+                    done,
+                } => self.stage_append(&lease, &entry, size, done),
                 Request::Change { change, answer } => self.stage_change(change, answer),
                 Request::Close => self.closing = true,
             }
@@ -147,23 +171,35 @@ impl Committer {
                 self.put_change(Change::End, self.last_unix_ms);
                 self.write_batch();
             }
-            // The keeper has the last word: the folder is given up when it does not write any more either.
+            // The keeper has the last word: the folder is given up when it does not write any more
+            // either.
             self.shared.send_job(Job::Stop);
         }
     }
 
     fn stage_append(&mut self, lease: &Lease, entry: &Entry, size: usize, done: AppendDone) {
         self.taken_bytes += size;
-        let result = self.make_room(FRAME_HEADER + size, false).and_then(|()| self.put_entry(lease, entry));
+        let result = self
+            .make_room(FRAME_HEADER + size, false)
+            .and_then(|()| self.put_entry(lease, entry));
         self.batch.answers.push(Answer::Append(done, result));
     }
 
     fn put_entry(&mut self, lease: &Lease, entry: &Entry) -> Result<Dlsn, StoreError> {
         let settings = &self.shared.settings;
-        let limits = SegmentLimits { bytes: settings.segment_bytes, age: settings.segment_age };
+        let limits = SegmentLimits {
+            bytes: settings.segment_bytes,
+            age: settings.segment_age,
+        };
         let unix_ms = self.last_unix_ms;
-        let payload_bytes = entry.records.iter().map(|record| record.payload.len() as u64).sum();
-        let key = self.staging.append(&self.shared.state(), lease, payload_bytes, unix_ms, limits)?;
+        let payload_bytes = entry
+            .records
+            .iter()
+            .map(|record| record.payload.len() as u64)
+            .sum();
+        let key =
+            self.staging
+                .append(&self.shared.state(), lease, payload_bytes, unix_ms, limits)?;
         let at = self.batch.begin_frame();
         let crc = frame::put_entry(&mut self.batch.bytes, key, unix_ms, entry);
         let length = self.batch.end_frame(at, crc);
@@ -181,8 +217,14 @@ impl Committer {
         Ok(position(key.lssn, key.entry, 0))
     }
 
-    fn stage_change(&mut self, change: ChangeRequest, answer: oneshot::Sender<Result<Changed, StoreError>>) {
-        let result = self.make_room(FRAME_HEADER + change.size(), true).and_then(|()| self.decide(change));
+    fn stage_change(
+        &mut self,
+        change: ChangeRequest,
+        answer: oneshot::Sender<Result<Changed, StoreError>>,
+    ) {
+        let result = self
+            .make_room(FRAME_HEADER + change.size(), true)
+            .and_then(|()| self.decide(change));
         self.batch.answers.push(Answer::Change(answer, result));
     }
 
@@ -191,14 +233,19 @@ impl Committer {
         let state = shared.state();
         let mut changed = Changed::Done;
         let change = match request {
-            ChangeRequest::Create(name) => Some(self.staging.create(&state, &name, self.last_unix_ms)?),
+            ChangeRequest::Create(name) => {
+                Some(self.staging.create(&state, &name, self.last_unix_ms)?)
+            }
             ChangeRequest::Delete(name) => {
                 let (change, created_unix_ms) = self.staging.delete(&state, &name)?;
-                // Readers tell streams of one name by when they were created: the next one must not be of the same millisecond.
+                // Readers tell streams of one name by when they were created: the next one must not
+                // be of the same millisecond.
                 self.last_unix_ms += u64::from(created_unix_ms == self.last_unix_ms);
                 Some(change)
             }
-            ChangeRequest::Truncate(name, before) => self.staging.truncate(&state, &name, before)?,
+            ChangeRequest::Truncate(name, before) => {
+                self.staging.truncate(&state, &name, before)?
+            }
             ChangeRequest::Release(lease) => self.staging.release(&state, &lease),
             ChangeRequest::Acquire(name, owner) => {
                 let (acquired, change) = self.staging.acquire(&state, &name, &owner)?;
@@ -220,17 +267,27 @@ impl Committer {
         self.batch.effects.push(Effect::Change(change, unix_ms));
     }
 
-    /// Whether a frame of `length` bytes does not fit into the volume behind the batch. The last 64 KiB (a sixteenth of small volumes)
-    /// are for changes: a stream can be deleted when there is no room for another volume.
+    /// Whether a frame of `length` bytes does not fit into the volume behind the batch. The last 64
+    /// KiB (a sixteenth of small volumes) are for changes: a stream can be deleted when there
+    /// is no room for another volume.
     fn is_full(&self, length: usize, is_change: bool) -> bool {
         let capacity = u64::from(self.shared.settings.volume_bytes);
-        let reserve = if is_change { 0 } else { (capacity / 16).min(64 << 10) };
-        let sector = self.active.as_ref().map_or(512, |active| u64::from(active.sector_bytes));
+        let reserve = if is_change {
+            0
+        } else {
+            (capacity / 16).min(64 << 10)
+        };
+        let sector = self
+            .active
+            .as_ref()
+            .map_or(512, |active| u64::from(active.sector_bytes));
         let needed = (BATCH_HEADER.max(self.batch.bytes.len()) + length) as u64;
-        self.active.is_none() || self.latest.end + needed.next_multiple_of(sector) + reserve > capacity
+        self.active.is_none()
+            || self.latest.end + needed.next_multiple_of(sector) + reserve > capacity
     }
 
-    /// Sees to it that a frame of `length` bytes fits into the volume: writes the batch, and begins another volume, if need be.
+    /// Sees to it that a frame of `length` bytes fits into the volume: writes the batch, and begins
+    /// another volume, if need be.
     fn make_room(&mut self, length: usize, is_change: bool) -> Result<(), StoreError> {
         if !self.is_full(length, is_change) {
             return Ok(());
@@ -250,7 +307,11 @@ impl Committer {
 
     /// Writes and syncs the batch, makes its effects visible and answers.
     fn write_batch(&mut self) {
-        let failed = if self.batch.frames == 0 { None } else { self.write_and_sync().err() };
+        let failed = if self.batch.frames == 0 {
+            None
+        } else {
+            self.write_and_sync().err()
+        };
         if let Some(error) = &failed {
             tracing::error!("a batch of {} entries failed: {error}", self.batch.frames);
             self.staging.clear();
@@ -266,7 +327,10 @@ impl Committer {
 
     fn write_and_sync(&mut self) -> Result<(), StoreError> {
         let path = self.shared.path(FileKind::Volume, self.latest.number);
-        let active = self.active.as_mut().expect("frames are put only where there is room");
+        let active = self
+            .active
+            .as_mut()
+            .expect("frames are put only where there is room");
         let length = self.batch.bytes.len();
         self.batch.finish(self.latest.nonce, active.next_sequence);
         let padded = length.next_multiple_of(active.sector_bytes as usize);
@@ -275,7 +339,10 @@ impl Committer {
         let end = start + padded as u64;
         let ahead = (end + ZEROED_AHEAD).min(u64::from(self.shared.settings.volume_bytes));
         let zeroed = if end > active.zeroed && padded < LARGE_BATCH && ahead > end {
-            self.batch.bytes.resize(padded + usize::try_from(ahead - end).expect("at most a volume"), 0);
+            self.batch.bytes.resize(
+                padded + usize::try_from(ahead - end).expect("at most a volume"),
+                0,
+            );
             ahead
         } else {
             end.max(active.zeroed)
@@ -287,21 +354,34 @@ impl Committer {
         }
         if let Err(error) = written {
             let error = store_error(&path, &error);
-            // Without space or permission nothing was synced, and the next batch is written over whatever this one left. Of a disk that
-            // fails otherwise nothing is known.
-            if !matches!(error, StoreError::DiskFull { .. } | StoreError::ReadOnly { .. }) {
+            // Without space or permission nothing was synced, and the next batch is written over
+            // whatever this one left. Of a disk that fails otherwise nothing is known.
+            if !matches!(
+                error,
+                StoreError::DiskFull { .. } | StoreError::ReadOnly { .. }
+            ) {
                 self.active = None;
             }
             return Err(error);
         }
         let synced = || active.file.sync_data();
         #[cfg(planted)]
-        let synced = || if distributedlog::planted::is_on(distributedlog::planted::Bug::AckBeforeSync) { Ok(()) } else { synced() };
+        let synced = || {
+            if distributedlog::planted::is_on(distributedlog::planted::Bug::AckBeforeSync) {
+                Ok(())
+            } else {
+                synced()
+            }
+        };
         if let Err(error) = synced() {
-            // The system may have dropped what it could not write and call it clean: no later sync would tell. What is behind `end`
-            // is never trusted; the next volume's header says where this one ends.
+            // The system may have dropped what it could not write and call it clean: no later sync
+            // would tell. What is behind `end` is never trusted; the next volume's
+            // header says where this one ends.
             self.active = None;
-            return Err(StoreError::Io { path: path.display().to_string(), detail: format!("sync failed: {error}") });
+            return Err(StoreError::Io {
+                path: path.display().to_string(),
+                detail: format!("sync failed: {error}"),
+            });
         }
         active.zeroed = zeroed;
         active.next_sequence += 1;
@@ -353,10 +433,14 @@ impl Committer {
         let (bytes, sequence) = first_bytes(&header, self.carried.as_ref(), self.last_unix_ms);
         let written = file.write_at(&bytes, 0).and_then(|()| file.sync_data());
         written.map_err(|error| store_error(&path, &error))?;
-        // From here on the next volume may exist with a header that says where this one ends: nothing may be written behind that.
+        // From here on the next volume may exist with a header that says where this one ends:
+        // nothing may be written behind that.
         self.active = None;
         let folder = &shared.settings.folder;
-        let named = shared.disk.rename(&unfinished(&path), &path).and_then(|()| shared.disk.sync_folder(folder));
+        let named = shared
+            .disk
+            .rename(&unfinished(&path), &path)
+            .and_then(|()| shared.disk.sync_folder(folder));
         named.map_err(|error| store_error(&path, &error))?;
         spare.latest = number;
         drop(spare);
@@ -374,21 +458,40 @@ impl Committer {
         };
         drop(state);
         if sealed.number > 0 {
-            shared.send_job(Job::Seal { volume: sealed.number, end: sealed.end, snapshot: Some(snapshot) });
+            shared.send_job(Job::Seal {
+                volume: sealed.number,
+                end: sealed.end,
+                snapshot: Some(snapshot),
+            });
         }
         let end = bytes.len() as u64;
-        self.active = Some(Active { file, next_sequence: sequence, sector_bytes: header.sector_bytes, zeroed: end });
-        self.latest = Latest { number, end, nonce: header.nonce };
+        self.active = Some(Active {
+            file,
+            next_sequence: sequence,
+            sector_bytes: header.sector_bytes,
+            zeroed: end,
+        });
+        self.latest = Latest {
+            number,
+            end,
+            nonce: header.nonce,
+        };
         Ok(())
     }
 }
 
-/// What a volume begins with: its header, and the batch that it takes over with the note that the process before is gone. Returns the
-/// sequence number of the next batch, too.
+/// What a volume begins with: its header, and the batch that it takes over with the note that the
+/// process before is gone. Returns the sequence number of the next batch, too.
 fn first_bytes(header: &VolumeHeader, carried: Option<&Carried>, unix_ms: u64) -> (Vec<u8>, u64) {
     let mut bytes = header.encode();
-    let Some(carried) = carried else { return (bytes, 1) };
-    let mut batch = Batch { frames: carried.count, frames_crc: carried.frames_crc, ..Batch::default() };
+    let Some(carried) = carried else {
+        return (bytes, 1);
+    };
+    let mut batch = Batch {
+        frames: carried.count,
+        frames_crc: carried.frames_crc,
+        ..Batch::default()
+    };
     batch.begin_frame();
     batch.bytes.extend_from_slice(&carried.frames);
     let at = batch.begin_frame();
@@ -396,7 +499,10 @@ fn first_bytes(header: &VolumeHeader, carried: Option<&Carried>, unix_ms: u64) -
     batch.end_frame(at, crc);
     batch.finish(header.nonce, 1);
     bytes.extend_from_slice(&batch.bytes);
-    bytes.resize(bytes.len().next_multiple_of(header.sector_bytes as usize), 0);
+    bytes.resize(
+        bytes.len().next_multiple_of(header.sector_bytes as usize),
+        0,
+    );
     (bytes, 2)
 }
 
@@ -405,10 +511,16 @@ fn offset(offset: u64) -> u32 {
 }
 
 /// Creates the file of a volume under its unfinished name.
-pub(super) fn create_volume_file(shared: &Shared, number: u64) -> Result<Arc<dyn DiskFile>, StoreError> {
+pub(super) fn create_volume_file(
+    shared: &Shared,
+    number: u64,
+) -> Result<Arc<dyn DiskFile>, StoreError> {
     let path = shared.path(FileKind::Volume, number);
     let beside = unfinished(&path);
-    let file = shared.disk.create(&beside).map_err(|error| store_error(&beside, &error))?;
+    let file = shared
+        .disk
+        .create(&beside)
+        .map_err(|error| store_error(&beside, &error))?;
     if shared.settings.preallocate
         && let Err(error) = file.allocate(u64::from(shared.settings.volume_bytes))
         && error.kind() != std::io::ErrorKind::Unsupported
@@ -457,7 +569,13 @@ impl Batch {
 
     fn finish(&mut self, nonce: u64, sequence: u64) {
         let length = u32::try_from(self.bytes.len()).expect("batches are smaller than volumes");
-        let header = BatchHeader { nonce, sequence, length, frames: self.frames, frames_crc: self.frames_crc };
+        let header = BatchHeader {
+            nonce,
+            sequence,
+            length,
+            frames: self.frames,
+            frames_crc: self.frames_crc,
+        };
         self.bytes[..BATCH_HEADER].copy_from_slice(&header.encode());
     }
 

@@ -55,22 +55,35 @@ pub(super) struct Records<'a> {
 
 /// What an entry takes of the limits: its payloads and eight bytes for each record.
 pub(super) fn entry_size(entry: &Entry) -> usize {
-    entry.records.iter().map(|record| RECORD_HEADER.saturating_add(record.payload.len())).fold(0, usize::saturating_add)
+    entry
+        .records
+        .iter()
+        .map(|record| RECORD_HEADER.saturating_add(record.payload.len()))
+        .fold(0, usize::saturating_add)
 }
 
 /// How many slots the entry's records take together.
 pub(super) fn entry_slots(entry: &Entry) -> u64 {
-    entry.records.iter().map(|record| u64::from(record.slots)).sum()
+    entry
+        .records
+        .iter()
+        .map(|record| u64::from(record.slots))
+        .sum()
 }
 
 /// Appends the frame of an entry to `out` and returns its checksum.
 pub(super) fn put_entry(out: &mut Vec<u8>, key: EntryKey, unix_ms: u64, entry: &Entry) -> u32 {
     let start = out.len();
-    let count = u32::try_from(entry.records.len()).expect("the size limit leaves fewer records than 2^32");
+    let count =
+        u32::try_from(entry.records.len()).expect("the size limit leaves fewer records than 2^32");
     put_header(out, KIND_ENTRY, count, key, unix_ms);
     for record in &entry.records {
         let length = u32::try_from(record.payload.len()).expect("the size limit is below 2^32");
-        let flag = if record.is_record_set { RECORD_SET_BIT } else { 0 };
+        let flag = if record.is_record_set {
+            RECORD_SET_BIT
+        } else {
+            0
+        };
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(&(record.slots | flag).to_le_bytes());
         out.extend_from_slice(&record.payload);
@@ -81,8 +94,20 @@ pub(super) fn put_entry(out: &mut Vec<u8>, key: EntryKey, unix_ms: u64, entry: &
 /// Appends the frame of a change to `out` and returns its checksum.
 pub(super) fn put_change(out: &mut Vec<u8>, unix_ms: u64, change: &Change) -> u32 {
     let start = out.len();
-    put_header(out, KIND_CHANGE, 0, EntryKey { stream: 0, lssn: 0, entry: 0 }, unix_ms);
-    out.extend_from_slice(&postcard::to_stdvec(change).expect("a change has nothing that postcard cannot write"));
+    put_header(
+        out,
+        KIND_CHANGE,
+        0,
+        EntryKey {
+            stream: 0,
+            lssn: 0,
+            entry: 0,
+        },
+        unix_ms,
+    );
+    out.extend_from_slice(
+        &postcard::to_stdvec(change).expect("a change has nothing that postcard cannot write"),
+    );
     finish(out, start)
 }
 
@@ -135,10 +160,19 @@ fn read(bytes: &[u8]) -> Result<Frame<'_>, &'static str> {
     let unix_ms = u64_at(bytes, 40);
     let body = match u32_at(bytes, 8) {
         KIND_ENTRY => {
-            let key = EntryKey { stream: u64_at(bytes, 16), lssn: u64_at(bytes, 24), entry: u64_at(bytes, 32) };
-            Body::Entry { key, records: Records::new(body, u32_at(bytes, 12))? }
+            let key = EntryKey {
+                stream: u64_at(bytes, 16),
+                lssn: u64_at(bytes, 24),
+                entry: u64_at(bytes, 32),
+            };
+            Body::Entry {
+                key,
+                records: Records::new(body, u32_at(bytes, 12))?,
+            }
         }
-        KIND_CHANGE => Body::Change(postcard::from_bytes(body).map_err(|_| "a change of the metadata cannot be read")?),
+        KIND_CHANGE => Body::Change(
+            postcard::from_bytes(body).map_err(|_| "a change of the metadata cannot be read")?,
+        ),
         _ => return Err("an entry is of an unknown kind"),
     };
     Ok(Frame { unix_ms, body })
@@ -148,21 +182,39 @@ impl<'a> Records<'a> {
     fn new(bytes: &'a [u8], count: u32) -> Result<Self, &'static str> {
         let mut rest = bytes;
         for _ in 0..count {
-            let length = if rest.len() < RECORD_HEADER { usize::MAX } else { u32_at(rest, 0) as usize };
-            rest = rest.get(RECORD_HEADER..).and_then(|rest| rest.get(length..)).ok_or("a record is longer than its entry")?;
+            let length = if rest.len() < RECORD_HEADER {
+                usize::MAX
+            } else {
+                u32_at(rest, 0) as usize
+            };
+            rest = rest
+                .get(RECORD_HEADER..)
+                .and_then(|rest| rest.get(length..))
+                .ok_or("a record is longer than its entry")?;
         }
-        if rest.is_empty() { Ok(Self { bytes, count }) } else { Err("an entry has bytes after its records") }
+        if rest.is_empty() {
+            Ok(Self { bytes, count })
+        } else {
+            Err("an entry has bytes after its records")
+        }
     }
 
     /// How many slots they take, and how many payload bytes they have.
     pub(super) fn totals(self) -> (u64, u64) {
-        self.iter().fold((0, 0), |(slots, bytes), (record, payload)| (slots + u64::from(record.0), bytes + payload.len() as u64))
+        self.iter()
+            .fold((0, 0), |(slots, bytes), (record, payload)| {
+                (slots + u64::from(record.0), bytes + payload.len() as u64)
+            })
     }
 
     /// The records with their payloads as slices of `frame`, which holds them.
     pub(super) fn to_vec(self, frame: &Bytes) -> Vec<EntryRecord> {
         self.iter()
-            .map(|((slots, is_record_set), payload)| EntryRecord { payload: frame.slice_ref(payload), slots, is_record_set })
+            .map(|((slots, is_record_set), payload)| EntryRecord {
+                payload: frame.slice_ref(payload),
+                slots,
+                is_record_set,
+            })
             .collect()
     }
 
@@ -172,7 +224,10 @@ impl<'a> Records<'a> {
             let (length, word) = (u32_at(rest, 0) as usize, u32_at(rest, 4));
             let payload = &rest[RECORD_HEADER..RECORD_HEADER + length];
             rest = &rest[RECORD_HEADER + length..];
-            ((word & !RECORD_SET_BIT, word & RECORD_SET_BIT != 0), payload)
+            (
+                (word & !RECORD_SET_BIT, word & RECORD_SET_BIT != 0),
+                payload,
+            )
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Looks after the files behind the committer's back: indexes and snapshots of sealed volumes, the next volume's file, and the removal
-//! of volumes in which nothing is left.
+//! Looks after the files behind the committer's back: indexes and snapshots of sealed volumes, the
+//! next volume's file, and the removal of volumes in which nothing is left.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,9 +16,13 @@ use crate::store::StoreError;
 
 /// What the keeper is asked to do.
 pub(super) enum Job {
-    /// A volume will not change any more and ends at `end`; the snapshot is the metadata at that point, unless there is one already
-    /// and only the index is missing.
-    Seal { volume: u64, end: u64, snapshot: Option<Snapshot> },
+    /// A volume will not change any more and ends at `end`; the snapshot is the metadata at that
+    /// point, unless there is one already and only the index is missing.
+    Seal {
+        volume: u64,
+        end: u64,
+        snapshot: Option<Snapshot>,
+    },
     /// The volume with this number will be needed.
     Spare(u64),
     /// Something was deleted or truncated.
@@ -27,8 +31,9 @@ pub(super) enum Job {
     Stop,
 }
 
-/// Works through the jobs. A volume that could not be sealed, because the disk is full, say, is tried again with the next job: until
-/// then its index stays in memory and the journal's older part stays on disk.
+/// Works through the jobs. A volume that could not be sealed, because the disk is full, say, is
+/// tried again with the next job: until then its index stays in memory and the journal's older part
+/// stays on disk.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
@@ -48,7 +53,11 @@ impl Drop for Ending {
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>) -> Self {
-        Self { shared, jobs, unsealed: VecDeque::new() }
+        Self {
+            shared,
+            jobs,
+            unsealed: VecDeque::new(),
+        }
     }
 
     /// Works until the store is closed.
@@ -72,7 +81,11 @@ impl Keeper {
 
     fn work(&mut self, job: Job) {
         match job {
-            Job::Seal { volume, end, snapshot } => self.unsealed.push_back((volume, end, snapshot)),
+            Job::Seal {
+                volume,
+                end,
+                snapshot,
+            } => self.unsealed.push_back((volume, end, snapshot)),
             Job::Spare(number) => self.make_spare(number),
             Job::Sweep => {}
             Job::Stop => return self.shared.finish(),
@@ -88,7 +101,9 @@ impl Keeper {
     fn seal_all(&mut self) {
         while let Some((volume, end, snapshot)) = self.unsealed.front() {
             if let Err(error) = self.seal(*volume, *end, snapshot.as_ref()) {
-                tracing::warn!("volume {volume} could not be sealed and will be tried again: {error}");
+                tracing::warn!(
+                    "volume {volume} could not be sealed and will be tried again: {error}"
+                );
                 return;
             }
             self.unsealed.pop_front();
@@ -98,22 +113,40 @@ impl Keeper {
     fn seal(&self, volume: u64, end: u64, snapshot: Option<&Snapshot>) -> Result<(), StoreError> {
         let shared = &self.shared;
         self.cut(volume, end);
-        // When only the metadata failed before, the index is there: nothing of it is in memory any more to write it again from.
+        // When only the metadata failed before, the index is there: nothing of it is in memory any
+        // more to write it again from.
         if !shared.state().is_indexed(volume) {
             let extents = shared.state().unindexed(volume);
-            let places = index::write(&*shared.disk, &shared.path(FileKind::Index, volume), volume, end, &extents)?;
+            let places = index::write(
+                &*shared.disk,
+                &shared.path(FileKind::Index, volume),
+                volume,
+                end,
+                &extents,
+            )?;
             shared.state_mut().set_indexed(volume, places.into_iter());
         }
-        let Some(snapshot) = snapshot else { return Ok(()) };
-        snapshot::write(&*shared.disk, &shared.path(FileKind::Snapshot, snapshot.base), snapshot)?;
+        let Some(snapshot) = snapshot else {
+            return Ok(());
+        };
+        snapshot::write(
+            &*shared.disk,
+            &shared.path(FileKind::Snapshot, snapshot.base),
+            snapshot,
+        )?;
         shared.state_mut().snapshot_base = snapshot.base;
         self.remove_old_snapshots(snapshot.base)
     }
 
-    /// Gives back what the volume reserved and did not need. If that fails, the space is given back when the volume goes.
+    /// Gives back what the volume reserved and did not need. If that fails, the space is given back
+    /// when the volume goes.
     fn cut(&self, volume: u64, end: u64) {
         let path = self.shared.path(FileKind::Volume, volume);
-        let cut = self.shared.disk.open(&path, Access::Write).and_then(|file| file.set_size(end));
+        let cut = self
+            .shared
+            .disk
+            .open(&path, Access::Write)
+            .and_then(|file| file.set_size(end));
         if let Err(error) = cut {
             tracing::debug!("{} keeps its reserved space: {error}", path.display());
         }
@@ -121,18 +154,28 @@ impl Keeper {
 
     fn remove_old_snapshots(&self, base: u64) -> Result<(), StoreError> {
         let folder = &self.shared.settings.folder;
-        let names = self.shared.disk.list(folder).map_err(|error| store_error(folder, &error))?;
+        let names = self
+            .shared
+            .disk
+            .list(folder)
+            .map_err(|error| store_error(folder, &error))?;
         for name in names {
-            if parse_file_name(&name).is_some_and(|(kind, number)| kind == FileKind::Snapshot && number < base) {
+            if parse_file_name(&name)
+                .is_some_and(|(kind, number)| kind == FileKind::Snapshot && number < base)
+            {
                 let path = folder.join(name);
-                self.shared.disk.remove(&path).map_err(|error| store_error(&path, &error))?;
+                self.shared
+                    .disk
+                    .remove(&path)
+                    .map_err(|error| store_error(&path, &error))?;
             }
         }
         Ok(())
     }
 
     fn make_spare(&self, number: u64) {
-        // The committer waits here for a file that is being created, instead of creating it a second time.
+        // The committer waits here for a file that is being created, instead of creating it a
+        // second time.
         let mut spare = lock(&self.shared.spare);
         if spare.latest + 1 != number || spare.file.is_some() {
             return;
@@ -150,10 +193,18 @@ impl Keeper {
             for kind in [FileKind::Volume, FileKind::Index] {
                 self.shared.forget_file(kind, volume);
                 let path = self.shared.path(kind, volume);
-                // The index goes last: a volume without one would be read through at the next opening.
-                let removed = self.shared.disk.remove(&path).and_then(|()| self.shared.disk.sync_folder(&self.shared.settings.folder));
+                // The index goes last: a volume without one would be read through at the next
+                // opening.
+                let removed = self
+                    .shared
+                    .disk
+                    .remove(&path)
+                    .and_then(|()| self.shared.disk.sync_folder(&self.shared.settings.folder));
                 if let Err(error) = removed {
-                    tracing::warn!("{} could not be removed, the next opening will: {error}", path.display());
+                    tracing::warn!(
+                        "{} could not be removed, the next opening will: {error}",
+                        path.display()
+                    );
                     break;
                 }
             }

@@ -1,4 +1,5 @@
-//! Reads entries: finds their places, reads what lies together at once, checks every frame, and waits for what is to come.
+//! Reads entries: finds their places, reads what lies together at once, checks every frame, and
+//! waits for what is to come.
 
 use core::future::poll_fn;
 use core::time::Duration;
@@ -25,8 +26,14 @@ const MAX_GAP: u64 = 4 << 10;
 const MAX_PLACES: u64 = 512;
 
 /// Serves [`LogStore::read`](crate::store::LogStore::read).
-pub(super) async fn read(shared: Arc<Shared>, stream: StreamName, from: Dlsn, limit: ReadLimit) -> Result<ReadBatch, StoreError> {
-    let deadline = tokio::time::Instant::now().checked_add(limit.wait.min(Duration::from_secs(86_400 * 365)));
+pub(super) async fn read(
+    shared: Arc<Shared>,
+    stream: StreamName,
+    from: Dlsn,
+    limit: ReadLimit,
+) -> Result<ReadBatch, StoreError> {
+    let deadline =
+        tokio::time::Instant::now().checked_add(limit.wait.min(Duration::from_secs(86_400 * 365)));
     let (id, changed) = find(&shared, &stream, limit.created_unix_ms)?;
     let mut cursor = from;
     loop {
@@ -51,24 +58,44 @@ pub(super) async fn read(shared: Arc<Shared>, stream: StreamName, from: Dlsn, li
     }
 }
 
-fn find(shared: &Shared, name: &StreamName, created_unix_ms: Option<u64>) -> Result<(u64, Arc<tokio::sync::Notify>), StoreError> {
+fn find(
+    shared: &Shared,
+    name: &StreamName,
+    created_unix_ms: Option<u64>,
+) -> Result<(u64, Arc<tokio::sync::Notify>), StoreError> {
     if *shared.closed.borrow() {
         return Err(StoreError::Closed);
     }
     let state = shared.state();
     #[cfg(planted)]
-    let created_unix_ms = created_unix_ms.filter(|_| !distributedlog::planted::is_on(distributedlog::planted::Bug::AnotherLifeIsRead));
-    let meant = |stream: &&Stream| created_unix_ms.is_none_or(|created| created == stream.meta.created_unix_ms);
-    let stream = state.named(name).filter(meant).ok_or_else(|| StoreError::StreamNotFound(name.clone()))?;
+    let created_unix_ms = created_unix_ms.filter(|_| {
+        !distributedlog::planted::is_on(distributedlog::planted::Bug::AnotherLifeIsRead)
+    });
+    let meant = |stream: &&Stream| {
+        created_unix_ms.is_none_or(|created| created == stream.meta.created_unix_ms)
+    };
+    let stream = state
+        .named(name)
+        .filter(meant)
+        .ok_or_else(|| StoreError::StreamNotFound(name.clone()))?;
     Ok((stream.meta.id, stream.changed.clone()))
 }
 
 /// Reads what is there, on a thread that may block unless it was written just now.
-async fn read_there(shared: &Arc<Shared>, name: &StreamName, id: u64, from: Dlsn, max_bytes: usize) -> Result<ReadBatch, StoreError> {
+async fn read_there(
+    shared: &Arc<Shared>,
+    name: &StreamName,
+    id: u64,
+    from: Dlsn,
+    max_bytes: usize,
+) -> Result<ReadBatch, StoreError> {
     let mut reading = Reading::new(name, id, from, max_bytes);
     // The volume that is written was written just now: its blocks are in the system's memory.
     while let Some(part) = reading.next_part(shared)? {
-        if shared.stepped || matches!(part.places, PartPlaces::Known(_)) || Handle::try_current().is_err() {
+        if shared.stepped
+            || matches!(part.places, PartPlaces::Known(_))
+            || Handle::try_current().is_err()
+        {
             reading.take(shared, &part)?;
         } else {
             let shared = shared.clone();
@@ -150,34 +177,63 @@ impl Reading {
             return Ok(None);
         }
         let state = shared.state();
-        let stream = state.stream(self.id).ok_or_else(|| StoreError::StreamNotFound(self.name.clone()))?;
+        let stream = state
+            .stream(self.id)
+            .ok_or_else(|| StoreError::StreamNotFound(self.name.clone()))?;
         self.created_unix_ms = stream.meta.created_unix_ms;
         if let Some(before) = stream.meta.truncated_before {
             self.start = self.start.max(before);
             self.cursor = self.cursor.max(before);
         }
         let wanted = parts(self.cursor);
-        let at = stream.extents.partition_point(|extent| (extent.lssn, extent.end_entry()) <= wanted);
-        let Some(extent) = stream.extents.get(at) else { return Ok(None) };
-        let entry = if extent.lssn == wanted.0 { wanted.1.max(extent.first_entry) } else { extent.first_entry };
-        let (skip, count) = (entry - extent.first_entry, (extent.end_entry() - entry).min(MAX_PLACES));
+        let at = stream
+            .extents
+            .partition_point(|extent| (extent.lssn, extent.end_entry()) <= wanted);
+        let Some(extent) = stream.extents.get(at) else {
+            return Ok(None);
+        };
+        let entry = if extent.lssn == wanted.0 {
+            wanted.1.max(extent.first_entry)
+        } else {
+            extent.first_entry
+        };
+        let (skip, count) = (
+            entry - extent.first_entry,
+            (extent.end_entry() - entry).min(MAX_PLACES),
+        );
         let places = match &extent.places {
             Places::Memory(places) => {
                 let skip = usize::try_from(skip).expect("an index into a vector");
                 let count = usize::try_from(count).expect("at most 512");
                 PartPlaces::Known(places[skip..skip + count].to_vec())
             }
-            Places::Index(at) => PartPlaces::Index { at: *at, skip, count },
+            Places::Index(at) => PartPlaces::Index {
+                at: *at,
+                skip,
+                count,
+            },
         };
-        Ok(Some(Part { volume: extent.volume, first: EntryKey { stream: self.id, lssn: extent.lssn, entry }, places }))
+        Ok(Some(Part {
+            volume: extent.volume,
+            first: EntryKey {
+                stream: self.id,
+                lssn: extent.lssn,
+                entry,
+            },
+            places,
+        }))
     }
 
     /// Reads the part's entries, as many as are wanted.
     fn take(&mut self, shared: &Shared, part: &Part) -> Result<(), StoreError> {
         let taken = self.try_take(shared, part);
-        // The volume may have been removed since its stream was truncated or deleted: then looking again says so.
+        // The volume may have been removed since its stream was truncated or deleted: then looking
+        // again says so.
         let path = shared.path(FileKind::Volume, part.volume);
-        if taken.is_err() && shared.disk.open(&path, super::Access::Read).is_err() && self.missed < 3 {
+        if taken.is_err()
+            && shared.disk.open(&path, super::Access::Read).is_err()
+            && self.missed < 3
+        {
             self.missed += 1;
             return Ok(());
         }
@@ -191,7 +247,13 @@ impl Reading {
             PartPlaces::Index { at, skip, count } => {
                 let file = shared.open_file(FileKind::Index, part.volume)?;
                 let count = usize::try_from(*count).expect("at most 512");
-                read = index::read_places(&*file, &shared.path(FileKind::Index, part.volume), *at, *skip, count)?;
+                read = index::read_places(
+                    &*file,
+                    &shared.path(FileKind::Index, part.volume),
+                    *at,
+                    *skip,
+                    count,
+                )?;
                 &read
             }
         };
@@ -207,7 +269,11 @@ impl Reading {
             }
             let (count, from, to) = span(rest, self.left);
             if to > size {
-                return Err(corrupt(&path, from, &format!("the volume has {size} bytes and should have an entry up to {to}")));
+                return Err(corrupt(
+                    &path,
+                    from,
+                    &format!("the volume has {size} bytes and should have an entry up to {to}"),
+                ));
             }
             let mut bytes = vec![0; usize::try_from(to - from).expect("at most a volume")];
             read_exact(&*file, &mut bytes, from).map_err(|error| store_error(&path, &error))?;
@@ -233,28 +299,52 @@ impl Reading {
 
     fn push(&mut self, key: EntryKey, bytes: &Bytes) -> Result<(), &'static str> {
         let (records, unix_ms) = match frame::take(bytes) {
-            Ok((_, length, Frame { unix_ms, body: Body::Entry { key: found, records } })) if found == key && length == bytes.len() => {
-                (records, unix_ms)
-            }
+            Ok((
+                _,
+                length,
+                Frame {
+                    unix_ms,
+                    body:
+                        Body::Entry {
+                            key: found,
+                            records,
+                        },
+                },
+            )) if found == key && length == bytes.len() => (records, unix_ms),
             Ok(_) => return Err("another entry is here than the index says"),
-            Err(frame::FrameError::Damaged(why) | frame::FrameError::Unreadable(why)) => return Err(why),
+            Err(frame::FrameError::Damaged(why) | frame::FrameError::Unreadable(why)) => {
+                return Err(why);
+            }
         };
         if !self.entries.is_empty() && bytes.len() > self.left {
             self.full = true;
             return Ok(());
         }
         self.cursor = position(key.lssn, key.entry + 1, 0);
-        let (dlsn, records) = wanted(position(key.lssn, key.entry, 0), records.to_vec(bytes), self.start);
+        let (dlsn, records) = wanted(
+            position(key.lssn, key.entry, 0),
+            records.to_vec(bytes),
+            self.start,
+        );
         if !records.is_empty() {
             self.left = self.left.saturating_sub(bytes.len());
             self.full = self.left == 0;
-            self.entries.push(StoredEntry { dlsn, written_unix_ms: unix_ms, records });
+            self.entries.push(StoredEntry {
+                dlsn,
+                written_unix_ms: unix_ms,
+                records,
+            });
         }
         Ok(())
     }
 
     fn finish(self) -> ReadBatch {
-        ReadBatch { entries: self.entries, next: self.cursor, start: self.start, created_unix_ms: self.created_unix_ms }
+        ReadBatch {
+            entries: self.entries,
+            next: self.cursor,
+            start: self.start,
+            created_unix_ms: self.created_unix_ms,
+        }
     }
 }
 

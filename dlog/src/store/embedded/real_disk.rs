@@ -18,7 +18,9 @@ impl Disk for RealDisk {
         if folder.is_dir() {
             return Ok(());
         }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
             self.create_folder(parent)?;
         }
@@ -42,12 +44,20 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(access == Access::Write)
+            .open(path)?;
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -65,13 +75,20 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt> {
         // Not truncated on opening: whoever holds it described itself there.
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = Vec::new();
                 file.take(MAX_HOLDER_BYTES).read_to_end(&mut text)?;
-                return Ok(LockAttempt::HeldBy(String::from_utf8_lossy(&text).trim().to_owned()));
+                return Ok(LockAttempt::HeldBy(
+                    String::from_utf8_lossy(&text).trim().to_owned(),
+                ));
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -91,7 +108,10 @@ impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+            match self
+                .0
+                .read_at(&mut buffer[filled..], offset + filled as u64)
+            {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -115,7 +135,9 @@ impl DiskFile for RealFile {
         match fallocate(&self.0, FallocateFlags::empty(), 0, size) {
             Ok(()) => Ok(()),
             // Filesystems that cannot reserve space (NFS, ZFS) say one of these.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Err(io::ErrorKind::Unsupported.into()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
             Err(error) => Err(error.into()),
         }
     }

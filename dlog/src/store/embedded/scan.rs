@@ -1,8 +1,9 @@
 //! Reads a volume from its beginning and tells a torn tail from damage.
 //!
-//! Batch k + 1 is begun only after batch k was synced. So when batch k cannot be read, a header of a later batch further on proves
-//! that k was durable once and is damaged now; without one, k is what the last write left when the power went, and was never
-//! acknowledged. Where the next volume's header says where this one ends, nothing needs to be guessed.
+//! Batch k + 1 is begun only after batch k was synced. So when batch k cannot be read, a header of
+//! a later batch further on proves that k was durable once and is damaged now; without one, k is
+//! what the last write left when the power went, and was never acknowledged. Where the next
+//! volume's header says where this one ends, nothing needs to be guessed.
 
 use std::path::Path;
 
@@ -57,12 +58,27 @@ pub(super) fn scan(
 ) -> Result<u64, StoreError> {
     let size = file.size().map_err(|error| store_error(path, &error))?;
     let limit = match until {
-        Until::Known(end) if end > size => return Err(corrupt(path, size, &format!("the volume is cut short, it had {end} bytes"))),
+        Until::Known(end) if end > size => {
+            return Err(corrupt(
+                path,
+                size,
+                &format!("the volume is cut short, it had {end} bytes"),
+            ));
+        }
         Until::Known(end) => end,
         Until::Tail => size,
     };
-    let mut window = Window { file, path, limit, start: 0, bytes: Vec::new() };
-    let mut at = Next { start: VOLUME_HEADER, sequence: 1 };
+    let mut window = Window {
+        file,
+        path,
+        limit,
+        start: 0,
+        bytes: Vec::new(),
+    };
+    let mut at = Next {
+        start: VOLUME_HEADER,
+        sequence: 1,
+    };
     while at.start < limit {
         match window.batch(header, at) {
             Ok(batch) => {
@@ -78,7 +94,11 @@ pub(super) fn scan(
                     return Err(corrupt(path, at.start, why));
                 }
                 if let Some(later) = window.later_batch(header, at)? {
-                    return Err(corrupt(path, at.start, &format!("{why}, and an acknowledged batch follows at {later}")));
+                    return Err(corrupt(
+                        path,
+                        at.start,
+                        &format!("{why}, and an acknowledged batch follows at {later}"),
+                    ));
                 }
                 return Ok(at.start);
             }
@@ -104,11 +124,16 @@ struct Window<'a> {
 impl Window<'_> {
     /// The bytes from `offset` on: `length` of them, or as many as there are before the limit.
     fn slice(&mut self, offset: u64, length: usize) -> Result<&[u8], StoreError> {
-        let length = usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX).min(length);
+        let length = usize::try_from(self.limit.saturating_sub(offset))
+            .unwrap_or(usize::MAX)
+            .min(length);
         if offset < self.start || offset + length as u64 > self.start + self.bytes.len() as u64 {
             let rest = usize::try_from(self.limit - offset).unwrap_or(usize::MAX);
             self.bytes.resize(length.max(READ_BYTES).min(rest), 0);
-            let read = self.file.read_at(&mut self.bytes, offset).map_err(|error| store_error(self.path, &error))?;
+            let read = self
+                .file
+                .read_at(&mut self.bytes, offset)
+                .map_err(|error| store_error(self.path, &error))?;
             self.bytes.truncate(read);
             self.start = offset;
         }
@@ -119,9 +144,12 @@ impl Window<'_> {
     /// The batch at `at`, checked.
     fn batch(&mut self, volume: &VolumeHeader, at: Next) -> Result<Batch<'_>, Bad> {
         let head = self.slice(at.start, BATCH_HEADER).map_err(Bad::Store)?;
-        let header = BatchHeader::decode(head).ok_or(Bad::Damaged("the header of a batch is damaged"))?;
+        let header =
+            BatchHeader::decode(head).ok_or(Bad::Damaged("the header of a batch is damaged"))?;
         if header.nonce != volume.nonce || header.sequence != at.sequence {
-            return Err(Bad::Damaged("the header of a batch is not the one that belongs here"));
+            return Err(Bad::Damaged(
+                "the header of a batch is not the one that belongs here",
+            ));
         }
         let length = header.length as usize;
         if length < BATCH_HEADER || at.start + u64::from(header.length) > self.limit {
@@ -141,13 +169,22 @@ impl Window<'_> {
                 FrameError::Unreadable(why) => Bad::Unreadable(offset, why),
             })?;
             frames_crc = crc32c::crc32c_append(frames_crc, &crc.to_le_bytes());
-            frames.push(Located { offset, length: u32::try_from(size).expect("a part of a batch"), frame });
+            frames.push(Located {
+                offset,
+                length: u32::try_from(size).expect("a part of a batch"),
+                frame,
+            });
             from += size;
         }
         if frames.len() != header.frames as usize || frames_crc != header.frames_crc {
             return Err(Bad::Damaged("a batch mixes entries of two writes"));
         }
-        Ok(Batch { start: at.start, header, bytes: &bytes[BATCH_HEADER..], frames })
+        Ok(Batch {
+            start: at.start,
+            header,
+            bytes: &bytes[BATCH_HEADER..],
+            frames,
+        })
     }
 
     /// Where a batch begins that was written after the one at `at`, if there is one.
@@ -157,7 +194,9 @@ impl Window<'_> {
         let mut offset = at.start;
         while offset < self.limit {
             let later = BatchHeader::decode(self.slice(offset, BATCH_HEADER)?);
-            if later.is_some_and(|header| header.nonce == volume.nonce && header.sequence > at.sequence) {
+            if later
+                .is_some_and(|header| header.nonce == volume.nonce && header.sequence > at.sequence)
+            {
                 return Ok(Some(offset));
             }
             offset += sector;
@@ -176,7 +215,13 @@ mod tests {
     use crate::store::embedded::frame::{Body, put_change, u32_at};
     use crate::store::sim_disk::SimDisk;
 
-    const HEADER: VolumeHeader = VolumeHeader { sector_bytes: 512, number: 1, nonce: 77, previous_end: 0, created_unix_ms: 0 };
+    const HEADER: VolumeHeader = VolumeHeader {
+        sector_bytes: 512,
+        number: 1,
+        nonce: 77,
+        previous_end: 0,
+        created_unix_ms: 0,
+    };
 
     /// A batch that deletes these streams.
     fn batch(sequence: u64, streams: &[u64]) -> Vec<u8> {
@@ -185,8 +230,17 @@ mod tests {
             let crc = put_change(&mut bytes, 0, &Change::Delete { stream: *stream });
             frames_crc = crc32c::crc32c_append(frames_crc, &crc.to_le_bytes());
         }
-        let (length, frames) = (u32::try_from(bytes.len()).unwrap(), u32::try_from(streams.len()).unwrap());
-        let header = BatchHeader { nonce: HEADER.nonce, sequence, length, frames, frames_crc };
+        let (length, frames) = (
+            u32::try_from(bytes.len()).unwrap(),
+            u32::try_from(streams.len()).unwrap(),
+        );
+        let header = BatchHeader {
+            nonce: HEADER.nonce,
+            sequence,
+            length,
+            frames,
+            frames_crc,
+        };
         bytes[..BATCH_HEADER].copy_from_slice(&header.encode());
         bytes.resize(bytes.len().next_multiple_of(512), 0);
         bytes
@@ -201,7 +255,9 @@ mod tests {
         let mut deleted = Vec::new();
         let end = scan(&*file, path, &HEADER, Until::Tail, &mut |batch| {
             for located in batch.frames {
-                let Body::Change(Change::Delete { stream }) = located.frame.body else { panic!("never written") };
+                let Body::Change(Change::Delete { stream }) = located.frame.body else {
+                    panic!("never written")
+                };
                 deleted.push(stream);
             }
             Ok(())
@@ -217,7 +273,11 @@ mod tests {
         for cut in 513..both.len() {
             let whole = both[cut..].iter().all(|byte| *byte == 0);
             let expected = if whole { vec![1, 2, 3, 4] } else { vec![1, 2] };
-            assert_eq!(scanned(&both[..cut]).map(|(deleted, _)| deleted), Ok(expected), "cut at {cut}");
+            assert_eq!(
+                scanned(&both[..cut]).map(|(deleted, _)| deleted),
+                Ok(expected),
+                "cut at {cut}"
+            );
         }
     }
 
@@ -232,11 +292,17 @@ mod tests {
     #[test]
     fn blocks_of_another_volume_are_not_taken_for_this_one_s() {
         let mut other = batch(1, &[1]);
-        let header = BatchHeader { nonce: HEADER.nonce + 1, ..BatchHeader::decode(&other).unwrap() };
+        let header = BatchHeader {
+            nonce: HEADER.nonce + 1,
+            ..BatchHeader::decode(&other).unwrap()
+        };
         other[..BATCH_HEADER].copy_from_slice(&header.encode());
         assert_eq!(scanned(&other), Ok((vec![], VOLUME_HEADER)));
         let skipped = [batch(1, &[1]), batch(3, &[2])].concat();
-        assert!(matches!(scanned(&skipped), Err(StoreError::Corrupt { .. })), "the batch before it was acknowledged");
+        assert!(
+            matches!(scanned(&skipped), Err(StoreError::Corrupt { .. })),
+            "the batch before it was acknowledged"
+        );
     }
 
     #[test]
@@ -246,11 +312,17 @@ mod tests {
             let whole = batch(1, &[1, 2, 3]);
             let mut bytes = whole.clone();
             for _ in 0..=round % 5 {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 let at = usize::try_from(random >> 33).unwrap() % u32_at(&whole, 24) as usize;
                 bytes[at] ^= u8::try_from(random >> 25 & 0xff).unwrap() | 1;
             }
-            assert_eq!(scanned(&bytes), Ok((vec![], VOLUME_HEADER)), "round {round}");
+            assert_eq!(
+                scanned(&bytes),
+                Ok((vec![], VOLUME_HEADER)),
+                "round {round}"
+            );
         }
     }
 }

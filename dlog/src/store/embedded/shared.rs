@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use distributedlog::Dlsn;
 use tokio::sync::{oneshot, watch};
@@ -20,8 +22,16 @@ pub type UnixClock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What the committer is asked to do.
 pub(super) enum Request {
-    Append { lease: Lease, entry: Entry, size: usize, done: AppendDone },
-    Change { change: ChangeRequest, answer: oneshot::Sender<Result<Changed, StoreError>> },
+    Append {
+        lease: Lease,
+        entry: Entry,
+        size: usize,
+        done: AppendDone,
+    },
+    Change {
+        change: ChangeRequest,
+        answer: oneshot::Sender<Result<Changed, StoreError>>,
+    },
     Close,
 }
 
@@ -36,7 +46,8 @@ pub(super) enum ChangeRequest {
 impl ChangeRequest {
     /// The change takes no more bytes in the journal, apart from its frame's header.
     pub(super) fn size(&self) -> usize {
-        // Ids, epochs, positions and lengths of texts: each at most ten bytes in postcard's encoding.
+        // Ids, epochs, positions and lengths of texts: each at most ten bytes in postcard's
+        // encoding.
         const NUMBERS: usize = 64;
         NUMBERS
             + match self {
@@ -67,7 +78,8 @@ pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) settings: EmbeddedSettings,
     pub(super) unix_ms: UnixClock,
-    /// Whether blocking reads may run on the caller's thread: the store is stepped by a simulation.
+    /// Whether blocking reads may run on the caller's thread: the store is stepped by a
+    /// simulation.
     pub(super) stepped: bool,
     state: RwLock<State>,
     queue: Mutex<Queue>,
@@ -104,8 +116,19 @@ pub(super) struct Outside {
 }
 
 impl Shared {
-    pub(super) fn new(outside: Outside, settings: EmbeddedSettings, state: State, jobs: Sender<Job>, latest: u64) -> Self {
-        let Outside { disk, unix_ms, stepped, lock } = outside;
+    pub(super) fn new(
+        outside: Outside,
+        settings: EmbeddedSettings,
+        state: State,
+        jobs: Sender<Job>,
+        latest: u64,
+    ) -> Self {
+        let Outside {
+            disk,
+            unix_ms,
+            stepped,
+            lock,
+        } = outside;
         Self {
             disk,
             settings,
@@ -161,7 +184,12 @@ impl Shared {
             StoreError::Overloaded { limit }
         } else {
             queue.bytes += size;
-            queue.requests.push(Request::Append { lease, entry, size, done });
+            queue.requests.push(Request::Append {
+                lease,
+                entry,
+                size,
+                done,
+            });
             let first = queue.requests.len() == 1;
             drop(queue);
             // The committer sleeps only on an empty queue.
@@ -174,10 +202,14 @@ impl Shared {
         done(Err(refused));
     }
 
-    /// Takes the requests that wait, after waiting for the first one. The vector that is handed in becomes the next queue.
+    /// Takes the requests that wait, after waiting for the first one. The vector that is handed in
+    /// becomes the next queue.
     pub(super) fn wait_for_requests(&self, taken: &mut Vec<Request>) {
         let queue = self.queue();
-        let mut queue = self.queued.wait_while(queue, |queue| queue.requests.is_empty()).unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self
+            .queued
+            .wait_while(queue, |queue| queue.requests.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
         core::mem::swap(&mut queue.requests, taken);
     }
 
@@ -187,12 +219,17 @@ impl Shared {
     }
 
     pub(super) fn send_job(&self, job: Job) {
-        // The keeper is gone only when the store is being closed, and opening it does again what was left.
+        // The keeper is gone only when the store is being closed, and opening it does again what
+        // was left.
         let _ = self.jobs.send(job);
     }
 
     /// A volume or an index for reading, opened before or now.
-    pub(super) fn open_file(&self, kind: FileKind, number: u64) -> Result<Arc<dyn DiskFile>, StoreError> {
+    pub(super) fn open_file(
+        &self,
+        kind: FileKind,
+        number: u64,
+    ) -> Result<Arc<dyn DiskFile>, StoreError> {
         let mut files = lock(&self.files);
         files.uses += 1;
         let now = files.uses;
@@ -202,10 +239,17 @@ impl Shared {
         }
         drop(files);
         let path = self.path(kind, number);
-        let file = self.disk.open(&path, Access::Read).map_err(|error| store_error(&path, &error))?;
+        let file = self
+            .disk
+            .open(&path, Access::Read)
+            .map_err(|error| store_error(&path, &error))?;
         let mut files = lock(&self.files);
         if files.open.len() >= self.settings.open_files {
-            let oldest = files.open.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            let oldest = files
+                .open
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key);
             oldest.and_then(|key| files.open.remove(&key));
         }
         files.open.insert((kind, number), (file.clone(), now));

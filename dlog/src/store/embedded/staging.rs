@@ -1,4 +1,5 @@
-//! What the batch that is being put together will make of the streams: the committer's own view, one sync ahead of the readers'.
+//! What the batch that is being put together will make of the streams: the committer's own view,
+//! one sync ahead of the readers'.
 
 use core::time::Duration;
 use std::collections::HashMap;
@@ -18,9 +19,11 @@ pub(super) struct SegmentLimits {
     pub(super) age: Duration,
 }
 
-/// The streams that the committer has had to do with, as they will be when everything staged is durable.
+/// The streams that the committer has had to do with, as they will be when everything staged is
+/// durable.
 ///
-/// After a batch failed, [`clear`](Self::clear) forgets everything: what is durable is in the [`State`].
+/// After a batch failed, [`clear`](Self::clear) forgets everything: what is durable is in the
+/// [`State`].
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     /// `None`: deleted by the batch that is being put together.
@@ -65,24 +68,43 @@ impl Staging {
         if !self.names.contains_key(name)
             && let Some(stream) = state.named(name)
         {
-            self.names.insert(name.clone(), Some(Staged::new(&stream.meta)));
+            self.names
+                .insert(name.clone(), Some(Staged::new(&stream.meta)));
         }
         // Names that do not exist are not remembered: anyone may ask for any number of them.
-        self.names.get_mut(name).and_then(Option::as_mut).ok_or_else(|| StoreError::StreamNotFound(name.clone()))
+        self.names
+            .get_mut(name)
+            .and_then(Option::as_mut)
+            .ok_or_else(|| StoreError::StreamNotFound(name.clone()))
     }
 
-    pub(super) fn create(&mut self, state: &State, name: &StreamName, unix_ms: u64) -> Result<Change, StoreError> {
+    pub(super) fn create(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+        unix_ms: u64,
+    ) -> Result<Change, StoreError> {
         if self.stream(state, name).is_ok() {
             return Err(StoreError::StreamExists(name.clone()));
         }
         let stream = self.next_stream.unwrap_or(state.next_stream);
-        self.names.insert(name.clone(), Some(Staged::new(&StreamMeta::new(stream, name.clone(), unix_ms))));
+        self.names.insert(
+            name.clone(),
+            Some(Staged::new(&StreamMeta::new(stream, name.clone(), unix_ms))),
+        );
         self.next_stream = Some(stream + 1);
-        Ok(Change::Create { stream, name: name.clone() })
+        Ok(Change::Create {
+            stream,
+            name: name.clone(),
+        })
     }
 
     /// The change, and when the stream was created.
-    pub(super) fn delete(&mut self, state: &State, name: &StreamName) -> Result<(Change, u64), StoreError> {
+    pub(super) fn delete(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+    ) -> Result<(Change, u64), StoreError> {
         let staged = self.stream(state, name)?;
         let (stream, created_unix_ms) = (staged.id, staged.created_unix_ms);
         self.names.insert(name.clone(), None);
@@ -91,19 +113,35 @@ impl Staging {
     }
 
     /// `None`: nothing is truncated that was not before.
-    pub(super) fn truncate(&mut self, state: &State, name: &StreamName, before: Dlsn) -> Result<Option<Change>, StoreError> {
+    pub(super) fn truncate(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+        before: Dlsn,
+    ) -> Result<Option<Change>, StoreError> {
         let staged = self.stream(state, name)?;
-        let end = staged.open.map_or_else(|| position(staged.next_lssn, 0, 0), |open| position(open.lssn, open.next_entry, 0));
+        let end = staged.open.map_or_else(
+            || position(staged.next_lssn, 0, 0),
+            |open| position(open.lssn, open.next_entry, 0),
+        );
         let before = before.min(end);
         if before <= staged.truncated_before.unwrap_or(Dlsn::INITIAL) {
             return Ok(None);
         }
         staged.truncated_before = Some(before);
-        Ok(Some(Change::Truncate { stream: staged.id, before }))
+        Ok(Some(Change::Truncate {
+            stream: staged.id,
+            before,
+        }))
     }
 
     /// `None` with [`Acquired::OwnedBy`].
-    pub(super) fn acquire(&mut self, state: &State, name: &StreamName, owner: &Owner) -> Result<(Acquired, Option<Change>), StoreError> {
+    pub(super) fn acquire(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+        owner: &Owner,
+    ) -> Result<(Acquired, Option<Change>), StoreError> {
         let epoch = self.next_epoch.unwrap_or(state.next_epoch);
         let staged = self.stream(state, name)?;
         if let Some(other) = staged.owner.as_ref().filter(|other| *other != owner) {
@@ -112,9 +150,19 @@ impl Staging {
         staged.owner = Some(owner.clone());
         staged.epoch = epoch;
         staged.open = None;
-        let change = Change::Acquire { stream: staged.id, epoch, owner: owner.clone() };
+        let change = Change::Acquire {
+            stream: staged.id,
+            epoch,
+            owner: owner.clone(),
+        };
         self.next_epoch = Some(epoch + 1);
-        Ok((Acquired::Granted(Lease { stream: name.clone(), epoch }), Some(change)))
+        Ok((
+            Acquired::Granted(Lease {
+                stream: name.clone(),
+                epoch,
+            }),
+            Some(change),
+        ))
     }
 
     /// `None`: the lease is not the current one, there is nothing to release.
@@ -143,16 +191,28 @@ impl Staging {
             return Err(fenced());
         }
         let age_ms = u64::try_from(limits.age.as_millis()).unwrap_or(u64::MAX);
-        let full = |open: &OpenSegment| open.payload_bytes >= limits.bytes || unix_ms.saturating_sub(open.opened_unix_ms) >= age_ms;
+        let full = |open: &OpenSegment| {
+            open.payload_bytes >= limits.bytes
+                || unix_ms.saturating_sub(open.opened_unix_ms) >= age_ms
+        };
         let mut open = match staged.open.filter(|open| !full(open)) {
             Some(open) => open,
             None => {
                 let lssn = staged.next_lssn;
                 staged.next_lssn += 1;
-                OpenSegment { lssn, next_entry: 0, payload_bytes: 0, opened_unix_ms: unix_ms }
+                OpenSegment {
+                    lssn,
+                    next_entry: 0,
+                    payload_bytes: 0,
+                    opened_unix_ms: unix_ms,
+                }
             }
         };
-        let key = EntryKey { stream: staged.id, lssn: open.lssn, entry: open.next_entry };
+        let key = EntryKey {
+            stream: staged.id,
+            lssn: open.lssn,
+            entry: open.next_entry,
+        };
         open.next_entry += 1;
         open.payload_bytes += payload_bytes;
         staged.open = Some(open);

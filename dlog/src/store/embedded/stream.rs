@@ -105,7 +105,16 @@ pub(super) struct NewEntry {
 impl StreamMeta {
     pub(super) fn new(id: u64, name: StreamName, created_unix_ms: u64) -> Self {
         let segments = VecDeque::new();
-        Self { id, name, created_unix_ms, owner: None, epoch: 0, truncated_before: None, next_lssn: 1, segments }
+        Self {
+            id,
+            name,
+            created_unix_ms,
+            owner: None,
+            epoch: 0,
+            truncated_before: None,
+            next_lssn: 1,
+            segments,
+        }
     }
 
     pub(super) fn open_segment(&self) -> Option<&Segment> {
@@ -123,12 +132,15 @@ impl StreamMeta {
 
     /// Adds an entry; `Err` says why it cannot be the next one.
     pub(super) fn add(&mut self, new: &NewEntry) -> Result<(), String> {
-        let expected = self.open_segment().map_or((self.next_lssn, 0), |segment| (segment.lssn, segment.next_entry));
+        let expected = self.open_segment().map_or((self.next_lssn, 0), |segment| {
+            (segment.lssn, segment.next_entry)
+        });
         if (new.lssn, new.entry) != expected {
             if (new.lssn, new.entry) != (self.next_lssn, 0) {
                 let (lssn, entry) = expected;
                 return Err(format!(
-                    "stream {} goes on with entry {} of log segment {}, but {entry} of {lssn} was to come",
+                    "stream {} goes on with entry {} of log segment {}, but {entry} of {lssn} was \
+                     to come",
                     self.name, new.entry, new.lssn
                 ));
             }
@@ -148,7 +160,10 @@ impl StreamMeta {
             });
             self.next_lssn = new.lssn + 1;
         }
-        let segment = self.segments.back_mut().expect("pushed above unless it was there");
+        let segment = self
+            .segments
+            .back_mut()
+            .expect("pushed above unless it was there");
         segment.next_entry += 1;
         segment.records += new.slots;
         segment.payload_bytes += new.payload_bytes;
@@ -159,10 +174,18 @@ impl StreamMeta {
 
     pub(super) fn truncate(&mut self, before: Dlsn) {
         let (lssn, entry) = parts(before);
-        while self.segments.front().is_some_and(|segment| segment.lssn < lssn) {
+        while self
+            .segments
+            .front()
+            .is_some_and(|segment| segment.lssn < lssn)
+        {
             self.segments.pop_front();
         }
-        if let Some(segment) = self.segments.front_mut().filter(|segment| segment.lssn == lssn) {
+        if let Some(segment) = self
+            .segments
+            .front_mut()
+            .filter(|segment| segment.lssn == lssn)
+        {
             segment.first_entry = segment.first_entry.max(entry.min(segment.next_entry));
             if segment.completed && segment.first_entry == segment.next_entry {
                 self.segments.pop_front();
@@ -172,18 +195,35 @@ impl StreamMeta {
     }
 
     pub(super) fn first(&self) -> Option<Dlsn> {
-        let segment = self.segments.iter().find(|segment| segment.first_entry < segment.next_entry)?;
+        let segment = self
+            .segments
+            .iter()
+            .find(|segment| segment.first_entry < segment.next_entry)?;
         let first = position(segment.lssn, segment.first_entry, 0);
-        Some(self.truncated_before.map_or(first, |before| before.max(first)))
+        Some(
+            self.truncated_before
+                .map_or(first, |before| before.max(first)),
+        )
     }
 
     pub(super) fn last(&self) -> Option<Dlsn> {
-        let segment = self.segments.iter().rev().find(|segment| segment.first_entry < segment.next_entry)?;
-        Some(position(segment.lssn, segment.next_entry - 1, segment.last_slots.saturating_sub(1)))
+        let segment = self
+            .segments
+            .iter()
+            .rev()
+            .find(|segment| segment.first_entry < segment.next_entry)?;
+        Some(position(
+            segment.lssn,
+            segment.next_entry - 1,
+            segment.last_slots.saturating_sub(1),
+        ))
     }
 
     pub(super) fn info(&self) -> StreamInfo {
-        let segments = self.segments.iter().filter(|segment| segment.first_entry < segment.next_entry);
+        let segments = self
+            .segments
+            .iter()
+            .filter(|segment| segment.first_entry < segment.next_entry);
         StreamInfo {
             name: self.name.clone(),
             created_unix_ms: self.created_unix_ms,
@@ -212,7 +252,11 @@ impl Segment {
 
 impl Stream {
     pub(super) fn new(meta: StreamMeta) -> Self {
-        Self { meta, extents: VecDeque::new(), changed: Arc::default() }
+        Self {
+            meta,
+            extents: VecDeque::new(),
+            changed: Arc::default(),
+        }
     }
 
     /// Adds an entry. Says whether it began an extent.
@@ -246,9 +290,15 @@ impl Stream {
         }
     }
 
-    /// Frames from offset `from` of a volume on, the journal's last, were copied to another volume, where they begin at offset `to`.
-    /// Returns how many extents began there and ended here.
-    pub(super) fn relocate(&mut self, volume: u64, from: u32, to_volume: u64, to: u32) -> (usize, usize) {
+    /// Frames from offset `from` of a volume on, the journal's last, were copied to another volume,
+    /// where they begin at offset `to`. Returns how many extents began there and ended here.
+    pub(super) fn relocate(
+        &mut self,
+        volume: u64,
+        from: u32,
+        to_volume: u64,
+        to: u32,
+    ) -> (usize, usize) {
         let mut moved = VecDeque::new();
         let mut ended = 0;
         while let Some(extent) = self.extents.back_mut()
@@ -259,11 +309,23 @@ impl Stream {
             if kept == places.len() {
                 break;
             }
-            let there = places.drain(kept..).map(|place| Place { offset: place.offset - from + to, ..place }).collect::<Vec<_>>();
+            let there = places
+                .drain(kept..)
+                .map(|place| Place {
+                    offset: place.offset - from + to,
+                    ..place
+                })
+                .collect::<Vec<_>>();
             let entries = there.len() as u64;
             extent.entries -= entries;
             let (lssn, first_entry) = (extent.lssn, extent.end_entry());
-            moved.push_front(Extent { volume: to_volume, lssn, first_entry, entries, places: Places::Memory(there) });
+            moved.push_front(Extent {
+                volume: to_volume,
+                lssn,
+                first_entry,
+                entries,
+                places: Places::Memory(there),
+            });
             if kept > 0 {
                 break;
             }
@@ -275,15 +337,21 @@ impl Stream {
         (begun, ended)
     }
 
-    /// The first entry that can be read and is not among the extents' entries, if there is one: `(lssn, entry)`.
+    /// The first entry that can be read and is not among the extents' entries, if there is one:
+    /// `(lssn, entry)`.
     pub(super) fn missing(&self) -> Option<(u64, u64)> {
         let mut extents = self.extents.iter().peekable();
         for segment in &self.meta.segments {
             let mut covered = segment.first_entry;
             while covered < segment.next_entry {
-                let here = extents.find(|extent| (extent.lssn, extent.end_entry()) > (segment.lssn, covered));
+                let here = extents
+                    .find(|extent| (extent.lssn, extent.end_entry()) > (segment.lssn, covered));
                 match here {
-                    Some(extent) if extent.lssn == segment.lssn && extent.first_entry <= covered => covered = extent.end_entry(),
+                    Some(extent)
+                        if extent.lssn == segment.lssn && extent.first_entry <= covered =>
+                    {
+                        covered = extent.end_entry()
+                    }
                     Some(_) | None => return Some((segment.lssn, covered)),
                 }
             }
@@ -303,7 +371,10 @@ fn signed(number: u64) -> i64 {
 
 /// The log segment and the entry of a position; positions before the first count as the first.
 pub(super) fn parts(dlsn: Dlsn) -> (u64, u64) {
-    match (u64::try_from(dlsn.log_segment_sequence_no), u64::try_from(dlsn.entry_id)) {
+    match (
+        u64::try_from(dlsn.log_segment_sequence_no),
+        u64::try_from(dlsn.entry_id),
+    ) {
         (Ok(lssn), Ok(entry)) => (lssn, entry),
         (Ok(lssn), Err(_)) => (lssn, 0),
         (Err(_), Ok(_) | Err(_)) => (0, 0),

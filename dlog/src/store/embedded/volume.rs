@@ -1,6 +1,7 @@
 //! The files of the journal: their names, the header of a volume and the header of a batch.
 //!
-//! A volume begins with a header in its first 4096 bytes, which is synced before the file gets its name:
+//! A volume begins with a header in its first 4096 bytes, which is synced before the file gets its
+//! name:
 //!
 //! | at | size | what |
 //! |---|---|---|
@@ -65,7 +66,8 @@ pub(super) fn file_path(folder: &Path, kind: FileKind, number: u64) -> PathBuf {
 
 /// Whether a file of this name is one of the store's that was not finished.
 pub(super) fn is_unfinished(name: &str) -> bool {
-    name.strip_suffix("-unfinished").is_some_and(|name| parse_file_name(name).is_some())
+    name.strip_suffix("-unfinished")
+        .is_some_and(|name| parse_file_name(name).is_some())
 }
 
 /// What a file of this name is, and its number. `None`: not one of the store's.
@@ -99,7 +101,12 @@ impl VolumeHeader {
         out.extend_from_slice(VOLUME_MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&self.sector_bytes.to_le_bytes());
-        for number in [self.number, self.nonce, self.previous_end, self.created_unix_ms] {
+        for number in [
+            self.number,
+            self.nonce,
+            self.previous_end,
+            self.created_unix_ms,
+        ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
@@ -111,12 +118,18 @@ impl VolumeHeader {
         let mut bytes = [0; CHECKED + 4];
         match read_exact(file, &mut bytes, 0) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(corrupt(path, 0, "the volume's header is cut short")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(corrupt(path, 0, "the volume's header is cut short"));
+            }
             Err(error) => return Err(store_error(path, &error)),
         }
         check_version(&bytes, VOLUME_MAGIC, path)?;
         if crc32c::crc32c(&bytes[..CHECKED]) != u32_at(&bytes, CHECKED) {
-            return Err(corrupt(path, 0, "the checksum of the volume's header is wrong"));
+            return Err(corrupt(
+                path,
+                0,
+                "the checksum of the volume's header is wrong",
+            ));
         }
         let header = Self {
             sector_bytes: u32_at(&bytes, 12),
@@ -126,10 +139,21 @@ impl VolumeHeader {
             created_unix_ms: u64_at(&bytes, 40),
         };
         if header.number != number {
-            return Err(corrupt(path, 16, &format!("the volume's header has the number {}, its name {number}", header.number)));
+            return Err(corrupt(
+                path,
+                16,
+                &format!(
+                    "the volume's header has the number {}, its name {number}",
+                    header.number
+                ),
+            ));
         }
         if !header.sector_bytes.is_power_of_two() || !(512..=4096).contains(&header.sector_bytes) {
-            return Err(corrupt(path, 12, "the sector size is not a power of two between 512 and 4096"));
+            return Err(corrupt(
+                path,
+                12,
+                "the sector size is not a power of two between 512 and 4096",
+            ));
         }
         Ok(header)
     }
@@ -138,18 +162,29 @@ impl VolumeHeader {
 /// Checks the eight bytes and the format version that each of the store's files begins with.
 pub(super) fn check_version(bytes: &[u8], magic: &[u8; 8], path: &Path) -> Result<(), StoreError> {
     if bytes.len() < 12 || bytes[..8] != magic[..] {
-        return Err(corrupt(path, 0, "the file does not begin as the store's files do"));
+        return Err(corrupt(
+            path,
+            0,
+            "the file does not begin as the store's files do",
+        ));
     }
     let found = u32_at(bytes, 8);
     if found > FORMAT_VERSION {
-        return Err(StoreError::NewerVersion { path: path.display().to_string(), found, supported: FORMAT_VERSION });
+        return Err(StoreError::NewerVersion {
+            path: path.display().to_string(),
+            found,
+            supported: FORMAT_VERSION,
+        });
     }
     Ok(())
 }
 
 /// The error for a file that is not as it was written.
 pub(super) fn corrupt(path: &Path, offset: u64, what: &str) -> StoreError {
-    StoreError::Corrupt { path: path.display().to_string(), detail: format!("at offset {offset}: {what}") }
+    StoreError::Corrupt {
+        path: path.display().to_string(),
+        detail: format!("at offset {offset}: {what}"),
+    }
 }
 
 /// What a batch says of itself.

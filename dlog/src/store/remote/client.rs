@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::ClientSettings;
 use super::protocol::{Answer, Operation, Request, Response, decode, own_entries};
 use crate::store::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError, StoreFuture, StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
+    StoreFuture, StreamInfo, StreamName,
 };
 use crate::uri::Uri;
 use hello::connect;
@@ -25,16 +26,19 @@ use keeper::keep;
 use link::{Link, Outcome};
 use state::{Connection, State};
 
-/// A store in another process, behind [`serve`](super::serve). Cheap to clone; the clones share one connection.
+/// A store in another process, behind [`serve`](super::serve). Cheap to clone; the clones share one
+/// connection.
 ///
-/// A lost connection is made again, with the same session as long as the server keeps it. Appends that were in flight then fail with
-/// [`StoreError::Disconnected`], for it is not known whether they were written, and are never sent again by themselves; new ones fail with
-/// [`StoreError::Unreachable`] until there is a connection. Reads, lists and descriptions are asked again; other operations wait for a
-/// connection to be sent on, and are sent once. After a time longer than the server's grace, or after the server's own restart, leases
-/// are gone: appends fail with [`StoreError::Fenced`], and the stream must be acquired again.
+/// A lost connection is made again, with the same session as long as the server keeps it. Appends
+/// that were in flight then fail with [`StoreError::Disconnected`], for it is not known whether
+/// they were written, and are never sent again by themselves; new ones fail with
+/// [`StoreError::Unreachable`] until there is a connection. Reads, lists and descriptions are asked
+/// again; other operations wait for a connection to be sent on, and are sent once. After a time
+/// longer than the server's grace, or after the server's own restart, leases are gone: appends fail
+/// with [`StoreError::Fenced`], and the stream must be acquired again.
 ///
-/// When the last clone is dropped, the connection is closed without saying good-bye, and the leases live on for the time of grace;
-/// [`close`](LogStore::close) gives them back at once.
+/// When the last clone is dropped, the connection is closed without saying good-bye, and the leases
+/// live on for the time of grace; [`close`](LogStore::close) gives them back at once.
 #[derive(Clone)]
 pub struct RemoteStore {
     shared: Arc<Shared>,
@@ -59,14 +63,22 @@ impl Shared {
         self.keeper.abort();
         if let Connection::Up(link) = self.state.connection() {
             let detail = "it was closed with requests in flight".to_owned();
-            link.lose(&StoreError::Disconnected { address: self.address.clone(), detail }, StoreError::Closed);
+            link.lose(
+                &StoreError::Disconnected {
+                    address: self.address.clone(),
+                    detail,
+                },
+                StoreError::Closed,
+            );
         }
     }
 }
 
 impl fmt::Debug for RemoteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteStore").field("address", &self.shared.address).finish_non_exhaustive()
+        f.debug_struct("RemoteStore")
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,17 +92,35 @@ enum Again {
 }
 
 impl RemoteStore {
-    /// Connects to the first of the URI's hosts that answers. Must be called on a tokio runtime with time and I/O.
+    /// Connects to the first of the URI's hosts that answers. Must be called on a tokio runtime
+    /// with time and I/O.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] when no host can be reached; [`StoreError::Refused`] when what answers is no store that can be used:
-    /// ZooKeeper, a write proxy, another version of the protocol, another namespace.
+    /// [`StoreError::Unreachable`] when no host can be reached; [`StoreError::Refused`] when what
+    /// answers is no store that can be used: ZooKeeper, a write proxy, another version of the
+    /// protocol, another namespace.
     pub async fn connect(uri: &Uri, settings: ClientSettings) -> Result<Self, StoreError> {
         let greeted = connect(uri, &settings, None).await?;
-        let link = Arc::new(Link::new(greeted.welcome.clone(), greeted.address.clone(), settings.max_append_bytes));
+        let link = Arc::new(Link::new(
+            greeted.welcome.clone(),
+            greeted.address.clone(),
+            settings.max_append_bytes,
+        ));
         let state = Arc::new(State::new(Connection::Up(Arc::clone(&link))));
-        let keeper = tokio::spawn(keep(uri.clone(), settings.clone(), (greeted, link), Arc::clone(&state)));
-        Ok(Self { shared: Arc::new(Shared { address: uri.to_string(), settings, state, keeper }) })
+        let keeper = tokio::spawn(keep(
+            uri.clone(),
+            settings.clone(),
+            (greeted, link),
+            Arc::clone(&state),
+        ));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                address: uri.to_string(),
+                settings,
+                state,
+                keeper,
+            }),
+        })
     }
 
     /// How long the server keeps this client's leases after its connection is lost.
@@ -104,7 +134,10 @@ impl RemoteStore {
 
     /// The connection, when there is one before `deadline`.
     async fn link(&self, deadline: Instant) -> Result<Arc<Link>, StoreError> {
-        let up = self.shared.state.wait_for(|connection| matches!(connection, Connection::Up(_)));
+        let up = self
+            .shared
+            .state
+            .wait_for(|connection| matches!(connection, Connection::Up(_)));
         let connection = match timeout_at(deadline, up).await {
             Ok(connection) => connection.ok_or(StoreError::Closed)?,
             Err(_) => self.shared.state.connection(),
@@ -115,56 +148,99 @@ impl RemoteStore {
         }
     }
 
-    /// Asks until there is an answer, as far as `again` and the time of patience beyond `wait` allow.
-    async fn ask(&self, request: Request<'_>, again: Again, wait: Duration) -> Result<Bytes, StoreError> {
+    /// Asks until there is an answer, as far as `again` and the time of patience beyond `wait`
+    /// allow.
+    async fn ask(
+        &self,
+        request: Request<'_>,
+        again: Again,
+        wait: Duration,
+    ) -> Result<Bytes, StoreError> {
         let deadline = Instant::now() + self.shared.settings.patience + wait;
         loop {
             let link = self.link(deadline).await?;
             match link.call(&request).await {
                 Outcome::Answered(frame) => return Ok(frame),
                 Outcome::Lost(error @ StoreError::Refused { .. }) => return Err(error),
-                Outcome::Lost(error) if again == Again::Never || Instant::now() >= deadline => return Err(error),
+                Outcome::Lost(error) if again == Again::Never || Instant::now() >= deadline => {
+                    return Err(error);
+                }
                 Outcome::Lost(_) | Outcome::NotStarted => {
-                    // The keeper has seen, or is about to see, what happened to this link; until then it is no use.
+                    // The keeper has seen, or is about to see, what happened to this link; until
+                    // then it is no use.
                     let other = |connection: &Connection| !matches!(connection, Connection::Up(up) if Arc::ptr_eq(up, &link));
-                    timeout_at(deadline, self.shared.state.wait_for(other)).await.ok();
+                    timeout_at(deadline, self.shared.state.wait_for(other))
+                        .await
+                        .ok();
                     if Instant::now() >= deadline {
-                        return Err(self.link(deadline).await.err().unwrap_or_else(|| self.busy()));
+                        return Err(self
+                            .link(deadline)
+                            .await
+                            .err()
+                            .unwrap_or_else(|| self.busy()));
                     }
                 }
             }
         }
     }
 
-    /// What a request is told that found a connection, but no place on it for as long as it could wait.
+    /// What a request is told that found a connection, but no place on it for as long as it could
+    /// wait.
     fn busy(&self) -> StoreError {
         let detail = "too many requests are unanswered, or the server is shutting down".to_owned();
-        StoreError::Unreachable { address: self.shared.address.clone(), detail }
+        StoreError::Unreachable {
+            address: self.shared.address.clone(),
+            detail,
+        }
     }
 
-    async fn run<T>(&self, operation: Operation, again: Again, take: impl FnOnce(Response<'_>) -> Option<T>) -> Result<T, StoreError> {
-        let frame = self.ask(Request::Do(operation), again, Duration::ZERO).await?;
+    async fn run<T>(
+        &self,
+        operation: Operation,
+        again: Again,
+        take: impl FnOnce(Response<'_>) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let frame = self
+            .ask(Request::Do(operation), again, Duration::ZERO)
+            .await?;
         self.read_answer(&frame, take)
     }
 
-    fn read_answer<T>(&self, frame: &Bytes, take: impl FnOnce(Response<'_>) -> Option<T>) -> Result<T, StoreError> {
-        let strange = |detail| StoreError::Disconnected { address: self.shared.address.clone(), detail };
-        let response = decode::<Answer<'_>>(frame).map_err(|malformed| strange(format!("the answer is {malformed}")))??;
+    fn read_answer<T>(
+        &self,
+        frame: &Bytes,
+        take: impl FnOnce(Response<'_>) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let strange = |detail| StoreError::Disconnected {
+            address: self.shared.address.clone(),
+            detail,
+        };
+        let response = decode::<Answer<'_>>(frame)
+            .map_err(|malformed| strange(format!("the answer is {malformed}")))??;
         take(response).ok_or_else(|| strange("the answer belongs to another request".to_owned()))
     }
 
     async fn run_done(&self, operation: Operation, again: Again) -> Result<(), StoreError> {
-        self.run(operation, again, |response| matches!(response, Response::Done).then_some(())).await
+        self.run(operation, again, |response| {
+            matches!(response, Response::Done).then_some(())
+        })
+        .await
     }
 
     async fn all_names(&self) -> Result<Vec<StreamName>, StoreError> {
         let mut all: Vec<StreamName> = Vec::new();
         loop {
-            let page = Operation::List { after: all.last().cloned() };
+            let page = Operation::List {
+                after: all.last().cloned(),
+            };
             let (names, more) = self
                 .run(page, Again::Ask, |response| match response {
                     Response::Names { names, more } => Some((names, more)),
-                    Response::Done | Response::Info(_) | Response::Acquired(_) | Response::Appended(_) | Response::Batch { .. } => None,
+                    Response::Done
+                    | Response::Info(_)
+                    | Response::Acquired(_)
+                    | Response::Appended(_)
+                    | Response::Batch { .. } => None,
                 })
                 .await?;
             all.extend(names);
@@ -174,20 +250,45 @@ impl RemoteStore {
         }
     }
 
-    async fn read_on(&self, stream: StreamName, from: Dlsn, limit: ReadLimit) -> Result<ReadBatch, StoreError> {
+    async fn read_on(
+        &self,
+        stream: StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> Result<ReadBatch, StoreError> {
         let deadline = Instant::now().checked_add(limit.wait);
         let mut wait = limit.wait;
         loop {
-            let request = Request::Read { stream: stream.clone(), from, limit: ReadLimit { wait, ..limit } };
-            let frame = self.ask(request, Again::Ask, wait.min(Duration::from_secs(86_400))).await?;
+            let request = Request::Read {
+                stream: stream.clone(),
+                from,
+                limit: ReadLimit { wait, ..limit },
+            };
+            let frame = self
+                .ask(request, Again::Ask, wait.min(Duration::from_secs(86_400)))
+                .await?;
             let batch = self.read_answer(&frame, |response| match response {
-                Response::Batch { entries, next, start, created_unix_ms } => {
-                    Some(ReadBatch { entries: own_entries(&entries, &frame), next, start, created_unix_ms })
-                }
-                Response::Done | Response::Info(_) | Response::Acquired(_) | Response::Appended(_) | Response::Names { .. } => None,
+                Response::Batch {
+                    entries,
+                    next,
+                    start,
+                    created_unix_ms,
+                } => Some(ReadBatch {
+                    entries: own_entries(&entries, &frame),
+                    next,
+                    start,
+                    created_unix_ms,
+                }),
+                Response::Done
+                | Response::Info(_)
+                | Response::Acquired(_)
+                | Response::Appended(_)
+                | Response::Names { .. } => None,
             })?;
             // The server may hold a read for a shorter time than was asked for.
-            wait = deadline.map_or(limit.wait, |deadline| deadline.saturating_duration_since(Instant::now()));
+            wait = deadline.map_or(limit.wait, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             if !batch.entries.is_empty() || wait.is_zero() {
                 return Ok(batch);
             }
@@ -200,7 +301,8 @@ impl RemoteStore {
         }
         if let Connection::Up(link) = self.shared.state.connection() {
             let patience = self.shared.settings.patience;
-            // An append that is sent after the good-bye would be fenced, so the good-bye comes last.
+            // An append that is sent after the good-bye would be fenced, so the good-bye comes
+            // last.
             let goodbye = async {
                 link.refuse(StoreError::Closed);
                 link.settle().await;
@@ -227,18 +329,33 @@ impl LogStore for RemoteStore {
     }
 
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
-        Box::pin(self.run(Operation::Describe(stream.clone()), Again::Ask, |response| match response {
-            Response::Info(info) => Some(info),
-            Response::Done | Response::Names { .. } | Response::Acquired(_) | Response::Appended(_) | Response::Batch { .. } => None,
-        }))
+        Box::pin(self.run(
+            Operation::Describe(stream.clone()),
+            Again::Ask,
+            |response| match response {
+                Response::Info(info) => Some(info),
+                Response::Done
+                | Response::Names { .. }
+                | Response::Acquired(_)
+                | Response::Appended(_)
+                | Response::Batch { .. } => None,
+            },
+        ))
     }
 
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
-        let acquire = Operation::Acquire { stream: stream.clone(), owner: owner.clone() };
+        let acquire = Operation::Acquire {
+            stream: stream.clone(),
+            owner: owner.clone(),
+        };
         // The same owner asking twice has the later lease, which is the one it gets to know.
         Box::pin(self.run(acquire, Again::Ask, |response| match response {
             Response::Acquired(acquired) => Some(acquired),
-            Response::Done | Response::Names { .. } | Response::Info(_) | Response::Appended(_) | Response::Batch { .. } => None,
+            Response::Done
+            | Response::Names { .. }
+            | Response::Info(_)
+            | Response::Appended(_)
+            | Response::Batch { .. } => None,
         }))
     }
 
@@ -258,10 +375,21 @@ impl LogStore for RemoteStore {
     }
 
     fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {
-        Box::pin(self.run_done(Operation::Truncate { stream: stream.clone(), before }, Again::Ask))
+        Box::pin(self.run_done(
+            Operation::Truncate {
+                stream: stream.clone(),
+                before,
+            },
+            Again::Ask,
+        ))
     }
 
-    fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit) -> StoreFuture<'_, ReadBatch> {
+    fn read(
+        &self,
+        stream: &StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> StoreFuture<'_, ReadBatch> {
         Box::pin(self.read_on(stream.clone(), from, limit))
     }
 

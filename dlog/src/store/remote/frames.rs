@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::protocol::{Answer, Request, encode};
 use crate::store::StoreError;
 
-/// The first read of a connection takes up to this many bytes: thousands of idle connections cost little.
+/// The first read of a connection takes up to this many bytes: thousands of idle connections cost
+/// little.
 const FIRST_CHUNK: usize = 4 << 10;
 /// Busy connections are read in chunks of up to this many bytes.
 const LARGEST_CHUNK: usize = 256 << 10;
@@ -49,7 +50,12 @@ impl fmt::Display for FrameFault {
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of at most `limit` bytes, their length field included.
     pub(super) fn new(io: R, limit: usize) -> Self {
-        Self { io, buffer: BytesMut::new(), chunk: FIRST_CHUNK, limit }
+        Self {
+            io,
+            buffer: BytesMut::new(),
+            chunk: FIRST_CHUNK,
+            limit,
+        }
     }
 
     /// From now on frames may have `limit` bytes.
@@ -67,16 +73,25 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Cancel safety: nothing is lost when the future is dropped; what arrived stays in the buffer.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FrameFault> {
         loop {
-            if let Some(length) = frame_len(&self.buffer, self.limit).map_err(FrameFault::TooLarge)?
+            if let Some(length) =
+                frame_len(&self.buffer, self.limit).map_err(FrameFault::TooLarge)?
                 && length <= self.buffer.len()
             {
                 return Ok(Some(self.buffer.split_to(length).freeze()));
             }
             self.buffer.reserve(self.chunk);
             let room = self.buffer.capacity() - self.buffer.len();
-            let count = self.io.read_buf(&mut self.buffer).await.map_err(FrameFault::Io)?;
+            let count = self
+                .io
+                .read_buf(&mut self.buffer)
+                .await
+                .map_err(FrameFault::Io)?;
             if count == 0 {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameFault::Torn(self.buffer.len())) };
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(FrameFault::Torn(self.buffer.len()))
+                };
             }
             if count == room {
                 self.chunk = (self.chunk * 2).min(LARGEST_CHUNK);
@@ -90,7 +105,9 @@ pub(super) fn push(out: &mut Vec<u8>, tag: Tag, message: Message<'_>) {
     let frame = Frame::new(tag, message);
     let start = out.len();
     out.resize(start + frame.encoded_len(), 0);
-    frame.encode(&mut out[start..]).expect("the room is what the frame counted");
+    frame
+        .encode(&mut out[start..])
+        .expect("the room is what the frame counted");
 }
 
 /// Appends a frame whose payload is the encoding of `body`; the frame's length.
@@ -106,22 +123,44 @@ fn push_with(out: &mut Vec<u8>, tag: Tag, message: Message<'_>, body: &impl Seri
 
 /// Appends the frame of a request; the frame's length.
 pub(super) fn push_request(out: &mut Vec<u8>, tag: Tag, request: &Request<'_>) -> usize {
-    let message = Message::Tdispatch { contexts: Contexts::default(), destination: "", delegations: Delegations::default(), payload: &[] };
+    let message = Message::Tdispatch {
+        contexts: Contexts::default(),
+        destination: "",
+        delegations: Delegations::default(),
+        payload: &[],
+    };
     push_with(out, tag, message, request)
 }
 
 /// Appends the frame of an answer, or that the answer would be longer than `limit`.
 pub(super) fn push_answer(out: &mut Vec<u8>, tag: Tag, answer: &Answer<'_>, limit: usize) {
-    let message = Message::Rdispatch { status: Status::Ok, contexts: Contexts::default(), payload: &[] };
+    let message = Message::Rdispatch {
+        status: Status::Ok,
+        contexts: Contexts::default(),
+        payload: &[],
+    };
     let start = out.len();
     let size = push_with(out, tag, message, answer);
     if size > limit {
         out.truncate(start);
-        push_with(out, tag, message, &Answer::Err(StoreError::TooLarge { size, limit }));
+        push_with(
+            out,
+            tag,
+            message,
+            &Answer::Err(StoreError::TooLarge { size, limit }),
+        );
     }
 }
 
 /// Appends the frame that says that a request was not started, or failed to be one.
 pub(super) fn push_failure(out: &mut Vec<u8>, tag: Tag, status: Status, text: &str) {
-    push(out, tag, Message::Rdispatch { status, contexts: Contexts::default(), payload: text.as_bytes() });
+    push(
+        out,
+        tag,
+        Message::Rdispatch {
+            status,
+            contexts: Contexts::default(),
+            payload: text.as_bytes(),
+        },
+    );
 }

@@ -11,8 +11,9 @@ const KEPT_BYTES: usize = 1 << 20;
 
 /// Frames on their way out of one connection.
 ///
-/// Whoever has a frame encodes it at the end of the buffer, from any thread and without waiting; one task writes. What gathers during one
-/// write goes out with the next, so a busy connection needs few system calls.
+/// Whoever has a frame encodes it at the end of the buffer, from any thread and without waiting;
+/// one task writes. What gathers during one write goes out with the next, so a busy connection
+/// needs few system calls.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: Mutex<Waiting>,
@@ -71,11 +72,17 @@ impl Outbox {
         }
     }
 
-    /// Writes until the outbox is closed and empty, then ends the stream. A peer that takes nothing for `patience` is given up.
+    /// Writes until the outbox is closed and empty, then ends the stream. A peer that takes nothing
+    /// for `patience` is given up.
     ///
     /// # Errors
-    /// The stream's, or [`io::ErrorKind::TimedOut`]. The outbox is closed then, and what waited in it is gone.
-    pub(super) async fn run(&self, mut io: impl AsyncWrite + Unpin, patience: Duration) -> io::Result<()> {
+    /// The stream's, or [`io::ErrorKind::TimedOut`]. The outbox is closed then, and what waited in
+    /// it is gone.
+    pub(super) async fn run(
+        &self,
+        mut io: impl AsyncWrite + Unpin,
+        patience: Duration,
+    ) -> io::Result<()> {
         let result = self.write_all(&mut io, patience).await;
         if result.is_err() {
             let mut waiting = self.waiting();
@@ -87,7 +94,11 @@ impl Outbox {
         result
     }
 
-    async fn write_all(&self, io: &mut (impl AsyncWrite + Unpin), patience: Duration) -> io::Result<()> {
+    async fn write_all(
+        &self,
+        io: &mut (impl AsyncWrite + Unpin),
+        patience: Duration,
+    ) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let closed = {
@@ -97,7 +108,9 @@ impl Outbox {
             };
             if buffer.is_empty() {
                 if closed {
-                    return timeout(patience, io.shutdown()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                    return timeout(patience, io.shutdown())
+                        .await
+                        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
                 }
                 self.work.notified().await;
                 // Others that are about to push get their turn, and share the system call.
@@ -114,11 +127,18 @@ impl Outbox {
     }
 }
 
-async fn write_some(io: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+async fn write_some(
+    io: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written = timeout(patience, io.write(bytes))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("the peer took nothing for {} ms", patience.as_millis())))??;
+        let written = timeout(patience, io.write(bytes)).await.map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the peer took nothing for {} ms", patience.as_millis()),
+            )
+        })??;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -149,7 +169,10 @@ mod tests {
         outbox.close();
         assert!(!outbox.push(|out| out.push(0)), "closed");
         let mut seen = Vec::new();
-        theirs.read_to_end(&mut seen).await.expect("reads to the end");
+        theirs
+            .read_to_end(&mut seen)
+            .await
+            .expect("reads to the end");
         assert_eq!(seen, (0..200).collect::<Vec<u8>>());
         writer.await.expect("no panic").expect("written");
     }
@@ -159,7 +182,10 @@ mod tests {
         let outbox = Outbox::default();
         let (ours, _theirs) = tokio::io::duplex(8);
         outbox.push(|out| out.extend([7; 64]));
-        let error = outbox.run(ours, Duration::from_secs(5)).await.expect_err("stuck");
+        let error = outbox
+            .run(ours, Duration::from_secs(5))
+            .await
+            .expect_err("stuck");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(!outbox.push(|out| out.push(0)), "closed by the failure");
         outbox.room(1).await;

@@ -1,15 +1,20 @@
 //! What the bodies of the frames hold, in postcard's encoding.
 //!
-//! The session begins with Tinit, whose header [`HELLO`] carries a [`Hello`]; Rinit answers with [`WELCOME`], [`REFUSED`] or [`BUSY`].
-//! Both hello and welcome begin with the protocol's version, so that any later version can tell an older one what is wrong. Then each
-//! Tdispatch holds a [`Request`] and each Rdispatch a `Result<Response, StoreError>`. A request that is not wanted any more is discarded by
-//! Tdiscarded and still answered, with Rdiscarded when there is nothing else to say, so that its tag is free on both sides.
+//! The session begins with Tinit, whose header [`HELLO`] carries a [`Hello`]; Rinit answers with
+//! [`WELCOME`], [`REFUSED`] or [`BUSY`]. Both hello and welcome begin with the protocol's version,
+//! so that any later version can tell an older one what is wrong. Then each Tdispatch holds a
+//! [`Request`] and each Rdispatch a `Result<Response, StoreError>`. A request that is not wanted
+//! any more is discarded by Tdiscarded and still answered, with Rdiscarded when there is nothing
+//! else to say, so that its tag is free on both sides.
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, StoreError, StoredEntry, StreamInfo, StreamName};
+use crate::store::{
+    Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, StoreError, StoredEntry, StreamInfo,
+    StreamName,
+};
 
 /// The version of everything in this file. Grows with every change of it.
 pub(super) const VERSION: u16 = 2;
@@ -42,7 +47,8 @@ pub(super) struct Hello<'a> {
     pub(super) resume: Option<SessionKey>,
 }
 
-/// What names a session, and proves that it is one's own. It keeps clients from taking each other's sessions by mistake, not by malice.
+/// What names a session, and proves that it is one's own. It keeps clients from taking each other's
+/// sessions by mistake, not by malice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SessionKey {
     pub(super) id: u64,
@@ -56,7 +62,8 @@ pub(super) struct Welcome {
     pub(super) session: SessionKey,
     /// Whether it is the one that the client asked for; its leases are valid still.
     pub(super) resumed: bool,
-    /// How often the client is to ping, in milliseconds. Silence of four times that length ends the connection on either side.
+    /// How often the client is to ping, in milliseconds. Silence of four times that length ends
+    /// the connection on either side.
     pub(super) ping_every_ms: u32,
     /// The largest frame that the server reads, in bytes.
     pub(super) max_frame_bytes: u32,
@@ -143,17 +150,29 @@ pub(super) struct EntryRef<'a> {
 impl<'a> RecordRef<'a> {
     /// Whether records make an entry: there is one, and each set takes a slot.
     pub(super) fn make_entry(records: &[Self]) -> bool {
-        !records.is_empty() && records.iter().all(|record| record.slots > 0 || !record.is_record_set)
+        !records.is_empty()
+            && records
+                .iter()
+                .all(|record| record.slots > 0 || !record.is_record_set)
     }
 
     pub(super) fn list(records: &'a [EntryRecord]) -> Vec<Self> {
-        records.iter().map(|record| Self { payload: &record.payload, slots: record.slots, is_record_set: record.is_record_set }).collect()
+        records
+            .iter()
+            .map(|record| Self {
+                payload: &record.payload,
+                slots: record.slots,
+                is_record_set: record.is_record_set,
+            })
+            .collect()
     }
 }
 
 /// The entry whose payloads are slices of `frame`, without copying them.
 pub(super) fn own_entry(records: &[RecordRef<'_>], frame: &Bytes) -> Entry {
-    Entry { records: own_records(records, frame) }
+    Entry {
+        records: own_records(records, frame),
+    }
 }
 
 fn own_records(records: &[RecordRef<'_>], frame: &Bytes) -> Vec<EntryRecord> {
@@ -191,15 +210,22 @@ pub(super) type Answer<'a> = Result<Response<'a>, StoreError>;
 
 /// Appends `value` to `out`.
 pub(super) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    postcard::serialize_with_flavor(value, Tail(out)).expect("these types have no map or sequence of unknown length, and a Vec grows");
+    postcard::serialize_with_flavor(value, Tail(out))
+        .expect("these types have no map or sequence of unknown length, and a Vec grows");
 }
 
 /// Reads a value that takes all of `bytes`.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(Malformed { at: bytes.len() - rest.len(), detail: "more bytes than belong there".into() }),
-        Err(error) => Err(Malformed { at: bytes.len(), detail: error.to_string() }),
+        Ok((_, rest)) => Err(Malformed {
+            at: bytes.len() - rest.len(),
+            detail: "more bytes than belong there".into(),
+        }),
+        Err(error) => Err(Malformed {
+            at: bytes.len(),
+            detail: error.to_string(),
+        }),
     }
 }
 
@@ -210,9 +236,13 @@ pub(super) fn encode_versioned<T: Serialize>(value: &T, out: &mut Vec<u8>) {
 }
 
 /// Reads the version and, when it is ours, the value that takes the rest.
-pub(super) fn decode_versioned<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Result<T, OtherVersion>, Malformed> {
-    let (version, rest) =
-        postcard::take_from_bytes::<u16>(bytes).map_err(|error| Malformed { at: 0, detail: format!("no version: {error}") })?;
+pub(super) fn decode_versioned<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+) -> Result<Result<T, OtherVersion>, Malformed> {
+    let (version, rest) = postcard::take_from_bytes::<u16>(bytes).map_err(|error| Malformed {
+        at: 0,
+        detail: format!("no version: {error}"),
+    })?;
     if version != VERSION {
         return Ok(Err(OtherVersion(version)));
     }

@@ -22,7 +22,8 @@ use crate::store::LogStore;
 use connection::{Served, serve_connection};
 use sessions::Sessions;
 
-/// Serves a store until [`Server::drain`] is called or the value is dropped, which ends every connection at once.
+/// Serves a store until [`Server::drain`] is called or the value is dropped, which ends every
+/// connection at once.
 pub struct Server {
     address: SocketAddr,
     draining: watch::Sender<bool>,
@@ -30,22 +31,43 @@ pub struct Server {
     accepting: JoinHandle<()>,
 }
 
-/// Serves `store` to whoever connects to `listener`. Must be called on a tokio runtime with time and I/O.
+/// Serves `store` to whoever connects to `listener`. Must be called on a tokio runtime with time
+/// and I/O.
 ///
 /// # Errors
 /// The listener has no local address.
-pub fn serve(listener: TcpListener, store: Arc<dyn LogStore>, settings: ServerSettings) -> io::Result<Server> {
+pub fn serve(
+    listener: TcpListener,
+    store: Arc<dyn LogStore>,
+    settings: ServerSettings,
+) -> io::Result<Server> {
     let address = listener.local_addr()?;
     Ok(serve_on(listener, address, store, settings))
 }
 
-/// [`serve`] on any kind of listener, which clients reach at `address`. Must be called on a tokio runtime with time.
-pub fn serve_on(listener: impl Listen, address: SocketAddr, store: Arc<dyn LogStore>, settings: ServerSettings) -> Server {
+/// [`serve`] on any kind of listener, which clients reach at `address`. Must be called on a tokio
+/// runtime with time.
+pub fn serve_on(
+    listener: impl Listen,
+    address: SocketAddr,
+    store: Arc<dyn LogStore>,
+    settings: ServerSettings,
+) -> Server {
     let (draining, drain) = watch::channel(false);
     let sessions = Sessions::new(Arc::clone(&store), &settings);
-    let served = Arc::new(Served { store, sessions: Arc::clone(&sessions), settings, drain });
+    let served = Arc::new(Served {
+        store,
+        sessions: Arc::clone(&sessions),
+        settings,
+        drain,
+    });
     let accepting = tokio::spawn(accept(listener, served));
-    Server { address, draining, sessions, accepting }
+    Server {
+        address,
+        draining,
+        sessions,
+        accepting,
+    }
 }
 
 impl Server {
@@ -55,13 +77,16 @@ impl Server {
         self.address
     }
 
-    /// Stops accepting, tells the clients to go, finishes what is in flight within `limit`, closes the connections
-    /// and releases their leases. The store itself is the caller's to close.
+    /// Stops accepting, tells the clients to go, finishes what is in flight within `limit`, closes
+    /// the connections and releases their leases. The store itself is the caller's to close.
     pub async fn drain(mut self, limit: Duration) {
         self.draining.send_replace(true);
         if timeout(limit, &mut self.accepting).await.is_err() {
             self.accepting.abort();
-            warn!("connections were closed with requests in flight: they took longer than {} ms", limit.as_millis());
+            warn!(
+                "connections were closed with requests in flight: they took longer than {} ms",
+                limit.as_millis()
+            );
         }
         self.sessions.end_all().await;
     }
@@ -69,7 +94,9 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +135,8 @@ async fn accept(mut listener: impl Listen, served: Arc<Served>) {
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection over any stream, as the server does over sockets; why it was closed from this side.
+/// Serves one connection over any stream, as the server does over sockets; why it was closed from
+/// this side.
 #[cfg(test)]
 pub(super) async fn connection_over(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -117,7 +145,14 @@ pub(super) async fn connection_over(
 ) -> Result<(), String> {
     let sessions = Sessions::new(Arc::clone(&store), &settings);
     let (_draining, drain) = watch::channel(false);
-    let served = Arc::new(Served { store, sessions, settings, drain });
+    let served = Arc::new(Served {
+        store,
+        sessions,
+        settings,
+        drain,
+    });
     let (from, to) = tokio::io::split(stream);
-    serve_connection(&served, from, to, true).await.map_err(|closed| closed.to_string())
+    serve_connection(&served, from, to, true)
+        .await
+        .map_err(|closed| closed.to_string())
 }

@@ -19,7 +19,9 @@ impl SimFile {
         let world = self.disk.world();
         world.check_on()?;
         if world.generation != self.generation {
-            return Err(io::Error::other("the process that opened the file has ended"));
+            return Err(io::Error::other(
+                "the process that opened the file has ended",
+            ));
         }
         Ok(world)
     }

@@ -1,12 +1,15 @@
 //! A disk in memory that forgets what was not synced: for tests and simulations.
 //!
-//! It is as unkind as the promises of a filesystem allow. When the power goes ([`SimDisk::power_cycle`]), each 512-byte sector that was
-//! written since the last sync of its file is by chance as it was before, as it was written, or torn; a file whose length changed has
-//! the old or the new one; each creation, renaming and removal since the last sync of the folder happened or not, independently of the
-//! others. A sync that fails loses by chance any of what it should have written, and the next sync of the same file succeeds
-//! without writing it. Chance comes from a seed: the same calls in the same order have the same outcome.
+//! It is as unkind as the promises of a filesystem allow. When the power goes
+//! ([`SimDisk::power_cycle`]), each 512-byte sector that was written since the last sync of its
+//! file is by chance as it was before, as it was written, or torn; a file whose length changed has
+//! the old or the new one; each creation, renaming and removal since the last sync of the folder
+//! happened or not, independently of the others. A sync that fails loses by chance any of what it
+//! should have written, and the next sync of the same file succeeds without writing it. Chance
+//! comes from a seed: the same calls in the same order have the same outcome.
 //!
-//! Operations that change something are counted, so that a test can crash at each one of them in turn:
+//! Operations that change something are counted, so that a test can crash at each one of them in
+//! turn:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -46,7 +49,8 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(World::new(seed))))
     }
 
-    /// Another disk with the same contents, durable or not, and chances of its own. Nobody has files open on it.
+    /// Another disk with the same contents, durable or not, and chances of its own. Nobody has
+    /// files open on it.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         Self(Arc::new(Mutex::new(self.world().fork(seed))))
@@ -58,13 +62,15 @@ impl SimDisk {
         self.world().operations
     }
 
-    /// The operation with this number, counted from 1 at the disk's beginning, happens by half, and everything after it fails until
-    /// [`power_cycle`](Self::power_cycle) or [`restart_process`](Self::restart_process).
+    /// The operation with this number, counted from 1 at the disk's beginning, happens by half, and
+    /// everything after it fails until [`power_cycle`](Self::power_cycle) or
+    /// [`restart_process`](Self::restart_process).
     pub fn crash_at(&self, operation: u64) {
         self.world().crash_at = Some(operation);
     }
 
-    /// Everything fails from now on until [`power_cycle`](Self::power_cycle) or [`restart_process`](Self::restart_process).
+    /// Everything fails from now on until [`power_cycle`](Self::power_cycle) or
+    /// [`restart_process`](Self::restart_process).
     pub fn crash(&self) {
         self.world().crashed = true;
     }
@@ -75,17 +81,20 @@ impl SimDisk {
         self.world().crashed
     }
 
-    /// The power goes and comes back: what was not synced is lost by chance. Files that were open and locks are gone.
+    /// The power goes and comes back: what was not synced is lost by chance. Files that were open
+    /// and locks are gone.
     pub fn power_cycle(&self) {
         self.world().power_cycle();
     }
 
-    /// The process that used the disk was killed, and another may begin: nothing is lost. Files that were open and locks are gone.
+    /// The process that used the disk was killed, and another may begin: nothing is lost. Files
+    /// that were open and locks are gone.
     pub fn restart_process(&self) {
         self.world().restart_process();
     }
 
-    /// The files may have so many bytes together; writing more fails with [`io::ErrorKind::StorageFull`]. `None`: any number.
+    /// The files may have so many bytes together; writing more fails with
+    /// [`io::ErrorKind::StorageFull`]. `None`: any number.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.world().capacity = bytes;
     }
@@ -144,18 +153,31 @@ impl Disk for SimDisk {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let world = self.world();
         world.check_on()?;
-        let inside = world.names.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
+        let inside = world
+            .names
+            .keys()
+            .filter(|path| path.parent() == Some(folder));
+        Ok(inside
+            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+            .collect())
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut world = self.world();
         world.begin_change(|world| {
             let file = world.add_file();
-            world.change_name(NameChange::Link { path: path.to_owned(), file });
+            world.change_name(NameChange::Link {
+                path: path.to_owned(),
+                file,
+            });
         })?;
         let file = world.names[path];
-        Ok(Arc::new(file::SimFile { disk: self.clone(), file, generation: world.generation, access: Access::Write }))
+        Ok(Arc::new(file::SimFile {
+            disk: self.clone(),
+            file,
+            generation: world.generation,
+            access: Access::Write,
+        }))
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
@@ -165,19 +187,34 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         let file = *world.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(file::SimFile { disk: self.clone(), file, generation: world.generation, access }))
+        Ok(Arc::new(file::SimFile {
+            disk: self.clone(),
+            file,
+            generation: world.generation,
+            access,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.world();
         let file = *world.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        world.begin_change(|world| world.change_name(NameChange::Rename { from: from.to_owned(), to: to.to_owned(), file }))
+        world.begin_change(|world| {
+            world.change_name(NameChange::Rename {
+                from: from.to_owned(),
+                to: to.to_owned(),
+                file,
+            })
+        })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        world.begin_change(|world| world.change_name(NameChange::Unlink { path: path.to_owned() }))
+        world.begin_change(|world| {
+            world.change_name(NameChange::Unlink {
+                path: path.to_owned(),
+            })
+        })
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
@@ -194,6 +231,10 @@ impl Disk for SimDisk {
             return Ok(LockAttempt::HeldBy(holder.clone()));
         }
         world.locks.insert(path.to_owned(), holder.to_owned());
-        Ok(LockAttempt::Held(Box::new(file::SimLock { disk: self.clone(), path: path.to_owned(), generation: world.generation })))
+        Ok(LockAttempt::Held(Box::new(file::SimLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+            generation: world.generation,
+        })))
     }
 }

@@ -12,7 +12,8 @@ pub(super) struct World {
     pub(super) operations: u64,
     pub(super) crash_at: Option<u64>,
     pub(super) crashed: bool,
-    /// How often the process that uses the disk was another one: files opened before are of no use.
+    /// How often the process that uses the disk was another one: files opened before are of no
+    /// use.
     pub(super) generation: u64,
     pub(super) capacity: Option<u64>,
     pub(super) read_only: bool,
@@ -31,9 +32,18 @@ pub(super) struct World {
 /// A change of a folder that is not durable yet.
 #[derive(Clone)]
 pub(super) enum NameChange {
-    Link { path: PathBuf, file: u64 },
-    Rename { from: PathBuf, to: PathBuf, file: u64 },
-    Unlink { path: PathBuf },
+    Link {
+        path: PathBuf,
+        file: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        file: u64,
+    },
+    Unlink {
+        path: PathBuf,
+    },
 }
 
 #[derive(Clone, Default)]
@@ -84,10 +94,15 @@ impl World {
     }
 
     pub(super) fn check_on(&self) -> io::Result<()> {
-        if self.crashed { Err(io::Error::other("the machine is off")) } else { Ok(()) }
+        if self.crashed {
+            Err(io::Error::other("the machine is off"))
+        } else {
+            Ok(())
+        }
     }
 
-    /// Counts an operation that changes something. `Ok(true)`: it is the one at which the machine goes off.
+    /// Counts an operation that changes something. `Ok(true)`: it is the one at which the machine
+    /// goes off.
     pub(super) fn count(&mut self) -> io::Result<bool> {
         self.check_on()?;
         if self.read_only {
@@ -128,7 +143,10 @@ impl World {
             self.failing_folder_syncs -= 1;
             return Err(io::Error::other("input/output error (simulated)"));
         }
-        let (durable, pending) = self.name_changes.drain(..).partition(|change| folder_of(change) == Some(folder));
+        let (durable, pending) = self
+            .name_changes
+            .drain(..)
+            .partition(|change| folder_of(change) == Some(folder));
         self.name_changes = pending;
         let durable: Vec<_> = durable;
         for change in &durable {
@@ -156,7 +174,10 @@ impl World {
         self.files.retain(|file, _| linked.contains(file));
         // In the order of their numbers, so that chance does not depend on the hash map's.
         for file in linked {
-            self.files.get_mut(&file).expect("names lead to files").lose_power(&mut self.random);
+            self.files
+                .get_mut(&file)
+                .expect("names lead to files")
+                .lose_power(&mut self.random);
         }
     }
 
@@ -176,16 +197,30 @@ impl World {
     pub(super) fn write(&mut self, file: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
         let crashes = self.count()?;
         let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let fitting = self.fitting(file, offset + bytes.len()).saturating_sub(offset).min(bytes.len());
+        let fitting = self
+            .fitting(file, offset + bytes.len())
+            .saturating_sub(offset)
+            .min(bytes.len());
         let broken = self.failing_writes > 0;
         self.failing_writes = self.failing_writes.saturating_sub(1);
-        let written = if crashes || broken { self.random.index(fitting + 1) } else { fitting };
-        self.files.get_mut(&file).expect("open files exist").write(&bytes[..written], offset);
+        let written = if crashes || broken {
+            self.random.index(fitting + 1)
+        } else {
+            fitting
+        };
+        self.files
+            .get_mut(&file)
+            .expect("open files exist")
+            .write(&bytes[..written], offset);
         self.check_on()?;
         if broken {
             return Err(io::Error::other("input/output error (simulated)"));
         }
-        if fitting < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if fitting < bytes.len() {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn sync(&mut self, file: u64) -> io::Result<()> {
@@ -222,18 +257,27 @@ impl World {
 
     /// How large a file may become, up to `size`.
     fn fitting(&self, file: u64, size: usize) -> usize {
-        let Some(capacity) = self.capacity else { return size };
+        let Some(capacity) = self.capacity else {
+            return size;
+        };
         let now = self.size(file);
-        let left = usize::try_from(capacity.saturating_sub(self.bytes_used())).unwrap_or(usize::MAX);
+        let left =
+            usize::try_from(capacity.saturating_sub(self.bytes_used())).unwrap_or(usize::MAX);
         size.min(now.saturating_add(left)).max(size.min(now))
     }
 
     pub(super) fn bytes_used(&self) -> u64 {
-        self.names.values().map(|file| self.size(*file) as u64).sum()
+        self.names
+            .values()
+            .map(|file| self.size(*file) as u64)
+            .sum()
     }
 
     pub(super) fn damage(&mut self, path: &Path, offset: u64) {
-        let file = self.files.get_mut(&self.names[path]).expect("names lead to files");
+        let file = self
+            .files
+            .get_mut(&self.names[path])
+            .expect("names lead to files");
         let offset = usize::try_from(offset).expect("a byte of the file");
         file.current[offset] ^= 0x20;
         file.durable[offset] ^= 0x20;
@@ -242,7 +286,9 @@ impl World {
 
 fn folder_of(change: &NameChange) -> Option<&Path> {
     match change {
-        NameChange::Link { path, .. } | NameChange::Unlink { path } | NameChange::Rename { to: path, .. } => path.parent(),
+        NameChange::Link { path, .. }
+        | NameChange::Unlink { path }
+        | NameChange::Rename { to: path, .. } => path.parent(),
     }
 }
 
@@ -271,7 +317,8 @@ impl File {
             self.current.resize(end, 0);
         }
         self.current[offset..end].copy_from_slice(bytes);
-        self.dirty.extend(offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
+        self.dirty
+            .extend(offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
     }
 
     fn resize(&mut self, size: usize) {

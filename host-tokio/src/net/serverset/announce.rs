@@ -1,4 +1,5 @@
-//! The other side of a serverset: a write proxy that says where it is, and takes that back when it goes.
+//! The other side of a serverset: a write proxy that says where it is, and takes that back when it
+//! goes.
 
 use core::fmt;
 use core::time::Duration;
@@ -19,7 +20,8 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long taking an announcement back may take. A node that is left ends with its session.
 const WITHDRAWAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a write proxy says of itself in ZooKeeper, as the original's write proxies and Finagle's servers do.
+/// What a write proxy says of itself in ZooKeeper, as the original's write proxies and Finagle's
+/// servers do.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), distributedlog_tokio::AnnounceError> {
@@ -40,9 +42,17 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// In the serverset of this name (`zk!hosts!path` or `serverset!hosts!path`), clients are at this host and port.
+    /// In the serverset of this name (`zk!hosts!path` or `serverset!hosts!path`), clients are at
+    /// this host and port.
     pub fn new(name: impl Into<String>, host: impl Into<String>, port: u16) -> Self {
-        Self { name: name.into(), json: Json::alive(Endpoint { host: host.into(), port }), login: None }
+        Self {
+            name: name.into(),
+            json: Json::alive(Endpoint {
+                host: host.into(),
+                port,
+            }),
+            login: None,
+        }
     }
 
     /// Its number among others; below zero, none. Default: none.
@@ -52,37 +62,69 @@ impl Announcement {
     }
 
     /// A further address of it, which names of the form `zk!hosts!path!endpoint` lead to.
-    pub fn endpoint(mut self, endpoint: impl Into<String>, host: impl Into<String>, port: u16) -> Self {
-        self.json.additional_endpoints.insert(endpoint.into(), Endpoint { host: host.into(), port });
+    pub fn endpoint(
+        mut self,
+        endpoint: impl Into<String>,
+        host: impl Into<String>,
+        port: u16,
+    ) -> Self {
+        self.json.additional_endpoints.insert(
+            endpoint.into(),
+            Endpoint {
+                host: host.into(),
+                port,
+            },
+        );
         self
     }
 
-    /// Who it is to ZooKeeper. Then only that user may change the announcement, and everyone may read it. Default: nobody, and everyone may.
+    /// Who it is to ZooKeeper. Then only that user may change the announcement, and everyone may
+    /// read it. Default: nobody, and everyone may.
     pub fn login(mut self, login: ZooKeeperLogin) -> Self {
         self.login = Some(login);
         self
     }
 
-    /// Announces, and keeps it announced: a session that ends is followed by another one. The path is made where it is missing. Must be
-    /// called on a tokio runtime with time and I/O.
+    /// Announces, and keeps it announced: a session that ends is followed by another one. The path
+    /// is made where it is missing. Must be called on a tokio runtime with time and I/O.
     ///
-    /// A node that someone deletes while the session goes on stays deleted: that is how one takes a proxy out of service by hand.
+    /// A node that someone deletes while the session goes on stays deleted: that is how one takes a
+    /// proxy out of service by hand.
     ///
     /// # Errors
     ///
-    /// [`AnnounceError`]: the name is not one of a serverset, or ZooKeeper cannot be reached within 10 s, or refuses.
+    /// [`AnnounceError`]: the name is not one of a serverset, or ZooKeeper cannot be reached within
+    /// 10 s, or refuses.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future takes back what was announced.
     pub async fn publish(self) -> Result<Announced, AnnounceError> {
         let (ensemble, path) = match Name::parse(&self.name) {
-            Ok(Name::Zk { hosts, path, endpoint: None } | Name::ServerSet { hosts, path }) => (hosts.as_str().to_owned(), path.to_owned()),
+            Ok(
+                Name::Zk {
+                    hosts,
+                    path,
+                    endpoint: None,
+                }
+                | Name::ServerSet { hosts, path },
+            ) => (hosts.as_str().to_owned(), path.to_owned()),
             Ok(_) => return Err(AnnounceError::NotAServerSet { name: self.name }),
-            Err(error) => return Err(AnnounceError::Name { name: self.name, error }),
+            Err(error) => {
+                return Err(AnnounceError::Name {
+                    name: self.name,
+                    error,
+                });
+            }
         };
-        let data = serde_json::to_vec(&self.json).expect("texts and numbers can be written as JSON");
-        let keeper = Keeper { ensemble, path: path.trim_end_matches('/').to_owned(), data, login: self.login };
+        let data =
+            serde_json::to_vec(&self.json).expect("texts and numbers can be written as JSON");
+        let keeper = Keeper {
+            ensemble,
+            path: path.trim_end_matches('/').to_owned(),
+            data,
+            login: self.login,
+        };
         let first = match timeout(FIRST_TIMEOUT, keeper.join()).await {
             Ok(Ok(joined)) => joined,
             Ok(Err(error)) => return Err(keeper.refusal(reason(&error))),
@@ -91,11 +133,16 @@ impl Announcement {
         let node = first.node.clone();
         let (withdraw, withdrawn) = oneshot::channel();
         let task = tokio::spawn(keeper.keep(first, withdrawn));
-        Ok(Announced { node, withdraw, task: EndsWithIt(task) })
+        Ok(Announced {
+            node,
+            withdraw,
+            task: EndsWithIt(task),
+        })
     }
 }
 
-/// A write proxy that is announced. Dropping it takes the announcement back too, without waiting until that is done.
+/// A write proxy that is announced. Dropping it takes the announcement back too, without waiting
+/// until that is done.
 #[derive(Debug)]
 pub struct Announced {
     node: String,
@@ -104,13 +151,15 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// The node in ZooKeeper that it was announced by at first. After the end of a session there is another one.
+    /// The node in ZooKeeper that it was announced by at first. After the end of a session there is
+    /// another one.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// Takes the announcement back. Returns when the node is gone, or after 2 s: then it goes when its session ends, 10 s later at the latest.
+    /// Takes the announcement back. Returns when the node is gone, or after 2 s: then it goes when
+    /// its session ends, 10 s later at the latest.
     ///
     /// # Cancel safety
     ///
@@ -119,7 +168,10 @@ impl Announced {
         // A task that has ended has nothing to take back.
         let _ = self.withdraw.send(());
         if timeout(WITHDRAWAL_TIMEOUT, &mut self.task.0).await.is_err() {
-            tracing::warn!(node = self.node, "ZooKeeper does not answer: the announcement goes when its session ends");
+            tracing::warn!(
+                node = self.node,
+                "ZooKeeper does not answer: the announcement goes when its session ends"
+            );
         }
     }
 }
@@ -166,9 +218,20 @@ impl fmt::Display for AnnounceError {
         match self {
             Self::Name { name, error } => write!(f, "cannot announce in {name:?}: {error}"),
             Self::NotAServerSet { name } => {
-                write!(f, "cannot announce in {name:?}: a serverset in ZooKeeper is named zk!HOST:PORT!/PATH or serverset!HOST:PORT!/PATH")
+                write!(
+                    f,
+                    "cannot announce in {name:?}: a serverset in ZooKeeper is named \
+                     zk!HOST:PORT!/PATH or serverset!HOST:PORT!/PATH"
+                )
             }
-            Self::ZooKeeper { ensemble, path, reason } => write!(f, "cannot announce in ZooKeeper at {ensemble}{path}: {reason}"),
+            Self::ZooKeeper {
+                ensemble,
+                path,
+                reason,
+            } => write!(
+                f,
+                "cannot announce in ZooKeeper at {ensemble}{path}: {reason}"
+            ),
         }
     }
 }
@@ -202,16 +265,26 @@ struct Joined {
 
 impl Keeper {
     fn refusal(self, reason: String) -> AnnounceError {
-        AnnounceError::ZooKeeper { ensemble: self.ensemble, path: self.path, reason }
+        AnnounceError::ZooKeeper {
+            ensemble: self.ensemble,
+            path: self.path,
+            reason,
+        }
     }
 
-    /// A new session, and its node. If it is not known whether the node was made, the session ends, and the node with it.
+    /// A new session, and its node. If it is not known whether the node was made, the session ends,
+    /// and the node with it.
     async fn join(&self) -> Result<Joined, Error> {
         let client = login::connect(&self.ensemble, self.login.as_ref()).await?;
         let node = match self.create(&client).await {
             Err(Error::NoNode) => {
                 // As the original makes it: whoever comes can join.
-                client.mkdir(&self.path, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await?;
+                client
+                    .mkdir(
+                        &self.path,
+                        &CreateMode::Persistent.with_acls(Acls::anyone_all()),
+                    )
+                    .await?;
                 self.create(&client).await?
             }
             made => made?,
@@ -234,7 +307,11 @@ impl Keeper {
                 _ = &mut withdrawn => return withdraw(joined).await,
                 () = session_end(&joined.client) => {}
             }
-            tracing::warn!(ensemble = self.ensemble, path = self.path, "the session with ZooKeeper has ended: announcing again");
+            tracing::warn!(
+                ensemble = self.ensemble,
+                path = self.path,
+                "the session with ZooKeeper has ended: announcing again"
+            );
             let again = tokio::select! {
                 _ = &mut withdrawn => return,
                 again = self.join_again() => again,
@@ -249,7 +326,9 @@ impl Keeper {
         loop {
             match self.join().await {
                 Ok(joined) => return joined,
-                Err(error) => tracing::warn!(ensemble = self.ensemble, path = self.path, %error, "cannot announce in ZooKeeper"),
+                Err(error) => {
+                    tracing::warn!(ensemble = self.ensemble, path = self.path, %error, "cannot announce in ZooKeeper")
+                }
             }
             sleep(retry).await;
             retry = (retry * 2).min(MAX_RETRY);
@@ -269,6 +348,8 @@ async fn withdraw(joined: Joined) {
     match joined.client.delete(&joined.node, None).await {
         Ok(()) | Err(Error::NoNode) => {}
         // The session ends with the client, and the node with the session.
-        Err(error) => tracing::warn!(node = joined.node, %error, "an announcement was not taken back in order"),
+        Err(error) => {
+            tracing::warn!(node = joined.node, %error, "an announcement was not taken back in order")
+        }
     }
 }

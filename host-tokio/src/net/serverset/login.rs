@@ -6,22 +6,29 @@ use super::SESSION_TIMEOUT;
 
 /// Who one is to ZooKeeper: a user of its scheme `digest`.
 ///
-/// ZooKeeper does not refuse a wrong password as such; it lets the user do what anybody may do. A server without TLS is told the password in
-/// the clear, as by every client of this scheme.
+/// ZooKeeper does not refuse a wrong password as such; it lets the user do what anybody may do. A
+/// server without TLS is told the password in the clear, as by every client of this scheme.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ZooKeeperLogin {
     /// `user:password`.
     digest: String,
 }
 
-/// What a member's node lets others do: the path's readers are told where the member is, and only its own user takes it away.
-const OF_A_USER: &[Acl] = &[Acl::new_const(Permission::ALL, "auth", ""), Acl::new_const(Permission::READ, "world", "anyone")];
+/// What a member's node lets others do: the path's readers are told where the member is, and only
+/// its own user takes it away.
+const OF_A_USER: &[Acl] = &[
+    Acl::new_const(Permission::ALL, "auth", ""),
+    Acl::new_const(Permission::READ, "world", "anyone"),
+];
 
 impl ZooKeeperLogin {
-    /// The user with this name and password. [`None`] when the name is empty or has a colon, which ends it.
+    /// The user with this name and password. [`None`] when the name is empty or has a colon, which
+    /// ends it.
     #[must_use]
     pub fn digest(user: &str, password: &str) -> Option<Self> {
-        (!user.is_empty() && !user.contains(':')).then(|| Self { digest: format!("{user}:{password}") })
+        (!user.is_empty() && !user.contains(':')).then(|| Self {
+            digest: format!("{user}:{password}"),
+        })
     }
 
     /// The user in a text `user:password`. [`None`] when it is not one.
@@ -34,14 +41,24 @@ impl ZooKeeperLogin {
 
 impl fmt::Debug for ZooKeeperLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (user, _) = self.digest.split_once(':').expect("both constructors put a colon");
-        f.debug_struct("ZooKeeperLogin").field("user", &user).finish_non_exhaustive()
+        let (user, _) = self
+            .digest
+            .split_once(':')
+            .expect("both constructors put a colon");
+        f.debug_struct("ZooKeeperLogin")
+            .field("user", &user)
+            .finish_non_exhaustive()
     }
 }
 
 /// Begins a session with one of these servers, as this user.
-pub(super) async fn connect(ensemble: &str, login: Option<&ZooKeeperLogin>) -> Result<Client, zookeeper_client::Error> {
-    let connector: Connector = Client::connector().with_session_timeout(SESSION_TIMEOUT).with_fail_eagerly();
+pub(super) async fn connect(
+    ensemble: &str,
+    login: Option<&ZooKeeperLogin>,
+) -> Result<Client, zookeeper_client::Error> {
+    let connector: Connector = Client::connector()
+        .with_session_timeout(SESSION_TIMEOUT)
+        .with_fail_eagerly();
     let connector = match login {
         None => connector,
         Some(login) => connector.with_auth("digest", login.digest.as_bytes()),
@@ -52,7 +69,11 @@ pub(super) async fn connect(ensemble: &str, login: Option<&ZooKeeperLogin>) -> R
 /// Who may do what with a node that this user makes.
 pub(super) fn rights(login: Option<&ZooKeeperLogin>) -> Acls<'static> {
     debug_assert_eq!(*OF_A_USER[0].auth_id(), AuthId::authed());
-    if login.is_some() { Acls::new(OF_A_USER) } else { Acls::anyone_all() }
+    if login.is_some() {
+        Acls::new(OF_A_USER)
+    } else {
+        Acls::anyone_all()
+    }
 }
 
 #[cfg(test)]
@@ -62,8 +83,14 @@ mod tests {
     #[test]
     fn a_login_is_a_user_and_a_password_and_keeps_the_password_to_itself() {
         let login = ZooKeeperLogin::parse("proxy:a:secret").expect("a login");
-        assert_eq!(ZooKeeperLogin::digest("proxy", "a:secret").as_ref(), Some(&login));
-        assert_eq!(format!("{login:?}"), r#"ZooKeeperLogin { user: "proxy", .. }"#);
+        assert_eq!(
+            ZooKeeperLogin::digest("proxy", "a:secret").as_ref(),
+            Some(&login)
+        );
+        assert_eq!(
+            format!("{login:?}"),
+            r#"ZooKeeperLogin { user: "proxy", .. }"#
+        );
         for text in ["", "proxy", ":secret"] {
             assert_eq!(ZooKeeperLogin::parse(text), None, "{text}");
         }

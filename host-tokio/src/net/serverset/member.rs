@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// More than any member says of itself.
 const MAX_MEMBER_BYTES: usize = 64 << 10;
 
-/// `{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","shard":1}`
+/// `{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","
+/// shard":1}`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Json {
@@ -29,7 +30,12 @@ pub(super) struct Endpoint {
 impl Json {
     /// One that serves there.
     pub(super) fn alive(service_endpoint: Endpoint) -> Self {
-        Self { service_endpoint, additional_endpoints: BTreeMap::new(), status: Some("ALIVE".to_owned()), shard: None }
+        Self {
+            service_endpoint,
+            additional_endpoints: BTreeMap::new(),
+            status: Some("ALIVE".to_owned()),
+            shard: None,
+        }
     }
 }
 
@@ -50,10 +56,17 @@ impl Member {
     /// What is wrong with it.
     pub(super) fn parse(data: &[u8], endpoint: Option<&str>) -> Result<Option<Self>, String> {
         if data.len() > MAX_MEMBER_BYTES {
-            return Err(format!("it has {} bytes, and {MAX_MEMBER_BYTES} are the most", data.len()));
+            return Err(format!(
+                "it has {} bytes, and {MAX_MEMBER_BYTES} are the most",
+                data.len()
+            ));
         }
         let json: Json = serde_json::from_slice(data).map_err(|error| error.to_string())?;
-        if json.status.as_deref().is_some_and(|status| status != "ALIVE") {
+        if json
+            .status
+            .as_deref()
+            .is_some_and(|status| status != "ALIVE")
+        {
             return Ok(None);
         }
         let shard = json.shard.unwrap_or(-1).max(-1);
@@ -64,7 +77,11 @@ impl Member {
         match at {
             Some(Endpoint { port: 0, .. }) => Err("its port is 0".to_owned()),
             Some(Endpoint { host, .. }) if host.is_empty() => Err("its host is empty".to_owned()),
-            Some(Endpoint { host, port }) => Ok(Some(Self { host: host.clone(), port: *port, shard })),
+            Some(Endpoint { host, port }) => Ok(Some(Self {
+                host: host.clone(),
+                port: *port,
+                shard,
+            })),
             None => Ok(None),
         }
     }
@@ -78,31 +95,59 @@ mod tests {
         "additionalEndpoints":{"thrift":{"host":"proxy-1","port":9000}},"status":"ALIVE","shard":3,"metadata":{"any":["thing"]}}"#;
 
     fn member(host: &str, port: u16, shard: i32) -> Member {
-        Member { host: host.to_owned(), port, shard }
+        Member {
+            host: host.to_owned(),
+            port,
+            shard,
+        }
     }
 
     #[test]
     fn a_member_is_where_its_endpoint_says() {
-        assert_eq!(Member::parse(FULL, None), Ok(Some(member("proxy-1", 8000, 3))));
-        assert_eq!(Member::parse(FULL, Some("thrift")), Ok(Some(member("proxy-1", 9000, 3))));
-        assert_eq!(Member::parse(FULL, Some("http")), Ok(None), "it has no such endpoint");
+        assert_eq!(
+            Member::parse(FULL, None),
+            Ok(Some(member("proxy-1", 8000, 3)))
+        );
+        assert_eq!(
+            Member::parse(FULL, Some("thrift")),
+            Ok(Some(member("proxy-1", 9000, 3)))
+        );
+        assert_eq!(
+            Member::parse(FULL, Some("http")),
+            Ok(None),
+            "it has no such endpoint"
+        );
         let least = br#"{"serviceEndpoint":{"host":"10.0.0.1","port":8000}}"#;
-        assert_eq!(Member::parse(least, None), Ok(Some(member("10.0.0.1", 8000, -1))));
+        assert_eq!(
+            Member::parse(least, None),
+            Ok(Some(member("10.0.0.1", 8000, -1)))
+        );
     }
 
     #[test]
     fn a_member_is_written_as_twitter_commons_write_it() {
-        let mut json = Json::alive(Endpoint { host: "proxy-1".to_owned(), port: 8000 });
+        let mut json = Json::alive(Endpoint {
+            host: "proxy-1".to_owned(),
+            port: 8000,
+        });
         json.shard = Some(1);
         let text = serde_json::to_string(&json).expect("it can be written");
-        assert_eq!(text, r#"{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","shard":1}"#);
-        assert_eq!(Member::parse(text.as_bytes(), None), Ok(Some(member("proxy-1", 8000, 1))));
+        assert_eq!(
+            text,
+            r#"{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","shard":1}"#
+        );
+        assert_eq!(
+            Member::parse(text.as_bytes(), None),
+            Ok(Some(member("proxy-1", 8000, 1)))
+        );
     }
 
     #[test]
     fn a_member_that_does_not_serve_is_none() {
         for status in ["DEAD", "STARTING", "STOPPED"] {
-            let json = format!(r#"{{"serviceEndpoint":{{"host":"h","port":1}},"additionalEndpoints":{{}},"status":"{status}"}}"#);
+            let json = format!(
+                r#"{{"serviceEndpoint":{{"host":"h","port":1}},"additionalEndpoints":{{}},"status":"{status}"}}"#
+            );
             assert_eq!(Member::parse(json.as_bytes(), None), Ok(None), "{status}");
         }
     }
@@ -114,7 +159,10 @@ mod tests {
             (b"{}", "serviceEndpoint"),
             (br#"{"serviceEndpoint":{"host":"h","port":70000}}"#, "70000"),
             (br#"{"serviceEndpoint":{"host":"h","port":0}}"#, "port is 0"),
-            (br#"{"serviceEndpoint":{"host":"","port":1}}"#, "host is empty"),
+            (
+                br#"{"serviceEndpoint":{"host":"","port":1}}"#,
+                "host is empty",
+            ),
             (&[0xff; 8], "expected value"),
             (&[b' '; MAX_MEMBER_BYTES + 1], "65537 bytes"),
         ] {

@@ -1,4 +1,5 @@
-//! Proxies that announce themselves in ZooKeeper, as Finagle and Twitter commons do: a node for each member of a set.
+//! Proxies that announce themselves in ZooKeeper, as Finagle and Twitter commons do: a node for
+//! each member of a set.
 
 mod announce;
 mod login;
@@ -28,11 +29,13 @@ const MEMBER: &str = "member_";
 /// More members than any client can know. What is beyond is left out.
 const MAX_MEMBERS: usize = 1024;
 
-/// How soon an ensemble that could not be reached is tried again, and how soon one that is never reached.
+/// How soon an ensemble that could not be reached is tried again, and how soon one that is never
+/// reached.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// How long ZooKeeper keeps a session whose connection is lost. Watches hang on it, and what is announced.
+/// How long ZooKeeper keeps a session whose connection is lost. Watches hang on it, and what is
+/// announced.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long one host name may take to be looked up.
@@ -55,7 +58,8 @@ pub(crate) struct ServerSetName {
 
 /// Follows the members of a set. Dropping it ends its session with ZooKeeper.
 ///
-/// What was known last holds while the ensemble cannot be reached, however long that is, and through the end of a session.
+/// What was known last holds while the ensemble cannot be reached, however long that is, and
+/// through the end of a session.
 pub(crate) struct ServerSet {
     events: mpsc::Receiver<NameEvent>,
     task: JoinHandle<()>,
@@ -65,7 +69,15 @@ impl ServerSet {
     /// Begins to follow the set, on the current runtime.
     pub(crate) fn new(name: ServerSetName) -> Self {
         let (sender, events) = mpsc::channel(1);
-        let task = tokio::spawn(Follower { name, events: sender, addresses: HashMap::new(), known: Vec::new() }.run());
+        let task = tokio::spawn(
+            Follower {
+                name,
+                events: sender,
+                addresses: HashMap::new(),
+                known: Vec::new(),
+            }
+            .run(),
+        );
         Self { events, task }
     }
 
@@ -128,7 +140,12 @@ impl Follower {
             tracing::warn!(ensemble, path = self.name.path, %error, known = self.known.len(), "cannot follow a serverset in ZooKeeper");
             let why = io::Error::other(format!("ZooKeeper cannot be asked: {error}"));
             // What is known stays: a set that cannot be read is not an empty one.
-            if self.known.is_empty() && self.publish(vec![(format!("{ensemble}{}", self.name.path), why)]).await.is_err() {
+            if self.known.is_empty()
+                && self
+                    .publish(vec![(format!("{ensemble}{}", self.name.path), why)])
+                    .await
+                    .is_err()
+            {
                 return;
             }
             sleep(retry).await;
@@ -160,7 +177,8 @@ impl Follower {
                 if stat.is_none() {
                     self.known.clear();
                     let why = io::Error::new(io::ErrorKind::NotFound, "ZooKeeper has no such path");
-                    self.publish(vec![(format!("{}{path}", self.name.ensemble), why)]).await?;
+                    self.publish(vec![(format!("{}{path}", self.name.ensemble), why)])
+                        .await?;
                 }
                 watch(&mut changes, watcher);
                 return Ok(changes);
@@ -169,8 +187,15 @@ impl Follower {
         };
         watch(&mut changes, watcher);
         let mut members = Vec::new();
-        for name in names.iter().filter(|name| name.starts_with(MEMBER)).take(MAX_MEMBERS) {
-            let (data, _, watcher) = match client.get_and_watch_data(&format!("{}/{name}", path.trim_end_matches('/'))).await {
+        for name in names
+            .iter()
+            .filter(|name| name.starts_with(MEMBER))
+            .take(MAX_MEMBERS)
+        {
+            let (data, _, watcher) = match client
+                .get_and_watch_data(&format!("{}/{name}", path.trim_end_matches('/')))
+                .await
+            {
                 Ok(read) => read,
                 // It went meanwhile, of which the list's watch tells.
                 Err(Error::NoNode) => continue,
@@ -179,7 +204,12 @@ impl Follower {
             watch(&mut changes, watcher);
             match Member::parse(&data, self.name.endpoint.as_deref()) {
                 Ok(member) => members.extend(member),
-                Err(reason) => tracing::warn!(path, name, reason, "a member of a serverset that cannot be read"),
+                Err(reason) => tracing::warn!(
+                    path,
+                    name,
+                    reason,
+                    "a member of a serverset that cannot be read"
+                ),
             }
         }
         self.resolve(&members).await?;
@@ -193,26 +223,41 @@ impl Follower {
         for member in members {
             match self.address(member).await {
                 Ok(address) if self.known.iter().all(|known| known.address != address) => {
-                    self.known.push(Found::new(address, &member.host, member.shard));
+                    self.known
+                        .push(Found::new(address, &member.host, member.shard));
                 }
                 // Two nodes of one process, of which the older one has not expired yet.
                 Ok(_) => {}
                 Err(error) => failures.push((member.host.clone(), error)),
             }
         }
-        self.addresses.retain(|(host, port), _| members.iter().any(|member| member.host == *host && member.port == *port));
+        self.addresses.retain(|(host, port), _| {
+            members
+                .iter()
+                .any(|member| member.host == *host && member.port == *port)
+        });
         self.publish(failures).await
     }
 
     /// Where a member is: one address, because it is one process. IPv4 first, as Java has it.
     async fn address(&mut self, member: &Member) -> io::Result<SocketAddr> {
         let place = (member.host.clone(), member.port);
-        let looked_up = timeout(LOOKUP_TIMEOUT, system_lookup(member.host.clone(), member.port)).await;
-        let found = looked_up.map_err(|_| io::ErrorKind::TimedOut.into()).and_then(|found| {
-            let found = found?;
-            let best = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
-            best.copied().ok_or_else(|| io::Error::other("the name has no address"))
-        });
+        let looked_up = timeout(
+            LOOKUP_TIMEOUT,
+            system_lookup(member.host.clone(), member.port),
+        )
+        .await;
+        let found = looked_up
+            .map_err(|_| io::ErrorKind::TimedOut.into())
+            .and_then(|found| {
+                let found = found?;
+                let best = found
+                    .iter()
+                    .find(|address| address.is_ipv4())
+                    .or_else(|| found.first());
+                best.copied()
+                    .ok_or_else(|| io::Error::other("the name has no address"))
+            });
         match found {
             Ok(address) => {
                 self.addresses.insert(place, address);
@@ -223,7 +268,13 @@ impl Follower {
     }
 
     async fn publish(&self, failures: Vec<(String, io::Error)>) -> Result<(), Ended> {
-        self.events.send(NameEvent { found: self.known.clone(), failures }).await.map_err(|_| Ended::Unwanted)
+        self.events
+            .send(NameEvent {
+                found: self.known.clone(),
+                failures,
+            })
+            .await
+            .map_err(|_| Ended::Unwanted)
     }
 
     /// Waits until something changed, or names of hosts are to be looked up again.
@@ -248,6 +299,8 @@ fn ended(state: SessionState) -> Result<(), Ended> {
     match state {
         SessionState::Expired | SessionState::Closed => Err(Error::SessionExpired.into()),
         SessionState::AuthFailed => Err(Error::AuthFailed.into()),
-        SessionState::Disconnected | SessionState::SyncConnected | SessionState::ConnectedReadOnly => Ok(()),
+        SessionState::Disconnected
+        | SessionState::SyncConnected
+        | SessionState::ConnectedReadOnly => Ok(()),
     }
 }

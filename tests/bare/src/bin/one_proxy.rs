@@ -1,4 +1,5 @@
-//! Links the device of one proxy as a device would choose it: its flash is what the budget is about.
+//! Links the device of one proxy as a device would choose it: its flash is what the budget is
+//! about.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::MuxWrites;

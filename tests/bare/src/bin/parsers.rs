@@ -1,5 +1,6 @@
-//! Every parser that a device has, on bytes that anybody may have sent. The panic handler calls a function that does not exist: where a
-//! way to a panic is left in this program, it does not link for bare metal. On a host it runs once over nothing.
+//! Every parser that a device has, on bytes that anybody may have sent. The panic handler calls a
+//! function that does not exist: where a way to a panic is left in this program, it does not link
+//! for bare metal. On a host it runs once over nothing.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::hint::black_box;
@@ -19,17 +20,26 @@ fn mux(bytes: &[u8]) -> Option<()> {
     let length = mux::frame_len(bytes, LIMIT).ok()??;
     let frame = Frame::decode(bytes.get(..length)?).ok()?;
     match frame.message {
-        Message::Tdispatch { contexts, delegations, payload, .. } => {
+        Message::Tdispatch {
+            contexts,
+            delegations,
+            payload,
+            ..
+        } => {
             contexts.iter().for_each(seen);
             delegations.iter().for_each(seen);
             seen((contexts.client_id(), contexts.trace(), contexts.deadline()));
             seen(Request::decode(payload));
         }
-        Message::Rdispatch { contexts, payload, .. } => {
+        Message::Rdispatch {
+            contexts, payload, ..
+        } => {
             contexts.iter().for_each(seen);
             reply(payload);
         }
-        Message::Tinit { headers, .. } | Message::Rinit { headers, .. } => headers.iter().for_each(seen),
+        Message::Tinit { headers, .. } | Message::Rinit { headers, .. } => {
+            headers.iter().for_each(seen)
+        }
         Message::Treq { keys, .. } => keys.iter().for_each(seen),
         other => seen(other),
     }
@@ -39,8 +49,19 @@ fn mux(bytes: &[u8]) -> Option<()> {
 /// An answer of each method.
 fn reply(message: &[u8]) {
     match Reply::decode(message) {
-        Ok((_, Reply::ServerInfo(ServerInfo { ownerships: Some(ownerships), .. }))) => ownerships.iter().for_each(seen),
-        Ok((_, Reply::Write(WriteResponse { dlsn: Some(text), .. }))) => seen(text.parse::<Dlsn>()),
+        Ok((
+            _,
+            Reply::ServerInfo(ServerInfo {
+                ownerships: Some(ownerships),
+                ..
+            }),
+        )) => ownerships.iter().for_each(seen),
+        Ok((
+            _,
+            Reply::Write(WriteResponse {
+                dlsn: Some(text), ..
+            }),
+        )) => seen(text.parse::<Dlsn>()),
         Ok((_, Reply::BulkWrite(answer))) => answer.responses.iter().flatten().for_each(seen),
         other => seen(other),
     }
@@ -50,7 +71,11 @@ fn reply(message: &[u8]) {
 fn framed(bytes: &[u8]) -> Option<()> {
     let length = framed::frame_len(bytes, LIMIT).ok()??;
     let body = framed::frame_body(bytes.get(..length)?).ok()?;
-    seen((framed::upgrade_accepted(body), framed::upgrade_request(body), MessageHeader::decode(body)));
+    seen((
+        framed::upgrade_accepted(body),
+        framed::upgrade_request(body),
+        MessageHeader::decode(body),
+    ));
     if let Ok((header, message)) = framed::RequestHeader::decode(body) {
         header.contexts.iter().flatten().for_each(seen);
         seen(Request::decode(message));
@@ -72,7 +97,11 @@ fn record_set(bytes: &[u8], scratch: &mut [u8]) -> Option<()> {
 
 /// Everything, on the same bytes.
 fn parse(bytes: &[u8], scratch: &mut [u8]) {
-    seen((sniff(bytes), Dlsn::from_bytes(bytes), SetIdentity::from_trailer(bytes)));
+    seen((
+        sniff(bytes),
+        Dlsn::from_bytes(bytes),
+        SetIdentity::from_trailer(bytes),
+    ));
     seen((mux(bytes), framed(bytes), record_set(bytes, scratch)));
     if let Ok(text) = core::str::from_utf8(bytes) {
         seen((text.parse::<Dlsn>(), stream_name::validate(text)));

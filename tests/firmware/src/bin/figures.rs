@@ -1,6 +1,8 @@
-//! Measures what a device of one proxy with all of the writer's rules needs, on the device: its RAM, and the stack of each of its calls.
+//! Measures what a device of one proxy with all of the writer's rules needs, on the device: its
+//! RAM, and the stack of each of its calls.
 //!
-//! Prints one `NAME BYTES` a line by semihosting, then `trace.SEED NUMBER` of [`trace::of_life`], and exits. The stack is painted before each call; what the call wrote to is what it took.
+//! Prints one `NAME BYTES` a line by semihosting, then `trace.SEED NUMBER` of [`trace::of_life`],
+//! and exits. The stack is painted before each call; what the call wrote to is what it took.
 #![no_std]
 #![no_main]
 
@@ -10,7 +12,9 @@ use core::panic::PanicInfo;
 use cortex_m_semihosting::{debug, hprintln};
 use distributedlog::client::routing::Client;
 use distributedlog::client::session::Session;
-use distributedlog::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION, encode_reply};
+use distributedlog::wire::mux::{
+    Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION, encode_reply,
+};
 use distributedlog::wire::service::{Reply, ResponseHeader, SequenceId, WriteResponse};
 use distributedlog::writer::{Full, Writer, ram_bytes};
 use distributedlog::{Dlsn, Instant, StatusCode};
@@ -31,7 +35,8 @@ fn stack_of(work: &mut dyn FnMut()) -> usize {
     let top = (here & !7) - MARGIN;
     let bottom = top - PAINTED_WORDS * 4;
     for address in (bottom..top).step_by(4) {
-        // SAFETY: the stack is larger by far than what is painted, and below this frame nothing is alive.
+        // SAFETY: the stack is larger by far than what is painted, and below this frame nothing is
+        // alive.
         unsafe { core::ptr::with_exposed_provenance_mut::<u32>(address).write_volatile(PAINT) };
     }
     work();
@@ -54,24 +59,48 @@ impl Most {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     static DEVICE: StaticCell<Device<Full>> = StaticCell::new();
-    let device = DEVICE.init_with(|| Device::new(Instant::ZERO, &["stream-1", "stream-2", "stream-3", "stream-4"]));
+    let device = DEVICE.init_with(|| {
+        Device::new(
+            Instant::ZERO,
+            &["stream-1", "stream-2", "stream-3", "stream-4"],
+        )
+    });
     hprintln!("ram.writer {}", size_of::<Writer<Memory>>());
     hprintln!("ram.session {}", size_of::<Session<REQUESTS>>());
     hprintln!("ram.device {}", size_of::<Device<Full>>());
     // A device with more than one proxy has this beside a session for each.
     hprintln!("ram.routing {}", size_of::<Client<2, STREAMS, REQUESTS>>());
-    hprintln!("ram.computed {}", ram_bytes(STREAMS, SETS, RECORDS, SET_BYTES, 0));
+    hprintln!(
+        "ram.computed {}",
+        ram_bytes(STREAMS, SETS, RECORDS, SET_BYTES, 0)
+    );
 
-    let [mut write, mut transmit, mut receive, mut timeout, mut result] = [const { Most(0) }; 5];
+    let [
+        mut write,
+        mut transmit,
+        mut receive,
+        mut timeout,
+        mut result,
+    ] = [const { Most(0) }; 5];
     let mut out = [0; 2048];
     let mut greet = |device: &mut Device<Full>, answer: Message<'_>| {
         while device.poll_transmit(Instant::ZERO, &mut out) > 0 {}
         let mut bytes = [0; 64];
-        let count = Frame::new(Tag::ONE, answer).encode(&mut bytes).expect("a short frame");
-        device.handle_received(Instant::ZERO, &bytes[..count]).expect("a frame that belongs there");
+        let count = Frame::new(Tag::ONE, answer)
+            .encode(&mut bytes)
+            .expect("a short frame");
+        device
+            .handle_received(Instant::ZERO, &bytes[..count])
+            .expect("a frame that belongs there");
     };
     greet(device, Message::Rerr { error: INIT_CHECK });
-    greet(device, Message::Rinit { version: VERSION, headers: InitHeaders::default() });
+    greet(
+        device,
+        Message::Rinit {
+            version: VERSION,
+            headers: InitHeaders::default(),
+        },
+    );
 
     let mut out = [0; 2048];
     for round in 1..=20_u64 {
@@ -93,11 +122,19 @@ fn main() -> ! {
         // Two attempts at most are under way: tags 2 and up.
         for tag in 2..2 + REQUESTS as u32 {
             let mut bytes = [0; 256];
-            let header = ResponseHeader { code: StatusCode::Success, message: None, location: None };
+            let header = ResponseHeader {
+                code: StatusCode::Success,
+                message: None,
+                location: None,
+            };
             let text = Dlsn::new(1, round as i64, 0).to_text();
-            let reply = Reply::Write(WriteResponse { header, dlsn: Some(text.as_str()) });
+            let reply = Reply::Write(WriteResponse {
+                header,
+                dlsn: Some(text.as_str()),
+            });
             let tag = Tag::new(tag).expect("a small number");
-            let count = encode_reply(tag, "writeWithContext", SequenceId(0), &reply, &mut bytes).expect("a short frame");
+            let count = encode_reply(tag, "writeWithContext", SequenceId(0), &reply, &mut bytes)
+                .expect("a short frame");
             // The session refuses answers to what was not asked.
             receive.run(|| {
                 let _ = black_box(device.handle_received(later, &bytes[..count]));
@@ -105,7 +142,13 @@ fn main() -> ! {
         }
         result.run(|| while device.next_result().is_some() {});
     }
-    for (name, most) in [("write", write), ("transmit", transmit), ("receive", receive), ("timeout", timeout), ("result", result)] {
+    for (name, most) in [
+        ("write", write),
+        ("transmit", transmit),
+        ("receive", receive),
+        ("timeout", timeout),
+        ("result", result),
+    ] {
         hprintln!("stack.{} {}", name, most.0);
     }
     for seed in trace::SEEDS {

@@ -1,5 +1,7 @@
-//! A device without a network: its record sets go to a gateway as lines over the serial port. What it takes to bring your own transport
-//! is in `serial/line.rs`; what it says itself (`stored NUMBER STREAM DLSN`, `done`) goes the same way. The gateway of the test is in `tests/tests/firmware.rs`.
+//! A device without a network: its record sets go to a gateway as lines over the serial port. What
+//! it takes to bring your own transport is in `serial/line.rs`; what it says itself (`stored NUMBER
+//! STREAM DLSN`, `done`) goes the same way. The gateway of the test is in
+//! `tests/tests/firmware.rs`.
 #![no_std]
 #![no_main]
 
@@ -33,12 +35,19 @@ type Desk = State<Fixed<3, 3, 8, 256>, [Seat; 10], DeviceClock>;
 async fn main(spawner: Spawner) {
     static DESK: StaticCell<RefCell<Desk>> = StaticCell::new();
     time::start(cortex_m::Peripherals::take().expect("taken once").SYST);
-    let settings = Settings::builder().buffer_size(64).in_flight_sets(2).pending_records(8).request_timeout(Duration::from_secs(50));
-    let settings = settings.first_speculative_timeout(Duration::from_millis(200)).max_speculative_timeout(Duration::from_secs(1));
+    let settings = Settings::builder()
+        .buffer_size(64)
+        .in_flight_sets(2)
+        .pending_records(8)
+        .request_timeout(Duration::from_secs(50));
+    let settings = settings
+        .first_speculative_timeout(Duration::from_millis(200))
+        .max_speculative_timeout(Duration::from_secs(1));
     let settings = settings.seed(3).build().expect("within the bounds");
     let desk = DESK.init_with(|| {
         let streams = StreamCount::new(STREAMS.len()).expect("between 1 and the most");
-        let writer = Writer::new(settings, streams, Fixed::new()).expect("the tables are as long as the settings say");
+        let writer = Writer::new(settings, streams, Fixed::new())
+            .expect("the tables are as long as the settings say");
         RefCell::new(State::new(writer, [const { Seat::EMPTY }; 10], DeviceClock))
     });
     let (writer, runner) = MultiStreamWriter::new(&*desk, LineTransport::new(STREAMS));
@@ -49,7 +58,13 @@ async fn main(spawner: Spawner) {
         let _ = core::fmt::write(&mut record, format_args!("record-{number}"));
         match writer.write(record.as_bytes()).await {
             Ok(written) => {
-                let _ = writeln!(Console, "stored {} {} {}", number, STREAMS[usize::from(written.stream.0)], written.dlsn.to_text());
+                let _ = writeln!(
+                    Console,
+                    "stored {} {} {}",
+                    number,
+                    STREAMS[usize::from(written.stream.0)],
+                    written.dlsn.to_text()
+                );
             }
             Err(error) => {
                 let _ = writeln!(Console, "lost {}: {}", number, error);

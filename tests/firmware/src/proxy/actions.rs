@@ -20,56 +20,95 @@ impl State {
                 }
                 Action::Send { request, host } => {
                     if let Err(cause) = self.send(now, request, host) {
-                        self.client.handle_failed(now, host, request, Failure::not_sent(cause));
+                        self.client
+                            .handle_failed(now, host, request, Failure::not_sent(cause));
                     }
                 }
                 Action::Handshake { request, host, .. } => match self.greet(now, request) {
                     Ok(call) => self.greeting = Some((request, call)),
                     Err(cause) => {
-                        self.client.handle_failed(now, host, request, Failure::not_sent(cause));
+                        self.client
+                            .handle_failed(now, host, request, Failure::not_sent(cause));
                     }
                 },
                 Action::Discard { request, .. } => self.discard(now, request),
-                Action::Complete { request, result, .. } => self.complete(request, result),
+                Action::Complete {
+                    request, result, ..
+                } => self.complete(request, result),
             }
         }
     }
 
     fn send(&mut self, now: Instant, request: RequestId, host: HostId) -> Result<(), Cause> {
-        let pending = self.requests[request.index()].as_ref().filter(|pending| pending.request == request);
+        let pending = self.requests[request.index()]
+            .as_ref()
+            .filter(|pending| pending.request == request);
         let pending = pending.ok_or(Cause::Closed)?;
-        let session = self.session.as_mut().filter(|_| self.host == Some(host)).ok_or(Cause::ConnectionLost)?;
+        let session = self
+            .session
+            .as_mut()
+            .filter(|_| self.host == Some(host))
+            .ok_or(Cause::ConnectionLost)?;
         let mut texts = [""; HOSTS];
-        let context = self.client.write_context(request, &mut texts).ok_or(Cause::Closed)?;
+        let context = self
+            .client
+            .write_context(request, &mut texts)
+            .ok_or(Cause::Closed)?;
         let stream = self.streams[usize::from(pending.stream.0)];
-        let message = Request::WriteWithContext { stream, data: &pending.data, context };
+        let message = Request::WriteWithContext {
+            stream,
+            data: &pending.data,
+            context,
+        };
         let call = encode(session, self.outgoing, now, request, &message)?;
         self.calls[request.index()] = Some((request, call));
         Ok(())
     }
 
-    /// What streams the proxy owns is not asked for: the answer may be long, and with one proxy there is nothing to choose.
+    /// What streams the proxy owns is not asked for: the answer may be long, and with one proxy
+    /// there is nothing to choose.
     fn greet(&mut self, now: Instant, request: RequestId) -> Result<Call, Cause> {
         let session = self.session.as_mut().ok_or(Cause::ConnectionLost)?;
-        let info = ClientInfo { stream_name_regex: None, with_ownerships: Some(false) };
-        encode(session, self.outgoing, now, request, &Request::HandshakeWithClientInfo { info })
+        let info = ClientInfo {
+            stream_name_regex: None,
+            with_ownerships: Some(false),
+        };
+        encode(
+            session,
+            self.outgoing,
+            now,
+            request,
+            &Request::HandshakeWithClientInfo { info },
+        )
     }
 
     fn discard(&mut self, now: Instant, request: RequestId) {
-        let sent = if request.index() < REQUESTS { self.calls[request.index()] } else { self.greeting.take() };
-        if let (Some((_, call)), Some(session)) = (sent.filter(|(sent, _)| *sent == request), &mut self.session) {
+        let sent = if request.index() < REQUESTS {
+            self.calls[request.index()]
+        } else {
+            self.greeting.take()
+        };
+        if let (Some((_, call)), Some(session)) =
+            (sent.filter(|(sent, _)| *sent == request), &mut self.session)
+        {
             session.discard(now, call);
         }
     }
 
     fn complete(&mut self, request: RequestId, result: Result<Answer, Failure>) {
-        let Some(pending) = self.requests[request.index()].take() else { return };
+        let Some(pending) = self.requests[request.index()].take() else {
+            return;
+        };
         let outcome = match result {
             Ok(Answer::Written(dlsn)) => Ok(dlsn),
-            Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => Err(Failure::unanswered(Cause::ProtocolError)),
+            Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => {
+                Err(Failure::unanswered(Cause::ProtocolError))
+            }
             Err(failure) => Err(failure),
         };
-        self.finished.push_back((pending.attempt, outcome)).expect("no more can finish than are under way: the writer takes them first");
+        self.finished
+            .push_back((pending.attempt, outcome))
+            .expect("no more can finish than are under way: the writer takes them first");
     }
 
     /// A connection was made: the session begins.
@@ -88,7 +127,15 @@ impl State {
             return self.client.handle_connect_failed(now, host);
         };
         while let Some(lost) = session.poll_lost() {
-            self.client.handle_failed(now, host, lost.request, Failure { known: lost.known, ..Failure::unanswered(cause) });
+            self.client.handle_failed(
+                now,
+                host,
+                lost.request,
+                Failure {
+                    known: lost.known,
+                    ..Failure::unanswered(cause)
+                },
+            );
         }
         if session.is_ready() {
             self.client.handle_disconnected(now, host);
@@ -98,17 +145,26 @@ impl State {
     }
 
     /// Reads the frames at the front of `bytes`: how many bytes they were.
-    pub(super) fn received(&mut self, now: Instant, host: HostId, bytes: &[u8]) -> Result<usize, Cause> {
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        bytes: &[u8],
+    ) -> Result<usize, Cause> {
         let mut total = 0;
         while let Some(session) = &mut self.session {
-            let (count, event) = session.handle_received(now, &bytes[total..]).map_err(|_| Cause::ProtocolError)?;
+            let (count, event) = session
+                .handle_received(now, &bytes[total..])
+                .map_err(|_| Cause::ProtocolError)?;
             let capacity = u32::try_from(session.capacity()).unwrap_or(u32::MAX);
             match event {
                 Some(Event::Ready) => self.client.handle_connected(now, host, capacity),
                 Some(Event::Reply { request, reply }) => {
                     self.client.handle_reply(now, host, request, &reply);
                 }
-                Some(Event::Failed { request, failure, .. }) => {
+                Some(Event::Failed {
+                    request, failure, ..
+                }) => {
                     self.client.handle_failed(now, host, request, failure);
                 }
                 Some(Event::Discarded { .. }) => self.client.handle_discarded(now, host),
@@ -135,7 +191,13 @@ fn encode<const N: usize>(
 ) -> Result<Call, Cause> {
     let before = outgoing.len();
     outgoing.resize_default(N).expect("as long as it may be");
-    let sent = session.encode_request(now, request, message, &Envelope::default(), &mut outgoing[before..]);
+    let sent = session.encode_request(
+        now,
+        request,
+        message,
+        &Envelope::default(),
+        &mut outgoing[before..],
+    );
     outgoing.truncate(before + sent.as_ref().map_or(0, |(count, _)| *count));
     sent.map(|(_, call)| call).map_err(|refusal| match refusal {
         EncodeError::BufferTooSmall(_) => Cause::TransportFull,

@@ -30,8 +30,15 @@ pub async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) -> ! {
             Ok(Ok(())) => {
                 proxy.with(|state| state.connected(DeviceClock.now()));
                 let (reader, writer) = socket.split();
-                // Reading and writing go on beside each other; neither is dropped before the connection is given up.
-                match select3(proxy.read(host, reader), proxy.write(writer), proxy.until_unwanted(host)).await {
+                // Reading and writing go on beside each other; neither is dropped before the
+                // connection is given up.
+                match select3(
+                    proxy.read(host, reader),
+                    proxy.write(writer),
+                    proxy.until_unwanted(host),
+                )
+                .await
+                {
                     Either3::First(cause) | Either3::Second(cause) | Either3::Third(cause) => cause,
                 }
             }
@@ -39,7 +46,9 @@ pub async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) -> ! {
         };
         socket.abort();
         // The peer is told as well as possible; a lost link must not hold this up.
-        with_timeout(Duration::from_millis(100), socket.flush()).await.ok();
+        with_timeout(Duration::from_millis(100), socket.flush())
+            .await
+            .ok();
         proxy.with(|state| state.lost(DeviceClock.now(), host, cause));
     }
 }
@@ -50,15 +59,24 @@ pub async fn keep_time(proxy: &'static Proxy) -> ! {
     loop {
         let next = {
             let state = proxy.state.borrow();
-            let session = state.session.as_ref().and_then(|session| session.poll_timeout());
+            let session = state
+                .session
+                .as_ref()
+                .and_then(|session| session.poll_timeout());
             state.client.poll_timeout().into_iter().chain(session).min()
         };
-        let at = next.map_or(embassy_time::Instant::MAX, |at| embassy_time::Instant::from_micros(at.as_micros()));
+        let at = next.map_or(embassy_time::Instant::MAX, |at| {
+            embassy_time::Instant::from_micros(at.as_micros())
+        });
         match select(Timer::at(at), proxy.timeouts.wait()).await {
             Either::First(()) => proxy.with(|state| {
                 let now = DeviceClock.now();
                 state.client.handle_timeout(now);
-                if state.session.as_mut().is_some_and(|session| session.handle_timeout(now).is_err()) {
+                if state
+                    .session
+                    .as_mut()
+                    .is_some_and(|session| session.handle_timeout(now).is_err())
+                {
                     // The connection's task sees it, and tells what was under way.
                     state.unresponsive = true;
                 }
@@ -75,7 +93,9 @@ impl Proxy {
             {
                 let state = self.state.borrow();
                 let view = state.host.and_then(|host| state.client.host(host));
-                if let Some((host, SocketAddr::V4(address))) = view.and_then(|view| Some((view.id, view.address?))) {
+                if let Some((host, SocketAddr::V4(address))) =
+                    view.and_then(|view| Some((view.id, view.address?)))
+                {
                     return (host, address);
                 }
             }
@@ -127,7 +147,9 @@ impl Proxy {
                 let mut state = self.state.borrow_mut();
                 state.encode_control();
                 let count = state.outgoing.len().min(chunk.capacity());
-                chunk.extend_from_slice(&state.outgoing[..count]).expect("no longer than it may be");
+                chunk
+                    .extend_from_slice(&state.outgoing[..count])
+                    .expect("no longer than it may be");
             }
             if chunk.is_empty() {
                 self.outgoing.wait().await;
@@ -136,7 +158,10 @@ impl Proxy {
             // What the socket does not take stays where it is.
             match writer.write(&chunk).await {
                 Ok(0) | Err(_) => return Cause::ConnectionLost,
-                Ok(count) => self.state.borrow_mut().transmitted(DeviceClock.now(), count),
+                Ok(count) => self
+                    .state
+                    .borrow_mut()
+                    .transmitted(DeviceClock.now(), count),
             }
         }
     }
@@ -149,7 +174,9 @@ impl super::State {
         let room = CONTROL_BYTES.min(self.outgoing.capacity() - self.outgoing.len());
         if let Some(session) = &mut self.session {
             let count = session.poll_transmit(&mut bytes[..room]);
-            self.outgoing.extend_from_slice(&bytes[..count]).expect("room was left");
+            self.outgoing
+                .extend_from_slice(&bytes[..count])
+                .expect("room was left");
         }
     }
 

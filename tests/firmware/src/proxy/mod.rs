@@ -1,8 +1,8 @@
 //! The client of a write proxy on a device: core's machines, one connection, no allocator.
 //!
-//! [`Proxy`] is what the tasks share: the routing machine, the session of the connection, and what is under way. The [transport](Carrier)
-//! puts attempts in, the [connection](connection) moves bytes, and [`keep_time`](connection::keep_time) tells the machines what time it
-//! is.
+//! [`Proxy`] is what the tasks share: the routing machine, the session of the connection, and what
+//! is under way. The [transport](Carrier) puts attempts in, the [connection](connection) moves
+//! bytes, and [`keep_time`](connection::keep_time) tells the machines what time it is.
 
 mod actions;
 pub mod connection;
@@ -22,7 +22,8 @@ pub use transport::Carrier;
 
 use crate::time::DeviceClock;
 
-/// A device has one proxy. Where others own a stream, that proxy writes on: there is no place to remember them.
+/// A device has one proxy. Where others own a stream, that proxy writes on: there is no place to
+/// remember them.
 const HOSTS: usize = 1;
 const STREAMS: usize = 5;
 /// Requests under way: two sets in flight, each at a few streams.
@@ -86,12 +87,23 @@ impl Proxy {
     ///
     /// When it is made a second time: there is memory for one.
     pub fn new(address: SocketAddr, streams: [&'static str; STREAMS]) -> Self {
-        static ROOM: ConstStaticCell<Room> =
-            ConstStaticCell::new(Room { outgoing: heapless::Vec::new(), requests: [const { None }; REQUESTS] });
+        static ROOM: ConstStaticCell<Room> = ConstStaticCell::new(Room {
+            outgoing: heapless::Vec::new(),
+            requests: [const { None }; REQUESTS],
+        });
         let room = ROOM.take();
-        let settings = routing::Settings::builder().connect_timeout(core::time::Duration::from_secs(2)).build();
+        let settings = routing::Settings::builder()
+            .connect_timeout(core::time::Duration::from_secs(2))
+            .build();
         let mut client = Client::new(settings.expect("the defaults and a timeout above 0"), 1);
-        client.handle_resolved(DeviceClock.now(), &[HostAddress { name: "", address, shard: -1 }]);
+        client.handle_resolved(
+            DeviceClock.now(),
+            &[HostAddress {
+                name: "",
+                address,
+                shard: -1,
+            }],
+        );
         let state = State {
             client,
             streams,
@@ -137,6 +149,11 @@ impl Proxy {
 }
 
 fn session_settings() -> session::Settings {
-    let builder = session::Settings::builder().protocol(Protocol::ThriftMux).client_id("firmware").max_frame_bytes(INCOMING_BYTES);
-    builder.build().expect("a short name, and room for every answer")
+    let builder = session::Settings::builder()
+        .protocol(Protocol::ThriftMux)
+        .client_id("firmware")
+        .max_frame_bytes(INCOMING_BYTES);
+    builder
+        .build()
+        .expect("a short name, and room for every answer")
 }

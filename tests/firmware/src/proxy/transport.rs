@@ -21,20 +21,32 @@ impl Transport for Carrier {
                 return Err(StartRefused);
             }
             let stream = state.streams[usize::from(attempt.stream.0)];
-            let submission = Submission::to_stream(Operation::WriteRecordSet, StreamKey::of(stream))
-                .with_checksum(crc::write(stream, attempt.record_set))
-                .with_deadline(attempt.deadline)
-                // Another stream may do better than waiting for this one.
-                .with_patience(Patience::OneRound);
-            let request = state.client.submit(now, submission).map_err(|_| StartRefused)?;
-            state.requests[request.index()] = Some(Pending { request, attempt: attempt.id, stream: attempt.stream, data });
+            let submission =
+                Submission::to_stream(Operation::WriteRecordSet, StreamKey::of(stream))
+                    .with_checksum(crc::write(stream, attempt.record_set))
+                    .with_deadline(attempt.deadline)
+                    // Another stream may do better than waiting for this one.
+                    .with_patience(Patience::OneRound);
+            let request = state
+                .client
+                .submit(now, submission)
+                .map_err(|_| StartRefused)?;
+            state.requests[request.index()] = Some(Pending {
+                request,
+                attempt: attempt.id,
+                stream: attempt.stream,
+                data,
+            });
             Ok(())
         })
     }
 
     fn cancel(&mut self, now: Instant, attempt: AttemptId) {
         self.0.with(|state| {
-            let under_way = state.requests.iter_mut().find(|slot| slot.as_ref().is_some_and(|pending| pending.attempt == attempt));
+            let under_way = state.requests.iter_mut().find(|slot| {
+                slot.as_ref()
+                    .is_some_and(|pending| pending.attempt == attempt)
+            });
             if let Some(pending) = under_way.and_then(Option::take) {
                 state.client.cancel(now, pending.request);
             }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::Random;
 
-/// How long streams take to answer, or, where they have a [capacity](super::Capacity), how long they work at a set.
+/// How long streams take to answer, or, where they have a [capacity](super::Capacity), how long
+/// they work at a set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Distribution {
     /// Always the same.
@@ -42,8 +43,9 @@ pub struct RecordedError {
 }
 
 impl Recorded {
-    /// Reads latencies from a text: one a line, in microseconds or with a unit (`us`, `ms`, `s`), and behind it, if it is not 1, how often
-    /// it was seen. Empty lines and what follows a `#` are skipped.
+    /// Reads latencies from a text: one a line, in microseconds or with a unit (`us`, `ms`, `s`),
+    /// and behind it, if it is not 1, how often it was seen. Empty lines and what follows a `#`
+    /// are skipped.
     ///
     /// # Errors
     /// The first line that is neither, or that there is no latency at all.
@@ -60,27 +62,45 @@ impl Recorded {
         let mut total = 0_u64;
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
-            let refuse = |what: String| RecordedError { line: index + 1, what };
+            let refuse = |what: String| RecordedError {
+                line: index + 1,
+                what,
+            };
             let mut words = line.split_whitespace();
-            let Some(latency) = words.next() else { continue };
-            let micros = micros(latency)
-                .ok_or_else(|| refuse(format!("'{latency}' is not a latency; write microseconds or a unit, as in 1200, 1.2ms or 2s")))?;
+            let Some(latency) = words.next() else {
+                continue;
+            };
+            let micros = micros(latency).ok_or_else(|| {
+                refuse(format!(
+                    "'{latency}' is not a latency; write microseconds or a unit, as in 1200, \
+                     1.2ms or 2s"
+                ))
+            })?;
             let count = match words.next() {
                 None => 1,
                 Some(count) => count
                     .parse()
                     .ok()
                     .filter(|count| (1..=1 << 40).contains(count))
-                    .ok_or_else(|| refuse(format!("'{count}' is not how often a latency was seen: 1 to 2^40")))?,
+                    .ok_or_else(|| {
+                        refuse(format!(
+                            "'{count}' is not how often a latency was seen: 1 to 2^40"
+                        ))
+                    })?,
             };
             if let Some(more) = words.next() {
-                return Err(refuse(format!("'{more}' is one word too many: a line is a latency and how often it was seen")));
+                return Err(refuse(format!(
+                    "'{more}' is one word too many: a line is a latency and how often it was seen"
+                )));
             }
             total = total.saturating_add(count);
             latencies.push((micros, total));
         }
         if latencies.is_empty() {
-            return Err(RecordedError { line: 0, what: "there is no latency in it".to_owned() });
+            return Err(RecordedError {
+                line: 0,
+                what: "there is no latency in it".to_owned(),
+            });
         }
         Ok(Self(latencies.into()))
     }
@@ -106,7 +126,9 @@ impl Recorded {
 
 /// A latency with or without its unit in microseconds; at most a day.
 fn micros(text: &str) -> Option<u64> {
-    let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let scale = match unit {
         "" | "us" => 1.0,
@@ -133,8 +155,15 @@ impl core::error::Error for RecordedError {}
 #[derive(Clone, Debug)]
 pub(crate) enum Sampler {
     Constant(f64),
-    Lognormal { mu: f64, sigma: f64 },
-    Bimodal { fast: f64, slow: f64, slow_share: f64 },
+    Lognormal {
+        mu: f64,
+        sigma: f64,
+    },
+    Bimodal {
+        fast: f64,
+        slow: f64,
+        slow_share: f64,
+    },
     Recorded(Recorded),
 }
 
@@ -147,9 +176,20 @@ impl Sampler {
                 let (mean, sd) = (micros(mean), micros(sd));
                 // Mean = exp(mu + sigma²/2) and (sd / mean)² = exp(sigma²) - 1.
                 let variance = (sd / mean).powi(2).ln_1p();
-                Self::Lognormal { mu: mean.ln() - variance / 2.0, sigma: variance.sqrt() }
+                Self::Lognormal {
+                    mu: mean.ln() - variance / 2.0,
+                    sigma: variance.sqrt(),
+                }
             }
-            Distribution::Bimodal { fast, slow, slow_share } => Self::Bimodal { fast: micros(fast), slow: micros(slow), slow_share },
+            Distribution::Bimodal {
+                fast,
+                slow,
+                slow_share,
+            } => Self::Bimodal {
+                fast: micros(fast),
+                slow: micros(slow),
+                slow_share,
+            },
             Distribution::Recorded(ref recorded) => Self::Recorded(recorded.clone()),
         }
     }
@@ -159,7 +199,11 @@ impl Sampler {
         match self {
             Self::Constant(latency) => *latency,
             Self::Lognormal { mu, sigma } => (mu + sigma * normal(random)).exp(),
-            Self::Bimodal { fast, slow, slow_share } => {
+            Self::Bimodal {
+                fast,
+                slow,
+                slow_share,
+            } => {
                 if random.chance(*slow_share) {
                     *slow
                 } else {
@@ -191,14 +235,21 @@ mod tests {
         let mut random = Random::new(1);
         let draws: Vec<f64> = (0..200_000).map(|_| sampler.draw(&mut random)).collect();
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
-        let variance = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / draws.len() as f64;
+        let variance =
+            draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / draws.len() as f64;
         (mean, variance.sqrt())
     }
 
     #[test]
     fn a_lognormal_has_the_mean_and_the_deviation_that_were_asked_for() {
-        let (mean, sd) = moments(&Distribution::Lognormal { mean: Duration::from_millis(5), sd: Duration::from_millis(2) });
-        assert!((4_975.0..5_025.0).contains(&mean) && (1_960.0..2_040.0).contains(&sd), "{mean} {sd}");
+        let (mean, sd) = moments(&Distribution::Lognormal {
+            mean: Duration::from_millis(5),
+            sd: Duration::from_millis(2),
+        });
+        assert!(
+            (4_975.0..5_025.0).contains(&mean) && (1_960.0..2_040.0).contains(&sd),
+            "{mean} {sd}"
+        );
     }
 
     #[test]
@@ -210,10 +261,21 @@ mod tests {
 
     #[test]
     fn a_record_of_latencies_that_means_nothing_is_refused_with_its_line() {
-        for (text, line) in
-            [("", 0), ("# none", 0), ("5ms\nslow", 2), ("5ms 0", 1), ("5ms 1 1", 1), ("-5ms", 1), ("5 parsecs", 1), ("1e9s", 1)]
-        {
-            assert_eq!(Recorded::parse(text).expect_err("refused").line, line, "{text}");
+        for (text, line) in [
+            ("", 0),
+            ("# none", 0),
+            ("5ms\nslow", 2),
+            ("5ms 0", 1),
+            ("5ms 1 1", 1),
+            ("-5ms", 1),
+            ("5 parsecs", 1),
+            ("1e9s", 1),
+        ] {
+            assert_eq!(
+                Recorded::parse(text).expect_err("refused").line,
+                line,
+                "{text}"
+            );
         }
     }
 }

@@ -17,7 +17,8 @@ pub struct Report {
     pub copies: u64,
     /// What the merged reader made of it.
     pub read: Read,
-    /// For each second from the beginning on: how many sets arrived, and how many attempts were started.
+    /// For each second from the beginning on: how many sets arrived, and how many attempts were
+    /// started.
     pub seconds: Vec<Second>,
     latency: Histogram<u64>,
     operations: u64,
@@ -56,7 +57,17 @@ impl Report {
     pub(crate) fn new(sets: u64) -> Self {
         let latency = Histogram::new_with_bounds(1, 1 << 36, 3).expect("legal bounds");
         let read = Read::default();
-        Self { sets, written: 0, failed: 0, attempts: 0, copies: 0, read, seconds: Vec::new(), latency, operations: 0 }
+        Self {
+            sets,
+            written: 0,
+            failed: 0,
+            attempts: 0,
+            copies: 0,
+            read,
+            seconds: Vec::new(),
+            latency,
+            operations: 0,
+        }
     }
 
     /// An operation ended after so many microseconds, or failed.
@@ -75,15 +86,17 @@ impl Report {
         &mut self.seconds[index]
     }
 
-    /// The latency that this share of the operations, 0 to 1, does not exceed. An operation is a set, or as many as are written at a time. One
-    /// that failed counts as one that took longer than all others: a policy does not become faster by failing.
+    /// The latency that this share of the operations, 0 to 1, does not exceed. An operation is a
+    /// set, or as many as are written at a time. One that failed counts as one that took longer
+    /// than all others: a policy does not become faster by failing.
     #[must_use]
     pub fn latency(&self, quantile: f64) -> Latency {
         let rank = ((self.operations as f64 * quantile).ceil() as u64).max(1);
         if rank > self.latency.len() {
             return Latency::Failed;
         }
-        // The quantile of those that did not fail that has this rank; half a rank less is proof against rounding.
+        // The quantile of those that did not fail that has this rank; half a rank less is proof
+        // against rounding.
         let among = (rank as f64 - 0.5) / self.latency.len() as f64;
         Latency::Within(Duration::from_micros(self.latency.value_at_quantile(among)))
     }
@@ -103,14 +116,30 @@ impl Report {
     /// [`extra_load`](Self::extra_load) of those seconds alone for which `counts` says so.
     #[must_use]
     pub fn extra_load_of(&self, counts: impl Fn(usize) -> bool) -> f64 {
-        let counted = self.seconds.iter().enumerate().filter(|(second, _)| counts(*second));
-        let (sets, attempts) = counted.fold((0, 0), |(sets, attempts), (_, second)| (sets + second.sets, attempts + second.attempts));
-        if sets == 0 { 0.0 } else { (attempts as f64 - sets as f64) / sets as f64 }
+        let counted = self
+            .seconds
+            .iter()
+            .enumerate()
+            .filter(|(second, _)| counts(*second));
+        let (sets, attempts) = counted.fold((0, 0), |(sets, attempts), (_, second)| {
+            (sets + second.sets, attempts + second.attempts)
+        });
+        if sets == 0 {
+            0.0
+        } else {
+            (attempts as f64 - sets as f64) / sets as f64
+        }
     }
 
-    /// The latencies of the operations that did not fail: a latency, and how many of them there were since the previous one.
+    /// The latencies of the operations that did not fail: a latency, and how many of them there
+    /// were since the previous one.
     pub fn latencies(&self) -> impl Iterator<Item = (Duration, u64)> {
-        self.latency.iter_recorded().map(|step| (Duration::from_micros(step.value_iterated_to()), step.count_since_last_iteration()))
+        self.latency.iter_recorded().map(|step| {
+            (
+                Duration::from_micros(step.value_iterated_to()),
+                step.count_since_last_iteration(),
+            )
+        })
     }
 
     /// Whether every set ended, and every one that was written was delivered.

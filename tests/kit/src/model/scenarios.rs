@@ -9,8 +9,14 @@ pub const ALL: [(&str, &str); 8] = [
     ("a", "5 % of the attempts take ten times as long"),
     ("b", "one of five streams stalls for 30 s"),
     ("c", "one of five streams is ten times slower for good"),
-    ("d", "ownership failover: a stream answers nothing for 10 s, then from elsewhere"),
-    ("e", "brown-out: all streams at half of their capacity for 10 s"),
+    (
+        "d",
+        "ownership failover: a stream answers nothing for 10 s, then from elsewhere",
+    ),
+    (
+        "e",
+        "brown-out: all streams at half of their capacity for 10 s",
+    ),
     ("f", "bursts above the capacity"),
     ("g", "one stream only"),
     ("h", "fan-out: an operation is 100 sets to 100 streams"),
@@ -21,13 +27,35 @@ pub const ALL: [(&str, &str); 8] = [
 pub fn named(letter: &str) -> Option<(&'static str, Scenario)> {
     let (letter, about) = ALL.into_iter().find(|(of, _)| *of == letter)?;
     let scenario = match letter {
-        "a" => Scenario { stragglers: Some(Stragglers { share: 0.05, factor: 10.0 }), ..plain() },
-        "b" => Scenario { faults: vec![fault(10, Some(40), FaultKind::Stall)], ..plain() },
-        "c" => Scenario { faults: vec![fault(0, None, FaultKind::Slow(10.0))], ..plain() },
-        "d" => Scenario { faults: vec![fault(10, Some(20), FaultKind::Away)], ..plain() },
+        "a" => Scenario {
+            stragglers: Some(Stragglers {
+                share: 0.05,
+                factor: 10.0,
+            }),
+            ..plain()
+        },
+        "b" => Scenario {
+            faults: vec![fault(10, Some(40), FaultKind::Stall)],
+            ..plain()
+        },
+        "c" => Scenario {
+            faults: vec![fault(0, None, FaultKind::Slow(10.0))],
+            ..plain()
+        },
+        "d" => Scenario {
+            faults: vec![fault(10, Some(20), FaultKind::Away)],
+            ..plain()
+        },
         "e" => brown_out(),
         "f" => bursts(),
-        "g" => Scenario { streams: 1, stragglers: Some(Stragglers { share: 0.05, factor: 10.0 }), ..plain() },
+        "g" => Scenario {
+            streams: 1,
+            stragglers: Some(Stragglers {
+                share: 0.05,
+                factor: 10.0,
+            }),
+            ..plain()
+        },
         _ => fan_out(),
     };
     Some((about, scenario))
@@ -43,13 +71,21 @@ impl Scenario {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Five streams, 1,000 sets a second for 50 s, lognormal with a mean of 5 ms and a deviation of 2 ms.
+/// Five streams, 1,000 sets a second for 50 s, lognormal with a mean of 5 ms and a deviation of 2
+/// ms.
 fn plain() -> Scenario {
     Scenario {
         streams: 5,
         sets: 50_000,
-        arrivals: Arrivals { per_second: 1_000.0, fan_out: 1, bursts: None },
-        latency: Distribution::Lognormal { mean: MILLISECOND * 5, sd: MILLISECOND * 2 },
+        arrivals: Arrivals {
+            per_second: 1_000.0,
+            fan_out: 1,
+            bursts: None,
+        },
+        latency: Distribution::Lognormal {
+            mean: MILLISECOND * 5,
+            sd: MILLISECOND * 2,
+        },
         stragglers: None,
         faults: Vec::new(),
         loss: 0.0,
@@ -59,30 +95,54 @@ fn plain() -> Scenario {
 
 /// What happens to the second of the streams.
 fn fault(from: u64, until: Option<u64>, kind: FaultKind) -> Fault {
-    Fault { stream: Some(1), from: Duration::from_secs(from), until: until.map(Duration::from_secs), kind }
+    Fault {
+        stream: Some(1),
+        from: Duration::from_secs(from),
+        until: until.map(Duration::from_secs),
+        kind,
+    }
 }
 
-/// Five streams that can do 4,000 sets a second together, and half of that from 10 s to 20 s. 2,400 are offered.
+/// Five streams that can do 4,000 sets a second together, and half of that from 10 s to 20 s. 2,400
+/// are offered.
 fn brown_out() -> Scenario {
     Scenario {
         sets: 72_000,
-        arrivals: Arrivals { per_second: 2_400.0, fan_out: 1, bursts: None },
-        capacity: Some(Capacity { workers: 4, queue: 64 }),
-        faults: vec![Fault { stream: None, ..fault(10, Some(20), FaultKind::Slow(2.0)) }],
+        arrivals: Arrivals {
+            per_second: 2_400.0,
+            fan_out: 1,
+            bursts: None,
+        },
+        capacity: Some(Capacity {
+            workers: 4,
+            queue: 64,
+        }),
+        faults: vec![Fault {
+            stream: None,
+            ..fault(10, Some(20), FaultKind::Slow(2.0))
+        }],
         ..plain()
     }
 }
 
-/// The same streams, all well; 2,000 sets a second are offered, and 6,000 for 200 ms every two seconds.
+/// The same streams, all well; 2,000 sets a second are offered, and 6,000 for 200 ms every two
+/// seconds.
 fn bursts() -> Scenario {
     Scenario {
         sets: 72_000,
         arrivals: Arrivals {
             per_second: 2_000.0,
             fan_out: 1,
-            bursts: Some(Bursts { every: MILLISECOND * 2_000, length: MILLISECOND * 200, factor: 3.0 }),
+            bursts: Some(Bursts {
+                every: MILLISECOND * 2_000,
+                length: MILLISECOND * 200,
+                factor: 3.0,
+            }),
         },
-        capacity: Some(Capacity { workers: 4, queue: 64 }),
+        capacity: Some(Capacity {
+            workers: 4,
+            queue: 64,
+        }),
         ..plain()
     }
 }
@@ -92,8 +152,15 @@ fn fan_out() -> Scenario {
     Scenario {
         streams: 100,
         sets: 300_000,
-        arrivals: Arrivals { per_second: 5_000.0, fan_out: 100, bursts: None },
-        stragglers: Some(Stragglers { share: 0.001, factor: 100.0 }),
+        arrivals: Arrivals {
+            per_second: 5_000.0,
+            fan_out: 100,
+            bursts: None,
+        },
+        stragglers: Some(Stragglers {
+            share: 0.001,
+            factor: 100.0,
+        }),
         ..plain()
     }
 }

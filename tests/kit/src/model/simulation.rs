@@ -9,9 +9,11 @@ use distributedlog::{Instant, StreamIndex};
 use super::world::{Clockwork, World};
 use super::{Answer, Policy, Report, Scenario, ScenarioError, Start, Todo};
 
-/// Reads all streams as one: is shown every copy of a set when it is stored, and says whether it delivers it.
+/// Reads all streams as one: is shown every copy of a set when it is stored, and says whether it
+/// delivers it.
 pub trait MergedReader {
-    /// A copy of a set came to lie in a stream. Answers whether the set is delivered from this copy.
+    /// A copy of a set came to lie in a stream. Answers whether the set is delivered from this
+    /// copy.
     fn meet(&mut self, stream: StreamIndex, set: u64, identity: Option<SetIdentity>) -> bool;
 }
 
@@ -39,10 +41,11 @@ pub struct Stopped;
 /// After how many events somebody who watches is told.
 const WATCHED: u32 = 1 << 16;
 
-/// Runs a scenario under a policy, from a seed, as fast as it goes: virtual time jumps from one event to the next.
+/// Runs a scenario under a policy, from a seed, as fast as it goes: virtual time jumps from one
+/// event to the next.
 ///
-/// Cancelling an attempt takes no work off its stream: the set is stored all the same if it was under way. That is the worst case, for the
-/// load and for copies.
+/// Cancelling an attempt takes no work off its stream: the set is stored all the same if it was
+/// under way. That is the worst case, for the load and for copies.
 ///
 /// ```
 /// use core::ops::ControlFlow;
@@ -84,8 +87,8 @@ impl Simulation {
         self.seed
     }
 
-    /// Runs it to its end: until every set has ended and no attempt is under way any more. `watch` is told every now and then how many
-    /// sets have arrived, and may break it off.
+    /// Runs it to its end: until every set has ended and no attempt is under way any more. `watch`
+    /// is told every now and then how many sets have arrived, and may break it off.
     ///
     /// # Errors
     /// `watch` broke it off.
@@ -105,7 +108,9 @@ impl Simulation {
         for events in 1_u32.. {
             let event = run.events.peek().map(|Reverse(event)| event.at);
             let timer = policy.next_timeout().map(Instant::as_micros);
-            let Some(now) = [event, timer, arrival].into_iter().flatten().min() else { break };
+            let Some(now) = [event, timer, arrival].into_iter().flatten().min() else {
+                break;
+            };
             let time = Instant::from_micros(now);
             // Answers come before timers: one that is there already is never overtaken by a timer.
             if event == Some(now) {
@@ -163,7 +168,8 @@ struct Operation {
     failed: bool,
 }
 
-/// What is known of a set, in one byte: two flags, whether it was delivered, and whether a copy is stored.
+/// What is known of a set, in one byte: two flags, whether it was delivered, and whether a copy is
+/// stored.
 mod mark {
     pub(super) const ENDED: u8 = 1;
     pub(super) const WRITTEN: u8 = 2;
@@ -202,7 +208,14 @@ impl<'a, R: MergedReader> Run<'a, R> {
         let first = self.report.sets;
         self.report.sets += self.fan_out;
         self.sets.resize(self.report.sets as usize, 0);
-        self.operations.insert(first / self.fan_out, Operation { began: now, left: self.fan_out as u32, failed: false });
+        self.operations.insert(
+            first / self.fan_out,
+            Operation {
+                began: now,
+                left: self.fan_out as u32,
+                failed: false,
+            },
+        );
         self.report.second(now).sets += self.fan_out;
         first..self.report.sets
     }
@@ -210,7 +223,16 @@ impl<'a, R: MergedReader> Run<'a, R> {
     /// Takes the earliest event; what the policy is told of it.
     fn next_event(&mut self) -> Option<Answer> {
         let Reverse(Event { what, .. }) = self.events.pop()?;
-        let (Sent { set, stream, attempt, identity }, stored, told) = match what {
+        let (
+            Sent {
+                set,
+                stream,
+                attempt,
+                identity,
+            },
+            stored,
+            told,
+        ) = match what {
             What::Stored { attempt, told } => (attempt, true, told),
             What::Refused { attempt } => (attempt, false, true),
         };
@@ -225,24 +247,51 @@ impl<'a, R: MergedReader> Run<'a, R> {
                 *marks |= mark::DELIVERED;
             }
         }
-        told.then_some(Answer { set, stream, attempt, stored })
+        told.then_some(Answer {
+            set,
+            stream,
+            attempt,
+            stored,
+        })
     }
 
     /// Does what the policy wants done.
     fn carry_out(&mut self, now: u64, todo: &mut Todo) {
-        for Start { set, stream, attempt, again, identity } in todo.starts.drain(..) {
+        for Start {
+            set,
+            stream,
+            attempt,
+            again,
+            identity,
+        } in todo.starts.drain(..)
+        {
             self.report.attempts += 1;
             self.report.second(now).attempts += 1;
             let fate = self.world.send(now, set, stream.0, again);
-            let attempt = Sent { set, stream: stream.0, attempt, identity };
+            let attempt = Sent {
+                set,
+                stream: stream.0,
+                attempt,
+                identity,
+            };
             let event = match (fate.stored, fate.answer) {
-                (Some(at), answer) => Some((at, What::Stored { attempt, told: answer.is_some() })),
+                (Some(at), answer) => Some((
+                    at,
+                    What::Stored {
+                        attempt,
+                        told: answer.is_some(),
+                    },
+                )),
                 (None, Some((at, _))) => Some((at, What::Refused { attempt })),
                 (None, None) => None,
             };
             if let Some((at, what)) = event {
                 self.order += 1;
-                self.events.push(Reverse(Event { at, order: self.order, what }));
+                self.events.push(Reverse(Event {
+                    at,
+                    order: self.order,
+                    what,
+                }));
             }
         }
         for (set, written) in todo.ended.drain(..) {
@@ -254,9 +303,16 @@ impl<'a, R: MergedReader> Run<'a, R> {
         let marks = &mut self.sets[set as usize];
         assert!(*marks & mark::ENDED == 0, "set {set} ended twice");
         *marks |= mark::ENDED | if written { mark::WRITTEN } else { 0 };
-        *if written { &mut self.report.written } else { &mut self.report.failed } += 1;
+        *if written {
+            &mut self.report.written
+        } else {
+            &mut self.report.failed
+        } += 1;
         let key = set / self.fan_out;
-        let operation = self.operations.get_mut(&key).expect("it has a set that had not ended");
+        let operation = self
+            .operations
+            .get_mut(&key)
+            .expect("it has a set that had not ended");
         operation.left -= 1;
         operation.failed |= !written;
         if operation.left == 0 {
@@ -267,7 +323,11 @@ impl<'a, R: MergedReader> Run<'a, R> {
     }
 
     fn finish(mut self) -> Report {
-        assert!(self.operations.is_empty(), "{} operations never ended", self.operations.len());
+        assert!(
+            self.operations.is_empty(),
+            "{} operations never ended",
+            self.operations.len()
+        );
         for marks in self.sets {
             let delivered = marks & mark::DELIVERED != 0;
             self.report.read.delivered += u64::from(delivered);

@@ -53,14 +53,30 @@ impl World {
             queue: queue as usize,
         };
         let streams = (0..scenario.streams).map(|stream| {
-            let ours = scenario.faults.iter().filter(|fault| fault.stream.is_none_or(|of| of == stream));
-            let faults = ours.map(|fault| (micros(fault.from), fault.until.map_or(u64::MAX, micros), fault.kind)).collect();
-            Stream { faults, servers: scenario.capacity.map(servers) }
+            let ours = scenario
+                .faults
+                .iter()
+                .filter(|fault| fault.stream.is_none_or(|of| of == stream));
+            let faults = ours
+                .map(|fault| {
+                    (
+                        micros(fault.from),
+                        fault.until.map_or(u64::MAX, micros),
+                        fault.kind,
+                    )
+                })
+                .collect();
+            Stream {
+                faults,
+                servers: scenario.capacity.map(servers),
+            }
         });
         Self {
             seed,
             sampler: Sampler::new(&scenario.latency),
-            stragglers: scenario.stragglers.map_or((0.0, 1.0), |stragglers| (stragglers.share, stragglers.factor)),
+            stragglers: scenario.stragglers.map_or((0.0, 1.0), |stragglers| {
+                (stragglers.share, stragglers.factor)
+            }),
             loss: scenario.loss,
             streams: streams.collect(),
         }
@@ -74,13 +90,21 @@ impl World {
         let even = random.bits() & 1 == 0;
         let place = &mut self.streams[usize::from(stream)];
         if lost && even {
-            return Fate { stored: None, answer: None };
+            return Fate {
+                stored: None,
+                answer: None,
+            };
         }
         let begun = match &mut place.servers {
             None => now,
             Some(servers) => match servers.begin(now) {
                 Some(begun) => begun,
-                None => return Fate { stored: None, answer: Some((now + REFUSAL, false)) },
+                None => {
+                    return Fate {
+                        stored: None,
+                        answer: Some((now + REFUSAL, false)),
+                    };
+                }
             },
         };
         let done = place.done(begun, latency);
@@ -90,32 +114,48 @@ impl World {
         for &(from, until, kind) in &place.faults {
             if kind == FaultKind::Away && now < until && done > from {
                 let stored = (now < from && even).then_some(from);
-                return Fate { stored, answer: None };
+                return Fate {
+                    stored,
+                    answer: None,
+                };
             }
         }
-        Fate { stored: Some(done), answer: (!lost).then_some((done, true)) }
+        Fate {
+            stored: Some(done),
+            answer: (!lost).then_some((done, true)),
+        }
     }
 
-    /// When a set that is sent now would be stored and its writer told; none if never. For streams without a capacity, nothing else matters.
+    /// When a set that is sent now would be stored and its writer told; none if never. For streams
+    /// without a capacity, nothing else matters.
     pub(crate) fn foresee(&self, now: u64, set: u64, stream: u16) -> Option<u64> {
         let mut random = keyed(self.seed, set, stream, 0);
         let latency = self.latency(&mut random);
         let lost = self.loss > 0.0 && random.chance(self.loss);
         let place = &self.streams[usize::from(stream)];
         let done = place.done(now, latency);
-        let away = |&(from, until, kind): &(u64, u64, FaultKind)| kind == FaultKind::Away && now < until && done > from;
+        let away = |&(from, until, kind): &(u64, u64, FaultKind)| {
+            kind == FaultKind::Away && now < until && done > from
+        };
         (!lost && !place.faults.iter().any(away)).then_some(done)
     }
 
     /// Whether nothing is the matter with a stream.
     pub(crate) fn is_well(&self, now: u64, stream: u16) -> bool {
-        self.streams[usize::from(stream)].faults.iter().all(|&(from, until, _)| now < from || now >= until)
+        self.streams[usize::from(stream)]
+            .faults
+            .iter()
+            .all(|&(from, until, _)| now < from || now >= until)
     }
 
     fn latency(&self, random: &mut Random) -> f64 {
         let latency = self.sampler.draw(random);
         let (share, factor) = self.stragglers;
-        if share > 0.0 && random.chance(share) { latency * factor } else { latency }
+        if share > 0.0 && random.chance(share) {
+            latency * factor
+        } else {
+            latency
+        }
     }
 }
 
@@ -161,8 +201,9 @@ impl Servers {
 
 /// The generator of one attempt.
 fn keyed(seed: u64, set: u64, stream: u16, again: u32) -> Random {
-    let key =
-        seed ^ set.wrapping_mul(0xA24B_AED4_963E_E407) ^ (u64::from(stream) << 32 | u64::from(again)).wrapping_mul(0x9FB2_1C65_1E98_DF25);
+    let key = seed
+        ^ set.wrapping_mul(0xA24B_AED4_963E_E407)
+        ^ (u64::from(stream) << 32 | u64::from(again)).wrapping_mul(0x9FB2_1C65_1E98_DF25);
     // One step of the generator: keys that are alike lie far apart.
     Random::new(Random::new(key).bits())
 }
@@ -181,7 +222,11 @@ pub(crate) struct Clockwork {
 impl Clockwork {
     pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
         let fan_out = f64::from(scenario.arrivals.fan_out);
-        let burst = |Bursts { every, length, factor }| (micros(every) as f64, micros(length) as f64, factor);
+        let burst = |Bursts {
+                         every,
+                         length,
+                         factor,
+                     }| (micros(every) as f64, micros(length) as f64, factor);
         Self {
             random: Random::new(Random::new(!seed).bits()),
             rate: scenario.arrivals.per_second / fan_out / 1e6,
@@ -203,7 +248,8 @@ impl Iterator for Clockwork {
     fn next(&mut self) -> Option<u64> {
         self.left = self.left.checked_sub(1)?;
         let mut work = -unit(&mut self.random).ln();
-        // The rate changes at the edges of bursts: what is left of the pause is walked at the new one.
+        // The rate changes at the edges of bursts: what is left of the pause is walked at the new
+        // one.
         loop {
             let (rate, edge) = match self.bursts {
                 None => (self.rate, f64::INFINITY),

@@ -1,7 +1,8 @@
 //! Scripts of (time, event) → what the machine does.
 //!
-//! A line that begins with a number is a time in milliseconds and perhaps an event; the lines below it that are indented are what the
-//! writer is expected to do then. Times between the lines at which it does something by itself appear as lines of their own.
+//! A line that begins with a number is a time in milliseconds and perhaps an event; the lines below
+//! it that are indented are what the writer is expected to do then. Times between the lines at
+//! which it does something by itself appear as lines of their own.
 //!
 //! ```
 //! use distributedlog::writer::Settings;
@@ -36,19 +37,24 @@ use distributedlog::writer::{Counters, Settings};
 
 pub use player::Player;
 
-/// Plays a script against a new writer over `streams` streams, which come in the order 0, 1, 2…, and compares what it does with what
-/// the script says. The writer's counters.
+/// Plays a script against a new writer over `streams` streams, which come in the order 0, 1, 2…,
+/// and compares what it does with what the script says. The writer's counters.
 ///
 /// # Panics
 ///
-/// When the writer does anything else, with both versions side by side; or when the script makes no sense.
+/// When the writer does anything else, with both versions side by side; or when the script makes no
+/// sense.
 #[track_caller]
 pub fn check(settings: Settings, streams: usize, script: &str) -> Counters {
     let mut player = Player::new(settings, streams);
     let played = player.play(script);
     let expected = parse::normalized(script);
     if played != expected {
-        panic!("the script says:\n\n{}\n\nthe writer did:\n\n{}\n", expected.join("\n"), played.join("\n"));
+        panic!(
+            "the script says:\n\n{}\n\nthe writer did:\n\n{}\n",
+            expected.join("\n"),
+            played.join("\n")
+        );
     }
     player.counters()
 }

@@ -32,7 +32,13 @@ pub(super) fn normalized(script: &str) -> Vec<String> {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("//"))
-        .map(|line| if is_step(line) { line.to_owned() } else { format!("  {line}") })
+        .map(|line| {
+            if is_step(line) {
+                line.to_owned()
+            } else {
+                format!("  {line}")
+            }
+        })
         .collect()
 }
 
@@ -41,7 +47,11 @@ fn is_step(line: &str) -> bool {
 }
 
 pub(super) fn steps(script: &str) -> Vec<Step> {
-    normalized(script).into_iter().filter(|line| is_step(line)).map(step).collect()
+    normalized(script)
+        .into_iter()
+        .filter(|line| is_step(line))
+        .map(step)
+        .collect()
 }
 
 fn step(line: String) -> Step {
@@ -51,31 +61,64 @@ fn step(line: String) -> Step {
     let event = match *rest.as_slice() {
         [] => Event::Nothing,
         ["sleep"] => Event::Sleep,
-        ["write", name] => Event::Write { name: name.to_owned(), len: name.len() },
-        ["write", name, len] => Event::Write { name: name.to_owned(), len: number(len) },
-        ["reserve", name, len] => Event::Reserve { name: name.to_owned(), len: number(len) },
-        ["submit", name] => Event::Submit { name: name.to_owned() },
-        ["release", name] => Event::Release { name: name.to_owned() },
-        ["answer", attempt] => Event::Answer { attempt: number(attempt), entry: number(attempt) as i64 },
-        ["answer", attempt, entry] => Event::Answer { attempt: number(attempt), entry: number(entry) as i64 },
-        ["fail", attempt, how] => Event::Fail { attempt: number(attempt), failure: failure(how) },
-        ["refuse", starts] => Event::Refuse { starts: number(starts) as u32 },
-        ["forget", name] => Event::Forget { name: name.to_owned() },
+        ["write", name] => Event::Write {
+            name: name.to_owned(),
+            len: name.len(),
+        },
+        ["write", name, len] => Event::Write {
+            name: name.to_owned(),
+            len: number(len),
+        },
+        ["reserve", name, len] => Event::Reserve {
+            name: name.to_owned(),
+            len: number(len),
+        },
+        ["submit", name] => Event::Submit {
+            name: name.to_owned(),
+        },
+        ["release", name] => Event::Release {
+            name: name.to_owned(),
+        },
+        ["answer", attempt] => Event::Answer {
+            attempt: number(attempt),
+            entry: number(attempt) as i64,
+        },
+        ["answer", attempt, entry] => Event::Answer {
+            attempt: number(attempt),
+            entry: number(entry) as i64,
+        },
+        ["fail", attempt, how] => Event::Fail {
+            attempt: number(attempt),
+            failure: failure(how),
+        },
+        ["refuse", starts] => Event::Refuse {
+            starts: number(starts) as u32,
+        },
+        ["forget", name] => Event::Forget {
+            name: name.to_owned(),
+        },
         ["flush"] => Event::Flush,
         ["close"] => Event::Close { by: Instant::MAX },
         ["close", by] => Event::Close { by: time(by) },
         ["abort"] => Event::Abort,
         _ => panic!("no such event in a script: {line}"),
     };
-    Step { at, event, text: line }
+    Step {
+        at,
+        event,
+        text: line,
+    }
 }
 
 fn number(word: &str) -> usize {
-    word.parse().unwrap_or_else(|_| panic!("not a number in a script: {word}"))
+    word.parse()
+        .unwrap_or_else(|_| panic!("not a number in a script: {word}"))
 }
 
 fn time(word: &str) -> Instant {
-    let millis: f64 = word.parse().unwrap_or_else(|_| panic!("not a time in a script: {word}"));
+    let millis: f64 = word
+        .parse()
+        .unwrap_or_else(|_| panic!("not a time in a script: {word}"));
     Instant::from_micros((millis * 1000.0).round() as u64)
 }
 

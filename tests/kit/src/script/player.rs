@@ -1,7 +1,10 @@
 use std::collections::HashMap;
 
 use distributedlog::wire::record_set::RecordSet;
-use distributedlog::writer::{Counters, FlushMark, Heap, RecordId, Refused, Reservation, Settings, StreamCount, WriteResult, Writer};
+use distributedlog::writer::{
+    Counters, FlushMark, Heap, RecordId, Refused, Reservation, Settings, StreamCount, WriteResult,
+    Writer,
+};
 use distributedlog::{AttemptId, Dlsn, Instant, StreamIndex};
 
 use super::parse::{Event, Step, steps};
@@ -21,8 +24,8 @@ pub struct Player {
 }
 
 impl Player {
-    /// A writer whose streams, if they are no more than six, come in the order 0, 1, 2…: a seed that makes them so is looked for, unless
-    /// the settings have one.
+    /// A writer whose streams, if they are no more than six, come in the order 0, 1, 2…: a seed
+    /// that makes them so is looked for, unless the settings have one.
     ///
     /// # Panics
     ///
@@ -34,7 +37,11 @@ impl Player {
             Some(_) => settings,
             // One seed in n! orders n streams: for more of them the search would take too long.
             None if streams > 6 => settings,
-            None => settings.to_builder().seed(ordering_seed(count)).build().expect("a seed does not make settings illegal"),
+            None => settings
+                .to_builder()
+                .seed(ordering_seed(count))
+                .build()
+                .expect("a seed does not make settings illegal"),
         };
         Self {
             writer: machine(settings, count),
@@ -54,7 +61,8 @@ impl Player {
         &mut self.writer
     }
 
-    /// The name of the attempt with this number, counted from 1 in the order in which they were started.
+    /// The name of the attempt with this number, counted from 1 in the order in which they were
+    /// started.
     ///
     /// # Panics
     ///
@@ -112,18 +120,31 @@ impl Player {
                 Err(refused) => self.say(format!("refused {name}: {refused}")),
             },
             Event::Submit { name } => {
-                let reservation = self.reservations.remove(name).expect("reserved before it is submitted");
+                let reservation = self
+                    .reservations
+                    .remove(name)
+                    .expect("reserved before it is submitted");
                 let outcome = self.writer.submit(at, reservation, &content(name, 0));
                 self.accepted(name, outcome);
             }
             Event::Release { name } => {
-                let reservation = self.reservations.remove(name).expect("reserved before it is released");
+                let reservation = self
+                    .reservations
+                    .remove(name)
+                    .expect("reserved before it is released");
                 self.writer.release(reservation);
             }
             Event::Answer { attempt, entry } => {
-                self.writer.handle_finished(at, self.attempt(*attempt), Ok(Dlsn::new(1, *entry, 0)));
+                self.writer.handle_finished(
+                    at,
+                    self.attempt(*attempt),
+                    Ok(Dlsn::new(1, *entry, 0)),
+                );
             }
-            Event::Fail { attempt, failure } => self.writer.handle_finished(at, self.attempt(*attempt), Err(*failure)),
+            Event::Fail { attempt, failure } => {
+                self.writer
+                    .handle_finished(at, self.attempt(*attempt), Err(*failure))
+            }
             Event::Refuse { starts } => self.refusals = *starts,
             Event::Forget { name } => self.writer.forget(self.names[name]),
             Event::Flush => {
@@ -147,7 +168,11 @@ impl Player {
 
     fn drive(&mut self, now: Instant) {
         while let Some(attempt) = self.writer.poll_cancel() {
-            let number = 1 + self.attempts.iter().position(|id| *id == attempt).expect("only what was started is cancelled");
+            let number = 1 + self
+                .attempts
+                .iter()
+                .position(|id| *id == attempt)
+                .expect("only what was started is cancelled");
             self.say(format!("cancel {number}"));
         }
         while let Some(attempt) = self.writer.poll_transmit(now) {
@@ -159,15 +184,29 @@ impl Player {
                 self.writer.handle_refused(now, id);
             } else {
                 self.attempts.push(id);
-                self.say(format!("start {} on {}: {content}", self.attempts.len(), stream.0));
+                self.say(format!(
+                    "start {} on {}: {content}",
+                    self.attempts.len(),
+                    stream.0
+                ));
             }
         }
         while let Some(record) = self.writer.poll_completed() {
-            let result = self.writer.take(record).expect("what is announced can be taken");
-            let name = self.records.remove(&record).expect("only what was accepted completes");
+            let result = self
+                .writer
+                .take(record)
+                .expect("what is announced can be taken");
+            let name = self
+                .records
+                .remove(&record)
+                .expect("only what was accepted completes");
             self.say(told(&name, result));
         }
-        let flushed = self.marks.iter().take_while(|mark| self.writer.is_flushed(**mark)).count();
+        let flushed = self
+            .marks
+            .iter()
+            .take_while(|mark| self.writer.is_flushed(**mark))
+            .count();
         self.marks.drain(..flushed);
         for _ in 0..flushed {
             self.say("flushed".to_owned());
@@ -183,23 +222,34 @@ impl Player {
 }
 
 fn machine(settings: Settings, streams: StreamCount) -> Writer<Heap> {
-    Writer::new(settings, streams, Heap::new(&settings, streams)).expect("the heap has what the settings ask for")
+    Writer::new(settings, streams, Heap::new(&settings, streams))
+        .expect("the heap has what the settings ask for")
 }
 
 /// A seed whose permutation of the streams is 0, 1, 2…
 fn ordering_seed(streams: StreamCount) -> u64 {
     let in_order = |seed: &u64| {
         let few = streams.as_usize();
-        let settings = Settings::builder().buffer_size(0).in_flight_sets(few).pending_records(few).seed(*seed);
+        let settings = Settings::builder()
+            .buffer_size(0)
+            .in_flight_sets(few)
+            .pending_records(few)
+            .seed(*seed);
         let settings = settings.build().expect("legal settings");
         let mut writer = machine(settings, streams);
         (0..few).all(|index| {
-            writer.write(Instant::ZERO, b"").expect("there is room for a record for each stream");
-            let attempt = writer.poll_transmit(Instant::ZERO).expect("it is transmitted at once");
+            writer
+                .write(Instant::ZERO, b"")
+                .expect("there is room for a record for each stream");
+            let attempt = writer
+                .poll_transmit(Instant::ZERO)
+                .expect("it is transmitted at once");
             attempt.stream == StreamIndex(index as u16)
         })
     };
-    (0..100_000).find(in_order).expect("one in n! seeds, for a few streams")
+    (0..100_000)
+        .find(in_order)
+        .expect("one in n! seeds, for a few streams")
 }
 
 fn content(name: &str, len: usize) -> Vec<u8> {
@@ -210,16 +260,31 @@ fn content(name: &str, len: usize) -> Vec<u8> {
 
 fn shown(record_set: &[u8]) -> String {
     let mut scratch = vec![0; 1 << 20];
-    let set = RecordSet::parse(record_set, &mut scratch).expect("what is transmitted is a record set");
-    let names: Vec<String> = set.records().map(|record| String::from_utf8_lossy(record).trim_end_matches('.').to_owned()).collect();
+    let set =
+        RecordSet::parse(record_set, &mut scratch).expect("what is transmitted is a record set");
+    let names: Vec<String> = set
+        .records()
+        .map(|record| {
+            String::from_utf8_lossy(record)
+                .trim_end_matches('.')
+                .to_owned()
+        })
+        .collect();
     names.join(" ")
 }
 
 fn told(name: &str, result: WriteResult) -> String {
     match result {
         Ok(written) => {
-            let Dlsn { log_segment_sequence_no, entry_id, slot_id } = written.dlsn;
-            format!("done {name}: stream {}, {log_segment_sequence_no}/{entry_id}/{slot_id}", written.stream.0)
+            let Dlsn {
+                log_segment_sequence_no,
+                entry_id,
+                slot_id,
+            } = written.dlsn;
+            format!(
+                "done {name}: stream {}, {log_segment_sequence_no}/{entry_id}/{slot_id}",
+                written.stream.0
+            )
         }
         Err(error) => format!("failed {name}: {error}"),
     }
@@ -227,5 +292,9 @@ fn told(name: &str, result: WriteResult) -> String {
 
 fn millis(at: Instant) -> String {
     let micros = at.as_micros();
-    if micros.is_multiple_of(1000) { format!("{}", micros / 1000) } else { format!("{}", micros as f64 / 1000.0) }
+    if micros.is_multiple_of(1000) {
+        format!("{}", micros / 1000)
+    } else {
+        format!("{}", micros as f64 / 1000.0)
+    }
 }

@@ -32,8 +32,18 @@ impl Network {
     /// Listens at a process's port.
     pub(crate) fn listen(&self, host: HostId, port: u16) -> SimListener {
         let address = host.address(port);
-        self.inner().listeners.insert(address, Listening { host, queue: VecDeque::new(), waker: None });
-        SimListener { network: self.clone(), address }
+        self.inner().listeners.insert(
+            address,
+            Listening {
+                host,
+                queue: VecDeque::new(),
+                waker: None,
+            },
+        );
+        SimListener {
+            network: self.clone(),
+            address,
+        }
     }
 
     /// Begins to connect.
@@ -43,9 +53,17 @@ impl Network {
         let id = inner.last_connection;
         let to = HostId::of(address).unwrap_or(HostId(u8::MAX));
         let due = inner.due(host, to);
-        inner.connections.insert(id, Connection::new([host, to], due, address, inner.window));
-        inner.trace.note(format_args!("net {id}: {host:?} dials {address}"));
-        Dialling(Some(SimStream { network: self.clone(), id, end: 0 }))
+        inner
+            .connections
+            .insert(id, Connection::new([host, to], due, address, inner.window));
+        inner
+            .trace
+            .note(format_args!("net {id}: {host:?} dials {address}"));
+        Dialling(Some(SimStream {
+            network: self.clone(),
+            id,
+            end: 0,
+        }))
     }
 }
 
@@ -56,7 +74,9 @@ impl Dialling {
     }
 
     fn poll(&mut self, context: Option<&Context<'_>>) -> Poll<io::Result<SimStream>> {
-        let Some(stream) = &self.0 else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+        let Some(stream) = &self.0 else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
         let opening = {
             let mut inner = stream.network.inner();
             let Some(connection) = inner.connections.get_mut(&stream.id) else {
@@ -66,9 +86,14 @@ impl Dialling {
             connection.opening
         };
         match opening {
-            Opening::Done => self.0.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
+            Opening::Done => self
+                .0
+                .take()
+                .map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
             Opening::Failed => Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into())),
-            Opening::Asked { .. } | Opening::Accepted { .. } | Opening::Refused { .. } => Poll::Pending,
+            Opening::Asked { .. } | Opening::Accepted { .. } | Opening::Refused { .. } => {
+                Poll::Pending
+            }
         }
     }
 }
@@ -90,9 +115,18 @@ impl Listen for SimListener {
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
         poll_fn(|context| {
             let mut inner = self.network.inner();
-            let Some(listening) = inner.listeners.get_mut(&self.address) else { return Poll::Pending };
+            let Some(listening) = inner.listeners.get_mut(&self.address) else {
+                return Poll::Pending;
+            };
             match listening.queue.pop_front() {
-                Some((id, peer)) => Poll::Ready(Ok((SimStream { network: self.network.clone(), id, end: 1 }, peer))),
+                Some((id, peer)) => Poll::Ready(Ok((
+                    SimStream {
+                        network: self.network.clone(),
+                        id,
+                        end: 1,
+                    },
+                    peer,
+                ))),
                 None => {
                     listening.waker = Some(context.waker().clone());
                     Poll::Pending
@@ -106,7 +140,9 @@ impl Listen for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         let mut inner = self.network.inner();
-        let Some(listening) = inner.listeners.remove(&self.address) else { return };
+        let Some(listening) = inner.listeners.remove(&self.address) else {
+            return;
+        };
         for (id, _) in listening.queue {
             inner.close(id, 1);
         }

@@ -1,7 +1,8 @@
 //! The network: connections that deliver in order and late, break, and are cut off.
 //!
-//! TCP loses no bytes while a connection lives, so loss is a connection that breaks (with any part of what was under way delivered) or
-//! one whose bytes wait behind a partition until it heals or the process gives up. Different connections overtake each other freely.
+//! TCP loses no bytes while a connection lives, so loss is a connection that breaks (with any part
+//! of what was under way delivered) or one whose bytes wait behind a partition until it heals or
+//! the process gives up. Different connections overtake each other freely.
 
 mod ends;
 mod stream;
@@ -30,7 +31,9 @@ impl HostId {
     }
 
     pub(crate) fn of(address: SocketAddr) -> Option<Self> {
-        let IpAddr::V4(ip) = address.ip() else { return None };
+        let IpAddr::V4(ip) = address.ip() else {
+            return None;
+        };
         ip.octets()[3].checked_sub(1).map(Self)
     }
 }
@@ -78,7 +81,11 @@ impl Network {
         let mut random = Random::new(seed);
         let latency = random.below(4);
         // Small windows make frames come in pieces and writers wait.
-        let window = if random.chance(0.3) { 200 + random.below(2_000) as usize } else { 64 << 10 };
+        let window = if random.chance(0.3) {
+            200 + random.below(2_000) as usize
+        } else {
+            64 << 10
+        };
         Self(Arc::new(Mutex::new(Inner {
             now: 0,
             random,
@@ -108,7 +115,9 @@ impl Network {
             inner.deliver(id, 0);
             inner.deliver(id, 1);
         }
-        inner.connections.retain(|_, connection| !connection.is_over());
+        inner
+            .connections
+            .retain(|_, connection| !connection.is_over());
     }
 
     pub(crate) fn set_up(&self, host: HostId) {
@@ -150,7 +159,11 @@ impl Network {
     /// How many connections there are, and how many bytes are under way or unread.
     pub(crate) fn load(&self) -> (usize, usize) {
         let inner = self.inner();
-        let held = inner.connections.values().flat_map(|connection| &connection.pipes).map(wire::Pipe::held);
+        let held = inner
+            .connections
+            .values()
+            .flat_map(|connection| &connection.pipes)
+            .map(wire::Pipe::held);
         (inner.connections.len(), held.sum())
     }
 }
@@ -168,15 +181,30 @@ impl Inner {
 
     /// Requests to connect arrive, and the answers to them.
     fn open_connections(&mut self) {
-        let ids: Vec<u64> = self.connections.iter().filter(|(_, c)| c.opening != Opening::Done).map(|(id, _)| *id).collect();
+        let ids: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.opening != Opening::Done)
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
             let connection = &self.connections[&id];
             let [from, to] = connection.hosts;
             match connection.opening {
-                Opening::Asked { due, at } if due <= self.now && self.is_open(from, to) => self.asked(id, at),
-                Opening::Accepted { due } if due <= self.now && self.is_open(to, from) => self.opened(id, Opening::Done),
-                Opening::Refused { due } if due <= self.now && self.is_open(to, from) => self.opened(id, Opening::Failed),
-                Opening::Asked { .. } | Opening::Accepted { .. } | Opening::Refused { .. } | Opening::Done | Opening::Failed => {}
+                Opening::Asked { due, at } if due <= self.now && self.is_open(from, to) => {
+                    self.asked(id, at)
+                }
+                Opening::Accepted { due } if due <= self.now && self.is_open(to, from) => {
+                    self.opened(id, Opening::Done)
+                }
+                Opening::Refused { due } if due <= self.now && self.is_open(to, from) => {
+                    self.opened(id, Opening::Failed)
+                }
+                Opening::Asked { .. }
+                | Opening::Accepted { .. }
+                | Opening::Refused { .. }
+                | Opening::Done
+                | Opening::Failed => {}
             }
         }
     }
@@ -217,22 +245,37 @@ impl Inner {
         loop {
             let connection = &self.connections[&id];
             let hosts = [connection.hosts[from], connection.hosts[1 - from]];
-            let due = connection.pipes[from].flying.front().is_some_and(|(due, _)| *due <= self.now);
+            let due = connection.pipes[from]
+                .flying
+                .front()
+                .is_some_and(|(due, _)| *due <= self.now);
             if !due || connection.opening != Opening::Done || !self.is_open(hosts[0], hosts[1]) {
                 return;
             }
             let receiver_is_up = self.up.contains(&hosts[1]);
             let back = self.due(hosts[1], hosts[0]);
             let connection = self.connections.get_mut(&id).expect("it was just seen");
-            let Some((_, piece)) = connection.pipes[from].flying.pop_front() else { return };
+            let Some((_, piece)) = connection.pipes[from].flying.pop_front() else {
+                return;
+            };
             self.trace.count(|counts| counts.deliveries += 1);
             match (&piece, connection.ends[1 - from]) {
                 (Piece::Bytes(bytes), End::Open) => {
-                    self.trace.note(format_args!("net {id}.{from}: {} bytes {:08x}", bytes.len(), hash_of(bytes)));
+                    self.trace.note(format_args!(
+                        "net {id}.{from}: {} bytes {:08x}",
+                        bytes.len(),
+                        hash_of(bytes)
+                    ));
                 }
-                (Piece::End | Piece::Reset, End::Open) => self.trace.note(format_args!("net {id}.{from}: {piece:?}")),
-                (Piece::Bytes(_), End::Closed) => connection.pipes[1 - from].send(back, Piece::Reset),
-                (Piece::Bytes(_), End::Vanished) if receiver_is_up => connection.pipes[1 - from].send(back, Piece::Reset),
+                (Piece::End | Piece::Reset, End::Open) => {
+                    self.trace.note(format_args!("net {id}.{from}: {piece:?}"))
+                }
+                (Piece::Bytes(_), End::Closed) => {
+                    connection.pipes[1 - from].send(back, Piece::Reset)
+                }
+                (Piece::Bytes(_), End::Vanished) if receiver_is_up => {
+                    connection.pipes[1 - from].send(back, Piece::Reset)
+                }
                 (Piece::Bytes(_) | Piece::End | Piece::Reset, End::Closed | End::Vanished) => {}
             }
             if connection.ends[1 - from] == End::Open {
@@ -244,7 +287,9 @@ impl Inner {
     /// A process closes its end.
     fn close(&mut self, id: u64, end: usize) {
         let now = self.now;
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         if connection.ends[end] != End::Open {
             return;
         }
@@ -260,7 +305,9 @@ impl Inner {
             pipe.ended = true;
             pipe.send(due, Piece::End);
         }
-        if connection.opening == Opening::Failed || matches!(connection.opening, Opening::Asked { .. }) {
+        if connection.opening == Opening::Failed
+            || matches!(connection.opening, Opening::Asked { .. })
+        {
             self.connections.remove(&id);
         }
     }
@@ -271,7 +318,11 @@ impl Inner {
         let ids: Vec<(u64, usize)> = self
             .connections
             .iter()
-            .flat_map(|(id, c)| (0..2).filter(|end| c.hosts[*end] == host && c.ends[*end] == End::Open).map(|end| (*id, end)))
+            .flat_map(|(id, c)| {
+                (0..2)
+                    .filter(|end| c.hosts[*end] == host && c.ends[*end] == End::Open)
+                    .map(|end| (*id, end))
+            })
             .collect();
         for (id, end) in ids {
             match death {
@@ -299,8 +350,12 @@ impl Inner {
     }
 
     fn break_one(&mut self, random: &mut Random) -> bool {
-        let ids: Vec<u64> =
-            self.connections.iter().filter(|(_, c)| c.opening == Opening::Done && c.ends == [End::Open; 2]).map(|(id, _)| *id).collect();
+        let ids: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.opening == Opening::Done && c.ends == [End::Open; 2])
+            .map(|(id, _)| *id)
+            .collect();
         if ids.is_empty() {
             return false;
         }
@@ -310,7 +365,11 @@ impl Inner {
             let hosts = connection.hosts;
             let keep = self.random.below(connection.pipes[end].held() as u64 + 1) as usize;
             let due = self.due(hosts[end], hosts[1 - end]);
-            let pipe = &mut self.connections.get_mut(&id).expect("it was just seen").pipes[end];
+            let pipe = &mut self
+                .connections
+                .get_mut(&id)
+                .expect("it was just seen")
+                .pipes[end];
             pipe.cut(keep);
             pipe.send(due, Piece::Reset);
         }

@@ -16,7 +16,8 @@ pub(crate) struct SimStream {
 }
 
 impl SimStream {
-    /// What has come, at most so many bytes; empty: the peer has nothing more to say. `Ok(None)`: nothing yet.
+    /// What has come, at most so many bytes; empty: the peer has nothing more to say. `Ok(None)`:
+    /// nothing yet.
     pub(crate) fn try_read(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
         self.read(most, None)
     }
@@ -28,34 +29,58 @@ impl SimStream {
 
     fn read(&self, most: usize, context: Option<&Context<'_>>) -> io::Result<Option<Vec<u8>>> {
         let mut inner = self.network.inner();
-        let most = if inner.random.chance(0.05) { 1 + inner.random.below(most as u64) as usize } else { most };
-        let connection = inner.connections.get_mut(&self.id).ok_or(io::ErrorKind::NotConnected)?;
+        let most = if inner.random.chance(0.05) {
+            1 + inner.random.below(most as u64) as usize
+        } else {
+            most
+        };
+        let connection = inner
+            .connections
+            .get_mut(&self.id)
+            .ok_or(io::ErrorKind::NotConnected)?;
         connection.read(self.end, most.max(1), context)
     }
 
     fn write(&self, bytes: &[u8], context: Option<&Context<'_>>) -> io::Result<usize> {
         let inner = &mut *self.network.inner();
-        let connection = inner.connections.get_mut(&self.id).ok_or(io::ErrorKind::NotConnected)?;
+        let connection = inner
+            .connections
+            .get_mut(&self.id)
+            .ok_or(io::ErrorKind::NotConnected)?;
         let room = connection.room(self.end, context)?.min(bytes.len());
         let [from, to] = [connection.hosts[self.end], connection.hosts[1 - self.end]];
         if room == 0 {
             return Ok(0);
         }
         // A system may take less than it has room for.
-        let count = if inner.random.chance(0.05) { 1 + inner.random.below(room as u64) as usize } else { room };
+        let count = if inner.random.chance(0.05) {
+            1 + inner.random.below(room as u64) as usize
+        } else {
+            room
+        };
         let due = inner.due(from, to);
-        let connection = inner.connections.get_mut(&self.id).expect("it was just seen");
+        let connection = inner
+            .connections
+            .get_mut(&self.id)
+            .expect("it was just seen");
         connection.pipes[self.end].send(due, Piece::Bytes(bytes[..count].to_vec()));
         Ok(count)
     }
 
     fn shut_down(&self) -> io::Result<()> {
         let inner = &mut *self.network.inner();
-        let connection = inner.connections.get_mut(&self.id).ok_or(io::ErrorKind::NotConnected)?;
+        let connection = inner
+            .connections
+            .get_mut(&self.id)
+            .ok_or(io::ErrorKind::NotConnected)?;
         if !connection.pipes[self.end].ended {
             let [from, to] = [connection.hosts[self.end], connection.hosts[1 - self.end]];
             let due = inner.due(from, to);
-            let pipe = &mut inner.connections.get_mut(&self.id).expect("it was just seen").pipes[self.end];
+            let pipe = &mut inner
+                .connections
+                .get_mut(&self.id)
+                .expect("it was just seen")
+                .pipes[self.end];
             pipe.ended = true;
             pipe.send(due, Piece::End);
         }
@@ -64,7 +89,11 @@ impl SimStream {
 }
 
 impl AsyncRead for SimStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.read(into.remaining(), Some(context)) {
             Ok(Some(bytes)) => {
                 into.put_slice(&bytes);
@@ -77,7 +106,11 @@ impl AsyncRead for SimStream {
 }
 
 impl AsyncWrite for SimStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.write(bytes, Some(context)) {
             Ok(0) if !bytes.is_empty() => Poll::Pending,
             result => Poll::Ready(result),

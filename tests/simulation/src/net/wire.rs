@@ -87,7 +87,13 @@ impl Pipe {
 
     /// How many bytes are under way or unread.
     pub(super) fn held(&self) -> usize {
-        let flying = self.flying.iter().map(|(_, piece)| if let Piece::Bytes(bytes) = piece { bytes.len() } else { 0 });
+        let flying = self.flying.iter().map(|(_, piece)| {
+            if let Piece::Bytes(bytes) = piece {
+                bytes.len()
+            } else {
+                0
+            }
+        });
         self.arrived.len() + flying.sum::<usize>()
     }
 
@@ -105,7 +111,10 @@ impl Pipe {
     }
 
     pub(super) fn wake(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+        for waker in [self.reader.take(), self.writer.take()]
+            .into_iter()
+            .flatten()
+        {
             waker.wake();
         }
     }
@@ -114,11 +123,24 @@ impl Pipe {
 impl Connection {
     pub(super) fn new(hosts: [HostId; 2], due: u64, at: SocketAddr, window: usize) -> Self {
         let pipes = [Pipe::default(), Pipe::default()];
-        Self { hosts, ends: [End::Open; 2], pipes, opening: Opening::Asked { due, at }, asked: 0, dialler: None, window }
+        Self {
+            hosts,
+            ends: [End::Open; 2],
+            pipes,
+            opening: Opening::Asked { due, at },
+            asked: 0,
+            dialler: None,
+            window,
+        }
     }
 
     /// Takes what came for an end. `Ok(None)`: nothing has come yet.
-    pub(super) fn read(&mut self, end: usize, most: usize, context: Option<&Context<'_>>) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(
+        &mut self,
+        end: usize,
+        most: usize,
+        context: Option<&Context<'_>>,
+    ) -> io::Result<Option<Vec<u8>>> {
         let pipe = &mut self.pipes[1 - end];
         if self.ends[end] != End::Open {
             return Err(io::ErrorKind::NotConnected.into());
@@ -178,6 +200,7 @@ impl Connection {
 
     /// Whether nobody has anything to do with it any more.
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|end| *end != End::Open) && self.pipes.iter().all(|pipe| pipe.flying.is_empty())
+        self.ends.iter().all(|end| *end != End::Open)
+            && self.pipes.iter().all(|pipe| pipe.flying.is_empty())
     }
 }

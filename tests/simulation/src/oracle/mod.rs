@@ -1,4 +1,5 @@
-//! Knows every record that a writer accepted and what was said of it, and compares that with what the streams hold.
+//! Knows every record that a writer accepted and what was said of it, and compares that with what
+//! the streams hold.
 
 mod lives;
 
@@ -16,7 +17,8 @@ pub(crate) use lives::{Life, Lives};
 pub(crate) struct Oracle {
     /// What became of the streams.
     pub(crate) lives: Lives,
-    /// Which record a position was found to hold where it was acknowledged: the stream, its life, the position.
+    /// Which record a position was found to hold where it was acknowledged: the stream, its life,
+    /// the position.
     held_by: BTreeMap<(usize, u64, Dlsn), u64>,
     /// Where records were acknowledged.
     acknowledged: Vec<(usize, Dlsn)>,
@@ -78,7 +80,10 @@ pub(crate) type Places = BTreeMap<u64, Vec<(usize, Dlsn)>>;
 
 /// The serial of a payload that this simulation made.
 pub(crate) fn serial_of(payload: &[u8]) -> u64 {
-    let bytes = payload.get(..8).and_then(|bytes| bytes.try_into().ok()).expect("R12: a record that nobody wrote");
+    let bytes = payload
+        .get(..8)
+        .and_then(|bytes| bytes.try_into().ok())
+        .expect("R12: a record that nobody wrote");
     u64::from_be_bytes(bytes)
 }
 
@@ -120,10 +125,28 @@ impl Oracle {
         (serial, payload)
     }
 
-    pub(crate) fn accepted(&mut self, serial: u64, payload: Vec<u8>, host: HostId, life: u32, [accepted, deadline]: [Instant; 2]) {
-        let record = Record { payload, host, life, accepted, deadline, outstanding: 0, fate: Fate::Pending };
+    pub(crate) fn accepted(
+        &mut self,
+        serial: u64,
+        payload: Vec<u8>,
+        host: HostId,
+        life: u32,
+        [accepted, deadline]: [Instant; 2],
+    ) {
+        let record = Record {
+            payload,
+            host,
+            life,
+            accepted,
+            deadline,
+            outstanding: 0,
+            fate: Fate::Pending,
+        };
         self.deadlines.insert((host, life, deadline, serial), ());
-        assert!(self.records.insert(serial, record).is_none(), "serials are not used twice");
+        assert!(
+            self.records.insert(serial, record).is_none(),
+            "serials are not used twice"
+        );
     }
 
     /// The records of a set.
@@ -135,33 +158,63 @@ impl Oracle {
 
     pub(crate) fn attempt_started(&mut self, serials: &[u64]) {
         for serial in serials {
-            self.records.get_mut(serial).expect("writers transmit what they accepted").outstanding += 1;
+            self.records
+                .get_mut(serial)
+                .expect("writers transmit what they accepted")
+                .outstanding += 1;
         }
     }
 
     pub(crate) fn attempt_over(&mut self, serials: &[u64]) {
         for serial in serials {
-            self.records.get_mut(serial).expect("writers transmit what they accepted").outstanding -= 1;
+            self.records
+                .get_mut(serial)
+                .expect("writers transmit what they accepted")
+                .outstanding -= 1;
         }
     }
 
     /// A write ended.
-    pub(crate) fn completed(&mut self, now: Instant, serial: u64, result: WriteResult, settings: &Settings) {
-        let record = self.records.get_mut(&serial).expect("writers complete what they accepted");
-        assert_eq!(record.fate, Fate::Pending, "R1: record {serial} completed twice");
-        self.deadlines.remove(&(record.host, record.life, record.deadline, serial));
+    pub(crate) fn completed(
+        &mut self,
+        now: Instant,
+        serial: u64,
+        result: WriteResult,
+        settings: &Settings,
+    ) {
+        let record = self
+            .records
+            .get_mut(&serial)
+            .expect("writers complete what they accepted");
+        assert_eq!(
+            record.fate,
+            Fate::Pending,
+            "R1: record {serial} completed twice"
+        );
+        self.deadlines
+            .remove(&(record.host, record.life, record.deadline, serial));
         record.fate = match result {
             Ok(written) => {
-                self.acknowledged.push((usize::from(written.stream.0), written.dlsn));
+                self.acknowledged
+                    .push((usize::from(written.stream.0), written.dlsn));
                 Fate::Written(written)
             }
             Err(error) => {
                 if error.reason == Reason::TimedOut {
-                    assert!(now >= record.deadline, "R1: record {serial} timed out before its deadline");
+                    assert!(
+                        now >= record.deadline,
+                        "R1: record {serial} timed out before its deadline"
+                    );
                 } else {
-                    assert_eq!(record.outstanding, 0, "R2: record {serial} failed with {error} while an attempt was under way");
+                    assert_eq!(
+                        record.outstanding, 0,
+                        "R2: record {serial} failed with {error} while an attempt was under way"
+                    );
                     let limited = settings.rounds().limit.is_some();
-                    assert!(error.reason != Reason::Exhausted || limited, "R2: record {serial} was given up early: {error}");
+                    assert!(
+                        error.reason != Reason::Exhausted || limited,
+                        "R2: record {serial} was given up early: {error}"
+                    );
                 }
                 Fate::Failed(error.known)
             }
@@ -195,8 +248,9 @@ impl Oracle {
         self.records[&serial].fate
     }
 
-    /// Compares what was said with what the streams hold: what was acknowledged is there, byte by byte, unless it was truncated or its stream
-    /// deleted; what was said not to be written is nowhere; and no position ever holds another record than it did.
+    /// Compares what was said with what the streams hold: what was acknowledged is there, byte by
+    /// byte, unless it was truncated or its stream deleted; what was said not to be written is
+    /// nowhere; and no position ever holds another record than it did.
     pub(crate) fn check_streams(&mut self, when: &str, held: &[Held]) -> Places {
         let mut places = Places::new();
         for (stream, Held { life, records }) in held.iter().enumerate() {
@@ -211,11 +265,23 @@ impl Oracle {
             match record.fate {
                 Fate::Written(Written { stream, dlsn, .. }) => {
                     let place = (usize::from(stream.0), dlsn);
-                    let must = self.lives.holds(place.0, record.accepted.as_micros() / 1000, dlsn, held[place.0].life);
-                    assert!(!must || there.contains(&place), "{when}: record {serial} was acknowledged at {place:?}, but is at {there:?}");
+                    let must = self.lives.holds(
+                        place.0,
+                        record.accepted.as_micros() / 1000,
+                        dlsn,
+                        held[place.0].life,
+                    );
+                    assert!(
+                        !must || there.contains(&place),
+                        "{when}: record {serial} was acknowledged at {place:?}, but is at \
+                         {there:?}"
+                    );
                 }
                 Fate::Failed(known @ (Known::NotWritten | Known::Rejected)) => {
-                    assert!(there.is_empty(), "{when}: record {serial} was said to be {known}, but is at {there:?}");
+                    assert!(
+                        there.is_empty(),
+                        "{when}: record {serial} was said to be {known}, but is at {there:?}"
+                    );
                 }
                 Fate::Failed(Known::Unknown) | Fate::Pending | Fate::Orphaned => {}
             }
@@ -223,41 +289,73 @@ impl Oracle {
         places
     }
 
-    fn check_record(&mut self, when: &str, stream: usize, life: Option<Life>, dlsn: Dlsn, payload: &[u8]) -> u64 {
+    fn check_record(
+        &mut self,
+        when: &str,
+        stream: usize,
+        life: Option<Life>,
+        dlsn: Dlsn,
+        payload: &[u8],
+    ) -> u64 {
         let serial = serial_of(payload);
-        let record =
-            self.records.get(&serial).unwrap_or_else(|| panic!("{when}: {dlsn} of stream {stream} holds a record that nobody wrote"));
-        assert_eq!(record.payload, *payload, "{when}: record {serial} at {dlsn} of stream {stream} has other bytes");
-        let Some(Life { created_unix_ms, truncated_before }) = life else {
+        let record = self.records.get(&serial).unwrap_or_else(|| {
+            panic!("{when}: {dlsn} of stream {stream} holds a record that nobody wrote")
+        });
+        assert_eq!(
+            record.payload, *payload,
+            "{when}: record {serial} at {dlsn} of stream {stream} has other bytes"
+        );
+        let Some(Life {
+            created_unix_ms,
+            truncated_before,
+        }) = life
+        else {
             panic!("{when}: stream {stream} does not exist and has records")
         };
         assert!(
             truncated_before.is_none_or(|before| before <= dlsn),
-            "{when}: record {serial} is read at {dlsn} of stream {stream}, which was truncated before {truncated_before:?}"
+            "{when}: record {serial} is read at {dlsn} of stream {stream}, which was truncated \
+             before {truncated_before:?}"
         );
         let place = (stream, created_unix_ms, dlsn);
         let first = self.held_by.get(&place).copied().unwrap_or(serial);
-        assert_eq!(first, serial, "{when}: {dlsn} of stream {stream} held record {first}, and now holds record {serial}");
+        assert_eq!(
+            first, serial,
+            "{when}: {dlsn} of stream {stream} held record {first}, and now holds record {serial}"
+        );
         // What was not acknowledged may be in the copy of a disk and yet never become durable.
-        if matches!(record.fate, Fate::Written(written) if (usize::from(written.stream.0), written.dlsn) == (stream, dlsn)) {
+        if matches!(record.fate, Fate::Written(written) if (usize::from(written.stream.0), written.dlsn) == (stream, dlsn))
+        {
             self.held_by.insert(place, serial);
         }
         serial
     }
 
-    /// R12: a merged reader delivered each record once that was acknowledged or is there at all, and no other.
+    /// R12: a merged reader delivered each record once that was acknowledged or is there at all,
+    /// and no other.
     pub(crate) fn check_delivered(&self, delivered: &[Vec<u8>], places: &Places) {
         let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
         for payload in delivered {
             let serial = serial_of(payload);
-            assert_eq!(self.records[&serial].payload, *payload, "R12: record {serial} was delivered with other bytes");
+            assert_eq!(
+                self.records[&serial].payload, *payload,
+                "R12: record {serial} was delivered with other bytes"
+            );
             *counts.entry(serial).or_default() += 1;
         }
         for (serial, count) in &counts {
-            assert_eq!(*count, 1, "R12: record {serial} was delivered {count} times; it is at {:?}", places.get(serial));
+            assert_eq!(
+                *count,
+                1,
+                "R12: record {serial} was delivered {count} times; it is at {:?}",
+                places.get(serial)
+            );
         }
         for (serial, there) in places {
-            assert!(counts.contains_key(serial), "R12: record {serial} was never delivered; it is at {there:?}");
+            assert!(
+                counts.contains_key(serial),
+                "R12: record {serial} was never delivered; it is at {there:?}"
+            );
         }
     }
 

@@ -1,11 +1,16 @@
-//! Carries a writer's record sets to the proxies: core's routing machine and sessions over simulated connections, as an adapter drives them.
+//! Carries a writer's record sets to the proxies: core's routing machine and sessions over
+//! simulated connections, as an adapter drives them.
 
 use core::task::Poll;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 
-use distributedlog::client::routing::{Action, Answer, Client, HostAddress, Operation, Patience, Settings, StreamKey, Submission};
-use distributedlog::client::session::{self, Call, EncodeError, Envelope, Event, Protocol, Session};
+use distributedlog::client::routing::{
+    Action, Answer, Client, HostAddress, Operation, Patience, Settings, StreamKey, Submission,
+};
+use distributedlog::client::session::{
+    self, Call, EncodeError, Envelope, Event, Protocol, Session,
+};
 use distributedlog::client::{HostId as Proxy, RequestId};
 use distributedlog::wire::crc;
 use distributedlog::wire::mux::Deadline;
@@ -20,7 +25,8 @@ type Routing = Client<4, 8, REQUESTS>;
 type Wire = Session<16>;
 const REQUESTS: usize = 48;
 
-/// How often in a row connections are looked at before a turn ends: what is left waits for the next one.
+/// How often in a row connections are looked at before a turn ends: what is left waits for the next
+/// one.
 const MAX_ROUNDS: usize = 16;
 
 /// The client of one writer.
@@ -65,7 +71,14 @@ struct Open {
 }
 
 impl Carrier {
-    pub(super) fn new(seed: u64, host: HostId, network: &Network, wall: &Wall, settings: Settings, protocol: Protocol) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        host: HostId,
+        network: &Network,
+        wall: &Wall,
+        settings: Settings,
+        protocol: Protocol,
+    ) -> Self {
         Self {
             network: network.clone(),
             host,
@@ -82,8 +95,14 @@ impl Carrier {
 
     /// Tells it where proxies are.
     pub(super) fn resolve(&mut self, now: Instant, proxies: &[HostId]) {
-        let hosts: Vec<HostAddress<'_>> =
-            proxies.iter().map(|proxy| HostAddress { name: "", address: proxy.address(crate::proxy::PROXY_PORT), shard: -1 }).collect();
+        let hosts: Vec<HostAddress<'_>> = proxies
+            .iter()
+            .map(|proxy| HostAddress {
+                name: "",
+                address: proxy.address(crate::proxy::PROXY_PORT),
+                shard: -1,
+            })
+            .collect();
         self.client.handle_resolved(now, &hosts);
     }
 
@@ -93,10 +112,20 @@ impl Carrier {
             .with_patience(Patience::OneRound)
             .with_checksum(crc::write(stream, attempt.record_set))
             .with_deadline(attempt.deadline);
-        let Ok(request) = self.client.submit(now, submission) else { return false };
+        let Ok(request) = self.client.submit(now, submission) else {
+            return false;
+        };
         let data = attempt.record_set.to_vec();
-        let pending = Pending { attempt: attempt.id, stream: stream.to_owned(), data, deadline: attempt.deadline };
-        assert!(self.requests.insert(request, pending).is_none(), "R11: the client named two requests {request:?}");
+        let pending = Pending {
+            attempt: attempt.id,
+            stream: stream.to_owned(),
+            data,
+            deadline: attempt.deadline,
+        };
+        assert!(
+            self.requests.insert(request, pending).is_none(),
+            "R11: the client named two requests {request:?}"
+        );
         self.by_attempt.insert(attempt.id, request);
         true
     }
@@ -114,8 +143,17 @@ impl Carrier {
 
     /// How many requests the client has, and how many its connections think are in flight.
     pub(super) fn load(&self) -> (usize, usize) {
-        let open = self.links.values().filter_map(|link| if let Phase::Open(open) = &link.phase { Some(open) } else { None });
-        (self.client.requests(), open.map(|open| open.session.in_flight()).sum())
+        let open = self.links.values().filter_map(|link| {
+            if let Phase::Open(open) = &link.phase {
+                Some(open)
+            } else {
+                None
+            }
+        });
+        (
+            self.client.requests(),
+            open.map(|open| open.session.in_flight()).sum(),
+        )
     }
 
     /// Moves everything as far as it goes.
@@ -138,13 +176,23 @@ impl Carrier {
     }
 
     fn key_of(&self, proxy: Proxy) -> Option<u64> {
-        self.links.iter().find(|(_, link)| link.proxy == proxy).map(|(key, _)| *key)
+        self.links
+            .iter()
+            .find(|(_, link)| link.proxy == proxy)
+            .map(|(key, _)| *key)
     }
 
     fn open(&mut self, key: u64) -> Option<(Proxy, &mut Open)> {
         match self.links.get_mut(&key) {
-            Some(Link { proxy, phase: Phase::Open(open) }) => Some((*proxy, open)),
-            Some(Link { phase: Phase::Dialling(_), .. }) | None => None,
+            Some(Link {
+                proxy,
+                phase: Phase::Open(open),
+            }) => Some((*proxy, open)),
+            Some(Link {
+                phase: Phase::Dialling(_),
+                ..
+            })
+            | None => None,
         }
     }
 
@@ -168,11 +216,23 @@ impl Carrier {
                 Action::Connect { host } => self.connect(now, host),
                 Action::Disconnect { host } => self.links.retain(|_, link| link.proxy != host),
                 Action::Send { request, host } => self.send(now, request, host),
-                Action::Handshake { request, host, ownerships } => {
-                    let info = ClientInfo { stream_name_regex: Some(".*"), with_ownerships: Some(ownerships) };
+                Action::Handshake {
+                    request,
+                    host,
+                    ownerships,
+                } => {
+                    let info = ClientInfo {
+                        stream_name_regex: Some(".*"),
+                        with_ownerships: Some(ownerships),
+                    };
                     let message = Request::HandshakeWithClientInfo { info };
                     if !self.encode(now, request, host, &message, None) {
-                        self.client.handle_failed(now, host, request, Failure::not_sent(Cause::Refused));
+                        self.client.handle_failed(
+                            now,
+                            host,
+                            request,
+                            Failure::not_sent(Cause::Refused),
+                        );
                     }
                 }
                 Action::Discard { request, host } => {
@@ -183,8 +243,13 @@ impl Carrier {
                         open.session.discard(now, call);
                     }
                 }
-                Action::Complete { request, result, .. } => {
-                    let pending = self.requests.remove(&request).expect("R1: a request completed that was not under way");
+                Action::Complete {
+                    request, result, ..
+                } => {
+                    let pending = self
+                        .requests
+                        .remove(&request)
+                        .expect("R1: a request completed that was not under way");
                     self.by_attempt.remove(&pending.attempt);
                     let outcome = match result {
                         Ok(Answer::Written(dlsn)) => Ok(dlsn),
@@ -206,37 +271,83 @@ impl Carrier {
         };
         self.last_link += 1;
         let dialling = self.network.dial(self.host, address);
-        self.links.insert(self.last_link, Link { proxy, phase: Phase::Dialling(dialling) });
+        self.links.insert(
+            self.last_link,
+            Link {
+                proxy,
+                phase: Phase::Dialling(dialling),
+            },
+        );
     }
 
     fn send(&mut self, now: Instant, request: RequestId, host: Proxy) {
-        let Some(pending) = self.requests.get(&request) else { return };
-        let (stream, data, deadline) = (pending.stream.clone(), pending.data.clone(), pending.deadline);
+        let Some(pending) = self.requests.get(&request) else {
+            return;
+        };
+        let (stream, data, deadline) = (
+            pending.stream.clone(),
+            pending.data.clone(),
+            pending.deadline,
+        );
         let mut texts = [""; 4];
-        let Some(context) = self.client.write_context(request, &mut texts) else { return };
-        let tried: Vec<String> = context.tried_hosts.iter().flat_map(|hosts| hosts.iter().map(str::to_owned)).collect();
+        let Some(context) = self.client.write_context(request, &mut texts) else {
+            return;
+        };
+        let tried: Vec<String> = context
+            .tried_hosts
+            .iter()
+            .flat_map(|hosts| hosts.iter().map(str::to_owned))
+            .collect();
         let tried: Vec<&str> = tried.iter().map(String::as_str).collect();
         let (crc32, is_record_set) = (context.crc32, context.is_record_set);
-        let context = WriteContext { crc32, is_record_set, tried_hosts: Some(tried.as_slice().into()), ..WriteContext::default() };
-        let message = Request::WriteWithContext { stream: &stream, data: &data, context };
+        let context = WriteContext {
+            crc32,
+            is_record_set,
+            tried_hosts: Some(tried.as_slice().into()),
+            ..WriteContext::default()
+        };
+        let message = Request::WriteWithContext {
+            stream: &stream,
+            data: &data,
+            context,
+        };
         let attempt_ends = now + self.client.settings().attempt_timeout();
         let ends = deadline.min(attempt_ends);
         if !self.encode(now, request, host, &message, Some(ends)) {
-            self.client.handle_failed(now, host, request, Failure::not_sent(Cause::Refused));
+            self.client
+                .handle_failed(now, host, request, Failure::not_sent(Cause::Refused));
         }
     }
 
     /// Puts a request behind what its connection has to send. False: it was not taken.
-    fn encode(&mut self, now: Instant, request: RequestId, host: Proxy, message: &Request<'_>, ends: Option<Instant>) -> bool {
+    fn encode(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        host: Proxy,
+        message: &Request<'_>,
+        ends: Option<Instant>,
+    ) -> bool {
         let timestamp_ns = i64::try_from(self.wall.unix_ms() * 1_000_000).unwrap_or(i64::MAX);
         let left = |ends: Instant| i64::try_from(ends.since(now).as_nanos()).unwrap_or(i64::MAX);
-        let deadline = ends.map(|ends| Deadline { timestamp_ns, deadline_ns: timestamp_ns + left(ends) });
-        let Some((_, open)) = self.key_of(host).and_then(|key| self.open(key)) else { return false };
-        let envelope = Envelope { trace: None, deadline };
+        let deadline = ends.map(|ends| Deadline {
+            timestamp_ns,
+            deadline_ns: timestamp_ns + left(ends),
+        });
+        let Some((_, open)) = self.key_of(host).and_then(|key| self.open(key)) else {
+            return false;
+        };
+        let envelope = Envelope {
+            trace: None,
+            deadline,
+        };
         let start = open.out.len();
         let room = open.session.encoded_len(message, &envelope);
         open.out.resize(start + room, 0);
-        match open.session.encode_request(now, request, message, &envelope, &mut open.out[start..]) {
+        match open
+            .session
+            .encode_request(now, request, message, &envelope, &mut open.out[start..])
+        {
             Ok((count, call)) => {
                 open.out.truncate(start + count);
                 open.calls.insert(request, call);
@@ -246,13 +357,17 @@ impl Carrier {
                 open.out.truncate(start);
                 false
             }
-            Err(other) => panic!("R7: the client does not keep to what a connection takes: {other}"),
+            Err(other) => {
+                panic!("R7: the client does not keep to what a connection takes: {other}")
+            }
         }
     }
 
     fn transmit_all(&mut self, now: Instant) {
         for key in self.keys() {
-            let Some((_, open)) = self.open(key) else { continue };
+            let Some((_, open)) = self.open(key) else {
+                continue;
+            };
             if transmit(now, open).is_err() {
                 self.lose(now, key, Cause::ConnectionLost);
             }
@@ -262,7 +377,9 @@ impl Carrier {
     fn receive_all(&mut self, now: Instant) -> bool {
         let mut any = false;
         for key in self.keys() {
-            let Some(Link { proxy, phase }) = self.links.get_mut(&key) else { continue };
+            let Some(Link { proxy, phase }) = self.links.get_mut(&key) else {
+                continue;
+            };
             let proxy = *proxy;
             match phase {
                 Phase::Dialling(dialling) => match dialling.try_finish() {
@@ -295,18 +412,40 @@ impl Carrier {
     }
 
     fn connected(&mut self, now: Instant, key: u64, proxy: Proxy, stream: SimStream) {
-        let settings = session::Settings::builder().protocol(self.protocol).client_id("simulated").build().expect("a short name");
+        let settings = session::Settings::builder()
+            .protocol(self.protocol)
+            .client_id("simulated")
+            .build()
+            .expect("a short name");
         let session = Wire::new(now, settings, key);
         let (ready, capacity) = (session.is_ready(), session.capacity());
-        let open = Open { stream, session, out: Vec::new(), unread: Vec::new(), calls: HashMap::new() };
-        self.links.insert(key, Link { proxy, phase: Phase::Open(Box::new(open)) });
+        let open = Open {
+            stream,
+            session,
+            out: Vec::new(),
+            unread: Vec::new(),
+            calls: HashMap::new(),
+        };
+        self.links.insert(
+            key,
+            Link {
+                proxy,
+                phase: Phase::Open(Box::new(open)),
+            },
+        );
         if ready {
-            self.client.handle_connected(now, proxy, u32::try_from(capacity).expect("a small table"));
+            self.client.handle_connected(
+                now,
+                proxy,
+                u32::try_from(capacity).expect("a small table"),
+            );
         }
     }
 
     fn handle_frames(&mut self, now: Instant, key: u64) {
-        let Some((proxy, open)) = self.open(key) else { return };
+        let Some((proxy, open)) = self.open(key) else {
+            return;
+        };
         let mut unread = core::mem::take(&mut open.unread);
         let mut read = 0;
         while let Some((_, open)) = self.open(key) {
@@ -325,7 +464,9 @@ impl Carrier {
                     open.calls.remove(&request);
                     self.client.handle_reply(now, proxy, request, &reply);
                 }
-                Some(Event::Failed { request, failure, .. }) => {
+                Some(Event::Failed {
+                    request, failure, ..
+                }) => {
                     open.calls.remove(&request);
                     self.client.handle_failed(now, proxy, request, failure);
                 }
@@ -341,10 +482,19 @@ impl Carrier {
 
     /// A connection has ended: whatever was under way on it is told what is known of it.
     fn lose(&mut self, now: Instant, key: u64, cause: Cause) {
-        let Some(Link { proxy, phase: Phase::Open(mut open) }) = self.links.remove(&key) else { return };
+        let Some(Link {
+            proxy,
+            phase: Phase::Open(mut open),
+        }) = self.links.remove(&key)
+        else {
+            return;
+        };
         let was_ready = open.session.is_ready();
         while let Some(lost) = open.session.poll_lost() {
-            let failure = Failure { known: lost.known, ..Failure::unanswered(cause) };
+            let failure = Failure {
+                known: lost.known,
+                ..Failure::unanswered(cause)
+            };
             self.client.handle_failed(now, proxy, lost.request, failure);
         }
         if was_ready {

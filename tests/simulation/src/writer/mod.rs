@@ -1,4 +1,5 @@
-//! A machine with a multi stream writer: core's writer and client, driven as their documentation says, and whoever writes to it.
+//! A machine with a multi stream writer: core's writer and client, driven as their documentation
+//! says, and whoever writes to it.
 
 mod carrier;
 mod fairness;
@@ -6,7 +7,9 @@ mod settings;
 
 use std::collections::{BTreeMap, HashMap};
 
-use distributedlog::writer::{Heap, Identity, RecordId, Refused, Settings, StreamCount, Writer, WriterId};
+use distributedlog::writer::{
+    Heap, Identity, RecordId, Refused, Settings, StreamCount, Writer, WriterId,
+};
 use distributedlog::{AttemptId, Instant};
 use distributedlog_testkit::Random;
 
@@ -46,7 +49,14 @@ struct Life {
 }
 
 impl WriterMachine {
-    pub(crate) fn new(seed: u64, host: HostId, network: &Network, trace: &Trace, streams: &[String], proxies: &[HostId]) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        host: HostId,
+        network: &Network,
+        trace: &Trace,
+        streams: &[String],
+        proxies: &[HostId],
+    ) -> Self {
         let mut random = Random::new(seed);
         let rate = 20 + random.below(400);
         Self {
@@ -73,14 +83,28 @@ impl WriterMachine {
         let mut id = [0; 16];
         id[0] = self.host.0;
         id[1..5].copy_from_slice(&self.lives.to_be_bytes());
-        let identity = Identity::Trailer { writer: WriterId(id), first_sequence: 0 };
+        let identity = Identity::Trailer {
+            writer: WriterId(id),
+            first_sequence: 0,
+        };
         let settings = settings::writer(&mut self.random, identity);
         let count = StreamCount::new(self.streams.len()).expect("a few streams");
-        let writer = Writer::new(settings, count, Heap::new(&settings, count)).expect("tables as large as the settings ask for");
+        let writer = Writer::new(settings, count, Heap::new(&settings, count))
+            .expect("tables as large as the settings ask for");
         let (routing, protocol) = settings::client(&mut self.random);
-        let mut carrier = Carrier::new(self.random.bits() >> 16, self.host, &self.network, &self.wall, routing, protocol);
+        let mut carrier = Carrier::new(
+            self.random.bits() >> 16,
+            self.host,
+            &self.network,
+            &self.wall,
+            routing,
+            protocol,
+        );
         carrier.resolve(now, &self.proxies);
-        self.trace.note(format_args!("writer {:?}.{}: {settings:?}", self.host, self.lives));
+        self.trace.note(format_args!(
+            "writer {:?}.{}: {settings:?}",
+            self.host, self.lives
+        ));
         self.running = Some(Life {
             number: self.lives,
             settings,
@@ -134,7 +158,10 @@ impl WriterMachine {
                 Some(serial)
             }
             Err(Refused::Full | Refused::Closed) => None,
-            Err(other) => panic!("R7: a record of {} bytes was refused: {other}", payload.len()),
+            Err(other) => panic!(
+                "R7: a record of {} bytes was refused: {other}",
+                payload.len()
+            ),
         }
     }
 
@@ -145,24 +172,40 @@ impl WriterMachine {
         }
     }
 
-    /// What it holds: bytes buffered, sets in flight, requests of the client, requests on connections.
+    /// What it holds: bytes buffered, sets in flight, requests of the client, requests on
+    /// connections.
     pub(crate) fn load(&self) -> [usize; 4] {
         self.running.as_ref().map_or([0; 4], |life| {
             let (requests, calls) = life.carrier.load();
-            [life.writer.buffered_bytes(), life.writer.sets_in_flight(), requests, calls]
+            [
+                life.writer.buffered_bytes(),
+                life.writer.sets_in_flight(),
+                requests,
+                calls,
+            ]
         })
     }
 }
 
 impl Life {
-    /// As the documentation of the writer says: what has finished, the timers, what is to be cancelled and to be started, what has completed.
-    fn drive(&mut self, now: Instant, host: HostId, streams: &[String], trace: &Trace, oracle: &mut Oracle) {
+    /// As the documentation of the writer says: what has finished, the timers, what is to be
+    /// cancelled and to be started, what has completed.
+    fn drive(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        streams: &[String],
+        trace: &Trace,
+        oracle: &mut Oracle,
+    ) {
         self.carrier.turn(now);
         for _ in 0..MAX_ROUNDS {
             let mut events = 0;
             while let Some((attempt, outcome)) = self.carrier.next_finished() {
                 events += 1;
-                trace.note(format_args!("writer {host:?}: {attempt:?} ended {outcome:?}"));
+                trace.note(format_args!(
+                    "writer {host:?}: {attempt:?} ended {outcome:?}"
+                ));
                 if let Some(records) = self.attempts.remove(&attempt) {
                     oracle.attempt_over(&records);
                 }
@@ -190,20 +233,39 @@ impl Life {
         self.check_budget(now);
     }
 
-    fn transmit(&mut self, now: Instant, host: HostId, streams: &[String], trace: &Trace, oracle: &mut Oracle) -> u64 {
+    fn transmit(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        streams: &[String],
+        trace: &Trace,
+        oracle: &mut Oracle,
+    ) -> u64 {
         let mut events = 0;
         while let Some(attempt) = self.writer.poll_transmit(now) {
             events += 1;
             let (id, stream, earlier) = (attempt.id, attempt.stream, attempt.earlier_attempts);
-            assert!(attempt.deadline > now, "R1: a set whose time is over was sent");
+            assert!(
+                attempt.deadline > now,
+                "R1: a set whose time is over was sent"
+            );
             let records = oracle.serials_of(attempt.record_set);
-            let taken = self.carrier.start(now, &streams[usize::from(stream.0)], &attempt);
-            trace.note(format_args!("writer {host:?}: {id:?} to {stream:?}, {} records, {earlier} before, taken: {taken}", records.len()));
+            let taken = self
+                .carrier
+                .start(now, &streams[usize::from(stream.0)], &attempt);
+            trace.note(format_args!(
+                "writer {host:?}: {id:?} to {stream:?}, {} records, {earlier} before, taken: \
+                 {taken}",
+                records.len()
+            ));
             let first = *records.first().expect("no set is empty");
             if taken {
                 self.extra += u64::from(earlier > 0);
                 oracle.attempt_started(&records);
-                assert!(self.attempts.insert(id, records).is_none(), "R11: two attempts have the name {id:?}");
+                assert!(
+                    self.attempts.insert(id, records).is_none(),
+                    "R11: two attempts have the name {id:?}"
+                );
             } else {
                 self.writer.handle_refused(now, id);
             }
@@ -216,8 +278,14 @@ impl Life {
         let mut events = 0;
         while let Some(record) = self.writer.poll_completed() {
             events += 1;
-            let result = self.writer.take(record).expect("R1: what is announced can be taken");
-            let serial = self.records.remove(&record).expect("R1: a record completed that was not pending");
+            let result = self
+                .writer
+                .take(record)
+                .expect("R1: what is announced can be taken");
+            let serial = self
+                .records
+                .remove(&record)
+                .expect("R1: a record completed that was not pending");
             trace.note(format_args!("writer {host:?}: record {serial} {result:?}"));
             oracle.completed(now, serial, result, &self.settings);
         }
@@ -226,11 +294,24 @@ impl Life {
 
     /// R8: extra attempts are bounded by what sets and time paid in.
     fn check_budget(&self, now: Instant) {
-        let distributedlog::writer::Budget::Share { share, per_second, burst } = self.settings.budget() else { return };
-        // From the clock's beginning: what had been saved up until the writer began is not more than the burst.
+        let distributedlog::writer::Budget::Share {
+            share,
+            per_second,
+            burst,
+        } = self.settings.budget()
+        else {
+            return;
+        };
+        // From the clock's beginning: what had been saved up until the writer began is not more
+        // than the burst.
         let (seconds, extra) = (now.as_micros() as f64 / 1e6, self.extra as f64);
-        let paid = f64::from(burst) + f64::from(share) * self.writer.counters().sets as f64 + f64::from(per_second) * seconds;
-        assert!(extra <= paid + 1e-6, "R8: {extra} extra attempts for {paid} tokens");
+        let paid = f64::from(burst)
+            + f64::from(share) * self.writer.counters().sets as f64
+            + f64::from(per_second) * seconds;
+        assert!(
+            extra <= paid + 1e-6,
+            "R8: {extra} extra attempts for {paid} tokens"
+        );
     }
 }
 

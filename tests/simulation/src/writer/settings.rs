@@ -37,12 +37,39 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
             first_backoff: ms(1 + random.below(10)),
             max_backoff: ms(10 + random.below(100)),
         })
-        .window(pick(random, &[Window::Off, Window::Share, Window::Attempts(1), Window::Attempts(3)]))
+        .window(pick(
+            random,
+            &[
+                Window::Off,
+                Window::Share,
+                Window::Attempts(1),
+                Window::Attempts(3),
+            ],
+        ))
         .identity(identity);
-    builder = builder.budget(pick(random, &[Budget::Off, Budget::RECOMMENDED, Budget::Share { share: 0.1, per_second: 2, burst: 5 }]));
-    let impatient = Health::Probation { strikes: 2, first_backoff: ms(20), max_backoff: ms(500) };
+    builder = builder.budget(pick(
+        random,
+        &[
+            Budget::Off,
+            Budget::RECOMMENDED,
+            Budget::Share {
+                share: 0.1,
+                per_second: 2,
+                burst: 5,
+            },
+        ],
+    ));
+    let impatient = Health::Probation {
+        strikes: 2,
+        first_backoff: ms(20),
+        max_backoff: ms(500),
+    };
     builder = builder.health(pick(random, &[Health::Off, Health::RECOMMENDED, impatient]));
-    let eager = Adaptive::Quantile { quantile: 0.9, floor: ms(2), warm_up: 5 };
+    let eager = Adaptive::Quantile {
+        quantile: 0.9,
+        floor: ms(2),
+        warm_up: 5,
+    };
     builder = builder.adaptive(pick(random, &[Adaptive::Off, Adaptive::RECOMMENDED, eager]));
     if random.chance(0.2) {
         builder = builder.codec(Codec::Lz4);
@@ -53,7 +80,11 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
 /// Legal settings of a client, and what it speaks.
 pub(super) fn client(random: &mut Random) -> (routing::Settings, Protocol) {
     let settings = routing::Settings::builder()
-        .resend(if random.chance(0.8) { Resend::WhenNotWritten } else { Resend::Always })
+        .resend(if random.chance(0.8) {
+            Resend::WhenNotWritten
+        } else {
+            Resend::Always
+        })
         .attempt_timeout(ms(200 + random.below(1_500)))
         .connect_timeout(ms(50 + random.below(300)))
         .blackout_start(ms(20 + random.below(200)))
@@ -63,6 +94,10 @@ pub(super) fn client(random: &mut Random) -> (routing::Settings, Protocol) {
         .ownership_sync_interval(ms(1_000 + random.below(5_000)))
         .build()
         .expect("within the bounds");
-    let protocol = if random.chance(0.8) { Protocol::ThriftMux } else { pick(random, &[Protocol::Thrift, Protocol::PlainThrift]) };
+    let protocol = if random.chance(0.8) {
+        Protocol::ThriftMux
+    } else {
+        pick(random, &[Protocol::Thrift, Protocol::PlainThrift])
+    };
     (settings, protocol)
 }

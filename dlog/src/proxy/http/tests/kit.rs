@@ -27,7 +27,10 @@ pub(super) enum Version {
 
 /// The defaults with HTTP, on ports of the system's choice.
 pub(super) fn settings() -> SettingsBuilder {
-    Settings::builder().listen(ANY).http_listen(Some(ANY)).shard(1)
+    Settings::builder()
+        .listen(ANY)
+        .http_listen(Some(ANY))
+        .shard(1)
 }
 
 pub(super) async fn start(settings: SettingsBuilder) -> (Running, Arc<MemoryStore>) {
@@ -36,7 +39,9 @@ pub(super) async fn start(settings: SettingsBuilder) -> (Running, Arc<MemoryStor
 }
 
 pub(super) async fn start_on(settings: SettingsBuilder, store: &Arc<MemoryStore>) -> Running {
-    Proxy::start(settings.build().expect("legal settings"), store.clone()).await.expect("a free port")
+    Proxy::start(settings.build().expect("legal settings"), store.clone())
+        .await
+        .expect("a free port")
 }
 
 /// Where its HTTP port is.
@@ -67,25 +72,52 @@ pub(super) struct Lines {
 
 impl Client {
     pub(super) fn new(proxy: &Running, version: Version) -> Self {
-        let pool = Pool::builder(TokioExecutor::new()).http2_only(version == Version::Two).build_http();
-        Self { pool, address: address(proxy) }
+        let pool = Pool::builder(TokioExecutor::new())
+            .http2_only(version == Version::Two)
+            .build_http();
+        Self {
+            pool,
+            address: address(proxy),
+        }
     }
 
     /// Sends a request; `headers` are `name: value`.
-    pub(super) async fn send(&self, method: &str, path: &str, headers: &[&str], body: impl Into<Body>) -> axum::http::Response<Body> {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: impl Into<Body>,
+    ) -> axum::http::Response<Body> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
         for header in headers {
             let (name, value) = header.split_once(": ").expect("a name and a value");
             request = request.header(name, value);
         }
         let request = request.body(body.into()).expect("a legal request");
-        self.pool.request(request).await.expect("an answer").map(Body::new)
+        self.pool
+            .request(request)
+            .await
+            .expect("an answer")
+            .map(Body::new)
     }
 
-    pub(super) async fn ask(&self, method: &str, path: &str, headers: &[&str], body: impl Into<Body>) -> Answered {
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: impl Into<Body>,
+    ) -> Answered {
         let (parts, body) = self.send(method, path, headers, body).await.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
-        Answered { status: parts.status, headers: parts.headers, body }
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> Answered {
@@ -94,15 +126,32 @@ impl Client {
 
     /// Appends a record.
     pub(super) async fn write(&self, stream: &str, record: &'static [u8]) -> Answered {
-        self.ask("POST", &format!("/v1/streams/{stream}/records"), &["content-type: application/octet-stream"], record).await
+        self.ask(
+            "POST",
+            &format!("/v1/streams/{stream}/records"),
+            &["content-type: application/octet-stream"],
+            record,
+        )
+        .await
     }
 
     /// Begins to read a stream.
     pub(super) async fn tail(&self, stream: &str, query: &str, headers: &[&str]) -> Lines {
-        let response = self.send("GET", &format!("/v1/streams/{stream}/records?{query}"), headers, Body::empty()).await;
+        let response = self
+            .send(
+                "GET",
+                &format!("/v1/streams/{stream}/records?{query}"),
+                headers,
+                Body::empty(),
+            )
+            .await;
         assert_eq!(response.status(), 200);
         let (parts, body) = response.into_parts();
-        Lines { headers: parts.headers, body, read: Vec::new() }
+        Lines {
+            headers: parts.headers,
+            body,
+            read: Vec::new(),
+        }
     }
 }
 
@@ -113,17 +162,37 @@ impl Answered {
 
     /// A problem in short: status, name, code and what is known.
     pub(super) fn problem(&self) -> String {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
         let body = self.json();
         assert_eq!(body["status"], self.status.as_u16(), "{body}");
-        assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{body}");
-        let code = body["code"].as_i64().map_or_else(String::new, |code| format!(" {code}"));
-        let known = body["known"].as_str().map_or_else(String::new, |known| format!(", {known}"));
-        format!("{} {}{code}{known}", self.status.as_u16(), body["name"].as_str().expect("a name"))
+        assert!(
+            body["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{body}"
+        );
+        let code = body["code"]
+            .as_i64()
+            .map_or_else(String::new, |code| format!(" {code}"));
+        let known = body["known"]
+            .as_str()
+            .map_or_else(String::new, |known| format!(", {known}"));
+        format!(
+            "{} {}{code}{known}",
+            self.status.as_u16(),
+            body["name"].as_str().expect("a name")
+        )
     }
 
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().expect("a text")
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name}: {self:?}"))
+            .to_str()
+            .expect("a text")
     }
 
     pub(super) fn detail(&self) -> String {
@@ -137,12 +206,26 @@ impl Lines {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
-                return Some(String::from_utf8(line).expect("UTF-8").trim_end().to_owned());
+                return Some(
+                    String::from_utf8(line)
+                        .expect("UTF-8")
+                        .trim_end()
+                        .to_owned(),
+                );
             }
             match self.body.frame().await {
-                Some(frame) => self.read.extend_from_slice(&frame.expect("the body goes on").into_data().expect("no trailers")),
+                Some(frame) => self.read.extend_from_slice(
+                    &frame
+                        .expect("the body goes on")
+                        .into_data()
+                        .expect("no trailers"),
+                ),
                 None => {
-                    assert!(self.read.is_empty(), "a line was cut off: {:?}", String::from_utf8_lossy(&self.read));
+                    assert!(
+                        self.read.is_empty(),
+                        "a line was cut off: {:?}",
+                        String::from_utf8_lossy(&self.read)
+                    );
                     return None;
                 }
             }
@@ -172,7 +255,10 @@ pub(super) fn record_set(records: &[&[u8]], identity: Option<(u128, u64)>) -> Ve
     for record in records {
         set.append(&mut buffer, record).expect("there is room");
     }
-    let identity = identity.map(|(writer, sequence)| SetIdentity { writer: WriterId(writer.to_be_bytes()), sequence });
+    let identity = identity.map(|(writer, sequence)| SetIdentity {
+        writer: WriterId(writer.to_be_bytes()),
+        sequence,
+    });
     set.finish(&mut buffer, identity.as_ref()).to_vec()
 }
 
@@ -180,8 +266,12 @@ pub(super) fn record_set(records: &[&[u8]], identity: Option<(u128, u64)>) -> Ve
 pub(super) async fn metric(client: &Client, name: &str) -> f64 {
     let metrics = client.get("/metrics").await;
     let text = String::from_utf8(metrics.body.to_vec()).expect("UTF-8");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().expect("a number")
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+        .parse()
+        .expect("a number")
 }
 
 /// Waits until a metric has this value.
@@ -192,7 +282,10 @@ pub(super) async fn until_metric(client: &Client, name: &str, value: f64) {
         }
     };
     let limit = core::time::Duration::from_secs(20);
-    assert!(tokio::time::timeout(limit, waiting).await.is_ok(), "{name} is not {value} after {limit:?}");
+    assert!(
+        tokio::time::timeout(limit, waiting).await.is_ok(),
+        "{name} is not {value} after {limit:?}"
+    );
 }
 
 /// One request over a connection that is there already.
@@ -204,21 +297,33 @@ pub(super) async fn over(
     body: &'static str,
 ) -> Answered {
     let io = hyper_util::rt::TokioIo::new(stream);
-    let request = Request::builder().method(method).uri(format!("https://localhost{path}")).header("host", "localhost");
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("https://localhost{path}"))
+        .header("host", "localhost");
     let request = request.body(Body::from(body)).expect("a legal request");
     let response = match version {
         Version::One => {
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("a connection");
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
+                .await
+                .expect("a connection");
             tokio::spawn(connection);
             sender.send_request(request).await
         }
         Version::Two => {
-            let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("a connection");
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                    .await
+                    .expect("a connection");
             tokio::spawn(connection);
             sender.send_request(request).await
         }
     };
     let (parts, body) = response.expect("an answer").into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
-    Answered { status: parts.status, headers: parts.headers, body }
+    Answered {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
 }

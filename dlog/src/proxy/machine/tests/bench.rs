@@ -7,8 +7,8 @@ use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use distributedlog::{Dlsn, Instant};
 
 use crate::proxy::machine::{
-    Action, Answer, Bulk, Call, Fault, Fingerprint, Limits, Machine, NotStarted, Output, Question, Response, StoreAnswer, Ticket, Usage,
-    WaitingId, Work,
+    Action, Answer, Bulk, Call, Fault, Fingerprint, Limits, Machine, NotStarted, Output, Question,
+    Response, StoreAnswer, Ticket, Usage, WaitingId, Work,
 };
 use crate::store::{Acquired, EntryRecord, Lease, Owner, StoreError, StreamName};
 
@@ -16,8 +16,14 @@ use crate::store::{Acquired, EntryRecord, Lease, Owner, StoreError, StreamName};
 pub(super) type Client = u32;
 
 pub(super) const LIMITS: Limits = Limits {
-    stream: Usage { requests: 100, bytes: 1000 },
-    total: Usage { requests: 200, bytes: 2000 },
+    stream: Usage {
+        requests: 100,
+        bytes: 1000,
+    },
+    total: Usage {
+        requests: 200,
+        bytes: 2000,
+    },
     streams: 10,
     create_missing_streams: true,
     read_only: false,
@@ -93,38 +99,103 @@ pub(super) fn play(limits: Limits, script: &[(Step, &[&str])]) -> Bench {
 impl Bench {
     pub(super) fn new(limits: Limits) -> Self {
         let machine = Machine::new("1;1;here:1".into(), limits);
-        Self { machine, tickets: Vec::new(), waiting: Vec::new(), now: Instant::ZERO }
+        Self {
+            machine,
+            tickets: Vec::new(),
+            waiting: Vec::new(),
+            now: Instant::ZERO,
+        }
     }
 
     fn step(&mut self, step: &Step) {
         let now = self.now;
         match step.clone() {
             Step::Ask(client, stream, ask) => self.ask(client, stream, &ask, None),
-            Step::AskUntil(client, stream, ask, deadline) => self.ask(client, stream, &ask, Some(Instant::from_millis(deadline))),
+            Step::AskUntil(client, stream, ask, deadline) => {
+                self.ask(client, stream, &ask, Some(Instant::from_millis(deadline)))
+            }
             Step::Granted(stream, epoch) => {
-                let lease = Lease { stream: name(stream), epoch };
-                self.machine.handle_store(now, StoreAnswer::Acquired { stream: name(stream), result: Ok(Acquired::Granted(lease)) });
+                let lease = Lease {
+                    stream: name(stream),
+                    epoch,
+                };
+                self.machine.handle_store(
+                    now,
+                    StoreAnswer::Acquired {
+                        stream: name(stream),
+                        result: Ok(Acquired::Granted(lease)),
+                    },
+                );
             }
             Step::Foreign(stream) => {
-                let owner = Owner { shard: 2, address: "there:2".into() };
-                self.machine.handle_store(now, StoreAnswer::Acquired { stream: name(stream), result: Ok(Acquired::OwnedBy(owner)) });
+                let owner = Owner {
+                    shard: 2,
+                    address: "there:2".into(),
+                };
+                self.machine.handle_store(
+                    now,
+                    StoreAnswer::Acquired {
+                        stream: name(stream),
+                        result: Ok(Acquired::OwnedBy(owner)),
+                    },
+                );
             }
             Step::NotAcquired(error) => {
-                self.machine.handle_store(now, StoreAnswer::Acquired { stream: name("s"), result: Err(error) });
+                self.machine.handle_store(
+                    now,
+                    StoreAnswer::Acquired {
+                        stream: name("s"),
+                        result: Err(error),
+                    },
+                );
             }
-            Step::Made(stream) => self.machine.handle_store(now, StoreAnswer::CreatedMissing { stream: name(stream), result: Ok(()) }),
-            Step::Released(stream) => self.machine.handle_store(now, StoreAnswer::Released { stream: name(stream), result: Ok(()) }),
-            Step::Deleted(stream, result) => self.machine.handle_store(now, StoreAnswer::Deleted { stream: name(stream), result }),
+            Step::Made(stream) => self.machine.handle_store(
+                now,
+                StoreAnswer::CreatedMissing {
+                    stream: name(stream),
+                    result: Ok(()),
+                },
+            ),
+            Step::Released(stream) => self.machine.handle_store(
+                now,
+                StoreAnswer::Released {
+                    stream: name(stream),
+                    result: Ok(()),
+                },
+            ),
+            Step::Deleted(stream, result) => self.machine.handle_store(
+                now,
+                StoreAnswer::Deleted {
+                    stream: name(stream),
+                    result,
+                },
+            ),
             Step::Truncated(stream, to) => {
-                self.machine.handle_store(now, StoreAnswer::Truncated { stream: name(stream), result: Ok(()), to });
+                self.machine.handle_store(
+                    now,
+                    StoreAnswer::Truncated {
+                        stream: name(stream),
+                        result: Ok(()),
+                        to,
+                    },
+                );
             }
             Step::Appended(client, result) => {
-                let at = self.tickets.iter().position(|ticket| ticket.to == client).expect("an append of this client");
+                let at = self
+                    .tickets
+                    .iter()
+                    .position(|ticket| ticket.to == client)
+                    .expect("an append of this client");
                 let ticket = self.tickets.remove(at);
                 self.machine.handle_appended(now, ticket, result);
             }
             Step::Discard(client) => {
-                let (_, id) = self.waiting.iter().find(|(waiting, _)| *waiting == client).expect("it waited").clone();
+                let (_, id) = self
+                    .waiting
+                    .iter()
+                    .find(|(waiting, _)| *waiting == client)
+                    .expect("it waited")
+                    .clone();
                 self.machine.discard(now, &id);
             }
             Step::Fault(stream, fault) => self.machine.set_fault(now, stream, fault),
@@ -134,7 +205,11 @@ impl Bench {
                 self.machine.handle_deadlines(self.now);
             }
             Step::SetAccept(accept) => {
-                let call = Call { to: 0, deadline: None, action: Action::SetAcceptNewStream(accept) };
+                let call = Call {
+                    to: 0,
+                    deadline: None,
+                    action: Action::SetAcceptNewStream(accept),
+                };
                 self.machine.handle_call(now, call);
             }
             Step::Drain => self.machine.drain(now),
@@ -143,17 +218,31 @@ impl Bench {
     }
 
     fn ask(&mut self, client: Client, stream: &str, ask: &Ask, deadline: Option<Instant>) {
-        let record = |size| EntryRecord { payload: vec![0; size].into(), slots: 1, is_record_set: false };
+        let record = |size| EntryRecord {
+            payload: vec![0; size].into(),
+            slots: 1,
+            is_record_set: false,
+        };
         let work = match ask {
             Ask::Write(size) => Work::Write(record(*size)),
             Ask::Set(sequence, content) => set_of(1, *sequence, *content),
-            Ask::Bulk(sizes) => Work::Bulk(Bulk { records: sizes.iter().map(|size| record(*size)).collect(), ..Bulk::default() }),
+            Ask::Bulk(sizes) => Work::Bulk(Bulk {
+                records: sizes.iter().map(|size| record(*size)).collect(),
+                ..Bulk::default()
+            }),
             Ask::Touch => Work::Touch,
             Ask::Truncate => Work::Truncate(Dlsn::INITIAL),
             Ask::Release => Work::Release,
             Ask::Delete => Work::Delete,
         };
-        let waits = self.machine.handle_call(self.now, Call { to: client, deadline, action: Action::Stream { stream, work } });
+        let waits = self.machine.handle_call(
+            self.now,
+            Call {
+                to: client,
+                deadline,
+                action: Action::Stream { stream, work },
+            },
+        );
         self.waiting.extend(waits.map(|id| (client, id)));
     }
 
@@ -162,15 +251,27 @@ impl Bench {
         while let Some(output) = self.machine.poll_output() {
             words.push(match output {
                 Output::Reply { to, answer } => format!("{to}: {}", words_of(&answer)),
-                Output::Append { lease, entry, ticket } => {
-                    let text = format!("append {}#{} x{} for {}", lease.stream, lease.epoch, entry.records.len(), ticket.to);
+                Output::Append {
+                    lease,
+                    entry,
+                    ticket,
+                } => {
+                    let text = format!(
+                        "append {}#{} x{} for {}",
+                        lease.stream,
+                        lease.epoch,
+                        entry.records.len(),
+                        ticket.to
+                    );
                     self.tickets.push(ticket);
                     text
                 }
                 Output::Ask(question) => match question {
                     Question::Acquire { stream } => format!("acquire {stream}"),
                     Question::CreateMissing { stream } => format!("make {stream}"),
-                    Question::Release { lease } => format!("release {}#{}", lease.stream, lease.epoch),
+                    Question::Release { lease } => {
+                        format!("release {}#{}", lease.stream, lease.epoch)
+                    }
                     Question::Delete { stream } => format!("delete {stream}"),
                     Question::Truncate { stream, to, .. } => format!("truncate {stream} for {to}"),
                     Question::Create { stream, to } => format!("create {stream} for {to}"),
@@ -185,7 +286,11 @@ impl Bench {
 fn words_of(answer: &Answer) -> String {
     match answer {
         Answer::Stream(response) => words_of_response(response),
-        Answer::Bulk(responses) => responses.iter().map(words_of_response).collect::<Vec<_>>().join(", "),
+        Answer::Bulk(responses) => responses
+            .iter()
+            .map(words_of_response)
+            .collect::<Vec<_>>()
+            .join(", "),
         Answer::NotStarted(NotStarted::DeadlinePassed) => "deadline passed".to_owned(),
         Answer::NotStarted(NotStarted::Discarded) => "discarded".to_owned(),
         Answer::Void => "void".to_owned(),
@@ -195,7 +300,12 @@ fn words_of(answer: &Answer) -> String {
 
 fn words_of_response(response: &Response) -> String {
     let mut text = response.code.as_i32().to_string();
-    if let Some(Dlsn { log_segment_sequence_no, entry_id, slot_id }) = response.dlsn {
+    if let Some(Dlsn {
+        log_segment_sequence_no,
+        entry_id,
+        slot_id,
+    }) = response.dlsn
+    {
         text += &format!(" at {log_segment_sequence_no}/{entry_id}/{slot_id}");
     }
     if let Some(location) = &response.location {
@@ -204,11 +314,26 @@ fn words_of_response(response: &Response) -> String {
     text
 }
 
-/// A write of a record set whose copies are told. Its bytes are not those of one: the machine does not look at them.
+/// A write of a record set whose copies are told. Its bytes are not those of one: the machine does
+/// not look at them.
 pub(super) fn set_of(writer: u8, sequence: u64, content: u32) -> Work {
-    let identity = SetIdentity { writer: WriterId([writer; 16]), sequence };
+    let identity = SetIdentity {
+        writer: WriterId([writer; 16]),
+        sequence,
+    };
     let payload = Bytes::copy_from_slice(&content.to_be_bytes());
-    Work::WriteOnce(EntryRecord { payload, slots: 1, is_record_set: true }, Fingerprint { identity, bytes: 4, checksum: content })
+    Work::WriteOnce(
+        EntryRecord {
+            payload,
+            slots: 1,
+            is_record_set: true,
+        },
+        Fingerprint {
+            identity,
+            bytes: 4,
+            checksum: content,
+        },
+    )
 }
 
 /// A payload that names its client.

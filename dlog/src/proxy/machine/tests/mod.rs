@@ -1,4 +1,5 @@
-//! The machine by itself: scripts of what happens and what it wants done, and simulations of whole lives.
+//! The machine by itself: scripts of what happens and what it wants done, and simulations of whole
+//! lives.
 
 mod bench;
 mod copies;

@@ -4,7 +4,8 @@ use super::bench::{Ask, LIMITS, Step, name, play};
 use crate::proxy::machine::{Fault, Limits, MAX_ENTRY_BYTES, Usage};
 use crate::store::StoreError;
 
-const AT: fn(i64, i64) -> Result<Dlsn, StoreError> = |segment, entry| Ok(Dlsn::new(segment, entry, 0));
+const AT: fn(i64, i64) -> Result<Dlsn, StoreError> =
+    |segment, entry| Ok(Dlsn::new(segment, entry, 0));
 
 fn fenced() -> Result<Dlsn, StoreError> {
     Err(StoreError::Fenced(name("s")))
@@ -18,7 +19,10 @@ fn requests_for_a_stream_that_is_not_owned_wait_for_it_and_start_in_their_order(
             (Step::Ask(1, "s", Ask::Write(5)), &["acquire s"]),
             (Step::Ask(2, "s", Ask::Write(5)), &[]),
             (Step::Ask(3, "s", Ask::Touch), &[]),
-            (Step::Granted("s", 1), &["append s#1 x1 for 1", "append s#1 x1 for 2", "3: 200"]),
+            (
+                Step::Granted("s", 1),
+                &["append s#1 x1 for 1", "append s#1 x1 for 2", "3: 200"],
+            ),
             (Step::Ask(4, "s", Ask::Write(5)), &["append s#1 x1 for 4"]),
             (Step::Appended(2, AT(1, 1)), &["2: 200 at 1/1/0"]),
             (Step::Appended(1, AT(1, 0)), &["1: 200 at 1/0/0"]),
@@ -37,9 +41,15 @@ fn a_missing_stream_is_made_for_writes_and_for_nothing_else() {
             (Step::Ask(2, "s", Ask::Truncate), &[]),
             (Step::Ask(3, "s", Ask::Write(1)), &[]),
             (Step::Ask(4, "s", Ask::Truncate), &[]),
-            (Step::NotAcquired(StoreError::StreamNotFound(name("s"))), &["1: 510", "2: 510", "make s"]),
+            (
+                Step::NotAcquired(StoreError::StreamNotFound(name("s"))),
+                &["1: 510", "2: 510", "make s"],
+            ),
             (Step::Made("s"), &["acquire s"]),
-            (Step::Granted("s", 1), &["append s#1 x1 for 3", "truncate s for 4"]),
+            (
+                Step::Granted("s", 1),
+                &["append s#1 x1 for 3", "truncate s for 4"],
+            ),
             (Step::Truncated("s", 4), &["4: 200"]),
         ],
     );
@@ -72,7 +82,15 @@ fn a_foreign_stream_is_forgotten_once_all_are_redirected() {
             (Step::Ask(2, "s", Ask::Bulk(&[1, 2])), &[]),
             (Step::Ask(3, "s", Ask::Release), &[]),
             (Step::Ask(4, "s", Ask::Delete), &[]),
-            (Step::Foreign("s"), &["1: 302 -> 1;2;there:2", "2: 302 -> 1;2;there:2", "3: 200", "4: 302 -> 1;2;there:2"]),
+            (
+                Step::Foreign("s"),
+                &[
+                    "1: 302 -> 1;2;there:2",
+                    "2: 302 -> 1;2;there:2",
+                    "3: 200",
+                    "4: 302 -> 1;2;there:2",
+                ],
+            ),
             (Step::Ask(5, "s", Ask::Write(1)), &["acquire s"]),
         ],
     );
@@ -88,11 +106,17 @@ fn release_and_delete_wait_for_what_is_under_way_and_hold_up_what_comes_behind()
             (Step::Granted("s", 1), &["append s#1 x1 for 1"]),
             (Step::Ask(2, "s", Ask::Release), &[]),
             (Step::Ask(3, "s", Ask::Write(1)), &[]),
-            (Step::Appended(1, AT(1, 0)), &["1: 200 at 1/0/0", "release s#1"]),
+            (
+                Step::Appended(1, AT(1, 0)),
+                &["1: 200 at 1/0/0", "release s#1"],
+            ),
             (Step::Ask(4, "s", Ask::Delete), &[]),
             (Step::Released("s"), &["2: 200", "acquire s"]),
             (Step::Granted("s", 2), &["append s#2 x1 for 3"]),
-            (Step::Appended(3, AT(2, 0)), &["3: 200 at 2/0/0", "delete s"]),
+            (
+                Step::Appended(3, AT(2, 0)),
+                &["3: 200 at 2/0/0", "delete s"],
+            ),
             (Step::Deleted("s", Ok(())), &["4: 200"]),
             (Step::Ask(5, "s", Ask::Write(1)), &["acquire s"]),
         ],
@@ -107,7 +131,15 @@ fn a_stream_that_could_not_be_deleted_is_still_owned() {
             (Step::Ask(1, "s", Ask::Delete), &["acquire s"]),
             (Step::Granted("s", 1), &["delete s"]),
             (Step::Ask(2, "s", Ask::Write(1)), &[]),
-            (Step::Deleted("s", Err(StoreError::ReadOnly { path: "/data".into() })), &["1: 506", "append s#1 x1 for 2"]),
+            (
+                Step::Deleted(
+                    "s",
+                    Err(StoreError::ReadOnly {
+                        path: "/data".into(),
+                    }),
+                ),
+                &["1: 506", "append s#1 x1 for 2"],
+            ),
         ],
     );
 }
@@ -123,7 +155,14 @@ fn fenced_appends_are_done_again_in_their_order_when_the_stream_comes_back() {
             (Step::Appended(1, fenced()), &["acquire s"]),
             (Step::Ask(3, "s", Ask::Write(1)), &[]),
             (Step::Appended(2, fenced()), &[]),
-            (Step::Granted("s", 2), &["append s#2 x1 for 1", "append s#2 x1 for 2", "append s#2 x1 for 3"]),
+            (
+                Step::Granted("s", 2),
+                &[
+                    "append s#2 x1 for 1",
+                    "append s#2 x1 for 2",
+                    "append s#2 x1 for 3",
+                ],
+            ),
             (Step::Appended(1, AT(2, 0)), &["1: 200 at 2/0/0"]),
             (Step::Appended(2, fenced()), &["2: 515"]),
             (Step::Appended(3, fenced()), &["acquire s"]),
@@ -135,23 +174,69 @@ fn fenced_appends_are_done_again_in_their_order_when_the_stream_comes_back() {
 #[test]
 fn a_bulk_write_of_several_entries_is_answered_when_all_are_done() {
     const HALF: usize = MAX_ENTRY_BYTES / 2;
-    let roomy = Usage { requests: 10, bytes: 10 << 20 };
-    let limits = Limits { stream: roomy, total: roomy, ..LIMITS };
+    let roomy = Usage {
+        requests: 10,
+        bytes: 10 << 20,
+    };
+    let limits = Limits {
+        stream: roomy,
+        total: roomy,
+        ..LIMITS
+    };
     play(
         limits,
         &[
-            (Step::Ask(1, "s", Ask::Bulk(&[HALF, HALF, 1])), &["acquire s"]),
-            (Step::Granted("s", 1), &["append s#1 x2 for 1", "append s#1 x1 for 1"]),
+            (
+                Step::Ask(1, "s", Ask::Bulk(&[HALF, HALF, 1])),
+                &["acquire s"],
+            ),
+            (
+                Step::Granted("s", 1),
+                &["append s#1 x2 for 1", "append s#1 x1 for 1"],
+            ),
             (Step::Appended(1, AT(1, 0)), &[]),
             (Step::Appended(1, fenced()), &["acquire s"]),
             (Step::Granted("s", 2), &["append s#2 x1 for 1"]),
-            (Step::Appended(1, AT(2, 0)), &["1: 200 at 1/0/0, 200 at 1/0/1, 200 at 2/0/0"]),
-            (Step::Ask(2, "s", Ask::Bulk(&[HALF, HALF, 1])), &["append s#2 x2 for 2", "append s#2 x1 for 2"]),
+            (
+                Step::Appended(1, AT(2, 0)),
+                &["1: 200 at 1/0/0, 200 at 1/0/1, 200 at 2/0/0"],
+            ),
+            (
+                Step::Ask(2, "s", Ask::Bulk(&[HALF, HALF, 1])),
+                &["append s#2 x2 for 2", "append s#2 x1 for 2"],
+            ),
             (Step::Appended(2, AT(2, 1)), &[]),
-            (Step::Appended(2, Err(StoreError::DiskFull { path: "/data".into() })), &["2: 200 at 2/1/0, 200 at 2/1/1, 517"]),
-            (Step::Ask(3, "s", Ask::Bulk(&[HALF, HALF, 1])), &["append s#2 x2 for 3", "append s#2 x1 for 3"]),
-            (Step::Appended(3, Err(StoreError::DiskFull { path: "/data".into() })), &[]),
-            (Step::Appended(3, Err(StoreError::DiskFull { path: "/data".into() })), &["3: 517"]),
+            (
+                Step::Appended(
+                    2,
+                    Err(StoreError::DiskFull {
+                        path: "/data".into(),
+                    }),
+                ),
+                &["2: 200 at 2/1/0, 200 at 2/1/1, 517"],
+            ),
+            (
+                Step::Ask(3, "s", Ask::Bulk(&[HALF, HALF, 1])),
+                &["append s#2 x2 for 3", "append s#2 x1 for 3"],
+            ),
+            (
+                Step::Appended(
+                    3,
+                    Err(StoreError::DiskFull {
+                        path: "/data".into(),
+                    }),
+                ),
+                &[],
+            ),
+            (
+                Step::Appended(
+                    3,
+                    Err(StoreError::DiskFull {
+                        path: "/data".into(),
+                    }),
+                ),
+                &["3: 517"],
+            ),
         ],
     );
 }
@@ -165,8 +250,18 @@ fn work_whose_deadline_passes_while_it_waits_is_not_started() {
             (Step::AskUntil(2, "s", Ask::Bulk(&[1, 1]), 10), &[]),
             (Step::AskUntil(3, "s", Ask::Write(1), 20), &[]),
             (Step::At(11), &[]),
-            (Step::AskUntil(4, "s", Ask::Write(1), 10), &["4: deadline passed"]),
-            (Step::Granted("s", 1), &["1: deadline passed", "2: deadline passed", "append s#1 x1 for 3"]),
+            (
+                Step::AskUntil(4, "s", Ask::Write(1), 10),
+                &["4: deadline passed"],
+            ),
+            (
+                Step::Granted("s", 1),
+                &[
+                    "1: deadline passed",
+                    "2: deadline passed",
+                    "append s#1 x1 for 3",
+                ],
+            ),
             (Step::At(21), &[]),
             (Step::Appended(3, fenced()), &["acquire s"]),
             (Step::Granted("s", 2), &["append s#2 x1 for 3"]),
@@ -188,7 +283,14 @@ fn what_waits_is_told_when_its_deadline_has_passed_though_nothing_else_happens()
             (Step::AskUntil(6, "t", Ask::Write(1), 20), &["acquire t"]),
             (Step::WakeAt(10), &[]),
             (Step::WakeAt(11), &["4: deadline passed"]),
-            (Step::WakeAt(21), &["2: deadline passed", "3: deadline passed", "6: deadline passed"]),
+            (
+                Step::WakeAt(21),
+                &[
+                    "2: deadline passed",
+                    "3: deadline passed",
+                    "6: deadline passed",
+                ],
+            ),
             (Step::Granted("t", 1), &[]),
             (Step::Discard(5), &["5: discarded"]),
             (Step::WakeAt(31), &[]),
@@ -201,17 +303,36 @@ fn what_waits_is_told_when_its_deadline_has_passed_though_nothing_else_happens()
 
 #[test]
 fn of_a_bulk_write_whose_deadline_passes_nothing_is_left() {
-    let limits = Limits { stream: Usage { requests: 9, bytes: 9_000_000 }, total: Usage { requests: 9, bytes: 9_000_000 }, ..LIMITS };
+    let limits = Limits {
+        stream: Usage {
+            requests: 9,
+            bytes: 9_000_000,
+        },
+        total: Usage {
+            requests: 9,
+            bytes: 9_000_000,
+        },
+        ..LIMITS
+    };
     let bench = play(
         limits,
         &[
-            (Step::AskUntil(1, "s", Ask::Bulk(&[600_000, 600_000]), 20), &["acquire s"]),
+            (
+                Step::AskUntil(1, "s", Ask::Bulk(&[600_000, 600_000]), 20),
+                &["acquire s"],
+            ),
             (Step::Ask(2, "s", Ask::Write(1)), &[]),
             (Step::WakeAt(21), &["1: deadline passed"]),
             (Step::Granted("s", 1), &["append s#1 x1 for 2"]),
         ],
     );
-    assert_eq!(bench.machine.usage(), Usage { requests: 1, bytes: 1 });
+    assert_eq!(
+        bench.machine.usage(),
+        Usage {
+            requests: 1,
+            bytes: 1
+        }
+    );
 }
 
 #[test]
@@ -235,7 +356,18 @@ fn discarding_drops_what_waits_and_lets_what_is_behind_it_go() {
 
 #[test]
 fn limits_count_what_waits_and_what_the_store_works_on_until_it_is_answered() {
-    let limits = Limits { stream: Usage { requests: 2, bytes: 10 }, total: Usage { requests: 3, bytes: 15 }, streams: 2, ..LIMITS };
+    let limits = Limits {
+        stream: Usage {
+            requests: 2,
+            bytes: 10,
+        },
+        total: Usage {
+            requests: 3,
+            bytes: 15,
+        },
+        streams: 2,
+        ..LIMITS
+    };
     play(
         limits,
         &[
@@ -246,13 +378,19 @@ fn limits_count_what_waits_and_what_the_store_works_on_until_it_is_answered() {
             (Step::Ask(5, "t", Ask::Write(6)), &["5: 517"]),
             (Step::Ask(6, "t", Ask::Write(5)), &["acquire t"]),
             (Step::Ask(7, "t", Ask::Touch), &["7: 517"]),
-            (Step::Granted("s", 1), &["append s#1 x1 for 1", "append s#1 x1 for 3"]),
+            (
+                Step::Granted("s", 1),
+                &["append s#1 x1 for 1", "append s#1 x1 for 3"],
+            ),
             (Step::Appended(1, AT(1, 0)), &["1: 200 at 1/0/0"]),
             (Step::Ask(8, "u", Ask::Write(1)), &["8: 524"]),
             (Step::Ask(9, "s", Ask::Write(20)), &["9: 517"]),
             (Step::Appended(3, AT(1, 1)), &["3: 200 at 1/1/0"]),
             (Step::Foreign("t"), &["6: 302 -> 1;2;there:2"]),
-            (Step::Ask(10, "s", Ask::Write(20)), &["append s#1 x1 for 10"]),
+            (
+                Step::Ask(10, "s", Ask::Write(20)),
+                &["append s#1 x1 for 10"],
+            ),
         ],
     );
 }
@@ -269,7 +407,10 @@ fn a_proxy_that_accepts_nothing_new_does_not_take_back_what_it_gave_up() {
             (Step::Ask(3, "s", Ask::Release), &[]),
             (Step::Ask(4, "s", Ask::Write(1)), &[]),
             (Step::Ask(5, "s", Ask::Release), &[]),
-            (Step::Appended(2, AT(1, 0)), &["2: 200 at 1/0/0", "release s#1"]),
+            (
+                Step::Appended(2, AT(1, 0)),
+                &["2: 200 at 1/0/0", "release s#1"],
+            ),
             (Step::Released("s"), &["3: 200", "4: 503", "5: 200"]),
             (Step::Ask(6, "s", Ask::Write(1)), &["6: 503"]),
         ],
@@ -288,7 +429,10 @@ fn a_stalled_stream_starts_nothing_until_it_is_let_go() {
             (Step::Discard(3), &["3: discarded"]),
             (Step::Fault("s", None), &["acquire s"]),
             (Step::Granted("s", 1), &["append s#1 x1 for 1"]),
-            (Step::Fault("s", Some(Fault::Failing(StatusCode::WriteException))), &[]),
+            (
+                Step::Fault("s", Some(Fault::Failing(StatusCode::WriteException))),
+                &[],
+            ),
             (Step::Ask(4, "s", Ask::Write(1)), &["4: 514"]),
             (Step::Appended(1, AT(1, 0)), &["1: 200 at 1/0/0"]),
         ],
@@ -309,8 +453,14 @@ fn closing_gives_every_stream_back_when_nothing_is_under_way_for_it() {
             (Step::Ask(4, "u", Ask::Write(1)), &["4: 503"]),
             (Step::Close, &[]),
             (Step::Granted("t", 1), &["append t#1 x1 for 2"]),
-            (Step::Appended(1, AT(1, 0)), &["1: 200 at 1/0/0", "release s#1"]),
-            (Step::Appended(2, AT(1, 0)), &["2: 200 at 1/0/0", "release t#1"]),
+            (
+                Step::Appended(1, AT(1, 0)),
+                &["1: 200 at 1/0/0", "release s#1"],
+            ),
+            (
+                Step::Appended(2, AT(1, 0)),
+                &["2: 200 at 1/0/0", "release t#1"],
+            ),
             (Step::Released("s"), &[]),
             (Step::Released("t"), &[]),
         ],

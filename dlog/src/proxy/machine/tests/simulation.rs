@@ -1,4 +1,5 @@
-//! Whole lives of a machine over a store that does what stores may do: answer late and in any order, lose owners, run full, fail.
+//! Whole lives of a machine over a store that does what stores may do: answer late and in any
+//! order, lose owners, run full, fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +8,12 @@ use distributedlog_testkit::Random;
 
 use super::bench::{Client, LIMITS, payload_of};
 use crate::proxy::machine::{
-    Action, Answer, Bulk, Call, Fault, Limits, Machine, Output, Question, Response, StoreAnswer, Ticket, Usage, WaitingId, Work,
+    Action, Answer, Bulk, Call, Fault, Limits, Machine, Output, Question, Response, StoreAnswer,
+    Ticket, Usage, WaitingId, Work,
 };
-use crate::store::{Acquired, Entry, EntryRecord, Lease, Owner, StoreError, StreamInfo, StreamName};
+use crate::store::{
+    Acquired, Entry, EntryRecord, Lease, Owner, StoreError, StreamInfo, StreamName,
+};
 
 const STREAMS: [&str; 3] = ["a", "b", "c"];
 
@@ -24,7 +28,8 @@ struct Store {
 
 #[derive(Default)]
 struct Stored {
-    /// The epoch that may append; the other proxy's, or nobody's, when it is none of this machine's.
+    /// The epoch that may append; the other proxy's, or nobody's, when it is none of this
+    /// machine's.
     epoch: Option<u64>,
     foreign: bool,
     next_entry: i64,
@@ -48,8 +53,14 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let limits = Limits {
-            stream: Usage { requests: 1 + random.below(20) as usize, bytes: 100 },
-            total: Usage { requests: 20, bytes: 200 },
+            stream: Usage {
+                requests: 1 + random.below(20) as usize,
+                bytes: 100,
+            },
+            total: Usage {
+                requests: 20,
+                bytes: 200,
+            },
             streams: 1 + random.below(4) as usize,
             create_missing_streams: !random.one_in(4),
             ..LIMITS
@@ -76,7 +87,12 @@ impl World {
         self.now += self.random.below(3);
         if self.random.one_in(4) {
             self.machine.handle_deadlines(self.instant());
-            assert!(self.machine.next_deadline().is_none_or(|deadline| deadline >= self.instant()), "something passed and was not told");
+            assert!(
+                self.machine
+                    .next_deadline()
+                    .is_none_or(|deadline| deadline >= self.instant()),
+                "something passed and was not told"
+            );
         }
         match self.random.below(20) {
             0..8 => self.ask(),
@@ -101,7 +117,14 @@ impl World {
             _ => {
                 let accept = !self.random.one_in(3);
                 let to = self.next_client();
-                self.machine.handle_call(self.instant(), Call { to, deadline: None, action: Action::SetAcceptNewStream(accept) });
+                self.machine.handle_call(
+                    self.instant(),
+                    Call {
+                        to,
+                        deadline: None,
+                        action: Action::SetAcceptNewStream(accept),
+                    },
+                );
             }
         }
         self.carry_out();
@@ -115,13 +138,20 @@ impl World {
 
     fn ask(&mut self) {
         let to = self.next_client();
-        let record = || EntryRecord { payload: payload_of(to), slots: 1, is_record_set: false };
+        let record = || EntryRecord {
+            payload: payload_of(to),
+            slots: 1,
+            is_record_set: false,
+        };
         let work = match self.random.below(12) {
             0 => Work::Touch,
             1 => Work::Truncate(Dlsn::INITIAL),
             2 => Work::Release,
             3 => Work::Delete,
-            4 | 5 => Work::Bulk(Bulk { records: vec![record(), record()], ..Bulk::default() }),
+            4 | 5 => Work::Bulk(Bulk {
+                records: vec![record(), record()],
+                ..Bulk::default()
+            }),
             _ => Work::Write(record()),
         };
         let stream = STREAMS[self.random.below(3) as usize];
@@ -130,8 +160,18 @@ impl World {
             1 => Action::Owner { stream },
             _ => Action::Stream { stream, work },
         };
-        let deadline = self.random.one_in(4).then(|| Instant::from_millis(self.now + self.random.below(10)));
-        self.waiting.extend(self.machine.handle_call(self.instant(), Call { to, deadline, action }));
+        let deadline = self
+            .random
+            .one_in(4)
+            .then(|| Instant::from_millis(self.now + self.random.below(10)));
+        self.waiting.extend(self.machine.handle_call(
+            self.instant(),
+            Call {
+                to,
+                deadline,
+                action,
+            },
+        ));
     }
 
     /// Another proxy takes a stream, or gives it back; or its owner is forgotten.
@@ -150,7 +190,11 @@ impl World {
                     let before = self.answered.insert(to, answer);
                     assert_eq!(before, None, "client {to} was answered twice");
                 }
-                Output::Append { lease, entry, ticket } => {
+                Output::Append {
+                    lease,
+                    entry,
+                    ticket,
+                } => {
                     let result = self.append(&lease, &entry);
                     self.store.appends.push((ticket, result));
                 }
@@ -158,32 +202,45 @@ impl World {
             }
         }
         let usage = self.machine.usage();
-        assert!(usage.requests <= self.limits.total.requests && usage.bytes <= self.limits.total.bytes);
+        assert!(
+            usage.requests <= self.limits.total.requests && usage.bytes <= self.limits.total.bytes
+        );
         assert!(self.machine.stream_count() <= self.limits.streams);
     }
 
     fn append(&mut self, lease: &Lease, entry: &Entry) -> Result<Dlsn, StoreError> {
         let fenced = StoreError::Fenced(lease.stream.clone());
-        let Some(stream) = self.store.streams.get_mut(&lease.stream) else { return Err(fenced) };
+        let Some(stream) = self.store.streams.get_mut(&lease.stream) else {
+            return Err(fenced);
+        };
         if stream.epoch != Some(lease.epoch) {
             return Err(fenced);
         }
         if self.random.one_in(20) {
-            return Err(StoreError::DiskFull { path: "/data".into() });
+            return Err(StoreError::DiskFull {
+                path: "/data".into(),
+            });
         }
         let broken = self.random.one_in(20);
         if !broken || self.random.one_in(2) {
             let dlsn = Dlsn::new(lease.epoch as i64, stream.next_entry, 0);
             stream.next_entry += 1;
             for (record, slot) in entry.records.iter().zip(0..) {
-                let client = Client::from_be_bytes(record.payload[..].try_into().expect("four bytes"));
-                self.stored.entry(client).or_default().push((lease.stream.clone(), dlsn.slot(slot)));
+                let client =
+                    Client::from_be_bytes(record.payload[..].try_into().expect("four bytes"));
+                self.stored
+                    .entry(client)
+                    .or_default()
+                    .push((lease.stream.clone(), dlsn.slot(slot)));
             }
             if !broken {
                 return Ok(dlsn);
             }
         }
-        Err(StoreError::Io { path: "/data".into(), detail: "broken".into() })
+        Err(StoreError::Io {
+            path: "/data".into(),
+            detail: "broken".into(),
+        })
     }
 
     fn answer_append(&mut self) {
@@ -194,7 +251,9 @@ impl World {
     }
 
     fn answer_question(&mut self) {
-        let Some(at) = pick(&mut self.random, self.store.questions.len()) else { return };
+        let Some(at) = pick(&mut self.random, self.store.questions.len()) else {
+            return;
+        };
         let question = self.store.questions.remove(at);
         let fails = self.random.one_in(20);
         let answer = self.answer_to(question, fails);
@@ -202,7 +261,10 @@ impl World {
     }
 
     fn answer_to(&mut self, question: Question<Client>, fails: bool) -> StoreAnswer<Client> {
-        let failure = || StoreError::Unreachable { address: "store:1".into(), detail: "gone".into() };
+        let failure = || StoreError::Unreachable {
+            address: "store:1".into(),
+            detail: "gone".into(),
+        };
         let streams = &mut self.store.streams;
         let done = |stream: &StreamName, result: Option<()>| match result {
             _ if fails => Err(failure()),
@@ -220,10 +282,20 @@ impl World {
             Ok(())
         };
         match question {
-            Question::CreateMissing { stream } => StoreAnswer::CreatedMissing { result: create(&stream), stream },
-            Question::Create { stream, to } => StoreAnswer::Created { result: create(&stream), stream, to },
+            Question::CreateMissing { stream } => StoreAnswer::CreatedMissing {
+                result: create(&stream),
+                stream,
+            },
+            Question::Create { stream, to } => StoreAnswer::Created {
+                result: create(&stream),
+                stream,
+                to,
+            },
             Question::Acquire { stream } => {
-                let other = Owner { shard: 2, address: "there:2".into() };
+                let other = Owner {
+                    shard: 2,
+                    address: "there:2".into(),
+                };
                 let result = match streams.get_mut(&stream) {
                     _ if fails => Err(failure()),
                     None => Err(StoreError::StreamNotFound(stream.clone())),
@@ -231,24 +303,42 @@ impl World {
                     Some(stored) => {
                         self.store.last_epoch += 1;
                         stored.epoch = Some(self.store.last_epoch);
-                        Ok(Acquired::Granted(Lease { stream: stream.clone(), epoch: self.store.last_epoch }))
+                        Ok(Acquired::Granted(Lease {
+                            stream: stream.clone(),
+                            epoch: self.store.last_epoch,
+                        }))
                     }
                 };
                 StoreAnswer::Acquired { stream, result }
             }
             Question::Release { lease } => {
-                if let Some(stored) = streams.get_mut(&lease.stream).filter(|stored| stored.epoch == Some(lease.epoch)) {
+                if let Some(stored) = streams
+                    .get_mut(&lease.stream)
+                    .filter(|stored| stored.epoch == Some(lease.epoch))
+                {
                     stored.epoch = None;
                 }
-                StoreAnswer::Released { result: done(&lease.stream, Some(())), stream: lease.stream }
+                StoreAnswer::Released {
+                    result: done(&lease.stream, Some(())),
+                    stream: lease.stream,
+                }
             }
             Question::Delete { stream } => {
-                let removed = if fails { None } else { streams.remove(&stream).map(drop) };
-                StoreAnswer::Deleted { result: done(&stream, removed), stream }
+                let removed = if fails {
+                    None
+                } else {
+                    streams.remove(&stream).map(drop)
+                };
+                StoreAnswer::Deleted {
+                    result: done(&stream, removed),
+                    stream,
+                }
             }
-            Question::Truncate { stream, to, .. } => {
-                StoreAnswer::Truncated { result: done(&stream, streams.get(&stream).map(|_| ())), stream, to }
-            }
+            Question::Truncate { stream, to, .. } => StoreAnswer::Truncated {
+                result: done(&stream, streams.get(&stream).map(|_| ())),
+                stream,
+                to,
+            },
             Question::Describe { stream, to } => {
                 let info = StreamInfo {
                     name: stream.clone(),
@@ -280,22 +370,40 @@ impl World {
             self.answer_question();
             self.carry_out();
         }
-        assert!(self.machine.is_closed(), "it holds streams, and waits for nothing");
-        assert_eq!((self.machine.usage(), self.machine.next_deadline()), (Usage::default(), None));
-        let unanswered: Vec<_> = self.asked.iter().filter(|client| !self.answered.contains_key(client)).collect();
+        assert!(
+            self.machine.is_closed(),
+            "it holds streams, and waits for nothing"
+        );
+        assert_eq!(
+            (self.machine.usage(), self.machine.next_deadline()),
+            (Usage::default(), None)
+        );
+        let unanswered: Vec<_> = self
+            .asked
+            .iter()
+            .filter(|client| !self.answered.contains_key(client))
+            .collect();
         assert!(unanswered.is_empty(), "{unanswered:?} were not answered");
         for (client, answer) in &self.answered {
             let stored = self.stored.get(client).map_or(&[][..], Vec::as_slice);
             match answer {
                 Answer::Stream(response) => check_record(*client, response, stored),
                 Answer::Bulk(responses) => {
-                    let acknowledged: Vec<Dlsn> = responses.iter().filter_map(|response| response.dlsn).collect();
+                    let acknowledged: Vec<Dlsn> = responses
+                        .iter()
+                        .filter_map(|response| response.dlsn)
+                        .collect();
                     let stored: Vec<Dlsn> = stored.iter().map(|(_, dlsn)| *dlsn).collect();
                     assert_eq!(acknowledged, stored, "client {client}");
                 }
-                Answer::NotStarted(_) => assert!(stored.is_empty(), "client {client} was told that nothing had started"),
+                Answer::NotStarted(_) => assert!(
+                    stored.is_empty(),
+                    "client {client} was told that nothing had started"
+                ),
                 Answer::Void => {}
-                Answer::ServerInfo { .. } | Answer::Exception { .. } => panic!("{answer:?} to nobody's question"),
+                Answer::ServerInfo { .. } | Answer::Exception { .. } => {
+                    panic!("{answer:?} to nobody's question")
+                }
             }
         }
     }
@@ -304,9 +412,17 @@ impl World {
 /// An acknowledged record is where its answer says; one that is said not to be written is nowhere.
 fn check_record(client: Client, response: &Response, stored: &[(StreamName, Dlsn)]) {
     if let Some(dlsn) = response.dlsn {
-        assert!(matches!(stored, [(_, at)] if *at == dlsn), "client {client}: {response:?}, but {stored:?}");
-    } else if response.code != StatusCode::Success && Failure::of_status(response.code).known != Known::Unknown {
-        assert!(stored.is_empty(), "client {client}: {response:?}, but {stored:?}");
+        assert!(
+            matches!(stored, [(_, at)] if *at == dlsn),
+            "client {client}: {response:?}, but {stored:?}"
+        );
+    } else if response.code != StatusCode::Success
+        && Failure::of_status(response.code).known != Known::Unknown
+    {
+        assert!(
+            stored.is_empty(),
+            "client {client}: {response:?}, but {stored:?}"
+        );
     }
 }
 
@@ -314,7 +430,8 @@ fn pick(random: &mut Random, count: usize) -> Option<usize> {
     (count > 0).then(|| random.below(count as u64) as usize)
 }
 
-/// The machine's invariant, and the promise that a code which says "not written" is kept, over many lives.
+/// The machine's invariant, and the promise that a code which says "not written" is kept, over many
+/// lives.
 #[test]
 fn whatever_the_store_does_every_call_is_answered_once_and_truly() {
     for seed in 0..2_000 {

@@ -29,13 +29,29 @@ impl Workload {
             model.streams.entry(name(i)).or_default().exists = Some(false);
         }
         let (disk, clock) = (SimDisk::new(seed), TestClock::default());
-        Self { disk, clock, random: Random::new(seed), model, store: None, leases: vec![None; STREAMS], serial: 0 }
+        Self {
+            disk,
+            clock,
+            random: Random::new(seed),
+            model,
+            store: None,
+            leases: vec![None; STREAMS],
+            serial: 0,
+        }
     }
 
     /// The same on a copy of the disk, as it is after a crash.
     fn fork(&self, seed: u64) -> Self {
         let (disk, clock, model) = (self.disk.fork(seed), self.clock.clone(), self.model.fork());
-        Self { disk, clock, random: Random::new(seed), model, store: None, leases: vec![None; STREAMS], serial: self.serial }
+        Self {
+            disk,
+            clock,
+            random: Random::new(seed),
+            model,
+            store: None,
+            leases: vec![None; STREAMS],
+            serial: self.serial,
+        }
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
@@ -70,7 +86,9 @@ impl Workload {
     /// The disk becomes full, read-only or faulty.
     fn fault(&mut self) {
         match self.random.below(6) {
-            0 => self.disk.set_capacity(Some(self.disk.bytes_used() + self.random.below(20_000))),
+            0 => self
+                .disk
+                .set_capacity(Some(self.disk.bytes_used() + self.random.below(20_000))),
             1 => self.disk.set_read_only(true),
             2 => self.disk.fail_writes(1),
             3 => self.disk.fail_folder_syncs(1),
@@ -94,7 +112,9 @@ impl Workload {
 
     /// Asks for a change, together with what is queued. Says whether it was acknowledged.
     fn change(&mut self, change: ChangeRequest) -> bool {
-        let Some(store) = &mut self.store else { return false };
+        let Some(store) = &mut self.store else {
+            return false;
+        };
         let mut future = store.store.change(change);
         store.steps.run();
         matches!(poll_once(future.as_mut()), core::task::Poll::Ready(Ok(_)))
@@ -128,7 +148,8 @@ impl Workload {
         if acknowledged.is_empty() || self.model.stream(&name).exists != Some(true) {
             return;
         }
-        let at = acknowledged[usize::try_from(self.random.below(acknowledged.len() as u64)).unwrap()];
+        let at =
+            acknowledged[usize::try_from(self.random.below(acknowledged.len() as u64)).unwrap()];
         let before = at.slot(u32::try_from(self.random.below(2)).unwrap());
         self.model.stream(&name).begin_truncation(before);
         if self.change(ChangeRequest::Truncate(name.clone(), before)) {
@@ -146,7 +167,9 @@ impl Workload {
     /// The process ends, cleanly or killed, and another begins.
     fn reopen(&mut self) {
         self.step();
-        let Some(store) = self.store.take() else { return };
+        let Some(store) = self.store.take() else {
+            return;
+        };
         if self.random.below(2) == 0 {
             store.close();
         } else {
@@ -167,53 +190,79 @@ impl Workload {
         let Some(store) = &mut self.store else { return };
         if self.leases[index(&name)].is_none() {
             let acquired = store.store.acquire(&name, &owner(1));
-            match store.steps.run().then(|| poll_once(core::pin::pin!(acquired))) {
-                Some(core::task::Poll::Ready(Ok(acquired))) => self.leases[index(&name)] = Some(granted(Ok(acquired))),
+            match store
+                .steps
+                .run()
+                .then(|| poll_once(core::pin::pin!(acquired)))
+            {
+                Some(core::task::Poll::Ready(Ok(acquired))) => {
+                    self.leases[index(&name)] = Some(granted(Ok(acquired)))
+                }
                 _ => return,
             }
         }
         let outcome = self.model.stream(&name).attempt(entry.clone());
-        let Some(lease) = &self.leases[index(&name)] else { return };
-        store.store.append(lease, entry, Box::new(move |result| *outcome.lock().unwrap() = Some(result)));
+        let Some(lease) = &self.leases[index(&name)] else {
+            return;
+        };
+        store.store.append(
+            lease,
+            entry,
+            Box::new(move |result| *outcome.lock().unwrap() = Some(result)),
+        );
     }
 
     fn entry(&mut self) -> Entry {
         let records = 1 + self.random.below(3);
-        Entry { records: (0..records).map(|_| self.record()).collect() }
+        Entry {
+            records: (0..records).map(|_| self.record()).collect(),
+        }
     }
 
     fn record(&mut self) -> EntryRecord {
         self.serial += 1;
         let most = if self.random.below(4) == 0 { 1200 } else { 120 };
         let mut payload = self.serial.to_be_bytes().to_vec();
-        payload.resize(8 + usize::try_from(self.random.below(most)).unwrap(), u8::try_from(self.serial % 251).unwrap());
+        payload.resize(
+            8 + usize::try_from(self.random.below(most)).unwrap(),
+            u8::try_from(self.serial % 251).unwrap(),
+        );
         let is_record_set = self.random.below(4) == 0;
-        EntryRecord { payload: Bytes::from(payload), slots: if is_record_set { 5 } else { 1 }, is_record_set }
+        EntryRecord {
+            payload: Bytes::from(payload),
+            slots: if is_record_set { 5 } else { 1 },
+            is_record_set,
+        }
     }
 
     fn pick(&mut self) -> StreamName {
         name(usize::try_from(self.random.below(STREAMS as u64)).unwrap())
     }
 
-    /// Opens after a crash: everything must be as promised, and go on, and be as promised again. Returns how many entries were compared.
+    /// Opens after a crash: everything must be as promised, and go on, and be as promised again.
+    /// Returns how many entries were compared.
     fn recover_and_check(&mut self) -> usize {
-        self.open().unwrap_or_else(|error| panic!("does not open: {error}"));
+        self.open()
+            .unwrap_or_else(|error| panic!("does not open: {error}"));
         let mut compared = self.check(true);
         self.work(6);
         compared += self.check(false);
         if let Some(store) = self.store.take() {
             store.close();
         }
-        self.open().unwrap_or_else(|error| panic!("does not open a second time: {error}"));
+        self.open()
+            .unwrap_or_else(|error| panic!("does not open a second time: {error}"));
         compared + self.check(true)
     }
 
     fn check(&mut self, just_opened: bool) -> usize {
         // A reopening in the middle of the work may have failed on a faulty disk.
         if self.store.is_none() {
-            self.open().unwrap_or_else(|error| panic!("does not open: {error}"));
+            self.open()
+                .unwrap_or_else(|error| panic!("does not open: {error}"));
         }
-        self.model.check(self.store.as_ref().expect("opened above"), just_opened)
+        self.model
+            .check(self.store.as_ref().expect("opened above"), just_opened)
     }
 }
 
@@ -227,7 +276,10 @@ fn index(name: &StreamName) -> usize {
 
 /// How many seeds: few while developing, more where `DLOG_CRASH_SEEDS` says so.
 fn seeds(few: u64) -> u64 {
-    std::env::var("DLOG_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
+    std::env::var("DLOG_CRASH_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(few)
 }
 
 /// Runs the workload of a seed up to a crash at an operation. `None`: it ends before.
@@ -247,7 +299,9 @@ fn acknowledged_entries_survive_a_crash_at_every_operation() {
     let (mut points, mut outcomes, mut compared) = (0_u64, 0_u64, 0);
     for seed in 0..seeds(4) {
         for operation in 1.. {
-            let Some(crashed) = crashed_at(seed, operation) else { break };
+            let Some(crashed) = crashed_at(seed, operation) else {
+                break;
+            };
             points += 1;
             for outcome in 0..4 {
                 let mut after = crashed.fork(seed << 32 | operation << 8 | outcome);
@@ -257,14 +311,18 @@ fn acknowledged_entries_survive_a_crash_at_every_operation() {
                 } else {
                     after.disk.power_cycle()
                 }
-                let replay = format!("seed {seed}, crash at operation {operation}, outcome {outcome}");
+                let replay =
+                    format!("seed {seed}, crash at operation {operation}, outcome {outcome}");
                 compared += told(&replay, || after.recover_and_check());
                 outcomes += 1;
             }
         }
     }
     println!("{points} crash points, {outcomes} outcomes, {compared} entries compared");
-    assert!(points > 600, "the workloads became shorter: {points} crash points");
+    assert!(
+        points > 600,
+        "the workloads became shorter: {points} crash points"
+    );
 }
 
 #[test]
@@ -272,12 +330,16 @@ fn recovery_survives_a_crash_at_every_operation_of_its_own() {
     let (mut points, mut compared) = (0_u64, 0);
     for seed in 100..100 + seeds(1) {
         for operation in (1..).step_by(5) {
-            let Some(crashed) = crashed_at(seed, operation) else { break };
+            let Some(crashed) = crashed_at(seed, operation) else {
+                break;
+            };
             for second in 1.. {
                 let mut again = crashed.fork(seed << 32 | operation << 16 | second);
                 again.disk.power_cycle();
                 again.disk.crash_at(again.disk.operations() + second);
-                let replay = format!("seed {seed}, crash at operation {operation}, then at {second} of recovery");
+                let replay = format!(
+                    "seed {seed}, crash at operation {operation}, then at {second} of recovery"
+                );
                 if again.open().is_ok() {
                     again.step();
                 }
@@ -292,7 +354,10 @@ fn recovery_survives_a_crash_at_every_operation_of_its_own() {
         }
     }
     println!("{points} crash points during recovery, {compared} entries compared");
-    assert!(points > 300, "recovery has fewer operations: {points} crash points");
+    assert!(
+        points > 300,
+        "recovery has fewer operations: {points} crash points"
+    );
 }
 
 /// Says what was going on when something panics.

@@ -1,4 +1,5 @@
-//! Files that are not what was written: told apart from a write that the power cut short, and never served.
+//! Files that are not what was written: told apart from a write that the power cut short, and never
+//! served.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ fn name() -> StreamName {
     stream("basic-stream-3")
 }
 
-/// A store with so many entries, each a batch of 512 bytes of its own; creation and lease are the first two batches.
+/// A store with so many entries, each a batch of 512 bytes of its own; creation and lease are the
+/// first two batches.
 fn written(entries: usize) -> (SimDisk, Stepped) {
     let disk = SimDisk::new(1);
     let mut store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
@@ -35,13 +37,20 @@ fn batch(number: u64) -> u64 {
 }
 
 fn open_error(disk: &SimDisk) -> StoreError {
-    Stepped::open(disk, small(), &TestClock::default()).err().expect("it should not open")
+    Stepped::open(disk, small(), &TestClock::default())
+        .err()
+        .expect("it should not open")
 }
 
 fn expect_corrupt(error: &StoreError, file: &Path, offset: u64) {
-    let StoreError::Corrupt { path, detail } = error else { panic!("{error:?}") };
+    let StoreError::Corrupt { path, detail } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(Path::new(path), file);
-    assert!(detail.starts_with(&format!("at offset {offset}: ")), "{detail}");
+    assert!(
+        detail.starts_with(&format!("at offset {offset}: ")),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -54,7 +63,13 @@ fn damage_with_a_good_batch_behind_it_is_reported_and_nothing_is_cut() {
         expect_corrupt(&open_error(&disk), &file(1, "volume"), batch(3));
         disk.damage(file(1, "volume"), batch(3) + at);
         let store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
-        assert_eq!(read(&store.store, &name(), Dlsn::INITIAL, ALL).unwrap().entries.len(), 5);
+        assert_eq!(
+            read(&store.store, &name(), Dlsn::INITIAL, ALL)
+                .unwrap()
+                .entries
+                .len(),
+            5
+        );
     }
 }
 
@@ -64,7 +79,13 @@ fn a_last_batch_that_cannot_be_read_is_a_write_that_was_cut_short() {
     drop(store);
     disk.damage(file(1, "volume"), batch(6) + 60);
     let store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
-    assert_eq!(read(&store.store, &name(), Dlsn::INITIAL, ALL).unwrap().entries.len(), 4);
+    assert_eq!(
+        read(&store.store, &name(), Dlsn::INITIAL, ALL)
+            .unwrap()
+            .entries
+            .len(),
+        4
+    );
 }
 
 #[test]
@@ -88,8 +109,20 @@ fn damage_in_a_sealed_volume_is_reported_to_those_who_read_it() {
         assert_eq!(good.entries.len(), 2, "what is before the damage is good");
         let error = read(&store.store, &name(), good.next, ALL).unwrap_err();
         expect_corrupt(&error, &file(1, "volume"), batch(4) + 40);
-        assert_eq!(read(&store.store, &other, Dlsn::INITIAL, ALL).unwrap().entries.len(), 1);
-        assert_eq!(read(&store.store, &name(), Dlsn::new(1, 50, 0), ALL).unwrap().entries.len(), 50);
+        assert_eq!(
+            read(&store.store, &other, Dlsn::INITIAL, ALL)
+                .unwrap()
+                .entries
+                .len(),
+            1
+        );
+        assert_eq!(
+            read(&store.store, &name(), Dlsn::new(1, 50, 0), ALL)
+                .unwrap()
+                .entries
+                .len(),
+            50
+        );
     };
     check(&store);
     store.close();
@@ -102,7 +135,10 @@ fn damage_behind_the_snapshot_and_in_it_is_reported() {
     store.steps.run();
     drop(store);
     let names = disk.list(Path::new("/store")).unwrap();
-    let snapshot = names.iter().find(|name| name.ends_with(".metadata")).unwrap();
+    let snapshot = names
+        .iter()
+        .find(|name| name.ends_with(".metadata"))
+        .unwrap();
     let path = Path::new("/store").join(snapshot);
     disk.damage(&path, 30);
     expect_corrupt(&open_error(&disk), &path, 12);
@@ -121,9 +157,21 @@ fn a_damaged_or_missing_index_is_made_again() {
         }
         for _ in 0..2 {
             let mut store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
-            assert_eq!(read(&store.store, &name(), Dlsn::INITIAL, ALL).unwrap().entries.len(), 100);
+            assert_eq!(
+                read(&store.store, &name(), Dlsn::INITIAL, ALL)
+                    .unwrap()
+                    .entries
+                    .len(),
+                100
+            );
             store.steps.run();
-            assert_eq!(read(&store.store, &name(), Dlsn::INITIAL, ALL).unwrap().entries.len(), 100);
+            assert_eq!(
+                read(&store.store, &name(), Dlsn::INITIAL, ALL)
+                    .unwrap()
+                    .entries
+                    .len(),
+                100
+            );
         }
     }
 }
@@ -135,7 +183,10 @@ fn a_volume_that_is_missing_is_named() {
     drop(store);
     disk.remove(&file(2, "volume")).unwrap();
     let error = open_error(&disk);
-    assert!(matches!(&error, StoreError::Corrupt { detail, .. } if detail.contains("stream basic-stream-3 is in none")), "{error}");
+    assert!(
+        matches!(&error, StoreError::Corrupt { detail, .. } if detail.contains("stream basic-stream-3 is in none")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -147,10 +198,22 @@ fn files_of_a_newer_version_are_refused_and_left_alone() {
     for extension in ["volume", "index", "metadata"] {
         let changed = disk.fork(1);
         changed.restart_process();
-        let newest = names.iter().filter(|name| name.ends_with(extension)).max().unwrap();
+        let newest = names
+            .iter()
+            .filter(|name| name.ends_with(extension))
+            .max()
+            .unwrap();
         let path = Path::new("/store").join(newest);
-        changed.open(&path, Access::Write).unwrap().write_at(&[9, 0, 0, 0], 8).unwrap();
-        let expected = StoreError::NewerVersion { path: path.display().to_string(), found: 9, supported: 1 };
+        changed
+            .open(&path, Access::Write)
+            .unwrap()
+            .write_at(&[9, 0, 0, 0], 8)
+            .unwrap();
+        let expected = StoreError::NewerVersion {
+            path: path.display().to_string(),
+            found: 9,
+            supported: 1,
+        };
         let operations = changed.operations();
         assert_eq!(open_error(&changed), expected);
         assert_eq!(changed.operations(), operations);

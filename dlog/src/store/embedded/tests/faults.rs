@@ -12,7 +12,9 @@ fn open(disk: &SimDisk) -> Stepped {
 }
 
 fn kilobyte(i: usize) -> Entry {
-    Entry { records: vec![record(vec![u8::try_from(i % 251).unwrap(); 1000])] }
+    Entry {
+        records: vec![record(vec![u8::try_from(i % 251).unwrap(); 1000])],
+    }
 }
 
 /// Appends until one fails. Returns how many did not, and the error.
@@ -51,7 +53,10 @@ fn a_full_disk_fails_appends_only_and_space_helps_without_a_restart() {
     let lease = store.create(&name);
     disk.set_capacity(Some(100_000));
     let (count, error) = fill(&mut store, &lease, 0);
-    assert!(matches!(&error, StoreError::DiskFull { path } if path.starts_with("/store")), "{error:?}");
+    assert!(
+        matches!(&error, StoreError::DiskFull { path } if path.starts_with("/store")),
+        "{error:?}"
+    );
     check(&store, &name, count);
     disk.set_capacity(Some(200_000));
     let (more, error) = fill(&mut store, &lease, count);
@@ -63,8 +68,9 @@ fn a_full_disk_fails_appends_only_and_space_helps_without_a_restart() {
     check(&open(&disk), &name, more);
 }
 
-/// Found by the simulation of the whole system: when the index of a sealed volume was written and the disk was full before the metadata
-/// was, the second try wrote an index in which nothing was, over the good one.
+/// Found by the simulation of the whole system: when the index of a sealed volume was written and
+/// the disk was full before the metadata was, the second try wrote an index in which nothing was,
+/// over the good one.
 #[test]
 fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
     let name = stream("basic-stream-3");
@@ -78,12 +84,14 @@ fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
             drop(begin_append(&store.store, &lease, kilobyte(i)));
             store.steps.commit();
         }
-        // Sealing gives back what the volume reserved and did not need, so less than what is used leaves room too.
+        // Sealing gives back what the volume reserved and did not need, so less than what is used
+        // leaves room too.
         disk.set_capacity(Some(disk.bytes_used() + room - 2_000));
         store.steps.keep();
         let files = |disk: &SimDisk| disk.list("/store".as_ref()).unwrap();
         halves += usize::from(
-            files(&disk).iter().any(|file| file.ends_with("1.index")) && !files(&disk).iter().any(|file| file.ends_with("metadata")),
+            files(&disk).iter().any(|file| file.ends_with("1.index"))
+                && !files(&disk).iter().any(|file| file.ends_with("metadata")),
         );
         disk.set_capacity(None);
         let (rest, total) = (18..40, 40);
@@ -94,7 +102,10 @@ fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
         disk.power_cycle();
         check(&open(&disk), &name, total);
     }
-    assert!(halves > 0, "the disk was never full between index and metadata");
+    assert!(
+        halves > 0,
+        "the disk was never full between index and metadata"
+    );
 }
 
 #[test]
@@ -106,7 +117,10 @@ fn deleting_a_stream_on_a_full_disk_makes_room_for_others() {
     disk.set_capacity(Some(150_000));
     let (before, _) = fill(&mut store, &lease, 0);
     let lease = store.create(&new);
-    assert!(matches!(store.append(&lease, kilobyte(0)), Err(StoreError::DiskFull { .. })));
+    assert!(matches!(
+        store.append(&lease, kilobyte(0)),
+        Err(StoreError::DiskFull { .. })
+    ));
     store.delete(&old).unwrap();
     store.steps.run();
     let (count, _) = fill(&mut store, &lease, 0);
@@ -122,8 +136,14 @@ fn a_read_only_folder_fails_appends_only_and_a_writable_one_helps_without_a_rest
     let lease = store.create(&name);
     store.append(&lease, kilobyte(0)).unwrap();
     disk.set_read_only(true);
-    assert!(matches!(store.append(&lease, kilobyte(1)), Err(StoreError::ReadOnly { .. })));
-    assert!(matches!(store.delete(&name), Err(StoreError::ReadOnly { .. })));
+    assert!(matches!(
+        store.append(&lease, kilobyte(1)),
+        Err(StoreError::ReadOnly { .. })
+    ));
+    assert!(matches!(
+        store.delete(&name),
+        Err(StoreError::ReadOnly { .. })
+    ));
     check(&store, &name, 1);
     disk.set_read_only(false);
     assert_eq!(store.append(&lease, kilobyte(1)), Ok(Dlsn::new(1, 1, 0)));
@@ -144,7 +164,10 @@ fn a_full_disk_does_not_keep_a_store_from_opening_for_readers() {
     let mut store = open(&disk);
     check(&store, &name, 40);
     let acquired = store.store.acquire(&name, &super::owner(1));
-    assert!(matches!(super::run(&mut store.steps, acquired), Err(StoreError::DiskFull { .. })));
+    assert!(matches!(
+        super::run(&mut store.steps, acquired),
+        Err(StoreError::DiskFull { .. })
+    ));
     disk.set_capacity(None);
     let lease = store.acquire(&name);
     assert_eq!(store.append(&lease, kilobyte(40)), Ok(Dlsn::new(2, 0, 0)));
@@ -163,14 +186,24 @@ fn after_a_failed_sync_its_batch_fails_and_the_store_goes_on_in_a_new_volume() {
         let lease = store.create(&name);
         store.append(&lease, kilobyte(0)).unwrap();
         disk.fail_syncs(1);
-        let failed = [begin_append(&store.store, &lease, entry("a")), begin_append(&store.store, &lease, entry("b"))];
+        let failed = [
+            begin_append(&store.store, &lease, entry("a")),
+            begin_append(&store.store, &lease, entry("b")),
+        ];
         store.steps.run();
         for mut failed in failed {
             let error = failed.try_recv().unwrap().unwrap_err();
-            assert!(matches!(&error, StoreError::Io { path, .. } if path.ends_with("1.volume")), "{error:?}");
+            assert!(
+                matches!(&error, StoreError::Io { path, .. } if path.ends_with("1.volume")),
+                "{error:?}"
+            );
         }
         check(&store, &name, 1);
-        assert_eq!(store.append(&lease, kilobyte(1)), Ok(Dlsn::new(1, 1, 0)), "the failed entries leave no gap");
+        assert_eq!(
+            store.append(&lease, kilobyte(1)),
+            Ok(Dlsn::new(1, 1, 0)),
+            "the failed entries leave no gap"
+        );
         check(&store, &name, 2);
         if seed % 2 == 0 {
             drop(store);
@@ -193,8 +226,13 @@ fn a_volume_whose_successor_may_exist_is_not_written_any_more() {
             store.append(&lease, kilobyte(i)).unwrap();
         }
         disk.fail_folder_syncs(1);
-        let large = Entry { records: vec![record(vec![0; 4000])] };
-        assert!(matches!(store.append(&lease, large), Err(StoreError::Io { .. })), "there is room for a small one only");
+        let large = Entry {
+            records: vec![record(vec![0; 4000])],
+        };
+        assert!(
+            matches!(store.append(&lease, large), Err(StoreError::Io { .. })),
+            "there is room for a small one only"
+        );
         store.append(&lease, kilobyte(5)).unwrap();
         drop(store);
         disk.power_cycle();
@@ -211,7 +249,10 @@ fn a_disk_that_fails_every_sync_fails_every_append_and_nothing_else() {
     store.append(&lease, kilobyte(0)).unwrap();
     disk.fail_syncs(u32::MAX);
     for _ in 0..20 {
-        assert!(matches!(store.append(&lease, kilobyte(1)), Err(StoreError::Io { .. })));
+        assert!(matches!(
+            store.append(&lease, kilobyte(1)),
+            Err(StoreError::Io { .. })
+        ));
         check(&store, &name, 1);
     }
     let files = disk.bytes_used();
@@ -225,12 +266,24 @@ fn a_disk_that_fails_every_sync_fails_every_append_and_nothing_else() {
 fn more_than_the_queue_takes_is_refused_at_once_and_taken_when_there_is_room() {
     let disk = SimDisk::new(6);
     let name = stream("basic-stream-3");
-    let settings = EmbeddedSettings { max_queued_bytes: 10_000, ..small() };
+    let settings = EmbeddedSettings {
+        max_queued_bytes: 10_000,
+        ..small()
+    };
     let mut store = Stepped::open(&disk, settings, &TestClock::default()).unwrap();
     let lease = store.create(&name);
-    let mut begun: Vec<_> = (0..12).map(|i| begin_append(&store.store, &lease, kilobyte(i))).collect();
-    let refused: Vec<_> = begun.iter_mut().filter_map(|result| result.try_recv().ok()).collect();
-    assert_eq!(refused, vec![Err(StoreError::Overloaded { limit: 10_000 }); 3], "nine kilobytes and their overhead fit");
+    let mut begun: Vec<_> = (0..12)
+        .map(|i| begin_append(&store.store, &lease, kilobyte(i)))
+        .collect();
+    let refused: Vec<_> = begun
+        .iter_mut()
+        .filter_map(|result| result.try_recv().ok())
+        .collect();
+    assert_eq!(
+        refused,
+        vec![Err(StoreError::Overloaded { limit: 10_000 }); 3],
+        "nine kilobytes and their overhead fit"
+    );
     store.steps.run();
     assert_eq!(store.append(&lease, kilobyte(9)), Ok(Dlsn::new(1, 9, 0)));
     check(&store, &name, 10);
@@ -242,14 +295,35 @@ fn entries_that_are_none_or_too_large_are_refused() {
     let name = stream("basic-stream-3");
     let mut store = open(&disk);
     let lease = store.create(&name);
-    let large = Entry { records: vec![record(vec![0; 5000])] };
-    assert_eq!(store.append(&lease, large), Err(StoreError::TooLarge { size: 5008, limit: 4096 }));
-    assert!(matches!(store.append(&lease, Entry { records: Vec::new() }), Err(StoreError::InvalidEntry { .. })));
+    let large = Entry {
+        records: vec![record(vec![0; 5000])],
+    };
+    assert_eq!(
+        store.append(&lease, large),
+        Err(StoreError::TooLarge {
+            size: 5008,
+            limit: 4096
+        })
+    );
+    assert!(matches!(
+        store.append(
+            &lease,
+            Entry {
+                records: Vec::new()
+            }
+        ),
+        Err(StoreError::InvalidEntry { .. })
+    ));
     let mut slotless = entry("a");
     // A record without a slot is a control record; a set without one is nothing.
     (slotless.records[0].slots, slotless.records[0].is_record_set) = (0, true);
-    assert!(matches!(store.append(&lease, slotless), Err(StoreError::InvalidEntry { .. })));
-    let largest = Entry { records: vec![record(vec![0; 4088])] };
+    assert!(matches!(
+        store.append(&lease, slotless),
+        Err(StoreError::InvalidEntry { .. })
+    ));
+    let largest = Entry {
+        records: vec![record(vec![0; 4088])],
+    };
     assert_eq!(store.append(&lease, largest), Ok(Dlsn::INITIAL));
 }
 
@@ -264,7 +338,10 @@ fn a_lease_that_was_lost_is_fenced_also_after_reopening_and_recreation() {
     let fenced = Err(StoreError::Fenced(name.clone()));
     assert_eq!(store.append(&first, entry("b")), fenced);
     assert_eq!(store.append(&second, entry("b")), Ok(Dlsn::new(2, 0, 0)));
-    let other = super::run(&mut store.steps, store.store.acquire(&name, &super::owner(2)));
+    let other = super::run(
+        &mut store.steps,
+        store.store.acquire(&name, &super::owner(2)),
+    );
     assert_eq!(other, Ok(crate::store::Acquired::OwnedBy(super::owner(1))));
     drop(store);
     let mut store = open(&disk);
@@ -278,7 +355,10 @@ fn a_lease_that_was_lost_is_fenced_also_after_reopening_and_recreation() {
     super::run(&mut store.steps, store.store.release(&third)).unwrap();
     super::run(&mut store.steps, store.store.release(&third)).unwrap();
     assert_eq!(store.append(&third, entry("d")), fenced);
-    let other = super::run(&mut store.steps, store.store.acquire(&name, &super::owner(2)));
+    let other = super::run(
+        &mut store.steps,
+        store.store.acquire(&name, &super::owner(2)),
+    );
     assert!(matches!(other, Ok(crate::store::Acquired::Granted(_))));
 }
 
@@ -287,12 +367,17 @@ fn the_second_process_is_told_about_the_first_and_a_dead_one_is_no_obstacle() {
     let disk = SimDisk::new(9);
     let store = open(&disk);
     let second = Stepped::open(&disk, small(), &TestClock::default());
-    assert!(matches!(second, Err(StoreError::InUse { path, holder }) if path == "/store" && holder.starts_with("process ")));
+    assert!(
+        matches!(second, Err(StoreError::InUse { path, holder }) if path == "/store" && holder.starts_with("process "))
+    );
     disk.restart_process();
     let after = open(&disk);
     drop(store);
     let third = Stepped::open(&disk, small(), &TestClock::default());
-    assert!(matches!(third, Err(StoreError::InUse { .. })), "the end of the dead one's objects frees nothing");
+    assert!(
+        matches!(third, Err(StoreError::InUse { .. })),
+        "the end of the dead one's objects frees nothing"
+    );
     drop(after);
 }
 
@@ -306,10 +391,25 @@ fn a_closed_store_refuses_everything() {
     super::run(&mut store.steps, store.store.close()).unwrap();
     super::run(&mut store.steps, store.store.close()).unwrap();
     let mut accepted = core::pin::pin!(accepted);
-    assert!(matches!(poll_once(accepted.as_mut()), core::task::Poll::Ready(Ok(Ok(Dlsn::INITIAL)))));
+    assert!(matches!(
+        poll_once(accepted.as_mut()),
+        core::task::Poll::Ready(Ok(Ok(Dlsn::INITIAL)))
+    ));
     assert_eq!(store.append(&lease, entry("b")), Err(StoreError::Closed));
-    assert_eq!(super::run(&mut store.steps, store.store.create(&name)), Err(StoreError::Closed));
-    assert_eq!(read(&store.store, &name, Dlsn::INITIAL, ALL), Err(StoreError::Closed));
+    assert_eq!(
+        super::run(&mut store.steps, store.store.create(&name)),
+        Err(StoreError::Closed)
+    );
+    assert_eq!(
+        read(&store.store, &name, Dlsn::INITIAL, ALL),
+        Err(StoreError::Closed)
+    );
     let again = open(&disk);
-    assert_eq!(read(&again.store, &name, Dlsn::INITIAL, ALL).unwrap().entries.len(), 1);
+    assert_eq!(
+        read(&again.store, &name, Dlsn::INITIAL, ALL)
+            .unwrap()
+            .entries
+            .len(),
+        1
+    );
 }

@@ -21,24 +21,40 @@ use tokio::sync::oneshot;
 
 use super::{EmbeddedSettings, EmbeddedStore, StoreSteps};
 use crate::store::sim_disk::SimDisk;
-use crate::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError, StreamName};
+use crate::store::{
+    Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
+    StreamName,
+};
 
-const ALL: ReadLimit = ReadLimit { max_bytes: 1 << 20, wait: Duration::ZERO, created_unix_ms: None };
+const ALL: ReadLimit = ReadLimit {
+    max_bytes: 1 << 20,
+    wait: Duration::ZERO,
+    created_unix_ms: None,
+};
 
 fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
 }
 
 fn owner(shard: i32) -> Owner {
-    Owner { shard, address: format!("127.0.0.1:800{shard}") }
+    Owner {
+        shard,
+        address: format!("127.0.0.1:800{shard}"),
+    }
 }
 
 fn record(bytes: impl Into<Bytes>) -> EntryRecord {
-    EntryRecord { payload: bytes.into(), slots: 1, is_record_set: false }
+    EntryRecord {
+        payload: bytes.into(),
+        slots: 1,
+        is_record_set: false,
+    }
 }
 
 fn entry(text: &str) -> Entry {
-    Entry { records: vec![record(text.to_owned())] }
+    Entry {
+        records: vec![record(text.to_owned())],
+    }
 }
 
 async fn acquire(store: &EmbeddedStore, name: &StreamName) -> Lease {
@@ -56,9 +72,17 @@ async fn append(store: &EmbeddedStore, lease: &Lease, entry: Entry) -> Result<Dl
     begin_append(store, lease, entry).await.unwrap()
 }
 
-fn begin_append(store: &EmbeddedStore, lease: &Lease, entry: Entry) -> oneshot::Receiver<Result<Dlsn, StoreError>> {
+fn begin_append(
+    store: &EmbeddedStore,
+    lease: &Lease,
+    entry: Entry,
+) -> oneshot::Receiver<Result<Dlsn, StoreError>> {
     let (done, result) = oneshot::channel();
-    store.append(lease, entry, Box::new(move |result| drop(done.send(result))));
+    store.append(
+        lease,
+        entry,
+        Box::new(move |result| drop(done.send(result))),
+    );
     result
 }
 
@@ -81,8 +105,13 @@ struct Stepped {
 }
 
 impl Stepped {
-    fn open(disk: &SimDisk, settings: EmbeddedSettings, clock: &TestClock) -> Result<Self, StoreError> {
-        let (store, steps) = EmbeddedStore::open_stepped(settings, Arc::new(disk.clone()), clock.reader())?;
+    fn open(
+        disk: &SimDisk,
+        settings: EmbeddedSettings,
+        clock: &TestClock,
+    ) -> Result<Self, StoreError> {
+        let (store, steps) =
+            EmbeddedStore::open_stepped(settings, Arc::new(disk.clone()), clock.reader())?;
         Ok(Self { store, steps })
     }
 
@@ -118,7 +147,12 @@ impl Stepped {
 }
 
 /// Reads what is there, without the store doing anything.
-fn read(store: &EmbeddedStore, name: &StreamName, from: Dlsn, limit: ReadLimit) -> Result<ReadBatch, StoreError> {
+fn read(
+    store: &EmbeddedStore,
+    name: &StreamName,
+    from: Dlsn,
+    limit: ReadLimit,
+) -> Result<ReadBatch, StoreError> {
     let mut read = pin!(store.read(name, from, limit));
     for _ in 0..10_000 {
         if let Poll::Ready(batch) = poll_once(read.as_mut()) {
@@ -149,5 +183,8 @@ impl TestClock {
 
 /// Volumes of 16 KiB, so that little data fills several.
 fn small() -> EmbeddedSettings {
-    EmbeddedSettings { volume_bytes: 16 << 10, ..EmbeddedSettings::new("/store") }
+    EmbeddedSettings {
+        volume_bytes: 16 << 10,
+        ..EmbeddedSettings::new("/store")
+    }
 }

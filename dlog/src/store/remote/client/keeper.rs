@@ -18,22 +18,46 @@ use crate::uri::Uri;
 const SILENT_PINGS: u32 = 4;
 
 /// Keeps a connection to the server, from the first one on, until the task is aborted.
-pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Arc<Link>), state: Arc<State>) {
+pub(super) async fn keep(
+    uri: Uri,
+    settings: ClientSettings,
+    first: (Greeted, Arc<Link>),
+    state: Arc<State>,
+) {
     let (mut greeted, mut link) = first;
     loop {
         let why = serve(greeted, &link, &settings, &state).await;
-        info!("the connection to the store at {} is lost: {why}", link.address);
+        info!(
+            "the connection to the store at {} is lost: {why}",
+            link.address
+        );
         let resume = link.welcome.session;
-        let down = StoreError::Unreachable { address: link.address.clone(), detail: format!("the connection was lost: {why}") };
+        let down = StoreError::Unreachable {
+            address: link.address.clone(),
+            detail: format!("the connection was lost: {why}"),
+        };
         state.set_connection(Connection::Down(down.clone()));
-        link.lose(&StoreError::Disconnected { address: link.address.clone(), detail: why }, down);
+        link.lose(
+            &StoreError::Disconnected {
+                address: link.address.clone(),
+                detail: why,
+            },
+            down,
+        );
         let mut pause = settings.backoff_min;
         (greeted, link) = loop {
             tokio::time::sleep(jittered(pause, settings.entropy.draw())).await;
             match connect(&uri, &settings, Some(resume)).await {
                 Ok(greeted) => {
-                    let link = Arc::new(Link::new(greeted.welcome.clone(), greeted.address.clone(), settings.max_append_bytes));
-                    info!(resumed = greeted.welcome.resumed, "connected to the store at {} again", greeted.address);
+                    let link = Arc::new(Link::new(
+                        greeted.welcome.clone(),
+                        greeted.address.clone(),
+                        settings.max_append_bytes,
+                    ));
+                    info!(
+                        resumed = greeted.welcome.resumed,
+                        "connected to the store at {} again", greeted.address
+                    );
                     break (greeted, link);
                 }
                 Err(error) => {
@@ -47,14 +71,20 @@ pub(super) async fn keep(uri: Uri, settings: ClientSettings, first: (Greeted, Ar
     }
 }
 
-/// Between half of `pause` and all of it, so that clients that lost the same server do not come back at the same moment.
+/// Between half of `pause` and all of it, so that clients that lost the same server do not come
+/// back at the same moment.
 fn jittered(pause: Duration, random: u64) -> Duration {
     pause.mul_f64(0.5 + (random % 1024) as f64 / 2048.0)
 }
 
 /// Runs one connection until it is lost; says why it was.
 async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: &State) -> String {
-    let Greeted { mut reader, writer, welcome, .. } = greeted;
+    let Greeted {
+        mut reader,
+        writer,
+        welcome,
+        ..
+    } = greeted;
     let ping_every = Duration::from_millis(welcome.ping_every_ms.max(1).into());
     tokio::select! {
         biased;
@@ -66,7 +96,12 @@ async fn serve(greeted: Greeted, link: &Link, settings: &ClientSettings, state: 
     }
 }
 
-async fn receive(reader: &mut FrameReader<impl AsyncRead + Unpin>, link: &Link, ping_every: Duration, state: &State) -> String {
+async fn receive(
+    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    link: &Link,
+    ping_every: Duration,
+    state: &State,
+) -> String {
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_pings = 0;
@@ -102,9 +137,13 @@ async fn receive(reader: &mut FrameReader<impl AsyncRead + Unpin>, link: &Link, 
     }
 }
 
-/// The server starts nothing new: whoever comes now waits for the next connection. What is in flight is answered on this one still.
+/// The server starts nothing new: whoever comes now waits for the next connection. What is in
+/// flight is answered on this one still.
 fn begin_drain(link: &Link, state: &State) {
-    let down = StoreError::Unreachable { address: link.address.clone(), detail: "the server is shutting down".to_owned() };
+    let down = StoreError::Unreachable {
+        address: link.address.clone(),
+        detail: "the server is shutting down".to_owned(),
+    };
     link.refuse(down.clone());
     state.set_connection(Connection::Down(down));
 }

@@ -7,7 +7,9 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::store::remote::frames::{push, push_request};
 use crate::store::remote::outbox::Outbox;
-use crate::store::remote::protocol::{Answer, Operation, RecordRef, Request, Response, Welcome, decode};
+use crate::store::remote::protocol::{
+    Answer, Operation, RecordRef, Request, Response, Welcome, decode,
+};
 use crate::store::{AppendDone, Entry, Lease, StoreError};
 
 /// At most so many requests are unanswered on one connection. Mux has tags for eight times as many.
@@ -28,7 +30,8 @@ pub(super) enum Outcome {
 
 /// One connection to the server.
 ///
-/// Invariant: each tag that is in use was sent once and will be answered once, or is dealt with by [`Link::lose`].
+/// Invariant: each tag that is in use was sent once and will be answered once, or is dealt with by
+/// [`Link::lose`].
 pub(super) struct Link {
     pub(super) outbox: Outbox,
     pub(super) welcome: Welcome,
@@ -76,11 +79,14 @@ impl Tags {
     }
 
     fn slot(&mut self, tag: Tag) -> Option<&mut Slot> {
-        self.slots.get_mut(tag.get().checked_sub(FIRST_TAG)? as usize)
+        self.slots
+            .get_mut(tag.get().checked_sub(FIRST_TAG)? as usize)
     }
 
     fn free(&mut self, tag: Tag) -> Slot {
-        let Some(slot) = self.slot(tag) else { return Slot::Free };
+        let Some(slot) = self.slot(tag) else {
+            return Slot::Free;
+        };
         let slot = core::mem::replace(slot, Slot::Free);
         match &slot {
             Slot::Free => return Slot::Free,
@@ -101,38 +107,64 @@ impl Tags {
 
 impl Link {
     pub(super) fn new(welcome: Welcome, address: String, max_append_bytes: usize) -> Self {
-        Self { outbox: Outbox::default(), welcome, address, max_append_bytes, tags: Mutex::default(), settled: Notify::new() }
+        Self {
+            outbox: Outbox::default(),
+            welcome,
+            address,
+            max_append_bytes,
+            tags: Mutex::default(),
+            settled: Notify::new(),
+        }
     }
 
     fn tags(&self) -> MutexGuard<'_, Tags> {
         self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends an append. `done` is called when it is answered, or when the connection is lost; or here, when it is refused.
+    /// Sends an append. `done` is called when it is answered, or when the connection is lost; or
+    /// here, when it is refused.
     pub(super) fn append(&self, lease: &Lease, entry: &Entry, done: AppendDone) {
-        let size = entry.records.iter().map(|record| record.payload.len()).sum();
-        let request = Request::Append { lease: lease.clone(), records: RecordRef::list(&entry.records) };
+        let size = entry
+            .records
+            .iter()
+            .map(|record| record.payload.len())
+            .sum();
+        let request = Request::Append {
+            lease: lease.clone(),
+            records: RecordRef::list(&entry.records),
+        };
         if let Err((error, done)) = self.send_append(&request, size, done) {
             done(Err(error));
         }
     }
 
-    fn send_append(&self, request: &Request<'_>, bytes: usize, done: AppendDone) -> Result<(), (StoreError, AppendDone)> {
+    fn send_append(
+        &self,
+        request: &Request<'_>,
+        bytes: usize,
+        done: AppendDone,
+    ) -> Result<(), (StoreError, AppendDone)> {
         let mut tags = self.tags();
         if let Some(error) = &tags.refusing {
             return Err((error.clone(), done));
         }
         // One entry is always taken, however large: the frame's limit is for that.
-        if tags.is_full() || (tags.appends > 0 && tags.append_bytes + bytes > self.max_append_bytes) {
-            return Err((StoreError::Overloaded { limit: self.max_append_bytes }, done));
+        if tags.is_full() || (tags.appends > 0 && tags.append_bytes + bytes > self.max_append_bytes)
+        {
+            return Err((
+                StoreError::Overloaded {
+                    limit: self.max_append_bytes,
+                },
+                done,
+            ));
         }
         tags.appends += 1;
         tags.append_bytes += bytes;
         let tag = tags.take(Slot::Append { done, bytes });
         let limit = self.welcome.max_frame_bytes as usize;
         let mut fits = true;
-        // With the tags still locked, so that nothing gets behind an agreement to send no more. When the outbox was closed in between,
-        // `lose` deals with the append.
+        // With the tags still locked, so that nothing gets behind an agreement to send no more.
+        // When the outbox was closed in between, `lose` deals with the append.
         self.outbox.push(|out| {
             let start = out.len();
             fits = push_request(out, tag, request) <= limit;
@@ -150,15 +182,22 @@ impl Link {
     ///
     /// Cancel safety: when the future is dropped, the server is told that nobody waits any more.
     pub(super) async fn call(&self, request: &Request<'_>) -> Outcome {
-        self.call_unless(request, |tags| tags.refusing.is_some()).await
+        self.call_unless(request, |tags| tags.refusing.is_some())
+            .await
     }
 
-    /// Says good-bye, also while nothing new is taken: the session ends, and its leases are released.
+    /// Says good-bye, also while nothing new is taken: the session ends, and its leases are
+    /// released.
     pub(super) async fn leave(&self) -> Outcome {
-        self.call_unless(&Request::Do(Operation::Leave), |_| false).await
+        self.call_unless(&Request::Do(Operation::Leave), |_| false)
+            .await
     }
 
-    async fn call_unless(&self, request: &Request<'_>, refused: impl FnOnce(&Tags) -> bool) -> Outcome {
+    async fn call_unless(
+        &self,
+        request: &Request<'_>,
+        refused: impl FnOnce(&Tags) -> bool,
+    ) -> Outcome {
         let (answer, receiver) = oneshot::channel();
         let _waiting = {
             let mut tags = self.tags();
@@ -169,9 +208,14 @@ impl Link {
             let number = tags.calls;
             let tag = tags.take(Slot::Call { answer, number });
             self.outbox.push(|out| _ = push_request(out, tag, request));
-            Waiting { link: self, tag, number }
+            Waiting {
+                link: self,
+                tag,
+                number,
+            }
         };
-        // The sender is dropped unused only by a discarded call, whose future is not there to see it.
+        // The sender is dropped unused only by a discarded call, whose future is not there to see
+        // it.
         receiver.await.unwrap_or(Outcome::NotStarted)
     }
 
@@ -181,7 +225,16 @@ impl Link {
             && matches!(slot, Slot::Call { number, .. } if *number == call)
         {
             *slot = Slot::Discarded;
-            self.outbox.push(|out| push(out, Tag::ZERO, Message::Tdiscarded { discarded: tag, reason: "nobody waits for it" }));
+            self.outbox.push(|out| {
+                push(
+                    out,
+                    Tag::ZERO,
+                    Message::Tdiscarded {
+                        discarded: tag,
+                        reason: "nobody waits for it",
+                    },
+                )
+            });
         }
     }
 
@@ -198,7 +251,8 @@ impl Link {
         self.outbox.push(|out| push(out, tag, Message::Rdrain));
     }
 
-    /// Returns when all appends were answered. Call after [`refuse`](Self::refuse), or it may never come to that.
+    /// Returns when all appends were answered. Call after [`refuse`](Self::refuse), or it may never
+    /// come to that.
     pub(super) async fn settle(&self) {
         loop {
             let settled = self.settled.notified();
@@ -223,8 +277,15 @@ impl Link {
         for slot in slots {
             match slot {
                 #[cfg(planted)]
-                Slot::Append { done, .. } if distributedlog::planted::is_on(distributedlog::planted::Bug::LostAppendIsUnsent) => {
-                    let (address, detail) = (self.address.clone(), String::from("the connection was lost"));
+                Slot::Append { done, .. }
+                    if distributedlog::planted::is_on(
+                        distributedlog::planted::Bug::LostAppendIsUnsent,
+                    ) =>
+                {
+                    let (address, detail) = (
+                        self.address.clone(),
+                        String::from("the connection was lost"),
+                    );
                     done(Err(StoreError::Unreachable { address, detail }));
                 }
                 Slot::Append { done, .. } => done(Err(why.clone())),
@@ -242,7 +303,9 @@ impl Link {
     pub(super) fn receive(&self, bytes: &Bytes) -> Result<Received, String> {
         let frame = Frame::decode(bytes).map_err(|error| error.to_string())?;
         match frame.message {
-            Message::Rdispatch { status, payload, .. } => self.answered(frame.tag, status, bytes.slice_ref(payload)),
+            Message::Rdispatch {
+                status, payload, ..
+            } => self.answered(frame.tag, status, bytes.slice_ref(payload)),
             Message::Rdiscarded => {
                 self.tags().free(frame.tag);
                 Ok(Received::Nothing)
@@ -253,7 +316,9 @@ impl Link {
             }
             Message::Tdrain => Ok(Received::Drain(frame.tag)),
             Message::Rping | Message::Tlease { .. } => Ok(Received::Nothing),
-            Message::Rerr { error } | Message::BadRerr { error } => Err(format!("it did not understand a frame: {error}")),
+            Message::Rerr { error } | Message::BadRerr { error } => {
+                Err(format!("it did not understand a frame: {error}"))
+            }
             other @ (Message::Treq { .. }
             | Message::Rreq { .. }
             | Message::Tdispatch { .. }
@@ -261,33 +326,57 @@ impl Link {
             | Message::Tdiscarded { .. }
             | Message::BadTdiscarded { .. }
             | Message::Tinit { .. }
-            | Message::Rinit { .. }) => Err(format!("it sent {}, which has no place here", other.frame_type().name())),
+            | Message::Rinit { .. }) => Err(format!(
+                "it sent {}, which has no place here",
+                other.frame_type().name()
+            )),
         }
     }
 
     fn answered(&self, tag: Tag, status: Status, payload: Bytes) -> Result<Received, String> {
         let slot = self.tags().free(tag);
         match (slot, status) {
-            (Slot::Free, _) => return Err(format!("it answered the request {tag}, which was not asked")),
+            (Slot::Free, _) => {
+                return Err(format!(
+                    "it answered the request {tag}, which was not asked"
+                ));
+            }
             (Slot::Discarded, _) => {}
             (Slot::Call { answer, .. }, Status::Ok) => _ = answer.send(Outcome::Answered(payload)),
             (Slot::Call { answer, .. }, Status::Nack) => _ = answer.send(Outcome::NotStarted),
-            (Slot::Call { answer, .. }, Status::Error) => _ = answer.send(Outcome::Lost(self.refused(&payload))),
+            (Slot::Call { answer, .. }, Status::Error) => {
+                _ = answer.send(Outcome::Lost(self.refused(&payload)))
+            }
             (Slot::Append { done, .. }, Status::Ok) => {
-                done(position(&payload).unwrap_or_else(|detail| Err(StoreError::Disconnected { address: self.address.clone(), detail })));
+                done(position(&payload).unwrap_or_else(|detail| {
+                    Err(StoreError::Disconnected {
+                        address: self.address.clone(),
+                        detail,
+                    })
+                }));
                 self.settled.notify_waiters();
             }
             (Slot::Append { done, .. }, Status::Nack | Status::Error) => {
                 let detail = String::from_utf8_lossy(&payload).into_owned();
-                done(Err(StoreError::Unreachable { address: self.address.clone(), detail }));
+                done(Err(StoreError::Unreachable {
+                    address: self.address.clone(),
+                    detail,
+                }));
                 self.settled.notify_waiters();
             }
         }
-        Ok(if status == Status::Nack { Received::Nack } else { Received::Nothing })
+        Ok(if status == Status::Nack {
+            Received::Nack
+        } else {
+            Received::Nothing
+        })
     }
 
     fn refused(&self, text: &[u8]) -> StoreError {
-        StoreError::Refused { address: self.address.clone(), detail: String::from_utf8_lossy(text).into_owned() }
+        StoreError::Refused {
+            address: self.address.clone(),
+            detail: String::from_utf8_lossy(text).into_owned(),
+        }
     }
 }
 

@@ -9,14 +9,15 @@ use crate::store::StoreError;
 #[derive(Clone)]
 pub(super) enum Connection {
     Up(Arc<Link>),
-    /// Lost, or about to be; it is being made again. Says what a caller who does not want to wait is told.
+    /// Lost, or about to be; it is being made again. Says what a caller who does not want to wait
+    /// is told.
     Down(StoreError),
 }
 
 /// What the store's users and the keeper of its connection know of each other.
 ///
-/// Not a `watch` of tokio's: that wakes those who wait in an order drawn by lot, and requests that waited for a connection are to be sent
-/// in the order in which they came.
+/// Not a `watch` of tokio's: that wakes those who wait in an order drawn by lot, and requests that
+/// waited for a connection are to be sent in the order in which they came.
 pub(super) struct State {
     inner: Mutex<Inner>,
     changed: Notify,
@@ -30,7 +31,13 @@ struct Inner {
 
 impl State {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { inner: Mutex::new(Inner { connection, closed: false }), changed: Notify::new() }
+        Self {
+            inner: Mutex::new(Inner {
+                connection,
+                closed: false,
+            }),
+            changed: Notify::new(),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -61,7 +68,10 @@ impl State {
     /// The connection once it is as `wanted`; `None` once the store is closed.
     ///
     /// Cancel safety: nothing happens when the future is dropped.
-    pub(super) async fn wait_for(&self, wanted: impl Fn(&Connection) -> bool) -> Option<Connection> {
+    pub(super) async fn wait_for(
+        &self,
+        wanted: impl Fn(&Connection) -> bool,
+    ) -> Option<Connection> {
         loop {
             // Registered before looking, so that a change in between wakes.
             let mut changed = core::pin::pin!(self.changed.notified());

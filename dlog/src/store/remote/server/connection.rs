@@ -3,7 +3,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use distributedlog::wire::mux::{Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION};
+use distributedlog::wire::mux::{
+    Frame, InitHeader, InitHeaders, Message, Tag, VERSION as MUX_VERSION,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -16,7 +18,8 @@ use crate::store::remote::ServerSettings;
 use crate::store::remote::frames::{FrameFault, FrameReader, push};
 use crate::store::remote::outbox::Outbox;
 use crate::store::remote::protocol::{
-    BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome, decode_versioned, encode_versioned,
+    BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome,
+    decode_versioned, encode_versioned,
 };
 
 /// A client's first frames have to be smaller than this: nothing is known of it yet.
@@ -62,7 +65,8 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Serves one connection until it ends. Without a seat, because there are too many connections, the client is told so.
+/// Serves one connection until it ends. Without a seat, because there are too many connections, the
+/// client is told so.
 pub(super) async fn serve_connection(
     served: &Arc<Served>,
     from: impl AsyncRead + Unpin,
@@ -120,11 +124,19 @@ async fn greet(
         Err((tag, key, why)) => return Err(refuse(outbox, tag, key, why)),
     };
     if !has_seat {
-        let why = format!("{} connections are open, which is all that this server takes", served.settings.max_connections);
+        let why = format!(
+            "{} connections are open, which is all that this server takes",
+            served.settings.max_connections
+        );
         return Err(refuse(outbox, tag, BUSY, why));
     }
     let attached = served.sessions.attach(hello.resume).await;
-    debug!(session = attached.session.key().id, resumed = attached.resumed, "serves {}", hello.description);
+    debug!(
+        session = attached.session.key().id,
+        resumed = attached.resumed,
+        "serves {}",
+        hello.description
+    );
     let welcome = Welcome {
         session: attached.session.key(),
         resumed: attached.resumed,
@@ -135,7 +147,10 @@ async fn greet(
     let mut value = Vec::new();
     encode_versioned(&welcome, &mut value);
     answer_init(outbox, tag, WELCOME, &value);
-    Ok(Some(Client { attached, max_frame_bytes: hello.max_frame_bytes as usize }))
+    Ok(Some(Client {
+        attached,
+        max_frame_bytes: hello.max_frame_bytes as usize,
+    }))
 }
 
 fn millis(time: Duration) -> u32 {
@@ -144,7 +159,16 @@ fn millis(time: Duration) -> u32 {
 
 fn answer_init(outbox: &Outbox, tag: Tag, key: &[u8], value: &[u8]) {
     let headers = [InitHeader { key, value }];
-    outbox.push(|out| push(out, tag, Message::Rinit { version: MUX_VERSION, headers: InitHeaders::new(&headers) }));
+    outbox.push(|out| {
+        push(
+            out,
+            tag,
+            Message::Rinit {
+                version: MUX_VERSION,
+                headers: InitHeaders::new(&headers),
+            },
+        )
+    });
 }
 
 fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> Closed {
@@ -153,13 +177,25 @@ fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> Closed 
 }
 
 /// The first frame that is not a question whether this side speaks mux with Tinit.
-async fn first_frame(reader: &mut FrameReader<impl AsyncRead + Unpin>, outbox: &Outbox) -> Result<Option<Bytes>, Closed> {
+async fn first_frame(
+    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    outbox: &Outbox,
+) -> Result<Option<Bytes>, Closed> {
     loop {
-        let Some(bytes) = reader.next().await.map_err(Closed::Fault)? else { return Ok(None) };
+        let Some(bytes) = reader.next().await.map_err(Closed::Fault)? else {
+            return Ok(None);
+        };
         match Frame::decode(&bytes) {
-            Ok(Frame { tag, message: check @ Message::BadRerr { .. } }) => _ = outbox.push(|out| push(out, tag, check)),
+            Ok(Frame {
+                tag,
+                message: check @ Message::BadRerr { .. },
+            }) => _ = outbox.push(|out| push(out, tag, check)),
             Ok(_) => return Ok(Some(bytes)),
-            Err(error) => return Err(Closed::Protocol(format!("its first frame is none of mux: {error}"))),
+            Err(error) => {
+                return Err(Closed::Protocol(format!(
+                    "its first frame is none of mux: {error}"
+                )));
+            }
         }
     }
 }
@@ -171,26 +207,44 @@ fn read_hello<'a>(served: &Served, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), 
     let frame = Frame::decode(bytes).map_err(|error| refused(Tag::ONE, error.to_string()))?;
     let tag = frame.tag;
     let Message::Tinit { headers, .. } = frame.message else {
-        return Err(refused(tag, format!("a session with a store begins with Tinit, not with {}", frame.message.frame_type().name())));
+        return Err(refused(
+            tag,
+            format!(
+                "a session with a store begins with Tinit, not with {}",
+                frame.message.frame_type().name()
+            ),
+        ));
     };
     let Some(header) = headers.iter().find(|header| header.key == HELLO) else {
-        return Err(refused(tag, "this is a store; clients of a write proxy want the proxy's address".into()));
+        return Err(refused(
+            tag,
+            "this is a store; clients of a write proxy want the proxy's address".into(),
+        ));
     };
     let hello: Hello<'a> = match decode_versioned(header.value) {
         Ok(Ok(hello)) => hello,
         Ok(Err(OtherVersion(version))) => {
             let ours = env!("CARGO_PKG_VERSION");
-            let why = format!("this is dlog {ours}, which speaks version {VERSION} of the store's protocol, not {version}");
+            let why = format!(
+                "this is dlog {ours}, which speaks version {VERSION} of the store's protocol, not \
+                 {version}"
+            );
             return Err(refused(tag, why));
         }
         Err(malformed) => return Err(refused(tag, format!("the hello is {malformed}"))),
     };
     if hello.description.len() > MAX_DESCRIPTION_BYTES {
-        return Err(refused(tag, format!("the description is longer than {MAX_DESCRIPTION_BYTES} bytes")));
+        return Err(refused(
+            tag,
+            format!("the description is longer than {MAX_DESCRIPTION_BYTES} bytes"),
+        ));
     }
     let serves = &served.settings.namespace;
     if hello.namespace != serves {
-        return Err(refused(tag, format!("it serves the namespace {serves}, not {}", hello.namespace)));
+        return Err(refused(
+            tag,
+            format!("it serves the namespace {serves}, not {}", hello.namespace),
+        ));
     }
     Ok((tag, hello))
 }
@@ -202,17 +256,24 @@ async fn converse(
     reader: &mut FrameReader<impl AsyncRead + Unpin>,
     outbox: &Arc<Outbox>,
 ) -> Result<(), Closed> {
-    let requests = Requests::new(Arc::clone(served), Arc::clone(&client.attached.session), Arc::clone(outbox), client.max_frame_bytes);
+    let requests = Requests::new(
+        Arc::clone(served),
+        Arc::clone(&client.attached.session),
+        Arc::clone(outbox),
+        client.max_frame_bytes,
+    );
     let mut drain = served.drain.clone();
     let mut draining = false;
-    // Whether the client has nothing more to say: everything it sent was read by then, and nothing of it is lost in the socket.
+    // Whether the client has nothing more to say: everything it sent was read by then, and nothing
+    // of it is lost in the socket.
     let mut agreed = false;
     let agreement = tokio::time::sleep(AGREEMENT);
     tokio::pin!(agreement);
     let idle = served.settings.idle_timeout;
     loop {
         let frame = tokio::select! {
-            // What ends the conversation goes before what goes on with it, so that a busy client cannot hold it off.
+            // What ends the conversation goes before what goes on with it, so that a busy client
+            // cannot hold it off.
             biased;
             () = client.attached.superseded() => return Err(Closed::Superseded),
             () = begun(&mut drain), if !draining => {
@@ -247,7 +308,8 @@ async fn begun(drain: &mut watch::Receiver<bool>) {
 
 /// Handles one frame; whether it is the client's agreement to send no more requests.
 async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bool, Closed> {
-    let frame = Frame::decode(&bytes).map_err(|error| Closed::Protocol(format!("a frame is none of mux: {error}")))?;
+    let frame = Frame::decode(&bytes)
+        .map_err(|error| Closed::Protocol(format!("a frame is none of mux: {error}")))?;
     match frame.message {
         Message::Tdispatch { payload, .. } => requests.start(frame.tag, payload, &bytes).await?,
         Message::Tdiscarded { discarded, .. } | Message::BadTdiscarded { discarded, .. } => {
@@ -256,8 +318,14 @@ async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bo
         Message::Tping => _ = outbox.push(|out| push(out, frame.tag, Message::Rping)),
         Message::Rdrain => return Ok(true),
         Message::Rping => {}
-        other @ (Message::Treq { .. } | Message::Tinit { .. } | Message::Tdrain | Message::Tlease { .. }) => {
-            let text = format!("{} has no place in a session with a store", other.frame_type().name());
+        other @ (Message::Treq { .. }
+        | Message::Tinit { .. }
+        | Message::Tdrain
+        | Message::Tlease { .. }) => {
+            let text = format!(
+                "{} has no place in a session with a store",
+                other.frame_type().name()
+            );
             outbox.push(|out| push(out, frame.tag, Message::Rerr { error: &text }));
         }
         Message::Rreq { .. }
@@ -265,7 +333,9 @@ async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bo
         | Message::Rdiscarded
         | Message::Rinit { .. }
         | Message::Rerr { .. }
-        | Message::BadRerr { .. } => return Err(Closed::Protocol("it answered what was not asked".into())),
+        | Message::BadRerr { .. } => {
+            return Err(Closed::Protocol("it answered what was not asked".into()));
+        }
     }
     Ok(false)
 }

@@ -12,10 +12,13 @@ use super::connection::{Closed, Served};
 use super::sessions::Session;
 use crate::store::remote::frames::{push, push_answer, push_failure};
 use crate::store::remote::outbox::Outbox;
-use crate::store::remote::protocol::{Answer, EntryRef, NAMES_PER_PAGE, Operation, RecordRef, Request, Response, decode, own_entry};
+use crate::store::remote::protocol::{
+    Answer, EntryRef, NAMES_PER_PAGE, Operation, RecordRef, Request, Response, decode, own_entry,
+};
 use crate::store::{Entry, Lease, ReadBatch, ReadLimit, StoreError, StreamName};
 
-/// A request is charged one unit for each begun KiB of its frame, so that small ones are bounded too.
+/// A request is charged one unit for each begun KiB of its frame, so that small ones are bounded
+/// too.
 const UNIT_BYTES: usize = 1 << 10;
 
 /// So many reads of one connection may be held at once.
@@ -37,7 +40,8 @@ pub(super) struct Requests {
 struct Replies {
     outbox: Arc<Outbox>,
     max_frame_bytes: usize,
-    /// The reads that are held. Whoever takes one out of here answers it, so each is answered once.
+    /// The reads that are held. Whoever takes one out of here answers it, so each is answered
+    /// once.
     reads: Mutex<Reads>,
 }
 
@@ -53,24 +57,47 @@ impl Replies {
     }
 
     fn answer(&self, tag: Tag, answer: &Answer<'_>) {
-        self.outbox.push(|out| push_answer(out, tag, answer, self.max_frame_bytes));
+        self.outbox
+            .push(|out| push_answer(out, tag, answer, self.max_frame_bytes));
     }
 
     fn nack(&self, tag: Tag) {
-        self.outbox.push(|out| push_failure(out, tag, Status::Nack, "the server is shutting down"));
+        self.outbox
+            .push(|out| push_failure(out, tag, Status::Nack, "the server is shutting down"));
     }
 }
 
 impl Requests {
-    pub(super) fn new(served: Arc<Served>, session: Arc<Session>, outbox: Arc<Outbox>, max_frame_bytes: usize) -> Self {
+    pub(super) fn new(
+        served: Arc<Served>,
+        session: Arc<Session>,
+        outbox: Arc<Outbox>,
+        max_frame_bytes: usize,
+    ) -> Self {
         // A whole frame of the largest size must fit, or it would wait for ever.
-        let bytes = served.settings.max_append_bytes.max(served.settings.max_frame_bytes);
-        let all_units = u32::try_from(bytes / UNIT_BYTES + 1).unwrap_or(u32::MAX).min(1 << 24);
-        let replies = Arc::new(Replies { outbox, max_frame_bytes, reads: Mutex::default() });
-        Self { served, session, replies, units: Arc::new(Semaphore::new(all_units as usize)), all_units }
+        let bytes = served
+            .settings
+            .max_append_bytes
+            .max(served.settings.max_frame_bytes);
+        let all_units = u32::try_from(bytes / UNIT_BYTES + 1)
+            .unwrap_or(u32::MAX)
+            .min(1 << 24);
+        let replies = Arc::new(Replies {
+            outbox,
+            max_frame_bytes,
+            reads: Mutex::default(),
+        });
+        Self {
+            served,
+            session,
+            replies,
+            units: Arc::new(Semaphore::new(all_units as usize)),
+            all_units,
+        }
     }
 
-    /// From now on requests are turned away, and held reads too: the client may ask again elsewhere or later.
+    /// From now on requests are turned away, and held reads too: the client may ask again elsewhere
+    /// or later.
     pub(super) fn begin_drain(&self) {
         let mut reads = self.replies.reads();
         reads.draining = true;
@@ -82,25 +109,39 @@ impl Requests {
 
     /// Returns when no request is unanswered.
     pub(super) async fn all_answered(&self) {
-        let all = self.units.acquire_many(self.all_units).await.expect("nobody closes the semaphore");
+        let all = self
+            .units
+            .acquire_many(self.all_units)
+            .await
+            .expect("nobody closes the semaphore");
         drop(all);
     }
 
-    /// The client has no use for an answer any more: a held read ends; anything else is answered as if nothing had been said.
+    /// The client has no use for an answer any more: a held read ends; anything else is answered as
+    /// if nothing had been said.
     pub(super) fn discard(&self, tag: Tag) {
         if let Some(read) = self.replies.reads().held.remove(&tag) {
             read.abort();
-            self.replies.outbox.push(|out| push(out, tag, Message::Rdiscarded));
+            self.replies
+                .outbox
+                .push(|out| push(out, tag, Message::Rdiscarded));
         }
     }
 
     /// Begins a request; its answer follows when there is one. Waits while too much is unanswered.
-    pub(super) async fn start(&self, tag: Tag, payload: &[u8], frame: &Bytes) -> Result<(), Closed> {
+    pub(super) async fn start(
+        &self,
+        tag: Tag,
+        payload: &[u8],
+        frame: &Bytes,
+    ) -> Result<(), Closed> {
         let request = match decode::<Request<'_>>(payload) {
             Ok(request) => request,
             Err(malformed) => {
                 let text = format!("the request is {malformed}");
-                self.replies.outbox.push(|out| push_failure(out, tag, Status::Error, &text));
+                self.replies
+                    .outbox
+                    .push(|out| push_failure(out, tag, Status::Error, &text));
                 return Ok(());
             }
         };
@@ -109,16 +150,29 @@ impl Requests {
             return Ok(());
         }
         self.replies.outbox.room(MAX_UNWRITTEN_BYTES).await;
-        let units = u32::try_from(frame.len() / UNIT_BYTES + 1).unwrap_or(u32::MAX).min(self.all_units);
-        let permit = async || Arc::clone(&self.units).acquire_many_owned(units).await.expect("nobody closes the semaphore");
+        let units = u32::try_from(frame.len() / UNIT_BYTES + 1)
+            .unwrap_or(u32::MAX)
+            .min(self.all_units);
+        let permit = async || {
+            Arc::clone(&self.units)
+                .acquire_many_owned(units)
+                .await
+                .expect("nobody closes the semaphore")
+        };
         match request {
-            Request::Read { stream, from, limit } => return self.hold_read(tag, stream, from, limit),
+            Request::Read {
+                stream,
+                from,
+                limit,
+            } => return self.hold_read(tag, stream, from, limit),
             Request::Append { lease, records } if RecordRef::make_entry(&records) => {
                 self.append(tag, &lease, own_entry(&records, frame), permit().await);
             }
             Request::Append { .. } => {
                 let text = "an entry has at least one record, and a record at least one slot";
-                self.replies.outbox.push(|out| push_failure(out, tag, Status::Error, text));
+                self.replies
+                    .outbox
+                    .push(|out| push_failure(out, tag, Status::Error, text));
             }
             Request::Do(operation) => self.spawn(tag, operation, permit().await),
         }
@@ -127,7 +181,8 @@ impl Requests {
 
     fn append(&self, tag: Tag, lease: &Lease, entry: Entry, permit: OwnedSemaphorePermit) {
         if !self.session.holds(lease) {
-            self.replies.answer(tag, &Err(StoreError::Fenced(lease.stream.clone())));
+            self.replies
+                .answer(tag, &Err(StoreError::Fenced(lease.stream.clone())));
             return;
         }
         let replies = Arc::clone(&self.replies);
@@ -138,18 +193,34 @@ impl Requests {
         self.served.store.append(lease, entry, Box::new(done));
     }
 
-    fn hold_read(&self, tag: Tag, stream: StreamName, from: Dlsn, limit: ReadLimit) -> Result<(), Closed> {
+    fn hold_read(
+        &self,
+        tag: Tag,
+        stream: StreamName,
+        from: Dlsn,
+        limit: ReadLimit,
+    ) -> Result<(), Closed> {
         let settings = &self.served.settings;
-        let (max_bytes, wait) = (limit.max_bytes.min(settings.max_read_bytes), limit.wait.min(settings.max_read_wait));
-        let limit = ReadLimit { max_bytes, wait, ..limit };
+        let (max_bytes, wait) = (
+            limit.max_bytes.min(settings.max_read_bytes),
+            limit.wait.min(settings.max_read_wait),
+        );
+        let limit = ReadLimit {
+            max_bytes,
+            wait,
+            ..limit
+        };
         let mut reads = self.replies.reads();
         if reads.held.len() >= MAX_READS {
             drop(reads);
-            self.replies.answer(tag, &Err(StoreError::Overloaded { limit: MAX_READS }));
+            self.replies
+                .answer(tag, &Err(StoreError::Overloaded { limit: MAX_READS }));
             return Ok(());
         }
         let Place::Vacant(place) = reads.held.entry(tag) else {
-            return Err(Closed::Protocol(format!("tag {tag} was used for two reads at once")));
+            return Err(Closed::Protocol(format!(
+                "tag {tag} was used for two reads at once"
+            )));
         };
         let (store, replies) = (Arc::clone(&self.served.store), Arc::clone(&self.replies));
         // The task finds its place filled: the lock is held until then.
@@ -157,12 +228,19 @@ impl Requests {
             let read = store.read(&stream, from, limit).await;
             if replies.reads().held.remove(&tag).is_some() {
                 let answer = read.as_ref().map_err(Clone::clone);
-                let answer = answer.map(|ReadBatch { entries, next, start, created_unix_ms }| Response::Batch {
-                    entries: EntryRef::list(entries),
-                    next: *next,
-                    start: *start,
-                    created_unix_ms: *created_unix_ms,
-                });
+                let answer = answer.map(
+                    |ReadBatch {
+                         entries,
+                         next,
+                         start,
+                         created_unix_ms,
+                     }| Response::Batch {
+                        entries: EntryRef::list(entries),
+                        next: *next,
+                        start: *start,
+                        created_unix_ms: *created_unix_ms,
+                    },
+                );
                 replies.answer(tag, &answer);
             }
         });
@@ -170,9 +248,14 @@ impl Requests {
         Ok(())
     }
 
-    /// Runs a request to its end, also when the connection is lost meanwhile: a lease that was granted must reach its session's table.
+    /// Runs a request to its end, also when the connection is lost meanwhile: a lease that was
+    /// granted must reach its session's table.
     fn spawn(&self, tag: Tag, operation: Operation, permit: OwnedSemaphorePermit) {
-        let (served, session, replies) = (Arc::clone(&self.served), Arc::clone(&self.session), Arc::clone(&self.replies));
+        let (served, session, replies) = (
+            Arc::clone(&self.served),
+            Arc::clone(&self.session),
+            Arc::clone(&self.replies),
+        );
         tokio::spawn(async move {
             let answer = carry_out(&served, &session, operation).await;
             replies.answer(tag, &answer);
@@ -195,11 +278,19 @@ async fn carry_out(served: &Served, session: &Session, operation: Operation) -> 
         Operation::Create(stream) => store.create(&stream).await.map(|()| Response::Done),
         Operation::Delete(stream) => store.delete(&stream).await.map(|()| Response::Done),
         Operation::Describe(stream) => store.describe(&stream).await.map(Response::Info),
-        Operation::Truncate { stream, before } => store.truncate(&stream, before).await.map(|()| Response::Done),
+        Operation::Truncate { stream, before } => store
+            .truncate(&stream, before)
+            .await
+            .map(|()| Response::Done),
         Operation::List { after } => store.list().await.map(|names| page(names, after.as_ref())),
-        Operation::Acquire { stream, owner } => served.sessions.acquire(session, &stream, &owner).await.map(Response::Acquired),
+        Operation::Acquire { stream, owner } => served
+            .sessions
+            .acquire(session, &stream, &owner)
+            .await
+            .map(Response::Acquired),
         Operation::Release(lease) => {
-            // Another session's lease is not this one's to release; one that was fenced is no error.
+            // Another session's lease is not this one's to release; one that was fenced is no
+            // error.
             if session.forget(&lease) {
                 store.release(&lease).await?;
             }

@@ -13,7 +13,8 @@ use crate::store::{Acquired, Lease, LogStore, Owner, StoreError, StreamName};
 
 /// The clients that are alive, or were a moment ago.
 ///
-/// Invariant: a lease that was granted through here is in its session's table, or was released, or was fenced by a later grant.
+/// Invariant: a lease that was granted through here is in its session's table, or was released, or
+/// was fenced by a later grant.
 pub(super) struct Sessions {
     store: Arc<dyn LogStore>,
     grace: Duration,
@@ -44,21 +45,27 @@ struct State {
     ended: bool,
 }
 
-/// A connection's right to serve a session, or its turn to get it. Dropping it begins the time of grace, after which the session ends
-/// unless another connection came back to it.
+/// A connection's right to serve a session, or its turn to get it. Dropping it begins the time of
+/// grace, after which the session ends unless another connection came back to it.
 pub(super) struct Attached {
     sessions: Arc<Sessions>,
     pub(super) session: Arc<Session>,
     pub(super) resumed: bool,
     connection: u64,
-    /// Given up when the connection stops reading, so that nothing of an old connection overtakes the new one.
+    /// Given up when the connection stops reading, so that nothing of an old connection overtakes
+    /// the new one.
     seat: Option<OwnedMutexGuard<()>>,
 }
 
 impl Sessions {
     pub(super) fn new(store: Arc<dyn LogStore>, settings: &ServerSettings) -> Arc<Self> {
         let (grace, entropy) = (settings.session_grace, settings.entropy.clone());
-        Arc::new(Self { store, grace, entropy, table: Mutex::default() })
+        Arc::new(Self {
+            store,
+            grace,
+            entropy,
+            table: Mutex::default(),
+        })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -83,30 +90,51 @@ impl Sessions {
         let connection = session.connect();
         let seat = Arc::clone(&session.seat);
         // From here on, a future that is dropped begins the time of grace.
-        let mut attached = Attached { sessions: Arc::clone(self), session, resumed, connection, seat: None };
+        let mut attached = Attached {
+            sessions: Arc::clone(self),
+            session,
+            resumed,
+            connection,
+            seat: None,
+        };
         attached.seat = Some(seat.lock_owned().await);
         attached
     }
 
     fn live(&self, key: SessionKey) -> Option<Arc<Session>> {
-        self.table().sessions.get(&key.id).filter(|session| session.key == key).cloned()
+        self.table()
+            .sessions
+            .get(&key.id)
+            .filter(|session| session.key == key)
+            .cloned()
     }
 
     fn begin(&self) -> Arc<Session> {
         let secret = self.entropy.draw();
         let mut table = self.table();
         table.last_id += 1;
-        let key = SessionKey { id: table.last_id, secret };
-        let session = Arc::new(Session { key, seat: Arc::default(), newest: watch::Sender::new(0), state: Mutex::default() });
+        let key = SessionKey {
+            id: table.last_id,
+            secret,
+        };
+        let session = Arc::new(Session {
+            key,
+            seat: Arc::default(),
+            newest: watch::Sender::new(0),
+            state: Mutex::default(),
+        });
         table.sessions.insert(key.id, Arc::clone(&session));
         session
     }
 
-    /// Ends the session and releases its leases. With `connection`, only when no later one took over.
+    /// Ends the session and releases its leases. With `connection`, only when no later one took
+    /// over.
     pub(super) async fn end(&self, session: &Session, connection: Option<u64>) {
         let leases = {
             let mut state = session.state();
-            if state.ended || connection.is_some_and(|connection| connection != *session.newest.borrow()) {
+            if state.ended
+                || connection.is_some_and(|connection| connection != *session.newest.borrow())
+            {
                 return;
             }
             state.ended = true;
@@ -141,7 +169,12 @@ impl Sessions {
     }
 
     /// Acquires the stream for the session's client.
-    pub(super) async fn acquire(&self, session: &Session, stream: &StreamName, owner: &Owner) -> Result<Acquired, StoreError> {
+    pub(super) async fn acquire(
+        &self,
+        session: &Session,
+        stream: &StreamName,
+        owner: &Owner,
+    ) -> Result<Acquired, StoreError> {
         let acquired = self.store.acquire(stream, owner).await?;
         if let Acquired::Granted(lease) = &acquired
             && !session.keep(lease)
@@ -157,14 +190,23 @@ impl Attached {
     /// Returns when another connection wants to serve the session.
     pub(super) async fn superseded(&self) {
         // The sender lives in the session, so the only way out is the condition.
-        self.session.newest.subscribe().wait_for(|newest| *newest > self.connection).await.ok();
+        self.session
+            .newest
+            .subscribe()
+            .wait_for(|newest| *newest > self.connection)
+            .await
+            .ok();
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
         self.seat = None;
-        let (sessions, session, connection) = (Arc::clone(&self.sessions), Arc::clone(&self.session), self.connection);
+        let (sessions, session, connection) = (
+            Arc::clone(&self.sessions),
+            Arc::clone(&self.session),
+            self.connection,
+        );
         // Without a runtime, nobody is served any more, and the store is about to be closed.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
@@ -186,7 +228,8 @@ impl Session {
 
     /// Gives the session's next connection its number, and tells an older one to go.
     fn connect(&self) -> u64 {
-        // Under the lock, so that it does not end the session between its look at the number and its end.
+        // Under the lock, so that it does not end the session between its look at the number and
+        // its end.
         let _state = self.state();
         self.newest.send_modify(|newest| *newest += 1);
         *self.newest.borrow()
@@ -201,7 +244,8 @@ impl Session {
         !state.ended
     }
 
-    /// Whether the lease is this session's: one of another session, or of the server's life before this one, is not.
+    /// Whether the lease is this session's: one of another session, or of the server's life before
+    /// this one, is not.
     pub(super) fn holds(&self, lease: &Lease) -> bool {
         self.state().leases.get(&lease.stream) == Some(&lease.epoch)
     }

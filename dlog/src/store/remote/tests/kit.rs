@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 
 use crate::store::memory::MemoryStore;
 use crate::store::remote::{ClientSettings, RemoteStore, Server, ServerSettings, serve};
-use crate::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadLimit, StoreError, StreamName};
+use crate::store::{
+    Acquired, Entry, EntryRecord, Lease, LogStore, Owner, ReadLimit, StoreError, StreamName,
+};
 use crate::uri::Uri;
 
 /// Longer than any test takes.
@@ -29,7 +31,11 @@ pub(super) async fn running(settings: ServerSettings) -> Running {
     Running { store, server, uri }
 }
 
-pub(super) async fn serve_at(address: &str, store: &Arc<MemoryStore>, settings: ServerSettings) -> Server {
+pub(super) async fn serve_at(
+    address: &str,
+    store: &Arc<MemoryStore>,
+    settings: ServerSettings,
+) -> Server {
     let listener = TcpListener::bind(address).await.expect("a free port");
     serve(listener, Arc::clone(store) as Arc<dyn LogStore>, settings).expect("a local address")
 }
@@ -45,7 +51,9 @@ pub(super) fn client_settings() -> ClientSettings {
 }
 
 pub(super) async fn client(uri: &Uri) -> RemoteStore {
-    RemoteStore::connect(uri, client_settings()).await.expect("connects")
+    RemoteStore::connect(uri, client_settings())
+        .await
+        .expect("connects")
 }
 
 pub(super) fn name(text: &str) -> StreamName {
@@ -53,11 +61,20 @@ pub(super) fn name(text: &str) -> StreamName {
 }
 
 pub(super) fn owner(shard: i32) -> Owner {
-    Owner { shard, address: format!("127.0.0.1:{}", 8000 + shard) }
+    Owner {
+        shard,
+        address: format!("127.0.0.1:{}", 8000 + shard),
+    }
 }
 
 pub(super) fn entry(payload: impl Into<Bytes>) -> Entry {
-    Entry { records: vec![EntryRecord { payload: payload.into(), slots: 1, is_record_set: false }] }
+    Entry {
+        records: vec![EntryRecord {
+            payload: payload.into(),
+            slots: 1,
+            is_record_set: false,
+        }],
+    }
 }
 
 pub(super) async fn lease(store: &impl LogStore, stream: &StreamName, owner: &Owner) -> Lease {
@@ -68,18 +85,36 @@ pub(super) async fn lease(store: &impl LogStore, stream: &StreamName, owner: &Ow
 }
 
 /// Starts an append; its result comes by the channel.
-pub(super) fn start_append(store: &impl LogStore, lease: &Lease, entry: Entry) -> oneshot::Receiver<Result<Dlsn, StoreError>> {
+pub(super) fn start_append(
+    store: &impl LogStore,
+    lease: &Lease,
+    entry: Entry,
+) -> oneshot::Receiver<Result<Dlsn, StoreError>> {
     let (sender, receiver) = oneshot::channel();
-    store.append(lease, entry, Box::new(move |result| _ = sender.send(result)));
+    store.append(
+        lease,
+        entry,
+        Box::new(move |result| _ = sender.send(result)),
+    );
     receiver
 }
 
-pub(super) async fn append(store: &impl LogStore, lease: &Lease, payload: &'static str) -> Result<Dlsn, StoreError> {
-    start_append(store, lease, entry(payload)).await.expect("done is called")
+pub(super) async fn append(
+    store: &impl LogStore,
+    lease: &Lease,
+    payload: &'static str,
+) -> Result<Dlsn, StoreError> {
+    start_append(store, lease, entry(payload))
+        .await
+        .expect("done is called")
 }
 
 pub(super) fn at_once() -> ReadLimit {
-    ReadLimit { max_bytes: usize::MAX, wait: Duration::ZERO, created_unix_ms: None }
+    ReadLimit {
+        max_bytes: usize::MAX,
+        wait: Duration::ZERO,
+        created_unix_ms: None,
+    }
 }
 
 /// Stands between a client and a server, and can cut what goes through.
@@ -111,7 +146,9 @@ impl Relay {
                     continue;
                 }
                 pairs.spawn(async move {
-                    let Ok(mut to) = TcpStream::connect(target).await else { return };
+                    let Ok(mut to) = TcpStream::connect(target).await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
                         _ = seen.wait_for(|later| later.cuts != now.cuts) => {}
@@ -129,7 +166,12 @@ impl Relay {
 
     /// The same, and lets nobody through until [`open`](Self::open).
     pub(super) fn shut(&self) {
-        self.state.send_modify(|state| *state = RelayState { cuts: state.cuts + 1, shut: true });
+        self.state.send_modify(|state| {
+            *state = RelayState {
+                cuts: state.cuts + 1,
+                shut: true,
+            }
+        });
     }
 
     pub(super) fn open(&self) {

@@ -7,45 +7,82 @@ use crate::store::remote::ServerSettings;
 use crate::store::{Acquired, LogStore, StoreError};
 
 fn patient() -> ServerSettings {
-    ServerSettings { session_grace: LONG, ..ServerSettings::default() }
+    ServerSettings {
+        session_grace: LONG,
+        ..ServerSettings::default()
+    }
 }
 
 fn impatient() -> ServerSettings {
-    ServerSettings { session_grace: Duration::from_millis(1), ..ServerSettings::default() }
+    ServerSettings {
+        session_grace: Duration::from_millis(1),
+        ..ServerSettings::default()
+    }
 }
 
 #[tokio::test]
 async fn a_stream_belongs_to_the_first_owner_while_its_session_lives() {
-    let Running { store, uri, server: _server } = running(patient()).await;
+    let Running {
+        store,
+        uri,
+        server: _server,
+    } = running(patient()).await;
     let (first, second) = (client(&uri).await, client(&uri).await);
     let stream = name("s");
     first.create(&stream).await.expect("created");
     let lease = lease(&first, &stream, &owner(1)).await;
-    assert_eq!(second.acquire(&stream, &owner(2)).await, Ok(Acquired::OwnedBy(owner(1))));
-    assert_eq!(append(&first, &lease, "still mine").await, Ok(Dlsn::INITIAL));
+    assert_eq!(
+        second.acquire(&stream, &owner(2)).await,
+        Ok(Acquired::OwnedBy(owner(1)))
+    );
+    assert_eq!(
+        append(&first, &lease, "still mine").await,
+        Ok(Dlsn::INITIAL)
+    );
     drop(first);
-    assert_eq!(second.acquire(&stream, &owner(2)).await, Ok(Acquired::OwnedBy(owner(1))), "the time of grace is not over");
+    assert_eq!(
+        second.acquire(&stream, &owner(2)).await,
+        Ok(Acquired::OwnedBy(owner(1))),
+        "the time of grace is not over"
+    );
     assert_eq!(store.owner(&stream), Some(owner(1)));
 }
 
 #[tokio::test]
 async fn a_lost_owners_streams_are_free_after_the_time_of_grace() {
-    let Running { store, uri, server: _server } = running(impatient()).await;
+    let Running {
+        store,
+        uri,
+        server: _server,
+    } = running(impatient()).await;
     let (first, second) = (client(&uri).await, client(&uri).await);
     let stream = name("s");
     first.create(&stream).await.expect("created");
     let old = lease(&first, &stream, &owner(1)).await;
-    append(&first, &old, "by the first").await.expect("appended");
+    append(&first, &old, "by the first")
+        .await
+        .expect("appended");
     drop(first);
     store.until(|store| store.owner(&stream).is_none()).await;
     let new = lease(&second, &stream, &owner(2)).await;
-    assert_eq!(append(&second, &new, "by the second").await, Ok(Dlsn::new(2, 0, 0)), "in the next log segment");
-    assert_eq!(append(&second, &old, "as the first").await, Err(StoreError::Fenced(stream)));
+    assert_eq!(
+        append(&second, &new, "by the second").await,
+        Ok(Dlsn::new(2, 0, 0)),
+        "in the next log segment"
+    );
+    assert_eq!(
+        append(&second, &old, "as the first").await,
+        Err(StoreError::Fenced(stream))
+    );
 }
 
 #[tokio::test]
 async fn an_owner_that_was_restarted_does_not_wait_for_its_former_self() {
-    let Running { uri, server: _server, .. } = running(patient()).await;
+    let Running {
+        uri,
+        server: _server,
+        ..
+    } = running(patient()).await;
     let former = client(&uri).await;
     let stream = name("s");
     former.create(&stream).await.expect("created");
@@ -53,17 +90,27 @@ async fn an_owner_that_was_restarted_does_not_wait_for_its_former_self() {
     let restarted = client(&uri).await;
     let new = lease(&restarted, &stream, &owner(1)).await;
     assert_eq!(append(&restarted, &new, "mine").await, Ok(Dlsn::INITIAL));
-    assert_eq!(append(&former, &old, "not mine").await, Err(StoreError::Fenced(stream)));
+    assert_eq!(
+        append(&former, &old, "not mine").await,
+        Err(StoreError::Fenced(stream))
+    );
 }
 
 #[tokio::test]
 async fn a_lease_of_another_session_is_fenced_and_not_released() {
-    let Running { store, uri, server: _server } = running(patient()).await;
+    let Running {
+        store,
+        uri,
+        server: _server,
+    } = running(patient()).await;
     let (first, second) = (client(&uri).await, client(&uri).await);
     let stream = name("s");
     first.create(&stream).await.expect("created");
     let lease = lease(&first, &stream, &owner(1)).await;
-    assert_eq!(append(&second, &lease, "stolen").await, Err(StoreError::Fenced(stream.clone())));
+    assert_eq!(
+        append(&second, &lease, "stolen").await,
+        Err(StoreError::Fenced(stream.clone()))
+    );
     second.release(&lease).await.expect("no error");
     assert_eq!(store.owner(&stream), Some(owner(1)));
 }
@@ -80,11 +127,16 @@ async fn a_client_that_comes_back_in_time_keeps_its_leases() {
         relay.cut();
         // A list waits for the connection to come back.
         first.list().await.expect("comes back");
-        // The relay's cut may reach this client only now; then the append says that it does not know, or was not sent.
+        // The relay's cut may reach this client only now; then the append says that it does not
+        // know, or was not sent.
         while append(&first, &lease, "again").await.is_err() {
             first.list().await.expect("comes back");
         }
-        assert_eq!(second.acquire(&stream, &owner(2)).await, Ok(Acquired::OwnedBy(owner(1))), "round {round}");
+        assert_eq!(
+            second.acquire(&stream, &owner(2)).await,
+            Ok(Acquired::OwnedBy(owner(1))),
+            "round {round}"
+        );
     }
 }
 
@@ -102,7 +154,9 @@ async fn a_client_that_comes_back_too_late_finds_its_leases_fenced() {
     relay.open();
     let late = loop {
         match append(&first, &old, "late").await {
-            Err(StoreError::Unreachable { .. } | StoreError::Disconnected { .. }) => _ = first.list().await,
+            Err(StoreError::Unreachable { .. } | StoreError::Disconnected { .. }) => {
+                _ = first.list().await
+            }
             other => break other,
         }
     };

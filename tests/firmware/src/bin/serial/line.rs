@@ -1,12 +1,15 @@
-//! A transport over a serial line. The device says `write ATTEMPT STREAM HEX` and `cancel ATTEMPT`; the gateway answers
-//! `stored ATTEMPT DLSN` or `failed ATTEMPT`. A line that gets lost is no harm: the writer goes on to the next stream when its time is out.
+//! A transport over a serial line. The device says `write ATTEMPT STREAM HEX` and `cancel ATTEMPT`;
+//! the gateway answers `stored ATTEMPT DLSN` or `failed ATTEMPT`. A line that gets lost is no harm:
+//! the writer goes on to the next stream when its time is out.
 
 use core::fmt::Write as _;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use distributedlog::{Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport};
+use distributedlog::{
+    Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport,
+};
 use embassy_time::{Duration, Timer};
 
 use crate::console::Console;
@@ -24,14 +27,19 @@ pub struct LineTransport<const STREAMS: usize> {
 impl<const STREAMS: usize> LineTransport<STREAMS> {
     pub fn new(streams: [&'static str; STREAMS]) -> Self {
         Console::start();
-        Self { streams, line: heapless::String::new(), timer: Timer::after(LOOK_EVERY) }
+        Self {
+            streams,
+            line: heapless::String::new(),
+            timer: Timer::after(LOOK_EVERY),
+        }
     }
 
     /// The next whole line's meaning. Lines that mean nothing are passed over.
     fn next_answer(&mut self) -> Option<(AttemptId, Outcome)> {
         while let Some(byte) = Console::try_read() {
             if byte != b'\n' {
-                // A line that is too long cannot be an answer: it loses its end and will not be understood.
+                // A line that is too long cannot be an answer: it loses its end and will not be
+                // understood.
                 let _ = self.line.push(char::from(byte));
                 continue;
             }
@@ -60,8 +68,16 @@ impl<const STREAMS: usize> Transport for LineTransport<STREAMS> {
     fn start(&mut self, _: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
         let mut port = Console;
         let mut say = || {
-            write!(port, "write {} {} ", attempt.id.0, self.streams[usize::from(attempt.stream.0)])?;
-            attempt.record_set.iter().try_for_each(|byte| write!(port, "{byte:02x}"))?;
+            write!(
+                port,
+                "write {} {} ",
+                attempt.id.0,
+                self.streams[usize::from(attempt.stream.0)]
+            )?;
+            attempt
+                .record_set
+                .iter()
+                .try_for_each(|byte| write!(port, "{byte:02x}"))?;
             writeln!(port)
         };
         say().map_err(|_| StartRefused)

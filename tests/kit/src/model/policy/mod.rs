@@ -18,12 +18,14 @@ pub use unhedged::Unhedged;
 
 /// Decides which set is sent to which streams, and when: a writer, or a model of one.
 ///
-/// The simulation calls it as a transport and a clock would, and then does what is [`Todo`]. Every set that arrives ends exactly once.
+/// The simulation calls it as a transport and a clock would, and then does what is [`Todo`]. Every
+/// set that arrives ends exactly once.
 pub trait Policy {
     /// A record set is to be written.
     fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo);
 
-    /// An attempt was answered. Attempts are answered once or never; what comes after the set ended changes nothing.
+    /// An attempt was answered. Attempts are answered once or never; what comes after the set ended
+    /// changes nothing.
     fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo);
 
     /// When to call [`handle_timeout`](Self::handle_timeout).

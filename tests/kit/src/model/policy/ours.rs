@@ -2,15 +2,18 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use distributedlog::wire::record_set::RecordSet;
-use distributedlog::writer::{Counters, Heap, Refused, Settings, SettingsError, StreamCount, Writer};
+use distributedlog::writer::{
+    Counters, Heap, Refused, Settings, SettingsError, StreamCount, Writer,
+};
 use distributedlog::{AttemptId, Dlsn, Failure, Instant, StatusCode};
 
 use super::{Answer, Policy, Start, Todo};
 
-/// The multi stream writer itself: the machine that the product runs, with the settings that it would run with. Each set is one record.
+/// The multi stream writer itself: the machine that the product runs, with the settings that it
+/// would run with. Each set is one record.
 ///
-/// A set for which it has no room waits in front of it, first come, first served, for as long as whoever wrote it has patience; that counts as
-/// part of its latency.
+/// A set for which it has no room waits in front of it, first come, first served, for as long as
+/// whoever wrote it has patience; that counts as part of its latency.
 #[derive(Debug)]
 pub struct Ours {
     writer: Writer<Heap>,
@@ -26,20 +29,33 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// The writer with these settings, but for what batches records: here, a set is what is written. A set waits for room for as long as a
-    /// request may take.
+    /// The writer with these settings, but for what batches records: here, a set is what is
+    /// written. A set waits for room for as long as a request may take.
     ///
     /// # Errors
     /// The number of streams is not legal.
     pub fn new(streams: u16, settings: Settings) -> Result<Self, SettingsError> {
         let settings = settings.to_builder().buffer_size(0).build()?;
         let count = StreamCount::new(usize::from(streams))?;
-        let writer = Writer::new(settings, count, Heap::new(&settings, count)).expect("the heap has what the settings ask for");
-        let (sets, patience) = (vec![0; settings.pending_records()], settings.request_timeout());
-        Ok(Self { writer, streams: u32::from(streams), sets, waiting: VecDeque::new(), patience, waited: 0, entry: 0 })
+        let writer = Writer::new(settings, count, Heap::new(&settings, count))
+            .expect("the heap has what the settings ask for");
+        let (sets, patience) = (
+            vec![0; settings.pending_records()],
+            settings.request_timeout(),
+        );
+        Ok(Self {
+            writer,
+            streams: u32::from(streams),
+            sets,
+            waiting: VecDeque::new(),
+            patience,
+            waited: 0,
+            entry: 0,
+        })
     }
 
-    /// The same, but a set waits for room for so long; without any patience it fails when there is none.
+    /// The same, but a set waits for room for so long; without any patience it fails when there is
+    /// none.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
@@ -72,8 +88,12 @@ impl Ours {
         loop {
             while self.writer.poll_cancel().is_some() {}
             while let Some(attempt) = self.writer.poll_transmit(now) {
-                let record_set = RecordSet::parse(attempt.record_set, &mut []).expect("the writer writes record sets");
-                let record = record_set.records().next().and_then(|record| record.try_into().ok());
+                let record_set = RecordSet::parse(attempt.record_set, &mut [])
+                    .expect("the writer writes record sets");
+                let record = record_set
+                    .records()
+                    .next()
+                    .and_then(|record| record.try_into().ok());
                 todo.starts.push(Start {
                     set: u64::from_be_bytes(record.expect("each record is the number of its set")),
                     stream: attempt.stream,
@@ -86,7 +106,9 @@ impl Ours {
                 let result = self.writer.take(record).expect("it completed");
                 todo.ended.push((self.sets[record.slot()], result.is_ok()));
             }
-            let Some(&(_, set)) = self.waiting.front() else { return };
+            let Some(&(_, set)) = self.waiting.front() else {
+                return;
+            };
             if !self.submit(now, set) {
                 return;
             }
@@ -114,13 +136,17 @@ impl Policy for Ours {
             true => Ok(Dlsn::new(1, self.entry, 0)),
             false => Err(Failure::of_status(StatusCode::OverCapacity)),
         };
-        self.writer.handle_finished(now, AttemptId(answer.attempt), outcome);
+        self.writer
+            .handle_finished(now, AttemptId(answer.attempt), outcome);
         self.drive(now, todo);
     }
 
     fn next_timeout(&self) -> Option<Instant> {
         let waits = self.waiting.front().map(|(until, _)| *until);
-        [waits, self.writer.poll_timeout()].into_iter().flatten().min()
+        [waits, self.writer.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {

@@ -7,11 +7,14 @@ use hdrhistogram::Histogram;
 use super::races::{Bell, Races};
 use super::{Answer, Policy, Todo};
 
-/// One hedge after the 95th percentile of recent latencies, without a budget, as tower's `hedge` middleware does it:
+/// One hedge after the 95th percentile of recent latencies, without a budget, as tower's `hedge`
+/// middleware does it:
 ///
-/// - Two histograms take turns, one is written while the other is read; latencies are rounded up to whole milliseconds.
+/// - Two histograms take turns, one is written while the other is read; latencies are rounded up to
+///   whole milliseconds.
 /// - Nothing is hedged before the one that is read holds enough latencies.
-/// - What is dropped because another attempt was faster is not in the histogram, which hedging makes too low by that.
+/// - What is dropped because another attempt was faster is not in the histogram, which hedging
+///   makes too low by that.
 /// - The first result counts, also when it is a failure.
 #[derive(Debug)]
 pub struct Percentile {
@@ -39,7 +42,11 @@ pub struct PercentileSettings {
 impl Default for PercentileSettings {
     /// The 95th percentile of at least 20 latencies of the last second or two.
     fn default() -> Self {
-        Self { quantile: 0.95, min_data_points: 20, period: Duration::from_secs(1) }
+        Self {
+            quantile: 0.95,
+            min_data_points: 20,
+            period: Duration::from_secs(1),
+        }
     }
 }
 
@@ -49,7 +56,15 @@ impl Percentile {
     pub fn new(streams: u16, request_timeout: Duration, settings: PercentileSettings) -> Self {
         let histogram = || Histogram::new_with_bounds(1, 1 << 40, 2).expect("legal bounds");
         let (read, write) = (histogram(), histogram());
-        Self { races: Races::new(streams), request_timeout, settings, read, write, rotated: Instant::ZERO, hedged: HashMap::new() }
+        Self {
+            races: Races::new(streams),
+            request_timeout,
+            settings,
+            read,
+            write,
+            rotated: Instant::ZERO,
+            hedged: HashMap::new(),
+        }
     }
 
     fn rotate(&mut self, now: Instant) {
@@ -74,15 +89,23 @@ impl Policy for Percentile {
             let delay = Duration::from_millis(self.read.value_at_quantile(self.settings.quantile));
             self.races.arm(now + delay, set, Bell::Hedge);
         }
-        self.races.arm(now + self.request_timeout, set, Bell::Deadline);
+        self.races
+            .arm(now + self.request_timeout, set, Bell::Deadline);
     }
 
     fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo) {
-        let Some(race) = self.races.settle(answer.set) else { return };
+        let Some(race) = self.races.settle(answer.set) else {
+            return;
+        };
         let hedged = self.hedged.remove(&answer.set);
         if answer.stored {
-            let began = if answer.attempt == 0 { race.began } else { hedged.unwrap_or(race.began) };
-            self.write.saturating_record((now.since(began).as_micros() as u64).div_ceil(1_000).max(1));
+            let began = if answer.attempt == 0 {
+                race.began
+            } else {
+                hedged.unwrap_or(race.began)
+            };
+            self.write
+                .saturating_record((now.since(began).as_micros() as u64).div_ceil(1_000).max(1));
         }
         self.races.end(answer.set, answer.stored, todo);
     }

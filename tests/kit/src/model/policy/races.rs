@@ -36,12 +36,25 @@ pub(super) enum Bell {
 
 impl Races {
     pub(super) fn new(streams: u16) -> Self {
-        Self { streams, next: 0, open: HashMap::new(), timers: BinaryHeap::new() }
+        Self {
+            streams,
+            next: 0,
+            open: HashMap::new(),
+            timers: BinaryHeap::new(),
+        }
     }
 
     /// A set begins at the next stream of the rotation. It is not sent yet.
     pub(super) fn begin(&mut self, now: Instant, set: u64) {
-        self.open.insert(set, Race { began: now, first: self.next, tried: 0, outstanding: 0 });
+        self.open.insert(
+            set,
+            Race {
+                began: now,
+                first: self.next,
+                tried: 0,
+                outstanding: 0,
+            },
+        );
         self.next = (self.next + 1) % self.streams;
     }
 
@@ -52,9 +65,19 @@ impl Races {
     /// Sends a set to the next stream; whether there was one left.
     pub(super) fn send(&mut self, set: u64, todo: &mut Todo) -> bool {
         let streams = self.streams;
-        let Some(race) = self.open.get_mut(&set).filter(|race| race.tried < streams) else { return false };
-        let stream = StreamIndex(((u32::from(race.first) + u32::from(race.tried)) % u32::from(streams)) as u16);
-        todo.starts.push(Start { set, stream, attempt: u64::from(race.tried), again: 0, identity: None });
+        let Some(race) = self.open.get_mut(&set).filter(|race| race.tried < streams) else {
+            return false;
+        };
+        let stream = StreamIndex(
+            ((u32::from(race.first) + u32::from(race.tried)) % u32::from(streams)) as u16,
+        );
+        todo.starts.push(Start {
+            set,
+            stream,
+            attempt: u64::from(race.tried),
+            again: 0,
+            identity: None,
+        });
         race.tried += 1;
         race.outstanding += 1;
         true

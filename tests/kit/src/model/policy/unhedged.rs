@@ -5,7 +5,8 @@ use distributedlog::Instant;
 use super::races::{Bell, Races};
 use super::{Answer, Policy, Todo};
 
-/// No hedging: a set waits for its stream. If that answers that it has no room, the next one is tried, each once.
+/// No hedging: a set waits for its stream. If that answers that it has no room, the next one is
+/// tried, each once.
 #[derive(Debug)]
 pub struct Unhedged {
     races: Races,
@@ -16,7 +17,10 @@ impl Unhedged {
     /// One that writes to so many streams and gives a set up after `request_timeout`.
     #[must_use]
     pub fn new(streams: u16, request_timeout: Duration) -> Self {
-        Self { races: Races::new(streams), request_timeout }
+        Self {
+            races: Races::new(streams),
+            request_timeout,
+        }
     }
 }
 
@@ -24,7 +28,8 @@ impl Policy for Unhedged {
     fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
         self.races.begin(now, set);
         self.races.send(set, todo);
-        self.races.arm(now + self.request_timeout, set, Bell::Deadline);
+        self.races
+            .arm(now + self.request_timeout, set, Bell::Deadline);
     }
 
     fn answered(&mut self, _now: Instant, answer: Answer, todo: &mut Todo) {
