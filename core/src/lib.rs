@@ -11,8 +11,8 @@ pub mod face;
 #[cfg(feature = "std")]
 pub mod merge;
 pub mod names;
-#[cfg(planted)]
-pub mod planted;
+#[cfg(seeded_bugs)]
+pub mod seeded_bugs;
 mod random;
 mod shared;
 mod status;

@@ -73,9 +73,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let named = |candidate: &AttemptSlot| {
             candidate.id == attempt && candidate.state == AttemptState::Outstanding
         };
-        #[cfg(planted)]
+        #[cfg(seeded_bugs)]
         let named = |candidate: &AttemptSlot| {
-            let any = crate::planted::is_on(crate::planted::Bug::LateAnswerTaken);
+            let any = crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::LateAnswerTaken);
             named(candidate) || any && candidate.state == AttemptState::Outstanding
         };
         slot.attempts
@@ -250,8 +250,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     fn retry(&mut self, set: u16, now: Instant) {
         let costs = self.memory.sets()[set as usize].made > 0;
-        #[cfg(planted)]
-        let costs = costs && !crate::planted::is_on(crate::planted::Bug::RetriesAreFree);
+        #[cfg(seeded_bugs)]
+        let costs = costs && !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RetriesAreFree);
         if costs && P::BUDGET && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
             return self.pause(set, micros(self.settings.rounds().first_backoff), now);

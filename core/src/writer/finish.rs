@@ -54,10 +54,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub(super) fn fail_set(&mut self, set: u16, reason: Reason, now: Instant) {
         let slot = &self.memory.sets()[set as usize];
         let unknown = slot.may_be_written || slot.outstanding > 0;
-        #[cfg(planted)]
+        #[cfg(seeded_bugs)]
         let unknown = unknown
             && (slot.may_be_written
-                || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten));
+                || !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::OutstandingForgotten));
         let known = match (unknown, slot.rejected) {
             (true, _) => Known::Unknown,
             (false, true) => Known::Rejected,

@@ -60,8 +60,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             })
             .unwrap_or(start);
         self.next_row = wrap(row + 1, streams) as u16;
-        #[cfg(planted)]
-        if crate::planted::is_on(crate::planted::Bug::TurnNotTaken) {
+        #[cfg(seeded_bugs)]
+        if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TurnNotTaken) {
             self.next_row = wrap(start + 1, streams) as u16;
         }
         row as u16

@@ -68,9 +68,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             expired += 1;
         }
         let known = crate::Known::Unknown;
-        #[cfg(planted)]
+        #[cfg(seeded_bugs)]
         let known = if slot.may_be_written
-            || !crate::planted::is_on(crate::planted::Bug::OutstandingForgotten)
+            || !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::OutstandingForgotten)
         {
             known
         } else {
@@ -104,9 +104,9 @@ impl SetSlot {
     fn earliest(&self) -> Instant {
         match self.phase {
             SetPhase::Free | SetPhase::Ending => Instant::MAX,
-            #[cfg(planted)]
+            #[cfg(seeded_bugs)]
             SetPhase::InFlight
-                if crate::planted::is_on(crate::planted::Bug::DeadlineForgotten)
+                if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::DeadlineForgotten)
                     && self.speculate_at.min(self.retry_at) < Instant::MAX =>
             {
                 self.speculate_at.min(self.retry_at)

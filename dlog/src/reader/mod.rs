@@ -127,7 +127,7 @@ impl LogReader {
         }
     }
 
-    #[cfg(planted)]
+    #[cfg(seeded_bugs)]
     pub(crate) const fn read_up_to(&self) -> Dlsn {
         self.fetch
     }

@@ -24,12 +24,12 @@ struct Args {
     /// On how many threads. A seed is run by one of them from its beginning to its end.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Switch one of the planted bugs on; `list` names them.
-    #[cfg(planted)]
+    /// Switch one of the seeded bugs on; `list` names them.
+    #[cfg(seeded_bugs)]
     #[arg(long)]
     bug: Option<String>,
-    /// Switch the planted bugs on one after the other, and say which seed finds each.
-    #[cfg(planted)]
+    /// Switch the seeded bugs on one after the other, and say which seed finds each.
+    #[cfg(seeded_bugs)]
     #[arg(long, conflicts_with = "bug")]
     every_bug: bool,
     /// Stop after so many seeds that broke a promise.
@@ -39,13 +39,13 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    #[cfg(planted)]
+    #[cfg(seeded_bugs)]
     if let Some(name) = &args.bug
-        && !plant(name)
+        && !switch_on_named(name)
     {
         return ExitCode::from(2);
     }
-    #[cfg(planted)]
+    #[cfg(seeded_bugs)]
     if args.every_bug {
         return if find_every_bug(&args) {
             ExitCode::SUCCESS
@@ -77,12 +77,12 @@ fn main() -> ExitCode {
 }
 
 /// Switches a bug on. False: there is none of that name, and they were listed.
-#[cfg(planted)]
-fn plant(name: &str) -> bool {
-    use distributedlog::planted::{Bug, switch_on};
+#[cfg(seeded_bugs)]
+fn switch_on_named(name: &str) -> bool {
+    use distributedlog::seeded_bugs::{Bug, switch_on};
     match Bug::ALL.iter().find(|bug| bug.name() == name) {
         Some(bug) => {
-            println!("planted:{}", bug.description());
+            println!("bug:{}", bug.description());
             switch_on(*bug);
             true
         }
@@ -95,10 +95,10 @@ fn plant(name: &str) -> bool {
     }
 }
 
-/// Whether each planted bug is found by one of the seeds, and none of them fails without a bug.
-#[cfg(planted)]
+/// Whether each seeded bug is found by one of the seeds, and none of them fails without a bug.
+#[cfg(seeded_bugs)]
 fn find_every_bug(args: &Args) -> bool {
-    use distributedlog::planted::{Bug, switch_on};
+    use distributedlog::seeded_bugs::{Bug, switch_on};
     let mut all = true;
     for bug in Bug::ALL {
         switch_on(*bug);

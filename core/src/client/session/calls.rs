@@ -112,8 +112,8 @@ impl<const N: usize> Calls<N> {
         if slot.generation != call.generation || slot.state != State::Awaited {
             return false;
         }
-        #[cfg(planted)]
-        if crate::planted::is_on(crate::planted::Bug::TagReusedAtOnce) {
+        #[cfg(seeded_bugs)]
+        if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TagReusedAtOnce) {
             self.release(call.index);
             return true;
         }

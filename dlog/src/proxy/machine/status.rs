@@ -10,10 +10,10 @@ use crate::store::{StoreError, StreamName};
 /// and 520 are not.
 pub(super) fn of_append(error: &StoreError) -> Response {
     let code = match error {
-        #[cfg(planted)]
+        #[cfg(seeded_bugs)]
         StoreError::Io { .. }
-            if distributedlog::planted::is_on(
-                distributedlog::planted::Bug::FailedSyncIsNotWritten,
+            if distributedlog::seeded_bugs::is_on(
+                distributedlog::seeded_bugs::Bug::FailedSyncIsNotWritten,
             ) =>
         {
             StatusCode::OverCapacity

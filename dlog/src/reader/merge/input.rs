@@ -92,8 +92,8 @@ impl Input {
         };
         let event = reader.pop()?;
         self.position = reader.position();
-        #[cfg(planted)]
-        if distributedlog::planted::is_on(distributedlog::planted::Bug::PositionTooEarly) {
+        #[cfg(seeded_bugs)]
+        if distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::PositionTooEarly) {
             self.position = reader.read_up_to();
         }
         Some(event)

@@ -365,9 +365,9 @@ impl Committer {
             return Err(error);
         }
         let synced = || active.file.sync_data();
-        #[cfg(planted)]
+        #[cfg(seeded_bugs)]
         let synced = || {
-            if distributedlog::planted::is_on(distributedlog::planted::Bug::AckBeforeSync) {
+            if distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::AckBeforeSync) {
                 Ok(())
             } else {
                 synced()

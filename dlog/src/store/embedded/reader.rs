@@ -67,9 +67,9 @@ fn find(
         return Err(StoreError::Closed);
     }
     let state = shared.state();
-    #[cfg(planted)]
+    #[cfg(seeded_bugs)]
     let created_unix_ms = created_unix_ms.filter(|_| {
-        !distributedlog::planted::is_on(distributedlog::planted::Bug::AnotherLifeIsRead)
+        !distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::AnotherLifeIsRead)
     });
     let meant = |stream: &&Stream| {
         created_unix_ms.is_none_or(|created| created == stream.meta.created_unix_ms)

@@ -342,8 +342,8 @@ fn replay_tail(
         (last.count, last.frames_crc) = (batch.header.frames, batch.header.frames_crc);
         Ok(())
     })?;
-    #[cfg(planted)]
-    if distributedlog::planted::is_on(distributedlog::planted::Bug::RecoveryCutsOneMore) {
+    #[cfg(seeded_bugs)]
+    if distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::RecoveryCutsOneMore) {
         (last.frames, last.count, last.frames_crc) = (Vec::new(), 0, 0);
     }
     last.snapshot = state.to_snapshot(number + 1);

@@ -276,10 +276,10 @@ impl Link {
         self.outbox.close();
         for slot in slots {
             match slot {
-                #[cfg(planted)]
+                #[cfg(seeded_bugs)]
                 Slot::Append { done, .. }
-                    if distributedlog::planted::is_on(
-                        distributedlog::planted::Bug::LostAppendIsUnsent,
+                    if distributedlog::seeded_bugs::is_on(
+                        distributedlog::seeded_bugs::Bug::LostAppendIsUnsent,
                     ) =>
                 {
                     let (address, detail) = (

@@ -1,5 +1,5 @@
 //! Bugs that are in the code on purpose, to see whether the simulation of the whole system finds
-//! them. This module and everything that asks it exist only in a build with `--cfg planted`; any
+//! them. This module and everything that asks it exist only in a build with `--cfg seeded_bugs`; any
 //! other build contains nothing of them.
 //!
 //! Each is a bug that people make: a step left out, two things in the wrong order, a state
