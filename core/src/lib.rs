@@ -17,7 +17,7 @@ mod random;
 mod shared;
 mod status;
 pub mod stream_name;
-mod sure;
+mod expect;
 mod time;
 pub mod wire;
 pub mod writer;

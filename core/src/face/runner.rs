@@ -6,7 +6,7 @@ use super::Face;
 use super::futures::on;
 use super::sealed::{Desk, Pass};
 use super::waiters::{Wakers, wake_all};
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
 
 /// Does the writer's work: starts attempts, hears answers, keeps the timers. The user spawns
@@ -86,7 +86,7 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
                 let Poll::Ready(finished) = self.transport.poll_finished(cx) else {
                     break;
                 };
-                sure(self.finished.push(finished), "it is not full");
+                expect_no_fmt(self.finished.push(finished), "it is not full");
             }
             let mut wakers = Wakers::new();
             let (finished, transport) = (&mut self.finished, &mut self.transport);

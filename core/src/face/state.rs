@@ -3,7 +3,7 @@ use core::task::{Poll, Waker};
 use super::Seats;
 use super::sealed::{Desk, Pass};
 use super::waiters::{Place, Waiters, Wakers, Wish};
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 use crate::writer::{
     AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings,
     StreamStatus, WriteResult, Writer,
@@ -114,7 +114,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
                 return true;
             };
             if let Some(waker) = self.seats.as_mut()[record.slot()].waker.take() {
-                sure(wake.push(waker), "it is not full");
+                expect_no_fmt(wake.push(waker), "it is not full");
             }
         }
         false

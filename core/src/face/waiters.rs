@@ -4,7 +4,7 @@
 use core::task::Waker;
 
 use super::seats::{Seat, Seats};
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 use crate::writer::FlushMark;
 
 /// Wakers to call once the state is free again: never while it is borrowed.
@@ -162,7 +162,7 @@ impl Waiters {
         seat.standing = Standing::Woken;
         self.woken += 1;
         if let Some(waker) = seat.waker.take() {
-            sure(
+            expect_no_fmt(
                 wake.push(waker),
                 "the caller looked whether there is room for a waker",
             );
@@ -224,7 +224,7 @@ impl Waiters {
     /// Wakes a row's task and frees the row: the task will look again, and wait again if it must.
     fn evict(&mut self, seats: &mut [Seat], row: u32, wake: &mut Wakers) {
         if let Some(waker) = seats[row as usize].waker.take() {
-            sure(
+            expect_no_fmt(
                 wake.push(waker),
                 "the caller looked whether there is room for a waker",
             );

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 
 use super::{MergeSettings, Part, SavedWriter, SeenSets, Window};
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{SetIdentity, WriterId};
 
 /// What [`SeenSets::saved`] answers, as bytes: for whoever keeps a position without serde.
@@ -57,7 +57,7 @@ impl SavedSets {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::from([VERSION]);
         let count = |length: usize| {
-            sure(u32::try_from(length), "settings bound what is remembered").to_be_bytes()
+            expect_no_fmt(u32::try_from(length), "settings bound what is remembered").to_be_bytes()
         };
         bytes.extend(count(self.writers.len()));
         for SavedWriter { writer, window } in &self.writers {

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 
 /// Sequences of one word of the bitmap.
 const WORD: u64 = 64;
@@ -88,7 +88,7 @@ impl Window {
     fn reach(&mut self, word: u64, max_words: usize) -> usize {
         let beyond = (word + 1).saturating_sub(max_words as u64);
         self.slide(beyond);
-        let index = sure(usize::try_from(word - beyond), "below max_words");
+        let index = expect_no_fmt(usize::try_from(word - beyond), "below max_words");
         if self.words.len() <= index {
             self.words.resize(index + 1, 0);
         }

@@ -3,7 +3,7 @@
 use super::machine::Writer;
 use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
 use super::{Codec, Identity, Memory, Policy, Reason, SetBuffer, WriteError};
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
 use crate::{Instant, Known};
 
@@ -52,7 +52,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 + record.len()
                 + (self.bounds.overhead - super::limits::HEADER_BYTES),
         );
-        sure(
+        expect_no_fmt(
             slot.content.append(buffer.as_mut_slice(), record),
             "the set was sealed if the record did not fit it",
         );

@@ -13,7 +13,7 @@ use super::{
     SetBuffer, Settings, StreamCount, StreamStatus,
 };
 use crate::random::Random;
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::{Lz4Table, max_compressed_len};
 use crate::{Instant, StreamIndex};
@@ -233,7 +233,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// Puts every row on its free list, the first on top.
     fn link_free_slots(&mut self) {
-        let pending = sure(
+        let pending = expect_no_fmt(
             u32::try_from(self.settings.pending_records()),
             "settings allow at most 2^31",
         );

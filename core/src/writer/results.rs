@@ -4,7 +4,7 @@ use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
 use super::{AttemptOutcome, AttemptReport, AttemptReports, Memory, Policy, WriteResult};
 use crate::Instant;
-use crate::sure::sure;
+use crate::expect::expect_no_fmt;
 
 impl<M: Memory, P: Policy> Writer<M, P> {
     /// The next record whose result waits to be taken. Each is announced once; forgotten ones are
@@ -140,7 +140,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             .min_by_key(|attempt| attempt.id.0)
         {
             last = Some(attempt.id.0);
-            sure(
+            expect_no_fmt(
                 row.attempts.push(told(attempt, now)),
                 "a set keeps no more attempts than a report holds",
             );
