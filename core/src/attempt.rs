@@ -84,7 +84,7 @@ pub struct Failure {
     /// What happened.
     pub cause: Cause,
     /// Whether the records may be in the stream.
-    pub known: Known,
+    pub known: WriteState,
     /// What to do next.
     pub advice: Advice,
 }
@@ -118,7 +118,7 @@ pub enum Cause {
 /// What is known of the records of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Known {
+pub enum WriteState {
     /// They are not in the stream.
     NotWritten,
     /// They are not in the stream, and no stream will take them: the fault is theirs.
@@ -151,22 +151,22 @@ impl Failure {
     pub const fn of_status(code: StatusCode) -> Self {
         use StatusCode as S;
         let (known, advice) = match code {
-            S::TooLargeRecord => (Known::Rejected, Advice::FailRecords),
+            S::TooLargeRecord => (WriteState::Rejected, Advice::FailRecords),
             S::RequestDenied | S::NotImplemented | S::ChecksumFailed | S::InvalidStreamName => {
-                (Known::NotWritten, Advice::FailOnThisStream)
+                (WriteState::NotWritten, Advice::FailOnThisStream)
             }
             S::MetadataException
             | S::LogEmpty
             | S::LogNotFound
             | S::TruncatedTransaction
             | S::EndOfStream
-            | S::TransactionOutOfOrder => (Known::NotWritten, Advice::NextStreamAndProbation),
+            | S::TransactionOutOfOrder => (WriteState::NotWritten, Advice::NextStreamAndProbation),
             S::OverCapacity | S::StreamNotReady => {
-                (Known::NotWritten, Advice::NextStreamAndCoolDown(None))
+                (WriteState::NotWritten, Advice::NextStreamAndCoolDown(None))
             }
-            S::TooManyStreams => (Known::NotWritten, Advice::NextStreamAndCoolDown(None)),
+            S::TooManyStreams => (WriteState::NotWritten, Advice::NextStreamAndCoolDown(None)),
             S::Success | S::Found | S::ServiceUnavailable | S::RegionUnavailable => {
-                (Known::NotWritten, Advice::NextStream)
+                (WriteState::NotWritten, Advice::NextStream)
             }
             S::ClientClosed
             | S::InternalServerError
@@ -190,7 +190,7 @@ impl Failure {
             | S::RetryableRead
             | S::LogReadError
             | S::ReadCancelledException
-            | S::Other(_) => (Known::Unknown, Advice::NextStream),
+            | S::Other(_) => (WriteState::Unknown, Advice::NextStream),
         };
         Self {
             cause: Cause::Status(code),
@@ -207,7 +207,7 @@ impl Failure {
     pub const fn overloaded(cause: Cause, retry_after: Option<Duration>) -> Self {
         Self {
             cause,
-            known: Known::NotWritten,
+            known: WriteState::NotWritten,
             advice: Advice::NextStreamAndCoolDown(retry_after),
         }
     }
@@ -217,7 +217,7 @@ impl Failure {
     pub const fn not_sent(cause: Cause) -> Self {
         Self {
             cause,
-            known: Known::NotWritten,
+            known: WriteState::NotWritten,
             advice: Advice::NextStream,
         }
     }
@@ -227,7 +227,7 @@ impl Failure {
     pub const fn unanswered(cause: Cause) -> Self {
         Self {
             cause,
-            known: Known::Unknown,
+            known: WriteState::Unknown,
             advice: Advice::NextStream,
         }
     }
@@ -269,7 +269,7 @@ impl fmt::Display for Cause {
     }
 }
 
-impl fmt::Display for Known {
+impl fmt::Display for WriteState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotWritten => "not written",

@@ -7,24 +7,24 @@ mod attempt;
 pub mod client;
 mod clock;
 mod dlsn;
+mod expect;
 pub mod face;
 #[cfg(feature = "std")]
 pub mod merge;
 pub mod names;
+mod random;
 #[cfg(seeded_bugs)]
 pub mod seeded_bugs;
-mod random;
 mod shared;
 mod status;
 pub mod stream_name;
-mod expect;
 mod time;
 pub mod wire;
 pub mod writer;
 
 pub use attempt::{
-    Advice, Attempt, AttemptId, Cause, Failure, Known, Outcome, StartRefused, StreamIndex,
-    Transport,
+    Advice, Attempt, AttemptId, Cause, Failure, Outcome, StartRefused, StreamIndex, Transport,
+    WriteState,
 };
 pub use clock::Clock;
 #[cfg(feature = "embassy-time")]

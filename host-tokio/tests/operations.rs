@@ -6,7 +6,7 @@ use distributedlog::wire::crc;
 use distributedlog::wire::service::{
     BulkWriteResponse, ExceptionKind, Method, Reply, ResponseHeader, WriteResponse, WriteResponses,
 };
-use distributedlog::{Cause, Dlsn, Known, StatusCode};
+use distributedlog::{Cause, Dlsn, StatusCode, WriteState};
 use support::{Call, Peer, Proxy};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
@@ -131,7 +131,7 @@ async fn a_bulk_write_has_a_result_for_each_record() {
     let large = replies[1].as_ref().unwrap_err();
     assert_eq!(
         (large.known(), &*large.message, large.host),
-        (Known::Rejected, "too large", Some(proxy.address))
+        (WriteState::Rejected, "too large", Some(proxy.address))
     );
     assert_eq!(
         replies[2].as_ref().unwrap_err().cause(),
@@ -158,7 +158,7 @@ async fn an_exception_is_an_error_with_its_message() {
     let error = written.unwrap_err();
     assert_eq!(
         (error.cause(), error.known(), &*error.message),
-        (Cause::Exception, Known::Unknown, "it hurts")
+        (Cause::Exception, WriteState::Unknown, "it hurts")
     );
 }
 

@@ -5,7 +5,7 @@ mod support;
 use core::time::Duration;
 
 use distributedlog::client::routing;
-use distributedlog::{Cause, Dlsn, Known, StatusCode};
+use distributedlog::{Cause, Dlsn, StatusCode, WriteState};
 use distributedlog_tokio::{
     BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient,
 };
@@ -131,7 +131,7 @@ async fn a_killed_proxy_is_connected_to_again_when_it_is_back() {
     let error = written.unwrap_err();
     assert_eq!(
         (error.cause(), error.known()),
-        (Cause::ConnectionLost, Known::Unknown),
+        (Cause::ConnectionLost, WriteState::Unknown),
         "{error}"
     );
     assert_eq!(call.data, b"lost");
@@ -312,7 +312,7 @@ async fn what_the_proxy_said_comes_with_the_error() {
     let error = written.unwrap_err();
     assert_eq!(
         (error.known(), error.host),
-        (Known::Rejected, Some(proxy.address))
+        (WriteState::Rejected, Some(proxy.address))
     );
     assert_eq!(
         error.to_string(),
@@ -337,7 +337,7 @@ async fn a_silent_proxy_times_the_attempt_out_and_the_write_is_unknown() {
     let error = written.unwrap_err();
     assert_eq!(
         (error.cause(), error.known()),
-        (Cause::TimedOut, Known::Unknown),
+        (Cause::TimedOut, WriteState::Unknown),
         "{error}"
     );
 }

@@ -5,7 +5,7 @@ mod support;
 use core::time::Duration;
 
 use distributedlog::wire::mux::{Message, Tag};
-use distributedlog::{Cause, Dlsn, Known};
+use distributedlog::{Cause, Dlsn, WriteState};
 use distributedlog_tokio::{Protocol, ProxyClient};
 use support::framed::FramedPeer;
 use support::{Heard, Peer, Proxy};
@@ -164,7 +164,7 @@ async fn a_proxy_that_falls_silent_is_left_and_its_request_is_unknown() {
     let error = written.unwrap_err();
     assert_eq!(
         (error.cause(), error.known()),
-        (Cause::ConnectionLost, Known::Unknown)
+        (Cause::ConnectionLost, WriteState::Unknown)
     );
 }
 
@@ -202,7 +202,7 @@ async fn breaks_the_connection(
     let error = written.unwrap_err();
     assert_eq!(
         (error.cause(), error.known()),
-        (Cause::ProtocolError, Known::Unknown),
+        (Cause::ProtocolError, WriteState::Unknown),
         "{error}"
     );
     let (written, ()) = tokio::join!(client.write("s", b"r"), answers_once(&proxy));
@@ -247,7 +247,7 @@ async fn a_malformed_answer_fails_its_own_request_only() {
     let error = written.unwrap_err();
     assert_eq!(
         (error.cause(), error.known()),
-        (Cause::ProtocolError, Known::Unknown),
+        (Cause::ProtocolError, WriteState::Unknown),
         "{error}"
     );
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
@@ -280,7 +280,7 @@ async fn a_nack_is_known_to_have_written_nothing() {
         () = busy => unreachable!(),
     };
     let error = written.unwrap_err();
-    assert_eq!(error.known(), Known::NotWritten, "{error}");
+    assert_eq!(error.known(), WriteState::NotWritten, "{error}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use distributedlog::wire::record_set::{RecordSet, SetIdentity, WriterId};
 use distributedlog::writer::{Identity, Reason, Settings};
-use distributedlog::{Dlsn, Known, StatusCode, StreamIndex};
+use distributedlog::{Dlsn, StatusCode, StreamIndex, WriteState};
 use distributedlog_tokio::{BuildError, MultiStreamWriter, MultiStreamWriterBuilder};
 use support::{Heard, Peer, Proxy};
 use tokio::task::JoinSet;
@@ -180,7 +180,7 @@ async fn a_failed_attempt_goes_to_the_next_stream_and_a_rejected_record_to_none(
     let error = written.unwrap_err();
     assert_eq!(
         (error.known, error.reason, error.attempts),
-        (Known::Rejected, Reason::Refused, 1)
+        (WriteState::Rejected, Reason::Refused, 1)
     );
 }
 
@@ -242,7 +242,7 @@ async fn dropping_the_last_handle_completes_what_is_left() {
     let error = acknowledgement.await.unwrap_err();
     assert_eq!(
         (error.known, error.reason),
-        (Known::Unknown, Reason::Closed)
+        (WriteState::Unknown, Reason::Closed)
     );
 }
 

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use distributedlog::{Advice, Cause, Failure, Known, StatusCode};
+use distributedlog::{Advice, Cause, Failure, StatusCode, WriteState};
 
 /// An answer of a proxy, or of whatever stands in front of it, that is not a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Answer {
     /// DistributedLog's own, if the answer's body has one.
     pub code: Option<i32>,
     /// What the answer's body says of the records.
-    pub known: Option<Known>,
+    pub known: Option<WriteState>,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
 }
@@ -39,7 +39,7 @@ impl Answer {
             None => self.of_http(),
         };
         failure.known = self.known.unwrap_or(failure.known);
-        if failure.known == Known::Rejected {
+        if failure.known == WriteState::Rejected {
             failure.advice = Advice::FailRecords;
         }
         let overloaded = match (failure.advice, failure.cause) {
@@ -65,19 +65,27 @@ impl Answer {
     /// Without a code it is HTTP's own refusal, or that of a gateway.
     const fn of_http(self) -> Failure {
         let (cause, known, advice) = match self.http {
-            413 | 415 => (Cause::Refused, Known::Rejected, Advice::FailRecords),
-            408 | 421 => (Cause::Refused, Known::NotWritten, Advice::NextStream),
+            413 | 415 => (Cause::Refused, WriteState::Rejected, Advice::FailRecords),
+            408 | 421 => (Cause::Refused, WriteState::NotWritten, Advice::NextStream),
             429 | 503 => (
                 Cause::Refused,
-                Known::NotWritten,
+                WriteState::NotWritten,
                 Advice::NextStreamAndCoolDown(None),
             ),
-            400..=499 => (Cause::Refused, Known::NotWritten, Advice::FailOnThisStream),
-            504 => (Cause::TimedOut, Known::Unknown, Advice::NextStream),
-            500..=599 => (Cause::Exception, Known::Unknown, Advice::NextStream),
+            400..=499 => (
+                Cause::Refused,
+                WriteState::NotWritten,
+                Advice::FailOnThisStream,
+            ),
+            504 => (Cause::TimedOut, WriteState::Unknown, Advice::NextStream),
+            500..=599 => (Cause::Exception, WriteState::Unknown, Advice::NextStream),
             // Redirects that fetch did not follow, or no status of HTTP: whatever answered, it is
             // no proxy.
-            0..=399 | 600.. => (Cause::ProtocolError, Known::Unknown, Advice::NextStream),
+            0..=399 | 600.. => (
+                Cause::ProtocolError,
+                WriteState::Unknown,
+                Advice::NextStream,
+            ),
         };
         Failure {
             cause,
@@ -97,7 +105,7 @@ impl NoAnswer {
             Self::Malformed => Failure::unanswered(Cause::ProtocolError),
             Self::Forbidden => Failure {
                 cause: Cause::Refused,
-                known: Known::NotWritten,
+                known: WriteState::NotWritten,
                 advice: Advice::FailOnThisStream,
             },
         }
@@ -108,7 +116,7 @@ impl NoAnswer {
 mod tests {
     use super::*;
 
-    fn answer(http: u16, code: i32, known: Option<Known>) -> Answer {
+    fn answer(http: u16, code: i32, known: Option<WriteState>) -> Answer {
         Answer {
             http,
             code: (code != 0).then_some(code),
@@ -128,15 +136,15 @@ mod tests {
     #[test]
     fn what_the_body_says_of_the_records_is_believed() {
         assert_eq!(
-            answer(504, 0, Some(Known::NotWritten)).failure().known,
-            Known::NotWritten
+            answer(504, 0, Some(WriteState::NotWritten)).failure().known,
+            WriteState::NotWritten
         );
         assert_eq!(
-            answer(503, 503, Some(Known::Unknown)).failure().known,
-            Known::Unknown
+            answer(503, 503, Some(WriteState::Unknown)).failure().known,
+            WriteState::Unknown
         );
         assert_eq!(
-            answer(400, 0, Some(Known::Rejected)).failure().advice,
+            answer(400, 0, Some(WriteState::Rejected)).failure().advice,
             Advice::FailRecords
         );
     }
@@ -163,7 +171,7 @@ mod tests {
                 Advice::NextStreamAndCoolDown(second),
                 "{http} {code}"
             );
-            assert_eq!(failure.known, Known::NotWritten, "{http} {code}");
+            assert_eq!(failure.known, WriteState::NotWritten, "{http} {code}");
         }
         // A stream that moves asks for no less load.
         let moving = Answer {
@@ -178,14 +186,14 @@ mod tests {
     fn nothing_but_a_clear_word_promises_that_nothing_was_written() {
         for http in 0..700 {
             let failure = answer(http, 0, None).failure();
-            let promised = failure.known != Known::Unknown;
+            let promised = failure.known != WriteState::Unknown;
             assert_eq!(
                 promised,
                 (400..500).contains(&http) || http == 503,
                 "{http}: {failure:?}"
             );
         }
-        assert_eq!(NoAnswer::Lost.failure().known, Known::Unknown);
-        assert_eq!(NoAnswer::Malformed.failure().known, Known::Unknown);
+        assert_eq!(NoAnswer::Lost.failure().known, WriteState::Unknown);
+        assert_eq!(NoAnswer::Malformed.failure().known, WriteState::Unknown);
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use distributedlog::face::{MultiStreamWriter, Permit, Seat, State};
 use distributedlog::writer::{Heap, Refused, StreamCount, WriteError, WriteResult, Writer};
-use distributedlog::{AttemptId, Cause, Dlsn, Known, StreamIndex};
+use distributedlog::{AttemptId, Cause, Dlsn, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -139,9 +139,9 @@ impl WriterHandle {
     /// the answer has none; `known` is what the answer says.
     pub fn refused(&self, attempt: f64, http: u16, code: i32, known: &str, retry_after_ms: f64) {
         let known = match known {
-            "not_written" => Some(Known::NotWritten),
-            "rejected" => Some(Known::Rejected),
-            "unknown" => Some(Known::Unknown),
+            "not_written" => Some(WriteState::NotWritten),
+            "rejected" => Some(WriteState::Rejected),
+            "unknown" => Some(WriteState::Unknown),
             _ => None,
         };
         let retry_after = (retry_after_ms >= 0.0)
@@ -260,9 +260,9 @@ fn tell(host: &Host, token: u32, result: WriteResult) {
             attempts,
         }) => {
             let known = match known {
-                Known::NotWritten => "notWritten",
-                Known::Rejected => "rejected",
-                Known::Unknown => "unknown",
+                WriteState::NotWritten => "notWritten",
+                WriteState::Rejected => "rejected",
+                WriteState::Unknown => "unknown",
             };
             let code = match last_cause {
                 Some(Cause::Status(code)) => code.as_i32(),

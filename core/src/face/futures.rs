@@ -8,7 +8,7 @@ use super::{Face, Permit};
 use crate::writer::{
     AttemptReports, FlushMark, Reason, RecordId, Refused, WriteError, WriteResult,
 };
-use crate::{Instant, Known, Shared};
+use crate::{Instant, Shared, WriteState};
 
 /// Runs `work` on the state, and wakes afterwards whom it named.
 pub(super) fn on<S: Shared<State: Face>, R>(
@@ -25,9 +25,11 @@ pub(super) fn on<S: Shared<State: Face>, R>(
 const fn as_error(refused: Refused) -> WriteError {
     match refused {
         Refused::TooLarge { len, max } => {
-            WriteError::unsent(Known::Rejected, Reason::TooLarge { len, max })
+            WriteError::unsent(WriteState::Rejected, Reason::TooLarge { len, max })
         }
-        Refused::Closed | Refused::Full => WriteError::unsent(Known::NotWritten, Reason::Closed),
+        Refused::Closed | Refused::Full => {
+            WriteError::unsent(WriteState::NotWritten, Reason::Closed)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::health::{Change, Sign};
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
 use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Memory, Policy, Reason};
-use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Known, Outcome, StreamIndex};
+use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StreamIndex, WriteState};
 
 impl<M: Memory, P: Policy> Writer<M, P> {
     /// An attempt finished. Answers to attempts that were given up change nothing (R11).
@@ -126,7 +126,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         slot.outstanding -= 1;
         let waits = slot.outstanding > 0;
         slot.last_cause = Some(failure.cause);
-        slot.may_be_written |= failure.known == Known::Unknown;
+        slot.may_be_written |= failure.known == WriteState::Unknown;
         self.leave(stream);
         self.counters.failures = self.counters.failures.wrapping_add(1);
         self.learn(stream, Sign::Failed(failure), None, now);

@@ -5,7 +5,7 @@ use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, S
 use super::{Codec, Identity, Memory, Policy, Reason, SetBuffer, WriteError};
 use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
-use crate::{Instant, Known};
+use crate::{Instant, WriteState};
 
 impl<M: Memory, P: Policy> Writer<M, P> {
     /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached
@@ -229,7 +229,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.fail_first(
             self.filling,
             expired,
-            WriteError::unsent(Known::NotWritten, Reason::TimedOut),
+            WriteError::unsent(WriteState::NotWritten, Reason::TimedOut),
         );
         let tables = self.memory.tables();
         let slot = &mut tables.sets[set];
@@ -244,7 +244,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Fails all records of the set that fills: none of them was sent.
     pub(super) fn dissolve_filling(&mut self, reason: Reason) {
         let set = core::mem::replace(&mut self.filling, NO_SET);
-        self.fail_first(set, u32::MAX, WriteError::unsent(Known::NotWritten, reason));
+        self.fail_first(
+            set,
+            u32::MAX,
+            WriteError::unsent(WriteState::NotWritten, reason),
+        );
         // A flush may wait for this set's sequence.
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.disarm(set);

@@ -4,7 +4,7 @@ use super::health::Sign;
 use super::machine::Writer;
 use super::slots::{AttemptState, Intent, NO_RECORD, NO_SET, RecordState, SetPhase};
 use super::{Memory, Policy, Reason, WriteError, WriteResult, Written};
-use crate::{AttemptId, Dlsn, Instant, Known, StreamIndex};
+use crate::{AttemptId, Dlsn, Instant, StreamIndex, WriteState};
 
 /// Why outstanding attempts are given up, and what that says of their streams.
 #[derive(Clone, Copy)]
@@ -59,9 +59,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             && (slot.may_be_written
                 || !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::OutstandingForgotten));
         let known = match (unknown, slot.rejected) {
-            (true, _) => Known::Unknown,
-            (false, true) => Known::Rejected,
-            (false, false) => Known::NotWritten,
+            (true, _) => WriteState::Unknown,
+            (false, true) => WriteState::Rejected,
+            (false, false) => WriteState::NotWritten,
         };
         let error = WriteError {
             known,

@@ -12,8 +12,8 @@ use super::{
     Adaptive, Budget, Codec, Counters, Full, Health, Identity, MAX_SET_BYTES, Memory, Policy,
     SetBuffer, Settings, StreamCount, StreamStatus,
 };
-use crate::random::Random;
 use crate::expect::expect_no_fmt;
+use crate::random::Random;
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::{Lz4Table, max_compressed_len};
 use crate::{Instant, StreamIndex};

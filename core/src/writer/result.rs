@@ -2,7 +2,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::MAX_OUTSTANDING;
-use crate::{Cause, Dlsn, Instant, Known, StreamIndex};
+use crate::{Cause, Dlsn, Instant, StreamIndex, WriteState};
 
 /// How a write ended.
 pub type WriteResult = Result<Written, WriteError>;
@@ -24,9 +24,9 @@ pub struct Written {
 /// Why a write failed, and what is known of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteError {
-    /// Whether the record may be in a stream: [`Known::NotWritten`] only when no attempt can have
+    /// Whether the record may be in a stream: [`WriteState::NotWritten`] only when no attempt can have
     /// written it.
-    pub known: Known,
+    pub known: WriteState,
     /// What ended the write.
     pub reason: Reason,
     /// What the last failed attempt met, if one failed.
@@ -73,7 +73,7 @@ impl Reason {
 }
 
 impl WriteError {
-    pub(crate) const fn unsent(known: Known, reason: Reason) -> Self {
+    pub(crate) const fn unsent(known: WriteState, reason: Reason) -> Self {
         Self {
             known,
             reason,
@@ -94,7 +94,7 @@ impl WriteError {
     /// Whether writing the same record again can duplicate it.
     #[must_use]
     pub const fn may_be_written(&self) -> bool {
-        matches!(self.known, Known::Unknown)
+        matches!(self.known, WriteState::Unknown)
     }
 }
 
@@ -177,7 +177,7 @@ pub enum AttemptOutcome {
         /// What it met.
         cause: Cause,
         /// What is known of the records.
-        known: Known,
+        known: WriteState,
     },
     /// It was cancelled because another one won, or because the set's time was over.
     GivenUp,

@@ -5,7 +5,7 @@ use super::counters::StreamCounters;
 use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
 use crate::wire::record_set::{HEADER_BYTES, RecordSetBuilder};
-use crate::{AttemptId, Cause, Instant, Known, StreamIndex};
+use crate::{AttemptId, Cause, Instant, StreamIndex, WriteState};
 
 /// Names a record from its acceptance until its result is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,7 +135,7 @@ pub(crate) enum AttemptState {
     Won,
     Failed {
         cause: Cause,
-        known: Known,
+        known: WriteState,
     },
 }
 

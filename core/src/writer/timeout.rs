@@ -67,14 +67,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             record = tables.records[record as usize].next;
             expired += 1;
         }
-        let known = crate::Known::Unknown;
+        let known = crate::WriteState::Unknown;
         #[cfg(seeded_bugs)]
         let known = if slot.may_be_written
             || !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::OutstandingForgotten)
         {
             known
         } else {
-            crate::Known::NotWritten
+            crate::WriteState::NotWritten
         };
         let error = super::WriteError {
             known,

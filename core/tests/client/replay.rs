@@ -5,7 +5,7 @@ use distributedlog::client::session::{Envelope, Event, Protocol, Session, Settin
 use distributedlog::wire::framed::{self, RequestHeader};
 use distributedlog::wire::mux::{Contexts, Frame, Message};
 use distributedlog::wire::service::Request;
-use distributedlog::{Instant, Known};
+use distributedlog::{Instant, WriteState};
 
 use crate::golden_files::{Direction, Exchange, GoldenFrame, Transport, exchanges};
 
@@ -112,7 +112,7 @@ fn replay(exchange: &Exchange, seen: &mut Seen) {
     }
     // A request in the record without an answer is one that the recording ended on.
     while let Some(lost) = session.poll_lost() {
-        assert_eq!(lost.known, Known::Unknown, "{name}");
+        assert_eq!(lost.known, WriteState::Unknown, "{name}");
     }
 }
 

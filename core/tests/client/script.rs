@@ -23,7 +23,7 @@ use distributedlog::wire::service::{
     BulkWriteResponse, ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus,
     WriteResponse,
 };
-use distributedlog::{Cause, Dlsn, Failure, Instant, Known, StatusCode};
+use distributedlog::{Cause, Dlsn, Failure, Instant, StatusCode, WriteState};
 
 /// Its first host clockwise is A, then B, then C.
 pub(crate) const STREAM: &str = "stream-1";
@@ -352,9 +352,9 @@ fn describe(failure: &Failure) -> String {
         format!("{:?}", failure.cause)
     };
     let known = match failure.known {
-        Known::NotWritten => "not-written",
-        Known::Rejected => "rejected",
-        Known::Unknown => "unknown",
+        WriteState::NotWritten => "not-written",
+        WriteState::Rejected => "rejected",
+        WriteState::Unknown => "unknown",
     };
     format!("{cause} {known}")
 }

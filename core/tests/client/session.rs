@@ -9,7 +9,7 @@ use distributedlog::client::session::{
 use distributedlog::wire::framed;
 use distributedlog::wire::mux::{Contexts, Frame, INIT_CHECK, InitHeaders, Message, Status, Tag};
 use distributedlog::wire::service::{Reply, Request, SequenceId, WriteContext};
-use distributedlog::{Cause, Failure, Instant, Known};
+use distributedlog::{Cause, Failure, Instant, WriteState};
 
 type Wire = Session<2>;
 
@@ -501,8 +501,8 @@ fn a_lost_connection_says_of_each_request_whether_a_byte_of_it_left() {
     let (first, _) = send(&mut session, ms(1), 1);
     send(&mut session, ms(1), 2);
     for (taken, expected) in [
-        (0, [Known::NotWritten; 2]),
-        (1, [Known::Unknown, Known::NotWritten]),
+        (0, [WriteState::NotWritten; 2]),
+        (1, [WriteState::Unknown, WriteState::NotWritten]),
     ] {
         let mut session = mux();
         send(&mut session, ms(1), 1);
@@ -518,10 +518,10 @@ fn a_lost_connection_says_of_each_request_whether_a_byte_of_it_left() {
         );
     }
     session.handle_transmitted(ms(1), first.len() + 1);
-    let lost: Vec<Known> = core::iter::from_fn(|| session.poll_lost())
+    let lost: Vec<WriteState> = core::iter::from_fn(|| session.poll_lost())
         .map(|lost| lost.known)
         .collect();
-    assert_eq!(lost, [Known::Unknown; 2]);
+    assert_eq!(lost, [WriteState::Unknown; 2]);
 }
 
 #[test]
@@ -533,7 +533,7 @@ fn control_frames_count_in_the_stream_like_requests() {
     session.handle_transmitted(ms(1), pong.len());
     assert_eq!(
         session.poll_lost().map(|lost| lost.known),
-        Some(Known::NotWritten)
+        Some(WriteState::NotWritten)
     );
 }
 

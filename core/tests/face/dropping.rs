@@ -1,5 +1,5 @@
 use distributedlog::writer::{AttemptOutcome, Reason, Refused, Settings};
-use distributedlog::{Clock, Instant, Known, StreamIndex};
+use distributedlog::{Clock, Instant, StreamIndex, WriteState};
 use distributedlog_testkit::Faults;
 use futures_lite::future::{or, poll_once};
 
@@ -19,19 +19,19 @@ fn dropping_the_runner_completes_every_write_as_closed() {
     let error = stage.executor.run(sent).unwrap_err();
     assert_eq!(
         (error.reason, error.known, error.attempts),
-        (Reason::Closed, Known::Unknown, 1)
+        (Reason::Closed, WriteState::Unknown, 1)
     );
     let error = stage.executor.run(unsent).unwrap_err();
     assert_eq!(
         (error.reason, error.known, error.attempts),
-        (Reason::Closed, Known::NotWritten, 0)
+        (Reason::Closed, WriteState::NotWritten, 0)
     );
     stage.executor.run(flush);
     stage.executor.run(stage.writer.close());
     let error = stage.executor.run(stage.writer.write(b"late")).unwrap_err();
     assert_eq!(
         (error.reason, error.known),
-        (Reason::Closed, Known::NotWritten)
+        (Reason::Closed, WriteState::NotWritten)
     );
     assert_eq!(
         stage.executor.run(stage.writer.reserve(1)).unwrap_err(),
@@ -59,7 +59,7 @@ fn dropping_the_last_handle_completes_what_is_left_as_closed_and_ends_the_runner
     let error = stage.executor.run(sent).unwrap_err();
     assert_eq!(
         (error.reason, error.known),
-        (Reason::Closed, Known::Unknown)
+        (Reason::Closed, WriteState::Unknown)
     );
     stage.executor.settle();
     assert!(stage.executor.is_finished(stage.runner));

@@ -198,7 +198,7 @@ fn what_is_buffered_and_in_flight_is_bounded() {
 #[test]
 fn a_known_reason_is_not_retryable_and_says_so() {
     let error = distributedlog::writer::WriteError {
-        known: distributedlog::Known::Rejected,
+        known: distributedlog::WriteState::Rejected,
         reason: Reason::Refused,
         last_cause: None,
         attempts: 1,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use distributedlog::client::{routing, session};
 use distributedlog::names::NameError;
 use distributedlog::stream_name::StreamNameError;
-use distributedlog::{Cause, Failure, Known, writer};
+use distributedlog::{Cause, Failure, WriteState, writer};
 
 use crate::{ConnectError, TlsError};
 
@@ -29,7 +29,7 @@ pub struct RequestError {
 impl RequestError {
     /// Whether the records are in the stream, as far as anybody knows.
     #[must_use]
-    pub const fn known(&self) -> Known {
+    pub const fn known(&self) -> WriteState {
         self.failure.known
     }
 

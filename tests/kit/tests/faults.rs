@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use distributedlog::writer::{Reason, Settings};
-use distributedlog::{Cause, Clock, Failure, Instant, Known, StreamIndex};
+use distributedlog::{Cause, Clock, Failure, Instant, StreamIndex, WriteState};
 use distributedlog_testkit::{
     Executor, Face, FaultControl, Faults, Faulty, Latency, MemoryStreams, VirtualClock, writer,
 };
@@ -51,7 +51,7 @@ fn a_stalled_stream_stores_nothing_and_never_answers() {
         .unwrap_err();
     assert_eq!(
         (error.reason, error.known),
-        (Reason::TimedOut, Known::Unknown)
+        (Reason::TimedOut, WriteState::Unknown)
     );
     assert_eq!(stage.executor.clock().now(), Instant::from_millis(500));
     assert_eq!(stage.streams.sets_stored(), 0);
@@ -69,7 +69,7 @@ fn a_failing_stream_fails_as_it_was_told_to() {
         .unwrap_err();
     assert_eq!(
         (error.known, error.last_cause),
-        (Known::NotWritten, Some(Cause::Refused))
+        (WriteState::NotWritten, Some(Cause::Refused))
     );
     assert_eq!(stage.streams.sets_stored(), 0);
 }
@@ -90,7 +90,7 @@ fn a_lost_answer_leaves_the_record_stored_and_the_caller_in_doubt() {
         .unwrap_err();
     assert_eq!(
         (error.known, error.last_cause),
-        (Known::Unknown, Some(Cause::ConnectionLost))
+        (WriteState::Unknown, Some(Cause::ConnectionLost))
     );
     assert_eq!(
         stage.streams.stored(STREAM)[0].records(),
@@ -114,7 +114,7 @@ fn a_swallowed_answer_leaves_the_record_stored_and_nothing_is_heard_of_it() {
         .unwrap_err();
     assert_eq!(
         (error.known, error.reason),
-        (Known::Unknown, Reason::TimedOut)
+        (WriteState::Unknown, Reason::TimedOut)
     );
     assert_eq!(stage.streams.sets_stored(), 1);
 }

@@ -48,7 +48,7 @@ use crate::random::Random;
 ///
 /// **Invariant.** Every request that [`submit`](Self::submit) took ends in exactly one
 /// [`Action::Complete`], no later than its deadline, unless [`cancel`](Self::cancel) took it back;
-/// and its failure says [`Known::NotWritten`](crate::Known::NotWritten) only when no attempt
+/// and its failure says [`WriteState::NotWritten`](crate::WriteState::NotWritten) only when no attempt
 /// may have written.
 ///
 /// **Routing.** A request about a stream goes to the stream's owner when that is known (from

@@ -71,7 +71,7 @@ pub enum Target {
 /// The original sends everything again, and so writes some records twice without telling. Here the
 /// default is that nothing which is not idempotent goes out again until it is sure that the first
 /// try was not carried out: the caller of a single write is told
-/// [`Known::Unknown`](crate::Known::Unknown) and decides, and the multi stream writer goes to its
+/// [`WriteState::Unknown`](crate::WriteState::Unknown) and decides, and the multi stream writer goes to its
 /// next stream, whose copies readers can tell apart (R12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -5,7 +5,7 @@ use super::rules::{self, Handling};
 use super::{Answer, Client, HostId, Location, StreamKey, Target, Verdict};
 use crate::client::RequestId;
 use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
-use crate::{Cause, Dlsn, Failure, Instant, Known};
+use crate::{Cause, Dlsn, Failure, Instant, WriteState};
 
 /// What hosts answer.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
@@ -74,7 +74,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         // What a host says of a request that it did not carry out, or what a lost connection leaves
         // open, may be tried elsewhere; what the host did with a request that it failed at
         // is the caller's to judge.
-        if failure.known == Known::NotWritten || failure.cause == Cause::ConnectionLost {
+        if failure.known == WriteState::NotWritten || failure.cause == Cause::ConnectionLost {
             self.reroute(index, host, failure, false);
         } else {
             self.fail(index, failure);

@@ -3,7 +3,7 @@ use super::requests::{Queue, Request, Stage};
 use super::rules::may_resend;
 use super::sets::HostSet;
 use super::{Answer, Client, Link, Patience, Settings, StreamKey, Target};
-use crate::{Cause, Failure, Instant, Known};
+use crate::{Cause, Failure, Instant, WriteState};
 
 /// Where requests go. Every method here leaves its request in exactly one place: a queue, a timer
 /// alone, or ended.
@@ -197,7 +197,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         if !resends || matches!(request.target, Target::Host(_)) {
             return self.fail(index, failure);
         }
-        request.maybe_written |= failure.known == Known::Unknown;
+        request.maybe_written |= failure.known == WriteState::Unknown;
         request.answered.insert(host);
         self.counters.reroutes += 1;
         self.route(index);
@@ -227,11 +227,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     pub(super) fn fail(&mut self, index: usize, failure: Failure) {
         let maybe_written = self.requests[index].maybe_written;
         let failure = match failure.known {
-            Known::Unknown => failure,
-            Known::NotWritten | Known::Rejected if !maybe_written => failure,
+            WriteState::Unknown => failure,
+            WriteState::NotWritten | WriteState::Rejected if !maybe_written => failure,
             // This attempt did not write, but an earlier one may have.
-            Known::NotWritten | Known::Rejected => Failure {
-                known: Known::Unknown,
+            WriteState::NotWritten | WriteState::Rejected => Failure {
+                known: WriteState::Unknown,
                 ..failure
             },
         };

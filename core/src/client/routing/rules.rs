@@ -1,5 +1,5 @@
 use super::operation::{Operation, Resend};
-use crate::{Failure, Known, StatusCode};
+use crate::{Failure, StatusCode, WriteState};
 
 /// What an answer's code leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(crate) const fn failure(code: StatusCode) -> Failure {
     let failure = Failure::of_status(code);
     if matches!(code, StatusCode::StreamUnavailable) {
         Failure {
-            known: Known::NotWritten,
+            known: WriteState::NotWritten,
             ..failure
         }
     } else {
@@ -91,13 +91,13 @@ pub(crate) const fn failure(code: StatusCode) -> Failure {
 pub(crate) const fn may_resend(
     operation: Operation,
     resend: Resend,
-    known: Known,
+    known: WriteState,
     answered: bool,
 ) -> bool {
     match known {
-        Known::NotWritten => true,
-        Known::Rejected => false,
-        Known::Unknown => {
+        WriteState::NotWritten => true,
+        WriteState::Rejected => false,
+        WriteState::Unknown => {
             operation.is_idempotent()
                 || match resend {
                     Resend::WhenNotWritten => false,

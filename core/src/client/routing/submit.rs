@@ -2,7 +2,7 @@ use super::requests::{Request, Stage};
 use super::{Client, Counters, StreamKey, Submission, SubmitError, Target};
 use crate::client::RequestId;
 use crate::wire::service::WriteContext;
-use crate::{Instant, Known};
+use crate::{Instant, WriteState};
 
 /// Commands.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
@@ -62,7 +62,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// Takes a request back: no `Complete` follows, but perhaps a `Discard`. What is known of it;
     /// [`None`] when it has ended, and its `Complete` follows or was there already.
-    pub fn cancel(&mut self, now: Instant, request: RequestId) -> Option<Known> {
+    pub fn cancel(&mut self, now: Instant, request: RequestId) -> Option<WriteState> {
         self.tick(now);
         let index = self.requests.find(request)?;
         let Request {
@@ -76,9 +76,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.counters.cancelled += 1;
         self.end(index, None);
         Some(if stage == Stage::InFlight || maybe_written {
-            Known::Unknown
+            WriteState::Unknown
         } else {
-            Known::NotWritten
+            WriteState::NotWritten
         })
     }
 

@@ -1,7 +1,7 @@
 use super::{Call, Lost};
 use crate::client::RequestId;
 use crate::wire::mux::Tag;
-use crate::{Instant, Known};
+use crate::{Instant, WriteState};
 
 const NONE: u32 = u32::MAX;
 /// The first tag of a request: 0 is for what is not answered, 1 for pings and the session's start.
@@ -185,9 +185,9 @@ impl<const N: usize> Calls<N> {
             if slot.state == State::Awaited {
                 self.release(index);
                 let known = if slot.start >= transmitted {
-                    Known::NotWritten
+                    WriteState::NotWritten
                 } else {
-                    Known::Unknown
+                    WriteState::Unknown
                 };
                 return Some(Lost {
                     request: slot.request,

@@ -4,7 +4,7 @@ use core::time::Duration;
 use crate::client::RequestId;
 use crate::wire::service::Reply;
 use crate::wire::{BufferTooSmall, DecodeError, FrameTooLarge};
-use crate::{Failure, Known};
+use crate::{Failure, WriteState};
 
 /// What the peer's bytes meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +119,8 @@ pub struct Call {
 pub struct Lost {
     /// The request.
     pub request: RequestId,
-    /// [`Known::NotWritten`] when no byte of it left, [`Known::Unknown`] otherwise.
-    pub known: Known,
+    /// [`WriteState::NotWritten`] when no byte of it left, [`WriteState::Unknown`] otherwise.
+    pub known: WriteState,
 }
 
 impl fmt::Display for SessionError {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use distributedlog::client::routing::{Answer, Operation, Resend, Settings};
 use distributedlog::client::session::Protocol;
-use distributedlog::{Instant, Known};
+use distributedlog::{Instant, WriteState};
 
 use dice::Dice;
 use rig::{Happening, Rig};
@@ -121,13 +121,13 @@ fn check(rig: &Rig, never_twice: bool, tally: &mut Tally) {
             }
             Err(failure) => {
                 match failure.known {
-                    Known::NotWritten => tally.not_written += 1,
-                    Known::Rejected => tally.rejected += 1,
-                    Known::Unknown => tally.unknown += 1,
+                    WriteState::NotWritten => tally.not_written += 1,
+                    WriteState::Rejected => tally.rejected += 1,
+                    WriteState::Unknown => tally.unknown += 1,
                 }
                 tally.unknown_but_written += u64::from(copies > 0);
                 assert!(
-                    failure.known == Known::Unknown || copies == 0,
+                    failure.known == WriteState::Unknown || copies == 0,
                     "{operation:?} {number} is said to be {failure}, and is written"
                 );
             }

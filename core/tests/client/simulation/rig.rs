@@ -12,7 +12,7 @@ use distributedlog::client::session::{
 };
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, HeartbeatOptions, Request, WriteContext};
-use distributedlog::{Cause, Failure, Instant, Known};
+use distributedlog::{Cause, Failure, Instant, WriteState};
 
 use super::dice::Dice;
 use super::proxy::{PROXIES, Reaction, Server, World};
@@ -158,7 +158,7 @@ impl Rig {
                     let known = self.client.cancel(self.now, request);
                     if let Some(known) = known {
                         let pending = self.pending.remove(&request).expect("it is pending");
-                        if known == Known::NotWritten {
+                        if known == WriteState::NotWritten {
                             assert!(
                                 !self.world.log.contains_key(&pending.number),
                                 "cancelled as not written, and written"
@@ -526,7 +526,7 @@ impl Rig {
             return self.client.handle_connect_failed(self.now, connection.host);
         };
         while let Some(lost) = session.poll_lost() {
-            if lost.known == Known::NotWritten {
+            if lost.known == WriteState::NotWritten {
                 self.lost_unsent += 1;
                 assert!(
                     connection.taken <= connection.starts[&lost.request],

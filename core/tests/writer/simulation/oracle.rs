@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use distributedlog::writer::{RecordId, WriteResult};
-use distributedlog::{Instant, Known};
+use distributedlog::{Instant, WriteState};
 
 use super::world::World;
 
@@ -59,8 +59,10 @@ impl Oracle {
             Err(error) => {
                 self.failed += 1;
                 match error.known {
-                    Known::NotWritten | Known::Rejected => self.denied.push(accepted.record),
-                    Known::Unknown => {}
+                    WriteState::NotWritten | WriteState::Rejected => {
+                        self.denied.push(accepted.record)
+                    }
+                    WriteState::Unknown => {}
                 }
             }
         }

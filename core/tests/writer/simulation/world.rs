@@ -154,7 +154,7 @@ fn fails(
             CODES[random.below(CODES.len() as u64) as usize],
         )),
     };
-    if failure.known == distributedlog::Known::Unknown && random.chance(0.5) {
+    if failure.known == distributedlog::WriteState::Unknown && random.chance(0.5) {
         stream.stored.push(records(attempt.record_set, scratch));
     }
     Err(failure)

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use distributedlog::writer::{AttemptOutcome, AttemptReports};
-use distributedlog::{Dlsn, Known};
+use distributedlog::{Dlsn, WriteState};
 use serde::Serialize;
 
 use super::super::record_text::{DlsnJson, json_line};
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 pub(crate) struct Unacknowledged {
     pub(crate) why: String,
     /// Whether its record may be in a stream.
-    pub(crate) known: Known,
+    pub(crate) known: WriteState,
 }
 
 /// How a line ended, and what each attempt to write it met: none unless the writer's settings keep
@@ -214,7 +214,7 @@ mod tests {
                     340,
                     AttemptOutcome::Failed {
                         cause: Cause::ConnectionLost,
-                        known: Known::Unknown,
+                        known: WriteState::Unknown,
                     },
                 ),
                 attempt("c", 50_340, 2_000, AttemptOutcome::Won),
@@ -226,7 +226,7 @@ mod tests {
         Ended {
             result: Err(Unacknowledged {
                 why: "no luck".to_owned(),
-                known: Known::NotWritten,
+                known: WriteState::NotWritten,
             }),
             attempts: Vec::new(),
         }

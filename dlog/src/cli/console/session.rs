@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::hash::DefaultHasher;
 
 use bytes::Bytes;
-use distributedlog::Known;
+use distributedlog::WriteState;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
@@ -126,7 +126,7 @@ pub(crate) async fn run(
                     accepting = Some(Accepting { number, digest, release, submitted: writer.submit(record) });
                 },
                 Some(Line { number, content: Err(error), release }) => {
-                    let (digest, acknowledgement) = (Digest::of(&[]), failed(Unacknowledged { why: error.to_string(), known: Known::NotWritten }));
+                    let (digest, acknowledgement) = (Digest::of(&[]), failed(Unacknowledged { why: error.to_string(), known: WriteState::NotWritten }));
                     waiting.push_back(Waiting { number, digest, release, acknowledgement });
                 },
             },
@@ -248,7 +248,7 @@ mod tests {
                     known,
                 };
                 if record.starts_with(b"bad") {
-                    return Err(failed("refused", Known::NotWritten));
+                    return Err(failed("refused", WriteState::NotWritten));
                 }
                 let mut taken = self.taken.lock().expect("no test panics while it holds it");
                 taken.push(record.clone());
@@ -263,7 +263,7 @@ mod tests {
                         dlsn: Dlsn::new(1, slot, 0),
                     };
                     let result = if record.starts_with(b"late") {
-                        Err(failed("the request timeout passed", Known::Unknown))
+                        Err(failed("the request timeout passed", WriteState::Unknown))
                     } else {
                         Ok(place)
                     };

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode as Http, header};
 use axum::response::{IntoResponse, Response};
-use distributedlog::{Failure, Known, StatusCode};
+use distributedlog::{Failure, StatusCode, WriteState};
 use serde::Serialize;
 
 use super::status::http_status;
@@ -52,7 +52,7 @@ impl Problem {
             status: status.as_u16(),
             name,
             code: None,
-            known: Some(known_name(Known::NotWritten)),
+            known: Some(known_name(WriteState::NotWritten)),
             detail: detail.into(),
             owner: None,
         }
@@ -140,7 +140,7 @@ impl Problem {
     /// The same for records that no stream will take.
     pub(super) fn rejected(self) -> Self {
         Self {
-            known: Some(known_name(Known::Rejected)),
+            known: Some(known_name(WriteState::Rejected)),
             ..self
         }
     }
@@ -155,11 +155,11 @@ fn default_detail(response: &machine::Response) -> &'static str {
     }
 }
 
-const fn known_name(known: Known) -> &'static str {
+const fn known_name(known: WriteState) -> &'static str {
     match known {
-        Known::NotWritten => "not_written",
-        Known::Rejected => "rejected",
-        Known::Unknown => "unknown",
+        WriteState::NotWritten => "not_written",
+        WriteState::Rejected => "rejected",
+        WriteState::Unknown => "unknown",
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use distributedlog::{Failure, Known};
+    use distributedlog::{Failure, WriteState};
 
     use super::*;
 
@@ -132,7 +132,7 @@ mod tests {
         for (error, says_not_written) in every_error() {
             let known = Failure::of_status(of_append(&error).code).known;
             assert_eq!(
-                known != Known::Unknown,
+                known != WriteState::Unknown,
                 says_not_written,
                 "{error:?} is answered as {known}"
             );

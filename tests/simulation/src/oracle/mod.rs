@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use distributedlog::wire::record_set::{MAX_SET_BYTES, RecordSet};
 use distributedlog::writer::{Reason, Settings, WriteResult, Written};
-use distributedlog::{Dlsn, Instant, Known};
+use distributedlog::{Dlsn, Instant, WriteState};
 use distributedlog_testkit::Random;
 
 use crate::net::HostId;
@@ -45,7 +45,7 @@ struct Record {
 pub(crate) enum Fate {
     Pending,
     Written(Written),
-    Failed(Known),
+    Failed(WriteState),
     /// Its writer's process ended first: nobody promised anything.
     Orphaned,
 }
@@ -277,13 +277,13 @@ impl Oracle {
                          {there:?}"
                     );
                 }
-                Fate::Failed(known @ (Known::NotWritten | Known::Rejected)) => {
+                Fate::Failed(known @ (WriteState::NotWritten | WriteState::Rejected)) => {
                     assert!(
                         there.is_empty(),
                         "{when}: record {serial} was said to be {known}, but is at {there:?}"
                     );
                 }
-                Fate::Failed(Known::Unknown) | Fate::Pending | Fate::Orphaned => {}
+                Fate::Failed(WriteState::Unknown) | Fate::Pending | Fate::Orphaned => {}
             }
         }
         places
@@ -365,8 +365,10 @@ impl Oracle {
         for record in self.records.values() {
             match record.fate {
                 Fate::Written(_) => fates.written += 1,
-                Fate::Failed(Known::NotWritten | Known::Rejected) => fates.not_written += 1,
-                Fate::Failed(Known::Unknown) | Fate::Pending => fates.unknown += 1,
+                Fate::Failed(WriteState::NotWritten | WriteState::Rejected) => {
+                    fates.not_written += 1
+                }
+                Fate::Failed(WriteState::Unknown) | Fate::Pending => fates.unknown += 1,
                 Fate::Orphaned => fates.orphaned += 1,
             }
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use distributedlog::{Dlsn, Failure, Instant, Known, StatusCode};
+use distributedlog::{Dlsn, Failure, Instant, StatusCode, WriteState};
 use distributedlog_testkit::Random;
 
 use super::bench::{Client, LIMITS, payload_of};
@@ -417,7 +417,7 @@ fn check_record(client: Client, response: &Response, stored: &[(StreamName, Dlsn
             "client {client}: {response:?}, but {stored:?}"
         );
     } else if response.code != StatusCode::Success
-        && Failure::of_status(response.code).known != Known::Unknown
+        && Failure::of_status(response.code).known != WriteState::Unknown
     {
         assert!(
             stored.is_empty(),
