@@ -3,7 +3,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use distributedlog::face::{MultiStreamWriter, Permit, Seat, State};
-use distributedlog::writer::{Heap, Refused, StreamCount, WriteError, WriteResult, Writer};
+use distributedlog::writer::{EnqueueError, Heap, StreamCount, WriteError, WriteResult, Writer};
 use distributedlog::{AttemptId, Cause, Dlsn, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -81,7 +81,7 @@ impl WriterHandle {
             Rc::clone(&self.permit),
         );
         spawn_local(async move {
-            // Refused when it was closed: the host's next attempt says so.
+            // It fails when the writer is closed: the next attempt of the host says so.
             *permit.borrow_mut() = writer.reserve(len).await.ok();
             host.room();
         });
@@ -220,7 +220,7 @@ impl WriterHandle {
     fn take(
         &self,
         token: u32,
-        taken: Result<impl Future<Output = WriteResult> + 'static, Refused>,
+        taken: Result<impl Future<Output = WriteResult> + 'static, EnqueueError>,
     ) -> u32 {
         match taken {
             Ok(acknowledgement) => {
@@ -228,8 +228,8 @@ impl WriterHandle {
                 spawn_local(async move { tell(&host, token, acknowledgement.await) });
                 0
             }
-            Err(Refused::Full) => 1,
-            Err(Refused::TooLarge { .. }) => 2,
+            Err(EnqueueError::Full) => 1,
+            Err(EnqueueError::TooLarge { .. }) => 2,
             // There are no others, and what cannot be taken is not written.
             Err(_) => 3,
         }

@@ -6,7 +6,7 @@ use super::sealed::Desk;
 use super::waiters::{Place, Wakers, wake_all};
 use super::{Face, Permit};
 use crate::writer::{
-    AttemptReports, FlushMark, Reason, RecordId, Refused, WriteError, WriteResult,
+    AttemptReports, EnqueueError, FlushMark, Reason, RecordId, WriteError, WriteResult,
 };
 use crate::{Instant, Shared, WriteState};
 
@@ -22,12 +22,12 @@ pub(super) fn on<S: Shared<State: Face>, R>(
 }
 
 /// A refusal as the result of a write: full is none, because the future waits then.
-const fn as_error(refused: Refused) -> WriteError {
+const fn as_error(refused: EnqueueError) -> WriteError {
     match refused {
-        Refused::TooLarge { len, max } => {
+        EnqueueError::TooLarge { len, max } => {
             WriteError::unsent(WriteState::Rejected, Reason::TooLarge { len, max })
         }
-        Refused::Closed | Refused::Full => {
+        EnqueueError::Closed | EnqueueError::Full => {
             WriteError::unsent(WriteState::NotWritten, Reason::Closed)
         }
     }
@@ -250,7 +250,7 @@ impl<'a, S: Shared<State: Face>> Reserve<'a, S> {
 }
 
 impl<S: Shared<State: Face>> Future for Reserve<'_, S> {
-    type Output = Result<Permit<S>, Refused>;
+    type Output = Result<Permit<S>, EnqueueError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { state, len, place } = &mut *self;

@@ -3,7 +3,7 @@ use core::time::Duration;
 use super::futures::{Acknowledgement, Close, Flush, Reserve, Submit, Write, on};
 use super::sealed::Desk;
 use super::{Face, Runner};
-use crate::writer::{Counters, Refused, Settings, StreamStatus};
+use crate::writer::{Counters, EnqueueError, Settings, StreamStatus};
 use crate::{Clock, Instant, Shared, StreamIndex, Transport};
 
 /// Writes records to a set of streams: each to whichever answers first. A cheap handle; clones
@@ -60,9 +60,9 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Full`] when there is no room or others wait for it, [`Refused::TooLarge`],
-    /// [`Refused::Closed`]. The record stays with the caller.
-    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
+    /// [`EnqueueError::Full`] if there is no room or other tasks wait for it,
+    /// [`EnqueueError::TooLarge`], [`EnqueueError::Closed`]. The record stays with the caller.
+    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<S>, EnqueueError> {
         on(&self.state, |desk, wake| desk.try_write(record, wake))
             .map(|record| Acknowledgement::new(self.state.clone(), record))
     }
@@ -71,7 +71,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     ///
     /// # Errors
     ///
-    /// The future's [`Refused`]: too large, closed.
+    /// The future's [`EnqueueError`]: too large, closed.
     ///
     /// # Cancel safety
     ///

@@ -2,7 +2,7 @@ use super::Face;
 use super::futures::{Acknowledgement, on};
 use super::sealed::Desk;
 use crate::Shared;
-use crate::writer::{Refused, Reservation};
+use crate::writer::{EnqueueError, Reservation};
 
 /// Room held for one record. Dropping it gives the room back.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ impl<S: Shared<State: Face>> Permit<S> {
     ///
     /// # Errors
     ///
-    /// [`Refused::TooLarge`] when it is longer than was reserved, [`Refused::Closed`] when the
-    /// writer was closed meanwhile.
-    pub fn submit(mut self, record: &[u8]) -> Result<Acknowledgement<S>, Refused> {
+    /// [`EnqueueError::TooLarge`] if it is longer than what was reserved,
+    /// [`EnqueueError::Closed`] if the writer was closed in the meantime.
+    pub fn submit(mut self, record: &[u8]) -> Result<Acknowledgement<S>, EnqueueError> {
         let reservation = self
             .reservation
             .take()

@@ -2,8 +2,8 @@ use core::task::{Poll, Waker};
 
 use super::waiters::{Place, Wakers};
 use crate::writer::{
-    AttemptReports, Counters, FlushMark, RecordId, Refused, Reservation, Settings, StreamStatus,
-    WriteResult,
+    AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings,
+    StreamStatus, WriteResult,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
@@ -36,7 +36,7 @@ pub trait Desk {
     /// One handle fewer; with the last one everything ends.
     fn leave(&mut self, wake: &mut Wakers);
 
-    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused>;
+    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, EnqueueError>;
     /// Writes, or waits for room. With `await_result` the waker is the one to call when the record
     /// has completed.
     fn poll_write(
@@ -46,20 +46,20 @@ pub trait Desk {
         waker: &Waker,
         await_result: bool,
         wake: &mut Wakers,
-    ) -> Poll<Result<RecordId, Refused>>;
+    ) -> Poll<Result<RecordId, EnqueueError>>;
     fn poll_reserve(
         &mut self,
         len: usize,
         place: &mut Option<Place>,
         waker: &Waker,
         wake: &mut Wakers,
-    ) -> Poll<Result<Reservation, Refused>>;
+    ) -> Poll<Result<Reservation, EnqueueError>>;
     fn submit(
         &mut self,
         reservation: Reservation,
         record: &[u8],
         wake: &mut Wakers,
-    ) -> Result<RecordId, Refused>;
+    ) -> Result<RecordId, EnqueueError>;
     fn release(&mut self, reservation: Reservation, wake: &mut Wakers);
 
     fn poll_result(

@@ -5,7 +5,7 @@ use super::sealed::{Desk, Pass};
 use super::waiters::{Place, Waiters, Wakers, Wish};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
-    AttemptReports, Counters, FlushMark, Memory, RecordId, Refused, Reservation, Settings,
+    AttemptReports, Counters, EnqueueError, FlushMark, Memory, RecordId, Reservation, Settings,
     StreamStatus, WriteResult, Writer,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
@@ -176,7 +176,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         }
     }
 
-    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, Refused> {
+    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, EnqueueError> {
         if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
             return Err(self.writer.full());
         }
@@ -192,14 +192,14 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         waker: &Waker,
         await_result: bool,
         wake: &mut Wakers,
-    ) -> Poll<Result<RecordId, Refused>> {
+    ) -> Poll<Result<RecordId, EnqueueError>> {
         let len = record.len();
         // Asked before it is tried, because the machine counts what it refuses.
         let decided = self.writer.is_closed() || len > self.writer.max_record_bytes();
         if decided || (self.may_take_room(*place, len) && self.writer.has_room(len)) {
             match self.writer.write(self.clock.now(), record) {
-                Err(Refused::Full) => {}
-                outcome @ (Ok(_) | Err(Refused::TooLarge { .. } | Refused::Closed)) => {
+                Err(EnqueueError::Full) => {}
+                outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
                     if place.is_some() {
                         self.waiters.leave(self.seats.as_mut(), place);
                         self.share_room(wake);
@@ -223,14 +223,14 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         place: &mut Option<Place>,
         waker: &Waker,
         wake: &mut Wakers,
-    ) -> Poll<Result<Reservation, Refused>> {
+    ) -> Poll<Result<Reservation, EnqueueError>> {
         if self.writer.is_closed()
             || len > self.writer.max_record_bytes()
             || self.may_take_room(*place, len)
         {
             match self.writer.reserve(len) {
-                Err(Refused::Full) => {}
-                outcome @ (Ok(_) | Err(Refused::TooLarge { .. } | Refused::Closed)) => {
+                Err(EnqueueError::Full) => {}
+                outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
                     if place.is_some() {
                         self.waiters.leave(self.seats.as_mut(), place);
                         self.share_room(wake);
@@ -249,7 +249,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
         reservation: Reservation,
         record: &[u8],
         wake: &mut Wakers,
-    ) -> Result<RecordId, Refused> {
+    ) -> Result<RecordId, EnqueueError> {
         let outcome = self.writer.submit(self.clock.now(), reservation, record);
         self.share_room(wake);
         self.rouse_runner(wake);

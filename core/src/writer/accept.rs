@@ -3,7 +3,7 @@
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
 use super::slots::{NO_SET, RecordId};
-use super::{Memory, Policy, Reason, Refused};
+use super::{EnqueueError, Memory, Policy, Reason};
 use crate::Instant;
 
 /// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping
@@ -38,8 +38,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     ///
     /// # Errors
     ///
-    /// [`Refused`]: there is no room (R7), the record is too large, or the writer is closed.
-    pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, Refused> {
+    /// [`EnqueueError`]: there is no room (R7), the record is too large, or the writer is closed.
+    pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, EnqueueError> {
         let now = self.tell(now);
         self.check_record(record.len())?;
         if !self.has_room(record.len()) {
@@ -54,7 +54,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub fn reserve(&mut self, len: usize) -> Result<Reservation, Refused> {
+    pub fn reserve(&mut self, len: usize) -> Result<Reservation, EnqueueError> {
         self.check_record(len)?;
         let bytes = self.reserved_bytes(len);
         if !self.may_fly()
@@ -69,23 +69,24 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         Ok(Reservation { len })
     }
 
-    /// Writes with reserved room: never [`Refused::Full`].
+    /// Writes with reserved room: never [`EnqueueError::Full`].
     ///
     /// # Errors
     ///
-    /// [`Refused::TooLarge`] when the record is longer than was reserved, [`Refused::Closed`] when
-    /// the writer was closed meanwhile. The reservation is used up either way.
+    /// [`EnqueueError::TooLarge`] if the record is longer than what was reserved,
+    /// [`EnqueueError::Closed`] if the writer was closed in the meantime. The reservation is used up
+    /// in both cases.
     pub fn submit(
         &mut self,
         now: Instant,
         reservation: Reservation,
         record: &[u8],
-    ) -> Result<RecordId, Refused> {
+    ) -> Result<RecordId, EnqueueError> {
         let now = self.tell(now);
         let max = reservation.len;
         self.release(reservation);
         if record.len() > max {
-            return Err(Refused::TooLarge {
+            return Err(EnqueueError::TooLarge {
                 len: record.len(),
                 max,
             });
@@ -99,9 +100,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     /// Refuses a record for want of room, and counts it.
-    pub(crate) const fn full(&mut self) -> Refused {
+    pub(crate) const fn full(&mut self) -> EnqueueError {
         self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
-        Refused::Full
+        EnqueueError::Full
     }
 
     /// Gives reserved room back.
@@ -213,12 +214,12 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.bounds.overhead + LENGTH_BYTES + len
     }
 
-    const fn check_record(&self, len: usize) -> Result<(), Refused> {
+    const fn check_record(&self, len: usize) -> Result<(), EnqueueError> {
         if self.is_closed() {
-            return Err(Refused::Closed);
+            return Err(EnqueueError::Closed);
         }
         if len > self.bounds.record_bytes {
-            return Err(Refused::TooLarge {
+            return Err(EnqueueError::TooLarge {
                 len,
                 max: self.bounds.record_bytes,
             });

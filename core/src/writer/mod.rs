@@ -50,7 +50,7 @@ pub use machine::Writer;
 pub use memory::{Fixed, Memory, SetBuffer, Tables, ram_bytes};
 pub use policy::{Full, Plain, Policy};
 pub use result::{
-    AttemptOutcome, AttemptReport, AttemptReports, Reason, Refused, WriteError, WriteResult,
+    AttemptOutcome, AttemptReport, AttemptReports, EnqueueError, Reason, WriteError, WriteResult,
     Written,
 };
 pub use settings::{

@@ -125,7 +125,7 @@ impl core::error::Error for WriteError {}
 /// Why a record was not taken. It stays with the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum EnqueueError {
     /// When a bound of R7 is reached: try again after a write completed.
     Full,
     /// When the record cannot fit a set of this writer, ever.
@@ -139,7 +139,7 @@ pub enum Refused {
     Closed,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for EnqueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the writer has no room for the record just now"),
@@ -152,7 +152,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl core::error::Error for Refused {}
+impl core::error::Error for EnqueueError {}
 
 /// One attempt of a set, as it looked when the set ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

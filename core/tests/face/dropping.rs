@@ -1,4 +1,4 @@
-use distributedlog::writer::{AttemptOutcome, Reason, Refused, Settings};
+use distributedlog::writer::{AttemptOutcome, EnqueueError, Reason, Settings};
 use distributedlog::{Clock, Instant, StreamIndex, WriteState};
 use distributedlog_testkit::Faults;
 use futures_lite::future::{or, poll_once};
@@ -35,11 +35,11 @@ fn dropping_the_runner_completes_every_write_as_closed() {
     );
     assert_eq!(
         stage.executor.run(stage.writer.reserve(1)).unwrap_err(),
-        Refused::Closed
+        EnqueueError::Closed
     );
     assert_eq!(
         stage.writer.try_write(b"late").unwrap_err(),
-        Refused::Closed
+        EnqueueError::Closed
     );
 }
 
@@ -86,7 +86,7 @@ fn closing_waits_for_what_is_outstanding_and_then_everything_is_refused() {
     assert!(stage.writer.is_closed());
     assert_eq!(
         stage.writer.try_write(b"late").unwrap_err(),
-        Refused::Closed
+        EnqueueError::Closed
     );
 }
 

@@ -5,7 +5,7 @@ use core::pin::Pin;
 use std::rc::Rc;
 
 use distributedlog::StreamIndex;
-use distributedlog::writer::{Refused, Settings};
+use distributedlog::writer::{EnqueueError, Settings};
 use distributedlog_testkit::Faults;
 use futures_lite::future::poll_once;
 
@@ -18,7 +18,10 @@ fn write_waits_for_room_and_try_write_says_full_at_once() {
     let _flying = stage.writer.try_write(b"1").unwrap();
     stage.executor.settle();
     let _filling = stage.writer.try_write(b"2").unwrap();
-    assert_eq!(stage.writer.try_write(b"3").unwrap_err(), Refused::Full);
+    assert_eq!(
+        stage.writer.try_write(b"3").unwrap_err(),
+        EnqueueError::Full
+    );
     let written = stage.executor.run(stage.writer.write(b"4")).unwrap();
     assert_eq!(written.dlsn.entry_id, 2);
     assert_eq!(
@@ -150,7 +153,10 @@ fn a_permit_holds_room_until_it_is_used_or_dropped() {
         .writer
         .try_write(b"waits for a place in flight")
         .unwrap();
-    assert_eq!(stage.writer.try_write(b"x").unwrap_err(), Refused::Full);
+    assert_eq!(
+        stage.writer.try_write(b"x").unwrap_err(),
+        EnqueueError::Full
+    );
     let record = permit.submit(b"permitted").unwrap();
     drop(other);
     let written = stage.executor.run(record).unwrap();
@@ -165,7 +171,7 @@ fn a_permit_holds_room_until_it_is_used_or_dropped() {
     let small = stage.executor.run(stage.writer.reserve(3)).unwrap();
     assert_eq!(
         small.submit(b"four").unwrap_err(),
-        Refused::TooLarge { len: 4, max: 3 }
+        EnqueueError::TooLarge { len: 4, max: 3 }
     );
     let far_too_large = stage.writer.max_record_bytes() + 1;
     assert!(matches!(
@@ -173,7 +179,7 @@ fn a_permit_holds_room_until_it_is_used_or_dropped() {
             .executor
             .run(stage.writer.reserve(far_too_large))
             .unwrap_err(),
-        Refused::TooLarge { .. }
+        EnqueueError::TooLarge { .. }
     ));
 }
 

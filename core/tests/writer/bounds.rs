@@ -1,5 +1,5 @@
 use distributedlog::writer::{
-    BuildError, Fixed, Refused, Settings, SettingsError, StreamCount, Writer,
+    BuildError, EnqueueError, Fixed, Settings, SettingsError, StreamCount, Writer,
 };
 use distributedlog::{Dlsn, Instant};
 use distributedlog_testkit::script::{Player, check};
@@ -116,7 +116,7 @@ fn a_submitted_record_may_not_be_longer_than_its_room() {
     let reservation = writer.reserve(3).unwrap();
     assert_eq!(
         writer.submit(Instant::ZERO, reservation, b"four"),
-        Err(Refused::TooLarge { len: 4, max: 3 })
+        Err(EnqueueError::TooLarge { len: 4, max: 3 })
     );
     let reservation = writer.reserve(3).unwrap();
     assert!(writer.submit(Instant::ZERO, reservation, b"two").is_ok());
@@ -157,13 +157,13 @@ fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
     assert_eq!(writer.max_record_bytes(), 128 - 20);
     assert_eq!(
         writer.write(now, &[0; 109]),
-        Err(Refused::TooLarge { len: 109, max: 108 })
+        Err(EnqueueError::TooLarge { len: 109, max: 108 })
     );
     // Two sets may fly, a third fills: each holds one such record.
     for _ in 0..3 {
         writer.write(now, &[1; 100]).unwrap();
     }
-    assert_eq!(writer.write(now, &[1; 100]), Err(Refused::Full));
+    assert_eq!(writer.write(now, &[1; 100]), Err(EnqueueError::Full));
     let mut started = Vec::new();
     while let Some(attempt) = writer.poll_transmit(now) {
         started.push(attempt.id);

@@ -1,7 +1,7 @@
 //! Windows: a stalled stream does not take the sets in flight for itself (R9).
 
 use distributedlog::writer::{
-    Budget, Health, Heap, Refused, Settings, SettingsBuilder, StreamCount, Window, Writer,
+    Budget, EnqueueError, Health, Heap, Settings, SettingsBuilder, StreamCount, Window, Writer,
 };
 use distributedlog::{Dlsn, Instant, StreamIndex};
 use distributedlog_testkit::script::check;
@@ -92,7 +92,7 @@ fn with_one_stalled(settings: Settings, streams: usize, sets: usize) -> (usize, 
     let mut written = 0;
     for number in 0..sets {
         let now = Instant::from_micros(number as u64);
-        if writer.write(now, b"record") == Err(Refused::Full) {
+        if writer.write(now, b"record") == Err(EnqueueError::Full) {
             continue;
         }
         while let Some(attempt) = writer.poll_transmit(now) {

@@ -10,7 +10,7 @@ use distributedlog::StreamIndex;
 use distributedlog::face::{
     self, Acknowledgement, Close, Flush, Reserve, Seat, State, Submit, Write,
 };
-use distributedlog::writer::{Counters, Heap, Refused, Settings, StreamStatus};
+use distributedlog::writer::{Counters, EnqueueError, Heap, Settings, StreamStatus};
 
 use crate::driver::SharedCounters;
 use crate::{ClientCounters, TokioClock};
@@ -72,9 +72,9 @@ impl MultiStreamWriter {
     ///
     /// # Errors
     ///
-    /// [`Refused::Full`], [`Refused::TooLarge`], [`Refused::Closed`]. The record stays with the
-    /// caller.
-    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<SharedState>, Refused> {
+    /// [`EnqueueError::Full`], [`EnqueueError::TooLarge`], [`EnqueueError::Closed`]. The record stays
+    /// with the caller.
+    pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<SharedState>, EnqueueError> {
         self.writer.try_write(record)
     }
 
@@ -82,7 +82,7 @@ impl MultiStreamWriter {
     ///
     /// # Errors
     ///
-    /// The future's [`Refused`]: too large, closed.
+    /// The future's [`EnqueueError`]: too large, closed.
     ///
     /// # Cancel safety
     ///

@@ -8,8 +8,8 @@ use distributedlog::client::session::{
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{Reply, Request, WriteContext};
 use distributedlog::writer::{
-    Fixed, Plain, Policy, RecordId, Refused, Settings, SettingsBuilder, StreamCount, WriteResult,
-    Writer,
+    EnqueueError, Fixed, Plain, Policy, RecordId, Settings, SettingsBuilder, StreamCount,
+    WriteResult, Writer,
 };
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant, StatusCode};
 
@@ -90,8 +90,8 @@ impl<P: Policy, S: Scope> Device<P, S> {
     ///
     /// # Errors
     ///
-    /// [`Refused`].
-    pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, Refused> {
+    /// [`EnqueueError`].
+    pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, EnqueueError> {
         self.writer.write(now, record)
     }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Codec, Health, Heap, Identity, Refused, Reservation, Rounds, Settings,
+    Adaptive, Budget, Codec, EnqueueError, Health, Heap, Identity, Reservation, Rounds, Settings,
     StreamCount, Window, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant, StreamIndex};
@@ -138,8 +138,8 @@ impl Life {
         let record = self.next_record(200);
         match self.writer.write(self.now, &record) {
             Ok(id) => self.accepted(id, record),
-            Err(Refused::Full) => self.sleep_until_something_happens(),
-            Err(Refused::TooLarge { len, max }) => assert!(len > max),
+            Err(EnqueueError::Full) => self.sleep_until_something_happens(),
+            Err(EnqueueError::TooLarge { len, max }) => assert!(len > max),
             Err(refused) => panic!("the writer is open: {refused}"),
         }
     }
@@ -297,7 +297,10 @@ impl Life {
                 self.now <= deadline,
                 "a closed writer ends by its last record's deadline"
             );
-            assert_eq!(self.writer.write(self.now, b"late"), Err(Refused::Closed));
+            assert_eq!(
+                self.writer.write(self.now, b"late"),
+                Err(EnqueueError::Closed)
+            );
             self.sleep_until_something_happens();
             self.drive();
         }
@@ -309,7 +312,7 @@ impl Life {
         while let Some(reservation) = self.reservations.pop() {
             assert_eq!(
                 self.writer.submit(self.now, reservation, b""),
-                Err(Refused::Closed)
+                Err(EnqueueError::Closed)
             );
         }
     }

@@ -2,8 +2,8 @@ use std::collections::HashMap;
 
 use distributedlog::wire::record_set::RecordSet;
 use distributedlog::writer::{
-    Counters, FlushMark, Heap, RecordId, Refused, Reservation, Settings, StreamCount, WriteResult,
-    Writer,
+    Counters, EnqueueError, FlushMark, Heap, RecordId, Reservation, Settings, StreamCount,
+    WriteResult, Writer,
 };
 use distributedlog::{AttemptId, Dlsn, Instant, StreamIndex};
 
@@ -156,7 +156,7 @@ impl Player {
         }
     }
 
-    fn accepted(&mut self, name: &str, outcome: Result<RecordId, Refused>) {
+    fn accepted(&mut self, name: &str, outcome: Result<RecordId, EnqueueError>) {
         match outcome {
             Ok(record) => {
                 self.records.insert(record, name.to_owned());

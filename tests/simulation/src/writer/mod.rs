@@ -8,7 +8,7 @@ mod settings;
 use std::collections::{BTreeMap, HashMap};
 
 use distributedlog::writer::{
-    Heap, Identity, RecordId, Refused, Settings, StreamCount, Writer, WriterId,
+    EnqueueError, Heap, Identity, RecordId, Settings, StreamCount, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant};
 use distributedlog_testkit::Random;
@@ -157,7 +157,7 @@ impl WriterMachine {
                 life.records.insert(id, serial);
                 Some(serial)
             }
-            Err(Refused::Full | Refused::Closed) => None,
+            Err(EnqueueError::Full | EnqueueError::Closed) => None,
             Err(other) => panic!(
                 "R7: a record of {} bytes was refused: {other}",
                 payload.len()

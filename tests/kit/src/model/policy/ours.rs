@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use distributedlog::wire::record_set::RecordSet;
 use distributedlog::writer::{
-    Counters, Heap, Refused, Settings, SettingsError, StreamCount, Writer,
+    Counters, EnqueueError, Heap, Settings, SettingsError, StreamCount, Writer,
 };
 use distributedlog::{AttemptId, Dlsn, Failure, Instant, StatusCode};
 
@@ -77,7 +77,7 @@ impl Ours {
     fn submit(&mut self, now: Instant, set: u64) -> bool {
         match self.writer.write(now, &set.to_be_bytes()) {
             Ok(record) => self.sets[record.slot()] = set,
-            Err(Refused::Full) => return false,
+            Err(EnqueueError::Full) => return false,
             Err(refused) => unreachable!("eight bytes to an open writer: {refused}"),
         }
         true
