@@ -5,7 +5,7 @@ use super::sealed::{Desk, Pass};
 use super::waiters::{Place, Waiters, Wakers, Wish};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
-    AttemptReports, Counters, EnqueueError, FlushMark, Memory, RecordId, Reservation, Settings,
+    AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings, Storage,
     StreamStatus, WriteResult, Writer,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
@@ -14,15 +14,15 @@ use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 /// implements it.
 pub trait Face: Desk {}
 
-impl<M: Memory, W: Seats, C: Clock + Clone> Face for State<M, W, C> {}
+impl<S: Storage, W: Seats, C: Clock + Clone> Face for State<S, W, C> {}
 
 /// What handles and runner share: the machine, the seats of waiting tasks, and the clock that
 /// stamps records.
 ///
 /// The seats are those of the tasks that wait: see [`Seats`].
 #[derive(Debug)]
-pub struct State<M: Memory, W: Seats, C: Clock> {
-    writer: Writer<M>,
+pub struct State<S: Storage, W: Seats, C: Clock> {
+    writer: Writer<S>,
     seats: W,
     waiters: Waiters,
     clock: C,
@@ -33,15 +33,15 @@ pub struct State<M: Memory, W: Seats, C: Clock> {
     ended: bool,
 }
 
-impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
+impl<S: Storage, W: Seats, C: Clock + Clone> State<S, W, C> {
     /// A writer that nobody drives yet: put it into a [`Shared`](crate::Shared) and give that to
     /// [`MultiStreamWriter::new`](super::MultiStreamWriter::new).
     ///
     /// # Panics
     ///
     /// When there are fewer seats than record rows.
-    pub fn new(writer: Writer<M>, mut seats: W, clock: C) -> Self {
-        let records = writer.memory().records().len();
+    pub fn new(writer: Writer<S>, mut seats: W, clock: C) -> Self {
+        let records = writer.storage().records().len();
         assert!(
             seats.as_mut().len() >= records,
             "one seat for each of the {records} record rows"
@@ -60,7 +60,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
     }
 
     /// The machine, to look at.
-    pub const fn writer(&self) -> &Writer<M> {
+    pub const fn writer(&self) -> &Writer<S> {
         &self.writer
     }
 
@@ -137,7 +137,7 @@ impl<M: Memory, W: Seats, C: Clock + Clone> State<M, W, C> {
     }
 }
 
-impl<M: Memory, W: Seats, C: Clock + Clone> Desk for State<M, W, C> {
+impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
     type Time = C;
 
     fn clock(&self) -> C {

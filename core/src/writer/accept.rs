@@ -3,7 +3,7 @@
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
 use super::slots::{NO_SET, RecordId};
-use super::{EnqueueError, Memory, Policy, Reason};
+use super::{EnqueueError, Reason, Storage, WriterFeatures};
 use crate::Instant;
 
 /// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping
@@ -32,7 +32,7 @@ impl Reservation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushMark(u64);
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Takes a record into the set that fills. The one copy of its bytes is made here; the request
     /// timeout begins here (R1).
     ///
@@ -117,7 +117,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub fn flush(&mut self) -> FlushMark {
         let mut mark = self.next_sequence;
         if self.filling != NO_SET {
-            self.memory.tables().sets[self.filling as usize].due = true;
+            self.storage.tables().sets[self.filling as usize].due = true;
             mark += 1;
         }
         FlushMark(mark)
@@ -127,7 +127,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub fn is_flushed(&self, mark: FlushMark) -> bool {
         let unfinished = match self.oldest_set {
             NO_SET => self.next_sequence,
-            oldest => self.memory.sets()[oldest as usize].sequence,
+            oldest => self.storage.sets()[oldest as usize].sequence,
         };
         unfinished >= mark.0
     }
@@ -174,7 +174,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let (filling, fresh) = match self.filling {
             NO_SET => (0, 1),
             set => {
-                let content = &self.memory.sets()[set as usize].content;
+                let content = &self.storage.sets()[set as usize].content;
                 (
                     if content.fits(len) {
                         full.saturating_sub(content.byte_len()).div_ceil(each)

@@ -6,10 +6,10 @@ use super::adaptive::Tail;
 use super::health::{Change, Sign};
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
-use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Memory, Policy, Reason};
+use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Reason, Storage, WriterFeatures};
 use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StreamIndex, WriteState};
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// An attempt finished. Answers to attempts that were given up change nothing (R11).
     pub fn handle_finished(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
         let now = self.tell(now);
@@ -30,7 +30,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let Some((set, place)) = self.find(attempt) else {
             return;
         };
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         let AttemptSlot { stream, intent, .. } = slot.attempts[place];
         slot.attempts[place].state = AttemptState::Unused;
         slot.outstanding -= 1;
@@ -54,11 +54,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             }
         }
         let index = stream;
-        let stream = &mut self.memory.tables().streams[stream.0 as usize];
+        let stream = &mut self.storage.tables().streams[stream.0 as usize];
         stream.counters.attempts = stream.counters.attempts.wrapping_sub(1);
         stream.outstanding -= 1;
         self.abandon(index, now);
-        if intent != Intent::Probe || self.memory.sets()[set as usize].outstanding == 0 {
+        if intent != Intent::Probe || self.storage.sets()[set as usize].outstanding == 0 {
             self.go_on(set, now);
         }
     }
@@ -66,7 +66,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// The outstanding attempt of this name, if its set still waits for it.
     fn find(&self, attempt: AttemptId) -> Option<(u16, usize)> {
         let set = attempt.0 as u16;
-        let slot = self.memory.sets().get(set as usize)?;
+        let slot = self.storage.sets().get(set as usize)?;
         if slot.phase != SetPhase::InFlight {
             return None;
         }
@@ -85,7 +85,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     fn on_success(&mut self, set: u16, place: usize, dlsn: Dlsn, now: Instant) {
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         let winner = &mut slot.attempts[place];
         winner.state = AttemptState::Won;
         winner.ended = now;
@@ -115,7 +115,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     fn on_failure(&mut self, set: u16, place: usize, failure: Failure, now: Instant) {
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         let attempt = &mut slot.attempts[place];
         attempt.state = AttemptState::Failed {
             cause: failure.cause,
@@ -131,7 +131,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.counters.failures = self.counters.failures.wrapping_add(1);
         self.learn(stream, Sign::Failed(failure), None, now);
         self.count_for(stream, |counters| &mut counters.failed);
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         match failure.advice {
             Advice::FailRecords => {
                 slot.rejected = true;
@@ -157,10 +157,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let usual = match (self.health(), self.budget()) {
             (Health::Probation { first_backoff, .. }, _) => first_backoff,
             (Health::Off, Budget::Share { .. }) => self.settings.rounds().first_backoff,
-            (Health::Off, Budget::Off) if asked.is_none() || !(P::HEALTH || P::BUDGET) => return,
+            (Health::Off, Budget::Off) if asked.is_none() || !(F::HEALTH || F::BUDGET) => return,
             (Health::Off, Budget::Off) => Duration::ZERO,
         };
-        self.memory.tables().streams[stream.0 as usize]
+        self.storage.tables().streams[stream.0 as usize]
             .health
             .cool_down(now, asked, usual, &mut self.random);
     }
@@ -169,20 +169,20 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// set would have been hedged, had the budget allowed it.
     const fn is_slow(&self, took: u64) -> bool {
         match self.usual_latency {
-            Some(usual) => P::ADAPTIVE && took > usual.saturating_mul(2),
+            Some(usual) => F::ADAPTIVE && took > usual.saturating_mul(2),
             None => false,
         }
     }
 
     /// An attempt at the stream ended or was given up: its window has room for another one.
     pub(super) fn leave(&mut self, stream: StreamIndex) {
-        self.memory.tables().streams[stream.0 as usize].outstanding -= 1;
+        self.storage.tables().streams[stream.0 as usize].outstanding -= 1;
     }
 
     /// After a failure: the next stream at once (R5), if there is one and the budget allows it
     /// (R8).
     pub(super) fn go_on(&mut self, set: u16, now: Instant) {
-        if self.memory.sets()[set as usize].queued {
+        if self.storage.sets()[set as usize].queued {
             return;
         }
         if self.following_row(set, now).is_none() {
@@ -197,7 +197,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// (R2).
     fn end_round(&mut self, set: u16, now: Instant) {
         let rounds = self.settings.rounds();
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         if slot.refused_by.len() >= self.streams as usize {
             return self.fail_set(set, Reason::Refused, now);
         }
@@ -224,13 +224,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// When a pause is over: the next round begins, or the budget is asked again.
     pub(super) fn on_retry_timer(&mut self, set: u16, now: Instant) {
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         slot.retry_at = Instant::MAX;
         if slot.queued || slot.outstanding as usize >= MAX_OUTSTANDING {
             return;
         }
         if self.following_row(set, now).is_none() {
-            let slot = &mut self.memory.tables().sets[set as usize];
+            let slot = &mut self.storage.tables().sets[set as usize];
             slot.tried = super::slots::StreamSet::NONE;
             slot.made_in_round = 0;
             for attempt in slot
@@ -249,10 +249,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     fn retry(&mut self, set: u16, now: Instant) {
-        let costs = self.memory.sets()[set as usize].made > 0;
+        let costs = self.storage.sets()[set as usize].made > 0;
         #[cfg(seeded_bugs)]
         let costs = costs && !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RetriesAreFree);
-        if costs && P::BUDGET && !self.budget.take(now) {
+        if costs && F::BUDGET && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
             return self.pause(set, micros(self.settings.rounds().first_backoff), now);
         }
@@ -261,14 +261,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     fn pause(&mut self, set: u16, length: u64, now: Instant) {
         let length = self.random.jittered(length).max(1);
-        self.memory.tables().sets[set as usize].retry_at = now.plus_micros(length);
+        self.storage.tables().sets[set as usize].retry_at = now.plus_micros(length);
         self.rearm(set);
     }
 
     /// When a set waited long enough for its attempts: it is hedged (R3), if a stream is left in
     /// this round, no proxy asked for less load, and the budget allows it (R8).
     pub(super) fn on_speculative_timer(&mut self, set: u16, now: Instant) {
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         slot.speculate_at = Instant::MAX;
         let outstanding = slot.outstanding as usize;
         if slot.queued && slot.intent != Intent::Probe
@@ -284,9 +284,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if self.following_row(set, now).is_none() {
             return;
         }
-        let granted = !P::BUDGET || self.budget.take_for_hedge(now);
+        let granted = !F::BUDGET || self.budget.take_for_hedge(now);
         let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_patience);
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         if granted {
             slot.patience = (slot.patience.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
             if slot.queued {
@@ -312,7 +312,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     ) {
         let policy = self.health();
         if !matches!(policy, Health::Off) {
-            let health = &mut self.memory.tables().streams[stream.0 as usize].health;
+            let health = &mut self.storage.tables().streams[stream.0 as usize].health;
             match health.on_attempt_ended(policy, now, sign, &mut self.random) {
                 Change::None => {}
                 Change::Entered => {
@@ -327,7 +327,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         }
         if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.adaptive()) {
             let tail = self.tail(now);
-            let sketch = &mut self.memory.tables().streams[stream.0 as usize].latency;
+            let sketch = &mut self.storage.tables().streams[stream.0 as usize].latency;
             if sketch.record(latency, tail) {
                 self.usual_latency = self.median_latency(warm_up);
             }
@@ -337,7 +337,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// The share of latencies that are to be hedged: what the settings say when the budget is half
     /// spent, twice that when it is untouched, and ever less while it runs dry (R8, R10).
     pub(super) fn tail(&mut self, now: Instant) -> Tail {
-        if P::BUDGET {
+        if F::BUDGET {
             Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128)
         } else {
             self.bounds.tail
@@ -346,7 +346,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// An extra attempt was not made after all.
     pub(super) fn give_token_back(&mut self) {
-        if P::BUDGET {
+        if F::BUDGET {
             self.budget.give_back();
         }
     }
@@ -355,7 +355,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// sixteen answers.
     fn median_latency(&self, warm_up: u32) -> Option<u64> {
         let quantiles = || {
-            self.memory.streams()[..self.streams as usize]
+            self.storage.streams()[..self.streams as usize]
                 .iter()
                 .filter_map(|stream| stream.latency.quantile(warm_up))
         };

@@ -21,8 +21,8 @@ pub enum BuildError {
         needed: usize,
     },
     /// The settings switch on a budget, health, adaptive timeouts or identities, which the writer's
-    /// [`Policy`](super::Policy) leaves out.
-    LeftOut,
+    /// [`WriterFeatures`](super::WriterFeatures) leaves out.
+    MissingFeature,
     /// No row for a record.
     Records,
     /// A buffer too small for a record of one byte.
@@ -45,8 +45,8 @@ impl fmt::Display for BuildError {
                 f,
                 "the writer's memory has rows for {rows} sets, at least {needed} are needed"
             ),
-            Self::LeftOut => {
-                f.write_str("the settings ask for a rule that the writer's policy leaves out")
+            Self::MissingFeature => {
+                f.write_str("the settings ask for a rule that the writer was compiled without")
             }
             Self::Records => f.write_str("the writer's memory has no row for a record"),
             Self::SetBytes { bytes, needed } => write!(

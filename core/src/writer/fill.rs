@@ -2,19 +2,19 @@
 
 use super::machine::Writer;
 use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
-use super::{Codec, Identity, Memory, Policy, Reason, SetBuffer, WriteError};
+use super::{Codec, Identity, Reason, SetBuffer, Storage, WriteError, WriterFeatures};
 use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
 use crate::{Instant, WriteState};
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached
     /// its size, and the record does not overflow it, its length included.
     pub(super) fn filling_takes(&self, len: usize) -> bool {
         if self.filling == NO_SET {
             return false;
         }
-        let content = &self.memory.sets()[self.filling as usize].content;
+        let content = &self.storage.sets()[self.filling as usize].content;
         content.byte_len() < self.bounds.full && content.fits(len)
     }
 
@@ -28,7 +28,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             self.open(now);
         }
         let id = self.append(now, record);
-        let slot = &mut self.memory.tables().sets[self.filling as usize];
+        let slot = &mut self.storage.tables().sets[self.filling as usize];
         if slot.content.byte_len() >= self.bounds.full {
             slot.due = true;
         }
@@ -43,7 +43,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     fn append(&mut self, now: Instant, record: &[u8]) -> RecordId {
         let deadline = self.deadline(now);
         let (set, index) = (self.filling as usize, self.free_records);
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let (slot, buffer) = (&mut tables.sets[set], &mut tables.buffers[set]);
         let before = slot.content.byte_len();
         buffer.grow(
@@ -85,7 +85,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let set = self.free_sets;
         debug_assert!(set != NO_SET, "there is one slot more than may fly");
         let with_identity = !matches!(self.identity(), Identity::Off);
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         self.free_sets = slot.links.queue;
         let flush_at = match self.bounds.flush_interval {
             0 => Instant::MAX,
@@ -105,7 +105,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Closes the set that fills to further records and queues it for its first attempt.
     pub(super) fn seal(&mut self) {
         let set = core::mem::replace(&mut self.filling, NO_SET);
-        let sets = self.memory.tables().sets;
+        let sets = self.storage.tables().sets;
         let slot = &mut sets[set as usize];
         slot.phase = SetPhase::InFlight;
         slot.sequence = self.next_sequence;
@@ -120,7 +120,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.flying += 1;
         self.counters.sets = self.counters.sets.wrapping_add(1);
         // Here and not with its first attempt, which the transport may refuse and then comes again.
-        if P::BUDGET {
+        if F::BUDGET {
             self.budget.pay_in();
         }
         self.enqueue(set, Intent::First);
@@ -133,7 +133,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             return;
         }
         let idle = self.settings.flush_when_idle() && self.flying == 0;
-        if (idle || self.memory.sets()[self.filling as usize].due) && self.may_fly() {
+        if (idle || self.storage.sets()[self.filling as usize].due) && self.may_fly() {
             self.seal();
         }
     }
@@ -141,7 +141,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Gives a set's bytes their final form, before its first attempt: identity (R12), compression,
     /// header.
     pub(super) fn prepare(&mut self, set: u16) {
-        let slot = &self.memory.sets()[set as usize];
+        let slot = &self.storage.sets()[set as usize];
         let (content, sequence) = (slot.content, slot.sequence);
         let identity = match self.identity() {
             Identity::Off => None,
@@ -157,7 +157,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             Codec::None => None,
             Codec::Lz4 => self.compress(set, &content, identity.as_ref()),
         };
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         tables.sets[set as usize].stored = match stored {
             Some(stored) => stored,
             None => content
@@ -180,7 +180,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     ) -> Option<usize> {
         let plain = content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead;
         let (set, spare) = (set as usize, self.spare_set as usize);
-        let buffers = self.memory.tables().buffers;
+        let buffers = self.storage.tables().buffers;
         let mut out = self.lz4.take()?;
         let (low, high) = buffers.split_at_mut(set.max(spare));
         let (from, into) = if set < spare {
@@ -215,7 +215,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// they will not be written.
     pub(super) fn expire_filling(&mut self, now: Instant) {
         let set = self.filling as usize;
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         if tables.sets[set].deadline <= now {
             self.dissolve_filling(Reason::TimedOut);
             return;
@@ -231,7 +231,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             expired,
             WriteError::unsent(WriteState::NotWritten, Reason::TimedOut),
         );
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let slot = &mut tables.sets[set];
         let before = slot.content.byte_len();
         slot.content

@@ -3,7 +3,7 @@
 use super::health::Sign;
 use super::machine::Writer;
 use super::slots::{AttemptState, Intent, NO_RECORD, NO_SET, RecordState, SetPhase};
-use super::{Memory, Policy, Reason, WriteError, WriteResult, Written};
+use super::{Reason, Storage, WriteError, WriteResult, WriterFeatures, Written};
 use crate::{AttemptId, Dlsn, Instant, StreamIndex, WriteState};
 
 /// Why outstanding attempts are given up, and what that says of their streams.
@@ -17,7 +17,7 @@ enum GivenUp {
     Untold,
 }
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// An attempt was answered: every record has its position, and the other attempts lost (R11).
     pub(super) fn win_set(
         &mut self,
@@ -27,13 +27,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         dlsn: Dlsn,
         now: Instant,
     ) {
-        let winner = self.memory.sets()[set as usize].attempts[place].id;
+        let winner = self.storage.sets()[set as usize].attempts[place].id;
         self.give_up_attempts(set, GivenUp::LostTo(winner), now);
         let report = self.keep_report(set);
-        let slot = &self.memory.sets()[set as usize];
+        let slot = &self.storage.sets()[set as usize];
         let (mut record, mut index, attempts) = (slot.first, slot.expired, slot.made);
         while record != NO_RECORD {
-            let next = self.memory.records()[record as usize].next;
+            let next = self.storage.records()[record as usize].next;
             self.complete(
                 record,
                 Ok(Written {
@@ -52,7 +52,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// The set failed: whatever is outstanding is given up.
     pub(super) fn fail_set(&mut self, set: u16, reason: Reason, now: Instant) {
-        let slot = &self.memory.sets()[set as usize];
+        let slot = &self.storage.sets()[set as usize];
         let unknown = slot.may_be_written || slot.outstanding > 0;
         #[cfg(seeded_bugs)]
         let unknown = unknown
@@ -85,16 +85,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Fails the first `count` records of a set and takes them off its list.
     pub(super) fn fail_first(&mut self, set: u16, count: u32, error: WriteError) {
         let report = self.keep_report(set);
-        let mut record = self.memory.sets()[set as usize].first;
+        let mut record = self.storage.sets()[set as usize].first;
         let mut failed = 0;
         while record != NO_RECORD && failed < count {
-            let next = self.memory.records()[record as usize].next;
+            let next = self.storage.records()[record as usize].next;
             self.complete(record, Err(error), report);
             record = next;
             failed += 1;
         }
         self.drop_report(report);
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let slot = &mut tables.sets[set as usize];
         slot.first = record;
         slot.expired += failed;
@@ -112,7 +112,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             &mut self.counters.records_failed
         };
         *counter = counter.wrapping_add(1);
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let row = &mut tables.records[record as usize];
         match row.state {
             RecordState::Pending => {
@@ -141,7 +141,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Marks what is outstanding as to be cancelled, and tells health and latency of it.
     fn give_up_attempts(&mut self, set: u16, why: GivenUp, now: Instant) {
         for place in 0..super::MAX_OUTSTANDING {
-            let slot = &mut self.memory.tables().sets[set as usize];
+            let slot = &mut self.storage.tables().sets[set as usize];
             if slot.outstanding == 0 {
                 return;
             }
@@ -180,7 +180,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     fn end_set(&mut self, set: u16) {
         self.disarm(set);
         self.release_bytes(set);
-        let sets = self.memory.tables().sets;
+        let sets = self.storage.tables().sets;
         let slot = &mut sets[set as usize];
         slot.phase = SetPhase::Ending;
         slot.first = NO_RECORD;
@@ -204,7 +204,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// Frees an ended set's slot once nothing names it any more.
     pub(super) fn free_if_over(&mut self, set: u16) {
-        let slot = &self.memory.sets()[set as usize];
+        let slot = &self.storage.sets()[set as usize];
         if slot.phase == SetPhase::Ending && !slot.queued && slot.outstanding == 0 {
             self.ending -= 1;
             self.free_set(set);
@@ -212,13 +212,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     pub(super) fn release_bytes(&mut self, set: u16) {
-        self.buffered -= self.memory.sets()[set as usize].content.byte_len()
+        self.buffered -= self.storage.sets()[set as usize].content.byte_len()
             - super::limits::HEADER_BYTES
             + self.bounds.overhead;
     }
 
     pub(super) fn free_set(&mut self, set: u16) {
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         slot.phase = SetPhase::Free;
         slot.links.queue = self.free_sets;
         self.free_sets = set;

@@ -1,8 +1,8 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use super::memory::{Memory, SetBuffer, Tables};
 use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+use super::storage::{SetBuffer, Storage, StorageTables};
 use super::{MAX_SET_BYTES, Settings, StreamCount};
 
 /// Tables on the heap, as large as the settings ask for, allocated when the writer is built.
@@ -42,11 +42,11 @@ impl Heap {
     }
 }
 
-impl Memory for Heap {
+impl Storage for Heap {
     type Buffer = HeapBuffer;
 
-    fn tables(&mut self) -> Tables<'_, HeapBuffer> {
-        Tables {
+    fn tables(&mut self) -> StorageTables<'_, HeapBuffer> {
+        StorageTables {
             streams: &mut self.streams,
             sets: &mut self.sets,
             timers: &mut self.timers,

@@ -1,9 +1,9 @@
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
-use super::{Codec, Memory, Policy};
+use super::{Codec, Storage, WriterFeatures};
 use crate::Instant;
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Walks over all tables and checks what the type's documentation promises. For tests: it takes
     /// time in proportion to the tables.
     ///
@@ -16,7 +16,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     fn assert_records(&self) {
-        let records = self.memory.records();
+        let records = self.storage.records();
         let mut listed = 0;
         let mut free = self.free_records;
         while free != NO_RECORD {
@@ -42,7 +42,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             listed += 1;
             completed = records[completed as usize].next;
         }
-        for slot in self.memory.sets() {
+        for slot in self.storage.sets() {
             let mut record = slot.first;
             let mut count = slot.expired;
             while record != NO_RECORD {
@@ -74,7 +74,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     fn assert_sets(&self) {
-        let sets = self.memory.sets();
+        let sets = self.storage.sets();
         let count = |phase| sets.iter().filter(|slot| slot.phase == phase).count();
         assert_eq!(
             count(SetPhase::InFlight),
@@ -119,13 +119,13 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 "outstanding attempts are counted"
             );
             let armed = slot.timer_place != NO_SET
-                && self.memory.timers()[slot.timer_place as usize].at < Instant::MAX;
+                && self.storage.timers()[slot.timer_place as usize].at < Instant::MAX;
             assert!(
                 slot.phase != SetPhase::InFlight || slot.queued || armed,
                 "a set in flight is queued or has a timer"
             );
         }
-        for (index, stream) in self.memory.streams()[..self.streams as usize]
+        for (index, stream) in self.storage.streams()[..self.streams as usize]
             .iter()
             .enumerate()
         {

@@ -9,8 +9,8 @@ use super::rotation;
 use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
 use super::timers::TimerHeap;
 use super::{
-    Adaptive, Budget, Codec, Counters, Full, Health, Identity, MAX_SET_BYTES, Memory, Policy,
-    SetBuffer, Settings, StreamCount, StreamStatus,
+    Adaptive, AllFeatures, Budget, Codec, Counters, Health, Identity, MAX_SET_BYTES, SetBuffer,
+    Settings, Storage, StreamCount, StreamStatus, WriterFeatures,
 };
 use crate::expect::expect_no_fmt;
 use crate::random::Random;
@@ -42,9 +42,9 @@ use crate::{Instant, StreamIndex};
 /// use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 /// use distributedlog::{Dlsn, Instant};
 ///
-/// // Two streams, two sets of 1 KiB in flight, 32 records: all memory is known here.
-/// let memory = Fixed::<2, 3, 32, 1024>::new();
-/// let mut writer = Writer::new(Settings::default(), StreamCount::new(2)?, memory)?;
+/// // Two streams, two sets of 1 KiB in flight, 32 records: the storage is of a fixed size.
+/// let storage = Fixed::<2, 3, 32, 1024>::new();
+/// let mut writer = Writer::new(Settings::default(), StreamCount::new(2)?, storage)?;
 /// let now = Instant::ZERO;
 /// let record = writer.write(now, b"hello")?;
 ///
@@ -59,11 +59,11 @@ use crate::{Instant, StreamIndex};
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// `P` says what of R8, R9, R10 and R12 the writer contains: see [`Policy`].
+/// `F` says what of R8, R9, R10 and R12 the writer contains: see [`WriterFeatures`].
 #[derive(Debug)]
-pub struct Writer<M: Memory, P: Policy = Full> {
-    pub(super) memory: M,
-    policy: PhantomData<P>,
+pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
+    pub(super) storage: S,
+    features: PhantomData<F>,
     pub(super) settings: Settings,
     pub(super) bounds: Bounds,
     /// The latest time that was told: time that goes back stands still.
@@ -145,7 +145,7 @@ pub(super) struct Bounds {
     pub(super) tail: Tail,
 }
 
-impl<M: Memory> Writer<M> {
+impl<S: Storage> Writer<S> {
     /// A writer over `streams` streams whose tables lie in `memory`. What is in the memory is
     /// forgotten.
     ///
@@ -154,36 +154,36 @@ impl<M: Memory> Writer<M> {
     /// # Errors
     ///
     /// [`BuildError`] when a table of the memory is too short to write anything at all.
-    pub fn new(settings: Settings, streams: StreamCount, memory: M) -> Result<Self, BuildError> {
-        Self::with_policy(settings, streams, memory)
+    pub fn new(settings: Settings, streams: StreamCount, storage: S) -> Result<Self, BuildError> {
+        Self::with_features(settings, streams, storage)
     }
 }
 
-impl<M: Memory, P: Policy> Writer<M, P> {
-    /// As [`new`](Self::new), containing what `P` says.
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
+    /// As [`new`](Self::new), containing what `F` says.
     ///
     /// # Errors
     ///
-    /// [`BuildError::LeftOut`] when the settings switch on what `P` leaves out; else as
+    /// [`BuildError::MissingFeature`] when the settings switch on what `F` leaves out; else as
     /// [`new`](Self::new).
-    pub fn with_policy(
+    pub fn with_features(
         settings: Settings,
         streams: StreamCount,
-        memory: M,
+        storage: S,
     ) -> Result<Self, BuildError> {
         let wanted = [
-            !P::BUDGET && !matches!(settings.budget(), Budget::Off),
-            !P::HEALTH && !matches!(settings.health(), Health::Off),
-            !P::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
-            !P::IDENTITY && !matches!(settings.identity(), Identity::Off),
+            !F::BUDGET && !matches!(settings.budget(), Budget::Off),
+            !F::HEALTH && !matches!(settings.health(), Health::Off),
+            !F::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
+            !F::IDENTITY && !matches!(settings.identity(), Identity::Off),
         ];
         if wanted.contains(&true) {
-            return Err(BuildError::LeftOut);
+            return Err(BuildError::MissingFeature);
         }
-        let bounds = Bounds::new(&settings, streams, &memory)?;
+        let bounds = Bounds::new(&settings, streams, &storage)?;
         let mut writer = Self {
-            memory,
-            policy: PhantomData,
+            storage,
+            features: PhantomData,
             settings,
             bounds,
             now: Instant::ZERO,
@@ -192,7 +192,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             streams: streams.as_usize() as u16,
             next_row: 0,
             random: Random::new(settings.seed().unwrap_or(0)),
-            budget: Tokens::new(if P::BUDGET {
+            budget: Tokens::new(if F::BUDGET {
                 settings.budget()
             } else {
                 Budget::Off
@@ -223,9 +223,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             lz4: None,
         };
         writer.link_free_slots();
-        writer.memory.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
+        writer.storage.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
         rotation::permute(
-            &mut writer.memory.tables().streams[..streams.as_usize()],
+            &mut writer.storage.tables().streams[..streams.as_usize()],
             &mut writer.random,
         );
         Ok(writer)
@@ -239,7 +239,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         );
         let compresses = matches!(self.settings.codec(), Codec::Lz4);
         let used = self.bounds.flying as usize + 1;
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         for (index, slot) in tables.sets[..used].iter_mut().enumerate().rev() {
             *slot = SetSlot::EMPTY;
             slot.links.queue = self.free_sets;
@@ -280,9 +280,9 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         &self.settings
     }
 
-    /// The memory, to look at.
-    pub const fn memory(&self) -> &M {
-        &self.memory
+    /// Returns the storage.
+    pub const fn storage(&self) -> &S {
+        &self.storage
     }
 
     /// What was done so far.
@@ -292,7 +292,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// How a stream does; none for a stream that the writer does not have.
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
-        let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
+        let slot = self.storage.streams()[..self.streams as usize].get(usize::from(stream.0))?;
         let latency = match self.adaptive() {
             Adaptive::Off => None,
             Adaptive::Quantile { warm_up, .. } => slot
@@ -313,7 +313,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// share that is not within 0 to 1, before the first latency, without adaptive timeouts
     /// (R10), and for a stream that the writer does not have. A few percent off, from 16 µs on.
     pub fn latency_quantile(&self, stream: StreamIndex, quantile: f32) -> Option<Duration> {
-        let slot = self.memory.streams()[..self.streams as usize].get(usize::from(stream.0))?;
+        let slot = self.storage.streams()[..self.streams as usize].get(usize::from(stream.0))?;
         let micros = u64::from(slot.latency.beyond(Tail::beyond(quantile)));
         let told = slot.latency.quantile(1).is_some() && (0.0..=1.0).contains(&quantile);
         told.then(|| crate::time::length(micros, 1_000_000))
@@ -363,7 +363,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// What the settings say of health, where it is compiled in: the constant lets the rest be left
     /// out. So do the three below.
     pub(super) const fn health(&self) -> Health {
-        if P::HEALTH {
+        if F::HEALTH {
             self.settings.health()
         } else {
             Health::Off
@@ -372,7 +372,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// As [`health`](Self::health).
     pub(super) const fn budget(&self) -> Budget {
-        if P::BUDGET {
+        if F::BUDGET {
             self.settings.budget()
         } else {
             Budget::Off
@@ -381,7 +381,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// As [`health`](Self::health).
     pub(super) const fn adaptive(&self) -> Adaptive {
-        if P::ADAPTIVE {
+        if F::ADAPTIVE {
             self.settings.adaptive()
         } else {
             Adaptive::Off
@@ -390,7 +390,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// As [`health`](Self::health).
     pub(super) const fn identity(&self) -> Identity {
-        if P::IDENTITY {
+        if F::IDENTITY {
             self.settings.identity()
         } else {
             Identity::Off
@@ -400,7 +400,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Whether a set may start at the stream, and should rather go on there than elsewhere: it is
     /// healthy, and did not ask to be left alone.
     pub(super) fn is_fit(&self, stream: &StreamSlot, now: Instant) -> bool {
-        !(P::HEALTH || P::BUDGET) || stream.health.is_fit(now)
+        !(F::HEALTH || F::BUDGET) || stream.health.is_fit(now)
     }
 
     /// Takes note of the time.
@@ -411,10 +411,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 }
 
 impl Bounds {
-    fn new<M: Memory>(
+    fn new<S: Storage>(
         settings: &Settings,
         streams: StreamCount,
-        memory: &M,
+        storage: &S,
     ) -> Result<Self, BuildError> {
         let spare = if matches!(settings.codec(), Codec::Lz4) {
             1
@@ -427,14 +427,14 @@ impl Bounds {
             } else {
                 TRAILER_BYTES
             };
-        let sets = memory
+        let sets = storage
             .sets()
             .len()
-            .min(memory.timers().len())
-            .min(memory.buffers().len());
-        if memory.streams().len() < streams.as_usize() {
+            .min(storage.timers().len())
+            .min(storage.buffers().len());
+        if storage.streams().len() < streams.as_usize() {
             return Err(BuildError::Streams {
-                rows: memory.streams().len(),
+                rows: storage.streams().len(),
                 needed: streams.as_usize(),
             });
         }
@@ -444,10 +444,10 @@ impl Bounds {
                 needed: 2 + spare,
             });
         }
-        if memory.records().is_empty() {
+        if storage.records().is_empty() {
             return Err(BuildError::Records);
         }
-        let capacity = memory.buffers()[0].capacity();
+        let capacity = storage.buffers()[0].capacity();
         let set_bytes = settable(capacity, spare == 1)
             .min(MAX_SET_BYTES)
             .min(settings.buffered_bytes());

@@ -10,7 +10,7 @@
 //! | `answer` | what an answer means: success, the next stream, the next round, the end | R2, R5 |
 //! | `finish`, `results` | records complete, losers are cancelled, results are taken or forgotten | R1, R11, R14 |
 //! | `budget`, `health`, `adaptive` | how many extra attempts, which streams, how long to wait | R8, R9, R10 |
-//! | `settings`, `limits`, `memory`, `slots`, `heap` | what is legal, what is bounded, where it is kept | R7 |
+//! | `settings`, `limits`, `storage`, `slots`, `heap` | what is valid, what is bounded, where it is kept | R7 |
 //!
 //! R15 holds everywhere: time and seed come in by argument, and the same calls give the same
 //! answers.
@@ -21,6 +21,7 @@ mod answer;
 mod budget;
 mod build;
 mod counters;
+mod features;
 mod fill;
 mod finish;
 mod health;
@@ -29,13 +30,12 @@ mod heap;
 mod invariant;
 mod limits;
 mod machine;
-mod memory;
-mod policy;
 mod result;
 mod results;
 mod rotation;
 mod settings;
 mod slots;
+mod storage;
 mod timeout;
 mod timers;
 mod transmit;
@@ -43,12 +43,11 @@ mod transmit;
 pub use accept::{FlushMark, Reservation};
 pub use build::BuildError;
 pub use counters::{Counters, StreamCounters, StreamStatus};
+pub use features::{AllFeatures, OriginalFeatures, WriterFeatures};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapBuffer};
 pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
-pub use memory::{Fixed, Memory, SetBuffer, Tables, ram_bytes};
-pub use policy::{Full, Plain, Policy};
 pub use result::{
     AttemptOutcome, AttemptReport, AttemptReports, EnqueueError, Reason, WriteError, WriteResult,
     Written,
@@ -58,5 +57,6 @@ pub use settings::{
     StreamCount, Window,
 };
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+pub use storage::{Fixed, SetBuffer, Storage, StorageTables, ram_bytes};
 
 pub use crate::wire::record_set::{Codec, MAX_SET_BYTES, WriterId};

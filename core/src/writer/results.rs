@@ -2,18 +2,18 @@
 
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
-use super::{AttemptOutcome, AttemptReport, AttemptReports, Memory, Policy, WriteResult};
+use super::{AttemptOutcome, AttemptReport, AttemptReports, Storage, WriteResult, WriterFeatures};
 use crate::Instant;
 use crate::expect::expect_no_fmt;
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// The next record whose result waits to be taken. Each is announced once; forgotten ones are
     /// not.
     pub fn poll_completed(&mut self) -> Option<RecordId> {
         // Bounded: each pass takes one record off the list.
         while self.completed_first != NO_RECORD {
             let record = self.completed_first;
-            let row = &mut self.memory.tables().records[record as usize];
+            let row = &mut self.storage.tables().records[record as usize];
             self.completed_first = row.next;
             if self.completed_first == NO_RECORD {
                 self.completed_last = NO_RECORD;
@@ -44,7 +44,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// The record's result, once. None while it is pending. The id is dead after that.
     pub fn take(&mut self, record: RecordId) -> Option<WriteResult> {
-        let row = self.memory.tables().records.get_mut(record.slot())?;
+        let row = self.storage.tables().records.get_mut(record.slot())?;
         if row.generation != record.generation {
             return None;
         }
@@ -67,7 +67,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// Nobody waits for this record's result any more. The record itself is written all the same,
     /// and so are its neighbours (R14).
     pub fn forget(&mut self, record: RecordId) {
-        let Some(row) = self.memory.tables().records.get_mut(record.slot()) else {
+        let Some(row) = self.storage.tables().records.get_mut(record.slot()) else {
             return;
         };
         if row.generation != record.generation {
@@ -84,14 +84,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// The attempts made for a completed record whose result is not taken yet, oldest first. Empty
     /// unless the settings ask for them and the memory had a row for them.
     pub fn attempt_reports(&self, record: RecordId) -> AttemptReports {
-        let Some(row) = self.memory.records().get(record.slot()) else {
+        let Some(row) = self.storage.records().get(record.slot()) else {
             return AttemptReports::new();
         };
         match row.state {
             RecordState::Done(_) | RecordState::Announced(_)
                 if row.generation == record.generation && row.report != NO_REPORT =>
             {
-                self.memory.reports()[row.report as usize].attempts.clone()
+                self.storage.reports()[row.report as usize].attempts.clone()
             }
             RecordState::Free
             | RecordState::Pending
@@ -103,7 +103,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     pub(super) fn free_record(&mut self, record: u32) {
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let row = &mut tables.records[record as usize];
         let report = core::mem::replace(&mut row.report, NO_REPORT);
         row.state = RecordState::Free;
@@ -123,7 +123,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             return NO_REPORT;
         }
         let now = self.now;
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let row = &mut tables.reports[report as usize];
         self.free_reports = row.next;
         row.records = 1;
@@ -153,7 +153,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if report == NO_REPORT {
             return;
         }
-        let row = &mut self.memory.tables().reports[report as usize];
+        let row = &mut self.storage.tables().reports[report as usize];
         row.records -= 1;
         if row.records == 0 {
             row.next = self.free_reports;

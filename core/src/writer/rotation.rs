@@ -2,7 +2,7 @@
 
 use super::machine::Writer;
 use super::slots::StreamSlot;
-use super::{Memory, Policy};
+use super::{Storage, WriterFeatures};
 use crate::random::Random;
 use crate::{Instant, StreamIndex};
 
@@ -20,7 +20,7 @@ pub(super) fn permute(rows: &mut [StreamSlot], random: &mut Random) {
     }
 }
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// The row at which a set starts: the next in the rotation whose stream is healthy and has room
     /// in its window; the next without room, where none has; the next at all, with or without
     /// room, when none is healthy (R9). The rotation goes on behind it, so that healthy streams
@@ -32,7 +32,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub(super) fn first_row(&mut self, now: Instant) -> u16 {
         let streams = self.streams as usize;
         let start = self.next_row as usize;
-        let rows = &self.memory.streams()[..streams];
+        let rows = &self.storage.streams()[..streams];
         let turns = || {
             (0..streams)
                 .map(|step| wrap(start + step, streams))
@@ -72,8 +72,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// those one whose window has room.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Option<u16> {
         let streams = self.streams as usize;
-        let slot = &self.memory.sets()[set as usize];
-        let rows = &self.memory.streams()[..streams];
+        let slot = &self.storage.sets()[set as usize];
+        let rows = &self.storage.streams()[..streams];
         let (mut full, mut unfit) = (None, None);
         for step in 1..=streams {
             let row = wrap(slot.row as usize + step, streams);
@@ -95,12 +95,12 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 }
 
 /// Probes of streams on probation (R9).
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// The row of a stream that is due for a probe, if the budget has a token for it and the set
     /// was not tried there. The stream waits for the probe's end from now on.
     pub(super) fn probe_row(&mut self, set: u16, now: Instant) -> Option<u16> {
-        let slot = &self.memory.sets()[set as usize];
-        let rows = &self.memory.streams()[..self.streams as usize];
+        let slot = &self.storage.sets()[set as usize];
+        let rows = &self.storage.streams()[..self.streams as usize];
         let row = rows.iter().position(|row| {
             let due = rows[row.turn.0 as usize]
                 .health
@@ -108,10 +108,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 .is_some_and(|at| at <= now);
             due && !slot.tried.contains(row.turn)
         })?;
-        if P::BUDGET && !self.budget.take(now) {
+        if F::BUDGET && !self.budget.take(now) {
             return None;
         }
-        let rows = self.memory.tables().streams;
+        let rows = self.storage.tables().streams;
         let stream = rows[row].turn.0 as usize;
         rows[stream].health.begin_probe();
         self.next_probe = rows[..self.streams as usize]
@@ -124,8 +124,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// The stream's standing may have changed: it may be the next that is to be probed.
     pub(super) fn note_probe(&mut self, stream: StreamIndex) {
-        if P::HEALTH
-            && let Some(at) = self.memory.streams()[stream.0 as usize].health.probe_at()
+        if F::HEALTH
+            && let Some(at) = self.storage.streams()[stream.0 as usize].health.probe_at()
         {
             self.next_probe = self.next_probe.min(at);
         }
@@ -133,8 +133,8 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// An attempt at the stream ended in a way that says nothing of its health.
     pub(super) fn abandon(&mut self, stream: StreamIndex, now: Instant) {
-        if P::HEALTH {
-            self.memory.tables().streams[stream.0 as usize]
+        if F::HEALTH {
+            self.storage.tables().streams[stream.0 as usize]
                 .health
                 .on_abandoned(now);
             self.note_probe(stream);

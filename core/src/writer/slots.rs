@@ -15,7 +15,7 @@ pub struct RecordId {
 }
 
 impl RecordId {
-    /// The row of the record's slot: below the length of [`Tables::records`](super::Tables), never
+    /// The row of the record's slot: below the length of [`StorageTables::records`](super::StorageTables), never
     /// shared by two records at a time.
     #[must_use]
     pub const fn slot(self) -> usize {

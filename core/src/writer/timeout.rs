@@ -3,16 +3,16 @@
 use super::machine::Writer;
 use super::slots::{NO_SET, SetPhase, SetSlot};
 use super::timers::Timer;
-use super::{Memory, Policy, Reason};
+use super::{Reason, Storage, WriterFeatures};
 use crate::Instant;
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let closing = self
             .closing
             .filter(|_| self.filling != NO_SET || self.flying > 0);
-        let first = self.timers.first(self.memory.timers()).map(|(at, _)| at);
+        let first = self.timers.first(self.storage.timers()).map(|(at, _)| at);
         match (closing, first) {
             (Some(closing), Some(first)) => Some(closing.min(first)),
             (closing, first) => closing.or(first),
@@ -28,11 +28,11 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             self.abort(now);
         }
         // Bounded: each pass moves its set's entry behind `now`, or removes it.
-        while let Some((at, set)) = self.timers.first(self.memory.timers()) {
+        while let Some((at, set)) = self.timers.first(self.storage.timers()) {
             if at > now {
                 break;
             }
-            while let Some(timer) = self.memory.sets()[set as usize].due_timer(now) {
+            while let Some(timer) = self.storage.sets()[set as usize].due_timer(now) {
                 self.on_timer(set, timer, now);
             }
             self.rearm(set);
@@ -42,7 +42,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     fn on_timer(&mut self, set: u16, timer: Timer, now: Instant) {
         match timer {
             Timer::Flush => {
-                let slot = &mut self.memory.tables().sets[set as usize];
+                let slot = &mut self.storage.tables().sets[set as usize];
                 slot.flush_at = Instant::MAX;
                 slot.due = true;
             }
@@ -56,7 +56,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// A set whose last record's time is over fails; one with younger records goes on without the
     /// older ones, which may yet be written.
     fn expire_in_flight(&mut self, set: u16, now: Instant) {
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         let slot = &tables.sets[set as usize];
         if slot.deadline <= now {
             return self.fail_set(set, Reason::TimedOut, now);
@@ -87,7 +87,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// Moves a set's entry in the timer table to its earliest timer, or removes it.
     pub(super) fn rearm(&mut self, set: u16) {
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         match tables.sets[set as usize].earliest() {
             Instant::MAX => self.timers.disarm(tables.timers, tables.sets, set),
             at => self.timers.arm(tables.timers, tables.sets, set, at),
@@ -95,7 +95,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     }
 
     pub(super) fn disarm(&mut self, set: u16) {
-        let tables = self.memory.tables();
+        let tables = self.storage.tables();
         self.timers.disarm(tables.timers, tables.sets, set);
     }
 }

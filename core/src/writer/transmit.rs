@@ -3,10 +3,10 @@
 use super::adaptive::Tail;
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
-use super::{Adaptive, Memory, Policy, SetBuffer, StreamCounters};
+use super::{Adaptive, SetBuffer, Storage, StreamCounters, WriterFeatures};
 use crate::{Attempt, AttemptId, Instant, StreamIndex};
 
-impl<M: Memory, P: Policy> Writer<M, P> {
+impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// The next attempt to start. If the transport has no room for it, say so by
     /// [`handle_refused`](Self::handle_refused) before the next call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
@@ -14,7 +14,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let (set, place) = loop {
             self.seal_if_due();
             let set = self.dequeue()?;
-            if self.memory.sets()[set as usize].phase != SetPhase::InFlight {
+            if self.storage.sets()[set as usize].phase != SetPhase::InFlight {
                 self.free_if_over(set);
                 continue;
             }
@@ -22,12 +22,12 @@ impl<M: Memory, P: Policy> Writer<M, P> {
                 break (set, place);
             }
         };
-        let slot = &self.memory.sets()[set as usize];
+        let slot = &self.storage.sets()[set as usize];
         let attempt = &slot.attempts[place];
         Some(Attempt {
             id: attempt.id,
             stream: attempt.stream,
-            record_set: &self.memory.buffers()[set as usize].as_slice()[..slot.stored],
+            record_set: &self.storage.buffers()[set as usize].as_slice()[..slot.stored],
             record_count: slot.content.record_count(),
             earlier_attempts: slot.made - 1,
             deadline: slot.deadline,
@@ -38,7 +38,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     pub fn poll_cancel(&mut self) -> Option<AttemptId> {
         while self.ending_first != NO_SET {
             let set = self.ending_first;
-            let slot = &mut self.memory.tables().sets[set as usize];
+            let slot = &mut self.storage.tables().sets[set as usize];
             if let Some(attempt) = slot
                 .attempts
                 .iter_mut()
@@ -60,7 +60,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         self.queue_first != NO_SET || self.ending_first != NO_SET || {
             let filling = self.filling != NO_SET && self.may_fly();
             filling
-                && (self.memory.sets()[self.filling as usize].due
+                && (self.storage.sets()[self.filling as usize].due
                     || (self.settings.flush_when_idle() && self.flying == 0))
         }
     }
@@ -69,10 +69,10 @@ impl<M: Memory, P: Policy> Writer<M, P> {
     /// there is no stream for it any more.
     fn start(&mut self, set: u16, now: Instant) -> Option<usize> {
         let (intent, made, outstanding) = {
-            let slot = &self.memory.sets()[set as usize];
+            let slot = &self.storage.sets()[set as usize];
             (slot.intent, slot.made, slot.outstanding)
         };
-        if P::HEALTH && intent == Intent::Probe {
+        if F::HEALTH && intent == Intent::Probe {
             return self.start_probe(set, outstanding > 0, now);
         }
         let row = if made == 0 && intent == Intent::First {
@@ -88,16 +88,16 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             self.go_on(set, now);
             return None;
         };
-        if self.memory.sets()[set as usize].stored == 0 {
+        if self.storage.sets()[set as usize].stored == 0 {
             self.prepare(set);
         }
-        let stream = self.memory.streams()[row as usize].turn;
-        self.memory.tables().sets[set as usize].row = row;
+        let stream = self.storage.streams()[row as usize].turn;
+        self.storage.tables().sets[set as usize].row = row;
         let place = self.enter_attempt(set, stream, now);
         self.set_patience(set, intent, stream, now);
         self.count_attempt(intent, made);
         self.rearm(set);
-        if P::HEALTH && intent == Intent::First && self.next_probe <= now {
+        if F::HEALTH && intent == Intent::First && self.next_probe <= now {
             self.enqueue(set, Intent::Probe);
         }
         Some(place)
@@ -112,7 +112,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
             return None;
         }
         let row = self.probe_row(set, now)?;
-        let stream = self.memory.streams()[row as usize].turn;
+        let stream = self.storage.streams()[row as usize].turn;
         let place = self.enter_attempt(set, stream, now);
         self.count_attempt(Intent::Probe, 1);
         Some(place)
@@ -122,7 +122,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         // The slot is told by the lower 16 bits. 2^48 attempts later the rest repeats itself.
         let id = AttemptId(self.next_attempt << 16 | u64::from(set));
         self.next_attempt = self.next_attempt.wrapping_add(1);
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         let place = free_place(&slot.attempts);
         slot.attempts[place] = AttemptSlot {
             id,
@@ -136,7 +136,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         slot.outstanding += 1;
         slot.made += 1;
         slot.made_in_round += 1;
-        self.memory.tables().streams[stream.0 as usize].outstanding += 1;
+        self.storage.tables().streams[stream.0 as usize].outstanding += 1;
         self.count_for(stream, |counters| &mut counters.attempts);
         place
     }
@@ -147,14 +147,14 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if !self.settings.hedging() {
             return;
         }
-        let slot = &self.memory.sets()[set as usize];
+        let slot = &self.storage.sets()[set as usize];
         let begins = intent == Intent::First || slot.patience == 0;
         let delay = if begins {
             Some(self.speculative_delay(stream))
         } else {
             self.further_delay(stream, intent, slot.made, now)
         };
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         slot.patience = delay.unwrap_or(slot.patience);
         if slot.outstanding == 1 || intent == Intent::Hedge {
             slot.speculate_at = now.plus_micros(slot.patience);
@@ -170,7 +170,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
             return self.bounds.first_patience;
         };
-        let own = self.memory.streams()[stream.0 as usize]
+        let own = self.storage.streams()[stream.0 as usize]
             .latency
             .quantile(warm_up);
         let usual = match (own, self.usual_latency) {
@@ -200,12 +200,12 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
             return None;
         };
-        let slot = &self.memory.streams()[stream.0 as usize];
+        let slot = &self.storage.streams()[stream.0 as usize];
         if intent != Intent::Hedge || slot.latency.quantile(warm_up).is_none() {
             return None;
         }
         let tail = self.tail(now).doubled(made - 1);
-        let latency = &self.memory.streams()[stream.0 as usize].latency;
+        let latency = &self.storage.streams()[stream.0 as usize].latency;
         let micros = u64::from(latency.beyond(tail).min(2 * latency.beyond(Tail::HALF)));
         Some(
             micros
@@ -219,7 +219,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         stream: StreamIndex,
         which: impl FnOnce(&mut StreamCounters) -> &mut u64,
     ) {
-        let counter = which(&mut self.memory.tables().streams[stream.0 as usize].counters);
+        let counter = which(&mut self.storage.tables().streams[stream.0 as usize].counters);
         *counter = counter.wrapping_add(1);
     }
 
@@ -238,7 +238,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
 
     /// Puts a set into the queue of those to transmit.
     pub(super) fn enqueue(&mut self, set: u16, intent: Intent) {
-        let sets = self.memory.tables().sets;
+        let sets = self.storage.tables().sets;
         let slot = &mut sets[set as usize];
         debug_assert!(!slot.queued, "a set waits for one attempt at a time");
         slot.queued = true;
@@ -256,7 +256,7 @@ impl<M: Memory, P: Policy> Writer<M, P> {
         if set == NO_SET {
             return None;
         }
-        let slot = &mut self.memory.tables().sets[set as usize];
+        let slot = &mut self.storage.tables().sets[set as usize];
         slot.queued = false;
         self.queue_first = slot.links.queue;
         if self.queue_first == NO_SET {

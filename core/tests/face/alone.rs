@@ -11,7 +11,7 @@ use futures_lite::future::zip;
 
 use crate::{ms, single};
 
-type Memory = Fixed<3, 3, 8, 256>;
+type TestStorage = Fixed<3, 3, 8, 256>;
 
 #[test]
 fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
@@ -20,7 +20,7 @@ fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
     let machine = Writer::new(
         Settings::default(),
         StreamCount::new(3).unwrap(),
-        Memory::new(),
+        TestStorage::new(),
     )
     .unwrap();
     let seats = [const { Seat::EMPTY }; 8 + 4];

@@ -1,18 +1,18 @@
 //! Writers that leave rules out by their type.
 
 use distributedlog::writer::{
-    Adaptive, Budget, BuildError, Fixed, Full, Health, Identity, Plain, Policy, Settings,
-    SettingsBuilder, StreamCount, Writer, WriterId,
+    Adaptive, AllFeatures, Budget, BuildError, Fixed, Health, Identity, OriginalFeatures, Settings,
+    SettingsBuilder, StreamCount, Writer, WriterFeatures, WriterId,
 };
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant};
 use distributedlog_testkit::Random;
 
 use crate::ms;
 
-type Memory = Fixed<5, 5, 20, 256>;
+type TestStorage = Fixed<5, 5, 20, 256>;
 
 /// Everything that a life from this seed makes the writer do.
-fn life<P: Policy>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
+fn life<P: WriterFeatures>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
     let settings = settings
         .seed(seed)
         .in_flight_sets(4)
@@ -20,7 +20,8 @@ fn life<P: Policy>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
         .build()
         .unwrap();
     let mut writer =
-        Writer::<_, P>::with_policy(settings, StreamCount::new(5).unwrap(), Memory::new()).unwrap();
+        Writer::<_, P>::with_features(settings, StreamCount::new(5).unwrap(), TestStorage::new())
+            .unwrap();
     let mut random = Random::new(seed);
     let mut told = Vec::new();
     let mut under_way: Vec<AttemptId> = Vec::new();
@@ -69,14 +70,14 @@ fn what_is_left_out_by_type_lives_as_what_is_switched_off() {
     };
     for seed in 0..50 {
         assert_eq!(
-            life::<Plain>(off(), seed),
-            life::<Full>(off(), seed),
+            life::<OriginalFeatures>(off(), seed),
+            life::<AllFeatures>(off(), seed),
             "seed {seed}"
         );
     }
     assert_ne!(
-        life::<Full>(off().recommended(), 1),
-        life::<Full>(off(), 1),
+        life::<AllFeatures>(off().recommended(), 1),
+        life::<AllFeatures>(off(), 1),
         "the lives are long enough to tell"
     );
 }
@@ -84,14 +85,14 @@ fn what_is_left_out_by_type_lives_as_what_is_switched_off() {
 #[test]
 fn a_writer_contains_what_its_settings_switch_on_or_is_not_built() {
     struct NoHealth;
-    impl Policy for NoHealth {
+    impl WriterFeatures for NoHealth {
         const HEALTH: bool = false;
     }
-    fn build<P: Policy>(settings: SettingsBuilder) -> Result<(), BuildError> {
-        Writer::<_, P>::with_policy(
+    fn build<P: WriterFeatures>(settings: SettingsBuilder) -> Result<(), BuildError> {
+        Writer::<_, P>::with_features(
             settings.build().unwrap(),
             StreamCount::new(5).unwrap(),
-            Memory::new(),
+            TestStorage::new(),
         )
         .map(drop)
     }
@@ -103,21 +104,24 @@ fn a_writer_contains_what_its_settings_switch_on_or_is_not_built() {
                 first_sequence: 0,
             })
     };
-    assert_eq!(build::<Full>(all()), Ok(()));
-    assert_eq!(build::<NoHealth>(all()), Err(BuildError::LeftOut));
+    assert_eq!(build::<AllFeatures>(all()), Ok(()));
+    assert_eq!(build::<NoHealth>(all()), Err(BuildError::MissingFeature));
     assert_eq!(build::<NoHealth>(all().health(Health::Off)), Ok(()));
     let none = all()
         .health(Health::Off)
         .budget(Budget::Off)
         .adaptive(Adaptive::Off)
         .identity(Identity::Off);
-    assert_eq!(build::<Plain>(none), Ok(()));
+    assert_eq!(build::<OriginalFeatures>(none), Ok(()));
     for one in [
         none.health(Health::RECOMMENDED),
         none.budget(Budget::RECOMMENDED),
         none.adaptive(Adaptive::RECOMMENDED),
     ] {
-        assert_eq!(build::<Plain>(one), Err(BuildError::LeftOut));
+        assert_eq!(
+            build::<OriginalFeatures>(one),
+            Err(BuildError::MissingFeature)
+        );
     }
 }
 

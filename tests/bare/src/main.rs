@@ -13,7 +13,7 @@ use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 use distributedlog::{Dlsn, Instant};
 
 /// Four streams, two sets in flight of 1 KiB: what a small device has room for.
-type Memory = Fixed<4, 2, 16, 1024>;
+type DeviceStorage = Fixed<4, 2, 16, 1024>;
 
 /// The whole path through core: record in, frame out, answer in, position out.
 fn write_one_record(frame: &mut [u8], answer: &[u8]) -> Option<Dlsn> {
@@ -25,7 +25,7 @@ fn write_one_record(frame: &mut [u8], answer: &[u8]) -> Option<Dlsn> {
         .seed(7)
         .build()
         .ok()?;
-    let mut writer = Writer::new(settings, StreamCount::new(4).ok()?, Memory::new()).ok()?;
+    let mut writer = Writer::new(settings, StreamCount::new(4).ok()?, DeviceStorage::new()).ok()?;
     let record = writer.write(now, b"message").ok()?;
     writer.flush();
     let attempt = writer.poll_transmit(now)?;

@@ -8,8 +8,8 @@ use distributedlog::client::session::{
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{Reply, Request, WriteContext};
 use distributedlog::writer::{
-    EnqueueError, Fixed, Plain, Policy, RecordId, Settings, SettingsBuilder, StreamCount,
-    WriteResult, Writer,
+    EnqueueError, Fixed, OriginalFeatures, RecordId, Settings, SettingsBuilder, StreamCount,
+    WriteResult, Writer, WriterFeatures,
 };
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant, StatusCode};
 
@@ -25,7 +25,7 @@ pub const SET_BYTES: usize = 1024;
 pub const REQUESTS: usize = 4;
 
 /// The tables of its writer.
-pub type Memory = Fixed<STREAMS, SETS, RECORDS, SET_BYTES>;
+pub type DeviceStorage = Fixed<STREAMS, SETS, RECORDS, SET_BYTES>;
 
 /// An attempt under way.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +57,15 @@ const fn checked(settings: SettingsBuilder) -> Settings {
 
 /// Writer and session: of the writer's rules what `P` contains, of the protocols what `S` does.
 #[derive(Debug)]
-pub struct Device<P: Policy = Plain, S: Scope = MuxWrites> {
-    writer: Writer<Memory, P>,
+pub struct Device<P: WriterFeatures = OriginalFeatures, S: Scope = MuxWrites> {
+    writer: Writer<DeviceStorage, P>,
     session: Session<REQUESTS, S>,
     names: &'static [&'static str; STREAMS],
     pending: [Option<Pending>; REQUESTS],
     requests: u32,
 }
 
-impl<P: Policy, S: Scope> Device<P, S> {
+impl<P: WriterFeatures, S: Scope> Device<P, S> {
     /// A device whose connection was just made.
     #[must_use]
     pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
@@ -75,7 +75,7 @@ impl<P: Policy, S: Scope> Device<P, S> {
         } else {
             SETTINGS
         };
-        let writer = Writer::with_policy(settings, count, Memory::new())
+        let writer = Writer::with_features(settings, count, DeviceStorage::new())
             .expect("the tables are as long as the settings say");
         Self {
             writer,
@@ -269,7 +269,7 @@ fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
 }
 
 /// Does whatever `what` says, so that a linker keeps all of a device.
-pub fn step<P: Policy, S: Scope>(
+pub fn step<P: WriterFeatures, S: Scope>(
     device: &mut Device<P, S>,
     what: u8,
     now: Instant,

@@ -1,12 +1,12 @@
 //! What programs have in common: the one around the device of one proxy, and what becomes of
 //! panics.
 
-/// Links the device of one proxy with the rules that a [policy](distributedlog::writer::Policy)
+/// Links the device of one proxy with the rules that a [`WriterFeatures`](distributedlog::writer::WriterFeatures) type
 /// contains and the protocols that a [scope](distributedlog::client::session::Scope) does. On a
 /// host it runs for one record.
 #[macro_export]
 macro_rules! one_proxy_program {
-    ($policy:ty, $scope:ty) => {
+    ($features:ty, $scope:ty) => {
         use core::hint::black_box;
 
         use distributedlog::Instant;
@@ -17,7 +17,7 @@ macro_rules! one_proxy_program {
         #[cfg(not(target_os = "none"))]
         fn main() {
             let (now, mut out) = (Instant::from_millis(1), [0; 2048]);
-            let mut device = Device::<$policy, $scope>::new(now, &NAMES);
+            let mut device = Device::<$features, $scope>::new(now, &NAMES);
             assert!(
                 step(&mut device, black_box(0), now, b"message", &mut out)
                     && step(&mut device, 2, now, &[], &mut out)
@@ -29,7 +29,7 @@ macro_rules! one_proxy_program {
         #[unsafe(no_mangle)]
         extern "C" fn _start() -> ! {
             let mut out = [0; 2048];
-            let mut device = Device::<$policy, $scope>::new(black_box(Instant::ZERO), &NAMES);
+            let mut device = Device::<$features, $scope>::new(black_box(Instant::ZERO), &NAMES);
             loop {
                 let now = black_box(Instant::from_millis(1));
                 black_box(step(

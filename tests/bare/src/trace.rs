@@ -53,11 +53,11 @@ pub fn of_life(seed: u64) -> u64 {
         .first_speculative_timeout(Duration::from_millis(50))
         .max_speculative_timeout(Duration::from_millis(400));
     let streams = StreamCount::new(4).expect("between 1 and the most");
-    let memory: Fixed<4, 3, 12, 256> = Fixed::new();
+    let storage: Fixed<4, 3, 12, 256> = Fixed::new();
     let mut writer = Writer::new(
         settings.build().expect("within the bounds"),
         streams,
-        memory,
+        storage,
     )
     .expect("long enough tables");
     let mut now = Instant::from_millis(1);

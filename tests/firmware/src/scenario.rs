@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use distributedlog::face::{Acknowledgement, MultiStreamWriter, Seat, State};
 use distributedlog::wire::record_set::WriterId;
-use distributedlog::writer::{Fixed, Identity, Memory, Settings, StreamCount, Tables, Writer};
+use distributedlog::writer::{Fixed, Identity, Storage, Settings, StreamCount, StorageTables, Writer};
 use embassy_futures::join::join;
 use static_cell::ConstStaticCell;
 
@@ -31,7 +31,7 @@ const PENDING: usize = 16;
 /// One for each record, and for the task that waits for room or for the end.
 const SEATS: usize = PENDING + 2;
 
-pub type Desk = State<Tables<'static, [u8; SET_BYTES]>, &'static mut [Seat], DeviceClock>;
+pub type Desk = State<StorageTables<'static, [u8; SET_BYTES]>, &'static mut [Seat], DeviceClock>;
 type Handle = MultiStreamWriter<&'static RefCell<Desk>>;
 type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<Desk>>), PENDING>;
 

@@ -3,6 +3,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::MuxWrites;
-use distributedlog::writer::Plain;
+use distributedlog::writer::OriginalFeatures;
 
-distributedlog_bare::one_proxy_program!(Plain, MuxWrites);
+distributedlog_bare::one_proxy_program!(OriginalFeatures, MuxWrites);

@@ -16,9 +16,9 @@ use distributedlog::wire::mux::{
     Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION, encode_reply,
 };
 use distributedlog::wire::service::{Reply, ResponseHeader, SequenceId, WriteResponse};
-use distributedlog::writer::{Full, Writer, ram_bytes};
+use distributedlog::writer::{AllFeatures, Writer, ram_bytes};
 use distributedlog::{Dlsn, Instant, StatusCode};
-use distributedlog_bare::one_proxy::{Device, Memory, RECORDS, REQUESTS, SET_BYTES, SETS, STREAMS};
+use distributedlog_bare::one_proxy::{Device, DeviceStorage, RECORDS, REQUESTS, SET_BYTES, SETS, STREAMS};
 use distributedlog_bare::trace;
 use static_cell::StaticCell;
 
@@ -58,16 +58,16 @@ impl Most {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    static DEVICE: StaticCell<Device<Full>> = StaticCell::new();
+    static DEVICE: StaticCell<Device<AllFeatures>> = StaticCell::new();
     let device = DEVICE.init_with(|| {
         Device::new(
             Instant::ZERO,
             &["stream-1", "stream-2", "stream-3", "stream-4"],
         )
     });
-    hprintln!("ram.writer {}", size_of::<Writer<Memory>>());
+    hprintln!("ram.writer {}", size_of::<Writer<DeviceStorage>>());
     hprintln!("ram.session {}", size_of::<Session<REQUESTS>>());
-    hprintln!("ram.device {}", size_of::<Device<Full>>());
+    hprintln!("ram.device {}", size_of::<Device<AllFeatures>>());
     // A device with more than one proxy has this beside a session for each.
     hprintln!("ram.routing {}", size_of::<Client<2, STREAMS, REQUESTS>>());
     hprintln!(
@@ -83,7 +83,7 @@ fn main() -> ! {
         mut result,
     ] = [const { Most(0) }; 5];
     let mut out = [0; 2048];
-    let mut greet = |device: &mut Device<Full>, answer: Message<'_>| {
+    let mut greet = |device: &mut Device<AllFeatures>, answer: Message<'_>| {
         while device.poll_transmit(Instant::ZERO, &mut out) > 0 {}
         let mut bytes = [0; 64];
         let count = Frame::new(Tag::ONE, answer)

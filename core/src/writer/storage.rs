@@ -40,10 +40,10 @@ impl<const N: usize> SetBuffer for [u8; N] {
 /// The tables of a writer, whoever owns them. The smaller of a table's length and the setting that
 /// bounds it is the bound (R7).
 ///
-/// This is a [`Memory`] itself: memory that lives elsewhere (a `static`, an arena) is handed over
+/// This is a [`Storage`] itself: memory that lives elsewhere (a `static`, an arena) is handed over
 /// as slices.
 #[derive(Debug)]
-pub struct Tables<'a, B> {
+pub struct StorageTables<'a, B> {
     /// One row per stream at least.
     pub streams: &'a mut [StreamSlot],
     /// One row per set in flight, one for the set that fills, and one more with a codec, for what
@@ -61,12 +61,12 @@ pub struct Tables<'a, B> {
 
 /// Where a writer keeps its tables. Its rows are opaque: fill them with their `EMPTY` and leave
 /// them alone.
-pub trait Memory {
+pub trait Storage {
     /// What holds the bytes of a set.
     type Buffer: SetBuffer;
 
     /// All tables at once. The same ones at every call, of the same lengths.
-    fn tables(&mut self) -> Tables<'_, Self::Buffer>;
+    fn tables(&mut self) -> StorageTables<'_, Self::Buffer>;
 
     /// The rows of streams, to look at.
     fn streams(&self) -> &[StreamSlot];
@@ -87,11 +87,11 @@ pub trait Memory {
     fn reports(&self) -> &[ReportSlot];
 }
 
-impl<B: SetBuffer> Memory for Tables<'_, B> {
+impl<B: SetBuffer> Storage for StorageTables<'_, B> {
     type Buffer = B;
 
-    fn tables(&mut self) -> Tables<'_, B> {
-        Tables {
+    fn tables(&mut self) -> StorageTables<'_, B> {
+        StorageTables {
             streams: self.streams,
             sets: self.sets,
             timers: self.timers,
@@ -126,7 +126,7 @@ impl<B: SetBuffer> Memory for Tables<'_, B> {
     }
 }
 
-/// Memory known at link time: at most `STREAMS` streams, `SETS` sets of `SET_BYTES` bytes each,
+/// Storage known at link time: at most `STREAMS` streams, `SETS` sets of `SET_BYTES` bytes each,
 /// `RECORDS` records, and the attempts of `REPORTS` finished sets.
 ///
 /// One set fills while the others are in flight, so `SETS` of 3 keep two in flight (R7).
@@ -187,12 +187,12 @@ impl<
     const RECORDS: usize,
     const SET_BYTES: usize,
     const REPORTS: usize,
-> Memory for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
+> Storage for Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
 {
     type Buffer = [u8; SET_BYTES];
 
-    fn tables(&mut self) -> Tables<'_, Self::Buffer> {
-        Tables {
+    fn tables(&mut self) -> StorageTables<'_, Self::Buffer> {
+        StorageTables {
             streams: &mut self.streams,
             sets: &mut self.sets,
             timers: &mut self.timers,
