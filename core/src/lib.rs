@@ -3,12 +3,12 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod async_writer;
 mod attempt;
 pub mod client;
 mod clock;
 mod dlsn;
 mod expect;
-pub mod face;
 #[cfg(feature = "std")]
 pub mod merge;
 pub mod names;

@@ -13,7 +13,7 @@ use crate::{BuildError, ProxyClientBuilder, TokioClock};
 /// is encoded straight into its connection's outgoing bytes, and no other task is woken for it.
 ///
 /// [`MultiStreamWriter`](crate::MultiStreamWriter) is made of one; use it alone to run core's
-/// [`Runner`](distributedlog::face::Runner) in a task of your own making.
+/// [`Runner`](distributedlog::async_writer::Runner) in a task of your own making.
 pub struct ProxyTransport {
     driver: Driver,
     streams: Vec<(Arc<str>, StreamKey)>,

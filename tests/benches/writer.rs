@@ -11,13 +11,13 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use distributedlog::face::{MultiStreamWriter, State};
+use distributedlog::async_writer::{MultiStreamWriter, State};
 use distributedlog::writer::{
     Adaptive, Budget, Codec, Health, Heap, Identity, Settings, SettingsBuilder, StreamCount,
     Writer, WriterId,
 };
 use distributedlog::{Dlsn, Instant};
-use distributedlog_testkit::{NullTransport, seats};
+use distributedlog_testkit::{NullTransport, waiter_slots};
 use distributedlog_tokio::TokioClock;
 
 const RECORD: [u8; 100] = [7; 100];
@@ -114,8 +114,8 @@ fn the_machine(c: &mut Criterion) {
     group.finish();
 }
 
-fn the_face(c: &mut Criterion) {
-    let mut group = c.benchmark_group("face");
+fn the_async_writer(c: &mut Criterion) {
+    let mut group = c.benchmark_group("async_writer");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -152,7 +152,7 @@ async fn write_from_tasks(
         .expect("the heap has what is needed");
     let state = Arc::new(Mutex::new(State::new(
         machine,
-        seats(&settings, 2_048),
+        waiter_slots(&settings, 2_048),
         TokioClock::new(),
     )));
     let (writer, runner) = MultiStreamWriter::new(state, NullTransport::new());
@@ -180,6 +180,6 @@ async fn write_from_tasks(
 criterion_group! {
     name = benches;
     config = Criterion::default().measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500)).sample_size(20);
-    targets = the_machine, the_face
+    targets = the_machine, the_async_writer
 }
 criterion_main!(benches);

@@ -2,7 +2,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use std::rc::Rc;
 
-use distributedlog::face::{MultiStreamWriter, Permit, Seat, State};
+use distributedlog::async_writer::{MultiStreamWriter, Permit, State, WaiterSlot};
 use distributedlog::writer::{EnqueueError, Heap, StreamCount, WriteError, WriteResult, Writer};
 use distributedlog::{AttemptId, Cause, Dlsn, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::settings::WriterSettings;
 use crate::transport::{FetchTransport, Inbox};
 
-type Shared = Rc<RefCell<State<Heap, Box<[Seat]>, PerformanceClock>>>;
+type Shared = Rc<RefCell<State<Heap, Box<[WaiterSlot]>, PerformanceClock>>>;
 
 /// A writer and its runner, for the TypeScript half to hold.
 ///
@@ -29,7 +29,7 @@ pub struct WriterHandle {
 }
 
 /// Seats beyond those of the records: one for room, and those of flushes and closes, which grow.
-const SEATS: usize = 16;
+const EXTRA_WAITER_SLOTS: usize = 16;
 
 #[wasm_bindgen]
 impl WriterHandle {
@@ -47,10 +47,14 @@ impl WriterHandle {
         let Ok(machine) = Writer::new(settings, count, memory) else {
             unreachable!("the heap's tables are as large as the settings ask for")
         };
-        let seats: Box<[Seat]> = (0..settings.pending_records() + SEATS)
-            .map(|_| Seat::EMPTY)
+        let waiter_slots: Box<[WaiterSlot]> = (0..settings.pending_records() + EXTRA_WAITER_SLOTS)
+            .map(|_| WaiterSlot::EMPTY)
             .collect();
-        let state = Rc::new(RefCell::new(State::new(machine, seats, PerformanceClock)));
+        let state = Rc::new(RefCell::new(State::new(
+            machine,
+            waiter_slots,
+            PerformanceClock,
+        )));
         let host = Rc::new(host);
         let (transport, inbox) = FetchTransport::new(Rc::clone(&host), connections);
         let (writer, runner) = MultiStreamWriter::new(state, transport);

@@ -7,7 +7,7 @@
 //!   `policies` (R12);
 //! - a stalled stream keeps its full share of first attempts: `policies` and the face's
 //!   `stalled_stream` (R9);
-//! - `write` holds the lock while it sends: the face's `alone`;
+//! - `write` holds the lock while it sends: the async writer's `alone`;
 //! - a timer that is rejected leaves the request pending for ever: there is no scheduler to reject
 //!   one; that every set in flight is in the timer table or in the queue is checked after each step
 //!   of the `simulation`.

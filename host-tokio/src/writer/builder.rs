@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use std::sync::{Arc, Mutex};
 
-use distributedlog::face::{self, Seat, State};
+use distributedlog::async_writer::{self, State, WaiterSlot};
 use distributedlog::writer::{
     Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId,
 };
@@ -129,11 +129,15 @@ impl MultiStreamWriterBuilder {
             .expect("the heap's tables are as large as the settings ask for");
         // One seat for each record, and as many again for tasks that wait for room, for a flush or
         // for the close.
-        let seats: Box<[Seat]> = (0..2 * settings.pending_records())
-            .map(|_| Seat::EMPTY)
+        let waiter_slots: Box<[WaiterSlot]> = (0..2 * settings.pending_records())
+            .map(|_| WaiterSlot::EMPTY)
             .collect();
-        let state = Arc::new(Mutex::new(State::new(machine, seats, transport.clock())));
-        let (writer, runner) = face::MultiStreamWriter::new(state, transport);
+        let state = Arc::new(Mutex::new(State::new(
+            machine,
+            waiter_slots,
+            transport.clock(),
+        )));
+        let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
         tokio::spawn(runner.run());
         let streams = self
             .streams

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
-use distributedlog::face::{
-    self, Acknowledgement, Close, Flush, Reserve, Seat, State, Submit, Write,
+use distributedlog::async_writer::{
+    self, Acknowledgement, Close, Flush, Reserve, State, Submit, WaiterSlot, Write,
 };
 use distributedlog::writer::{Counters, EnqueueError, Heap, Settings, StreamStatus};
 
@@ -17,7 +17,7 @@ use crate::{ClientCounters, TokioClock};
 
 /// What handles and the writer's task share. The futures of [`MultiStreamWriter`] are generic over
 /// it.
-pub type SharedState = Arc<Mutex<State<Heap, Box<[Seat]>, TokioClock>>>;
+pub type SharedState = Arc<Mutex<State<Heap, Box<[WaiterSlot]>, TokioClock>>>;
 
 /// Writes each record to whichever of a set of streams answers first. A cheap handle, `Send` and
 /// `Sync`: clones write through the same writer, whose work one task does.
@@ -27,7 +27,7 @@ pub type SharedState = Arc<Mutex<State<Heap, Box<[Seat]>, TokioClock>>>;
 /// the task ends (R13).
 #[derive(Clone, Debug)]
 pub struct MultiStreamWriter {
-    writer: face::MultiStreamWriter<SharedState>,
+    writer: async_writer::MultiStreamWriter<SharedState>,
     streams: Arc<[Box<str>]>,
     client_counters: SharedCounters,
 }

@@ -31,12 +31,12 @@ use core::panic::PanicInfo;
 
 use console::Console;
 use cortex_m_semihosting::debug;
-use distributedlog::face::{MultiStreamWriter, Runner};
+use distributedlog::async_writer::{MultiStreamWriter, Runner};
 use embassy_executor::Spawner;
 use embassy_net::{Config, StackResources};
 use nic::Nic;
 use proxy::{Carrier, Proxy, connection};
-use scenario::Desk;
+use scenario::WriterState;
 use static_cell::StaticCell;
 
 /// Where QEMU's own network has the host.
@@ -55,7 +55,7 @@ const STREAMS: [&str; 5] = [
 async fn main(spawner: Spawner) {
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     static PROXY: StaticCell<Proxy> = StaticCell::new();
-    static DESK: StaticCell<RefCell<Desk>> = StaticCell::new();
+    static WRITER_STATE: StaticCell<RefCell<WriterState>> = StaticCell::new();
 
     let peripherals = cortex_m::Peripherals::take().expect("taken once");
     time::start(peripherals.SYST);
@@ -79,8 +79,8 @@ async fn main(spawner: Spawner) {
     let proxy = PROXY.init_with(|| Proxy::new(SocketAddr::from((HOST, port)), STREAMS));
     spawner.spawn(connection::keep_connected(proxy, stack).expect("spawned once"));
     spawner.spawn(connection::keep_time(proxy).expect("spawned once"));
-    let desk = DESK.init_with(scenario::desk);
-    let (writer, runner) = MultiStreamWriter::new(&*desk, Carrier(proxy));
+    let state = WRITER_STATE.init_with(scenario::writer_state);
+    let (writer, runner) = MultiStreamWriter::new(&*state, Carrier(proxy));
     spawner.spawn(run(runner).expect("spawned once"));
 
     let good = scenario::play(&writer, proxy, &STREAMS).await;
@@ -98,7 +98,7 @@ async fn keep_network(mut runner: embassy_net::Runner<'static, Nic>) -> ! {
 }
 
 #[embassy_executor::task]
-async fn run(runner: Runner<&'static RefCell<Desk>, Carrier>) {
+async fn run(runner: Runner<&'static RefCell<WriterState>, Carrier>) {
     runner.run().await;
 }
 

@@ -3,9 +3,11 @@
 use core::cell::RefCell;
 use core::time::Duration;
 
-use distributedlog::face::{Acknowledgement, MultiStreamWriter, Seat, State};
+use distributedlog::async_writer::{Acknowledgement, MultiStreamWriter, State, WaiterSlot};
 use distributedlog::wire::record_set::WriterId;
-use distributedlog::writer::{Fixed, Identity, Storage, Settings, StreamCount, StorageTables, Writer};
+use distributedlog::writer::{
+    Fixed, Identity, Settings, Storage, StorageTables, StreamCount, Writer,
+};
 use embassy_futures::join::join;
 use static_cell::ConstStaticCell;
 
@@ -29,19 +31,20 @@ const BEFORE_CUT: u32 = 950;
 const PENDING: usize = 16;
 
 /// One for each record, and for the task that waits for room or for the end.
-const SEATS: usize = PENDING + 2;
+const WAITER_SLOTS: usize = PENDING + 2;
 
-pub type Desk = State<StorageTables<'static, [u8; SET_BYTES]>, &'static mut [Seat], DeviceClock>;
-type Handle = MultiStreamWriter<&'static RefCell<Desk>>;
-type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<Desk>>), PENDING>;
+pub type WriterState =
+    State<StorageTables<'static, [u8; SET_BYTES]>, &'static mut [WaiterSlot], DeviceClock>;
+type Handle = MultiStreamWriter<&'static RefCell<WriterState>>;
+type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<WriterState>>), PENDING>;
 
 /// The writer and the seats of its tasks. The tables lie where they were linked, and never pass
 /// over the stack.
-pub fn desk() -> RefCell<Desk> {
+pub fn writer_state() -> RefCell<WriterState> {
     static TABLES: ConstStaticCell<Fixed<5, 3, PENDING, SET_BYTES>> =
         ConstStaticCell::new(Fixed::new());
-    static PLACES: ConstStaticCell<[Seat; SEATS]> =
-        ConstStaticCell::new([const { Seat::EMPTY }; SEATS]);
+    static SLOTS: ConstStaticCell<[WaiterSlot; WAITER_SLOTS]> =
+        ConstStaticCell::new([const { WaiterSlot::EMPTY }; WAITER_SLOTS]);
     let settings = Settings::builder()
         .buffer_size(256)
         .in_flight_sets(2)
@@ -58,11 +61,7 @@ pub fn desk() -> RefCell<Desk> {
     let streams = StreamCount::new(5).expect("between 1 and the most");
     let writer = Writer::new(settings, streams, TABLES.take().tables())
         .expect("the tables are as long as the settings say");
-    RefCell::new(State::new(
-        writer,
-        PLACES.take().as_mut_slice(),
-        DeviceClock,
-    ))
+    RefCell::new(State::new(writer, SLOTS.take().as_mut_slice(), DeviceClock))
 }
 
 /// Writes everything. Whether all was acknowledged, with hedges and over lost connections.

@@ -49,5 +49,5 @@ pub use executor::{Executor, TaskId};
 pub use faulty::{FaultControl, Faults, Faulty};
 pub use null::NullTransport;
 pub use random::Random;
-pub use setup::{Face, seats, writer};
+pub use setup::{SharedState, waiter_slots, writer};
 pub use streams::{Latency, MemoryStreams, StoredSet};

@@ -1,18 +1,18 @@
 use std::sync::{Arc, Mutex};
 
-use distributedlog::face::{MultiStreamWriter, Runner, Seat, State};
+use distributedlog::async_writer::{MultiStreamWriter, Runner, State, WaiterSlot};
 use distributedlog::writer::{Heap, Settings, StreamCount, Writer};
 use distributedlog::{Clock, Transport};
 
 /// The state of a writer with its tables on the heap, for any number of threads.
-pub type Face<C> = Arc<Mutex<State<Heap, Box<[Seat]>, C>>>;
+pub type SharedState<C> = Arc<Mutex<State<Heap, Box<[WaiterSlot]>, C>>>;
 
 /// Seats for a writer's tasks: one for each pending record that the settings allow, and `waiting`
 /// more.
 #[must_use]
-pub fn seats(settings: &Settings, waiting: usize) -> Box<[Seat]> {
+pub fn waiter_slots(settings: &Settings, waiting: usize) -> Box<[WaiterSlot]> {
     (0..settings.pending_records() + waiting)
-        .map(|_| Seat::EMPTY)
+        .map(|_| WaiterSlot::EMPTY)
         .collect()
 }
 
@@ -26,10 +26,10 @@ pub fn writer<C: Clock + Clone, T: Transport>(
     streams: usize,
     clock: C,
     transport: T,
-) -> (MultiStreamWriter<Face<C>>, Runner<Face<C>, T>) {
+) -> (MultiStreamWriter<SharedState<C>>, Runner<SharedState<C>, T>) {
     let streams = StreamCount::new(streams).expect("a legal number of streams");
     let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
         .expect("the heap has what the settings ask for");
-    let state = State::new(machine, seats(&settings, 64), clock);
+    let state = State::new(machine, waiter_slots(&settings, 64), clock);
     MultiStreamWriter::new(Arc::new(Mutex::new(state)), transport)
 }

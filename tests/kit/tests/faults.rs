@@ -5,7 +5,8 @@ use core::time::Duration;
 use distributedlog::writer::{Reason, Settings};
 use distributedlog::{Cause, Clock, Failure, Instant, StreamIndex, WriteState};
 use distributedlog_testkit::{
-    Executor, Face, FaultControl, Faults, Faulty, Latency, MemoryStreams, VirtualClock, writer,
+    Executor, FaultControl, Faults, Faulty, Latency, MemoryStreams, SharedState, VirtualClock,
+    writer,
 };
 
 const STREAM: StreamIndex = StreamIndex(0);
@@ -16,7 +17,7 @@ fn ms(millis: u64) -> Duration {
 
 struct Stage {
     executor: Executor,
-    writer: distributedlog::face::MultiStreamWriter<Face<VirtualClock>>,
+    writer: distributedlog::async_writer::MultiStreamWriter<SharedState<VirtualClock>>,
     streams: MemoryStreams,
     faults: FaultControl,
 }

@@ -18,7 +18,9 @@ use distributedlog::wire::mux::{
 use distributedlog::wire::service::{Reply, ResponseHeader, SequenceId, WriteResponse};
 use distributedlog::writer::{AllFeatures, Writer, ram_bytes};
 use distributedlog::{Dlsn, Instant, StatusCode};
-use distributedlog_bare::one_proxy::{Device, DeviceStorage, RECORDS, REQUESTS, SET_BYTES, SETS, STREAMS};
+use distributedlog_bare::one_proxy::{
+    Device, DeviceStorage, RECORDS, REQUESTS, SET_BYTES, SETS, STREAMS,
+};
 use distributedlog_bare::trace;
 use static_cell::StaticCell;
 

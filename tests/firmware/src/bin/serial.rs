@@ -19,7 +19,7 @@ use core::time::Duration;
 
 use console::Console;
 use cortex_m_semihosting::debug;
-use distributedlog::face::{MultiStreamWriter, Runner, Seat, State};
+use distributedlog::async_writer::{MultiStreamWriter, Runner, State, WaiterSlot};
 use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 use embassy_executor::Spawner;
 use line::LineTransport;
@@ -29,11 +29,11 @@ use time::DeviceClock;
 const RECORDS: u32 = 100;
 const STREAMS: [&str; 3] = ["device-1", "device-2", "device-3"];
 
-type Desk = State<Fixed<3, 3, 8, 256>, [Seat; 10], DeviceClock>;
+type WriterState = State<Fixed<3, 3, 8, 256>, [WaiterSlot; 10], DeviceClock>;
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
-    static DESK: StaticCell<RefCell<Desk>> = StaticCell::new();
+    static WRITER_STATE: StaticCell<RefCell<WriterState>> = StaticCell::new();
     time::start(cortex_m::Peripherals::take().expect("taken once").SYST);
     let settings = Settings::builder()
         .buffer_size(64)
@@ -44,13 +44,17 @@ async fn main(spawner: Spawner) {
         .first_speculative_timeout(Duration::from_millis(200))
         .max_speculative_timeout(Duration::from_secs(1));
     let settings = settings.seed(3).build().expect("within the bounds");
-    let desk = DESK.init_with(|| {
+    let state = WRITER_STATE.init_with(|| {
         let streams = StreamCount::new(STREAMS.len()).expect("between 1 and the most");
         let writer = Writer::new(settings, streams, Fixed::new())
             .expect("the tables are as long as the settings say");
-        RefCell::new(State::new(writer, [const { Seat::EMPTY }; 10], DeviceClock))
+        RefCell::new(State::new(
+            writer,
+            [const { WaiterSlot::EMPTY }; 10],
+            DeviceClock,
+        ))
     });
-    let (writer, runner) = MultiStreamWriter::new(&*desk, LineTransport::new(STREAMS));
+    let (writer, runner) = MultiStreamWriter::new(&*state, LineTransport::new(STREAMS));
     spawner.spawn(run(runner).expect("spawned once"));
 
     for number in 0..RECORDS {
@@ -78,7 +82,7 @@ async fn main(spawner: Spawner) {
 }
 
 #[embassy_executor::task]
-async fn run(runner: Runner<&'static RefCell<Desk>, LineTransport<3>>) {
+async fn run(runner: Runner<&'static RefCell<WriterState>, LineTransport<3>>) {
     runner.run().await;
 }
 

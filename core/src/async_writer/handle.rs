@@ -1,8 +1,8 @@
 use core::time::Duration;
 
 use super::futures::{Acknowledgement, Close, Flush, Reserve, Submit, Write, on};
-use super::sealed::Desk;
-use super::{Face, Runner};
+use super::sealed::Inner;
+use super::{AsyncWriterState, Runner};
 use crate::writer::{Counters, EnqueueError, Settings, StreamStatus};
 use crate::{Clock, Instant, Shared, StreamIndex, Transport};
 
@@ -13,14 +13,14 @@ use crate::{Clock, Instant, Shared, StreamIndex, Transport};
 /// completes what is unfinished with [`Reason::Closed`](crate::writer::Reason::Closed) and ends the
 /// runner: [`close`](Self::close) first (R13).
 #[derive(Debug)]
-pub struct MultiStreamWriter<S: Shared<State: Face>> {
+pub struct MultiStreamWriter<S: Shared<State: AsyncWriterState>> {
     state: S,
 }
 
-impl<S: Shared<State: Face>> MultiStreamWriter<S> {
+impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
     /// The first handle and the runner of a writer. Call it once for a state.
     pub fn new<T: Transport>(state: S, transport: T) -> (Self, Runner<S, T>) {
-        state.with(|desk| desk.enter());
+        state.with(|inner| inner.enter());
         (
             Self {
                 state: state.clone(),
@@ -63,7 +63,7 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// [`EnqueueError::Full`] if there is no room or other tasks wait for it,
     /// [`EnqueueError::TooLarge`], [`EnqueueError::Closed`]. The record stays with the caller.
     pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<S>, EnqueueError> {
-        on(&self.state, |desk, wake| desk.try_write(record, wake))
+        on(&self.state, |inner, wake| inner.try_write(record, wake))
             .map(|record| Acknowledgement::new(self.state.clone(), record))
     }
 
@@ -104,47 +104,47 @@ impl<S: Shared<State: Face>> MultiStreamWriter<S> {
     /// As [`close`](Self::close); what is not completed within `time` completes with
     /// [`Reason::Closed`](crate::writer::Reason::Closed).
     pub fn close_within(&self, time: Duration) -> Close<'_, S> {
-        let now = self.state.with(|desk| desk.clock()).now();
+        let now = self.state.with(|inner| inner.clock()).now();
         Close::new(&self.state, now + time)
     }
 
     /// The settings.
     pub fn settings(&self) -> Settings {
-        self.state.with(|desk| desk.settings())
+        self.state.with(|inner| inner.settings())
     }
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        self.state.with(|desk| desk.counters())
+        self.state.with(|inner| inner.counters())
     }
 
     /// How a stream does; none for a stream that the writer does not have.
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
-        self.state.with(|desk| desk.stream_status(stream))
+        self.state.with(|inner| inner.stream_status(stream))
     }
 
     /// Whether the writer takes no more records: it was closed, or its runner was dropped.
     pub fn is_closed(&self) -> bool {
-        self.state.with(|desk| desk.is_closed())
+        self.state.with(|inner| inner.is_closed())
     }
 
     /// The longest record that fits a set.
     pub fn max_record_bytes(&self) -> usize {
-        self.state.with(|desk| desk.max_record_bytes())
+        self.state.with(|inner| inner.max_record_bytes())
     }
 }
 
-impl<S: Shared<State: Face>> Clone for MultiStreamWriter<S> {
+impl<S: Shared<State: AsyncWriterState>> Clone for MultiStreamWriter<S> {
     fn clone(&self) -> Self {
-        self.state.with(|desk| desk.enter());
+        self.state.with(|inner| inner.enter());
         Self {
             state: self.state.clone(),
         }
     }
 }
 
-impl<S: Shared<State: Face>> Drop for MultiStreamWriter<S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for MultiStreamWriter<S> {
     fn drop(&mut self) {
-        on(&self.state, |desk, wake| desk.leave(wake));
+        on(&self.state, |inner, wake| inner.leave(wake));
     }
 }

@@ -1,22 +1,42 @@
 use core::task::Waker;
 
-use super::waiters::Standing;
+use crate::writer::FlushMark;
+
+/// The event that a waiting task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitFor {
+    /// Room for a record of this many bytes.
+    Room(usize),
+    /// The completion of every record that was written before the mark.
+    Flush(FlushMark),
+    /// The end of the runner.
+    End,
+}
+
+/// The state of a slot in the queues of [`Waiters`](super::waiters::Waiters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitState {
+    Free,
+    Waiting(WaitFor),
+    /// Woken to take room, and not polled since.
+    Woken,
+}
 
 /// Where a task that waits leaves its waker. Opaque to whoever provides the memory.
 #[derive(Debug)]
-pub struct Seat {
+pub struct WaiterSlot {
     pub(super) waker: Option<Waker>,
-    pub(super) standing: Standing,
+    pub(super) state: WaitState,
     pub(super) generation: u32,
     pub(super) previous: u32,
     pub(super) next: u32,
 }
 
-impl Seat {
-    /// A free seat.
+impl WaiterSlot {
+    /// A free slot.
     pub const EMPTY: Self = Self {
         waker: None,
-        standing: Standing::Free,
+        state: WaitState::Free,
         generation: 0,
         previous: u32::MAX,
         next: u32::MAX,
@@ -36,32 +56,32 @@ impl Seat {
 /// On the heap there are as many as are needed. An array has as many as it has: when more tasks
 /// wait, those without a seat look again and again until one is free, which costs time but loses
 /// nobody.
-pub trait Seats: AsMut<[Seat]> {
+pub trait WaiterSlots: AsMut<[WaiterSlot]> {
     /// Adds seats behind those that there are, which stay as they are. Whether it did.
     fn grow(&mut self) -> bool {
         false
     }
 }
 
-impl<const N: usize> Seats for [Seat; N] {}
+impl<const N: usize> WaiterSlots for [WaiterSlot; N] {}
 
-impl Seats for &mut [Seat] {}
+impl WaiterSlots for &mut [WaiterSlot] {}
 
 #[cfg(feature = "std")]
-impl Seats for std::vec::Vec<Seat> {
+impl WaiterSlots for std::vec::Vec<WaiterSlot> {
     fn grow(&mut self) -> bool {
         let more = self.len().max(16);
-        self.extend(core::iter::repeat_with(|| Seat::EMPTY).take(more));
+        self.extend(core::iter::repeat_with(|| WaiterSlot::EMPTY).take(more));
         true
     }
 }
 
 #[cfg(feature = "std")]
-impl Seats for std::boxed::Box<[Seat]> {
+impl WaiterSlots for std::boxed::Box<[WaiterSlot]> {
     fn grow(&mut self) -> bool {
-        let mut seats = core::mem::take(self).into_vec();
-        let grown = Seats::grow(&mut seats);
-        *self = seats.into_boxed_slice();
+        let mut slots = core::mem::take(self).into_vec();
+        let grown = WaiterSlots::grow(&mut slots);
+        *self = slots.into_boxed_slice();
         grown
     }
 }

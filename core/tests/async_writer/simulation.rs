@@ -112,7 +112,13 @@ struct User<W> {
     acknowledged: Acknowledged,
 }
 
-impl User<distributedlog::face::MultiStreamWriter<distributedlog_testkit::Face<VirtualClock>>> {
+impl
+    User<
+        distributedlog::async_writer::MultiStreamWriter<
+            distributedlog_testkit::SharedState<VirtualClock>,
+        >,
+    >
+{
     async fn live(mut self) {
         for number in 0..self.random.below(8) {
             let mut record = format!("{}-{number}", self.task).into_bytes();

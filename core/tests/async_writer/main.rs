@@ -1,4 +1,4 @@
-//! The async face under virtual time: waiting, dropping, closing, and the promise that no future is
+//! The async writer under virtual time: waiting, dropping, closing, and the promise that no future is
 //! left pending.
 
 mod alone;
@@ -9,10 +9,11 @@ mod stalled_stream;
 
 use core::time::Duration;
 
-use distributedlog::face::MultiStreamWriter;
+use distributedlog::async_writer::MultiStreamWriter;
 use distributedlog::writer::{Settings, SettingsBuilder};
 use distributedlog_testkit::{
-    Executor, Face, FaultControl, Faulty, Latency, MemoryStreams, TaskId, VirtualClock, writer,
+    Executor, FaultControl, Faulty, Latency, MemoryStreams, SharedState, TaskId, VirtualClock,
+    writer,
 };
 
 fn ms(millis: u64) -> Duration {
@@ -28,7 +29,7 @@ fn single() -> SettingsBuilder {
 /// faulty.
 struct Stage {
     executor: Executor,
-    writer: MultiStreamWriter<Face<VirtualClock>>,
+    writer: MultiStreamWriter<SharedState<VirtualClock>>,
     runner: TaskId,
     streams: MemoryStreams,
     faults: FaultControl,

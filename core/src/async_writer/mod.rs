@@ -8,7 +8,7 @@
 //! ```
 //! use core::cell::RefCell;
 //! use core::time::Duration;
-//! use distributedlog::face::{MultiStreamWriter, Seat, State};
+//! use distributedlog::async_writer::{MultiStreamWriter, WaiterSlot, State};
 //! use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 //! use distributedlog_testkit::{Executor, Latency, MemoryStreams};
 //! use futures_lite::future::zip;
@@ -19,7 +19,7 @@
 //!
 //! let machine = Writer::new(Settings::default(), StreamCount::new(3)?, Fixed::<3, 3, 16, 1024>::new())?;
 //! // A seat for each of the 16 records, and for four tasks that wait for room.
-//! let state = RefCell::new(State::new(machine, [const { Seat::EMPTY }; 20], executor.clock()));
+//! let state = RefCell::new(State::new(machine, [const { WaiterSlot::EMPTY }; 20], executor.clock()));
 //! let (writer, runner) = MultiStreamWriter::new(&state, streams);
 //!
 //! let user = async {
@@ -39,13 +39,13 @@ mod handle;
 mod permit;
 mod runner;
 mod sealed;
-mod seats;
 mod state;
+mod waiter_slots;
 mod waiters;
 
 pub use futures::{Acknowledgement, Close, Flush, Reported, Reserve, Submit, Write};
 pub use handle::MultiStreamWriter;
 pub use permit::Permit;
 pub use runner::Runner;
-pub use seats::{Seat, Seats};
-pub use state::{Face, State};
+pub use state::{AsyncWriterState, State};
+pub use waiter_slots::{WaiterSlot, WaiterSlots};

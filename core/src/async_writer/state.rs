@@ -1,8 +1,9 @@
 use core::task::{Poll, Waker};
 
-use super::Seats;
-use super::sealed::{Desk, Pass};
-use super::waiters::{Place, Waiters, Wakers, Wish};
+use super::WaiterSlots;
+use super::sealed::{Inner, Progress};
+use super::waiter_slots::WaitFor;
+use super::waiters::{WaiterId, Waiters, Wakers};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
     AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings, Storage,
@@ -12,18 +13,18 @@ use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
 /// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State`
 /// implements it.
-pub trait Face: Desk {}
+pub trait AsyncWriterState: Inner {}
 
-impl<S: Storage, W: Seats, C: Clock + Clone> Face for State<S, W, C> {}
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone> AsyncWriterState for State<S, W, C> {}
 
 /// What handles and runner share: the machine, the seats of waiting tasks, and the clock that
 /// stamps records.
 ///
-/// The seats are those of the tasks that wait: see [`Seats`].
+/// The seats are those of the tasks that wait: see [`WaiterSlots`].
 #[derive(Debug)]
-pub struct State<S: Storage, W: Seats, C: Clock> {
+pub struct State<S: Storage, W: WaiterSlots, C: Clock> {
     writer: Writer<S>,
-    seats: W,
+    slots: W,
     waiters: Waiters,
     clock: C,
     handles: usize,
@@ -33,23 +34,23 @@ pub struct State<S: Storage, W: Seats, C: Clock> {
     ended: bool,
 }
 
-impl<S: Storage, W: Seats, C: Clock + Clone> State<S, W, C> {
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
     /// A writer that nobody drives yet: put it into a [`Shared`](crate::Shared) and give that to
     /// [`MultiStreamWriter::new`](super::MultiStreamWriter::new).
     ///
     /// # Panics
     ///
     /// When there are fewer seats than record rows.
-    pub fn new(writer: Writer<S>, mut seats: W, clock: C) -> Self {
+    pub fn new(writer: Writer<S>, mut slots: W, clock: C) -> Self {
         let records = writer.storage().records().len();
         assert!(
-            seats.as_mut().len() >= records,
+            slots.as_mut().len() >= records,
             "one seat for each of the {records} record rows"
         );
-        let waiters = Waiters::new(seats.as_mut(), records);
+        let waiters = Waiters::new(slots.as_mut(), records);
         Self {
             writer,
-            seats,
+            slots,
             waiters,
             clock,
             handles: 0,
@@ -67,20 +68,20 @@ impl<S: Storage, W: Seats, C: Clock + Clone> State<S, W, C> {
     /// Wakes as many of those who wait for room as there seems to be room for, those not counted
     /// who are on their way (R7).
     fn share_room(&mut self, wake: &mut Wakers) {
-        let seats = self.seats.as_mut();
+        let slots = self.slots.as_mut();
         // Bounded: each pass takes one off the queue.
-        while let Some(len) = self.waiters.first_for_room(seats) {
+        while let Some(len) = self.waiters.first_for_room(slots) {
             if wake.is_full() || self.writer.room_for(len) <= self.waiters.woken() {
                 return;
             }
-            self.waiters.wake_first_for_room(seats, wake);
+            self.waiters.wake_first_for_room(slots, wake);
         }
     }
 
     /// Whether a task may take room now: nobody was there before it, or it was woken for it.
-    fn may_take_room(&mut self, place: Option<Place>, len: usize) -> bool {
+    fn may_take_room(&mut self, waiter: Option<WaiterId>, len: usize) -> bool {
         let woken = self.waiters.woken();
-        self.waiters.is_woken(self.seats.as_mut(), place)
+        self.waiters.is_woken(self.slots.as_mut(), waiter)
             || (self.waiters.nobody_waits_for_room()
                 && (woken == 0 || self.writer.room_for(len) > woken))
     }
@@ -113,7 +114,7 @@ impl<S: Storage, W: Seats, C: Clock + Clone> State<S, W, C> {
             let Some(record) = self.writer.poll_completed() else {
                 return true;
             };
-            if let Some(waker) = self.seats.as_mut()[record.slot()].waker.take() {
+            if let Some(waker) = self.slots.as_mut()[record.slot()].waker.take() {
                 expect_no_fmt(wake.push(waker), "it is not full");
             }
         }
@@ -137,7 +138,7 @@ impl<S: Storage, W: Seats, C: Clock + Clone> State<S, W, C> {
     }
 }
 
-impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
+impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
     type Time = C;
 
     fn clock(&self) -> C {
@@ -188,7 +189,7 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
     fn poll_write(
         &mut self,
         record: &[u8],
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterId>,
         waker: &Waker,
         await_result: bool,
         wake: &mut Wakers,
@@ -196,16 +197,16 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
         let len = record.len();
         // Asked before it is tried, because the machine counts what it refuses.
         let decided = self.writer.is_closed() || len > self.writer.max_record_bytes();
-        if decided || (self.may_take_room(*place, len) && self.writer.has_room(len)) {
+        if decided || (self.may_take_room(*waiter, len) && self.writer.has_room(len)) {
             match self.writer.write(self.clock.now(), record) {
                 Err(EnqueueError::Full) => {}
                 outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
-                    if place.is_some() {
-                        self.waiters.leave(self.seats.as_mut(), place);
+                    if waiter.is_some() {
+                        self.waiters.leave(self.slots.as_mut(), waiter);
                         self.share_room(wake);
                     }
                     if let (Ok(id), true) = (&outcome, await_result) {
-                        self.seats.as_mut()[id.slot()].set_waker(waker);
+                        self.slots.as_mut()[id.slot()].set_waker(waker);
                     }
                     self.rouse_runner(wake);
                     return Poll::Ready(outcome);
@@ -213,26 +214,26 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
             }
         }
         self.waiters
-            .wait(&mut self.seats, place, Wish::Room(len), waker);
+            .wait(&mut self.slots, waiter, WaitFor::Room(len), waker);
         Poll::Pending
     }
 
     fn poll_reserve(
         &mut self,
         len: usize,
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterId>,
         waker: &Waker,
         wake: &mut Wakers,
     ) -> Poll<Result<Reservation, EnqueueError>> {
         if self.writer.is_closed()
             || len > self.writer.max_record_bytes()
-            || self.may_take_room(*place, len)
+            || self.may_take_room(*waiter, len)
         {
             match self.writer.reserve(len) {
                 Err(EnqueueError::Full) => {}
                 outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
-                    if place.is_some() {
-                        self.waiters.leave(self.seats.as_mut(), place);
+                    if waiter.is_some() {
+                        self.waiters.leave(self.slots.as_mut(), waiter);
                         self.share_room(wake);
                     }
                     return Poll::Ready(outcome);
@@ -240,7 +241,7 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
             }
         }
         self.waiters
-            .wait(&mut self.seats, place, Wish::Room(len), waker);
+            .wait(&mut self.slots, waiter, WaitFor::Room(len), waker);
         Poll::Pending
     }
 
@@ -270,12 +271,12 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
     ) -> Poll<WriteResult> {
         match self.writer.take(record) {
             Some(result) => {
-                self.seats.as_mut()[record.slot()].waker = None;
+                self.slots.as_mut()[record.slot()].waker = None;
                 self.share_room(wake);
                 Poll::Ready(result)
             }
             None => {
-                self.seats.as_mut()[record.slot()].set_waker(waker);
+                self.slots.as_mut()[record.slot()].set_waker(waker);
                 Poll::Pending
             }
         }
@@ -286,13 +287,13 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
     }
 
     fn forget(&mut self, record: RecordId, wake: &mut Wakers) {
-        self.seats.as_mut()[record.slot()].waker = None;
+        self.slots.as_mut()[record.slot()].waker = None;
         self.writer.forget(record);
         self.share_room(wake);
     }
 
-    fn stop_waiting(&mut self, place: &mut Option<Place>, wake: &mut Wakers) {
-        self.waiters.leave(self.seats.as_mut(), place);
+    fn stop_waiting(&mut self, waiter: &mut Option<WaiterId>, wake: &mut Wakers) {
+        self.waiters.leave(self.slots.as_mut(), waiter);
         self.share_room(wake);
     }
 
@@ -305,15 +306,15 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
     fn poll_flushed(
         &mut self,
         mark: FlushMark,
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterId>,
         waker: &Waker,
     ) -> Poll<()> {
         if self.writer.is_flushed(mark) {
-            self.waiters.leave(self.seats.as_mut(), place);
+            self.waiters.leave(self.slots.as_mut(), waiter);
             return Poll::Ready(());
         }
         self.waiters
-            .wait(&mut self.seats, place, Wish::Flushed(mark), waker);
+            .wait(&mut self.slots, waiter, WaitFor::Flush(mark), waker);
         Poll::Pending
     }
 
@@ -322,13 +323,13 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
         self.wake_runner(wake);
     }
 
-    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker) -> Poll<()> {
+    fn poll_ended(&mut self, waiter: &mut Option<WaiterId>, waker: &Waker) -> Poll<()> {
         if self.ended {
-            self.waiters.leave(self.seats.as_mut(), place);
+            self.waiters.leave(self.slots.as_mut(), waiter);
             return Poll::Ready(());
         }
         self.waiters
-            .wait(&mut self.seats, place, Wish::Ended, waker);
+            .wait(&mut self.slots, waiter, WaitFor::End, waker);
         Poll::Pending
     }
 
@@ -339,7 +340,7 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
         sleeps_until: Instant,
         waker: &Waker,
         wake: &mut Wakers,
-    ) -> Pass {
+    ) -> Progress {
         let now = self.clock.now();
         let mut busy = !finished.is_empty();
         for (attempt, outcome) in core::mem::take(finished) {
@@ -354,24 +355,24 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
         let all = self.announce(wake)
             && self
                 .waiters
-                .wake_rest(self.seats.as_mut(), wake, |wish| match wish {
-                    Wish::Flushed(mark) => self.writer.is_flushed(mark),
-                    Wish::Room(_) | Wish::Ended => false,
+                .wake_rest(self.slots.as_mut(), wake, |wait_for| match wait_for {
+                    WaitFor::Flush(mark) => self.writer.is_flushed(mark),
+                    WaitFor::Room(_) | WaitFor::End => false,
                 })
-            && (!closed || self.waiters.wake_all_for_room(self.seats.as_mut(), wake));
+            && (!closed || self.waiters.wake_all_for_room(self.slots.as_mut(), wake));
         self.share_room(wake);
         if !all || busy || !wake.is_empty() {
-            return Pass::Busy;
+            return Progress::Busy;
         }
         if self.writer.is_finished() {
-            return Pass::Finished;
+            return Progress::Finished;
         }
         self.runner_sleeps_until = sleeps_until;
         match &mut self.runner {
             Some(own) => own.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        Pass::Idle(self.writer.poll_timeout())
+        Progress::Idle(self.writer.poll_timeout())
     }
 
     fn end(&mut self, wake: &mut Wakers) -> bool {
@@ -382,9 +383,9 @@ impl<S: Storage, W: Seats, C: Clock + Clone> Desk for State<S, W, C> {
         // Nobody is left to tell the transport: it is dropped with the runner, or closed already.
         while self.writer.poll_cancel().is_some() {}
         while self.writer.poll_transmit(self.clock.now()).is_some() {}
-        let seats = self.seats.as_mut();
-        self.waiters.wake_all_for_room(seats, wake)
-            && self.waiters.wake_rest(seats, wake, |_| true)
+        let slots = self.slots.as_mut();
+        self.waiters.wake_all_for_room(slots, wake)
+            && self.waiters.wake_rest(slots, wake, |_| true)
             && self.announce(wake)
     }
 }

@@ -1,6 +1,6 @@
 use core::task::{Poll, Waker};
 
-use super::waiters::{Place, Wakers};
+use super::waiters::{WaiterId, Wakers};
 use crate::writer::{
     AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings,
     StreamStatus, WriteResult,
@@ -9,7 +9,7 @@ use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
 /// What a pass over the machine came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
+pub enum Progress {
     /// Something was done: there may be more.
     Busy,
     /// Nothing is to be done before this instant, or before something happens. The waker is kept.
@@ -20,7 +20,7 @@ pub enum Pass {
 
 /// What handles, futures and the runner ask of the state. Every method runs while the state is
 /// borrowed: whom to wake is collected and woken afterwards.
-pub trait Desk {
+pub trait Inner {
     /// The clock that stamps records.
     type Time: Clock + Clone;
 
@@ -42,7 +42,7 @@ pub trait Desk {
     fn poll_write(
         &mut self,
         record: &[u8],
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterId>,
         waker: &Waker,
         await_result: bool,
         wake: &mut Wakers,
@@ -50,7 +50,7 @@ pub trait Desk {
     fn poll_reserve(
         &mut self,
         len: usize,
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterId>,
         waker: &Waker,
         wake: &mut Wakers,
     ) -> Poll<Result<Reservation, EnqueueError>>;
@@ -70,17 +70,17 @@ pub trait Desk {
     ) -> Poll<WriteResult>;
     fn attempt_reports(&self, record: RecordId) -> AttemptReports;
     fn forget(&mut self, record: RecordId, wake: &mut Wakers);
-    fn stop_waiting(&mut self, place: &mut Option<Place>, wake: &mut Wakers);
+    fn stop_waiting(&mut self, waiter: &mut Option<WaiterId>, wake: &mut Wakers);
 
     fn flush(&mut self, wake: &mut Wakers) -> FlushMark;
     fn poll_flushed(
         &mut self,
         mark: FlushMark,
-        place: &mut Option<Place>,
+        waiter: &mut Option<WaiterId>,
         waker: &Waker,
     ) -> Poll<()>;
     fn close(&mut self, by: Instant, wake: &mut Wakers);
-    fn poll_ended(&mut self, place: &mut Option<Place>, waker: &Waker) -> Poll<()>;
+    fn poll_ended(&mut self, waiter: &mut Option<WaiterId>, waker: &Waker) -> Poll<()>;
 
     /// Tells the machine what finished and what time it is, and does what it wants done.
     fn pass<T: Transport>(
@@ -90,7 +90,7 @@ pub trait Desk {
         sleeps_until: Instant,
         waker: &Waker,
         wake: &mut Wakers,
-    ) -> Pass;
+    ) -> Progress;
 
     /// The runner ends: completes everything. Whether everybody is woken; if not, call it again.
     fn end(&mut self, wake: &mut Wakers) -> bool;

@@ -3,10 +3,10 @@
 use core::cell::RefCell;
 use core::task::{Context, Poll};
 
-use distributedlog::face::{Acknowledgement, MultiStreamWriter, Seat, State};
+use distributedlog::async_writer::{Acknowledgement, MultiStreamWriter, State, WaiterSlot};
 use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 use distributedlog::{Attempt, AttemptId, Instant, Outcome, StartRefused, Transport};
-use distributedlog_testkit::{Executor, Face, Latency, MemoryStreams, VirtualClock, writer};
+use distributedlog_testkit::{Executor, Latency, MemoryStreams, SharedState, VirtualClock, writer};
 use futures_lite::future::zip;
 
 use crate::{ms, single};
@@ -23,8 +23,8 @@ fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
         TestStorage::new(),
     )
     .unwrap();
-    let seats = [const { Seat::EMPTY }; 8 + 4];
-    let state = RefCell::new(State::new(machine, seats, executor.clock()));
+    let waiter_slots = [const { WaiterSlot::EMPTY }; 8 + 4];
+    let state = RefCell::new(State::new(machine, waiter_slots, executor.clock()));
     let (writer, runner) = MultiStreamWriter::new(&state, streams.clone());
     let user = async {
         for number in 0..100_u8 {
@@ -42,8 +42,8 @@ fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
 /// A transport whose user writes through the same writer while it does its I/O.
 struct Reentrant {
     inner: MemoryStreams,
-    writer: std::rc::Rc<RefCell<Option<MultiStreamWriter<Face<VirtualClock>>>>>,
-    acknowledgements: Vec<Acknowledgement<Face<VirtualClock>>>,
+    writer: std::rc::Rc<RefCell<Option<MultiStreamWriter<SharedState<VirtualClock>>>>>,
+    acknowledgements: Vec<Acknowledgement<SharedState<VirtualClock>>>,
 }
 
 impl Transport for Reentrant {

@@ -11,7 +11,7 @@ use futures_lite::future::poll_once;
 
 use crate::{ms, single, stage};
 
-/// Canonical for R7, on the face's side.
+/// Canonical for R7, for the async writer.
 #[test]
 fn write_waits_for_room_and_try_write_says_full_at_once() {
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 1);

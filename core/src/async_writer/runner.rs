@@ -2,9 +2,9 @@ use core::future::{Future, Pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
-use super::Face;
+use super::AsyncWriterState;
 use super::futures::on;
-use super::sealed::{Desk, Pass};
+use super::sealed::{Inner, Progress};
 use super::waiters::{Wakers, wake_all};
 use crate::expect::expect_no_fmt;
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
@@ -15,7 +15,7 @@ use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
 /// Dropping it completes every unfinished write with
 /// [`Reason::Closed`](crate::writer::Reason::Closed) (R13).
 #[derive(Debug)]
-pub struct Runner<S: Shared<State: Face>, T: Transport> {
+pub struct Runner<S: Shared<State: AsyncWriterState>, T: Transport> {
     state: S,
     transport: T,
     finished: heapless::Vec<(AttemptId, Outcome), 32>,
@@ -32,7 +32,7 @@ enum Rest {
     Finished,
 }
 
-impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
+impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
     pub(super) const fn new(state: S, transport: T) -> Self {
         Self {
             state,
@@ -48,7 +48,7 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
     ///
     /// Dropping it is as dropping the runner.
     pub async fn run(mut self) {
-        let clock = self.state.with(|desk| desk.clock());
+        let clock = self.state.with(|inner| inner.clock());
         let mut wanted = None;
         loop {
             let rest = match wanted {
@@ -90,14 +90,14 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
             }
             let mut wakers = Wakers::new();
             let (finished, transport) = (&mut self.finished, &mut self.transport);
-            let pass = self
-                .state
-                .with(|desk| desk.pass(finished, transport, sleeps_until, cx.waker(), &mut wakers));
+            let pass = self.state.with(|inner| {
+                inner.pass(finished, transport, sleeps_until, cx.waker(), &mut wakers)
+            });
             wake_all(&mut wakers);
             match pass {
-                Pass::Busy => {}
-                Pass::Finished => return Poll::Ready(Rest::Finished),
-                Pass::Idle(timeout) => {
+                Progress::Busy => {}
+                Progress::Finished => return Poll::Ready(Rest::Finished),
+                Progress::Idle(timeout) => {
                     let slept = sleep
                         .as_mut()
                         .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
@@ -115,9 +115,9 @@ impl<S: Shared<State: Face>, T: Transport> Runner<S, T> {
     }
 }
 
-impl<S: Shared<State: Face>, T: Transport> Drop for Runner<S, T> {
+impl<S: Shared<State: AsyncWriterState>, T: Transport> Drop for Runner<S, T> {
     fn drop(&mut self) {
         // Bounded: each pass wakes some of those who wait.
-        while !on(&self.state, |desk, wake| desk.end(wake)) {}
+        while !on(&self.state, |inner, wake| inner.end(wake)) {}
     }
 }

@@ -1,18 +1,18 @@
-use super::Face;
+use super::AsyncWriterState;
 use super::futures::{Acknowledgement, on};
-use super::sealed::Desk;
+use super::sealed::Inner;
 use crate::Shared;
 use crate::writer::{EnqueueError, Reservation};
 
 /// Room held for one record. Dropping it gives the room back.
 #[derive(Debug)]
 #[must_use = "dropping a permit gives its room back"]
-pub struct Permit<S: Shared<State: Face>> {
+pub struct Permit<S: Shared<State: AsyncWriterState>> {
     state: S,
     reservation: Option<Reservation>,
 }
 
-impl<S: Shared<State: Face>> Permit<S> {
+impl<S: Shared<State: AsyncWriterState>> Permit<S> {
     pub(super) const fn new(state: S, reservation: Reservation) -> Self {
         Self {
             state,
@@ -31,17 +31,17 @@ impl<S: Shared<State: Face>> Permit<S> {
             .reservation
             .take()
             .expect("it is taken here and where nobody can call this any more");
-        let record = on(&self.state, |desk, wake| {
-            desk.submit(reservation, record, wake)
+        let record = on(&self.state, |inner, wake| {
+            inner.submit(reservation, record, wake)
         })?;
         Ok(Acknowledgement::new(self.state.clone(), record))
     }
 }
 
-impl<S: Shared<State: Face>> Drop for Permit<S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Permit<S> {
     fn drop(&mut self) {
         if let Some(reservation) = self.reservation.take() {
-            on(&self.state, |desk, wake| desk.release(reservation, wake));
+            on(&self.state, |inner, wake| inner.release(reservation, wake));
         }
     }
 }

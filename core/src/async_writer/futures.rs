@@ -2,21 +2,21 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use super::sealed::Desk;
-use super::waiters::{Place, Wakers, wake_all};
-use super::{Face, Permit};
+use super::sealed::Inner;
+use super::waiters::{WaiterId, Wakers, wake_all};
+use super::{AsyncWriterState, Permit};
 use crate::writer::{
     AttemptReports, EnqueueError, FlushMark, Reason, RecordId, WriteError, WriteResult,
 };
 use crate::{Instant, Shared, WriteState};
 
 /// Runs `work` on the state, and wakes afterwards whom it named.
-pub(super) fn on<S: Shared<State: Face>, R>(
+pub(super) fn on<S: Shared<State: AsyncWriterState>, R>(
     state: &S,
     work: impl FnOnce(&mut S::State, &mut Wakers) -> R,
 ) -> R {
     let mut wakers = Wakers::new();
-    let result = state.with(|desk| work(desk, &mut wakers));
+    let result = state.with(|inner| work(inner, &mut wakers));
     wake_all(&mut wakers);
     result
 }
@@ -36,20 +36,20 @@ const fn as_error(refused: EnqueueError) -> WriteError {
 /// The future of [`MultiStreamWriter::write`](super::MultiStreamWriter::write).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Write<'a, S: Shared<State: Face>> {
+pub struct Write<'a, S: Shared<State: AsyncWriterState>> {
     state: &'a S,
     step: Step<'a>,
 }
 
 #[derive(Debug)]
 enum Step<'a> {
-    /// Not accepted yet: it may have a place in the queue for room.
-    Entering(&'a [u8], Option<Place>),
+    /// Not accepted yet: it may have a waiter in the queue for room.
+    Entering(&'a [u8], Option<WaiterId>),
     Accepted(RecordId),
     Over,
 }
 
-impl<'a, S: Shared<State: Face>> Write<'a, S> {
+impl<'a, S: Shared<State: AsyncWriterState>> Write<'a, S> {
     pub(super) const fn new(state: &'a S, record: &'a [u8]) -> Self {
         Self {
             state,
@@ -58,14 +58,14 @@ impl<'a, S: Shared<State: Face>> Write<'a, S> {
     }
 }
 
-impl<S: Shared<State: Face>> Future for Write<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Write<'_, S> {
     type Output = WriteResult;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
         let this = &mut *self;
         match &mut this.step {
-            Step::Entering(record, place) => match on(this.state, |desk, wake| {
-                desk.poll_write(record, place, cx.waker(), true, wake)
+            Step::Entering(record, waiter) => match on(this.state, |inner, wake| {
+                inner.poll_write(record, waiter, cx.waker(), true, wake)
             }) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(record)) => {
@@ -78,8 +78,8 @@ impl<S: Shared<State: Face>> Future for Write<'_, S> {
                 }
             },
             Step::Accepted(record) => {
-                let result = on(this.state, |desk, wake| {
-                    desk.poll_result(*record, cx.waker(), wake)
+                let result = on(this.state, |inner, wake| {
+                    inner.poll_result(*record, cx.waker(), wake)
                 });
                 if result.is_ready() {
                     this.step = Step::Over;
@@ -91,13 +91,13 @@ impl<S: Shared<State: Face>> Future for Write<'_, S> {
     }
 }
 
-impl<S: Shared<State: Face>> Drop for Write<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Write<'_, S> {
     fn drop(&mut self) {
         match &mut self.step {
-            Step::Entering(_, place @ Some(_)) => {
-                on(self.state, |desk, wake| desk.stop_waiting(place, wake))
+            Step::Entering(_, waiter @ Some(_)) => {
+                on(self.state, |inner, wake| inner.stop_waiting(waiter, wake))
             }
-            Step::Accepted(record) => on(self.state, |desk, wake| desk.forget(*record, wake)),
+            Step::Accepted(record) => on(self.state, |inner, wake| inner.forget(*record, wake)),
             Step::Entering(_, None) | Step::Over => {}
         }
     }
@@ -106,33 +106,33 @@ impl<S: Shared<State: Face>> Drop for Write<'_, S> {
 /// The future of [`MultiStreamWriter::submit`](super::MultiStreamWriter::submit).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Submit<'a, S: Shared<State: Face>> {
+pub struct Submit<'a, S: Shared<State: AsyncWriterState>> {
     state: &'a S,
     record: &'a [u8],
-    place: Option<Place>,
+    waiter: Option<WaiterId>,
 }
 
-impl<'a, S: Shared<State: Face>> Submit<'a, S> {
+impl<'a, S: Shared<State: AsyncWriterState>> Submit<'a, S> {
     pub(super) const fn new(state: &'a S, record: &'a [u8]) -> Self {
         Self {
             state,
             record,
-            place: None,
+            waiter: None,
         }
     }
 }
 
-impl<S: Shared<State: Face>> Future for Submit<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Submit<'_, S> {
     type Output = Result<Acknowledgement<S>, WriteError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self {
             state,
             record,
-            place,
+            waiter,
         } = &mut *self;
-        let taken = on(*state, |desk, wake| {
-            desk.poll_write(record, place, cx.waker(), false, wake)
+        let taken = on(*state, |inner, wake| {
+            inner.poll_write(record, waiter, cx.waker(), false, wake)
         });
         taken.map(|taken| {
             taken
@@ -142,11 +142,11 @@ impl<S: Shared<State: Face>> Future for Submit<'_, S> {
     }
 }
 
-impl<S: Shared<State: Face>> Drop for Submit<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Submit<'_, S> {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            on(self.state, |desk, wake| {
-                desk.stop_waiting(&mut self.place, wake)
+        if self.waiter.is_some() {
+            on(self.state, |inner, wake| {
+                inner.stop_waiting(&mut self.waiter, wake)
             });
         }
     }
@@ -155,12 +155,12 @@ impl<S: Shared<State: Face>> Drop for Submit<'_, S> {
 /// The future of an accepted record's result. Dropping it cancels nothing (R14).
 #[derive(Debug)]
 #[must_use = "the record is written all the same, but nobody is told where"]
-pub struct Acknowledgement<S: Shared<State: Face>> {
+pub struct Acknowledgement<S: Shared<State: AsyncWriterState>> {
     state: S,
     record: Option<RecordId>,
 }
 
-impl<S: Shared<State: Face>> Acknowledgement<S> {
+impl<S: Shared<State: AsyncWriterState>> Acknowledgement<S> {
     pub(super) const fn new(state: S, record: RecordId) -> Self {
         Self {
             state,
@@ -181,10 +181,11 @@ impl<S: Shared<State: Face>> Acknowledgement<S> {
         let record = self
             .record
             .expect("a finished acknowledgement is not polled again");
-        let told = on(&self.state, |desk, wake| {
+        let told = on(&self.state, |inner, wake| {
             // Looked at before the result is taken: with the result the record's row is free.
-            let seen = look(desk, record);
-            desk.poll_result(record, waker, wake)
+            let seen = look(inner, record);
+            inner
+                .poll_result(record, waker, wake)
                 .map(|result| (result, seen))
         });
         if told.is_ready() {
@@ -194,7 +195,7 @@ impl<S: Shared<State: Face>> Acknowledgement<S> {
     }
 }
 
-impl<S: Shared<State: Face>> Future for Acknowledgement<S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Acknowledgement<S> {
     type Output = WriteResult;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
@@ -205,12 +206,12 @@ impl<S: Shared<State: Face>> Future for Acknowledgement<S> {
 }
 
 /// Nothing in it is pinned, whatever the handle of the state is.
-impl<S: Shared<State: Face>> Unpin for Acknowledgement<S> {}
+impl<S: Shared<State: AsyncWriterState>> Unpin for Acknowledgement<S> {}
 
-impl<S: Shared<State: Face>> Drop for Acknowledgement<S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Acknowledgement<S> {
     fn drop(&mut self) {
         if let Some(record) = self.record {
-            on(&self.state, |desk, wake| desk.forget(record, wake));
+            on(&self.state, |inner, wake| inner.forget(record, wake));
         }
     }
 }
@@ -218,54 +219,54 @@ impl<S: Shared<State: Face>> Drop for Acknowledgement<S> {
 /// The future of an accepted record's result and of the attempts made for it.
 #[derive(Debug)]
 #[must_use = "the record is written all the same, but nobody is told where"]
-pub struct Reported<S: Shared<State: Face>>(Acknowledgement<S>);
+pub struct Reported<S: Shared<State: AsyncWriterState>>(Acknowledgement<S>);
 
-impl<S: Shared<State: Face>> Future for Reported<S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Reported<S> {
     type Output = (WriteResult, AttemptReports);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.get_mut()
             .0
-            .poll_with(cx.waker(), |desk, record| desk.attempt_reports(record))
+            .poll_with(cx.waker(), |inner, record| inner.attempt_reports(record))
     }
 }
 
 /// The future of [`MultiStreamWriter::reserve`](super::MultiStreamWriter::reserve).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Reserve<'a, S: Shared<State: Face>> {
+pub struct Reserve<'a, S: Shared<State: AsyncWriterState>> {
     state: &'a S,
     len: usize,
-    place: Option<Place>,
+    waiter: Option<WaiterId>,
 }
 
-impl<'a, S: Shared<State: Face>> Reserve<'a, S> {
+impl<'a, S: Shared<State: AsyncWriterState>> Reserve<'a, S> {
     pub(super) const fn new(state: &'a S, len: usize) -> Self {
         Self {
             state,
             len,
-            place: None,
+            waiter: None,
         }
     }
 }
 
-impl<S: Shared<State: Face>> Future for Reserve<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Reserve<'_, S> {
     type Output = Result<Permit<S>, EnqueueError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { state, len, place } = &mut *self;
-        let held = on(*state, |desk, wake| {
-            desk.poll_reserve(*len, place, cx.waker(), wake)
+        let Self { state, len, waiter } = &mut *self;
+        let held = on(*state, |inner, wake| {
+            inner.poll_reserve(*len, waiter, cx.waker(), wake)
         });
         held.map(|held| held.map(|reservation| Permit::new(state.clone(), reservation)))
     }
 }
 
-impl<S: Shared<State: Face>> Drop for Reserve<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Reserve<'_, S> {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            on(self.state, |desk, wake| {
-                desk.stop_waiting(&mut self.place, wake)
+        if self.waiter.is_some() {
+            on(self.state, |inner, wake| {
+                inner.stop_waiting(&mut self.waiter, wake)
             });
         }
     }
@@ -274,39 +275,43 @@ impl<S: Shared<State: Face>> Drop for Reserve<'_, S> {
 /// The future of [`MultiStreamWriter::flush`](super::MultiStreamWriter::flush).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Flush<'a, S: Shared<State: Face>> {
+pub struct Flush<'a, S: Shared<State: AsyncWriterState>> {
     state: &'a S,
     mark: Option<FlushMark>,
-    place: Option<Place>,
+    waiter: Option<WaiterId>,
 }
 
-impl<'a, S: Shared<State: Face>> Flush<'a, S> {
+impl<'a, S: Shared<State: AsyncWriterState>> Flush<'a, S> {
     pub(super) const fn new(state: &'a S) -> Self {
         Self {
             state,
             mark: None,
-            place: None,
+            waiter: None,
         }
     }
 }
 
-impl<S: Shared<State: Face>> Future for Flush<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Flush<'_, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { state, mark, place } = &mut *self;
-        on(*state, |desk, wake| {
-            let mark = *mark.get_or_insert_with(|| desk.flush(wake));
-            desk.poll_flushed(mark, place, cx.waker())
+        let Self {
+            state,
+            mark,
+            waiter,
+        } = &mut *self;
+        on(*state, |inner, wake| {
+            let mark = *mark.get_or_insert_with(|| inner.flush(wake));
+            inner.poll_flushed(mark, waiter, cx.waker())
         })
     }
 }
 
-impl<S: Shared<State: Face>> Drop for Flush<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Flush<'_, S> {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            on(self.state, |desk, wake| {
-                desk.stop_waiting(&mut self.place, wake)
+        if self.waiter.is_some() {
+            on(self.state, |inner, wake| {
+                inner.stop_waiting(&mut self.waiter, wake)
             });
         }
     }
@@ -315,42 +320,42 @@ impl<S: Shared<State: Face>> Drop for Flush<'_, S> {
 /// The future of [`MultiStreamWriter::close`](super::MultiStreamWriter::close).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Close<'a, S: Shared<State: Face>> {
+pub struct Close<'a, S: Shared<State: AsyncWriterState>> {
     state: &'a S,
     /// When to give up what is unfinished; none once the writer was told.
     by: Option<Instant>,
-    place: Option<Place>,
+    waiter: Option<WaiterId>,
 }
 
-impl<'a, S: Shared<State: Face>> Close<'a, S> {
+impl<'a, S: Shared<State: AsyncWriterState>> Close<'a, S> {
     pub(super) const fn new(state: &'a S, by: Instant) -> Self {
         Self {
             state,
             by: Some(by),
-            place: None,
+            waiter: None,
         }
     }
 }
 
-impl<S: Shared<State: Face>> Future for Close<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Future for Close<'_, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { state, by, place } = &mut *self;
-        on(*state, |desk, wake| {
+        let Self { state, by, waiter } = &mut *self;
+        on(*state, |inner, wake| {
             if let Some(by) = by.take() {
-                desk.close(by, wake);
+                inner.close(by, wake);
             }
-            desk.poll_ended(place, cx.waker())
+            inner.poll_ended(waiter, cx.waker())
         })
     }
 }
 
-impl<S: Shared<State: Face>> Drop for Close<'_, S> {
+impl<S: Shared<State: AsyncWriterState>> Drop for Close<'_, S> {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            on(self.state, |desk, wake| {
-                desk.stop_waiting(&mut self.place, wake)
+        if self.waiter.is_some() {
+            on(self.state, |inner, wake| {
+                inner.stop_waiting(&mut self.waiter, wake)
             });
         }
     }
