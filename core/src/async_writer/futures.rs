@@ -1,27 +1,15 @@
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
-use super::sealed::Inner;
-use super::waiters::{WaiterId, Wakers, wake_all};
-use super::{AsyncWriterState, Permit};
-use crate::writer::{
-    AttemptReports, EnqueueError, FlushMark, Reason, RecordId, WriteError, WriteResult,
-};
+use super::AsyncWriterState;
+use super::acknowledgement::Acknowledgement;
+use super::sealed::{Inner, with_wakers};
+use super::waiters::WaiterId;
+use crate::writer::{EnqueueError, FlushMark, Reason, RecordId, WriteError, WriteResult};
 use crate::{Instant, Shared, WriteState};
 
-/// Runs `work` on the state, and wakes afterwards whom it named.
-pub(super) fn on<S: Shared<State: AsyncWriterState>, R>(
-    state: &S,
-    work: impl FnOnce(&mut S::State, &mut Wakers) -> R,
-) -> R {
-    let mut wakers = Wakers::new();
-    let result = state.with(|inner| work(inner, &mut wakers));
-    wake_all(&mut wakers);
-    result
-}
-
-/// A refusal as the result of a write: full is none, because the future waits then.
+/// Converts a refusal into the error of a write. `Full` never gets here: the future waits for room.
 const fn as_error(refused: EnqueueError) -> WriteError {
     match refused {
         EnqueueError::TooLarge { len, max } => {
@@ -33,7 +21,7 @@ const fn as_error(refused: EnqueueError) -> WriteError {
     }
 }
 
-/// The future of [`MultiStreamWriter::write`](super::MultiStreamWriter::write).
+/// Future returned by [`MultiStreamWriter::write`](super::MultiStreamWriter::write).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Write<'a, S: Shared<State: AsyncWriterState>> {
@@ -43,17 +31,17 @@ pub struct Write<'a, S: Shared<State: AsyncWriterState>> {
 
 #[derive(Debug)]
 enum Step<'a> {
-    /// Not accepted yet: it may have a waiter in the queue for room.
-    Entering(&'a [u8], Option<WaiterId>),
+    /// The record is not accepted yet; the task may stand in the queue for room.
+    Enqueue(&'a [u8], Option<WaiterId>),
     Accepted(RecordId),
-    Over,
+    Finished,
 }
 
 impl<'a, S: Shared<State: AsyncWriterState>> Write<'a, S> {
     pub(super) const fn new(state: &'a S, record: &'a [u8]) -> Self {
         Self {
             state,
-            step: Step::Entering(record, None),
+            step: Step::Enqueue(record, None),
         }
     }
 }
@@ -64,8 +52,8 @@ impl<S: Shared<State: AsyncWriterState>> Future for Write<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
         let this = &mut *self;
         match &mut this.step {
-            Step::Entering(record, waiter) => match on(this.state, |inner, wake| {
-                inner.poll_write(record, waiter, cx.waker(), true, wake)
+            Step::Enqueue(record, waiter) => match with_wakers(this.state, |inner, wakers| {
+                inner.poll_write(record, waiter, cx.waker(), true, wakers)
             }) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(record)) => {
@@ -73,20 +61,20 @@ impl<S: Shared<State: AsyncWriterState>> Future for Write<'_, S> {
                     Poll::Pending
                 }
                 Poll::Ready(Err(refused)) => {
-                    this.step = Step::Over;
+                    this.step = Step::Finished;
                     Poll::Ready(Err(as_error(refused)))
                 }
             },
             Step::Accepted(record) => {
-                let result = on(this.state, |inner, wake| {
-                    inner.poll_result(*record, cx.waker(), wake)
+                let result = with_wakers(this.state, |inner, wakers| {
+                    inner.poll_result(*record, cx.waker(), wakers)
                 });
                 if result.is_ready() {
-                    this.step = Step::Over;
+                    this.step = Step::Finished;
                 }
                 result
             }
-            Step::Over => panic!("a finished write was polled again"),
+            Step::Finished => panic!("`Write` was polled after it finished"),
         }
     }
 }
@@ -94,16 +82,18 @@ impl<S: Shared<State: AsyncWriterState>> Future for Write<'_, S> {
 impl<S: Shared<State: AsyncWriterState>> Drop for Write<'_, S> {
     fn drop(&mut self) {
         match &mut self.step {
-            Step::Entering(_, waiter @ Some(_)) => {
-                on(self.state, |inner, wake| inner.stop_waiting(waiter, wake))
+            Step::Enqueue(_, waiter @ Some(_)) => with_wakers(self.state, |inner, wakers| {
+                inner.cancel_wait(waiter, wakers)
+            }),
+            Step::Accepted(record) => {
+                with_wakers(self.state, |inner, wakers| inner.forget(*record, wakers))
             }
-            Step::Accepted(record) => on(self.state, |inner, wake| inner.forget(*record, wake)),
-            Step::Entering(_, None) | Step::Over => {}
+            Step::Enqueue(_, None) | Step::Finished => {}
         }
     }
 }
 
-/// The future of [`MultiStreamWriter::submit`](super::MultiStreamWriter::submit).
+/// Future returned by [`MultiStreamWriter::submit`](super::MultiStreamWriter::submit).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Submit<'a, S: Shared<State: AsyncWriterState>> {
@@ -131,8 +121,8 @@ impl<S: Shared<State: AsyncWriterState>> Future for Submit<'_, S> {
             record,
             waiter,
         } = &mut *self;
-        let taken = on(*state, |inner, wake| {
-            inner.poll_write(record, waiter, cx.waker(), false, wake)
+        let taken = with_wakers(*state, |inner, wakers| {
+            inner.poll_write(record, waiter, cx.waker(), false, wakers)
         });
         taken.map(|taken| {
             taken
@@ -145,134 +135,14 @@ impl<S: Shared<State: AsyncWriterState>> Future for Submit<'_, S> {
 impl<S: Shared<State: AsyncWriterState>> Drop for Submit<'_, S> {
     fn drop(&mut self) {
         if self.waiter.is_some() {
-            on(self.state, |inner, wake| {
-                inner.stop_waiting(&mut self.waiter, wake)
+            with_wakers(self.state, |inner, wakers| {
+                inner.cancel_wait(&mut self.waiter, wakers)
             });
         }
     }
 }
 
-/// The future of an accepted record's result. Dropping it cancels nothing (R14).
-#[derive(Debug)]
-#[must_use = "the record is written all the same, but nobody is told where"]
-pub struct Acknowledgement<S: Shared<State: AsyncWriterState>> {
-    state: S,
-    record: Option<RecordId>,
-}
-
-impl<S: Shared<State: AsyncWriterState>> Acknowledgement<S> {
-    pub(super) const fn new(state: S, record: RecordId) -> Self {
-        Self {
-            state,
-            record: Some(record),
-        }
-    }
-
-    /// The same, with the attempts that were made (empty unless the settings keep them).
-    pub const fn with_attempts(self) -> Reported<S> {
-        Reported(self)
-    }
-
-    fn poll_with<R>(
-        &mut self,
-        waker: &Waker,
-        look: impl FnOnce(&S::State, RecordId) -> R,
-    ) -> Poll<(WriteResult, R)> {
-        let record = self
-            .record
-            .expect("a finished acknowledgement is not polled again");
-        let told = on(&self.state, |inner, wake| {
-            // Looked at before the result is taken: with the result the record's row is free.
-            let seen = look(inner, record);
-            inner
-                .poll_result(record, waker, wake)
-                .map(|result| (result, seen))
-        });
-        if told.is_ready() {
-            self.record = None;
-        }
-        told
-    }
-}
-
-impl<S: Shared<State: AsyncWriterState>> Future for Acknowledgement<S> {
-    type Output = WriteResult;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
-        self.get_mut()
-            .poll_with(cx.waker(), |_, _| ())
-            .map(|(result, ())| result)
-    }
-}
-
-/// Nothing in it is pinned, whatever the handle of the state is.
-impl<S: Shared<State: AsyncWriterState>> Unpin for Acknowledgement<S> {}
-
-impl<S: Shared<State: AsyncWriterState>> Drop for Acknowledgement<S> {
-    fn drop(&mut self) {
-        if let Some(record) = self.record {
-            on(&self.state, |inner, wake| inner.forget(record, wake));
-        }
-    }
-}
-
-/// The future of an accepted record's result and of the attempts made for it.
-#[derive(Debug)]
-#[must_use = "the record is written all the same, but nobody is told where"]
-pub struct Reported<S: Shared<State: AsyncWriterState>>(Acknowledgement<S>);
-
-impl<S: Shared<State: AsyncWriterState>> Future for Reported<S> {
-    type Output = (WriteResult, AttemptReports);
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut()
-            .0
-            .poll_with(cx.waker(), |inner, record| inner.attempt_reports(record))
-    }
-}
-
-/// The future of [`MultiStreamWriter::reserve`](super::MultiStreamWriter::reserve).
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct Reserve<'a, S: Shared<State: AsyncWriterState>> {
-    state: &'a S,
-    len: usize,
-    waiter: Option<WaiterId>,
-}
-
-impl<'a, S: Shared<State: AsyncWriterState>> Reserve<'a, S> {
-    pub(super) const fn new(state: &'a S, len: usize) -> Self {
-        Self {
-            state,
-            len,
-            waiter: None,
-        }
-    }
-}
-
-impl<S: Shared<State: AsyncWriterState>> Future for Reserve<'_, S> {
-    type Output = Result<Permit<S>, EnqueueError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { state, len, waiter } = &mut *self;
-        let held = on(*state, |inner, wake| {
-            inner.poll_reserve(*len, waiter, cx.waker(), wake)
-        });
-        held.map(|held| held.map(|reservation| Permit::new(state.clone(), reservation)))
-    }
-}
-
-impl<S: Shared<State: AsyncWriterState>> Drop for Reserve<'_, S> {
-    fn drop(&mut self) {
-        if self.waiter.is_some() {
-            on(self.state, |inner, wake| {
-                inner.stop_waiting(&mut self.waiter, wake)
-            });
-        }
-    }
-}
-
-/// The future of [`MultiStreamWriter::flush`](super::MultiStreamWriter::flush).
+/// Future returned by [`MultiStreamWriter::flush`](super::MultiStreamWriter::flush).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Flush<'a, S: Shared<State: AsyncWriterState>> {
@@ -300,8 +170,8 @@ impl<S: Shared<State: AsyncWriterState>> Future for Flush<'_, S> {
             mark,
             waiter,
         } = &mut *self;
-        on(*state, |inner, wake| {
-            let mark = *mark.get_or_insert_with(|| inner.flush(wake));
+        with_wakers(*state, |inner, wakers| {
+            let mark = *mark.get_or_insert_with(|| inner.flush(wakers));
             inner.poll_flushed(mark, waiter, cx.waker())
         })
     }
@@ -310,19 +180,19 @@ impl<S: Shared<State: AsyncWriterState>> Future for Flush<'_, S> {
 impl<S: Shared<State: AsyncWriterState>> Drop for Flush<'_, S> {
     fn drop(&mut self) {
         if self.waiter.is_some() {
-            on(self.state, |inner, wake| {
-                inner.stop_waiting(&mut self.waiter, wake)
+            with_wakers(self.state, |inner, wakers| {
+                inner.cancel_wait(&mut self.waiter, wakers)
             });
         }
     }
 }
 
-/// The future of [`MultiStreamWriter::close`](super::MultiStreamWriter::close).
+/// Future returned by [`MultiStreamWriter::close`](super::MultiStreamWriter::close).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Close<'a, S: Shared<State: AsyncWriterState>> {
     state: &'a S,
-    /// When to give up what is unfinished; none once the writer was told.
+    /// The time at which unfinished records are given up; `None` once it was passed to the writer.
     by: Option<Instant>,
     waiter: Option<WaiterId>,
 }
@@ -342,9 +212,9 @@ impl<S: Shared<State: AsyncWriterState>> Future for Close<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { state, by, waiter } = &mut *self;
-        on(*state, |inner, wake| {
+        with_wakers(*state, |inner, wakers| {
             if let Some(by) = by.take() {
-                inner.close(by, wake);
+                inner.close(by, wakers);
             }
             inner.poll_ended(waiter, cx.waker())
         })
@@ -354,8 +224,8 @@ impl<S: Shared<State: AsyncWriterState>> Future for Close<'_, S> {
 impl<S: Shared<State: AsyncWriterState>> Drop for Close<'_, S> {
     fn drop(&mut self) {
         if self.waiter.is_some() {
-            on(self.state, |inner, wake| {
-                inner.stop_waiting(&mut self.waiter, wake)
+            with_wakers(self.state, |inner, wakers| {
+                inner.cancel_wait(&mut self.waiter, wakers)
             });
         }
     }

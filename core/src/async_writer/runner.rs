@@ -3,16 +3,15 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
 use super::AsyncWriterState;
-use super::futures::on;
-use super::sealed::{Inner, Progress};
+use super::sealed::{Inner, Progress, with_wakers};
 use super::waiters::{Wakers, wake_all};
 use crate::expect::expect_no_fmt;
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, Transport};
 
-/// Does the writer's work: starts attempts, hears answers, keeps the timers. The user spawns
-/// [`run`](Self::run) on a runtime.
+/// Does the writer's work: starts attempts, handles their outcomes, and waits for the timers. The
+/// user spawns [`run`](Self::run) on a runtime.
 ///
-/// Dropping it completes every unfinished write with
+/// Dropping the runner completes every unfinished write with
 /// [`Reason::Closed`](crate::writer::Reason::Closed) (R13).
 #[derive(Debug)]
 pub struct Runner<S: Shared<State: AsyncWriterState>, T: Transport> {
@@ -21,14 +20,15 @@ pub struct Runner<S: Shared<State: AsyncWriterState>, T: Transport> {
     finished: heapless::Vec<(AttemptId, Outcome), 32>,
 }
 
-/// How many passes a poll makes before it lets others run.
-const PASSES: usize = 64;
+/// Steps of the machine in one poll. Bounded, so that a busy writer leaves time to other tasks of
+/// the executor.
+const ADVANCES_PER_POLL: usize = 64;
 
-/// Why the runner stopped sleeping.
-enum Rest {
-    /// When the timer has fired, or an earlier one is wanted.
+/// Reason for which [`Runner::poll_work`] is ready.
+enum Stop {
+    /// When the timer has fired, or an earlier one is needed.
     Rearm,
-    /// When all is done.
+    /// When the writer is closed and all its records are completed.
     Finished,
 }
 
@@ -46,12 +46,12 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it is as dropping the runner.
+    /// Dropping the future drops the runner.
     pub async fn run(mut self) {
         let clock = self.state.with(|inner| inner.clock());
         let mut wanted = None;
         loop {
-            let rest = match wanted {
+            let stop = match wanted {
                 None => {
                     poll_fn(|cx| {
                         self.poll_work(cx, None::<Pin<&mut Pending<()>>>, Instant::MAX, &mut wanted)
@@ -63,25 +63,26 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
                     poll_fn(|cx| self.poll_work(cx, Some(sleep.as_mut()), at, &mut wanted)).await
                 }
             };
-            match rest {
-                Rest::Rearm => {}
-                Rest::Finished => break,
+            match stop {
+                Stop::Rearm => {}
+                Stop::Finished => break,
             }
         }
         poll_fn(|cx| self.transport.poll_close(cx)).await;
     }
 
-    /// Works until there is nothing to do. Ready when the timer must be set anew, to `wanted`.
+    /// Works until there is nothing to do. Ready with [`Stop::Rearm`] when the timer is to be set
+    /// again, to `wanted`.
     fn poll_work<F: Future<Output = ()>>(
         &mut self,
         cx: &mut Context<'_>,
         mut sleep: Option<Pin<&mut F>>,
         sleeps_until: Instant,
         wanted: &mut Option<Instant>,
-    ) -> Poll<Rest> {
-        for _ in 0..PASSES {
-            // The transport works without the state being borrowed: who writes meanwhile does not
-            // wait for its I/O.
+    ) -> Poll<Stop> {
+        for _ in 0..ADVANCES_PER_POLL {
+            // The state is not borrowed while the transport does its I/O, so that tasks which
+            // write at the same time do not wait for it.
             while !self.finished.is_full() {
                 let Poll::Ready(finished) = self.transport.poll_finished(cx) else {
                     break;
@@ -90,13 +91,13 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
             }
             let mut wakers = Wakers::new();
             let (finished, transport) = (&mut self.finished, &mut self.transport);
-            let pass = self.state.with(|inner| {
-                inner.pass(finished, transport, sleeps_until, cx.waker(), &mut wakers)
+            let progress = self.state.with(|inner| {
+                inner.advance(finished, transport, sleeps_until, cx.waker(), &mut wakers)
             });
             wake_all(&mut wakers);
-            match pass {
+            match progress {
                 Progress::Busy => {}
-                Progress::Finished => return Poll::Ready(Rest::Finished),
+                Progress::Finished => return Poll::Ready(Stop::Finished),
                 Progress::Idle(timeout) => {
                     let slept = sleep
                         .as_mut()
@@ -104,7 +105,7 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
                     let earlier = timeout.is_some_and(|at| at < sleeps_until);
                     if slept || earlier {
                         *wanted = timeout;
-                        return Poll::Ready(Rest::Rearm);
+                        return Poll::Ready(Stop::Rearm);
                     }
                     return Poll::Pending;
                 }
@@ -117,7 +118,7 @@ impl<S: Shared<State: AsyncWriterState>, T: Transport> Runner<S, T> {
 
 impl<S: Shared<State: AsyncWriterState>, T: Transport> Drop for Runner<S, T> {
     fn drop(&mut self) {
-        // Bounded: each pass wakes some of those who wait.
-        while !on(&self.state, |inner, wake| inner.end(wake)) {}
+        // Bounded: each round wakes at least one of the waiting tasks.
+        while !with_wakers(&self.state, |inner, wakers| inner.end(wakers)) {}
     }
 }

@@ -1,25 +1,26 @@
 use core::task::{Poll, Waker};
 
-use super::waiters::{WaiterId, Wakers};
+use super::waiters::{WaiterId, Wakers, wake_all};
 use crate::writer::{
     AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings,
     StreamStatus, WriteResult,
 };
-use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
+use crate::{AttemptId, Clock, Instant, Outcome, Shared, StreamIndex, Transport};
 
-/// What a pass over the machine came to.
+/// Result of one [`Inner::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Something was done: there may be more.
+    /// Something was done, so there may be more to do.
     Busy,
-    /// Nothing is to be done before this instant, or before something happens. The waker is kept.
+    /// There is nothing to do before this instant, or before the next event if it is `None`. The
+    /// runner's waker is stored.
     Idle(Option<Instant>),
-    /// The writer is closed and everything is completed.
+    /// The writer is closed and all its records are completed.
     Finished,
 }
 
-/// What handles, futures and the runner ask of the state. Every method runs while the state is
-/// borrowed: whom to wake is collected and woken afterwards.
+/// The operations of handles, futures and the runner on the state. Every method runs while the
+/// state is borrowed; it collects wakers, and [`with_wakers`] calls them afterwards.
 pub trait Inner {
     /// The clock that stamps records.
     type Time: Clock + Clone;
@@ -31,13 +32,13 @@ pub trait Inner {
     fn max_record_bytes(&self) -> usize;
     fn is_closed(&self) -> bool;
 
-    /// One handle more.
-    fn enter(&mut self);
-    /// One handle fewer; with the last one everything ends.
-    fn leave(&mut self, wake: &mut Wakers);
+    /// Counts one more handle.
+    fn add_handle(&mut self);
+    /// Counts one handle less. Without handles, the writer aborts.
+    fn drop_handle(&mut self, wakers: &mut Wakers);
 
-    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, EnqueueError>;
-    /// Writes, or waits for room. With `await_result` the waker is the one to call when the record
+    fn try_write(&mut self, record: &[u8], wakers: &mut Wakers) -> Result<RecordId, EnqueueError>;
+    /// Writes the record, or waits for room. With `await_result`, `waker` is called when the record
     /// has completed.
     fn poll_write(
         &mut self,
@@ -45,53 +46,67 @@ pub trait Inner {
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
         await_result: bool,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Poll<Result<RecordId, EnqueueError>>;
     fn poll_reserve(
         &mut self,
         len: usize,
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Poll<Result<Reservation, EnqueueError>>;
     fn submit(
         &mut self,
         reservation: Reservation,
         record: &[u8],
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Result<RecordId, EnqueueError>;
-    fn release(&mut self, reservation: Reservation, wake: &mut Wakers);
+    fn release(&mut self, reservation: Reservation, wakers: &mut Wakers);
 
     fn poll_result(
         &mut self,
         record: RecordId,
         waker: &Waker,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Poll<WriteResult>;
     fn attempt_reports(&self, record: RecordId) -> AttemptReports;
-    fn forget(&mut self, record: RecordId, wake: &mut Wakers);
-    fn stop_waiting(&mut self, waiter: &mut Option<WaiterId>, wake: &mut Wakers);
+    fn forget(&mut self, record: RecordId, wakers: &mut Wakers);
+    fn cancel_wait(&mut self, waiter: &mut Option<WaiterId>, wakers: &mut Wakers);
 
-    fn flush(&mut self, wake: &mut Wakers) -> FlushMark;
+    fn flush(&mut self, wakers: &mut Wakers) -> FlushMark;
     fn poll_flushed(
         &mut self,
         mark: FlushMark,
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
     ) -> Poll<()>;
-    fn close(&mut self, by: Instant, wake: &mut Wakers);
+    fn close(&mut self, by: Instant, wakers: &mut Wakers);
     fn poll_ended(&mut self, waiter: &mut Option<WaiterId>, waker: &Waker) -> Poll<()>;
 
-    /// Tells the machine what finished and what time it is, and does what it wants done.
-    fn pass<T: Transport>(
+    /// Passes the finished attempts and the time to the machine, and starts and cancels attempts as
+    /// it asks.
+    fn advance<T: Transport>(
         &mut self,
         finished: &mut heapless::Vec<(AttemptId, Outcome), 32>,
         transport: &mut T,
         sleeps_until: Instant,
         waker: &Waker,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Progress;
 
-    /// The runner ends: completes everything. Whether everybody is woken; if not, call it again.
-    fn end(&mut self, wake: &mut Wakers) -> bool;
+    /// Completes all records because the runner ends. Returns `false` if there were more tasks to
+    /// wake than `wakers` can hold: call the wakers, then call this again.
+    fn end(&mut self, wakers: &mut Wakers) -> bool;
+}
+
+/// Runs `work` on the state, and calls the wakers that it collected once the state is free again:
+/// a waker may poll its task at once, and the task may use the state.
+pub(super) fn with_wakers<S: Shared, R>(
+    state: &S,
+    work: impl FnOnce(&mut S::State, &mut Wakers) -> R,
+) -> R {
+    let mut wakers = Wakers::new();
+    let result = state.with(|inner| work(inner, &mut wakers));
+    wake_all(&mut wakers);
+    result
 }

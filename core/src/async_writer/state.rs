@@ -11,16 +11,14 @@ use crate::writer::{
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
-/// What handles, futures and the runner ask of a [`State`], whatever its memory. Only `State`
-/// implements it.
+/// The state that handles, futures and the runner share. Sealed: [`State`] implements it for every
+/// kind of storage.
 pub trait AsyncWriterState: Inner {}
 
 impl<S: Storage, W: WaiterSlots, C: Clock + Clone> AsyncWriterState for State<S, W, C> {}
 
-/// What handles and runner share: the machine, the seats of waiting tasks, and the clock that
-/// stamps records.
-///
-/// The seats are those of the tasks that wait: see [`WaiterSlots`].
+/// The state machine, the slots of waiting tasks (see [`WaiterSlots`]), and the clock that stamps
+/// records. Handles and runner share it.
 #[derive(Debug)]
 pub struct State<S: Storage, W: WaiterSlots, C: Clock> {
     writer: Writer<S>,
@@ -28,24 +26,25 @@ pub struct State<S: Storage, W: WaiterSlots, C: Clock> {
     waiters: Waiters,
     clock: C,
     handles: usize,
-    /// The runner's waker while it sleeps, and until when it sleeps by itself.
+    /// The runner's waker while it sleeps; `None` while it works.
     runner: Option<Waker>,
+    /// The time for which the sleeping runner has set its timer.
     runner_sleeps_until: Instant,
     ended: bool,
 }
 
 impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
-    /// A writer that nobody drives yet: put it into a [`Shared`](crate::Shared) and give that to
+    /// Creates the state of a writer. Put it into a [`Shared`](crate::Shared), and pass that to
     /// [`MultiStreamWriter::new`](super::MultiStreamWriter::new).
     ///
     /// # Panics
     ///
-    /// When there are fewer seats than record rows.
+    /// If there are fewer slots than record rows.
     pub fn new(writer: Writer<S>, mut slots: W, clock: C) -> Self {
         let records = writer.storage().records().len();
         assert!(
             slots.as_mut().len() >= records,
-            "one seat for each of the {records} record rows"
+            "one slot is needed for each of the {records} record rows"
         );
         let waiters = Waiters::new(slots.as_mut(), records);
         Self {
@@ -60,34 +59,35 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
         }
     }
 
-    /// The machine, to look at.
+    /// Returns the state machine.
     pub const fn writer(&self) -> &Writer<S> {
         &self.writer
     }
 
-    /// Wakes as many of those who wait for room as there seems to be room for, those not counted
-    /// who are on their way (R7).
-    fn share_room(&mut self, wake: &mut Wakers) {
+    /// Wakes as many tasks of the queue for room as there is likely room for, less those that were
+    /// woken and have not been polled yet (R7).
+    fn wake_waiters_for_room(&mut self, wakers: &mut Wakers) {
         let slots = self.slots.as_mut();
-        // Bounded: each pass takes one off the queue.
+        // Bounded: each iteration takes one task off the queue.
         while let Some(len) = self.waiters.first_for_room(slots) {
-            if wake.is_full() || self.writer.room_for(len) <= self.waiters.woken() {
+            if wakers.is_full() || self.writer.room_for(len) <= self.waiters.woken() {
                 return;
             }
-            self.waiters.wake_first_for_room(slots, wake);
+            self.waiters.wake_first_for_room(slots, wakers);
         }
     }
 
-    /// Whether a task may take room now: nobody was there before it, or it was woken for it.
+    /// Returns `true` if the task may take room now: it was woken for it, or no task that came
+    /// earlier waits for it.
     fn may_take_room(&mut self, waiter: Option<WaiterId>, len: usize) -> bool {
         let woken = self.waiters.woken();
         self.waiters.is_woken(self.slots.as_mut(), waiter)
-            || (self.waiters.nobody_waits_for_room()
+            || (self.waiters.is_room_queue_empty()
                 && (woken == 0 || self.writer.room_for(len) > woken))
     }
 
-    /// Wakes the runner if it sleeps and there is something to do before it would wake by itself.
-    fn rouse_runner(&mut self, wake: &mut Wakers) {
+    /// Wakes the runner if it sleeps and there is something to do before its timer fires.
+    fn wake_runner_if_needed(&mut self, wakers: &mut Wakers) {
         if self.runner.is_none() {
             return;
         }
@@ -96,32 +96,34 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
             .poll_timeout()
             .is_some_and(|at| at < self.runner_sleeps_until);
         if early || self.writer.has_work() {
-            self.wake_runner(wake);
+            self.wake_runner(wakers);
         }
     }
 
-    fn wake_runner(&mut self, wake: &mut Wakers) {
+    fn wake_runner(&mut self, wakers: &mut Wakers) {
         if let Some(runner) = self.runner.take()
-            && let Err(runner) = wake.push(runner)
+            && let Err(runner) = wakers.push(runner)
         {
             runner.wake();
         }
     }
 
-    /// Wakes the tasks of completed records, as many as fit. Whether all were.
-    fn announce(&mut self, wake: &mut Wakers) -> bool {
-        while !wake.is_full() {
+    /// Wakes the tasks of completed records. Returns `false` if `wakers` is full before all are
+    /// woken.
+    fn wake_completed(&mut self, wakers: &mut Wakers) -> bool {
+        while !wakers.is_full() {
             let Some(record) = self.writer.poll_completed() else {
                 return true;
             };
             if let Some(waker) = self.slots.as_mut()[record.slot()].waker.take() {
-                expect_no_fmt(wake.push(waker), "it is not full");
+                expect_no_fmt(wakers.push(waker), "it is not full");
             }
         }
         false
     }
 
-    fn step<T: Transport>(&mut self, transport: &mut T, now: Instant) -> bool {
+    /// Cancels and starts attempts as the machine asks. Returns `true` if there were any.
+    fn drive_transport<T: Transport>(&mut self, transport: &mut T, now: Instant) -> bool {
         let mut busy = false;
         while let Some(attempt) = self.writer.poll_cancel() {
             transport.cancel(now, attempt);
@@ -165,24 +167,24 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         self.writer.is_closed()
     }
 
-    fn enter(&mut self) {
+    fn add_handle(&mut self) {
         self.handles += 1;
     }
 
-    fn leave(&mut self, wake: &mut Wakers) {
+    fn drop_handle(&mut self, wakers: &mut Wakers) {
         self.handles -= 1;
         if self.handles == 0 && !self.ended {
             self.writer.abort(self.clock.now());
-            self.wake_runner(wake);
+            self.wake_runner(wakers);
         }
     }
 
-    fn try_write(&mut self, record: &[u8], wake: &mut Wakers) -> Result<RecordId, EnqueueError> {
+    fn try_write(&mut self, record: &[u8], wakers: &mut Wakers) -> Result<RecordId, EnqueueError> {
         if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
             return Err(self.writer.full());
         }
         let id = self.writer.write(self.clock.now(), record)?;
-        self.rouse_runner(wake);
+        self.wake_runner_if_needed(wakers);
         Ok(id)
     }
 
@@ -192,23 +194,24 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
         await_result: bool,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Poll<Result<RecordId, EnqueueError>> {
         let len = record.len();
-        // Asked before it is tried, because the machine counts what it refuses.
+        // Checked before `write` is called, because the machine counts each refusal, and a task
+        // that waits is not refused.
         let decided = self.writer.is_closed() || len > self.writer.max_record_bytes();
         if decided || (self.may_take_room(*waiter, len) && self.writer.has_room(len)) {
             match self.writer.write(self.clock.now(), record) {
                 Err(EnqueueError::Full) => {}
                 outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
                     if waiter.is_some() {
-                        self.waiters.leave(self.slots.as_mut(), waiter);
-                        self.share_room(wake);
+                        self.waiters.cancel(self.slots.as_mut(), waiter);
+                        self.wake_waiters_for_room(wakers);
                     }
                     if let (Ok(id), true) = (&outcome, await_result) {
                         self.slots.as_mut()[id.slot()].set_waker(waker);
                     }
-                    self.rouse_runner(wake);
+                    self.wake_runner_if_needed(wakers);
                     return Poll::Ready(outcome);
                 }
             }
@@ -223,7 +226,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         len: usize,
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Poll<Result<Reservation, EnqueueError>> {
         if self.writer.is_closed()
             || len > self.writer.max_record_bytes()
@@ -233,8 +236,8 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
                 Err(EnqueueError::Full) => {}
                 outcome @ (Ok(_) | Err(EnqueueError::TooLarge { .. } | EnqueueError::Closed)) => {
                     if waiter.is_some() {
-                        self.waiters.leave(self.slots.as_mut(), waiter);
-                        self.share_room(wake);
+                        self.waiters.cancel(self.slots.as_mut(), waiter);
+                        self.wake_waiters_for_room(wakers);
                     }
                     return Poll::Ready(outcome);
                 }
@@ -249,30 +252,30 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         &mut self,
         reservation: Reservation,
         record: &[u8],
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Result<RecordId, EnqueueError> {
         let outcome = self.writer.submit(self.clock.now(), reservation, record);
-        self.share_room(wake);
-        self.rouse_runner(wake);
+        self.wake_waiters_for_room(wakers);
+        self.wake_runner_if_needed(wakers);
         outcome
     }
 
-    fn release(&mut self, reservation: Reservation, wake: &mut Wakers) {
+    fn release(&mut self, reservation: Reservation, wakers: &mut Wakers) {
         self.writer.release(reservation);
-        self.share_room(wake);
-        self.rouse_runner(wake);
+        self.wake_waiters_for_room(wakers);
+        self.wake_runner_if_needed(wakers);
     }
 
     fn poll_result(
         &mut self,
         record: RecordId,
         waker: &Waker,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Poll<WriteResult> {
         match self.writer.take(record) {
             Some(result) => {
                 self.slots.as_mut()[record.slot()].waker = None;
-                self.share_room(wake);
+                self.wake_waiters_for_room(wakers);
                 Poll::Ready(result)
             }
             None => {
@@ -286,20 +289,20 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         self.writer.attempt_reports(record)
     }
 
-    fn forget(&mut self, record: RecordId, wake: &mut Wakers) {
+    fn forget(&mut self, record: RecordId, wakers: &mut Wakers) {
         self.slots.as_mut()[record.slot()].waker = None;
         self.writer.forget(record);
-        self.share_room(wake);
+        self.wake_waiters_for_room(wakers);
     }
 
-    fn stop_waiting(&mut self, waiter: &mut Option<WaiterId>, wake: &mut Wakers) {
-        self.waiters.leave(self.slots.as_mut(), waiter);
-        self.share_room(wake);
+    fn cancel_wait(&mut self, waiter: &mut Option<WaiterId>, wakers: &mut Wakers) {
+        self.waiters.cancel(self.slots.as_mut(), waiter);
+        self.wake_waiters_for_room(wakers);
     }
 
-    fn flush(&mut self, wake: &mut Wakers) -> FlushMark {
+    fn flush(&mut self, wakers: &mut Wakers) -> FlushMark {
         let mark = self.writer.flush();
-        self.rouse_runner(wake);
+        self.wake_runner_if_needed(wakers);
         mark
     }
 
@@ -310,7 +313,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         waker: &Waker,
     ) -> Poll<()> {
         if self.writer.is_flushed(mark) {
-            self.waiters.leave(self.slots.as_mut(), waiter);
+            self.waiters.cancel(self.slots.as_mut(), waiter);
             return Poll::Ready(());
         }
         self.waiters
@@ -318,14 +321,14 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         Poll::Pending
     }
 
-    fn close(&mut self, by: Instant, wake: &mut Wakers) {
+    fn close(&mut self, by: Instant, wakers: &mut Wakers) {
         self.writer.close(self.clock.now(), by);
-        self.wake_runner(wake);
+        self.wake_runner(wakers);
     }
 
     fn poll_ended(&mut self, waiter: &mut Option<WaiterId>, waker: &Waker) -> Poll<()> {
         if self.ended {
-            self.waiters.leave(self.slots.as_mut(), waiter);
+            self.waiters.cancel(self.slots.as_mut(), waiter);
             return Poll::Ready(());
         }
         self.waiters
@@ -333,13 +336,13 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         Poll::Pending
     }
 
-    fn pass<T: Transport>(
+    fn advance<T: Transport>(
         &mut self,
         finished: &mut heapless::Vec<(AttemptId, Outcome), 32>,
         transport: &mut T,
         sleeps_until: Instant,
         waker: &Waker,
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> Progress {
         let now = self.clock.now();
         let mut busy = !finished.is_empty();
@@ -350,18 +353,18 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
             self.writer.handle_timeout(now);
             busy = true;
         }
-        busy |= self.step(transport, now);
+        busy |= self.drive_transport(transport, now);
         let closed = self.writer.is_closed();
-        let all = self.announce(wake)
+        let all = self.wake_completed(wakers)
             && self
                 .waiters
-                .wake_rest(self.slots.as_mut(), wake, |wait_for| match wait_for {
+                .wake_matching(self.slots.as_mut(), wakers, |wait_for| match wait_for {
                     WaitFor::Flush(mark) => self.writer.is_flushed(mark),
                     WaitFor::Room(_) | WaitFor::End => false,
                 })
-            && (!closed || self.waiters.wake_all_for_room(self.slots.as_mut(), wake));
-        self.share_room(wake);
-        if !all || busy || !wake.is_empty() {
+            && (!closed || self.waiters.wake_all_for_room(self.slots.as_mut(), wakers));
+        self.wake_waiters_for_room(wakers);
+        if !all || busy || !wakers.is_empty() {
             return Progress::Busy;
         }
         if self.writer.is_finished() {
@@ -375,17 +378,18 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         Progress::Idle(self.writer.poll_timeout())
     }
 
-    fn end(&mut self, wake: &mut Wakers) -> bool {
+    fn end(&mut self, wakers: &mut Wakers) -> bool {
         if !self.ended {
             self.ended = true;
             self.writer.abort(self.clock.now());
         }
-        // Nobody is left to tell the transport: it is dropped with the runner, or closed already.
+        // The transport is closed already or dropped with the runner, so that attempts need not be
+        // cancelled or started.
         while self.writer.poll_cancel().is_some() {}
         while self.writer.poll_transmit(self.clock.now()).is_some() {}
         let slots = self.slots.as_mut();
-        self.waiters.wake_all_for_room(slots, wake)
-            && self.waiters.wake_rest(slots, wake, |_| true)
-            && self.announce(wake)
+        self.waiters.wake_all_for_room(slots, wakers)
+            && self.waiters.wake_matching(slots, wakers, |_| true)
+            && self.wake_completed(wakers)
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum WaitState {
     Woken,
 }
 
-/// Where a task that waits leaves its waker. Opaque to whoever provides the memory.
+/// Storage for the waker of one waiting task. Its content is private to the writer.
 #[derive(Debug)]
 pub struct WaiterSlot {
     pub(super) waker: Option<Waker>,
@@ -50,14 +50,14 @@ impl WaiterSlot {
     }
 }
 
-/// The seats of a writer's tasks: one for each record row of the writer's memory, and one more for
+/// The slots of a writer's tasks: one for each record row of the writer's storage, and one more for
 /// each task that waits for room, for a flush or for the close at the same time.
 ///
-/// On the heap there are as many as are needed. An array has as many as it has: when more tasks
-/// wait, those without a seat look again and again until one is free, which costs time but loses
-/// nobody.
+/// A `Vec` or a boxed slice grows when more slots are needed. An array or a slice has a fixed
+/// length: if more tasks wait, those without a slot wake themselves and try again until one is
+/// free. That costs processor time, but no task is forgotten.
 pub trait WaiterSlots: AsMut<[WaiterSlot]> {
-    /// Adds seats behind those that there are, which stay as they are. Whether it did.
+    /// Appends slots and leaves the existing ones unchanged. Returns `false` if it cannot.
     fn grow(&mut self) -> bool {
         false
     }

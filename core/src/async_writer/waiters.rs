@@ -1,23 +1,24 @@
-//! The tasks that wait for room, in the order in which they came, and those that wait for a flush
-//! or the end.
+//! The queue of tasks that wait for room, in order of arrival, and the list of those that wait for
+//! a flush or for the end of the runner.
 
 use core::task::Waker;
 
 use super::waiter_slots::{WaitFor, WaitState, WaiterSlot, WaiterSlots};
 use crate::expect::expect_no_fmt;
 
-/// Wakers to call once the state is free again: never while it is borrowed.
+/// Wakers to call once the state is free again, never while it is borrowed. Bounded, so that it
+/// needs no allocator: a method that would wake more tasks reports it and is called again.
 pub(in crate::async_writer) type Wakers = heapless::Vec<Waker, 32>;
 
-/// Calls all wakers.
+/// Calls and removes all wakers.
 pub(super) fn wake_all(wakers: &mut Wakers) {
-    // From the front: first come, first woken.
+    // From the front, so that tasks wake in order of arrival.
     for waker in wakers.drain(..) {
         waker.wake();
     }
 }
 
-/// A waiter in one of the queues. Dead once its row's generation has moved on.
+/// Identifies a task in one of the queues. Invalid once its row has a later generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaiterId {
     row: u32,
@@ -26,16 +27,16 @@ pub struct WaiterId {
 
 const NONE: u32 = u32::MAX;
 
-/// Two queues over the rows behind the records' seats: who waits for room, and who waits for
-/// anything else.
+/// Two queues over the rows behind those of the records: tasks that wait for room, and tasks that
+/// wait for anything else.
 #[derive(Debug)]
 pub(super) struct Waiters {
-    /// The first row that is a waiter's, not a record's.
+    /// The number of records' rows, and so the first row of a waiter.
     base: u32,
     free: u32,
     room: Queue,
-    rest: Queue,
-    /// Rows that are woken and not polled yet.
+    others: Queue,
+    /// The number of tasks that were woken for room and have not been polled since.
     woken: usize,
 }
 
@@ -56,24 +57,24 @@ impl Waiters {
     pub(super) fn new(slots: &mut [WaiterSlot], base: usize) -> Self {
         Self {
             base: base as u32,
-            free: chain(slots, base),
+            free: link_free(slots, base),
             room: Queue::EMPTY,
-            rest: Queue::EMPTY,
+            others: Queue::EMPTY,
             woken: 0,
         }
     }
 
-    /// Tasks that were woken for room and have not been polled since.
+    /// Returns the number of tasks that were woken for room and have not been polled since.
     pub(super) const fn woken(&self) -> usize {
         self.woken
     }
 
-    /// Whether nobody waits for room, those not counted who were woken for it.
-    pub(super) const fn nobody_waits_for_room(&self) -> bool {
+    /// Returns `true` if no task waits for room, apart from those that were woken for it.
+    pub(super) const fn is_room_queue_empty(&self) -> bool {
         self.room.first == NONE
     }
 
-    /// The bytes for which the first in the queue for room waits.
+    /// Returns the length of the record for which the first task in the queue wants room.
     pub(super) fn first_for_room(&self, slots: &[WaiterSlot]) -> Option<usize> {
         match slots.get(self.room.first as usize)?.state {
             WaitState::Waiting(WaitFor::Room(len)) => Some(len),
@@ -83,7 +84,7 @@ impl Waiters {
         }
     }
 
-    /// Whether the waiter is that of a task that was woken for room: it may try, whoever else waits.
+    /// Returns `true` if the task was woken for room: it may take room before those in the queue.
     pub(super) fn is_woken(&self, slots: &[WaiterSlot], waiter: Option<WaiterId>) -> bool {
         waiter.is_some_and(|waiter| {
             self.row(slots, waiter)
@@ -91,8 +92,8 @@ impl Waiters {
         })
     }
 
-    /// Waits, or waits on. Who was woken for room and found none goes to the front of the queue;
-    /// who comes anew goes to its end.
+    /// Queues the task, or keeps it queued. A new task goes to the end of its queue; one that was
+    /// woken for room and found none goes back to the front, to keep its turn.
     pub(super) fn wait(
         &mut self,
         table: &mut impl WaiterSlots,
@@ -112,7 +113,7 @@ impl Waiters {
             return;
         }
         let Some(row) = self.free_row(table) else {
-            // No seat: look again and again.
+            // Without a slot there is nowhere to keep the waker: the task polls again at once.
             waker.wake_by_ref();
             return;
         };
@@ -127,15 +128,15 @@ impl Waiters {
         self.push_back(slots, row, wait_for);
     }
 
-    /// Waits no more.
-    pub(super) fn leave(&mut self, slots: &mut [WaiterSlot], waiter: &mut Option<WaiterId>) {
+    /// Removes the task from its queue.
+    pub(super) fn cancel(&mut self, slots: &mut [WaiterSlot], waiter: &mut Option<WaiterId>) {
         if let Some(row) = waiter.take().and_then(|waiter| self.row(slots, waiter)) {
             self.remove(slots, row);
         }
     }
 
-    /// Wakes the first in the queue for room. It keeps its row until it is polled or dropped.
-    pub(super) fn wake_first_for_room(&mut self, slots: &mut [WaiterSlot], wake: &mut Wakers) {
+    /// Wakes the first task in the queue for room. It keeps its row until it is polled or dropped.
+    pub(super) fn wake_first_for_room(&mut self, slots: &mut [WaiterSlot], wakers: &mut Wakers) {
         let row = self.room.first;
         self.unlink(slots, row);
         let slot = &mut slots[row as usize];
@@ -143,47 +144,47 @@ impl Waiters {
         self.woken += 1;
         if let Some(waker) = slot.waker.take() {
             expect_no_fmt(
-                wake.push(waker),
-                "the caller looked whether there is room for a waker",
+                wakers.push(waker),
+                "the caller checked that `wakers` is not full",
             );
         }
     }
 
-    /// Wakes those whose wish `granted` grants and who do not wait for room, as many as fit.
-    /// Whether all were.
-    pub(super) fn wake_rest(
+    /// Wakes those tasks that do not wait for room and whose event `granted` accepts. Returns
+    /// `false` if `wakers` is full before all are woken.
+    pub(super) fn wake_matching(
         &mut self,
         slots: &mut [WaiterSlot],
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
         granted: impl Fn(WaitFor) -> bool,
     ) -> bool {
-        let mut row = self.rest.first;
+        let mut row = self.others.first;
         while row != NONE {
             let next = slots[row as usize].next;
-            if matches!(slots[row as usize].state, WaitState::Waiting(wait_for) if granted(wait_for))
-            {
-                if wake.is_full() {
+            let state = slots[row as usize].state;
+            if matches!(state, WaitState::Waiting(event) if granted(event)) {
+                if wakers.is_full() {
                     return false;
                 }
-                self.evict(slots, row, wake);
+                self.wake_and_free(slots, row, wakers);
             }
             row = next;
         }
         true
     }
 
-    /// Wakes everybody who waits for room, as many as fit, though there may be none. Whether all
-    /// were.
+    /// Wakes all tasks that wait for room, though there may be none. Returns `false` if `wakers` is
+    /// full before all are woken.
     pub(super) fn wake_all_for_room(
         &mut self,
         slots: &mut [WaiterSlot],
-        wake: &mut Wakers,
+        wakers: &mut Wakers,
     ) -> bool {
         while self.room.first != NONE {
-            if wake.is_full() {
+            if wakers.is_full() {
                 return false;
             }
-            self.evict(slots, self.room.first, wake);
+            self.wake_and_free(slots, self.room.first, wakers);
         }
         true
     }
@@ -193,12 +194,12 @@ impl Waiters {
         (waiter.row >= self.base && slot.generation == waiter.generation).then_some(waiter.row)
     }
 
-    /// A free row, a new one if need be.
+    /// Takes a row off the free list, which grows first if it is empty. `None` if it cannot grow.
     fn free_row(&mut self, table: &mut impl WaiterSlots) -> Option<u32> {
         if self.free == NONE {
             let old = table.as_mut().len();
             if table.grow() {
-                self.free = chain(table.as_mut(), old);
+                self.free = link_free(table.as_mut(), old);
             }
         }
         let row = self.free;
@@ -206,12 +207,13 @@ impl Waiters {
         Some(row)
     }
 
-    /// Wakes a row's task and frees the row: the task will look again, and wait again if it must.
-    fn evict(&mut self, slots: &mut [WaiterSlot], row: u32, wake: &mut Wakers) {
+    /// Wakes a row's task and frees the row. The task checks its event when it is polled, and
+    /// queues again if need be.
+    fn wake_and_free(&mut self, slots: &mut [WaiterSlot], row: u32, wakers: &mut Wakers) {
         if let Some(waker) = slots[row as usize].waker.take() {
             expect_no_fmt(
-                wake.push(waker),
-                "the caller looked whether there is room for a waker",
+                wakers.push(waker),
+                "the caller checked that `wakers` is not full",
             );
         }
         self.remove(slots, row);
@@ -236,7 +238,7 @@ impl Waiters {
             WaitState::Waiting(WaitFor::Room(_)) => &mut self.room,
             WaitState::Waiting(WaitFor::Flush(_) | WaitFor::End)
             | WaitState::Free
-            | WaitState::Woken => &mut self.rest,
+            | WaitState::Woken => &mut self.others,
         }
     }
 
@@ -287,8 +289,8 @@ impl Waiters {
     }
 }
 
-/// Links the rows from `first` on to a list of free ones; its head.
-fn chain(slots: &mut [WaiterSlot], first: usize) -> u32 {
+/// Links the rows from `first` on into a list of free rows. Returns its head.
+fn link_free(slots: &mut [WaiterSlot], first: usize) -> u32 {
     let mut free = NONE;
     for row in (first..slots.len()).rev() {
         slots[row].next = free;

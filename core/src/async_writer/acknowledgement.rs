@@ -1,0 +1,88 @@
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use super::AsyncWriterState;
+use super::sealed::{Inner, with_wakers};
+use crate::Shared;
+use crate::writer::{AttemptReports, RecordId, WriteResult};
+
+/// Future of an accepted record's result. Dropping it does not cancel the write (R14).
+#[derive(Debug)]
+#[must_use = "the record is written, but its result is lost"]
+pub struct Acknowledgement<S: Shared<State: AsyncWriterState>> {
+    state: S,
+    record: Option<RecordId>,
+}
+
+impl<S: Shared<State: AsyncWriterState>> Acknowledgement<S> {
+    pub(super) const fn new(state: S, record: RecordId) -> Self {
+        Self {
+            state,
+            record: Some(record),
+        }
+    }
+
+    /// Converts this into a future that also returns the attempts that were made. The list is
+    /// empty unless the settings keep reports of attempts.
+    pub const fn with_attempts(self) -> WithAttempts<S> {
+        WithAttempts(self)
+    }
+
+    fn poll_with<R>(
+        &mut self,
+        waker: &Waker,
+        inspect: impl FnOnce(&S::State, RecordId) -> R,
+    ) -> Poll<(WriteResult, R)> {
+        let record = self
+            .record
+            .expect("a finished acknowledgement is not polled again");
+        let outcome = with_wakers(&self.state, |inner, wakers| {
+            // Before the result is taken, because taking it frees the record's row.
+            let seen = inspect(inner, record);
+            inner
+                .poll_result(record, waker, wakers)
+                .map(|result| (result, seen))
+        });
+        if outcome.is_ready() {
+            self.record = None;
+        }
+        outcome
+    }
+}
+
+impl<S: Shared<State: AsyncWriterState>> Future for Acknowledgement<S> {
+    type Output = WriteResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<WriteResult> {
+        self.get_mut()
+            .poll_with(cx.waker(), |_, _| ())
+            .map(|(result, ())| result)
+    }
+}
+
+/// No field is pinned, so this holds also if `S` is not `Unpin`.
+impl<S: Shared<State: AsyncWriterState>> Unpin for Acknowledgement<S> {}
+
+impl<S: Shared<State: AsyncWriterState>> Drop for Acknowledgement<S> {
+    fn drop(&mut self) {
+        if let Some(record) = self.record {
+            with_wakers(&self.state, |inner, wakers| inner.forget(record, wakers));
+        }
+    }
+}
+
+/// Future of an accepted record's result and of the attempts that were made for it.
+#[derive(Debug)]
+#[must_use = "the record is written, but its result is lost"]
+pub struct WithAttempts<S: Shared<State: AsyncWriterState>>(Acknowledgement<S>);
+
+impl<S: Shared<State: AsyncWriterState>> Future for WithAttempts<S> {
+    type Output = (WriteResult, AttemptReports);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut()
+            .0
+            .poll_with(cx.waker(), |inner, record| inner.attempt_reports(record))
+    }
+}
