@@ -181,7 +181,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
 
     fn try_write(&mut self, record: &[u8], wakers: &mut Wakers) -> Result<RecordId, EnqueueError> {
         if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
-            return Err(self.writer.full());
+            return Err(self.writer.refuse_full());
         }
         let id = self.writer.write(self.clock.now(), record)?;
         self.wake_runner_if_needed(wakers);

@@ -40,10 +40,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     ///
     /// [`EnqueueError`]: there is no room (R7), the record is too large, or the writer is closed.
     pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, EnqueueError> {
-        let now = self.tell(now);
+        let now = self.advance_clock(now);
         self.check_record(record.len())?;
         if !self.has_room(record.len()) {
-            return Err(self.full());
+            return Err(self.refuse_full());
         }
         Ok(self.accept(now, record))
     }
@@ -57,11 +57,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     pub fn reserve(&mut self, len: usize) -> Result<Reservation, EnqueueError> {
         self.check_record(len)?;
         let bytes = self.reserved_bytes(len);
-        if !self.may_fly()
+        if !self.has_in_flight_room()
             || self.free_record_slots() == 0
             || self.buffered + self.reserved.bytes + bytes > self.bounds.buffered
         {
-            return Err(self.full());
+            return Err(self.refuse_full());
         }
         self.reserved.sets += 1;
         self.reserved.records += 1;
@@ -82,7 +82,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         reservation: Reservation,
         record: &[u8],
     ) -> Result<RecordId, EnqueueError> {
-        let now = self.tell(now);
+        let now = self.advance_clock(now);
         let max = reservation.len;
         self.release(reservation);
         if record.len() > max {
@@ -100,7 +100,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Refuses a record for want of room, and counts it.
-    pub(crate) const fn full(&mut self) -> EnqueueError {
+    pub(crate) const fn refuse_full(&mut self) -> EnqueueError {
         self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
         EnqueueError::Full
     }
@@ -135,17 +135,17 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Takes no more records, flushes, and completes what is unfinished at `by` with `Closed`. R13.
     /// Closing again can only make it earlier.
     pub fn close(&mut self, now: Instant, by: Instant) {
-        self.tell(now);
+        self.advance_clock(now);
         self.closing = Some(self.closing.map_or(by, |earlier| earlier.min(by)));
         let _ = self.flush();
     }
 
     /// Completes everything with `Closed` at once and takes no more records. R13.
     pub fn abort(&mut self, now: Instant) {
-        let now = self.tell(now);
+        let now = self.advance_clock(now);
         self.closing = Some(now);
         if self.filling != NO_SET {
-            self.dissolve_filling(Reason::Closed);
+            self.fail_filling(Reason::Closed);
         }
         while self.oldest_set != NO_SET {
             self.fail_set(self.oldest_set, Reason::Closed, now);
@@ -159,7 +159,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.free_record_count > self.reserved.records
             && self.buffered + self.reserved.bytes + opens + LENGTH_BYTES + len
                 <= self.bounds.buffered
-            && (fits || self.filling == NO_SET || self.may_fly())
+            && (fits || self.filling == NO_SET || self.has_in_flight_room())
     }
 
     /// About how many records of `len` bytes would be taken now: what to go by when deciding how
@@ -187,8 +187,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         };
         let free = usize::from(
             self.bounds
-                .flying
-                .saturating_sub(self.flying + self.ending + self.reserved.sets),
+                .in_flight
+                .saturating_sub(self.in_flight + self.ending + self.reserved.sets),
         ) + fresh;
         let bytes = self
             .bounds
@@ -201,13 +201,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Whether one more set may be in flight. Sets whose attempts are still to be cancelled count;
     /// reservations do until closing, when they are void.
-    pub(super) const fn may_fly(&self) -> bool {
+    pub(super) const fn has_in_flight_room(&self) -> bool {
         let reserved = if self.is_closed() {
             0
         } else {
             self.reserved.sets
         };
-        self.flying + self.ending + reserved < self.bounds.flying
+        self.in_flight + self.ending + reserved < self.bounds.in_flight
     }
 
     const fn reserved_bytes(&self, len: usize) -> usize {

@@ -7,7 +7,7 @@
 /// weighs half of what is newer. An answer is a few percent off. 200 bytes, no allocation, no
 /// floating point.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sketch {
+pub(crate) struct LatencyHistogram {
     counts: [u16; BUCKETS],
     total: u32,
     /// How many latencies ever, up to the warm-up.
@@ -27,7 +27,7 @@ const REFRESH: u8 = 16;
 
 const _: () = assert!(WINDOW <= u16::MAX as u32, "one bucket may hold all");
 
-impl Sketch {
+impl LatencyHistogram {
     pub(crate) const EMPTY: Self = Self {
         counts: [0; BUCKETS],
         total: 0,
@@ -137,13 +137,13 @@ mod tests {
     #[test]
     fn a_quantile_is_within_a_tenth_of_the_truth() {
         for quantile in [0.5, 0.9, 0.95, 0.99] {
-            let mut sketch = Sketch::EMPTY;
+            let mut histogram = LatencyHistogram::EMPTY;
             for micros in 1..=1_000_u64 {
                 // Spread evenly from 1 to 100 ms, in an order that has nothing to do with the size.
-                sketch.record(1_000 + (micros * 617 % 1_000) * 99, Tail::beyond(quantile));
+                histogram.record(1_000 + (micros * 617 % 1_000) * 99, Tail::beyond(quantile));
             }
             let truth = 1_000.0 + 99_000.0 * quantile;
-            let answer = sketch.beyond(Tail::beyond(quantile)) as f32;
+            let answer = histogram.beyond(Tail::beyond(quantile)) as f32;
             assert!(
                 (answer / truth - 1.0).abs() < 0.1,
                 "{quantile}: {answer} instead of {truth}"
@@ -153,15 +153,15 @@ mod tests {
 
     #[test]
     fn what_is_long_ago_is_forgotten() {
-        let mut sketch = Sketch::EMPTY;
+        let mut histogram = LatencyHistogram::EMPTY;
         for _ in 0..5_000 {
-            sketch.record(100_000, Tail::beyond(0.9));
+            histogram.record(100_000, Tail::beyond(0.9));
         }
-        assert!(sketch.quantile(1) > Some(85_000));
+        assert!(histogram.quantile(1) > Some(85_000));
         for _ in 0..5_000 {
-            sketch.record(1_000, Tail::beyond(0.9));
+            histogram.record(1_000, Tail::beyond(0.9));
         }
-        assert!(sketch.quantile(1) < Some(1_200));
+        assert!(histogram.quantile(1) < Some(1_200));
     }
 
     #[test]
@@ -186,12 +186,12 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_the_warm_up() {
-        let mut sketch = Sketch::EMPTY;
+        let mut histogram = LatencyHistogram::EMPTY;
         for _ in 0..19 {
-            sketch.record(500, Tail::beyond(0.9));
+            histogram.record(500, Tail::beyond(0.9));
         }
-        assert_eq!(sketch.quantile(20), None);
-        sketch.record(500, Tail::beyond(0.9));
-        assert!(sketch.quantile(20).is_some());
+        assert_eq!(histogram.quantile(20), None);
+        histogram.record(500, Tail::beyond(0.9));
+        assert!(histogram.quantile(20).is_some());
     }
 }

@@ -3,52 +3,52 @@
 use core::time::Duration;
 
 use super::adaptive::Tail;
-use super::health::{Change, Sign};
+use super::health::{HealthChange, Observation};
 use super::machine::Writer;
-use super::slots::{AttemptSlot, AttemptState, Intent, SetPhase};
+use super::slots::{AttemptKind, AttemptSlot, AttemptState, SetPhase};
 use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Reason, Storage, WriterFeatures};
 use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StreamIndex, WriteState};
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// An attempt finished. Answers to attempts that were given up change nothing (R11).
     pub fn handle_finished(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
-        let now = self.tell(now);
-        let Some((set, place)) = self.find(attempt) else {
+        let now = self.advance_clock(now);
+        let Some((set, attempt_index)) = self.find_outstanding(attempt) else {
             self.counters.late_answers = self.counters.late_answers.wrapping_add(1);
             return;
         };
         match outcome {
-            Ok(dlsn) => self.on_success(set, place, dlsn, now),
-            Err(failure) => self.on_failure(set, place, failure, now),
+            Ok(dlsn) => self.on_success(set, attempt_index, dlsn, now),
+            Err(failure) => self.on_failure(set, attempt_index, failure, now),
         }
     }
 
     /// The transport had no room for the attempt that was polled last: it was not made. The set
     /// goes on to the next stream; a round in which the transport took nothing does not count.
     pub fn handle_refused(&mut self, now: Instant, attempt: AttemptId) {
-        let now = self.tell(now);
-        let Some((set, place)) = self.find(attempt) else {
+        let now = self.advance_clock(now);
+        let Some((set, attempt_index)) = self.find_outstanding(attempt) else {
             return;
         };
         let slot = &mut self.storage.tables().sets[set as usize];
-        let AttemptSlot { stream, intent, .. } = slot.attempts[place];
-        slot.attempts[place].state = AttemptState::Unused;
+        let AttemptSlot { stream, kind, .. } = slot.attempts[attempt_index];
+        slot.attempts[attempt_index].state = AttemptState::Unused;
         slot.outstanding -= 1;
-        slot.made -= 1;
-        slot.made_in_round -= 1;
+        slot.attempts_made -= 1;
+        slot.attempts_in_round -= 1;
         slot.last_cause = Some(Cause::TransportFull);
-        let extra = slot.made > 0;
+        let extra = slot.attempts_made > 0;
         self.counters.attempts = self.counters.attempts.wrapping_sub(1);
         self.counters.transport_full = self.counters.transport_full.wrapping_add(1);
         if extra {
-            self.give_token_back();
-            match intent {
-                Intent::First => {}
-                Intent::Retry => self.counters.retries = self.counters.retries.wrapping_sub(1),
-                Intent::Hedge => {
+            self.refund_token();
+            match kind {
+                AttemptKind::First => {}
+                AttemptKind::Retry => self.counters.retries = self.counters.retries.wrapping_sub(1),
+                AttemptKind::Hedge => {
                     self.counters.hedges_sent = self.counters.hedges_sent.wrapping_sub(1)
                 }
-                Intent::Probe => {
+                AttemptKind::Probe => {
                     self.counters.probes_sent = self.counters.probes_sent.wrapping_sub(1)
                 }
             }
@@ -57,14 +57,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let stream = &mut self.storage.tables().streams[stream.0 as usize];
         stream.counters.attempts = stream.counters.attempts.wrapping_sub(1);
         stream.outstanding -= 1;
-        self.abandon(index, now);
-        if intent != Intent::Probe || self.storage.sets()[set as usize].outstanding == 0 {
-            self.go_on(set, now);
+        self.note_inconclusive(index, now);
+        if kind != AttemptKind::Probe || self.storage.sets()[set as usize].outstanding == 0 {
+            self.try_next_stream(set, now);
         }
     }
 
     /// The outstanding attempt of this name, if its set still waits for it.
-    fn find(&self, attempt: AttemptId) -> Option<(u16, usize)> {
+    fn find_outstanding(&self, attempt: AttemptId) -> Option<(u16, usize)> {
         let set = attempt.0 as u16;
         let slot = self.storage.sets().get(set as usize)?;
         if slot.phase != SetPhase::InFlight {
@@ -81,56 +81,61 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.attempts
             .iter()
             .position(named)
-            .map(|place| (set, place))
+            .map(|attempt_index| (set, attempt_index))
     }
 
-    fn on_success(&mut self, set: u16, place: usize, dlsn: Dlsn, now: Instant) {
+    fn on_success(&mut self, set: u16, attempt_index: usize, dlsn: Dlsn, now: Instant) {
         let slot = &mut self.storage.tables().sets[set as usize];
-        let winner = &mut slot.attempts[place];
+        let winner = &mut slot.attempts[attempt_index];
         winner.state = AttemptState::Won;
         winner.ended = now;
         slot.outstanding -= 1;
         let AttemptSlot {
             stream,
-            intent,
+            kind,
             started,
             ..
         } = *winner;
-        self.leave(stream);
+        self.release_window_slot(stream);
         let took = now.micros_since(started);
-        let sign = if self.is_slow(took) {
-            Sign::Slow
+        let observation = if self.is_slow(took) {
+            Observation::Slow
         } else {
-            Sign::Success
+            Observation::Success
         };
         // Who won as a hedge or a retry was fast, or it would not have won: only what sets began
         // with tells how long answers take.
-        self.learn(stream, sign, (intent == Intent::First).then_some(took), now);
-        self.count_for(stream, |counters| &mut counters.won);
+        self.observe(
+            stream,
+            observation,
+            (kind == AttemptKind::First).then_some(took),
+            now,
+        );
+        self.count_stream(stream, |counters| &mut counters.won);
         self.counters.sets_written = self.counters.sets_written.wrapping_add(1);
-        if intent == Intent::Hedge {
+        if kind == AttemptKind::Hedge {
             self.counters.hedges_won = self.counters.hedges_won.wrapping_add(1);
         }
-        self.win_set(set, place, stream, dlsn, now);
+        self.win_set(set, attempt_index, stream, dlsn, now);
     }
 
-    fn on_failure(&mut self, set: u16, place: usize, failure: Failure, now: Instant) {
+    fn on_failure(&mut self, set: u16, attempt_index: usize, failure: Failure, now: Instant) {
         let slot = &mut self.storage.tables().sets[set as usize];
-        let attempt = &mut slot.attempts[place];
+        let attempt = &mut slot.attempts[attempt_index];
         attempt.state = AttemptState::Failed {
             cause: failure.cause,
             known: failure.known,
         };
         attempt.ended = now;
-        let AttemptSlot { stream, intent, .. } = *attempt;
+        let AttemptSlot { stream, kind, .. } = *attempt;
         slot.outstanding -= 1;
         let waits = slot.outstanding > 0;
         slot.last_cause = Some(failure.cause);
         slot.may_be_written |= failure.known == WriteState::Unknown;
-        self.leave(stream);
+        self.release_window_slot(stream);
         self.counters.failures = self.counters.failures.wrapping_add(1);
-        self.learn(stream, Sign::Failed(failure), None, now);
-        self.count_for(stream, |counters| &mut counters.failed);
+        self.observe(stream, Observation::Failed(failure), None, now);
+        self.count_stream(stream, |counters| &mut counters.failed);
         let slot = &mut self.storage.tables().sets[set as usize];
         match failure.advice {
             Advice::FailRecords => {
@@ -145,8 +150,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             Advice::NextStream | Advice::NextStreamAndProbation => {}
         }
         // A probe that failed takes nothing from its set, which waits for a healthy stream.
-        if intent != Intent::Probe || !waits {
-            self.go_on(set, now);
+        if kind != AttemptKind::Probe || !waits {
+            self.try_next_stream(set, now);
         }
     }
 
@@ -168,20 +173,20 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Whether an answer took much longer than answers of the other streams usually take: such a
     /// set would have been hedged, had the budget allowed it.
     const fn is_slow(&self, took: u64) -> bool {
-        match self.usual_latency {
+        match self.median_latency {
             Some(usual) => F::ADAPTIVE && took > usual.saturating_mul(2),
             None => false,
         }
     }
 
     /// An attempt at the stream ended or was given up: its window has room for another one.
-    pub(super) fn leave(&mut self, stream: StreamIndex) {
+    pub(super) fn release_window_slot(&mut self, stream: StreamIndex) {
         self.storage.tables().streams[stream.0 as usize].outstanding -= 1;
     }
 
     /// After a failure: the next stream at once (R5), if there is one and the budget allows it
     /// (R8).
-    pub(super) fn go_on(&mut self, set: u16, now: Instant) {
+    pub(super) fn try_next_stream(&mut self, set: u16, now: Instant) {
         if self.storage.sets()[set as usize].queued {
             return;
         }
@@ -204,8 +209,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if slot.retry_at != Instant::MAX {
             return;
         }
-        if slot.made_in_round > 0 {
-            slot.made_in_round = 0;
+        if slot.attempts_in_round > 0 {
+            slot.attempts_in_round = 0;
             slot.round += 1;
         }
         if rounds.limit.is_some_and(|limit| slot.round >= limit) {
@@ -219,7 +224,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let doubled =
             micros(rounds.first_backoff).saturating_mul(1 << slot.round.saturating_sub(1).min(20));
         let pause = doubled.min(micros(rounds.max_backoff));
-        self.pause(set, pause, now);
+        self.schedule_retry(set, pause, now);
     }
 
     /// When a pause is over: the next round begins, or the budget is asked again.
@@ -232,7 +237,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if self.following_row(set, now).is_none() {
             let slot = &mut self.storage.tables().sets[set as usize];
             slot.tried = super::slots::StreamSet::NONE;
-            slot.made_in_round = 0;
+            slot.attempts_in_round = 0;
             for attempt in slot
                 .attempts
                 .iter()
@@ -249,17 +254,17 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     fn retry(&mut self, set: u16, now: Instant) {
-        let costs = self.storage.sets()[set as usize].made > 0;
+        let costs = self.storage.sets()[set as usize].attempts_made > 0;
         #[cfg(seeded_bugs)]
         let costs = costs && !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RetriesAreFree);
         if costs && F::BUDGET && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
-            return self.pause(set, micros(self.settings.rounds().first_backoff), now);
+            return self.schedule_retry(set, micros(self.settings.rounds().first_backoff), now);
         }
-        self.enqueue(set, Intent::Retry);
+        self.enqueue(set, AttemptKind::Retry);
     }
 
-    fn pause(&mut self, set: u16, length: u64, now: Instant) {
+    fn schedule_retry(&mut self, set: u16, length: u64, now: Instant) {
         let length = self.random.jittered(length).max(1);
         self.storage.tables().sets[set as usize].retry_at = now.plus_micros(length);
         self.rearm(set);
@@ -271,7 +276,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let slot = &mut self.storage.tables().sets[set as usize];
         slot.speculate_at = Instant::MAX;
         let outstanding = slot.outstanding as usize;
-        if slot.queued && slot.intent != Intent::Probe
+        if slot.queued && slot.kind != AttemptKind::Probe
             || outstanding == 0
             || outstanding >= MAX_OUTSTANDING
         {
@@ -285,51 +290,52 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return;
         }
         let granted = !F::BUDGET || self.budget.take_for_hedge(now);
-        let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_patience);
+        let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_speculative_timeout);
         let slot = &mut self.storage.tables().sets[set as usize];
         if granted {
-            slot.patience = (slot.patience.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
+            slot.speculative_timeout =
+                (slot.speculative_timeout.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
             if slot.queued {
                 // Nobody polled for so long that the set is to be hedged: that comes before a
                 // probe.
-                slot.intent = Intent::Hedge;
+                slot.kind = AttemptKind::Hedge;
             } else {
-                self.enqueue(set, Intent::Hedge);
+                self.enqueue(set, AttemptKind::Hedge);
             }
         } else {
-            slot.speculate_at = now.plus_micros(slot.patience);
+            slot.speculate_at = now.plus_micros(slot.speculative_timeout);
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
         }
     }
 
     /// What an attempt's end tells about its stream (R9, R10); its latency in microseconds.
-    pub(super) fn learn(
+    pub(super) fn observe(
         &mut self,
         stream: StreamIndex,
-        sign: Sign,
+        observation: Observation,
         latency: Option<u64>,
         now: Instant,
     ) {
-        let policy = self.health();
-        if !matches!(policy, Health::Off) {
+        let settings = self.health();
+        if !matches!(settings, Health::Off) {
             let health = &mut self.storage.tables().streams[stream.0 as usize].health;
-            match health.on_attempt_ended(policy, now, sign, &mut self.random) {
-                Change::None => {}
-                Change::Entered => {
+            match health.on_attempt_ended(settings, now, observation, &mut self.random) {
+                HealthChange::None => {}
+                HealthChange::Entered => {
                     self.counters.probation_entries =
                         self.counters.probation_entries.wrapping_add(1)
                 }
-                Change::Left => {
+                HealthChange::Left => {
                     self.counters.probation_exits = self.counters.probation_exits.wrapping_add(1)
                 }
             }
-            self.note_probe(stream);
+            self.update_next_probe(stream);
         }
         if let (Some(latency), Adaptive::Quantile { warm_up, .. }) = (latency, self.adaptive()) {
             let tail = self.tail(now);
-            let sketch = &mut self.storage.tables().streams[stream.0 as usize].latency;
-            if sketch.record(latency, tail) {
-                self.usual_latency = self.median_latency(warm_up);
+            let histogram = &mut self.storage.tables().streams[stream.0 as usize].latency;
+            if histogram.record(latency, tail) {
+                self.median_latency = self.compute_median_latency(warm_up);
             }
         }
     }
@@ -345,15 +351,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// An extra attempt was not made after all.
-    pub(super) fn give_token_back(&mut self) {
+    pub(super) fn refund_token(&mut self) {
         if F::BUDGET {
-            self.budget.give_back();
+            self.budget.refund();
         }
     }
 
     /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for
     /// sixteen answers.
-    fn median_latency(&self, warm_up: u32) -> Option<u64> {
+    fn compute_median_latency(&self, warm_up: u32) -> Option<u64> {
         let quantiles = || {
             self.storage.streams()[..self.streams as usize]
                 .iter()

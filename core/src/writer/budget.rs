@@ -18,7 +18,7 @@ pub(crate) struct Tokens {
     reserve: u64,
     level: u64,
     /// What sets paid in since time did.
-    paid: u64,
+    deposited: u64,
     /// When time paid in last; `Instant::MAX` before the first time.
     refilled: Instant,
 }
@@ -50,15 +50,15 @@ impl Tokens {
             burst: full,
             reserve,
             level,
-            paid: 0,
+            deposited: 0,
             refilled: Instant::MAX,
         }
     }
 
     /// A set was sealed.
-    pub(crate) fn pay_in(&mut self) {
+    pub(crate) fn deposit(&mut self) {
         self.level = (self.level + self.share).min(self.burst);
-        self.paid = self.paid.saturating_add(self.share);
+        self.deposited = self.deposited.saturating_add(self.share);
     }
 
     /// Time pays in what sets did not: the allowance is a writer's of few sets, and a writer of
@@ -70,10 +70,10 @@ impl Tokens {
         let granted = passed.saturating_mul(self.per_micro);
         self.level = self
             .level
-            .saturating_add(granted.saturating_sub(self.paid))
+            .saturating_add(granted.saturating_sub(self.deposited))
             .min(self.burst);
-        self.paid = self
-            .paid
+        self.deposited = self
+            .deposited
             .saturating_sub(granted)
             .min(1_000_000 * self.per_micro);
         self.refilled = now;
@@ -123,7 +123,7 @@ impl Tokens {
     }
 
     /// The attempt was not made after all.
-    pub(crate) fn give_back(&mut self) {
+    pub(crate) fn refund(&mut self) {
         self.level = (self.level + TOKEN).min(self.burst);
     }
 }
@@ -142,7 +142,7 @@ mod tests {
         let now = Instant::ZERO;
         let mut taken = 0;
         for _ in 0..1_000 {
-            tokens.pay_in();
+            tokens.deposit();
             taken += u32::from(tokens.take(now));
         }
         // The three that the bucket starts with, and a tenth of the sets; the last one may still be
@@ -190,13 +190,13 @@ mod tests {
         // 1,000 sets a second pay in 50 tokens each second, 100 sets a second 5: these get the ten
         // that time grants.
         for millis in 0..10_000 {
-            tokens.pay_in();
+            tokens.deposit();
             taken += u32::from(tokens.take(Instant::from_millis(millis)));
         }
         assert!((500..=506).contains(&taken), "{taken}");
         let mut taken = 0;
         for millis in 1_000..2_000 {
-            tokens.pay_in();
+            tokens.deposit();
             taken += u32::from(tokens.take(Instant::from_millis(10 * millis)));
         }
         // Ten a second, less what the sets before paid in ahead of their second.
@@ -212,7 +212,7 @@ mod tests {
         });
         let now = Instant::ZERO;
         assert_eq!(tokens.fullness(now), 128, "as it begins");
-        (0..100).for_each(|_| tokens.pay_in());
+        (0..100).for_each(|_| tokens.deposit());
         assert_eq!(tokens.fullness(now), 256);
         for fullness in [213, 170, 128, 85, 42, 0] {
             assert!(tokens.take_for_hedge(now));

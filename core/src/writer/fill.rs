@@ -1,7 +1,7 @@
 //! The set that fills: records are appended, and it is sealed.
 
 use super::machine::Writer;
-use super::slots::{Intent, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
+use super::slots::{AttemptKind, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
 use super::{Codec, Identity, Reason, SetBuffer, Storage, WriteError, WriterFeatures};
 use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
@@ -25,14 +25,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
         let opened = self.filling == NO_SET;
         if opened {
-            self.open(now);
+            self.open_set(now);
         }
         let id = self.append(now, record);
         let slot = &mut self.storage.tables().sets[self.filling as usize];
         if slot.content.byte_len() >= self.bounds.full {
             slot.due = true;
         }
-        if slot.due && self.may_fly() {
+        if slot.due && self.has_in_flight_room() {
             self.seal();
         } else if opened {
             self.rearm(self.filling);
@@ -81,7 +81,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         id
     }
 
-    fn open(&mut self, now: Instant) {
+    fn open_set(&mut self, now: Instant) {
         let set = self.free_sets;
         debug_assert!(set != NO_SET, "there is one slot more than may fly");
         let with_identity = !matches!(self.identity(), Identity::Off);
@@ -117,13 +117,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
         self.newest_set = set;
         self.next_sequence = self.next_sequence.wrapping_add(1);
-        self.flying += 1;
+        self.in_flight += 1;
         self.counters.sets = self.counters.sets.wrapping_add(1);
         // Here and not with its first attempt, which the transport may refuse and then comes again.
         if F::BUDGET {
-            self.budget.pay_in();
+            self.budget.deposit();
         }
-        self.enqueue(set, Intent::First);
+        self.enqueue(set, AttemptKind::First);
     }
 
     /// Seals the set that fills if it is due and may fly: it is full, its time has come, it was
@@ -132,8 +132,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if self.filling == NO_SET {
             return;
         }
-        let idle = self.settings.flush_when_idle() && self.flying == 0;
-        if (idle || self.storage.sets()[self.filling as usize].due) && self.may_fly() {
+        let idle = self.settings.flush_when_idle() && self.in_flight == 0;
+        if (idle || self.storage.sets()[self.filling as usize].due) && self.has_in_flight_room() {
             self.seal();
         }
     }
@@ -217,7 +217,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let set = self.filling as usize;
         let tables = self.storage.tables();
         if tables.sets[set].deadline <= now {
-            self.dissolve_filling(Reason::TimedOut);
+            self.fail_filling(Reason::TimedOut);
             return;
         }
         let mut expired = 0;
@@ -242,7 +242,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Fails all records of the set that fills: none of them was sent.
-    pub(super) fn dissolve_filling(&mut self, reason: Reason) {
+    pub(super) fn fail_filling(&mut self, reason: Reason) {
         let set = core::mem::replace(&mut self.filling, NO_SET);
         self.fail_first(
             set,

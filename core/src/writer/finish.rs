@@ -1,20 +1,20 @@
 //! How sets end and their records complete.
 
-use super::health::Sign;
+use super::health::Observation;
 use super::machine::Writer;
-use super::slots::{AttemptState, Intent, NO_RECORD, NO_SET, RecordState, SetPhase};
+use super::slots::{AttemptKind, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
 use super::{Reason, Storage, WriteError, WriteResult, WriterFeatures, Written};
 use crate::{AttemptId, Dlsn, Instant, StreamIndex, WriteState};
 
 /// Why outstanding attempts are given up, and what that says of their streams.
 #[derive(Clone, Copy)]
-enum GivenUp {
+enum CancelReason {
     /// When another attempt won: those that were started before it are slow, and a probe is.
     LostTo(AttemptId),
     /// When the set's time is over: all are slow.
-    TooSlow,
+    TimedOut,
     /// When the set ends for a reason that says nothing of them.
-    Untold,
+    SetEnded,
 }
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
@@ -22,16 +22,16 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     pub(super) fn win_set(
         &mut self,
         set: u16,
-        place: usize,
+        attempt_index: usize,
         stream: StreamIndex,
         dlsn: Dlsn,
         now: Instant,
     ) {
-        let winner = self.storage.sets()[set as usize].attempts[place].id;
-        self.give_up_attempts(set, GivenUp::LostTo(winner), now);
-        let report = self.keep_report(set);
+        let winner = self.storage.sets()[set as usize].attempts[attempt_index].id;
+        self.cancel_attempts(set, CancelReason::LostTo(winner), now);
+        let report = self.retain_report(set);
         let slot = &self.storage.sets()[set as usize];
-        let (mut record, mut index, attempts) = (slot.first, slot.expired, slot.made);
+        let (mut record, mut index, attempts) = (slot.first, slot.expired, slot.attempts_made);
         while record != NO_RECORD {
             let next = self.storage.records()[record as usize].next;
             self.complete(
@@ -67,14 +67,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             known,
             reason,
             last_cause: slot.last_cause,
-            attempts: slot.made,
+            attempts: slot.attempts_made,
         };
-        self.give_up_attempts(
+        self.cancel_attempts(
             set,
             if reason == Reason::TimedOut {
-                GivenUp::TooSlow
+                CancelReason::TimedOut
             } else {
-                GivenUp::Untold
+                CancelReason::SetEnded
             },
             now,
         );
@@ -84,7 +84,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Fails the first `count` records of a set and takes them off its list.
     pub(super) fn fail_first(&mut self, set: u16, count: u32, error: WriteError) {
-        let report = self.keep_report(set);
+        let report = self.retain_report(set);
         let mut record = self.storage.sets()[set as usize].first;
         let mut failed = 0;
         while record != NO_RECORD && failed < count {
@@ -139,38 +139,40 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Marks what is outstanding as to be cancelled, and tells health and latency of it.
-    fn give_up_attempts(&mut self, set: u16, why: GivenUp, now: Instant) {
-        for place in 0..super::MAX_OUTSTANDING {
+    fn cancel_attempts(&mut self, set: u16, reason: CancelReason, now: Instant) {
+        for attempt_index in 0..super::MAX_OUTSTANDING {
             let slot = &mut self.storage.tables().sets[set as usize];
             if slot.outstanding == 0 {
                 return;
             }
-            let attempt = &mut slot.attempts[place];
+            let attempt = &mut slot.attempts[attempt_index];
             if attempt.state != AttemptState::Outstanding {
                 continue;
             }
             attempt.state = AttemptState::ToCancel;
             attempt.ended = now;
             let attempt = *attempt;
-            if attempt.intent == Intent::Hedge {
+            if attempt.kind == AttemptKind::Hedge {
                 self.counters.hedges_wasted = self.counters.hedges_wasted.wrapping_add(1);
             }
-            self.leave(attempt.stream);
-            self.count_for(attempt.stream, |counters| &mut counters.given_up);
-            let overtaken = match why {
-                GivenUp::LostTo(winner) => attempt.id.0 < winner.0,
-                GivenUp::TooSlow => true,
-                GivenUp::Untold => false,
+            self.release_window_slot(attempt.stream);
+            self.count_stream(attempt.stream, |counters| &mut counters.given_up);
+            let overtaken = match reason {
+                CancelReason::LostTo(winner) => attempt.id.0 < winner.0,
+                CancelReason::TimedOut => true,
+                CancelReason::SetEnded => false,
             };
             if overtaken {
                 let took =
-                    (attempt.intent == Intent::First).then(|| now.micros_since(attempt.started));
-                self.learn(attempt.stream, Sign::Slow, took, now);
-            } else if attempt.intent == Intent::Probe && matches!(why, GivenUp::LostTo(_)) {
+                    (attempt.kind == AttemptKind::First).then(|| now.micros_since(attempt.started));
+                self.observe(attempt.stream, Observation::Slow, took, now);
+            } else if attempt.kind == AttemptKind::Probe
+                && matches!(reason, CancelReason::LostTo(_))
+            {
                 // How long it would have taken, nobody knows: it had no time to show it.
-                self.learn(attempt.stream, Sign::Slow, None, now);
+                self.observe(attempt.stream, Observation::Slow, None, now);
             } else {
-                self.abandon(attempt.stream, now);
+                self.note_inconclusive(attempt.stream, now);
             }
         }
     }
@@ -197,13 +199,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             NO_SET => self.newest_set = older,
             newer => sets[newer as usize].links.older = older,
         }
-        self.flying -= 1;
+        self.in_flight -= 1;
         self.ending += 1;
-        self.free_if_over(set);
+        self.free_if_unused(set);
     }
 
     /// Frees an ended set's slot once nothing names it any more.
-    pub(super) fn free_if_over(&mut self, set: u16) {
+    pub(super) fn free_if_unused(&mut self, set: u16) {
         let slot = &self.storage.sets()[set as usize];
         if slot.phase == SetPhase::Ending && !slot.queued && slot.outstanding == 0 {
             self.ending -= 1;

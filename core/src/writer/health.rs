@@ -9,7 +9,7 @@ use crate::{Advice, Cause, Failure, Instant};
 /// What is remembered of one stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamHealth {
-    standing: Standing,
+    state: HealthState,
     /// Failed or slow attempts in a row.
     strikes: u32,
     /// The next probation's length in microseconds, 0 for the shortest.
@@ -19,7 +19,7 @@ pub(crate) struct StreamHealth {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum HealthState {
     /// When it takes its turn.
     Good,
     /// When it is passed over until then.
@@ -30,7 +30,7 @@ enum Standing {
 
 /// What an attempt says of its stream's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum Observation {
     /// It was answered with success.
     Success,
     /// A later attempt of the same set was faster, the set's time passed without an answer, or the
@@ -41,9 +41,9 @@ pub(crate) enum Sign {
     Failed(Failure),
 }
 
-/// How a stream's standing changed.
+/// How a stream's state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum HealthChange {
     None,
     Entered,
     Left,
@@ -51,28 +51,28 @@ pub(crate) enum Change {
 
 impl StreamHealth {
     pub(crate) const NEW: Self = Self {
-        standing: Standing::Good,
+        state: HealthState::Good,
         strikes: 0,
         backoff: 0,
         cool_until: Instant::ZERO,
     };
 
     /// Whether a set may start here, and whether it should rather go on here than elsewhere.
-    pub(crate) fn is_fit(&self, now: Instant) -> bool {
-        self.standing == Standing::Good && self.cool_until <= now
+    pub(crate) fn is_available(&self, now: Instant) -> bool {
+        self.state == HealthState::Good && self.cool_until <= now
     }
 
     /// When the stream is to be probed, if it is on probation.
     pub(crate) fn probe_at(&self) -> Option<Instant> {
-        match self.standing {
-            Standing::Good | Standing::Probing => None,
-            Standing::Probation { until } => Some(until.max(self.cool_until)),
+        match self.state {
+            HealthState::Good | HealthState::Probing => None,
+            HealthState::Probation { until } => Some(until.max(self.cool_until)),
         }
     }
 
     /// A set is copied to the stream to see how it does.
     pub(crate) const fn begin_probe(&mut self) {
-        self.standing = Standing::Probing;
+        self.state = HealthState::Probing;
     }
 
     /// The proxy asked for less load (R8): for as long as it said, and a little more, so that those
@@ -98,23 +98,23 @@ impl StreamHealth {
     /// An attempt ended, or was given up.
     pub(crate) fn on_attempt_ended(
         &mut self,
-        policy: Health,
+        settings: Health,
         now: Instant,
-        sign: Sign,
+        observation: Observation,
         random: &mut Random,
-    ) -> Change {
+    ) -> HealthChange {
         let Health::Probation {
             strikes: allowed,
             first_backoff,
             max_backoff,
-        } = policy
+        } = settings
         else {
-            return Change::None;
+            return HealthChange::None;
         };
-        let strikes = match sign {
-            Sign::Success => return self.on_success(allowed),
-            Sign::Slow => 1,
-            Sign::Failed(failure) => match failure.advice {
+        let strikes = match observation {
+            Observation::Success => return self.on_success(allowed),
+            Observation::Slow => 1,
+            Observation::Failed(failure) => match failure.advice {
                 Advice::NextStreamAndProbation => allowed,
                 Advice::NextStream
                     if !matches!(failure.cause, Cause::TransportFull | Cause::Closed) =>
@@ -125,31 +125,31 @@ impl StreamHealth {
                 | Advice::NextStreamAndCoolDown(_)
                 | Advice::FailOnThisStream
                 | Advice::FailRecords => {
-                    self.on_abandoned(now);
-                    return Change::None;
+                    self.on_inconclusive(now);
+                    return HealthChange::None;
                 }
             },
         };
         self.strikes = self.strikes.saturating_add(strikes);
-        let condemned = match self.standing {
-            Standing::Good => self.strikes >= allowed,
-            Standing::Probation { .. } => return Change::None,
-            Standing::Probing => true,
+        let demoted = match self.state {
+            HealthState::Good => self.strikes >= allowed,
+            HealthState::Probation { .. } => return HealthChange::None,
+            HealthState::Probing => true,
         };
-        if !condemned {
-            return Change::None;
+        if !demoted {
+            return HealthChange::None;
         }
-        let entered = if self.standing == Standing::Good {
-            Change::Entered
+        let entered = if self.state == HealthState::Good {
+            HealthChange::Entered
         } else {
-            Change::None
+            HealthChange::None
         };
         let (first, max) = (
             first_backoff.as_micros() as u64,
             max_backoff.as_micros() as u64,
         );
         let backoff = self.backoff.clamp(first, max);
-        self.standing = Standing::Probation {
+        self.state = HealthState::Probation {
             until: now.plus_micros(random.jittered(backoff)),
         };
         self.backoff = backoff.saturating_mul(2).min(max);
@@ -160,26 +160,26 @@ impl StreamHealth {
     /// A stream that comes back is one strike away from the next probation until it has done well
     /// once more, and keeps half of its backoff in mind: one that is ill again soon pauses for
     /// longer.
-    const fn on_success(&mut self, allowed: u32) -> Change {
+    const fn on_success(&mut self, allowed: u32) -> HealthChange {
         self.backoff /= 2;
-        match self.standing {
-            Standing::Good => {
+        match self.state {
+            HealthState::Good => {
                 self.strikes = 0;
-                Change::None
+                HealthChange::None
             }
-            Standing::Probation { .. } | Standing::Probing => {
+            HealthState::Probation { .. } | HealthState::Probing => {
                 self.strikes = allowed - 1;
-                self.standing = Standing::Good;
-                Change::Left
+                self.state = HealthState::Good;
+                HealthChange::Left
             }
         }
     }
 
     /// What ended the probe, if it was one, says nothing of the stream's health: the next set may
     /// probe it.
-    pub(crate) fn on_abandoned(&mut self, now: Instant) {
-        if self.standing == Standing::Probing {
-            self.standing = Standing::Probation { until: now };
+    pub(crate) fn on_inconclusive(&mut self, now: Instant) {
+        if self.state == HealthState::Probing {
+            self.state = HealthState::Probation { until: now };
         }
     }
 }

@@ -78,7 +78,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let count = |phase| sets.iter().filter(|slot| slot.phase == phase).count();
         assert_eq!(
             count(SetPhase::InFlight),
-            self.flying as usize,
+            self.in_flight as usize,
             "sets in flight are counted"
         );
         assert_eq!(
@@ -92,7 +92,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             "one set fills at a time"
         );
         assert!(
-            self.flying + self.ending <= self.bounds.flying,
+            self.in_flight + self.ending <= self.bounds.in_flight,
             "no more sets are in flight than may be"
         );
         let holds = |phase| matches!(phase, SetPhase::Filling | SetPhase::InFlight);
@@ -118,8 +118,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 slot.phase == SetPhase::Free || outstanding.count() == slot.outstanding as usize,
                 "outstanding attempts are counted"
             );
-            let armed = slot.timer_place != NO_SET
-                && self.storage.timers()[slot.timer_place as usize].at < Instant::MAX;
+            let armed = slot.timer_index != NO_SET
+                && self.storage.timers()[slot.timer_index as usize].at < Instant::MAX;
             assert!(
                 slot.phase != SetPhase::InFlight || slot.queued || armed,
                 "a set in flight is queued or has a timer"

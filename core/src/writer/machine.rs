@@ -2,20 +2,17 @@ use core::marker::PhantomData;
 use core::time::Duration;
 
 use super::adaptive::Tail;
+use super::bounds::Bounds;
 use super::budget::Tokens;
-use super::build::BuildError;
-use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
-use super::rotation;
-use super::slots::{NO_RECORD, NO_REPORT, NO_SET, RecordSlot, ReportSlot, SetSlot, StreamSlot};
+use super::slots::{NO_RECORD, NO_SET, StreamSlot};
 use super::timers::TimerHeap;
 use super::{
-    Adaptive, AllFeatures, Budget, Codec, Counters, Health, Identity, MAX_SET_BYTES, SetBuffer,
-    Settings, Storage, StreamCount, StreamStatus, WriterFeatures,
+    Adaptive, AllFeatures, Budget, Counters, Health, Identity, Settings, Storage, StreamStatus,
+    WriterFeatures,
 };
-use crate::expect::expect_no_fmt;
 use crate::random::Random;
 #[cfg(feature = "lz4")]
-use crate::wire::record_set::{Lz4Table, max_compressed_len};
+use crate::wire::record_set::Lz4Table;
 use crate::{Instant, StreamIndex};
 
 /// The multi stream writer: takes records, fills record sets, says which set to write to which
@@ -63,7 +60,7 @@ use crate::{Instant, StreamIndex};
 #[derive(Debug)]
 pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     pub(super) storage: S,
-    features: PhantomData<F>,
+    pub(super) features: PhantomData<F>,
     pub(super) settings: Settings,
     pub(super) bounds: Bounds,
     /// The latest time that was told: time that goes back stands still.
@@ -79,7 +76,7 @@ pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     /// When the first stream on probation is to be probed (R9).
     pub(super) next_probe: Instant,
     /// The median of the streams' latency quantiles, in microseconds (R10).
-    pub(super) usual_latency: Option<u64>,
+    pub(super) median_latency: Option<u64>,
 
     /// The sequence of the next set that is sealed. At a million sets a second, 64 bits last for
     /// half a million years.
@@ -96,7 +93,7 @@ pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     pub(super) queue_first: u16,
     pub(super) queue_last: u16,
     pub(super) ending_first: u16,
-    pub(super) flying: u16,
+    pub(super) in_flight: u16,
     pub(super) ending: u16,
     pub(super) timers: TimerHeap,
 
@@ -120,161 +117,7 @@ pub(super) struct Reserved {
     pub(super) bytes: usize,
 }
 
-/// The settings as the machine uses them, the memory's lengths taken into account.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Transmitted sets that are not finished.
-    pub(super) flying: u16,
-    /// Attempts outstanding at one stream (R9).
-    pub(super) window: u16,
-    pub(super) buffered: usize,
-    /// Capacity of a set for its builder.
-    pub(super) set_bytes: usize,
-    /// What every set takes besides its records: header and identity.
-    pub(super) overhead: usize,
-    pub(super) record_bytes: usize,
-    /// Bytes at which a set is full.
-    pub(super) full: usize,
-    pub(super) flush_interval: u64,
-    pub(super) request_timeout: u64,
-    pub(super) first_patience: u64,
-    pub(super) max_patience: u64,
-    /// The multiplier in 65,536ths.
-    pub(super) multiplier: u64,
-    /// The latencies beyond the quantile that the speculative timeout follows (R10).
-    pub(super) tail: Tail,
-}
-
-impl<S: Storage> Writer<S> {
-    /// A writer over `streams` streams whose tables lie in `memory`. What is in the memory is
-    /// forgotten.
-    ///
-    /// With the `lz4` feature the writer itself contains the 16 KiB that compression works with.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError`] when a table of the memory is too short to write anything at all.
-    pub fn new(settings: Settings, streams: StreamCount, storage: S) -> Result<Self, BuildError> {
-        Self::with_features(settings, streams, storage)
-    }
-}
-
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// As [`new`](Self::new), containing what `F` says.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError::MissingFeature`] when the settings switch on what `F` leaves out; else as
-    /// [`new`](Self::new).
-    pub fn with_features(
-        settings: Settings,
-        streams: StreamCount,
-        storage: S,
-    ) -> Result<Self, BuildError> {
-        let wanted = [
-            !F::BUDGET && !matches!(settings.budget(), Budget::Off),
-            !F::HEALTH && !matches!(settings.health(), Health::Off),
-            !F::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
-            !F::IDENTITY && !matches!(settings.identity(), Identity::Off),
-        ];
-        if wanted.contains(&true) {
-            return Err(BuildError::MissingFeature);
-        }
-        let bounds = Bounds::new(&settings, streams, &storage)?;
-        let mut writer = Self {
-            storage,
-            features: PhantomData,
-            settings,
-            bounds,
-            now: Instant::ZERO,
-            closing: None,
-            counters: Counters::default(),
-            streams: streams.as_usize() as u16,
-            next_row: 0,
-            random: Random::new(settings.seed().unwrap_or(0)),
-            budget: Tokens::new(if F::BUDGET {
-                settings.budget()
-            } else {
-                Budget::Off
-            }),
-            next_probe: Instant::MAX,
-            usual_latency: None,
-            next_sequence: 0,
-            next_attempt: 0,
-            filling: NO_SET,
-            free_sets: NO_SET,
-            spare_set: NO_SET,
-            oldest_set: NO_SET,
-            newest_set: NO_SET,
-            queue_first: NO_SET,
-            queue_last: NO_SET,
-            ending_first: NO_SET,
-            flying: 0,
-            ending: 0,
-            timers: TimerHeap::default(),
-            free_records: NO_RECORD,
-            free_record_count: 0,
-            completed_first: NO_RECORD,
-            completed_last: NO_RECORD,
-            free_reports: NO_REPORT,
-            buffered: 0,
-            reserved: Reserved::default(),
-            #[cfg(feature = "lz4")]
-            lz4: None,
-        };
-        writer.link_free_slots();
-        writer.storage.tables().streams[..streams.as_usize()].fill(StreamSlot::EMPTY);
-        rotation::permute(
-            &mut writer.storage.tables().streams[..streams.as_usize()],
-            &mut writer.random,
-        );
-        Ok(writer)
-    }
-
-    /// Puts every row on its free list, the first on top.
-    fn link_free_slots(&mut self) {
-        let pending = expect_no_fmt(
-            u32::try_from(self.settings.pending_records()),
-            "settings allow at most 2^31",
-        );
-        let compresses = matches!(self.settings.codec(), Codec::Lz4);
-        let used = self.bounds.flying as usize + 1;
-        let tables = self.storage.tables();
-        for (index, slot) in tables.sets[..used].iter_mut().enumerate().rev() {
-            *slot = SetSlot::EMPTY;
-            slot.links.queue = self.free_sets;
-            self.free_sets = index as u16;
-        }
-        if compresses {
-            self.spare_set = used as u16;
-        }
-        let records = tables.records.len().min(pending as usize);
-        for (index, slot) in tables.records[..records].iter_mut().enumerate().rev() {
-            *slot = RecordSlot {
-                next: self.free_records,
-                ..RecordSlot::EMPTY
-            };
-            self.free_records = index as u32;
-        }
-        self.free_record_count = records as u32;
-        let reports = if self.settings.attempt_reports() {
-            tables.reports.len().min(NO_REPORT as usize)
-        } else {
-            0
-        };
-        for (index, slot) in tables.reports[..reports].iter_mut().enumerate().rev() {
-            *slot = ReportSlot {
-                next: self.free_reports,
-                ..ReportSlot::EMPTY
-            };
-            self.free_reports = index as u16;
-        }
-        #[cfg(feature = "lz4")]
-        if compresses {
-            self.lz4 = Some(Lz4Table::new());
-        }
-    }
-
     /// The settings.
     pub const fn settings(&self) -> &Settings {
         &self.settings
@@ -302,7 +145,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         };
         let outstanding = usize::from(slot.outstanding);
         Some(StreamStatus {
-            healthy: self.is_fit(slot, self.now),
+            healthy: self.is_available(slot, self.now),
             outstanding,
             latency,
             counters: slot.counters,
@@ -336,7 +179,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Transmitted sets that are not finished (R7).
     pub const fn sets_in_flight(&self) -> usize {
-        self.flying as usize
+        self.in_flight as usize
     }
 
     /// How many attempts may be outstanding at one stream while another healthy one has fewer (R9):
@@ -355,7 +198,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     pub const fn is_finished(&self) -> bool {
         self.is_closed()
             && self.filling == NO_SET
-            && self.flying == 0
+            && self.in_flight == 0
             && self.ending == 0
             && self.completed_first == NO_RECORD
     }
@@ -399,106 +242,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Whether a set may start at the stream, and should rather go on there than elsewhere: it is
     /// healthy, and did not ask to be left alone.
-    pub(super) fn is_fit(&self, stream: &StreamSlot, now: Instant) -> bool {
-        !(F::HEALTH || F::BUDGET) || stream.health.is_fit(now)
+    pub(super) fn is_available(&self, stream: &StreamSlot, now: Instant) -> bool {
+        !(F::HEALTH || F::BUDGET) || stream.health.is_available(now)
     }
 
     /// Takes note of the time.
-    pub(super) fn tell(&mut self, now: Instant) -> Instant {
+    pub(super) fn advance_clock(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
     }
-}
-
-impl Bounds {
-    fn new<S: Storage>(
-        settings: &Settings,
-        streams: StreamCount,
-        storage: &S,
-    ) -> Result<Self, BuildError> {
-        let spare = if matches!(settings.codec(), Codec::Lz4) {
-            1
-        } else {
-            0
-        };
-        let overhead = HEADER_BYTES
-            + if matches!(settings.identity(), Identity::Off) {
-                0
-            } else {
-                TRAILER_BYTES
-            };
-        let sets = storage
-            .sets()
-            .len()
-            .min(storage.timers().len())
-            .min(storage.buffers().len());
-        if storage.streams().len() < streams.as_usize() {
-            return Err(BuildError::Streams {
-                rows: storage.streams().len(),
-                needed: streams.as_usize(),
-            });
-        }
-        if sets < 2 + spare {
-            return Err(BuildError::Sets {
-                rows: sets,
-                needed: 2 + spare,
-            });
-        }
-        if storage.records().is_empty() {
-            return Err(BuildError::Records);
-        }
-        let capacity = storage.buffers()[0].capacity();
-        let set_bytes = settable(capacity, spare == 1)
-            .min(MAX_SET_BYTES)
-            .min(settings.buffered_bytes());
-        let least = overhead + LENGTH_BYTES + 1;
-        if set_bytes < least {
-            return Err(BuildError::SetBytes {
-                bytes: capacity,
-                needed: least,
-            });
-        }
-        let micros = |duration: Duration| duration.as_micros() as u64;
-        let flying = settings.in_flight_sets().min(sets - 1 - spare) as u16;
-        Ok(Self {
-            flying,
-            window: settings
-                .window()
-                .attempts(flying, streams.as_usize() as u16),
-            buffered: settings.buffered_bytes(),
-            set_bytes,
-            overhead,
-            record_bytes: set_bytes - overhead - LENGTH_BYTES,
-            full: settings.buffer_size().min(set_bytes),
-            flush_interval: micros(settings.flush_interval()),
-            request_timeout: micros(settings.request_timeout()),
-            first_patience: micros(settings.first_speculative_timeout()),
-            max_patience: micros(settings.max_speculative_timeout()),
-            multiplier: (settings.speculative_backoff_multiplier() * 65_536.0) as u64,
-            tail: match settings.adaptive() {
-                Adaptive::Off => Tail(0),
-                Adaptive::Quantile { quantile, .. } => Tail::beyond(quantile),
-            },
-        })
-    }
-}
-
-/// The largest set that a buffer of `capacity` bytes can hold, and a second one in compressed form.
-#[cfg(feature = "lz4")]
-const fn settable(capacity: usize, compressed: bool) -> usize {
-    let mut bytes = capacity;
-    if compressed {
-        // LZ4 may add a tenth and a few bytes; the loop takes off the few that this estimate is
-        // above the truth.
-        bytes = capacity / 11 * 10;
-        while bytes > 0 && max_compressed_len(bytes) > capacity {
-            bytes -= 1;
-        }
-    }
-    bytes
-}
-
-#[cfg(not(feature = "lz4"))]
-const fn settable(capacity: usize, _compressed: bool) -> usize {
-    capacity
 }

@@ -1,26 +1,28 @@
 //! The multi stream writer as a state machine without I/O: [`Writer`].
 //!
-//! A record's way through it, and the rules that hold there:
+//! The path of a record through its files, and the rules that each of them implements:
 //!
-//! | file | what happens | rules |
+//! | file | subject | rules |
 //! |---|---|---|
-//! | `accept`, `fill` | records enter the set that fills, within the bounds; it is sealed by size, time, overflow or flush | R1, R6, R7, R13 |
+//! | `machine`, `build`, `bounds` | the writer itself, its construction, and the settings in the form in which it uses them | |
+//! | `accept`, `fill` | records enter the filling set, within the bounds; it is sealed by size, time, overflow or flush | R1, R6, R7, R13 |
 //! | `rotation`, `transmit` | a sealed set gets its stream, its final bytes and its attempts | R4, R12 |
 //! | `timeout`, `timers` | sets are hedged, retried, and expire; one table of timers | R1, R3 |
-//! | `answer` | what an answer means: success, the next stream, the next round, the end | R2, R5 |
-//! | `finish`, `results` | records complete, losers are cancelled, results are taken or forgotten | R1, R11, R14 |
-//! | `budget`, `health`, `adaptive` | how many extra attempts, which streams, how long to wait | R8, R9, R10 |
-//! | `settings`, `limits`, `storage`, `slots`, `heap` | what is valid, what is bounded, where it is kept | R7 |
+//! | `answer` | the consequence of an answer: success, the next stream, the next round, or the end of the set | R2, R5 |
+//! | `finish`, `results` | records complete, the other attempts are cancelled, results are taken or forgotten | R1, R11, R14 |
+//! | `budget`, `health`, `adaptive` | the number of extra attempts, the choice of streams, the speculative timeouts | R8, R9, R10 |
+//! | `settings`, `limits`, `storage`, `slots`, `heap`, `ram` | valid settings, bounds, and where the tables are | R7 |
 //!
-//! R15 holds everywhere: time and seed come in by argument, and the same calls give the same
-//! answers.
+//! R15 holds everywhere: time and seed are arguments, and the same calls return the same results.
 
 mod accept;
 mod adaptive;
 mod answer;
+mod bounds;
 mod budget;
 mod build;
 mod counters;
+mod error;
 mod features;
 mod fill;
 mod finish;
@@ -30,6 +32,7 @@ mod heap;
 mod invariant;
 mod limits;
 mod machine;
+mod ram;
 mod result;
 mod results;
 mod rotation;
@@ -41,13 +44,14 @@ mod timers;
 mod transmit;
 
 pub use accept::{FlushMark, Reservation};
-pub use build::BuildError;
 pub use counters::{Counters, StreamCounters, StreamStatus};
+pub use error::BuildError;
 pub use features::{AllFeatures, OriginalFeatures, WriterFeatures};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapBuffer};
 pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
+pub use ram::ram_bytes;
 pub use result::{
     AttemptOutcome, AttemptReport, AttemptReports, EnqueueError, Reason, WriteError, WriteResult,
     Written,
@@ -57,6 +61,6 @@ pub use settings::{
     StreamCount, Window,
 };
 pub use slots::{RecordId, RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
-pub use storage::{Fixed, SetBuffer, Storage, StorageTables, ram_bytes};
+pub use storage::{Fixed, SetBuffer, Storage, StorageTables};
 
 pub use crate::wire::record_set::{Codec, MAX_SET_BYTES, WriterId};

@@ -117,7 +117,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Keeps what became of a set's attempts for the records that complete now. The row is free
     /// when the last of them is taken, and [`drop_report`](Self::drop_report) was called for
     /// this call.
-    pub(super) fn keep_report(&mut self, set: u16) -> u16 {
+    pub(super) fn retain_report(&mut self, set: u16) -> u16 {
         let report = self.free_reports;
         if report == NO_REPORT {
             return NO_REPORT;
@@ -141,7 +141,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         {
             last = Some(attempt.id.0);
             expect_no_fmt(
-                row.attempts.push(told(attempt, now)),
+                row.attempts.push(report_of(attempt, now)),
                 "a set keeps no more attempts than a report holds",
             );
         }
@@ -162,7 +162,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 }
 
-fn told(attempt: &AttemptSlot, now: Instant) -> AttemptReport {
+fn report_of(attempt: &AttemptSlot, now: Instant) -> AttemptReport {
     let (ended, outcome) = match attempt.state {
         AttemptState::Won => (attempt.ended, AttemptOutcome::Won),
         AttemptState::Failed { cause, known } => {

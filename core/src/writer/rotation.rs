@@ -3,22 +3,7 @@
 use super::machine::Writer;
 use super::slots::StreamSlot;
 use super::{Storage, WriterFeatures};
-use crate::random::Random;
 use crate::{Instant, StreamIndex};
-
-/// Fills the rows of the rotation with a permutation of the streams (Fisher and Yates), so that
-/// writers do not march in step.
-pub(super) fn permute(rows: &mut [StreamSlot], random: &mut Random) {
-    for (index, row) in rows.iter_mut().enumerate() {
-        row.turn = StreamIndex(index as u16);
-    }
-    for last in (1..rows.len()).rev() {
-        let other = random.below(last as u64 + 1) as usize;
-        let turn = rows[last].turn;
-        rows[last].turn = rows[other].turn;
-        rows[other].turn = turn;
-    }
-}
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// The row at which a set starts: the next in the rotation whose stream is healthy and has room
@@ -41,7 +26,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let has_room = |slot: &StreamSlot| slot.outstanding < self.bounds.window;
         let mut full = None;
         let mut row = None;
-        for (turn, slot) in turns().filter(|(_, slot)| self.is_fit(slot, now)) {
+        for (turn, slot) in turns().filter(|(_, slot)| self.is_available(slot, now)) {
             if has_room(slot) {
                 row = Some(turn);
                 break;
@@ -74,7 +59,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let streams = self.streams as usize;
         let slot = &self.storage.sets()[set as usize];
         let rows = &self.storage.streams()[..streams];
-        let (mut full, mut unfit) = (None, None);
+        let (mut full, mut unavailable) = (None, None);
         for step in 1..=streams {
             let row = wrap(slot.row as usize + step, streams);
             let stream = rows[row].turn;
@@ -82,15 +67,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 continue;
             }
             let slot = &rows[stream.0 as usize];
-            if !self.is_fit(slot, now) {
-                unfit = unfit.or(Some(row as u16));
+            if !self.is_available(slot, now) {
+                unavailable = unavailable.or(Some(row as u16));
             } else if slot.outstanding < self.bounds.window {
                 return Some(row as u16);
             } else {
                 full = full.or(Some(row as u16));
             }
         }
-        full.or(unfit)
+        full.or(unavailable)
     }
 }
 
@@ -122,8 +107,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Some(row as u16)
     }
 
-    /// The stream's standing may have changed: it may be the next that is to be probed.
-    pub(super) fn note_probe(&mut self, stream: StreamIndex) {
+    /// The stream's state may have changed: it may be the next that is to be probed.
+    pub(super) fn update_next_probe(&mut self, stream: StreamIndex) {
         if F::HEALTH
             && let Some(at) = self.storage.streams()[stream.0 as usize].health.probe_at()
         {
@@ -132,12 +117,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// An attempt at the stream ended in a way that says nothing of its health.
-    pub(super) fn abandon(&mut self, stream: StreamIndex, now: Instant) {
+    pub(super) fn note_inconclusive(&mut self, stream: StreamIndex, now: Instant) {
         if F::HEALTH {
             self.storage.tables().streams[stream.0 as usize]
                 .health
-                .on_abandoned(now);
-            self.note_probe(stream);
+                .on_inconclusive(now);
+            self.update_next_probe(stream);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The rows of the writer's tables. Opaque to whoever provides the memory.
 
-use super::adaptive::Sketch;
+use super::adaptive::LatencyHistogram;
 use super::counters::StreamCounters;
 use super::health::StreamHealth;
 use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
@@ -95,7 +95,7 @@ pub struct StreamSlot {
     /// Attempts outstanding at the stream: what its window bounds (R9).
     pub(crate) outstanding: u16,
     pub(crate) health: StreamHealth,
-    pub(crate) latency: Sketch,
+    pub(crate) latency: LatencyHistogram,
     pub(crate) counters: StreamCounters,
 }
 
@@ -105,7 +105,7 @@ impl StreamSlot {
         turn: StreamIndex(0),
         outstanding: 0,
         health: StreamHealth::NEW,
-        latency: Sketch::EMPTY,
+        latency: LatencyHistogram::EMPTY,
         counters: StreamCounters {
             attempts: 0,
             won: 0,
@@ -120,7 +120,7 @@ impl StreamSlot {
 pub(crate) struct AttemptSlot {
     pub(crate) id: AttemptId,
     pub(crate) stream: StreamIndex,
-    pub(crate) intent: Intent,
+    pub(crate) kind: AttemptKind,
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
     pub(crate) state: AttemptState,
@@ -143,7 +143,7 @@ impl AttemptSlot {
     pub(crate) const UNUSED: Self = Self {
         id: AttemptId(0),
         stream: StreamIndex(0),
-        intent: Intent::First,
+        kind: AttemptKind::First,
         started: Instant::ZERO,
         ended: Instant::ZERO,
         state: AttemptState::Unused,
@@ -173,7 +173,7 @@ pub struct SetSlot {
     pub(crate) links: SetLinks,
     /// Whether the set is in the queue of those to transmit.
     pub(crate) queued: bool,
-    pub(crate) intent: Intent,
+    pub(crate) kind: AttemptKind,
     /// The row of the rotation that was tried last.
     pub(crate) row: u16,
     /// Streams tried in this round.
@@ -182,11 +182,11 @@ pub struct SetSlot {
     pub(crate) refused_by: StreamSet,
     pub(crate) round: u32,
     /// Attempts that the transport took in this round.
-    pub(crate) made_in_round: u16,
+    pub(crate) attempts_in_round: u16,
     pub(crate) attempts: [AttemptSlot; MAX_OUTSTANDING],
     pub(crate) outstanding: u8,
     /// Attempts that the transport took.
-    pub(crate) made: u32,
+    pub(crate) attempts_made: u32,
     /// Whether an attempt that failed may have written the set.
     pub(crate) may_be_written: bool,
     /// Whether a proxy said that the records themselves are at fault.
@@ -195,14 +195,14 @@ pub struct SetSlot {
     /// Whether a proxy asked for less load: the set is not hedged any more (R8).
     pub(crate) pushed_back: bool,
     /// The speculative timeout after the next hedge, in microseconds (R3).
-    pub(crate) patience: u64,
+    pub(crate) speculative_timeout: u64,
     /// The deadline of the first record.
     pub(crate) expire_at: Instant,
     pub(crate) flush_at: Instant,
     pub(crate) speculate_at: Instant,
     pub(crate) retry_at: Instant,
     /// Where in the timer heap the set's entry is.
-    pub(crate) timer_place: u16,
+    pub(crate) timer_index: u16,
 }
 
 /// The lists that a set slot is on.
@@ -230,7 +230,7 @@ pub(crate) enum SetPhase {
 
 /// Why a set is in the queue of those to transmit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Intent {
+pub(crate) enum AttemptKind {
     First,
     Retry,
     Hedge,
@@ -258,25 +258,25 @@ impl SetSlot {
             ending: NO_SET,
         },
         queued: false,
-        intent: Intent::First,
+        kind: AttemptKind::First,
         row: 0,
         tried: StreamSet::NONE,
         refused_by: StreamSet::NONE,
         round: 0,
-        made_in_round: 0,
+        attempts_in_round: 0,
         attempts: [AttemptSlot::UNUSED; MAX_OUTSTANDING],
         outstanding: 0,
-        made: 0,
+        attempts_made: 0,
         may_be_written: false,
         rejected: false,
         last_cause: None,
         pushed_back: false,
-        patience: 0,
+        speculative_timeout: 0,
         expire_at: Instant::MAX,
         flush_at: Instant::MAX,
         speculate_at: Instant::MAX,
         retry_at: Instant::MAX,
-        timer_place: NO_SET,
+        timer_index: NO_SET,
     };
 }
 

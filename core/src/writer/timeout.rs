@@ -11,7 +11,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let closing = self
             .closing
-            .filter(|_| self.filling != NO_SET || self.flying > 0);
+            .filter(|_| self.filling != NO_SET || self.in_flight > 0);
         let first = self.timers.first(self.storage.timers()).map(|(at, _)| at);
         match (closing, first) {
             (Some(closing), Some(first)) => Some(closing.min(first)),
@@ -23,7 +23,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// set, because what comes after that is timed from now: expiry is judged by the clock, not
     /// by how many timers were missed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let now = self.tell(now);
+        let now = self.advance_clock(now);
         if self.closing.is_some_and(|by| by <= now) {
             self.abort(now);
         }
@@ -80,7 +80,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             known,
             reason: Reason::TimedOut,
             last_cause: slot.last_cause,
-            attempts: slot.made,
+            attempts: slot.attempts_made,
         };
         self.fail_first(set, expired, error);
     }
@@ -118,15 +118,15 @@ impl SetSlot {
 
     /// What is due. Expiry comes first: a set whose time is over is not hedged any more.
     fn due_timer(&self, now: Instant) -> Option<Timer> {
-        let flying = self.phase == SetPhase::InFlight;
+        let in_flight = self.phase == SetPhase::InFlight;
         let filling = self.phase == SetPhase::Filling;
-        if (flying || filling) && self.expire_at <= now {
+        if (in_flight || filling) && self.expire_at <= now {
             Some(Timer::Expire)
         } else if filling && self.flush_at <= now {
             Some(Timer::Flush)
-        } else if flying && self.retry_at <= now {
+        } else if in_flight && self.retry_at <= now {
             Some(Timer::Retry)
-        } else if flying && self.speculate_at <= now {
+        } else if in_flight && self.speculate_at <= now {
             Some(Timer::Speculate)
         } else {
             None

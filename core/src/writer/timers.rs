@@ -15,7 +15,7 @@ pub(crate) enum Timer {
     Expire,
 }
 
-/// The timer table: a binary heap over set slots, the earliest on top. Every set knows its place in
+/// The timer table: a binary heap over set slots, the earliest on top. Every set knows its index in
 /// it, so that it can be moved and removed in O(log sets); a set whose timer is the latest of all,
 /// which is the common case, is inserted in O(1).
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,60 +37,60 @@ impl TimerHeap {
         set: u16,
         at: Instant,
     ) {
-        let place = match sets[set as usize].timer_place {
+        let index = match sets[set as usize].timer_index {
             NO_SET => {
-                let place = self.len;
+                let index = self.len;
                 self.len += 1;
-                heap[place] = TimerSlot { at, set };
-                sets[set as usize].timer_place = place as u16;
-                place
+                heap[index] = TimerSlot { at, set };
+                sets[set as usize].timer_index = index as u16;
+                index
             }
-            place => {
-                heap[place as usize].at = at;
-                place as usize
+            index => {
+                heap[index as usize].at = at;
+                index as usize
             }
         };
-        let place = self.sift_up(heap, sets, place);
-        self.sift_down(heap, sets, place);
+        let index = self.sift_up(heap, sets, index);
+        self.sift_down(heap, sets, index);
     }
 
     /// Removes a set's entry, if it has one.
     pub(crate) fn disarm(&mut self, heap: &mut [TimerSlot], sets: &mut [SetSlot], set: u16) {
-        let place = sets[set as usize].timer_place;
-        if place == NO_SET {
+        let index = sets[set as usize].timer_index;
+        if index == NO_SET {
             return;
         }
-        sets[set as usize].timer_place = NO_SET;
+        sets[set as usize].timer_index = NO_SET;
         self.len -= 1;
-        let place = place as usize;
-        if place < self.len {
-            heap[place] = heap[self.len];
-            sets[heap[place].set as usize].timer_place = place as u16;
-            let place = self.sift_up(heap, sets, place);
-            self.sift_down(heap, sets, place);
+        let index = index as usize;
+        if index < self.len {
+            heap[index] = heap[self.len];
+            sets[heap[index].set as usize].timer_index = index as u16;
+            let index = self.sift_up(heap, sets, index);
+            self.sift_down(heap, sets, index);
         }
     }
 
-    fn sift_up(self, heap: &mut [TimerSlot], sets: &mut [SetSlot], mut place: usize) -> usize {
-        let entry = heap[place];
-        while place > 0 {
-            let parent = (place - 1) / 2;
+    fn sift_up(self, heap: &mut [TimerSlot], sets: &mut [SetSlot], mut index: usize) -> usize {
+        let entry = heap[index];
+        while index > 0 {
+            let parent = (index - 1) / 2;
             if heap[parent].at <= entry.at {
                 break;
             }
-            heap[place] = heap[parent];
-            sets[heap[place].set as usize].timer_place = place as u16;
-            place = parent;
+            heap[index] = heap[parent];
+            sets[heap[index].set as usize].timer_index = index as u16;
+            index = parent;
         }
-        heap[place] = entry;
-        sets[entry.set as usize].timer_place = place as u16;
-        place
+        heap[index] = entry;
+        sets[entry.set as usize].timer_index = index as u16;
+        index
     }
 
-    fn sift_down(self, heap: &mut [TimerSlot], sets: &mut [SetSlot], mut place: usize) {
-        let entry = heap[place];
+    fn sift_down(self, heap: &mut [TimerSlot], sets: &mut [SetSlot], mut index: usize) {
+        let entry = heap[index];
         loop {
-            let mut child = 2 * place + 1;
+            let mut child = 2 * index + 1;
             if child >= self.len {
                 break;
             }
@@ -100,12 +100,12 @@ impl TimerHeap {
             if entry.at <= heap[child].at {
                 break;
             }
-            heap[place] = heap[child];
-            sets[heap[place].set as usize].timer_place = place as u16;
-            place = child;
+            heap[index] = heap[child];
+            sets[heap[index].set as usize].timer_index = index as u16;
+            index = child;
         }
-        heap[place] = entry;
-        sets[entry.set as usize].timer_place = place as u16;
+        heap[index] = entry;
+        sets[entry.set as usize].timer_index = index as u16;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::adaptive::Tail;
 use super::machine::Writer;
-use super::slots::{AttemptSlot, AttemptState, Intent, NO_SET, SetPhase};
+use super::slots::{AttemptKind, AttemptSlot, AttemptState, NO_SET, SetPhase};
 use super::{Adaptive, SetBuffer, Storage, StreamCounters, WriterFeatures};
 use crate::{Attempt, AttemptId, Instant, StreamIndex};
 
@@ -10,26 +10,26 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// The next attempt to start. If the transport has no room for it, say so by
     /// [`handle_refused`](Self::handle_refused) before the next call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
-        let now = self.tell(now);
-        let (set, place) = loop {
+        let now = self.advance_clock(now);
+        let (set, attempt_index) = loop {
             self.seal_if_due();
             let set = self.dequeue()?;
             if self.storage.sets()[set as usize].phase != SetPhase::InFlight {
-                self.free_if_over(set);
+                self.free_if_unused(set);
                 continue;
             }
-            if let Some(place) = self.start(set, now) {
-                break (set, place);
+            if let Some(attempt_index) = self.start(set, now) {
+                break (set, attempt_index);
             }
         };
         let slot = &self.storage.sets()[set as usize];
-        let attempt = &slot.attempts[place];
+        let attempt = &slot.attempts[attempt_index];
         Some(Attempt {
             id: attempt.id,
             stream: attempt.stream,
             record_set: &self.storage.buffers()[set as usize].as_slice()[..slot.stored],
             record_count: slot.content.record_count(),
-            earlier_attempts: slot.made - 1,
+            earlier_attempts: slot.attempts_made - 1,
             deadline: slot.deadline,
         })
     }
@@ -50,7 +50,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 return Some(attempt.id);
             }
             self.ending_first = slot.links.ending;
-            self.free_if_over(set);
+            self.free_if_unused(set);
         }
         None
     }
@@ -58,24 +58,24 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Whether there is something to transmit or to cancel.
     pub fn has_work(&self) -> bool {
         self.queue_first != NO_SET || self.ending_first != NO_SET || {
-            let filling = self.filling != NO_SET && self.may_fly();
+            let filling = self.filling != NO_SET && self.has_in_flight_room();
             filling
                 && (self.storage.sets()[self.filling as usize].due
-                    || (self.settings.flush_when_idle() && self.flying == 0))
+                    || (self.settings.flush_when_idle() && self.in_flight == 0))
         }
     }
 
-    /// Begins the attempt that a set was queued for; its place among the set's attempts. None when
+    /// Begins the attempt that a set was queued for; its attempt_index among the set's attempts. None when
     /// there is no stream for it any more.
     fn start(&mut self, set: u16, now: Instant) -> Option<usize> {
-        let (intent, made, outstanding) = {
+        let (kind, made, outstanding) = {
             let slot = &self.storage.sets()[set as usize];
-            (slot.intent, slot.made, slot.outstanding)
+            (slot.kind, slot.attempts_made, slot.outstanding)
         };
-        if F::HEALTH && intent == Intent::Probe {
+        if F::HEALTH && kind == AttemptKind::Probe {
             return self.start_probe(set, outstanding > 0, now);
         }
-        let row = if made == 0 && intent == Intent::First {
+        let row = if made == 0 && kind == AttemptKind::First {
             Some(self.first_row(now))
         } else {
             self.following_row(set, now)
@@ -83,9 +83,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let Some(row) = row else {
             // What the streams answered since the set was queued left none to try.
             if made > 0 {
-                self.give_token_back();
+                self.refund_token();
             }
-            self.go_on(set, now);
+            self.try_next_stream(set, now);
             return None;
         };
         if self.storage.sets()[set as usize].stored == 0 {
@@ -93,14 +93,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
         let stream = self.storage.streams()[row as usize].turn;
         self.storage.tables().sets[set as usize].row = row;
-        let place = self.enter_attempt(set, stream, now);
-        self.set_patience(set, intent, stream, now);
-        self.count_attempt(intent, made);
+        let attempt_index = self.add_attempt(set, stream, now);
+        self.schedule_hedge(set, kind, stream, now);
+        self.count_attempt(kind, made);
         self.rearm(set);
-        if F::HEALTH && intent == Intent::First && self.next_probe <= now {
-            self.enqueue(set, Intent::Probe);
+        if F::HEALTH && kind == AttemptKind::First && self.next_probe <= now {
+            self.enqueue(set, AttemptKind::Probe);
         }
-        Some(place)
+        Some(attempt_index)
     }
 
     /// Begins the copy of a set that probes a stream, if one is still to be probed. A set whose
@@ -108,56 +108,56 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// at once, had it not been queued.
     fn start_probe(&mut self, set: u16, waits: bool, now: Instant) -> Option<usize> {
         if !waits {
-            self.go_on(set, now);
+            self.try_next_stream(set, now);
             return None;
         }
         let row = self.probe_row(set, now)?;
         let stream = self.storage.streams()[row as usize].turn;
-        let place = self.enter_attempt(set, stream, now);
-        self.count_attempt(Intent::Probe, 1);
-        Some(place)
+        let attempt_index = self.add_attempt(set, stream, now);
+        self.count_attempt(AttemptKind::Probe, 1);
+        Some(attempt_index)
     }
 
-    fn enter_attempt(&mut self, set: u16, stream: StreamIndex, now: Instant) -> usize {
+    fn add_attempt(&mut self, set: u16, stream: StreamIndex, now: Instant) -> usize {
         // The slot is told by the lower 16 bits. 2^48 attempts later the rest repeats itself.
         let id = AttemptId(self.next_attempt << 16 | u64::from(set));
         self.next_attempt = self.next_attempt.wrapping_add(1);
         let slot = &mut self.storage.tables().sets[set as usize];
-        let place = free_place(&slot.attempts);
-        slot.attempts[place] = AttemptSlot {
+        let attempt_index = free_attempt_index(&slot.attempts);
+        slot.attempts[attempt_index] = AttemptSlot {
             id,
             stream,
-            intent: slot.intent,
+            kind: slot.kind,
             started: now,
             ended: now,
             state: AttemptState::Outstanding,
         };
         slot.tried.insert(stream);
         slot.outstanding += 1;
-        slot.made += 1;
-        slot.made_in_round += 1;
+        slot.attempts_made += 1;
+        slot.attempts_in_round += 1;
         self.storage.tables().streams[stream.0 as usize].outstanding += 1;
-        self.count_for(stream, |counters| &mut counters.attempts);
-        place
+        self.count_stream(stream, |counters| &mut counters.attempts);
+        attempt_index
     }
 
     /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is
     /// outstanding.
-    fn set_patience(&mut self, set: u16, intent: Intent, stream: StreamIndex, now: Instant) {
+    fn schedule_hedge(&mut self, set: u16, kind: AttemptKind, stream: StreamIndex, now: Instant) {
         if !self.settings.hedging() {
             return;
         }
         let slot = &self.storage.sets()[set as usize];
-        let begins = intent == Intent::First || slot.patience == 0;
+        let begins = kind == AttemptKind::First || slot.speculative_timeout == 0;
         let delay = if begins {
             Some(self.speculative_delay(stream))
         } else {
-            self.further_delay(stream, intent, slot.made, now)
+            self.further_delay(stream, kind, slot.attempts_made, now)
         };
         let slot = &mut self.storage.tables().sets[set as usize];
-        slot.patience = delay.unwrap_or(slot.patience);
-        if slot.outstanding == 1 || intent == Intent::Hedge {
-            slot.speculate_at = now.plus_micros(slot.patience);
+        slot.speculative_timeout = delay.unwrap_or(slot.speculative_timeout);
+        if slot.outstanding == 1 || kind == AttemptKind::Hedge {
+            slot.speculate_at = now.plus_micros(slot.speculative_timeout);
         }
     }
 
@@ -168,19 +168,22 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// has passed: its own would let a stalled stream stretch its timeout without end.
     fn speculative_delay(&self, stream: StreamIndex) -> u64 {
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
-            return self.bounds.first_patience;
+            return self.bounds.first_speculative_timeout;
         };
         let own = self.storage.streams()[stream.0 as usize]
             .latency
             .quantile(warm_up);
-        let usual = match (own, self.usual_latency) {
+        let usual = match (own, self.median_latency) {
             (Some(own), Some(median)) => own.min(median.saturating_mul(2)),
             // A stream of which little is known yet is expected to be like the others.
             (Some(usual), None) | (None, Some(usual)) => usual,
-            (None, None) => return self.bounds.first_patience,
+            (None, None) => return self.bounds.first_speculative_timeout,
         };
         usual
-            .clamp(floor.as_micros() as u64, self.bounds.max_patience)
+            .clamp(
+                floor.as_micros() as u64,
+                self.bounds.max_speculative_timeout,
+            )
             .max(1)
     }
 
@@ -193,7 +196,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     fn further_delay(
         &mut self,
         stream: StreamIndex,
-        intent: Intent,
+        kind: AttemptKind,
         made: u32,
         now: Instant,
     ) -> Option<u64> {
@@ -201,7 +204,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return None;
         };
         let slot = &self.storage.streams()[stream.0 as usize];
-        if intent != Intent::Hedge || slot.latency.quantile(warm_up).is_none() {
+        if kind != AttemptKind::Hedge || slot.latency.quantile(warm_up).is_none() {
             return None;
         }
         let tail = self.tail(now).doubled(made - 1);
@@ -209,12 +212,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let micros = u64::from(latency.beyond(tail).min(2 * latency.beyond(Tail::HALF)));
         Some(
             micros
-                .clamp(floor.as_micros() as u64, self.bounds.max_patience)
+                .clamp(
+                    floor.as_micros() as u64,
+                    self.bounds.max_speculative_timeout,
+                )
                 .max(1),
         )
     }
 
-    pub(super) fn count_for(
+    pub(super) fn count_stream(
         &mut self,
         stream: StreamIndex,
         which: impl FnOnce(&mut StreamCounters) -> &mut u64,
@@ -223,26 +229,30 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         *counter = counter.wrapping_add(1);
     }
 
-    fn count_attempt(&mut self, intent: Intent, earlier: u32) {
+    fn count_attempt(&mut self, kind: AttemptKind, earlier: u32) {
         self.counters.attempts = self.counters.attempts.wrapping_add(1);
         if earlier == 0 {
             return;
         }
-        match intent {
-            Intent::First => {}
-            Intent::Retry => self.counters.retries = self.counters.retries.wrapping_add(1),
-            Intent::Hedge => self.counters.hedges_sent = self.counters.hedges_sent.wrapping_add(1),
-            Intent::Probe => self.counters.probes_sent = self.counters.probes_sent.wrapping_add(1),
+        match kind {
+            AttemptKind::First => {}
+            AttemptKind::Retry => self.counters.retries = self.counters.retries.wrapping_add(1),
+            AttemptKind::Hedge => {
+                self.counters.hedges_sent = self.counters.hedges_sent.wrapping_add(1)
+            }
+            AttemptKind::Probe => {
+                self.counters.probes_sent = self.counters.probes_sent.wrapping_add(1)
+            }
         }
     }
 
     /// Puts a set into the queue of those to transmit.
-    pub(super) fn enqueue(&mut self, set: u16, intent: Intent) {
+    pub(super) fn enqueue(&mut self, set: u16, kind: AttemptKind) {
         let sets = self.storage.tables().sets;
         let slot = &mut sets[set as usize];
         debug_assert!(!slot.queued, "a set waits for one attempt at a time");
         slot.queued = true;
-        slot.intent = intent;
+        slot.kind = kind;
         slot.links.queue = NO_SET;
         match self.queue_last {
             NO_SET => self.queue_first = set,
@@ -266,17 +276,17 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 }
 
-/// The place for one more attempt: an unused one, or that of the oldest that has ended. There is
+/// The attempt_index for one more attempt: an unused one, or that of the oldest that has ended. There is
 /// one while fewer than all are outstanding.
-fn free_place(attempts: &[AttemptSlot]) -> usize {
+fn free_attempt_index(attempts: &[AttemptSlot]) -> usize {
     let mut oldest: Option<usize> = None;
-    for (place, attempt) in attempts.iter().enumerate() {
+    for (attempt_index, attempt) in attempts.iter().enumerate() {
         match attempt.state {
-            AttemptState::Unused => return place,
+            AttemptState::Unused => return attempt_index,
             AttemptState::Outstanding | AttemptState::ToCancel => {}
             AttemptState::Won | AttemptState::Failed { .. } => {
                 if oldest.is_none_or(|oldest| attempt.id.0 < attempts[oldest].id.0) {
-                    oldest = Some(place);
+                    oldest = Some(attempt_index);
                 }
             }
         }

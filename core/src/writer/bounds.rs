@@ -1,0 +1,128 @@
+//! The settings as the machine uses them.
+
+use core::time::Duration;
+
+use super::adaptive::Tail;
+use super::error::BuildError;
+use super::limits::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
+use super::{Adaptive, Codec, Identity, MAX_SET_BYTES, SetBuffer, Settings, Storage, StreamCount};
+#[cfg(feature = "lz4")]
+use crate::wire::record_set::max_compressed_len;
+
+/// The settings as the machine uses them, the memory's lengths taken into account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Transmitted sets that are not finished.
+    pub(super) in_flight: u16,
+    /// Attempts outstanding at one stream (R9).
+    pub(super) window: u16,
+    pub(super) buffered: usize,
+    /// Capacity of a set for its builder.
+    pub(super) set_bytes: usize,
+    /// What every set takes besides its records: header and identity.
+    pub(super) overhead: usize,
+    pub(super) record_bytes: usize,
+    /// Bytes at which a set is full.
+    pub(super) full: usize,
+    pub(super) flush_interval: u64,
+    pub(super) request_timeout: u64,
+    pub(super) first_speculative_timeout: u64,
+    pub(super) max_speculative_timeout: u64,
+    /// The multiplier in 65,536ths.
+    pub(super) multiplier: u64,
+    /// The latencies beyond the quantile that the speculative timeout follows (R10).
+    pub(super) tail: Tail,
+}
+
+impl Bounds {
+    pub(super) fn new<S: Storage>(
+        settings: &Settings,
+        streams: StreamCount,
+        storage: &S,
+    ) -> Result<Self, BuildError> {
+        let spare = if matches!(settings.codec(), Codec::Lz4) {
+            1
+        } else {
+            0
+        };
+        let overhead = HEADER_BYTES
+            + if matches!(settings.identity(), Identity::Off) {
+                0
+            } else {
+                TRAILER_BYTES
+            };
+        let sets = storage
+            .sets()
+            .len()
+            .min(storage.timers().len())
+            .min(storage.buffers().len());
+        if storage.streams().len() < streams.as_usize() {
+            return Err(BuildError::Streams {
+                rows: storage.streams().len(),
+                needed: streams.as_usize(),
+            });
+        }
+        if sets < 2 + spare {
+            return Err(BuildError::Sets {
+                rows: sets,
+                needed: 2 + spare,
+            });
+        }
+        if storage.records().is_empty() {
+            return Err(BuildError::Records);
+        }
+        let capacity = storage.buffers()[0].capacity();
+        let set_bytes = largest_set(capacity, spare == 1)
+            .min(MAX_SET_BYTES)
+            .min(settings.buffered_bytes());
+        let least = overhead + LENGTH_BYTES + 1;
+        if set_bytes < least {
+            return Err(BuildError::SetBytes {
+                bytes: capacity,
+                needed: least,
+            });
+        }
+        let micros = |duration: Duration| duration.as_micros() as u64;
+        let in_flight = settings.in_flight_sets().min(sets - 1 - spare) as u16;
+        Ok(Self {
+            in_flight,
+            window: settings
+                .window()
+                .attempts(in_flight, streams.as_usize() as u16),
+            buffered: settings.buffered_bytes(),
+            set_bytes,
+            overhead,
+            record_bytes: set_bytes - overhead - LENGTH_BYTES,
+            full: settings.buffer_size().min(set_bytes),
+            flush_interval: micros(settings.flush_interval()),
+            request_timeout: micros(settings.request_timeout()),
+            first_speculative_timeout: micros(settings.first_speculative_timeout()),
+            max_speculative_timeout: micros(settings.max_speculative_timeout()),
+            multiplier: (settings.speculative_backoff_multiplier() * 65_536.0) as u64,
+            tail: match settings.adaptive() {
+                Adaptive::Off => Tail(0),
+                Adaptive::Quantile { quantile, .. } => Tail::beyond(quantile),
+            },
+        })
+    }
+}
+
+/// The largest set that a buffer of `capacity` bytes can hold, and a second one in compressed form.
+#[cfg(feature = "lz4")]
+const fn largest_set(capacity: usize, compressed: bool) -> usize {
+    let mut bytes = capacity;
+    if compressed {
+        // LZ4 may add a tenth and a few bytes; the loop takes off the few that this estimate is
+        // above the truth.
+        bytes = capacity / 11 * 10;
+        while bytes > 0 && max_compressed_len(bytes) > capacity {
+            bytes -= 1;
+        }
+    }
+    bytes
+}
+
+#[cfg(not(feature = "lz4"))]
+const fn largest_set(capacity: usize, _compressed: bool) -> usize {
+    capacity
+}

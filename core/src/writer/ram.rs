@@ -1,0 +1,61 @@
+//! The RAM that a writer takes, computed before there is one.
+
+use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
+use super::{Fixed, Writer};
+
+/// The bytes of RAM of a [`Writer`](super::Writer) over [`Fixed`] tables of these capacities, on
+/// the target that it is compiled for: all that a writer ever keeps. Rounded up as the compiler
+/// does, at most 128 bytes too many.
+///
+/// ```
+/// use distributedlog::writer::{Fixed, Writer, ram_bytes};
+///
+/// const RAM: usize = ram_bytes(4, 3, 16, 1024, 0);
+/// assert!(size_of::<Writer<Fixed<4, 3, 16, 1024>>>() <= RAM);
+/// ```
+#[must_use]
+pub const fn ram_bytes(
+    streams: usize,
+    sets: usize,
+    records: usize,
+    set_bytes: usize,
+    reports: usize,
+) -> usize {
+    let set = size_of::<SetSlot>() + size_of::<TimerSlot>() + set_bytes;
+    let rows = streams * size_of::<StreamSlot>()
+        + records * size_of::<RecordSlot>()
+        + reports * size_of::<ReportSlot>();
+    (size_of::<Writer<Fixed<0, 0, 0, 0>>>() + sets * set + rows + PADDING).next_multiple_of(8)
+}
+
+/// Between six tables whose rows are aligned to at most eight bytes.
+const PADDING: usize = 6 * 8;
+
+#[cfg(test)]
+mod tests {
+    use super::{Fixed, Writer, ram_bytes};
+
+    #[test]
+    fn the_bytes_that_are_computed_are_those_that_a_writer_takes() {
+        let pairs = [
+            (
+                size_of::<Writer<Fixed<4, 3, 16, 1024>>>(),
+                ram_bytes(4, 3, 16, 1024, 0),
+            ),
+            (
+                size_of::<Writer<Fixed<1, 2, 1, 64>>>(),
+                ram_bytes(1, 2, 1, 64, 0),
+            ),
+            (
+                size_of::<Writer<Fixed<5, 9, 33, 1001, 3>>>(),
+                ram_bytes(5, 9, 33, 1001, 3),
+            ),
+        ];
+        for (taken, computed) in pairs {
+            assert!(
+                taken <= computed && computed <= taken + 128,
+                "{taken} taken, {computed} computed"
+            );
+        }
+    }
+}
