@@ -1,13 +1,13 @@
 use core::num::{NonZeroU16, NonZeroU32};
 
-use distributedlog::merge::{MergeSettings, SavedSets, SeenSets, Verdict};
+use distributedlog::merge::{Deduplicator, Delivery, MergeSettings, SavedDedup};
 use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use wasm_bindgen::prelude::*;
 
-/// Which sets a merged reader has delivered: core's [`SeenSets`], for JavaScript.
+/// Which sets a merged reader has delivered: core's [`Deduplicator`], for JavaScript.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct Seen(SeenSets);
+pub struct Seen(Deduplicator);
 
 #[wasm_bindgen]
 impl Seen {
@@ -21,9 +21,9 @@ impl Seen {
             writers: NonZeroU16::new(writers).unwrap_or(defaults.writers),
         };
         if saved.is_empty() {
-            return Some(Self(SeenSets::new(settings)));
+            return Some(Self(Deduplicator::new(settings)));
         }
-        SavedSets::from_bytes(saved)
+        SavedDedup::from_bytes(saved)
             .ok()
             .map(|saved| Self(saved.restore(settings)))
     }
@@ -31,7 +31,7 @@ impl Seen {
     /// What it remembers, for [`restore`](Self::restore).
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        SavedSets::of(&self.0).to_bytes()
+        SavedDedup::of(&self.0).to_bytes()
     }
 
     /// Takes note of record `slot` of the `slots` records of a set: 0 when it is to be delivered, 1
@@ -41,10 +41,10 @@ impl Seen {
         let Some(writer) = parse(writer) else {
             return 0;
         };
-        match self.0.judge(SetIdentity { writer, sequence }, slot, slots) {
-            Verdict::Deliver => 0,
-            Verdict::Copy => 1,
-            Verdict::DeliverUnknown => 2,
+        match self.0.check(SetIdentity { writer, sequence }, slot, slots) {
+            Delivery::First => 0,
+            Delivery::Duplicate => 1,
+            Delivery::Unknown => 2,
         }
     }
 

@@ -2,27 +2,27 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-use super::{MergeSettings, Part, SavedWriter, SeenSets, Window};
+use super::{DedupWindow, Deduplicator, MergeSettings, MissingRecords, SavedWriter};
 use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{SetIdentity, WriterId};
 
-/// What [`SeenSets::saved`] answers, as bytes: for whoever keeps a position without serde.
+/// What [`Deduplicator::saved`] answers, as bytes: for whoever keeps a position without serde.
 ///
 /// A version (1), the writers (their number, then each id, two 64-bit numbers and the bitmap behind
 /// its length) and the parts (their number, then each identity and two 32-bit numbers), all
 /// big-endian.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SavedSets {
+pub struct SavedDedup {
     /// In the order in which they were last met.
     pub writers: Vec<SavedWriter>,
     /// What is missing of sets that were begun.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MissingRecords>,
 }
 
 /// Why bytes are no saved sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SavedSetsError {
+pub enum SavedDedupError {
     /// They are of another version, probably a newer one.
     Version(Option<u8>),
     /// They end too early.
@@ -35,10 +35,10 @@ pub enum SavedSetsError {
 
 const VERSION: u8 = 1;
 
-impl SavedSets {
+impl SavedDedup {
     /// What a reader remembers.
     #[must_use]
-    pub fn of(seen: &SeenSets) -> Self {
+    pub fn of(seen: &Deduplicator) -> Self {
         let (writers, parts) = seen.saved();
         Self {
             writers: writers.to_vec(),
@@ -48,8 +48,8 @@ impl SavedSets {
 
     /// Goes on with it.
     #[must_use]
-    pub fn restore(&self, settings: MergeSettings) -> SeenSets {
-        SeenSets::restored(settings, &self.writers, &self.parts)
+    pub fn restore(&self, settings: MergeSettings) -> Deduplicator {
+        Deduplicator::restored(settings, &self.writers, &self.parts)
     }
 
     /// As bytes.
@@ -71,7 +71,7 @@ impl SavedSets {
                 .for_each(|word| bytes.extend(word.to_be_bytes()));
         }
         bytes.extend(count(self.parts.len()));
-        for Part { set, start, end } in &self.parts {
+        for MissingRecords { set, start, end } in &self.parts {
             bytes.extend(set.to_bytes());
             bytes.extend(start.to_be_bytes());
             bytes.extend(end.to_be_bytes());
@@ -83,12 +83,16 @@ impl SavedSets {
     ///
     /// # Errors
     ///
-    /// [`SavedSetsError`]. Nothing is reserved for a length before the bytes are there.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SavedSetsError> {
+    /// [`SavedDedupError`]. Nothing is reserved for a length before the bytes are there.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SavedDedupError> {
         let mut rest = bytes;
         match take(&mut rest) {
             Ok([VERSION]) => {}
-            other => return Err(SavedSetsError::Version(other.ok().map(|[version]| version))),
+            other => {
+                return Err(SavedDedupError::Version(
+                    other.ok().map(|[version]| version),
+                ));
+            }
         }
         let mut saved = Self::default();
         for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
@@ -101,13 +105,13 @@ impl SavedSets {
             for _ in 0..u32::from_be_bytes(take(&mut rest)?) {
                 words.push_back(u64::from_be_bytes(take(&mut rest)?));
             }
-            let window = Window {
+            let window = DedupWindow {
                 known_from,
                 base,
                 words,
             };
             if !window.is_sound() {
-                return Err(SavedSetsError::Unsound);
+                return Err(SavedDedupError::Unsound);
             }
             saved.writers.push(SavedWriter { writer, window });
         }
@@ -119,25 +123,25 @@ impl SavedSets {
                 u32::from_be_bytes(take(&mut rest)?),
             );
             if start >= end {
-                return Err(SavedSetsError::Unsound);
+                return Err(SavedDedupError::Unsound);
             }
-            saved.parts.push(Part { set, start, end });
+            saved.parts.push(MissingRecords { set, start, end });
         }
         if rest.is_empty() {
             Ok(saved)
         } else {
-            Err(SavedSetsError::TooLong(rest.len()))
+            Err(SavedDedupError::TooLong(rest.len()))
         }
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], SavedSetsError> {
-    let (bytes, after) = rest.split_first_chunk().ok_or(SavedSetsError::TooShort)?;
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], SavedDedupError> {
+    let (bytes, after) = rest.split_first_chunk().ok_or(SavedDedupError::TooShort)?;
     *rest = after;
     Ok(*bytes)
 }
 
-impl fmt::Display for SavedSetsError {
+impl fmt::Display for SavedDedupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(Some(version)) => write!(
@@ -152,12 +156,12 @@ impl fmt::Display for SavedSetsError {
     }
 }
 
-impl core::error::Error for SavedSetsError {}
+impl core::error::Error for SavedDedupError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::merge::Verdict;
+    use crate::merge::Delivery;
 
     fn identity(writer: u8, sequence: u64) -> SetIdentity {
         SetIdentity {
@@ -167,67 +171,67 @@ mod tests {
     }
 
     /// Gaps, a set that was begun, and two writers.
-    fn seen() -> SeenSets {
-        let mut seen = SeenSets::new(MergeSettings::default());
+    fn seen() -> Deduplicator {
+        let mut seen = Deduplicator::new(MergeSettings::default());
         for sequence in (0..500).step_by(3) {
-            seen.judge(identity(1, sequence), 0, 1);
+            seen.check(identity(1, sequence), 0, 1);
         }
-        seen.judge(identity(2, u64::MAX), 4, 9);
+        seen.check(identity(2, u64::MAX), 4, 9);
         seen
     }
 
     #[test]
     fn what_was_saved_is_restored() {
-        let saved = SavedSets::of(&seen());
-        let back = SavedSets::from_bytes(&saved.to_bytes()).expect("it was written just now");
+        let saved = SavedDedup::of(&seen());
+        let back = SavedDedup::from_bytes(&saved.to_bytes()).expect("it was written just now");
         assert_eq!(back, saved);
         let mut restored = back.restore(MergeSettings::default());
-        assert_eq!(restored.judge(identity(1, 3), 0, 1), Verdict::Copy);
-        assert_eq!(restored.judge(identity(1, 4), 0, 1), Verdict::Deliver);
-        assert_eq!(restored.judge(identity(2, u64::MAX), 4, 9), Verdict::Copy);
+        assert_eq!(restored.check(identity(1, 3), 0, 1), Delivery::Duplicate);
+        assert_eq!(restored.check(identity(1, 4), 0, 1), Delivery::First);
         assert_eq!(
-            restored.judge(identity(2, u64::MAX), 5, 9),
-            Verdict::Deliver
+            restored.check(identity(2, u64::MAX), 4, 9),
+            Delivery::Duplicate
         );
+        assert_eq!(restored.check(identity(2, u64::MAX), 5, 9), Delivery::First);
     }
 
     #[test]
     fn nothing_but_whole_saved_sets_is_taken() {
-        let bytes = SavedSets::of(&seen()).to_bytes();
+        let bytes = SavedDedup::of(&seen()).to_bytes();
         for length in 0..bytes.len() {
             assert!(
-                SavedSets::from_bytes(&bytes[..length]).is_err(),
+                SavedDedup::from_bytes(&bytes[..length]).is_err(),
                 "{length} bytes"
             );
         }
         let longer = [&bytes[..], &[0]].concat();
         assert_eq!(
-            SavedSets::from_bytes(&longer),
-            Err(SavedSetsError::TooLong(1))
+            SavedDedup::from_bytes(&longer),
+            Err(SavedDedupError::TooLong(1))
         );
         let newer = [&[2], &bytes[1..]].concat();
         assert_eq!(
-            SavedSets::from_bytes(&newer),
-            Err(SavedSetsError::Version(Some(2)))
+            SavedDedup::from_bytes(&newer),
+            Err(SavedDedupError::Version(Some(2)))
         );
         // A length that nothing stands behind reserves nothing.
         assert_eq!(
-            SavedSets::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]),
-            Err(SavedSetsError::TooShort)
+            SavedDedup::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]),
+            Err(SavedDedupError::TooShort)
         );
     }
 
     #[test]
     fn no_byte_makes_it_panic() {
-        let bytes = SavedSets::of(&seen()).to_bytes();
+        let bytes = SavedDedup::of(&seen()).to_bytes();
         for index in 0..bytes.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut changed = bytes.clone();
                 changed[index] = value;
-                if let Ok(saved) = SavedSets::from_bytes(&changed) {
+                if let Ok(saved) = SavedDedup::from_bytes(&changed) {
                     saved
                         .restore(MergeSettings::default())
-                        .judge(identity(1, 7), 0, 1);
+                        .check(identity(1, 7), 0, 1);
                 }
             }
         }

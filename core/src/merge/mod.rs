@@ -1,19 +1,19 @@
 //! Telling the copies of record sets apart, for readers of several streams (R12).
 //!
 //! A writer puts a set into another stream too when the first one is slow; every copy carries the
-//! same [identity](crate::wire::record_set::SetIdentity). [`SeenSets`] remembers which were
-//! delivered, in bounded memory, and can be [saved](SeenSets::saved) and
-//! [restored](SeenSets::restored).
+//! same [identity](crate::wire::record_set::SetIdentity). [`Deduplicator`] remembers which were
+//! delivered, in bounded memory, and can be [saved](Deduplicator::saved) and
+//! [restored](Deduplicator::restored).
 
 mod bytes;
-mod seen;
+mod deduplicator;
 mod window;
 
 use core::num::{NonZeroU16, NonZeroU32};
 
-pub use bytes::{SavedSets, SavedSetsError};
-pub use seen::{SeenSets, Verdict};
-pub use window::Window;
+pub use bytes::{SavedDedup, SavedDedupError};
+pub use deduplicator::{Deduplicator, Delivery};
+pub use window::DedupWindow;
 
 use crate::wire::record_set::{SetIdentity, WriterId};
 
@@ -49,13 +49,13 @@ pub struct SavedWriter {
     /// Which one.
     pub writer: WriterId,
     /// Which of its sets were delivered.
-    pub window: Window,
+    pub window: DedupWindow,
 }
 
 /// Records `start..end` of a set were not delivered, others of it were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Part {
+pub struct MissingRecords {
     /// Of which set.
     pub set: SetIdentity,
     /// The first that was not.

@@ -13,7 +13,7 @@ const WORD: u64 = 64;
 /// takes a few words however long it writes, and its copies are told however late they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Window {
+pub struct DedupWindow {
     pub(super) known_from: u64,
     pub(super) base: u64,
     /// One bit for each sequence from `base` on.
@@ -22,11 +22,11 @@ pub struct Window {
 
 /// What a window says of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum Sighting {
     /// It was not seen before. It is now.
     First,
     /// It was seen before.
-    Again,
+    Repeated,
     /// It lies so far back that nothing is known of it.
     Unknown,
 }
@@ -37,7 +37,7 @@ pub(super) const fn words_for(sequences: u32) -> usize {
     sequences.div_ceil(WORD as u32) as usize + 1
 }
 
-impl Window {
+impl DedupWindow {
     /// A window that ends with the first sequence that was met: those before it may still come.
     pub(super) const fn ending_with(first: u64, max_words: usize) -> Self {
         let base = (first / WORD).saturating_sub(max_words as u64 - 1) * WORD;
@@ -50,22 +50,22 @@ impl Window {
 
     /// Takes note of a sequence, with a bitmap of at most `max_words` words. Whatever the sequence,
     /// the work is bounded by the bitmap.
-    pub(super) fn note(&mut self, sequence: u64, max_words: usize) -> Seen {
+    pub(super) fn note(&mut self, sequence: u64, max_words: usize) -> Sighting {
         if sequence < self.known_from {
-            return Seen::Unknown;
+            return Sighting::Unknown;
         }
         let Some(ahead) = sequence.checked_sub(self.base) else {
-            return Seen::Again;
+            return Sighting::Repeated;
         };
         let index = self.reach(ahead / WORD, max_words);
         let bit = 1 << (sequence % WORD);
         if self.words[index] & bit != 0 {
-            return Seen::Again;
+            return Sighting::Repeated;
         }
         self.words[index] |= bit;
         self.settle();
         debug_assert!(self.is_sound(), "{self:?}");
-        Seen::First
+        Sighting::First
     }
 
     /// Makes the bitmap no longer than this, forgetting the oldest.
@@ -132,8 +132,8 @@ mod tests {
     /// Two words and one for sliding: 128 sequences at least.
     const WORDS: usize = words_for(128);
 
-    fn window(sequences: impl IntoIterator<Item = u64>) -> Window {
-        let mut window = Window::ending_with(0, WORDS);
+    fn window(sequences: impl IntoIterator<Item = u64>) -> DedupWindow {
+        let mut window = DedupWindow::ending_with(0, WORDS);
         for sequence in sequences {
             window.note(sequence, WORDS);
         }
@@ -144,8 +144,12 @@ mod tests {
     fn each_sequence_is_first_once_in_any_order() {
         let mut window = window([]);
         for sequence in [5, 0, 127, 64, 63, 1] {
-            assert_eq!(window.note(sequence, WORDS), Seen::First, "{sequence}");
-            assert_eq!(window.note(sequence, WORDS), Seen::Again, "{sequence}");
+            assert_eq!(window.note(sequence, WORDS), Sighting::First, "{sequence}");
+            assert_eq!(
+                window.note(sequence, WORDS),
+                Sighting::Repeated,
+                "{sequence}"
+            );
         }
     }
 
@@ -154,7 +158,7 @@ mod tests {
         let mut window = window(0..1_000_000);
         assert!(window.words.len() <= 1, "{} words", window.words.len());
         for sequence in [0, 1, 499_999, 999_999] {
-            assert_eq!(window.note(sequence, WORDS), Seen::Again);
+            assert_eq!(window.note(sequence, WORDS), Sighting::Repeated);
         }
     }
 
@@ -167,9 +171,9 @@ mod tests {
             let promised = newest.saturating_sub(127).max(2);
             for sequence in promised..=newest {
                 let expected = if sequence % 2 == 0 {
-                    Seen::Again
+                    Sighting::Repeated
                 } else {
-                    Seen::First
+                    Sighting::First
                 };
                 assert_eq!(
                     window.clone().note(sequence, WORDS),
@@ -180,7 +184,7 @@ mod tests {
             for sequence in 0..promised {
                 let seen = window.note(sequence, WORDS);
                 assert!(
-                    sequence % 2 == 0 && sequence >= 2 || seen != Seen::Again,
+                    sequence % 2 == 0 && sequence >= 2 || seen != Sighting::Repeated,
                     "{sequence} of {newest} never came, and is {seen:?}"
                 );
             }
@@ -190,17 +194,17 @@ mod tests {
     #[test]
     fn what_comes_before_the_first_that_was_met_is_told_apart_as_far_back_as_promised() {
         for first in [0, 1, 127, 128, 5_000, u64::MAX] {
-            let mut window = Window::ending_with(first, WORDS);
+            let mut window = DedupWindow::ending_with(first, WORDS);
             window.note(first, WORDS);
             for sequence in (first.saturating_sub(127)..first).rev() {
                 assert_eq!(
                     window.note(sequence, WORDS),
-                    Seen::First,
+                    Sighting::First,
                     "{sequence} after {first}"
                 );
                 assert_eq!(
                     window.note(sequence, WORDS),
-                    Seen::Again,
+                    Sighting::Repeated,
                     "{sequence} after {first}"
                 );
             }
@@ -210,37 +214,41 @@ mod tests {
     #[test]
     fn behind_a_gap_that_left_the_window_everything_is_known() {
         let mut window = window((0..1_000).filter(|sequence| *sequence != 70));
-        assert_eq!(window.note(69, WORDS), Seen::Unknown);
-        assert_eq!(window.note(70, WORDS), Seen::Unknown);
+        assert_eq!(window.note(69, WORDS), Sighting::Unknown);
+        assert_eq!(window.note(70, WORDS), Sighting::Unknown);
         for sequence in 71..1_000 {
-            assert_eq!(window.note(sequence, WORDS), Seen::Again, "{sequence}");
+            assert_eq!(
+                window.note(sequence, WORDS),
+                Sighting::Repeated,
+                "{sequence}"
+            );
         }
     }
 
     #[test]
     fn a_leap_to_the_last_sequence_there_is_forgets_and_goes_on() {
         let mut window = window(0..10);
-        assert_eq!(window.note(u64::MAX, WORDS), Seen::First);
-        assert_eq!(window.note(5, WORDS), Seen::Unknown);
+        assert_eq!(window.note(u64::MAX, WORDS), Sighting::First);
+        assert_eq!(window.note(5, WORDS), Sighting::Unknown);
         for sequence in u64::MAX - 70..u64::MAX {
-            assert_eq!(window.note(sequence, WORDS), Seen::First);
+            assert_eq!(window.note(sequence, WORDS), Sighting::First);
         }
-        assert_eq!(window.note(u64::MAX, WORDS), Seen::Again);
+        assert_eq!(window.note(u64::MAX, WORDS), Sighting::Repeated);
         assert!(window.is_sound());
     }
 
     #[test]
     fn a_bitmap_made_smaller_forgets_and_confuses_nothing() {
-        let mut window = Window::ending_with(0, 100);
+        let mut window = DedupWindow::ending_with(0, 100);
         for sequence in (0..6_000).step_by(2) {
             window.note(sequence, 100);
         }
         window.fit(WORDS);
         assert!(window.words.len() <= WORDS && window.is_sound());
-        assert_eq!(window.note(1, WORDS), Seen::Unknown);
+        assert_eq!(window.note(1, WORDS), Sighting::Unknown);
         assert_eq!(
             (window.note(5_998, WORDS), window.note(5_997, WORDS)),
-            (Seen::Again, Seen::First)
+            (Sighting::Repeated, Sighting::First)
         );
     }
 }

@@ -1,7 +1,7 @@
 use core::ops::ControlFlow;
 
 use clap::ValueEnum;
-use distributedlog::merge::{MergeSettings, SeenSets};
+use distributedlog::merge::{Deduplicator, MergeSettings};
 use distributedlog::writer::Counters;
 use distributedlog_testkit::model::{
     BestDelays, Clairvoyant, Grpc, GrpcSettings, Original, Ours, Percentile, PercentileSettings,
@@ -109,7 +109,7 @@ pub(super) fn run(
             let mut ours = ours.with_patience(chosen.patience);
             let report = simulation.run(
                 &mut ours,
-                &mut SeenSets::new(MergeSettings::default()),
+                &mut Deduplicator::new(MergeSettings::default()),
                 watch,
             )?;
             Ok(Some(Run {
@@ -132,7 +132,7 @@ fn model(
 ) -> Result<Report, Stopped> {
     simulation.run(
         &mut policy,
-        &mut SeenSets::new(MergeSettings::default()),
+        &mut Deduplicator::new(MergeSettings::default()),
         watch,
     )
 }

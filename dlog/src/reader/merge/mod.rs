@@ -11,7 +11,7 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog::merge::{SeenSets, Verdict};
+use distributedlog::merge::{Deduplicator, Delivery};
 
 use super::{LogReader, ReadEvent};
 use crate::store::{LogStore, StoreError, StreamName};
@@ -127,7 +127,7 @@ pub struct MultiReader {
     within_set: bool,
     /// Sets since the streams that wait were asked.
     burst: u32,
-    seen: SeenSets,
+    seen: Deduplicator,
     counters: MergeCounters,
 }
 
@@ -145,7 +145,7 @@ impl MultiReader {
             starts
                 .into_iter()
                 .map(|(stream, from)| (stream, from, None)),
-            SeenSets::new(settings),
+            Deduplicator::new(settings),
         )
     }
 
@@ -163,14 +163,14 @@ impl MultiReader {
         Self::made(
             store,
             starts,
-            SeenSets::restored(settings, position.writers(), position.parts()),
+            Deduplicator::restored(settings, position.writers(), position.parts()),
         )
     }
 
     fn made(
         store: &Arc<dyn LogStore>,
         starts: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>,
-        seen: SeenSets,
+        seen: Deduplicator,
     ) -> Self {
         let mut inputs: Vec<Input> = Vec::new();
         for (stream, from, created_unix_ms) in starts {
@@ -323,16 +323,16 @@ impl MultiReader {
         let ReadEvent::Record(record) = event else {
             return true;
         };
-        let verdict = record.set.map_or(Verdict::Deliver, |set| {
-            self.seen.judge(set, record.set_slot, record.set_slots)
+        let verdict = record.set.map_or(Delivery::First, |set| {
+            self.seen.check(set, record.set_slot, record.set_slots)
         });
         match verdict {
-            Verdict::Deliver => self.counters.delivered += 1,
-            Verdict::DeliverUnknown => {
+            Delivery::First => self.counters.delivered += 1,
+            Delivery::Unknown => {
                 self.counters.delivered += 1;
                 self.counters.beyond_window += 1;
             }
-            Verdict::Copy => {
+            Delivery::Duplicate => {
                 self.counters.copies_dropped += 1;
                 return false;
             }

@@ -2,7 +2,7 @@ use core::fmt;
 use std::collections::HashSet;
 
 use distributedlog::Dlsn;
-use distributedlog::merge::{Part, SavedWriter};
+use distributedlog::merge::{MissingRecords, SavedWriter};
 use serde::{Deserialize, Serialize};
 
 use crate::store::StreamName;
@@ -27,7 +27,7 @@ struct Saved {
     format: u32,
     streams: Vec<StreamPosition>,
     writers: Vec<SavedWriter>,
-    parts: Vec<Part>,
+    parts: Vec<MissingRecords>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl MergePosition {
     pub(super) fn new(
         streams: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>,
         writers: Vec<SavedWriter>,
-        parts: Vec<Part>,
+        parts: Vec<MissingRecords>,
     ) -> Self {
         let streams = streams
             .map(|(stream, next, created_unix_ms)| StreamPosition {
@@ -108,7 +108,7 @@ impl MergePosition {
         &self.0.writers
     }
 
-    pub(super) fn parts(&self) -> &[Part] {
+    pub(super) fn parts(&self) -> &[MissingRecords] {
         &self.0.parts
     }
 }

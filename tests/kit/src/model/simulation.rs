@@ -2,7 +2,7 @@ use core::cmp::Reverse;
 use core::ops::ControlFlow;
 use std::collections::{BinaryHeap, HashMap};
 
-use distributedlog::merge::{SeenSets, Verdict};
+use distributedlog::merge::{Deduplicator, Delivery};
 use distributedlog::wire::record_set::SetIdentity;
 use distributedlog::{Instant, StreamIndex};
 
@@ -18,11 +18,11 @@ pub trait MergedReader {
 }
 
 /// The merged reader's memory of what it delivered, as `MultiReader` has it.
-impl MergedReader for SeenSets {
+impl MergedReader for Deduplicator {
     fn meet(&mut self, _: StreamIndex, _: u64, identity: Option<SetIdentity>) -> bool {
-        match identity.map_or(Verdict::Deliver, |set| self.judge(set, 0, 1)) {
-            Verdict::Deliver | Verdict::DeliverUnknown => true,
-            Verdict::Copy => false,
+        match identity.map_or(Delivery::First, |set| self.check(set, 0, 1)) {
+            Delivery::First | Delivery::Unknown => true,
+            Delivery::Duplicate => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::vec::Vec;
 
-use super::window::{Seen, Window, words_for};
-use super::{MergeSettings, Part, SavedWriter};
+use super::window::{DedupWindow, Sighting, words_for};
+use super::{MergeSettings, MissingRecords, SavedWriter};
 use crate::wire::record_set::SetIdentity;
 
 /// How many parts of sets that were begun and not delivered to their end are remembered. There is
@@ -11,42 +11,42 @@ const MAX_PARTS: usize = 1024;
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Delivery {
     /// It was not delivered yet, or says nothing of copies.
-    Deliver,
+    First,
     /// It was delivered from another copy.
-    Copy,
+    Duplicate,
     /// Whether it was delivered is not known any more.
-    DeliverUnknown,
+    Unknown,
 }
 
 /// Which sets were delivered: one window for each writer that was met lately.
 ///
-/// The invariant: what it calls a [copy](Verdict::Copy) was [delivered](Verdict::Deliver) before.
+/// The invariant: what it calls a [copy](Delivery::Duplicate) was [delivered](Delivery::First) before.
 ///
 /// ```
-/// use distributedlog::merge::{MergeSettings, SeenSets, Verdict};
+/// use distributedlog::merge::{MergeSettings, Deduplicator, Delivery};
 /// use distributedlog::wire::record_set::{SetIdentity, WriterId};
 ///
-/// let mut seen = SeenSets::new(MergeSettings::default());
+/// let mut seen = Deduplicator::new(MergeSettings::default());
 /// let set = SetIdentity { writer: WriterId([7; 16]), sequence: 0 };
-/// assert_eq!(seen.judge(set, 0, 2), Verdict::Deliver);
-/// assert_eq!(seen.judge(set, 1, 2), Verdict::Deliver);
-/// assert_eq!(seen.judge(set, 0, 2), Verdict::Copy);
+/// assert_eq!(seen.check(set, 0, 2), Delivery::First);
+/// assert_eq!(seen.check(set, 1, 2), Delivery::First);
+/// assert_eq!(seen.check(set, 0, 2), Delivery::Duplicate);
 /// ```
 #[derive(Debug)]
-pub struct SeenSets {
+pub struct Deduplicator {
     max_words: usize,
     max_writers: usize,
     /// In the order in which they were last met. The last ones are asked for most, and few write
     /// at a time.
     writers: Vec<SavedWriter>,
     /// What is missing of sets whose identity was seen, oldest first.
-    parts: Vec<Part>,
+    parts: Vec<MissingRecords>,
     forgotten: u64,
 }
 
-impl SeenSets {
+impl Deduplicator {
     /// Nothing was delivered yet.
     #[must_use]
     pub const fn new(settings: MergeSettings) -> Self {
@@ -61,7 +61,11 @@ impl SeenSets {
 
     /// The same with what was saved, as much of it as the settings allow.
     #[must_use]
-    pub fn restored(settings: MergeSettings, writers: &[SavedWriter], parts: &[Part]) -> Self {
+    pub fn restored(
+        settings: MergeSettings,
+        writers: &[SavedWriter],
+        parts: &[MissingRecords],
+    ) -> Self {
         let mut seen = Self::new(settings);
         seen.writers = writers[writers.len().saturating_sub(seen.max_writers)..].to_vec();
         seen.writers
@@ -73,7 +77,7 @@ impl SeenSets {
 
     /// What to save: writers in the order in which they were last met, and parts.
     #[must_use]
-    pub fn saved(&self) -> (&[SavedWriter], &[Part]) {
+    pub fn saved(&self) -> (&[SavedWriter], &[MissingRecords]) {
         (&self.writers, &self.parts)
     }
 
@@ -85,28 +89,28 @@ impl SeenSets {
 
     /// Takes note of record `slot` of the `slots` records of a set, and says what becomes of it.
     /// Records without an identity are not asked about: nothing tells their copies.
-    pub fn judge(&mut self, set: SetIdentity, slot: u32, slots: u32) -> Verdict {
+    pub fn check(&mut self, set: SetIdentity, slot: u32, slots: u32) -> Delivery {
         if self.parts.iter().any(|part| part.set == set) {
             return if self.take(set, slot) {
-                Verdict::Deliver
+                Delivery::First
             } else {
-                Verdict::Copy
+                Delivery::Duplicate
             };
         }
         match self.note(set) {
-            Seen::Again => Verdict::Copy,
-            Seen::Unknown => Verdict::DeliverUnknown,
-            Seen::First => {
+            Sighting::Repeated => Delivery::Duplicate,
+            Sighting::Unknown => Delivery::Unknown,
+            Sighting::First => {
                 if self.parts.len() >= MAX_PARTS {
                     self.parts.remove(0);
                 }
-                self.parts.push(Part {
+                self.parts.push(MissingRecords {
                     set,
                     start: 0,
                     end: slots,
                 });
                 self.take(set, slot);
-                Verdict::Deliver
+                Delivery::First
             }
         }
     }
@@ -124,8 +128,8 @@ impl SeenSets {
         // What comes behind it is what is asked for next: it stays last, and is the last to be
         // forgotten.
         let around = [
-            Part { end: slot, ..part },
-            Part {
+            MissingRecords { end: slot, ..part },
+            MissingRecords {
                 start: slot + 1,
                 ..part
             },
@@ -135,7 +139,7 @@ impl SeenSets {
         true
     }
 
-    fn note(&mut self, set: SetIdentity) -> Seen {
+    fn note(&mut self, set: SetIdentity) -> Sighting {
         let mut writer = match self
             .writers
             .iter()
@@ -149,7 +153,7 @@ impl SeenSets {
                 }
                 SavedWriter {
                     writer: set.writer,
-                    window: Window::ending_with(set.sequence, self.max_words),
+                    window: DedupWindow::ending_with(set.sequence, self.max_words),
                 }
             }
         };
