@@ -12,7 +12,7 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let writer = MultiStreamWriter::builder(["clicks-1", "clicks-2", "clicks-3"])
-//!         .name("inet!proxy-1.example:8000,proxy-2.example:8000")
+//!         .proxies("inet!proxy-1.example:8000,proxy-2.example:8000")
 //!         .client_id("click-service")
 //!         .speculative_timeouts(Duration::from_millis(50), Duration::from_millis(200))
 //!         .build()
@@ -76,7 +76,7 @@ pub use distributedlog::client::routing::Counters as ClientCounters;
 pub use distributedlog::client::session::Protocol;
 #[cfg(feature = "zookeeper")]
 pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
-pub use net::{ConnectError, Identity, Tls, TlsError};
+pub use net::{ClientCertificate, ConnectError, Tls, TlsError};
 pub use transport::ProxyTransport;
 pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};
 

@@ -87,7 +87,7 @@ async fn the_handshake_tells_who_owns_a_stream() {
     let name = format!("{},{}", first.name(), owner.address);
     let location = owner.location();
     let (client, mut peers, mut owners) = tokio::join!(
-        ProxyClient::builder().name(name).build(),
+        ProxyClient::builder().proxies(name).build(),
         async {
             let mut peer = first.accept().await;
             peer.greet_with(&[]).await;
@@ -163,7 +163,7 @@ async fn a_refused_connection_is_an_error_that_names_host_and_reason() {
     let address = proxy.address;
     drop(proxy);
     let error = ProxyClient::builder()
-        .name(format!("inet!localhost:{}", address.port()))
+        .proxies(format!("inet!localhost:{}", address.port()))
         .ready_timeout(SOON)
         .build()
         .await
@@ -190,7 +190,7 @@ async fn a_refused_connection_is_an_error_that_names_host_and_reason() {
 #[tokio::test]
 async fn a_name_that_leads_nowhere_is_an_error_that_says_so() {
     let error = ProxyClient::builder()
-        .name("inet!no-such-host.invalid:8000")
+        .proxies("inet!no-such-host.invalid:8000")
         .ready_timeout(SOON)
         .build()
         .await
@@ -231,7 +231,7 @@ async fn names_are_checked_before_anything_is_connected() {
         let name = name.to_owned();
         async move {
             ProxyClient::builder()
-                .name(name)
+                .proxies(name)
                 .ready_timeout(SOON)
                 .build()
                 .await
@@ -248,7 +248,7 @@ async fn names_are_checked_before_anything_is_connected() {
         "serverset!127.0.0.1:1!/messaging/proxies",
     ] {
         let error = ProxyClient::builder()
-            .name(name)
+            .proxies(name)
             .ready_timeout(10 * SOON)
             .build()
             .await

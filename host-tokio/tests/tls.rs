@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use distributedlog_tokio::{
-    BuildError, ConnectError, HostFailureReason, Identity, ProxyClientBuilder, Tls, TlsError,
+    BuildError, ClientCertificate, ConnectError, HostFailureReason, ProxyClientBuilder, Tls,
+    TlsError,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -124,7 +125,7 @@ async fn records_are_written_over_tls() {
     written(
         &proxy,
         &authority.acceptor("localhost", None),
-        proxy.client().name(name).tls(trusting(&authority)),
+        proxy.client().proxies(name).tls(trusting(&authority)),
     )
     .await;
 }
@@ -184,13 +185,16 @@ async fn a_client_shows_its_certificate() {
         Authority::new("clients"),
     );
     let (certificate, key) = clients.issue("the-client");
-    let identity =
-        Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    let client_certificate =
+        ClientCertificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())
+            .unwrap();
     let acceptor = authority.acceptor("127.0.0.1", Some(&clients));
     written(
         &proxy,
         &acceptor,
-        proxy.client().tls(trusting(&authority).identity(identity)),
+        proxy
+            .client()
+            .tls(trusting(&authority).client_certificate(client_certificate)),
     )
     .await;
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 const AT: Dlsn = Dlsn::new(1, 2, 0);
 
 fn builder(proxy: &Proxy, streams: &[&str]) -> MultiStreamWriterBuilder {
-    MultiStreamWriter::builder(streams.iter().copied()).name(proxy.name())
+    MultiStreamWriter::builder(streams.iter().copied()).proxies(proxy.name())
 }
 
 async fn built(proxy: &Proxy, builder: MultiStreamWriterBuilder) -> (MultiStreamWriter, Peer) {

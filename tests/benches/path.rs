@@ -176,7 +176,7 @@ impl Bench {
         let writer = runtime.block_on(async {
             let builder = MultiStreamWriter::builder(STREAMS)
                 .settings(settings)
-                .name(proxy.name());
+                .proxies(proxy.name());
             builder.build().await.expect("the proxy answers")
         });
         Self { runtime, writer }

@@ -267,7 +267,7 @@ async fn a_device_writes_through_a_gateway_on_its_serial_port_that_loses_every_f
     let folder = tempfile::tempdir().expect("a folder");
     let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
     let client = ProxyClient::builder()
-        .name(proxy.name())
+        .proxies(proxy.name())
         .build()
         .await
         .expect("connects");

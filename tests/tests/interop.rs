@@ -114,7 +114,7 @@ async fn write_all(
     let writer = MultiStreamWriter::builder(STREAMS)
         .settings(writer_settings(codec))
         .identity(identity)
-        .name(name)
+        .proxies(name)
         .client_id(prefix);
     let writer = Arc::new(writer.build().await.expect("two proxies"));
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
@@ -158,7 +158,7 @@ async fn write_all(
 /// many have begun another log segment.
 async fn write_to_each(name: &str, told: &mut Told) -> usize {
     let client = ProxyClient::builder()
-        .name(name)
+        .proxies(name)
         .request_timeout(PATIENCE)
         .attempt_timeout(PATIENCE)
         .build()
@@ -291,12 +291,12 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
     let _two = proxy(&namespace, ports[1], 2).await;
     let client = |port: u16| {
         ProxyClient::builder()
-            .name(format!("inet!127.0.0.1:{port}"))
+            .proxies(format!("inet!127.0.0.1:{port}"))
             .request_timeout(PATIENCE)
             .attempt_timeout(PATIENCE)
     };
     let one = client(ports[0]).build().await.expect("a proxy");
-    let both = ProxyClient::builder().name(format!(
+    let both = ProxyClient::builder().proxies(format!(
         "inet!127.0.0.1:{},127.0.0.1:{}",
         ports[0], ports[1]
     ));
@@ -378,7 +378,7 @@ async fn over_tls(namespace: &str) {
     let _three = proxy_with(namespace, port, 3, &[&certificate("p12")]).await;
     let builder = || {
         ProxyClient::builder()
-            .name(format!("inet!127.0.0.1:{port}"))
+            .proxies(format!("inet!127.0.0.1:{port}"))
             .request_timeout(PATIENCE)
             .attempt_timeout(PATIENCE)
     };

@@ -207,7 +207,7 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
         .await
         .expect("it starts");
     let writer = MultiStreamWriter::builder(STREAMS)
-        .name(format!("inet!{}", proxy.local_addr()))
+        .proxies(format!("inet!{}", proxy.local_addr()))
         .buffer_size(0)
         .request_timeout(Duration::from_secs(60))
         .speculative_timeouts(FIRST_SPECULATIVE_TIMEOUT, Duration::from_secs(2));

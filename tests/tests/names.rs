@@ -110,12 +110,12 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
     let node = announce(&zk, one.address, 1).await;
     let name = format!("zk!{ensemble}!{PATH}");
     let client = ProxyClient::builder()
-        .name(format!("serverset!{ensemble}!{PATH}"))
+        .proxies(format!("serverset!{ensemble}!{PATH}"))
         .build()
         .await
         .expect("a proxy");
     let writer = MultiStreamWriter::builder(STREAMS)
-        .name(&name)
+        .proxies(&name)
         .request_timeout(PATIENCE)
         .build()
         .await
@@ -165,13 +165,13 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
     let one = Proxy::start(Keeps::At(&uri), 0, &["-a", &name, "-sp", "0"]).await;
     let two = Proxy::start(Keeps::At(&uri), 0, &["-a", &name]).await;
     let client = ProxyClient::builder()
-        .name(&name)
+        .proxies(&name)
         .build()
         .await
         .expect("a proxy");
     until_known(&client, vec![one.address, two.address]).await;
     let writer = MultiStreamWriter::builder(STREAMS)
-        .name(&name)
+        .proxies(&name)
         .request_timeout(PATIENCE)
         .build()
         .await

@@ -75,7 +75,7 @@ async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_
     .await;
     let stats = stats::address(&mut proxy.process).await;
     let writer = MultiStreamWriter::builder(STREAMS)
-        .name(proxy.name())
+        .proxies(proxy.name())
         .buffer_size(0)
         .request_timeout(Duration::from_secs(20))
         .speculative_timeouts(FIRST_SPECULATIVE_TIMEOUT, Duration::from_secs(2));

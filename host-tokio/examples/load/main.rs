@@ -101,7 +101,7 @@ async fn run(options: Options) -> Result<(), String> {
         .in_flight_sets(options.in_flight.clamp(1, 4_096))
         .pending_records(options.in_flight);
     let writer = MultiStreamWriter::builder(options.streams.clone())
-        .name(name)
+        .proxies(name)
         .settings(settings)
         .identity(options.identity)
         .build()

@@ -65,7 +65,7 @@ impl ProxyClientBuilder {
     /// Where the proxies are, as a Finagle name: `inet!host:port,host:port` (looked up again and
     /// again), `fixedinet!host:port` (looked up once), `nil!`, `neg!`, `fail!`. No default: it
     /// must be given.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
+    pub fn proxies(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }

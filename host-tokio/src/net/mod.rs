@@ -13,11 +13,11 @@ mod tls;
 pub(crate) use buffer::{ReceiveBuffer, Received, TransmitBuffer};
 pub(crate) use connect::{ConnectSettings, connect};
 pub use error::{ConnectError, TlsError};
-pub(crate) use names::{Found, NameEvent, Names};
+pub(crate) use names::{NameEvent, Names, ResolvedProxy};
 pub(crate) use resolve::{Lookup, Resolver, system_lookup};
 #[cfg(feature = "zookeeper")]
 pub use serverset::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 #[cfg(feature = "zookeeper")]
 pub(crate) use serverset::{ServerSet, ServerSetName};
 pub(crate) use stream::NetStream;
-pub use tls::{Identity, Tls};
+pub use tls::{ClientCertificate, Tls};

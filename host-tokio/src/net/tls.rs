@@ -18,11 +18,11 @@ pub struct Tls {
     native: bool,
     roots: Vec<CertificateDer<'static>>,
     server_name: Option<String>,
-    identity: Option<Arc<Identity>>,
+    client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// The certificate chain and the key with which this client shows who it is.
-pub struct Identity {
+pub struct ClientCertificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
@@ -35,7 +35,7 @@ impl Tls {
             native: true,
             roots: Vec::new(),
             server_name: None,
-            identity: None,
+            client_certificate: None,
         }
     }
 
@@ -46,7 +46,7 @@ impl Tls {
             native: false,
             roots: Vec::new(),
             server_name: None,
-            identity: None,
+            client_certificate: None,
         }
     }
 
@@ -70,8 +70,8 @@ impl Tls {
 
     /// The certificate that this client shows to proxies that ask for one.
     #[must_use]
-    pub fn identity(mut self, identity: Identity) -> Self {
-        self.identity = Some(Arc::new(identity));
+    pub fn client_certificate(mut self, client_certificate: ClientCertificate) -> Self {
+        self.client_certificate = Some(Arc::new(client_certificate));
         self
     }
 
@@ -105,10 +105,13 @@ impl Tls {
                 .with_safe_default_protocol_versions()
                 .map_err(|error| TlsError::Settings(error.to_string()))?
                 .with_root_certificates(store);
-        let config = match &self.identity {
+        let config = match &self.client_certificate {
             None => builder.with_no_client_auth(),
-            Some(identity) => builder
-                .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+            Some(client_certificate) => builder
+                .with_client_auth_cert(
+                    client_certificate.chain.clone(),
+                    client_certificate.key.clone_key(),
+                )
                 .map_err(|error| TlsError::Settings(format!("client certificate: {error}")))?,
         };
         let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
@@ -125,13 +128,13 @@ impl fmt::Debug for Tls {
             .field("native_roots", &self.native)
             .field("added_roots", &self.roots.len())
             .field("server_name", &self.server_name)
-            .field("identity", &self.identity.is_some())
+            .field("client_certificate", &self.client_certificate.is_some())
             .finish()
     }
 }
 
-impl Identity {
-    /// The identity in these PEM texts: a chain, the client's own certificate first, and its key
+impl ClientCertificate {
+    /// The certificate in these PEM texts: a chain, the client's own certificate first, and its key
     /// (PKCS#8, PKCS#1 or SEC1).
     ///
     /// # Errors
@@ -147,9 +150,9 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
+        f.debug_struct("ClientCertificate")
             .field("certificates", &self.chain.len())
             .finish_non_exhaustive()
     }

@@ -33,9 +33,9 @@ impl MultiStreamWriterBuilder {
         }
     }
 
-    /// Where the proxies are; see [`ProxyClientBuilder::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.client = self.client.name(name);
+    /// Where the proxies are; see [`ProxyClientBuilder::proxies`].
+    pub fn proxies(mut self, name: impl Into<String>) -> Self {
+        self.client = self.client.proxies(name);
         self
     }
 

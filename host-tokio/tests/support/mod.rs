@@ -93,7 +93,7 @@ impl Proxy {
 
     pub fn client(&self) -> ProxyClientBuilder {
         ProxyClient::builder()
-            .name(self.name())
+            .proxies(self.name())
             .client_id("test-client")
     }
 

@@ -39,7 +39,7 @@ impl Connected {
         // The deadline is the writer's; an attempt that takes longer than the client's own limit
         // would be taken for lost before its time.
         let client = ProxyClient::builder()
-            .name(name)
+            .proxies(name)
             .client_id(client_id)
             .attempt_timeout(settings.request_timeout());
         let writer = MultiStreamWriter::builder(streams.iter().map(StreamName::as_str))
