@@ -1,12 +1,14 @@
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use distributedlog::client::routing::{Answer, Patience, StreamKey};
+use distributedlog::client::routing::{RetryPolicy, StreamKey, Success};
 use distributedlog::{
     Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name,
 };
 
-use crate::driver::{Body, Driver, Finished, SharedCounters, Start, To, Token};
+use crate::driver::{
+    Body, Destination, Driver, FinishedRequest, NewRequest, SharedCounters, Token,
+};
 use crate::{BuildError, ProxyClientBuilder, TokioClock};
 
 /// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt
@@ -84,16 +86,16 @@ impl Transport for ProxyTransport {
         let (stream, key) = &self.streams[usize::from(attempt.stream.0)];
         let mut data = self.driver.buffer();
         data.extend_from_slice(attempt.record_set);
-        let start = Start {
+        let start = NewRequest {
             token: Token(attempt.id.0),
-            to: To::Stream(Arc::clone(stream), *key),
+            to: Destination::Stream(Arc::clone(stream), *key),
             body: Body::Write {
                 data,
                 record_set: true,
             },
             deadline: Some(attempt.deadline),
             // Another stream may do better than waiting for this one's owner.
-            patience: Patience::OneRound,
+            retry_policy: RetryPolicy::OneRound,
             earlier_attempts: attempt.earlier_attempts,
         };
         match self.driver.start(now, start) {
@@ -142,12 +144,12 @@ impl Transport for ProxyTransport {
     }
 }
 
-fn outcome(finished: Finished) -> (AttemptId, Outcome) {
+fn outcome(finished: FinishedRequest) -> (AttemptId, Outcome) {
     let id = AttemptId(finished.token.0);
     match finished.result {
-        Ok(Answer::Written(position)) => (id, Ok(position)),
+        Ok(Success::Written(position)) => (id, Ok(position)),
         // A write is answered with a position; whatever else it is, the records may be there.
-        Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => {
+        Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
             (id, Err(Failure::unanswered(Cause::ProtocolError)))
         }
         Err(failure) => {

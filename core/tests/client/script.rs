@@ -15,8 +15,8 @@
 use std::collections::HashMap;
 
 use distributedlog::client::routing::{
-    Action, Answer, Client, HostAddress, Operation, Patience, Resend, Settings, StreamKey,
-    Submission, SubmitError,
+    Action, Client, HostAddress, Operation, Resend, RetryPolicy, Settings, StreamKey, Submission,
+    SubmitError, Success,
 };
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{
@@ -210,7 +210,7 @@ impl Player {
             submission = match *pair {
                 ["by", deadline] => submission
                     .with_deadline(Instant::from_millis(deadline.parse().expect("a number"))),
-                ["once", "only"] => submission.with_patience(Patience::OneRound),
+                ["once", "only"] => submission.with_retry_policy(RetryPolicy::OneRound),
                 ["resend", "always"] => submission.with_resend(Resend::Always),
                 ["resend", "after-answers"] => submission.with_resend(Resend::AfterAnswers),
                 ["at", host] => Submission::to_host(operation, self.hosts[host]),
@@ -336,7 +336,7 @@ impl Player {
             } => {
                 let name = self.request_name(request);
                 match result {
-                    Ok(Answer::Written(_)) => format!("written {name}"),
+                    Ok(Success::Written(_)) => format!("written {name}"),
                     Ok(answer) => format!("{} {name}", format!("{answer:?}").to_lowercase()),
                     Err(failure) => format!("fail {name} {}", describe(&failure)),
                 }

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use distributedlog::client::RequestId;
 use distributedlog::client::session::{
-    Call, EncodeError, Envelope, Event, Lost, Protocol, Reason, Session, SessionError, Settings,
+    Call, EncodeError, Envelope, Event, FailureReason, Lost, Protocol, Session, SessionError,
+    Settings,
 };
 use distributedlog::wire::framed;
 use distributedlog::wire::mux::{Contexts, Frame, INIT_CHECK, InitHeaders, Message, Status, Tag};
@@ -336,7 +337,7 @@ fn a_nack_was_not_started_and_an_error_may_have_been() {
         let event = Some(Event::Failed {
             request: id(1),
             failure,
-            reason: Reason::Said("why"),
+            reason: FailureReason::Message("why"),
         });
         assert_eq!(receive(&mut session, ms(2), &bytes(tag(2), message)), event);
         assert_eq!(session.in_flight(), 0);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 
 use distributedlog::client::routing::{
-    Action, Client, HostAddress, Operation, Patience, Resend, Settings, StreamKey, Submission,
+    Action, Client, HostAddress, Operation, Resend, RetryPolicy, Settings, StreamKey, Submission,
     SubmitError,
 };
 use distributedlog::client::{HostId, RequestId};
@@ -92,10 +92,10 @@ impl Storm {
         }
         submission.resend =
             [None, Some(Resend::Always), Some(Resend::AfterAnswers)][self.dice.below(3) as usize];
-        submission.patience = if self.dice.percent(50) {
-            Patience::OneRound
+        submission.retry_policy = if self.dice.percent(50) {
+            RetryPolicy::OneRound
         } else {
-            Patience::UntilDeadline
+            RetryPolicy::UntilDeadline
         };
         submission.deadline = self
             .dice

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::answer::{HandshakeReply, HostReply};
 use super::error::RequestError;
 use super::task::{error_of, handshake_reply};
-use crate::driver::{Body, Finished};
+use crate::driver::{Body, FinishedRequest};
 
 /// One such operation, until its last proxy has answered.
 pub(super) struct Broadcast {
@@ -53,7 +53,7 @@ impl Broadcast {
 
     /// A proxy that is known has answered, or failed to. One that was forgotten meanwhile is left
     /// out.
-    pub(super) fn answered(&mut self, host: Option<SocketAddr>, finished: Finished) {
+    pub(super) fn answered(&mut self, host: Option<SocketAddr>, finished: FinishedRequest) {
         let Some(host) = host else { return };
         match &mut self.replies {
             Replies::Handshake(replies, _) => replies.push(handshake_reply(host, finished)),

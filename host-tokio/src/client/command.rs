@@ -17,7 +17,7 @@ pub(crate) enum Command {
         stream: Arc<str>,
         body: Body,
         reply: oneshot::Sender<Result<Reply, RequestError>>,
-        room: Room,
+        room: InFlightPermit,
     },
     Cancel(Token),
     Handshake(oneshot::Sender<Vec<HostReply<HandshakeReply>>>),
@@ -28,10 +28,10 @@ pub(crate) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// Room that an operation takes while it is under way: one place, and that for its bytes. Given
-/// back when it is dropped.
+/// Semaphore permits that an operation holds while it is in flight: one for the operation, and one
+/// for each KiB of its records. Dropping it releases them.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct InFlightPermit {
     pub(crate) _place: OwnedSemaphorePermit,
     pub(crate) _bytes: OwnedSemaphorePermit,
 }

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
 use super::builder::ProxyClientBuilder;
-use super::command::{Command, Reply, Room};
+use super::command::{Command, InFlightPermit, Reply};
 use super::error::RequestError;
 use crate::ClientCounters;
 use crate::driver::{Body, SharedCounters, Token};
@@ -316,7 +316,7 @@ impl ProxyClient {
 impl Shared {
     /// Waits for room for one operation with this many bytes. An operation larger than all the room
     /// there is takes all of it.
-    async fn room(&self, bytes: usize) -> Option<Room> {
+    async fn room(&self, bytes: usize) -> Option<InFlightPermit> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE))
             .unwrap_or(u32::MAX)
             .min(self.max_pieces);
@@ -325,7 +325,7 @@ impl Shared {
             .acquire_many_owned(pieces)
             .await
             .ok()?;
-        Some(Room {
+        Some(InFlightPermit {
             _place: place,
             _bytes: bytes,
         })

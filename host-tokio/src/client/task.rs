@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use distributedlog::client::HostId;
-use distributedlog::client::routing::{Answer, Patience, StreamKey, SubmitError};
+use distributedlog::client::routing::{RetryPolicy, StreamKey, SubmitError, Success};
 use distributedlog::{Cause, Failure};
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{HandshakeReply, HostReply, Owner};
 use super::broadcast::Broadcast;
-use super::command::{Command, Reply, Room};
+use super::command::{Command, InFlightPermit, Reply};
 use super::error::RequestError;
-use crate::driver::{Body, Driver, Finished, Start, To, Token};
+use crate::driver::{Body, Destination, Driver, FinishedRequest, NewRequest, Token};
 
 /// Tokens of the task's own requests begin here; handles count from zero.
 const OWN_TOKENS: u64 = 1 << 63;
@@ -37,7 +37,7 @@ pub(super) struct Task {
 enum Waiting {
     Handle {
         reply: oneshot::Sender<Result<Reply, RequestError>>,
-        _room: Room,
+        _room: InFlightPermit,
     },
     Broadcast {
         id: u64,
@@ -139,16 +139,16 @@ impl Task {
         stream: Arc<str>,
         body: Body,
         reply: oneshot::Sender<Result<Reply, RequestError>>,
-        room: Room,
+        room: InFlightPermit,
     ) {
         let operation = body.name();
-        let to = To::Stream(Arc::clone(&stream), StreamKey::of(&stream));
-        let start = Start {
+        let to = Destination::Stream(Arc::clone(&stream), StreamKey::of(&stream));
+        let start = NewRequest {
             token,
             to,
             body,
             deadline: None,
-            patience: Patience::UntilDeadline,
+            retry_policy: RetryPolicy::UntilDeadline,
             earlier_attempts: 0,
         };
         match self.driver.start(self.driver.now(), start) {
@@ -173,12 +173,12 @@ impl Task {
         for host in hosts {
             self.next_own += 1;
             let token = Token(OWN_TOKENS | self.next_own);
-            let start = Start {
+            let start = NewRequest {
                 token,
-                to: To::Host(host),
+                to: Destination::Host(host),
                 body: broadcast.body(),
                 deadline: None,
-                patience: Patience::OneRound,
+                retry_policy: RetryPolicy::OneRound,
                 earlier_attempts: 0,
             };
             match self.driver.start(now, start) {
@@ -195,7 +195,7 @@ impl Task {
         }
     }
 
-    fn finish(&mut self, finished: Finished) {
+    fn finish(&mut self, finished: FinishedRequest) {
         match self.waiting.remove(&finished.token) {
             Some(Waiting::Handle { reply, .. }) => {
                 // Whoever dropped the future has sent a cancellation that is still to come.
@@ -217,12 +217,12 @@ impl Task {
     }
 
     /// What a handle is told of its operation.
-    fn reply(&self, finished: Finished) -> Result<Reply, RequestError> {
+    fn reply(&self, finished: FinishedRequest) -> Result<Reply, RequestError> {
         let host = finished.host.and_then(|host| self.driver.address(host));
         match finished.result {
-            Ok(Answer::Written(position)) => Ok(Reply::Done(Some(position))),
-            Ok(Answer::Done | Answer::ServerInfo) => Ok(Reply::Done(finished.detail.position)),
-            Ok(Answer::Bulk) => {
+            Ok(Success::Written(position)) => Ok(Reply::Done(Some(position))),
+            Ok(Success::Done | Success::ServerInfo) => Ok(Reply::Done(finished.detail.position)),
+            Ok(Success::Bulk) => {
                 let (stream, operation) = (finished.stream, finished.operation);
                 let records = finished.detail.bulk.into_iter().map(|item| {
                     item.result.map_err(|failure| RequestError {
@@ -235,7 +235,7 @@ impl Task {
                 });
                 Ok(Reply::Bulk(records.collect()))
             }
-            Ok(Answer::Owner) => match finished.detail.owner() {
+            Ok(Success::Owner) => match finished.detail.owner() {
                 Some(owner) => Ok(Reply::Owner(Owner {
                     host: owner.host.into(),
                     port: owner.port,
@@ -254,7 +254,7 @@ impl Task {
 
 /// The error of an operation that ended so.
 pub(super) fn error_of(
-    finished: Finished,
+    finished: FinishedRequest,
     failure: Failure,
     host: Option<core::net::SocketAddr>,
 ) -> RequestError {
@@ -286,7 +286,7 @@ fn refused(refusal: SubmitError) -> RequestError {
 /// What a host said of itself, as handles are told.
 pub(super) fn handshake_reply(
     host: core::net::SocketAddr,
-    finished: Finished,
+    finished: FinishedRequest,
 ) -> HostReply<HandshakeReply> {
     let result = match (finished.result, finished.detail.server) {
         (Ok(_), Some((status, streams))) => Ok(HandshakeReply {

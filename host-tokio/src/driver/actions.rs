@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use distributedlog::client::routing::{Action, Answer};
+use distributedlog::client::routing::{Action, Success};
 use distributedlog::client::session::{Call, EncodeError, Envelope};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::mux::Deadline;
@@ -12,7 +12,7 @@ use distributedlog::{Cause, Failure, Instant};
 
 use super::connection::{Closing, Connection, Open, Phase};
 use super::pending::Scratch;
-use super::{Driver, Finished, HOSTS, REQUESTS, greeting};
+use super::{Driver, FinishedRequest, HOSTS, REQUESTS, handshake_request};
 use crate::client::HostFailureReason;
 use crate::net::{ConnectError, connect, system_lookup};
 
@@ -21,7 +21,7 @@ const CLOSING_TIME: Duration = Duration::from_millis(500);
 
 impl Driver {
     /// Does what the routing machine asks for, until it asks for no more.
-    pub(super) fn carry_out(&mut self, now: Instant) {
+    pub(super) fn perform_actions(&mut self, now: Instant) {
         while let Some(action) = self.client.poll_action() {
             match action {
                 Action::Connect { host } => self.connect(host),
@@ -31,7 +31,7 @@ impl Driver {
                     request,
                     host,
                     ownerships,
-                } => self.greet(now, request, host, ownerships),
+                } => self.send_handshake(now, request, host, ownerships),
                 Action::Discard { request, host } => self.discard(now, request, host),
                 Action::Complete {
                     request,
@@ -78,7 +78,7 @@ impl Driver {
             None => Phase::Resolving(Box::pin(system_lookup(name, port))),
         };
         self.connections[host.index()] = Some(Connection { host, phase });
-        self.begun = true;
+        self.poll_again = true;
     }
 
     fn disconnect(&mut self, now: Instant, host: HostId) {
@@ -91,9 +91,11 @@ impl Driver {
         }
         match place.take().map(|connection| connection.phase) {
             Some(Phase::Open(open)) => self.closing.push(Closing::new(*open, now + CLOSING_TIME)),
-            Some(Phase::Connecting(_) | Phase::Resolving(_)) if !self.trouble.has(host) => {
+            Some(Phase::Connecting(_) | Phase::Resolving(_))
+                if !self.connect_failures.has(host) =>
+            {
                 let limit = self.settings.routing.connect_timeout();
-                self.trouble.note(
+                self.connect_failures.note(
                     host,
                     HostFailureReason::Connect(ConnectError::TimedOut(limit)),
                 );
@@ -166,7 +168,7 @@ impl Driver {
         ))
     }
 
-    fn greet(&mut self, now: Instant, request: RequestId, host: HostId, ownerships: bool) {
+    fn send_handshake(&mut self, now: Instant, request: RequestId, host: HostId, ownerships: bool) {
         let ends = now + self.settings.routing.attempt_timeout();
         let envelope = Envelope {
             trace: None,
@@ -181,8 +183,8 @@ impl Driver {
                 .handle_failed(now, host, request, Failure::not_sent(Cause::ConnectionLost));
             return;
         };
-        debug_assert_eq!(*known, host, "a host is greeted while it is connected");
-        let message = greeting(&self.settings.stream_name_regex, ownerships);
+        debug_assert_eq!(*known, host, "a handshake goes to a connected host");
+        let message = handshake_request(&self.settings.stream_name_regex, ownerships);
         match open.send(
             now,
             request,
@@ -190,7 +192,7 @@ impl Driver {
             &envelope,
             1024 + self.settings.stream_name_regex.len(),
         ) {
-            Ok(call) => open.greeting = Some((request, call)),
+            Ok(call) => open.handshake = Some((request, call)),
             Err(_) => {
                 self.client
                     .handle_failed(now, host, request, Failure::not_sent(Cause::Refused));
@@ -201,8 +203,8 @@ impl Driver {
     fn discard(&mut self, now: Instant, request: RequestId, host: HostId) {
         let call = if request.index() >= REQUESTS {
             self.open(host)
-                .and_then(|open| open.greeting.take())
-                .filter(|(greeting, _)| *greeting == request)
+                .and_then(|open| open.handshake.take())
+                .filter(|(handshake, _)| *handshake == request)
                 .map(|(_, call)| call)
         } else {
             let sent = self.calls.get(request.index()).copied().flatten();
@@ -217,7 +219,7 @@ impl Driver {
     fn complete(
         &mut self,
         request: RequestId,
-        result: Result<Answer, Failure>,
+        result: Result<Success, Failure>,
         host: Option<HostId>,
     ) {
         let Some(pending) = self
@@ -236,7 +238,7 @@ impl Driver {
         let operation = pending.body.name();
         self.recycle(pending.body);
         let stream = Arc::clone(&pending.stream);
-        self.finished.push_back(Finished {
+        self.finished.push_back(FinishedRequest {
             token: pending.token,
             result,
             host,

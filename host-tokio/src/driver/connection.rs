@@ -40,12 +40,12 @@ pub(super) struct Open {
     pub(super) receive: ReceiveBuffer,
     pub(super) transmit: TransmitBuffer,
     /// The client's own handshake, while it is under way.
-    pub(super) greeting: Option<(RequestId, Call)>,
+    pub(super) handshake: Option<(RequestId, Call)>,
 }
 
 /// Why an open connection ends.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum CloseReason {
     /// The peer closed it.
     Ended,
     Io(io::Error),
@@ -61,7 +61,7 @@ impl Open {
             stream,
             receive: ReceiveBuffer::new(),
             transmit: TransmitBuffer::new(),
-            greeting: None,
+            handshake: None,
         }
     }
 
@@ -94,11 +94,11 @@ impl Open {
     }
 
     /// Reads once from the socket.
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         match ready!(self.receive.poll_fill(cx, &mut self.stream)) {
             Ok(Received::Bytes(_)) => Poll::Ready(Ok(())),
-            Ok(Received::End) => Poll::Ready(Err(Ending::Ended)),
-            Err(error) => Poll::Ready(Err(Ending::Io(error))),
+            Ok(Received::End) => Poll::Ready(Err(CloseReason::Ended)),
+            Err(error) => Poll::Ready(Err(CloseReason::Io(error))),
         }
     }
 
@@ -107,7 +107,7 @@ impl Open {
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), CloseReason> {
         loop {
             let len = self.session.poll_transmit(self.transmit.room(CONTROL_ROOM));
             self.transmit.commit(len);
@@ -129,12 +129,12 @@ impl Open {
         }
         match flushed {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
-            Poll::Ready(Err(error)) => Err(Ending::Io(error)),
+            Poll::Ready(Err(error)) => Err(CloseReason::Io(error)),
         }
     }
 }
 
-impl Ending {
+impl CloseReason {
     /// What requests that were under way are told.
     pub(super) const fn cause(&self) -> Cause {
         match self {
@@ -146,7 +146,7 @@ impl Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended => f.write_str("the proxy closed the connection"),

@@ -6,6 +6,7 @@
 //! request and the socket.
 
 mod actions;
+mod connect_failures;
 mod connection;
 mod pending;
 mod pool;
@@ -13,16 +14,16 @@ mod ready;
 mod settings;
 mod timer;
 mod tokens;
-mod trouble;
 mod turn;
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use connect_failures::ConnectFailures;
 use connection::{Closing, Connection};
 use distributedlog::client::routing::{
-    Answer, Client, Counters, Link, Patience, StreamKey, Submission, SubmitError,
+    Client, Counters, Link, RetryPolicy, StreamKey, Submission, SubmitError, Success,
 };
 use distributedlog::client::session::Call;
 use distributedlog::client::{HostId, RequestId};
@@ -35,7 +36,6 @@ pub(crate) use settings::{DriverSettings, Hosts};
 use timer::Timer;
 pub(crate) use tokens::Token;
 use tokens::Tokens;
-use trouble::Trouble;
 
 use crate::TokioClock;
 use crate::net::Names;
@@ -71,13 +71,13 @@ pub(crate) struct Driver {
     calls: Vec<Option<(RequestId, HostId, Call)>>,
     tokens: Tokens,
     pool: Pool,
-    finished: VecDeque<Finished>,
+    finished: VecDeque<FinishedRequest>,
     timer: Timer,
-    /// Whether something was begun that is to be polled before the task sleeps.
-    begun: bool,
-    trouble: Trouble,
+    /// True if a future was created that must be polled before the task sleeps.
+    poll_again: bool,
+    connect_failures: ConnectFailures,
     /// Whether any host has shaken hands.
-    greeted: bool,
+    any_handshake: bool,
     /// What the client counted up to its last turn, for the handles.
     counters: SharedCounters,
     seed: u64,
@@ -98,25 +98,25 @@ impl SharedCounters {
 }
 
 /// What a request is to do, and for whom.
-pub(crate) struct Start {
+pub(crate) struct NewRequest {
     pub(crate) token: Token,
-    pub(crate) to: To,
+    pub(crate) to: Destination,
     pub(crate) body: Body,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) patience: Patience,
+    pub(crate) retry_policy: RetryPolicy,
     pub(crate) earlier_attempts: u32,
 }
 
 /// Where a request goes.
-pub(crate) enum To {
+pub(crate) enum Destination {
     Stream(Arc<str>, StreamKey),
     Host(HostId),
 }
 
 /// How a request ended.
-pub(crate) struct Finished {
+pub(crate) struct FinishedRequest {
     pub(crate) token: Token,
-    pub(crate) result: Result<Answer, Failure>,
+    pub(crate) result: Result<Success, Failure>,
     pub(crate) host: Option<HostId>,
     pub(crate) stream: Arc<str>,
     pub(crate) operation: &'static str,
@@ -143,9 +143,9 @@ impl Driver {
             pool: Pool::default(),
             finished: VecDeque::new(),
             timer: Timer::new(clock),
-            begun: false,
-            trouble: Trouble::default(),
-            greeted: false,
+            poll_again: false,
+            connect_failures: ConnectFailures::default(),
+            any_handshake: false,
             counters: SharedCounters::default(),
             seed,
             settings,
@@ -167,21 +167,21 @@ impl Driver {
     }
 
     /// Takes a request. On refusal its buffers are recycled.
-    pub(crate) fn start(&mut self, now: Instant, start: Start) -> Result<(), SubmitError> {
-        let Start {
+    pub(crate) fn start(&mut self, now: Instant, request: NewRequest) -> Result<(), SubmitError> {
+        let NewRequest {
             token,
             to,
             body,
             deadline,
-            patience,
+            retry_policy,
             earlier_attempts,
-        } = start;
+        } = request;
         let operation = body.operation();
         let (stream, mut submission) = match to {
-            To::Stream(stream, key) => (stream, Submission::to_stream(operation, key)),
-            To::Host(host) => (Arc::from(""), Submission::to_host(operation, host)),
+            Destination::Stream(stream, key) => (stream, Submission::to_stream(operation, key)),
+            Destination::Host(host) => (Arc::from(""), Submission::to_host(operation, host)),
         };
-        submission = submission.with_patience(patience);
+        submission = submission.with_retry_policy(retry_policy);
         if self.settings.routing.checksum()
             && let Some(checksum) = body.checksum(&stream)
         {
@@ -212,7 +212,7 @@ impl Driver {
         };
         self.requests[id.index()] = Some(pending);
         self.tokens.insert(token, id);
-        self.carry_out(now);
+        self.perform_actions(now);
         Ok(())
     }
 
@@ -226,11 +226,11 @@ impl Driver {
             debug_assert_eq!(pending.id, id, "a token names the request in its place");
             self.recycle(pending.body);
         }
-        self.carry_out(now);
+        self.perform_actions(now);
     }
 
     /// The next request that has ended.
-    pub(crate) fn next_finished(&mut self) -> Option<Finished> {
+    pub(crate) fn next_finished(&mut self) -> Option<FinishedRequest> {
         self.finished.pop_front()
     }
 
@@ -238,7 +238,7 @@ impl Driver {
     pub(crate) fn close(&mut self, now: Instant, deadline: Instant) {
         self.names = None;
         self.client.close(now, deadline);
-        self.carry_out(now);
+        self.perform_actions(now);
     }
 
     /// Whether everything has ended, and every peer knows.
@@ -300,7 +300,7 @@ fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
 }
 
 /// What a client asks a proxy in a handshake.
-fn greeting(regex: &str, ownerships: bool) -> Request<'_> {
+fn handshake_request(regex: &str, ownerships: bool) -> Request<'_> {
     let info = ClientInfo {
         stream_name_regex: Some(regex),
         with_ownerships: Some(ownerships),

@@ -185,7 +185,7 @@ impl Pending {
                 },
             },
             Body::Owner => Request::GetOwner { stream, context },
-            Body::Handshake => super::greeting(regex, true),
+            Body::Handshake => super::handshake_request(regex, true),
             Body::SetAcceptNewStream(enabled) => Request::SetAcceptNewStream { enabled: *enabled },
         }
     }

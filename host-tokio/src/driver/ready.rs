@@ -20,7 +20,7 @@ impl Driver {
         if !hopeless {
             let settled = poll_fn(|cx| self.poll_settled(cx));
             let in_time = tokio::time::timeout(limit, settled).await.is_ok();
-            if in_time || self.greeted {
+            if in_time || self.any_handshake {
                 return Ok(());
             }
         }
@@ -39,7 +39,7 @@ impl Driver {
             .client
             .hosts()
             .all(|host| host.status.is_some() || host.last_failure.is_some());
-        if self.greeted && all {
+        if self.any_handshake && all {
             Poll::Ready(())
         } else {
             Poll::Pending

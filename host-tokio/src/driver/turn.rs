@@ -4,12 +4,12 @@
 use core::task::{Context, Poll};
 
 use distributedlog::client::HostId;
-use distributedlog::client::routing::{HostAddress, Verdict};
+use distributedlog::client::routing::{AttemptOutcome, HostAddress};
 use distributedlog::client::session::Event;
 use distributedlog::wire::service::Reply;
 use distributedlog::{Clock, Failure, Instant};
 
-use super::connection::{Connection, Ending, Open, Phase};
+use super::connection::{CloseReason, Connection, Open, Phase};
 use super::{Driver, REQUESTS, Routing};
 use crate::client::HostFailureReason;
 use crate::net::{ConnectError, NetStream};
@@ -28,19 +28,19 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MAX_ROUNDS {
             let now = self.clock.now();
-            self.carry_out(now);
+            self.perform_actions(now);
             self.transmit(cx, now);
             self.poll_names(cx, now);
             let received = self.receive(cx, now);
-            self.expire(now);
-            self.carry_out(now);
+            self.handle_timeouts(now);
+            self.perform_actions(now);
             self.closing
                 .retain_mut(|closing| now < closing.until && closing.poll(cx).is_pending());
             if !self.finished.is_empty() {
                 return;
             }
             self.transmit(cx, now);
-            if !received && !core::mem::take(&mut self.begun) {
+            if !received && !core::mem::take(&mut self.poll_again) {
                 let next = self.next_deadline();
                 self.timer.arm(cx, next);
                 return;
@@ -66,7 +66,7 @@ impl Driver {
     }
 
     /// Tells the machines what time it is.
-    fn expire(&mut self, now: Instant) {
+    fn handle_timeouts(&mut self, now: Instant) {
         if self.client.poll_timeout().is_some_and(|at| at <= now) {
             self.client.handle_timeout(now);
         }
@@ -79,7 +79,7 @@ impl Driver {
                 && let Err(error) = open.session.handle_timeout(now)
             {
                 let host = *host;
-                self.lose(now, host, &Ending::Session(error));
+                self.handle_close(now, host, &CloseReason::Session(error));
             }
         }
     }
@@ -98,7 +98,7 @@ impl Driver {
                 shard: found.shard,
             })
             .collect();
-        self.trouble.set_names(event.failures);
+        self.connect_failures.set_names(event.failures);
         let left_out = self.client.handle_resolved(now, &hosts);
         if left_out > 0 {
             tracing::warn!(
@@ -124,21 +124,21 @@ impl Driver {
                         progress = true;
                         self.handle_frames(now, index, host);
                     }
-                    Poll::Ready(Err(ending)) => {
+                    Poll::Ready(Err(reason)) => {
                         progress = true;
-                        self.lose(now, host, &ending);
+                        self.handle_close(now, host, &reason);
                     }
                 },
                 Phase::Connecting(connecting) => {
                     if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
                         progress = true;
-                        self.connected_or_not(now, host, result);
+                        self.handle_connect_result(now, host, result);
                     }
                 }
                 Phase::Resolving(lookup) => {
                     if let Poll::Ready(result) = lookup.as_mut().poll(cx) {
                         progress = true;
-                        self.resolved_or_not(now, host, result);
+                        self.handle_lookup_result(now, host, result);
                     }
                 }
             }
@@ -162,18 +162,18 @@ impl Driver {
                 Ok((count, event)) => {
                     if let Some(event) = event {
                         let capacity = u32::try_from(open.session.capacity()).unwrap_or(u32::MAX);
-                        let mut heard = Heard {
+                        let mut handler = FrameHandler {
                             client: &mut self.client,
                             requests: &mut self.requests,
-                            trouble: &mut self.trouble,
-                            greeted: &mut self.greeted,
+                            connect_failures: &mut self.connect_failures,
+                            any_handshake: &mut self.any_handshake,
                         };
-                        heard.event(now, host, capacity, event);
+                        handler.handle_event(now, host, capacity, event);
                     }
                     open.receive.consume(count);
                 }
                 Err(error) => {
-                    self.lose(now, host, &Ending::Session(error));
+                    self.handle_close(now, host, &CloseReason::Session(error));
                     return;
                 }
             }
@@ -186,15 +186,15 @@ impl Driver {
                 host,
                 phase: Phase::Open(open),
             }) = &mut self.connections[index]
-                && let Err(ending) = open.poll_transmit(cx, now)
+                && let Err(reason) = open.poll_transmit(cx, now)
             {
                 let host = *host;
-                self.lose(now, host, &ending);
+                self.handle_close(now, host, &reason);
             }
         }
     }
 
-    fn connected_or_not(
+    fn handle_connect_result(
         &mut self,
         now: Instant,
         host: HostId,
@@ -216,13 +216,14 @@ impl Driver {
             Err(error) => {
                 self.connections[host.index()] = None;
                 tracing::debug!(%host, %error, "no connection to a proxy");
-                self.trouble.note(host, HostFailureReason::Connect(error));
+                self.connect_failures
+                    .note(host, HostFailureReason::Connect(error));
                 self.client.handle_connect_failed(now, host);
             }
         }
     }
 
-    fn resolved_or_not(
+    fn handle_lookup_result(
         &mut self,
         now: Instant,
         host: HostId,
@@ -243,7 +244,7 @@ impl Driver {
                 }
             }
             Err(error) => {
-                self.trouble.note(
+                self.connect_failures.note(
                     host,
                     HostFailureReason::Connect(ConnectError::NoAddress(error)),
                 );
@@ -253,7 +254,7 @@ impl Driver {
     }
 
     /// The host's connection has ended: whatever was under way on it is told what is known of it.
-    fn lose(&mut self, now: Instant, host: HostId, ending: &Ending) {
+    fn handle_close(&mut self, now: Instant, host: HostId, close_reason: &CloseReason) {
         let Some(Connection {
             phase: Phase::Open(mut open),
             ..
@@ -262,13 +263,13 @@ impl Driver {
             return;
         };
         let was_ready = open.session.is_ready();
-        let reason = ending.to_string();
+        let reason = close_reason.to_string();
         tracing::debug!(%host, reason, "a proxy's connection has ended");
         while let Some(lost) = open.session.poll_lost() {
             self.note_failure(lost.request, &reason);
             let failure = Failure {
                 known: lost.known,
-                ..Failure::unanswered(ending.cause())
+                ..Failure::unanswered(close_reason.cause())
             };
             self.client.handle_failed(now, host, lost.request, failure);
         }
@@ -277,30 +278,30 @@ impl Driver {
         } else {
             self.client.handle_connect_failed(now, host);
         }
-        self.trouble
+        self.connect_failures
             .note(host, HostFailureReason::Handshake(reason.into()));
     }
 }
 
 /// What an event concerns beside the connection that it came from.
-struct Heard<'a> {
+struct FrameHandler<'a> {
     client: &'a mut Routing,
     requests: &'a mut Vec<Option<super::Pending>>,
-    trouble: &'a mut super::Trouble,
-    greeted: &'a mut bool,
+    connect_failures: &'a mut super::ConnectFailures,
+    any_handshake: &'a mut bool,
 }
 
-impl Heard<'_> {
-    fn event(&mut self, now: Instant, host: HostId, capacity: u32, event: Event<'_>) {
+impl FrameHandler<'_> {
+    fn handle_event(&mut self, now: Instant, host: HostId, capacity: u32, event: Event<'_>) {
         match event {
             Event::Ready => {
                 self.client.handle_connected(now, host, capacity);
             }
             Event::Reply { request, reply } => {
-                let verdict = self.client.handle_reply(now, host, request, &reply);
+                let outcome = self.client.handle_reply(now, host, request, &reply);
                 if request.index() >= REQUESTS {
-                    self.greeted(host, &reply);
-                } else if verdict == Verdict::Final
+                    self.handle_handshake_reply(host, &reply);
+                } else if outcome == AttemptOutcome::Final
                     && let Some(Some(pending)) = self.requests.get_mut(request.index())
                 {
                     pending.note_reply(&reply);
@@ -311,13 +312,13 @@ impl Heard<'_> {
                 failure,
                 reason,
             } => {
-                let verdict = self.client.handle_failed(now, host, request, failure);
+                let outcome = self.client.handle_failed(now, host, request, failure);
                 if request.index() >= REQUESTS {
-                    self.trouble.note(
+                    self.connect_failures.note(
                         host,
                         HostFailureReason::Handshake(reason.to_string().into()),
                     );
-                } else if verdict == Verdict::Final
+                } else if outcome == AttemptOutcome::Final
                     && let Some(Some(pending)) = self.requests.get_mut(request.index())
                 {
                     pending.detail.message = reason.to_string().into();
@@ -334,14 +335,14 @@ impl Heard<'_> {
         }
     }
 
-    fn greeted(&mut self, host: HostId, reply: &Reply<'_>) {
+    fn handle_handshake_reply(&mut self, host: HostId, reply: &Reply<'_>) {
         match reply {
             Reply::Exception { message, .. } => self
-                .trouble
+                .connect_failures
                 .note(host, HostFailureReason::Handshake((*message).into())),
             Reply::ServerInfo(_) | Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => {
-                *self.greeted = true;
-                self.trouble.forget(host);
+                *self.any_handshake = true;
+                self.connect_failures.forget(host);
             }
         }
     }

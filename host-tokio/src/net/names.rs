@@ -8,7 +8,7 @@ use super::ServerSet;
 
 /// A proxy that a name leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ResolvedProxy {
     /// Where it is.
     pub(crate) address: SocketAddr,
     /// The host name that it was found under; empty when that was the address itself.
@@ -17,7 +17,7 @@ pub(crate) struct Found {
     pub(crate) shard: i32,
 }
 
-impl Found {
+impl ResolvedProxy {
     /// A proxy of which only the host is known.
     pub(crate) fn without_shard(address: SocketAddr, host: &str) -> Self {
         Self::new(address, host, -1)
@@ -41,7 +41,7 @@ impl Found {
 #[derive(Debug)]
 pub(crate) struct NameEvent {
     /// Every proxy; each address once.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<ResolvedProxy>,
     /// What leads nowhere, and why.
     pub(crate) failures: Vec<(String, io::Error)>,
 }

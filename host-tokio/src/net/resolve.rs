@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Found, NameEvent};
+use super::{NameEvent, ResolvedProxy};
 
 pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 pub(crate) type LookupFn = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
@@ -151,7 +151,9 @@ impl Resolver {
         for host in &mut self.hosts {
             for &address in host.addresses.iter().take(MAX_ADDRESSES_PER_HOST) {
                 if event.found.iter().all(|known| known.address != address) {
-                    event.found.push(Found::without_shard(address, &host.name));
+                    event
+                        .found
+                        .push(ResolvedProxy::without_shard(address, &host.name));
                 }
             }
             if let (true, Some(error)) = (host.addresses.is_empty(), host.error.take()) {
@@ -212,7 +214,10 @@ mod tests {
             let event = poll_fn(|cx| resolver.poll(cx)).await;
             assert_eq!(
                 event.found,
-                [Found::without_shard(address(expected), "proxy.example")]
+                [ResolvedProxy::without_shard(
+                    address(expected),
+                    "proxy.example"
+                )]
             );
             assert!(event.failures.is_empty());
         }
@@ -227,7 +232,7 @@ mod tests {
         let event = poll_fn(|cx| resolver.poll(cx)).await;
         assert_eq!(
             event.found,
-            [Found::without_shard(address(1), "proxy.example")]
+            [ResolvedProxy::without_shard(address(1), "proxy.example")]
         );
         let hour = Duration::from_secs(3_600);
         assert!(
@@ -247,7 +252,7 @@ mod tests {
         let event = poll_fn(|cx| resolver.poll(cx)).await;
         assert_eq!(
             event.found,
-            [Found::without_shard(
+            [ResolvedProxy::without_shard(
                 SocketAddr::from(([127, 0, 0, 1], 7)),
                 ""
             )]

@@ -3,7 +3,7 @@
 
 use distributedlog::client::RequestId;
 use distributedlog::client::session::{
-    self, Call, Envelope, Event, MuxWrites, Protocol, Scope, Session, SessionError,
+    self, Call, Envelope, Event, MuxWrites, Protocol, Session, SessionError, SessionFeatures,
 };
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{Reply, Request, WriteContext};
@@ -57,15 +57,15 @@ const fn checked(settings: SettingsBuilder) -> Settings {
 
 /// Writer and session: of the writer's rules what `P` contains, of the protocols what `S` does.
 #[derive(Debug)]
-pub struct Device<P: WriterFeatures = OriginalFeatures, S: Scope = MuxWrites> {
-    writer: Writer<DeviceStorage, P>,
+pub struct Device<P: Policy = Plain, S: SessionFeatures = MuxWrites> {
+    writer: Writer<Memory, P>,
     session: Session<REQUESTS, S>,
     names: &'static [&'static str; STREAMS],
     pending: [Option<Pending>; REQUESTS],
     requests: u32,
 }
 
-impl<P: WriterFeatures, S: Scope> Device<P, S> {
+impl<P: Policy, S: SessionFeatures> Device<P, S> {
     /// A device whose connection was just made.
     #[must_use]
     pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
@@ -239,13 +239,13 @@ impl<P: WriterFeatures, S: Scope> Device<P, S> {
     }
 }
 
-fn connect<S: Scope>(now: Instant) -> Session<REQUESTS, S> {
+fn connect<S: SessionFeatures>(now: Instant) -> Session<REQUESTS, S> {
     let settings = session::Settings::builder()
         .protocol(Protocol::ThriftMux)
         .client_id("device")
         .max_frame_bytes(1024)
         .build();
-    let session = Session::with_scope(
+    let session = Session::with_features(
         now,
         settings.expect("a short name, and room for every answer"),
         7,
@@ -269,7 +269,7 @@ fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
 }
 
 /// Does whatever `what` says, so that a linker keeps all of a device.
-pub fn step<P: WriterFeatures, S: Scope>(
+pub fn step<P: Policy, S: SessionFeatures>(
     device: &mut Device<P, S>,
     what: u8,
     now: Instant,

@@ -54,7 +54,7 @@ pub enum Action {
         /// The request.
         request: RequestId,
         /// How it ended.
-        result: Result<Answer, Failure>,
+        result: Result<Success, Failure>,
         /// The host that answered or was tried last, if there was one.
         host: Option<HostId>,
         /// How often it was sent.
@@ -64,11 +64,11 @@ pub enum Action {
 
 /// How a request succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Success {
     /// The record, or the first one of the set, is at this position.
     Written(Dlsn),
     /// Each record has its own result, in the reply for which
-    /// [`handle_reply`](super::Client::handle_reply) said [`Final`](super::Verdict::Final).
+    /// [`handle_reply`](super::Client::handle_reply) said [`Final`](super::AttemptOutcome::Final).
     Bulk,
     /// It was carried out.
     Done,
@@ -80,14 +80,14 @@ pub enum Answer {
 
 /// What [`Client::handle_reply`](super::Client::handle_reply) makes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum AttemptOutcome {
     /// It ends the request, well or not: a `Complete` follows. Whoever needs more of the reply than
-    /// [`Answer`] holds (results of a bulk write, a message) takes it now.
+    /// [`Success`] holds (results of a bulk write, a message) takes it now.
     Final,
     /// The request goes on elsewhere.
-    GoesOn,
+    Continues,
     /// Nobody waits for it: the request was discarded, has ended, or is the client's own.
-    Unawaited,
+    Ignored,
 }
 
 /// Why [`Client::submit`](super::Client::submit) did not take a request.

@@ -47,37 +47,37 @@ pub(crate) struct Host {
     pub(crate) awaited: Queue,
     pub(crate) status: Option<ServerStatus>,
     /// Said that it serves nothing: asked again then, and left alone before.
-    pub(crate) shunned_until: Option<Instant>,
+    pub(crate) unavailable_until: Option<Instant>,
     /// Failures in a row: of connections, and of a host that serves nothing.
     pub(crate) link_failures: u32,
-    pub(crate) shuns: u32,
-    pub(crate) greeting: Greeting,
+    pub(crate) unavailable_count: u32,
+    pub(crate) handshake: HandshakeState,
     /// Tells apart the handshakes.
-    pub(crate) greeting_generation: u32,
+    pub(crate) handshake_generation: u32,
     pub(crate) next_handshake: Instant,
     pub(crate) next_sync: Instant,
     pub(crate) last_failure: Option<Cause>,
     pub(crate) last_used: Instant,
-    pub(crate) tasks: Tasks,
+    pub(crate) pending: PendingActions,
 }
 
 /// The client's own handshake with a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Greeting {
+pub(crate) enum HandshakeState {
     /// None under way.
     Idle,
     /// To be sent; whether it asks for ownerships.
-    Wanted(bool),
+    Requested(bool),
     /// Sent; given up at this time.
-    Awaited(Instant),
+    InFlight(Instant),
 }
 
 /// What the adapter is still to be told about a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tasks {
+pub(crate) struct PendingActions {
     pub(crate) disconnect: bool,
     pub(crate) connect: bool,
-    pub(crate) discard_greeting: bool,
+    pub(crate) discard_handshake: bool,
 }
 
 impl Host {
@@ -102,19 +102,19 @@ impl Host {
         waiting: Queue::EMPTY,
         awaited: Queue::EMPTY,
         status: None,
-        shunned_until: None,
+        unavailable_until: None,
         link_failures: 0,
-        shuns: 0,
-        greeting: Greeting::Idle,
-        greeting_generation: 0,
+        unavailable_count: 0,
+        handshake: HandshakeState::Idle,
+        handshake_generation: 0,
         next_handshake: Instant::MAX,
         next_sync: Instant::ZERO,
         last_failure: None,
         last_used: Instant::ZERO,
-        tasks: Tasks {
+        pending: PendingActions {
             disconnect: false,
             connect: false,
-            discard_greeting: false,
+            discard_handshake: false,
         },
     };
 
@@ -136,7 +136,7 @@ impl Host {
         self.used
             && !self.draining
             && !self.leaving
-            && self.shunned_until.is_none()
+            && self.unavailable_until.is_none()
             && !matches!(self.link, Link::Down { .. })
     }
 
@@ -164,11 +164,11 @@ impl Host {
             Link::Connected => (!self.draining).then_some(self.next_handshake),
             Link::Down { until } => Some(until),
         };
-        let greeting = match self.greeting {
-            Greeting::Awaited(until) => Some(until),
-            Greeting::Idle | Greeting::Wanted(_) => None,
+        let handshake = match self.handshake {
+            HandshakeState::InFlight(until) => Some(until),
+            HandshakeState::Idle | HandshakeState::Requested(_) => None,
         };
-        [link, greeting, self.shunned_until]
+        [link, handshake, self.unavailable_until]
             .into_iter()
             .flatten()
             .min()
@@ -281,14 +281,14 @@ impl<const HOSTS: usize> Hosts<HOSTS> {
         // What tells old from new goes on counting.
         let Host {
             generation,
-            greeting_generation,
+            handshake_generation,
             epoch,
             ..
         } = self.slots[index];
         self.slots[index] = Host {
             used: true,
             generation,
-            greeting_generation,
+            handshake_generation,
             epoch,
             ..Host::FREE
         };

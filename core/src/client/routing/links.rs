@@ -1,7 +1,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::hosts::{Greeting, Tasks};
+use super::hosts::{HandshakeState, PendingActions};
 use super::requests::{Queue, Stage};
 use super::{Client, HostId, Link, Target};
 use crate::{Cause, Failure, Instant};
@@ -14,7 +14,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// another that is known to be at that address already; in that case `host` is forgotten,
     /// nothing is to be connected, and its requests go to the other.
     pub fn handle_address(&mut self, now: Instant, host: HostId, address: SocketAddr) -> HostId {
-        self.tick(now);
+        self.advance_clock(now);
         let Some(index) = self.hosts.find(host) else {
             return host;
         };
@@ -34,7 +34,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// The connection to the host is ready, for `capacity` requests at a time.
     pub fn handle_connected(&mut self, now: Instant, host: HostId, capacity: u32) {
-        self.tick(now);
+        self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
             return;
         };
@@ -48,10 +48,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         (slot.capacity, slot.in_flight) = (capacity.max(1), 0);
         slot.draining = false;
         self.counters.connects += 1;
-        self.greet(host, true);
+        self.request_handshake(host, true);
         // The handshake goes first, and takes the place of one.
         for _ in 1..capacity {
-            if !self.feed(host) {
+            if !self.dispatch_next(host) {
                 break;
             }
         }
@@ -60,12 +60,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// No connection to the host could be made, or its name could not be resolved.
     pub fn handle_connect_failed(&mut self, now: Instant, host: HostId) {
-        self.tick(now);
+        self.advance_clock(now);
         if let Some(host) = self.hosts.find(host)
             && self.hosts[host].link == Link::Connecting
         {
             self.counters.connect_failures += 1;
-            self.take_down(host, Cause::Unreachable);
+            self.mark_down(host, Cause::Unreachable);
         }
     }
 
@@ -73,7 +73,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// which requests it is known what became of them; all others that were under way there may
     /// have been carried out.
     pub fn handle_disconnected(&mut self, now: Instant, host: HostId) {
-        self.tick(now);
+        self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
             return;
         };
@@ -81,7 +81,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             Link::Connected => {}
             Link::Connecting => {
                 self.counters.connect_failures += 1;
-                return self.take_down(host, Cause::ConnectionLost);
+                return self.mark_down(host, Cause::ConnectionLost);
             }
             Link::Idle | Link::Down { .. } => return,
         }
@@ -91,12 +91,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// The host takes no more requests on its connection (Tdrain); it answers what is under way.
     pub fn handle_drain(&mut self, now: Instant, host: HostId) {
-        self.tick(now);
+        self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
             return;
         };
         self.hosts[host].draining = true;
-        self.vacate(host, Cause::Refused);
+        self.evict(host, Cause::Refused);
         self.close_if_done(host);
     }
 
@@ -105,13 +105,13 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let now = self.now;
         let slot = &mut self.hosts[host];
         slot.in_flight = 0;
-        slot.tasks.discard_greeting = false;
+        slot.pending.discard_handshake = false;
         // A connection that died young, or on which no handshake came through, counts as one that
         // could not be made: without that, a proxy that accepts and hangs up would be
         // connected to without end.
         let died_young = now.since(slot.connected_at) < self.settings.blackout_start
-            || slot.greeting != Greeting::Idle;
-        slot.greeting = Greeting::Idle;
+            || slot.handshake != HandshakeState::Idle;
+        slot.handshake = HandshakeState::Idle;
         let mut awaited = core::mem::replace(&mut slot.awaited, Queue::EMPTY);
         let (leaving, draining, wanted) = (
             slot.leaving,
@@ -122,7 +122,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         if leaving {
             // Forgotten below, when what was under way has left.
         } else if draining || died_young {
-            self.take_down(host, Cause::ConnectionLost);
+            self.mark_down(host, Cause::ConnectionLost);
         } else if wanted {
             self.connect(host);
         }
@@ -154,13 +154,13 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         slot.link = Link::Connecting;
         slot.connect_deadline = self.now + self.settings.connect_timeout;
         slot.draining = false;
-        slot.tasks.connect = true;
-        self.host_tasks.insert(host);
+        slot.pending.connect = true;
+        self.hosts_with_actions.insert(host);
     }
 
     /// The host cannot be reached: it is left alone for a while, and whatever waited for it goes
     /// elsewhere.
-    pub(super) fn take_down(&mut self, host: usize, cause: Cause) {
+    pub(super) fn mark_down(&mut self, host: usize, cause: Cause) {
         let slot = &mut self.hosts[host];
         if slot.leaving {
             slot.link = Link::Idle;
@@ -170,52 +170,52 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let failures = slot.link_failures;
         slot.last_failure = Some(cause);
         slot.draining = false;
-        slot.shunned_until = None;
-        slot.greeting = Greeting::Idle;
-        slot.tasks = Tasks {
+        slot.unavailable_until = None;
+        slot.handshake = HandshakeState::Idle;
+        slot.pending = PendingActions {
             connect: false,
-            discard_greeting: false,
-            ..slot.tasks
+            discard_handshake: false,
+            ..slot.pending
         };
         let until = self.now + self.blackout(failures);
         self.hosts[host].link = Link::Down { until };
-        self.vacate(host, Cause::Unreachable);
+        self.evict(host, Cause::Unreachable);
     }
 
     /// The host says that it serves nothing: it is left alone for a while, though it can be
     /// reached.
-    pub(super) fn shun(&mut self, host: usize) {
+    pub(super) fn mark_unavailable(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
-        slot.shuns = slot.shuns.saturating_add(1);
-        let shuns = slot.shuns;
-        let until = self.now + self.blackout(shuns);
-        self.hosts[host].shunned_until = Some(until);
-        self.vacate(host, Cause::Status(crate::StatusCode::ServiceUnavailable));
+        slot.unavailable_count = slot.unavailable_count.saturating_add(1);
+        let unavailable_count = slot.unavailable_count;
+        let until = self.now + self.blackout(unavailable_count);
+        self.hosts[host].unavailable_until = Some(until);
+        self.evict(host, Cause::Status(crate::StatusCode::ServiceUnavailable));
     }
 
     /// The host is on the ring no more: it is forgotten when nothing is under way at it.
     pub(super) fn retire(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         (slot.in_ring, slot.leaving) = (false, true);
-        self.vacate(host, Cause::Unreachable);
+        self.evict(host, Cause::Unreachable);
         if self.hosts[host].link == Link::Connecting {
-            self.hosts[host].tasks = Tasks {
+            self.hosts[host].pending = PendingActions {
                 disconnect: true,
                 connect: false,
-                ..self.hosts[host].tasks
+                ..self.hosts[host].pending
             };
             self.hosts[host].link = Link::Idle;
-            self.host_tasks.insert(host);
+            self.hosts_with_actions.insert(host);
         }
         self.close_if_done(host);
     }
 
     /// No stream is the host's any more, and what waited for it goes elsewhere.
-    fn vacate(&mut self, host: usize, cause: Cause) {
+    fn evict(&mut self, host: usize, cause: Cause) {
         self.streams.forget_owners(host);
         let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
         self.route_all(waiting, |request| {
-            request.answered.insert(host);
+            request.tried.insert(host);
             request.last_failure = Some(Failure::not_sent(cause));
         });
     }
@@ -228,10 +228,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             return;
         }
         if slot.link == Link::Connected {
-            slot.tasks.disconnect = true;
-            self.host_tasks.insert(host);
+            slot.pending.disconnect = true;
+            self.hosts_with_actions.insert(host);
             self.lose_link(host);
-        } else if slot.leaving && !slot.tasks.disconnect {
+        } else if slot.leaving && !slot.pending.disconnect {
             self.forget(host);
         }
     }
@@ -240,15 +240,15 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     pub(super) fn release(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         slot.in_flight = slot.in_flight.saturating_sub(1);
-        if matches!(slot.greeting, Greeting::Wanted(_)) {
-            self.host_tasks.insert(host);
+        if matches!(slot.handshake, HandshakeState::Requested(_)) {
+            self.hosts_with_actions.insert(host);
         }
-        self.feed(host);
+        self.dispatch_next(host);
         self.close_if_done(host);
     }
 
     /// Gets the first request that waits for the host ready to be sent. Whether there was one.
-    fn feed(&mut self, host: usize) -> bool {
+    fn dispatch_next(&mut self, host: usize) -> bool {
         let slot = &mut self.hosts[host];
         if !slot.has_room() {
             return false;
@@ -256,23 +256,23 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let Some(index) = self.requests.pop_front(&mut slot.waiting) else {
             return false;
         };
-        self.line_up(index, host);
+        self.reserve_slot(index, host);
         true
     }
 
     /// Asks the host how it is, if it is connected and is not being asked.
-    pub(super) fn greet(&mut self, host: usize, ownerships: bool) {
+    pub(super) fn request_handshake(&mut self, host: usize, ownerships: bool) {
         let slot = &mut self.hosts[host];
         if !slot.used
             || slot.link != Link::Connected
             || slot.draining
             || slot.leaving
-            || matches!(slot.greeting, Greeting::Awaited(_))
+            || matches!(slot.handshake, HandshakeState::InFlight(_))
         {
             return;
         }
-        let ownerships = ownerships || slot.greeting == Greeting::Wanted(true);
-        slot.greeting = Greeting::Wanted(ownerships);
+        let ownerships = ownerships || slot.handshake == HandshakeState::Requested(true);
+        slot.handshake = HandshakeState::Requested(ownerships);
         slot.next_handshake = self.now
             + self
                 .settings
@@ -281,7 +281,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         if ownerships {
             slot.next_sync = self.now + self.settings.ownership_sync_interval;
         }
-        self.host_tasks.insert(host);
+        self.hosts_with_actions.insert(host);
     }
 
     /// `host`, which is known by name only, is `other`.
@@ -315,17 +315,17 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             self.hosts[host].waiting.is_empty() && self.hosts[host].awaited.is_empty(),
             "nothing is under way at it"
         );
-        if self.hosts[host].tasks.disconnect {
+        if self.hosts[host].pending.disconnect {
             // It is forgotten once the adapter was told.
             return;
         }
         self.streams.forget_owners(host);
         self.streams.forget_places(host);
         for request in self.requests.used_mut() {
-            request.sent.remove(host);
-            request.answered.remove(host);
+            request.sent_to.remove(host);
+            request.tried.remove(host);
         }
-        self.host_tasks.remove(host);
+        self.hosts_with_actions.remove(host);
         self.hosts.give_back(host);
     }
 }

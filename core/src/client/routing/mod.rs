@@ -21,9 +21,9 @@ mod time;
 mod timers;
 mod view;
 
-pub use action::{Action, Answer, SubmitError, Verdict};
+pub use action::{Action, AttemptOutcome, SubmitError, Success};
 pub use location::{Location, LocationError};
-pub use operation::{Operation, Patience, Resend, Submission, Target};
+pub use operation::{Operation, Resend, RetryPolicy, Submission, Target};
 pub use ring::{REPLICAS, StreamKey};
 pub use sets::MAX_HOSTS;
 pub use settings::{Settings, SettingsBuilder, SettingsError};
@@ -70,7 +70,7 @@ pub struct Client<const HOSTS: usize = 16, const STREAMS: usize = 64, const REQU
     now: Instant,
     hosts: Hosts<HOSTS>,
     /// Hosts about which the adapter is to be told something.
-    host_tasks: HostSet,
+    hosts_with_actions: HostSet,
     streams: Streams<HOSTS, STREAMS>,
     requests: Requests<REQUESTS>,
     timers: Timers<REQUESTS>,
@@ -110,7 +110,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             random: Random::new(seed),
             now: Instant::ZERO,
             hosts: Hosts::new(),
-            host_tasks: HostSet::EMPTY,
+            hosts_with_actions: HostSet::EMPTY,
             streams: Streams::new(),
             requests: Requests::new(),
             timers: Timers::new(),

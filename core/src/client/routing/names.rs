@@ -11,7 +11,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// connected to, missing ones leave it, what is under way at them may finish. How many did
     /// not fit into `HOSTS` or have too long a name, and were left out.
     pub fn handle_resolved(&mut self, now: Instant, hosts: &[HostAddress<'_>]) -> usize {
-        self.tick(now);
+        self.advance_clock(now);
         if self.closing.is_some() {
             return 0;
         }
@@ -86,7 +86,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             !host.in_ring
                 && host.awaited.is_empty()
                 && host.waiting.is_empty()
-                && host.tasks == super::hosts::Tasks::default()
+                && host.pending == super::hosts::PendingActions::default()
         });
         let (index, host) = spare.min_by_key(|(_, host)| host.last_used)?;
         match host.link {

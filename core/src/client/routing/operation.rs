@@ -89,7 +89,7 @@ pub enum Resend {
 
 /// What a request does when every host was tried, or none can be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Patience {
+pub enum RetryPolicy {
     /// Goes round again, with backoff, until its deadline; without a deadline, fails after one
     /// round.
     #[default]
@@ -114,7 +114,7 @@ pub struct Submission {
     /// When it fails at the latest. The settings' request timeout may make it sooner.
     pub deadline: Option<Instant>,
     /// What it does when no host can be tried.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
     /// Overrides the settings' rule for this request.
     pub resend: Option<Resend>,
 }
@@ -136,7 +136,7 @@ impl Submission {
             target,
             checksum: None,
             deadline: None,
-            patience: Patience::UntilDeadline,
+            retry_policy: RetryPolicy::UntilDeadline,
             resend: None,
         }
     }
@@ -153,9 +153,9 @@ impl Submission {
         self
     }
 
-    /// With this patience.
-    pub const fn with_patience(mut self, patience: Patience) -> Self {
-        self.patience = patience;
+    /// With this retry policy.
+    pub const fn with_retry_policy(mut self, retry_policy: RetryPolicy) -> Self {
+        self.retry_policy = retry_policy;
         self
     }
 

@@ -1,4 +1,4 @@
-use super::hosts::Greeting;
+use super::hosts::HandshakeState;
 use super::requests::{Request, Stage};
 use super::{Action, Client, Link};
 
@@ -20,7 +20,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             };
             let action = match self.requests[index].stage {
                 Stage::Sending => self.send(index),
-                Stage::Ended => self.tell(index),
+                Stage::Ended => self.complete(index),
                 Stage::Free
                 | Stage::Between
                 | Stage::Waiting
@@ -60,7 +60,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.requests.pop_front(&mut self.ready);
         let request = &mut self.requests[index];
         request.stage = Stage::InFlight;
-        request.sent.insert(host);
+        request.sent_to.insert(host);
         request.tries = request.tries.saturating_add(1);
         self.requests
             .push_back(&mut self.hosts[host].awaited, index);
@@ -73,7 +73,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// The request at the front of the ready list has ended: the host is told first that nobody
     /// waits, then the caller how it ended.
-    fn tell(&mut self, index: usize) -> Option<Action> {
+    fn complete(&mut self, index: usize) -> Option<Action> {
         let id = self.requests.id(index);
         let Request {
             host,
@@ -102,33 +102,33 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     }
 
     fn host_action(&mut self) -> Option<Action> {
-        while let Some(host) = self.host_tasks.first() {
+        while let Some(host) = self.hosts_with_actions.first() {
             let id = self.hosts.id(host);
             let slot = &mut self.hosts[host];
-            if core::mem::take(&mut slot.tasks.disconnect) {
+            if core::mem::take(&mut slot.pending.disconnect) {
                 if slot.leaving {
                     self.forget(host);
                 }
                 return Some(Action::Disconnect { host: id });
             }
-            if core::mem::take(&mut slot.tasks.discard_greeting) {
+            if core::mem::take(&mut slot.pending.discard_handshake) {
                 return Some(Action::Discard {
-                    request: self.greeting_id(host),
+                    request: self.handshake_id(host),
                     host: id,
                 });
             }
-            if core::mem::take(&mut slot.tasks.connect) {
+            if core::mem::take(&mut slot.pending.connect) {
                 return Some(Action::Connect { host: id });
             }
-            self.host_tasks.remove(host);
-            if let Greeting::Wanted(ownerships) = slot.greeting
+            self.hosts_with_actions.remove(host);
+            if let HandshakeState::Requested(ownerships) = slot.handshake
                 && slot.has_room()
             {
-                slot.greeting = Greeting::Awaited(self.now + self.settings.attempt_timeout);
-                slot.greeting_generation = slot.greeting_generation.wrapping_add(1);
+                slot.handshake = HandshakeState::InFlight(self.now + self.settings.attempt_timeout);
+                slot.handshake_generation = slot.handshake_generation.wrapping_add(1);
                 slot.in_flight += 1;
                 return Some(Action::Handshake {
-                    request: self.greeting_id(host),
+                    request: self.handshake_id(host),
                     host: id,
                     ownerships,
                 });

@@ -1,8 +1,8 @@
-use super::hosts::Greeting;
+use super::hosts::HandshakeState;
 use super::operation::Operation;
 use super::requests::{Request, Stage};
-use super::rules::{self, Handling};
-use super::{Answer, Client, HostId, Location, StreamKey, Target, Verdict};
+use super::rules::{self, StatusAction};
+use super::{AttemptOutcome, Client, HostId, Location, StreamKey, Success, Target};
 use crate::client::RequestId;
 use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
 use crate::{Cause, Dlsn, Failure, Instant, WriteState};
@@ -18,26 +18,26 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         host: HostId,
         request: RequestId,
         reply: &Reply<'_>,
-    ) -> Verdict {
-        self.tick(now);
+    ) -> AttemptOutcome {
+        self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
-            return Verdict::Unawaited;
+            return AttemptOutcome::Ignored;
         };
         if request.index() >= REQUESTS {
-            if self.take_greeting(host, request) {
-                self.handle_greeting(host, reply);
+            if self.take_handshake(host, request) {
+                self.handle_handshake_reply(host, reply);
             }
-            return Verdict::Unawaited;
+            return AttemptOutcome::Ignored;
         }
-        let Some(index) = self.take_answered(host, request) else {
-            return Verdict::Unawaited;
+        let Some(index) = self.take_finished(host, request) else {
+            return AttemptOutcome::Ignored;
         };
-        self.judge(index, host, reply);
-        self.verdict(index)
+        self.apply_reply(index, host, reply);
+        self.outcome_of(index)
     }
 
     /// A request that was to be sent, or was sent, to the host ended there without an answer: it
-    /// could not be encoded, was refused, or its connection is ending. [`Verdict::Final`] when
+    /// could not be encoded, was refused, or its connection is ending. [`AttemptOutcome::Final`] when
     /// this ends the request.
     pub fn handle_failed(
         &mut self,
@@ -45,19 +45,19 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         host: HostId,
         request: RequestId,
         failure: Failure,
-    ) -> Verdict {
-        self.tick(now);
+    ) -> AttemptOutcome {
+        self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
-            return Verdict::Unawaited;
+            return AttemptOutcome::Ignored;
         };
         if request.index() >= REQUESTS {
-            if self.take_greeting(host, request) {
-                self.greeting_failed(host, failure.cause);
+            if self.take_handshake(host, request) {
+                self.handshake_failed(host, failure.cause);
             }
-            return Verdict::Unawaited;
+            return AttemptOutcome::Ignored;
         }
-        let Some(index) = self.take_answered(host, request) else {
-            return Verdict::Unawaited;
+        let Some(index) = self.take_finished(host, request) else {
+            return AttemptOutcome::Ignored;
         };
         match failure.cause {
             // The host lives and may own the stream; it does not want this request now.
@@ -79,27 +79,27 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         } else {
             self.fail(index, failure);
         }
-        self.verdict(index)
+        self.outcome_of(index)
     }
 
     /// A discarded request's place on the host's connection is free again.
     pub fn handle_discarded(&mut self, now: Instant, host: HostId) {
-        self.tick(now);
+        self.advance_clock(now);
         if let Some(host) = self.hosts.find(host) {
             self.release(host);
         }
     }
 
-    fn verdict(&self, index: usize) -> Verdict {
+    fn outcome_of(&self, index: usize) -> AttemptOutcome {
         if self.requests[index].stage == Stage::Ended {
-            Verdict::Final
+            AttemptOutcome::Final
         } else {
-            Verdict::GoesOn
+            AttemptOutcome::Continues
         }
     }
 
     /// The request that the host is done with, if it is awaited. Its place is free again.
-    fn take_answered(&mut self, host: usize, request: RequestId) -> Option<usize> {
+    fn take_finished(&mut self, host: usize, request: RequestId) -> Option<usize> {
         let index = self.requests.find(request)?;
         let Request {
             stage,
@@ -133,7 +133,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    fn judge(&mut self, index: usize, host: usize, reply: &Reply<'_>) {
+    fn apply_reply(&mut self, index: usize, host: usize, reply: &Reply<'_>) {
         use Operation as O;
         let operation = self.requests[index].operation;
         match (reply, operation) {
@@ -145,17 +145,17 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 _,
             ) => {
                 // A proxy that does not know its own service's methods is of no use for any.
-                self.shun(host);
+                self.mark_unavailable(host);
                 self.reroute(index, host, Failure::not_sent(Cause::Exception), true);
             }
             (Reply::Exception { .. }, _) => self.fail(index, Failure::unanswered(Cause::Exception)),
             (Reply::ServerInfo(info), O::Handshake) => {
-                self.learn(host, info);
-                self.succeed(index, Answer::ServerInfo);
+                self.apply_server_info(host, info);
+                self.succeed(index, Success::ServerInfo);
             }
-            (Reply::Void, O::SetAcceptNewStream) => self.succeed(index, Answer::Done),
+            (Reply::Void, O::SetAcceptNewStream) => self.succeed(index, Success::Done),
             (Reply::BulkWrite(response), O::WriteBulk) => {
-                self.judge_header(index, host, &response.header, None)
+                self.apply_status(index, host, &response.header, None)
             }
             (
                 Reply::Write(response),
@@ -167,14 +167,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 | O::Release
                 | O::Heartbeat
                 | O::Owner,
-            ) => self.judge_header(index, host, &response.header, response.dlsn),
+            ) => self.apply_status(index, host, &response.header, response.dlsn),
             (Reply::ServerInfo(_) | Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void, _) => {
                 self.fail(index, Failure::unanswered(Cause::ProtocolError));
             }
         }
     }
 
-    fn judge_header(
+    fn apply_status(
         &mut self,
         index: usize,
         host: usize,
@@ -186,27 +186,27 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             self.forget_owner(index, host);
             return self.fail(index, failure);
         }
-        match rules::handling(header.code) {
-            Handling::Succeed => self.judge_success(index, host, dlsn),
-            Handling::Redirect => self.redirect(index, host, header.location),
-            Handling::Fail => self.fail(index, failure),
-            Handling::LeaveHost => {
-                self.shun(host);
+        match rules::status_action(header.code) {
+            StatusAction::Succeed => self.apply_success(index, host, dlsn),
+            StatusAction::Redirect => self.redirect(index, host, header.location),
+            StatusAction::Fail => self.fail(index, failure),
+            StatusAction::MarkUnavailable => {
+                self.mark_unavailable(host);
                 self.reroute(index, host, failure, true);
             }
-            Handling::Reroute => self.reroute(index, host, failure, true),
-            Handling::Forget => {
+            StatusAction::Reroute => self.reroute(index, host, failure, true),
+            StatusAction::ForgetOwner => {
                 self.forget_owner(index, host);
                 self.reroute(index, host, failure, true);
             }
         }
     }
 
-    fn judge_success(&mut self, index: usize, host: usize, dlsn: Option<&str>) {
+    fn apply_success(&mut self, index: usize, host: usize, dlsn: Option<&str>) {
         let Request {
             operation, target, ..
         } = self.requests[index];
-        self.hosts[host].shuns = 0;
+        self.hosts[host].unavailable_count = 0;
         if let Target::Stream(stream) = target {
             match operation {
                 Operation::Delete | Operation::Release => self.streams.forget_owner(stream, host),
@@ -223,19 +223,19 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
         match operation {
             Operation::Write | Operation::WriteRecordSet => match dlsn.map(str::parse::<Dlsn>) {
-                Some(Ok(dlsn)) => self.succeed(index, Answer::Written(dlsn)),
+                Some(Ok(dlsn)) => self.succeed(index, Success::Written(dlsn)),
                 // Written, but nobody can say where.
                 Some(Err(_)) | None => self.fail(index, Failure::unanswered(Cause::ProtocolError)),
             },
-            Operation::WriteBulk => self.succeed(index, Answer::Bulk),
-            Operation::Owner => self.succeed(index, Answer::Owner),
+            Operation::WriteBulk => self.succeed(index, Success::Bulk),
+            Operation::Owner => self.succeed(index, Success::Owner),
             Operation::Create
             | Operation::Delete
             | Operation::Truncate
             | Operation::Release
             | Operation::Heartbeat
             | Operation::Handshake
-            | Operation::SetAcceptNewStream => self.succeed(index, Answer::Done),
+            | Operation::SetAcceptNewStream => self.succeed(index, Success::Done),
         }
     }
 
@@ -255,11 +255,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             if let Some(owner) = owner {
                 self.set_owner(stream, owner);
             }
-            return self.succeed(index, Answer::Owner);
+            return self.succeed(index, Success::Owner);
         }
         let failure = rules::failure(crate::StatusCode::Found);
         self.requests[index].last_failure = Some(failure);
-        self.requests[index].answered.insert(host);
+        self.requests[index].tried.insert(host);
         match owner {
             // A proxy that names itself would go on doing so, and one that names nobody known is no
             // help: the ring decides.
@@ -270,7 +270,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             }
             Some(owner) if self.hosts[owner].is_open() => {
                 self.set_owner(stream, owner);
-                self.approach(index, owner);
+                self.route_to(index, owner);
             }
             // The owner cannot be reached just now: others may take the stream over.
             Some(owner) => self.reroute(index, owner, failure, true),
@@ -293,52 +293,52 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
     /// The id of the host's handshake.
-    pub(super) fn greeting_id(&self, host: usize) -> RequestId {
+    pub(super) fn handshake_id(&self, host: usize) -> RequestId {
         RequestId::new(
             (REQUESTS + host) as u32,
-            self.hosts[host].greeting_generation,
+            self.hosts[host].handshake_generation,
         )
     }
 
     /// Whether `request` is the host's handshake, and awaited. Its place is free again.
-    fn take_greeting(&mut self, host: usize, request: RequestId) -> bool {
-        if request != self.greeting_id(host) {
+    fn take_handshake(&mut self, host: usize, request: RequestId) -> bool {
+        if request != self.handshake_id(host) {
             return false;
         }
         let slot = &mut self.hosts[host];
-        if slot.tasks.discard_greeting {
+        if slot.pending.discard_handshake {
             // It came before the host could be told.
-            slot.tasks.discard_greeting = false;
+            slot.pending.discard_handshake = false;
             self.release(host);
             return false;
         }
-        if !matches!(slot.greeting, Greeting::Awaited(_)) {
+        if !matches!(slot.handshake, HandshakeState::InFlight(_)) {
             return false;
         }
-        slot.greeting = Greeting::Idle;
+        slot.handshake = HandshakeState::Idle;
         self.release(host);
         true
     }
 
-    fn handle_greeting(&mut self, host: usize, reply: &Reply<'_>) {
+    fn handle_handshake_reply(&mut self, host: usize, reply: &Reply<'_>) {
         match reply {
-            Reply::ServerInfo(info) => self.learn(host, info),
-            Reply::Exception { .. } => self.greeting_failed(host, Cause::Exception),
+            Reply::ServerInfo(info) => self.apply_server_info(host, info),
+            Reply::Exception { .. } => self.handshake_failed(host, Cause::Exception),
             Reply::Write(_) | Reply::BulkWrite(_) | Reply::Void => {
-                self.greeting_failed(host, Cause::ProtocolError)
+                self.handshake_failed(host, Cause::ProtocolError)
             }
         }
     }
 
     /// What a host says of itself, asked by us or by the caller.
-    fn learn(&mut self, host: usize, info: &ServerInfo<'_>) {
+    fn apply_server_info(&mut self, host: usize, info: &ServerInfo<'_>) {
         self.counters.handshakes += 1;
         let slot = &mut self.hosts[host];
         (slot.status, slot.last_failure, slot.link_failures) = (info.status, None, 0);
         if info.status == Some(ServerStatus::Down) {
-            return self.shun(host);
+            return self.mark_unavailable(host);
         }
-        let was_shunned = slot.shunned_until.take().is_some();
+        let was_unavailable = slot.unavailable_until.take().is_some();
         for (stream, location) in info.ownerships.iter().flatten() {
             let Ok(location) = Location::parse(location) else {
                 continue;
@@ -347,16 +347,16 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 self.streams.offer_owner(StreamKey::of(stream), owner);
             }
         }
-        if was_shunned {
+        if was_unavailable {
             self.unpark();
         }
     }
 
-    pub(super) fn greeting_failed(&mut self, host: usize, cause: Cause) {
+    pub(super) fn handshake_failed(&mut self, host: usize, cause: Cause) {
         let slot = &mut self.hosts[host];
         slot.last_failure = Some(cause);
-        if slot.shunned_until.is_some() {
-            self.shun(host);
+        if slot.unavailable_until.is_some() {
+            self.mark_unavailable(host);
         }
     }
 }

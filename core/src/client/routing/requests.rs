@@ -1,6 +1,6 @@
-use super::operation::{Operation, Patience, Resend, Target};
+use super::operation::{Operation, Resend, RetryPolicy, Target};
 use super::sets::HostSet;
-use super::{Answer, HostId, RequestId};
+use super::{HostId, RequestId, Success};
 use crate::{Failure, Instant};
 
 /// No request: the end of a list.
@@ -36,7 +36,7 @@ pub(crate) struct Request {
     pub(crate) stage: Stage,
     pub(crate) operation: Operation,
     pub(crate) target: Target,
-    pub(crate) patience: Patience,
+    pub(crate) retry_policy: RetryPolicy,
     pub(crate) resend: Resend,
     pub(crate) checksum: Option<u32>,
     /// When it fails at the latest; [`Instant::MAX`] for never.
@@ -47,10 +47,10 @@ pub(crate) struct Request {
     pub(crate) epoch: u32,
     /// The hosts that it was sent to: a redirect to one of them waits first, and they are told in
     /// `triedHosts`.
-    pub(crate) sent: HostSet,
+    pub(crate) sent_to: HostSet,
     /// The hosts that had their say in this round, by an answer or by failing: the ring passes
     /// them over.
-    pub(crate) answered: HostSet,
+    pub(crate) tried: HostSet,
     pub(crate) tries: u16,
     pub(crate) rounds: u16,
     /// Whether some attempt may have been carried out. Once set, no failure says otherwise.
@@ -60,7 +60,7 @@ pub(crate) struct Request {
     /// Whether its host is to be told, when it has ended, that nobody waits for its answer.
     pub(crate) discard: bool,
     /// How it ended; [`None`] when its caller took it back.
-    pub(crate) result: Option<Result<Answer, Failure>>,
+    pub(crate) result: Option<Result<Success, Failure>>,
 }
 
 impl Request {
@@ -71,14 +71,14 @@ impl Request {
         stage: Stage::Free,
         operation: Operation::Write,
         target: Target::Host(HostId::new(0, 0)),
-        patience: Patience::OneRound,
+        retry_policy: RetryPolicy::OneRound,
         resend: Resend::WhenNotWritten,
         checksum: None,
         deadline: Instant::MAX,
         host: None,
         epoch: 0,
-        sent: HostSet::EMPTY,
-        answered: HostSet::EMPTY,
+        sent_to: HostSet::EMPTY,
+        tried: HostSet::EMPTY,
         tries: 0,
         rounds: 0,
         maybe_written: false,

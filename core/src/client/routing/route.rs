@@ -2,7 +2,7 @@ use super::hosts::Hosts;
 use super::requests::{Queue, Request, Stage};
 use super::rules::may_resend;
 use super::sets::HostSet;
-use super::{Answer, Client, Link, Patience, Settings, StreamKey, Target};
+use super::{Client, Link, RetryPolicy, Settings, StreamKey, Success, Target};
 use crate::{Cause, Failure, Instant, WriteState};
 
 /// Where requests go. Every method here leaves its request in exactly one place: a queue, a timer
@@ -12,9 +12,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 {
     /// Chooses a host for a request that is in no queue.
     pub(super) fn route(&mut self, index: usize) {
-        let Request {
-            target, answered, ..
-        } = self.requests[index];
+        let Request { target, tried, .. } = self.requests[index];
         let stream = match target {
             Target::Stream(stream) => stream,
             Target::Host(host) => {
@@ -24,16 +22,16 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 };
             }
         };
-        if let Some(owner) = self.streams.ask_owner(stream)
-            && !answered.contains(owner)
+        if let Some(owner) = self.streams.look_up_owner(stream)
+            && !tried.contains(owner)
             && self.hosts[owner].is_open()
         {
             self.counters.owner_hits += 1;
-            return self.approach(index, owner);
+            return self.route_to(index, owner);
         }
         self.counters.owner_misses += 1;
-        match self.pick(stream, answered) {
-            Some(host) => self.approach(index, host),
+        match self.pick(stream, tried) {
+            Some(host) => self.route_to(index, host),
             None => self.end_round(index),
         }
     }
@@ -80,17 +78,17 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     }
 
     /// Sends the request to the host, after a wait if it was there before.
-    pub(super) fn approach(&mut self, index: usize, host: usize) {
+    pub(super) fn route_to(&mut self, index: usize, host: usize) {
         let Request {
-            sent,
+            sent_to,
             tries,
             deadline,
             ..
         } = self.requests[index];
-        if self.is_worn_out(index) {
+        if self.is_out_of_attempts(index) {
             return self.fail(index, Failure::not_sent(Cause::TooManyRedirects));
         }
-        if !sent.contains(host) {
+        if !sent_to.contains(host) {
             return self.dispatch(index, host);
         }
         let wait = self
@@ -103,7 +101,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     }
 
     /// Whether the request was sent as often as it may be.
-    pub(super) fn is_worn_out(&self, index: usize) -> bool {
+    pub(super) fn is_out_of_attempts(&self, index: usize) -> bool {
         let Request {
             tries, deadline, ..
         } = self.requests[index];
@@ -123,9 +121,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let sends = slot.has_room() && slot.waiting.is_empty();
         let request = &mut self.requests[index];
         request.host = Some(id);
-        let patience = (self.now + self.settings.attempt_timeout).min(request.deadline);
+        let attempt_deadline = (self.now + self.settings.attempt_timeout).min(request.deadline);
         if sends {
-            self.line_up(index, host);
+            self.reserve_slot(index, host);
         } else {
             request.stage = Stage::Waiting;
             self.requests.push_back(&mut slot.waiting, index);
@@ -133,13 +131,13 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 self.connect(host);
             }
         }
-        self.timers.set(index, patience);
+        self.timers.set(index, attempt_deadline);
     }
 
     /// There is no host that was not tried.
     fn end_round(&mut self, index: usize) {
         let Request {
-            patience,
+            retry_policy,
             deadline,
             last_failure,
             ..
@@ -152,14 +150,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 (self.now + self.settings.attempt_timeout).min(deadline),
             );
         }
-        if patience == Patience::OneRound || deadline == Instant::MAX {
+        if retry_policy == RetryPolicy::OneRound || deadline == Instant::MAX {
             return self.fail(
                 index,
                 last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)),
             );
         }
         let request = &mut self.requests[index];
-        request.answered = HostSet::EMPTY;
+        request.tried = HostSet::EMPTY;
         request.rounds = request.rounds.saturating_add(1);
         if !(0..HOSTS).any(|host| self.hosts[host].is_open()) {
             // Whichever host comes back first wakes it.
@@ -198,7 +196,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             return self.fail(index, failure);
         }
         request.maybe_written |= failure.known == WriteState::Unknown;
-        request.answered.insert(host);
+        request.tried.insert(host);
         self.counters.reroutes += 1;
         self.route(index);
     }
@@ -239,14 +237,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.end(index, Some(Err(failure)));
     }
 
-    pub(super) fn succeed(&mut self, index: usize, answer: Answer) {
+    pub(super) fn succeed(&mut self, index: usize, answer: Success) {
         self.counters.succeeded += 1;
         self.end(index, Some(Ok(answer)));
     }
 
     /// Takes the request out of its queue and ends it; `result` is [`None`] when its caller took it
     /// back.
-    pub(super) fn end(&mut self, index: usize, result: Option<Result<Answer, Failure>>) {
+    pub(super) fn end(&mut self, index: usize, result: Option<Result<Success, Failure>>) {
         let stage = self.requests[index].stage;
         debug_assert!(
             !matches!(stage, Stage::Free | Stage::Ended),
@@ -300,7 +298,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// Gets the request, which is in no queue, ready to be sent to the host, and keeps a place on
     /// the connection for it.
-    pub(super) fn line_up(&mut self, index: usize, host: usize) {
+    pub(super) fn reserve_slot(&mut self, index: usize, host: usize) {
         let slot = &mut self.hosts[host];
         slot.in_flight += 1;
         let request = &mut self.requests[index];

@@ -3,7 +3,7 @@ use crate::{Failure, StatusCode, WriteState};
 
 /// What an answer's code leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handling {
+pub(crate) enum StatusAction {
     /// The request has succeeded.
     Succeed,
     /// The request goes to the owner that the answer names.
@@ -11,20 +11,20 @@ pub(crate) enum Handling {
     /// The request has failed, wherever it would go.
     Fail,
     /// The host serves nothing: it is left alone for a while, and the request goes elsewhere.
-    LeaveHost,
+    MarkUnavailable,
     /// The request goes elsewhere; what is known of the stream's owner stays.
     Reroute,
     /// The request goes elsewhere, and so do the others of its stream: this host is not the owner
     /// any more.
-    Forget,
+    ForgetOwner,
 }
 
 /// The table of the original's client.
-pub(crate) const fn handling(code: StatusCode) -> Handling {
+pub(crate) const fn status_action(code: StatusCode) -> StatusAction {
     use StatusCode as S;
     match code {
-        S::Success => Handling::Succeed,
-        S::Found => Handling::Redirect,
+        S::Success => StatusAction::Succeed,
+        S::Found => StatusAction::Redirect,
         S::OverCapacity
         | S::NotImplemented
         | S::MetadataException
@@ -37,9 +37,9 @@ pub(crate) const fn handling(code: StatusCode) -> Handling {
         | S::RequestDenied
         | S::TooLargeRecord
         | S::ChecksumFailed
-        | S::StreamNotReady => Handling::Fail,
-        S::ServiceUnavailable => Handling::LeaveHost,
-        S::RegionUnavailable | S::TooManyStreams => Handling::Reroute,
+        | S::StreamNotReady => StatusAction::Fail,
+        S::ServiceUnavailable => StatusAction::MarkUnavailable,
+        S::RegionUnavailable | S::TooManyStreams => StatusAction::Reroute,
         S::ClientClosed
         | S::InternalServerError
         | S::AlreadyClosed
@@ -62,13 +62,14 @@ pub(crate) const fn handling(code: StatusCode) -> Handling {
         | S::RetryableRead
         | S::LogReadError
         | S::ReadCancelledException
-        | S::Other(_) => Handling::Forget,
+        | S::Other(_) => StatusAction::ForgetOwner,
     }
 }
 
 /// Whether `stream_failfast` makes a failure of this answer.
 pub(crate) const fn fails_fast(code: StatusCode) -> bool {
-    matches!(code, StatusCode::TooManyStreams) || matches!(handling(code), Handling::Forget)
+    matches!(code, StatusCode::TooManyStreams)
+        || matches!(status_action(code), StatusAction::ForgetOwner)
 }
 
 /// What an answer's failure says, with what is proved beyond [`Failure::of_status`]: a proxy

@@ -5,7 +5,7 @@ const NONE: u32 = u32::MAX;
 const NO_HOST: u16 = u16::MAX;
 
 /// The streams that are known: who owns each, and how far each host is from it on the ring. A hash
-/// table with chains; when it is full, the entry that was not asked for since the hand last passed
+/// table with chains; when it is full, the entry that was not referenced for since the hand last passed
 /// makes room.
 #[derive(Debug)]
 pub(crate) struct Streams<const HOSTS: usize, const STREAMS: usize> {
@@ -21,7 +21,7 @@ struct Entry<const HOSTS: usize> {
     next: u32,
     owner: u16,
     /// Asked for since the hand last passed.
-    asked: bool,
+    referenced: bool,
     /// Its distances are computed together with others'.
     prepared: bool,
     /// Which of `distances` are computed.
@@ -46,9 +46,9 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
     }
 
     /// As [`owner`](Self::owner), and keeps the entry from being forgotten soon.
-    pub(crate) fn ask_owner(&mut self, key: StreamKey) -> Option<usize> {
+    pub(crate) fn look_up_owner(&mut self, key: StreamKey) -> Option<usize> {
         let index = self.find(key)?;
-        self.entries[index].asked = true;
+        self.entries[index].referenced = true;
         let owner = self.entries[index].owner;
         (owner != NO_HOST).then_some(owner.into())
     }
@@ -139,7 +139,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         }
         for replica in 0..REPLICAS {
             let place = replica_place(shard, replica, text);
-            self.entries[index].approach(host, place);
+            self.entries[index].lower_distance(host, place);
             if others {
                 let entries = self.entries[..self.len].iter_mut().enumerate();
                 entries
@@ -147,7 +147,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
                         *other != index && entry.prepared && !entry.measured.contains(host)
                     })
                     .for_each(|(_, entry)| {
-                        entry.approach(host, place);
+                        entry.lower_distance(host, place);
                     });
             }
         }
@@ -173,7 +173,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
     /// The stream's entry, and whether another stream with an owner was forgotten for it.
     fn find_or_insert(&mut self, key: StreamKey) -> (usize, bool) {
         if let Some(index) = self.find(key) {
-            self.entries[index].asked = true;
+            self.entries[index].referenced = true;
             return (index, false);
         }
         if self.len < STREAMS {
@@ -198,7 +198,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         loop {
             let index = self.hand;
             self.hand = (self.hand + 1) % STREAMS;
-            if !core::mem::take(&mut self.entries[index].asked) {
+            if !core::mem::take(&mut self.entries[index].referenced) {
                 return index;
             }
         }
@@ -209,9 +209,9 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         let entry = &mut self.entries[index];
         // The distances keep their old values: `measured` says that they mean nothing.
         (entry.key, entry.next, entry.owner) = (key, *head, NO_HOST);
-        // One that was only put in counts as not asked for: a flood of new ones must not drive out
+        // One that was only put in counts as not referenced for: a flood of new ones must not drive out
         // those in use.
-        (entry.asked, entry.prepared, entry.measured) = (false, false, HostSet::EMPTY);
+        (entry.referenced, entry.prepared, entry.measured) = (false, false, HostSet::EMPTY);
         *head = index as u32;
     }
 
@@ -240,13 +240,13 @@ impl<const HOSTS: usize> Entry<HOSTS> {
         key: StreamKey { place: 0, rest: 0 },
         next: NONE,
         owner: NO_HOST,
-        asked: false,
+        referenced: false,
         prepared: false,
         measured: HostSet::EMPTY,
         distances: [0; HOSTS],
     };
 
-    fn approach(&mut self, host: usize, place: u64) {
+    fn lower_distance(&mut self, host: usize, place: u64) {
         let distance = &mut self.distances[host];
         *distance = (*distance).min(place.wrapping_sub(self.key.place));
     }
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(streams.owner(key(100)), None);
         for number in 8..1_000 {
             // Stream 0 is in use all the time.
-            assert_eq!(streams.ask_owner(key(0)), Some(1));
+            assert_eq!(streams.look_up_owner(key(0)), Some(1));
             assert!(streams.set_owner(key(number), 1));
             assert_eq!(streams.owner(key(number)), Some(1));
         }

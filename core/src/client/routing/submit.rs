@@ -29,7 +29,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         now: Instant,
         submission: Submission,
     ) -> Result<RequestId, SubmitError> {
-        self.tick(now);
+        self.advance_clock(now);
         if self.closing.is_some() {
             return Err(SubmitError::Closed);
         }
@@ -46,7 +46,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let request = &mut self.requests[index];
         request.operation = submission.operation;
         request.target = submission.target;
-        request.patience = submission.patience;
+        request.retry_policy = submission.retry_policy;
         request.resend = submission.resend.unwrap_or(self.settings.resend);
         request.checksum = submission.checksum.filter(|_| self.settings.checksum);
         request.deadline = submission.deadline.unwrap_or(Instant::MAX).min(timeout);
@@ -63,7 +63,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// Takes a request back: no `Complete` follows, but perhaps a `Discard`. What is known of it;
     /// [`None`] when it has ended, and its `Complete` follows or was there already.
     pub fn cancel(&mut self, now: Instant, request: RequestId) -> Option<WriteState> {
-        self.tick(now);
+        self.advance_clock(now);
         let index = self.requests.find(request)?;
         let Request {
             stage,
@@ -85,9 +85,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// Asks every connected host now how it is and what it owns, instead of when the interval has
     /// passed.
     pub fn handshake(&mut self, now: Instant) {
-        self.tick(now);
+        self.advance_clock(now);
         for host in 0..HOSTS {
-            self.greet(host, true);
+            self.request_handshake(host, true);
         }
     }
 
@@ -95,7 +95,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// then fails with [`Cause::Closed`](crate::Cause::Closed). Connections are closed when the
     /// last request has ended. Calling it again changes the deadline.
     pub fn close(&mut self, now: Instant, deadline: Instant) {
-        self.tick(now);
+        self.advance_clock(now);
         self.closing = Some(deadline);
     }
 }
@@ -114,7 +114,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     ) -> Option<WriteContext<'c>> {
         let request = &self.requests[self.requests.find(request)?];
         let mut count = 0;
-        for (text, host) in texts.iter_mut().zip(request.sent.iter()) {
+        for (text, host) in texts.iter_mut().zip(request.sent_to.iter()) {
             *text = self.hosts[host].text();
             count += 1;
         }

@@ -1,4 +1,4 @@
-use super::hosts::Greeting;
+use super::hosts::HandshakeState;
 use super::requests::{Request, Stage};
 use super::{Client, Link};
 use crate::{Cause, Failure, Instant};
@@ -25,7 +25,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 
     /// The time is `now`. Early and late calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.tick(now);
+        self.advance_clock(now);
         while let Some((at, index)) = self.timers.first() {
             if at > self.now {
                 break;
@@ -46,7 +46,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(super) fn advance_clock(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
@@ -73,10 +73,10 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let now = self.now;
         let slot = &mut self.hosts[host];
         if slot.link == Link::Connecting && slot.connect_deadline <= now {
-            slot.tasks.disconnect = true;
-            self.host_tasks.insert(host);
+            slot.pending.disconnect = true;
+            self.hosts_with_actions.insert(host);
             self.counters.connect_failures += 1;
-            return self.take_down(host, Cause::TimedOut);
+            return self.mark_down(host, Cause::TimedOut);
         }
         if matches!(slot.link, Link::Down { until } if until <= now) {
             slot.link = Link::Idle;
@@ -85,24 +85,24 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             }
             return;
         }
-        if matches!(slot.greeting, Greeting::Awaited(until) if until <= now) {
-            slot.greeting = Greeting::Idle;
-            slot.tasks.discard_greeting = true;
-            self.host_tasks.insert(host);
-            self.greeting_failed(host, Cause::TimedOut);
+        if matches!(slot.handshake, HandshakeState::InFlight(until) if until <= now) {
+            slot.handshake = HandshakeState::Idle;
+            slot.pending.discard_handshake = true;
+            self.hosts_with_actions.insert(host);
+            self.handshake_failed(host, Cause::TimedOut);
         }
         let slot = &mut self.hosts[host];
-        if slot.shunned_until.is_some_and(|until| until <= now) {
+        if slot.unavailable_until.is_some_and(|until| until <= now) {
             // Asked how it is; until it has answered, it is left alone.
-            slot.shunned_until =
+            slot.unavailable_until =
                 (slot.link == Link::Connected).then_some(now + self.settings.attempt_timeout);
-            self.greet(host, true);
+            self.request_handshake(host, true);
         }
         let slot = &mut self.hosts[host];
         if slot.link == Link::Connected && slot.next_handshake <= now {
             slot.next_handshake = now + self.settings.periodic_handshake_interval;
             let ownerships = slot.next_sync <= now;
-            self.greet(host, ownerships);
+            self.request_handshake(host, ownerships);
         }
     }
 

@@ -17,14 +17,14 @@ pub(super) struct Calls<const N: usize> {
     touched: u32,
     len: usize,
     /// Discards that the peer was not told yet, in their order.
-    untold: (u32, u32),
+    pending_discards: (u32, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     request: RequestId,
     generation: u32,
-    state: State,
+    state: CallState,
     /// The next free slot, or the next discard to be told.
     next: u32,
     /// Where the request's frame begins in the outgoing stream.
@@ -32,7 +32,7 @@ struct Slot {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CallState {
     Free,
     Awaited,
     /// Nobody waits for the answer any more since then.
@@ -41,7 +41,7 @@ enum State {
 
 /// A call that the peer is done with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(super) struct FinishedCall {
     pub(super) request: RequestId,
     pub(super) discarded: bool,
 }
@@ -57,7 +57,7 @@ impl<const N: usize> Calls<N> {
         let free = Slot {
             request: RequestId::new(0, 0),
             generation: 0,
-            state: State::Free,
+            state: CallState::Free,
             next: NONE,
             start: 0,
         };
@@ -66,7 +66,7 @@ impl<const N: usize> Calls<N> {
             free: NONE,
             touched: 0,
             len: 0,
-            untold: (NONE, NONE),
+            pending_discards: (NONE, NONE),
         }
     }
 
@@ -97,7 +97,8 @@ impl<const N: usize> Calls<N> {
         }
         self.len += 1;
         let slot = &mut self.slots[index as usize];
-        (slot.request, slot.state, slot.start, slot.next) = (request, State::Awaited, start, NONE);
+        (slot.request, slot.state, slot.start, slot.next) =
+            (request, CallState::Awaited, start, NONE);
         Call {
             index,
             generation: slot.generation,
@@ -109,7 +110,7 @@ impl<const N: usize> Calls<N> {
         let Some(slot) = self.slots.get_mut(call.index as usize) else {
             return false;
         };
-        if slot.generation != call.generation || slot.state != State::Awaited {
+        if slot.generation != call.generation || slot.state != CallState::Awaited {
             return false;
         }
         #[cfg(seeded_bugs)]
@@ -117,72 +118,72 @@ impl<const N: usize> Calls<N> {
             self.release(call.index);
             return true;
         }
-        (slot.state, slot.next) = (State::Discarded(now), NONE);
-        match self.untold.1 {
-            NONE => self.untold.0 = call.index,
+        (slot.state, slot.next) = (CallState::Discarded(now), NONE);
+        match self.pending_discards.1 {
+            NONE => self.pending_discards.0 = call.index,
             last => self.slots[last as usize].next = call.index,
         }
-        self.untold.1 = call.index;
+        self.pending_discards.1 = call.index;
         true
     }
 
     /// The next discard that the peer was not told.
-    pub(super) const fn untold(&self) -> Option<Tag> {
-        if self.untold.0 == NONE {
+    pub(super) const fn next_discard(&self) -> Option<Tag> {
+        if self.pending_discards.0 == NONE {
             None
         } else {
-            Some(Self::tag(self.untold.0))
+            Some(Self::tag(self.pending_discards.0))
         }
     }
 
-    /// The peer is told of the discard that [`untold`](Self::untold) says.
-    pub(super) fn told(&mut self) {
-        self.untold.0 = self.slots[self.untold.0 as usize].next;
-        if self.untold.0 == NONE {
-            self.untold.1 = NONE;
+    /// The peer is told of the discard that [`next_discard`](Self::next_discard) says.
+    pub(super) fn discard_sent(&mut self) {
+        self.pending_discards.0 = self.slots[self.pending_discards.0 as usize].next;
+        if self.pending_discards.0 == NONE {
+            self.pending_discards.1 = NONE;
         }
     }
 
     /// The peer is done with the call under this tag; [`None`] when there is no such call.
-    pub(super) fn end(&mut self, tag: Tag) -> Option<Ended> {
+    pub(super) fn end(&mut self, tag: Tag) -> Option<FinishedCall> {
         let index = tag.get().checked_sub(FIRST_TAG)?;
         let slot = *self.slots.get(index as usize)?;
         let discarded = match slot.state {
-            State::Free => return None,
-            State::Awaited => false,
-            State::Discarded(_) => true,
+            CallState::Free => return None,
+            CallState::Awaited => false,
+            CallState::Discarded(_) => true,
         };
         if discarded {
-            self.forget_untold(index);
+            self.remove_pending_discard(index);
         }
         self.release(index);
-        Some(Ended {
+        Some(FinishedCall {
             request: slot.request,
             discarded,
         })
     }
 
     /// The call of a protocol that has only one at a time.
-    pub(super) fn end_only(&mut self) -> Option<Ended> {
+    pub(super) fn end_only(&mut self) -> Option<FinishedCall> {
         self.end(Self::tag(0))
     }
 
     /// When the call of a protocol that has only one at a time was discarded.
     pub(super) const fn only_discarded_at(&self) -> Option<Instant> {
         match self.slots[0].state {
-            State::Discarded(at) => Some(at),
-            State::Free | State::Awaited => None,
+            CallState::Discarded(at) => Some(at),
+            CallState::Free | CallState::Awaited => None,
         }
     }
 
     /// The next awaited call at or after slot `cursor`, which moves on, when the connection has
-    /// ended with `transmitted` bytes sent.
-    pub(super) fn lose(&mut self, cursor: &mut u32, transmitted: u64) -> Option<Lost> {
+    /// finished with `transmitted` bytes sent.
+    pub(super) fn next_lost(&mut self, cursor: &mut u32, transmitted: u64) -> Option<Lost> {
         while *cursor < self.touched {
             let index = *cursor;
             *cursor += 1;
             let slot = self.slots[index as usize];
-            if slot.state == State::Awaited {
+            if slot.state == CallState::Awaited {
                 self.release(index);
                 let known = if slot.start >= transmitted {
                     WriteState::NotWritten
@@ -200,7 +201,7 @@ impl<const N: usize> Calls<N> {
 
     fn release(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        slot.state = State::Free;
+        slot.state = CallState::Free;
         slot.generation = slot.generation.wrapping_add(1);
         slot.next = self.free;
         self.free = index;
@@ -209,9 +210,9 @@ impl<const N: usize> Calls<N> {
 
     /// Takes a slot out of the discards to be told. Seldom more than a few are waiting: they leave
     /// with the next bytes.
-    fn forget_untold(&mut self, index: u32) {
+    fn remove_pending_discard(&mut self, index: u32) {
         let mut previous = NONE;
-        let mut at = self.untold.0;
+        let mut at = self.pending_discards.0;
         while at != NONE && at != index {
             (previous, at) = (at, self.slots[at as usize].next);
         }
@@ -220,11 +221,11 @@ impl<const N: usize> Calls<N> {
         }
         let next = self.slots[index as usize].next;
         match previous {
-            NONE => self.untold.0 = next,
+            NONE => self.pending_discards.0 = next,
             previous => self.slots[previous as usize].next = next,
         }
-        if self.untold.1 == index {
-            self.untold.1 = previous;
+        if self.pending_discards.1 == index {
+            self.pending_discards.1 = previous;
         }
     }
 

@@ -1,6 +1,6 @@
 use heapless::Deque;
 
-use super::Scope;
+use super::SessionFeatures;
 use super::calls::Calls;
 use crate::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
 use crate::wire::{BufferTooSmall, framed};
@@ -14,7 +14,7 @@ const DISCARD_REASON: &str = "nobody waits for it";
 /// The control frames that are to be sent.
 #[derive(Debug)]
 pub(super) struct Control {
-    pub(super) opening: Option<Opening>,
+    pub(super) opening: Option<OpeningFrame>,
     pongs: Deque<Tag, MAX_PONGS>,
     pub(super) drained: Option<Tag>,
     pub(super) ping: bool,
@@ -22,13 +22,13 @@ pub(super) struct Control {
 
 /// How a session begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
+pub(super) enum OpeningFrame {
     /// Does the peer know `Tinit`?
-    Check,
+    InitCheck,
     /// `Tinit`.
     Init,
     /// Does the peer know the upgrade of framed thrift?
-    Upgrade,
+    UpgradeRequest,
 }
 
 /// Too many pings wait for their answers.
@@ -36,7 +36,7 @@ pub(super) enum Opening {
 pub(super) struct PingFlood;
 
 impl Control {
-    pub(super) const fn new(opening: Option<Opening>) -> Self {
+    pub(super) const fn new(opening: Option<OpeningFrame>) -> Self {
         Self {
             opening,
             pongs: Deque::new(),
@@ -51,7 +51,7 @@ impl Control {
     }
 
     /// Writes the next frame: how many bytes, 0 when there is none.
-    pub(super) fn write<S: Scope, const N: usize>(
+    pub(super) fn write<S: SessionFeatures, const N: usize>(
         &mut self,
         calls: &mut Calls<N>,
         mux: bool,
@@ -77,7 +77,7 @@ impl Control {
             self.ping = false;
             return Ok(count);
         }
-        let Some(discarded) = calls.untold() else {
+        let Some(discarded) = calls.next_discard() else {
             return Ok(0);
         };
         // Framed thrift has no word for it: the answer is waited for and thrown away.
@@ -93,15 +93,17 @@ impl Control {
         } else {
             0
         };
-        calls.told();
+        calls.discard_sent();
         Ok(count)
     }
 }
 
-impl Opening {
-    fn write<S: Scope>(self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+impl OpeningFrame {
+    fn write<S: SessionFeatures>(self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         match self {
-            Self::Check => Frame::new(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).encode(out),
+            Self::InitCheck => {
+                Frame::new(Tag::ONE, Message::BadRerr { error: INIT_CHECK }).encode(out)
+            }
             Self::Init => Frame::new(
                 Tag::ONE,
                 Message::Tinit {
@@ -111,8 +113,8 @@ impl Opening {
             )
             .encode(out),
             // Nobody asks for it where there is no framed thrift.
-            Self::Upgrade if !S::FRAMED => Ok(0),
-            Self::Upgrade => framed::encode_upgrade_request(out),
+            Self::UpgradeRequest if !S::FRAMED => Ok(0),
+            Self::UpgradeRequest => framed::encode_upgrade_request(out),
         }
     }
 }

@@ -1,28 +1,28 @@
-use super::{Envelope, Scope};
+use super::{Envelope, SessionFeatures};
 use crate::wire::mux::{self, Context, Contexts, Deadline, Tag, TraceId};
 use crate::wire::service::{Request, SequenceId};
 use crate::wire::{BufferTooSmall, framed};
 
 /// How requests are written once the session's start is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(super) enum Framing {
     /// Mux dispatches.
     Mux,
     /// Framed thrift behind request headers.
-    Upgraded,
+    UpgradedThrift,
     /// Framed thrift.
-    Plain,
+    PlainThrift,
 }
 
 /// What travels with one request, encoded.
-pub(super) struct Baggage<'a> {
+pub(super) struct RequestContext<'a> {
     client_id: &'a str,
     trace: TraceId,
     trace_bytes: [u8; TraceId::BYTES],
     deadline_bytes: Option<[u8; Deadline::BYTES]>,
 }
 
-impl<'a> Baggage<'a> {
+impl<'a> RequestContext<'a> {
     pub(super) fn new(client_id: &'a str, trace: TraceId, envelope: &Envelope) -> Self {
         Self {
             client_id,
@@ -33,32 +33,36 @@ impl<'a> Baggage<'a> {
     }
 
     /// Writes the request's whole frame.
-    pub(super) fn write<S: Scope>(
+    pub(super) fn write<S: SessionFeatures>(
         &self,
-        dialect: Dialect,
+        framing: Framing,
         tag: Tag,
         message: &Request<'_>,
         out: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {
-        match if S::FRAMED { dialect } else { Dialect::Mux } {
-            Dialect::Mux => {
+        match if S::FRAMED { framing } else { Framing::Mux } {
+            Framing::Mux => {
                 self.with_mux(|contexts| mux::encode_request(tag, &contexts, message, out))
             }
-            Dialect::Upgraded => self.with_header(|header| {
+            Framing::UpgradedThrift => self.with_header(|header| {
                 framed::encode_request(Some(header), SequenceId(0), message, out)
             }),
-            Dialect::Plain => framed::encode_request(None, SequenceId(0), message, out),
+            Framing::PlainThrift => framed::encode_request(None, SequenceId(0), message, out),
         }
     }
 
     /// Bytes that [`write`](Self::write) writes.
-    pub(super) fn measure<S: Scope>(&self, dialect: Dialect, message: &Request<'_>) -> usize {
-        match if S::FRAMED { dialect } else { Dialect::Mux } {
-            Dialect::Mux => self.with_mux(|contexts| mux::encoded_request_len(&contexts, message)),
-            Dialect::Upgraded => {
+    pub(super) fn measure<S: SessionFeatures>(
+        &self,
+        framing: Framing,
+        message: &Request<'_>,
+    ) -> usize {
+        match if S::FRAMED { framing } else { Framing::Mux } {
+            Framing::Mux => self.with_mux(|contexts| mux::encoded_request_len(&contexts, message)),
+            Framing::UpgradedThrift => {
                 self.with_header(|header| framed::encoded_request_len(Some(header), message))
             }
-            Dialect::Plain => framed::encoded_request_len(None, message),
+            Framing::PlainThrift => framed::encoded_request_len(None, message),
         }
     }
 

@@ -18,7 +18,7 @@ pub enum Event<'a> {
         /// The answer, an exception of the service included.
         reply: Reply<'a>,
     },
-    /// A request ended without an answer of the service: the peer refused to start it, or failed
+    /// A request finished without an answer of the service: the peer refused to start it, or failed
     /// below the service. Its place is free again.
     Failed {
         /// The request.
@@ -26,7 +26,7 @@ pub enum Event<'a> {
         /// What is known of it.
         failure: Failure,
         /// Why, for people.
-        reason: Reason<'a>,
+        reason: FailureReason<'a>,
     },
     /// A discarded request's place is free again: the peer answered it, or confirmed the discard.
     Discarded {
@@ -46,18 +46,18 @@ pub enum Event<'a> {
 
 /// Why a request has no answer of the service, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason<'a> {
+pub enum FailureReason<'a> {
     /// What the peer said; may be empty.
-    Said(&'a str),
+    Message(&'a str),
     /// This thrift message is the answer, and it cannot be read. What is wrong with it, and where,
     /// is looked for when it is displayed: a device that displays nothing has no code for it.
     Unreadable(&'a [u8]),
 }
 
-impl fmt::Display for Reason<'_> {
+impl fmt::Display for FailureReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Said(text) => f.write_str(text),
+            Self::Message(text) => f.write_str(text),
             Self::Unreadable(message) => match Reply::decode(message) {
                 Err(error) => write!(f, "its reply cannot be read: {error}"),
                 Ok(_) => f.write_str("its reply is none to a write"),
@@ -114,7 +114,7 @@ pub struct Call {
     pub(crate) generation: u32,
 }
 
-/// A request that was under way when its connection ended.
+/// A request that was under way when its connection finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The request.

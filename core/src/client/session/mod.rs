@@ -5,21 +5,21 @@ mod control;
 mod encode;
 mod envelope;
 mod event;
+mod features;
 mod receive;
-mod scope;
 mod settings;
 
 pub use envelope::Envelope;
-pub use event::{Call, EncodeError, Event, Lost, Reason, SessionError};
-pub use scope::{Everything, MuxWrites, Scope};
+pub use event::{Call, EncodeError, Event, FailureReason, Lost, SessionError};
+pub use features::{AllSessionFeatures, MuxWrites, SessionFeatures};
 pub use settings::{Protocol, Settings, SettingsBuilder, SettingsError};
 
 use core::marker::PhantomData;
 use core::time::Duration;
 
 use calls::Calls;
-use control::{Control, Opening};
-use encode::{Baggage, Dialect};
+use control::{Control, OpeningFrame};
+use encode::{Framing, RequestContext};
 
 use super::RequestId;
 use crate::Instant;
@@ -52,10 +52,10 @@ use crate::wire::service::Request;
 /// by the socket, or the peer said so.
 ///
 /// `REQUESTS` is how many requests can be in flight, discarded ones included until the peer is done
-/// with them; `S` says which protocols the session contains: see [`Scope`].
+/// with them; `S` says which protocols the session contains: see [`SessionFeatures`].
 #[derive(Debug)]
-pub struct Session<const REQUESTS: usize = 1024, S: Scope = Everything> {
-    scope: PhantomData<S>,
+pub struct Session<const REQUESTS: usize = 1024, S: SessionFeatures = AllSessionFeatures> {
+    features: PhantomData<S>,
     settings: Settings,
     random: Random,
     phase: Phase,
@@ -64,11 +64,11 @@ pub struct Session<const REQUESTS: usize = 1024, S: Scope = Everything> {
     draining: bool,
     lease_until: Option<Instant>,
     /// When the peer was heard last, or when it was first given reason to answer after that.
-    heard_at: Instant,
+    last_received: Instant,
     /// When the peer was asked whether it lives, if it has not been heard since.
-    asked_at: Option<Instant>,
+    ping_sent_at: Option<Instant>,
     /// Where the question ends in the outgoing stream.
-    asked_end: u64,
+    ping_end: u64,
     /// Bytes of the outgoing stream: written by us, and taken by the socket.
     written: u64,
     transmitted: u64,
@@ -84,20 +84,20 @@ enum Phase {
     /// Mux: `Tinit` was sent.
     Initialising,
     /// Thrift: the peer was asked for the upgrade.
-    Asking,
+    Upgrading,
     /// Over.
-    Ready(Dialect),
+    Ready(Framing),
 }
 
 impl<const REQUESTS: usize> Session<REQUESTS> {
     /// A session on a connection that was just made. `seed` is for trace ids.
     #[must_use]
     pub const fn new(now: Instant, settings: Settings, seed: u64) -> Self {
-        Self::begun(now, settings, seed)
+        Self::start(now, settings, seed)
     }
 }
 
-impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
+impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     /// The longest control frame; a buffer of this size always gets one.
     pub const MAX_CONTROL_BYTES: usize = 64;
 
@@ -106,27 +106,31 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     /// # Errors
     ///
     /// [`SettingsError::LeftOut`] when the settings ask for framed thrift and `S` leaves it out.
-    pub fn with_scope(now: Instant, settings: Settings, seed: u64) -> Result<Self, SettingsError> {
+    pub fn with_features(
+        now: Instant,
+        settings: Settings,
+        seed: u64,
+    ) -> Result<Self, SettingsError> {
         if !S::FRAMED && settings.protocol != Protocol::ThriftMux {
             return Err(SettingsError::LeftOut {
                 protocol: settings.protocol,
             });
         }
-        Ok(Self::begun(now, settings, seed))
+        Ok(Self::start(now, settings, seed))
     }
 
-    const fn begun(now: Instant, settings: Settings, seed: u64) -> Self {
+    const fn start(now: Instant, settings: Settings, seed: u64) -> Self {
         let (phase, opening) = match if S::FRAMED {
             settings.protocol
         } else {
             Protocol::ThriftMux
         } {
-            Protocol::ThriftMux => (Phase::Checking, Some(Opening::Check)),
-            Protocol::Thrift => (Phase::Asking, Some(Opening::Upgrade)),
-            Protocol::PlainThrift => (Phase::Ready(Dialect::Plain), None),
+            Protocol::ThriftMux => (Phase::Checking, Some(OpeningFrame::InitCheck)),
+            Protocol::Thrift => (Phase::Upgrading, Some(OpeningFrame::UpgradeRequest)),
+            Protocol::PlainThrift => (Phase::Ready(Framing::PlainThrift), None),
         };
         Self {
-            scope: PhantomData,
+            features: PhantomData,
             settings,
             random: Random::new(seed),
             phase,
@@ -134,9 +138,9 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
             calls: Calls::new(),
             draining: false,
             lease_until: None,
-            heard_at: now,
-            asked_at: None,
-            asked_end: 0,
+            last_received: now,
+            ping_sent_at: None,
+            ping_end: 0,
             written: 0,
             transmitted: 0,
             lost: 0,
@@ -197,7 +201,7 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         }
         self.written += total as u64;
         if asks {
-            self.asked_end = self.written;
+            self.ping_end = self.written;
         }
         total
     }
@@ -205,15 +209,15 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     /// Bytes that [`encode_request`](Self::encode_request) writes for this request.
     #[must_use]
     pub fn encoded_len(&self, message: &Request<'_>, envelope: &Envelope) -> usize {
-        let Phase::Ready(dialect) = self.phase else {
+        let Phase::Ready(framing) = self.phase else {
             return 0;
         };
-        Baggage::new(
+        RequestContext::new(
             &self.settings.client_id,
             envelope.trace.unwrap_or_default(),
             envelope,
         )
-        .measure::<S>(dialect, message)
+        .measure::<S>(framing, message)
     }
 
     /// Writes the whole frame of a request into `out` and takes it under way: how many bytes, and
@@ -230,7 +234,7 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         envelope: &Envelope,
         out: &mut [u8],
     ) -> Result<(usize, Call), EncodeError> {
-        let Phase::Ready(dialect) = self.phase else {
+        let Phase::Ready(framing) = self.phase else {
             return Err(EncodeError::NotReady);
         };
         if self.draining {
@@ -247,13 +251,13 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         let trace = envelope
             .trace
             .unwrap_or_else(|| TraceId::root(self.random.next_u64()));
-        let baggage = Baggage::new(&self.settings.client_id, trace, envelope);
-        let count = baggage
-            .write::<S>(dialect, tag, message, out)
+        let context = RequestContext::new(&self.settings.client_id, trace, envelope);
+        let count = context
+            .write::<S>(framing, tag, message, out)
             .map_err(EncodeError::BufferTooSmall)?;
         if self.calls.len() == 0 {
             // Silence before this was nobody's fault.
-            self.heard_at = self.heard_at.max(now);
+            self.last_received = self.last_received.max(now);
         }
         let call = self.calls.start(index, request, self.written);
         self.written += count as u64;
@@ -261,7 +265,7 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     }
 
     /// Nobody waits for this call's answer any more: the peer is told (mux), and its place stays
-    /// taken until the peer is done with it ([`Event::Discarded`]). A call that has ended is
+    /// taken until the peer is done with it ([`Event::Discarded`]). A call that has finished is
     /// ignored. Whether it had not.
     pub fn discard(&mut self, now: Instant, call: Call) -> bool {
         self.calls.discard(now, call)
@@ -269,10 +273,10 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
 
     /// The socket took `count` more bytes of the outgoing stream.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
-        if self.asked_at.is_some() && self.transmitted < self.asked_end {
+        if self.ping_sent_at.is_some() && self.transmitted < self.ping_end {
             // The question stood behind bytes that were still leaving: the peer's time to answer
             // begins when it has it.
-            self.asked_at = Some(now);
+            self.ping_sent_at = Some(now);
         }
         self.transmitted += count as u64;
         debug_assert!(
@@ -284,7 +288,7 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.patience().map(|(at, _)| at)
+        self.next_idle_action().map(|(at, _)| at)
     }
 
     /// The time is `now`. Early and late calls are harmless.
@@ -293,20 +297,20 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     ///
     /// [`SessionError::Unresponsive`] when the peer was silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
-        match self.patience() {
-            Some((at, Patience::Ends)) if at <= now => Err(SessionError::Unresponsive),
-            Some((at, Patience::Asks)) if at <= now => {
-                self.ask(now);
+        match self.next_idle_action() {
+            Some((at, IdleAction::Close)) if at <= now => Err(SessionError::Unresponsive),
+            Some((at, IdleAction::SendPing)) if at <= now => {
+                self.send_ping(now);
                 Ok(())
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// The next request that was under way, when the connection has ended; discarded ones are left
+    /// The next request that was under way, when the connection has finished; discarded ones are left
     /// out. Call until [`None`], then drop the session.
     pub fn poll_lost(&mut self) -> Option<Lost> {
-        self.calls.lose(&mut self.lost, self.transmitted)
+        self.calls.next_lost(&mut self.lost, self.transmitted)
     }
 
     /// What is spoken: a constant where there is no choice, so that the rest is left out.
@@ -318,56 +322,56 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         }
     }
 
-    fn begin(&mut self, now: Instant, dialect: Dialect) -> Event<'static> {
-        self.phase = Phase::Ready(dialect);
-        if dialect == Dialect::Mux && self.settings.idle_ping_interval.is_some() {
+    fn become_ready(&mut self, now: Instant, framing: Framing) -> Event<'static> {
+        self.phase = Phase::Ready(framing);
+        if framing == Framing::Mux && self.settings.idle_ping_interval.is_some() {
             // As Finagle does: a peer that answers pings at the start will do so later.
-            self.ask(now);
+            self.send_ping(now);
         }
         Event::Ready
     }
 
-    const fn ask(&mut self, now: Instant) {
+    const fn send_ping(&mut self, now: Instant) {
         self.control.ping = true;
-        self.asked_at = Some(now);
+        self.ping_sent_at = Some(now);
     }
 
     /// Bytes came from the peer: it lives.
-    fn heard(&mut self, now: Instant) {
-        self.heard_at = self.heard_at.max(now);
-        self.asked_at = None;
+    fn note_received(&mut self, now: Instant) {
+        self.last_received = self.last_received.max(now);
+        self.ping_sent_at = None;
     }
 
     /// When the peer's silence is to have consequences, and which.
-    fn patience(&self) -> Option<(Instant, Patience)> {
-        let ends = |since: Instant, after: Duration| Some((since + after, Patience::Ends));
-        let Phase::Ready(dialect) = self.phase else {
+    fn next_idle_action(&self) -> Option<(Instant, IdleAction)> {
+        let ends = |since: Instant, after: Duration| Some((since + after, IdleAction::Close));
+        let Phase::Ready(framing) = self.phase else {
             // The start of a session is the connector's to time.
             return None;
         };
-        if S::FRAMED && dialect != Dialect::Mux {
+        if S::FRAMED && framing != Framing::Mux {
             return self
                 .calls
                 .only_discarded_at()
                 .and_then(|at| ends(at, self.settings.ping_timeout));
         }
-        if let Some(asked_at) = self.asked_at {
-            return ends(asked_at, self.settings.ping_timeout);
+        if let Some(ping_sent_at) = self.ping_sent_at {
+            return ends(ping_sent_at, self.settings.ping_timeout);
         }
         let silence = if self.calls.len() > 0 {
             Some(self.settings.silence_before_ping)
         } else {
             self.settings.idle_ping_interval
         };
-        silence.map(|silence| (self.heard_at + silence, Patience::Asks))
+        silence.map(|silence| (self.last_received + silence, IdleAction::SendPing))
     }
 }
 
-/// What the end of patience with a silent peer leads to.
+/// What the end of next_idle_action with a silent peer leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
+enum IdleAction {
     /// It is asked whether it lives.
-    Asks,
+    SendPing,
     /// The connection is given up.
-    Ends,
+    Close,
 }

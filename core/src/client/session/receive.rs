@@ -1,13 +1,13 @@
-use super::calls::Ended;
-use super::control::{Opening, PingFlood};
-use super::encode::Dialect;
-use super::{Event, Phase, Reason, Scope, Session, SessionError};
+use super::calls::FinishedCall;
+use super::control::{OpeningFrame, PingFlood};
+use super::encode::Framing;
+use super::{Event, FailureReason, Phase, Session, SessionError, SessionFeatures};
 use crate::wire::framed;
 use crate::wire::mux::{self, Frame, INIT_CHECK, Message, Status, Tag};
 use crate::wire::service::Reply;
 use crate::{Cause, Failure, Instant};
 
-impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
+impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     /// Reads at most one frame from the front of `bytes`: how many bytes it took, and what they
     /// meant. The event borrows `bytes`, not the session. `(0, None)` asks for more bytes: call
     /// again with the same ones and what came after them.
@@ -30,13 +30,13 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         let Some(frame) = bytes.get(..length) else {
             return Ok((0, None));
         };
-        self.heard(now);
+        self.note_received(now);
         let event = match self.phase {
-            Phase::Asking if S::FRAMED => self.handle_upgrade_answer(frame)?,
-            Phase::Ready(Dialect::Upgraded | Dialect::Plain) if S::FRAMED => {
+            Phase::Upgrading if S::FRAMED => self.handle_upgrade_answer(frame)?,
+            Phase::Ready(Framing::UpgradedThrift | Framing::PlainThrift) if S::FRAMED => {
                 Some(self.handle_framed(frame)?)
             }
-            Phase::Checking | Phase::Initialising | Phase::Asking | Phase::Ready(_) => {
+            Phase::Checking | Phase::Initialising | Phase::Upgrading | Phase::Ready(_) => {
                 let frame = Frame::decode(frame).map_err(SessionError::Malformed)?;
                 self.handle_mux(now, &frame)?
             }
@@ -55,9 +55,11 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
                 status, payload, ..
             } => self.handle_dispatched(tag, status, payload).map(Some),
             Message::Rdiscarded => {
-                let ended = self.end(frame)?;
+                let finished = self.end(frame)?;
                 // Nobody asked for this one to be given up: the peer did, and may have begun.
-                Ok(Some(ended.event(Failure::unanswered(Cause::Refused), "")))
+                Ok(Some(
+                    finished.event(Failure::unanswered(Cause::Refused), ""),
+                ))
             }
             Message::Rerr { error } | Message::BadRerr { error } => self.handle_error(frame, error),
             Message::Rinit { version, .. }
@@ -66,7 +68,7 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
                 if version != mux::VERSION {
                     return Err(SessionError::Version(version));
                 }
-                Ok(Some(self.begin(now, Dialect::Mux)))
+                Ok(Some(self.become_ready(now, Framing::Mux)))
             }
             Message::Rping if tag == Tag::ONE => Ok(None),
             Message::Tping => {
@@ -99,16 +101,18 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         status: Status,
         payload: &'b [u8],
     ) -> Result<Event<'b>, SessionError> {
-        let Some(ended) = self.calls.end(tag) else {
+        let Some(finished) = self.calls.end(tag) else {
             return Err(SessionError::Unexpected {
                 kind: mux::FrameType::Rdispatch as i8,
                 tag: tag.get(),
             });
         };
         Ok(match status {
-            Status::Ok => ended.answer::<S>(payload),
-            Status::Error => ended.event(Failure::unanswered(Cause::Exception), text(payload)),
-            Status::Nack => ended.event(Failure::overloaded(Cause::Refused, None), text(payload)),
+            Status::Ok => finished.answer::<S>(payload),
+            Status::Error => finished.event(Failure::unanswered(Cause::Exception), text(payload)),
+            Status::Nack => {
+                finished.event(Failure::overloaded(Cause::Refused, None), text(payload))
+            }
         })
     }
 
@@ -119,26 +123,26 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
         error: &'b str,
     ) -> Result<Option<Event<'b>>, SessionError> {
         if frame.tag != Tag::ONE {
-            let ended = self.end(frame)?;
+            let finished = self.end(frame)?;
             // It says what the peer could not do, not what it did before.
             return Ok(Some(
-                ended.event(Failure::unanswered(Cause::ProtocolError), error),
+                finished.event(Failure::unanswered(Cause::ProtocolError), error),
             ));
         }
         match self.phase {
             Phase::Checking if error == INIT_CHECK => {
                 self.phase = Phase::Initialising;
-                self.control.opening = Some(Opening::Init);
+                self.control.opening = Some(OpeningFrame::Init);
                 Ok(None)
             }
             // A peer that does not know Tinit, or turns down what we offered in it, speaks mux as
             // it always was.
             Phase::Checking | Phase::Initialising => {
-                Ok(Some(self.begin(self.heard_at, Dialect::Mux)))
+                Ok(Some(self.become_ready(self.last_received, Framing::Mux)))
             }
             // A peer that does not know pings has answered one all the same.
             Phase::Ready(_) => Ok(None),
-            Phase::Asking => Err(unexpected(frame)),
+            Phase::Upgrading => Err(unexpected(frame)),
         }
     }
 
@@ -157,45 +161,45 @@ impl<const REQUESTS: usize, S: Scope> Session<REQUESTS, S> {
     ) -> Result<Option<Event<'b>>, SessionError> {
         let body = framed::frame_body(frame).map_err(SessionError::Malformed)?;
         let accepted = framed::upgrade_accepted(body).map_err(SessionError::Malformed)?;
-        Ok(Some(self.begin(
-            self.heard_at,
+        Ok(Some(self.become_ready(
+            self.last_received,
             if accepted {
-                Dialect::Upgraded
+                Framing::UpgradedThrift
             } else {
-                Dialect::Plain
+                Framing::PlainThrift
             },
         )))
     }
 
     fn handle_framed<'b>(&mut self, frame: &'b [u8]) -> Result<Event<'b>, SessionError> {
         let mut message = framed::frame_body(frame).map_err(SessionError::Malformed)?;
-        if self.phase == Phase::Ready(Dialect::Upgraded) {
+        if self.phase == Phase::Ready(Framing::UpgradedThrift) {
             // Behind a header that cannot be read, nothing can: where it ends is not known.
             message = framed::ResponseHeader::decode(message)
                 .map_err(SessionError::Malformed)?
                 .1;
         }
-        let Some(ended) = self.calls.end_only() else {
+        let Some(finished) = self.calls.end_only() else {
             return Err(SessionError::Unexpected { kind: 0, tag: 0 });
         };
-        Ok(ended.answer::<S>(message))
+        Ok(finished.answer::<S>(message))
     }
 
-    fn end(&mut self, frame: &Frame<'_>) -> Result<Ended, SessionError> {
+    fn end(&mut self, frame: &Frame<'_>) -> Result<FinishedCall, SessionError> {
         self.calls.end(frame.tag).ok_or_else(|| unexpected(frame))
     }
 }
 
-impl Ended {
+impl FinishedCall {
     /// The event of a call that was answered with this message. A message that cannot be read fails
     /// its own request only: the frames around it are whole.
-    fn answer<S: Scope>(self, message: &[u8]) -> Event<'_> {
+    fn answer<S: SessionFeatures>(self, message: &[u8]) -> Event<'_> {
         if self.discarded {
             return Event::Discarded {
                 request: self.request,
             };
         }
-        match if S::ALL_ANSWERS {
+        match if S::ALL_REPLIES {
             Reply::decode(message)
         } else {
             Reply::decode_write(message)
@@ -207,14 +211,14 @@ impl Ended {
             Err(_) => Event::Failed {
                 request: self.request,
                 failure: Failure::unanswered(Cause::ProtocolError),
-                reason: Reason::Unreadable(message),
+                reason: FailureReason::Unreadable(message),
             },
         }
     }
 
-    /// The event of a call that ended with this failure.
+    /// The event of a call that finished with this failure.
     fn event(self, failure: Failure, message: &str) -> Event<'_> {
-        let reason = Reason::Said(message);
+        let reason = FailureReason::Message(message);
         if self.discarded {
             Event::Discarded {
                 request: self.request,

@@ -186,7 +186,7 @@ pub enum SettingsError {
         /// What it was set to.
         value: usize,
     },
-    /// The session's [`Scope`](super::Scope) leaves the protocol out.
+    /// The session's [`SessionFeatures`](super::SessionFeatures) leaves the protocol out.
     LeftOut {
         /// What was to be spoken.
         protocol: Protocol,
@@ -217,7 +217,7 @@ impl fmt::Display for SettingsError {
             }
             Self::LeftOut { protocol } => write!(
                 f,
-                "protocol is {protocol:?}, which the session's scope leaves out"
+                "protocol is {protocol:?}, which the session's features leave out"
             ),
             Self::Zero { setting } => write!(f, "{setting} is zero; it must be above"),
         }

@@ -8,7 +8,7 @@ mod rig;
 use core::time::Duration;
 use std::collections::HashMap;
 
-use distributedlog::client::routing::{Answer, Operation, Resend, Settings};
+use distributedlog::client::routing::{Operation, Resend, Settings, Success};
 use distributedlog::client::session::Protocol;
 use distributedlog::{Instant, WriteState};
 
@@ -115,7 +115,7 @@ fn check(rig: &Rig, never_twice: bool, tally: &mut Tally) {
             Ok(answer) => {
                 tally.succeeded += 1;
                 assert!(!is_write || copies > 0, "what was answered is written");
-                if let Answer::Written(dlsn) = answer {
+                if let Success::Written(dlsn) = answer {
                     assert!(rig.world.log[number].contains(dlsn), "and it is there");
                 }
             }

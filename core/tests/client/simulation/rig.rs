@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
 use distributedlog::client::routing::{
-    Action, Client, HostAddress, Operation, Patience, Settings, StreamKey, Submission,
+    Action, Client, HostAddress, Operation, RetryPolicy, Settings, StreamKey, Submission,
 };
 use distributedlog::client::session::{
     self, Call, EncodeError, Envelope, Event, Protocol, Session,
@@ -64,7 +64,7 @@ pub(crate) struct Rig {
     pub(crate) ended: Vec<(
         u64,
         Operation,
-        Result<distributedlog::client::routing::Answer, Failure>,
+        Result<distributedlog::client::routing::Success, Failure>,
     )>,
     pub(crate) connections: HashMap<u64, Connection>,
     events: BTreeMap<(Instant, u64), Happening>,
@@ -199,10 +199,10 @@ impl Rig {
             .percent(60)
             .then(|| self.now + Duration::from_micros(self.dice.below(3_000_000)));
         submission.deadline = deadline;
-        submission.patience = if self.dice.percent(50) {
-            Patience::OneRound
+        submission.retry_policy = if self.dice.percent(50) {
+            RetryPolicy::OneRound
         } else {
-            Patience::UntilDeadline
+            RetryPolicy::UntilDeadline
         };
         if let Ok(request) = self.client.submit(self.now, submission) {
             let earlier = self.pending.insert(

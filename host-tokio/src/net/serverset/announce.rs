@@ -119,24 +119,24 @@ impl Announcement {
         };
         let data =
             serde_json::to_vec(&self.json).expect("texts and numbers can be written as JSON");
-        let keeper = Keeper {
+        let announcer = Announcer {
             ensemble,
             path: path.trim_end_matches('/').to_owned(),
             data,
             login: self.login,
         };
-        let first = match timeout(FIRST_TIMEOUT, keeper.join()).await {
-            Ok(Ok(joined)) => joined,
-            Ok(Err(error)) => return Err(keeper.refusal(reason(&error))),
-            Err(_) => return Err(keeper.refusal(format!("no answer within {FIRST_TIMEOUT:?}"))),
+        let first = match timeout(FIRST_TIMEOUT, announcer.register()).await {
+            Ok(Ok(registration)) => registration,
+            Ok(Err(error)) => return Err(announcer.refusal(reason(&error))),
+            Err(_) => return Err(announcer.refusal(format!("no answer within {FIRST_TIMEOUT:?}"))),
         };
         let node = first.node.clone();
         let (withdraw, withdrawn) = oneshot::channel();
-        let task = tokio::spawn(keeper.keep(first, withdrawn));
+        let task = tokio::spawn(announcer.run(first, withdrawn));
         Ok(Announced {
             node,
             withdraw,
-            task: EndsWithIt(task),
+            task: AbortOnDrop(task),
         })
     }
 }
@@ -147,7 +147,7 @@ impl Announcement {
 pub struct Announced {
     node: String,
     withdraw: oneshot::Sender<()>,
-    task: EndsWithIt,
+    task: AbortOnDrop,
 }
 
 impl Announced {
@@ -178,9 +178,9 @@ impl Announced {
 
 /// The task holds the session, and ends with the value.
 #[derive(Debug)]
-struct EndsWithIt(JoinHandle<()>);
+struct AbortOnDrop(JoinHandle<()>);
 
-impl Drop for EndsWithIt {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -250,7 +250,7 @@ fn reason(error: &Error) -> String {
 }
 
 /// Keeps one member announced.
-struct Keeper {
+struct Announcer {
     ensemble: String,
     path: String,
     data: Vec<u8>,
@@ -258,12 +258,12 @@ struct Keeper {
 }
 
 /// A session with its node.
-struct Joined {
+struct Registration {
     client: Client,
     node: String,
 }
 
-impl Keeper {
+impl Announcer {
     fn refusal(self, reason: String) -> AnnounceError {
         AnnounceError::ZooKeeper {
             ensemble: self.ensemble,
@@ -274,7 +274,7 @@ impl Keeper {
 
     /// A new session, and its node. If it is not known whether the node was made, the session ends,
     /// and the node with it.
-    async fn join(&self) -> Result<Joined, Error> {
+    async fn register(&self) -> Result<Registration, Error> {
         let client = login::connect(&self.ensemble, self.login.as_ref()).await?;
         let node = match self.create(&client).await {
             Err(Error::NoNode) => {
@@ -289,7 +289,7 @@ impl Keeper {
             }
             made => made?,
         };
-        Ok(Joined { client, node })
+        Ok(Registration { client, node })
     }
 
     async fn create(&self, client: &Client) -> Result<String, Error> {
@@ -300,12 +300,12 @@ impl Keeper {
     }
 
     /// Announces again whenever a session has ended, until it is to be taken back.
-    async fn keep(self, mut joined: Joined, mut withdrawn: oneshot::Receiver<()>) {
+    async fn run(self, mut registration: Registration, mut withdrawn: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
                 // Also when nobody is left who could say so.
-                _ = &mut withdrawn => return withdraw(joined).await,
-                () = session_end(&joined.client) => {}
+                _ = &mut withdrawn => return withdraw(registration).await,
+                () = session_end(&registration.client) => {}
             }
             tracing::warn!(
                 ensemble = self.ensemble,
@@ -314,18 +314,18 @@ impl Keeper {
             );
             let again = tokio::select! {
                 _ = &mut withdrawn => return,
-                again = self.join_again() => again,
+                again = self.register_again() => again,
             };
             tracing::info!(node = again.node, "announced again");
-            joined = again;
+            registration = again;
         }
     }
 
-    async fn join_again(&self) -> Joined {
+    async fn register_again(&self) -> Registration {
         let mut retry = FIRST_RETRY;
         loop {
-            match self.join().await {
-                Ok(joined) => return joined,
+            match self.register().await {
+                Ok(registration) => return registration,
                 Err(error) => {
                     tracing::warn!(ensemble = self.ensemble, path = self.path, %error, "cannot announce in ZooKeeper")
                 }
@@ -344,12 +344,12 @@ async fn session_end(client: &Client) {
     }
 }
 
-async fn withdraw(joined: Joined) {
-    match joined.client.delete(&joined.node, None).await {
+async fn withdraw(registration: Registration) {
+    match registration.client.delete(&registration.node, None).await {
         Ok(()) | Err(Error::NoNode) => {}
         // The session ends with the client, and the node with the session.
         Err(error) => {
-            tracing::warn!(node = joined.node, %error, "an announcement was not taken back in order")
+            tracing::warn!(node = registration.node, %error, "an announcement was not taken back in order")
         }
     }
 }

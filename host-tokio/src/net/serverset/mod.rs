@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, WatchedEvent};
 
-use super::{Found, NameEvent, system_lookup};
+use super::{NameEvent, ResolvedProxy, system_lookup};
 
 /// Where the nodes' names begin that are members: others stand beside them.
 const MEMBER: &str = "member_";
@@ -106,18 +106,18 @@ struct Follower {
     events: mpsc::Sender<NameEvent>,
     /// Where hosts were when they were looked up last: what holds while their name server fails.
     addresses: HashMap<(String, u16), SocketAddr>,
-    known: Vec<Found>,
+    known: Vec<ResolvedProxy>,
 }
 
 /// Why following ends: to begin again.
-enum Ended {
+enum FollowEnd {
     /// Nobody wants to know any more.
     Unwanted,
     /// ZooKeeper.
     Failed(Error),
 }
 
-impl From<Error> for Ended {
+impl From<Error> for FollowEnd {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
@@ -133,9 +133,11 @@ impl Follower {
                     retry = FIRST_RETRY;
                     self.follow(&client).await
                 }
-                Err(error) => Ended::Failed(error),
+                Err(error) => FollowEnd::Failed(error),
             };
-            let Ended::Failed(error) = ended else { return };
+            let FollowEnd::Failed(error) = ended else {
+                return;
+            };
             let ensemble = &self.name.ensemble;
             tracing::warn!(ensemble, path = self.name.path, %error, known = self.known.len(), "cannot follow a serverset in ZooKeeper");
             let why = io::Error::other(format!("ZooKeeper cannot be asked: {error}"));
@@ -154,7 +156,7 @@ impl Follower {
     }
 
     /// Reads the set, tells of it, and waits for a change, again and again.
-    async fn follow(&mut self, client: &Client) -> Ended {
+    async fn follow(&mut self, client: &Client) -> FollowEnd {
         loop {
             let ended = match self.read(client).await {
                 Ok(changes) => self.until_changed(changes).await,
@@ -167,7 +169,7 @@ impl Follower {
     }
 
     /// Reads the set and tells of it. What to watch for its next change.
-    async fn read(&mut self, client: &Client) -> Result<JoinSet<WatchedEvent>, Ended> {
+    async fn read(&mut self, client: &Client) -> Result<JoinSet<WatchedEvent>, FollowEnd> {
         let mut changes = JoinSet::new();
         let path = self.name.path.clone();
         let (names, watcher) = match client.list_and_watch_children(&path).await {
@@ -217,14 +219,14 @@ impl Follower {
     }
 
     /// Finds the members' addresses and tells of them.
-    async fn resolve(&mut self, members: &[Member]) -> Result<(), Ended> {
+    async fn resolve(&mut self, members: &[Member]) -> Result<(), FollowEnd> {
         let mut failures = Vec::new();
         self.known.clear();
         for member in members {
             match self.address(member).await {
                 Ok(address) if self.known.iter().all(|known| known.address != address) => {
                     self.known
-                        .push(Found::new(address, &member.host, member.shard));
+                        .push(ResolvedProxy::new(address, &member.host, member.shard));
                 }
                 // Two nodes of one process, of which the older one has not expired yet.
                 Ok(_) => {}
@@ -267,18 +269,18 @@ impl Follower {
         }
     }
 
-    async fn publish(&self, failures: Vec<(String, io::Error)>) -> Result<(), Ended> {
+    async fn publish(&self, failures: Vec<(String, io::Error)>) -> Result<(), FollowEnd> {
         self.events
             .send(NameEvent {
                 found: self.known.clone(),
                 failures,
             })
             .await
-            .map_err(|_| Ended::Unwanted)
+            .map_err(|_| FollowEnd::Unwanted)
     }
 
     /// Waits until something changed, or names of hosts are to be looked up again.
-    async fn until_changed(&self, mut changes: JoinSet<WatchedEvent>) -> Result<(), Ended> {
+    async fn until_changed(&self, mut changes: JoinSet<WatchedEvent>) -> Result<(), FollowEnd> {
         let has_names = self.known.iter().any(|found| !found.name.is_empty());
         tokio::select! {
             change = changes.join_next() => match change {
@@ -295,7 +297,7 @@ fn watch(changes: &mut JoinSet<WatchedEvent>, watcher: OneshotWatcher) {
 }
 
 /// Whether the session goes on.
-fn ended(state: SessionState) -> Result<(), Ended> {
+fn ended(state: SessionState) -> Result<(), FollowEnd> {
     match state {
         SessionState::Expired | SessionState::Closed => Err(Error::SessionExpired.into()),
         SessionState::AuthFailed => Err(Error::AuthFailed.into()),

@@ -49,8 +49,8 @@ impl ZooKeeper {
             folder.path().display()
         );
         std::fs::write(&settings, text).expect("the folder can be written");
-        let log =
-            std::fs::File::create(folder.path().join("log")).expect("the folder can be written");
+        let log = std::fs::File::create(folder.path().join("log"))
+            .expect("the folder can be written");
         let child = Command::new("java")
             .arg(format!("@{java}"))
             .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
@@ -71,8 +71,8 @@ impl ZooKeeper {
             }
         };
         if timeout(PATIENCE, up).await.is_err() {
-            let log =
-                std::fs::read_to_string(zookeeper.folder.path().join("log")).unwrap_or_default();
+            let log = std::fs::read_to_string(zookeeper.folder.path().join("log"))
+                .unwrap_or_default();
             panic!("ZooKeeper did not start\n{log}");
         }
         zookeeper
@@ -166,7 +166,7 @@ async fn path(client: &Client) {
 }
 
 /// A member comes, as a server set of Twitter's announces one; its node.
-async fn join(client: &Client, port: u16, shard: i32, mode: CreateMode) -> String {
+async fn register(client: &Client, port: u16, shard: i32, mode: CreateMode) -> String {
     let options: CreateOptions<'_> = mode.with_acls(Acls::anyone_all());
     let (_, sequence) = client
         .create(&format!("{PATH}/member_"), &json(port, shard), &options)
@@ -189,11 +189,11 @@ async fn members_come_and_go_and_change_their_shards() {
     let client = zookeeper.client().await;
     path(&client).await;
     until(&mut set, &[]).await;
-    let first = join(&client, 1, 10, CreateMode::PersistentSequential).await;
+    let first = register(&client, 1, 10, CreateMode::PersistentSequential).await;
     until(&mut set, &[(1, 10)]).await;
     // One whose session ends is gone with it.
     let other = zookeeper.client().await;
-    join(&other, 2, 11, CreateMode::EphemeralSequential).await;
+    register(&other, 2, 11, CreateMode::EphemeralSequential).await;
     until(&mut set, &[(1, 10), (2, 11)]).await;
     client
         .set_data(&first, &json(1, 12), None)
@@ -231,7 +231,7 @@ async fn members_come_and_go_and_change_their_shards() {
         )
         .await
         .expect("a bad node");
-    join(&client, 3, 13, CreateMode::PersistentSequential).await;
+    register(&client, 3, 13, CreateMode::PersistentSequential).await;
     until(&mut set, &[(1, 12), (3, 13)]).await;
     client
         .delete(&first, None)
@@ -252,7 +252,7 @@ async fn what_is_known_outlives_the_ensemble_and_the_session() {
     let zookeeper = ZooKeeper::start().await;
     let client = zookeeper.client().await;
     path(&client).await;
-    join(&client, 1, 10, CreateMode::PersistentSequential).await;
+    register(&client, 1, 10, CreateMode::PersistentSequential).await;
     let mut set = follow(zookeeper.ensemble(), None);
     until(&mut set, &[(1, 10)]).await;
     drop(client);
@@ -270,7 +270,7 @@ async fn what_is_known_outlives_the_ensemble_and_the_session() {
         .expect("legal");
     all.commit().await.expect("a path with a member");
     until(&mut set, &[(1, 20)]).await;
-    join(&client, 2, 21, CreateMode::PersistentSequential).await;
+    register(&client, 2, 21, CreateMode::PersistentSequential).await;
     until(&mut set, &[(1, 20), (2, 21)]).await;
 }
 
@@ -292,7 +292,7 @@ async fn an_ensemble_that_cannot_be_reached_is_named_and_followed_once_it_is_the
     let zookeeper = ZooKeeper::start_on(port).await;
     let client = zookeeper.client().await;
     path(&client).await;
-    join(&client, 7, 70, CreateMode::PersistentSequential).await;
+    register(&client, 7, 70, CreateMode::PersistentSequential).await;
     until(&mut set, &[(7, 70)]).await;
 }
 

@@ -1,7 +1,7 @@
 //! As one-proxy, with all of the writer's rules and all that a session can speak.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use distributedlog::client::session::Everything;
-use distributedlog::writer::AllFeatures;
+use distributedlog::client::session::AllSessionFeatures;
+use distributedlog::writer::Full;
 
-distributedlog_bare::one_proxy_program!(AllFeatures, Everything);
+distributedlog_bare::one_proxy_program!(Full, AllSessionFeatures);

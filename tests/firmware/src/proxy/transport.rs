@@ -2,7 +2,7 @@ use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll};
 
-use distributedlog::client::routing::{Operation, Patience, StreamKey, Submission};
+use distributedlog::client::routing::{Operation, RetryPolicy, StreamKey, Submission};
 use distributedlog::wire::crc;
 use distributedlog::{Attempt, AttemptId, Instant, Outcome, StartRefused, Transport};
 
@@ -26,7 +26,7 @@ impl Transport for Carrier {
                     .with_checksum(crc::write(stream, attempt.record_set))
                     .with_deadline(attempt.deadline)
                     // Another stream may do better than waiting for this one.
-                    .with_patience(Patience::OneRound);
+                    .with_retry_policy(RetryPolicy::OneRound);
             let request = state
                 .client
                 .submit(now, submission)

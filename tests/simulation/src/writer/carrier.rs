@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 
 use distributedlog::client::routing::{
-    Action, Answer, Client, HostAddress, Operation, Patience, Settings, StreamKey, Submission,
+    Action, Client, HostAddress, Operation, RetryPolicy, Settings, StreamKey, Submission, Success,
 };
 use distributedlog::client::session::{
     self, Call, EncodeError, Envelope, Event, Protocol, Session,
@@ -109,7 +109,7 @@ impl Carrier {
     /// Starts an attempt. False: there is no room.
     pub(super) fn start(&mut self, now: Instant, stream: &str, attempt: &Attempt<'_>) -> bool {
         let submission = Submission::to_stream(Operation::WriteRecordSet, StreamKey::of(stream))
-            .with_patience(Patience::OneRound)
+            .with_retry_policy(RetryPolicy::OneRound)
             .with_checksum(crc::write(stream, attempt.record_set))
             .with_deadline(attempt.deadline);
         let Ok(request) = self.client.submit(now, submission) else {
@@ -252,10 +252,10 @@ impl Carrier {
                         .expect("R1: a request completed that was not under way");
                     self.by_attempt.remove(&pending.attempt);
                     let outcome = match result {
-                        Ok(Answer::Written(dlsn)) => Ok(dlsn),
-                        Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => {
-                            Err(Failure::unanswered(Cause::ProtocolError))
-                        }
+                        Ok(Success::Written(dlsn)) => Ok(dlsn),
+                        Ok(
+                            Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo,
+                        ) => Err(Failure::unanswered(Cause::ProtocolError)),
                         Err(failure) => Err(failure),
                     };
                     self.finished.push_back((pending.attempt, outcome));

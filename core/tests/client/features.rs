@@ -50,7 +50,7 @@ fn a_session_of_writes_over_mux_reads_their_answers_and_no_others() {
         .protocol(Protocol::ThriftMux)
         .build()
         .unwrap();
-    let mut session = Narrow::with_scope(NOW, settings, 1).unwrap();
+    let mut session = Narrow::with_features(NOW, settings, 1).unwrap();
     assert!(!greet(&mut session, Message::Rerr { error: INIT_CHECK }) && !session.is_ready());
     assert!(greet(
         &mut session,
@@ -119,13 +119,13 @@ fn a_session_of_writes_over_mux_reads_their_answers_and_no_others() {
 }
 
 #[test]
-fn a_protocol_that_the_scope_leaves_out_is_refused() {
+fn a_protocol_that_the_features_leave_out_is_refused() {
     for protocol in [Protocol::Thrift, Protocol::PlainThrift] {
         let settings = Settings::builder().protocol(protocol).build().unwrap();
-        let refused = Narrow::with_scope(NOW, settings, 1).unwrap_err();
+        let refused = Narrow::with_features(NOW, settings, 1).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            format!("protocol is {protocol:?}, which the session's scope leaves out")
+            format!("protocol is {protocol:?}, which the session's features leave out")
         );
     }
 }

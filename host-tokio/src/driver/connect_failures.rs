@@ -7,12 +7,12 @@ use crate::net::ConnectError;
 /// Why hosts could not be used, for whoever has to be told that none could. The last reason of
 /// each.
 #[derive(Default)]
-pub(super) struct Trouble {
+pub(super) struct ConnectFailures {
     hosts: Vec<(HostId, HostFailureReason)>,
     names: Vec<(String, std::io::Error)>,
 }
 
-impl Trouble {
+impl ConnectFailures {
     pub(super) fn note(&mut self, host: HostId, reason: HostFailureReason) {
         self.forget(host);
         self.hosts.push((host, reason));
@@ -36,9 +36,9 @@ impl Trouble {
 impl Driver {
     /// Every host that was tried and why it did not do; names that lead nowhere among them.
     pub(crate) fn host_failures(&mut self) -> Vec<HostFailure> {
-        let mut reasons = core::mem::take(&mut self.trouble.hosts);
+        let mut reasons = core::mem::take(&mut self.connect_failures.hosts);
         let mut failures: Vec<HostFailure> = Vec::new();
-        for (host, error) in core::mem::take(&mut self.trouble.names) {
+        for (host, error) in core::mem::take(&mut self.connect_failures.names) {
             failures.push(HostFailure {
                 host,
                 address: None,
