@@ -57,15 +57,15 @@ const fn checked(settings: SettingsBuilder) -> Settings {
 
 /// Writer and session: of the writer's rules what `P` contains, of the protocols what `S` does.
 #[derive(Debug)]
-pub struct Device<P: Policy = Plain, S: SessionFeatures = MuxWrites> {
-    writer: Writer<Memory, P>,
+pub struct Device<P: WriterFeatures = OriginalFeatures, S: SessionFeatures = MuxWrites> {
+    writer: Writer<DeviceStorage, P>,
     session: Session<REQUESTS, S>,
     names: &'static [&'static str; STREAMS],
     pending: [Option<Pending>; REQUESTS],
     requests: u32,
 }
 
-impl<P: Policy, S: SessionFeatures> Device<P, S> {
+impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
     /// A device whose connection was just made.
     #[must_use]
     pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
@@ -269,7 +269,7 @@ fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
 }
 
 /// Does whatever `what` says, so that a linker keeps all of a device.
-pub fn step<P: Policy, S: SessionFeatures>(
+pub fn step<P: WriterFeatures, S: SessionFeatures>(
     device: &mut Device<P, S>,
     what: u8,
     now: Instant,

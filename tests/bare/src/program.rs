@@ -1,7 +1,7 @@
 //! What programs have in common: the one around the device of one proxy, and what becomes of
 //! panics.
 
-/// Links the device of one proxy with the rules that a [policy](distributedlog::writer::Policy)
+/// Links the device of one proxy with the rules that a [`WriterFeatures`](distributedlog::writer::WriterFeatures) type
 /// contains and the protocols that a [choice of features](distributedlog::client::session::SessionFeatures) does. On a
 /// host it runs for one record.
 #[macro_export]

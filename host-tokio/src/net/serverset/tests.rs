@@ -49,8 +49,8 @@ impl ZooKeeper {
             folder.path().display()
         );
         std::fs::write(&settings, text).expect("the folder can be written");
-        let log = std::fs::File::create(folder.path().join("log"))
-            .expect("the folder can be written");
+        let log =
+            std::fs::File::create(folder.path().join("log")).expect("the folder can be written");
         let child = Command::new("java")
             .arg(format!("@{java}"))
             .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
@@ -71,8 +71,8 @@ impl ZooKeeper {
             }
         };
         if timeout(PATIENCE, up).await.is_err() {
-            let log = std::fs::read_to_string(zookeeper.folder.path().join("log"))
-                .unwrap_or_default();
+            let log =
+                std::fs::read_to_string(zookeeper.folder.path().join("log")).unwrap_or_default();
             panic!("ZooKeeper did not start\n{log}");
         }
         zookeeper

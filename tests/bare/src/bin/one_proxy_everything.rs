@@ -2,6 +2,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::AllSessionFeatures;
-use distributedlog::writer::Full;
+use distributedlog::writer::AllFeatures;
 
-distributedlog_bare::one_proxy_program!(Full, AllSessionFeatures);
+distributedlog_bare::one_proxy_program!(AllFeatures, AllSessionFeatures);
