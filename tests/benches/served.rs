@@ -9,16 +9,18 @@ use std::time::Instant;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use distributedlog::Dlsn;
-use dlog::store::memory::MemoryStore;
-use dlog::store::remote::{ClientSettings, RemoteStore, ServerSettings, serve};
-use dlog::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, StoreError, StreamName};
-use dlog::uri::Uri;
+use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings, serve};
+use distributedlog_store::uri::Uri;
+use distributedlog_store::{
+    Acquired, Entry, EntryRecord, Lease, LogStore, Owner, StoreError, StreamName,
+};
+use distributedlog_testkit::store::MemoryStore;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 /// A client of a store in the same process, with a lease on a new stream.
-async fn connected() -> (RemoteStore, Lease, dlog::store::remote::Server) {
+async fn connected() -> (RemoteStore, Lease, distributedlog_store::remote::Server) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let server = serve(listener, MemoryStore::new(), ServerSettings::default()).expect("serves");
     let uri = Uri::local("127.0.0.1", server.local_addr().port());

@@ -17,8 +17,8 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
     measurement::WallTime,
 };
-use dlog::store::embedded::{EmbeddedSettings, EmbeddedStore};
-use dlog::store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, StreamName};
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
+use distributedlog_store::{Acquired, Entry, EntryRecord, Lease, LogStore, Owner, StreamName};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;

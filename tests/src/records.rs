@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use dlog::reader::{LogReader, ReadEvent};
-use dlog::store::{LogStore, StreamName};
+use distributedlog_reader::{LogReader, ReadEvent};
+use distributedlog_store::{LogStore, StreamName};
 
 /// An acknowledged record.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use core::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use dlog::store::LogStore;
-use dlog::store::remote::{ClientSettings, RemoteStore};
-use dlog::uri::Uri;
+use distributedlog_store::LogStore;
+use distributedlog_store::remote::{ClientSettings, RemoteStore};
+use distributedlog_store::uri::Uri;
 
 use crate::process::{Process, Starting};
 

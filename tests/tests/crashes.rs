@@ -8,12 +8,12 @@ use std::env;
 use std::sync::Arc;
 use std::time::Instant;
 
+use distributedlog_store::LogStore;
+use distributedlog_store::remote::{ClientSettings, RemoteStore};
+use distributedlog_store::uri::Uri;
 use distributedlog_tests::load::{Loaded, write_until_the_end};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
-use dlog::store::LogStore;
-use dlog::store::remote::{ClientSettings, RemoteStore};
-use dlog::uri::Uri;
 
 /// Records that the client keeps in flight.
 const IN_FLIGHT: u32 = 64;

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use distributedlog_bare::trace;
+use distributedlog_reader::{MergeSettings, MultiReader, ReadEvent};
+use distributedlog_store::{LogStore, StreamName};
 use distributedlog_tests::load::{self, RawClient};
 use distributedlog_tests::process::{Process, Starting};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
 use distributedlog_tests::stats;
 use distributedlog_tokio::ProxyClient;
-use dlog::reader::{MergeSettings, MultiReader, ReadEvent};
-use dlog::store::{LogStore, StreamName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 

@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use distributedlog::Dlsn;
+use distributedlog_proxy::{Proxy, Settings};
+use distributedlog_reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
+use distributedlog_store::{
+    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture,
+    StreamInfo, StreamName,
+};
+use distributedlog_testkit::store::MemoryStore;
 use distributedlog_tests::load::{RawClient, Said};
 use distributedlog_tests::process::{From, Process, Starting};
 use distributedlog_tests::records;
 use distributedlog_tests::stack::{self, Keeps, Local, STREAMS};
 use distributedlog_tokio::MultiStreamWriter;
-use dlog::proxy::{Proxy, Settings};
-use dlog::reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
-use dlog::store::memory::MemoryStore;
-use dlog::store::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture,
-    StreamInfo, StreamName,
-};
 use rustix::process::Signal;
 
 /// When a set goes to a second stream.

@@ -9,7 +9,6 @@ mod ending;
 mod faults_of_the_original;
 mod hedging;
 mod policies;
-mod recommended;
 mod retrying;
 mod rotation;
 mod simulation;

@@ -9,8 +9,6 @@
 //!   stream by stream, from a seed.
 //! - [`NullTransport`]: answers every attempt at once; what is measured over it is the writer
 //!   alone.
-//! - [`model`]: simulates millions of sets under policies of hedging, ours and others', in
-//!   scenarios that go wrong.
 //! - [`script`]: plays a script of (time, event) against the machine and compares what it does,
 //!   line by line.
 //!
@@ -37,11 +35,12 @@
 mod clock;
 mod executor;
 mod faulty;
-pub mod model;
 mod null;
 mod random;
 pub mod script;
 mod setup;
+#[cfg(feature = "store")]
+pub mod store;
 mod streams;
 
 pub use clock::{VirtualClock, VirtualSleep};

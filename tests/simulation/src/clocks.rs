@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
 
-use dlog::proxy::WallClock;
-use dlog::store::embedded::UnixClock;
+use distributedlog_proxy::WallClock;
+use distributedlog_store::embedded::UnixClock;
 
 /// When runs begin: milliseconds since 1970.
 const EPOCH_MS: u64 = 1_800_000_000_000;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
-use dlog::Entropy;
-use dlog::store::{LogStore, StoreError, StreamName};
+use distributedlog_store::Entropy;
+use distributedlog_store::{LogStore, StoreError, StreamName};
 use tokio::sync::mpsc;
 
 use crate::net::{Death, HostId, Network};

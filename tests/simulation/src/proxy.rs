@@ -3,12 +3,12 @@
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
-use dlog::Entropy;
-use dlog::net::Dial;
-use dlog::proxy::{self, Load, Proxy, Settings};
-use dlog::store::LogStore;
-use dlog::store::remote::{ClientSettings, RemoteStore};
-use dlog::uri::Uri;
+use distributedlog_proxy::{Load, Proxy, Settings};
+use distributedlog_store::Entropy;
+use distributedlog_store::LogStore;
+use distributedlog_store::net::Dial;
+use distributedlog_store::remote::{ClientSettings, RemoteStore};
+use distributedlog_store::uri::Uri;
 use tokio::sync::watch;
 
 use crate::clocks::Wall;
@@ -35,7 +35,7 @@ struct Running {
     /// Told when it has.
     left: watch::Receiver<bool>,
     /// The proxy, once it listens.
-    proxy: Arc<OnceLock<proxy::Running>>,
+    proxy: Arc<OnceLock<distributedlog_proxy::Running>>,
 }
 
 /// The store's client, as every process of the simulation uses it.
@@ -125,7 +125,7 @@ impl ProxyMachine {
             .running
             .as_ref()
             .and_then(|running| running.proxy.get());
-        proxy.map_or_else(Load::default, proxy::Running::load)
+        proxy.map_or_else(Load::default, distributedlog_proxy::Running::load)
     }
 
     /// Asks it to finish and go.

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
-use distributedlog_testkit::Random;
-use dlog::Entropy;
-use dlog::reader::{
+use distributedlog_reader::{
     MergePosition, MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble,
 };
-use dlog::store::{LogStore, StoreError, StreamName};
+use distributedlog_store::Entropy;
+use distributedlog_store::{LogStore, StoreError, StreamName};
+use distributedlog_testkit::Random;
 
 use crate::net::{Death, HostId, Network};
 use crate::oracle::{Places, serial_of};

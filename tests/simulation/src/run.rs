@@ -5,9 +5,9 @@ use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use dlog::proxy::Load;
-use dlog::reader::{LogReader, ReadEvent};
-use dlog::store::{LogStore, StoreError, StreamName};
+use distributedlog_proxy::Load;
+use distributedlog_reader::{LogReader, ReadEvent};
+use distributedlog_store::{LogStore, StoreError, StreamName};
 
 use crate::faults::FaultCounts;
 use crate::net::Death;

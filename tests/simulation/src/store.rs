@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use distributedlog_store::Entropy;
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore, StoreSteps};
+use distributedlog_store::remote::{ServerSettings, serve_on};
+use distributedlog_store::{LogStore, StoreError, StreamName};
 use distributedlog_testkit::Random;
-use dlog::Entropy;
-use dlog::store::embedded::{EmbeddedSettings, EmbeddedStore, StoreSteps};
-use dlog::store::remote::{ServerSettings, serve_on};
-use dlog::store::sim_disk::SimDisk;
-use dlog::store::{LogStore, StoreError, StreamName};
+use distributedlog_testkit::store::SimDisk;
 
 use crate::clocks::Wall;
 use crate::net::{Death, HostId, Network};

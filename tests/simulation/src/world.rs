@@ -2,8 +2,8 @@
 //! decides.
 
 use distributedlog::Instant;
+use distributedlog_store::StreamName;
 use distributedlog_testkit::Random;
-use dlog::store::StreamName;
 
 use crate::faults::{Fault, FaultCounts, Plan};
 use crate::net::{Death, HostId, Network};
@@ -287,7 +287,7 @@ impl World {
                     .iter()
                     .any(|(_, repair)| matches!(repair, Repair::DiskSpace));
             assert!(
-                excused || matches!(error, dlog::store::StoreError::Io { .. }),
+                excused || matches!(error, distributedlog_store::StoreError::Io { .. }),
                 "the store does not open: {error}"
             );
             let death = self.death();

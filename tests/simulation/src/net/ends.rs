@@ -4,8 +4,8 @@ use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::io;
 
-use dlog::net::{BoxedStream, Dial, Dialing, Listen};
-use dlog::uri::HostPort;
+use distributedlog_store::net::{BoxedStream, Dial, Dialing, Listen};
+use distributedlog_store::uri::HostPort;
 
 use super::wire::{Connection, Opening};
 use super::{HostId, Listening, Network, SimStream};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use distributedlog::Dlsn;
-use dlog::store::StoreError;
+use distributedlog_store::StoreError;
 
 use crate::operator::Task;
 

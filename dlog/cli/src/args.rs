@@ -1,0 +1,212 @@
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::logging::{self, Verbosity};
+use super::{
+    Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart,
+    sim, tool,
+};
+use distributedlog_store::uri::{DEFAULT_PORT, Uri};
+
+/// Write records to several log streams at once, and read them back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dlog",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "\
+The tutorial in one process:
+  dlog quickstart
+
+The tutorial, one terminal each:
+  URI=distributedlog://127.0.0.1:7000/messaging/distributedlog
+  dlog local 7000
+  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u $URI -mx
+  dlog tool create -u $URI -r basic-stream- -e 3-7
+  dlog multi-reader $URI basic-stream-3,basic-stream-4,basic-stream-5
+  dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4,basic-stream-5
+
+Exit status: 0 done, 1 failed, 2 the command line cannot mean anything."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Log more to the standard error (-vv debug, -vvv trace). RUST_LOG, when set, decides
+    /// instead.
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Logging")]
+    pub(crate) verbose: u8,
+
+    /// Log less (-q errors only, -qq nothing).
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Logging")]
+    pub(crate) quiet: u8,
+}
+
+// Each command's first line of help stands on its arguments.
+/// What `dlog` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Quickstart(quickstart::Args),
+    Local(local::Args),
+    Proxy(proxy::Args),
+    Tool(tool::Args),
+    #[command(alias = "multi_reader")]
+    MultiReader(multi_reader::Args),
+    #[command(alias = "console_multi_writer")]
+    ConsoleMultiWriter(console::Args),
+    // Many flags, hence the box.
+    Sim(Box<sim::Args>),
+    Completions(completions::Args),
+}
+
+/// Lays out the help of a command and of those below it. What its documentation says behind the
+/// first line becomes a paragraph above the usage, and `-h` and `--help` say the same: clap's long
+/// help would take three lines for each flag.
+fn laid_out(command: clap::Command) -> clap::Command {
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let more = command
+        .get_long_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let more = more
+        .strip_prefix(&about)
+        .unwrap_or_default()
+        .trim_start_matches('.')
+        .trim();
+    let (command, template) = if more.is_empty() {
+        (
+            command,
+            "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}",
+        )
+    } else {
+        (
+            command.before_help(more.to_owned()),
+            "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}",
+        )
+    };
+    command
+        .long_about(None)
+        .max_term_width(100)
+        .help_template(template)
+        .mut_subcommands(laid_out)
+}
+
+/// The same refusal with what to type when the namespace's URI is missing: nobody knows that by
+/// heart.
+fn advised(mut error: clap::Error) -> clap::Error {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing))
+            if error.kind() == ErrorKind::MissingRequiredArgument =>
+        {
+            missing.join(" ")
+        }
+        Some(_) | None => return error,
+    };
+    if missing.contains("URI") {
+        let tip = format!(
+            "with `dlog local` on this machine it is {}",
+            Uri::local("127.0.0.1", DEFAULT_PORT)
+        );
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}
+
+impl Cli {
+    /// The whole command, with its help laid out.
+    pub(crate) fn laid_out() -> clap::Command {
+        laid_out(Self::command())
+    }
+
+    /// Reads a command line, the program's name included.
+    ///
+    /// # Errors
+    /// The command line cannot mean anything, or asks for help or the version. Either way the error
+    /// prints what is to be said.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::laid_out()
+            .try_get_matches_from(legacy::rewrite(args))
+            .map_err(advised)?;
+        Self::from_arg_matches(&matches)
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// Why it did not do what it was asked.
+    pub(crate) fn run(self) -> Result<(), Fault> {
+        let verbosity = Verbosity::new(self.verbose, self.quiet);
+        let output = Output::stdout();
+        // No runtime and no log for what only turns text into text.
+        match self.command {
+            Command::Completions(args) => args.run(&output),
+            Command::Tool(args) if args.is_offline() => args.run_offline(&output),
+            command @ (Command::Quickstart(_)
+            | Command::Local(_)
+            | Command::Proxy(_)
+            | Command::Tool(_)
+            | Command::MultiReader(_)
+            | Command::ConsoleMultiWriter(_)
+            | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
+        }
+    }
+}
+
+impl Command {
+    /// Runs the command on a runtime of its own.
+    fn start(self, verbosity: Verbosity, output: &Output, verbose: u8) -> Result<(), Fault> {
+        let serves = matches!(self, Self::Local(_) | Self::Proxy(_));
+        logging::start(if serves {
+            verbosity.of_server()
+        } else {
+            verbosity
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Fault::failure(format!(
+                    "cannot start the threads that do the work: {error}"
+                ))
+            })?;
+        let ended = runtime.block_on(self.run(output, verbose));
+        // A thread that waits for the terminal's next line must not keep the process.
+        runtime.shutdown_background();
+        ended
+    }
+
+    async fn run(self, output: &Output, verbose: u8) -> Result<(), Fault> {
+        let shutdown = Shutdown::on_signals();
+        match self {
+            Self::Quickstart(args) => args.run(output, verbose, &shutdown).await,
+            Self::Local(args) => args.run(output, &shutdown).await,
+            Self::Proxy(args) => args.run(output, &shutdown).await,
+            Self::Tool(args) => shutdown_ends(&shutdown, args.run(output)).await,
+            Self::MultiReader(args) => args.run(output, &shutdown).await,
+            Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
+            Self::Completions(args) => args.run(output),
+            Self::Sim(args) => args.run(output, &shutdown).await,
+        }
+    }
+}
+
+/// Runs what has nothing to drain until it ends or is asked to.
+async fn shutdown_ends(
+    shutdown: &Shutdown,
+    work: impl Future<Output = Result<(), Fault>>,
+) -> Result<(), Fault> {
+    tokio::select! {
+        ended = work => ended,
+        () = shutdown.asked() => Err(Fault::failure("interrupted before the end")),
+    }
+}

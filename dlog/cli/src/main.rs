@@ -1,0 +1,72 @@
+//! The `dlog` command: one file for each of its commands, with its flags, its help text and what it prints.
+//!
+//! Results go to the standard output, everything else to the standard error. A command ends with
+//! status 0, with 1 when it failed, and with 2 when its command line cannot mean anything.
+
+mod args;
+mod completions;
+mod confirm;
+mod console;
+mod duration;
+mod expression;
+mod fault;
+mod folder;
+mod legacy;
+mod local;
+mod logging;
+mod multi_reader;
+mod namespace;
+mod output;
+mod policy_args;
+mod port;
+mod position;
+mod position_file;
+mod proxy;
+mod quickstart;
+mod record_text;
+mod shutdown;
+mod sim;
+mod streams;
+mod tail;
+mod tool;
+mod writer_args;
+
+pub(crate) use args::Cli;
+pub(crate) use fault::Fault;
+
+#[cfg(test)]
+pub(crate) use fault::EXIT_FAILURE;
+pub(crate) use fault::{EXIT_OK, EXIT_USAGE};
+pub(crate) use output::{Format, Output};
+pub(crate) use shutdown::Shutdown;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version are such "errors" too, with status 0. A closed pipe is no reason to
+            // fail.
+            let _ = told.print();
+            return ExitCode::from(if told.use_stderr() {
+                EXIT_USAGE
+            } else {
+                EXIT_OK
+            });
+        }
+    };
+    let status = match cli.run() {
+        Ok(()) => EXIT_OK,
+        Err(fault) => {
+            if let Some(report) = fault.report(output::stderr_colour()) {
+                output::note(report.trim_end());
+            }
+            fault.exit_status()
+        }
+    };
+    ExitCode::from(status)
+}
+
+#[cfg(test)]
+mod tests;

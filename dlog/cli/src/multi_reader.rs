@@ -1,0 +1,545 @@
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use distributedlog::Dlsn;
+use tokio::time::MissedTickBehavior;
+
+use super::position::Position;
+use super::position_file::PositionFile;
+use super::streams::StreamList;
+use super::tail::{self, Tail};
+use super::{Fault, Format, Output, Shutdown, namespace, record_text};
+use distributedlog_reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamTrouble};
+use distributedlog_store::uri::Uri;
+use distributedlog_store::{LogStore, StreamInfo};
+
+/// How often the position is saved while records come.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Print the records of several streams, and go on as they arrive.
+///
+/// Reads the store, not the proxy. Starts with each stream's last record, as the tutorial's reader
+/// does. Ends with Ctrl-C, or after --count records. A store that goes away is waited for.
+///
+/// A record of a slow stream is written to another one too. With --merge each is printed once:
+/// copies are told by the identity that writers put into their record sets.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog multi-reader $URI basic-stream-3,basic-stream-4
+  dlog multi-reader --from oldest --count 5 $URI basic-stream-3
+  dlog multi-reader --format json $URI basic-stream-3 | jq .payload
+  dlog multi-reader --merge --position orders.position $URI basic-stream-3,basic-stream-4
+
+A record set that is damaged is reported on the standard error with its position, and the reading \
+                        goes on behind it.")]
+pub(crate) struct Args {
+    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
+    uri: Uri,
+
+    /// The streams, separated by commas
+    #[arg(value_name = "STREAM[,STREAM]")]
+    streams: StreamList,
+
+    /// Where to start: last (each stream's last record, that one included), oldest, latest (only
+    /// what is written from now on), or a DLSN such as 1,0,0
+    #[arg(long, value_name = "POSITION", default_value = "last")]
+    from: Position,
+
+    /// End after this many records of all streams together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Print each record once, also when it was written to several of the streams (-v says at the
+    /// end how many copies were dropped)
+    #[arg(long)]
+    merge: bool,
+
+    /// Go on where the file says, and keep it up to date: once a second and at the end. Streams
+    /// that it does not name start at --from, as all do when there is no such file. After a
+    /// crash the records of the last second may be printed again
+    #[arg(long, value_name = "FILE", requires = "merge")]
+    position: Option<PathBuf>,
+
+    /// How to print records
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Args {
+    /// Reads until the count is reached or the end is asked for.
+    ///
+    /// # Errors
+    /// A stream is missing, the store cannot be reached at the start, or a stream cannot be read
+    /// any more.
+    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+        let store = tokio::select! {
+            connected = namespace::connect(&self.uri) => connected?,
+            () = shutdown.asked() => return Ok(()),
+        };
+        if self.merge {
+            return self.merge_from(&store, output, shutdown).await;
+        }
+        tokio::select! {
+            ended = self.read_from(&store, output) => ended,
+            () = shutdown.asked() => Ok(()),
+        }
+    }
+
+    async fn read_from(&self, store: &Arc<dyn LogStore>, output: &Output) -> Result<(), Fault> {
+        let told = (self.format == Format::Text).then_some(output);
+        let mut tail = Tail::open(
+            store,
+            self.streams.names(),
+            self.from,
+            told,
+            Some(&self.uri),
+        )
+        .await?;
+        let mut left = self.count;
+        while left != Some(0) {
+            let (stream, record) = tail.next().await?;
+            record_text::print(output, self.format, &stream, &record)?;
+            left = left.map(|left| left - 1);
+        }
+        Ok(())
+    }
+
+    async fn merge_from(
+        &self,
+        store: &Arc<dyn LogStore>,
+        output: &Output,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        let file = self
+            .position
+            .as_deref()
+            .map(|path| PositionFile::new(path, &self.uri));
+        let saved = file
+            .as_ref()
+            .map_or(Ok(None), |file| file.load(self.streams.names()))?;
+        let saved_start = |info: &StreamInfo| {
+            let saved = saved.as_ref()?;
+            let (_, start) = saved.streams().find(|(name, _)| **name == info.name)?;
+            // The reader finds that out too, and says so.
+            let anew = saved
+                .created_unix_ms(&info.name)
+                .is_some_and(|created| created != info.created_unix_ms);
+            Some(if anew { Dlsn::INITIAL } else { start })
+        };
+        let told = (self.format == Format::Text).then_some(output);
+        let from =
+            |info: &StreamInfo| saved_start(info).unwrap_or_else(|| self.from.in_stream(info));
+        let starts = tail::starts(store, self.streams.names(), from, told, Some(&self.uri)).await?;
+        let settings = MergeSettings::default();
+        let mut reader = match saved {
+            Some(saved) => {
+                let position = starts.into_iter().fold(saved, |saved, (stream, start)| {
+                    saved.with_stream(stream, start)
+                });
+                MultiReader::resume(store, &position, settings)
+            }
+            None => MultiReader::new(store, starts, settings),
+        };
+        let ended = self
+            .print_merged(&mut reader, file.as_ref(), output, shutdown)
+            .await;
+        tail::log_counters(reader.counters());
+        ended
+    }
+
+    /// Prints until the count is reached or the end is asked for, and saves the position. A record
+    /// that could not be printed is not taken for read: what was printed since the position was
+    /// last saved is printed again next time.
+    async fn print_merged(
+        &self,
+        reader: &mut MultiReader,
+        file: Option<&PositionFile>,
+        output: &Output,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        let save = |reader: &MultiReader| file.map_or(Ok(()), |file| file.save(&reader.position()));
+        // A file that cannot be written is found out now, and not when a day's records are printed.
+        save(reader)?;
+        let mut saves = tokio::time::interval(SAVE_EVERY);
+        saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut left, mut unsaved) = (self.count, false);
+        while left != Some(0) {
+            let event = tokio::select! {
+                biased;
+                () = shutdown.asked() => break,
+                _ = saves.tick(), if unsaved => {
+                    save(reader)?;
+                    unsaved = false;
+                    continue;
+                }
+                event = reader.next() => event,
+            };
+            match event {
+                Some(Ok(Merged {
+                    stream,
+                    event: ReadEvent::Record(record),
+                })) => {
+                    record_text::print(output, self.format, &stream, &record)?;
+                    left = left.map(|left| left - 1);
+                }
+                Some(Ok(Merged {
+                    stream,
+                    event: ReadEvent::Malformed(set),
+                })) => {
+                    tracing::error!("stream {stream}: {set}; reading goes on behind it");
+                }
+                Some(Err(fault)) => match &fault.trouble {
+                    StreamTrouble::CreatedAnew => tracing::warn!("{fault}"),
+                    StreamTrouble::Unreadable(error) if tail::is_away(error) => {
+                        tracing::warn!("{fault}")
+                    }
+                    StreamTrouble::Unreadable(error) => {
+                        save(reader)?;
+                        return Err(tail::cannot_be_read(&fault.stream, error));
+                    }
+                },
+                None => break,
+            }
+            unsaved = true;
+        }
+        save(reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use bytes::Bytes;
+    use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
+
+    use super::super::args::{Cli, Command};
+    use super::super::output::Captured;
+    use super::*;
+    use distributedlog_store::{EntryRecord, StoreError, StreamName};
+    use distributedlog_testkit::store::readable::{MemoryStore, plain};
+
+    fn args(flags: &str) -> Args {
+        let line = format!("dlog multi-reader {flags} distributedlog://h/n s-1,s-2");
+        let Command::MultiReader(args) = Cli::read(line.split_whitespace().map(OsString::from))
+            .expect("a command line")
+            .command
+        else {
+            panic!("{line}");
+        };
+        args
+    }
+
+    fn stream(name: &str) -> StreamName {
+        StreamName::new(name).expect("a name")
+    }
+
+    /// Stream s-1 with two records, s-2 with none.
+    async fn store() -> Arc<MemoryStore> {
+        let store = Arc::new(MemoryStore::default());
+        store.put_plain(&stream("s-1"), 0, "one");
+        store.put_plain(&stream("s-1"), 2, "two");
+        store.create(&stream("s-2")).await.expect("it is new");
+        store
+    }
+
+    async fn read(store: &Arc<MemoryStore>, flags: &str) -> (String, Result<(), Fault>) {
+        let captured = Captured::default();
+        let ended = args(flags)
+            .read_from(
+                &(Arc::clone(store) as Arc<dyn LogStore>),
+                &captured.output(),
+            )
+            .await;
+        (captured.text(), ended)
+    }
+
+    #[tokio::test]
+    async fn the_output_is_the_tutorials() {
+        let (text, ended) = read(&store().await, "--count 1").await;
+        assert_eq!(
+            text,
+            "\
+Opening log stream s-1
+Opening log stream s-2
+Wait for records from s-1 starting from DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0}
+Open reader to read records from stream s-1
+Log stream s-2 is empty.
+Wait for records from s-2 starting from DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}
+Open reader to read records from stream s-2
+Received record DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0} from stream s-1
+\"\"\"
+two
+\"\"\"
+"
+        );
+        assert!(ended.is_ok());
+    }
+
+    #[tokio::test]
+    async fn reading_starts_where_it_is_asked_to() {
+        let store = store().await;
+        let payloads = |text: String| {
+            text.lines()
+                .filter(|line| ["one", "two"].contains(line))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            payloads(read(&store, "--from oldest --count 2").await.0),
+            "one two"
+        );
+        assert_eq!(
+            payloads(read(&store, "--from 1,0,1 --count 1").await.0),
+            "two"
+        );
+        let late = Arc::clone(&store);
+        tokio::spawn(async move { late.put_plain(&stream("s-2"), 0, "late") });
+        assert!(
+            read(&store, "--from latest --count 1")
+                .await
+                .0
+                .ends_with("from stream s-2\n\"\"\"\nlate\n\"\"\"\n")
+        );
+    }
+
+    /// The payloads that a merging reader prints.
+    async fn merged(store: &Arc<MemoryStore>, flags: &str) -> (Vec<String>, Result<(), Fault>) {
+        let captured = Captured::default();
+        let store = Arc::clone(store) as Arc<dyn LogStore>;
+        let ended = args(flags)
+            .merge_from(&store, &captured.output(), &Shutdown::manual())
+            .await;
+        let text = captured.text();
+        let payloads = text
+            .split("\"\"\"\n")
+            .skip(1)
+            .step_by(2)
+            .map(|payload| payload.trim_end().to_owned())
+            .collect();
+        (payloads, ended)
+    }
+
+    /// A set of one record with an identity.
+    fn set(payload: &str, sequence: u64) -> EntryRecord {
+        let mut buffer = vec![0; 256];
+        let mut builder = RecordSetBuilder::new(buffer.len(), true);
+        builder
+            .append(&mut buffer, payload.as_bytes())
+            .expect("it fits");
+        let identity = SetIdentity {
+            writer: WriterId([1; 16]),
+            sequence,
+        };
+        let payload = Bytes::copy_from_slice(builder.finish(&mut buffer, Some(&identity)));
+        EntryRecord {
+            payload,
+            slots: 1,
+            is_record_set: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn merging_prints_what_reading_prints_when_there_are_no_copies() {
+        let store = store().await;
+        let flags = "--from oldest --count 2";
+        let captured = Captured::default();
+        let erased = Arc::clone(&store) as Arc<dyn LogStore>;
+        let ended = args(&format!("{flags} --merge"))
+            .merge_from(&erased, &captured.output(), &Shutdown::manual())
+            .await;
+        assert!(ended.is_ok());
+        assert_eq!(captured.text(), read(&store, flags).await.0);
+    }
+
+    #[tokio::test]
+    async fn merged_records_are_printed_once_also_over_several_runs_from_a_position_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("position");
+        let flags = |count| {
+            format!(
+                "--merge --from oldest --count {count} --position {}",
+                file.display()
+            )
+        };
+        let store = store().await;
+        store.put(
+            &stream("s-1"),
+            Dlsn::new(1, 3, 0),
+            vec![set("three", 0), set("four", 1)],
+        );
+        assert_eq!(merged(&store, &flags(3)).await.0, ["one", "two", "three"]);
+        store.put(
+            &stream("s-2"),
+            Dlsn::INITIAL,
+            vec![set("four", 1), set("three", 0), set("five", 2)],
+        );
+        let (mut printed, ended) = merged(&store, &flags(2)).await;
+        printed.sort_unstable();
+        assert!(ended.is_ok());
+        assert_eq!(printed, ["five", "four"]);
+    }
+
+    #[tokio::test]
+    async fn a_position_file_that_is_damaged_foreign_or_of_other_streams_is_refused_and_left_alone()
+    {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("position");
+        let flags = format!(
+            "--merge --from oldest --count 1 --position {}",
+            file.display()
+        );
+        let store = store().await;
+        assert!(merged(&store, &flags).await.1.is_ok());
+        let good = std::fs::read_to_string(&file).expect("it was saved");
+        let cases = [
+            (
+                good[..good.len() / 2].to_owned(),
+                "no position of a merged reader",
+            ),
+            (
+                "{\"orders\": []}".to_owned(),
+                "no position of a merged reader",
+            ),
+            (
+                good.replace("distributedlog://h:7000/n", "distributedlog://h:7000/other"),
+                "of distributedlog://h:7000/other, not of",
+            ),
+            (good.replace("\"s-2\"", "\"s-3\""), "s-3"),
+            (
+                good.replace("\"format\":1", "\"format\":9"),
+                "its format is 9",
+            ),
+        ];
+        for (text, said) in cases {
+            std::fs::write(&file, &text).expect("the folder can be written");
+            let (printed, ended) = merged(&store, &flags).await;
+            let report = ended.expect_err(said).report(false).unwrap_or_default();
+            assert!(
+                report.contains(said) && report.contains("position") && report.contains("tip: "),
+                "{report}"
+            );
+            assert_eq!(printed, [""; 0]);
+            assert_eq!(std::fs::read_to_string(&file).expect("it is there"), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_position_file_that_cannot_be_written_is_found_out_before_the_first_record() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let flags = format!(
+            "--merge --position {}",
+            folder.path().join("none/position").display()
+        );
+        let (printed, ended) = merged(&store().await, &flags).await;
+        assert!(
+            ended
+                .expect_err("there is no such folder")
+                .to_string()
+                .contains("none")
+        );
+        assert_eq!(printed, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_could_not_be_printed_is_printed_next_time() {
+        struct Closed;
+        impl std::io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let flags = format!(
+            "--merge --from oldest --count 2 --position {}",
+            folder.path().join("position").display()
+        );
+        let store = store().await;
+        let erased = Arc::clone(&store) as Arc<dyn LogStore>;
+        let args = args(&format!("{flags} --format json"));
+        args.merge_from(&erased, &Output::to(Closed), &Shutdown::manual())
+            .await
+            .expect_err("nobody reads it");
+        assert_eq!(merged(&store, &flags).await.0, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn programs_get_records_and_nothing_else() {
+        let (text, _) = read(&store().await, "--from oldest --count 2 --format json").await;
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with("{\"stream\":\"s-1\"")),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_missing_stream_is_named_as_in_the_tutorial_with_the_command_that_creates_it() {
+        let store = Arc::new(MemoryStore::default());
+        store.create(&stream("s-1")).await.expect("it is new");
+        let (text, ended) = read(&store, "").await;
+        assert_eq!(text, "Opening log stream s-1\nOpening log stream s-2\n");
+        assert_eq!(
+            ended.expect_err("s-2 is missing").report(false).as_deref(),
+            Some(
+                "error: Log stream s-2 is not found. Please create it first.\n  tip: create it \
+                 with: dlog tool create -u distributedlog://h:7000/n -e s-2\n"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_set_does_not_end_the_reading() {
+        let store = store().await;
+        store.put(
+            &stream("s-2"),
+            Dlsn::INITIAL,
+            vec![
+                EntryRecord {
+                    is_record_set: true,
+                    ..plain("nonsense")
+                },
+                plain("three"),
+            ],
+        );
+        let (text, ended) = read(&store, "--from oldest --count 3").await;
+        assert!(
+            ended.is_ok() && text.contains("\nthree\n") && !text.contains("nonsense"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_goes_away_is_waited_for() {
+        let store = store().await;
+        *store.fault.lock().expect("nobody else holds it") = Some(StoreError::Disconnected {
+            address: "h:1".into(),
+            detail: "reset".into(),
+        });
+        let (text, ended) = read(&store, "--from oldest --count 2").await;
+        assert!(
+            ended.is_ok() && text.contains("\none\n") && text.contains("\ntwo\n"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_deleted_while_it_is_read_ends_the_reading() {
+        let store = store().await;
+        let late = Arc::clone(&store);
+        tokio::spawn(async move { late.delete(&stream("s-2")).await });
+        let (_, ended) = read(&store, "--from latest").await;
+        assert!(
+            ended
+                .expect_err("s-2 is gone")
+                .to_string()
+                .contains("stream s-2: log stream s-2 is not found")
+        );
+    }
+}

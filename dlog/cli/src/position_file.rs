@@ -1,0 +1,135 @@
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Fault;
+use distributedlog_reader::MergePosition;
+use distributedlog_store::StreamName;
+use distributedlog_store::uri::Uri;
+
+/// The largest file that is read: far beyond what the default settings of a merged reader can
+/// write.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// A file that says where a merged reader is in the streams of a namespace.
+#[derive(Debug)]
+pub(crate) struct PositionFile {
+    path: PathBuf,
+    namespace: String,
+}
+
+/// What is in the file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    namespace: String,
+    position: MergePosition,
+}
+
+impl PositionFile {
+    /// The file at `path`, which need not be there yet.
+    pub(crate) fn new(path: &Path, namespace: &Uri) -> Self {
+        Self {
+            path: path.to_owned(),
+            namespace: namespace.to_string(),
+        }
+    }
+
+    /// The position that was saved; `None` when there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is something else, or is about another namespace or streams that
+    /// are not among `streams`.
+    pub(crate) fn load(&self, streams: &[StreamName]) -> Result<Option<MergePosition>, Fault> {
+        let mut text = Vec::new();
+        match File::open(&self.path)
+            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text))
+        {
+            Ok(read) if read as u64 > MAX_BYTES => {
+                return Err(self.foreign(&format!("it has more than {MAX_BYTES} bytes")));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(Fault::failure(format!(
+                    "cannot read the position file {}: {error}",
+                    self.path.display()
+                )));
+            }
+        }
+        let content: Content =
+            serde_json::from_slice(&text).map_err(|error| self.foreign(&error.to_string()))?;
+        if content.namespace != self.namespace {
+            let found = content.namespace;
+            let message = format!(
+                "the position file {} is of {found}, not of {}",
+                self.path.display(),
+                self.namespace
+            );
+            return Err(Fault::failure(message).tip("name another file with --position"));
+        }
+        let others: Vec<&str> = content
+            .position
+            .streams()
+            .map(|(name, _)| name)
+            .filter(|name| !streams.contains(name))
+            .map(StreamName::as_str)
+            .collect();
+        if !others.is_empty() {
+            let others = others.join(",");
+            let message = format!(
+                "the position file {} has streams that are not to be read: {others}",
+                self.path.display()
+            );
+            return Err(Fault::failure(message)
+                .tip("read these streams as well, or name another file with --position"));
+        }
+        Ok(Some(content.position))
+    }
+
+    /// Replaces the file: whatever happens meanwhile, it is either as it was or as it should be.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn save(&self, position: &MergePosition) -> Result<(), Fault> {
+        self.replace(position).map_err(|error| {
+            Fault::failure(format!(
+                "cannot write the position file {}: {error}",
+                self.path.display()
+            ))
+        })
+    }
+
+    fn replace(&self, position: &MergePosition) -> io::Result<()> {
+        let folder = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        };
+        let content = Content {
+            namespace: self.namespace.clone(),
+            position: position.clone(),
+        };
+        let mut file = tempfile::Builder::new()
+            .prefix(".dlog-position-")
+            .tempfile_in(folder)?;
+        file.write_all(&serde_json::to_vec(&content)?)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        // The new name too must outlive a power cut. Where folders cannot be opened, the system
+        // sees to that.
+        match fs::File::open(folder) {
+            Ok(folder) => folder.sync_all(),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn foreign(&self, why: &str) -> Fault {
+        Fault::failure(format!(
+            "{} is no position of a merged reader: {why}",
+            self.path.display()
+        ))
+        .tip("name another file with --position, or remove this one to start where --from says")
+    }
+}

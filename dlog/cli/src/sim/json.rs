@@ -1,0 +1,79 @@
+use distributedlog::writer::Counters;
+use distributedlog_sim::Latency;
+use serde::Serialize;
+
+use super::policies::Run;
+use super::summary::Compared;
+use super::table::QUANTILES;
+
+/// What came of one policy, for programs.
+#[derive(Debug, Serialize)]
+pub(super) struct RunJson<'a> {
+    scenario: &'a str,
+    policy: String,
+    seed: u64,
+    sets: u64,
+    written: u64,
+    failed: u64,
+    operations: u64,
+    /// In microseconds; null where more than the rest of them failed.
+    p50_us: Option<u64>,
+    p90_us: Option<u64>,
+    p99_us: Option<u64>,
+    p999_us: Option<u64>,
+    p9999_us: Option<u64>,
+    attempts: u64,
+    extra_load: f64,
+    /// Without the first second, and without that of each fault.
+    steady_extra_load: f64,
+    copies: u64,
+    delivered: u64,
+    delivered_twice: u64,
+    written_and_not_delivered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counters: Option<Counters>,
+    /// Latencies in microseconds of the operations that did not fail, and how many of them there
+    /// were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latencies: Option<Vec<(u64, u64)>>,
+}
+
+impl<'a> RunJson<'a> {
+    /// One policy's run; with its whole distribution, if that is wanted.
+    pub(super) fn new(compared: &'a Compared, run: &Run, whole: bool) -> Self {
+        let report = &run.report;
+        let quantiles = QUANTILES.map(|(_, quantile)| match report.latency(quantile) {
+            Latency::Within(latency) => Some(latency.as_micros() as u64),
+            Latency::Failed => None,
+        });
+        let [p50_us, p90_us, p99_us, p999_us, p9999_us] = quantiles;
+        Self {
+            scenario: &compared.name,
+            policy: run.kind.key(),
+            seed: compared.seed,
+            sets: report.sets,
+            written: report.written,
+            failed: report.failed,
+            operations: report.operations(),
+            p50_us,
+            p90_us,
+            p99_us,
+            p999_us,
+            p9999_us,
+            attempts: report.attempts,
+            extra_load: report.extra_load(),
+            steady_extra_load: compared.steady_extra_load(run),
+            copies: report.copies,
+            delivered: report.read.delivered,
+            delivered_twice: report.read.twice,
+            written_and_not_delivered: report.read.missing,
+            counters: run.counters,
+            latencies: whole.then(|| {
+                report
+                    .latencies()
+                    .map(|(latency, count)| (latency.as_micros() as u64, count))
+                    .collect()
+            }),
+        }
+    }
+}

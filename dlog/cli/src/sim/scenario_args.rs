@@ -1,0 +1,377 @@
+use core::time::Duration;
+use std::path::PathBuf;
+
+use distributedlog_sim::{
+    Arrivals, Bursts, Capacity, Distribution, Fault as StreamFault, FaultKind, Recorded, Scenario,
+    Stragglers, scenarios,
+};
+
+use super::super::{Fault, duration};
+
+/// What happens to the writer. Flags change the scenario that is named, or one in which nothing
+/// goes wrong.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "What happens")]
+pub(super) struct ScenarioArgs {
+    /// How many streams there are
+    #[arg(long, value_name = "N")]
+    streams: Option<u16>,
+
+    /// How many record sets are written
+    #[arg(long, value_name = "N")]
+    sets: Option<u64>,
+
+    /// How many a second, at random
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+
+    /// How many belong together: what is timed is how long it takes until all of them are written
+    #[arg(long, value_name = "N")]
+    fan_out: Option<u32>,
+
+    /// Bursts: how often, for how long, and what the rate is multiplied by; for instance
+    /// 2s,200ms,3
+    #[arg(long, value_name = "EVERY,LENGTH,FACTOR", value_parser = bursts)]
+    bursts: Option<Bursts>,
+
+    /// How long a stream takes: 5ms, lognormal:MEAN,SD, bimodal:FAST,SLOW,SHARE or recorded:FILE
+    #[arg(long, value_name = "LATENCY", value_parser = latency)]
+    latency: Option<LatencyArg>,
+
+    /// Attempts that take longer: how many, and how many times as long; for instance 0.05,10
+    #[arg(long, value_name = "SHARE,FACTOR", value_parser = stragglers)]
+    stragglers: Option<Stragglers>,
+
+    /// A stream stands still: 1:10s-40s, or all:10s-40s
+    #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = |text: &str| stream_fault(text, FaultKind::Stall))]
+    stall: Vec<StreamFault>,
+
+    /// A stream moves to another owner, and nothing of what it has or gets meanwhile is answered
+    #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = |text: &str| stream_fault(text, FaultKind::Away))]
+    away: Vec<StreamFault>,
+
+    /// A stream takes longer: 1:10s-20s:10 for ten times as long, 1:0s-:10 for good
+    #[arg(long, value_name = "STREAM:FROM-UNTIL:FACTOR", value_parser = slow)]
+    slow: Vec<StreamFault>,
+
+    /// The share of attempts that are never answered
+    #[arg(long, value_name = "SHARE")]
+    loss: Option<f64>,
+
+    /// How much a stream can do: sets at a time, each for as long as its latency, and sets that
+    /// may wait; for instance 4,64
+    #[arg(long, value_name = "WORKERS,QUEUE", value_parser = capacity)]
+    capacity: Option<Capacity>,
+}
+
+/// A distribution, or the file that it is in.
+#[derive(Clone, Debug)]
+enum LatencyArg {
+    Known(Distribution),
+    Recorded(PathBuf),
+}
+
+impl ScenarioArgs {
+    /// Whether no flag describes a scenario.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            streams,
+            sets: _,
+            rate,
+            fan_out,
+            bursts,
+            latency,
+            stragglers,
+            stall,
+            away,
+            slow,
+            loss,
+            capacity,
+        } = self;
+        let numbers = streams.is_none() && rate.is_none() && fan_out.is_none() && loss.is_none();
+        let shapes =
+            bursts.is_none() && latency.is_none() && stragglers.is_none() && capacity.is_none();
+        numbers && shapes && stall.is_empty() && away.is_empty() && slow.is_empty()
+    }
+
+    /// The scenario of this letter, or the healthy one, with what the flags change; and what to
+    /// call it.
+    ///
+    /// # Errors
+    /// There is no such letter, a file cannot be read, or the scenario makes no sense.
+    pub(super) fn scenario(&self, letter: Option<&str>) -> Result<(String, Scenario), Fault> {
+        let (about, base) = match letter {
+            None => ("of one's own", healthy()),
+            Some(letter) => scenarios::named(letter).ok_or_else(|| unknown(letter))?,
+        };
+        let about = if letter.is_some() && (!self.is_empty() || self.sets.is_some()) {
+            format!("{about}, changed")
+        } else {
+            about.to_owned()
+        };
+        let latency = match &self.latency {
+            None => base.latency,
+            Some(LatencyArg::Known(distribution)) => distribution.clone(),
+            Some(LatencyArg::Recorded(file)) => {
+                let refuse = |error: &dyn core::fmt::Display| {
+                    Fault::failure(format!(
+                        "cannot read latencies from {}: {error}",
+                        file.display()
+                    ))
+                };
+                let text = std::fs::read_to_string(file).map_err(|error| refuse(&error))?;
+                Distribution::Recorded(Recorded::parse(&text).map_err(|error| refuse(&error))?)
+            }
+        };
+        let mut faults = base.faults;
+        faults.extend(self.stall.iter().chain(&self.away).chain(&self.slow));
+        let scenario = Scenario {
+            streams: self.streams.unwrap_or(base.streams),
+            sets: self.sets.unwrap_or(base.sets),
+            arrivals: Arrivals {
+                per_second: self.rate.unwrap_or(base.arrivals.per_second),
+                fan_out: self.fan_out.unwrap_or(base.arrivals.fan_out),
+                bursts: self.bursts.or(base.arrivals.bursts),
+            },
+            latency,
+            stragglers: self.stragglers.or(base.stragglers),
+            faults,
+            loss: self.loss.unwrap_or(base.loss),
+            capacity: self.capacity.or(base.capacity),
+        };
+        scenario
+            .check()
+            .map_err(|error| Fault::usage(error.to_string()))?;
+        Ok((about, scenario))
+    }
+}
+
+/// Scenario (a) without its stragglers.
+fn healthy() -> Scenario {
+    let (_, base) = scenarios::named("a").expect("it is the first of them");
+    Scenario {
+        stragglers: None,
+        ..base
+    }
+}
+
+fn unknown(letter: &str) -> Fault {
+    let known: Vec<String> = scenarios::ALL
+        .iter()
+        .map(|(letter, about)| format!("{letter}  {about}"))
+        .collect();
+    Fault::usage(format!("there is no scenario '{letter}'")).tip(known.join("\n"))
+}
+
+/// The parts of a text between commas, as many as there must be.
+fn parts<const N: usize>(text: &str) -> Result<[&str; N], String> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    <[&str; N]>::try_from(parts)
+        .map_err(|parts| format!("{} values between commas instead of {N}", parts.len()))
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| error.to_string())
+}
+
+fn number<T: core::str::FromStr<Err: core::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("'{text}': {error}"))
+}
+
+fn bursts(text: &str) -> Result<Bursts, String> {
+    let [every, length, factor] = parts(text)?;
+    Ok(Bursts {
+        every: time(every)?,
+        length: time(length)?,
+        factor: number(factor)?,
+    })
+}
+
+fn stragglers(text: &str) -> Result<Stragglers, String> {
+    let [share, factor] = parts(text)?;
+    Ok(Stragglers {
+        share: number(share)?,
+        factor: number(factor)?,
+    })
+}
+
+fn capacity(text: &str) -> Result<Capacity, String> {
+    let [workers, queue] = parts(text)?;
+    Ok(Capacity {
+        workers: number(workers)?,
+        queue: number(queue)?,
+    })
+}
+
+fn latency(text: &str) -> Result<LatencyArg, String> {
+    let known = match text.split_once(':') {
+        None => Distribution::Constant(time(text)?),
+        Some(("recorded", file)) => return Ok(LatencyArg::Recorded(file.into())),
+        Some(("lognormal", values)) => {
+            let [mean, sd] = parts(values)?;
+            Distribution::Lognormal {
+                mean: time(mean)?,
+                sd: time(sd)?,
+            }
+        }
+        Some(("bimodal", values)) => {
+            let [fast, slow, share] = parts(values)?;
+            Distribution::Bimodal {
+                fast: time(fast)?,
+                slow: time(slow)?,
+                slow_share: number(share)?,
+            }
+        }
+        Some((other, _)) => {
+            return Err(format!(
+                "'{other}' is no distribution; there are lognormal, bimodal, recorded, and a time \
+                 alone"
+            ));
+        }
+    };
+    Ok(LatencyArg::Known(known))
+}
+
+fn stream_fault(text: &str, kind: FaultKind) -> Result<StreamFault, String> {
+    let shape = || format!("'{text}' is not a stream and when: write 1:10s-20s, or all:10s-20s");
+    let (stream, times) = text.split_once(':').ok_or_else(shape)?;
+    let (from, until) = times.split_once('-').ok_or_else(shape)?;
+    let stream = if stream == "all" {
+        None
+    } else {
+        Some(number(stream)?)
+    };
+    let until = if until.is_empty() {
+        None
+    } else {
+        Some(time(until)?)
+    };
+    Ok(StreamFault {
+        stream,
+        from: time(from)?,
+        until,
+        kind,
+    })
+}
+
+fn slow(text: &str) -> Result<StreamFault, String> {
+    let shape = || {
+        format!("'{text}' is not a stream, when, and how many times as slow: write 1:10s-20s:10")
+    };
+    let (when, factor) = text
+        .rsplit_once(':')
+        .filter(|(when, _)| when.contains(':'))
+        .ok_or_else(shape)?;
+    stream_fault(when, FaultKind::Slow(number(factor)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        scenario: ScenarioArgs,
+    }
+
+    fn scenario(line: &str) -> Result<Scenario, String> {
+        let line = Line::try_parse_from(core::iter::once("x").chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())?;
+        line.scenario
+            .scenario(None)
+            .map(|(_, scenario)| scenario)
+            .map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn every_part_of_a_scenario_has_its_flag() {
+        let flags = "--streams 7 --sets 1000 --rate 10 --fan-out 5 --bursts 2s,200ms,3 --latency \
+                     bimodal:1ms,1s,0.01 --stragglers 0.1,3 --stall 1:1s-2s --away all:3s-4s \
+                     --slow 6:0s-:10 --loss 0.5 --capacity 2,3";
+        let fault = |stream, from, until: Option<u64>, kind| StreamFault {
+            stream,
+            from: Duration::from_secs(from),
+            until: until.map(Duration::from_secs),
+            kind,
+        };
+        let expected = Scenario {
+            streams: 7,
+            sets: 1_000,
+            arrivals: Arrivals {
+                per_second: 10.0,
+                fan_out: 5,
+                bursts: Some(Bursts {
+                    every: Duration::from_secs(2),
+                    length: Duration::from_millis(200),
+                    factor: 3.0,
+                }),
+            },
+            latency: Distribution::Bimodal {
+                fast: Duration::from_millis(1),
+                slow: Duration::from_secs(1),
+                slow_share: 0.01,
+            },
+            stragglers: Some(Stragglers {
+                share: 0.1,
+                factor: 3.0,
+            }),
+            faults: vec![
+                fault(Some(1), 1, Some(2), FaultKind::Stall),
+                fault(None, 3, Some(4), FaultKind::Away),
+                fault(Some(6), 0, None, FaultKind::Slow(10.0)),
+            ],
+            loss: 0.5,
+            capacity: Some(Capacity {
+                workers: 2,
+                queue: 3,
+            }),
+        };
+        assert_eq!(scenario(flags).expect("legal"), expected);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_what_would_be_right() {
+        for (line, part) in [
+            ("--latency fast", "not a duration"),
+            ("--latency uniform:1ms,2ms", "there are lognormal"),
+            (
+                "--latency lognormal:1ms",
+                "1 values between commas instead of 2",
+            ),
+            ("--latency recorded:/nowhere", "/nowhere"),
+            ("--stall 1", "write 1:10s-20s"),
+            ("--stall 9:1s-2s", "0 to 4"),
+            ("--stall 1:2s-1s", "ends before it begins"),
+            ("--stall 1:2s-", "without an end"),
+            ("--slow 1:1s-2s", "write 1:10s-20s:10"),
+            ("--loss 2", "0 to 1"),
+            ("--streams 0", "1 to"),
+            ("--sets 0", "1 to"),
+            ("--rate nan", "0.001 to"),
+            ("--bursts 1s,2s,3", "shorter than its interval"),
+            ("--capacity 0,0", "1 to 100000"),
+            ("--stragglers 7,1", "0 to 1"),
+        ] {
+            let said = scenario(line).expect_err(line);
+            assert!(said.contains(part), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_letter_that_is_none_is_answered_with_those_that_there_are() {
+        let line = Line::parse_from(["x"]);
+        let fault = line
+            .scenario
+            .scenario(Some("z"))
+            .expect_err("there is no z");
+        assert!(
+            fault
+                .report(false)
+                .expect("a message")
+                .contains("stalls for 30 s")
+        );
+    }
+}

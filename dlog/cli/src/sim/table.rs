@@ -1,0 +1,147 @@
+use core::time::Duration;
+
+use distributedlog_sim::Latency;
+
+use super::policies::Run;
+
+/// The percentiles that are shown.
+pub(super) const QUANTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+    ("p99.99", 0.9999),
+];
+
+/// A table of policies, for people: one line each, names to the left, numbers to the right.
+pub(super) fn text(runs: &[Run]) -> String {
+    let rows = rows(runs);
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            line += &if column == 0 {
+                format!("{cell:width$}")
+            } else {
+                format!("  {cell:>width$}")
+            };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// The same table for a document.
+pub(super) fn markdown(runs: &[Run]) -> String {
+    let rows = rows(runs);
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        text += &format!("| {} |\n", row.join(" | "));
+        if index == 0 {
+            text += &format!("|---|{}\n", "--:|".repeat(row.len() - 1));
+        }
+    }
+    text
+}
+
+fn rows(runs: &[Run]) -> Vec<Vec<String>> {
+    core::iter::once(header())
+        .chain(runs.iter().map(row))
+        .collect()
+}
+
+fn header() -> Vec<String> {
+    let quantiles = QUANTILES.iter().map(|(name, _)| *name);
+    core::iter::once("policy")
+        .chain(quantiles)
+        .chain(["extra load", "copies", "read twice", "failed"])
+        .map(str::to_owned)
+        .collect()
+}
+
+fn row(run: &Run) -> Vec<String> {
+    let report = &run.report;
+    let quantiles = QUANTILES
+        .iter()
+        .map(|(_, quantile)| latency(report.latency(*quantile)));
+    let rest = [
+        percent(report.extra_load()),
+        report.copies.to_string(),
+        report.read.twice.to_string(),
+        report.failed.to_string(),
+    ];
+    core::iter::once(run.kind.name().to_owned())
+        .chain(quantiles)
+        .chain(rest)
+        .collect()
+}
+
+/// A latency to three digits.
+pub(super) fn latency(latency: Latency) -> String {
+    match latency {
+        Latency::Failed => "failed".to_owned(),
+        Latency::Within(length) => time(length),
+    }
+}
+
+fn time(length: Duration) -> String {
+    let millis = length.as_secs_f64() * 1e3;
+    match millis {
+        _ if millis < 9.995 => format!("{millis:.2} ms"),
+        _ if millis < 99.95 => format!("{millis:.1} ms"),
+        _ if millis < 9_999.5 => format!("{millis:.0} ms"),
+        _ => format!("{:.1} s", millis / 1e3),
+    }
+}
+
+/// A share in percent.
+pub(super) fn percent(share: f64) -> String {
+    let percent = (share * 10_000.0).round() / 100.0;
+    // Nought has no sign; what is below it has: sets that failed before they were sent to any
+    // stream.
+    format!("{:.2} %", if percent == 0.0 { 0.0 } else { percent })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_have_a_sign_when_they_are_below_nought_and_else_none() {
+        for (share, text) in [
+            (0.05, "5.00 %"),
+            (0.0, "0.00 %"),
+            (-0.00001, "0.00 %"),
+            (-0.0123, "-1.23 %"),
+            (4.7067, "470.67 %"),
+        ] {
+            assert_eq!(percent(share), text);
+        }
+    }
+
+    #[test]
+    fn latencies_have_three_digits_and_a_unit() {
+        for (micros, text) in [
+            (4_764, "4.76 ms"),
+            (9_996, "10.0 ms"),
+            (63_511, "63.5 ms"),
+            (103_000, "103 ms"),
+            (30_000_000, "30.0 s"),
+        ] {
+            assert_eq!(
+                latency(Latency::Within(Duration::from_micros(micros))),
+                text
+            );
+        }
+        assert_eq!(latency(Latency::Failed), "failed");
+    }
+}

@@ -1,0 +1,382 @@
+//! The command as it is typed, and the targets of the table.
+
+use core::sync::atomic::AtomicBool;
+use core::time::Duration;
+
+use clap::Parser as _;
+use distributedlog_sim::{Latency, Report, Stragglers};
+use serde_json::Value;
+
+use super::*;
+use crate::output::Captured;
+
+#[derive(Debug, clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn parse(line: &str) -> Result<Args, clap::Error> {
+    Line::try_parse_from(core::iter::once("sim").chain(line.split_whitespace()))
+        .map(|line| line.args)
+}
+
+fn told(line: &str) -> Result<String, Fault> {
+    let output = Captured::default();
+    parse(line)
+        .expect("the flags are known")
+        .work(&output.output(), &AtomicBool::new(false))?;
+    Ok(output.text())
+}
+
+/// A scenario under ours, the original and the bounds, as the table has it.
+fn compared(line: &str) -> Compared {
+    let args = parse(line).expect("the flags are known");
+    let chosen = args.settings.chosen(1).expect("the defaults are legal");
+    let (name, about, simulation) = args
+        .simulations()
+        .expect("a scenario of the table")
+        .remove(0);
+    let policies = [
+        Kind::Original,
+        Kind::Ours,
+        Kind::BestDelays,
+        Kind::Clairvoyant,
+    ];
+    summary::compare(
+        name,
+        about,
+        &simulation,
+        &policies,
+        &chosen,
+        &AtomicBool::new(false),
+    )
+    .expect("nobody interrupts it")
+}
+
+fn report(compared: &Compared, kind: Kind) -> &Report {
+    &compared.run(kind).expect("it ran").report
+}
+
+fn within(latency: Latency) -> Duration {
+    match latency {
+        Latency::Within(latency) => latency,
+        Latency::Failed => panic!("more than that failed"),
+    }
+}
+
+#[test]
+fn in_every_scenario_each_set_is_accounted_for_and_read_once_and_the_tail_is_not_above_the_originals()
+ {
+    for (letter, _) in scenarios::ALL {
+        let compared = compared(letter);
+        let (ours, original) = (
+            report(&compared, Kind::Ours),
+            report(&compared, Kind::Original),
+        );
+        assert!(
+            ours.is_accounted_for(),
+            "({letter}) {} written, {} failed, {} missing",
+            ours.written,
+            ours.failed,
+            ours.read.missing
+        );
+        assert_eq!(ours.read.twice, 0, "({letter})");
+        assert!(
+            ours.latency(0.999) <= original.latency(0.999),
+            "({letter}) {:?}",
+            ours.latency(0.999)
+        );
+        let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
+        assert!(steady <= 0.05, "({letter}) {steady} in the steady state");
+    }
+}
+
+#[test]
+fn however_many_straggle_the_budget_is_spent_where_it_helps_the_tail() {
+    for Stragglers { share, factor } in document::straggling() {
+        let compared = compared(&format!("a --stragglers {share},{factor}"));
+        let (ours, original) = (
+            report(&compared, Kind::Ours),
+            report(&compared, Kind::Original),
+        );
+        for quantile in [0.5, 0.9, 0.99, 0.999] {
+            let (ours, original) = (
+                within(ours.latency(quantile)),
+                within(original.latency(quantile)),
+            );
+            // Where hedges come too late to matter, the two differ by which streams the sets began
+            // at, hence what was drawn for them.
+            let most = if quantile < 0.95 {
+                original.mul_f64(1.02)
+            } else {
+                original
+            };
+            assert!(
+                ours <= most,
+                "{share} x {factor}, {quantile}: {ours:?}, original {original:?}"
+            );
+        }
+        let ratio = compared.ratio(Kind::BestDelays).expect("neither fails");
+        assert!(
+            ratio <= 1.15,
+            "{share} x {factor}: {ratio} times the best two delays"
+        );
+        let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
+        assert!(
+            (0.049..=0.05).contains(&steady),
+            "{share} x {factor}: {steady} in the steady state"
+        );
+    }
+}
+
+#[test]
+fn a_stall_in_the_first_second_is_bridged_with_what_the_bucket_begins_with() {
+    for when in ["0s-1s", "200ms-1s", "500ms-5s"] {
+        let compared = compared(&format!("--sets 10000 --stall 1:{when}"));
+        let (ours, original) = (
+            report(&compared, Kind::Ours),
+            report(&compared, Kind::Original),
+        );
+        assert_eq!((ours.failed, ours.read.twice), (0, 0), "{when}");
+        for quantile in [0.9, 0.99, 0.999, 0.9999] {
+            assert!(
+                ours.latency(quantile) <= original.latency(quantile),
+                "{when}, {quantile}: {:?}",
+                ours.latency(quantile)
+            );
+        }
+        assert!(
+            within(ours.latency(0.999)) < Duration::from_millis(70),
+            "{when}: {:?}",
+            ours.latency(0.999)
+        );
+    }
+}
+
+#[test]
+fn the_tail_is_near_to_what_can_be_reached_without_foresight() {
+    for (letter, most) in [("a", 1.1), ("b", 1.1), ("c", 1.1), ("d", 1.1)] {
+        let ratio = compared(letter)
+            .ratio(Kind::BestDelays)
+            .expect("neither fails");
+        assert!(ratio <= most, "({letter}) {ratio}");
+    }
+}
+
+#[test]
+fn a_brown_out_costs_no_more_than_the_budget() {
+    // With room for all sets, so that the proxies are asked, and not the writer's bound on sets in
+    // flight.
+    let compared = compared("e --in-flight-sets 1024");
+    let run = compared.run(Kind::Ours).expect("it ran");
+    let offered: u64 = run.report.seconds[10..20]
+        .iter()
+        .map(|second| second.sets)
+        .sum();
+    // The share, and what was saved up before.
+    let most = 0.05 + (100.0 + 10.0) / offered as f64;
+    let extra = compared
+        .extra_load_in_faults(run)
+        .expect("there is a fault");
+    assert!(extra <= most, "{extra} instead of {most}");
+}
+
+#[test]
+fn with_one_stream_nothing_fails_early() {
+    let compared = compared("g");
+    let ours = report(&compared, Kind::Ours);
+    assert_eq!((ours.written, ours.failed), (50_000, 0));
+    assert!(
+        report(&compared, Kind::Original).failed > 0,
+        "the original does"
+    );
+}
+
+#[test]
+fn copies_reach_whoever_reads_sets_without_an_identity() {
+    let args = parse("b --sets 20000 --policy p95").expect("the flags are known");
+    let chosen = args.settings.chosen(1).expect("the defaults are legal");
+    let (.., simulation) = args.simulations().expect("a scenario").remove(0);
+    let run = policies::run(Kind::P95, &simulation, &chosen, |_| {
+        core::ops::ControlFlow::Continue(())
+    });
+    let report = run
+        .expect("nobody interrupts it")
+        .expect("it means something")
+        .report;
+    assert!(
+        report.copies > 0 && report.read.twice == report.copies,
+        "the check of the merged reader can fail: {:?}",
+        report.read
+    );
+}
+
+#[test]
+fn a_table_is_printed_for_people() {
+    let text = told("c --sets 2000 --policy none,ours --seed 3").expect("it runs");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("ours: budget 0.05 and 1/s"), "{text}");
+    assert_eq!(
+        lines[1],
+        "(c) one of five streams is ten times slower for good, changed: 2000 sets, seed 3"
+    );
+    assert!(
+        lines[2].starts_with("policy") && lines[2].ends_with("failed"),
+        "{text}"
+    );
+    assert!(
+        lines[3].starts_with("no hedging ") && lines[4].starts_with("ours "),
+        "{text}"
+    );
+    assert_eq!(
+        text,
+        told("c --sets 2000 --policy none,ours --seed 3").expect("it runs"),
+        "the same seed gives the same figures"
+    );
+}
+
+#[test]
+fn each_policy_is_a_line_of_json_for_programs() {
+    let text = told("b --sets 2000 --format json").expect("it runs");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let policies: Vec<&str> = lines
+        .iter()
+        .map(|line| line["policy"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(
+        policies,
+        [
+            "none",
+            "original",
+            "p95",
+            "grpc",
+            "ours",
+            "best-delays",
+            "clairvoyant"
+        ]
+    );
+    for line in &lines {
+        assert_eq!(
+            (&line["scenario"], &line["seed"], &line["sets"]),
+            (&Value::from("b"), &Value::from(1), &Value::from(2000))
+        );
+        assert!(line["p50_us"].is_u64(), "{line}");
+    }
+    assert!(lines[4]["counters"]["hedges_sent"].is_u64());
+}
+
+#[test]
+fn results_are_saved_and_drawn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name);
+    let (save, svg, png) = (file("run.json"), file("tail.svg"), file("tail.png"));
+    for plot in [&svg, &png] {
+        told(&format!(
+            "a --sets 2000 --save {} --plot {}",
+            save.display(),
+            plot.display()
+        ))
+        .expect("it runs");
+    }
+    let saved: Vec<Value> =
+        serde_json::from_slice(&std::fs::read(&save).expect("it was saved")).expect("JSON");
+    let latencies = saved[0]["latencies"].as_array().expect("every latency");
+    let operations: u64 = latencies
+        .iter()
+        .map(|pair| pair[1].as_u64().expect("a number"))
+        .sum();
+    assert_eq!(operations, 2_000);
+    let text = std::fs::read_to_string(&svg).expect("it was drawn");
+    for part in ["<svg", "latency in ms", "clairvoyant", "polyline"] {
+        assert!(text.contains(part), "{part}");
+    }
+    let bytes = std::fs::read(&png).expect("it was drawn");
+    assert!(
+        bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000,
+        "{} bytes",
+        bytes.len()
+    );
+}
+
+#[test]
+fn latencies_of_ones_own_are_read_from_a_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("latencies.txt");
+    std::fs::write(&file, "2ms 99\n40ms 1\n").expect("the folder can be written");
+    let line = format!(
+        "--latency recorded:{} --sets 5000 --policy none --format json",
+        file.display()
+    );
+    let run: Value = serde_json::from_str(&told(&line).expect("it runs")).expect("JSON");
+    assert_eq!(run["p50_us"], 2_000);
+    assert!(run["p999_us"].as_u64().expect("a latency").abs_diff(40_000) < 100);
+}
+
+#[test]
+fn what_makes_no_sense_is_a_fault_of_the_command_line() {
+    for (line, part) in [
+        ("z", "there is no scenario 'z'"),
+        ("a --plot tail.gif", "neither in .svg nor in .png"),
+        ("--all --streams 3", "--all runs the scenarios as they are"),
+        ("a --max-speculative-timeout 2s", "max speculative timeout"),
+        ("a --markdown x.md", "about all scenarios"),
+        ("a --adaptive 0.2", "0.5 to 0.9999"),
+    ] {
+        let fault = told(line).expect_err(line);
+        assert_eq!(fault.exit_status(), crate::EXIT_USAGE, "{line}");
+        assert!(fault.to_string().contains(part), "{line}: {fault}");
+    }
+    for line in [
+        "a --all",
+        "a --policy best",
+        "a --budget-burst 3",
+        "a --sets many",
+        "--all --plot x.svg",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_says_so_and_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let save = folder.path().join("run.json");
+    let args =
+        parse(&format!("a --sets 1000000 --save {}", save.display())).expect("the flags are known");
+    let fault = args
+        .work(&Captured::default().output(), &AtomicBool::new(true))
+        .expect_err("it was interrupted");
+    assert_eq!(
+        (fault.exit_status(), fault.to_string().as_str()),
+        (crate::EXIT_FAILURE, "interrupted before the end")
+    );
+    assert!(!save.exists());
+}
+
+#[test]
+fn the_document_has_every_table() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("hedging.md");
+    told(&format!("--all --sets 1000 --markdown {}", file.display())).expect("it runs");
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    assert!(!text.contains('{'), "a table is missing");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.starts_with("| ours | "))
+            .count(),
+        9,
+        "a row in each table, and what it is"
+    );
+    for (letter, about) in scenarios::ALL {
+        assert!(text.contains(&format!("| ({letter}) {about}")), "{letter}");
+    }
+}
+
+#[test]
+fn failures_are_later_than_any_latency() {
+    assert!(Latency::Failed > Latency::Within(Duration::MAX));
+}

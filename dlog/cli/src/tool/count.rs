@@ -1,0 +1,136 @@
+use std::sync::Arc;
+
+use distributedlog::Dlsn;
+use serde::Serialize;
+
+use super::super::namespace::{self, UriArg};
+use super::super::output;
+use super::super::record_text;
+use super::super::streams::Which;
+use super::super::{Fault, Format, Output};
+use distributedlog_reader::{LogReader, ReadEvent};
+use distributedlog_store::dlsn_text::parse_dlsn;
+use distributedlog_store::{LogStore, StoreError, StreamName};
+
+/// Count the records that streams hold, all of them or those between two positions.
+///
+/// Reads the records, so it counts what a reader would be given: record sets count as their
+/// records.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool count -u $URI -r basic-stream- -e 3-7
+  dlog tool count -u $URI -s basic-stream-3 1,0,0 1,99,0")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    uri: UriArg,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// Count from this position on, that one included [default: the first record]
+    #[arg(value_name = "START", value_parser = parse_dlsn)]
+    start: Option<Dlsn>,
+
+    /// Count up to this position, that one included [default: the last record]
+    #[arg(value_name = "END", value_parser = parse_dlsn)]
+    end: Option<Dlsn>,
+
+    /// How to print the numbers
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Counted<'a> {
+    stream: &'a str,
+    records: u64,
+    damaged_sets: u64,
+}
+
+impl Args {
+    /// Prints each stream's number, and their sum.
+    ///
+    /// # Errors
+    /// The store cannot be reached, a stream does not exist, or a record set was damaged.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        let names = self.names()?;
+        self.count(&namespace::connect(&self.uri.uri).await?, &names, output)
+            .await
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+        self.which.names()
+    }
+
+    pub(super) async fn count(
+        &self,
+        store: &Arc<dyn LogStore>,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
+        let uri = &self.uri.uri;
+        let mut total = Counted {
+            stream: "",
+            records: 0,
+            damaged_sets: 0,
+        };
+        for name in names {
+            let reader = LogReader::new(
+                Arc::clone(store),
+                name.clone(),
+                self.start.unwrap_or(Dlsn::INITIAL),
+            );
+            let counted = count_records(reader, name, self.end)
+                .await
+                .map_err(|error| namespace::fault(&error, Some(uri)))?;
+            total.records += counted.records;
+            total.damaged_sets += counted.damaged_sets;
+            match self.format {
+                Format::Text => output.line(format_args!(
+                    "{name}: {}",
+                    output::counted(counted.records, "record")
+                ))?,
+                Format::Json => record_text::json_line(output, &counted)?,
+            }
+        }
+        if self.format == Format::Text {
+            output.line(format_args!(
+                "total is {}.",
+                output::counted(total.records, "record")
+            ))?;
+        }
+        match total.damaged_sets {
+            0 => Ok(()),
+            damaged => Err(Fault::failure(format!(
+                "not counted: {}",
+                output::counted(damaged, "damaged record set")
+            ))),
+        }
+    }
+}
+
+async fn count_records(
+    mut reader: LogReader,
+    name: &StreamName,
+    end: Option<Dlsn>,
+) -> Result<Counted<'_>, StoreError> {
+    let mut counted = Counted {
+        stream: name.as_str(),
+        records: 0,
+        damaged_sets: 0,
+    };
+    while let Some(event) = reader.next_available().await? {
+        if end.is_some_and(|end| event.dlsn() > end) {
+            break;
+        }
+        match event {
+            ReadEvent::Record(_) => counted.records += 1,
+            ReadEvent::Malformed(set) => {
+                tracing::error!("stream {name}: {set}; going on behind it");
+                counted.damaged_sets += 1;
+            }
+        }
+    }
+    Ok(counted)
+}

@@ -1,0 +1,121 @@
+use serde::Serialize;
+
+use super::super::expression::Expression;
+use super::super::namespace::{self, UriArg};
+use super::super::output::note;
+use super::super::{Fault, Format, Output, confirm, record_text, streams};
+use distributedlog_store::{LogStore, StoreError, StreamName};
+
+/// Create streams.
+///
+/// Asks first, unless -f is given. A stream that exists already is left as it is and reported; the
+/// others are created all the same.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool create -u $URI -r basic-stream- -e 3-7
+      basic-stream-3, basic-stream-4, basic-stream-5, basic-stream-6, basic-stream-7
+  dlog tool create -u $URI -e orders,refunds -f")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    uri: UriArg,
+
+    /// What the streams' names begin with
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
+    prefix: String,
+
+    /// How they go on: a range 3-7, a list 3,5,9, or a name
+    #[arg(short, long, value_name = "EXPRESSION")]
+    expression: Expression,
+
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+
+    /// How to print what was created
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    stream: &'a str,
+    created: bool,
+}
+
+impl Args {
+    /// Creates the streams.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or a stream could not be created: it exists already, or the
+    /// disk is full.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        let names = self.names()?;
+        if !confirm::confirm(
+            &format!(
+                "You are going to create streams : {}",
+                streams::bracketed(&names)
+            ),
+            self.force,
+            output,
+        )? {
+            note("Nothing was created.");
+            return Ok(());
+        }
+        let store = namespace::connect(&self.uri.uri).await?;
+        self.create(store.as_ref(), &names, output).await
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+        streams::expand(&self.prefix, &self.expression)
+    }
+
+    pub(super) async fn create(
+        &self,
+        store: &dyn LogStore,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
+        let mut existing = Vec::new();
+        for name in names {
+            let created = match store.create(name).await {
+                Ok(()) => true,
+                Err(StoreError::StreamExists(_)) => {
+                    existing.push(name.clone());
+                    false
+                }
+                Err(error) => return Err(namespace::fault(&error, Some(&self.uri.uri))),
+            };
+            match self.format {
+                Format::Text if created => {
+                    output.line(format_args!("Created log stream {name}."))?
+                }
+                Format::Text => {}
+                Format::Json => record_text::json_line(
+                    output,
+                    &Created {
+                        stream: name.as_str(),
+                        created,
+                    },
+                )?,
+            }
+        }
+        if existing.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::failure(format!(
+            "already there, and left as they are : {}",
+            streams::bracketed(&existing)
+        ))
+        .tip(format!(
+            "see what is there with: dlog tool list -u {}",
+            self.uri.uri
+        )))
+    }
+}

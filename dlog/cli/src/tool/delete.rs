@@ -1,0 +1,100 @@
+use serde::Serialize;
+
+use super::super::namespace::{self, UriArg};
+use super::super::output::note;
+use super::super::streams::{self, Which};
+use super::super::{Fault, Format, Output, confirm, record_text};
+use distributedlog_store::{LogStore, StreamName};
+
+/// Delete streams with everything in them.
+///
+/// Asks first, unless -f is given. Nothing is deleted when one of the streams does not exist.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool delete -u $URI -s basic-stream-3
+  dlog tool delete -u $URI -r basic-stream- -e 3-7 -f")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    uri: UriArg,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+
+    /// How to print what was deleted
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    stream: &'a str,
+    deleted: bool,
+}
+
+impl Args {
+    /// Deletes the streams.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or a stream does not exist.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        let names = self.names()?;
+        let question = format!(
+            "You are going to delete streams with all their records : {}",
+            streams::bracketed(&names)
+        );
+        if !confirm::confirm(&question, self.force, output)? {
+            note("Nothing was deleted.");
+            return Ok(());
+        }
+        let store = namespace::connect(&self.uri.uri).await?;
+        self.delete(store.as_ref(), &names, output).await
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+        self.which.names()
+    }
+
+    pub(super) async fn delete(
+        &self,
+        store: &dyn LogStore,
+        names: &[StreamName],
+        output: &Output,
+    ) -> Result<(), Fault> {
+        let uri = &self.uri.uri;
+        for name in names {
+            store
+                .describe(name)
+                .await
+                .map_err(|error| not_deleted(namespace::fault(&error, None), uri))?;
+        }
+        for name in names {
+            store
+                .delete(name)
+                .await
+                .map_err(|error| namespace::fault(&error, Some(uri)))?;
+            match self.format {
+                Format::Text => output.line(format_args!("Deleted log stream {name}."))?,
+                Format::Json => record_text::json_line(
+                    output,
+                    &Deleted {
+                        stream: name.as_str(),
+                        deleted: true,
+                    },
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Creating what was to be deleted would be odd advice.
+fn not_deleted(fault: Fault, uri: &distributedlog_store::uri::Uri) -> Fault {
+    fault.tip(format!(
+        "nothing was deleted; see what is there with: dlog tool list -u {uri}"
+    ))
+}

@@ -1,0 +1,157 @@
+use std::sync::Arc;
+
+use distributedlog::Dlsn;
+
+use super::super::namespace::{self, UriArg};
+use super::super::output;
+use super::super::position::Position;
+use super::super::record_text::{self, hex};
+use super::super::streams::parse_name;
+use super::super::{Fault, Format, Output};
+use distributedlog_reader::{LogReader, ReadEvent, Record};
+use distributedlog_store::utc;
+use distributedlog_store::{LogStore, StreamName};
+
+/// Print the records that a stream holds, to its end as it is now.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool dump -u $URI -s basic-stream-3
+  dlog tool dump -u $URI -s basic-stream-3 --from 1,0,0 --limit 10
+  dlog tool dump -u $URI -s basic-stream-3 --format json | jq .payload
+
+A record set that is damaged is reported on the standard error with its position; the records \
+                        behind it are printed, and the exit status is 1.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    uri: UriArg,
+
+    /// The stream
+    #[arg(short, long, value_name = "STREAM", value_parser = parse_name)]
+    stream: StreamName,
+
+    /// Where to start: oldest, last, or a DLSN such as 1,0,0
+    #[arg(
+        long,
+        value_name = "POSITION",
+        default_value = "oldest",
+        conflicts_with = "seqno"
+    )]
+    from: Position,
+
+    /// Start in this log segment (as the original; the same as --from SEQNO,EID,SLOT)
+    #[arg(short = 'n', long, value_name = "SEQNO")]
+    seqno: Option<i64>,
+
+    /// Start with this entry of the log segment
+    #[arg(
+        short,
+        long,
+        value_name = "EID",
+        requires = "seqno",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    eid: i64,
+
+    /// Start with this slot of the entry
+    #[arg(
+        short = 't',
+        long,
+        value_name = "SLOT",
+        requires = "seqno",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    slot: i64,
+
+    /// End after this many records
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+
+    /// Print payloads as hexadecimal digits
+    #[arg(short = 'x', long, conflicts_with = "format")]
+    hex: bool,
+
+    /// Leave the payloads out (the original's -sp)
+    #[arg(long, conflicts_with = "format")]
+    skip_payload: bool,
+
+    /// How to print records
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+impl Args {
+    /// Prints the records.
+    ///
+    /// # Errors
+    /// The store cannot be reached, the stream does not exist, or a record set was damaged.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        self.dump(namespace::connect(&self.uri.uri).await?, output)
+            .await
+    }
+
+    pub(super) async fn dump(
+        &self,
+        store: Arc<dyn LogStore>,
+        output: &Output,
+    ) -> Result<(), Fault> {
+        let uri = &self.uri.uri;
+        let info = store
+            .describe(&self.stream)
+            .await
+            .map_err(|error| namespace::fault(&error, Some(uri)))?;
+        let from = self.seqno.map_or(self.from, |seqno| {
+            Position::At(Dlsn::new(seqno, self.eid, self.slot))
+        });
+        let mut reader = LogReader::new(store, self.stream.clone(), from.in_stream(&info));
+        let (mut printed, mut damaged) = (0, 0_u64);
+        while self.limit != Some(printed) {
+            match reader
+                .next_available()
+                .await
+                .map_err(|error| namespace::fault(&error, Some(uri)))?
+            {
+                None => break,
+                Some(ReadEvent::Record(record)) => {
+                    self.print(output, &record)?;
+                    printed += 1;
+                }
+                Some(ReadEvent::Malformed(set)) => {
+                    tracing::error!("stream {}: {set}; going on behind it", self.stream);
+                    damaged += 1;
+                }
+            }
+        }
+        if damaged > 0 {
+            Err(Fault::failure(format!(
+                "left out: {}",
+                output::counted(damaged, "damaged record set")
+            )))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn print(&self, output: &Output, record: &Record) -> Result<(), Fault> {
+        if self.format == Format::Json {
+            return record_text::print(output, Format::Json, &self.stream, record);
+        }
+        let mut text = format!(
+            "Record (dlsn = {}, bytes = {}, written = {})",
+            record.dlsn,
+            record.payload.len(),
+            utc::text(record.written_unix_ms)
+        );
+        if !self.skip_payload {
+            text.push('\n');
+            text.push_str(&if self.hex {
+                hex(&record.payload)
+            } else {
+                output.payload_text(&record.payload)
+            });
+        }
+        output.line(text)
+    }
+}

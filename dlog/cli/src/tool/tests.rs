@@ -1,0 +1,235 @@
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use distributedlog::Dlsn;
+
+use super::super::args::{Cli, Command};
+use super::super::output::Captured;
+use super::*;
+use distributedlog_store::{EntryRecord, LogStore, StreamName};
+use distributedlog_testkit::store::readable::{MemoryStore, plain};
+
+/// Runs `dlog tool LINE -u …` against a store in memory; what it printed and how it ended.
+async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String>) {
+    let words = format!("dlog tool {line} -u distributedlog://h/n");
+    let cli = Cli::read(words.split_whitespace().map(OsString::from))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let Command::Tool(Args { command }) = cli.command else {
+        panic!("{words} is a command of the tool")
+    };
+    let captured = Captured::default();
+    let (output, dynamic) = (captured.output(), Arc::clone(store) as Arc<dyn LogStore>);
+    let ended = match command {
+        Tool::Create(args) => {
+            let names = args.names().expect("names");
+            args.create(dynamic.as_ref(), &names, &output).await
+        }
+        Tool::List(args) => args.list(dynamic.as_ref(), &output).await,
+        Tool::Show(args) => args.show(dynamic.as_ref(), &[name("s-1")], &output).await,
+        Tool::Dump(args) => args.dump(dynamic, &output).await,
+        Tool::Count(args) => {
+            args.count(&dynamic, &args.names().expect("names"), &output)
+                .await
+        }
+        Tool::Delete(args) => {
+            args.delete(dynamic.as_ref(), &args.names().expect("names"), &output)
+                .await
+        }
+        Tool::Truncate(args) => args.truncate(dynamic.as_ref(), &output).await,
+        Tool::SerializeDlsn(_) | Tool::DeserializeDlsn(_) => unreachable!("they take no URI"),
+    };
+    (
+        captured.text(),
+        ended.map_err(|fault| fault.report(false).unwrap_or_default()),
+    )
+}
+
+fn name(text: &str) -> StreamName {
+    StreamName::new(text).expect("a name")
+}
+
+/// Streams s-1 with three records and s-2 with none.
+fn two_streams() -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::default());
+    store.put(
+        &name("s-1"),
+        Dlsn::INITIAL,
+        vec![plain("one"), plain("two")],
+    );
+    store.put_plain(&name("s-1"), 2, "three");
+    store.put(&name("s-2"), Dlsn::INITIAL, vec![plain("x")]);
+    store
+}
+
+#[tokio::test]
+async fn streams_are_created_listed_and_deleted() {
+    let store = Arc::new(MemoryStore::default());
+    let (text, ended) = ran(&store, "create -r s- -e 3-5 -f").await;
+    assert_eq!(
+        (text.as_str(), ended),
+        (
+            "Created log stream s-3.\nCreated log stream s-4.\nCreated log stream s-5.\n",
+            Ok(())
+        )
+    );
+    assert_eq!(
+        ran(&store, "list").await,
+        ("s-3\ns-4\ns-5\n".to_owned(), Ok(()))
+    );
+    assert_eq!(
+        ran(&store, "list -r s-4 --format json").await,
+        ("{\"stream\":\"s-4\"}\n".to_owned(), Ok(()))
+    );
+    assert_eq!(
+        ran(&store, "delete -r s- -e 3,5 -f").await,
+        (
+            "Deleted log stream s-3.\nDeleted log stream s-5.\n".to_owned(),
+            Ok(())
+        )
+    );
+    assert_eq!(ran(&store, "list").await.0, "s-4\n");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_there_is_left_alone_and_the_others_are_created() {
+    let store = Arc::new(MemoryStore::default());
+    ran(&store, "create -e a -f").await.1.expect("it is new");
+    let (text, ended) = ran(&store, "create -e a,b -f --format json").await;
+    assert_eq!(
+        text,
+        "{\"stream\":\"a\",\"created\":false}\n{\"stream\":\"b\",\"created\":true}\n"
+    );
+    assert_eq!(
+        ended,
+        Err(
+            "error: already there, and left as they are : [a]\n  tip: see what is there with: \
+             dlog tool list -u distributedlog://h:7000/n\n"
+                .to_owned()
+        )
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_when_one_of_the_streams_is_missing() {
+    let store = two_streams();
+    let (text, ended) = ran(&store, "delete -s s-1,s-9 -f").await;
+    assert_eq!(text, "");
+    let said = ended.expect_err("s-9 is missing");
+    assert!(
+        said.contains("s-9") && said.contains("nothing was deleted"),
+        "{said}"
+    );
+    assert_eq!(ran(&store, "list").await.0, "s-1\ns-2\n");
+}
+
+#[tokio::test]
+async fn records_are_dumped_for_people_and_for_programs() {
+    let store = two_streams();
+    let (text, ended) = ran(&store, "dump -s s-1").await;
+    assert_eq!(
+        text,
+        "\
+Record (dlsn = DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}, bytes = 3, written = 1970-01-01 \
+         00:00:00 UTC)
+one
+Record (dlsn = DLSN{logSegmentSequenceNo=1, entryId=0, slotId=1}, bytes = 3, written = 1970-01-01 \
+         00:00:00 UTC)
+two
+Record (dlsn = DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0}, bytes = 5, written = 1970-01-01 \
+         00:00:00 UTC)
+three
+"
+    );
+    assert_eq!(ended, Ok(()));
+    assert_eq!(
+        ran(&store, "dump -s s-1 --from 1,0,1 --limit 1 --format json")
+            .await
+            .0,
+        "{\"stream\":\"s-1\",\"dlsn\":{\"logSegmentSequenceNo\":1,\"entryId\":0,\"slotId\":1},\"\
+         written_unix_ms\":7,\"bytes\":3,\"payload\":\"two\"}\n"
+    );
+    assert!(
+        ran(&store, "dump -s s-1 -n 1 -e 2 -x")
+            .await
+            .0
+            .ends_with("UTC)\n7468726565\n")
+    );
+    assert!(
+        ran(&store, "dump -s s-2 -sp")
+            .await
+            .0
+            .ends_with("bytes = 1, written = 1970-01-01 00:00:00 UTC)\n")
+    );
+}
+
+#[tokio::test]
+async fn records_are_counted_also_between_positions() {
+    let store = two_streams();
+    assert_eq!(
+        ran(&store, "count -r s- -e 1-2").await.0,
+        "s-1: 3 records\ns-2: 1 record\ntotal is 4 records.\n"
+    );
+    assert_eq!(
+        ran(&store, "count -s s-1 1,0,1 1,2,0").await.0,
+        "s-1: 2 records\ntotal is 2 records.\n"
+    );
+    assert_eq!(
+        ran(&store, "count -s s-1 --format json").await.0,
+        "{\"stream\":\"s-1\",\"records\":3,\"damaged_sets\":0}\n"
+    );
+}
+
+#[tokio::test]
+async fn damage_is_passed_over_and_makes_the_command_fail() {
+    let store = two_streams();
+    let damaged = EntryRecord {
+        is_record_set: true,
+        slots: 2,
+        ..plain("nonsense")
+    };
+    store.put(&name("s-2"), Dlsn::new(1, 1, 0), vec![damaged, plain("y")]);
+    let (text, ended) = ran(&store, "dump -s s-2 -sp").await;
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        ended
+            .expect_err("something is damaged")
+            .contains("left out: 1 damaged record set")
+    );
+    let (text, ended) = ran(&store, "count -s s-2").await;
+    assert_eq!(text, "s-2: 2 records\ntotal is 2 records.\n");
+    assert!(
+        ended
+            .expect_err("something is damaged")
+            .contains("not counted: 1 damaged record set")
+    );
+}
+
+#[tokio::test]
+async fn a_stream_is_truncated_in_the_originals_spelling_too() {
+    let store = two_streams();
+    let (text, ended) = ran(&store, "truncate_stream -s s-1 -dlsn 1,2,0 -f").await;
+    assert_eq!(
+        (text.as_str(), ended),
+        (
+            "Truncated log stream s-1 before DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0}.\n",
+            Ok(())
+        )
+    );
+    assert_eq!(
+        ran(&store, "count -s s-1").await.0,
+        "s-1: 1 record\ntotal is 1 record.\n"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_missing_is_named_with_the_command_that_creates_it() {
+    let (_, ended) = ran(&Arc::new(MemoryStore::default()), "dump -s orders").await;
+    assert_eq!(
+        ended,
+        Err(
+            "error: log stream orders is not found\n  tip: create it with: dlog tool create -u \
+             distributedlog://h:7000/n -e orders\n"
+                .to_owned()
+        )
+    );
+}

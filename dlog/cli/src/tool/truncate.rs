@@ -1,0 +1,76 @@
+use distributedlog::Dlsn;
+
+use super::super::namespace::{self, UriArg};
+use super::super::output::note;
+use super::super::streams::parse_name;
+use super::super::{Fault, Output, confirm};
+use distributedlog_store::dlsn_text::parse_dlsn;
+use distributedlog_store::{LogStore, StreamName};
+
+/// Discard the records of a stream that are older than a position.
+///
+/// Asks first, unless -f is given. Readers that start earlier start there. Disk space comes back
+/// when a whole log segment is discarded.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog tool truncate -u $URI -s basic-stream-3 --dlsn 1,42,0
+  dlog tool truncate_stream -u $URI -s basic-stream-3 -dlsn 1,42,0 -f")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    uri: UriArg,
+
+    /// The stream
+    #[arg(short, long, value_name = "STREAM", value_parser = parse_name)]
+    stream: StreamName,
+
+    /// The position of the first record to keep, such as 1,42,0
+    #[arg(long, visible_alias = "before", value_name = "DLSN", value_parser = parse_dlsn)]
+    dlsn: Dlsn,
+
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Args {
+    /// Truncates the stream.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or the stream does not exist.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+        self.truncate(namespace::connect(&self.uri.uri).await?.as_ref(), output)
+            .await
+    }
+
+    pub(super) async fn truncate(
+        &self,
+        store: &dyn LogStore,
+        output: &Output,
+    ) -> Result<(), Fault> {
+        let Self {
+            uri,
+            stream,
+            dlsn,
+            force,
+        } = self;
+        let fault = |error| namespace::fault(&error, Some(&uri.uri));
+        let last = store.describe(stream).await.map_err(fault)?.last;
+        let beyond = last.is_none_or(|last| *dlsn > last);
+        let what = if beyond {
+            "every record"
+        } else {
+            "every older record"
+        };
+        if !confirm::confirm(
+            &format!("Do you want to truncate {stream} at dlsn {dlsn} ({what} goes)?"),
+            *force,
+            output,
+        )? {
+            note("Nothing was truncated.");
+            return Ok(());
+        }
+        store.truncate(stream, *dlsn).await.map_err(fault)?;
+        output.line(format_args!("Truncated log stream {stream} before {dlsn}."))
+    }
+}

@@ -1,0 +1,161 @@
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::Settings;
+
+/// How long a client may take.
+///
+/// There is one sleep for all limits. It is moved only when it would come too late, so a busy
+/// connection hardly ever touches it; one that comes too early finds that nothing has expired.
+#[derive(Debug)]
+pub(super) struct Timers {
+    handshake: Duration,
+    frame: Duration,
+    write: Duration,
+    idle: Option<Duration>,
+    frame_since: Option<Instant>,
+    /// Which frame that is.
+    frame_number: u64,
+    write_since: Option<Instant>,
+    idle_since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// The rest of the frame with this number.
+    pub(super) frame: Option<u64>,
+    /// Whether that is the client's first.
+    pub(super) first: bool,
+    /// That its peer reads.
+    pub(super) write: bool,
+    /// Anything at all.
+    pub(super) idle: bool,
+}
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// When a client's first frame was not complete in time.
+    Handshake(Duration),
+    /// When a later frame was not complete in time.
+    Frame(Duration),
+    /// When a client did not read its answers.
+    Write(Duration),
+    /// When nothing happened.
+    Idle(Duration),
+}
+
+impl Timers {
+    pub(super) const fn new(settings: &Settings) -> Self {
+        Self {
+            handshake: settings.handshake_timeout,
+            frame: settings.frame_timeout,
+            write: settings.write_timeout,
+            idle: settings.idle_timeout,
+            frame_since: None,
+            frame_number: 0,
+            write_since: None,
+            idle_since: None,
+            sleep: None,
+        }
+    }
+
+    /// Notes that the client read something.
+    pub(super) const fn wrote(&mut self) {
+        self.write_since = None;
+    }
+
+    /// Given what the connection waits for, whether it has waited too long. Registers the task for
+    /// the moment when it will have.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, waits: &Waits) -> Poll<Expired> {
+        let mut now = None;
+        let mut now = || *now.get_or_insert_with(Instant::now);
+        let &Waits {
+            frame,
+            first,
+            write,
+            idle,
+        } = waits;
+        if frame.is_some_and(|number| number != self.frame_number) {
+            self.frame_number = frame.unwrap_or(0);
+            self.frame_since = None;
+        }
+        let frame = frame.is_some();
+        let idle = idle && !frame && self.idle.is_some();
+        for (since, is) in [
+            (&mut self.frame_since, frame),
+            (&mut self.write_since, write),
+            (&mut self.idle_since, idle),
+        ] {
+            match (is, &since) {
+                (true, None) => *since = Some(now()),
+                (false, Some(_)) => *since = None,
+                (true, Some(_)) | (false, None) => {}
+            }
+        }
+        let frame_limit = if first {
+            Expired::Handshake(self.handshake)
+        } else {
+            Expired::Frame(self.frame)
+        };
+        let limits = [
+            (self.frame_since, frame_limit),
+            (self.write_since, Expired::Write(self.write)),
+            (
+                self.idle_since,
+                Expired::Idle(self.idle.unwrap_or(Duration::MAX)),
+            ),
+        ];
+        let ends = limits
+            .into_iter()
+            .filter_map(|(since, limit)| Some((since?.checked_add(limit.length())?, limit)));
+        let next = ends.min_by_key(|(at, _)| *at);
+        let Some((at, limit)) = next else {
+            return Poll::Pending;
+        };
+        loop {
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if sleep.deadline() > at {
+                sleep.as_mut().reset(at);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= at {
+                return Poll::Ready(limit);
+            }
+            // It was set for something that did not expire.
+            sleep.as_mut().reset(at);
+        }
+    }
+}
+
+impl Expired {
+    const fn length(self) -> Duration {
+        match self {
+            Self::Handshake(length)
+            | Self::Frame(length)
+            | Self::Write(length)
+            | Self::Idle(length) => length,
+        }
+    }
+}
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(limit) => {
+                write!(f, "its first frame was not complete within {limit:?}")
+            }
+            Self::Frame(limit) => write!(f, "a frame was not complete within {limit:?}"),
+            Self::Write(limit) => write!(f, "it did not read its answers for {limit:?}"),
+            Self::Idle(limit) => write!(f, "it was idle for {limit:?}"),
+        }
+    }
+}

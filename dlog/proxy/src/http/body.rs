@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use axum::http::StatusCode as Http;
+use bytes::{Bytes, BytesMut};
+use distributedlog::StatusCode;
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Face;
+use super::problem::Problem;
+use crate::MAX_RECORD_BYTES;
+
+/// A request's body, whole. Its bytes count as buffered until it is dropped.
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body that is a record or a record set: within the limit of a record, within the room for
+/// all bodies, and in time. What is announced as too large is refused before anything of it is
+/// read, or asked for (`Expect: 100-continue`).
+pub(super) async fn read(face: &Face, mut body: Body) -> Result<Received, Problem> {
+    let announced = body.size_hint().lower();
+    if announced > MAX_RECORD_BYTES as u64 {
+        return Err(too_large(&format!("of {announced} bytes")));
+    }
+    let mut room = Room {
+        bodies: &face.bodies,
+        taken: None,
+    };
+    room.take(usize::try_from(announced).expect("it was just compared"))?;
+    let limit = face.settings.frame_timeout;
+    let reading = async {
+        // Most bodies come in one piece, which is taken as it is.
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                face.service.stats.http.aborted.inc();
+                Problem::bad_request(format!("the body ended early: {error}"))
+            })?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let length = first.len() + all.len() + data.len();
+            if length > MAX_RECORD_BYTES {
+                return Err(too_large("that goes on after that"));
+            }
+            room.take(length)?;
+            if first.is_empty() && all.is_empty() {
+                first = data;
+            } else {
+                if all.is_empty() {
+                    all.reserve(length.max(usize::try_from(announced).unwrap_or(0)));
+                    all.extend_from_slice(&core::mem::take(&mut first));
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(if all.is_empty() { first } else { all.freeze() })
+    };
+    let Ok(bytes) = tokio::time::timeout(limit, reading).await else {
+        face.service.stats.timeouts.inc();
+        let detail = format!("the body had not come within {limit:?}");
+        return Err(Problem::new(Http::REQUEST_TIMEOUT, "BODY_TOO_SLOW", detail));
+    };
+    let bytes = bytes?;
+    Ok(Received {
+        bytes,
+        _room: room.taken,
+    })
+}
+
+/// The room that one body takes of what there is for all.
+struct Room<'a> {
+    bodies: &'a Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Room<'_> {
+    /// Takes room for so many bytes in all.
+    fn take(&mut self, length: usize) -> Result<(), Problem> {
+        let have = self
+            .taken
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = length.checked_sub(have).filter(|more| *more > 0) else {
+            return Ok(());
+        };
+        let more = u32::try_from(more).expect("no body is that large");
+        match Arc::clone(self.bodies).try_acquire_many_owned(more) {
+            Ok(permit) => match &mut self.taken {
+                Some(taken) => taken.merge(permit),
+                none => *none = Some(permit),
+            },
+            Err(_) => {
+                return Err(Problem::of_code(
+                    StatusCode::OverCapacity,
+                    "the proxy reads as many bytes of requests as it has room for",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_large(what: &str) -> Problem {
+    let detail = format!(
+        "a body {what}, but a record or record set of at most {MAX_RECORD_BYTES} bytes is stored"
+    );
+    Problem::of_code(StatusCode::TooLargeRecord, detail)
+}

@@ -1,0 +1,265 @@
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
+
+use axum::extract::Request;
+use axum::http::uri::{Authority, Scheme};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode as Http, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use super::append::{ATTEMPT, CRC32, TIMEOUT_MS};
+use super::problem::Problem;
+use crate::Settings;
+use crate::machine::shorten;
+
+/// How long browsers may remember what they were allowed, in seconds.
+const MAX_AGE_SECONDS: u16 = 600;
+
+/// How much of what a client sent is quoted.
+const MAX_QUOTE_CHARS: usize = 120;
+
+/// Whose pages may use the proxy from a browser: scheme, host and port, such as
+/// `https://example.org` or `http://localhost:5173`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// As browsers send it.
+    text: Box<str>,
+    host: Box<str>,
+}
+
+impl Origin {
+    /// The origin as browsers send it.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        let refuse = || OriginError { text: text.into() };
+        let lower = text.to_ascii_lowercase();
+        let uri: Uri = lower.parse().map_err(|_| refuse())?;
+        let authority = uri
+            .authority()
+            .filter(|authority| !authority.as_str().contains('@'))
+            .ok_or_else(refuse)?;
+        let scheme = uri.scheme().ok_or_else(refuse)?;
+        // What stands behind the host is no part of an origin; of `http://a` and `http://a/` the
+        // parser makes the same.
+        if uri.path().len() > 1 || uri.query().is_some() || lower.ends_with('/') {
+            return Err(refuse());
+        }
+        // Browsers leave out the port that goes without saying.
+        let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+        let port = authority
+            .port_u16()
+            .filter(|port| *port != usual)
+            .map_or_else(String::new, |port| format!(":{port}"));
+        Ok(Self {
+            text: format!("{scheme}://{}{port}", authority.host()).into(),
+            host: authority.host().into(),
+        })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a text is no origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginError {
+    text: Box<str>,
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "'{}' is not an origin; write scheme, host and, unless it is the usual one, port: https://example.org",
+            self.text
+        )
+    }
+}
+
+impl core::error::Error for OriginError {}
+
+/// Who asks, as far as browsers say.
+pub(super) enum From {
+    /// No browser, or a page of this very server.
+    Here,
+    /// A page whose origin may.
+    Allowed(HeaderValue),
+}
+
+/// Finds out whether the page that asks may ask. Requests without `Origin` are not from other
+/// pages' scripts.
+pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Problem> {
+    let authority = authority(request);
+    if let Some(authority) = &authority
+        && !is_own_host(authority.host(), settings)
+    {
+        let host = shorten(authority.host(), MAX_QUOTE_CHARS);
+        let detail = format!(
+            "this proxy serves its own machine, which is not known as {host:?}: ask by address or as localhost, or start it with --cors-origin http://{host}"
+        );
+        return Err(Problem::new(Http::FORBIDDEN, "HOST_REFUSED", detail));
+    }
+    let Some(value) = request.headers().get(header::ORIGIN) else {
+        return Ok(From::Here);
+    };
+    let text = value.to_str().unwrap_or("");
+    if settings
+        .http_origins
+        .iter()
+        .any(|origin| *origin.text == *text)
+    {
+        return Ok(From::Allowed(value.clone()));
+    }
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    if authority.is_some_and(|authority| format!("{scheme}://{authority}") == text) {
+        return Ok(From::Here);
+    }
+    let origin = shorten(text, MAX_QUOTE_CHARS);
+    let detail = format!(
+        "pages of {origin:?} may not use this proxy: start it with --cors-origin {origin} to let \
+         them"
+    );
+    Err(Problem::new(Http::FORBIDDEN, "ORIGIN_REFUSED", detail))
+}
+
+/// The host that the client wanted to reach.
+fn authority(request: &Request) -> Option<Authority> {
+    let of_header = || {
+        request
+            .headers()
+            .get(header::HOST)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
+    };
+    request.uri().authority().cloned().or_else(of_header)
+}
+
+/// Whether a name can be meant for a proxy that listens on loopback only. One that a stranger's
+/// name server points here is not: its pages would be of the same origin as the proxy.
+fn is_own_host(host: &str, settings: &Settings) -> bool {
+    let loopback = settings
+        .http_listen
+        .is_some_and(|address| address.ip().is_loopback());
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let announced = settings
+        .announce
+        .as_deref()
+        .is_some_and(|announced| announced == host || announced.starts_with(&format!("{host}:")));
+    !loopback
+        || literal.parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+        || announced
+        || settings
+            .http_origins
+            .iter()
+            .any(|origin| origin.host.eq_ignore_ascii_case(host))
+}
+
+/// Whether a browser asks beforehand.
+pub(super) fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// What it is told.
+pub(super) fn preflight(headers: &HeaderMap) -> Response {
+    let allowed = format!(
+        "{}, {}, {CRC32}, {TIMEOUT_MS}, {ATTEMPT}, last-event-id",
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE
+    );
+    let mut response = Http::NO_CONTENT.into_response();
+    let answer = response.headers_mut();
+    answer.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, POST, PUT, DELETE"),
+    );
+    answer.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::try_from(allowed).expect("names of headers"),
+    );
+    answer.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
+    // Chromium asks this of servers on the user's own network.
+    if headers.contains_key("access-control-request-private-network") {
+        answer.insert(
+            HeaderName::from_static("access-control-allow-private-network"),
+            HeaderValue::from_static("true"),
+        );
+    }
+    response
+}
+
+/// Lets the page see the answer.
+pub(super) fn allow(from: &From, headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    match from {
+        From::Here => {}
+        From::Allowed(origin) => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("retry-after"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_kept_as_browsers_send_them() {
+        for (text, kept) in [
+            ("https://example.org", "https://example.org"),
+            ("HTTPS://Example.org:443", "https://example.org"),
+            ("http://localhost:5173", "http://localhost:5173"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(text.parse::<Origin>().expect(text).as_str(), kept);
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for text in [
+            "",
+            "*",
+            "null",
+            "example.org",
+            "http://",
+            "http://a/",
+            "http://a/path",
+            "http://a?q",
+            "http://user@a",
+        ] {
+            let error = text.parse::<Origin>().expect_err(text);
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("'{text}' is not an origin")),
+                "{error}"
+            );
+        }
+    }
+}

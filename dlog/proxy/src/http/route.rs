@@ -1,0 +1,100 @@
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::handler::Handler;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode as Http};
+use axum::routing::{MethodFilter, MethodRouter};
+use distributedlog::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// One method of one path. Routers are made of these, and what is documented is compared with them.
+pub(super) struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter,
+}
+
+impl Route {
+    pub(super) fn new<T: 'static, S: Clone + Send + Sync + 'static>(
+        method: Method,
+        path: &'static str,
+        handler: impl Handler<T, S>,
+        state: &S,
+    ) -> Self {
+        let filter = MethodFilter::try_from(method.clone()).expect("one of the usual methods");
+        Self {
+            method,
+            path,
+            handler: MethodRouter::new()
+                .on(filter, handler)
+                .with_state(state.clone()),
+        }
+    }
+
+    /// `GET /path`
+    #[cfg(test)]
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+/// A router of these routes, for which everything else is a problem.
+pub(super) fn router(routes: Vec<Route>) -> Router {
+    let routed = routes.into_iter().fold(Router::new(), |router, route| {
+        tracing::trace!(method = %route.method, route.path, "a route");
+        router.route(route.path, route.handler)
+    });
+    routed
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+}
+
+/// The name of the stream in a request's path, decoded.
+pub(super) struct StreamPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<String>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
+        path.map(|Path(stream)| Self(stream))
+            .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.body_text()))
+    }
+}
+
+/// A request's query. Parameters that nobody knows are refused: they are mistyped.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        query
+            .map(|Query(query)| Self(query))
+            .map_err(|error| Problem::bad_request(error.body_text()))
+    }
+}
+
+/// What is asked of a path that there is not.
+async fn no_such_route(uri: axum::http::Uri) -> Problem {
+    let path = crate::machine::shorten(uri.path(), 80);
+    Problem::new(
+        Http::NOT_FOUND,
+        "NO_SUCH_ROUTE",
+        format!("there is nothing at {path}: /openapi.json says what there is"),
+    )
+}
+
+/// What is asked by a method that the path does not have; `allow` says which it has.
+async fn no_such_method(method: Method) -> Problem {
+    Problem::new(
+        Http::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        format!("{method} is not a method of this path: `allow` says which are"),
+    )
+}

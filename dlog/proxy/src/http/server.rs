@@ -1,0 +1,193 @@
+use core::error::Error;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::socket::{Patience, Socket};
+use super::{Face, Operation, Phase, router};
+use crate::Settings;
+use distributedlog_store::net::{ByteStream, Listen, next_connection};
+
+/// How many requests one HTTP/2 connection may have under way.
+const MAX_STREAMS_PER_CONNECTION: u32 = 256;
+
+/// How large the headers of one HTTP/2 request may be together.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
+
+/// How often an HTTP/2 peer is asked whether it is still there.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// The HTTP port at work. Dropping it closes its connections and aborts what they asked for, but
+/// not what the store works on.
+#[derive(Debug)]
+pub(crate) struct Server {
+    face: Arc<Face>,
+    accepting: JoinHandle<()>,
+    clerk: JoinHandle<()>,
+    /// Connections that draining waits for; taken when it begins.
+    graceful: Arc<Mutex<Option<GracefulShutdown>>>,
+}
+
+impl Server {
+    /// Serves until it is dropped.
+    pub(crate) fn start(
+        listener: impl Listen,
+        settings: Arc<Settings>,
+        operation: &Operation,
+    ) -> Self {
+        let face = Arc::new(Face::new(operation.service.clone(), settings));
+        let clerk = tokio::spawn({
+            let face = face.clone();
+            async move { face.clerk.run().await }
+        });
+        let graceful = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
+        let accepting = tokio::spawn(accept(
+            listener,
+            router(&face, operation),
+            face.clone(),
+            graceful.clone(),
+        ));
+        Self {
+            face,
+            accepting,
+            clerk,
+            graceful,
+        }
+    }
+
+    /// Begins no further request, ends reads, and waits until what is in flight is answered. Health
+    /// and metrics go on to be served.
+    pub(crate) async fn drain(&self) {
+        self.face.phase.send_replace(Phase::Draining);
+        let graceful = self
+            .graceful
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(graceful) = graceful {
+            graceful.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.clerk.abort();
+    }
+}
+
+/// Accepts connections until it is dropped, and with it those that it accepted.
+async fn accept(
+    mut listener: impl Listen,
+    router: Router,
+    face: Arc<Face>,
+    graceful: Arc<Mutex<Option<GracefulShutdown>>>,
+) {
+    let mut connections = JoinSet::new();
+    let room = Arc::new(Semaphore::new(face.settings.http_max_connections));
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = next_connection(&mut listener, "HTTP clients") => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            face.service.stats.connections_refused.inc();
+            tracing::warn!(%peer, limit = face.settings.http_max_connections, "closing a new HTTP connection: there are as many as are allowed");
+            continue;
+        };
+        let watcher = graceful
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(GracefulShutdown::watcher);
+        let (router, face) = (router.clone(), face.clone());
+        connections.spawn(async move {
+            face.service.stats.connections_accepted.inc();
+            face.service.stats.connections.inc();
+            serve(stream, peer, router, &face, watcher).await;
+            face.service.stats.connections.dec();
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(
+    stream: impl ByteStream + 'static,
+    peer: SocketAddr,
+    router: Router,
+    face: &Face,
+    watcher: Option<Watcher>,
+) {
+    let Some(tls) = &face.settings.tls else {
+        return speak(stream, peer, router, face, watcher).await;
+    };
+    match tokio::time::timeout(
+        face.settings.handshake_timeout,
+        tls.http_acceptor().accept(stream),
+    )
+    .await
+    {
+        Ok(Ok(stream)) => speak(stream, peer, router, face, watcher).await,
+        Ok(Err(error)) => tracing::warn!(%peer, %error, "the TLS handshake failed"),
+        Err(_) => {
+            face.service.stats.timeouts.inc();
+            tracing::warn!(%peer, limit = ?face.settings.handshake_timeout, "the TLS handshake took too long");
+        }
+    }
+}
+
+async fn speak(
+    stream: impl ByteStream + 'static,
+    peer: SocketAddr,
+    router: Router,
+    face: &Face,
+    watcher: Option<Watcher>,
+) {
+    let settings = &face.settings;
+    let patience = Patience {
+        opening: settings.handshake_timeout,
+        writing: settings.write_timeout,
+    };
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.http_header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .keep_alive_interval(H2_PING_INTERVAL)
+        .keep_alive_timeout(settings.write_timeout);
+    let connection = builder.serve_connection(
+        TokioIo::new(Socket::new(stream, patience)),
+        TowerToHyperService::new(router),
+    );
+    let ended = match watcher {
+        Some(watcher) => watcher.watch(connection).await,
+        None => connection.await,
+    };
+    if let Err(error) = ended {
+        let error = innermost(&*error);
+        tracing::debug!(%peer, error, "an HTTP connection ended");
+    }
+}
+
+/// What is wrong, without what is wrong because of it.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,232 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode as Http;
+use axum::response::{IntoResponse, Json, Response};
+use bytes::Bytes;
+use distributedlog::StatusCode;
+use distributedlog::wire::service::{Request, WriteContext};
+use serde::{Deserialize, Serialize};
+
+use super::Face;
+use super::position::{self, Short};
+use super::problem::{OwnerBody, Problem};
+use super::route::{Parameters, StreamPath};
+use crate::machine::{Answer, Response as Outcome, filter};
+use distributedlog_store::{SegmentInfo, StreamInfo, StreamName};
+
+/// How many names a page has, unless the client says.
+const PAGE: usize = 1_000;
+/// How many it may have at most.
+const MAX_PAGE: usize = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    prefix: String,
+    filter: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    streams: Vec<StreamName>,
+    /// The `after` of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<StreamName>,
+}
+
+#[derive(Debug, Serialize)]
+struct Created<'a> {
+    stream: &'a str,
+    /// Whether it was made just now.
+    created: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Described<'a> {
+    stream: &'a StreamName,
+    created_ms: u64,
+    first: Option<Short>,
+    last: Option<Short>,
+    truncated_before: Option<Short>,
+    owner: Option<OwnerBody>,
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Serialize)]
+struct Segment {
+    log_segment: i64,
+    completed: bool,
+    entries: u64,
+    records: u64,
+    payload_bytes: u64,
+    first_ms: u64,
+    last_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TruncateQuery {
+    before: String,
+}
+
+/// Lists streams by name, page by page.
+pub(super) async fn list(
+    State(face): State<Arc<Face>>,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(PAGE);
+    if limit == 0 || limit > MAX_PAGE {
+        return Err(Problem::bad_request(format!(
+            "limit: {limit} does not lie between 1 and {MAX_PAGE}"
+        ))
+        .of_a_read());
+    }
+    let matching = query.filter.as_deref().map(filter).transpose();
+    let matching = matching.map_err(|why| {
+        Problem::bad_request(format!("filter: it cannot be used: {why}")).of_a_read()
+    })?;
+    let names = face
+        .service
+        .store()
+        .list()
+        .await
+        .map_err(|error| Problem::of_listing(&error))?;
+    let mut wanted = names.into_iter().filter(|name| {
+        name.as_str().starts_with(&query.prefix)
+            && query
+                .after
+                .as_deref()
+                .is_none_or(|after| name.as_str() > after)
+            && matching
+                .as_ref()
+                .is_none_or(|regex| regex.is_match(name.as_str()))
+    });
+    let streams: Vec<StreamName> = wanted.by_ref().take(limit).collect();
+    let next = wanted.next().and_then(|_| streams.last().cloned());
+    Ok(Json(Listed { streams, next }).into_response())
+}
+
+/// Creates a stream; that there is one already is as good.
+pub(super) async fn create(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+) -> Result<Response, Problem> {
+    let request = Request::Create {
+        stream: &stream,
+        context: WriteContext::default(),
+    };
+    let created = carry_out(&face, &request).await? == StatusCode::Success;
+    let status = if created { Http::CREATED } else { Http::OK };
+    Ok((
+        status,
+        Json(Created {
+            stream: &stream,
+            created,
+        }),
+    )
+        .into_response())
+}
+
+/// Deletes a stream and its records.
+pub(super) async fn delete(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+) -> Result<Response, Problem> {
+    carry_out(
+        &face,
+        &Request::Delete {
+            stream: &stream,
+            context: WriteContext::default(),
+        },
+    )
+    .await?;
+    Ok(Http::NO_CONTENT.into_response())
+}
+
+/// Discards the records before a position.
+pub(super) async fn truncate(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+    Parameters(query): Parameters<TruncateQuery>,
+) -> Result<Response, Problem> {
+    let dlsn = position::parse("before", &query.before)?.to_text();
+    carry_out(
+        &face,
+        &Request::Truncate {
+            stream: &stream,
+            dlsn: dlsn.as_str(),
+            context: WriteContext::default(),
+        },
+    )
+    .await?;
+    Ok(Http::NO_CONTENT.into_response())
+}
+
+/// What is known of a stream.
+pub(super) async fn describe(
+    State(face): State<Arc<Face>>,
+    StreamPath(stream): StreamPath,
+) -> Result<Response, Problem> {
+    let name = StreamName::new(&stream).map_err(|error| {
+        Problem::of_code(StatusCode::InvalidStreamName, error.to_string()).of_a_read()
+    })?;
+    let info = face
+        .service
+        .store()
+        .describe(&name)
+        .await
+        .map_err(|error| Problem::of_store(&name, &error))?;
+    let StreamInfo {
+        name,
+        created_unix_ms,
+        segments,
+        first,
+        last,
+        truncated_before,
+        owner,
+    } = info;
+    let described = Described {
+        stream: &name,
+        created_ms: created_unix_ms,
+        first: first.map(Short),
+        last: last.map(Short),
+        truncated_before: truncated_before.map(Short),
+        owner: owner.map(OwnerBody::from),
+        segments: segments.into_iter().map(Segment::from).collect(),
+    };
+    Ok(Json(described).into_response())
+}
+
+/// Has the machine do something with a stream. A stream that is to be made may exist already;
+/// everything else succeeds, or is a problem.
+async fn carry_out(face: &Face, request: &Request<'_>) -> Result<StatusCode, Problem> {
+    let answer = match face.check(request, &Bytes::new()) {
+        Ok(action) => face.ask(request, action, None).await,
+        Err(answer) => answer,
+    };
+    let may_exist = matches!(request, Request::Create { .. });
+    if let Answer::Stream(Outcome { code, .. }) = answer
+        && (code == StatusCode::Success || (may_exist && code == StatusCode::LogExists))
+    {
+        return Ok(code);
+    }
+    Err(Problem::of_answer(&answer))
+}
+
+impl From<SegmentInfo> for Segment {
+    fn from(info: SegmentInfo) -> Self {
+        Self {
+            log_segment: info.log_segment_sequence_no,
+            completed: info.completed,
+            entries: info.entries,
+            records: info.records,
+            payload_bytes: info.payload_bytes,
+            first_ms: info.first_unix_ms,
+            last_ms: info.last_unix_ms,
+        }
+    }
+}

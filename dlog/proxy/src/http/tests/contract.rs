@@ -1,0 +1,853 @@
+//! The OpenAPI document and the server, held against each other: every route, every status, the
+//! shape of every answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::Body;
+use serde_json::{Value, json};
+
+use super::super::openapi::DOCUMENT;
+use super::super::{Face, Operation, routes};
+use super::kit::{Answered, Client, Version, record_set, settings, start, start_on, until_metric};
+use crate::machine::location_of;
+use crate::service::Service;
+use crate::{HttpToken, MAX_RECORD_BYTES, SettingsBuilder};
+use distributedlog_store::{LogStore, Owner, StreamName};
+use distributedlog_testkit::store::MemoryStore;
+
+const RECORDS: &str = "/v1/streams/{stream}/records";
+const OCTETS: &str = "content-type: application/octet-stream";
+
+/// The document, and what of it was seen.
+struct Contract {
+    document: Value,
+    seen: BTreeSet<String>,
+}
+
+/// One documented method of one path.
+struct Documented<'a> {
+    method: String,
+    path: &'a str,
+    operation: &'a Value,
+}
+
+impl Contract {
+    fn new() -> Self {
+        Self {
+            document: serde_json::from_str(DOCUMENT).expect("JSON"),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn operations(&self) -> Vec<Documented<'_>> {
+        let mut all = Vec::new();
+        for (path, methods) in self.document["paths"].as_object().expect("paths") {
+            for (method, operation) in methods.as_object().expect("methods") {
+                all.push(Documented {
+                    method: method.to_uppercase(),
+                    path,
+                    operation,
+                });
+            }
+        }
+        all
+    }
+
+    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self
+                .document
+                .pointer(reference.trim_start_matches('#'))
+                .unwrap_or_else(|| panic!("{reference}")),
+            None => value,
+        }
+    }
+
+    /// Checks a value against a schema of the document.
+    fn validate(&self, schema: &Value, value: &Value, whose: &str) {
+        let mut schema = schema.clone();
+        schema["components"] = self.document["components"].clone();
+        let validator = jsonschema::draft202012::new(&schema)
+            .unwrap_or_else(|error| panic!("{whose}: {error}"));
+        let errors: Vec<String> = validator
+            .iter_errors(value)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{whose}: {value:#} {errors:#?}");
+    }
+
+    /// Checks an answer against what is documented for its status, and remembers that it was seen.
+    fn check(&mut self, method: &str, path: &str, answer: &Answered) {
+        let whose = format!("{method} {path} {}", answer.status.as_u16());
+        let responses = &self.document["paths"][path][method.to_lowercase()]["responses"];
+        let status = answer.status.as_str();
+        let response = match responses.get(status).or_else(|| responses.get("default")) {
+            Some(response) => self.resolve(response),
+            None => panic!("{whose} is not documented: {answer:?}"),
+        };
+        for (name, header) in response["headers"].as_object().into_iter().flatten() {
+            assert_eq!(header["required"], true, "{whose}");
+            let text = answer.header(name);
+            let value = text
+                .parse::<i64>()
+                .map_or_else(|_| json!(text), |number| json!(number));
+            self.validate(&header["schema"], &value, &format!("{whose} {name}"));
+        }
+        match response["content"].as_object() {
+            None => assert!(answer.body.is_empty(), "{whose}: {answer:?}"),
+            Some(content) => {
+                let kind = answer.header("content-type");
+                let media = content
+                    .get(kind)
+                    .unwrap_or_else(|| panic!("{whose}: {kind} is not documented"));
+                // Bytes have no schema.
+                let schema = media.get("schema").cloned().unwrap_or_else(|| json!({}));
+                for value in values(kind, answer) {
+                    self.validate(&schema, &value, &whose);
+                }
+            }
+        }
+        let documented = if responses.get(status).is_some() {
+            status
+        } else {
+            "default"
+        };
+        self.seen.insert(format!("{method} {path} {documented}"));
+    }
+
+    /// Asks, expects this status, and checks the answer.
+    async fn ask(
+        &mut self,
+        client: &Client,
+        status: u16,
+        method: &str,
+        path: &str,
+        asked: Asked<'_>,
+    ) -> Answered {
+        let target = format!(
+            "{}{}",
+            path.replace("{stream}", asked.stream)
+                .replace("{code}", asked.code)
+                .replace("{file}", asked.stream),
+            asked.query
+        );
+        let answer = client.ask(method, &target, asked.headers, asked.body).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{method} {target}: {answer:?}"
+        );
+        self.check(method, path, &answer);
+        answer
+    }
+}
+
+/// What of a request is not said by its route.
+struct Asked<'a> {
+    stream: &'a str,
+    code: &'a str,
+    query: &'a str,
+    headers: &'a [&'a str],
+    body: Body,
+}
+
+fn of<'a>(stream: &'a str) -> Asked<'a> {
+    Asked {
+        stream,
+        code: "517",
+        query: "",
+        headers: &[],
+        body: Body::empty(),
+    }
+}
+
+/// The values in an answer's body: one, or those of the lines or events.
+fn values(kind: &str, answer: &Answered) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&answer.body);
+    let parse =
+        |text: &str| serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    match kind {
+        "application/x-ndjson" => text.lines().map(parse).collect(),
+        "text/event-stream" => text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(parse)
+            .collect(),
+        kind if kind.contains("json") => vec![parse(&text)],
+        _ => vec![json!(text)],
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_documented_and_everything_documented_is_a_route() {
+    let settings = Arc::new(settings().build().expect("legal settings"));
+    let owner = Owner {
+        shard: 1,
+        address: "localhost:1".into(),
+    };
+    assert_eq!(&*location_of(&owner), "1;1;localhost:1");
+    let service = Arc::new(Service::new(owner, &settings, MemoryStore::new()));
+    let operation = Operation {
+        service: service.clone(),
+        faults: None,
+    };
+    let face = Arc::new(Face::new(service, settings));
+    let served: BTreeSet<String> = routes(&face, &operation)
+        .iter()
+        .map(super::super::route::Route::name)
+        .collect();
+    let contract = Contract::new();
+    let documented: BTreeSet<String> = contract
+        .operations()
+        .iter()
+        .map(|it| format!("{} {}", it.method, it.path))
+        .collect();
+    assert_eq!(served, documented);
+}
+
+#[test]
+fn the_document_is_sound() {
+    let contract = Contract::new();
+    assert_eq!(contract.document["openapi"], "3.1.0");
+    let mut ids = BTreeSet::new();
+    for Documented {
+        method,
+        path,
+        operation,
+    } in contract.operations()
+    {
+        assert!(
+            ids.insert(operation["operationId"].as_str().expect("an id")),
+            "{method} {path}"
+        );
+        let parameters: Vec<&Value> = operation["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|it| contract.resolve(it))
+            .collect();
+        let in_path = |name: &str| {
+            parameters
+                .iter()
+                .any(|it| it["in"] == "path" && it["name"] == name && it["required"] == true)
+        };
+        for name in path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'))
+            .map(|(name, _)| name)
+        {
+            assert!(in_path(name), "{method} {path}: {name}");
+        }
+        for parameter in parameters {
+            contract.validate(
+                &parameter["schema"],
+                &parameter["example"],
+                &format!("{method} {path}: {}", parameter["name"]),
+            );
+        }
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            assert!(
+                contract.resolve(response)["description"].is_string(),
+                "{method} {path} {status}"
+            );
+        }
+    }
+    let text = DOCUMENT;
+    for (kind, entries) in contract.document["components"]
+        .as_object()
+        .expect("components")
+    {
+        for name in entries
+            .as_object()
+            .expect("entries")
+            .keys()
+            .filter(|_| kind != "securitySchemes")
+        {
+            assert!(
+                text.contains(&format!(r##""#/components/{kind}/{name}""##)),
+                "{kind}/{name} is not used"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_parameter_is_understood() {
+    let (proxy, _) = start(settings().faults(true)).await;
+    let client = Client::new(&proxy, Version::One);
+    let contract = Contract::new();
+    for Documented {
+        method,
+        path,
+        operation,
+    } in contract.operations()
+    {
+        for parameter in operation["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|it| contract.resolve(it))
+        {
+            assert_eq!(client.write("basic-stream-3", b"x").await.status, 200);
+            let example = parameter["example"]
+                .as_str()
+                .map_or_else(|| parameter["example"].to_string(), str::to_owned);
+            let name = parameter["name"].as_str().expect("a name");
+            let mut query = Vec::new();
+            let mut headers = Vec::new();
+            let required = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|it| contract.resolve(it));
+            for other in required
+                .filter(|it| it["in"] == "query" && it["required"] == true && it["name"] != *name)
+            {
+                query.push(format!(
+                    "{}={}",
+                    other["name"].as_str().expect("a name"),
+                    other["example"].as_str().expect("a text")
+                ));
+            }
+            match parameter["in"].as_str() {
+                Some("query") => query.push(format!("{name}={example}")),
+                Some("header") => headers.push(format!("{name}: {example}")),
+                Some("path") => {}
+                other => panic!("{other:?}"),
+            }
+            if path == RECORDS && method == "GET" && name != "follow" {
+                query.push("follow=false".to_owned());
+            }
+            let target = path
+                .replace("{stream}", "basic-stream-3")
+                .replace("{code}", "517")
+                .replace("{file}", "page.js");
+            let target = if query.is_empty() {
+                target
+            } else {
+                format!("{target}?{}", query.join("&"))
+            };
+            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+            let answer = client
+                .ask(
+                    &method,
+                    &target,
+                    &headers,
+                    if method == "POST" { "x" } else { "" },
+                )
+                .await;
+            assert!(
+                answer.status.is_success(),
+                "{method} {target} {headers:?}: {answer:?}"
+            );
+            client
+                .ask("DELETE", "/faults/basic-stream-3", &[], "")
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_status_is_answered_in_the_documented_shape() {
+    let mut contract = Contract::new();
+    successes(&mut contract).await;
+    refusals_of_what_is_asked(&mut contract).await;
+    refusals_of_who_asks_and_when(&mut contract).await;
+    refusals_of_the_stream(&mut contract).await;
+    failures_of_the_store(&mut contract).await;
+    let documented: BTreeSet<String> = contract
+        .operations()
+        .iter()
+        .flat_map(|it| {
+            it.operation["responses"]
+                .as_object()
+                .expect("responses")
+                .keys()
+                .map(|status| format!("{} {} {status}", it.method, it.path))
+        })
+        .collect();
+    assert_eq!(
+        documented.difference(&contract.seen).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "documented, and not seen"
+    );
+}
+
+async fn successes(contract: &mut Contract) {
+    let (proxy, store) = start(settings().faults(true)).await;
+    let client = Client::new(&proxy, Version::One);
+    let set = record_set(&[b"a", b"\xff"], Some((7, 3)));
+    let set = Asked {
+        headers: &["content-type: application/vnd.distributedlog.record-set"],
+        body: set.into(),
+        ..of("s")
+    };
+    contract.ask(&client, 200, "POST", RECORDS, set).await;
+    contract
+        .ask(
+            &client,
+            200,
+            "POST",
+            RECORDS,
+            Asked {
+                body: "x".into(),
+                ..of("s")
+            },
+        )
+        .await;
+    contract
+        .ask(&client, 201, "PUT", "/v1/streams/{stream}", of("made"))
+        .await;
+    contract
+        .ask(&client, 200, "PUT", "/v1/streams/{stream}", of("made"))
+        .await;
+    contract
+        .ask(&client, 200, "GET", "/v1/streams/{stream}", of("made"))
+        .await;
+    contract
+        .ask(&client, 200, "GET", "/v1/streams/{stream}", of("s"))
+        .await;
+    contract
+        .ask(&client, 200, "GET", "/v1/streams", of(""))
+        .await;
+    contract
+        .ask(
+            &client,
+            200,
+            "GET",
+            "/v1/streams",
+            Asked {
+                query: "?limit=1",
+                ..of("")
+            },
+        )
+        .await;
+    damage(&store, "s").await;
+    for accept in ["accept: application/x-ndjson", "accept: text/event-stream"] {
+        for query in ["?follow=false", "?follow=false&payload=text", "?limit=1"] {
+            contract
+                .ask(
+                    &client,
+                    200,
+                    "GET",
+                    RECORDS,
+                    Asked {
+                        query,
+                        headers: &[accept],
+                        ..of("s")
+                    },
+                )
+                .await;
+        }
+    }
+    contract
+        .ask(
+            &client,
+            204,
+            "DELETE",
+            RECORDS,
+            Asked {
+                query: "?before=1,1,0",
+                ..of("s")
+            },
+        )
+        .await;
+    contract
+        .ask(&client, 200, "GET", "/v1/streams/{stream}", of("s"))
+        .await;
+    contract
+        .ask(&client, 204, "PUT", "/faults/{stream}/stall", of("s"))
+        .await;
+    contract
+        .ask(
+            &client,
+            204,
+            "PUT",
+            "/faults/{stream}/fail/{code}",
+            of("made"),
+        )
+        .await;
+    contract.ask(&client, 200, "GET", "/faults", of("")).await;
+    contract
+        .ask(&client, 204, "DELETE", "/faults/{stream}", of("s"))
+        .await;
+    contract
+        .ask(&client, 204, "DELETE", "/faults/{stream}", of("made"))
+        .await;
+    contract
+        .ask(&client, 204, "DELETE", "/v1/streams/{stream}", of("s"))
+        .await;
+    for file in ["page.js", "page.css", "icon.svg", "distributedlog_bg.wasm"] {
+        contract
+            .ask(&client, 200, "GET", "/page/{file}", of(file))
+            .await;
+    }
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"] {
+        contract.ask(&client, 200, "GET", path, of("")).await;
+    }
+}
+
+/// Puts a set that cannot be read into a stream, behind the proxy's back.
+async fn damage(store: &Arc<MemoryStore>, stream: &str) {
+    use distributedlog_store::{Acquired, Entry, EntryRecord};
+    let name = StreamName::new(stream).expect("a name");
+    let owner = store
+        .describe(&name)
+        .await
+        .expect("it is there")
+        .owner
+        .expect("the proxy owns it");
+    let Acquired::Granted(lease) = store.acquire(&name, &owner).await.expect("it is open") else {
+        panic!("the owner may")
+    };
+    let record = EntryRecord {
+        payload: "broken".into(),
+        slots: 3,
+        is_record_set: true,
+    };
+    store.append(
+        &lease,
+        Entry {
+            records: vec![record],
+        },
+        Box::new(|result| assert!(result.is_ok(), "it is open")),
+    );
+}
+
+async fn refusals_of_what_is_asked(contract: &mut Contract) {
+    let limit = core::time::Duration::from_millis(50);
+    let (proxy, _) = start(settings().faults(true).frame_timeout(limit)).await;
+    let client = Client::new(&proxy, Version::One);
+    for (method, path) in [
+        ("PUT", "/v1/streams/{stream}"),
+        ("GET", "/v1/streams/{stream}"),
+        ("DELETE", "/v1/streams/{stream}"),
+    ] {
+        contract.ask(&client, 400, method, path, of("a%20b")).await;
+    }
+    contract
+        .ask(
+            &client,
+            400,
+            "GET",
+            "/v1/streams",
+            Asked {
+                query: "?limit=0",
+                ..of("")
+            },
+        )
+        .await;
+    contract
+        .ask(
+            &client,
+            400,
+            "GET",
+            RECORDS,
+            Asked {
+                query: "?from=then",
+                ..of("s")
+            },
+        )
+        .await;
+    contract.ask(&client, 400, "DELETE", RECORDS, of("s")).await;
+    contract
+        .ask(
+            &client,
+            400,
+            "PUT",
+            "/faults/{stream}/fail/{code}",
+            Asked {
+                code: "x",
+                ..of("s")
+            },
+        )
+        .await;
+    for headers in [
+        &["dlog-crc32: 00000000"],
+        &["content-type: application/vnd.distributedlog.record-set"],
+    ] {
+        contract
+            .ask(
+                &client,
+                400,
+                "POST",
+                RECORDS,
+                Asked {
+                    headers,
+                    body: "x".into(),
+                    ..of("s")
+                },
+            )
+            .await;
+    }
+    contract
+        .ask(
+            &client,
+            413,
+            "POST",
+            RECORDS,
+            Asked {
+                body: vec![0; MAX_RECORD_BYTES + 1].into(),
+                ..of("s")
+            },
+        )
+        .await;
+    contract
+        .ask(
+            &client,
+            415,
+            "POST",
+            RECORDS,
+            Asked {
+                headers: &["content-type: image/png"],
+                body: "x".into(),
+                ..of("s")
+            },
+        )
+        .await;
+    let never = Body::from_stream(futures_util::stream::pending::<
+        Result<bytes::Bytes, std::io::Error>,
+    >());
+    contract
+        .ask(
+            &client,
+            408,
+            "POST",
+            RECORDS,
+            Asked {
+                body: never,
+                ..of("s")
+            },
+        )
+        .await;
+    for (method, path) in [
+        ("GET", "/v1/streams/{stream}"),
+        ("DELETE", "/v1/streams/{stream}"),
+        ("GET", RECORDS),
+    ] {
+        contract.ask(&client, 404, method, path, of("none")).await;
+    }
+    contract
+        .ask(
+            &client,
+            404,
+            "DELETE",
+            RECORDS,
+            Asked {
+                query: "?before=1,0,0",
+                ..of("none")
+            },
+        )
+        .await;
+    contract
+        .ask(&client, 404, "GET", "/page/{file}", of("index.php"))
+        .await;
+    let (proxy, _) = start(settings().create_missing_streams(false)).await;
+    let client = Client::new(&proxy, Version::One);
+    contract
+        .ask(
+            &client,
+            404,
+            "POST",
+            RECORDS,
+            Asked {
+                body: "x".into(),
+                ..of("none")
+            },
+        )
+        .await;
+    for (method, path) in [
+        ("GET", "/faults"),
+        ("DELETE", "/faults/{stream}"),
+        ("PUT", "/faults/{stream}/stall"),
+        ("PUT", "/faults/{stream}/fail/{code}"),
+    ] {
+        contract.ask(&client, 404, method, path, of("s")).await;
+    }
+}
+
+/// Of every operation for which it is documented: no token, a page of another origin, a proxy that
+/// ends.
+async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
+    let token = HttpToken::new("0123456789abcdef").expect("a token");
+    let (proxy, _) = start(settings().faults(true).http_token(Some(token))).await;
+    let client = Client::new(&proxy, Version::One);
+    let listed: Vec<(String, String, Value)> = contract
+        .operations()
+        .into_iter()
+        .map(|it| (it.method, it.path.to_owned(), it.operation.clone()))
+        .collect();
+    for (method, path, operation) in &listed {
+        let asked = || Asked {
+            headers: &[],
+            ..of("s")
+        };
+        let open = operation["security"] == json!([{}]);
+        assert_eq!(
+            operation["responses"].get("401").is_none(),
+            open,
+            "{method} {path}"
+        );
+        if !open {
+            contract.ask(&client, 401, method, path, asked()).await;
+        }
+        contract
+            .ask(
+                &client,
+                403,
+                method,
+                path,
+                Asked {
+                    headers: &["origin: https://example.org"],
+                    ..asked()
+                },
+            )
+            .await;
+    }
+    let (proxy, store) = start(settings().faults(true)).await;
+    let client = Client::new(&proxy, Version::Two);
+    store.hold_appends();
+    let holding = client.ask("POST", "/v1/streams/s/records", &[OCTETS], "x");
+    let draining = async {
+        store.until(|store| store.held_appends() == 1).await;
+        let drain = proxy.drain();
+        let during = async {
+            let late = Client::new(&proxy, Version::One);
+            until_metric(&late, "dlog_proxy_accepting", 0.0).await;
+            for (method, path, operation) in &listed {
+                if operation["responses"].get("503").is_some() {
+                    contract.ask(&late, 503, method, path, of("s")).await;
+                }
+            }
+            store.let_appends_go();
+        };
+        tokio::join!(drain, during);
+    };
+    tokio::join!(holding, draining);
+}
+
+/// What depends on the stream and its owner, for writes and for what else needs it.
+async fn refusals_of_the_stream(contract: &mut Contract) {
+    let needing_the_owner = [
+        ("POST", RECORDS, ""),
+        ("DELETE", RECORDS, "?before=1,0,0"),
+        ("DELETE", "/v1/streams/{stream}", ""),
+    ];
+    let announced = |name: &str| -> SettingsBuilder { settings().announce(Some(name.to_owned())) };
+    let (one, store) = start(announced("one:8000")).await;
+    let two = start_on(announced("two:8000").shard(2), &store).await;
+    let (to_one, to_two) = (
+        Client::new(&one, Version::One),
+        Client::new(&two, Version::One),
+    );
+    to_two.write("s", b"x").await;
+    for (method, path, query) in needing_the_owner {
+        let refused = contract
+            .ask(
+                &to_one,
+                421,
+                method,
+                path,
+                Asked {
+                    query,
+                    body: "x".into(),
+                    ..of("s")
+                },
+            )
+            .await;
+        assert_eq!(refused.json()["owner"]["address"], "two:8000");
+    }
+    let (proxy, store) = start(settings().faults(true).max_requests_per_stream(1)).await;
+    let client = Client::new(&proxy, Version::Two);
+    let faults = proxy.faults().expect("the settings allow it");
+    faults.fail("s", distributedlog::StatusCode::WriteException);
+    contract
+        .ask(
+            &client,
+            500,
+            "POST",
+            RECORDS,
+            Asked {
+                body: "x".into(),
+                ..of("s")
+            },
+        )
+        .await;
+    faults.stall("s");
+    contract
+        .ask(
+            &client,
+            504,
+            "POST",
+            RECORDS,
+            Asked {
+                headers: &["dlog-timeout-ms: 1"],
+                body: "x".into(),
+                ..of("s")
+            },
+        )
+        .await;
+    assert!(store.list().await.expect("it is open").is_empty());
+    let waiting = client.ask("POST", "/v1/streams/s/records", &[], "x");
+    let pushing = async {
+        until_metric(&client, "dlog_proxy_requests_unanswered", 1.0).await;
+        for (method, path, query) in needing_the_owner {
+            contract
+                .ask(
+                    &client,
+                    429,
+                    method,
+                    path,
+                    Asked {
+                        query,
+                        body: "x".into(),
+                        ..of("s")
+                    },
+                )
+                .await;
+        }
+        faults.clear("s");
+    };
+    assert_eq!(tokio::join!(waiting, pushing).0.status, 200);
+}
+
+/// What is left over for codes that have no status of their own: of every operation that needs the
+/// store.
+async fn failures_of_the_store(contract: &mut Contract) {
+    let (proxy, store) = start(settings()).await;
+    let client = Client::new(&proxy, Version::One);
+    assert_eq!(client.write("s", b"x").await.status, 200);
+    store.break_down();
+    let listed: Vec<(String, String)> = contract
+        .operations()
+        .iter()
+        .filter(|it| it.operation["responses"].get("default").is_some())
+        .map(|it| (it.method.clone(), it.path.to_owned()))
+        .collect();
+    for (method, path) in &listed {
+        let query = if (method.as_str(), path.as_str()) == ("DELETE", RECORDS) {
+            "?before=1,0,0"
+        } else {
+            ""
+        };
+        let failed = contract
+            .ask(
+                &client,
+                500,
+                method,
+                path,
+                Asked {
+                    query,
+                    body: "x".into(),
+                    ..of("s")
+                },
+            )
+            .await;
+        let known = (method == "POST").then_some("unknown");
+        if method == "GET" || known.is_some() {
+            assert_eq!(failed.json()["known"].as_str(), known, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Who may ask: pages of other origins, holders of a token, and over TLS.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::kit::{Client, Version, address, settings, start};
+use crate::HttpToken;
+use crate::tests::tls::identity;
+
+fn names(headers: &HeaderMap) -> Vec<&str> {
+    headers
+        .keys()
+        .map(axum::http::HeaderName::as_str)
+        .filter(|name| name.starts_with("access-control"))
+        .collect()
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_with_the_flag_that_lets_them() {
+    let (proxy, store) = start(settings()).await;
+    let client = Client::new(&proxy, Version::One);
+    let path = "/v1/streams/s/records";
+    for origin in [
+        "https://example.org",
+        "null",
+        "http://localhost:1",
+        "https://127.0.0.1",
+    ] {
+        let origin = format!("origin: {origin}");
+        let refused = client.ask("POST", path, &[&origin], "x").await;
+        assert_eq!(refused.problem(), "403 ORIGIN_REFUSED, not_written");
+        assert!(names(&refused.headers).is_empty(), "{:?}", refused.headers);
+        let preflight = client
+            .ask(
+                "OPTIONS",
+                path,
+                &[&origin, "access-control-request-method: POST"],
+                "",
+            )
+            .await;
+        assert_eq!(preflight.problem(), "403 ORIGIN_REFUSED, not_written");
+    }
+    let refused = client
+        .ask("GET", "/v1/streams", &["origin: https://example.org"], "")
+        .await;
+    assert_eq!(
+        refused.detail(),
+        r#"pages of "https://example.org" may not use this proxy: start it with --cors-origin https://example.org to let them"#
+    );
+    assert_eq!(
+        distributedlog_store::LogStore::list(&*store)
+            .await
+            .expect("it is open")
+            .len(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_and_of_the_proxy_itself_are_served() {
+    let origins = vec![
+        "https://example.org".parse().expect("an origin"),
+        "http://localhost:5173".parse().expect("an origin"),
+    ];
+    let (proxy, _) = start(settings().http_origins(origins)).await;
+    let client = Client::new(&proxy, Version::One);
+    let path = "/v1/streams/s/records";
+    for origin in ["https://example.org", "http://localhost:5173"] {
+        let header = format!("origin: {origin}");
+        let written = client.ask("POST", path, &[&header], "x").await;
+        assert_eq!(
+            (
+                written.status.as_u16(),
+                written.header("access-control-allow-origin")
+            ),
+            (200, origin)
+        );
+        let ask = [
+            "access-control-request-method: POST",
+            "access-control-request-headers: content-type,dlog-crc32",
+        ];
+        let preflight = client
+            .ask(
+                "OPTIONS",
+                path,
+                &[
+                    &header,
+                    ask[0],
+                    ask[1],
+                    "access-control-request-private-network: true",
+                ],
+                "",
+            )
+            .await;
+        assert_eq!(preflight.status, 204);
+        for (name, value) in [
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-methods", "GET, POST, PUT, DELETE"),
+            (
+                "access-control-allow-headers",
+                "authorization, content-type, dlog-crc32, dlog-timeout-ms, dlog-attempt, \
+                 last-event-id",
+            ),
+            ("access-control-allow-private-network", "true"),
+            ("vary", "origin"),
+        ] {
+            assert_eq!(preflight.headers[name], value);
+        }
+        let problem = client.ask("GET", "/v1/streams/none", &[&header], "").await;
+        assert_eq!(
+            problem.headers["access-control-allow-origin"], origin,
+            "the page can read what is wrong"
+        );
+    }
+    let own = format!("origin: http://{}", address(&proxy));
+    assert_eq!(client.ask("POST", path, &[&own], "x").await.status, 200);
+}
+
+/// A stranger's name server can point a name at this machine; a page under that name is of the same
+/// origin as the proxy then.
+#[tokio::test]
+async fn a_proxy_on_loopback_answers_to_no_name_but_its_own() {
+    let (proxy, _) = start(settings().announce(Some("proxy-1.example.org".into()))).await;
+    let ask = async |host: &str| {
+        let mut raw = TcpStream::connect(address(&proxy))
+            .await
+            .expect("it listens");
+        raw.write_all(
+            format!("GET /v1/streams HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .await
+        .expect("it reads");
+        let mut answer = String::new();
+        raw.read_to_string(&mut answer).await.expect("UTF-8");
+        answer
+    };
+    for own in [
+        "localhost",
+        "LocalHost:8002",
+        "127.0.0.1:1",
+        "[::1]:8002",
+        "dlog.localhost",
+        "proxy-1.example.org:8002",
+    ] {
+        assert!(ask(own).await.starts_with("HTTP/1.1 200"), "{own}");
+    }
+    for foreign in [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:8002",
+    ] {
+        let answer = ask(foreign).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && answer.contains("HOST_REFUSED"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_the_token_only_health_and_the_description_are_told() {
+    let token = "0123456789abcdef";
+    let (proxy, _) =
+        start(settings().http_token(Some(HttpToken::new(token).expect("a token")))).await;
+    let client = Client::new(&proxy, Version::One);
+    for open in ["/healthz", "/readyz"] {
+        assert_eq!(client.get(open).await.status, 200, "{open}");
+    }
+    for header in [
+        "x: y",
+        "authorization: Bearer 0123456789abcdeF",
+        "authorization: Bearer 0123456789abcde",
+        "authorization: Basic 0123456789abcdef",
+        "authorization: Bearer",
+    ] {
+        for path in ["/v1/streams", "/metrics", "/nowhere"] {
+            let refused = client.ask("GET", path, &[header], "").await;
+            assert_eq!(
+                refused.problem(),
+                "401 UNAUTHORIZED, not_written",
+                "{header} {path}"
+            );
+            assert_eq!(refused.headers["www-authenticate"], "Bearer");
+        }
+    }
+    for header in [
+        "authorization: Bearer 0123456789abcdef",
+        "authorization: bearer 0123456789abcdef",
+    ] {
+        assert_eq!(
+            client.ask("GET", "/v1/streams", &[header], "").await.status,
+            200
+        );
+    }
+}
+
+#[test]
+fn tokens_come_from_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    for (text, why) in [
+        ("short\n", "16 to 4096"),
+        ("with blanks in the middle", "no blanks"),
+        ("", "16 to 4096"),
+    ] {
+        std::fs::write(&file, text).expect("a file");
+        let error = HttpToken::from_file(&file)
+            .expect_err("no token")
+            .to_string();
+        assert!(error.contains("token: ") && error.contains(why), "{error}");
+    }
+    std::fs::write(&file, "0123456789abcdef\n").expect("a file");
+    let token = HttpToken::from_file(&file).expect("a token");
+    assert_eq!(format!("{token:?}"), "HttpToken", "it stays out of logs");
+}
+
+#[tokio::test]
+async fn both_versions_are_spoken_over_tls() {
+    let (identity, connector) = identity();
+    let (proxy, _) = start(settings().tls(Some(identity))).await;
+    for (protocol, version) in [(&b"http/1.1"[..], Version::One), (b"h2", Version::Two)] {
+        let mut config = connector.config().as_ref().clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let socket = TcpStream::connect(address(&proxy))
+            .await
+            .expect("it listens");
+        let stream = connector
+            .connect(ServerName::try_from("localhost").expect("a name"), socket)
+            .await
+            .expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        let answer =
+            super::kit::over(stream, version, "POST", "/v1/streams/s/records", "over TLS").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}

@@ -1,0 +1,224 @@
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::connection::{Connection, End};
+use super::mailbox::{Mail, Mailbox};
+use super::service::Service;
+use super::{Settings, TlsIdentity};
+use distributedlog_store::net::{ByteStream, Listen, next_connection};
+
+/// The connections that there are.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    inner: Mutex<Inner>,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: BTreeMap<u64, Arc<Mailbox>>,
+    last_id: u64,
+    draining: bool,
+    finished: usize,
+    cut: usize,
+}
+
+/// Keeps a connection in the table.
+#[derive(Debug)]
+struct Registered {
+    connections: Arc<Connections>,
+    id: u64,
+    end: End,
+}
+
+impl Connections {
+    fn register(self: &Arc<Self>, limit: usize) -> Option<(Registered, Arc<Mailbox>)> {
+        let mut inner = self.lock();
+        if inner.open.len() >= limit || inner.draining {
+            return None;
+        }
+        inner.last_id += 1;
+        let id = inner.last_id;
+        let mailbox = Arc::new(Mailbox::default());
+        inner.open.insert(id, mailbox.clone());
+        Some((
+            Registered {
+                connections: self.clone(),
+                id,
+                end: End::Cut,
+            },
+            mailbox,
+        ))
+    }
+
+    /// Asks all connections to finish, and refuses further ones.
+    pub(super) fn drain(&self) {
+        let mut inner = self.lock();
+        inner.draining = true;
+        inner
+            .open
+            .values()
+            .for_each(|mailbox| mailbox.send(Mail::Drain));
+    }
+
+    /// Lets connections start no further requests.
+    pub(super) fn drain_now(&self) {
+        self.lock()
+            .open
+            .values()
+            .for_each(|mailbox| mailbox.send(Mail::DrainNow));
+    }
+
+    /// Closes all connections.
+    pub(super) fn cut(&self) {
+        let mut inner = self.lock();
+        inner.draining = true;
+        inner
+            .open
+            .values()
+            .for_each(|mailbox| mailbox.send(Mail::Cut));
+    }
+
+    /// Completes when there are none.
+    pub(super) async fn all_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.lock().open.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// How many ended with every request answered, and how many did not, since draining began.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.finished, inner.cut)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut inner = self.connections.lock();
+        inner.open.remove(&self.id);
+        if inner.draining {
+            match self.end {
+                End::Finished | End::Violation(_) | End::Lost(_) => inner.finished += 1,
+                End::TimedOut(_) | End::Cut => inner.cut += 1,
+            }
+        }
+        drop(inner);
+        self.connections.ended.notify_waiters();
+    }
+}
+
+/// Accepts connections until it is dropped.
+pub(super) async fn accept(
+    mut listener: impl Listen,
+    service: Arc<Service>,
+    connections: Arc<Connections>,
+    settings: Arc<Settings>,
+) {
+    loop {
+        let (stream, peer) = next_connection(&mut listener, "the clients").await;
+        let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
+            service.stats.connections_refused.inc();
+            tracing::warn!(%peer, limit = settings.max_connections, "closing a new connection: there are as many as are allowed");
+            continue;
+        };
+        service.stats.connections_accepted.inc();
+        let (service, settings) = (service.clone(), settings.clone());
+        tokio::spawn(async move {
+            service.stats.connections.inc();
+            serve(stream, peer, mailbox, &service, &settings, registered).await;
+            service.stats.connections.dec();
+        });
+    }
+}
+
+async fn serve<S: ByteStream>(
+    stream: S,
+    peer: SocketAddr,
+    mailbox: Arc<Mailbox>,
+    service: &Arc<Service>,
+    settings: &Settings,
+    mut registered: Registered,
+) {
+    registered.end = match &settings.tls {
+        None => {
+            Connection::new(stream, peer, mailbox, service.clone(), settings)
+                .run()
+                .await
+        }
+        // On the heap, because every connection has room for the larger of the two.
+        Some(tls) => Box::pin(serve_tls(stream, peer, mailbox, service, settings, tls)).await,
+    };
+    tracing::debug!(%peer, end = %registered.end, "a connection ended");
+}
+
+async fn serve_tls<S: ByteStream>(
+    stream: S,
+    peer: SocketAddr,
+    mailbox: Arc<Mailbox>,
+    service: &Arc<Service>,
+    settings: &Settings,
+    tls: &TlsIdentity,
+) -> End {
+    match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => {
+            Connection::new(stream, peer, mailbox, service.clone(), settings)
+                .run()
+                .await
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%peer, %error, "the TLS handshake failed");
+            End::Lost(error.kind())
+        }
+        Err(_) => {
+            service.stats.timeouts.inc();
+            tracing::warn!(%peer, limit = ?settings.handshake_timeout, "the TLS handshake took too long");
+            End::Lost(io::ErrorKind::TimedOut)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::tests::memory_store::MemoryStore;
+    use distributedlog_store::Owner;
+
+    /// Ten thousand idle connections are cheap only while what each task holds is small; TLS, and
+    /// what is rare, must not be a part of it.
+    #[tokio::test]
+    async fn a_plain_connection_takes_less_than_two_kibibytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let settings = Settings::builder().build().expect("the defaults");
+        let owner = Owner {
+            shard: 1,
+            address: address.to_string(),
+        };
+        let service = Arc::new(Service::new(owner, &settings, Arc::new(MemoryStore::new())));
+        let (registered, mailbox) = Arc::new(Connections::default())
+            .register(1)
+            .expect("room for one");
+        let serving = serve(stream, address, mailbox, &service, &settings, registered);
+        assert!(
+            size_of_val(&serving) < 2048,
+            "{} bytes",
+            size_of_val(&serving)
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! The proxy as its clients meet it: over real sockets, byte for byte.
+
+mod copies;
+mod drain;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../../../../core/tests/wire/golden_files.rs"]
+mod golden_files;
+mod hostile;
+mod kit;
+mod limits;
+pub(super) mod memory_store;
+mod methods;
+mod replay;
+mod session;
+mod stats;
+pub(crate) mod tls;
+mod two_proxies;

@@ -1,0 +1,123 @@
+//! What the stats port serves.
+
+use core::net::SocketAddr;
+
+use distributedlog::wire::service::Request;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::kit::{Raw, settings, start, write};
+
+pub(super) async fn http(address: SocketAddr, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the stats port listens");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("UTF-8");
+    response
+}
+
+#[tokio::test]
+async fn metrics_and_health_are_served() {
+    let (proxy, _) =
+        start(settings().stats_listen(Some(SocketAddr::from(([127, 0, 0, 1], 0))))).await;
+    let stats = proxy.stats_addr().expect("it was asked for");
+    let mut client = Raw::connect(&proxy).await;
+    client.ask(&write("s", b"hello")).await;
+    let metrics = http(stats, "GET", "/metrics").await;
+    for line in [
+        r#"dlog_proxy_requests_total{method="writeWithContext",outcome="200"} 1"#,
+        "dlog_proxy_written_bytes_total 5",
+        "dlog_proxy_connections 1",
+        "dlog_proxy_streams 1",
+        "dlog_proxy_requests_unanswered 0",
+        "# EOF",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "no {line:?} in\n{metrics}"
+        );
+    }
+    assert!(http(stats, "GET", "/healthz").await.ends_with("ok\n"));
+    assert!(http(stats, "GET", "/readyz").await.ends_with("ready\n"));
+    client
+        .ask(&Request::SetAcceptNewStream { enabled: false })
+        .await;
+    assert!(
+        http(stats, "GET", "/readyz")
+            .await
+            .starts_with("HTTP/1.1 503")
+    );
+    assert!(
+        http(stats, "PUT", "/faults/s/stall")
+            .await
+            .starts_with("HTTP/1.1 404"),
+        "no faults unless the settings say so"
+    );
+}
+
+#[tokio::test]
+async fn streams_misbehave_on_request() {
+    let (proxy, store) = start(
+        settings()
+            .faults(true)
+            .stats_listen(Some(SocketAddr::from(([127, 0, 0, 1], 0)))),
+    )
+    .await;
+    let stats = proxy.stats_addr().expect("it was asked for");
+    let mut client = Raw::connect(&proxy).await;
+    client.ask(&write("s", b"x")).await;
+    assert!(
+        http(stats, "PUT", "/faults/s/stall")
+            .await
+            .starts_with("HTTP/1.1 204")
+    );
+    client.dispatch(2, &write("s", b"waits")).await;
+    assert_eq!(
+        client.ask(&write("other", b"x")).await,
+        "200 at 1/0/0",
+        "other streams are as they were"
+    );
+    assert_eq!(store.records("s").len(), 1);
+    assert!(
+        http(stats, "DELETE", "/faults/s")
+            .await
+            .starts_with("HTTP/1.1 204")
+    );
+    assert_eq!(client.heard().await, (2, "200 at 1/1/0".to_owned()));
+    let faults = proxy.faults().expect("the settings allow it");
+    faults.fail("s", distributedlog::StatusCode::OverCapacity);
+    assert_eq!(
+        client.ask(&write("s", b"x")).await,
+        "517 (log stream s fails on purpose)"
+    );
+    faults.clear("s");
+    assert_eq!(client.ask(&write("s", b"x")).await, "200 at 1/2/0");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    use std::sync::Arc;
+
+    use crate::{Proxy, ProxyError};
+    let (proxy, store) = start(settings()).await;
+    let taken = proxy.local_addr();
+    let again = settings().listen(taken).build().expect("legal settings");
+    let error = Proxy::start(again, Arc::new(store))
+        .await
+        .expect_err("the address is taken");
+    assert!(matches!(error, ProxyError::AddressInUse { address, .. } if address == taken));
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!(
+            "{taken} (for clients) is in use by another process"
+        )) && text.contains("ss -ltnp"),
+        "{text}"
+    );
+}

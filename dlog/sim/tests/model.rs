@@ -1,0 +1,433 @@
+//! The simulator of hedging policies: what streams do, what the models do, and the bounds.
+
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+use distributedlog::writer::{Budget, Settings};
+use distributedlog::{Instant, StreamIndex};
+use distributedlog_sim::{
+    Answer, BestDelays, Capacity, Clairvoyant, Distribution, Fault, FaultKind, Grpc, GrpcSettings,
+    Latency, MergedReader, Original, Ours, Percentile, PercentileSettings, Policy, Report,
+    Scenario, Simulation, Start, Todo, Unhedged, scenarios,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Five streams that take exactly 5 ms, and 10 s of 1,000 sets each.
+fn steady() -> Scenario {
+    let (_, scenario) = scenarios::named("a").expect("it is one of the table");
+    Scenario {
+        latency: Distribution::Constant(MS * 5),
+        stragglers: None,
+        sets: 10_000,
+        ..scenario
+    }
+}
+
+fn fault(stream: u16, from: Duration, until: Option<Duration>, kind: FaultKind) -> Vec<Fault> {
+    vec![Fault {
+        stream: Some(stream),
+        from,
+        until,
+        kind,
+    }]
+}
+
+fn simulation(scenario: Scenario) -> Simulation {
+    Simulation::new(scenario, 1).expect("a legal scenario")
+}
+
+fn run(scenario: Scenario, mut policy: impl Policy) -> Report {
+    simulation(scenario)
+        .run(&mut policy, &mut (), |_| ControlFlow::Continue(()))
+        .expect("nobody stops it")
+}
+
+fn ours() -> Ours {
+    Ours::new(5, Settings::builder().recommended().build().expect("legal")).expect("five streams")
+}
+
+fn within(report: &Report, quantile: f64) -> Duration {
+    match report.latency(quantile) {
+        Latency::Within(latency) => latency,
+        Latency::Failed => panic!("the quantile {quantile} failed"),
+    }
+}
+
+/// The histogram keeps three digits.
+fn about(latency: Duration, expected: Duration) -> bool {
+    latency.abs_diff(expected) <= expected / 500
+}
+
+#[test]
+fn streams_that_are_well_take_what_the_scenario_says() {
+    let report = run(steady(), Unhedged::new(5, TIMEOUT));
+    assert_eq!(
+        (
+            report.sets,
+            report.written,
+            report.failed,
+            report.attempts,
+            report.copies
+        ),
+        (10_000, 10_000, 0, 10_000, 0)
+    );
+    assert!(about(within(&report, 0.0001), MS * 5) && about(within(&report, 1.0), MS * 5));
+    assert_eq!(report.read.delivered, 10_000);
+}
+
+#[test]
+fn a_stall_holds_back_what_a_stream_has_until_it_ends() {
+    let scenario = Scenario {
+        faults: fault(0, MS * 1_000, Some(MS * 1_400), FaultKind::Stall),
+        ..steady()
+    };
+    let report = run(scenario, Unhedged::new(5, TIMEOUT));
+    assert_eq!(report.failed, 0);
+    let longest = within(&report, 1.0);
+    assert!(longest > MS * 395 && longest < MS * 410, "{longest:?}");
+}
+
+#[test]
+fn what_an_owner_has_when_it_goes_is_not_answered_and_some_of_it_is_stored() {
+    let scenario = Scenario {
+        faults: fault(0, MS * 1_000, Some(MS * 2_000), FaultKind::Away),
+        ..steady()
+    };
+    let mut stored = 0;
+    struct Counting<'a>(&'a mut u64);
+    impl MergedReader for Counting<'_> {
+        fn meet(
+            &mut self,
+            _: StreamIndex,
+            _: u64,
+            _: Option<distributedlog::wire::record_set::SetIdentity>,
+        ) -> bool {
+            *self.0 += 1;
+            true
+        }
+    }
+    let mut policy = Unhedged::new(5, TIMEOUT);
+    let report = simulation(scenario)
+        .run(&mut policy, &mut Counting(&mut stored), |_| {
+            ControlFlow::Continue(())
+        })
+        .expect("to its end");
+    // A fifth of the sets of one second.
+    assert!((150..250).contains(&report.failed), "{}", report.failed);
+    let left_behind = stored - report.written;
+    assert!(
+        left_behind < 5,
+        "at most what was under way when the owner went: {left_behind}"
+    );
+}
+
+#[test]
+fn a_queue_makes_sets_wait_and_one_that_is_full_turns_them_down() {
+    // 5 streams with one worker and 5 ms each: 1,000 sets a second at most, and 2,000 are offered.
+    let capacity = Some(Capacity {
+        workers: 1,
+        queue: 10,
+    });
+    let mut scenario = Scenario {
+        capacity,
+        ..steady()
+    };
+    scenario.arrivals.per_second = 2_000.0;
+    let report = run(scenario, Unhedged::new(5, TIMEOUT));
+    let share = report.written as f64 / report.sets as f64;
+    assert!(
+        (0.48..0.56).contains(&share),
+        "half of what is offered can be done: {share}"
+    );
+    // Ten wait, one is worked at, and its own turn; and a millisecond for each stream that had no
+    // room.
+    assert!(
+        within(&report, 0.4) <= MS * 62,
+        "{:?}",
+        within(&report, 0.4)
+    );
+    assert_eq!(report.latency(0.9), Latency::Failed);
+}
+
+#[test]
+fn lost_attempts_are_never_answered_and_half_of_them_are_stored() {
+    let report = run(
+        Scenario {
+            loss: 0.1,
+            ..steady()
+        },
+        Unhedged::new(5, TIMEOUT),
+    );
+    assert!((900..1_100).contains(&report.failed), "{}", report.failed);
+    let stored = report.read.delivered - report.written;
+    assert!((400..600).contains(&stored), "{stored}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another_one() {
+    let (_, scenario) = scenarios::named("b").expect("it is one of the table");
+    let with = |seed| {
+        let simulation = Simulation::new(scenario.clone().with_sets(20_000), seed).expect("legal");
+        simulation
+            .run(&mut ours(), &mut (), |_| ControlFlow::Continue(()))
+            .expect("to its end")
+    };
+    assert_eq!(with(7), with(7));
+    assert_ne!(with(7), with(8));
+}
+
+#[test]
+fn the_writer_spends_its_budget_and_no_more_however_much_is_slow() {
+    // As many stragglers as the budget pays hedges for, and hedges that straggle.
+    let (_, scenario) = scenarios::named("a").expect("it is one of the table");
+    let report = run(scenario.with_sets(10_000), ours());
+    let Budget::Share {
+        share,
+        per_second,
+        burst,
+    } = Budget::RECOMMENDED
+    else {
+        panic!("there is a budget")
+    };
+    let most = f64::from(share) * 10_000.0 + f64::from(per_second) * 11.0 + f64::from(burst);
+    assert!(
+        report.attempts as f64 - 10_000.0 <= most,
+        "{} attempts",
+        report.attempts
+    );
+    assert!(
+        report.attempts > 10_400,
+        "it does hedge: {}",
+        report.attempts
+    );
+    assert_eq!(report.failed, 0);
+}
+
+#[test]
+fn who_has_no_patience_is_refused_at_once_when_too_many_sets_are_in_flight() {
+    let stall = Fault {
+        stream: None,
+        from: Duration::ZERO,
+        until: Some(MS * 1_000),
+        kind: FaultKind::Stall,
+    };
+    let with = |patience| {
+        let settings = Settings::builder()
+            .recommended()
+            .in_flight_sets(100)
+            .build()
+            .expect("legal");
+        run(
+            Scenario {
+                faults: vec![stall],
+                ..steady()
+            }
+            .with_sets(400),
+            Ours::new(5, settings)
+                .expect("five streams")
+                .with_patience(patience),
+        )
+    };
+    let (refused, waited) = (with(Duration::ZERO), with(TIMEOUT));
+    assert!(
+        refused.attempts < waited.attempts,
+        "{} {}",
+        refused.attempts,
+        waited.attempts
+    );
+    assert_eq!(
+        (refused.failed, waited.written + waited.failed),
+        (400, 400),
+        "all that fly stall for longer than they may"
+    );
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_stops() {
+    let mut told = 0;
+    let stopped = simulation(steady().with_sets(1_000_000)).run(&mut ours(), &mut (), |sets| {
+        told = sets;
+        ControlFlow::Break(())
+    });
+    assert!(stopped.is_err() && told > 0 && told < 1_000_000);
+}
+
+/// Starts of a policy, call by call: which stream.
+fn streams(todo: &mut Todo) -> Vec<u16> {
+    todo.starts
+        .drain(..)
+        .map(|Start { stream, .. }| stream.0)
+        .collect()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+#[test]
+fn the_originals_timeout_grows_with_every_set_and_is_never_set_back() {
+    let mut original = Original::new(5, TIMEOUT, MS * 50, MS * 200, 2.0);
+    let mut todo = Todo::default();
+    for (set, expected) in [(0, 50), (1, 100), (2, 200), (3, 200)] {
+        original.arrive(at(0), set, &mut todo);
+        let stream = todo.starts.pop().expect("it is sent").stream;
+        let timers = original.next_timeout();
+        assert_eq!(timers, Some(at(expected)), "set {set}");
+        // Answered at once. Its timer rings for nothing.
+        original.answered(
+            at(0),
+            Answer {
+                set,
+                stream,
+                attempt: 0,
+                stored: true,
+            },
+            &mut todo,
+        );
+        original.handle_timeout(at(expected), &mut todo);
+        assert!(todo.starts.is_empty());
+    }
+}
+
+#[test]
+fn the_original_fails_a_set_while_its_attempts_are_outstanding() {
+    let mut original = Original::new(2, TIMEOUT, MS * 50, MS * 200, 2.0);
+    let mut todo = Todo::default();
+    original.arrive(at(0), 0, &mut todo);
+    original.handle_timeout(at(50), &mut todo);
+    assert_eq!((streams(&mut todo), todo.ended.len()), (vec![0, 1], 0));
+    original.handle_timeout(at(150), &mut todo);
+    assert_eq!(todo.ended, [(0, false)]);
+}
+
+#[test]
+fn grpc_hedges_at_its_cadence_and_stops_when_failures_took_its_tokens() {
+    let mut grpc = Grpc::new(5, TIMEOUT, GrpcSettings::default());
+    let mut todo = Todo::default();
+    grpc.arrive(at(0), 0, &mut todo);
+    for millis in [10, 20, 30, 40, 50] {
+        grpc.handle_timeout(at(millis), &mut todo);
+    }
+    assert_eq!(streams(&mut todo), [0, 1, 2, 3], "four attempts in all");
+    // Each failure takes a token of ten; from the fifth on there is no hedge, not even after a
+    // failure.
+    for set in 1..=5 {
+        grpc.arrive(at(60), set, &mut todo);
+        let stream = todo
+            .starts
+            .drain(..)
+            .next_back()
+            .expect("it is sent")
+            .stream;
+        grpc.answered(
+            at(60),
+            Answer {
+                set,
+                stream,
+                attempt: 0,
+                stored: false,
+            },
+            &mut todo,
+        );
+        assert_eq!(streams(&mut todo).len(), usize::from(set < 5), "set {set}");
+    }
+    assert_eq!(todo.ended, [(5, false)], "the fifth has no attempt left");
+}
+
+#[test]
+fn one_hedge_goes_out_after_the_percentile_and_the_first_result_counts() {
+    let settings = PercentileSettings {
+        min_data_points: 10,
+        ..PercentileSettings::default()
+    };
+    let mut percentile = Percentile::new(5, TIMEOUT, settings);
+    let mut todo = Todo::default();
+    for set in 0..20 {
+        percentile.arrive(at(set), set, &mut todo);
+        percentile.answered(
+            at(set + 5),
+            Answer {
+                set,
+                stream: StreamIndex(0),
+                attempt: 0,
+                stored: true,
+            },
+            &mut todo,
+        );
+    }
+    todo = Todo::default();
+    percentile.arrive(at(1_500), 20, &mut todo);
+    percentile.handle_timeout(at(1_504), &mut todo);
+    assert_eq!(streams(&mut todo).len(), 1, "the first attempt only");
+    percentile.handle_timeout(at(1_505), &mut todo);
+    percentile.handle_timeout(at(1_900), &mut todo);
+    assert_eq!(streams(&mut todo).len(), 1, "one hedge");
+    percentile.answered(
+        at(1_901),
+        Answer {
+            set: 20,
+            stream: StreamIndex(1),
+            attempt: 1,
+            stored: false,
+        },
+        &mut todo,
+    );
+    assert_eq!(todo.ended, [(20, false)]);
+}
+
+#[test]
+fn the_bounds_are_in_order_and_cost_no_more_than_they_may() {
+    let (_, scenario) = scenarios::named("a").expect("it is one of the table");
+    let simulation = simulation(scenario.with_sets(20_000));
+    let clairvoyant = Clairvoyant { share: 0.05 }
+        .bound(&simulation)
+        .expect("nothing depends on the load");
+    let unlimited = Clairvoyant {
+        share: f64::INFINITY,
+    }
+    .bound(&simulation)
+    .expect("nothing depends on the load");
+    let (delays, [first, second]) = BestDelays { share: 0.05 }
+        .bound(&simulation)
+        .expect("nothing depends on the load");
+    let unhedged = simulation
+        .run(&mut Unhedged::new(5, TIMEOUT), &mut (), |_| {
+            ControlFlow::Continue(())
+        })
+        .expect("to its end");
+    for quantile in [0.5, 0.99, 0.999] {
+        assert!(unlimited.latency(quantile) <= clairvoyant.latency(quantile));
+        assert!(clairvoyant.latency(quantile) <= delays.latency(quantile));
+        assert!(delays.latency(quantile) <= unhedged.latency(quantile));
+    }
+    assert!(clairvoyant.extra_load() <= 0.05 && delays.extra_load() <= 0.05);
+    assert!(first < second);
+}
+
+#[test]
+fn there_is_no_bound_where_latencies_depend_on_the_load() {
+    let (_, scenario) = scenarios::named("e").expect("it is one of the table");
+    let simulation = simulation(scenario);
+    assert!(
+        Clairvoyant { share: 0.05 }.bound(&simulation).is_none()
+            && BestDelays { share: 0.05 }.bound(&simulation).is_none()
+    );
+}
+
+#[test]
+fn operations_of_many_sets_take_as_long_as_their_slowest() {
+    let mut scenario = Scenario {
+        faults: fault(4, Duration::ZERO, None, FaultKind::Slow(4.0)),
+        ..steady()
+    };
+    scenario.arrivals.fan_out = 5;
+    let report = run(scenario, Unhedged::new(5, TIMEOUT));
+    assert_eq!(report.operations(), 2_000);
+    assert!(
+        about(within(&report, 0.5), MS * 20),
+        "{:?}",
+        within(&report, 0.5)
+    );
+}

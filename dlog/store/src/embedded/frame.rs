@@ -1,0 +1,243 @@
+//! One entry of the journal as bytes.
+//!
+//! All integers are little-endian; offsets from the frame's start:
+//!
+//! | at | size | what |
+//! |---|---|---|
+//! | 0 | 4 | CRC-32C of everything after it |
+//! | 4 | 4 | length of the whole frame, these eight bytes included |
+//! | 8 | 4 | kind: 1 entry of a stream, 2 change of the metadata |
+//! | 12 | 4 | number of records (0 for a change) |
+//! | 16 | 8 | stream id (0 for a change) |
+//! | 24 | 8 | log segment sequence number (0 for a change) |
+//! | 32 | 8 | entry id (0 for a change) |
+//! | 40 | 8 | when it was written, milliseconds since 1970 |
+//! | 48 | | the records: u32 length, u32 slots (0 for a control record) with the highest bit set for a record set, bytes; or the change (postcard) |
+
+use bytes::Bytes;
+
+use super::change::Change;
+use crate::{Entry, EntryRecord};
+
+pub(super) const FRAME_HEADER: usize = 48;
+const RECORD_HEADER: usize = 8;
+const KIND_ENTRY: u32 = 1;
+const KIND_CHANGE: u32 = 2;
+const RECORD_SET_BIT: u32 = 1 << 31;
+
+/// Which entry of which log segment of which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntryKey {
+    pub(super) stream: u64,
+    pub(super) lssn: u64,
+    pub(super) entry: u64,
+}
+
+/// A frame whose checksum was right.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) unix_ms: u64,
+    pub(super) body: Body<'a>,
+}
+
+#[derive(Debug)]
+pub(super) enum Body<'a> {
+    Entry { key: EntryKey, records: Records<'a> },
+    Change(Change),
+}
+
+/// The records of an entry, checked to lie within it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Records<'a> {
+    bytes: &'a [u8],
+    count: u32,
+}
+
+/// What an entry takes of the limits: its payloads and eight bytes for each record.
+pub(super) fn entry_size(entry: &Entry) -> usize {
+    entry
+        .records
+        .iter()
+        .map(|record| RECORD_HEADER.saturating_add(record.payload.len()))
+        .fold(0, usize::saturating_add)
+}
+
+/// How many slots the entry's records take together.
+pub(super) fn entry_slots(entry: &Entry) -> u64 {
+    entry
+        .records
+        .iter()
+        .map(|record| u64::from(record.slots))
+        .sum()
+}
+
+/// Appends the frame of an entry to `out` and returns its checksum.
+pub(super) fn put_entry(out: &mut Vec<u8>, key: EntryKey, unix_ms: u64, entry: &Entry) -> u32 {
+    let start = out.len();
+    let count =
+        u32::try_from(entry.records.len()).expect("the size limit leaves fewer records than 2^32");
+    put_header(out, KIND_ENTRY, count, key, unix_ms);
+    for record in &entry.records {
+        let length = u32::try_from(record.payload.len()).expect("the size limit is below 2^32");
+        let flag = if record.is_record_set {
+            RECORD_SET_BIT
+        } else {
+            0
+        };
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(record.slots | flag).to_le_bytes());
+        out.extend_from_slice(&record.payload);
+    }
+    finish(out, start)
+}
+
+/// Appends the frame of a change to `out` and returns its checksum.
+pub(super) fn put_change(out: &mut Vec<u8>, unix_ms: u64, change: &Change) -> u32 {
+    let start = out.len();
+    put_header(
+        out,
+        KIND_CHANGE,
+        0,
+        EntryKey {
+            stream: 0,
+            lssn: 0,
+            entry: 0,
+        },
+        unix_ms,
+    );
+    out.extend_from_slice(
+        &postcard::to_stdvec(change).expect("a change has nothing that postcard cannot write"),
+    );
+    finish(out, start)
+}
+
+fn put_header(out: &mut Vec<u8>, kind: u32, count: u32, key: EntryKey, unix_ms: u64) {
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&kind.to_le_bytes());
+    out.extend_from_slice(&count.to_le_bytes());
+    for number in [key.stream, key.lssn, key.entry, unix_ms] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+fn finish(out: &mut [u8], start: usize) -> u32 {
+    let frame = &mut out[start..];
+    let length = u32::try_from(frame.len()).expect("the size limit is below 2^32");
+    frame[4..8].copy_from_slice(&length.to_le_bytes());
+    let crc = crc32c::crc32c(&frame[4..]);
+    frame[..4].copy_from_slice(&crc.to_le_bytes());
+    crc
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameError {
+    /// They are not as they were written: torn, or damaged.
+    Damaged(&'static str),
+    /// Their checksum is right, yet this version cannot read them. That is never a torn write.
+    Unreadable(&'static str),
+}
+
+/// Takes the frame that begins `bytes`: its checksum, its length and what it says.
+pub(super) fn take(bytes: &[u8]) -> Result<(u32, usize, Frame<'_>), FrameError> {
+    if bytes.len() < FRAME_HEADER {
+        return Err(FrameError::Damaged("an entry is cut short"));
+    }
+    let length = u32_at(bytes, 4) as usize;
+    if length < FRAME_HEADER || length > bytes.len() {
+        return Err(FrameError::Damaged("an entry's length is out of bounds"));
+    }
+    let crc = u32_at(bytes, 0);
+    if crc32c::crc32c(&bytes[4..length]) != crc {
+        return Err(FrameError::Damaged("an entry's checksum is wrong"));
+    }
+    let frame = read(&bytes[..length]).map_err(FrameError::Unreadable)?;
+    Ok((crc, length, frame))
+}
+
+fn read(bytes: &[u8]) -> Result<Frame<'_>, &'static str> {
+    let body = &bytes[FRAME_HEADER..];
+    let unix_ms = u64_at(bytes, 40);
+    let body = match u32_at(bytes, 8) {
+        KIND_ENTRY => {
+            let key = EntryKey {
+                stream: u64_at(bytes, 16),
+                lssn: u64_at(bytes, 24),
+                entry: u64_at(bytes, 32),
+            };
+            Body::Entry {
+                key,
+                records: Records::new(body, u32_at(bytes, 12))?,
+            }
+        }
+        KIND_CHANGE => Body::Change(
+            postcard::from_bytes(body).map_err(|_| "a change of the metadata cannot be read")?,
+        ),
+        _ => return Err("an entry is of an unknown kind"),
+    };
+    Ok(Frame { unix_ms, body })
+}
+
+impl<'a> Records<'a> {
+    fn new(bytes: &'a [u8], count: u32) -> Result<Self, &'static str> {
+        let mut rest = bytes;
+        for _ in 0..count {
+            let length = if rest.len() < RECORD_HEADER {
+                usize::MAX
+            } else {
+                u32_at(rest, 0) as usize
+            };
+            rest = rest
+                .get(RECORD_HEADER..)
+                .and_then(|rest| rest.get(length..))
+                .ok_or("a record is longer than its entry")?;
+        }
+        if rest.is_empty() {
+            Ok(Self { bytes, count })
+        } else {
+            Err("an entry has bytes after its records")
+        }
+    }
+
+    /// How many slots they take, and how many payload bytes they have.
+    pub(super) fn totals(self) -> (u64, u64) {
+        self.iter()
+            .fold((0, 0), |(slots, bytes), (record, payload)| {
+                (slots + u64::from(record.0), bytes + payload.len() as u64)
+            })
+    }
+
+    /// The records with their payloads as slices of `frame`, which holds them.
+    pub(super) fn to_vec(self, frame: &Bytes) -> Vec<EntryRecord> {
+        self.iter()
+            .map(|((slots, is_record_set), payload)| EntryRecord {
+                payload: frame.slice_ref(payload),
+                slots,
+                is_record_set,
+            })
+            .collect()
+    }
+
+    fn iter(self) -> impl Iterator<Item = ((u32, bool), &'a [u8])> {
+        let mut rest = self.bytes;
+        (0..self.count).map(move |_| {
+            let (length, word) = (u32_at(rest, 0) as usize, u32_at(rest, 4));
+            let payload = &rest[RECORD_HEADER..RECORD_HEADER + length];
+            rest = &rest[RECORD_HEADER + length..];
+            (
+                (word & !RECORD_SET_BIT, word & RECORD_SET_BIT != 0),
+                payload,
+            )
+        })
+    }
+}
+
+/// The little-endian number at `offset`.
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
+}
+
+/// The little-endian number at `offset`.
+pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
+}

@@ -1,0 +1,53 @@
+//! One process at a time: the lock file and what its holder says of itself.
+
+use std::path::Path;
+
+use super::disk::{Disk, LockAttempt, store_error};
+use crate::StoreError;
+use crate::utc;
+
+const LOCK_FILE: &str = "LOCK";
+/// More of a command line is not shown.
+const MAX_COMMAND_CHARS: usize = 200;
+
+/// Takes the folder for this process, until the value is dropped. A file that a dead process left
+/// is no obstacle: the system gave its lock up.
+pub(super) fn take(
+    disk: &dyn Disk,
+    folder: &Path,
+    unix_ms: u64,
+) -> Result<Box<dyn Send + Sync>, StoreError> {
+    let path = folder.join(LOCK_FILE);
+    match disk.lock(&path, &describe_this_process(unix_ms)) {
+        Ok(LockAttempt::Held(held)) => Ok(held),
+        Ok(LockAttempt::HeldBy(holder)) => {
+            let holder = if holder.is_empty() {
+                "a process that is just starting".to_owned()
+            } else {
+                holder
+            };
+            Err(StoreError::InUse {
+                path: folder.display().to_string(),
+                holder,
+            })
+        }
+        Err(error) => Err(store_error(&path, &error)),
+    }
+}
+
+fn describe_this_process(unix_ms: u64) -> String {
+    let command: Vec<_> = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let command: String = command
+        .join(" ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_COMMAND_CHARS)
+        .collect();
+    format!(
+        "process {} ({command}), since {}",
+        std::process::id(),
+        utc::text(unix_ms)
+    )
+}

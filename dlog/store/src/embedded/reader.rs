@@ -1,0 +1,385 @@
+//! Reads entries: finds their places, reads what lies together at once, checks every frame, and
+//! waits for what is to come.
+
+use core::future::poll_fn;
+use core::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use distributedlog::Dlsn;
+use tokio::runtime::Handle;
+
+use super::disk::{read_exact, store_error};
+use super::frame::{self, Body, EntryKey, Frame};
+use super::index;
+use super::shared::Shared;
+use super::stream::{Place, Places, Stream, parts, position};
+use super::volume::{FileKind, corrupt};
+use crate::{EntryRecord, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamName};
+
+/// Entries that lie within so many bytes are read together, with what is between them.
+const MAX_SPAN: u64 = 1 << 20;
+/// Of the bytes between two entries, so many are read for nothing rather than reading twice.
+const MAX_GAP: u64 = 4 << 10;
+/// So many places are looked up in an index at once.
+const MAX_PLACES: u64 = 512;
+
+/// Serves [`LogStore::read`](crate::LogStore::read).
+pub(super) async fn read(
+    shared: Arc<Shared>,
+    stream: StreamName,
+    from: Dlsn,
+    limit: ReadLimit,
+) -> Result<ReadBatch, StoreError> {
+    let deadline =
+        tokio::time::Instant::now().checked_add(limit.wait.min(Duration::from_secs(86_400 * 365)));
+    let (id, changed) = find(&shared, &stream, limit.created_unix_ms)?;
+    let mut cursor = from;
+    loop {
+        // Registered before looking, so that an entry which becomes durable in between wakes.
+        let mut wake = pin!(changed.notified());
+        wake.as_mut().enable();
+        let batch = read_there(&shared, &stream, id, cursor, limit.max_bytes).await?;
+        if !batch.entries.is_empty() || limit.wait.is_zero() {
+            return Ok(batch);
+        }
+        cursor = batch.next;
+        let woken = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, wake).await.is_ok(),
+            None => {
+                wake.await;
+                true
+            }
+        };
+        if !woken {
+            return Ok(batch);
+        }
+    }
+}
+
+fn find(
+    shared: &Shared,
+    name: &StreamName,
+    created_unix_ms: Option<u64>,
+) -> Result<(u64, Arc<tokio::sync::Notify>), StoreError> {
+    if *shared.closed.borrow() {
+        return Err(StoreError::Closed);
+    }
+    let state = shared.state();
+    #[cfg(seeded_bugs)]
+    let created_unix_ms = created_unix_ms.filter(|_| {
+        !distributedlog::seeded_bugs::is_on(distributedlog::seeded_bugs::Bug::AnotherLifeIsRead)
+    });
+    let meant = |stream: &&Stream| {
+        created_unix_ms.is_none_or(|created| created == stream.meta.created_unix_ms)
+    };
+    let stream = state
+        .named(name)
+        .filter(meant)
+        .ok_or_else(|| StoreError::StreamNotFound(name.clone()))?;
+    Ok((stream.meta.id, stream.changed.clone()))
+}
+
+/// Reads what is there, on a thread that may block unless it was written just now.
+async fn read_there(
+    shared: &Arc<Shared>,
+    name: &StreamName,
+    id: u64,
+    from: Dlsn,
+    max_bytes: usize,
+) -> Result<ReadBatch, StoreError> {
+    let mut reading = Reading::new(name, id, from, max_bytes);
+    // The volume that is written was written just now: its blocks are in the system's memory.
+    while let Some(part) = reading.next_part(shared)? {
+        if shared.stepped
+            || matches!(part.places, PartPlaces::Known(_))
+            || Handle::try_current().is_err()
+        {
+            reading.take(shared, &part)?;
+        } else {
+            let shared = shared.clone();
+            let mut there = reading;
+            let task = tokio::task::spawn_blocking(move || {
+                let result = there.take(&shared, &part);
+                (there, result)
+            });
+            let (back, result) = task.await.map_err(|_| StoreError::Closed)?;
+            result?;
+            reading = back;
+        }
+        // A reader of much must not keep others from running.
+        yield_once().await;
+    }
+    Ok(reading.finish())
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if core::mem::replace(&mut yielded, true) {
+            return core::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        core::task::Poll::Pending
+    })
+    .await;
+}
+
+/// A read in progress.
+struct Reading {
+    name: StreamName,
+    id: u64,
+    created_unix_ms: u64,
+    /// Records before it are not wanted.
+    start: Dlsn,
+    /// The next entry to look at.
+    cursor: Dlsn,
+    entries: Vec<StoredEntry>,
+    left: usize,
+    full: bool,
+    missed: u32,
+}
+
+/// Consecutive entries in one volume.
+struct Part {
+    volume: u64,
+    first: EntryKey,
+    places: PartPlaces,
+}
+
+enum PartPlaces {
+    Known(Vec<Place>),
+    Index { at: u64, skip: u64, count: u64 },
+}
+
+impl Reading {
+    fn new(name: &StreamName, id: u64, from: Dlsn, max_bytes: usize) -> Self {
+        Self {
+            name: name.clone(),
+            id,
+            created_unix_ms: 0,
+            start: from,
+            cursor: from,
+            entries: Vec::new(),
+            left: max_bytes,
+            full: false,
+            missed: 0,
+        }
+    }
+
+    /// The next entries to read. `None`: there are no more, or enough was read.
+    fn next_part(&mut self, shared: &Shared) -> Result<Option<Part>, StoreError> {
+        if *shared.closed.borrow() {
+            return Err(StoreError::Closed);
+        }
+        if self.full {
+            return Ok(None);
+        }
+        let state = shared.state();
+        let stream = state
+            .stream(self.id)
+            .ok_or_else(|| StoreError::StreamNotFound(self.name.clone()))?;
+        self.created_unix_ms = stream.meta.created_unix_ms;
+        if let Some(before) = stream.meta.truncated_before {
+            self.start = self.start.max(before);
+            self.cursor = self.cursor.max(before);
+        }
+        let wanted = parts(self.cursor);
+        let at = stream
+            .extents
+            .partition_point(|extent| (extent.lssn, extent.end_entry()) <= wanted);
+        let Some(extent) = stream.extents.get(at) else {
+            return Ok(None);
+        };
+        let entry = if extent.lssn == wanted.0 {
+            wanted.1.max(extent.first_entry)
+        } else {
+            extent.first_entry
+        };
+        let (skip, count) = (
+            entry - extent.first_entry,
+            (extent.end_entry() - entry).min(MAX_PLACES),
+        );
+        let places = match &extent.places {
+            Places::Memory(places) => {
+                let skip = usize::try_from(skip).expect("an index into a vector");
+                let count = usize::try_from(count).expect("at most 512");
+                PartPlaces::Known(places[skip..skip + count].to_vec())
+            }
+            Places::Index(at) => PartPlaces::Index {
+                at: *at,
+                skip,
+                count,
+            },
+        };
+        Ok(Some(Part {
+            volume: extent.volume,
+            first: EntryKey {
+                stream: self.id,
+                lssn: extent.lssn,
+                entry,
+            },
+            places,
+        }))
+    }
+
+    /// Reads the part's entries, as many as are wanted.
+    fn take(&mut self, shared: &Shared, part: &Part) -> Result<(), StoreError> {
+        let taken = self.try_take(shared, part);
+        // The volume may have been removed since its stream was truncated or deleted: then looking
+        // again says so.
+        let path = shared.path(FileKind::Volume, part.volume);
+        if taken.is_err()
+            && shared.disk.open(&path, super::Access::Read).is_err()
+            && self.missed < 3
+        {
+            self.missed += 1;
+            return Ok(());
+        }
+        taken
+    }
+
+    fn try_take(&mut self, shared: &Shared, part: &Part) -> Result<(), StoreError> {
+        let read;
+        let places = match &part.places {
+            PartPlaces::Known(places) => places,
+            PartPlaces::Index { at, skip, count } => {
+                let file = shared.open_file(FileKind::Index, part.volume)?;
+                let count = usize::try_from(*count).expect("at most 512");
+                read = index::read_places(
+                    &*file,
+                    &shared.path(FileKind::Index, part.volume),
+                    *at,
+                    *skip,
+                    count,
+                )?;
+                &read
+            }
+        };
+        let file = shared.open_file(FileKind::Volume, part.volume)?;
+        let path = shared.path(FileKind::Volume, part.volume);
+        let size = file.size().map_err(|error| store_error(&path, &error))?;
+        let mut key = part.first;
+        let mut rest = &places[..];
+        while !self.full && !rest.is_empty() {
+            if !self.entries.is_empty() && rest[0].length as usize > self.left {
+                self.full = true;
+                break;
+            }
+            let (count, from, to) = span(rest, self.left);
+            if to > size {
+                return Err(corrupt(
+                    &path,
+                    from,
+                    &format!("the volume has {size} bytes and should have an entry up to {to}"),
+                ));
+            }
+            let mut bytes = vec![0; usize::try_from(to - from).expect("at most a volume")];
+            read_exact(&*file, &mut bytes, from).map_err(|error| store_error(&path, &error))?;
+            let bytes = Bytes::from(bytes);
+            for place in &rest[..count] {
+                let offset = u64::from(place.offset);
+                let at = usize::try_from(offset - from).expect("within the span");
+                let bytes = bytes.slice(at..at + place.length as usize);
+                match self.push(key, &bytes) {
+                    // What is good is handed over; who goes on reading is told then.
+                    Err(_) if !self.entries.is_empty() => self.full = true,
+                    pushed => pushed.map_err(|why| corrupt(&path, offset, why))?,
+                }
+                key.entry += 1;
+                if self.full {
+                    break;
+                }
+            }
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, key: EntryKey, bytes: &Bytes) -> Result<(), &'static str> {
+        let (records, unix_ms) = match frame::take(bytes) {
+            Ok((
+                _,
+                length,
+                Frame {
+                    unix_ms,
+                    body:
+                        Body::Entry {
+                            key: found,
+                            records,
+                        },
+                },
+            )) if found == key && length == bytes.len() => (records, unix_ms),
+            Ok(_) => return Err("another entry is here than the index says"),
+            Err(frame::FrameError::Damaged(why) | frame::FrameError::Unreadable(why)) => {
+                return Err(why);
+            }
+        };
+        if !self.entries.is_empty() && bytes.len() > self.left {
+            self.full = true;
+            return Ok(());
+        }
+        self.cursor = position(key.lssn, key.entry + 1, 0);
+        let (dlsn, records) = wanted(
+            position(key.lssn, key.entry, 0),
+            records.to_vec(bytes),
+            self.start,
+        );
+        if !records.is_empty() {
+            self.left = self.left.saturating_sub(bytes.len());
+            self.full = self.left == 0;
+            self.entries.push(StoredEntry {
+                dlsn,
+                written_unix_ms: unix_ms,
+                records,
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> ReadBatch {
+        ReadBatch {
+            entries: self.entries,
+            next: self.cursor,
+            start: self.start,
+            created_unix_ms: self.created_unix_ms,
+        }
+    }
+}
+
+/// How many of the places are read at once, at least one, and from where to where.
+fn span(places: &[Place], wanted: usize) -> (usize, u64, u64) {
+    let end = |place: &Place| u64::from(place.offset) + u64::from(place.length);
+    let (from, mut to) = (u64::from(places[0].offset), end(&places[0]));
+    let limit = from + (wanted as u64).min(MAX_SPAN);
+    let mut count = 1;
+    while let Some(next) = places.get(count)
+        && u64::from(next.offset) >= to
+        && u64::from(next.offset) - to <= MAX_GAP
+        && end(next) <= limit
+    {
+        to = end(next);
+        count += 1;
+    }
+    (count, from, to)
+}
+
+/// Leaves out the whole records before `start`, and tells where the first of the others is.
+fn wanted(entry: Dlsn, mut records: Vec<EntryRecord>, start: Dlsn) -> (Dlsn, Vec<EntryRecord>) {
+    let mut first = entry;
+    let unwanted = records
+        .iter()
+        .take_while(|record| {
+            let next = first.slot(record.slots);
+            // A control record takes no slot: it is behind `start` only where it begins before it.
+            let before = first < start && next <= start;
+            if before {
+                first = next;
+            }
+            before
+        })
+        .count();
+    records.drain(..unwanted);
+    (first, records)
+}

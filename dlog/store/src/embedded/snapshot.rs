@@ -1,0 +1,51 @@
+//! The metadata as of the beginning of a volume, so that opening the store needs to read only what
+//! came after.
+//!
+//! `dlogmeta`, u32 format version, u32 CRC-32C of the rest, then the [`Snapshot`] in postcard's
+//! encoding.
+
+use std::path::Path;
+
+use super::disk::{Disk, DiskFile, read_all, replace_file, store_error};
+use super::frame::u32_at;
+use super::state::Snapshot;
+use super::volume::{FORMAT_VERSION, check_version, corrupt};
+use crate::StoreError;
+
+const MAGIC: &[u8; 8] = b"dlogmeta";
+const HEADER: usize = 16;
+
+pub(super) fn write(disk: &dyn Disk, path: &Path, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let body =
+        postcard::to_stdvec(snapshot).expect("a snapshot has nothing that postcard cannot write");
+    let mut out = Vec::with_capacity(HEADER + body.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    out.extend_from_slice(&body);
+    replace_file(disk, path, &out).map_err(|error| store_error(path, &error))
+}
+
+pub(super) fn read(file: &dyn DiskFile, path: &Path, base: u64) -> Result<Snapshot, StoreError> {
+    let bytes = read_all(file).map_err(|error| store_error(path, &error))?;
+    check_version(&bytes, MAGIC, path)?;
+    if bytes.len() < HEADER || crc32c::crc32c(&bytes[HEADER..]) != u32_at(&bytes, 12) {
+        return Err(corrupt(path, 12, "the checksum of the metadata is wrong"));
+    }
+    let snapshot: Snapshot = postcard::from_bytes(&bytes[HEADER..]).map_err(|error| {
+        corrupt(
+            path,
+            HEADER as u64,
+            &format!("the metadata cannot be read: {error}"),
+        )
+    })?;
+    if snapshot.base == base {
+        Ok(snapshot)
+    } else {
+        Err(corrupt(
+            path,
+            HEADER as u64,
+            "the metadata is another volume's",
+        ))
+    }
+}

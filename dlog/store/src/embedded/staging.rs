@@ -1,0 +1,241 @@
+//! What the batch that is being put together will make of the streams: the committer's own view,
+//! one sync ahead of the readers'.
+
+use core::time::Duration;
+use std::collections::HashMap;
+
+use distributedlog::Dlsn;
+
+use super::change::Change;
+use super::frame::EntryKey;
+use super::state::State;
+use super::stream::{StreamMeta, position};
+use crate::{Acquired, Lease, Owner, StoreError, StreamName};
+
+/// When an open log segment is completed by its next append.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SegmentLimits {
+    pub(super) bytes: u64,
+    pub(super) age: Duration,
+}
+
+/// The streams that the committer has had to do with, as they will be when everything staged is
+/// durable.
+///
+/// After a batch failed, [`clear`](Self::clear) forgets everything: what is durable is in the
+/// [`State`].
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    /// `None`: deleted by the batch that is being put together.
+    names: HashMap<StreamName, Option<Staged>>,
+    deleted: bool,
+    next_stream: Option<u64>,
+    next_epoch: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    id: u64,
+    created_unix_ms: u64,
+    owner: Option<Owner>,
+    epoch: u64,
+    truncated_before: Option<Dlsn>,
+    next_lssn: u64,
+    open: Option<OpenSegment>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenSegment {
+    lssn: u64,
+    next_entry: u64,
+    payload_bytes: u64,
+    opened_unix_ms: u64,
+}
+
+impl Staging {
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What was staged is durable, and the [`State`] has it.
+    pub(super) fn settle(&mut self) {
+        if core::mem::take(&mut self.deleted) {
+            self.names.retain(|_, staged| staged.is_some());
+        }
+    }
+
+    fn stream(&mut self, state: &State, name: &StreamName) -> Result<&mut Staged, StoreError> {
+        if !self.names.contains_key(name)
+            && let Some(stream) = state.named(name)
+        {
+            self.names
+                .insert(name.clone(), Some(Staged::new(&stream.meta)));
+        }
+        // Names that do not exist are not remembered: anyone may ask for any number of them.
+        self.names
+            .get_mut(name)
+            .and_then(Option::as_mut)
+            .ok_or_else(|| StoreError::StreamNotFound(name.clone()))
+    }
+
+    pub(super) fn create(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+        unix_ms: u64,
+    ) -> Result<Change, StoreError> {
+        if self.stream(state, name).is_ok() {
+            return Err(StoreError::StreamExists(name.clone()));
+        }
+        let stream = self.next_stream.unwrap_or(state.next_stream);
+        self.names.insert(
+            name.clone(),
+            Some(Staged::new(&StreamMeta::new(stream, name.clone(), unix_ms))),
+        );
+        self.next_stream = Some(stream + 1);
+        Ok(Change::Create {
+            stream,
+            name: name.clone(),
+        })
+    }
+
+    /// The change, and when the stream was created.
+    pub(super) fn delete(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+    ) -> Result<(Change, u64), StoreError> {
+        let staged = self.stream(state, name)?;
+        let (stream, created_unix_ms) = (staged.id, staged.created_unix_ms);
+        self.names.insert(name.clone(), None);
+        self.deleted = true;
+        Ok((Change::Delete { stream }, created_unix_ms))
+    }
+
+    /// `None`: nothing is truncated that was not before.
+    pub(super) fn truncate(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+        before: Dlsn,
+    ) -> Result<Option<Change>, StoreError> {
+        let staged = self.stream(state, name)?;
+        let end = staged.open.map_or_else(
+            || position(staged.next_lssn, 0, 0),
+            |open| position(open.lssn, open.next_entry, 0),
+        );
+        let before = before.min(end);
+        if before <= staged.truncated_before.unwrap_or(Dlsn::INITIAL) {
+            return Ok(None);
+        }
+        staged.truncated_before = Some(before);
+        Ok(Some(Change::Truncate {
+            stream: staged.id,
+            before,
+        }))
+    }
+
+    /// `None` with [`Acquired::OwnedBy`].
+    pub(super) fn acquire(
+        &mut self,
+        state: &State,
+        name: &StreamName,
+        owner: &Owner,
+    ) -> Result<(Acquired, Option<Change>), StoreError> {
+        let epoch = self.next_epoch.unwrap_or(state.next_epoch);
+        let staged = self.stream(state, name)?;
+        if let Some(other) = staged.owner.as_ref().filter(|other| *other != owner) {
+            return Ok((Acquired::OwnedBy(other.clone()), None));
+        }
+        staged.owner = Some(owner.clone());
+        staged.epoch = epoch;
+        staged.open = None;
+        let change = Change::Acquire {
+            stream: staged.id,
+            epoch,
+            owner: owner.clone(),
+        };
+        self.next_epoch = Some(epoch + 1);
+        Ok((
+            Acquired::Granted(Lease {
+                stream: name.clone(),
+                epoch,
+            }),
+            Some(change),
+        ))
+    }
+
+    /// `None`: the lease is not the current one, there is nothing to release.
+    pub(super) fn release(&mut self, state: &State, lease: &Lease) -> Option<Change> {
+        let staged = self.stream(state, &lease.stream).ok()?;
+        if staged.owner.is_none() || staged.epoch != lease.epoch {
+            return None;
+        }
+        staged.owner = None;
+        staged.open = None;
+        Some(Change::Release { stream: staged.id })
+    }
+
+    /// Gives an entry its place in the stream.
+    pub(super) fn append(
+        &mut self,
+        state: &State,
+        lease: &Lease,
+        payload_bytes: u64,
+        unix_ms: u64,
+        limits: SegmentLimits,
+    ) -> Result<EntryKey, StoreError> {
+        let fenced = || StoreError::Fenced(lease.stream.clone());
+        let staged = self.stream(state, &lease.stream).map_err(|_| fenced())?;
+        if staged.owner.is_none() || staged.epoch != lease.epoch {
+            return Err(fenced());
+        }
+        let age_ms = u64::try_from(limits.age.as_millis()).unwrap_or(u64::MAX);
+        let full = |open: &OpenSegment| {
+            open.payload_bytes >= limits.bytes
+                || unix_ms.saturating_sub(open.opened_unix_ms) >= age_ms
+        };
+        let mut open = match staged.open.filter(|open| !full(open)) {
+            Some(open) => open,
+            None => {
+                let lssn = staged.next_lssn;
+                staged.next_lssn += 1;
+                OpenSegment {
+                    lssn,
+                    next_entry: 0,
+                    payload_bytes: 0,
+                    opened_unix_ms: unix_ms,
+                }
+            }
+        };
+        let key = EntryKey {
+            stream: staged.id,
+            lssn: open.lssn,
+            entry: open.next_entry,
+        };
+        open.next_entry += 1;
+        open.payload_bytes += payload_bytes;
+        staged.open = Some(open);
+        Ok(key)
+    }
+}
+
+impl Staged {
+    fn new(meta: &StreamMeta) -> Self {
+        let open = meta.open_segment().map(|segment| OpenSegment {
+            lssn: segment.lssn,
+            next_entry: segment.next_entry,
+            payload_bytes: segment.payload_bytes,
+            opened_unix_ms: segment.first_unix_ms,
+        });
+        Self {
+            id: meta.id,
+            created_unix_ms: meta.created_unix_ms,
+            owner: meta.owner.clone(),
+            epoch: meta.epoch,
+            truncated_before: meta.truncated_before,
+            next_lssn: meta.next_lssn,
+            open,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The files of the journal: their names, the header of a volume and the header of a batch.
+//!
+//! A volume begins with a header in its first 4096 bytes, which is synced before the file gets its
+//! name:
+//!
+//! | at | size | what |
+//! |---|---|---|
+//! | 0 | 8 | `dlogvol\n` |
+//! | 8 | 4 | format version |
+//! | 12 | 4 | sector size: batches start at its multiples |
+//! | 16 | 8 | the volume's number; the first is 1 |
+//! | 24 | 8 | nonce, another for each volume: blocks of other files are never taken for batches of this one |
+//! | 32 | 8 | where the volume before this one ends: what lies behind was not acknowledged |
+//! | 40 | 8 | when it was created, milliseconds since 1970 |
+//! | 48 | 4 | CRC-32C of the above |
+//!
+//! Batches follow, each written at once and synced before the next one is begun:
+//!
+//! | at | size | what |
+//! |---|---|---|
+//! | 0 | 4 | `dlgB` |
+//! | 4 | 4 | CRC-32C of the rest of the header |
+//! | 8 | 8 | the volume's nonce |
+//! | 16 | 8 | sequence number in the volume, from 1 |
+//! | 24 | 4 | length of header and frames, without the zeros up to the next sector |
+//! | 28 | 4 | number of frames |
+//! | 32 | 4 | CRC-32C of the frames' checksums: frames of an earlier, torn batch are never taken for this one's |
+//! | 36 | 4 | zero |
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::{DiskFile, read_exact, store_error};
+use super::frame::{u32_at, u64_at};
+use crate::StoreError;
+
+/// The format that this program writes, and the newest that it reads.
+pub(super) const FORMAT_VERSION: u32 = 1;
+/// Where a volume's first batch starts.
+pub(super) const VOLUME_HEADER: u64 = 4096;
+pub(super) const BATCH_HEADER: usize = 40;
+
+const VOLUME_MAGIC: &[u8; 8] = b"dlogvol\n";
+const BATCH_MAGIC: &[u8; 4] = b"dlgB";
+const CHECKED: usize = 48;
+
+/// The kinds of numbered files in a store's folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum FileKind {
+    /// A part of the journal.
+    Volume,
+    /// Where a sealed volume's entries are.
+    Index,
+    /// The metadata as of the beginning of the volume with the same number.
+    Snapshot,
+}
+
+pub(super) fn file_path(folder: &Path, kind: FileKind, number: u64) -> PathBuf {
+    let extension = match kind {
+        FileKind::Volume => "volume",
+        FileKind::Index => "index",
+        FileKind::Snapshot => "metadata",
+    };
+    folder.join(format!("{number:020}.{extension}"))
+}
+
+/// Whether a file of this name is one of the store's that was not finished.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.strip_suffix("-unfinished")
+        .is_some_and(|name| parse_file_name(name).is_some())
+}
+
+/// What a file of this name is, and its number. `None`: not one of the store's.
+pub(super) fn parse_file_name(name: &str) -> Option<(FileKind, u64)> {
+    let (number, extension) = name.split_once('.')?;
+    if number.len() != 20 || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let kind = match extension {
+        "volume" => FileKind::Volume,
+        "index" => FileKind::Index,
+        "metadata" => FileKind::Snapshot,
+        _ => return None,
+    };
+    Some((kind, number.parse().ok()?))
+}
+
+/// What a volume says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct VolumeHeader {
+    pub(super) sector_bytes: u32,
+    pub(super) number: u64,
+    pub(super) nonce: u64,
+    pub(super) previous_end: u64,
+    pub(super) created_unix_ms: u64,
+}
+
+impl VolumeHeader {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(VOLUME_HEADER as usize);
+        out.extend_from_slice(VOLUME_MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&self.sector_bytes.to_le_bytes());
+        for number in [
+            self.number,
+            self.nonce,
+            self.previous_end,
+            self.created_unix_ms,
+        ] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out.resize(VOLUME_HEADER as usize, 0);
+        out
+    }
+
+    pub(super) fn read(file: &dyn DiskFile, path: &Path, number: u64) -> Result<Self, StoreError> {
+        let mut bytes = [0; CHECKED + 4];
+        match read_exact(file, &mut bytes, 0) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(corrupt(path, 0, "the volume's header is cut short"));
+            }
+            Err(error) => return Err(store_error(path, &error)),
+        }
+        check_version(&bytes, VOLUME_MAGIC, path)?;
+        if crc32c::crc32c(&bytes[..CHECKED]) != u32_at(&bytes, CHECKED) {
+            return Err(corrupt(
+                path,
+                0,
+                "the checksum of the volume's header is wrong",
+            ));
+        }
+        let header = Self {
+            sector_bytes: u32_at(&bytes, 12),
+            number: u64_at(&bytes, 16),
+            nonce: u64_at(&bytes, 24),
+            previous_end: u64_at(&bytes, 32),
+            created_unix_ms: u64_at(&bytes, 40),
+        };
+        if header.number != number {
+            return Err(corrupt(
+                path,
+                16,
+                &format!(
+                    "the volume's header has the number {}, its name {number}",
+                    header.number
+                ),
+            ));
+        }
+        if !header.sector_bytes.is_power_of_two() || !(512..=4096).contains(&header.sector_bytes) {
+            return Err(corrupt(
+                path,
+                12,
+                "the sector size is not a power of two between 512 and 4096",
+            ));
+        }
+        Ok(header)
+    }
+}
+
+/// Checks the eight bytes and the format version that each of the store's files begins with.
+pub(super) fn check_version(bytes: &[u8], magic: &[u8; 8], path: &Path) -> Result<(), StoreError> {
+    if bytes.len() < 12 || bytes[..8] != magic[..] {
+        return Err(corrupt(
+            path,
+            0,
+            "the file does not begin as the store's files do",
+        ));
+    }
+    let found = u32_at(bytes, 8);
+    if found > FORMAT_VERSION {
+        return Err(StoreError::NewerVersion {
+            path: path.display().to_string(),
+            found,
+            supported: FORMAT_VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// The error for a file that is not as it was written.
+pub(super) fn corrupt(path: &Path, offset: u64, what: &str) -> StoreError {
+    StoreError::Corrupt {
+        path: path.display().to_string(),
+        detail: format!("at offset {offset}: {what}"),
+    }
+}
+
+/// What a batch says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchHeader {
+    pub(super) nonce: u64,
+    pub(super) sequence: u64,
+    pub(super) length: u32,
+    pub(super) frames: u32,
+    pub(super) frames_crc: u32,
+}
+
+impl BatchHeader {
+    pub(super) fn encode(&self) -> [u8; BATCH_HEADER] {
+        let mut out = [0; BATCH_HEADER];
+        out[..4].copy_from_slice(BATCH_MAGIC);
+        out[8..16].copy_from_slice(&self.nonce.to_le_bytes());
+        out[16..24].copy_from_slice(&self.sequence.to_le_bytes());
+        out[24..28].copy_from_slice(&self.length.to_le_bytes());
+        out[28..32].copy_from_slice(&self.frames.to_le_bytes());
+        out[32..36].copy_from_slice(&self.frames_crc.to_le_bytes());
+        let crc = crc32c::crc32c(&out[8..]);
+        out[4..8].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// The batch header that begins `bytes`, if one does.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..BATCH_HEADER)?;
+        if bytes[..4] != BATCH_MAGIC[..] || crc32c::crc32c(&bytes[8..]) != u32_at(bytes, 4) {
+            return None;
+        }
+        Some(Self {
+            nonce: u64_at(bytes, 8),
+            sequence: u64_at(bytes, 16),
+            length: u32_at(bytes, 24),
+            frames: u32_at(bytes, 28),
+            frames_crc: u32_at(bytes, 32),
+        })
+    }
+}

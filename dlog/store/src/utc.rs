@@ -1,0 +1,35 @@
+//! Times as people read them.
+
+use jiff::Timestamp;
+
+/// A time in milliseconds since 1970 as `2026-11-23 15:58:24 UTC`.
+pub fn text(unix_ms: u64) -> String {
+    let time = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|unix_ms| Timestamp::from_millisecond(unix_ms).ok());
+    // A number that no calendar has is shown as the number.
+    time.map_or_else(
+        || format!("{unix_ms} ms since 1970"),
+        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn times_are_told_in_utc_on_both_sides_of_leap_days() {
+        for (unix_s, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_709_251_199, "2024-02-29 23:59:59 UTC"),
+            (1_795_449_504, "2026-11-23 15:58:24 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(text(unix_s * 1000 + 7), expected);
+        }
+        assert_eq!(text(u64::MAX), "18446744073709551615 ms since 1970");
+    }
+}

@@ -1,0 +1,377 @@
+//! Crashes at every operation of the disk, with many outcomes of each, also during recovery.
+
+use bytes::Bytes;
+use distributedlog_testkit::Random;
+
+use super::model::Model;
+use super::{Stepped, TestClock, granted, owner, poll_once, small, stream};
+use distributedlog_store::embedded::EmbeddedStore;
+use distributedlog_store::{
+    Entry, EntryRecord, Lease, LogStore, StoreError, StoreFuture, StreamName,
+};
+use distributedlog_testkit::store::SimDisk;
+
+/// A store in use, and what is known of it.
+struct Workload {
+    disk: SimDisk,
+    clock: TestClock,
+    random: Random,
+    model: Model,
+    store: Option<Stepped>,
+    leases: Vec<Option<Lease>>,
+    serial: u64,
+}
+
+const STREAMS: usize = 4;
+
+impl Workload {
+    fn new(seed: u64) -> Self {
+        let mut model = Model::default();
+        for i in 0..STREAMS {
+            model.streams.entry(name(i)).or_default().exists = Some(false);
+        }
+        let (disk, clock) = (SimDisk::new(seed), TestClock::default());
+        Self {
+            disk,
+            clock,
+            random: Random::new(seed),
+            model,
+            store: None,
+            leases: vec![None; STREAMS],
+            serial: 0,
+        }
+    }
+
+    /// The same on a copy of the disk, as it is after a crash.
+    fn fork(&self, seed: u64) -> Self {
+        let (disk, clock, model) = (self.disk.fork(seed), self.clock.clone(), self.model.fork());
+        Self {
+            disk,
+            clock,
+            random: Random::new(seed),
+            model,
+            store: None,
+            leases: vec![None; STREAMS],
+            serial: self.serial,
+        }
+    }
+
+    fn open(&mut self) -> Result<(), StoreError> {
+        self.leases.fill(None);
+        self.mend();
+        self.store = None;
+        self.store = Some(Stepped::open(&self.disk, small(), &self.clock)?);
+        Ok(())
+    }
+
+    /// Some steps of work, or as many as there are before the machine goes off.
+    fn work(&mut self, steps: u32) {
+        for _ in 0..steps {
+            if self.disk.has_crashed() || self.store.is_none() {
+                return;
+            }
+            self.clock.advance(self.random.below(50));
+            match self.random.below(100) {
+                0..8 => self.create_or_delete(),
+                8..12 => self.truncate(),
+                12..15 => self.release(),
+                15..19 => self.reopen(),
+                19..22 => self.fault(),
+                22..25 => self.mend(),
+                25..79 => self.append(),
+                _ => self.step(),
+            }
+        }
+        self.step();
+    }
+
+    /// The disk becomes full, read-only or faulty.
+    fn fault(&mut self) {
+        match self.random.below(6) {
+            0 => self
+                .disk
+                .set_capacity(Some(self.disk.bytes_used() + self.random.below(20_000))),
+            1 => self.disk.set_read_only(true),
+            2 => self.disk.fail_writes(1),
+            3 => self.disk.fail_folder_syncs(1),
+            _ => self.disk.fail_syncs(1),
+        }
+    }
+
+    fn mend(&self) {
+        self.disk.set_capacity(None);
+        self.disk.set_read_only(false);
+        self.disk.fail_syncs(0);
+        self.disk.fail_folder_syncs(0);
+        self.disk.fail_writes(0);
+    }
+
+    fn step(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.steps.run();
+        }
+    }
+
+    /// Asks for a change, together with what is queued. Says whether it was acknowledged.
+    fn change(&mut self, change: impl FnOnce(&EmbeddedStore) -> StoreFuture<'_, ()>) -> bool {
+        let Some(store) = &mut self.store else {
+            return false;
+        };
+        let mut future = change(&store.store);
+        store.steps.run();
+        matches!(poll_once(future.as_mut()), core::task::Poll::Ready(Ok(_)))
+    }
+
+    fn create_or_delete(&mut self) {
+        // What is queued goes first, so that it is known what the change is about.
+        self.step();
+        let name = self.pick();
+        match self.model.stream(&name).exists {
+            Some(true) if self.random.below(4) == 0 => {
+                self.model.stream(&name).exists = None;
+                if self.change(|store| store.delete(&name)) {
+                    self.model.stream(&name).forget();
+                }
+                self.leases[index(&name)] = None;
+            }
+            Some(false) => {
+                self.model.stream(&name).exists = None;
+                if self.change(|store| store.create(&name)) {
+                    self.model.stream(&name).exists = Some(true);
+                }
+            }
+            Some(true) | None => {}
+        }
+    }
+
+    fn truncate(&mut self) {
+        let name = self.pick();
+        let acknowledged = self.model.stream(&name).acknowledged();
+        if acknowledged.is_empty() || self.model.stream(&name).exists != Some(true) {
+            return;
+        }
+        let at =
+            acknowledged[usize::try_from(self.random.below(acknowledged.len() as u64)).unwrap()];
+        let before = at.slot(u32::try_from(self.random.below(2)).unwrap());
+        self.model.stream(&name).begin_truncation(before);
+        if self.change(|store| store.truncate(&name, before)) {
+            self.model.stream(&name).end_truncation(before);
+        }
+    }
+
+    fn release(&mut self) {
+        let name = self.pick();
+        if let Some(lease) = self.leases[index(&name)].take() {
+            self.change(|store| store.release(&lease));
+        }
+    }
+
+    /// The process ends, cleanly or killed, and another begins.
+    fn reopen(&mut self) {
+        self.step();
+        let Some(store) = self.store.take() else {
+            return;
+        };
+        if self.random.below(2) == 0 {
+            store.close();
+        } else {
+            drop(store);
+        }
+        if self.open().is_ok() {
+            let Some(store) = &self.store else { return };
+            self.model.check(store, true);
+        }
+    }
+
+    fn append(&mut self) {
+        let name = self.pick();
+        if self.model.stream(&name).exists != Some(true) {
+            return;
+        }
+        let entry = self.entry();
+        let Some(store) = &mut self.store else { return };
+        if self.leases[index(&name)].is_none() {
+            let acquired = store.store.acquire(&name, &owner(1));
+            match store
+                .steps
+                .run()
+                .then(|| poll_once(core::pin::pin!(acquired)))
+            {
+                Some(core::task::Poll::Ready(Ok(acquired))) => {
+                    self.leases[index(&name)] = Some(granted(Ok(acquired)))
+                }
+                _ => return,
+            }
+        }
+        let outcome = self.model.stream(&name).attempt(entry.clone());
+        let Some(lease) = &self.leases[index(&name)] else {
+            return;
+        };
+        store.store.append(
+            lease,
+            entry,
+            Box::new(move |result| *outcome.lock().unwrap() = Some(result)),
+        );
+    }
+
+    fn entry(&mut self) -> Entry {
+        let records = 1 + self.random.below(3);
+        Entry {
+            records: (0..records).map(|_| self.record()).collect(),
+        }
+    }
+
+    fn record(&mut self) -> EntryRecord {
+        self.serial += 1;
+        let most = if self.random.below(4) == 0 { 1200 } else { 120 };
+        let mut payload = self.serial.to_be_bytes().to_vec();
+        payload.resize(
+            8 + usize::try_from(self.random.below(most)).unwrap(),
+            u8::try_from(self.serial % 251).unwrap(),
+        );
+        let is_record_set = self.random.below(4) == 0;
+        EntryRecord {
+            payload: Bytes::from(payload),
+            slots: if is_record_set { 5 } else { 1 },
+            is_record_set,
+        }
+    }
+
+    fn pick(&mut self) -> StreamName {
+        name(usize::try_from(self.random.below(STREAMS as u64)).unwrap())
+    }
+
+    /// Opens after a crash: everything must be as promised, and go on, and be as promised again.
+    /// Returns how many entries were compared.
+    fn recover_and_check(&mut self) -> usize {
+        self.open()
+            .unwrap_or_else(|error| panic!("does not open: {error}"));
+        let mut compared = self.check(true);
+        self.work(6);
+        compared += self.check(false);
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+        self.open()
+            .unwrap_or_else(|error| panic!("does not open a second time: {error}"));
+        compared + self.check(true)
+    }
+
+    fn check(&mut self, just_opened: bool) -> usize {
+        // A reopening in the middle of the work may have failed on a faulty disk.
+        if self.store.is_none() {
+            self.open()
+                .unwrap_or_else(|error| panic!("does not open: {error}"));
+        }
+        self.model
+            .check(self.store.as_ref().expect("opened above"), just_opened)
+    }
+}
+
+fn name(i: usize) -> StreamName {
+    stream(&format!("stream-{i}"))
+}
+
+fn index(name: &StreamName) -> usize {
+    name.as_str()["stream-".len()..].parse().unwrap()
+}
+
+/// How many seeds: few while developing, more where `DLOG_CRASH_SEEDS` says so.
+fn seeds(few: u64) -> u64 {
+    std::env::var("DLOG_CRASH_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(few)
+}
+
+/// Runs the workload of a seed up to a crash at an operation. `None`: it ends before.
+fn crashed_at(seed: u64, operation: u64) -> Option<Workload> {
+    let mut workload = Workload::new(seed);
+    workload.disk.crash_at(operation);
+    if workload.open().is_ok() {
+        workload.work(120);
+    }
+    workload.store = None;
+    workload.disk.has_crashed().then_some(workload)
+}
+
+/// The canonical test of the store's promise: an acknowledged record survives everything.
+#[test]
+fn acknowledged_entries_survive_a_crash_at_every_operation() {
+    let (mut points, mut outcomes, mut compared) = (0_u64, 0_u64, 0);
+    for seed in 0..seeds(4) {
+        for operation in 1.. {
+            let Some(crashed) = crashed_at(seed, operation) else {
+                break;
+            };
+            points += 1;
+            for outcome in 0..4 {
+                let mut after = crashed.fork(seed << 32 | operation << 8 | outcome);
+                // The first outcome is the process being killed, the others are power losses.
+                if outcome == 0 {
+                    after.disk.restart_process()
+                } else {
+                    after.disk.power_cycle()
+                }
+                let replay =
+                    format!("seed {seed}, crash at operation {operation}, outcome {outcome}");
+                compared += told(&replay, || after.recover_and_check());
+                outcomes += 1;
+            }
+        }
+    }
+    println!("{points} crash points, {outcomes} outcomes, {compared} entries compared");
+    assert!(
+        points > 600,
+        "the workloads became shorter: {points} crash points"
+    );
+}
+
+#[test]
+fn recovery_survives_a_crash_at_every_operation_of_its_own() {
+    let (mut points, mut compared) = (0_u64, 0);
+    for seed in 100..100 + seeds(1) {
+        for operation in (1..).step_by(5) {
+            let Some(crashed) = crashed_at(seed, operation) else {
+                break;
+            };
+            for second in 1.. {
+                let mut again = crashed.fork(seed << 32 | operation << 16 | second);
+                again.disk.power_cycle();
+                again.disk.crash_at(again.disk.operations() + second);
+                let replay = format!(
+                    "seed {seed}, crash at operation {operation}, then at {second} of recovery"
+                );
+                if again.open().is_ok() {
+                    again.step();
+                }
+                if !again.disk.has_crashed() {
+                    break;
+                }
+                points += 1;
+                again.store = None;
+                again.disk.power_cycle();
+                compared += told(&replay, || again.recover_and_check());
+            }
+        }
+    }
+    println!("{points} crash points during recovery, {compared} entries compared");
+    assert!(
+        points > 300,
+        "recovery has fewer operations: {points} crash points"
+    );
+}
+
+/// Says what was going on when something panics.
+fn told<T>(what: &str, run: impl FnOnce() -> T) -> T {
+    struct Told<'a>(&'a str);
+    impl Drop for Told<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("in: {}", self.0);
+            }
+        }
+    }
+    let _told = Told(what);
+    run()
+}

@@ -1,0 +1,383 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Random;
+
+use super::SECTOR_BYTES;
+
+/// Everything on the disk, durable and not.
+pub(super) struct World {
+    random: Random,
+    pub(super) operations: u64,
+    pub(super) crash_at: Option<u64>,
+    pub(super) crashed: bool,
+    /// How often the process that uses the disk was another one: files opened before are of no
+    /// use.
+    pub(super) generation: u64,
+    pub(super) capacity: Option<u64>,
+    pub(super) read_only: bool,
+    pub(super) failing_syncs: u32,
+    pub(super) failing_folder_syncs: u32,
+    pub(super) failing_writes: u32,
+    pub(super) bytes_read: u64,
+    pub(super) names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    name_changes: Vec<NameChange>,
+    files: HashMap<u64, File>,
+    next_file: u64,
+    pub(super) locks: HashMap<PathBuf, String>,
+}
+
+/// A change of a folder that is not durable yet.
+#[derive(Clone)]
+pub(super) enum NameChange {
+    Link {
+        path: PathBuf,
+        file: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        file: u64,
+    },
+    Unlink {
+        path: PathBuf,
+    },
+}
+
+#[derive(Clone, Default)]
+struct File {
+    current: Vec<u8>,
+    durable: Vec<u8>,
+    /// Sectors that the next sync makes durable.
+    dirty: BTreeSet<usize>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed),
+            operations: 0,
+            crash_at: None,
+            crashed: false,
+            generation: 0,
+            capacity: None,
+            read_only: false,
+            failing_syncs: 0,
+            failing_folder_syncs: 0,
+            failing_writes: 0,
+            bytes_read: 0,
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            name_changes: Vec::new(),
+            files: HashMap::new(),
+            next_file: 1,
+            locks: HashMap::new(),
+        }
+    }
+
+    pub(super) fn fork(&self, seed: u64) -> Self {
+        Self {
+            operations: self.operations,
+            crashed: self.crashed,
+            generation: self.generation,
+            capacity: self.capacity,
+            read_only: self.read_only,
+            names: self.names.clone(),
+            durable_names: self.durable_names.clone(),
+            name_changes: self.name_changes.clone(),
+            files: self.files.clone(),
+            next_file: self.next_file,
+            ..Self::new(seed)
+        }
+    }
+
+    pub(super) fn check_on(&self) -> io::Result<()> {
+        if self.crashed {
+            Err(io::Error::other("the machine is off"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts an operation that changes something. `Ok(true)`: it is the one at which the machine
+    /// goes off.
+    pub(super) fn count(&mut self) -> io::Result<bool> {
+        self.check_on()?;
+        if self.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        self.operations += 1;
+        self.crashed = self.crash_at == Some(self.operations);
+        Ok(self.crashed)
+    }
+
+    /// A change that happens or does not when the machine goes off at it.
+    pub(super) fn begin_change(&mut self, change: impl FnOnce(&mut Self)) -> io::Result<()> {
+        let crashes = self.count()?;
+        if !crashes || self.random.one_in(2) {
+            change(self);
+        }
+        self.check_on()
+    }
+
+    pub(super) fn add_file(&mut self) -> u64 {
+        let file = self.next_file;
+        self.next_file += 1;
+        self.files.insert(file, File::default());
+        file
+    }
+
+    pub(super) fn change_name(&mut self, change: NameChange) {
+        apply(&mut self.names, &change);
+        self.name_changes.push(change);
+    }
+
+    pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+        if self.count()? {
+            // What is lost is decided when the power goes.
+            return self.check_on();
+        }
+        if self.failing_folder_syncs > 0 {
+            self.failing_folder_syncs -= 1;
+            return Err(io::Error::other("input/output error (simulated)"));
+        }
+        let (durable, pending) = self
+            .name_changes
+            .drain(..)
+            .partition(|change| folder_of(change) == Some(folder));
+        self.name_changes = pending;
+        let durable: Vec<_> = durable;
+        for change in &durable {
+            apply(&mut self.durable_names, change);
+        }
+        Ok(())
+    }
+
+    pub(super) fn restart_process(&mut self) {
+        self.generation += 1;
+        self.crashed = false;
+        self.crash_at = None;
+        self.locks.clear();
+    }
+
+    pub(super) fn power_cycle(&mut self) {
+        self.restart_process();
+        for change in core::mem::take(&mut self.name_changes) {
+            if self.random.one_in(2) {
+                apply(&mut self.durable_names, &change);
+            }
+        }
+        self.names = self.durable_names.clone();
+        let linked: BTreeSet<u64> = self.names.values().copied().collect();
+        self.files.retain(|file, _| linked.contains(file));
+        // In the order of their numbers, so that chance does not depend on the hash map's.
+        for file in linked {
+            self.files
+                .get_mut(&file)
+                .expect("names lead to files")
+                .lose_power(&mut self.random);
+        }
+    }
+
+    pub(super) fn size(&self, file: u64) -> usize {
+        self.files[&file].current.len()
+    }
+
+    pub(super) fn read(&mut self, file: u64, buffer: &mut [u8], offset: u64) -> usize {
+        let bytes = &self.files[&file].current;
+        let from = usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+        let length = buffer.len().min(bytes.len() - from);
+        buffer[..length].copy_from_slice(&bytes[from..from + length]);
+        self.bytes_read += length as u64;
+        length
+    }
+
+    pub(super) fn write(&mut self, file: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let crashes = self.count()?;
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let fitting = self
+            .fitting(file, offset + bytes.len())
+            .saturating_sub(offset)
+            .min(bytes.len());
+        let broken = self.failing_writes > 0;
+        self.failing_writes = self.failing_writes.saturating_sub(1);
+        let written = if crashes || broken {
+            self.random.index(fitting + 1)
+        } else {
+            fitting
+        };
+        self.files
+            .get_mut(&file)
+            .expect("open files exist")
+            .write(&bytes[..written], offset);
+        self.check_on()?;
+        if broken {
+            return Err(io::Error::other("input/output error (simulated)"));
+        }
+        if fitting < bytes.len() {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn sync(&mut self, file: u64) -> io::Result<()> {
+        let crashes = self.count()?;
+        let fails = self.failing_syncs > 0;
+        self.failing_syncs = self.failing_syncs.saturating_sub(1);
+        let target = self.files.get_mut(&file).expect("open files exist");
+        if crashes {
+            // What is lost is decided when the power goes; a killed process loses nothing.
+            return self.check_on();
+        }
+        if fails {
+            target.fail_sync(&mut self.random);
+            return Err(io::Error::other("input/output error (simulated)"));
+        }
+        target.sync();
+        Ok(())
+    }
+
+    pub(super) fn resize(&mut self, file: u64, size: u64, only_grow: bool) -> io::Result<()> {
+        let crashes = self.count()?;
+        let size = usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        if self.fitting(file, size) < size {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if !crashes || self.random.one_in(2) {
+            let target = self.files.get_mut(&file).expect("open files exist");
+            if !only_grow || size > target.current.len() {
+                target.resize(size);
+            }
+        }
+        self.check_on()
+    }
+
+    /// How large a file may become, up to `size`.
+    fn fitting(&self, file: u64, size: usize) -> usize {
+        let Some(capacity) = self.capacity else {
+            return size;
+        };
+        let now = self.size(file);
+        let left =
+            usize::try_from(capacity.saturating_sub(self.bytes_used())).unwrap_or(usize::MAX);
+        size.min(now.saturating_add(left)).max(size.min(now))
+    }
+
+    pub(super) fn bytes_used(&self) -> u64 {
+        self.names
+            .values()
+            .map(|file| self.size(*file) as u64)
+            .sum()
+    }
+
+    pub(super) fn damage(&mut self, path: &Path, offset: u64) {
+        let file = self
+            .files
+            .get_mut(&self.names[path])
+            .expect("names lead to files");
+        let offset = usize::try_from(offset).expect("a byte of the file");
+        file.current[offset] ^= 0x20;
+        file.durable[offset] ^= 0x20;
+    }
+}
+
+fn folder_of(change: &NameChange) -> Option<&Path> {
+    match change {
+        NameChange::Link { path, .. }
+        | NameChange::Unlink { path }
+        | NameChange::Rename { to: path, .. } => path.parent(),
+    }
+}
+
+fn apply(names: &mut BTreeMap<PathBuf, u64>, change: &NameChange) {
+    match change {
+        NameChange::Link { path, file } => {
+            names.insert(path.clone(), *file);
+        }
+        NameChange::Rename { from, to, file } => {
+            names.remove(from);
+            names.insert(to.clone(), *file);
+        }
+        NameChange::Unlink { path } => {
+            names.remove(path);
+        }
+    }
+}
+
+impl File {
+    fn write(&mut self, bytes: &[u8], offset: usize) {
+        if bytes.is_empty() {
+            return;
+        }
+        let end = offset + bytes.len();
+        if end > self.current.len() {
+            self.current.resize(end, 0);
+        }
+        self.current[offset..end].copy_from_slice(bytes);
+        self.dirty
+            .extend(offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
+    }
+
+    fn resize(&mut self, size: usize) {
+        self.current.resize(size, 0);
+        // A part of the last sector may have gone.
+        self.dirty.insert(size / SECTOR_BYTES);
+    }
+
+    fn sync(&mut self) {
+        self.durable.resize(self.current.len(), 0);
+        for sector in core::mem::take(&mut self.dirty) {
+            self.keep(sector);
+        }
+    }
+
+    /// By chance some of it became durable, and the system believes that all of it did.
+    fn fail_sync(&mut self, random: &mut Random) {
+        self.durable.resize(self.current.len(), 0);
+        for sector in core::mem::take(&mut self.dirty) {
+            if random.one_in(2) {
+                self.keep(sector);
+            }
+        }
+    }
+
+    fn lose_power(&mut self, random: &mut Random) {
+        if random.one_in(2) {
+            self.durable.resize(self.current.len(), 0);
+        }
+        for sector in core::mem::take(&mut self.dirty) {
+            match random.index(8) {
+                0 => self.tear(sector, random),
+                1..4 => self.keep(sector),
+                _ => {}
+            }
+        }
+        self.current = self.durable.clone();
+    }
+
+    fn range(&self, sector: usize) -> core::ops::Range<usize> {
+        let limit = self.current.len().min(self.durable.len());
+        (sector * SECTOR_BYTES).min(limit)..((sector + 1) * SECTOR_BYTES).min(limit)
+    }
+
+    fn keep(&mut self, sector: usize) {
+        let range = self.range(sector);
+        self.durable[range.clone()].copy_from_slice(&self.current[range]);
+    }
+
+    /// A part of the sector is new; or none of it is anything that was ever written.
+    fn tear(&mut self, sector: usize, random: &mut Random) {
+        let range = self.range(sector);
+        if random.one_in(2) {
+            for byte in &mut self.durable[range] {
+                *byte = random.bits().to_le_bytes()[0];
+            }
+        } else {
+            let end = range.start + random.index(range.len() + 1);
+            self.durable[range.start..end].copy_from_slice(&self.current[range.start..end]);
+        }
+    }
+}
