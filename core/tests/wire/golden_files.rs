@@ -39,7 +39,11 @@ pub(crate) const RESULT_CUT_AT: usize = 240;
 
 /// The folder, also for tests of other crates that include this file.
 pub(crate) fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|folder| folder.join("core/tests/golden"))
+        .find(|golden| golden.is_dir())
+        .expect("the golden files are in the repository")
 }
 
 /// Every exchange, sorted by name.

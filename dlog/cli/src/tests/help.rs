@@ -19,7 +19,7 @@ fn collect(mut command: clap::Command, name: String, texts: &mut Vec<(String, St
 
 #[test]
 fn every_commands_help_reads_as_it_is_kept() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cli/tests/help");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/tests/help");
     let update = std::env::var_os("UPDATE_SNAPSHOTS").is_some();
     let mut texts = Vec::new();
     collect(
