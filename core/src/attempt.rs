@@ -4,69 +4,69 @@ use core::time::Duration;
 
 use crate::{Dlsn, Instant, StatusCode};
 
-/// Which stream of a writer's set, counted from 0 in the order of the settings.
+/// Index of a stream in a writer's list, counted from 0 in the order of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamIndex(pub u16);
 
-/// One try to write one record set to one stream. Never used twice by the same writer.
+/// Identifies one attempt to write one record set to one stream. A writer never uses an id twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(pub u64);
 
-/// What a transport is asked to write.
+/// An attempt that a transport is to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// Names the attempt in [`Transport::cancel`] and in what [`Transport::poll_finished`]
-    /// answers.
+    /// Identifies the attempt in [`Transport::cancel`] and in the results of
+    /// [`Transport::poll_finished`].
     pub id: AttemptId,
     /// The stream to write to.
     pub stream: StreamIndex,
     /// The whole record set, header included. Valid during the call only.
     pub record_set: &'a [u8],
-    /// How many records the set holds.
+    /// Number of records in the set.
     pub record_count: u32,
-    /// How many attempts were made for this set before this one: above 0 it is a hedge or a retry,
-    /// and the server may be told.
+    /// Number of attempts that were made for this set before this one. Above 0 it is a hedge or a
+    /// retry, and the transport may pass that on to the server.
     pub earlier_attempts: u32,
-    /// When the answer is of no use any more.
+    /// Time after which the answer is of no use.
     pub deadline: Instant,
 }
 
-/// How an attempt ended: the position of the set's first record, or why there is none.
+/// Outcome of an attempt: the position of the set's first record, or the failure.
 pub type Outcome = Result<Dlsn, Failure>;
 
-/// Carries record sets to streams, completion style: an attempt is started, may be cancelled, and
-/// finishes later.
+/// Carries record sets to streams, in completion style: an attempt is started, may be cancelled,
+/// and finishes later.
 ///
-/// Every started attempt finishes exactly once, unless it is cancelled: then it may finish once or
-/// not at all, and what it says is ignored. A transport need not be `Send` and need not allocate.
+/// Every started attempt finishes exactly once, unless it is cancelled: then it finishes at most
+/// once, and its outcome is ignored. A transport need not be `Send` and need not allocate.
 pub trait Transport {
-    /// Starts an attempt. Copies or encodes what it needs of `attempt.record_set` before it
-    /// returns, and does its I/O in [`poll_finished`](Self::poll_finished): the writer's state
-    /// is borrowed meanwhile, so that it must not come back to the writer.
+    /// Starts an attempt. It copies or encodes what it needs of `attempt.record_set` before it
+    /// returns, and does its I/O in [`poll_finished`](Self::poll_finished). The writer's state is
+    /// borrowed during the call, so the transport must not call the writer.
     ///
     /// # Errors
     ///
-    /// [`StartRefused`] when the transport has no room for another attempt; nothing was sent.
+    /// [`StartRefused`] if the transport has no room for another attempt. Nothing was sent.
     fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused>;
 
-    /// Gives an attempt up, because another one won or its set's deadline passed. Unknown ids are
+    /// Cancels an attempt, because another one won or its set's deadline passed. Unknown ids are
     /// ignored.
     fn cancel(&mut self, now: Instant, attempt: AttemptId);
 
-    /// The next finished attempt. Pending registers the waker; this call also drives the
-    /// transport's own I/O.
+    /// Returns the next finished attempt. If there is none, registers the waker. This call also
+    /// drives the transport's own I/O.
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)>;
 
-    /// Sends what is still to be sent (cancellations among it) and closes. Called once, after the
-    /// last attempt; ready at once unless a transport has something to do.
+    /// Sends pending data (cancellations among it) and closes the transport. Called once, after the
+    /// last attempt. The default implementation is ready at once.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Ready(())
     }
 }
 
-/// The transport has no room for another attempt just now.
+/// Error of a transport that has no room for another attempt at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartRefused;
 
@@ -78,18 +78,19 @@ impl fmt::Display for StartRefused {
 
 impl core::error::Error for StartRefused {}
 
-/// Why an attempt failed, what is known of its records, and what the writer should do next.
+/// Failure of an attempt: its cause, what is known of its records, and what the writer should do
+/// next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What happened.
+    /// Cause of the failure.
     pub cause: Cause,
-    /// Whether the records may be in the stream.
+    /// States if the records may be in the stream.
     pub known: WriteState,
-    /// What to do next.
+    /// The writer's next step.
     pub advice: Advice,
 }
 
-/// What happened to a failed attempt.
+/// Cause of an attempt's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -103,11 +104,11 @@ pub enum Cause {
     TimedOut,
     /// The peer refused to start the work (mux nack), or is draining.
     Refused,
-    /// The peer's bytes were not what its protocol allows.
+    /// The peer sent bytes that violate its protocol.
     ProtocolError,
     /// The peer answered with an exception instead of a result.
     Exception,
-    /// Redirects went on longer than the settings allow.
+    /// There were more redirects than the settings allow.
     TooManyRedirects,
     /// The transport had no room to start the attempt.
     TransportFull,
@@ -115,38 +116,40 @@ pub enum Cause {
     Closed,
 }
 
-/// What is known of the records of a failed attempt.
+/// State of a failed attempt's records, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WriteState {
-    /// They are not in the stream.
+    /// The records are not in the stream.
     NotWritten,
-    /// They are not in the stream, and no stream will take them: the fault is theirs.
+    /// The records are not in the stream, and no stream will accept them: the records themselves
+    /// are at fault.
     Rejected,
-    /// They may be in the stream.
+    /// The records may be in the stream.
     Unknown,
 }
 
-/// What to do after a failed attempt (the table of rule R5).
+/// The writer's next step after a failed attempt (the table of rule R5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Advice {
     /// Try the next stream at once.
     NextStream,
-    /// Try the next stream at once; this one is sick and goes into probation (R9).
+    /// Try the next stream at once; this one is faulty and goes on probation (R9).
     NextStreamAndProbation,
-    /// Try the next stream at once; this one asked for less load (R8) and cools down, for this long
-    /// if it said so.
+    /// Try the next stream at once; this one asked for less load (R8) and pauses, for this long if
+    /// it specified a time.
     NextStreamAndCoolDown(Option<Duration>),
-    /// This stream will never take these records, others may: fail when all say so.
+    /// This stream will never accept these records, but others may. The set fails if all streams
+    /// say so.
     FailOnThisStream,
-    /// No stream will take these records: fail them now.
+    /// No stream will accept these records: fail them now.
     FailRecords,
 }
 
 impl Failure {
-    /// The failure that a proxy's answer code means. [`StatusCode::Success`] and
-    /// [`StatusCode::Found`] are no failures by themselves; where they end an attempt all the
-    /// same (a redirect that leads nowhere), nothing was written.
+    /// Returns the failure for a proxy's answer code. [`StatusCode::Success`] and
+    /// [`StatusCode::Found`] are not failures by themselves; if an attempt ends with one of them
+    /// nevertheless (a redirect without a destination), nothing was written.
     #[must_use]
     pub const fn of_status(code: StatusCode) -> Self {
         use StatusCode as S;
@@ -199,10 +202,9 @@ impl Failure {
         }
     }
 
-    /// The failure of an attempt that the peer turned down because it has too much to do (HTTP 429
-    /// and 503, a mux nack): nothing was written. Its set is not hedged any more, and the
-    /// stream is left alone for `retry_after` if the peer said so, else for as long as the
-    /// writer's settings say (R8).
+    /// Returns the failure of an attempt that the peer rejected because of its load (HTTP 429 and
+    /// 503, a mux nack): nothing was written. The set is not hedged any more, and the stream pauses
+    /// for `retry_after`, or if it is `None` for the time in the writer's settings (R8).
     #[must_use]
     pub const fn overloaded(cause: Cause, retry_after: Option<Duration>) -> Self {
         Self {
@@ -212,7 +214,7 @@ impl Failure {
         }
     }
 
-    /// The failure of an attempt whose bytes never left: nothing was written.
+    /// Returns the failure of an attempt of which no byte was sent: nothing was written.
     #[must_use]
     pub const fn not_sent(cause: Cause) -> Self {
         Self {
@@ -222,7 +224,8 @@ impl Failure {
         }
     }
 
-    /// The failure of an attempt whose bytes, or some of them, left: nobody can say.
+    /// Returns the failure of an attempt of which some bytes were sent, so that it is unknown if
+    /// the records were written.
     #[must_use]
     pub const fn unanswered(cause: Cause) -> Self {
         Self {
@@ -234,7 +237,7 @@ impl Failure {
 }
 
 impl Cause {
-    /// A name for programs: logs, metrics, other languages.
+    /// Returns a name for programs: logs, metrics, other languages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

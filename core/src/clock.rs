@@ -2,15 +2,17 @@ use core::future::Future;
 
 use crate::Instant;
 
-/// Where an adapter gets the time from. The state machines never ask: they are told.
+/// Source of time for the code around the state machines. The machines themselves receive the time
+/// as arguments.
 pub trait Clock {
-    /// Completes no earlier than the instant it was made for; dropping it disarms it.
+    /// Timer of [`sleep_until`](Self::sleep_until). It completes no earlier than its instant;
+    /// dropping it cancels it.
     type Sleep: Future<Output = ()>;
 
-    /// The time now. Never goes back.
+    /// Returns the current time, which never decreases.
     fn now(&self) -> Instant;
 
-    /// A timer that completes at `at`, or at once when `at` has passed.
+    /// Returns a timer that completes at `at`, or at once if `at` has passed.
     fn sleep_until(&self, at: Instant) -> Self::Sleep;
 }
 
@@ -26,8 +28,8 @@ impl<C: Clock> Clock for &C {
     }
 }
 
-/// The clock of embassy-time, whichever driver the final binary links. Its instants count from the
-/// driver's start.
+/// Clock of embassy-time, over the time driver that the final binary links. Its instants count from
+/// the start of the driver.
 #[cfg(feature = "embassy-time")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmbassyClock;
@@ -41,12 +43,12 @@ impl Clock for EmbassyClock {
     }
 
     fn sleep_until(&self, at: Instant) -> embassy_time::Timer {
-        // Beyond the last tick is as good as never.
+        // An instant beyond the last tick never arrives.
         let Some(tick) = embassy_time::Instant::try_from_micros(at.as_micros()) else {
             return embassy_time::Timer::at(embassy_time::Instant::MAX);
         };
-        // A tick that begins before `at` would fire early, and the runner would look again and
-        // again until the next: that one is meant.
+        // A tick that begins before `at` would fire early, and the runner would poll in a loop
+        // until the next tick. So wait for that one.
         let early = tick.as_micros() < at.as_micros();
         embassy_time::Timer::at(if early {
             tick.saturating_add(embassy_time::Duration::from_ticks(1))

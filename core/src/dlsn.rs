@@ -3,21 +3,22 @@ use core::str::FromStr;
 
 mod base64;
 
-/// The position of a record in a log stream (DistributedLog sequence number), ordered as the
-/// records are.
+/// Position of a record in a log stream (DistributedLog sequence number), ordered as the records
+/// are.
 ///
-/// Record `i` of a record set acknowledged at `dlsn` has the position [`dlsn.slot(i)`](Self::slot).
+/// Record `i` of a record set that was acknowledged at `dlsn` has the position
+/// [`dlsn.slot(i)`](Self::slot).
 ///
-/// In requests and answers positions travel as text, the base64 of their bytes:
+/// Requests and replies carry positions as text, the base64 of their bytes:
 /// [`to_text`](Self::to_text) writes it and [`str::parse`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dlsn {
-    /// Which log segment of the stream; the first is 1.
+    /// Number of the log segment in the stream; the first is 1.
     pub log_segment_sequence_no: i64,
-    /// Which entry of the log segment; the first is 0.
+    /// Number of the entry in the log segment; the first is 0.
     pub entry_id: i64,
-    /// Which record of the entry; the first is 0.
+    /// Number of the record in the entry; the first is 0.
     pub slot_id: i64,
 }
 
@@ -25,24 +26,24 @@ const VERSION_0: u8 = 0;
 const VERSION_1: u8 = 1;
 
 impl Dlsn {
-    /// The position of a stream's first record.
+    /// Position of a stream's first record.
     pub const INITIAL: Self = Self::new(1, 0, 0);
-    /// Just before [`INITIAL`](Self::INITIAL).
+    /// Position just before [`INITIAL`](Self::INITIAL).
     pub const NON_INCLUSIVE_LOWER_BOUND: Self = Self::new(1, 0, -1);
-    /// The position of no record.
+    /// Position that no record has.
     pub const INVALID: Self = Self::new(0, -1, -1);
 
-    /// Bytes of the encoded form, version 1.
+    /// Length of the encoded form, version 1, in bytes.
     pub const BYTES: usize = 25;
-    /// Bytes of the encoded form, version 0: as many as version 1 has bits. It is read, and never
-    /// written.
+    /// Length of the encoded form, version 0, in bytes: as many as version 1 has bits. It is read,
+    /// and never written.
     pub const BYTES_V0: usize = 200;
-    /// Characters of the text form, version 1.
+    /// Length of the text form, version 1, in characters.
     pub const TEXT_BYTES: usize = 36;
-    /// Characters of the text form, version 0.
+    /// Length of the text form, version 0, in characters.
     pub const TEXT_BYTES_V0: usize = 268;
 
-    /// The position with these three parts.
+    /// Creates a position of these three parts.
     #[must_use]
     pub const fn new(log_segment_sequence_no: i64, entry_id: i64, slot_id: i64) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl Dlsn {
         }
     }
 
-    /// The position `count` slots further in the same entry.
+    /// Returns the position `count` slots further in the same entry.
     #[must_use]
     pub const fn slot(self, count: u32) -> Self {
         Self {
@@ -61,23 +62,23 @@ impl Dlsn {
         }
     }
 
-    /// The encoded form, version 1: the version, then the three parts, big-endian.
+    /// Returns the encoded form, version 1: the version, then the three parts, big-endian.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [VERSION_1; Self::BYTES];
         let parts = [self.log_segment_sequence_no, self.entry_id, self.slot_id];
-        for (place, part) in bytes[1..].chunks_exact_mut(8).zip(parts) {
-            place.copy_from_slice(&part.to_be_bytes());
+        for (target, part) in bytes[1..].chunks_exact_mut(8).zip(parts) {
+            target.copy_from_slice(&part.to_be_bytes());
         }
         bytes
     }
 
-    /// The position in its encoded form, of version 1 or 0.
+    /// Parses the encoded form, version 1 or 0.
     ///
     /// # Errors
     ///
-    /// [`DlsnError`] when there are no bytes, their version is another one, or their length is not
-    /// that version's.
+    /// [`DlsnError`] if there are no bytes, their version is unknown, or their length is not that
+    /// of the version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DlsnError> {
         let Some((&version, rest)) = bytes.split_first() else {
             return Err(DlsnError::Empty);
@@ -101,8 +102,8 @@ impl Dlsn {
         }
     }
 
-    /// The text form, version 1: padded base64 of [`to_bytes`](Self::to_bytes). Nothing is
-    /// allocated.
+    /// Returns the text form, version 1: padded base64 of [`to_bytes`](Self::to_bytes). It does not
+    /// allocate.
     #[must_use]
     pub fn to_text(self) -> DlsnText {
         DlsnText(base64::encode(self.to_bytes()))
@@ -112,7 +113,7 @@ impl Dlsn {
 impl FromStr for Dlsn {
     type Err = DlsnError;
 
-    /// Reads the text form, of version 1 or 0.
+    /// Parses the text form, version 1 or 0.
     fn from_str(text: &str) -> Result<Self, DlsnError> {
         if text.is_empty() {
             return Err(DlsnError::Empty);
@@ -120,7 +121,8 @@ impl FromStr for Dlsn {
         if text.len() > Self::TEXT_BYTES_V0 {
             return Err(DlsnError::TextTooLong { length: text.len() });
         }
-        // One byte more than the longest position: so many can be in a text of that length.
+        // One byte more than the longest position: a text of the longest allowed length can encode
+        // that many.
         let mut bytes = [0; Self::BYTES_V0 + 1];
         Self::from_bytes(base64::decode(text.as_bytes(), &mut bytes)?)
     }
@@ -136,12 +138,12 @@ impl fmt::Display for Dlsn {
     }
 }
 
-/// A position's text form, as answers carry it.
+/// Text form of a position, as replies carry it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DlsnText([u8; Dlsn::TEXT_BYTES]);
 
 impl DlsnText {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         match core::str::from_utf8(&self.0) {
@@ -169,33 +171,33 @@ impl fmt::Debug for DlsnText {
     }
 }
 
-/// Why bytes or a text are no position.
+/// Error of bytes or a text that is not a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DlsnError {
-    /// There is nothing.
+    /// There are no bytes, or no text.
     Empty,
     /// The text is longer than that of any version.
     TextTooLong {
-        /// Bytes of the text.
+        /// Length of the text in bytes.
         length: usize,
     },
     /// The text is not padded base64.
     NotBase64 {
-        /// Where in the text it stops being base64.
+        /// Offset of the first byte that is not base64.
         offset: usize,
-        /// The byte there; `None` when the text's length or padding is wrong.
+        /// The byte at that offset; `None` if the text's length or padding is wrong.
         found: Option<u8>,
     },
-    /// The first byte is no version that there is.
+    /// The first byte is not a known version.
     UnknownVersion(u8),
     /// The length is not that of the version.
     WrongLength {
         /// The version.
         version: u8,
-        /// Bytes that it has.
+        /// Length of a position of this version, in bytes.
         expected: usize,
-        /// Bytes that there are.
+        /// Length of the bytes found.
         found: usize,
     },
 }

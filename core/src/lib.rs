@@ -1,5 +1,5 @@
-//! DistributedLog's wire formats, multi stream writer and write proxy client, for every machine:
-//! `no_std`, no allocator, no I/O, no clock and no randomness of its own.
+//! DistributedLog's wire formats, multi stream writer and write proxy client, for every kind of
+//! machine: `no_std`, without an allocator, I/O, a clock or randomness of its own.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,20 +1,20 @@
-//! Finagle's names of where a service is: parsed, not resolved.
+//! Finagle's names of services, which say where a service is: parsed here, resolved elsewhere.
 
 use core::fmt;
 
-/// Where a service is, as text says it: `inet!host:port[,host:port…]` and its kin.
+/// Location of a service, written as `inet!host:port[,host:port…]` or in one of the forms below.
 ///
-/// A text without a kind, `host:port[,host:port…]`, is read as `inet!`, as Finagle does. An IPv6
-/// address stands in brackets: `inet![::1]:8000`.
+/// A text without a kind, `host:port[,host:port…]`, is read as `inet!`, as in Finagle. An IPv6
+/// address is in brackets: `inet![::1]:8000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name<'a> {
-    /// `inet!`: hosts that are resolved, and resolved again as time goes on.
+    /// `inet!`: hosts that are resolved repeatedly.
     Inet(Addresses<'a>),
     /// `fixedinet!`: hosts that are resolved once.
     FixedInet(Addresses<'a>),
-    /// `nil!`: never resolved; whoever waits for it waits.
+    /// `nil!`: never resolved.
     Nil,
-    /// `neg!`: resolved to nothing.
+    /// `neg!`: resolved to no host.
     Neg,
     /// `fail!text`: resolved to an error.
     Fail(&'a str),
@@ -24,10 +24,10 @@ pub enum Name<'a> {
         hosts: Addresses<'a>,
         /// The serverset's path.
         path: &'a str,
-        /// Which endpoint of its members; their main one when missing.
+        /// Endpoint of its members; `None` for their main one.
         endpoint: Option<&'a str>,
     },
-    /// `serverset!hosts!path`: the same by another name.
+    /// `serverset!hosts!path`: another form of `zk!hosts!path`.
     ServerSet {
         /// ZooKeeper's servers.
         hosts: Addresses<'a>,
@@ -45,24 +45,27 @@ pub struct HostPort<'a> {
     pub port: u16,
 }
 
-/// One or more hosts and ports, checked when they were parsed.
+/// One or more hosts and ports, checked by the parser.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Addresses<'a> {
     text: &'a str,
 }
 
 impl<'a> Name<'a> {
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
     ///
-    /// [`NameError`] says what is wrong and where in `text`.
+    /// [`NameError`] with the fault and its offset in `text`.
     ///
     /// ```
     /// use distributedlog::names::{HostPort, Name};
     ///
-    /// let Name::Inet(hosts) = Name::parse("inet!127.0.0.1:8000,[::1]:8000").unwrap() else { unreachable!() };
-    /// assert!(hosts.iter().eq([HostPort { host: "127.0.0.1", port: 8000 }, HostPort { host: "::1", port: 8000 }]));
+    /// let name = Name::parse("inet!127.0.0.1:8000,[::1]:8000").unwrap();
+    /// let Name::Inet(hosts) = name else { unreachable!() };
+    /// let v4 = HostPort { host: "127.0.0.1", port: 8000 };
+    /// let v6 = HostPort { host: "::1", port: 8000 };
+    /// assert!(hosts.iter().eq([v4, v6]));
     /// ```
     pub fn parse(text: &'a str) -> Result<Self, NameError> {
         let Some((kind, rest)) = text.split_once('!') else {
@@ -103,7 +106,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// `hosts!path`, from `start` on.
+/// Parses `hosts!path`, which begins at offset `start` of the name.
 fn split_path(rest: &str, start: usize) -> Result<(Addresses<'_>, &str), NameError> {
     let Some((hosts, path)) = rest.split_once('!') else {
         return Err(NameError {
@@ -135,14 +138,14 @@ impl<'a> Addresses<'a> {
         Ok(Self { text })
     }
 
-    /// The hosts and ports, in their order; at least one.
+    /// Returns the hosts and ports in their order; at least one.
     pub fn iter(&self) -> impl Iterator<Item = HostPort<'a>> + Clone + use<'a> {
         self.text.split(',').map(|part| {
-            HostPort::parse(part, 0).expect("every address was read once when the name was parsed")
+            HostPort::parse(part, 0).expect("every address was parsed when the name was parsed")
         })
     }
 
-    /// The addresses as they were written.
+    /// Returns the addresses as they were written.
     #[must_use]
     pub const fn as_str(&self) -> &'a str {
         self.text
@@ -150,7 +153,7 @@ impl<'a> Addresses<'a> {
 }
 
 impl<'a> HostPort<'a> {
-    /// `host:port`, which stands at `start` in the text that errors speak of.
+    /// Parses `host:port`, which begins at offset `start` of the name.
     fn parse(part: &'a str, start: usize) -> Result<Self, NameError> {
         let at = |offset: usize, kind| {
             Err(NameError {
@@ -195,7 +198,7 @@ impl<'a> HostPort<'a> {
                 NameErrorKind::BadHost,
             );
         }
-        // `parse` alone would take a sign.
+        // `parse` alone would accept a sign.
         let digits = port.bytes().all(|digit| digit.is_ascii_digit());
         match port.parse::<u16>() {
             Ok(port) if port != 0 && digits => Ok(Self { host, port }),
@@ -249,38 +252,38 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Why a text is no name.
+/// Error of a text that is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameError {
-    /// Where in the text, in bytes.
+    /// Offset of the fault in the text, in bytes.
     pub offset: usize,
-    /// What is wrong there.
+    /// Kind of the fault.
     pub kind: NameErrorKind,
 }
 
-/// What is wrong with the text of a [`NameError`].
+/// Fault in the text of a [`NameError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameErrorKind {
-    /// What stands in front of the `!` is no kind of name.
+    /// The text before the `!` is not a kind of name.
     UnknownKind,
-    /// An address is due, and there is nothing.
+    /// An address is missing.
     NoAddress,
-    /// An address begins with its port.
+    /// The host of an address is missing.
     NoHost,
-    /// A host has a character that no host has.
+    /// A host has a character that no host may have.
     BadHost,
-    /// An address ends without a port.
+    /// The port of an address is missing.
     NoPort,
-    /// A port is no number from 1 to 65535.
+    /// A port is not a number from 1 to 65535.
     BadPort,
     /// A bracket is not closed.
     OpenBracket,
-    /// What stands in brackets is no IPv6 address.
+    /// The text in brackets is not an IPv6 address.
     NotIpv6,
-    /// An IPv6 address stands without brackets.
+    /// An IPv6 address is not in brackets.
     BareIpv6,
-    /// A path that begins with `/` is due.
+    /// A path that begins with `/` is missing.
     NoPath,
 }
 
@@ -300,7 +303,7 @@ impl fmt::Display for NameError {
             NameErrorKind::NoPort => "a port, as in host:port, is missing",
             NameErrorKind::BadPort => "the port is not a number from 1 to 65535",
             NameErrorKind::OpenBracket => "the bracket is not closed",
-            NameErrorKind::NotIpv6 => "what stands in brackets is not an IPv6 address",
+            NameErrorKind::NotIpv6 => "the text in brackets is not an IPv6 address",
             NameErrorKind::BareIpv6 => "an IPv6 address needs brackets, as in [::1]:8000",
             NameErrorKind::NoPath => {
                 "a path that begins with / is missing, as in zk!host:2181!/path"

@@ -1,5 +1,5 @@
-/// A small generator (SplitMix64): for permutations, jitter and trace ids, not for secrets.
-/// Deterministic for its seed (R15).
+/// A small pseudo-random generator (SplitMix64) for permutations, jitter and trace ids, not for
+/// secrets. Deterministic for its seed (R15).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random(u64);
 
@@ -16,15 +16,15 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is above 0. The bias of the multiplication is below 2⁻³² for
-    /// the bounds used here.
+    /// Returns a number below `bound`, which is above 0. The bias of the multiplication is below
+    /// 2⁻³² for the bounds used here.
     pub(crate) const fn below(&mut self, bound: u64) -> u64 {
         ((self.next_u64() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// Between 0 and `bound`, both included.
+    /// Returns a number between 0 and `bound`, both included.
     pub(crate) const fn up_to(&mut self, bound: u64) -> u64 {
-        // The bias of the remainder is far below what jitter is for.
+        // The bias of the remainder is far below what matters for jitter.
         if bound == u64::MAX {
             self.next_u64()
         } else {
@@ -32,7 +32,8 @@ impl Random {
         }
     }
 
-    /// `length` less up to half of it, so that what failed together does not come back together.
+    /// Returns `length` reduced by a random part of up to a half, so that what failed together does
+    /// not return together.
     pub(crate) const fn jittered(&mut self, length: u64) -> u64 {
         length - self.below(length / 2 + 1)
     }

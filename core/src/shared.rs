@@ -1,14 +1,15 @@
 use core::cell::RefCell;
 
-/// State that handles and their runner hold together: a mutex on a server, a cell in a browser page
-/// or on a device.
+/// Shared access to the state of handles and their runner: a mutex on a server, a cell in a browser
+/// page or on a device.
 ///
-/// The closure runs to its end without awaiting and must not come back to the same state.
+/// The closure runs to its end without awaiting, and must not access the same state through another
+/// handle.
 pub trait Shared: Clone {
-    /// What is shared.
+    /// The shared state.
     type State: ?Sized;
 
-    /// Runs `work` on the state while nobody else does.
+    /// Runs `work` with exclusive access to the state.
     fn with<R>(&self, work: impl FnOnce(&mut Self::State) -> R) -> R;
 }
 
@@ -20,8 +21,8 @@ impl<T: ?Sized> Shared for &RefCell<T> {
     }
 }
 
-/// For one thread with a heap, such as a page's: the page's crate could not implement it, neither
-/// type being its own.
+/// For one thread with a heap, such as a browser page. It is here because the crate of the page
+/// owns neither of the two types and could not implement it.
 #[cfg(feature = "std")]
 impl<T: ?Sized> Shared for std::rc::Rc<RefCell<T>> {
     type State = T;
@@ -36,8 +37,8 @@ impl<T: ?Sized> Shared for std::sync::Arc<std::sync::Mutex<T>> {
     type State = T;
 
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        // A panic of one caller is a bug of ours in that call; it must not take its neighbours'
-        // records along.
+        // The mutex is poisoned if a call panicked, which is a bug of ours in that call. The
+        // records of the other tasks must not be lost with it.
         work(
             &mut self
                 .lock()

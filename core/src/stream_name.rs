@@ -2,22 +2,25 @@
 
 use core::fmt;
 
-/// Checks a stream's name, and drops the one leading `/` that it may have.
+/// Checks a stream's name, and removes the leading `/` that it may have.
 ///
 /// A name is not empty, begins neither with `.` (reserved) nor with `<`, does not end with `/`, and
-/// has no empty or relative path parts, no spaces, no `<` or `>`, no control characters and none
-/// that ZooKeeper's paths refuse. A proxy answers anything else with
+/// has no empty or relative path parts, no spaces, no `<` or `>`, no control characters and no
+/// characters that ZooKeeper's paths refuse. A proxy answers any other name with
 /// [`InvalidStreamName`](crate::StatusCode::InvalidStreamName).
 ///
 /// # Errors
 ///
-/// [`StreamNameError`] says what is wrong and where.
+/// [`StreamNameError`] with the fault and its offset.
 ///
 /// ```
 /// use distributedlog::stream_name;
 ///
 /// assert_eq!(stream_name::validate("/basic-stream-3"), Ok("basic-stream-3"));
-/// assert_eq!(stream_name::validate("a b").unwrap_err().to_string(), "the stream name has ' ' at offset 1, which no name may have");
+/// assert_eq!(
+///     stream_name::validate("a b").unwrap_err().to_string(),
+///     "the stream name has ' ' at offset 1, which no name may have"
+/// );
 /// ```
 pub fn validate(name: &str) -> Result<&str, StreamNameError> {
     let at = |offset, kind| Err(StreamNameError { offset, kind });
@@ -45,36 +48,39 @@ pub fn validate(name: &str) -> Result<&str, StreamNameError> {
     Ok(rest)
 }
 
-/// What ZooKeeper's paths refuse (control characters, private use, specials), and what
-/// DistributedLog refuses besides.
+/// Returns `true` for characters that ZooKeeper's paths refuse (control characters, private use,
+/// specials) and those that DistributedLog refuses in addition.
 const fn is_forbidden(found: char) -> bool {
-    matches!(found, ' ' | '<' | '>' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+    let is_control = matches!(found, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}');
+    let is_private_use = matches!(found, '\u{e000}'..='\u{f8ff}');
+    let is_special = matches!(found, '\u{fff0}'..='\u{ffff}');
+    matches!(found, ' ' | '<' | '>') || is_control || is_private_use || is_special
 }
 
-/// Why a text is no name of a stream.
+/// Error of a text that is not a valid stream name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamNameError {
-    /// Where in the text, in bytes.
+    /// Offset of the fault in the text, in bytes.
     pub offset: usize,
-    /// What is wrong there.
+    /// Kind of the fault.
     pub kind: StreamNameErrorKind,
 }
 
-/// What is wrong with the text of a [`StreamNameError`].
+/// Fault in the text of a [`StreamNameError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamNameErrorKind {
-    /// There is nothing, or nothing but a `/`.
+    /// The name is empty, or only a `/`.
     Empty,
-    /// It begins with a character that marks names of DistributedLog's own.
+    /// The name begins with a character that is reserved for DistributedLog's own names.
     Reserved(char),
-    /// It has a character that no name may have.
+    /// The name has a character that no name may have.
     Forbidden(char),
-    /// It ends with `/`.
+    /// The name ends with `/`.
     TrailingSlash,
-    /// It has `//` in it.
+    /// The name has an empty path part (`//`).
     EmptyPart,
-    /// It has a part `.` or `..`.
+    /// The name has a path part `.` or `..`.
     RelativePart,
 }
 

@@ -1,11 +1,10 @@
 use core::ops::{Add, AddAssign, Sub};
 use core::time::Duration;
 
-/// A point in time: microseconds since whatever moment the [`Clock`](crate::Clock) started
-/// counting.
+/// A point in time: microseconds since the start of its [`Clock`](crate::Clock).
 ///
-/// Two instants of different clocks mean nothing to each other. Arithmetic saturates: a deadline
-/// beyond the end of time is the end of time.
+/// Instants of different clocks cannot be compared. Arithmetic saturates: a deadline beyond
+/// [`MAX`](Self::MAX) is `MAX`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant {
@@ -13,18 +12,18 @@ pub struct Instant {
 }
 
 impl Instant {
-    /// The moment at which the clock started.
+    /// The start of the clock.
     pub const ZERO: Self = Self { micros: 0 };
-    /// Later than every other instant.
+    /// The last instant.
     pub const MAX: Self = Self { micros: u64::MAX };
 
-    /// The instant `micros` microseconds after the clock started.
+    /// Returns the instant `micros` microseconds after the start of the clock.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self { micros }
     }
 
-    /// The instant `millis` milliseconds after the clock started.
+    /// Returns the instant `millis` milliseconds after the start of the clock.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self {
@@ -32,13 +31,13 @@ impl Instant {
         }
     }
 
-    /// Microseconds since the clock started.
+    /// Returns the microseconds since the start of the clock.
     #[must_use]
     pub const fn as_micros(self) -> u64 {
         self.micros
     }
 
-    /// So many microseconds later, without the way over a [`Duration`].
+    /// Adds microseconds without the conversion to a [`Duration`].
     #[must_use]
     pub(crate) const fn plus_micros(self, micros: u64) -> Self {
         Self {
@@ -46,17 +45,17 @@ impl Instant {
         }
     }
 
-    /// Microseconds after `earlier`, without the way over a [`Duration`]; zero when it is not
-    /// later.
+    /// Returns the microseconds after `earlier` without the conversion to a [`Duration`]; zero if
+    /// `self` is not later.
     #[must_use]
     pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
         self.micros.saturating_sub(earlier.micros)
     }
 
-    /// How long after `earlier` this instant is; zero when it is not.
+    /// Returns the time from `earlier` to this instant; zero if `self` is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        length(self.micros_since(earlier), 1_000_000)
+        duration(self.micros_since(earlier), 1_000_000)
     }
 }
 
@@ -88,13 +87,14 @@ impl Sub<Duration> for Instant {
     }
 }
 
-/// So many units of which `per_second`, at most a million, are a second; as
-/// [`Duration::from_micros`] and [`Duration::from_millis`] do it, but divided by hand, twelve bits
-/// at a time: a 64-bit division is a kilobyte of a small device's flash.
-pub(crate) const fn length(units: u64, per_second: u32) -> Duration {
+/// Converts `units`, of which `per_second` (at most a million) are a second, as
+/// [`Duration::from_micros`] and [`Duration::from_millis`] do. It divides 12 bits at a time,
+/// because a 64-bit division takes a kilobyte of a small device's flash.
+pub(crate) const fn duration(units: u64, per_second: u32) -> Duration {
     let (mut seconds, mut rest, mut shift) = (0, 0, 60);
     loop {
-        // The rest has 20 bits at most.
+        // The remainder is below a million and so has at most 20 bits: with 12 more it fits 32
+        // bits.
         let part = rest << 12 | (units >> shift) as u32 & 0xfff;
         seconds = seconds << 12 | (part / per_second) as u64;
         rest = part % per_second;
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_those_of_the_core_library() {
+    fn durations_are_those_of_the_core_library() {
         let near = |power: u32| (1_u64 << power).saturating_sub(2)..=(1 << power) + 2;
         for units in (0..64).flat_map(near).chain([
             u64::MAX,
@@ -122,12 +122,12 @@ mod tests {
             123_456_789_012_345,
         ]) {
             assert_eq!(
-                length(units, 1_000_000),
+                duration(units, 1_000_000),
                 Duration::from_micros(units),
                 "{units} microseconds"
             );
             assert_eq!(
-                length(units, 1_000),
+                duration(units, 1_000),
                 Duration::from_millis(units),
                 "{units} milliseconds"
             );

@@ -26,9 +26,9 @@ const ADVANCES_PER_POLL: usize = 64;
 
 /// Reason for which [`Runner::poll_work`] is ready.
 enum Stop {
-    /// When the timer has fired, or an earlier one is needed.
+    /// The timer has fired, or an earlier one is needed.
     Rearm,
-    /// When the writer is closed and all its records are completed.
+    /// The writer is closed and all its records are completed.
     Finished,
 }
 

@@ -1,9 +1,9 @@
-//! Padded base64 of RFC 4648, strict, in as few bytes of a device's flash as it can be, and without
-//! a way to a panic.
+//! Strict padded base64 of RFC 4648. It is written for little flash, and without any code that can
+//! panic.
 
 use super::{Dlsn, DlsnError};
 
-/// The character of six bits.
+/// Returns the character for six bits.
 const fn character(bits: u8) -> u8 {
     match bits {
         0..=25 => b'A' + bits,
@@ -14,7 +14,7 @@ const fn character(bits: u8) -> u8 {
     }
 }
 
-/// The six bits of a character.
+/// Returns the six bits of a character, or `None` if it is not base64.
 const fn bits(character: u8) -> Option<u8> {
     Some(match character {
         b'A'..=b'Z' => character - b'A',
@@ -26,29 +26,29 @@ const fn bits(character: u8) -> Option<u8> {
     })
 }
 
-/// The text of a position's bytes.
+/// Encodes the bytes of a position.
 pub(super) fn encode(bytes: [u8; Dlsn::BYTES]) -> [u8; Dlsn::TEXT_BYTES] {
     let mut text = [b'='; Dlsn::TEXT_BYTES];
-    for (group, place) in bytes.chunks(3).zip(text.chunks_exact_mut(4)) {
+    for (group, target) in bytes.chunks(3).zip(text.chunks_exact_mut(4)) {
         let word = group
             .iter()
             .zip([16, 8, 0])
             .fold(0, |word, (byte, shift)| word | u32::from(*byte) << shift);
-        // So many bytes have one character more than they are.
-        for (place, shift) in place.iter_mut().zip([18, 12, 6, 0]).take(group.len() + 1) {
-            *place = character((word >> shift) as u8 & 0x3f);
+        // A group of n bytes has n + 1 characters; the rest of the four is padding.
+        for (target, shift) in target.iter_mut().zip([18, 12, 6, 0]).take(group.len() + 1) {
+            *target = character((word >> shift) as u8 & 0x3f);
         }
     }
     text
 }
 
-/// The bytes of a text, in `out`; what goes beyond `out` is checked and left out.
+/// Decodes a text into `out`. Bytes beyond the length of `out` are checked and discarded.
 pub(super) fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], DlsnError> {
     let symbols = text
         .strip_suffix(b"==")
         .or_else(|| text.strip_suffix(b"="))
         .unwrap_or(text);
-    let (mut places, mut word, mut pending, mut count) = (out.iter_mut(), 0_u32, 0, 0);
+    let (mut targets, mut word, mut pending, mut count) = (out.iter_mut(), 0_u32, 0, 0);
     for (offset, &symbol) in symbols.iter().enumerate() {
         let Some(bits) = bits(symbol) else {
             return Err(DlsnError::NotBase64 {
@@ -61,8 +61,8 @@ pub(super) fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Dls
         if pending >= 8 {
             pending -= 8;
             count += 1;
-            if let Some(place) = places.next() {
-                *place = (word >> pending) as u8;
+            if let Some(target) = targets.next() {
+                *target = (word >> pending) as u8;
             }
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Dls
             found: None,
         });
     }
-    // Each text has one meaning, and each meaning one text: bits that say nothing are zero.
+    // Unused bits must be zero, so that each sequence of bytes has exactly one text.
     if word & !(u32::MAX << pending) != 0 {
         return Err(DlsnError::NotBase64 {
             offset: symbols.len() - 1,
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// What this module and the `base64` crate make of a text.
+    /// Compares the results of this module and the `base64` crate for a text.
     fn decode_both(text: &[u8]) {
         let (mut ours, mut theirs) = ([0; 201], [0; 201]);
         let expected = STANDARD
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_position_has_the_text_that_base64_gives_it_and_is_read_back() {
+    fn every_position_is_encoded_as_the_base64_crate_does_and_decoded_again() {
         for seed in 0..1_000_u64 {
             let word = |salt: u64| {
                 (seed + salt)
@@ -123,18 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_any_byte_anywhere_is_taken_or_refused_as_base64_takes_or_refuses_it() {
+    fn a_text_with_any_byte_at_any_offset_is_accepted_or_refused_as_by_the_base64_crate() {
         for length in 0..=12 {
             let plain = &b"AQAAAAAAAAAB"[..length];
             decode_both(plain);
-            for place in 0..length {
+            for offset in 0..length {
                 for byte in 0..=u8::MAX {
                     let mut text = [0; 12];
                     text[..length].copy_from_slice(plain);
-                    text[place] = byte;
+                    text[offset] = byte;
                     decode_both(&text[..length]);
-                    // The same before padding of each length, right or wrong.
-                    for padding in place + 1..length {
+                    // The same text with padding of each length, right or wrong.
+                    for padding in offset + 1..length {
                         text[padding..length].fill(b'=');
                         decode_both(&text[..length]);
                         text[padding..length].copy_from_slice(&plain[padding..]);

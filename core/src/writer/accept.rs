@@ -1,4 +1,4 @@
-//! Commands: records come in, flushes, the end.
+//! The commands of a writer's user: write, reserve, flush, close, abort.
 
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
@@ -6,8 +6,8 @@ use super::slots::{NO_SET, RecordId};
 use super::{EnqueueError, Reason, Storage, WriterFeatures};
 use crate::Instant;
 
-/// Room that is held for one record. Give it to [`Writer::submit`] or [`Writer::release`]: dropping
-/// it holds the room for ever.
+/// Room that is reserved for one record. Pass it to [`Writer::submit`] or [`Writer::release`]: if
+/// it is dropped, its room stays reserved for the life of the writer.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "reserved room is held until it is submitted or released"]
 pub struct Reservation {
@@ -15,30 +15,30 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// The longest record that the room is for.
+    /// Returns the length of the longest record that fits the room, in bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the room is for an empty record only.
+    /// Returns `true` if only an empty record fits the room.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
-/// A point in the order of writes. See [`Writer::flush`].
+/// A point in the sequence of writes. See [`Writer::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushMark(u64);
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// Takes a record into the set that fills. The one copy of its bytes is made here; the request
-    /// timeout begins here (R1).
+    /// Accepts a record into the filling set. This makes the only copy of its bytes, and starts its
+    /// request timeout (R1).
     ///
     /// # Errors
     ///
-    /// [`EnqueueError`]: there is no room (R7), the record is too large, or the writer is closed.
+    /// [`EnqueueError`] if there is no room (R7), the record is too large, or the writer is closed.
     pub fn write(&mut self, now: Instant, record: &[u8]) -> Result<RecordId, EnqueueError> {
         let now = self.advance_clock(now);
         self.check_record(record.len())?;
@@ -48,8 +48,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Ok(self.accept(now, record))
     }
 
-    /// Holds room for one record of at most `len` bytes: in the worst case the record needs a set
-    /// of its own, so that a reservation counts as a set in flight until it is used (R7).
+    /// Reserves room for one record of at most `len` bytes. In the worst case the record needs a
+    /// set of its own, so a reservation counts as a set in flight until it is used (R7).
     ///
     /// # Errors
     ///
@@ -69,13 +69,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Ok(Reservation { len })
     }
 
-    /// Writes with reserved room: never [`EnqueueError::Full`].
+    /// Writes a record into reserved room: never fails with [`EnqueueError::Full`].
     ///
     /// # Errors
     ///
     /// [`EnqueueError::TooLarge`] if the record is longer than what was reserved,
-    /// [`EnqueueError::Closed`] if the writer was closed in the meantime. The reservation is used up
-    /// in both cases.
+    /// [`EnqueueError::Closed`] if the writer was closed in the meantime. The reservation is used
+    /// up in both cases.
     pub fn submit(
         &mut self,
         now: Instant,
@@ -94,26 +94,26 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.check_record(record.len())?;
         debug_assert!(
             self.has_room(record.len()),
-            "the reservation held the record's room"
+            "the reservation kept room for the record"
         );
         Ok(self.accept(now, record))
     }
 
-    /// Refuses a record for want of room, and counts it.
+    /// Counts a refusal for lack of room, and returns its error.
     pub(crate) const fn refuse_full(&mut self) -> EnqueueError {
         self.counters.refused_full = self.counters.refused_full.wrapping_add(1);
         EnqueueError::Full
     }
 
-    /// Gives reserved room back.
+    /// Releases reserved room.
     pub fn release(&mut self, reservation: Reservation) {
         self.reserved.sets -= 1;
         self.reserved.records -= 1;
         self.reserved.bytes -= self.reserved_bytes(reservation.len);
     }
 
-    /// Transmits what was written so far as soon as a set may fly. The mark is
-    /// [reached](Self::is_flushed) when all of it has completed.
+    /// Queues everything written so far for transmission, as soon as a set may be in flight. The
+    /// mark is [reached](Self::is_flushed) when all of it has completed.
     pub fn flush(&mut self) -> FlushMark {
         let mut mark = self.next_sequence;
         if self.filling != NO_SET {
@@ -123,7 +123,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         FlushMark(mark)
     }
 
-    /// Whether all that was written before the mark has completed, with whatever result. R6.
+    /// Returns `true` if every record that was written before the mark has completed, successfully
+    /// or not (R6).
     pub fn is_flushed(&self, mark: FlushMark) -> bool {
         let unfinished = match self.oldest_set {
             NO_SET => self.next_sequence,
@@ -132,15 +133,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         unfinished >= mark.0
     }
 
-    /// Takes no more records, flushes, and completes what is unfinished at `by` with `Closed`. R13.
-    /// Closing again can only make it earlier.
+    /// Accepts no more records, flushes, and completes with `Closed` at `by` what is unfinished
+    /// then (R13). A second call can only move that time forward.
     pub fn close(&mut self, now: Instant, by: Instant) {
         self.advance_clock(now);
         self.closing = Some(self.closing.map_or(by, |earlier| earlier.min(by)));
         let _ = self.flush();
     }
 
-    /// Completes everything with `Closed` at once and takes no more records. R13.
+    /// Completes every unfinished record with `Closed` at once, and accepts no more records (R13).
     pub fn abort(&mut self, now: Instant) {
         let now = self.advance_clock(now);
         self.closing = Some(now);
@@ -152,7 +153,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Whether a record of `len` bytes would be taken now, the writer not being closed.
+    /// Returns `true` if a record of `len` bytes would be accepted now, provided that the writer is
+    /// not closed.
     pub fn has_room(&self, len: usize) -> bool {
         let fits = self.filling_takes(len);
         let opens = if fits { 0 } else { self.bounds.overhead };
@@ -162,9 +164,12 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             && (fits || self.filling == NO_SET || self.has_in_flight_room())
     }
 
-    /// About how many records of `len` bytes would be taken now: what to go by when deciding how
-    /// many of those who wait to wake.
+    /// Estimates how many records of `len` bytes would be accepted now. It guides how many of the
+    /// waiting tasks to wake.
     pub fn room_for(&self, len: usize) -> usize {
+        // Each limit of R7 gives a number of records; the smallest is the estimate. Sets are full
+        // at `bounds.full` bytes, and the record that reaches this size still goes in, hence the
+        // rounding up.
         let each = len + LENGTH_BYTES;
         let full = self.bounds.full;
         let per_set = full
@@ -199,8 +204,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .min(bytes / each)
     }
 
-    /// Whether one more set may be in flight. Sets whose attempts are still to be cancelled count;
-    /// reservations do until closing, when they are void.
+    /// Returns `true` if one more set may be in flight. Sets whose attempts are still to be
+    /// cancelled count, and reservations count until the writer is closed, which voids them.
     pub(super) const fn has_in_flight_room(&self) -> bool {
         let reserved = if self.is_closed() {
             0
@@ -227,7 +232,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Ok(())
     }
 
-    /// When a record that is accepted now must be completed (R1).
+    /// Returns the deadline of a record that is accepted now (R1).
     pub(super) fn deadline(&self, now: Instant) -> Instant {
         now.plus_micros(self.bounds.request_timeout)
     }

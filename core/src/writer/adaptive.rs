@@ -1,31 +1,36 @@
 //! Speculative timeouts that follow the latency (R10).
 
-/// The recent latencies of one stream: a histogram whose buckets are a quarter of an octave wide,
-/// and which forgets.
+/// Histogram of one stream's recent latencies, with buckets a quarter of an octave wide and
+/// exponential decay.
 ///
-/// When it holds [`WINDOW`] latencies, all counts are halved: the quantiles stay, and what is older
-/// weighs half of what is newer. An answer is a few percent off. 200 bytes, no allocation, no
-/// floating point.
+/// When it holds [`WINDOW`] latencies, all counts are halved: the quantiles stay, and older
+/// latencies weigh half as much as newer ones. A quantile is a few percent off. It takes 200 bytes
+/// and needs no allocation and no floating point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LatencyHistogram {
     counts: [u16; BUCKETS],
     total: u32,
-    /// How many latencies ever, up to the warm-up.
+    /// The number of latencies recorded so far, for the warm-up.
     seen: u32,
-    /// The quantile as it was computed last, in microseconds, and how many latencies came since.
+    /// The quantile as last computed, in microseconds.
     quantile: u32,
+    /// The number of latencies recorded since then.
     stale: u8,
 }
 
 const BUCKETS: usize = 96;
-/// Latencies below 16 µs are as good as none; the last bucket begins at 2^28 µs × 7/4, far above
-/// any timeout.
+/// Base-2 logarithm of the lowest bucket. Latencies below 16 µs share it; the last bucket begins at
+/// 2^27 µs × 7/4, about 235 s, far above any useful timeout.
 const LOWEST_OCTAVE: u32 = 4;
 const WINDOW: u32 = 1_024;
-/// A quantile is computed anew after this many latencies.
+/// The number of latencies after which the quantile is computed again: a pass over all buckets is
+/// too expensive for each answer.
 const REFRESH: u8 = 16;
 
-const _: () = assert!(WINDOW <= u16::MAX as u32, "one bucket may hold all");
+const _: () = assert!(
+    WINDOW <= u16::MAX as u32,
+    "one bucket can count all latencies of the window"
+);
 
 impl LatencyHistogram {
     pub(crate) const EMPTY: Self = Self {
@@ -36,7 +41,7 @@ impl LatencyHistogram {
         stale: 0,
     };
 
-    /// Adds a latency. Whether the quantile was computed anew with it.
+    /// Adds a latency. Returns `true` if the quantile was computed again with it.
     pub(crate) fn record(&mut self, micros: u64, tail: Tail) -> bool {
         self.counts[bucket(micros)] += 1;
         self.total += 1;
@@ -57,7 +62,7 @@ impl LatencyHistogram {
         refresh
     }
 
-    /// The quantile in microseconds, once there are enough latencies.
+    /// Returns the quantile in microseconds, or `None` before the warm-up is over.
     pub(crate) const fn quantile(&self, warm_up: u32) -> Option<u64> {
         if self.seen < warm_up {
             None
@@ -66,16 +71,17 @@ impl LatencyHistogram {
         }
     }
 
-    /// The latency that this share of the latencies exceeds: within a bucket, they count as spread
-    /// evenly.
+    /// Returns the latency that this share of the latencies exceeds. The latencies within a bucket
+    /// count as evenly spread.
     pub(crate) fn beyond(&self, tail: Tail) -> u32 {
-        // At most 2^10 latencies times 2^14.
+        // At most 2^10 latencies times 2^14, which fits 32 bits.
         let wanted = self.total * tail.0;
         let mut above = 0;
         for (index, count) in self.counts.iter().enumerate().rev() {
             let here = u32::from(*count) * Tail::ONE;
             if here > 0 && above + here >= wanted {
-                // In 128ths of the bucket, which 32 bits can divide: some devices have no more.
+                // In 128ths of the bucket, so that 32-bit division is enough: some devices have no
+                // other.
                 let down = ((wanted - above) << 7) / here;
                 let width = u64::from(start(index + 1) - start(index));
                 return start(index + 1) - ((width * u64::from(down)) >> 7) as u32;
@@ -91,13 +97,15 @@ impl LatencyHistogram {
 pub(crate) struct Tail(pub(crate) u32);
 
 impl Tail {
-    /// The share beyond a quantile.
+    /// Returns the share beyond a quantile.
     pub(crate) const fn beyond(quantile: f32) -> Self {
         Self(((1.0 - quantile) * Self::ONE as f32) as u32)
     }
 
-    /// Twice as large for each of so many times.
+    /// Doubles the share this many times, up to [`HALF`](Self::HALF).
     pub(crate) const fn doubled(self, times: u32) -> Self {
+        // The largest share is 2^14, so 14 doublings reach the limit from any share above zero, and
+        // the shift cannot overflow.
         let times = if times < 14 { times } else { 14 };
         let tail = self.0 << times;
         if tail < Self::HALF.0 {
@@ -107,12 +115,12 @@ impl Tail {
         }
     }
 
-    /// The share beyond the median, the lowest quantile that makes sense as a timeout.
+    /// The share beyond the median, the lowest quantile that is useful as a timeout.
     pub(crate) const HALF: Self = Self(Self::ONE / 2);
     pub(crate) const ONE: u32 = 1 << 14;
 }
 
-/// Octave and quarter of a latency.
+/// Returns the index of a latency's bucket: its octave and quarter.
 const fn bucket(micros: u64) -> usize {
     let octave = micros.checked_ilog2();
     let Some(octave) = octave else { return 0 };
@@ -124,7 +132,7 @@ const fn bucket(micros: u64) -> usize {
     if index < BUCKETS { index } else { BUCKETS - 1 }
 }
 
-/// Where a bucket begins, in microseconds: (4 + quarter) / 4 octaves.
+/// Returns the lower bound of a bucket in microseconds: (4 + quarter) / 4 octaves.
 const fn start(index: usize) -> u32 {
     let octave = LOWEST_OCTAVE + index as u32 / 4;
     (4 + index as u32 % 4) << (octave - 2)

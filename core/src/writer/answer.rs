@@ -1,4 +1,4 @@
-//! What finished attempts mean for their sets.
+//! The consequences of finished attempts for their sets.
 
 use core::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Reason, Storage, WriterFe
 use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StreamIndex, WriteState};
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// An attempt finished. Answers to attempts that were given up change nothing (R11).
+    /// Handles the end of an attempt. Answers to cancelled attempts have no effect (R11).
     pub fn handle_finished(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
         let now = self.advance_clock(now);
         let Some((set, attempt_index)) = self.find_outstanding(attempt) else {
@@ -23,8 +23,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// The transport had no room for the attempt that was polled last: it was not made. The set
-    /// goes on to the next stream; a round in which the transport took nothing does not count.
+    /// Handles the transport's refusal of the attempt that was polled last: it counts as not made.
+    /// The set continues with the next stream; a round in which the transport took no attempt does
+    /// not count.
     pub fn handle_refused(&mut self, now: Instant, attempt: AttemptId) {
         let now = self.advance_clock(now);
         let Some((set, attempt_index)) = self.find_outstanding(attempt) else {
@@ -63,7 +64,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// The outstanding attempt of this name, if its set still waits for it.
+    /// Returns the slots of the set and of the attempt, if the attempt is outstanding.
     fn find_outstanding(&self, attempt: AttemptId) -> Option<(u16, usize)> {
         let set = attempt.0 as u16;
         let slot = self.storage.sets().get(set as usize)?;
@@ -103,8 +104,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         } else {
             Observation::Success
         };
-        // Who won as a hedge or a retry was fast, or it would not have won: only what sets began
-        // with tells how long answers take.
+        // A hedge or a retry that won was fast, or it would not have won: only first attempts are
+        // an unbiased sample of the latency.
         self.observe(
             stream,
             observation,
@@ -149,15 +150,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             }
             Advice::NextStream | Advice::NextStreamAndProbation => {}
         }
-        // A probe that failed takes nothing from its set, which waits for a healthy stream.
+        // A failed probe costs its set nothing: the set still waits for the healthy stream.
         if kind != AttemptKind::Probe || !waits {
             self.try_next_stream(set, now);
         }
     }
 
-    /// A proxy asked for less load: its stream is left alone for as long as it says. Where it does
-    /// not say how long, as over Thrift, a writer with a budget or health leaves it alone for a
-    /// while; the original does not.
+    /// Stops using a stream whose proxy asked for less load, for as long as the proxy says. If it
+    /// does not say how long, as over Thrift, a writer with a budget or health pauses for a default
+    /// time; the original does not pause.
     fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         let usual = match (self.health(), self.budget()) {
             (Health::Probation { first_backoff, .. }, _) => first_backoff,
@@ -170,8 +171,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .cool_down(now, asked, usual, &mut self.random);
     }
 
-    /// Whether an answer took much longer than answers of the other streams usually take: such a
-    /// set would have been hedged, had the budget allowed it.
+    /// Returns `true` if an answer took more than twice as long as answers of the streams usually
+    /// take: such a set would have been hedged, had the budget allowed it.
     const fn is_slow(&self, took: u64) -> bool {
         match self.median_latency {
             Some(usual) => F::ADAPTIVE && took > usual.saturating_mul(2),
@@ -179,13 +180,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// An attempt at the stream ended or was given up: its window has room for another one.
+    /// Frees one place in the stream's window, because an attempt there ended or was cancelled.
     pub(super) fn release_window_slot(&mut self, stream: StreamIndex) {
         self.storage.tables().streams[stream.0 as usize].outstanding -= 1;
     }
 
-    /// After a failure: the next stream at once (R5), if there is one and the budget allows it
-    /// (R8).
+    /// Continues a set after a failure: at once with the next stream (R5), if there is one and the
+    /// budget allows it (R8).
     pub(super) fn try_next_stream(&mut self, set: u16, now: Instant) {
         if self.storage.sets()[set as usize].queued {
             return;
@@ -197,9 +198,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Every stream was tried in this round, or refused the set for good. The next round comes
-    /// after a pause, if it is allowed; else the set fails as soon as nothing is outstanding
-    /// (R2).
+    /// Ends a round, in which every stream was tried or refused the set permanently. The next round
+    /// begins after a pause, if the settings allow one more; otherwise the set fails as soon as no
+    /// attempt is outstanding (R2).
     fn end_round(&mut self, set: u16, now: Instant) {
         let rounds = self.settings.rounds();
         let slot = &mut self.storage.tables().sets[set as usize];
@@ -219,15 +220,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             }
             return;
         }
-        // Doubled after each round that counted; beyond 2^20 times the first pause the longest is
-        // long reached.
+        // Doubled after each round that counted. The shift is limited to 20: beyond 2^20 times the
+        // first pause, the maximum is reached long before.
         let doubled =
             micros(rounds.first_backoff).saturating_mul(1 << slot.round.saturating_sub(1).min(20));
         let pause = doubled.min(micros(rounds.max_backoff));
         self.schedule_retry(set, pause, now);
     }
 
-    /// When a pause is over: the next round begins, or the budget is asked again.
+    /// Handles the end of a pause: begins the next round, or asks the budget again.
     pub(super) fn on_retry_timer(&mut self, set: u16, now: Instant) {
         let slot = &mut self.storage.tables().sets[set as usize];
         slot.retry_at = Instant::MAX;
@@ -246,8 +247,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 slot.tried.insert(attempt.stream);
             }
         }
-        // Where all others are outstanding there is nothing to try: one of them will end, and the
-        // set goes on then.
+        // If all other streams have outstanding attempts, there is nothing to try: the set
+        // continues when one of them ends.
         if self.following_row(set, now).is_some() {
             self.retry(set, now);
         }
@@ -270,8 +271,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.rearm(set);
     }
 
-    /// When a set waited long enough for its attempts: it is hedged (R3), if a stream is left in
-    /// this round, no proxy asked for less load, and the budget allows it (R8).
+    /// Handles the speculative timeout: hedges the set (R3), if a stream is left in this round, no
+    /// proxy asked for less load, and the budget allows it (R8).
     pub(super) fn on_speculative_timer(&mut self, set: u16, now: Instant) {
         let slot = &mut self.storage.tables().sets[set as usize];
         slot.speculate_at = Instant::MAX;
@@ -290,14 +291,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return;
         }
         let granted = !F::BUDGET || self.budget.take_for_hedge(now);
+        // The multiplier is in 65,536ths, hence the shift below.
         let (multiplier, max) = (self.bounds.multiplier, self.bounds.max_speculative_timeout);
         let slot = &mut self.storage.tables().sets[set as usize];
         if granted {
             slot.speculative_timeout =
                 (slot.speculative_timeout.saturating_mul(multiplier) >> 16).clamp(1, max.max(1));
             if slot.queued {
-                // Nobody polled for so long that the set is to be hedged: that comes before a
-                // probe.
+                // The writer was not polled between a probe's queueing and this timeout. The hedge
+                // has priority over the probe.
                 slot.kind = AttemptKind::Hedge;
             } else {
                 self.enqueue(set, AttemptKind::Hedge);
@@ -308,7 +310,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// What an attempt's end tells about its stream (R9, R10); its latency in microseconds.
+    /// Updates the stream's health and latency from the end of an attempt (R9, R10). The latency is
+    /// in microseconds.
     pub(super) fn observe(
         &mut self,
         stream: StreamIndex,
@@ -340,8 +343,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// The share of latencies that are to be hedged: what the settings say when the budget is half
-    /// spent, twice that when it is untouched, and ever less while it runs dry (R8, R10).
+    /// Returns the share of latencies to hedge: the configured one when the budget is half spent,
+    /// twice that when it is full, and less and less as it empties (R8, R10).
     pub(super) fn tail(&mut self, now: Instant) -> Tail {
         if F::BUDGET {
             Tail(self.bounds.tail.0 * self.budget.fullness(now) / 128)
@@ -350,15 +353,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// An extra attempt was not made after all.
+    /// Returns the token of an extra attempt that was not made.
     pub(super) fn refund_token(&mut self) {
         if F::BUDGET {
             self.budget.refund();
         }
     }
 
-    /// The lower median of the streams' quantiles. Quadratic, but over few streams and once for
-    /// sixteen answers.
+    /// Returns the lower median of the streams' quantiles. Quadratic in the number of streams,
+    /// which is small, and runs once per 16 answers.
     fn compute_median_latency(&self, warm_up: u32) -> Option<u64> {
         let quantiles = || {
             self.storage.streams()[..self.streams as usize]
@@ -378,7 +381,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 }
 
-/// A pause of the settings.
+/// Converts a pause of the settings to microseconds.
 const fn micros(pause: Duration) -> u64 {
     pause.as_micros() as u64
 }

@@ -9,32 +9,37 @@ use super::{Adaptive, Codec, Identity, MAX_SET_BYTES, SetBuffer, Settings, Stora
 #[cfg(feature = "lz4")]
 use crate::wire::record_set::max_compressed_len;
 
-/// The settings as the machine uses them, the memory's lengths taken into account.
+/// The settings in the units that the machine uses, limited by the lengths of the storage's tables.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Transmitted sets that are not finished.
+    /// Maximum number of transmitted, unfinished sets.
     pub(super) in_flight: u16,
-    /// Attempts outstanding at one stream (R9).
+    /// Maximum number of attempts outstanding at one stream (R9).
     pub(super) window: u16,
     pub(super) buffered: usize,
-    /// Capacity of a set for its builder.
+    /// Capacity of a set for its builder, in bytes.
     pub(super) set_bytes: usize,
-    /// What every set takes besides its records: header and identity.
+    /// Bytes of every set besides its records: header and identity.
     pub(super) overhead: usize,
     pub(super) record_bytes: usize,
-    /// Bytes at which a set is full.
+    /// Size in bytes at which a set is full.
     pub(super) full: usize,
     pub(super) flush_interval: u64,
     pub(super) request_timeout: u64,
     pub(super) first_speculative_timeout: u64,
     pub(super) max_speculative_timeout: u64,
-    /// The multiplier in 65,536ths.
+    /// The multiplier of speculative timeouts, in 65,536ths.
     pub(super) multiplier: u64,
-    /// The latencies beyond the quantile that the speculative timeout follows (R10).
+    /// The share of latencies beyond the quantile that the speculative timeout follows (R10).
     pub(super) tail: Tail,
 }
 
 impl Bounds {
+    /// Computes the bounds of a writer.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if a table of the storage is too short for a single write.
     pub(super) fn new<S: Storage>(
         settings: &Settings,
         streams: StreamCount,
@@ -51,26 +56,7 @@ impl Bounds {
             } else {
                 TRAILER_BYTES
             };
-        let sets = storage
-            .sets()
-            .len()
-            .min(storage.timers().len())
-            .min(storage.buffers().len());
-        if storage.streams().len() < streams.as_usize() {
-            return Err(BuildError::Streams {
-                rows: storage.streams().len(),
-                needed: streams.as_usize(),
-            });
-        }
-        if sets < 2 + spare {
-            return Err(BuildError::Sets {
-                rows: sets,
-                needed: 2 + spare,
-            });
-        }
-        if storage.records().is_empty() {
-            return Err(BuildError::Records);
-        }
+        let sets = set_rows(streams, storage, spare)?;
         let capacity = storage.buffers()[0].capacity();
         let set_bytes = largest_set(capacity, spare == 1)
             .min(MAX_SET_BYTES)
@@ -83,6 +69,7 @@ impl Bounds {
             });
         }
         let micros = |duration: Duration| duration.as_micros() as u64;
+        // One set fills while the others are in flight, and compression needs a spare slot.
         let in_flight = settings.in_flight_sets().min(sets - 1 - spare) as u16;
         Ok(Self {
             in_flight,
@@ -107,13 +94,45 @@ impl Bounds {
     }
 }
 
-/// The largest set that a buffer of `capacity` bytes can hold, and a second one in compressed form.
+/// Returns the number of usable set rows, and checks that the tables are long enough. `spare` rows
+/// are for compression.
+fn set_rows<S: Storage>(
+    streams: StreamCount,
+    storage: &S,
+    spare: usize,
+) -> Result<usize, BuildError> {
+    if storage.streams().len() < streams.as_usize() {
+        return Err(BuildError::Streams {
+            rows: storage.streams().len(),
+            needed: streams.as_usize(),
+        });
+    }
+    // A set needs a row in each of these three tables.
+    let sets = storage
+        .sets()
+        .len()
+        .min(storage.timers().len())
+        .min(storage.buffers().len());
+    if sets < 2 + spare {
+        return Err(BuildError::Sets {
+            rows: sets,
+            needed: 2 + spare,
+        });
+    }
+    if storage.records().is_empty() {
+        return Err(BuildError::Records);
+    }
+    Ok(sets)
+}
+
+/// Returns the size of the largest set that a buffer of `capacity` bytes can hold, also in its
+/// compressed form.
 #[cfg(feature = "lz4")]
 const fn largest_set(capacity: usize, compressed: bool) -> usize {
     let mut bytes = capacity;
     if compressed {
-        // LZ4 may add a tenth and a few bytes; the loop takes off the few that this estimate is
-        // above the truth.
+        // LZ4 may add a tenth and a few bytes. The loop takes off the few bytes by which this
+        // estimate is too large.
         bytes = capacity / 11 * 10;
         while bytes > 0 && max_compressed_len(bytes) > capacity {
             bytes -= 1;

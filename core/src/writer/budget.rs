@@ -3,23 +3,23 @@
 use super::Budget;
 use crate::Instant;
 
-/// A token bucket. Hedges, retries and probes take a token each; sets pay in their share, and time
-/// pays in what it has to add to that.
+/// A token bucket. Each hedge, retry and probe takes a token; each set deposits its share, and time
+/// deposits what the allowance grants beyond that.
 ///
-/// Counted in millionths of a token: then `per_second` tokens a second are `per_second` millionths
-/// a microsecond, without a remainder.
+/// It counts millionths of a token: then `per_second` tokens a second are `per_second` millionths a
+/// microsecond, without a remainder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokens {
     unlimited: bool,
     share: u64,
     per_micro: u64,
     burst: u64,
-    /// What hedges leave to retries: a quarter of the bucket, in whole tokens.
+    /// Tokens that hedges leave to retries: a quarter of the bucket, in whole tokens.
     reserve: u64,
     level: u64,
-    /// What sets paid in since time did.
+    /// Deposits of sets that time has not matched yet.
     deposited: u64,
-    /// When time paid in last; `Instant::MAX` before the first time.
+    /// Time of the last refill; `Instant::MAX` before the first one.
     refilled: Instant,
 }
 
@@ -41,7 +41,8 @@ impl Tokens {
             ),
         };
         let (full, reserve) = (u64::from(burst) * TOKEN, u64::from(burst / 4) * TOKEN);
-        // Where it settles: half of what hedges may take is there, and a token at least.
+        // Start at the level to which the bucket tends: half of what hedges may take, and at least
+        // one token.
         let level = (full - (full - reserve) / 2).max(TOKEN);
         Self {
             unlimited,
@@ -55,16 +56,16 @@ impl Tokens {
         }
     }
 
-    /// A set was sealed.
+    /// Deposits the share of a sealed set.
     pub(crate) fn deposit(&mut self) {
         self.level = (self.level + self.share).min(self.burst);
         self.deposited = self.deposited.saturating_add(self.share);
     }
 
-    /// Time pays in what sets did not: the allowance is a writer's of few sets, and a writer of
-    /// many keeps to its share. What its sets paid in stands against the time of the next
-    /// second as well, so that it gets nothing between two sets either. What passed on the clock
-    /// before the writer began pays nothing.
+    /// Deposits the allowance of the time since the last refill, as far as it exceeds the deposits
+    /// of sets: the allowance serves a writer of few sets, and a writer of many keeps to its share.
+    /// Deposits of sets also count against the time of the following second, so that such a writer
+    /// gains nothing between two sets either. The time before the first refill deposits nothing.
     fn refill(&mut self, now: Instant) {
         let passed = now.as_micros().saturating_sub(self.refilled.as_micros());
         let granted = passed.saturating_mul(self.per_micro);
@@ -79,13 +80,13 @@ impl Tokens {
         self.refilled = now;
     }
 
-    /// Takes the token for a retry or a probe, if there is one.
+    /// Takes the token for a retry or a probe. Returns `false` if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.take_above(0, now)
     }
 
-    /// Takes the token for a hedge, if there is one beyond what is kept back for retries: a set
-    /// whose attempt failed has none under way, one that is only slow has.
+    /// Takes the token for a hedge, if there is one above the reserve for retries: a set whose
+    /// attempt failed has no attempt outstanding, one that is only slow has.
     pub(crate) fn take_for_hedge(&mut self, now: Instant) -> bool {
         self.take_above(self.reserve, now)
     }
@@ -102,12 +103,12 @@ impl Tokens {
         enough
     }
 
-    /// How full the bucket is above what is kept back, in 128ths of half of that: 256 when it is
-    /// full. As if half full where there is no budget.
+    /// Returns the level above the reserve, in 128ths of half of its maximum: 256 for a full
+    /// bucket, 128 without a budget.
     ///
-    /// What speculative timeouts follow (R10): at half, as many hedges are sent as the settings'
-    /// quantile says; the fuller the bucket, the more, and the emptier, the fewer, so that what
-    /// is left goes to those sets that wait longest.
+    /// Speculative timeouts follow it (R10): at half, as many hedges are sent as the configured
+    /// quantile says; with more, more, and with less, fewer, so that the last tokens go to the sets
+    /// that wait longest.
     pub(crate) fn fullness(&mut self, now: Instant) -> u32 {
         if self.unlimited {
             return 128;
@@ -117,12 +118,13 @@ impl Tokens {
             self.level.saturating_sub(self.reserve),
             self.burst - self.reserve,
         );
-        // Both without what is beyond 23 bits: 32 bits can divide them.
+        // Both shifted to 23 bits, so that the product with 2^8 and the division fit 32 bits, the
+        // widest that some devices divide.
         let shift = (u64::BITS - 23).saturating_sub(whole.leading_zeros());
         (((above >> shift) as u32) << 8) / ((whole >> shift) as u32).max(1)
     }
 
-    /// The attempt was not made after all.
+    /// Returns the token of an attempt that was not made.
     pub(crate) fn refund(&mut self) {
         self.level = (self.level + TOKEN).min(self.burst);
     }
@@ -145,13 +147,12 @@ mod tests {
             tokens.deposit();
             taken += u32::from(tokens.take(now));
         }
-        // The three that the bucket starts with, and a tenth of the sets; the last one may still be
-        // saving up.
+        // The three tokens of the start, and a tenth of the sets; the last token may be incomplete.
         assert!((102..=103).contains(&taken), "{taken}");
     }
 
     #[test]
-    fn a_bucket_starts_half_full_whatever_the_clock_says() {
+    fn a_bucket_starts_half_full_at_any_time_of_the_clock() {
         for (burst, starts_with) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 5), (100, 62)] {
             let mut tokens = Tokens::new(Budget::Share {
                 share: 0.01,
@@ -174,7 +175,7 @@ mod tests {
         assert!(tokens.take(Instant::ZERO));
         assert!(!tokens.take(Instant::from_micros(499_999)));
         assert!(tokens.take(Instant::from_micros(500_000)));
-        // However long it waits, no more than the burst is saved.
+        // The bucket never holds more than the burst, however long the pause is.
         assert!(tokens.take(Instant::from_millis(60_000)));
         assert!(!tokens.take(Instant::from_millis(60_000)));
     }

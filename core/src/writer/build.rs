@@ -1,4 +1,5 @@
-//! How a writer is built.
+//! Construction of a writer: checks of the settings against the storage and the compiled features,
+//! and the free lists.
 
 use core::marker::PhantomData;
 
@@ -19,26 +20,27 @@ use crate::wire::record_set::Lz4Table;
 use crate::{Instant, StreamIndex};
 
 impl<S: Storage> Writer<S> {
-    /// A writer over `streams` streams whose tables lie in `memory`. What is in the memory is
-    /// forgotten.
+    /// Creates a writer to `streams` streams, with its tables in `storage`. Previous content of the
+    /// storage is discarded.
     ///
-    /// With the `lz4` feature the writer itself contains the 16 KiB that compression works with.
+    /// With the `lz4` feature the writer itself contains the 16 KiB of working memory for
+    /// compression.
     ///
     /// # Errors
     ///
-    /// [`BuildError`] when a table of the memory is too short to write anything at all.
+    /// [`BuildError`] if a table of the storage is too short for a single write.
     pub fn new(settings: Settings, streams: StreamCount, storage: S) -> Result<Self, BuildError> {
         Self::with_features(settings, streams, storage)
     }
 }
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// As [`new`](Self::new), containing what `F` says.
+    /// Creates a writer as [`new`](Self::new) does, with the features `F`.
     ///
     /// # Errors
     ///
-    /// [`BuildError::MissingFeature`] when the settings switch on what `F` leaves out; else as
-    /// [`new`](Self::new).
+    /// [`BuildError::MissingFeature`] if the settings enable a feature that `F` leaves out;
+    /// otherwise as [`new`](Self::new).
     pub fn with_features(
         settings: Settings,
         streams: StreamCount,
@@ -104,7 +106,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Ok(writer)
     }
 
-    /// Puts every row on its free list, the first on top.
+    /// Puts every row on its free list, in ascending order.
     fn link_free_slots(&mut self) {
         let pending = expect_no_fmt(
             u32::try_from(self.settings.pending_records()),
@@ -149,8 +151,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 }
 
-/// Fills the rows of the rotation with a permutation of the streams (Fisher and Yates), so that
-/// writers do not march in step.
+/// Fills the rows of the rotation with a random permutation of the streams (Fisher and Yates), so
+/// that writers do not use the streams in the same order at the same time.
 fn permute(rows: &mut [StreamSlot], random: &mut Random) {
     for (index, row) in rows.iter_mut().enumerate() {
         row.turn = StreamIndex(index as u16);

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-/// What a writer has done since it was built. Every counter wraps around.
+/// Counts of a writer's work since its construction. Every counter wraps around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -23,7 +23,7 @@ pub struct Counters {
     pub retries: u64,
     /// Attempts started because an earlier one took too long.
     pub hedges_sent: u64,
-    /// Attempts started to see whether a stream on probation is well again (R9).
+    /// Attempts started to find out if a stream on probation has recovered (R9).
     pub probes_sent: u64,
     /// Hedges whose answer completed their set.
     pub hedges_won: u64,
@@ -31,7 +31,7 @@ pub struct Counters {
     pub hedges_wasted: u64,
     /// Attempts cancelled at the transport before they had ended.
     pub cancelled: u64,
-    /// Answers to attempts that were given up or are unknown: they change nothing (R11).
+    /// Answers to cancelled or unknown attempts, which have no effect (R11).
     pub late_answers: u64,
     /// Attempts that failed.
     pub failures: u64,
@@ -41,8 +41,7 @@ pub struct Counters {
     pub budget_exhausted: u64,
     /// Hedges not sent because a proxy asked for less load (R8).
     pub pushbacks: u64,
-    /// Sets that started at another stream because the window of the one whose turn it was had no
-    /// room (R9).
+    /// Sets that started at another stream because the window of the stream in turn was full (R9).
     pub window_full: u64,
     /// Streams put on probation (R9).
     pub probation_entries: u64,
@@ -52,12 +51,12 @@ pub struct Counters {
     pub refused_full: u64,
 }
 
-/// What a writer has done with one stream since it was built. Every counter wraps around.
+/// Counts of a writer's work with one stream since its construction. Every counter wraps around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StreamCounters {
-    /// Attempts that the transport took.
+    /// Attempts that the transport accepted.
     pub attempts: u64,
     /// Attempts whose answer completed their set.
     pub won: u64,
@@ -67,19 +66,19 @@ pub struct StreamCounters {
     pub given_up: u64,
 }
 
-/// How a stream does.
+/// Health, load and counters of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StreamStatus {
-    /// Whether it takes its turn: it is not on probation, not being probed, and did not ask for
-    /// less load (R8, R9).
+    /// `true` if sets start at the stream in its turn: it is not on probation, not being probed,
+    /// and did not ask for less load (R8, R9).
     pub healthy: bool,
-    /// The quantile of its recent latencies that the settings name, once there are enough of them
-    /// (R10).
+    /// The configured quantile of its recent latencies; `None` before the warm-up is over and
+    /// without adaptive timeouts (R10).
     pub latency: Option<Duration>,
-    /// Attempts outstanding at it (R9).
+    /// Attempts outstanding at the stream (R9).
     pub outstanding: usize,
-    /// What was done with it.
+    /// Counts of the work with the stream.
     pub counters: StreamCounters,
 }

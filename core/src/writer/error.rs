@@ -1,33 +1,33 @@
 use core::fmt;
 
-/// Why a writer cannot be built: its memory is too short, or its type leaves out what the settings
-/// ask for.
+/// Reason for which a writer cannot be built: its storage is too short, or its type leaves out a
+/// feature that the settings enable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Fewer rows than streams.
+    /// The storage has fewer stream rows than there are streams.
     Streams {
-        /// Rows there are.
+        /// Rows of the storage.
         rows: usize,
         /// Rows needed.
         needed: usize,
     },
-    /// Too few set rows, timers or buffers to have one set in flight while another fills (and a
-    /// third that compression writes to).
+    /// The storage has too few set rows, timers or buffers to have one set in flight while another
+    /// fills (and a third one for compression).
     Sets {
-        /// Rows there are.
+        /// Rows of the storage.
         rows: usize,
         /// Rows needed.
         needed: usize,
     },
-    /// The settings switch on a budget, health, adaptive timeouts or identities, which the writer's
-    /// [`WriterFeatures`](super::WriterFeatures) leaves out.
+    /// The settings enable a budget, health, adaptive timeouts or identities, which the writer's
+    /// [`WriterFeatures`](super::WriterFeatures) leave out.
     MissingFeature,
-    /// No row for a record.
+    /// The storage has no record row.
     Records,
-    /// A buffer too small for a record of one byte.
+    /// A set buffer is too small for a record of one byte.
     SetBytes {
-        /// Bytes there are.
+        /// Bytes of the buffer.
         bytes: usize,
         /// Bytes needed.
         needed: usize,
@@ -39,19 +39,19 @@ impl fmt::Display for BuildError {
         match self {
             Self::Streams { rows, needed } => write!(
                 f,
-                "the writer's memory has rows for {rows} streams, {needed} are needed"
+                "the writer's storage has {rows} stream rows, but {needed} are needed"
             ),
             Self::Sets { rows, needed } => write!(
                 f,
-                "the writer's memory has rows for {rows} sets, at least {needed} are needed"
+                "the writer's storage has {rows} set rows, but at least {needed} are needed"
             ),
             Self::MissingFeature => {
-                f.write_str("the settings ask for a rule that the writer was compiled without")
+                f.write_str("the settings enable a feature that the writer was compiled without")
             }
-            Self::Records => f.write_str("the writer's memory has no row for a record"),
+            Self::Records => f.write_str("the writer's storage has no record row"),
             Self::SetBytes { bytes, needed } => write!(
                 f,
-                "the writer's set buffers hold {bytes} bytes, at least {needed} are needed"
+                "the writer's set buffers hold {bytes} bytes, but at least {needed} are needed"
             ),
         }
     }

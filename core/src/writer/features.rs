@@ -1,17 +1,17 @@
-//! What a writer contains: chosen by type, so that a linker leaves out the rest.
+//! Compile-time features of a writer, chosen by type, so that a linker can leave out the rest.
 
-/// Which of the rules that settings can switch on are compiled into a writer at all.
+/// The optional rules that are compiled into a writer.
 ///
-/// On a host there is nothing to choose: [`Writer::new`](super::Writer::new) makes a writer with
-/// all of them, [`AllFeatures`], and the [`Settings`](super::Settings) say which are on. What a setting
-/// may switch on at run time no linker can leave out, though; where flash counts, give the writer
-/// another policy ([`Writer::with_features`](super::Writer::with_features)): [`OriginalFeatures`], or a type of
-/// your own.
+/// On a host there is nothing to choose: [`Writer::new`](super::Writer::new) creates a writer with
+/// [`AllFeatures`], and the [`Settings`](super::Settings) enable them. A linker cannot leave out a
+/// rule that a setting may enable at run time. Where flash is scarce, create the writer with
+/// [`Writer::with_features`](super::Writer::with_features) and a smaller set: [`OriginalFeatures`],
+/// or a type of your own.
 ///
 /// ```
 /// use distributedlog::writer::{Fixed, WriterFeatures, Settings, StreamCount, Writer};
 ///
-/// /// A writer that remembers which streams are ill, without anything else that the original does not have.
+/// /// Stream health, and no other feature that the original lacks.
 /// struct HealthOnly;
 ///
 /// impl WriterFeatures for HealthOnly {
@@ -21,27 +21,29 @@
 /// }
 ///
 /// let storage = Fixed::<2, 3, 32, 1024>::new();
-/// let writer = Writer::<_, HealthOnly>::with_features(Settings::default(), StreamCount::new(2)?, storage)?;
+/// let (settings, streams) = (Settings::default(), StreamCount::new(2)?);
+/// let writer = Writer::<_, HealthOnly>::with_features(settings, streams, storage)?;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub trait WriterFeatures {
-    /// Budgets of extra attempts (R8), and leaving streams alone that asked for it.
+    /// Budgets of extra attempts (R8), and pauses for streams that asked for less load. Default:
+    /// `true`.
     const BUDGET: bool = true;
-    /// Probation, probes and return of streams (R9). Windows are always there.
+    /// Probation, probes and return of streams (R9). Windows are always included. Default: `true`.
     const HEALTH: bool = true;
-    /// Speculative timeouts that follow the latency (R10).
+    /// Speculative timeouts that follow the latency (R10). Default: `true`.
     const ADAPTIVE: bool = true;
-    /// Identities of sets (R12).
+    /// Identities of sets (R12). Default: `true`.
     const IDENTITY: bool = true;
 }
 
-/// Everything: what a host takes.
+/// All features. The default of [`Writer`](super::Writer), for hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllFeatures;
 
 impl WriterFeatures for AllFeatures {}
 
-/// What the original does, and R1 to R7: no budget, no health, fixed speculative timeouts, no
+/// The features of the original, R1 to R7: no budget, no health, fixed speculative timeouts, no
 /// identities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OriginalFeatures;

@@ -1,4 +1,4 @@
-//! The set that fills: records are appended, and it is sealed.
+//! The filling set: records are appended until it is sealed.
 
 use super::machine::Writer;
 use super::slots::{AttemptKind, NO_RECORD, NO_SET, RecordId, RecordState, SetPhase, SetSlot};
@@ -8,8 +8,8 @@ use crate::wire::record_set::{RecordSetBuilder, SetIdentity};
 use crate::{Instant, WriteState};
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// Whether there is a set that fills and that takes a record of `len` bytes: it has not reached
-    /// its size, and the record does not overflow it, its length included.
+    /// Returns `true` if there is a filling set that takes a record of `len` bytes: it is below its
+    /// full size, and the record with its length prefix does not overflow it.
     pub(super) fn filling_takes(&self, len: usize) -> bool {
         if self.filling == NO_SET {
             return false;
@@ -18,7 +18,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         content.byte_len() < self.bounds.full && content.fits(len)
     }
 
-    /// Takes a record for which there is room.
+    /// Accepts a record. The caller checked that there is room for it.
     pub(super) fn accept(&mut self, now: Instant, record: &[u8]) -> RecordId {
         if self.filling != NO_SET && !self.filling_takes(record.len()) {
             self.seal();
@@ -83,7 +83,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     fn open_set(&mut self, now: Instant) {
         let set = self.free_sets;
-        debug_assert!(set != NO_SET, "there is one slot more than may fly");
+        debug_assert!(
+            set != NO_SET,
+            "there is one slot more than sets may be in flight"
+        );
         let with_identity = !matches!(self.identity(), Identity::Off);
         let slot = &mut self.storage.tables().sets[set as usize];
         self.free_sets = slot.links.queue;
@@ -102,7 +105,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.buffered += self.bounds.overhead;
     }
 
-    /// Closes the set that fills to further records and queues it for its first attempt.
+    /// Closes the filling set to further records and queues it for its first attempt.
     pub(super) fn seal(&mut self) {
         let set = core::mem::replace(&mut self.filling, NO_SET);
         let sets = self.storage.tables().sets;
@@ -119,15 +122,17 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.in_flight += 1;
         self.counters.sets = self.counters.sets.wrapping_add(1);
-        // Here and not with its first attempt, which the transport may refuse and then comes again.
+        // At this point and not at the first attempt: the transport may refuse an attempt, and the
+        // set would deposit its share again.
         if F::BUDGET {
             self.budget.deposit();
         }
         self.enqueue(set, AttemptKind::First);
     }
 
-    /// Seals the set that fills if it is due and may fly: it is full, its time has come, it was
-    /// flushed, or nothing else is in flight and the settings say not to wait then (R6).
+    /// Seals the filling set if it is due and one more set may be in flight. A set is due if it is
+    /// full, its flush interval is over, it was flushed, or no other set is in flight and the
+    /// settings say not to wait then (R6).
     pub(super) fn seal_if_due(&mut self) {
         if self.filling == NO_SET {
             return;
@@ -138,7 +143,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Gives a set's bytes their final form, before its first attempt: identity (R12), compression,
+    /// Writes the final bytes of a set before its first attempt: identity (R12), compression,
     /// header.
     pub(super) fn prepare(&mut self, set: u16) {
         let slot = &self.storage.sets()[set as usize];
@@ -169,8 +174,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         };
     }
 
-    /// Compresses a set into the spare buffer and exchanges the two; none when that would not make
-    /// the set smaller.
+    /// Compresses a set into the spare buffer and swaps the two buffers. `None` if that would not
+    /// make the set smaller.
     #[cfg(feature = "lz4")]
     fn compress(
         &mut self,
@@ -211,7 +216,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         None
     }
 
-    /// Fails the records of the set that fills whose deadline has come, and takes them out of it:
+    /// Fails those records of the filling set whose deadline has passed, and removes them from it:
     /// they will not be written.
     pub(super) fn expire_filling(&mut self, now: Instant) {
         let set = self.filling as usize;
@@ -237,11 +242,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.content
             .remove_first(tables.buffers[set].as_mut_slice(), expired);
         self.buffered -= before - slot.content.byte_len();
-        // The records that are left are the first of the buffer again.
+        // The remaining records are the first of the buffer again.
         slot.expired = 0;
     }
 
-    /// Fails all records of the set that fills: none of them was sent.
+    /// Fails all records of the filling set. None of them was sent.
     pub(super) fn fail_filling(&mut self, reason: Reason) {
         let set = core::mem::replace(&mut self.filling, NO_SET);
         self.fail_first(
@@ -249,7 +254,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             u32::MAX,
             WriteError::unsent(WriteState::NotWritten, reason),
         );
-        // A flush may wait for this set's sequence.
+        // The sequence number is used up, because a flush mark may be waiting for it.
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.disarm(set);
         self.release_bytes(set);

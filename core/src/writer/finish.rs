@@ -1,4 +1,4 @@
-//! How sets end and their records complete.
+//! The end of sets and the completion of their records.
 
 use super::health::Observation;
 use super::machine::Writer;
@@ -6,19 +6,20 @@ use super::slots::{AttemptKind, AttemptState, NO_RECORD, NO_SET, RecordState, Se
 use super::{Reason, Storage, WriteError, WriteResult, WriterFeatures, Written};
 use crate::{AttemptId, Dlsn, Instant, StreamIndex, WriteState};
 
-/// Why outstanding attempts are given up, and what that says of their streams.
+/// Reason for which outstanding attempts are cancelled. It determines what their end says about
+/// their streams.
 #[derive(Clone, Copy)]
 enum CancelReason {
-    /// When another attempt won: those that were started before it are slow, and a probe is.
+    /// Another attempt won: attempts that started before it are slow, and so is a probe.
     LostTo(AttemptId),
-    /// When the set's time is over: all are slow.
+    /// The set's deadline passed: all its attempts are slow.
     TimedOut,
-    /// When the set ends for a reason that says nothing of them.
+    /// The set ends for a reason that says nothing about its attempts.
     SetEnded,
 }
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// An attempt was answered: every record has its position, and the other attempts lost (R11).
+    /// Completes every record of a set with its position, and cancels the other attempts (R11).
     pub(super) fn win_set(
         &mut self,
         set: u16,
@@ -50,7 +51,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.end_set(set);
     }
 
-    /// The set failed: whatever is outstanding is given up.
+    /// Fails every record of a set, and cancels its outstanding attempts.
     pub(super) fn fail_set(&mut self, set: u16, reason: Reason, now: Instant) {
         let slot = &self.storage.sets()[set as usize];
         let unknown = slot.may_be_written || slot.outstanding > 0;
@@ -82,7 +83,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.end_set(set);
     }
 
-    /// Fails the first `count` records of a set and takes them off its list.
+    /// Fails the first `count` records of a set and removes them from its list.
     pub(super) fn fail_first(&mut self, set: u16, count: u32, error: WriteError) {
         let report = self.retain_report(set);
         let mut record = self.storage.sets()[set as usize].first;
@@ -104,7 +105,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .map_or(Instant::MAX, |row| row.deadline);
     }
 
-    /// Completes one record. Its slot is free at once when nobody waits for the result (R14).
+    /// Completes one record. If its result was forgotten, the slot is free at once (R14).
     fn complete(&mut self, record: u32, result: WriteResult, report: u16) {
         let counter = if result.is_ok() {
             &mut self.counters.records_written
@@ -138,7 +139,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Marks what is outstanding as to be cancelled, and tells health and latency of it.
+    /// Marks outstanding attempts for cancellation, and updates the health and latency of their
+    /// streams.
     fn cancel_attempts(&mut self, set: u16, reason: CancelReason, now: Instant) {
         for attempt_index in 0..super::MAX_OUTSTANDING {
             let slot = &mut self.storage.tables().sets[set as usize];
@@ -169,7 +171,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             } else if attempt.kind == AttemptKind::Probe
                 && matches!(reason, CancelReason::LostTo(_))
             {
-                // How long it would have taken, nobody knows: it had no time to show it.
+                // A probe starts after the attempt that won, so that its latency is unknown.
                 self.observe(attempt.stream, Observation::Slow, None, now);
             } else {
                 self.note_inconclusive(attempt.stream, now);
@@ -177,8 +179,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Takes a set whose records are completed out of the way; its slot is free when its attempts
-    /// are cancelled.
+    /// Removes a set whose records are completed from the list of sets in flight. Its slot is free
+    /// once its attempts are cancelled.
     fn end_set(&mut self, set: u16) {
         self.disarm(set);
         self.release_bytes(set);
@@ -204,7 +206,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.free_if_unused(set);
     }
 
-    /// Frees an ended set's slot once nothing names it any more.
+    /// Frees the slot of an ended set if no list refers to it any more.
     pub(super) fn free_if_unused(&mut self, set: u16) {
         let slot = &self.storage.sets()[set as usize];
         if slot.phase == SetPhase::Ending && !slot.queued && slot.outstanding == 0 {

@@ -1,4 +1,4 @@
-//! What is remembered of each stream (R9).
+//! Health of the streams (R9).
 
 use core::time::Duration;
 
@@ -6,42 +6,43 @@ use super::Health;
 use crate::random::Random;
 use crate::{Advice, Cause, Failure, Instant};
 
-/// What is remembered of one stream.
+/// Health of one stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamHealth {
     state: HealthState,
     /// Failed or slow attempts in a row.
     strikes: u32,
-    /// The next probation's length in microseconds, 0 for the shortest.
+    /// Length of the next probation in microseconds; 0 for the shortest.
     backoff: u64,
-    /// It asked for less load until then (R8).
+    /// The stream asked for less load until this time (R8).
     cool_until: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HealthState {
-    /// When it takes its turn.
+    /// The stream is used in its turn.
     Good,
-    /// When it is passed over until then.
+    /// The stream is skipped until this time.
     Probation { until: Instant },
-    /// When its probation is over and a copy of one set was given to it, of whose fate it depends.
+    /// The stream's probation is over and an attempt for a copy of one set is outstanding, whose
+    /// outcome decides.
     Probing,
 }
 
-/// What an attempt says of its stream's health.
+/// Outcome of an attempt in terms of its stream's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Observation {
-    /// It was answered with success.
+    /// The attempt succeeded.
     Success,
-    /// A later attempt of the same set was faster, the set's time passed without an answer, or the
-    /// answer took much longer than answers usually do; or it was a probe, and the healthy
-    /// stream was faster.
+    /// A later attempt of the same set was faster, the set's deadline passed without an answer, or
+    /// the answer took much longer than answers usually do; or the attempt was a probe, and the
+    /// healthy stream was faster.
     Slow,
-    /// It failed.
+    /// The attempt failed.
     Failed(Failure),
 }
 
-/// How a stream's state changed.
+/// Change of a stream's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HealthChange {
     None,
@@ -57,12 +58,13 @@ impl StreamHealth {
         cool_until: Instant::ZERO,
     };
 
-    /// Whether a set may start here, and whether it should rather go on here than elsewhere.
+    /// Returns `true` if sets may start at the stream, and should rather continue here than
+    /// elsewhere.
     pub(crate) fn is_available(&self, now: Instant) -> bool {
         self.state == HealthState::Good && self.cool_until <= now
     }
 
-    /// When the stream is to be probed, if it is on probation.
+    /// Returns the time of the next probe, or `None` if the stream is not on probation.
     pub(crate) fn probe_at(&self) -> Option<Instant> {
         match self.state {
             HealthState::Good | HealthState::Probing => None,
@@ -70,14 +72,14 @@ impl StreamHealth {
         }
     }
 
-    /// A set is copied to the stream to see how it does.
+    /// Begins a probe: a copy of a set is sent to the stream.
     pub(crate) const fn begin_probe(&mut self) {
         self.state = HealthState::Probing;
     }
 
-    /// The proxy asked for less load (R8): for as long as it said, and a little more, so that those
-    /// who were turned down together do not come back together; for `usual` and less, if it did
-    /// not say.
+    /// Pauses the stream because its proxy asked for less load (R8): for the time that it asked for
+    /// and up to a quarter more, so that writers which were turned away together do not return
+    /// together. Without a time, for a random part of `usual`.
     pub(crate) fn cool_down(
         &mut self,
         now: Instant,
@@ -95,7 +97,7 @@ impl StreamHealth {
         self.cool_until = self.cool_until.max(now.plus_micros(pause));
     }
 
-    /// An attempt ended, or was given up.
+    /// Updates the health from the end or the cancellation of an attempt.
     pub(crate) fn on_attempt_ended(
         &mut self,
         settings: Health,
@@ -157,9 +159,8 @@ impl StreamHealth {
         entered
     }
 
-    /// A stream that comes back is one strike away from the next probation until it has done well
-    /// once more, and keeps half of its backoff in mind: one that is ill again soon pauses for
-    /// longer.
+    /// A stream that returns is one strike away from the next probation until it has succeeded once
+    /// more, and its backoff is only halved: if it fails again soon, it pauses for longer.
     const fn on_success(&mut self, allowed: u32) -> HealthChange {
         self.backoff /= 2;
         match self.state {
@@ -175,8 +176,8 @@ impl StreamHealth {
         }
     }
 
-    /// What ended the probe, if it was one, says nothing of the stream's health: the next set may
-    /// probe it.
+    /// Handles an end that says nothing about the health. If it was a probe, the next set may probe
+    /// the stream.
     pub(crate) fn on_inconclusive(&mut self, now: Instant) {
         if self.state == HealthState::Probing {
             self.state = HealthState::Probation { until: now };
@@ -184,5 +185,5 @@ impl StreamHealth {
     }
 }
 
-/// A proxy may not send a stream away for longer than this at a time.
+/// Maximum pause that a proxy can ask for.
 const LONGEST_COOL_DOWN: Duration = Duration::from_secs(60);

@@ -5,10 +5,10 @@ use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 use super::storage::{SetBuffer, Storage, StorageTables};
 use super::{MAX_SET_BYTES, Settings, StreamCount};
 
-/// Tables on the heap, as large as the settings ask for, allocated when the writer is built.
+/// Tables on the heap, of the size that the settings ask for, allocated when the writer is built.
 ///
-/// Each buffer has room for a set of the settings' size from the start, so that writing allocates
-/// nothing (R7); a record that is larger than that grows the buffer it falls into once.
+/// Each buffer has the capacity for a set of the configured size from the start, so that writing
+/// does not allocate (R7). A larger record grows its set's buffer once.
 #[derive(Debug)]
 pub struct Heap {
     streams: Box<[StreamSlot]>,
@@ -20,11 +20,13 @@ pub struct Heap {
 }
 
 impl Heap {
-    /// Tables for a writer of `streams` streams with these settings.
+    /// Allocates the tables for a writer of `streams` streams with these settings.
     #[must_use]
     pub fn new(settings: &Settings, streams: StreamCount) -> Self {
+        // One more that fills, and one more for compression.
         let sets = settings.in_flight_sets() + 2;
         let reports = if settings.attempt_reports() {
+            // As many for sets that ended and whose results are not taken yet.
             settings.in_flight_sets() * 2
         } else {
             0
@@ -81,14 +83,14 @@ impl Storage for Heap {
     }
 }
 
-/// A set's buffer on the heap: grows to the largest set when a record asks for it.
+/// Buffer of one set on the heap. It grows to the largest set when a record needs it.
 #[derive(Debug, Default)]
 pub struct HeapBuffer(Vec<u8>);
 
 impl SetBuffer for HeapBuffer {
     fn grow(&mut self, bytes: usize) {
         if self.0.len() < bytes {
-            // All that was allocated is filled at once: once for each buffer, as a rule.
+            // Fill the whole allocation at once, which is usually needed once per buffer.
             self.0.resize(bytes.max(self.0.capacity()), 0);
         }
     }
@@ -106,5 +108,5 @@ impl SetBuffer for HeapBuffer {
     }
 }
 
-/// The largest set, and what compression may add to it before it is seen to be of no use.
+/// Maximum size of a set, and what compression may add to it before it turns out to be useless.
 const LONGEST: usize = MAX_SET_BYTES + MAX_SET_BYTES / 8;

@@ -4,15 +4,18 @@ use super::{Codec, Storage, WriterFeatures};
 use crate::Instant;
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// Walks over all tables and checks what the type's documentation promises. For tests: it takes
-    /// time in proportion to the tables.
+    /// Checks the invariant of the type's documentation on all tables. For tests: it takes time in
+    /// proportion to the tables.
     ///
     /// # Panics
     ///
-    /// When the invariant does not hold, which is a bug of the machine.
+    /// If the invariant does not hold, which is a bug of the machine.
     pub fn assert_invariant(&self) {
         self.assert_records();
         self.assert_sets();
+        self.assert_buffered_bytes();
+        self.assert_attempts();
+        self.assert_windows();
     }
 
     fn assert_records(&self) {
@@ -69,7 +72,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         assert_eq!(
             listed as usize + waiting,
             rows,
-            "each record slot is on exactly one list, or waits to be taken"
+            "each record slot is on exactly one list, or its result waits to be taken"
         );
     }
 
@@ -95,11 +98,25 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             self.in_flight + self.ending <= self.bounds.in_flight,
             "no more sets are in flight than may be"
         );
+        let spare = if matches!(self.settings.codec(), Codec::Lz4) {
+            1
+        } else {
+            0
+        };
+        assert!(
+            self.spare_set == NO_SET || spare == 1,
+            "only compression needs a spare buffer"
+        );
+    }
+
+    fn assert_buffered_bytes(&self) {
         let holds = |phase| matches!(phase, SetPhase::Filling | SetPhase::InFlight);
         let bytes = |slot: &super::SetSlot| {
             slot.content.byte_len() - super::limits::HEADER_BYTES + self.bounds.overhead
         };
-        let buffered: usize = sets
+        let buffered: usize = self
+            .storage
+            .sets()
             .iter()
             .filter(|slot| holds(slot.phase))
             .map(bytes)
@@ -109,6 +126,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             buffered <= self.bounds.buffered,
             "no more bytes are buffered than may be"
         );
+    }
+
+    fn assert_attempts(&self) {
+        let sets = self.storage.sets();
         for slot in sets {
             let outstanding = slot
                 .attempts
@@ -125,6 +146,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 "a set in flight is queued or has a timer"
             );
         }
+    }
+
+    fn assert_windows(&self) {
+        let sets = self.storage.sets();
         for (index, stream) in self.storage.streams()[..self.streams as usize]
             .iter()
             .enumerate()
@@ -143,14 +168,5 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 "what is outstanding at a stream is counted"
             );
         }
-        let spare = if matches!(self.settings.codec(), Codec::Lz4) {
-            1
-        } else {
-            0
-        };
-        assert!(
-            self.spare_set == NO_SET || spare == 1,
-            "only compression needs a spare buffer"
-        );
     }
 }

@@ -1,12 +1,13 @@
-//! The bounds of everything that a writer keeps, in one place.
+//! The limits of everything that a writer keeps, in one place.
 
 use core::time::Duration;
 
-/// The most streams that a writer writes to: a set remembers in four words which of them it tried.
+/// Maximum number of streams of a writer: each set stores the streams that it tried in four words
+/// of 64 bits.
 pub const MAX_STREAMS: usize = 256;
 
-/// The most attempts of one set that may be outstanding at a time. While as many are, the set is
-/// not hedged further; a retry takes the place of the attempt that failed.
+/// Maximum number of attempts of one set that may be outstanding at a time. While the limit is
+/// reached the set is not hedged further; a retry takes the place of the attempt that failed.
 pub const MAX_OUTSTANDING: usize = 8;
 
 pub(crate) use crate::wire::record_set::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
@@ -24,8 +25,8 @@ pub(crate) const MAX_BUFFERED_BYTES: usize = if usize::BITS > 40 {
 };
 pub(crate) const MAX_TOKENS: u32 = 1_000_000;
 
-// A set slot is named by 16 bits, of which one value means "none", and two slots are never in
-// flight: the one that fills and the one that compression writes to.
+// A set slot is identified by 16 bits, of which one value means none. Two slots are never in
+// flight: the filling one and the one for compression.
 const _: () = assert!(MAX_IN_FLIGHT_SETS + 2 < u16::MAX as usize);
 const _: () = assert!(MAX_PENDING_RECORDS < u32::MAX as usize);
 const _: () = assert!(MIN_BUFFERED_BYTES > HEADER_BYTES + LENGTH_BYTES + TRAILER_BYTES);

@@ -4,14 +4,15 @@
 //!
 //! | file | subject | rules |
 //! |---|---|---|
-//! | `machine`, `build`, `bounds` | the writer itself, its construction, and the settings in the form in which it uses them | |
-//! | `accept`, `fill` | records enter the filling set, within the bounds; it is sealed by size, time, overflow or flush | R1, R6, R7, R13 |
-//! | `rotation`, `transmit` | a sealed set gets its stream, its final bytes and its attempts | R4, R12 |
-//! | `timeout`, `timers` | sets are hedged, retried, and expire; one table of timers | R1, R3 |
-//! | `answer` | the consequence of an answer: success, the next stream, the next round, or the end of the set | R2, R5 |
-//! | `finish`, `results` | records complete, the other attempts are cancelled, results are taken or forgotten | R1, R11, R14 |
-//! | `budget`, `health`, `adaptive` | the number of extra attempts, the choice of streams, the speculative timeouts | R8, R9, R10 |
-//! | `settings`, `limits`, `storage`, `slots`, `heap`, `ram` | valid settings, bounds, and where the tables are | R7 |
+//! | `machine`, `build`, `bounds` | the writer, its construction, its bounds | |
+//! | `accept`, `fill` | records enter the filling set, which is sealed | R1, R6, R7, R13 |
+//! | `rotation`, `transmit` | a sealed set gets its stream, bytes and attempts | R4, R12 |
+//! | `timeout`, `timers` | sets are hedged, retried, and expire | R1, R3 |
+//! | `answer` | an answer leads to success, another attempt or the end | R2, R5 |
+//! | `finish`, `results` | sets end, records complete, results are taken | R1, R11, R14 |
+//! | `budget`, `health`, `adaptive` | limits, streams and timeouts of attempts | R8, R9, R10 |
+//! | `settings`, `limits` | valid settings and the limits of everything | R7 |
+//! | `storage`, `slots`, `heap`, `ram` | where the tables are, and their size | R7 |
 //!
 //! R15 holds everywhere: time and seed are arguments, and the same calls return the same results.
 

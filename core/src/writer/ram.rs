@@ -1,11 +1,11 @@
-//! The RAM that a writer takes, computed before there is one.
+//! The RAM that a writer takes, as a constant.
 
 use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 use super::{Fixed, Writer};
 
-/// The bytes of RAM of a [`Writer`](super::Writer) over [`Fixed`] tables of these capacities, on
-/// the target that it is compiled for: all that a writer ever keeps. Rounded up as the compiler
-/// does, at most 128 bytes too many.
+/// Returns the bytes of RAM of a [`Writer`](super::Writer) over [`Fixed`] tables of these
+/// capacities, on the target that it is compiled for. A writer never uses more. The compiler rounds
+/// up, so the value may be up to 128 bytes too large.
 ///
 /// ```
 /// use distributedlog::writer::{Fixed, Writer, ram_bytes};
@@ -28,7 +28,7 @@ pub const fn ram_bytes(
     (size_of::<Writer<Fixed<0, 0, 0, 0>>>() + sets * set + rows + PADDING).next_multiple_of(8)
 }
 
-/// Between six tables whose rows are aligned to at most eight bytes.
+/// Padding between six tables whose rows are aligned to at most eight bytes.
 const PADDING: usize = 6 * 8;
 
 #[cfg(test)]
@@ -36,7 +36,7 @@ mod tests {
     use super::{Fixed, Writer, ram_bytes};
 
     #[test]
-    fn the_bytes_that_are_computed_are_those_that_a_writer_takes() {
+    fn the_computed_bytes_are_those_that_a_writer_takes() {
         let pairs = [
             (
                 size_of::<Writer<Fixed<4, 3, 16, 1024>>>(),

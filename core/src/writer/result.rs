@@ -4,62 +4,62 @@ use core::time::Duration;
 use super::MAX_OUTSTANDING;
 use crate::{Cause, Dlsn, Instant, StreamIndex, WriteState};
 
-/// How a write ended.
+/// Result of a write.
 pub type WriteResult = Result<Written, WriteError>;
 
-/// Where a record was written. Copies may lie in other streams too, if the set was hedged or
-/// retried.
+/// Position of a written record. Copies of the record may be in other streams too, if its set was
+/// hedged or retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Written {
-    /// The stream whose answer came first.
+    /// The stream that answered first.
     pub stream: StreamIndex,
-    /// The record's position in it.
+    /// The record's position in the stream.
     pub dlsn: Dlsn,
-    /// How many attempts were made for its set, this one included: above 1 it was hedged or
+    /// The number of attempts made for its set, this one included. Above 1 the set was hedged or
     /// retried.
     pub attempts: u32,
 }
 
-/// Why a write failed, and what is known of its record.
+/// Error of a write: its reason, and what is known of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteError {
-    /// Whether the record may be in a stream: [`WriteState::NotWritten`] only when no attempt can have
-    /// written it.
+    /// States if the record may be in a stream. [`WriteState::NotWritten`] only if no attempt can
+    /// have written it.
     pub known: WriteState,
-    /// What ended the write.
+    /// The event that ended the write.
     pub reason: Reason,
-    /// What the last failed attempt met, if one failed.
+    /// Cause of the last failed attempt; `None` if no attempt failed.
     pub last_cause: Option<Cause>,
-    /// How many attempts were made.
+    /// The number of attempts made.
     pub attempts: u32,
 }
 
-/// What ended a failed write.
+/// The event that ended a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// When the record is larger than a set may be. Nothing was sent; write less at a time.
+    /// The record is larger than a set may be. Nothing was sent; write shorter records.
     TooLarge {
         /// The record's length in bytes.
         len: usize,
-        /// The longest that this writer takes.
+        /// The longest record that this writer accepts, in bytes.
         max: usize,
     },
-    /// When a proxy said that the record is at fault, or every stream said that it will never take
-    /// it. See the last cause.
+    /// A proxy rejected the record itself, or every stream refused it permanently. See the last
+    /// cause.
     Refused,
-    /// When every stream was tried as often as the settings allow. Writing again may help.
+    /// Every stream was tried as often as the settings allow. Writing the record again may help.
     Exhausted,
-    /// When the request timeout passed. Writing again may help, and may duplicate the record if it
-    /// is not known to be unwritten.
+    /// The request timeout passed. Writing the record again may help, and may duplicate it unless
+    /// it is known to be unwritten.
     TimedOut,
-    /// When the writer was closed or dropped before the write was over.
+    /// The writer was closed or dropped before the write completed.
     Closed,
 }
 
 impl Reason {
-    /// A name for programs: logs, metrics, other languages.
+    /// Returns a name for programs: logs, metrics, other languages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl WriteError {
         }
     }
 
-    /// Whether writing the same record again can succeed.
+    /// Returns `true` if writing the same record again can succeed.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self.reason {
@@ -91,7 +91,7 @@ impl WriteError {
         }
     }
 
-    /// Whether writing the same record again can duplicate it.
+    /// Returns `true` if writing the same record again can duplicate it.
     #[must_use]
     pub const fn may_be_written(&self) -> bool {
         matches!(self.known, WriteState::Unknown)
@@ -112,7 +112,12 @@ impl fmt::Display for WriteError {
             Reason::TimedOut => f.write_str("the request timeout passed")?,
             Reason::Closed => f.write_str("the writer was closed")?,
         }
-        write!(f, " after {} attempts ({})", self.attempts, self.known)?;
+        let plural = if self.attempts == 1 { "" } else { "s" };
+        write!(
+            f,
+            " after {} attempt{plural} ({})",
+            self.attempts, self.known
+        )?;
         match self.last_cause {
             Some(cause) => write!(f, "; the last to fail: {cause}"),
             None => Ok(()),
@@ -122,27 +127,27 @@ impl fmt::Display for WriteError {
 
 impl core::error::Error for WriteError {}
 
-/// Why a record was not taken. It stays with the caller.
+/// Reason for which a record was not accepted. The record stays with the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnqueueError {
-    /// When a bound of R7 is reached: try again after a write completed.
+    /// A bound of R7 is reached. Try again after a write has completed.
     Full,
-    /// When the record cannot fit a set of this writer, ever.
+    /// The record is too long for any set of this writer.
     TooLarge {
         /// The record's length in bytes.
         len: usize,
-        /// The longest that this writer takes.
+        /// The longest record that this writer accepts, in bytes.
         max: usize,
     },
-    /// When the writer takes no more records.
+    /// The writer is closed.
     Closed,
 }
 
 impl fmt::Display for EnqueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the writer has no room for the record just now"),
+            Self::Full => f.write_str("the writer has no room for the record at the moment"),
             Self::TooLarge { len, max } => write!(
                 f,
                 "the record has {len} bytes, more than the {max} that fit a set"
@@ -154,34 +159,35 @@ impl fmt::Display for EnqueueError {
 
 impl core::error::Error for EnqueueError {}
 
-/// One attempt of a set, as it looked when the set ended.
+/// One attempt of a set, in its state at the end of the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptReport {
-    /// The stream it wrote to.
+    /// The stream of the attempt.
     pub stream: StreamIndex,
-    /// When it was started.
+    /// Start of the attempt.
     pub started: Instant,
-    /// How long it ran until it ended or was given up.
+    /// Duration until the attempt ended or was cancelled.
     pub took: Duration,
-    /// How it ended.
+    /// Outcome of the attempt.
     pub outcome: AttemptOutcome,
 }
 
-/// How an attempt ended.
+/// Outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// Its answer completed the set.
+    /// The attempt completed the set.
     Won,
-    /// It failed.
+    /// The attempt failed.
     Failed {
-        /// What it met.
+        /// Cause of the failure.
         cause: Cause,
-        /// What is known of the records.
+        /// State of the records as far as it is known.
         known: WriteState,
     },
-    /// It was cancelled because another one won, or because the set's time was over.
+    /// The attempt was cancelled because another one won, or because the set's deadline passed.
     GivenUp,
-    /// It was still running when the record's time was over; its set went on with younger records.
+    /// The attempt was still outstanding at the record's deadline; its set continued with later
+    /// records.
     Outstanding,
 }
 

@@ -1,4 +1,4 @@
-//! Results are announced, taken, and forgotten.
+//! Announcing, taking and forgetting results.
 
 use super::machine::Writer;
 use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_REPORT, RecordId, RecordState};
@@ -7,10 +7,10 @@ use crate::Instant;
 use crate::expect::expect_no_fmt;
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// The next record whose result waits to be taken. Each is announced once; forgotten ones are
-    /// not.
+    /// Returns the next record whose result waits to be taken. Each record is announced once;
+    /// forgotten ones are not announced.
     pub fn poll_completed(&mut self) -> Option<RecordId> {
-        // Bounded: each pass takes one record off the list.
+        // Bounded: each iteration takes one record off the list.
         while self.completed_first != NO_RECORD {
             let record = self.completed_first;
             let row = &mut self.storage.tables().records[record as usize];
@@ -33,7 +33,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
                 | RecordState::Taken => {
                     debug_assert!(
                         row.state == RecordState::Taken,
-                        "what was completed is done, or was taken early"
+                        "a completed record is done, or its result was taken early"
                     );
                     self.free_record(record);
                 }
@@ -42,7 +42,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         None
     }
 
-    /// The record's result, once. None while it is pending. The id is dead after that.
+    /// Takes the record's result. `None` while the record is pending, and once the result was
+    /// taken: the id is invalid from then on.
     pub fn take(&mut self, record: RecordId) -> Option<WriteResult> {
         let row = self.storage.tables().records.get_mut(record.slot())?;
         if row.generation != record.generation {
@@ -64,8 +65,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Nobody waits for this record's result any more. The record itself is written all the same,
-    /// and so are its neighbours (R14).
+    /// Discards the result of a record, now or when it completes. The record itself is still
+    /// written, and so are the others of its set (R14).
     pub fn forget(&mut self, record: RecordId) {
         let Some(row) = self.storage.tables().records.get_mut(record.slot()) else {
             return;
@@ -81,8 +82,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// The attempts made for a completed record whose result is not taken yet, oldest first. Empty
-    /// unless the settings ask for them and the memory had a row for them.
+    /// Returns the attempts made for a completed record whose result is not taken yet, oldest
+    /// first. Empty unless the settings enable reports and the storage had a free row for them.
     pub fn attempt_reports(&self, record: RecordId) -> AttemptReports {
         let Some(row) = self.storage.records().get(record.slot()) else {
             return AttemptReports::new();
@@ -114,9 +115,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.drop_report(report);
     }
 
-    /// Keeps what became of a set's attempts for the records that complete now. The row is free
-    /// when the last of them is taken, and [`drop_report`](Self::drop_report) was called for
-    /// this call.
+    /// Stores the attempts of a set for the records that complete now. The row is free when the
+    /// last of their results is taken and the caller has called [`drop_report`](Self::drop_report).
     pub(super) fn retain_report(&mut self, set: u16) -> u16 {
         let report = self.free_reports;
         if report == NO_REPORT {
@@ -130,8 +130,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         row.attempts.clear();
         let attempts = &tables.sets[set as usize].attempts;
         let mut last = None;
-        // Oldest first: the next one by its name, until there is none. Both are bounded by the
-        // attempts that a set keeps.
+        // Oldest first: selects the attempt with the next higher id until there is none. Quadratic,
+        // but bounded by the number of attempts that a set keeps.
         while let Some(attempt) = attempts
             .iter()
             .filter(|attempt| {
@@ -148,7 +148,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         report
     }
 
-    /// One record fewer needs the report.
+    /// Releases one record's use of the report.
     pub(super) fn drop_report(&mut self, report: u16) {
         if report == NO_REPORT {
             return;

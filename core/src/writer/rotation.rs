@@ -1,4 +1,4 @@
-//! Which stream is next (R4, R5, R9).
+//! The choice of the next stream (R4, R5, R9).
 
 use super::machine::Writer;
 use super::slots::StreamSlot;
@@ -6,14 +6,15 @@ use super::{Storage, WriterFeatures};
 use crate::{Instant, StreamIndex};
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// The row at which a set starts: the next in the rotation whose stream is healthy and has room
-    /// in its window; the next without room, where none has; the next at all, with or without
-    /// room, when none is healthy (R9). The rotation goes on behind it, so that healthy streams
-    /// share the sets evenly.
+    /// Returns the row at which a set starts: the next in the rotation whose stream is healthy and
+    /// has room in its window; the next healthy one without room, if none has room; the next of all
+    /// that has room, if none is healthy, and the next at all otherwise (R9). The rotation
+    /// continues behind the chosen row, so that healthy streams share the sets evenly.
     ///
-    /// Fairness: the rotation passes a stream that is fit and has room only by starting there. So
-    /// between two starts of a stream that was fit and had room all along, every other stream
-    /// starts at most once: over any stretch of sets none starts more than one set more.
+    /// Fairness: the rotation passes a stream that is healthy and has room only by starting there.
+    /// So between two starts of a stream that stayed healthy and had room, every other stream
+    /// starts at most once: over any sequence of sets no such stream starts more than one set less
+    /// than another.
     pub(super) fn first_row(&mut self, now: Instant) -> u16 {
         let streams = self.streams as usize;
         let start = self.next_row as usize;
@@ -52,9 +53,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         row as u16
     }
 
-    /// The row at which a set goes on: the next behind its last one that was not tried in this
-    /// round and did not refuse the set for good; a healthy one, if there is one, and among
-    /// those one whose window has room.
+    /// Returns the row at which a set continues: the next behind its last one that was not tried in
+    /// this round and did not refuse the set permanently. Healthy streams come first, and among
+    /// them those with room in their window.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Option<u16> {
         let streams = self.streams as usize;
         let slot = &self.storage.sets()[set as usize];
@@ -81,8 +82,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
 /// Probes of streams on probation (R9).
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// The row of a stream that is due for a probe, if the budget has a token for it and the set
-    /// was not tried there. The stream waits for the probe's end from now on.
+    /// Returns the row of a stream that is due for a probe, if the budget has a token for it and
+    /// the set was not tried there. From now on the stream waits for the outcome of the probe.
     pub(super) fn probe_row(&mut self, set: u16, now: Instant) -> Option<u16> {
         let slot = &self.storage.sets()[set as usize];
         let rows = &self.storage.streams()[..self.streams as usize];
@@ -107,7 +108,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Some(row as u16)
     }
 
-    /// The stream's state may have changed: it may be the next that is to be probed.
+    /// Moves the time of the next probe forward if this stream is due earlier.
     pub(super) fn update_next_probe(&mut self, stream: StreamIndex) {
         if F::HEALTH
             && let Some(at) = self.storage.streams()[stream.0 as usize].health.probe_at()
@@ -116,7 +117,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// An attempt at the stream ended in a way that says nothing of its health.
+    /// Handles an end that says nothing about the stream's health.
     pub(super) fn note_inconclusive(&mut self, stream: StreamIndex, now: Instant) {
         if F::HEALTH {
             self.storage.tables().streams[stream.0 as usize]
@@ -127,7 +128,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 }
 
-/// `row` in a rotation of `streams` rows; both summands were below it.
+/// Wraps `row` around a rotation of `streams` rows. It is the sum of a row below `streams` and a
+/// step of at most `streams`, so one subtraction is enough.
 const fn wrap(row: usize, streams: usize) -> usize {
     if row >= streams { row - streams } else { row }
 }

@@ -1,4 +1,4 @@
-//! The rows of the writer's tables. Opaque to whoever provides the memory.
+//! The rows of the writer's tables. Their content is private to the writer.
 
 use super::adaptive::LatencyHistogram;
 use super::counters::StreamCounters;
@@ -7,7 +7,7 @@ use super::{AttemptReports, MAX_OUTSTANDING, MAX_STREAMS, WriteResult};
 use crate::wire::record_set::{HEADER_BYTES, RecordSetBuilder};
 use crate::{AttemptId, Cause, Instant, StreamIndex, WriteState};
 
-/// Names a record from its acceptance until its result is taken.
+/// Identifies a record from its acceptance until its result is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordId {
     pub(crate) slot: u32,
@@ -15,22 +15,22 @@ pub struct RecordId {
 }
 
 impl RecordId {
-    /// The row of the record's slot: below the length of [`StorageTables::records`](super::StorageTables), never
-    /// shared by two records at a time.
+    /// Returns the row of the record's slot. It is below the length of
+    /// [`StorageTables::records`](super::StorageTables), and no two records share it at a time.
     #[must_use]
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
 }
 
-/// No slot, in links between record slots.
+/// Stands for no slot in links between record slots.
 pub(crate) const NO_RECORD: u32 = u32::MAX;
-/// No slot, in links between set slots.
+/// Stands for no slot in links between set slots.
 pub(crate) const NO_SET: u16 = u16::MAX;
-/// No slot, in links to attempt reports.
+/// Stands for no slot in links to attempt reports.
 pub(crate) const NO_REPORT: u16 = u16::MAX;
 
-/// What a writer keeps of one record.
+/// State of one record.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordSlot {
     /// The next record of the same set, of the completed ones, or of the free ones.
@@ -44,15 +44,15 @@ pub struct RecordSlot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordState {
     Free,
-    /// Its set is being filled or is in flight.
+    /// The record's set is filling or in flight.
     Pending,
-    /// As before, and nobody waits for the result (R14).
+    /// The record's set is filling or in flight, and its result will be discarded (R14).
     Forgotten,
-    /// Waits to be announced.
+    /// The record is completed and not announced yet.
     Done(WriteResult),
-    /// Announced, waits to be taken.
+    /// The record is completed and announced, and its result not taken yet.
     Announced(WriteResult),
-    /// Taken or forgotten before it was announced.
+    /// The result was taken or discarded before the record was announced.
     Taken,
 }
 
@@ -67,7 +67,7 @@ impl RecordSlot {
     };
 }
 
-/// The streams that a set tried.
+/// A set of streams, as a bitmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamSet([u64; MAX_STREAMS / 64]);
 
@@ -87,12 +87,13 @@ impl StreamSet {
     }
 }
 
-/// What a writer keeps of one stream, and one entry of the rotation.
+/// State of one stream, and one entry of the rotation.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamSlot {
-    /// The stream whose turn is at this row of the rotation.
+    /// The stream whose turn is at this row of the rotation. It is independent of the rest of the
+    /// row, which belongs to the stream of the row's index.
     pub(crate) turn: StreamIndex,
-    /// Attempts outstanding at the stream: what its window bounds (R9).
+    /// Attempts outstanding at the stream, limited by its window (R9).
     pub(crate) outstanding: u16,
     pub(crate) health: StreamHealth,
     pub(crate) latency: LatencyHistogram,
@@ -115,7 +116,7 @@ impl StreamSlot {
     };
 }
 
-/// What a writer keeps of one attempt, outstanding or ended.
+/// State of one attempt, outstanding or ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttemptSlot {
     pub(crate) id: AttemptId,
@@ -130,7 +131,7 @@ pub(crate) struct AttemptSlot {
 pub(crate) enum AttemptState {
     Unused,
     Outstanding,
-    /// Given up; the transport is still to be told.
+    /// Cancelled, but the cancellation is not polled yet.
     ToCancel,
     Won,
     Failed {
@@ -150,49 +151,49 @@ impl AttemptSlot {
     };
 }
 
-/// What a writer keeps of one record set.
+/// State of one record set.
 #[derive(Clone, Copy, Debug)]
 pub struct SetSlot {
     pub(crate) phase: SetPhase,
-    /// Its records, in the order in which they were written.
+    /// The first and last of its records, which are linked in the order in which they were written.
     pub(crate) first: u32,
     pub(crate) last: u32,
-    /// What was appended to its buffer so far.
+    /// The content of its buffer so far.
     pub(crate) content: RecordSetBuilder,
-    /// The length of the set in its final form; 0 until it has it.
+    /// Length of the set in its final form; 0 until it has that form.
     pub(crate) stored: usize,
-    /// How many of them, from the first, are not in the list any more: they expired while the set
-    /// flew.
+    /// The number of records, from the first, that are not in the list any more because they
+    /// expired while the set was in flight.
     pub(crate) expired: u32,
-    /// The order of sealing.
+    /// Sequence number in the order of sealing.
     pub(crate) sequence: u64,
     /// The deadline of the last record.
     pub(crate) deadline: Instant,
-    /// Whether the set that fills is to be sealed as soon as one more may fly.
+    /// `true` if the filling set is to be sealed as soon as one more may be in flight.
     pub(crate) due: bool,
     pub(crate) links: SetLinks,
-    /// Whether the set is in the queue of those to transmit.
+    /// `true` if the set is in the queue of sets to transmit.
     pub(crate) queued: bool,
     pub(crate) kind: AttemptKind,
     /// The row of the rotation that was tried last.
     pub(crate) row: u16,
     /// Streams tried in this round.
     pub(crate) tried: StreamSet,
-    /// Streams that said that they will never take this set.
+    /// Streams that refused this set permanently.
     pub(crate) refused_by: StreamSet,
     pub(crate) round: u32,
-    /// Attempts that the transport took in this round.
+    /// Attempts that the transport accepted in this round.
     pub(crate) attempts_in_round: u16,
     pub(crate) attempts: [AttemptSlot; MAX_OUTSTANDING],
     pub(crate) outstanding: u8,
-    /// Attempts that the transport took.
+    /// Attempts that the transport accepted.
     pub(crate) attempts_made: u32,
-    /// Whether an attempt that failed may have written the set.
+    /// `true` if a failed attempt may have written the set.
     pub(crate) may_be_written: bool,
-    /// Whether a proxy said that the records themselves are at fault.
+    /// `true` if a proxy rejected the records themselves.
     pub(crate) rejected: bool,
     pub(crate) last_cause: Option<Cause>,
-    /// Whether a proxy asked for less load: the set is not hedged any more (R8).
+    /// `true` if a proxy asked for less load: the set is not hedged any more (R8).
     pub(crate) pushed_back: bool,
     /// The speculative timeout after the next hedge, in microseconds (R3).
     pub(crate) speculative_timeout: u64,
@@ -201,7 +202,7 @@ pub struct SetSlot {
     pub(crate) flush_at: Instant,
     pub(crate) speculate_at: Instant,
     pub(crate) retry_at: Instant,
-    /// Where in the timer heap the set's entry is.
+    /// Index of the set's entry in the timer heap.
     pub(crate) timer_index: u16,
 }
 
@@ -214,7 +215,7 @@ pub(crate) struct SetLinks {
     pub(crate) newer: u16,
     /// The next in the queue of sets to transmit, or the next free one.
     pub(crate) queue: u16,
-    /// The next one with attempts to cancel.
+    /// The next ended set with attempts to cancel.
     pub(crate) ending: u16,
 }
 
@@ -223,19 +224,19 @@ pub(crate) enum SetPhase {
     Free,
     Filling,
     InFlight,
-    /// Its records are completed; attempts of it are still to be cancelled, or the queue still
-    /// names it.
+    /// The set's records are completed, but some of its attempts are still to be cancelled, or the
+    /// queue still refers to it.
     Ending,
 }
 
-/// Why a set is in the queue of those to transmit.
+/// Reason for which an attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AttemptKind {
     First,
     Retry,
     Hedge,
-    /// A copy of a set whose first attempt went to a healthy stream, for a stream whose probation
-    /// is over: whoever waits for the set loses nothing when the stream is still ill (R9).
+    /// A copy of a set whose first attempt went to a healthy stream, sent to a stream whose
+    /// probation is over: the set loses nothing if the stream has not recovered (R9).
     Probe,
 }
 
@@ -295,7 +296,7 @@ impl TimerSlot {
     };
 }
 
-/// The attempts of a set that ended, until the last of its records was taken.
+/// The attempts of an ended set, kept until the last of its results is taken.
 #[derive(Clone, Debug)]
 pub struct ReportSlot {
     pub(crate) next: u16,

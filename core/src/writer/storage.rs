@@ -1,27 +1,30 @@
 use super::slots::{RecordSlot, ReportSlot, SetSlot, StreamSlot, TimerSlot};
 
-/// Holds one record set while it fills and flies. Recycled for ever: a writer has as many as it has
-/// set slots.
+/// Buffer of one record set. A writer has one for each set slot and reuses them.
 ///
-/// Any array of bytes is one.
+/// Arrays of bytes implement it.
 pub trait SetBuffer {
-    /// Makes the buffer at least `bytes` long, which is at most [`capacity`](Self::capacity). What
-    /// is in it stays.
+    /// Makes the buffer at least `bytes` long, which is at most [`capacity`](Self::capacity). The
+    /// content is kept.
     fn grow(&mut self, bytes: usize);
 
-    /// The bytes there are.
+    /// Returns the bytes of the buffer.
     fn as_slice(&self) -> &[u8];
 
-    /// The bytes there are.
+    /// Returns the bytes of the buffer.
     fn as_mut_slice(&mut self) -> &mut [u8];
 
-    /// How long the buffer may become: the same at every call, and for all buffers of a writer.
+    /// Returns the maximum length of the buffer: the same at every call, and for all buffers of a
+    /// writer.
     fn capacity(&self) -> usize;
 }
 
 impl<const N: usize> SetBuffer for [u8; N] {
     fn grow(&mut self, bytes: usize) {
-        debug_assert!(bytes <= N, "no set is longer than its buffer's capacity");
+        debug_assert!(
+            bytes <= N,
+            "no set is longer than the capacity of its buffer"
+        );
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -37,53 +40,52 @@ impl<const N: usize> SetBuffer for [u8; N] {
     }
 }
 
-/// The tables of a writer, whoever owns them. The smaller of a table's length and the setting that
-/// bounds it is the bound (R7).
+/// The tables of a writer as slices. For each table, the smaller of its length and the setting that
+/// limits it is the bound (R7).
 ///
-/// This is a [`Storage`] itself: memory that lives elsewhere (a `static`, an arena) is handed over
-/// as slices.
+/// It implements [`Storage`] itself, for tables that live elsewhere (a `static`, an arena).
 #[derive(Debug)]
 pub struct StorageTables<'a, B> {
-    /// One row per stream at least.
+    /// At least one row per stream.
     pub streams: &'a mut [StreamSlot],
-    /// One row per set in flight, one for the set that fills, and one more with a codec, for what
-    /// compression writes.
+    /// One row per set in flight, one for the filling set, and with a codec one more for the output
+    /// of compression.
     pub sets: &'a mut [SetSlot],
-    /// As many as sets.
+    /// As many rows as `sets`.
     pub timers: &'a mut [TimerSlot],
-    /// As many as sets.
+    /// As many buffers as `sets`.
     pub buffers: &'a mut [B],
     /// One row per record that is accepted and whose result is not taken yet.
     pub records: &'a mut [RecordSlot],
-    /// Where attempts are kept for results that carry them. May be empty: results then carry none.
+    /// Rows for the attempts of results that carry them. If it is empty, results carry none.
     pub reports: &'a mut [ReportSlot],
 }
 
-/// Where a writer keeps its tables. Its rows are opaque: fill them with their `EMPTY` and leave
-/// them alone.
+/// Storage of a writer's tables. The rows are opaque: initialise them with their `EMPTY` and do not
+/// change them.
 pub trait Storage {
-    /// What holds the bytes of a set.
+    /// The buffer of one set.
     type Buffer: SetBuffer;
 
-    /// All tables at once. The same ones at every call, of the same lengths.
+    /// Returns all tables for writing: the same ones at every call, of the same lengths.
     fn tables(&mut self) -> StorageTables<'_, Self::Buffer>;
 
-    /// The rows of streams, to look at.
+    /// Returns the rows of streams.
     fn streams(&self) -> &[StreamSlot];
 
-    /// The rows of sets, to look at.
+    /// Returns the rows of sets.
     fn sets(&self) -> &[SetSlot];
 
-    /// The rows of timers, to look at.
+    /// Returns the rows of timers.
     fn timers(&self) -> &[TimerSlot];
 
-    /// The buffers, to look at.
+    /// Returns the buffers.
     fn buffers(&self) -> &[Self::Buffer];
 
-    /// The rows of records, to look at.
+    /// Returns the rows of records.
     fn records(&self) -> &[RecordSlot];
 
-    /// The rows of reports, to look at.
+    /// Returns the rows of reports.
     fn reports(&self) -> &[ReportSlot];
 }
 
@@ -126,10 +128,10 @@ impl<B: SetBuffer> Storage for StorageTables<'_, B> {
     }
 }
 
-/// Storage known at link time: at most `STREAMS` streams, `SETS` sets of `SET_BYTES` bytes each,
-/// `RECORDS` records, and the attempts of `REPORTS` finished sets.
+/// Storage of a size that is known at link time: at most `STREAMS` streams, `SETS` sets of
+/// `SET_BYTES` bytes each, `RECORDS` records, and the attempts of `REPORTS` finished sets.
 ///
-/// One set fills while the others are in flight, so `SETS` of 3 keep two in flight (R7).
+/// One set fills while the others are in flight, so `SETS` = 3 allows two in flight (R7).
 #[derive(Debug)]
 pub struct Fixed<
     const STREAMS: usize,
@@ -154,7 +156,7 @@ impl<
     const REPORTS: usize,
 > Fixed<STREAMS, SETS, RECORDS, SET_BYTES, REPORTS>
 {
-    /// Empty tables; `const`, so that they can stand in a `static`.
+    /// Creates empty tables. `const`, so that they can be the value of a `static`.
     #[must_use]
     pub const fn new() -> Self {
         Self {

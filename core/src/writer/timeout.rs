@@ -1,4 +1,4 @@
-//! Time passes.
+//! Timers: flush, speculative timeout, retry and expiry.
 
 use super::machine::Writer;
 use super::slots::{NO_SET, SetPhase, SetSlot};
@@ -7,7 +7,8 @@ use super::{Reason, Storage, WriterFeatures};
 use crate::Instant;
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is to be called, or
+    /// `None` if no timer is set.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let closing = self
             .closing
@@ -19,15 +20,15 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Time went by. Calling it early does nothing; calling it late sets off at most one hedge per
-    /// set, because what comes after that is timed from now: expiry is judged by the clock, not
-    /// by how many timers were missed.
+    /// Handles the timers that are due. An early call has no effect. A late call causes at most one
+    /// hedge per set, because the next timeout is counted from now; expiry depends on the time
+    /// only, not on how many timers were missed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance_clock(now);
         if self.closing.is_some_and(|by| by <= now) {
             self.abort(now);
         }
-        // Bounded: each pass moves its set's entry behind `now`, or removes it.
+        // Bounded: each iteration moves its set's entry behind `now`, or removes it.
         while let Some((at, set)) = self.timers.first(self.storage.timers()) {
             if at > now {
                 break;
@@ -53,8 +54,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// A set whose last record's time is over fails; one with younger records goes on without the
-    /// older ones, which may yet be written.
+    /// Fails a set whose last record has expired. Otherwise fails only its expired records, which
+    /// may still be written, and the set continues.
     fn expire_in_flight(&mut self, set: u16, now: Instant) {
         let tables = self.storage.tables();
         let slot = &tables.sets[set as usize];
@@ -85,7 +86,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.fail_first(set, expired, error);
     }
 
-    /// Moves a set's entry in the timer table to its earliest timer, or removes it.
+    /// Sets a set's entry in the timer table to its earliest timer, or removes the entry if it has
+    /// none.
     pub(super) fn rearm(&mut self, set: u16) {
         let tables = self.storage.tables();
         match tables.sets[set as usize].earliest() {
@@ -116,7 +118,7 @@ impl SetSlot {
         }
     }
 
-    /// What is due. Expiry comes first: a set whose time is over is not hedged any more.
+    /// Returns the timer that is due. Expiry comes first: an expired set is not hedged any more.
     fn due_timer(&self, now: Instant) -> Option<Timer> {
         let in_flight = self.phase == SetPhase::InFlight;
         let filling = self.phase == SetPhase::Filling;

@@ -1,35 +1,35 @@
 use super::slots::{NO_SET, SetSlot, TimerSlot};
 use crate::Instant;
 
-/// What a set waits for. Each set has one entry in the table: its earliest.
+/// Timer of a set. Each set has one entry in the timer table, for the earliest of its timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// When a set that fills has waited long enough for company (R6).
+    /// The filling set has reached the flush interval (R6).
     Flush,
-    /// When a set has waited long enough for its outstanding attempts, and is hedged (R3).
+    /// A set has waited for its outstanding attempts as long as the speculative timeout, and is
+    /// hedged (R3).
     Speculate,
-    /// When a set whose streams all failed goes round them again, or the budget has a token for it
-    /// (R5, R8).
+    /// The next round of a set begins, or the budget is to be asked for a token again (R5, R8).
     Retry,
-    /// When the oldest record of a set reaches its deadline (R1).
+    /// The oldest record of a set reaches its deadline (R1).
     Expire,
 }
 
-/// The timer table: a binary heap over set slots, the earliest on top. Every set knows its index in
-/// it, so that it can be moved and removed in O(log sets); a set whose timer is the latest of all,
-/// which is the common case, is inserted in O(1).
+/// The timer table: a binary heap over set slots, the earliest timer on top. Every set knows the
+/// index of its entry, so that it can be moved and removed in O(log sets). The common case, a set
+/// whose timer is the latest of all, is inserted in O(1).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimerHeap {
     len: usize,
 }
 
 impl TimerHeap {
-    /// The earliest entry.
+    /// Returns the time and set of the earliest entry, or `None` if the heap is empty.
     pub(crate) fn first(self, heap: &[TimerSlot]) -> Option<(Instant, u16)> {
         heap[..self.len].first().map(|entry| (entry.at, entry.set))
     }
 
-    /// Sets the time of a set's entry, or makes one.
+    /// Sets the time of a set's entry, and adds the entry if there is none.
     pub(crate) fn arm(
         &mut self,
         heap: &mut [TimerSlot],

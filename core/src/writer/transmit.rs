@@ -1,4 +1,4 @@
-//! What is to be started and given up at the transport.
+//! Attempts to start and to cancel at the transport.
 
 use super::adaptive::Tail;
 use super::machine::Writer;
@@ -7,7 +7,7 @@ use super::{Adaptive, SetBuffer, Storage, StreamCounters, WriterFeatures};
 use crate::{Attempt, AttemptId, Instant, StreamIndex};
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
-    /// The next attempt to start. If the transport has no room for it, say so by
+    /// Returns the next attempt to start. If the transport has no room for it, call
     /// [`handle_refused`](Self::handle_refused) before the next call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Attempt<'_>> {
         let now = self.advance_clock(now);
@@ -34,7 +34,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         })
     }
 
-    /// The next attempt to give up at the transport (R11).
+    /// Returns the next attempt to cancel at the transport (R11).
     pub fn poll_cancel(&mut self) -> Option<AttemptId> {
         while self.ending_first != NO_SET {
             let set = self.ending_first;
@@ -55,7 +55,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         None
     }
 
-    /// Whether there is something to transmit or to cancel.
+    /// Returns `true` if there is an attempt to start or to cancel.
     pub fn has_work(&self) -> bool {
         self.queue_first != NO_SET || self.ending_first != NO_SET || {
             let filling = self.filling != NO_SET && self.has_in_flight_room();
@@ -65,8 +65,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Begins the attempt that a set was queued for; its attempt_index among the set's attempts. None when
-    /// there is no stream for it any more.
+    /// Begins the attempt for which a set was queued. Returns the index of its slot, or `None` if
+    /// there is no stream left for it.
     fn start(&mut self, set: u16, now: Instant) -> Option<usize> {
         let (kind, made, outstanding) = {
             let slot = &self.storage.sets()[set as usize];
@@ -81,7 +81,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             self.following_row(set, now)
         };
         let Some(row) = row else {
-            // What the streams answered since the set was queued left none to try.
+            // The answers since the set was queued left no stream to try.
             if made > 0 {
                 self.refund_token();
             }
@@ -103,9 +103,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         Some(attempt_index)
     }
 
-    /// Begins the copy of a set that probes a stream, if one is still to be probed. A set whose
-    /// first attempt has ended meanwhile is no use for that: it goes on as it would have done
-    /// at once, had it not been queued.
+    /// Begins the copy of a set that probes a stream, if a stream is still due for a probe. If the
+    /// set's first attempt has ended since, the set cannot serve a probe: it continues as it would
+    /// have done had it not been queued.
     fn start_probe(&mut self, set: u16, waits: bool, now: Instant) -> Option<usize> {
         if !waits {
             self.try_next_stream(set, now);
@@ -119,7 +119,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     fn add_attempt(&mut self, set: u16, stream: StreamIndex, now: Instant) -> usize {
-        // The slot is told by the lower 16 bits. 2^48 attempts later the rest repeats itself.
+        // The lower 16 bits identify the set's slot. The serial number in the rest repeats after
+        // 2^48 attempts.
         let id = AttemptId(self.next_attempt << 16 | u64::from(set));
         self.next_attempt = self.next_attempt.wrapping_add(1);
         let slot = &mut self.storage.tables().sets[set as usize];
@@ -141,8 +142,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         attempt_index
     }
 
-    /// When the set is hedged next (R3). The schedule runs on when a retry joins an attempt that is
-    /// outstanding.
+    /// Sets the time of the set's next hedge (R3). The schedule continues if a retry joins an
+    /// outstanding attempt.
     fn schedule_hedge(&mut self, set: u16, kind: AttemptKind, stream: StreamIndex, now: Instant) {
         if !self.settings.hedging() {
             return;
@@ -161,11 +162,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// How long a set waits for its first attempt before it is hedged: what the settings say, or
-    /// what the stream's latency says (R10).
+    /// Returns the time that a set waits for its first attempt before it is hedged, in
+    /// microseconds: the configured one, or one that follows the stream's latency (R10).
     ///
-    /// A stream that is much slower than the others is hedged when twice the others' usual latency
-    /// has passed: its own would let a stalled stream stretch its timeout without end.
+    /// For a stream that is much slower than the others it is twice their usual latency: with the
+    /// stream's own latency, a stalled stream would extend its timeout without limit.
     fn speculative_delay(&self, stream: StreamIndex) -> u64 {
         let Adaptive::Quantile { floor, warm_up, .. } = self.adaptive() else {
             return self.bounds.first_speculative_timeout;
@@ -175,7 +176,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .quantile(warm_up);
         let usual = match (own, self.median_latency) {
             (Some(own), Some(median)) => own.min(median.saturating_mul(2)),
-            // A stream of which little is known yet is expected to be like the others.
+            // A stream with few answers so far is expected to be like the others.
             (Some(usual), None) | (None, Some(usual)) => usual,
             (None, None) => return self.bounds.first_speculative_timeout,
         };
@@ -187,12 +188,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             .max(1)
     }
 
-    /// How long a set that was hedged waits before it is hedged again, where the latency says so
-    /// (R10): a quantile half as rare with each hedge, and no more than twice the median. Few
-    /// sets come so far, so that it costs little, and those are the ones that took longest.
+    /// Returns the time that a hedged set waits before it is hedged again, in microseconds, if
+    /// adaptive timeouts set it (R10): a quantile that is half as rare with each hedge, and at most
+    /// twice the median. Few sets are hedged twice, so this costs little, and they are those that
+    /// took longest.
     ///
-    /// Where more attempts straggle than are hedged, the quantile is how long a straggler takes;
-    /// that the hedge is one as well shows much earlier.
+    /// Where more attempts are slow than may be hedged, the quantile is the latency of a slow
+    /// attempt; that the hedge is slow as well shows much earlier, hence the limit.
     fn further_delay(
         &mut self,
         stream: StreamIndex,
@@ -246,7 +248,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         }
     }
 
-    /// Puts a set into the queue of those to transmit.
+    /// Appends a set to the queue of sets to transmit.
     pub(super) fn enqueue(&mut self, set: u16, kind: AttemptKind) {
         let sets = self.storage.tables().sets;
         let slot = &mut sets[set as usize];
@@ -276,8 +278,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 }
 
-/// The attempt_index for one more attempt: an unused one, or that of the oldest that has ended. There is
-/// one while fewer than all are outstanding.
+/// Returns the slot for one more attempt: an unused one, or that of the oldest attempt that has
+/// ended. There is one as long as fewer than [`MAX_OUTSTANDING`](super::MAX_OUTSTANDING) are
+/// outstanding.
 fn free_attempt_index(attempts: &[AttemptSlot]) -> usize {
     let mut oldest: Option<usize> = None;
     for (attempt_index, attempt) in attempts.iter().enumerate() {
@@ -291,5 +294,5 @@ fn free_attempt_index(attempts: &[AttemptSlot]) -> usize {
             }
         }
     }
-    oldest.expect("a set with all places outstanding is neither hedged nor retried")
+    oldest.expect("a set with the maximum of outstanding attempts is neither hedged nor retried")
 }

@@ -305,11 +305,11 @@ fn every_malformed_name_is_refused_with_what_is_wrong_and_where() {
         ),
         (
             "inet![localhost]:8000",
-            "what stands in brackets is not an IPv6 address, at offset 6 of the name",
+            "the text in brackets is not an IPv6 address, at offset 6 of the name",
         ),
         (
             "fixedinet!a:1,[::x]:2",
-            "what stands in brackets is not an IPv6 address, at offset 15 of the name",
+            "the text in brackets is not an IPv6 address, at offset 15 of the name",
         ),
         (
             "zk!a:1",

@@ -173,7 +173,7 @@ fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
         7 flush
             start 3 on 2: c
         8 fail 3 413
-            failed c: the record was refused after 1 attempts (rejected); the last to fail: the \
+            failed c: the record was refused after 1 attempt (rejected); the last to fail: the \
          proxy answered TOO_LARGE_RECORD (413)
             flushed
         9 flush

@@ -20,7 +20,7 @@ fn no_more_sets_are_in_flight_than_the_settings_allow() {
         // The third is accepted, and waits its turn; there is no room for a fourth.
         0 write c
         0 write d
-            refused d: the writer has no room for the record just now
+            refused d: the writer has no room for the record at the moment
         1 answer 1
             start 3 on 2: c
             done a: stream 0, 1/1/0
@@ -45,7 +45,7 @@ fn no_more_bytes_are_buffered_than_the_settings_allow() {
         0 write b 80
             start 2 on 1: b
         0 write c 80
-            refused c: the writer has no room for the record just now
+            refused c: the writer has no room for the record at the moment
         0 write c 30
             start 3 on 2: c
         1 answer 1
@@ -70,7 +70,7 @@ fn no_more_records_are_pending_than_the_settings_allow() {
         0 write a
         0 write b
         0 write c
-            refused c: the writer has no room for the record just now
+            refused c: the writer has no room for the record at the moment
         2
             start 1 on 0: a b
         3 answer 1
@@ -95,9 +95,9 @@ fn reserved_room_stays_reserved_until_it_is_used_or_released() {
             start 1 on 0: a
         0 write b
         0 write c
-            refused c: the writer has no room for the record just now
+            refused c: the writer has no room for the record at the moment
         0 reserve t 10
-            refused t: the writer has no room for the record just now
+            refused t: the writer has no room for the record at the moment
         // The reserved room lets the waiting set fly, whichever record uses it.
         0 submit r
             start 2 on 1: b

@@ -49,7 +49,7 @@ fn time_in_the_buffer_is_part_of_the_request_timeout() {
         400
             start 1 on 0: a b
         1000
-            failed a: the request timeout passed after 1 attempts (unknown whether written)
+            failed a: the request timeout passed after 1 attempt (unknown whether written)
         1200 answer 1
             done b: stream 0, 1/1/1
         ",
@@ -208,7 +208,7 @@ fn a_forgotten_record_is_written_with_its_neighbours_and_its_slot_is_free_afterw
             "0 write b",
             "0 write c",
             "0 write d",
-            "  refused d: the writer has no room for the record just now",
+            "  refused d: the writer has no room for the record at the moment",
             "1 forget b",
             "2",
             "  start 1 on 0: a b c",

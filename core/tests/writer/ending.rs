@@ -47,7 +47,7 @@ fn what_is_outstanding_when_the_closes_time_is_over_completes_as_closed() {
         30
             cancel 1
             failed b: the writer was closed after 0 attempts (not written)
-            failed a: the writer was closed after 1 attempts (unknown whether written)
+            failed a: the writer was closed after 1 attempt (unknown whether written)
             finished
         ",
     );
@@ -93,7 +93,7 @@ fn aborting_completes_everything_at_once() {
             cancel 3
             cancel 1
             failed c: the writer was closed after 0 attempts (not written)
-            failed a: the writer was closed after 1 attempts (unknown whether written)
+            failed a: the writer was closed after 1 attempt (unknown whether written)
             failed b: the writer was closed after 2 attempts (unknown whether written); the last \
          to fail: no proxy could be reached
             flushed

@@ -122,7 +122,7 @@ fn a_timer_that_is_later_than_the_deadline_hedges_nothing() {
             start 1 on 0: a
         60000 sleep
             cancel 1
-            failed a: the request timeout passed after 1 attempts (unknown whether written)
+            failed a: the request timeout passed after 1 attempt (unknown whether written)
         ",
     );
 }
@@ -185,7 +185,7 @@ fn without_hedging_only_a_failure_sends_a_set_to_the_next_stream() {
             start 3 on 1: b
         299
             cancel 3
-            failed b: the request timeout passed after 1 attempts (unknown whether written)
+            failed b: the request timeout passed after 1 attempt (unknown whether written)
         ",
     );
 }

@@ -126,7 +126,7 @@ fn a_failure_that_belongs_to_the_record_fails_at_once() {
         0 write a
             start 1 on 0: a
         3 fail 1 413
-            failed a: the record was refused after 1 attempts (rejected); the last to fail: the \
+            failed a: the record was refused after 1 attempt (rejected); the last to fail: the \
          proxy answered TOO_LARGE_RECORD (413)
         ",
     );

@@ -149,7 +149,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     fn handle_lease(&mut self, now: Instant, unit: u8, amount: u64) -> Option<Event<'static>> {
         // Other units than milliseconds were never defined.
         (unit == 0).then(|| {
-            let length = crate::time::length(amount, 1_000);
+            let length = crate::time::duration(amount, 1_000);
             self.lease_until = Some(now + length);
             Event::Lease { length }
         })
