@@ -16,13 +16,19 @@ for (const atATime of [6, 64, 1_000]) {
 }
 for (const atATime of [64, 1_000, 8_000]) {
   const { perSecond, stats } = await byWriter(proxy.url, streams, 400_000, atATime);
-  show(`records/s, through the writer, ${atATime} at a time`, `${rounded(perSecond)} (${rounded(stats.records / stats.sets)} a set, ${stats.hedgesSent} hedges)`);
+  show(
+    `records/s, through the writer, ${atATime} at a time`,
+    `${rounded(perSecond)} (${rounded(stats.records / stats.sets)} a set, ${stats.hedgesSent} hedges)`,
+  );
 }
 await byWriter(proxy.url, streams, 1_000_000, 1_000, {
   every: 250_000,
   look: async (written) => {
     const { used, rss } = await memory();
-    show(`MB in use (resident) after ${rounded(written)} records`, `${(used / 1e6).toFixed(1)} (${(rss / 1e6).toFixed(0)})`);
+    show(
+      `MB in use (resident) after ${rounded(written)} records`,
+      `${(used / 1e6).toFixed(1)} (${(rss / 1e6).toFixed(0)})`,
+    );
   },
 });
 await proxy.stop();

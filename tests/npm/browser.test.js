@@ -23,7 +23,10 @@ const WORKER = `
 
 /** The example of the README as it stands there. */
 function example() {
-  const text = readFileSync(new URL("node_modules/distributedlog/README.md", import.meta.url), "utf8");
+  const text = readFileSync(
+    new URL("node_modules/distributedlog/README.md", import.meta.url),
+    "utf8",
+  );
   return /```html\n([^]*?)```/.exec(text)[1];
 }
 
@@ -31,7 +34,11 @@ describe("in Chromium", () => {
   let browser, pages, proxy, context;
   before(async () => {
     browser = await launch();
-    pages = await serve({ "/": PAGE, "/worker.js": WORKER, "/example": example().replace("./distributedlog/", "/distributedlog/") });
+    pages = await serve({
+      "/": PAGE,
+      "/worker.js": WORKER,
+      "/example": example().replace("./distributedlog/", "/distributedlog/"),
+    });
     proxy = await Proxy.start(["--cors-origin", pages.origin]);
     await proxy.create(...streams, "clicks-1", "clicks-2", "clicks-3");
     context = await browser.newContext();
@@ -55,7 +62,8 @@ describe("in Chromium", () => {
     return page;
   }
 
-  const stored = async () => new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
+  const stored = async () =>
+    new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
   const options = (more = {}) => ({ url: proxy.url, streams, requestTimeout: 10_000, ...more });
 
   test("ten thousand records over five streams are acknowledged, and read back at their positions", async (t) => {
@@ -70,8 +78,13 @@ describe("in Chromium", () => {
       );
       await writer.close();
       const read = [];
-      const reader = new MultiStreamReader({ ...options, requestTimeout: undefined, follow: false });
-      for await (const record of reader) read.push([record.text(), `${record.stream} ${record.dlsn}`]);
+      const reader = new MultiStreamReader({
+        ...options,
+        requestTimeout: undefined,
+        follow: false,
+      });
+      for await (const record of reader)
+        read.push([record.text(), `${record.stream} ${record.dlsn}`]);
       return { written, read };
     }, options());
     assert.equal(written.length, 10_000);
@@ -81,15 +94,21 @@ describe("in Chromium", () => {
       assert.equal(found.get(stream).get(dlsn), record);
     }
     assert.equal(read.length, 10_000, "each once");
-    assert.deepEqual(new Set(read.map(([record]) => record)), new Set(written.map(([record]) => record)));
+    assert.deepEqual(
+      new Set(read.map(([record]) => record)),
+      new Set(written.map(([record]) => record)),
+    );
     assert.equal(new Set(written.map(([, place]) => place.split(" ")[0])).size, streams.length);
   });
 
   test("while one stream stalls, p99 stays below the first speculative timeout and the healthy p99; aborts arrive", async (t) => {
     const page = await openPage(t);
-    await page.evaluate((options) => {
-      globalThis.writer = new MultiStreamWriter(options);
-    }, options({ firstSpeculativeTimeout: FIRST_SPECULATIVE_MS }));
+    await page.evaluate(
+      (options) => {
+        globalThis.writer = new MultiStreamWriter(options);
+      },
+      options({ firstSpeculativeTimeout: FIRST_SPECULATIVE_MS }),
+    );
     const aborted = await proxy.metric("dlog_proxy_http_aborted_total");
     await assertStalledTail(t, {
       firstSpeculativeMs: FIRST_SPECULATIVE_MS,
@@ -108,7 +127,10 @@ describe("in Chromium", () => {
     });
     const { hedgesWon } = await page.evaluate(() => writer.stats());
     assert.ok(hedgesWon >= 75, "the stalled stream had its turns");
-    await until("the aborts have arrived", async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - aborted >= hedgesWon);
+    await until(
+      "the aborts have arrived",
+      async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - aborted >= hedgesWon,
+    );
   });
 
   test("a page that is closed in the middle loses nothing that was acknowledged, and leaves what it can", async () => {
@@ -116,7 +138,10 @@ describe("in Chromium", () => {
     await page.goto(pages.origin);
     await page.waitForFunction(() => globalThis.loaded);
     const acknowledged = [];
-    await page.exposeFunction("acknowledged", (record, stream, dlsn) => void acknowledged.push({ record, stream, dlsn }));
+    await page.exposeFunction(
+      "acknowledged",
+      (record, stream, dlsn) => void acknowledged.push({ record, stream, dlsn }),
+    );
     await page.evaluate((options) => {
       const writer = new MultiStreamWriter(options);
       const write = async (task) => {
@@ -130,7 +155,8 @@ describe("in Chromium", () => {
     await until("many are acknowledged", () => acknowledged.length > 500);
     await page.close();
     const found = await stored();
-    for (const { record, stream, dlsn } of acknowledged) assert.equal(found.get(stream).get(dlsn), record);
+    for (const { record, stream, dlsn } of acknowledged)
+      assert.equal(found.get(stream).get(dlsn), record);
   });
 
   test("what still fills is sent when the page is left", async (t) => {
@@ -144,10 +170,13 @@ describe("in Chromium", () => {
 
   test("ten seconds offline are waited out", async (t) => {
     const page = await openPage(t);
-    await page.evaluate((options) => {
-      globalThis.writer = new MultiStreamWriter(options);
-      return writer.write("online");
-    }, options({ requestTimeout: 60_000 }));
+    await page.evaluate(
+      (options) => {
+        globalThis.writer = new MultiStreamWriter(options);
+        return writer.write("online");
+      },
+      options({ requestTimeout: 60_000 }),
+    );
     await context.setOffline(true);
     t.after(() => context.setOffline(false));
     const began = performance.now();
@@ -160,7 +189,9 @@ describe("in Chromium", () => {
     assert.equal((await page.evaluate(() => writer.stats())).recordsWritten, 1);
     await context.setOffline(false);
     const written = await writing;
-    t.diagnostic(`written ${(performance.now() - began - 10_000).toFixed(0)} ms after the network came back`);
+    t.diagnostic(
+      `written ${(performance.now() - began - 10_000).toFixed(0)} ms after the network came back`,
+    );
     const found = await stored();
     for (const [record, stream, dlsn] of written) assert.equal(found.get(stream).get(dlsn), record);
     const { attempts } = await page.evaluate(() => writer.stats());
@@ -169,17 +200,33 @@ describe("in Chromium", () => {
 
   test("a server that is killed and comes back is written to and read from again", async (t) => {
     const page = await openPage(t);
-    await page.evaluate(async (options) => {
-      globalThis.writer = new MultiStreamWriter(options);
-      globalThis.reader = new MultiStreamReader({ url: options.url, streams: options.streams, from: "end", connections: 5 });
-      globalThis.read = [];
-      void (async () => {
-        for await (const record of reader) read.push(record.text());
-      })();
-    }, options({ requestTimeout: 60_000, connections: 1 }));
-    await page.waitForFunction(() => Object.values(reader.position().streams).every((place) => place.from !== "end"));
+    await page.evaluate(
+      async (options) => {
+        globalThis.writer = new MultiStreamWriter(options);
+        globalThis.reader = new MultiStreamReader({
+          url: options.url,
+          streams: options.streams,
+          from: "end",
+          connections: 5,
+        });
+        globalThis.read = [];
+        void (async () => {
+          for await (const record of reader) read.push(record.text());
+        })();
+      },
+      options({ requestTimeout: 60_000, connections: 1 }),
+    );
+    await page.waitForFunction(() =>
+      Object.values(reader.position().streams).every((place) => place.from !== "end"),
+    );
     for (let round = 0; round < 3; round++) {
-      await page.evaluate((round) => Promise.all(Array.from({ length: 50 }, (_, index) => writer.write(`round ${round}, ${index}`))), round);
+      await page.evaluate(
+        (round) =>
+          Promise.all(
+            Array.from({ length: 50 }, (_, index) => writer.write(`round ${round}, ${index}`)),
+          ),
+        round,
+      );
       await page.waitForFunction((count) => read.length === count, 50 * (round + 1));
       await proxy.kill();
       await proxy.restart();
@@ -192,16 +239,19 @@ describe("in Chromium", () => {
     const page = await openPage(t);
     for (const code of [517, 503]) {
       await proxy.fail("b-2", code);
-      const { failures, sick } = await page.evaluate(async (options) => {
-        const writer = new MultiStreamWriter(options);
-        for (let index = 0; index < 40; index++) {
-          const { stream } = await writer.write(`pushed back ${index}`);
-          if (stream === "b-2") throw new Error("it fails on purpose");
-        }
-        const { failures, streams } = writer.stats();
-        await writer.close();
-        return { failures, sick: streams["b-2"].failed };
-      }, options({ bufferSize: 0 }));
+      const { failures, sick } = await page.evaluate(
+        async (options) => {
+          const writer = new MultiStreamWriter(options);
+          for (let index = 0; index < 40; index++) {
+            const { stream } = await writer.write(`pushed back ${index}`);
+            if (stream === "b-2") throw new Error("it fails on purpose");
+          }
+          const { failures, streams } = writer.stats();
+          await writer.close();
+          return { failures, sick: streams["b-2"].failed };
+        },
+        options({ bufferSize: 0 }),
+      );
       assert.ok(sick >= 1 && sick === failures, `${sick} of ${failures}`);
       // Without retry-after, which CORS hides unless the server exposes it, it would have a turn in every five sets.
       assert.ok(failures <= 4, `${failures} attempts at a stream that asked to be left alone`);
@@ -214,23 +264,40 @@ describe("in Chromium", () => {
     t.after(() => stranger.stop());
     const page = await openPage(t);
     const attempt = (url) =>
-      page.evaluate(async (options) => {
-        const writer = new MultiStreamWriter(options);
-        const written = await writer.write("x").catch((error) => error);
-        const reader = new MultiStreamReader({ url: options.url, streams: options.streams });
-        const next = reader.next().then(String, ({ name, code, message }) => ({ name, code, message }));
-        const read = await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 2_000, "no answer"))]);
-        await Promise.all([reader.return(), writer.close()]);
-        const { name, code, known, message } = written;
-        return { written: { name, code, known, message }, read };
-      }, options({ url, requestTimeout: 1_000 }));
+      page.evaluate(
+        async (options) => {
+          const writer = new MultiStreamWriter(options);
+          const written = await writer.write("x").catch((error) => error);
+          const reader = new MultiStreamReader({ url: options.url, streams: options.streams });
+          const next = reader
+            .next()
+            .then(String, ({ name, code, message }) => ({ name, code, message }));
+          const read = await Promise.race([
+            next,
+            new Promise((resolve) => setTimeout(resolve, 2_000, "no answer")),
+          ]);
+          await Promise.all([reader.return(), writer.close()]);
+          const { name, code, known, message } = written;
+          return { written: { name, code, known, message }, read };
+        },
+        options({ url, requestTimeout: 1_000 }),
+      );
     const { written, read } = await attempt(stranger.url);
-    assert.deepEqual([written.name, written.code, written.known], ["ForbiddenError", "FORBIDDEN", "notWritten"]);
-    assert.ok(written.message.includes(`start the proxy with --cors-origin ${pages.origin}`), written.message);
+    assert.deepEqual(
+      [written.name, written.code, written.known],
+      ["ForbiddenError", "FORBIDDEN", "notWritten"],
+    );
+    assert.ok(
+      written.message.includes(`start the proxy with --cors-origin ${pages.origin}`),
+      written.message,
+    );
     assert.deepEqual([read.name, read.code], ["ReadError", "FORBIDDEN"]);
     await stranger.kill();
     const gone = await attempt(stranger.url);
-    assert.deepEqual([gone.written.code, gone.written.known, gone.read], ["TIMED_OUT", "unknown", "no answer"]);
+    assert.deepEqual(
+      [gone.written.code, gone.written.known, gone.read],
+      ["TIMED_OUT", "unknown", "no answer"],
+    );
   });
 
   test("what is under way when the page is left arrives all the same, once", async (t) => {
@@ -238,13 +305,28 @@ describe("in Chromium", () => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const before = await proxy.metric("dlog_proxy_requests_unanswered");
     const aborted = await proxy.metric("dlog_proxy_http_aborted_total");
-    await page.evaluate(async (options) => {
-      const writer = new MultiStreamWriter(options);
-      for (let index = 0; index < 3; index++) void writer.write(`under way ${index}`).catch(() => {});
-    }, options({ bufferSize: 0, firstSpeculativeTimeout: 60_000, maxSpeculativeTimeout: 60_000, requestTimeout: 120_000 }));
-    await until("they wait", async () => (await proxy.metric("dlog_proxy_requests_unanswered")) >= before + 3);
+    await page.evaluate(
+      async (options) => {
+        const writer = new MultiStreamWriter(options);
+        for (let index = 0; index < 3; index++)
+          void writer.write(`under way ${index}`).catch(() => {});
+      },
+      options({
+        bufferSize: 0,
+        firstSpeculativeTimeout: 60_000,
+        maxSpeculativeTimeout: 60_000,
+        requestTimeout: 120_000,
+      }),
+    );
+    await until(
+      "they wait",
+      async () => (await proxy.metric("dlog_proxy_requests_unanswered")) >= before + 3,
+    );
     await page.goto("about:blank");
-    await until("the page's own requests are gone", async () => (await proxy.metric("dlog_proxy_http_aborted_total")) >= aborted + 3);
+    await until(
+      "the page's own requests are gone",
+      async () => (await proxy.metric("dlog_proxy_http_aborted_total")) >= aborted + 3,
+    );
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
     const arrived = async () => {
       const records = [...(await stored()).values()].flatMap((records) => [...records.values()]);
@@ -257,17 +339,23 @@ describe("in Chromium", () => {
   test("a page that stood still goes on by the clock: no burst of hedges, and what is over is over", async (t) => {
     const page = await openPage(t);
     const standStill = async (more) =>
-      page.evaluate(async (options) => {
-        const writer = new MultiStreamWriter(options);
-        const written = writer.write("stood still").then(({ attempts }) => `written by ${attempts}`, ({ code }) => code);
-        while (writer.stats().attempts === 0) await new Promise((resolve) => setTimeout(resolve));
-        const end = performance.now() + 2_000;
-        while (performance.now() < end);
-        const result = await written;
-        const { hedgesSent } = writer.stats();
-        await writer.close();
-        return { result, hedgesSent };
-      }, options({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more }));
+      page.evaluate(
+        async (options) => {
+          const writer = new MultiStreamWriter(options);
+          const written = writer.write("stood still").then(
+            ({ attempts }) => `written by ${attempts}`,
+            ({ code }) => code,
+          );
+          while (writer.stats().attempts === 0) await new Promise((resolve) => setTimeout(resolve));
+          const end = performance.now() + 2_000;
+          while (performance.now() < end);
+          const result = await written;
+          const { hedgesSent } = writer.stats();
+          await writer.close();
+          return { result, hedgesSent };
+        },
+        options({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more }),
+      );
     const { hedgesSent } = await standStill({});
     assert.ok(hedgesSent <= 1, `${hedgesSent} hedges of 100 that were due meanwhile`);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));

@@ -7,7 +7,9 @@ globalThis.bundled = async (url, streams) => {
     const { stream, dlsn } = await writer.write(text);
     return [stream, `${dlsn}`, text];
   };
-  const written = await Promise.all(Array.from({ length: 20 }, (_, index) => write(`bundled ${index}`)));
+  const written = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => write(`bundled ${index}`)),
+  );
   await writer.close();
   const read = [];
   for await (const { stream, dlsn, text } of texts(url, streams)) read.push([stream, dlsn, text]);
@@ -16,5 +18,6 @@ globalThis.bundled = async (url, streams) => {
 
 async function* texts(url, streams) {
   const reader = new MultiStreamReader({ url, streams, follow: false });
-  for await (const record of reader) yield { stream: record.stream, dlsn: `${record.dlsn}`, text: record.text() };
+  for await (const record of reader)
+    yield { stream: record.stream, dlsn: `${record.dlsn}`, text: record.text() };
 }

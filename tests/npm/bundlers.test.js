@@ -21,21 +21,40 @@ const BUNDLERS = {
     const root = join(here, "vite-page");
     mkdirSync(root, { recursive: true });
     copyFileSync(join(here, "bundled.mjs"), join(root, "bundled.mjs"));
-    writeFileSync(join(root, "index.html"), '<!doctype html><script type="module" src="./bundled.mjs"></script>');
-    await vite.build({ root, base: "./", logLevel: "warn", build: { outDir: folder, emptyOutDir: true } });
+    writeFileSync(
+      join(root, "index.html"),
+      '<!doctype html><script type="module" src="./bundled.mjs"></script>',
+    );
+    await vite.build({
+      root,
+      base: "./",
+      logLevel: "warn",
+      build: { outDir: folder, emptyOutDir: true },
+    });
     return files(folder).find((file) => file.endsWith(".js"));
   },
   async webpack(folder) {
     const stats = await new Promise((resolve, reject) => {
       const done = (error, stats) => (error ? reject(error) : resolve(stats));
-      webpack({ context: here, mode: "production", entry: "./bundled.mjs", output: { path: folder, filename: "page.js" } }, done);
+      webpack(
+        {
+          context: here,
+          mode: "production",
+          entry: "./bundled.mjs",
+          output: { path: folder, filename: "page.js" },
+        },
+        done,
+      );
     });
     assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString());
     return "page.js";
   },
   async "esbuild, with the module beside the bundle"(folder) {
     await esbuild.build(esbuildTo(folder));
-    copyFileSync(join(here, "node_modules/distributedlog/dist/distributedlog_bg.wasm"), join(folder, "distributedlog_bg.wasm"));
+    copyFileSync(
+      join(here, "node_modules/distributedlog/dist/distributedlog_bg.wasm"),
+      join(folder, "distributedlog_bg.wasm"),
+    );
     return "page.js";
   },
   async "esbuild, with the module within the bundle"(folder) {
@@ -45,8 +64,18 @@ const BUNDLERS = {
   },
 };
 
-const esbuildTo = (outdir) => ({ absWorkingDir: here, entryPoints: { page: "bundled.mjs" }, bundle: true, format: "esm", outdir, logLevel: "warning" });
-const files = (folder) => readdirSync(folder, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map((each) => join(each.parentPath ?? each.path, each.name).slice(folder.length + 1));
+const esbuildTo = (outdir) => ({
+  absWorkingDir: here,
+  entryPoints: { page: "bundled.mjs" },
+  bundle: true,
+  format: "esm",
+  outdir,
+  logLevel: "warning",
+});
+const files = (folder) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((each) => each.isFile())
+    .map((each) => join(each.parentPath ?? each.path, each.name).slice(folder.length + 1));
 
 describe("bundled", () => {
   let browser;
@@ -59,8 +88,13 @@ describe("bundled", () => {
     test(`by ${name}, the page writes and reads back`, async (t) => {
       const folder = join(here, `bundled-${index}`);
       const script = await bundle(folder);
-      const served = Object.fromEntries(files(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]));
-      const pages = await serve({ ...served, "/": `<!doctype html><title>page</title><script type="module" src="/${script}"></script>` });
+      const served = Object.fromEntries(
+        files(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]),
+      );
+      const pages = await serve({
+        ...served,
+        "/": `<!doctype html><title>page</title><script type="module" src="/${script}"></script>`,
+      });
       t.after(() => pages.close());
       const proxy = await Proxy.start(["--cors-origin", pages.origin]);
       t.after(() => proxy.stop());
@@ -72,12 +106,16 @@ describe("bundled", () => {
       page.on("request", (request) => asked.push(request.url()));
       await page.goto(`${pages.origin}/`);
       await page.waitForFunction(() => globalThis.bundled);
-      const { written, read } = await page.evaluate(([url, streams]) => bundled(url, streams), [proxy.url, streams]);
+      const { written, read } = await page.evaluate(
+        ([url, streams]) => bundled(url, streams),
+        [proxy.url, streams],
+      );
       assert.equal(written.length, 20);
       // A set that was hedged may be read from the other stream.
       const texts = (records) => records.map(([, , text]) => text).sort();
       assert.deepEqual(texts(read), texts(written));
-      for (const [stream, dlsn, text] of written) assert.equal((await proxy.stored(stream)).get(dlsn), text);
+      for (const [stream, dlsn, text] of written)
+        assert.equal((await proxy.stored(stream)).get(dlsn), text);
       const modules = asked.filter((url) => url.endsWith(".wasm"));
       assert.equal(modules.length, name.includes("within") ? 0 : 1, `${modules}`);
     });

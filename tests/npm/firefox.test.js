@@ -13,7 +13,12 @@ const streams = ["f-1", "f-2", "f-3"];
 describe("in Firefox", () => {
   let browser, pages, proxy;
   before(async () => {
-    browser = await puppeteer.launch({ browser: "firefox", executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", headless: true, timeout: 60_000 });
+    browser = await puppeteer.launch({
+      browser: "firefox",
+      executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+      headless: true,
+      timeout: 60_000,
+    });
     pages = await serve({ "/": PAGE });
     proxy = await Proxy.start(["--cors-origin", pages.origin]);
     await proxy.create(...streams);
@@ -34,7 +39,8 @@ describe("in Firefox", () => {
   }
 
   const options = (more = {}) => ({ url: proxy.url, streams, requestTimeout: 10_000, ...more });
-  const stored = async () => new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
+  const stored = async () =>
+    new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
 
   test("records are acknowledged and read back at their positions, each once, also while a stream stalls; aborts arrive", async (t) => {
     const page = await openPage(t);
@@ -62,16 +68,27 @@ describe("in Firefox", () => {
     const stalled = await write(options(), 30, false);
     await proxy.clear("f-2");
     assert.ok(stalled.hedgesWon >= 9, "the stalled stream had its turns");
-    await until("the aborts have arrived", async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - aborted >= stalled.hedgesWon);
-    const read = await page.evaluate(async (options) => {
-      const read = [];
-      for await (const record of new MultiStreamReader({ ...options, follow: false })) read.push([record.stream, String(record.dlsn), record.text()]);
-      return read;
-    }, { url: proxy.url, streams });
+    await until(
+      "the aborts have arrived",
+      async () =>
+        (await proxy.metric("dlog_proxy_http_aborted_total")) - aborted >= stalled.hedgesWon,
+    );
+    const read = await page.evaluate(
+      async (options) => {
+        const read = [];
+        for await (const record of new MultiStreamReader({ ...options, follow: false }))
+          read.push([record.stream, String(record.dlsn), record.text()]);
+        return read;
+      },
+      { url: proxy.url, streams },
+    );
     const found = await stored();
     const all = [...written, ...stalled.written];
     for (const [stream, dlsn, text] of all) assert.equal(found.get(stream).get(dlsn), text);
-    assert.deepEqual(new Set(read.map(([, , text]) => text)), new Set(all.map(([, , text]) => text)));
+    assert.deepEqual(
+      new Set(read.map(([, , text]) => text)),
+      new Set(all.map(([, , text]) => text)),
+    );
     assert.equal(read.length, all.length, "each once");
   });
 
@@ -79,14 +96,20 @@ describe("in Firefox", () => {
     const stranger = await Proxy.start();
     t.after(() => stranger.stop());
     const page = await openPage(t);
-    const error = await page.evaluate(async (options) => {
-      const writer = new MultiStreamWriter(options);
-      const { name, known, message } = await writer.write("x").catch((error) => error);
-      await writer.close();
-      return { name, known, message };
-    }, options({ url: stranger.url, requestTimeout: 2_000 }));
+    const error = await page.evaluate(
+      async (options) => {
+        const writer = new MultiStreamWriter(options);
+        const { name, known, message } = await writer.write("x").catch((error) => error);
+        await writer.close();
+        return { name, known, message };
+      },
+      options({ url: stranger.url, requestTimeout: 2_000 }),
+    );
     assert.deepEqual([error.name, error.known], ["ForbiddenError", "notWritten"]);
-    assert.ok(error.message.includes(`start the proxy with --cors-origin ${pages.origin}`), error.message);
+    assert.ok(
+      error.message.includes(`start the proxy with --cors-origin ${pages.origin}`),
+      error.message,
+    );
   });
 
   test("what still fills is sent when the page is left", async (t) => {

@@ -27,14 +27,24 @@ export function byFetch(url, streams, count, atATime) {
   const headers = { "content-type": "application/octet-stream" };
   return timed(count, atATime, async (body) => {
     const stream = streams[turn++ % streams.length];
-    const response = await fetch(`${url}/v1/streams/${stream}/records`, { method: "POST", headers, body });
+    const response = await fetch(`${url}/v1/streams/${stream}/records`, {
+      method: "POST",
+      headers,
+      body,
+    });
     if (!response.ok) throw new Error(`${response.status}`);
     await response.json();
   });
 }
 
 /** The same records through the writer. `look` is called after every `every` of them. */
-export async function byWriter(url, streams, count, atATime, { every = Number.POSITIVE_INFINITY, look = () => {} } = {}) {
+export async function byWriter(
+  url,
+  streams,
+  count,
+  atATime,
+  { every = Number.POSITIVE_INFINITY, look = () => {} } = {},
+) {
   const writer = new MultiStreamWriter({ url, streams, requestTimeout: 30_000 });
   let written = 0;
   const perSecond = await timed(count, atATime, async (body) => {

@@ -24,14 +24,25 @@ describe("the package", () => {
   for (const [kind, ending, line] of [
     ["import", "mjs", 'import { MultiStreamWriter } from "distributedlog";'],
     ["require", "cjs", 'const { MultiStreamWriter } = require("distributedlog");'],
-    ["import of the inline entry", "mjs", 'import { MultiStreamWriter } from "distributedlog/inline";'],
-    ["require of the inline entry", "cjs", 'const { MultiStreamWriter } = require("distributedlog/inline");'],
+    [
+      "import of the inline entry",
+      "mjs",
+      'import { MultiStreamWriter } from "distributedlog/inline";',
+    ],
+    [
+      "require of the inline entry",
+      "cjs",
+      'const { MultiStreamWriter } = require("distributedlog/inline");',
+    ],
   ]) {
     test(`${kind} gives a writer that writes, and lets the process end`, async () => {
       const file = join(here, `entry.${ending}`);
-      writeFileSync(file, `${line}
+      writeFileSync(
+        file,
+        `${line}
         const writer = new MultiStreamWriter({ url: ${JSON.stringify(proxy.url)}, streams: ["entries"], requestTimeout: 60_000 });
-        writer.write("by ${kind}").then(({ dlsn }) => console.log(String(dlsn)));`);
+        writer.write("by ${kind}").then(({ dlsn }) => console.log(String(dlsn)));`,
+      );
       const began = performance.now();
       const { stdout } = await node(file);
       // Timers of the writer's are armed for a minute.
@@ -41,9 +52,15 @@ describe("the package", () => {
   }
 
   test("the README's example does what it says", async () => {
-    const [, example] = /## In Node\n\n```js\n([^]*?)```/.exec(readFileSync(join(installed, "README.md"), "utf8"));
+    const [, example] = /## In Node\n\n```js\n([^]*?)```/.exec(
+      readFileSync(join(installed, "README.md"), "utf8"),
+    );
     writeFileSync(join(here, "example.mjs"), example);
-    const { stdout } = await run(process.execPath, ["example.mjs"], { cwd: here, timeout: 60_000, env: { ...process.env, DLOG_URL: proxy.url } });
+    const { stdout } = await run(process.execPath, ["example.mjs"], {
+      cwd: here,
+      timeout: 60_000,
+      env: { ...process.env, DLOG_URL: proxy.url },
+    });
     const [, stream, dlsn] = /^written to (\S+) at (\S+) with 1 attempt/.exec(stdout);
     assert.ok(stdout.includes(`read from ${stream} at ${dlsn}: an order`), stdout);
   });
@@ -75,22 +92,41 @@ describe("the package", () => {
         await writer.close({ timeout: 1 });
         return stream + attempts;
       }`;
-    const names = "MultiStreamReader, MultiStreamWriter, WriteError, type MultiStreamWriterOptions, type Written";
+    const names =
+      "MultiStreamReader, MultiStreamWriter, WriteError, type MultiStreamWriterOptions, type Written";
     for (const from of ["distributedlog", "distributedlog/inline"]) {
       writeFileSync(join(here, "consumer.mts"), `import { ${names} } from "${from}";${program}`);
       writeFileSync(join(here, "consumer.cts"), `import { ${names} } from "${from}";${program}`);
-      const flags = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2022", "--types", "node"];
-      await node(join(here, "node_modules/typescript/bin/tsc"), ...flags, "--module", "node16", "consumer.mts", "consumer.cts").catch(({ stdout }) => assert.fail(stdout));
+      const flags = [
+        "--noEmit",
+        "--strict",
+        "--exactOptionalPropertyTypes",
+        "--target",
+        "es2022",
+        "--types",
+        "node",
+      ];
+      await node(
+        join(here, "node_modules/typescript/bin/tsc"),
+        ...flags,
+        "--module",
+        "node16",
+        "consumer.mts",
+        "consumer.cts",
+      ).catch(({ stdout }) => assert.fail(stdout));
     }
     const text = readFileSync(join(installed, "dist/index.d.ts"), "utf8");
     assert.ok(!/\bany\b/.test(text.replace(/\/\*\*[^]*?\*\//g, "")), "no any");
   });
 
   test("what a page loads is within its budget", (t) => {
-    const size = (file) => gzipSync(readFileSync(join(installed, "dist", file)), { level: 9 }).length;
+    const size = (file) =>
+      gzipSync(readFileSync(join(installed, "dist", file)), { level: 9 }).length;
     const module = size("distributedlog_bg.wasm");
     const measured = { page: module + size("web.js") + size("shared.js"), module };
-    const budget = readFileSync(process.env.BUDGET, "utf8").split("\n").filter((line) => /^\w/.test(line));
+    const budget = readFileSync(process.env.BUDGET, "utf8")
+      .split("\n")
+      .filter((line) => /^\w/.test(line));
     assert.equal(budget.length, 2);
     for (const line of budget) {
       const [name, bytes] = line.split(" ");
@@ -102,8 +138,12 @@ describe("the package", () => {
   });
 
   test("the module imports nothing that a host would have to invent", async () => {
-    const module = await WebAssembly.compile(readFileSync(join(installed, "dist/distributedlog_bg.wasm")));
-    const strange = WebAssembly.Module.imports(module).filter(({ module }) => !module.startsWith("./"));
+    const module = await WebAssembly.compile(
+      readFileSync(join(installed, "dist/distributedlog_bg.wasm")),
+    );
+    const strange = WebAssembly.Module.imports(module).filter(
+      ({ module }) => !module.startsWith("./"),
+    );
     assert.deepEqual(strange, [], "all imports are the package's own");
   });
 

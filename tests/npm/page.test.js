@@ -27,7 +27,8 @@ describe("the proxy's page", () => {
     page.on("pageerror", (error) => said.push(error.message));
     // What the policy refuses is told here. That requests fail while the proxy is gone is not the page's fault.
     page.on("console", (message) => {
-      if (message.type() === "error" && !/net::ERR|status of (50|40[134])/.test(message.text())) said.push(message.text());
+      if (message.type() === "error" && !/net::ERR|status of (50|40[134])/.test(message.text()))
+        said.push(message.text());
     });
     t.after(async () => {
       await page.close();
@@ -43,34 +44,50 @@ describe("the proxy's page", () => {
     page.evaluate(() =>
       [...document.querySelectorAll(".card, .card *")]
         .filter((it) => !it.classList.contains("unseen"))
-        .filter((it) => it.getBoundingClientRect().right > Math.min(innerWidth, it.closest(".card").getBoundingClientRect().right) + 0.5)
+        .filter(
+          (it) =>
+            it.getBoundingClientRect().right >
+            Math.min(innerWidth, it.closest(".card").getBoundingClientRect().right) + 0.5,
+        )
         .map((it) => it.outerHTML.slice(0, 80)),
     );
 
   const state = (page) => page.locator("#state").textContent();
   /** A figure of a writer in milliseconds. */
   async function figure(page, side, title) {
-    const text = await page.locator(`#${side} div`).filter({ hasText: title }).locator("dd").textContent();
+    const text = await page
+      .locator(`#${side} div`)
+      .filter({ hasText: title })
+      .locator("dd")
+      .textContent();
     return Number.parseFloat(text.replaceAll(",", ""));
   }
-  const rate = async (page, stream, side) => Number(await page.locator(`#${stream} .meter.${side} b`).textContent());
+  const rate = async (page, stream, side) =>
+    Number(await page.locator(`#${stream} .meter.${side} b`).textContent());
 
   test("writes with both writers, and reads back what they wrote", async (t) => {
     const { proxy, page } = await open(t);
     await until("it writes", async () => (await state(page)) === "Writing");
     await until("records are acknowledged on every stream by both", async () => {
       for (const stream of ["page-1", "page-2", "page-3", "page-4", "page-5"]) {
-        if ((await rate(page, stream, "hedged")) === 0 || (await rate(page, stream, "plain")) === 0) return false;
+        if ((await rate(page, stream, "hedged")) === 0 || (await rate(page, stream, "plain")) === 0)
+          return false;
       }
       return true;
     });
     await until("records of all five are read back", async () => {
       const rows = page.locator("#tail tr");
-      return (await rows.count()) === 5 && (await rows.filter({ hasText: /record [\d,]+ at \d\d:/ }).count()) === 5;
+      return (
+        (await rows.count()) === 5 &&
+        (await rows.filter({ hasText: /record [\d,]+ at \d\d:/ }).count()) === 5
+      );
     });
     await page.screenshot({ path: join(shots, "writing.png"), fullPage: true });
     await page.getByRole("button", { name: "Pause" }).click();
-    await until("nothing is written any more", async () => (await rate(page, "page-1", "hedged")) === 0);
+    await until(
+      "nothing is written any more",
+      async () => (await rate(page, "page-1", "hedged")) === 0,
+    );
     assert.equal(await state(page), "Paused");
     for (const row of await page.locator("#tail tr").all()) {
       const [stream, text, dlsn] = await row.locator("th, td").allTextContents();
@@ -82,46 +99,78 @@ describe("the proxy's page", () => {
 
   test("shows a stalled stream in the tail of the writer that does not hedge, and not in the other's", async (t) => {
     const { proxy, page } = await open(t);
-    await until("it writes", async () => (await figure(page, "plain", "acknowledged").catch(() => 0)) > 10);
+    await until(
+      "it writes",
+      async () => (await figure(page, "plain", "acknowledged").catch(() => 0)) > 10,
+    );
     // By the keyboard, as everything on the page.
     await page.getByRole("button", { name: "Stall page-3" }).focus();
     await page.keyboard.press("Enter");
     await until("the page says so", async () => (await state(page)) === "1 of 5 stalled");
-    await until("who does not hedge has waited for it", async () => (await figure(page, "plain", "99 %")) > 1000);
+    await until(
+      "who does not hedge has waited for it",
+      async () => (await figure(page, "plain", "99 %")) > 1000,
+    );
     await until("the last ten seconds were with the stall", async () => {
       const marked = await page.locator("#page-3[data-stalled=true]").count();
       return marked === 1 && (await figure(page, "plain", "failed")) >= 10;
     });
-    const [hedged, plain] = [await figure(page, "hedged", "99 %"), await figure(page, "plain", "99 %")];
+    const [hedged, plain] = [
+      await figure(page, "hedged", "99 %"),
+      await figure(page, "plain", "99 %"),
+    ];
     assert.ok(hedged < plain / 2, `${hedged} ms with hedging, ${plain} ms without`);
     assert.equal(await figure(page, "hedged", "failed"), 0);
-    assert.ok((await proxy.metric("dlog_proxy_http_aborted_total")) > 0, "what was given up is aborted at the server");
-    for (const [size, viewport] of Object.entries({ desktop: { width: 1180, height: 1200 }, phone: { width: 390, height: 844 }, small: { width: 320, height: 640 } })) {
+    assert.ok(
+      (await proxy.metric("dlog_proxy_http_aborted_total")) > 0,
+      "what was given up is aborted at the server",
+    );
+    for (const [size, viewport] of Object.entries({
+      desktop: { width: 1180, height: 1200 },
+      phone: { width: 390, height: 844 },
+      small: { width: 320, height: 640 },
+    })) {
       await page.setViewportSize(viewport);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
         // The chart is drawn in these colours with the next second.
         const before = await page.locator("#read").textContent();
-        await until("a second has passed", async () => (await page.locator("#read").textContent()) !== before);
-        await page.screenshot({ path: join(shots, `stalled-${size}-${colorScheme}.png`), fullPage: true });
+        await until(
+          "a second has passed",
+          async () => (await page.locator("#read").textContent()) !== before,
+        );
+        await page.screenshot({
+          path: join(shots, `stalled-${size}-${colorScheme}.png`),
+          fullPage: true,
+        });
       }
       assert.deepEqual(await beyondTheEdge(page), [], `at ${viewport.width} pixels`);
     }
     await page.getByRole("button", { name: "Release all" }).click();
-    await until("it writes as before", async () => (await state(page)) === "Writing" && (await rate(page, "page-3", "plain")) > 0);
+    await until(
+      "it writes as before",
+      async () => (await state(page)) === "Writing" && (await rate(page, "page-3", "plain")) > 0,
+    );
   });
 
   test("says that the proxy is gone, and goes on when it is back", async (t) => {
     const { proxy, page } = await open(t, [], { viewport: { width: 390, height: 900 } });
-    await until("it writes", async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0);
+    await until(
+      "it writes",
+      async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0,
+    );
     await proxy.kill();
     await until("it says so", async () => (await state(page)) === "No answer");
     assert.match(await page.getByRole("alert").textContent(), /go on by themselves/);
     await page.screenshot({ path: join(shots, "gone.png"), fullPage: true });
-    const acknowledged = async () => (await page.locator("#tail tr td:last-child").allTextContents()).join(" ");
+    const acknowledged = async () =>
+      (await page.locator("#tail tr td:last-child").allTextContents()).join(" ");
     const before = await acknowledged();
     await proxy.restart();
-    await until("it writes again", async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0);
+    await until(
+      "it writes again",
+      async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0,
+    );
     await until("and reads again", async () => (await acknowledged()) !== before);
   });
 
@@ -134,17 +183,25 @@ describe("the proxy's page", () => {
     await until("it asks for the token", async () => (await state(page)) === "Token needed");
     await page.keyboard.type("not the right one");
     await page.keyboard.press("Enter");
-    await until("it says that this is not it", async () => /token/.test(await page.getByRole("alert").textContent()));
+    await until("it says that this is not it", async () =>
+      /token/.test(await page.getByRole("alert").textContent()),
+    );
     await page.screenshot({ path: join(shots, "token.png"), fullPage: true });
     await page.locator("#token-text").fill(token);
     await page.keyboard.press("Enter");
-    await until("it writes", async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0);
+    await until(
+      "it writes",
+      async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0,
+    );
     assert.ok(await page.locator("#faults-off").isVisible());
     assert.equal(await page.getByRole("button", { name: "Stall" }).count(), 0);
     await page.screenshot({ path: join(shots, "no-faults.png"), fullPage: true });
 
     const { page: reading } = await open(t, ["--read-only"]);
-    await until("it says why it does not write", async () => (await state(reading)) === "Cannot write");
+    await until(
+      "it says why it does not write",
+      async () => (await state(reading)) === "Cannot write",
+    );
     assert.match(await reading.getByRole("alert").textContent(), /^The proxy is read only\./);
     await reading.screenshot({ path: join(shots, "read-only.png"), fullPage: true });
   });
@@ -158,8 +215,14 @@ describe("the proxy's page", () => {
         document.dispatchEvent(new Event("visibilitychange"));
       }, hidden);
     await hide(true);
-    await until("nobody reads any more", async () => (await proxy.metric("dlog_proxy_http_readers")) === 0);
-    await until("nothing is under way", async () => (await proxy.metric("dlog_proxy_requests_unanswered")) === 0);
+    await until(
+      "nobody reads any more",
+      async () => (await proxy.metric("dlog_proxy_http_readers")) === 0,
+    );
+    await until(
+      "nothing is under way",
+      async () => (await proxy.metric("dlog_proxy_requests_unanswered")) === 0,
+    );
     const before = await proxy.metric("dlog_proxy_http_requests_total");
     await hide(false);
     await until("it writes and reads again", async () => {

@@ -17,8 +17,10 @@ export async function serve(pages) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://page");
     try {
-      const body = pages[pathname] ?? readFileSync(join(dist, pathname.replace(/^\/distributedlog\//, "")));
-      const type = pathname in pages && extname(pathname) === "" ? "text/html" : TYPES[extname(pathname)];
+      const body =
+        pages[pathname] ?? readFileSync(join(dist, pathname.replace(/^\/distributedlog\//, "")));
+      const type =
+        pathname in pages && extname(pathname) === "" ? "text/html" : TYPES[extname(pathname)];
       response.writeHead(200, { "content-type": type ?? "application/octet-stream" }).end(body);
     } catch {
       response.writeHead(404).end();
@@ -48,5 +50,7 @@ export async function leaveBehind(options) {
 
 /** How many of them are stored: `stored` has the records of each stream. */
 export function leftBehind(stored) {
-  return [...stored.values()].flatMap((records) => [...records.values()]).filter((record) => record.startsWith("left behind ")).length;
+  return [...stored.values()]
+    .flatMap((records) => [...records.values()])
+    .filter((record) => record.startsWith("left behind ")).length;
 }

@@ -29,9 +29,13 @@ export class Proxy {
     const binary = process.env.DLOG_BINARY;
     if (!binary) throw new Error("DLOG_BINARY names the dlog to test against");
     const ports = ["-p", String(port), "--http-port", String(httpPort)];
-    const child = spawn(binary, ["proxy", "--data", join(this.folder, "store"), ...ports, ...this.flags], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      binary,
+      ["proxy", "--data", join(this.folder, "store"), ...ports, ...this.flags],
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     running.add(child);
     this.child = child;
     this.ended = new Promise((resolve) => {
@@ -75,7 +79,8 @@ export class Proxy {
 
   async ask(method, path) {
     const response = await fetch(this.url + path, { method });
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    if (!response.ok)
+      throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response.text();
   }
 
@@ -89,7 +94,9 @@ export class Proxy {
 
   /** A counter of /metrics, all its labels together. */
   async metric(name) {
-    const lines = (await this.ask("GET", "/metrics")).split("\n").filter((line) => line.split(/[ {]/)[0] === name);
+    const lines = (await this.ask("GET", "/metrics"))
+      .split("\n")
+      .filter((line) => line.split(/[ {]/)[0] === name);
     if (lines.length === 0) throw new Error(`there is no metric ${name}`);
     return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }
@@ -97,9 +104,14 @@ export class Proxy {
   /** What lies in a stream: record by position. By plain HTTP, without the package. */
   async stored(stream) {
     const response = await fetch(`${this.url}/v1/streams/${stream}/records?follow=false`);
-    const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+    const lines = (await response.text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     if (lines.at(-1)?.event !== "end") throw new Error(`reading ${stream} did not end in order`);
     const records = lines.filter((line) => line.event === "record");
-    return new Map(records.map(({ dlsn, payload }) => [dlsn, Buffer.from(payload, "base64").toString()]));
+    return new Map(
+      records.map(({ dlsn, payload }) => [dlsn, Buffer.from(payload, "base64").toString()]),
+    );
   }
 }

@@ -30,7 +30,12 @@ describe("reading", () => {
   };
 
   const writerOf = (t, streams, options = {}) => {
-    const writer = new MultiStreamWriter({ url: proxy.url, streams, requestTimeout: 30_000, ...options });
+    const writer = new MultiStreamWriter({
+      url: proxy.url,
+      streams,
+      requestTimeout: 30_000,
+      ...options,
+    });
     t.after(() => writer.close({ timeout: 0 }));
     return writer;
   };
@@ -63,7 +68,10 @@ describe("reading", () => {
     // A copy may come first: then it has another stream.
     const elsewhere = [...expected].filter(([record, place]) => found.get(record) !== place);
     const { hedgesSent } = writer.stats();
-    assert.ok(hedgesSent > 0 || elsewhere.length === 0, `${elsewhere.length} records lie elsewhere although nothing was hedged`);
+    assert.ok(
+      hedgesSent > 0 || elsewhere.length === 0,
+      `${elsewhere.length} records lie elsewhere although nothing was hedged`,
+    );
   });
 
   test("copies that hedging made are delivered once", async (t) => {
@@ -103,13 +111,25 @@ describe("reading", () => {
     });
     await recorder.write("copied");
     const headers = { "content-type": "application/vnd.distributedlog.record-set" };
-    const response = await fetch(`${proxy.url}/v1/streams/${streams[1]}/records`, { method: "POST", headers, body });
+    const response = await fetch(`${proxy.url}/v1/streams/${streams[1]}/records`, {
+      method: "POST",
+      headers,
+      body,
+    });
     assert.equal(response.status, 200);
-    await fetch(`${proxy.url}/v1/streams/${streams[1]}/records`, { method: "POST", headers: { "content-type": "text/plain" }, body: "copied" });
+    await fetch(`${proxy.url}/v1/streams/${streams[1]}/records`, {
+      method: "POST",
+      headers: { "content-type": "text/plain" },
+      body: "copied",
+    });
     const reader = open(t, streams, { follow: false });
     const texts = [];
     for await (const record of reader) texts.push(record.text());
-    assert.deepEqual(texts.sort(), ["a", "b", "c", "copied", "copied"], "the one without an identity is another record");
+    assert.deepEqual(
+      texts.sort(),
+      ["a", "b", "c", "copied", "copied"],
+      "the one without an identity is another record",
+    );
     assert.equal(reader.stats().copiesDropped, 1);
   });
 
@@ -150,16 +170,23 @@ describe("reading", () => {
     const seen = [];
     let position;
     for (let round = 0; round < 5; round++) {
-      const reader = new MultiStreamReader({ url: proxy.url, ...(position === undefined ? { streams } : { position }) });
+      const reader = new MultiStreamReader({
+        url: proxy.url,
+        ...(position === undefined ? { streams } : { position }),
+      });
       for (const record of await take(reader, 47)) seen.push(record.text());
       position = JSON.parse(JSON.stringify(reader.position()));
       await reader.return();
     }
-    for await (const record of open(t, undefined, { position, follow: false })) seen.push(record.text());
+    for await (const record of open(t, undefined, { position, follow: false }))
+      seen.push(record.text());
     assert.equal(seen.length, 300);
     assert.equal(new Set(seen).size, 300);
     const damaged = open(t, undefined, { position: { ...position, seen: "AQAA" } });
-    await assert.rejects(damaged.next(), (error) => error instanceof ReadError && error.code === "POSITION");
+    await assert.rejects(
+      damaged.next(),
+      (error) => error instanceof ReadError && error.code === "POSITION",
+    );
   });
 
   test("a reader outlives the server, and misses and repeats nothing", async (t) => {
@@ -169,7 +196,9 @@ describe("reading", () => {
     const writer = writerOf(t, streams);
     const seen = new Set();
     for (let round = 0; round < 3; round++) {
-      await Promise.all(Array.from({ length: 50 }, (_, index) => writer.write(`round ${round}, ${index}`)));
+      await Promise.all(
+        Array.from({ length: 50 }, (_, index) => writer.write(`round ${round}, ${index}`)),
+      );
       for (const record of await take(reader, 50)) seen.add(record.text());
       await proxy.kill();
       await proxy.restart();
@@ -183,7 +212,8 @@ describe("reading", () => {
     const streams = await streamsOf(2);
     const writer = writerOf(t, [streams[0]], { bufferSize: 0 });
     const places = [];
-    for (let index = 0; index < 5; index++) places.push((await writer.write(`place ${index}`)).dlsn);
+    for (let index = 0; index < 5; index++)
+      places.push((await writer.write(`place ${index}`)).dlsn);
     const [third] = await take(open(t, [streams[0]], { from: places[3] }), 1);
     assert.equal(third.text(), "place 3");
     assert.equal(third.dlsn.compare(places[3]), 0);
@@ -193,7 +223,9 @@ describe("reading", () => {
     const next = end.next();
     await until("both are tailed", () => end.stats().connections === 2);
     // The first line says where the end is: then it is fixed.
-    await until("the end is known", () => Object.values(end.position().streams).every((place) => place.from !== "end"));
+    await until("the end is known", () =>
+      Object.values(end.position().streams).every((place) => place.from !== "end"),
+    );
     await writer.write("behind the end");
     assert.equal((await next).value.text(), "behind the end");
   });
@@ -209,7 +241,10 @@ describe("reading", () => {
     await proxy.ask("DELETE", `/v1/streams/${streams[0]}`);
     await proxy.ask("DELETE", `/v1/streams/${streams[1]}`);
     assert.deepEqual(await end, { done: true, value: undefined });
-    assert.deepEqual(faults.sort(), [[streams[0], "deleted"], [streams[1], "deleted"]]);
+    assert.deepEqual(faults.sort(), [
+      [streams[0], "deleted"],
+      [streams[1], "deleted"],
+    ]);
   });
 
   test("leaving the loop or a signal closes the connections", async (t) => {
@@ -230,11 +265,19 @@ describe("reading", () => {
 
   test("positions are read in every form and ordered as the records are", () => {
     const base64 = "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAABQ==";
-    for (const text of ["1,0,5", "DLSN{logSegmentSequenceNo=1, entryId=0, slotId=5}", base64]) assert.equal(`${Dlsn.parse(text)}`, "1,0,5");
+    for (const text of ["1,0,5", "DLSN{logSegmentSequenceNo=1, entryId=0, slotId=5}", base64])
+      assert.equal(`${Dlsn.parse(text)}`, "1,0,5");
     assert.equal(`${Dlsn.parse("9223372036854775807,0,-1")}`, "9223372036854775807,0,-1");
-    for (const text of ["", "1,0", "1,0,x", base64.slice(1)]) assert.throws(() => Dlsn.parse(text), SyntaxError);
+    for (const text of ["", "1,0", "1,0,x", base64.slice(1)])
+      assert.throws(() => Dlsn.parse(text), SyntaxError);
     const ordered = ["1,0,0", "1,0,1", "1,9,0", "2,0,0", "10,0,0"].map(Dlsn.parse);
-    assert.deepEqual([...ordered].reverse().sort((left, right) => left.compare(right)).map(String), ordered.map(String));
+    assert.deepEqual(
+      [...ordered]
+        .reverse()
+        .sort((left, right) => left.compare(right))
+        .map(String),
+      ordered.map(String),
+    );
     assert.equal(JSON.stringify({ dlsn: Dlsn.INITIAL }), '{"dlsn":"1,0,0"}');
   });
 });

@@ -10,7 +10,9 @@ const write = async (text) => {
   const { stream, dlsn } = await writer.write(text);
   return [stream, `${dlsn}`, text];
 };
-const together = await Promise.all(Array.from({ length: 50 }, (_, index) => write(`together ${index}`)));
+const together = await Promise.all(
+  Array.from({ length: 50 }, (_, index) => write(`together ${index}`)),
+);
 await fetch(`${url}/faults/${streams[1]}/stall`, { method: "PUT" });
 const alone = [];
 for (let index = 0; index < 2 * streams.length; index++) alone.push(await write(`alone ${index}`));
@@ -22,6 +24,9 @@ for await (const record of new MultiStreamReader({ url, streams, follow: false }
   read.push([record.stream, `${record.dlsn}`, record.text()]);
 }
 const nowhere = new MultiStreamWriter({ url: gone, streams, rounds: { limit: 1 } });
-const { code, known } = await nowhere.write("x").then(() => ({}), (error) => error);
+const { code, known } = await nowhere.write("x").then(
+  () => ({}),
+  (error) => error,
+);
 // Neither writer is closed: nothing is open, so that nothing keeps the process.
 console.log(JSON.stringify({ written: [...together, ...alone], hedgesWon, read, code, known }));

@@ -35,17 +35,30 @@ describe("runtimes", () => {
 
   /** What was written lies where it was said, was read from there, and the stalled stream's attempts were aborted. */
   async function check({ written, read, hedgesWon }, names, abortedBefore) {
-    const found = new Map(await Promise.all(names.map(async (name) => [name, await proxy.stored(name)])));
+    const found = new Map(
+      await Promise.all(names.map(async (name) => [name, await proxy.stored(name)])),
+    );
     for (const [stream, dlsn, text] of written) assert.equal(found.get(stream).get(dlsn), text);
     for (const [stream, dlsn, text] of read) assert.equal(found.get(stream).get(dlsn), text);
     // A set that was hedged may be read from the other stream.
     const texts = (records) => records.map(([, , text]) => text).sort();
     assert.deepEqual(texts(read), texts(written), "each once");
     assert.ok(hedgesWon >= 1, "the stalled stream had its turn");
-    await until("the aborts have arrived", async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore >= hedgesWon);
+    await until(
+      "the aborts have arrived",
+      async () =>
+        (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore >= hedgesWon,
+    );
   }
 
-  const permissions = ["--no-prompt", "--cached-only", "--node-modules-dir=manual", "--allow-net=127.0.0.1", "--allow-read=node_modules", "--allow-env=DLOG_URL,DLOG_GONE,DLOG_STREAMS"];
+  const permissions = [
+    "--no-prompt",
+    "--cached-only",
+    "--node-modules-dir=manual",
+    "--allow-net=127.0.0.1",
+    "--allow-read=node_modules",
+    "--allow-env=DLOG_URL,DLOG_GONE,DLOG_STREAMS",
+  ];
   for (const [name, command, words] of [
     ["Deno", () => binary("@deno", "", "deno"), ["run", ...permissions]],
     ["Bun", () => binary("@oven", "bun-", "bin/bun"), ["run"]],
@@ -61,7 +74,12 @@ describe("runtimes", () => {
     const names = streams(name);
     await proxy.create(...names);
     const aborted = await proxy.metric("dlog_proxy_http_aborted_total");
-    const env = { ...process.env, DLOG_URL: proxy.url, DLOG_GONE: gone, DLOG_STREAMS: names.join() };
+    const env = {
+      ...process.env,
+      DLOG_URL: proxy.url,
+      DLOG_GONE: gone,
+      DLOG_STREAMS: names.join(),
+    };
     const { stdout } = await run(command, words, { cwd: here, timeout: 60_000, env });
     const seen = JSON.parse(stdout);
     assert.equal(seen.written.length, 56);
@@ -75,9 +93,26 @@ describe("runtimes", () => {
   ]) {
     test(`a bundle for Node ${kind} does the same`, async () => {
       const folder = join(here, `bundle-${Object.keys(more).length}`);
-      await build({ absWorkingDir: here, entryPoints: ["runtime.mjs"], bundle: true, platform: "node", format: "esm", outExtension: { ".js": ".mjs" }, outdir: folder, ...more });
-      if (!more.alias) copyFileSync(join(here, "node_modules/distributedlog/dist/distributedlog_bg.wasm"), join(folder, "distributedlog_bg.wasm"));
-      await ends(process.execPath, [join(folder, "runtime.mjs")], `bundle-${Object.keys(more).length}`);
+      await build({
+        absWorkingDir: here,
+        entryPoints: ["runtime.mjs"],
+        bundle: true,
+        platform: "node",
+        format: "esm",
+        outExtension: { ".js": ".mjs" },
+        outdir: folder,
+        ...more,
+      });
+      if (!more.alias)
+        copyFileSync(
+          join(here, "node_modules/distributedlog/dist/distributedlog_bg.wasm"),
+          join(folder, "distributedlog_bg.wasm"),
+        );
+      await ends(
+        process.execPath,
+        [join(folder, "runtime.mjs")],
+        `bundle-${Object.keys(more).length}`,
+      );
     });
   }
 
@@ -87,9 +122,22 @@ describe("runtimes", () => {
     const folder = join(here, "workerd");
     mkdirSync(folder, { recursive: true });
     // As wrangler does: the module stays a file of its own, which workerd compiles.
-    await build({ absWorkingDir: here, entryPoints: ["worker.mjs"], bundle: true, format: "esm", outdir: folder, conditions: ["workerd"], loader: { ".wasm": "copy" }, assetNames: "[name]" });
+    await build({
+      absWorkingDir: here,
+      entryPoints: ["worker.mjs"],
+      bundle: true,
+      format: "esm",
+      outdir: folder,
+      conditions: ["workerd"],
+      loader: { ".wasm": "copy" },
+      assetNames: "[name]",
+    });
     writeFileSync(join(folder, "config.capnp"), WORKERD);
-    const child = spawn(binary("@cloudflare", "workerd-", "bin/workerd"), ["serve", "--control-fd=1", "config.capnp"], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(
+      binary("@cloudflare", "workerd-", "bin/workerd"),
+      ["serve", "--control-fd=1", "config.capnp"],
+      { cwd: folder, stdio: ["ignore", "pipe", "pipe"] },
+    );
     const ended = new Promise((resolve) => child.on("exit", resolve));
     const kill = () => child.kill("SIGKILL");
     process.once("exit", kill);
@@ -109,7 +157,11 @@ describe("runtimes", () => {
     });
     const ask = async (...texts) => {
       const body = JSON.stringify({ url: proxy.url, streams: names, texts });
-      const response = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body, signal: AbortSignal.timeout(60_000) });
+      const response = await fetch(`http://127.0.0.1:${port}/`, {
+        method: "POST",
+        body,
+        signal: AbortSignal.timeout(60_000),
+      });
       assert.equal(response.status, 200, said);
       return response.json();
     };

@@ -22,7 +22,9 @@ export async function assertStalledTail(t, { firstSpeculativeMs, stall, clear, w
     }
     await clear();
     const [healthy, stalled] = [took.healthy, took.stalled].map((each) => quantile(each, 0.99));
-    t.diagnostic(`healthy p99 ${healthy.toFixed(1)} ms, with a stalled stream ${stalled.toFixed(1)} ms`);
+    t.diagnostic(
+      `healthy p99 ${healthy.toFixed(1)} ms, with a stalled stream ${stalled.toFixed(1)} ms`,
+    );
     if (stalled < firstSpeculativeMs + healthy) return;
     assert.ok(tries < TRIES, `${stalled} ms in the last of ${TRIES} tries`);
   }

@@ -5,7 +5,10 @@ const LIMIT_MS = 60_000;
 /** A promise that fails loudly instead of never. */
 export function patience(what, begin) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`waited ${LIMIT_MS / 1000} s for ${what}`)), LIMIT_MS);
+    const timer = setTimeout(
+      () => reject(new Error(`waited ${LIMIT_MS / 1000} s for ${what}`)),
+      LIMIT_MS,
+    );
     const over = (end) => (value) => {
       clearTimeout(timer);
       end(value);

@@ -12,7 +12,8 @@ export default {
     }
     await writer.close();
     const read = [];
-    for await (const record of new MultiStreamReader({ url, streams, follow: false })) read.push([record.stream, `${record.dlsn}`, record.text()]);
+    for await (const record of new MultiStreamReader({ url, streams, follow: false }))
+      read.push([record.stream, `${record.dlsn}`, record.text()]);
     return Response.json({ written, read, hedgesWon: writer.stats().hedgesWon });
   },
 };

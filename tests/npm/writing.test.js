@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { AbortedError, ClosedError, MultiStreamWriter, RefusedError, SettingsError, TimedOutError, TooLargeError } from "distributedlog";
+import {
+  AbortedError,
+  ClosedError,
+  MultiStreamWriter,
+  RefusedError,
+  SettingsError,
+  TimedOutError,
+  TooLargeError,
+} from "distributedlog";
 
 import { Proxy } from "./proxy.js";
 import { assertStalledTail } from "./tail.js";
@@ -19,8 +27,12 @@ describe("writing", () => {
   });
   after(() => proxy.stop());
 
-  const open = (options = {}) => new MultiStreamWriter({ url: proxy.url, streams, requestTimeout: 10_000, ...options });
-  const stored = () => Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])).then((all) => new Map(all));
+  const open = (options = {}) =>
+    new MultiStreamWriter({ url: proxy.url, streams, requestTimeout: 10_000, ...options });
+  const stored = () =>
+    Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])).then(
+      (all) => new Map(all),
+    );
 
   test("ten thousand records are acknowledged, and stored at their positions", async (t) => {
     const writer = open();
@@ -28,8 +40,14 @@ describe("writing", () => {
     const records = Array.from({ length: 10_000 }, (_, index) => `record ${index} of ten thousand`);
     const written = await Promise.all(records.map((record) => writer.write(record)));
     const found = await stored();
-    written.forEach(({ stream, dlsn }, index) => assert.equal(found.get(stream).get(`${dlsn}`), records[index]));
-    assert.equal(new Set(written.map(({ stream }) => stream)).size, streams.length, "every stream has its share");
+    written.forEach(({ stream, dlsn }, index) =>
+      assert.equal(found.get(stream).get(`${dlsn}`), records[index]),
+    );
+    assert.equal(
+      new Set(written.map(({ stream }) => stream)).size,
+      streams.length,
+      "every stream has its share",
+    );
     const stats = writer.stats();
     assert.equal(stats.recordsWritten, 10_000);
     assert.ok(stats.sets < 5_000, `records share sets: ${stats.sets}`);
@@ -41,10 +59,21 @@ describe("writing", () => {
     const bytes = Uint8Array.of(0, 255, 128, 10);
     const kinds = [bytes, bytes.buffer, new DataView(bytes.buffer, 1, 2), "Grüße, 世界", ""];
     const written = await Promise.all(kinds.map((record) => writer.write(record)));
-    const expected = [[0, 255, 128, 10], [0, 255, 128, 10], [255, 128], [...Buffer.from("Grüße, 世界")], []];
+    const expected = [
+      [0, 255, 128, 10],
+      [0, 255, 128, 10],
+      [255, 128],
+      [...Buffer.from("Grüße, 世界")],
+      [],
+    ];
     for (const [index, { stream, dlsn }] of written.entries()) {
-      const response = await fetch(`${proxy.url}/v1/streams/${stream}/records?from=${dlsn}&limit=1`);
-      const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+      const response = await fetch(
+        `${proxy.url}/v1/streams/${stream}/records?from=${dlsn}&limit=1`,
+      );
+      const lines = (await response.text())
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
       const { payload } = lines.find((line) => line.event === "record");
       assert.deepEqual([...Buffer.from(payload, "base64")], expected[index]);
     }
@@ -71,9 +100,12 @@ describe("writing", () => {
     assert.ok(hedgesWon >= 150, "the stalled stream had its turns");
     // Each attempt that the stalled stream lost was aborted, and the server saw it.
     assert.ok(cancelled >= hedgesWon, `${cancelled} of ${hedgesWon} losers were cancelled`);
-    const aborted = async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore;
+    const aborted = async () =>
+      (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore;
     await until("the aborts have arrived", async () => (await aborted()) >= hedgesWon);
-    t.diagnostic(`${cancelled} cancelled, ${hedgesWon} hedges won, ${await aborted()} aborts seen by the server`);
+    t.diagnostic(
+      `${cancelled} cancelled, ${hedgesWon} hedges won, ${await aborted()} aborts seen by the server`,
+    );
   });
 
   test("without hedging a record stays with its stream, however long that takes", async (t) => {
@@ -82,22 +114,35 @@ describe("writing", () => {
     const writer = open({ hedging: false, requestTimeout: 150 });
     t.after(() => writer[Symbol.asyncDispose]());
     const error = await writer.write("no hedge").then(assert.fail, (error) => error);
-    assert.deepEqual([error.code, error.known, error.attempts, writer.stats().hedgesSent], ["TIMED_OUT", "unknown", 1, 0]);
+    assert.deepEqual(
+      [error.code, error.known, error.attempts, writer.stats().hedgesSent],
+      ["TIMED_OUT", "unknown", 1, 0],
+    );
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
     await proxy.fail("w-2", 515);
-    const written = await Promise.all(Array.from({ length: 10 }, (_, index) => writer.write(`after a failure ${index}`)));
+    const written = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => writer.write(`after a failure ${index}`)),
+    );
     assert.equal(written.length, 10);
     await proxy.clear("w-2");
   });
 
   test("a server that asks for less load is left alone for as long as it says, and the others are written to", async (t) => {
-    for (const [code, policies] of [[517, {}], [503, {}], [518, { budget: true, health: true }]]) {
+    for (const [code, policies] of [
+      [517, {}],
+      [503, {}],
+      [518, { budget: true, health: true }],
+    ]) {
       await proxy.fail("w-2", code);
       const writer = open({ bufferSize: 0, ...policies });
       const began = performance.now();
-      for (let index = 0; index < 60; index++) assert.notEqual((await writer.write(`pushed back ${index}`)).stream, "w-2");
+      for (let index = 0; index < 60; index++)
+        assert.notEqual((await writer.write(`pushed back ${index}`)).stream, "w-2");
       const { failures, streams: each } = writer.stats();
-      assert.ok(failures >= 1 && each["w-2"].failed === failures, `only that stream failed, of ${failures} failures`);
+      assert.ok(
+        failures >= 1 && each["w-2"].failed === failures,
+        `only that stream failed, of ${failures} failures`,
+      );
       // It has a turn in every five sets, and `retry-after` says a second.
       const turns = 2 + (performance.now() - began) / 1000;
       assert.ok(failures <= turns, `${failures} attempts at a stream that asked to be left alone`);
@@ -112,7 +157,10 @@ describe("writing", () => {
     t.after(() => writer[Symbol.asyncDispose]());
     const error = await writer.write("no").then(assert.fail, (error) => error);
     assert.ok(error instanceof RefusedError);
-    assert.deepEqual([error.code, error.known, error.attempts, error.status], ["REFUSED", "notWritten", 5, 403]);
+    assert.deepEqual(
+      [error.code, error.known, error.attempts, error.status],
+      ["REFUSED", "notWritten", 5, 403],
+    );
     assert.match(error.message, /403 REQUEST_DENIED/);
     await Promise.all(streams.map((stream) => proxy.fail(stream, 515)));
     const impatient = open({ requestTimeout: 300 });
@@ -144,8 +192,13 @@ describe("writing", () => {
     await until("writing goes on", () => acknowledged.length > before + 200);
     stop = true;
     await Promise.all(writing);
-    const found = new Map(await Promise.all(["k-1", "k-2", "k-3"].map(async (stream) => [stream, await proxy.stored(stream)])));
-    for (const { stream, dlsn, record } of acknowledged) assert.equal(found.get(stream).get(`${dlsn}`), record);
+    const found = new Map(
+      await Promise.all(
+        ["k-1", "k-2", "k-3"].map(async (stream) => [stream, await proxy.stored(stream)]),
+      ),
+    );
+    for (const { stream, dlsn, record } of acknowledged)
+      assert.equal(found.get(stream).get(`${dlsn}`), record);
   });
 
   test("a record that is too large is rejected before anything is sent", async (t) => {
@@ -169,10 +222,15 @@ describe("writing", () => {
     controller.abort(new Error("enough"));
     const error = await given.then(assert.fail, (error) => error);
     assert.ok(error instanceof AbortedError);
-    assert.deepEqual([error.code, error.known, error.cause.message], ["ABORTED", "unknown", "enough"]);
+    assert.deepEqual(
+      [error.code, error.known, error.cause.message],
+      ["ABORTED", "unknown", "enough"],
+    );
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
     assert.ok((await neighbour).stream);
-    const before = await writer.write("x", { signal: AbortSignal.abort() }).then(assert.fail, (error) => error);
+    const before = await writer
+      .write("x", { signal: AbortSignal.abort() })
+      .then(assert.fail, (error) => error);
     assert.equal(before.known, "notWritten");
   });
 
@@ -199,7 +257,9 @@ describe("writing", () => {
 
   test("close writes what was written before, and takes nothing more", async (t) => {
     const writer = open();
-    const before = Array.from({ length: 100 }, (_, index) => writer.write(`before the close ${index}`));
+    const before = Array.from({ length: 100 }, (_, index) =>
+      writer.write(`before the close ${index}`),
+    );
     const closing = writer.close();
     const error = await writer.write("after").then(assert.fail, (error) => error);
     assert.ok(error instanceof ClosedError && error.known === "notWritten");
@@ -211,12 +271,17 @@ describe("writing", () => {
   test("a close with a limit ends by then, whatever the streams do", async (t) => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const writer = open({ requestTimeout: 60_000, pendingRecords: 2 });
-    const results = Array.from({ length: 5 }, (_, index) => writer.write(`never ${index}`).then(assert.fail, (error) => error));
+    const results = Array.from({ length: 5 }, (_, index) =>
+      writer.write(`never ${index}`).then(assert.fail, (error) => error),
+    );
     await until("they were accepted", () => writer.stats().records === 2);
     await writer.close({ timeout: 100 });
     const errors = await Promise.all(results);
     assert.ok(errors.every((error) => error instanceof ClosedError));
-    assert.deepEqual(errors.map((error) => error.known), ["unknown", "unknown", "notWritten", "notWritten", "notWritten"]);
+    assert.deepEqual(
+      errors.map((error) => error.known),
+      ["unknown", "unknown", "notWritten", "notWritten", "notWritten"],
+    );
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
   });
 
@@ -224,7 +289,8 @@ describe("writing", () => {
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
     let done = 0;
-    for (let index = 0; index < 500; index++) void writer.write(`flushed ${index}`).then(() => (done += 1));
+    for (let index = 0; index < 500; index++)
+      void writer.write(`flushed ${index}`).then(() => (done += 1));
     await writer.flush();
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(done, 500);
@@ -233,13 +299,30 @@ describe("writing", () => {
   test("any fetch will do, and sees what is sent", async (t) => {
     const seen = [];
     const own = (url, init) => {
-      seen.push([url, init.method, init.headers.authorization, init.headers["x-own"], init.headers["content-type"]]);
+      seen.push([
+        url,
+        init.method,
+        init.headers.authorization,
+        init.headers["x-own"],
+        init.headers["content-type"],
+      ]);
       return fetch(url, init);
     };
-    const writer = open({ streams: ["a stream/with strange+name"].map((name) => name.replace(/[ /+]/g, "-")), fetch: own, token: "secret", headers: { "x-own": "1" } });
+    const writer = open({
+      streams: ["a stream/with strange+name"].map((name) => name.replace(/[ /+]/g, "-")),
+      fetch: own,
+      token: "secret",
+      headers: { "x-own": "1" },
+    });
     t.after(() => writer[Symbol.asyncDispose]());
     await writer.write("x");
-    const expected = [`${proxy.url}/v1/streams/a-stream-with-strange-name/records`, "POST", "Bearer secret", "1", "application/vnd.distributedlog.record-set"];
+    const expected = [
+      `${proxy.url}/v1/streams/a-stream-with-strange-name/records`,
+      "POST",
+      "Bearer secret",
+      "1",
+      "application/vnd.distributedlog.record-set",
+    ];
     assert.deepEqual(seen[0], expected);
   });
 
@@ -270,7 +353,13 @@ describe("writing", () => {
       [{ requestTimout: 100 }, "requestTimout"],
     ];
     for (const [options, setting] of refused) {
-      assert.throws(() => open(options), (error) => error instanceof SettingsError && error.setting === setting && error.message.startsWith(setting));
+      assert.throws(
+        () => open(options),
+        (error) =>
+          error instanceof SettingsError &&
+          error.setting === setting &&
+          error.message.startsWith(setting),
+      );
     }
     // Those that only the module can tell fail the writes.
     const late = [
@@ -284,10 +373,19 @@ describe("writing", () => {
     for (const [options, setting] of late) {
       const writer = open(options);
       const error = await writer.write("x").then(assert.fail, (error) => error);
-      assert.ok(error instanceof SettingsError && error.setting === setting, `${setting}: ${error}`);
+      assert.ok(
+        error instanceof SettingsError && error.setting === setting,
+        `${setting}: ${error}`,
+      );
       await writer.close();
     }
-    const writer = open({ budget: true, health: true, adaptive: true, window: 3, rounds: { limit: 2 } });
+    const writer = open({
+      budget: true,
+      health: true,
+      adaptive: true,
+      window: 3,
+      rounds: { limit: 2 },
+    });
     t.after(() => writer[Symbol.asyncDispose]());
     assert.ok((await writer.write("legal")).dlsn);
   });
@@ -295,7 +393,10 @@ describe("writing", () => {
   test("a process that stood still goes on by the clock: no burst of hedges, and what is over is over", async () => {
     const standStill = async (more) => {
       const writer = open({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more });
-      const written = writer.write("stood still").then(({ attempts }) => `written by ${attempts}`, ({ code }) => code);
+      const written = writer.write("stood still").then(
+        ({ attempts }) => `written by ${attempts}`,
+        ({ code }) => code,
+      );
       await until("it is sent", () => writer.stats().attempts > 0);
       // Neither timers nor answers are heard meanwhile.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);

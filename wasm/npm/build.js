@@ -7,7 +7,14 @@ import { build } from "esbuild";
 process.chdir(import.meta.dirname);
 
 // Debian's wasm-opt writes a broken module; npm's does not.
-const features = ["bulk-memory", "sign-ext", "mutable-globals", "nontrapping-float-to-int", "reference-types", "multivalue"];
+const features = [
+  "bulk-memory",
+  "sign-ext",
+  "mutable-globals",
+  "nontrapping-float-to-int",
+  "reference-types",
+  "multivalue",
+];
 const module = "dist/distributedlog_bg.wasm";
 execFileSync(process.execPath, [
   "node_modules/binaryen/bin/wasm-opt",
@@ -24,7 +31,9 @@ execFileSync(process.execPath, [
 ]);
 copyFileSync(module, "dist/distributedlog.bin");
 
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "."], { stdio: "inherit" });
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "."], {
+  stdio: "inherit",
+});
 
 const common = {
   bundle: true,
@@ -44,7 +53,12 @@ await build({
   format: "esm",
   splitting: true,
   chunkNames: "shared",
-  entryPoints: { node: "src/node.ts", web: "src/web.ts", workerd: "src/workerd.ts", inline: "src/inline.ts" },
+  entryPoints: {
+    node: "src/node.ts",
+    web: "src/web.ts",
+    workerd: "src/workerd.ts",
+    inline: "src/inline.ts",
+  },
 });
 await build({
   ...common,

@@ -1,4 +1,5 @@
-const PARTS = /^(?:DLSN\{logSegmentSequenceNo=)?(-?\d{1,19}), ?(?:entryId=)?(-?\d{1,19}), ?(?:slotId=)?(-?\d{1,19})\}?$/;
+const PARTS =
+  /^(?:DLSN\{logSegmentSequenceNo=)?(-?\d{1,19}), ?(?:entryId=)?(-?\d{1,19}), ?(?:slotId=)?(-?\d{1,19})\}?$/;
 
 export class Dlsn {
   readonly logSegmentSequenceNo: bigint;
@@ -23,7 +24,9 @@ export class Dlsn {
 
   compare(other: Dlsn): number {
     return (
-      order(this.logSegmentSequenceNo, other.logSegmentSequenceNo) || order(this.entryId, other.entryId) || order(this.slotId, other.slotId)
+      order(this.logSegmentSequenceNo, other.logSegmentSequenceNo) ||
+      order(this.entryId, other.entryId) ||
+      order(this.slotId, other.slotId)
     );
   }
 

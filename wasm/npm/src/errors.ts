@@ -37,7 +37,11 @@ export class LoadError extends DistributedLogError {
   declare readonly code: "LOAD";
 
   constructor(cause: unknown) {
-    super("LOAD", `the WebAssembly module of distributedlog could not be loaded: ${messageOf(cause)}`, cause);
+    super(
+      "LOAD",
+      `the WebAssembly module of distributedlog could not be loaded: ${messageOf(cause)}`,
+      cause,
+    );
   }
 }
 
@@ -102,7 +106,12 @@ export class ReadError extends DistributedLogError {
   declare readonly code: "FORBIDDEN" | "REFUSED" | "POSITION";
   readonly status: number | undefined;
 
-  constructor(code: "FORBIDDEN" | "REFUSED" | "POSITION", message: string, status?: number, cause?: unknown) {
+  constructor(
+    code: "FORBIDDEN" | "REFUSED" | "POSITION",
+    message: string,
+    status?: number,
+    cause?: unknown,
+  ) {
     super(code, message, cause);
     this.name = "ReadError";
     this.status = status;
@@ -113,9 +122,14 @@ export class ReadError extends DistributedLogError {
 export class CorsProblem extends Error {}
 
 export const tooLarge = (length: number, most: number): TooLargeError =>
-  new TooLargeError("TOO_LARGE", `the record has ${length} bytes, more than the ${most} that fit a set`, { known: "rejected", attempts: 0 });
+  new TooLargeError(
+    "TOO_LARGE",
+    `the record has ${length} bytes, more than the ${most} that fit a set`,
+    { known: "rejected", attempts: 0 },
+  );
 
-export const closed = (): ClosedError => new ClosedError("CLOSED", "the writer was closed", { known: "notWritten", attempts: 0 });
+export const closed = (): ClosedError =>
+  new ClosedError("CLOSED", "the writer was closed", { known: "notWritten", attempts: 0 });
 
 /** A write was given up by its signal. */
 export const aborted = (known: Known, reason: unknown): AbortedError =>
@@ -131,7 +145,11 @@ export function failed(reason: string, details: Failed): WriteError {
         ? new ForbiddenError("FORBIDDEN", "the record was refused", details)
         : new RefusedError("REFUSED", "the record was refused", details);
     case "exhausted":
-      return new ExhaustedError("EXHAUSTED", "every stream was tried as often as the settings allow", details);
+      return new ExhaustedError(
+        "EXHAUSTED",
+        "every stream was tried as often as the settings allow",
+        details,
+      );
     case "timed-out":
       return new TimedOutError("TIMED_OUT", "the request timeout passed", details);
     default:

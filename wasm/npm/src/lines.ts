@@ -14,7 +14,8 @@ export async function* lines(body: FetchBody): AsyncGenerator<string[], void, vo
       if (done) return;
       const pieces = (rest + utf8.decode(value, { stream: true })).split("\n");
       rest = pieces.pop() ?? "";
-      if (rest.length > LONGEST) throw new Error(`a line of more than ${LONGEST} characters: this is no write proxy`);
+      if (rest.length > LONGEST)
+        throw new Error(`a line of more than ${LONGEST} characters: this is no write proxy`);
       yield pieces;
     }
   } finally {

@@ -28,7 +28,9 @@ export class Queue<T> {
   }
 
   find(wanted: (item: T) => boolean): T | undefined {
-    return this.#items.find((item, place) => place >= this.#head && item !== undefined && wanted(item));
+    return this.#items.find(
+      (item, place) => place >= this.#head && item !== undefined && wanted(item),
+    );
   }
 
   remove(item: T): boolean {

@@ -29,16 +29,35 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   #failure: unknown;
   #asked: Promise<unknown> = Promise.resolve();
   #forgotten = 0;
-  readonly #counters = { delivered: 0, copiesDropped: 0, beyondWindow: 0, malformed: 0, connections: 0 };
+  readonly #counters = {
+    delivered: 0,
+    copiesDropped: 0,
+    beyondWindow: 0,
+    malformed: 0,
+    connections: 0,
+  };
 
   constructor(options: Public.MultiStreamReaderOptions) {
-    const { position, merge = {}, follow = true, buffer = 1024, silence = 10_000, onFault, signal } = options;
+    const {
+      position,
+      merge = {},
+      follow = true,
+      buffer = 1024,
+      silence = 10_000,
+      onFault,
+      signal,
+    } = options;
     const streams = options.streams ?? Object.keys(position?.streams ?? {});
     checkStreams(streams);
     if (!isCount(buffer) || buffer < 1) throw new SettingsError("buffer", buffer, "at least 1");
-    if (!isCount(silence) || silence < 200 || silence > 120_000) throw new SettingsError("silence", silence, "within 200 to 120000");
+    if (!isCount(silence) || silence < 200 || silence > 120_000)
+      throw new SettingsError("silence", silence, "within 200 to 120000");
     if (position !== undefined && position.format !== 1) {
-      throw new SettingsError("position", JSON.stringify(position), "a position of format 1, which this version reads");
+      throw new SettingsError(
+        "position",
+        JSON.stringify(position),
+        "a position of format 1, which this version reads",
+      );
     }
     const server = new Server(options);
     const connections = options.connections ?? defaultConnections(server);
@@ -62,7 +81,10 @@ export class MultiStreamReader implements Public.MultiStreamReader {
         this.#counters.malformed += 1;
       },
     };
-    this.#tails = streams.map((stream) => new Tail(stream, position?.streams[stream] ?? placeOf(options.from, stream), shared));
+    this.#tails = streams.map(
+      (stream) =>
+        new Tail(stream, position?.streams[stream] ?? placeOf(options.from, stream), shared),
+    );
     if (signal?.aborted) this.#close();
     signal?.addEventListener("abort", () => this.#close(), { once: true });
   }
@@ -118,7 +140,11 @@ export class MultiStreamReader implements Public.MultiStreamReader {
       await init();
       const { sequences, writers } = this.#sizes;
       this.#seen = Seen.restore(sequences, writers, this.#saved);
-      if (this.#seen === undefined) throw new ReadError("POSITION", "what the position says of sets that were delivered cannot be read");
+      if (this.#seen === undefined)
+        throw new ReadError(
+          "POSITION",
+          "what the position says of sets that were delivered cannot be read",
+        );
     }
     for (const tail of this.#tails) void tail.run().catch((error: unknown) => this.#fail(error));
   }
@@ -150,7 +176,12 @@ export class MultiStreamReader implements Public.MultiStreamReader {
 
   #delivers({ writer, sequence, slot, slots }: RecordLine): boolean {
     // A number that a double cannot hold might be another one: it is no name of a set.
-    if (this.#seen !== undefined && writer !== undefined && sequence !== undefined && Number.isSafeInteger(sequence)) {
+    if (
+      this.#seen !== undefined &&
+      writer !== undefined &&
+      sequence !== undefined &&
+      Number.isSafeInteger(sequence)
+    ) {
       const verdict = this.#seen.judge(writer, BigInt(sequence), slot, slots);
       if (verdict === COPY) {
         this.#counters.copiesDropped += 1;
@@ -189,5 +220,7 @@ function placeOf(from: Public.MultiStreamReaderOptions["from"], stream: string):
 
 /** A page's browser opens six connections to a server over HTTP/1.1, and TLS is what brings HTTP/2. */
 function defaultConnections(server: Server): number {
-  return typeof document === "object" && server.base.startsWith("http:") ? 3 : Number.POSITIVE_INFINITY;
+  return typeof document === "object" && server.base.startsWith("http:")
+    ? 3
+    : Number.POSITIVE_INFINITY;
 }

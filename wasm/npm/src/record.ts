@@ -28,7 +28,10 @@ export class ReadRecord implements Public.ReadRecord {
     this.dlsn = dlsn;
     this.payload = fromBase64(line.payload);
     this.writtenMs = line.written_ms;
-    this.set = writer === undefined || sequence === undefined ? undefined : { writer, sequence, slot, slots };
+    this.set =
+      writer === undefined || sequence === undefined
+        ? undefined
+        : { writer, sequence, slot, slots };
   }
 
   text(): string {
@@ -56,6 +59,7 @@ export function fromBase64(text: string): Uint8Array {
 export function toBase64(bytes: Uint8Array): string {
   let text = "";
   // A call takes so many arguments, not all.
-  for (let start = 0; start < bytes.length; start += 8192) text += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  for (let start = 0; start < bytes.length; start += 8192)
+    text += String.fromCharCode(...bytes.subarray(start, start + 8192));
   return btoa(text);
 }

@@ -36,14 +36,27 @@ export class Requests {
   }
 
   /** Never throws: see `wasm/src/host.rs`. */
-  send(attempt: number, stream: number, body: Uint8Array<ArrayBuffer>, earlierAttempts: number, timeoutMs: number): void {
+  send(
+    attempt: number,
+    stream: number,
+    body: Uint8Array<ArrayBuffer>,
+    earlierAttempts: number,
+    timeoutMs: number,
+  ): void {
     const headers: Record<string, string> = {
       "content-type": "application/vnd.distributedlog.record-set",
-      "dlog-crc32": checksum(this.#streams[stream] ?? "", body).toString(16).padStart(8, "0"),
+      "dlog-crc32": checksum(this.#streams[stream] ?? "", body)
+        .toString(16)
+        .padStart(8, "0"),
       "dlog-timeout-ms": String(Math.max(1, Math.ceil(timeoutMs))),
     };
     if (earlierAttempts > 0) headers["dlog-attempt"] = String(earlierAttempts);
-    const request = { controller: new AbortController(), url: this.#urls[stream] ?? "", headers, body };
+    const request = {
+      controller: new AbortController(),
+      url: this.#urls[stream] ?? "",
+      headers,
+      body,
+    };
     this.#under.set(attempt, request);
     this.#post(request, this.#leaving)
       .then((response) => this.#answered(attempt, response))
@@ -74,7 +87,10 @@ export class Requests {
     this.#leaving = false;
   }
 
-  async #post({ controller, url, headers, body }: Request, outlive: boolean): Promise<FetchResponse> {
+  async #post(
+    { controller, url, headers, body }: Request,
+    outlive: boolean,
+  ): Promise<FetchResponse> {
     const size = body.byteLength;
     const keepalive = outlive && keepaliveBytes + size <= KEEPALIVE_BYTES;
     if (keepalive) keepaliveBytes += size;
@@ -91,13 +107,21 @@ export class Requests {
       const problem = await problemOf(response);
       if (!this.#under.delete(attempt)) return;
       this.lastProblem = new Error(problem.message);
-      this.#handle().refused(attempt, problem.status, problem.code, problem.known, problem.retryAfter);
+      this.#handle().refused(
+        attempt,
+        problem.status,
+        problem.code,
+        problem.known,
+        problem.retryAfter,
+      );
       return;
     }
     const position = positionOf(await response.text());
     if (!this.#under.delete(attempt)) return;
     if (position === undefined) {
-      this.lastProblem = new Error(`${this.#server.base} answered ${response.status} without a position: is it a write proxy?`);
+      this.lastProblem = new Error(
+        `${this.#server.base} answered ${response.status} without a position: is it a write proxy?`,
+      );
       this.#handle().unanswered(attempt, "malformed");
       return;
     }
@@ -106,7 +130,9 @@ export class Requests {
 
   async #notAnswered(attempt: number, error: unknown): Promise<void> {
     if (!this.#under.has(attempt)) return;
-    const { cause, kind } = await this.#server.explain(error).catch((other: unknown) => ({ cause: other, kind: "lost" }));
+    const { cause, kind } = await this.#server
+      .explain(error)
+      .catch((other: unknown) => ({ cause: other, kind: "lost" }));
     if (!this.#under.delete(attempt)) return;
     this.lastProblem = cause instanceof Error ? cause : new Error(messageOf(cause));
     this.#handle().unanswered(attempt, kind);
@@ -118,7 +144,8 @@ function positionOf(text: string): [bigint, bigint, bigint] | undefined {
   try {
     const { dlsn } = JSON.parse(text) as { dlsn: { text: string } };
     const [segment, entry, slot, ...more] = dlsn.text.split(",").map(BigInt);
-    if (segment === undefined || entry === undefined || slot === undefined || more.length > 0) return undefined;
+    if (segment === undefined || entry === undefined || slot === undefined || more.length > 0)
+      return undefined;
     return [segment, entry, slot];
   } catch {
     return undefined;

@@ -39,10 +39,12 @@ export class Server {
   constructor(options: ConnectionOptions) {
     const { url, fetch = globalThis.fetch as Fetch | undefined, headers = {}, token } = options;
     this.base = baseOf(url);
-    if (typeof fetch !== "function") throw new SettingsError("fetch", fetch, "a function, and there is no global one");
+    if (typeof fetch !== "function")
+      throw new SettingsError("fetch", fetch, "a function, and there is no global one");
     // Called without a `this`: the browser's own wants none but its window.
     this.#fetch = (input, init) => fetch(input, init);
-    this.#headers = token === undefined ? { ...headers } : { ...headers, authorization: `Bearer ${token}` };
+    this.#headers =
+      token === undefined ? { ...headers } : { ...headers, authorization: `Bearer ${token}` };
   }
 
   /** Where the records of a stream are. */
@@ -51,27 +53,44 @@ export class Server {
   }
 
   async request(url: string, init: FetchInit): Promise<FetchResponse> {
-    const response = await this.#fetch(url, { ...init, headers: { ...this.#headers, ...init.headers } });
+    const response = await this.#fetch(url, {
+      ...init,
+      headers: { ...this.#headers, ...init.headers },
+    });
     this.#answered = true;
     return response;
   }
 
   /** Why a request had no answer: `cause` says it to people, `sent` whether anything can have left. */
-  async explain(error: unknown): Promise<{ cause: unknown; kind: "unreachable" | "forbidden" | "lost" }> {
-    const codes = [error, causeOf(error)].map((each) => (each as { code?: unknown } | undefined)?.code);
+  async explain(
+    error: unknown,
+  ): Promise<{ cause: unknown; kind: "unreachable" | "forbidden" | "lost" }> {
+    const codes = [error, causeOf(error)].map(
+      (each) => (each as { code?: unknown } | undefined)?.code,
+    );
     const detail = messageOf(causeOf(error) ?? error);
-    if (codes.some((code) => typeof code === "string" && NOT_CONNECTED.has(code)) || detail.includes(DENO_NOT_CONNECTED)) {
-      return { cause: new Error(`${this.base} cannot be reached: ${detail}`, { cause: error }), kind: "unreachable" };
+    if (
+      codes.some((code) => typeof code === "string" && NOT_CONNECTED.has(code)) ||
+      detail.includes(DENO_NOT_CONNECTED)
+    ) {
+      return {
+        cause: new Error(`${this.base} cannot be reached: ${detail}`, { cause: error }),
+        kind: "unreachable",
+      };
     }
     const problem = await this.#corsProblem();
     if (problem !== undefined) return { cause: problem, kind: "forbidden" };
-    return { cause: new Error(`the connection to ${this.base} was lost: ${detail}`, { cause: error }), kind: "lost" };
+    return {
+      cause: new Error(`the connection to ${this.base} was lost: ${detail}`, { cause: error }),
+      kind: "lost",
+    };
   }
 
   /** Browsers tell a page nothing of why a request to another origin failed. Whether it is they who forbid it is found out by asking. */
   #corsProblem(): Promise<CorsProblem | undefined> {
     const page = globalThis.location?.origin;
-    if (this.#answered || page === undefined || page === new URL(this.base).origin) return Promise.resolve(undefined);
+    if (this.#answered || page === undefined || page === new URL(this.base).origin)
+      return Promise.resolve(undefined);
     this.#probe ??= this.#ask(page).finally(() => {
       this.#probe = undefined;
     });
@@ -110,7 +129,9 @@ export async function problemOf(response: FetchResponse): Promise<Problem> {
     // Of something else than a proxy: a gateway's page, say.
   }
   const { code, known, name, detail } = body;
-  const what = [response.status, name, detail].filter((part) => typeof part === "string" || typeof part === "number");
+  const what = [response.status, name, detail].filter(
+    (part) => typeof part === "string" || typeof part === "number",
+  );
   return {
     status: response.status,
     code: typeof code === "number" ? code : 0,

@@ -122,14 +122,21 @@ export class Tail {
     const abort = () => request.abort();
     signal.addEventListener("abort", abort, { once: true });
     // The server says something twice in that time.
-    const watch = new Alarm(silence, () => request.abort(new Error(`${server.base} was silent for ${silence} ms`)));
+    const watch = new Alarm(silence, () =>
+      request.abort(new Error(`${server.base} was silent for ${silence} ms`)),
+    );
     const turn = new Alarm(TURN, () => (connections.wanted ? request.abort(OVER) : turn.set()));
     watch.set();
     try {
-      const response = await server.request(this.#url(follow, silence), { method: "GET", signal: request.signal, cache: "no-store" });
+      const response = await server.request(this.#url(follow, silence), {
+        method: "GET",
+        signal: request.signal,
+        cache: "no-store",
+      });
       if (!response.ok || response.body === null) {
         const problem = await problemOf(response);
-        if ([401, 403, 405, 415].includes(problem.status)) throw new ReadError("REFUSED", problem.message, problem.status);
+        if ([401, 403, 405, 415].includes(problem.status))
+          throw new ReadError("REFUSED", problem.message, problem.status);
         if (problem.status === 404 && !follow) {
           // There is nothing to read, and nothing is waited for.
           this.ended = true;
@@ -144,7 +151,8 @@ export class Tail {
       let took = false;
       for await (const piece of lines(response.body)) {
         watch.set();
-        for (const line of piece) if (line !== "" && this.#take(JSON.parse(line) as Line)) took = true;
+        for (const line of piece)
+          if (line !== "" && this.#take(JSON.parse(line) as Line)) took = true;
         // Its first record may be long in coming; from then on a busy stream lets the others have the connection, too.
         if (!took) turn.set();
         if (this.ended) return;
@@ -171,7 +179,10 @@ export class Tail {
   }
 
   #url(follow: boolean, silence: number): string {
-    const query = new URLSearchParams({ heartbeat_ms: String(Math.floor(silence / 2)), ...this.#next });
+    const query = new URLSearchParams({
+      heartbeat_ms: String(Math.floor(silence / 2)),
+      ...this.#next,
+    });
     if (!follow) query.set("follow", "false");
     return `${this.#shared.server.records(this.stream)}?${query}`;
   }
@@ -188,10 +199,20 @@ export class Tail {
         return true;
       case "malformed": {
         const first = Dlsn.parse(line.dlsn);
-        const last = new Dlsn(first.logSegmentSequenceNo, first.entryId, first.slotId + BigInt(line.slots - 1));
+        const last = new Dlsn(
+          first.logSegmentSequenceNo,
+          first.entryId,
+          first.slotId + BigInt(line.slots - 1),
+        );
         this.#went({ after: last.toString() });
         malformed();
-        fault({ stream: this.stream, kind: "malformed", detail: line.detail, dlsn: first, slots: line.slots });
+        fault({
+          stream: this.stream,
+          kind: "malformed",
+          detail: line.detail,
+          dlsn: first,
+          slots: line.slots,
+        });
         return false;
       }
       case "heartbeat":
@@ -215,7 +236,11 @@ export class Tail {
       this.ended = true;
     } else if (reason === "deleted") {
       this.ended = true;
-      this.#shared.fault({ stream: this.stream, kind: "deleted", detail: "the stream was deleted" });
+      this.#shared.fault({
+        stream: this.stream,
+        kind: "deleted",
+        detail: "the stream was deleted",
+      });
     } else {
       throw new Error(`the server ended the response: ${detail ?? reason}`);
     }
@@ -226,9 +251,16 @@ export class Tail {
     if (signal.aborted) return;
     this.#pause = Math.min(LONGEST_PAUSE, Math.max(FIRST_PAUSE, this.#pause * 2));
     if (error instanceof ReadError) return fail(error);
-    const { cause, kind } = await server.explain(error).catch((other: unknown) => ({ cause: other, kind: "lost" }));
-    if (kind === "forbidden") return fail(new ReadError("FORBIDDEN", messageOf(cause), undefined, cause));
-    fault({ stream: this.stream, kind: "unavailable", detail: messageOf(error instanceof TypeError ? cause : error) });
+    const { cause, kind } = await server
+      .explain(error)
+      .catch((other: unknown) => ({ cause: other, kind: "lost" }));
+    if (kind === "forbidden")
+      return fail(new ReadError("FORBIDDEN", messageOf(cause), undefined, cause));
+    fault({
+      stream: this.stream,
+      kind: "unavailable",
+      detail: messageOf(error instanceof TypeError ? cause : error),
+    });
   }
 }
 

@@ -82,9 +82,16 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
     return new Promise((resolve, reject) => {
       const open = { resolve, reject };
-      if (this.#handle === undefined || this.#queue.length > 0 || !this.#take(this.#handle, bytesOf(record), open)) {
+      if (
+        this.#handle === undefined ||
+        this.#queue.length > 0 ||
+        !this.#take(this.#handle, bytesOf(record), open)
+      ) {
         // A copy: the caller's buffer is the caller's again when this returns.
-        this.#queue.push({ bytes: typeof record === "string" ? utf8.encode(record) : bytesOf(record).slice(), open });
+        this.#queue.push({
+          bytes: typeof record === "string" ? utf8.encode(record) : bytesOf(record).slice(),
+          open,
+        });
         this.#drain();
       }
       if (signal !== undefined) this.#giveUpWith(signal, open);
@@ -92,9 +99,13 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     });
   }
 
-  tryWrite(record: Public.RecordBytes, options: Public.WriteOptions = {}): Promise<Public.Written> | undefined {
+  tryWrite(
+    record: Public.RecordBytes,
+    options: Public.WriteOptions = {},
+  ): Promise<Public.Written> | undefined {
     const { signal } = options;
-    if (signal?.aborted || this.#closing !== undefined || this.#broken !== undefined) return this.write(record, options);
+    if (signal?.aborted || this.#closing !== undefined || this.#broken !== undefined)
+      return this.write(record, options);
     const handle = this.#handle;
     if (handle === undefined || this.#queue.length > 0) return undefined;
     let taken = false;
@@ -113,11 +124,14 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   }
 
   close({ timeout }: Public.CloseOptions = {}): Promise<void> {
-    if (timeout !== undefined && !isCount(timeout)) throw new SettingsError("timeout", timeout, "a number of milliseconds");
+    if (timeout !== undefined && !isCount(timeout))
+      throw new SettingsError("timeout", timeout, "a number of milliseconds");
     const within = timeout ?? Number.POSITIVE_INFINITY;
     const began = performance.now();
     if (this.#closing === undefined) {
-      this.#closing = this.#wait((handle, token) => handle.close(token, within - (performance.now() - began))).then(() => this.#end());
+      this.#closing = this.#wait((handle, token) =>
+        handle.close(token, within - (performance.now() - began)),
+      ).then(() => this.#end());
     }
     if (timeout !== undefined) {
       const force = setTimeout(() => this.#force(), timeout);
@@ -134,13 +148,28 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   #figures(handle: WriterHandle | undefined): Omit<Public.WriterStats, "waiting"> {
     const counts = handle?.counters() ?? [];
-    const names = handle === undefined ? [] : WriterHandle.counter_names().split(",").map(camelCase);
+    const names =
+      handle === undefined ? [] : WriterHandle.counter_names().split(",").map(camelCase);
     const streams = this.streams.map((name, index): [string, Public.StreamStats] => {
-      const [healthy = 1, latency = -1, attempts = 0, won = 0, failures = 0, givenUp = 0] = handle?.stream(index) ?? [];
-      return [name, { healthy: healthy !== 0, latency: latency < 0 ? undefined : latency, attempts, won, failed: failures, givenUp }];
+      const [healthy = 1, latency = -1, attempts = 0, won = 0, failures = 0, givenUp = 0] =
+        handle?.stream(index) ?? [];
+      return [
+        name,
+        {
+          healthy: healthy !== 0,
+          latency: latency < 0 ? undefined : latency,
+          attempts,
+          won,
+          failed: failures,
+          givenUp,
+        },
+      ];
     });
     const counters = COUNTERS.map((name) => [name, counts[names.indexOf(name)] ?? 0]);
-    return { ...(Object.fromEntries(counters) as Record<(typeof COUNTERS)[number], number>), streams: Object.fromEntries(streams) };
+    return {
+      ...(Object.fromEntries(counters) as Record<(typeof COUNTERS)[number], number>),
+      streams: Object.fromEntries(streams),
+    };
   }
 
   #running(): WriterHandle {
@@ -166,11 +195,32 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     return {
       send: this.#requests.send.bind(this.#requests),
       abort: this.#requests.abort.bind(this.#requests),
-      written: (token: number, stream: number, segment: bigint, entry: bigint, slot: bigint, attempts: number) =>
-        this.#settle(token)?.resolve({ stream: this.streams[stream] ?? "", dlsn: new Dlsn(segment, entry, slot), attempts }),
-      failed: (token: number, reason: string, known: Public.Known, cause: string | undefined, code: number, attempts: number) => {
-        const met = cause === undefined ? undefined : (this.#requests.lastProblem ?? new Error(cause));
-        this.#settle(token)?.reject(failed(reason, { known, attempts, status: code === 0 ? undefined : code, cause: met }));
+      written: (
+        token: number,
+        stream: number,
+        segment: bigint,
+        entry: bigint,
+        slot: bigint,
+        attempts: number,
+      ) =>
+        this.#settle(token)?.resolve({
+          stream: this.streams[stream] ?? "",
+          dlsn: new Dlsn(segment, entry, slot),
+          attempts,
+        }),
+      failed: (
+        token: number,
+        reason: string,
+        known: Public.Known,
+        cause: string | undefined,
+        code: number,
+        attempts: number,
+      ) => {
+        const met =
+          cause === undefined ? undefined : (this.#requests.lastProblem ?? new Error(cause));
+        this.#settle(token)?.reject(
+          failed(reason, { known, attempts, status: code === 0 ? undefined : code, cause: met }),
+        );
       },
       done: (token: number) => {
         this.#flushes.get(token)?.();
@@ -200,7 +250,9 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     if (taken === TAKEN) return true;
     this.#settle(token);
     if (taken === FULL) return false;
-    open.reject(taken === TOO_LARGE ? tooLarge(bytes.byteLength, handle.max_record_bytes()) : closed());
+    open.reject(
+      taken === TOO_LARGE ? tooLarge(bytes.byteLength, handle.max_record_bytes()) : closed(),
+    );
     return true;
   }
 
@@ -214,7 +266,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   /** Looks whether there is something to wait for. */
   #count(): void {
-    this.#alive.needed = this.#open.length > this.#free.length || this.#queue.length > 0 || this.#flushes.size > 0;
+    this.#alive.needed =
+      this.#open.length > this.#free.length || this.#queue.length > 0 || this.#flushes.size > 0;
   }
 
   /** Takes what waits, until there is no room. */
@@ -336,7 +389,8 @@ if (typeof Symbol.asyncDispose === "symbol") {
 function bytesOf(record: Public.RecordBytes): Uint8Array {
   if (typeof record === "string") return utf8.encode(record);
   if (record instanceof Uint8Array) return record;
-  if (ArrayBuffer.isView(record)) return new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
+  if (ArrayBuffer.isView(record))
+    return new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
   if (record instanceof ArrayBuffer) return new Uint8Array(record);
   throw new TypeError("a record is a string, an ArrayBuffer, or a view of one");
 }
