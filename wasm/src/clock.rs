@@ -1,3 +1,5 @@
+//! Clock and timers of JavaScript.
+
 use core::cell::RefCell;
 use core::future::Future;
 use core::pin::Pin;
@@ -10,25 +12,25 @@ use wasm_bindgen::prelude::*;
 
 use crate::host::{clear_timeout, performance_now, set_timeout};
 
-/// The longest that `setTimeout` waits; beyond it fires at once.
-const LONGEST_MS: f64 = 2_147_483_647.0;
+/// Longest delay of `setTimeout`, 2^31 - 1 ms: a longer one fires at once.
+const MAX_TIMEOUT_MS: f64 = 2_147_483_647.0;
 
-/// `setTimeout` counts in milliseconds: Node, Deno and Bun begin with the one that has begun
-/// already, so that their timers fire up to so many microseconds early.
-const TICK: u64 = 1_000;
+/// Resolution of `setTimeout` in microseconds. Node, Deno and Bun count from the start of the
+/// current millisecond, so that their timers fire up to this much early.
+const TICK_US: u64 = 1_000;
 
-/// The latest time that a timer which fired within its tick was armed for.
-static TICKED: AtomicU64 = AtomicU64::new(0);
+/// Latest deadline of a timer that fired less than one tick early, in microseconds.
+static EARLY_FIRED_US: AtomicU64 = AtomicU64::new(0);
 
-/// `performance.now` in microseconds, and timers of `setTimeout`.
+/// A [`Clock`] over `performance.now`, in microseconds, and `setTimeout`.
 ///
-/// A timer that fires less than a millisecond early has fired: what it was armed for is the time
-/// from then on, until `performance.now` has come there too. To arm it anew for what is left would
-/// take a millisecond at least, and each hedge would be late by as much.
+/// A timer that fires less than a millisecond early counts as fired, and [`now`](Clock::now)
+/// returns its deadline until `performance.now` has passed it. Arming it again for the rest would
+/// take at least a millisecond more, by which each hedge would be late.
 ///
-/// The time is asked for, never counted from timers: those of a page in the background fire seconds
-/// or a minute late, and those of a suspended process when it goes on. What is due then is done
-/// once, by the clock.
+/// The time is read, never counted from timers: timers of a page in the background fire seconds or
+/// a minute late, and timers of a suspended process fire when it resumes. All that is due then is
+/// handled once, by the clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PerformanceClock;
 
@@ -36,9 +38,9 @@ impl Clock for PerformanceClock {
     type Sleep = Sleep;
 
     fn now(&self) -> Instant {
-        // Positive, and below 2^53 for 285 years.
+        // Positive, and exact as a double for 285 years: 2^53 us.
         Instant::from_micros(
-            ((performance_now() * 1_000.0) as u64).max(TICKED.load(Ordering::Relaxed)),
+            ((performance_now() * 1_000.0) as u64).max(EARLY_FIRED_US.load(Ordering::Relaxed)),
         )
     }
 
@@ -47,8 +49,10 @@ impl Clock for PerformanceClock {
     }
 }
 
-/// A timer that is armed when it is first polled, and disarmed when it is dropped: one that is not
-/// needed keeps no process alive.
+/// A future that completes at its deadline.
+///
+/// The timer is armed by the first poll and cleared on drop, so that an unused one keeps no process
+/// alive.
 #[derive(Debug)]
 pub struct Sleep {
     at: Instant,
@@ -59,16 +63,17 @@ pub struct Sleep {
 struct Timer {
     handle: JsValue,
     waker: Rc<RefCell<Option<Waker>>>,
-    /// Called at most once; must live until then.
+    /// Callback of the timer, called at most once. Held here because JavaScript does not own it.
     _then: Closure<dyn FnMut()>,
 }
 
 impl Sleep {
     fn arm(&mut self, now: Instant, waker: &Waker) {
-        // To the nearest millisecond: within a tick on either side.
+        // Rounded to the nearest millisecond, because `setTimeout` truncates: at most half a tick
+        // late, and at most half a tick early, which `poll` accepts.
         let milliseconds = (self.at.since(now).as_micros() as f64 / 1_000.0)
             .round_ties_even()
-            .min(LONGEST_MS);
+            .min(MAX_TIMEOUT_MS);
         let shared = Rc::new(RefCell::new(Some(waker.clone())));
         let fired = Rc::clone(&shared);
         let then = Closure::<dyn FnMut()>::new(move || {
@@ -98,12 +103,13 @@ impl Future for Sleep {
             Some(timer) if timer.waker.borrow().is_some() => {
                 *timer.waker.borrow_mut() = Some(cx.waker().clone())
             }
-            Some(_) if now.as_micros() + TICK > self.at.as_micros() => {
-                TICKED.fetch_max(self.at.as_micros(), Ordering::Relaxed);
+            Some(_) if now.as_micros() + TICK_US > self.at.as_micros() => {
+                EARLY_FIRED_US.fetch_max(self.at.as_micros(), Ordering::Relaxed);
                 self.timer = None;
                 return Poll::Ready(());
             }
-            // Not armed yet, or fired far too early: one that was cut at the longest there is.
+            // Not armed yet, or fired a tick or more early because its delay was above
+            // MAX_TIMEOUT_MS.
             Some(_) | None => self.arm(now, cx.waker()),
         }
         Poll::Pending

@@ -1,21 +1,26 @@
+//! Limit on concurrent requests.
+
 use std::collections::VecDeque;
 use std::vec::Vec;
 
 use distributedlog::AttemptId;
 
-/// What to do next.
+/// Next action of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<J> {
-    /// Send this.
+    /// Send the request of this attempt.
     Send(AttemptId, J),
-    /// Abort what was sent.
+    /// Abort the request of this attempt, which was sent.
     Abort(AttemptId),
 }
 
-/// Which requests are under way, and which wait until one is over: browsers open six connections to
-/// a server over HTTP/1.1 and queue the rest where nobody sees it, behind whatever is stalled.
+/// Queue of requests behind a limit on those in flight.
 ///
-/// The invariant: no more than `limit` requests were sent and are neither over nor aborted.
+/// Browsers open six connections to a server over HTTP/1.1 and queue further requests invisibly,
+/// behind the stalled ones. The queue is here instead, where a waiting request can be cancelled.
+///
+/// Invariant: at most `limit` requests are in flight, that is, sent and neither finished nor
+/// aborted.
 #[derive(Debug)]
 pub struct Connections<J> {
     limit: usize,
@@ -25,7 +30,7 @@ pub struct Connections<J> {
 }
 
 impl<J> Connections<J> {
-    /// None under way; `limit` is at least 1.
+    /// Creates an empty queue. A `limit` of 0 counts as 1.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -36,14 +41,14 @@ impl<J> Connections<J> {
         }
     }
 
-    /// One more is to be sent. Bounded by the attempts that a writer makes: eight for each set in
-    /// flight.
+    /// Queues a request. The queue is bounded by the attempts that a writer makes: eight for each
+    /// set in flight.
     pub fn start(&mut self, attempt: AttemptId, job: J) {
         self.waiting.push_back((attempt, job));
     }
 
-    /// One is of no use any more: what waits is dropped, what was sent is aborted, what is over is
-    /// unknown.
+    /// Cancels a request: drops it if it waits, queues its abort if it was sent, and ignores one
+    /// that has finished.
     pub fn cancel(&mut self, attempt: AttemptId) {
         if let Some(place) = self
             .waiting
@@ -56,7 +61,7 @@ impl<J> Connections<J> {
         }
     }
 
-    /// One is over. Whether it was under way.
+    /// Marks a request as finished. Returns `false` if it was not in flight.
     pub fn finish(&mut self, attempt: AttemptId) -> bool {
         let place = self.sent.iter().position(|sent| *sent == attempt);
         if let Some(place) = place {
@@ -65,7 +70,8 @@ impl<J> Connections<J> {
         place.is_some()
     }
 
-    /// What to do next: aborts first, they make room.
+    /// Returns the next action, or `None` if there is none. Aborts come first, because they make
+    /// room.
     pub fn step(&mut self) -> Option<Step<J>> {
         debug_assert!(self.sent.len() <= self.limit);
         if let Some(attempt) = self.to_abort.pop_front() {
@@ -79,7 +85,7 @@ impl<J> Connections<J> {
         Some(Step::Send(attempt, job))
     }
 
-    /// Aborts everything.
+    /// Drops all waiting requests and queues an abort of each one in flight.
     pub fn cancel_all(&mut self) {
         self.waiting.clear();
         self.to_abort.extend(self.sent.drain(..));
@@ -99,15 +105,15 @@ mod tests {
             .collect()
     }
 
-    fn with(limit: usize, attempts: u64) -> Connections<()> {
+    fn connections_with(limit: usize, attempts: u64) -> Connections<()> {
         let mut connections = Connections::new(limit);
         (0..attempts).for_each(|attempt| connections.start(AttemptId(attempt), ()));
         connections
     }
 
     #[test]
-    fn no_more_than_the_limit_are_under_way_and_the_rest_go_in_their_order() {
-        let mut connections = with(2, 5);
+    fn at_most_the_limit_are_in_flight_and_the_rest_are_sent_in_order() {
+        let mut connections = connections_with(2, 5);
         assert_eq!(sent(&mut connections), [0, 1]);
         assert!(connections.finish(AttemptId(1)));
         assert_eq!(sent(&mut connections), [2]);
@@ -116,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_goes_before_what_waits_for_its_connection() {
-        let mut connections = with(1, 2);
+    fn an_abort_comes_before_the_request_that_waits_for_its_connection() {
+        let mut connections = connections_with(1, 2);
         assert_eq!(sent(&mut connections), [0]);
         connections.cancel(AttemptId(0));
         assert_eq!(sent(&mut connections), [1_000, 1]);
@@ -125,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_and_is_cancelled_is_never_sent() {
-        let mut connections = with(1, 3);
+    fn a_waiting_request_that_is_cancelled_is_never_sent() {
+        let mut connections = connections_with(1, 3);
         connections.cancel(AttemptId(1));
         assert_eq!(sent(&mut connections), [0]);
         connections.finish(AttemptId(0));
@@ -136,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_everything_is_aborted() {
-        let mut connections = with(2, 4);
+    fn cancel_all_aborts_what_is_in_flight_and_drops_what_waits() {
+        let mut connections = connections_with(2, 4);
         assert_eq!(sent(&mut connections), [0, 1]);
         connections.cancel_all();
         assert_eq!(sent(&mut connections), [1_000, 1_001]);

@@ -1,16 +1,16 @@
-//! What is asked of the JavaScript side.
+//! Functions of JavaScript that the module calls.
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The TypeScript half of a writer (`wasm/npm/src/writer.ts`). Its methods throw nothing: an
-    /// exception would leave this side's state borrowed for ever.
+    /// The TypeScript half of a writer (`wasm/npm/src/writer.ts`). Its methods must not throw: an
+    /// exception would unwind past this side's `RefCell` guards and leave the state borrowed.
     pub type Host;
 
-    /// Send a record set to a stream, and report through `WriterHandle.finished` exactly once,
-    /// unless it is aborted first.
+    /// Sends a record set to a stream. The host reports the end of the attempt exactly once, by
+    /// `succeeded`, `refused` or `unanswered` of `WriterHandle`, unless it is aborted first.
     #[wasm_bindgen(method)]
     pub(crate) fn send(
         this: &Host,
@@ -21,11 +21,11 @@ extern "C" {
         timeout_ms: f64,
     );
 
-    /// Abort a request that was sent; nobody waits for its report.
+    /// Aborts a request that was sent. The host reports nothing for it.
     #[wasm_bindgen(method)]
     pub(crate) fn abort(this: &Host, attempt: f64);
 
-    /// The record of this token was written.
+    /// Resolves the write of this token: its record was written.
     #[wasm_bindgen(method)]
     pub(crate) fn written(
         this: &Host,
@@ -37,8 +37,8 @@ extern "C" {
         attempts: u32,
     );
 
-    /// The record of this token was not, or nobody knows. `code` is that of the cause, if it is a
-    /// status.
+    /// Rejects the write of this token. `known` says if its record may have been written; `code`
+    /// is the DistributedLog status code of the cause, 0 if the cause has none.
     #[wasm_bindgen(method)]
     pub(crate) fn failed(
         this: &Host,
@@ -50,15 +50,16 @@ extern "C" {
         attempts: u32,
     );
 
-    /// The flush or close of this token is over.
+    /// Resolves the flush or close of this token.
     #[wasm_bindgen(method)]
     pub(crate) fn done(this: &Host, token: u32);
 
-    /// The room that was waited for is held: write the record at once.
+    /// Reports that the room that `wait_for_room` asked for is reserved; the host must use or
+    /// release it at once.
     #[wasm_bindgen(method)]
     pub(crate) fn room(this: &Host);
 
-    /// Seconds since the page or process began, in milliseconds with a fraction; never goes back.
+    /// Returns the milliseconds since the page or process started, with a fraction. Monotonic.
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     pub(crate) fn performance_now() -> f64;
 

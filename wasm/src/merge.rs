@@ -1,18 +1,20 @@
+//! Deduplication for merged readers.
+
 use core::num::{NonZeroU16, NonZeroU32};
 
 use distributedlog::merge::{Deduplicator, Delivery, MergeSettings, SavedDedup};
 use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use wasm_bindgen::prelude::*;
 
-/// Which sets a merged reader has delivered: core's [`Deduplicator`], for JavaScript.
+/// Record sets that a merged reader has delivered: core's [`Deduplicator`] for JavaScript.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct Seen(Deduplicator);
+pub struct DeduplicatorHandle(Deduplicator);
 
 #[wasm_bindgen]
-impl Seen {
-    /// Nothing was delivered yet, or what `saved` says, which [`save`](Self::save) made. None when
-    /// those bytes are something else.
+impl DeduplicatorHandle {
+    /// Creates an empty deduplicator, or restores the one that [`save`](Self::save) returned as
+    /// `saved`. Returns `None` if `saved` is neither empty nor valid. A size of 0 selects core's default.
     #[must_use]
     pub fn restore(sequences: u32, writers: u16, saved: &[u8]) -> Option<Self> {
         let defaults = MergeSettings::default();
@@ -28,15 +30,16 @@ impl Seen {
             .map(|saved| Self(saved.restore(settings)))
     }
 
-    /// What it remembers, for [`restore`](Self::restore).
+    /// Returns the contents in the form that [`restore`](Self::restore) reads.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         SavedDedup::of(&self.0).to_bytes()
     }
 
-    /// Takes note of record `slot` of the `slots` records of a set: 0 when it is to be delivered, 1
-    /// when it is a copy, 2 when it is to be delivered because nothing is known of it any more.
-    /// A writer that is not named by 32 hex digits has no copies.
+    /// Registers record `slot` of a set of `slots` records, and returns 0 to deliver it, 1 to drop
+    /// it as a duplicate, 2 to deliver it because it lies beyond the window.
+    ///
+    /// A writer whose name is not 32 hex digits has no identity: its records are always delivered.
     pub fn judge(&mut self, writer: &str, sequence: u64, slot: u32, slots: u32) -> u32 {
         let Some(writer) = parse(writer) else {
             return 0;
@@ -48,7 +51,7 @@ impl Seen {
         }
     }
 
-    /// How many writers were forgotten for others.
+    /// Returns the number of writers that were evicted in favour of others.
     #[must_use]
     pub fn forgotten(&self) -> f64 {
         self.0.forgotten() as f64
@@ -87,9 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_told_also_after_saving() {
+    fn duplicates_are_recognised_also_after_a_restore() {
         let writer = "8f14e45f0000000000000000000000ff";
-        let mut seen = Seen::restore(0, 0, &[]).expect("nothing is legal");
+        let mut seen = DeduplicatorHandle::restore(0, 0, &[]).expect("empty is valid");
         assert_eq!(
             [
                 seen.judge(writer, 0, 0, 2),
@@ -98,7 +101,8 @@ mod tests {
             ],
             [0, 0, 1]
         );
-        let mut seen = Seen::restore(128, 2, &seen.save()).expect("it was saved just now");
+        let mut seen =
+            DeduplicatorHandle::restore(128, 2, &seen.save()).expect("it was saved just now");
         assert_eq!(
             [
                 seen.judge(writer, 0, 1, 2),
@@ -107,6 +111,6 @@ mod tests {
             ],
             [1, 0, 0]
         );
-        assert!(Seen::restore(0, 0, b"something else").is_none());
+        assert!(DeduplicatorHandle::restore(0, 0, b"something else").is_none());
     }
 }

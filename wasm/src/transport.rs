@@ -1,3 +1,5 @@
+//! Transport over `fetch`.
+
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
@@ -11,7 +13,7 @@ use wasm_bindgen::prelude::*;
 use crate::connections::{Connections, Step};
 use crate::host::Host;
 
-/// Where the other side puts what it heard, for the runner to take.
+/// Outcomes that the host has reported and the runner has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     finished: VecDeque<(AttemptId, Outcome)>,
@@ -31,15 +33,18 @@ impl Inbox {
     }
 }
 
-/// What the header `dlog-crc32` says: the proxy computes it again, and refuses a body that was
-/// changed on its way.
+/// Returns the value of the header `dlog-crc32`: the proxy computes it again, and refuses a body
+/// that was changed in transit.
 #[wasm_bindgen]
 #[must_use]
 pub fn checksum(stream: &str, record_set: &[u8]) -> u32 {
     crc::write(stream, record_set)
 }
 
-/// A record set on JavaScript's heap, where it is collected: memory of a module never shrinks.
+/// A request that waits for its connection.
+///
+/// The record set is a copy on JavaScript's heap, where it is garbage-collected: the memory of a
+/// module never shrinks.
 #[derive(Debug)]
 struct Request {
     stream: u32,
@@ -48,7 +53,8 @@ struct Request {
     deadline: Instant,
 }
 
-/// Carries record sets by `fetch`, one request for each attempt. Losers are aborted (R11).
+/// A [`Transport`] that sends each attempt as one request by `fetch`, and aborts the attempts that
+/// lost (R11).
 pub(crate) struct FetchTransport {
     host: Rc<Host>,
     inbox: Rc<RefCell<Inbox>>,
@@ -68,8 +74,10 @@ impl FetchTransport {
         (transport, inbox)
     }
 
-    /// Calls the other side: not from `start` or `cancel`, while the writer's state is borrowed,
-    /// because a `fetch` of the user's may write.
+    /// Sends and aborts requests until the limit is reached.
+    ///
+    /// Never called from `start` or `cancel`: the writer's state is borrowed there, and the user's
+    /// `fetch` may call `write`.
     fn drive(&mut self) {
         while let Some(step) = self.connections.step() {
             match step {

@@ -1,3 +1,5 @@
+//! The writer's handle, as TypeScript sees it.
+
 use core::cell::RefCell;
 use core::time::Duration;
 use std::rc::Rc;
@@ -8,17 +10,17 @@ use distributedlog::{AttemptId, Cause, Dlsn, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
-use crate::answer::{Answer, NoAnswer};
 use crate::clock::PerformanceClock;
 use crate::host::Host;
+use crate::response::{ErrorResponse, NoResponse};
 use crate::settings::WriterSettings;
 use crate::transport::{FetchTransport, Inbox};
 
 type Shared = Rc<RefCell<State<Heap, Box<[WaiterSlot]>, PerformanceClock>>>;
 
-/// A writer and its runner, for the TypeScript half to hold.
+/// A writer and its runner, owned by the TypeScript half.
 ///
-/// Records are named by the other side's tokens, so that a promise costs no object here.
+/// Records are named by the host's tokens, so that a promise costs no object here.
 #[wasm_bindgen]
 pub struct WriterHandle {
     writer: MultiStreamWriter<Shared>,
@@ -28,22 +30,23 @@ pub struct WriterHandle {
     streams: u16,
 }
 
-/// Seats beyond those of the records: one for room, and those of flushes and closes, which grow.
+/// Waiter slots beyond those of the records: one for `wait_for_room`, the rest for flushes and
+/// closes. The table grows when they are more.
 const EXTRA_WAITER_SLOTS: usize = 16;
 
 #[wasm_bindgen]
 impl WriterHandle {
-    /// Starts a writer of so many streams.
+    /// Starts a writer of `streams` streams.
     ///
     /// # Errors
     ///
-    /// The name of the setting that is refused.
+    /// Returns the name of the setting that is refused, as a string.
     #[wasm_bindgen(constructor)]
     pub fn new(streams: usize, settings: &WriterSettings, host: Host) -> Result<Self, JsValue> {
         let (settings, connections) = settings.build()?;
         let count = StreamCount::new(streams).map_err(|error| error.setting())?;
         let memory = Heap::new(&settings, count);
-        // Not `expect`: it would print the error, and printing is a quarter of the module's size.
+        // Not `expect`: it would link the formatting code, a quarter of the module's size.
         let Ok(machine) = Writer::new(settings, count, memory) else {
             unreachable!("the heap's tables are as large as the settings ask for")
         };
@@ -68,16 +71,16 @@ impl WriterHandle {
         })
     }
 
-    /// Takes a record if there is room: 0 when it was taken (the host is told of the result), 1
-    /// when there is no room just now, 2 when it is too large, 3 when the writer is closed.
+    /// Accepts a record if there is room. Returns 0 if it was accepted, and passes the result to
+    /// the host later; 1 if there is no room now, 2 if it is too large, 3 if the writer is closed.
     #[must_use]
     pub fn write(&self, token: u32, record: &[u8]) -> u32 {
-        let taken = self.writer.try_write(record);
-        self.take(token, taken)
+        let accepted = self.writer.try_write(record);
+        self.accept(token, accepted)
     }
 
-    /// Waits for room for a record of so many bytes; then the host is told, and calls
-    /// [`write_held`](Self::write_held). Once at a time.
+    /// Waits for room for a record of `len` bytes, then calls the host's `room`, which calls
+    /// [`write_held`](Self::write_held). At most one call at a time.
     pub fn wait_for_room(&self, len: usize) {
         let (writer, host, permit) = (
             self.writer.clone(),
@@ -85,31 +88,33 @@ impl WriterHandle {
             Rc::clone(&self.permit),
         );
         spawn_local(async move {
-            // It fails when the writer is closed: the next attempt of the host says so.
+            // An error means that the writer is closed: the host's next write returns 3.
             *permit.borrow_mut() = writer.reserve(len).await.ok();
             host.room();
         });
     }
 
-    /// As [`write`](Self::write), in the room that was waited for.
+    /// Does the same as [`write`](Self::write), in the room that
+    /// [`wait_for_room`](Self::wait_for_room) reserved.
     #[must_use]
     pub fn write_held(&self, token: u32, record: &[u8]) -> u32 {
         let permit = self.permit.borrow_mut().take();
-        let taken = match permit {
+        let accepted = match permit {
             Some(permit) => permit.submit(record),
             None => self.writer.try_write(record),
         };
-        self.take(token, taken)
+        self.accept(token, accepted)
     }
 
-    /// Gives the room back that was waited for.
+    /// Releases the room that [`wait_for_room`](Self::wait_for_room) reserved.
     pub fn release_held(&self) {
-        // Dropped after the borrow has ended: others are woken.
+        // Dropped after the borrow has ended, because the drop wakes other waiters.
         let permit = self.permit.borrow_mut().take();
         drop(permit);
     }
 
-    /// Transmits what fills; the host is told when all that was taken before has completed.
+    /// Transmits the partial set, and calls the host's `done` when all records accepted before have
+    /// completed.
     pub fn flush(&self, token: u32) {
         let (writer, host) = (self.writer.clone(), Rc::clone(&self.host));
         spawn_local(async move {
@@ -118,11 +123,11 @@ impl WriterHandle {
         });
     }
 
-    /// Takes no more records, completes those that there are, at the latest after so many
-    /// milliseconds; the host is told when all has ended.
+    /// Accepts no more records, completes those it has within `within` milliseconds, and then calls
+    /// the host's `done`.
     pub fn close(&self, token: u32, within: f64) {
         let (writer, host) = (self.writer.clone(), Rc::clone(&self.host));
-        // An infinity becomes the longest duration there is.
+        // The cast saturates: infinity becomes the longest duration, NaN and negatives become 0.
         let within = Duration::from_micros((within * 1_000.0) as u64);
         spawn_local(async move {
             writer.close_within(within).await;
@@ -130,7 +135,7 @@ impl WriterHandle {
         });
     }
 
-    /// An attempt was answered with a position.
+    /// Reports that an attempt succeeded, at this position.
     pub fn succeeded(&self, attempt: f64, log_segment: i64, entry: i64, slot: i64) {
         Inbox::put(
             &self.inbox,
@@ -139,8 +144,8 @@ impl WriterHandle {
         );
     }
 
-    /// An attempt was answered with something else. `code` is 0 and `retry_after_ms` negative where
-    /// the answer has none; `known` is what the answer says.
+    /// Reports an error response to an attempt. `code` is 0, `known` empty and `retry_after_ms`
+    /// negative where the response has none.
     pub fn refused(&self, attempt: f64, http: u16, code: i32, known: &str, retry_after_ms: f64) {
         let known = match known {
             "not_written" => Some(WriteState::NotWritten),
@@ -150,7 +155,7 @@ impl WriterHandle {
         };
         let retry_after = (retry_after_ms >= 0.0)
             .then(|| Duration::from_micros((retry_after_ms * 1_000.0) as u64));
-        let answer = Answer {
+        let response = ErrorResponse {
             http,
             code: (code != 0).then_some(code),
             known,
@@ -159,43 +164,47 @@ impl WriterHandle {
         Inbox::put(
             &self.inbox,
             AttemptId(attempt as u64),
-            Err(answer.failure()),
+            Err(response.failure()),
         );
     }
 
-    /// An attempt was not answered: `unreachable`, `forbidden`, `malformed`, or anything else for a
-    /// connection that was lost.
-    pub fn unanswered(&self, attempt: f64, why: &str) {
-        let why = match why {
-            "unreachable" => NoAnswer::Unreachable,
-            "forbidden" => NoAnswer::Forbidden,
-            "malformed" => NoAnswer::Malformed,
-            _ => NoAnswer::Lost,
+    /// Reports that an attempt had no usable response. `reason` is `unreachable`, `forbidden` or
+    /// `malformed`; everything else counts as a lost connection.
+    pub fn unanswered(&self, attempt: f64, reason: &str) {
+        let reason = match reason {
+            "unreachable" => NoResponse::Unreachable,
+            "forbidden" => NoResponse::Forbidden,
+            "malformed" => NoResponse::Malformed,
+            _ => NoResponse::Lost,
         };
-        Inbox::put(&self.inbox, AttemptId(attempt as u64), Err(why.failure()));
+        Inbox::put(
+            &self.inbox,
+            AttemptId(attempt as u64),
+            Err(reason.failure()),
+        );
     }
 
-    /// The longest record that is taken, in bytes.
+    /// Returns the size of the largest record that is accepted, in bytes.
     #[must_use]
     pub fn max_record_bytes(&self) -> usize {
         self.writer.max_record_bytes()
     }
 
-    /// What was done so far, in the order of [`counter_names`](Self::counter_names).
+    /// Returns the counters, in the order of [`counter_names`](Self::counter_names).
     #[must_use]
     pub fn counters(&self) -> Box<[f64]> {
         counters(&self.writer)
     }
 
-    /// The names of the counters, with commas between them.
+    /// Returns the names of the counters, separated by commas.
     #[must_use]
     pub fn counter_names() -> String {
         COUNTERS.into()
     }
 
-    /// What was done with a stream: whether it takes its turn (0 or 1), its latency in milliseconds
-    /// (negative: not known), and the attempts that were made, that won, that failed, and that
-    /// were given up.
+    /// Returns six figures of a stream: 1 if it is healthy, otherwise 0; its latency in
+    /// milliseconds, negative if unknown; and the numbers of attempts made, won, failed and given
+    /// up.
     #[must_use]
     pub fn stream(&self, stream: u16) -> Box<[f64]> {
         debug_assert!(stream < self.streams);
@@ -221,26 +230,29 @@ impl WriterHandle {
 }
 
 impl WriterHandle {
-    fn take(
+    /// Spawns the task that reports the result of an accepted record. Returns the code of
+    /// [`write`](Self::write).
+    fn accept(
         &self,
         token: u32,
-        taken: Result<impl Future<Output = WriteResult> + 'static, EnqueueError>,
+        accepted: Result<impl Future<Output = WriteResult> + 'static, EnqueueError>,
     ) -> u32 {
-        match taken {
+        match accepted {
             Ok(acknowledgement) => {
                 let host = Rc::clone(&self.host);
-                spawn_local(async move { tell(&host, token, acknowledgement.await) });
+                spawn_local(async move { report(&host, token, acknowledgement.await) });
                 0
             }
             Err(EnqueueError::Full) => 1,
             Err(EnqueueError::TooLarge { .. }) => 2,
-            // There are no others, and what cannot be taken is not written.
+            // `Closed`: the only other reason.
             Err(_) => 3,
         }
     }
 }
 
-fn tell(host: &Host, token: u32, result: WriteResult) {
+/// Passes the result of a write to the host.
+fn report(host: &Host, token: u32, result: WriteResult) {
     match result {
         Ok(written) => {
             let Dlsn {

@@ -1,5 +1,7 @@
-//! `distributedlog-bindgen MODULE.wasm FOLDER`: writes `FOLDER/distributedlog.js` and
-//! `FOLDER/distributedlog_bg.wasm`.
+//! Generates the JavaScript half of the boundary of distributedlog-wasm.
+//!
+//! `distributedlog-bindgen MODULE.wasm FOLDER` reads the module that cargo built, and writes
+//! `FOLDER/distributedlog.js` and `FOLDER/distributedlog_bg.wasm`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-import { Seen } from "../dist/glue/distributedlog.js";
+import { DeduplicatorHandle } from "../dist/glue/distributedlog.js";
 import type * as Public from "../types/index.js";
 import { Dlsn } from "./dlsn.js";
 import { ReadError, SettingsError } from "./errors.js";
@@ -10,7 +10,7 @@ import { type Place, Tail, Turns } from "./tail.js";
 
 const DEFAULTS = { sequences: 65_536, writers: 256 };
 
-/** What `Seen.judge` answers. */
+/** What `DeduplicatorHandle.judge` answers. */
 const COPY = 1;
 const UNKNOWN = 2;
 
@@ -20,7 +20,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   readonly #sizes: { sequences: number; writers: number } | undefined;
   readonly #saved: Uint8Array;
   /** Loaded with the first record that is asked for. */
-  #seen: Seen | undefined;
+  #seen: DeduplicatorHandle | undefined;
   #started: Promise<void> | undefined;
   #turn = 0;
   /** Whether the tail whose turn it is stands within a set, which comes in one piece. */
@@ -139,7 +139,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     if (this.#sizes !== undefined) {
       await init();
       const { sequences, writers } = this.#sizes;
-      this.#seen = Seen.restore(sequences, writers, this.#saved);
+      this.#seen = DeduplicatorHandle.restore(sequences, writers, this.#saved);
       if (this.#seen === undefined)
         throw new ReadError(
           "POSITION",

@@ -1,42 +1,46 @@
+//! Meaning of an HTTP exchange that is not a success, for the writer's state machine.
+
 use core::time::Duration;
 
 use distributedlog::{Advice, Cause, Failure, StatusCode, WriteState};
 
-/// An answer of a proxy, or of whatever stands in front of it, that is not a success.
+/// An HTTP response other than a success, from a proxy or from a gateway in front of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status of HTTP.
+pub struct ErrorResponse {
+    /// HTTP status.
     pub http: u16,
-    /// DistributedLog's own, if the answer's body has one.
+    /// DistributedLog status code of the body. `None` if the body has none.
     pub code: Option<i32>,
-    /// What the answer's body says of the records.
+    /// Member `known` of the body: the state of the records. `None` if the body has none.
     pub known: Option<WriteState>,
-    /// How long the server asks to be left alone.
+    /// Header `Retry-After`: the pause that the server asks for. `None` without the header.
     pub retry_after: Option<Duration>,
 }
 
-/// Why there is no answer.
+/// Reason why an attempt has no usable response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// When no connection was made: nothing was sent.
+pub enum NoResponse {
+    /// No connection was made: nothing was sent.
     Unreachable,
-    /// When the connection ended, or a browser does not say what happened.
+    /// The connection ended before the response, or the browser hides the reason.
     Lost,
-    /// When a success says no position.
+    /// The status is a success, but the body contains no position.
     Malformed,
-    /// When the browser does not let this page write there: no attempt can.
+    /// The browser forbids this page to use the server (CORS): no attempt can succeed.
     Forbidden,
 }
 
-impl Answer {
-    /// What it means to the writer: the table of the code where there is one, else that of HTTP's
-    /// status. What the body says of the records is taken from it, and so is a pause that was
-    /// asked for.
+impl ErrorResponse {
+    /// Returns the failure that the writer handles: by the DistributedLog code if there is one,
+    /// otherwise by the HTTP status.
+    ///
+    /// `known` replaces the state of the records that the code implies. `retry_after` becomes a
+    /// pushback where the code or status means overload.
     #[must_use]
     pub fn failure(self) -> Failure {
         let mut failure = match self.code {
             Some(code) => Failure::of_status(StatusCode::from_i32(code)),
-            None => self.of_http(),
+            None => self.from_http_status(),
         };
         failure.known = self.known.unwrap_or(failure.known);
         if failure.known == WriteState::Rejected {
@@ -62,8 +66,9 @@ impl Answer {
         failure
     }
 
-    /// Without a code it is HTTP's own refusal, or that of a gateway.
-    const fn of_http(self) -> Failure {
+    /// Returns the failure of a response without a DistributedLog code: the refusal of the HTTP
+    /// layer, or of a gateway.
+    const fn from_http_status(self) -> Failure {
         let (cause, known, advice) = match self.http {
             413 | 415 => (Cause::Refused, WriteState::Rejected, Advice::FailRecords),
             408 | 421 => (Cause::Refused, WriteState::NotWritten, Advice::NextStream),
@@ -79,8 +84,7 @@ impl Answer {
             ),
             504 => (Cause::TimedOut, WriteState::Unknown, Advice::NextStream),
             500..=599 => (Cause::Exception, WriteState::Unknown, Advice::NextStream),
-            // Redirects that fetch did not follow, or no status of HTTP: whatever answered, it is
-            // no proxy.
+            // Redirects that fetch did not follow, or no HTTP status: the peer is not a proxy.
             0..=399 | 600.. => (
                 Cause::ProtocolError,
                 WriteState::Unknown,
@@ -95,8 +99,8 @@ impl Answer {
     }
 }
 
-impl NoAnswer {
-    /// What it means to the writer.
+impl NoResponse {
+    /// Returns the failure that the writer handles.
     #[must_use]
     pub const fn failure(self) -> Failure {
         match self {
@@ -116,8 +120,8 @@ impl NoAnswer {
 mod tests {
     use super::*;
 
-    fn answer(http: u16, code: i32, known: Option<WriteState>) -> Answer {
-        Answer {
+    fn response(http: u16, code: i32, known: Option<WriteState>) -> ErrorResponse {
+        ErrorResponse {
             http,
             code: (code != 0).then_some(code),
             known,
@@ -126,31 +130,37 @@ mod tests {
     }
 
     #[test]
-    fn a_code_of_distributedlog_means_what_it_means_over_thrift() {
+    fn a_distributedlog_code_means_the_same_over_http_as_over_thrift() {
         for code in [403, 413, 500, 502, 503, 506, 510, 515, 517, 523, 524, 602] {
             let expected = Failure::of_status(StatusCode::from_i32(code));
-            assert_eq!(answer(500, code, None).failure(), expected, "{code}");
+            assert_eq!(response(500, code, None).failure(), expected, "{code}");
         }
     }
 
     #[test]
-    fn what_the_body_says_of_the_records_is_believed() {
+    fn the_known_member_of_the_body_overrides_the_code() {
         assert_eq!(
-            answer(504, 0, Some(WriteState::NotWritten)).failure().known,
+            response(504, 0, Some(WriteState::NotWritten))
+                .failure()
+                .known,
             WriteState::NotWritten
         );
         assert_eq!(
-            answer(503, 503, Some(WriteState::Unknown)).failure().known,
+            response(503, 503, Some(WriteState::Unknown))
+                .failure()
+                .known,
             WriteState::Unknown
         );
         assert_eq!(
-            answer(400, 0, Some(WriteState::Rejected)).failure().advice,
+            response(400, 0, Some(WriteState::Rejected))
+                .failure()
+                .advice,
             Advice::FailRecords
         );
     }
 
     #[test]
-    fn a_pause_that_is_asked_for_is_a_pushback() {
+    fn a_retry_after_becomes_a_pushback() {
         let second = Some(Duration::from_secs(1));
         for (http, code) in [
             (429, 517),
@@ -161,9 +171,9 @@ mod tests {
             (429, 0),
             (503, 0),
         ] {
-            let failure = Answer {
+            let failure = ErrorResponse {
                 retry_after: second,
-                ..answer(http, code, None)
+                ..response(http, code, None)
             }
             .failure();
             assert_eq!(
@@ -173,19 +183,19 @@ mod tests {
             );
             assert_eq!(failure.known, WriteState::NotWritten, "{http} {code}");
         }
-        // A stream that moves asks for no less load.
-        let moving = Answer {
+        // 515: the stream moves to another owner. That is no overload, so there is no pushback.
+        let moving = ErrorResponse {
             retry_after: second,
-            ..answer(503, 515, None)
+            ..response(503, 515, None)
         }
         .failure();
         assert_eq!(moving.advice, Advice::NextStream);
     }
 
     #[test]
-    fn nothing_but_a_clear_word_promises_that_nothing_was_written() {
+    fn only_4xx_and_503_promise_that_nothing_was_written() {
         for http in 0..700 {
-            let failure = answer(http, 0, None).failure();
+            let failure = response(http, 0, None).failure();
             let promised = failure.known != WriteState::Unknown;
             assert_eq!(
                 promised,
@@ -193,7 +203,7 @@ mod tests {
                 "{http}: {failure:?}"
             );
         }
-        assert_eq!(NoAnswer::Lost.failure().known, WriteState::Unknown);
-        assert_eq!(NoAnswer::Malformed.failure().known, WriteState::Unknown);
+        assert_eq!(NoResponse::Lost.failure().known, WriteState::Unknown);
+        assert_eq!(NoResponse::Malformed.failure().known, WriteState::Unknown);
     }
 }
