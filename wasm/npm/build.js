@@ -1,4 +1,4 @@
-// Makes the package's files out of what wasm-bindgen wrote into dist/glue: wasm/build calls it.
+// Builds the package's files from the output of wasm-bindgen in dist/glue. Called by wasm/build.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, rmSync } from "node:fs";
 
@@ -6,7 +6,7 @@ import { build } from "esbuild";
 
 process.chdir(import.meta.dirname);
 
-// Debian's wasm-opt writes a broken module; npm's does not.
+// Run by binaryen's own wasm-opt, because Debian's writes a broken module.
 const features = [
   "bulk-memory",
   "sign-ext",
@@ -20,7 +20,8 @@ execFileSync(process.execPath, [
   "node_modules/binaryen/bin/wasm-opt",
   "-Oz",
   "--converge",
-  // It holds the deepest kilobyte of the stack, which a program that does not overflow it never reaches: 240 bytes less.
+  // Assumes that nothing addresses the first kilobyte of memory. It is the end of the stack, which
+  // only an overflow reaches. Saves 240 bytes.
   "--low-memory-unused",
   ...features.map((feature) => `--enable-${feature}`),
   "--strip-debug",
@@ -39,7 +40,7 @@ const common = {
   bundle: true,
   target: "es2022",
   minify: true,
-  // Names of classes are what `console.log` and debuggers show.
+  // `console.log` and debuggers show class names.
   keepNames: true,
   legalComments: "none",
   loader: { ".bin": "binary" },
@@ -47,7 +48,8 @@ const common = {
   logLevel: "warning",
   outdir: "dist",
 };
-// What all entries share is one file, so that a program that comes in by two of them has one set of classes.
+// The entries share one file, so that a program that imports two of them has one set of
+// classes.
 await build({
   ...common,
   format: "esm",
@@ -67,7 +69,7 @@ await build({
   entryPoints: { node: "src/node-require.ts", inline: "src/inline.ts" },
 });
 rmSync("dist/distributedlog.bin");
-// The types of `import` and of `require` are the same; which of them a file describes, its ending says.
+// `import` and `require` have the same types, but a types file must have the ending of its kind.
 copyFileSync("types/index.d.ts", "dist/index.d.ts");
 copyFileSync("types/index.d.ts", "dist/index.d.cts");
 copyFileSync("../../LICENSE", "LICENSE");

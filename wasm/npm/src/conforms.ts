@@ -1,4 +1,4 @@
-// Compiled, never run: what is published is what the types say.
+// Compiled, never run: the compiler checks that the package exports what its types declare.
 import type * as Public from "../types/index.js";
 import * as Package from "./package.js";
 

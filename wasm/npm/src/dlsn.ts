@@ -1,5 +1,9 @@
-const PARTS =
-  /^(?:DLSN\{logSegmentSequenceNo=)?(-?\d{1,19}), ?(?:entryId=)?(-?\d{1,19}), ?(?:slotId=)?(-?\d{1,19})\}?$/;
+/** A 64-bit integer: at most 19 digits. */
+const I64 = String.raw`(-?\d{1,19})`;
+
+const PARTS = new RegExp(
+  `^(?:DLSN\\{logSegmentSequenceNo=)?${I64}, ?(?:entryId=)?${I64}, ?(?:slotId=)?${I64}\\}?$`,
+);
 
 export class Dlsn {
   readonly logSegmentSequenceNo: bigint;
@@ -43,7 +47,10 @@ function order(left: bigint, right: bigint): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-/** Version 1 and three 64-bit numbers, big-endian. */
+/**
+ * Returns the text and the three parts of a base64 DLSN: version 1, then three 64-bit numbers,
+ * big-endian.
+ */
 function fromBase64(text: string): string[] | undefined {
   if (!/^AQ[A-Za-z0-9+/]{32}==$/.test(text)) return undefined;
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -6,7 +6,7 @@ export class DistributedLogError extends Error {
   constructor(code: string, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    // Of the class that was made, also after a bundler has renamed it.
+    // Not `constructor.name`: a bundler may rename the class.
     this.name = NAMES[code] ?? "DistributedLogError";
   }
 }
@@ -51,17 +51,21 @@ export class WriteError extends DistributedLogError {
   readonly attempts: number;
   readonly status: number | undefined;
 
-  constructor(code: WriteErrorCode, what: string, { known, attempts, status, cause }: Failed) {
+  constructor(
+    code: WriteErrorCode,
+    summary: string,
+    { known, attempts, status, cause }: FailureDetails,
+  ) {
     const after = attempts === 0 ? "" : ` after ${attempts} attempt${attempts === 1 ? "" : "s"}`;
-    const last = cause === undefined ? "" : `; the last to fail: ${messageOf(cause)}`;
-    super(code, `${what}${after} (${KNOWN[known]})${last}`, cause);
+    const last = cause === undefined ? "" : `; last failure: ${messageOf(cause)}`;
+    super(code, `${summary}${after} (${KNOWN[known]})${last}`, cause);
     this.known = known;
     this.attempts = attempts;
     this.status = status;
   }
 }
 
-interface Failed {
+interface FailureDetails {
   known: Known;
   attempts: number;
   status?: number | undefined;
@@ -118,28 +122,35 @@ export class ReadError extends DistributedLogError {
   }
 }
 
-/** A page may not use the server: what the browser does not tell, found out by asking. */
+/**
+ * The browser forbids this page to use the server. Browsers hide this; `Server` finds it out by a
+ * probe.
+ */
 export class CorsProblem extends Error {}
 
 export const tooLarge = (length: number, most: number): TooLargeError =>
   new TooLargeError(
     "TOO_LARGE",
-    `the record has ${length} bytes, more than the ${most} that fit a set`,
+    `the record has ${length} bytes; a record set holds at most ${most}`,
     { known: "rejected", attempts: 0 },
   );
 
 export const closed = (): ClosedError =>
   new ClosedError("CLOSED", "the writer was closed", { known: "notWritten", attempts: 0 });
 
-/** A write was given up by its signal. */
+/** Returns the error of a write whose signal was aborted. */
 export const aborted = (known: Known, reason: unknown): AbortedError =>
   new AbortedError("ABORTED", "the write was aborted", { known, attempts: 0, cause: reason });
 
-/** What the module says of a write that failed, as an error. */
-export function failed(reason: string, details: Failed): WriteError {
+/** Returns the error of a failed write, by the name of the reason that the module reports. */
+export function failed(reason: string, details: FailureDetails): WriteError {
   switch (reason) {
     case "too-large":
-      return new TooLargeError("TOO_LARGE", "the record is larger than a set may be", details);
+      return new TooLargeError(
+        "TOO_LARGE",
+        "the record is larger than a record set may be",
+        details,
+      );
     case "refused":
       return details.cause instanceof CorsProblem
         ? new ForbiddenError("FORBIDDEN", "the record was refused", details)
@@ -151,7 +162,7 @@ export function failed(reason: string, details: Failed): WriteError {
         details,
       );
     case "timed-out":
-      return new TimedOutError("TIMED_OUT", "the request timeout passed", details);
+      return new TimedOutError("TIMED_OUT", "requestTimeout elapsed", details);
     default:
       return new ClosedError("CLOSED", "the writer was closed", details);
   }

@@ -1,4 +1,5 @@
-// The bundle's own loader makes bytes of the file: no second request, and nothing for other bundlers to copy.
+// build.js loads the file as bytes into the bundle: no second request, and no file that other
+// bundlers must copy.
 import bytes from "../dist/distributedlog.bin";
 
 import { setSource } from "./load.js";

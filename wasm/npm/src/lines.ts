@@ -1,9 +1,15 @@
 import type { FetchBody } from "../types/index.js";
 
-/** The longest record is a megabyte, which is less than 1.5 million characters of base64. */
-const LONGEST = 4 * 1024 * 1024;
+/**
+ * Longest line accepted, in characters. The largest record, 1 MB, takes less than 1.5 million in
+ * base64.
+ */
+const MAX_LINE_CHARS = 4 * 1024 * 1024;
 
-/** The lines of a response, in the pieces in which they come: each piece is what was whole when it arrived, if anything. */
+/**
+ * Yields the lines of a response, in one array for each chunk: those that the chunk completes,
+ * possibly none.
+ */
 export async function* lines(body: FetchBody): AsyncGenerator<string[], void, void> {
   const reader = body.getReader();
   const utf8 = new TextDecoder();
@@ -14,12 +20,14 @@ export async function* lines(body: FetchBody): AsyncGenerator<string[], void, vo
       if (done) return;
       const pieces = (rest + utf8.decode(value, { stream: true })).split("\n");
       rest = pieces.pop() ?? "";
-      if (rest.length > LONGEST)
-        throw new Error(`a line of more than ${LONGEST} characters: this is no write proxy`);
+      if (rest.length > MAX_LINE_CHARS)
+        throw new Error(
+          `the server sent a line of more than ${MAX_LINE_CHARS} characters: is it a write proxy?`,
+        );
       yield pieces;
     }
   } finally {
-    // Gives the connection back, also when the loop is left early.
+    // Releases the connection, also when the consumer leaves the loop early.
     await reader.cancel().catch(() => {});
   }
 }

@@ -3,11 +3,11 @@ import type { ModuleSource } from "../types/index.js";
 import { LoadError } from "./errors.js";
 
 let source: () => ModuleSource | Promise<ModuleSource> = () => {
-  throw new Error("no entry said where the module is");
+  throw new Error("setSource was not called");
 };
 let loading: Promise<void> | undefined;
 
-/** Where the module comes from unless the user says otherwise: each entry of the package says it. */
+/** Sets the default source of the module. Each entry of the package calls it. */
 export function setSource(from: () => ModuleSource | Promise<ModuleSource>): void {
   source = from;
 }
@@ -21,7 +21,7 @@ async function load(from?: ModuleSource | Promise<ModuleSource>): Promise<void> 
   try {
     await initialize({ module_or_path: await (from ?? source()) });
   } catch (error) {
-    // The next one may have more luck: a page can be offline for a while.
+    // The next call tries again: a page can be offline for a while.
     loading = undefined;
     throw new LoadError(error);
   }

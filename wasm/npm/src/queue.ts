@@ -1,4 +1,7 @@
-/** First in, first out, each step in constant time on average. */
+/**
+ * A first-in-first-out queue. `push` and `shift` take amortised constant time; `find` and `remove`
+ * are linear.
+ */
 export class Queue<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -19,7 +22,7 @@ export class Queue<T> {
     const item = this.#items[this.#head];
     if (this.length === 0) return undefined;
     this.#items[this.#head++] = undefined;
-    // Moves what is left once half is empty.
+    // Moves the rest once half of the array is empty: each item moves at most once on average.
     if (this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;

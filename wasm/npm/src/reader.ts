@@ -6,29 +6,28 @@ import { init } from "./load.js";
 import { fromBase64, ReadRecord, type RecordLine, toBase64 } from "./record.js";
 import { Server } from "./server.js";
 import { checkStreams, isCount } from "./settings.js";
-import { type Place, Tail, Turns } from "./tail.js";
+import { ConnectionSlots, type ReadPosition, Tail } from "./tail.js";
 
 const DEFAULTS = { sequences: 65_536, writers: 256 };
 
-/** What `DeduplicatorHandle.judge` answers. */
-const COPY = 1;
-const UNKNOWN = 2;
+/** Verdicts of `DeduplicatorHandle.judge`, besides 0 for a record to deliver. */
+const DUPLICATE = 1;
+const BEYOND_WINDOW = 2;
 
 export class MultiStreamReader implements Public.MultiStreamReader {
   readonly #tails: Tail[];
   readonly #end = new AbortController();
-  readonly #sizes: { sequences: number; writers: number } | undefined;
-  readonly #saved: Uint8Array;
-  /** Loaded with the first record that is asked for. */
-  #seen: DeduplicatorHandle | undefined;
-  #started: Promise<void> | undefined;
+  readonly #dedupSize: { sequences: number; writers: number } | undefined;
+  readonly #savedDedup: Uint8Array;
+  /** Created by the first `next`, once the module is loaded. `undefined` without `merge`. */
+  #dedup: DeduplicatorHandle | undefined;
+  #starting: Promise<void> | undefined;
   #turn = 0;
-  /** Whether the tail whose turn it is stands within a set, which comes in one piece. */
+  /** True while the current tail is within a set: the records of a set are delivered together. */
   #withinSet = false;
   #wake: () => void = () => {};
   #failure: unknown;
-  #asked: Promise<unknown> = Promise.resolve();
-  #forgotten = 0;
+  #previous: Promise<unknown> = Promise.resolve();
   readonly #counters = {
     delivered: 0,
     copiesDropped: 0,
@@ -56,20 +55,20 @@ export class MultiStreamReader implements Public.MultiStreamReader {
       throw new SettingsError(
         "position",
         JSON.stringify(position),
-        "a position of format 1, which this version reads",
+        "a position of format 1, the one that this version reads",
       );
     }
     const server = new Server(options);
     const connections = options.connections ?? defaultConnections(server);
     if (!(connections >= 1)) throw new SettingsError("connections", connections, "at least 1");
-    this.#sizes = merge === false ? undefined : { ...DEFAULTS, ...merge };
-    this.#saved = fromBase64(position?.seen ?? "");
+    this.#dedupSize = merge === false ? undefined : { ...DEFAULTS, ...merge };
+    this.#savedDedup = fromBase64(position?.seen ?? "");
     const shared = {
       server,
       follow,
       buffer,
       silence,
-      connections: new Turns(connections),
+      connections: new ConnectionSlots(connections),
       signal: this.#end.signal,
       wake: () => this.#wake(),
       fault: (fault: Public.StreamFault) => onFault?.(fault),
@@ -83,16 +82,16 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     };
     this.#tails = streams.map(
       (stream) =>
-        new Tail(stream, position?.streams[stream] ?? placeOf(options.from, stream), shared),
+        new Tail(stream, position?.streams[stream] ?? startOf(options.from, stream), shared),
     );
     if (signal?.aborted) this.#close();
     signal?.addEventListener("abort", () => this.#close(), { once: true });
   }
 
   next(): Promise<IteratorResult<Public.ReadRecord, undefined>> {
-    // One after the other, also for a caller who does not wait.
-    const next = this.#asked.then(() => this.#next());
-    this.#asked = next.catch(() => {});
+    // Serialised, also for a caller that does not await the previous call.
+    const next = this.#previous.then(() => this.#next());
+    this.#previous = next.catch(() => {});
     return next;
   }
 
@@ -102,13 +101,16 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   }
 
   position(): Public.ReaderPosition {
-    const streams: Record<string, Place> = {};
+    const streams: Record<string, ReadPosition> = {};
     for (const tail of this.#tails) streams[tail.stream] = tail.position;
-    return { format: 1, streams, seen: toBase64(this.#seen?.save() ?? this.#saved) };
+    return { format: 1, streams, seen: toBase64(this.#dedup?.save() ?? this.#savedDedup) };
   }
 
   stats(): Public.ReaderStats {
-    return { ...this.#counters, writersForgotten: this.#seen?.forgotten() ?? this.#forgotten };
+    return {
+      ...this.#counters,
+      writersForgotten: this.#dedup?.forgotten() ?? 0,
+    };
   }
 
   [Symbol.asyncIterator](): this {
@@ -118,12 +120,12 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
   async #next(): Promise<IteratorResult<Public.ReadRecord, undefined>> {
-    this.#started ??= this.#start();
-    await this.#started;
+    this.#starting ??= this.#start();
+    await this.#starting;
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#end.signal.aborted) return { done: true, value: undefined };
-      const record = this.#take();
+      const record = this.#nextRecord();
       if (record !== undefined) return { done: false, value: record };
       if (this.#tails.every((tail) => tail.ended)) {
         this.#close();
@@ -136,23 +138,20 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   }
 
   async #start(): Promise<void> {
-    if (this.#sizes !== undefined) {
+    if (this.#dedupSize !== undefined) {
       await init();
-      const { sequences, writers } = this.#sizes;
-      this.#seen = DeduplicatorHandle.restore(sequences, writers, this.#saved);
-      if (this.#seen === undefined)
-        throw new ReadError(
-          "POSITION",
-          "what the position says of sets that were delivered cannot be read",
-        );
+      const { sequences, writers } = this.#dedupSize;
+      this.#dedup = DeduplicatorHandle.restore(sequences, writers, this.#savedDedup);
+      if (this.#dedup === undefined)
+        throw new ReadError("POSITION", "the position's `seen` is damaged");
     }
     for (const tail of this.#tails) void tail.run().catch((error: unknown) => this.#fail(error));
   }
 
-  /** The next record that was read and is no copy. */
-  #take(): ReadRecord | undefined {
+  /** Returns the next record that was read and is no duplicate. */
+  #nextRecord(): ReadRecord | undefined {
     for (;;) {
-      const tail = this.#choose();
+      const tail = this.#nextTail();
       const line = tail?.shift();
       if (tail === undefined || line === undefined) return undefined;
       this.#withinSet = line.slot + 1 < line.slots;
@@ -161,8 +160,8 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     }
   }
 
-  /** Whose turn it is: a set comes in one piece, and streams take turns. */
-  #choose(): Tail | undefined {
+  /** Returns the next tail with a record, round robin from the current one. */
+  #nextTail(): Tail | undefined {
     for (let step = 0; step < this.#tails.length; step++) {
       const turn = (this.#turn + step) % this.#tails.length;
       const tail = this.#tails[turn];
@@ -174,20 +173,21 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     return undefined;
   }
 
+  /** Registers a record with the deduplicator. Returns `false` for a duplicate. */
   #delivers({ writer, sequence, slot, slots }: RecordLine): boolean {
-    // A number that a double cannot hold might be another one: it is no name of a set.
+    // A sequence beyond 2^53 was rounded by JSON.parse: it does not identify a set.
     if (
-      this.#seen !== undefined &&
+      this.#dedup !== undefined &&
       writer !== undefined &&
       sequence !== undefined &&
       Number.isSafeInteger(sequence)
     ) {
-      const verdict = this.#seen.judge(writer, BigInt(sequence), slot, slots);
-      if (verdict === COPY) {
+      const verdict = this.#dedup.judge(writer, BigInt(sequence), slot, slots);
+      if (verdict === DUPLICATE) {
         this.#counters.copiesDropped += 1;
         return false;
       }
-      if (verdict === UNKNOWN) this.#counters.beyondWindow += 1;
+      if (verdict === BEYOND_WINDOW) this.#counters.beyondWindow += 1;
     }
     this.#counters.delivered += 1;
     return true;
@@ -210,15 +210,18 @@ if (typeof Symbol.asyncDispose === "symbol") {
   };
 }
 
-function placeOf(from: Public.MultiStreamReaderOptions["from"], stream: string): Place {
-  const each = typeof from === "object" && !(from instanceof Dlsn);
-  const place = each ? (from as Readonly<Record<string, Public.From>>)[stream] : from;
-  if (place === undefined) return { from: "start" };
-  if (place === "start" || place === "end") return { from: place };
-  return { from: (typeof place === "string" ? Dlsn.parse(place) : place).toString() };
+function startOf(from: Public.MultiStreamReaderOptions["from"], stream: string): ReadPosition {
+  const perStream = typeof from === "object" && !(from instanceof Dlsn);
+  const start = perStream ? (from as Readonly<Record<string, Public.From>>)[stream] : from;
+  if (start === undefined) return { from: "start" };
+  if (start === "start" || start === "end") return { from: start };
+  return { from: (typeof start === "string" ? Dlsn.parse(start) : start).toString() };
 }
 
-/** A page's browser opens six connections to a server over HTTP/1.1, and TLS is what brings HTTP/2. */
+/**
+ * Returns the default of `connections`: browsers open six to a server over HTTP/1.1, of which
+ * writers need some. Over TLS they use HTTP/2, which has no such limit.
+ */
 function defaultConnections(server: Server): number {
   return typeof document === "object" && server.base.startsWith("http:")
     ? 3

@@ -3,7 +3,7 @@ import type { Dlsn } from "./dlsn.js";
 
 const utf8 = new TextDecoder();
 
-/** A record as it came over the wire. */
+/** A `record` line of the proxy's response. */
 export interface RecordLine {
   event: "record";
   dlsn: string;
@@ -46,7 +46,7 @@ interface Buffers {
 const native = (Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array }).fromBase64;
 const buffers = (globalThis as { Buffer?: Buffers }).Buffer;
 
-/** By the fastest way that there is. */
+/** Decodes base64 in the fastest way that the runtime offers. */
 export function fromBase64(text: string): Uint8Array {
   if (native !== undefined) return native.call(Uint8Array, text);
   if (buffers !== undefined) {
@@ -58,7 +58,7 @@ export function fromBase64(text: string): Uint8Array {
 
 export function toBase64(bytes: Uint8Array): string {
   let text = "";
-  // A call takes so many arguments, not all.
+  // In slices of 8192: engines limit the number of arguments of a call.
   for (let start = 0; start < bytes.length; start += 8192)
     text += String.fromCharCode(...bytes.subarray(start, start + 8192));
   return btoa(text);

@@ -3,10 +3,10 @@ import type { FetchResponse } from "../types/index.js";
 import { messageOf } from "./errors.js";
 import { problemOf, type Server } from "./server.js";
 
-/** What browsers let a page leave behind, in bytes of bodies, all requests of the page together. */
+/** Limit of browsers for the bodies of all `keepalive` requests of a page together, in bytes. */
 const KEEPALIVE_BYTES = 64 * 1024;
 
-/** Of this page, whichever writer they are of. */
+/** Body bytes of this page's `keepalive` requests in flight, of all writers. */
 let keepaliveBytes = 0;
 
 interface Request {
@@ -16,16 +16,16 @@ interface Request {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** The requests of one writer that are under way. */
+/** The requests of one writer that are in flight. */
 export class Requests {
   readonly #server: Server;
   readonly #streams: readonly string[];
   readonly #urls: string[];
   readonly #handle: () => WriterHandle;
-  readonly #under = new Map<number, Request>();
-  /** Whether the page is being left. */
+  readonly #inFlight = new Map<number, Request>();
+  /** True while the page is being left. */
   #leaving = false;
-  /** What the last failed attempt met, for the errors of records. */
+  /** Error of the last failed attempt: the `cause` of the errors of records. */
   lastProblem: unknown;
 
   constructor(server: Server, streams: readonly string[], handle: () => WriterHandle) {
@@ -35,7 +35,9 @@ export class Requests {
     this.#handle = handle;
   }
 
-  /** Never throws: see `wasm/src/host.rs`. */
+  /**
+   * Sends a record set and reports the outcome to the handle. Never throws: see `wasm/src/host.rs`.
+   */
   send(
     attempt: number,
     stream: number,
@@ -57,42 +59,44 @@ export class Requests {
       headers,
       body,
     };
-    this.#under.set(attempt, request);
+    this.#inFlight.set(attempt, request);
     this.#post(request, this.#leaving)
-      .then((response) => this.#answered(attempt, response))
-      // No answer, or the connection ended within it.
-      .catch((error: unknown) => this.#notAnswered(attempt, error));
+      .then((response) => this.#onResponse(attempt, response))
+      // No response, or the connection ended within it.
+      .catch((error: unknown) => this.#onNoResponse(attempt, error));
   }
 
   abort(attempt: number): void {
-    const request = this.#under.get(attempt);
-    this.#under.delete(attempt);
+    const request = this.#inFlight.get(attempt);
+    this.#inFlight.delete(attempt);
     request?.controller.abort();
   }
 
   /**
-   * The page is being left: what is sent from now on outlives it, as far as the browser lets it, and what is under way is sent once more in
-   * that way, to the same streams, where the proxy knows the copy by its identity.
+   * Switches to `keepalive` requests, which outlive the page, and sends again in that way what is
+   * in flight. The repetition goes to the same stream, where the proxy recognises the duplicate by
+   * its identity.
    *
-   * Not so all the time, because Chromium does not give up such a request when it is aborted: a stream that stalls would take one connection
-   * after the other.
+   * Called when the page is being left. Not always on, because Chromium does not cancel a
+   * `keepalive` request that is aborted: a stalled stream would take one connection after the
+   * other.
    */
   leave(): void {
     this.#leaving = true;
-    for (const request of this.#under.values()) this.#post(request, true).catch(() => {});
+    for (const request of this.#inFlight.values()) this.#post(request, true).catch(() => {});
   }
 
-  /** The page was shown again. */
+  /** Switches back: the page is shown again. */
   stay(): void {
     this.#leaving = false;
   }
 
   async #post(
     { controller, url, headers, body }: Request,
-    outlive: boolean,
+    leaving: boolean,
   ): Promise<FetchResponse> {
     const size = body.byteLength;
-    const keepalive = outlive && keepaliveBytes + size <= KEEPALIVE_BYTES;
+    const keepalive = leaving && keepaliveBytes + size <= KEEPALIVE_BYTES;
     if (keepalive) keepaliveBytes += size;
     try {
       const init = { method: "POST", headers, body, signal: controller.signal } as const;
@@ -102,10 +106,10 @@ export class Requests {
     }
   }
 
-  async #answered(attempt: number, response: FetchResponse): Promise<void> {
+  async #onResponse(attempt: number, response: FetchResponse): Promise<void> {
     if (!response.ok) {
       const problem = await problemOf(response);
-      if (!this.#under.delete(attempt)) return;
+      if (!this.#inFlight.delete(attempt)) return;
       this.lastProblem = new Error(problem.message);
       this.#handle().refused(
         attempt,
@@ -117,10 +121,10 @@ export class Requests {
       return;
     }
     const position = positionOf(await response.text());
-    if (!this.#under.delete(attempt)) return;
+    if (!this.#inFlight.delete(attempt)) return;
     if (position === undefined) {
       this.lastProblem = new Error(
-        `${this.#server.base} answered ${response.status} without a position: is it a write proxy?`,
+        `${this.#server.base} sent ${response.status} without a position: is it a write proxy?`,
       );
       this.#handle().unanswered(attempt, "malformed");
       return;
@@ -128,18 +132,21 @@ export class Requests {
     this.#handle().succeeded(attempt, ...position);
   }
 
-  async #notAnswered(attempt: number, error: unknown): Promise<void> {
-    if (!this.#under.has(attempt)) return;
+  async #onNoResponse(attempt: number, error: unknown): Promise<void> {
+    if (!this.#inFlight.has(attempt)) return;
     const { cause, kind } = await this.#server
       .explain(error)
       .catch((other: unknown) => ({ cause: other, kind: "lost" }));
-    if (!this.#under.delete(attempt)) return;
+    if (!this.#inFlight.delete(attempt)) return;
     this.lastProblem = cause instanceof Error ? cause : new Error(messageOf(cause));
     this.#handle().unanswered(attempt, kind);
   }
 }
 
-/** The position in the answer to an append: log segment, entry and slot. */
+/**
+ * Returns log segment, entry and slot of the response to an append, or `undefined` if it has no
+ * position.
+ */
 function positionOf(text: string): [bigint, bigint, bigint] | undefined {
   try {
     const { dlsn } = JSON.parse(text) as { dlsn: { text: string } };

@@ -1,19 +1,19 @@
 import type { ConnectionOptions, Fetch, FetchInit, FetchResponse } from "../types/index.js";
 import { CorsProblem, messageOf, SettingsError } from "./errors.js";
 
-/** What a server's refusal says (RFC 9457), as far as it says something. */
+/** An error response: problem details of RFC 9457, as far as the body has them. */
 export interface Problem {
   status: number;
-  /** DistributedLog's code, 0 without one. */
+  /** DistributedLog status code; 0 if the body has none. */
   code: number;
-  /** What it says of the records, empty if nothing. */
+  /** State of the records; empty if the body has none. */
   known: string;
-  /** Milliseconds, negative if it does not say. */
+  /** Pause that the server asks for, in milliseconds; negative if it asks for none. */
   retryAfter: number;
   message: string;
 }
 
-/** Codes of errors of Node and Bun that say that no connection was made. */
+/** Error codes of Node and Bun that mean that no connection was made. */
 const NOT_CONNECTED = new Set([
   "ECONNREFUSED",
   "ConnectionRefused",
@@ -24,15 +24,15 @@ const NOT_CONNECTED = new Set([
   "UND_ERR_CONNECT_TIMEOUT",
 ]);
 
-/** Deno's errors have no code, and the words of its HTTP client instead. */
+/** The same for Deno, whose errors have no code: a part of the message of its HTTP client. */
 const DENO_NOT_CONNECTED = "client error (Connect)";
 
-/** One proxy: its address, and the `fetch` that reaches it. */
+/** A proxy: its address, and the `fetch` that reaches it. */
 export class Server {
   readonly base: string;
   readonly #fetch: Fetch;
   readonly #headers: Record<string, string>;
-  /** Whether it ever answered: then it is not the browser that forbids it. */
+  /** True once a response has arrived: then the browser does not forbid the server (CORS). */
   #answered = false;
   #probe: Promise<CorsProblem | undefined> | undefined;
 
@@ -40,14 +40,14 @@ export class Server {
     const { url, fetch = globalThis.fetch as Fetch | undefined, headers = {}, token } = options;
     this.base = baseOf(url);
     if (typeof fetch !== "function")
-      throw new SettingsError("fetch", fetch, "a function, and there is no global one");
-    // Called without a `this`: the browser's own wants none but its window.
+      throw new SettingsError("fetch", fetch, "a function, and the runtime has no global fetch");
+    // Called without a `this`: the browser's `fetch` accepts only its window.
     this.#fetch = (input, init) => fetch(input, init);
     this.#headers =
       token === undefined ? { ...headers } : { ...headers, authorization: `Bearer ${token}` };
   }
 
-  /** Where the records of a stream are. */
+  /** Returns the URL of a stream's records. */
   records(stream: string): string {
     return `${this.base}/v1/streams/${encodeURIComponent(stream)}/records`;
   }
@@ -61,7 +61,10 @@ export class Server {
     return response;
   }
 
-  /** Why a request had no answer: `cause` says it to people, `sent` whether anything can have left. */
+  /**
+   * Classifies the error of a request that had no response. `cause` is an error for users; `kind`
+   * is `unreachable` only if nothing was sent.
+   */
   async explain(
     error: unknown,
   ): Promise<{ cause: unknown; kind: "unreachable" | "forbidden" | "lost" }> {
@@ -86,39 +89,45 @@ export class Server {
     };
   }
 
-  /** Browsers tell a page nothing of why a request to another origin failed. Whether it is they who forbid it is found out by asking. */
+  /**
+   * Returns the problem if the browser forbids this page to use the server. Browsers hide why a
+   * request to another origin failed, so two probes find it out.
+   */
   #corsProblem(): Promise<CorsProblem | undefined> {
     const page = globalThis.location?.origin;
     if (this.#answered || page === undefined || page === new URL(this.base).origin)
       return Promise.resolve(undefined);
-    this.#probe ??= this.#ask(page).finally(() => {
+    this.#probe ??= this.#probeCors(page).finally(() => {
       this.#probe = undefined;
     });
     return this.#probe;
   }
 
-  async #ask(page: string): Promise<CorsProblem | undefined> {
+  async #probeCors(page: string): Promise<CorsProblem | undefined> {
     const health = `${this.base}/healthz`;
     try {
-      // It answers, though this page may not look...
+      // Without CORS the response is opaque, but it arrives if the server is up.
       await this.#fetch(health, { method: "GET", mode: "no-cors", cache: "no-store" });
     } catch {
       return undefined;
     }
     try {
-      // ...and it does not answer when the page wants to look. Without this, a server that came back meanwhile would pass for one that
-      // forbids, and its records for not written.
+      // With CORS it fails if the browser forbids it. Without this second probe, a server that has
+      // just come back would count as forbidden, and its records as not written.
       await this.#fetch(health, { method: "GET", mode: "cors", cache: "no-store" });
       return undefined;
     } catch {
       return new CorsProblem(
-        `${this.base} answers, but does not let pages of ${page} use it (CORS): start the proxy with --cors-origin ${page}`,
+        `${this.base} responds, but does not allow pages of ${page} (CORS): ` +
+          `start the proxy with --cors-origin ${page}`,
       );
     }
   }
 }
 
-/** What a response that is no success says. Reads its body, which frees the connection. */
+/**
+ * Returns the problem that an error response describes. Reads the body, which frees the connection.
+ */
 export async function problemOf(response: FetchResponse): Promise<Problem> {
   const text = await response.text();
   let body: { code?: unknown; known?: unknown; name?: unknown; detail?: unknown } = {};
@@ -126,10 +135,10 @@ export async function problemOf(response: FetchResponse): Promise<Problem> {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed === "object" && parsed !== null) body = parsed;
   } catch {
-    // Of something else than a proxy: a gateway's page, say.
+    // Not from a proxy: for instance a gateway's error page.
   }
   const { code, known, name, detail } = body;
-  const what = [response.status, name, detail].filter(
+  const parts = [response.status, name, detail].filter(
     (part) => typeof part === "string" || typeof part === "number",
   );
   return {
@@ -137,11 +146,13 @@ export async function problemOf(response: FetchResponse): Promise<Problem> {
     code: typeof code === "number" ? code : 0,
     known: typeof known === "string" ? known : "",
     retryAfter: retryAfter(response.headers.get("retry-after")),
-    message: `the server answered ${what.join(" ")}`,
+    message: `the server answered ${parts.join(" ")}`,
   };
 }
 
-/** Milliseconds of a `retry-after`: seconds or a date. Negative if it says neither. */
+/**
+ * Returns the milliseconds of a `retry-after` in seconds or as a date; negative if it is neither.
+ */
 export function retryAfter(header: string | null): number {
   if (header === null || header.trim() === "") return -1;
   const seconds = Number(header);

@@ -6,14 +6,17 @@ import { Queue } from "./queue.js";
 import type { RecordLine } from "./record.js";
 import { problemOf, type Server } from "./server.js";
 
-/** The pauses before a stream that could not be read is tried again, in milliseconds: the first, doubled up to the longest. */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 5000;
+/**
+ * Backoff before a failed stream is read again, in milliseconds: doubles from the first to the
+ * longest.
+ */
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5000;
 
-/** How long a stream keeps its connection when others wait for one, in milliseconds. */
-const TURN = 250;
+/** Time that a stream keeps its connection while others wait for one, in milliseconds. */
+const TIME_SLICE_MS = 250;
 
-export type Place = { readonly after: string } | { readonly from: string };
+export type ReadPosition = { readonly after: string } | { readonly from: string };
 
 interface MalformedLine {
   event: "malformed";
@@ -28,15 +31,15 @@ type Line =
   | { event: "heartbeat"; next: string }
   | { event: "end"; reason: string; next?: string; detail?: string };
 
-/** What the tails of a reader have in common. */
-export interface Shared {
+/** State and callbacks that the tails of a reader share. */
+export interface TailContext {
   readonly server: Server;
   readonly follow: boolean;
   readonly buffer: number;
   readonly silence: number;
-  readonly connections: Turns;
+  readonly connections: ConnectionSlots;
   readonly signal: AbortSignal;
-  /** Something is there for the reader to look at. */
+  /** Wakes the reader: there is a record, an end or a failure. */
   wake(): void;
   fault(fault: Public.StreamFault): void;
   fail(error: unknown): void;
@@ -44,8 +47,8 @@ export interface Shared {
   malformed(): void;
 }
 
-/** A connection for each, as far as they reach. */
-export class Turns {
+/** A semaphore over the reader's connections, first come first served. */
+export class ConnectionSlots {
   #left: number;
   readonly #waiting = new Queue<() => void>();
 
@@ -57,40 +60,40 @@ export class Turns {
     return this.#waiting.length > 0;
   }
 
-  async take(): Promise<void> {
+  async acquire(): Promise<void> {
     if (this.#left > 0) this.#left -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  give(): void {
+  release(): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#left += 1;
     else next();
   }
 }
 
-/** One stream of a reader: reads ahead, and goes on where it was when the connection is lost. */
+/** One stream of a reader: reads ahead, and resumes where it was when the connection is lost. */
 export class Tail {
   readonly stream: string;
-  /** Behind what was delivered. */
-  position: Place;
-  /** What was read and not delivered. */
+  /** Position after the records delivered. */
+  position: ReadPosition;
+  /** Records read and not yet delivered. */
   readonly records = new Queue<RecordLine>();
   ended = false;
-  /** Behind what was read. */
-  #next: Place;
-  readonly #shared: Shared;
-  #pause = 0;
+  /** Position after the records read. */
+  #next: ReadPosition;
+  readonly #shared: TailContext;
+  #backoffMs = 0;
   #resume: () => void = () => {};
 
-  constructor(stream: string, from: Place, shared: Shared) {
+  constructor(stream: string, from: ReadPosition, shared: TailContext) {
     this.stream = stream;
     this.position = from;
     this.#next = from;
     this.#shared = shared;
   }
 
-  /** The next record that was read. */
+  /** Takes the next record, and resumes reading when the buffer is half empty. */
   shift(): RecordLine | undefined {
     const record = this.records.shift();
     if (record !== undefined) this.position = { after: record.dlsn };
@@ -98,35 +101,38 @@ export class Tail {
     return record;
   }
 
+  /** Reads until the stream ends or the reader is closed. */
   async run(): Promise<void> {
     const { connections, signal } = this.#shared;
     while (!this.ended && !signal.aborted) {
-      await connections.take();
+      await connections.acquire();
       try {
         if (!signal.aborted) await this.#read();
       } catch (error) {
-        await this.#lost(error);
+        await this.#onFailure(error);
       } finally {
-        connections.give();
+        connections.release();
       }
-      if (this.#pause > 0 && !this.ended) await pause(this.#pause, signal);
+      if (this.#backoffMs > 0 && !this.ended) await sleep(this.#backoffMs, signal);
     }
     this.ended = true;
     this.#shared.wake();
   }
 
-  /** One response, to its end. */
+  /** Makes one request, and reads its response to the end. */
   async #read(): Promise<void> {
     const { server, follow, silence, signal, connections } = this.#shared;
     const request = new AbortController();
     const abort = () => request.abort();
     signal.addEventListener("abort", abort, { once: true });
-    // The server says something twice in that time.
-    const watch = new Alarm(silence, () =>
+    // The server sends a line at least twice in that time: heartbeat_ms is half of it.
+    const silenceWatch = new Watchdog(silence, () =>
       request.abort(new Error(`${server.base} was silent for ${silence} ms`)),
     );
-    const turn = new Alarm(TURN, () => (connections.wanted ? request.abort(OVER) : turn.set()));
-    watch.set();
+    const slice = new Watchdog(TIME_SLICE_MS, () =>
+      connections.wanted ? request.abort(SLICE_OVER) : slice.set(),
+    );
+    silenceWatch.set();
     try {
       const response = await server.request(this.#url(follow, silence), {
         method: "GET",
@@ -138,7 +144,7 @@ export class Tail {
         if ([401, 403, 405, 415].includes(problem.status))
           throw new ReadError("REFUSED", problem.message, problem.status);
         if (problem.status === 404 && !follow) {
-          // There is nothing to read, and nothing is waited for.
+          // The stream does not exist, and the reader does not wait for it to be created.
           this.ended = true;
           this.#shared.fault({ stream: this.stream, kind: "unavailable", detail: problem.message });
           return;
@@ -146,34 +152,36 @@ export class Tail {
         throw new Error(problem.message);
       }
       this.#shared.connected();
-      // Not before the server has answered: one that is far away would never come to give a record.
-      turn.set();
-      let took = false;
+      // Set once the server has responded: with a slow server the slice would end before the first
+      // record.
+      slice.set();
+      let gotRecord = false;
       for await (const piece of lines(response.body)) {
-        watch.set();
+        silenceWatch.set();
         for (const line of piece)
-          if (line !== "" && this.#take(JSON.parse(line) as Line)) took = true;
-        // Its first record may be long in coming; from then on a busy stream lets the others have the connection, too.
-        if (!took) turn.set();
+          if (line !== "" && this.#handle(JSON.parse(line) as Line)) gotRecord = true;
+        // The first record may take long. After it the slice runs on, so that a busy stream
+        // yields too.
+        if (!gotRecord) slice.set();
         if (this.ended) return;
         if (this.records.length >= this.#shared.buffer) {
-          watch.stop();
-          turn.stop();
+          silenceWatch.stop();
+          slice.stop();
           await new Promise<void>((resolve) => {
             this.#resume = resolve;
             signal.addEventListener("abort", () => resolve(), { once: true });
           });
-          watch.set();
-          turn.set();
+          silenceWatch.set();
+          slice.set();
         }
       }
       if (!this.ended) throw new Error("the response ended");
     } catch (error) {
-      if (request.signal.reason === OVER) return;
+      if (request.signal.reason === SLICE_OVER) return;
       throw request.signal.aborted && !signal.aborted ? request.signal.reason : error;
     } finally {
-      watch.stop();
-      turn.stop();
+      silenceWatch.stop();
+      slice.stop();
       signal.removeEventListener("abort", abort);
     }
   }
@@ -187,10 +195,10 @@ export class Tail {
     return `${this.#shared.server.records(this.stream)}?${query}`;
   }
 
-  /** Whether it is a record. */
-  #take(line: Line): boolean {
+  /** Handles a line. Returns `true` if it is a record. */
+  #handle(line: Line): boolean {
     const { wake, fault, malformed } = this.#shared;
-    this.#pause = 0;
+    this.#backoffMs = 0;
     switch (line.event) {
       case "record":
         this.#next = { after: line.dlsn };
@@ -204,7 +212,7 @@ export class Tail {
           first.entryId,
           first.slotId + BigInt(line.slots - 1),
         );
-        this.#went({ after: last.toString() });
+        this.#advance({ after: last.toString() });
         malformed();
         fault({
           stream: this.stream,
@@ -216,21 +224,24 @@ export class Tail {
         return false;
       }
       case "heartbeat":
-        this.#went({ from: line.next });
+        this.#advance({ from: line.next });
         return false;
       case "end":
-        if (line.next !== undefined) this.#went({ from: line.next });
+        if (line.next !== undefined) this.#advance({ from: line.next });
         this.#end(line.reason, line.detail);
         return false;
     }
   }
 
-  /** Everything before it was read; delivered too, if nothing waits. */
-  #went(next: Place): void {
+  /**
+   * Moves to `next`: everything before it was read, and also delivered if no record is buffered.
+   */
+  #advance(next: ReadPosition): void {
     this.#next = next;
     if (this.records.length === 0) this.position = next;
   }
 
+  /** Handles the reason with which the server ended the response. */
   #end(reason: string, detail?: string): void {
     if (reason === "caught_up") {
       this.ended = true;
@@ -246,10 +257,11 @@ export class Tail {
     }
   }
 
-  async #lost(error: unknown): Promise<void> {
+  /** Sets the backoff, and reports the error of a request: to the reader if retrying is useless. */
+  async #onFailure(error: unknown): Promise<void> {
     const { server, signal, fault, fail } = this.#shared;
     if (signal.aborted) return;
-    this.#pause = Math.min(LONGEST_PAUSE, Math.max(FIRST_PAUSE, this.#pause * 2));
+    this.#backoffMs = Math.min(MAX_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, this.#backoffMs * 2));
     if (error instanceof ReadError) return fail(error);
     const { cause, kind } = await server
       .explain(error)
@@ -264,11 +276,11 @@ export class Tail {
   }
 }
 
-/** Why a request was given up: others wait for its connection. */
-const OVER = new Error("its turn is over");
+/** Reason of the abort of a request whose connection others wait for. */
+const SLICE_OVER = new Error("the time slice is over");
 
-/** Calls back so long after it was set last. */
-class Alarm {
+/** Calls back `after` milliseconds after the last `set`. */
+class Watchdog {
   readonly #after: number;
   readonly #call: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -288,7 +300,7 @@ class Alarm {
   }
 }
 
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);

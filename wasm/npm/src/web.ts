@@ -1,6 +1,6 @@
 import { setSource } from "./load.js";
 
-// Written so that bundlers see the file and take it along.
+// Bundlers recognise this form and copy the file.
 setSource(() => new URL("./distributedlog_bg.wasm", import.meta.url));
 
 export * from "./package.js";

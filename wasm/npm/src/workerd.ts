@@ -1,4 +1,4 @@
-// workerd compiles the module before the program starts, and hands it over compiled.
+// workerd compiles the module before the program starts, and passes it in compiled form.
 import module from "./distributedlog_bg.wasm";
 
 import { setSource } from "./load.js";

@@ -1,29 +1,33 @@
 import { WriterHandle } from "../dist/glue/distributedlog.js";
 import type * as Public from "../types/index.js";
-import { Alive } from "./alive.js";
 import { Dlsn } from "./dlsn.js";
 import { aborted, closed, failed, SettingsError, tooLarge } from "./errors.js";
+import { KeepAlive } from "./keep-alive.js";
 import { init } from "./load.js";
 import { Queue } from "./queue.js";
 import { Requests } from "./requests.js";
 import { Server } from "./server.js";
 import { check, isCount, moduleSettings, refusal } from "./settings.js";
 
-/** A write whose promise is still open. */
-interface Open {
+/** A write whose promise is not settled. */
+interface PendingWrite {
   resolve(written: Public.Written): void;
   reject(error: unknown): void;
 }
 
-/** What waits for its turn: a record for room, a flush or a close for the records before it. */
-type Waiting = { bytes: Uint8Array; open: Open } | { barrier: (handle: WriterHandle) => void };
+/**
+ * An item of the queue: a record that waits for room, or a flush or close behind the records before
+ * it.
+ */
+type QueueItem =
+  { bytes: Uint8Array; write: PendingWrite } | { barrier: (handle: WriterHandle) => void };
 
-/** What the module answers to a record. */
-const TAKEN = 0;
+/** Return codes of `WriterHandle.write`. Every other code means that the writer is closed. */
+const ACCEPTED = 0;
 const FULL = 1;
 const TOO_LARGE = 2;
 
-/** Those of the module that are shown. */
+/** Counters of the module that `stats` shows. */
 const COUNTERS = [
   "records",
   "bytes",
@@ -50,52 +54,52 @@ const utf8 = new TextEncoder();
 export class MultiStreamWriter implements Public.MultiStreamWriter {
   readonly streams: readonly string[];
   readonly #requests: Requests;
-  readonly #queue = new Queue<Waiting>();
-  /** By token. What is free is in `#free`. */
-  readonly #open: (Open | undefined)[] = [];
-  readonly #free: number[] = [];
+  readonly #queue = new Queue<QueueItem>();
+  /** Unsettled writes by token. Free tokens are in `#freeTokens`. */
+  readonly #pending: (PendingWrite | undefined)[] = [];
+  readonly #freeTokens: number[] = [];
   readonly #flushes = new Map<number, () => void>();
   #flushTokens = 0;
   #handle: WriterHandle | undefined;
-  /** Why there is no handle and will be none. */
-  #broken: unknown;
-  /** For how many bytes room was asked; negative when it was not. */
-  #waitsFor = -1;
+  /** Reason why there is no handle and will be none. */
+  #failure: unknown;
+  /** Bytes that `wait_for_room` was called with; negative while it is not pending. */
+  #requestedRoom = -1;
   #closing: Promise<void> | undefined;
   #lastStats: Public.WriterStats | undefined;
   #stopListening: () => void = () => {};
-  readonly #alive = new Alive();
+  readonly #keepAlive = new KeepAlive();
 
   constructor(options: Public.MultiStreamWriterOptions) {
     check(options);
     this.streams = Object.freeze([...options.streams]);
-    this.#requests = new Requests(new Server(options), this.streams, () => this.#running());
+    this.#requests = new Requests(new Server(options), this.streams, () => this.#runningHandle());
     init().then(
       () => this.#start(options),
-      (error: unknown) => this.#break(error),
+      (error: unknown) => this.#fail(error),
     );
   }
 
   write(record: Public.RecordBytes, { signal }: Public.WriteOptions = {}): Promise<Public.Written> {
     if (signal?.aborted) return Promise.reject(aborted("notWritten", signal.reason));
     if (this.#closing !== undefined) return Promise.reject(closed());
-    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      const open = { resolve, reject };
+      const write = { resolve, reject };
       if (
         this.#handle === undefined ||
         this.#queue.length > 0 ||
-        !this.#take(this.#handle, bytesOf(record), open)
+        !this.#accept(this.#handle, bytesOf(record), write)
       ) {
-        // A copy: the caller's buffer is the caller's again when this returns.
+        // A copy: the caller may change the buffer when this returns.
         this.#queue.push({
           bytes: typeof record === "string" ? utf8.encode(record) : bytesOf(record).slice(),
-          open,
+          write,
         });
         this.#drain();
       }
-      if (signal !== undefined) this.#giveUpWith(signal, open);
-      this.#count();
+      if (signal !== undefined) this.#rejectOnAbort(signal, write);
+      this.#updateKeepAlive();
     });
   }
 
@@ -104,23 +108,23 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     options: Public.WriteOptions = {},
   ): Promise<Public.Written> | undefined {
     const { signal } = options;
-    if (signal?.aborted || this.#closing !== undefined || this.#broken !== undefined)
+    if (signal?.aborted || this.#closing !== undefined || this.#failure !== undefined)
       return this.write(record, options);
     const handle = this.#handle;
     if (handle === undefined || this.#queue.length > 0) return undefined;
-    let taken = false;
+    let accepted = false;
     const written = new Promise<Public.Written>((resolve, reject) => {
-      const open = { resolve, reject };
-      taken = this.#take(handle, bytesOf(record), open);
-      if (taken && signal !== undefined) this.#giveUpWith(signal, open);
-      this.#count();
+      const write = { resolve, reject };
+      accepted = this.#accept(handle, bytesOf(record), write);
+      if (accepted && signal !== undefined) this.#rejectOnAbort(signal, write);
+      this.#updateKeepAlive();
     });
-    return taken ? written : undefined;
+    return accepted ? written : undefined;
   }
 
   flush(): Promise<void> {
     if (this.#closing !== undefined) return this.#closing;
-    return this.#wait((handle, token) => handle.flush(token));
+    return this.#queueBarrier((handle, token) => handle.flush(token));
   }
 
   close({ timeout }: Public.CloseOptions = {}): Promise<void> {
@@ -129,24 +133,24 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     const within = timeout ?? Number.POSITIVE_INFINITY;
     const began = performance.now();
     if (this.#closing === undefined) {
-      this.#closing = this.#wait((handle, token) =>
+      this.#closing = this.#queueBarrier((handle, token) =>
         handle.close(token, within - (performance.now() - began)),
-      ).then(() => this.#end());
+      ).then(() => this.#release());
     }
     if (timeout !== undefined) {
-      const force = setTimeout(() => this.#force(), timeout);
-      void this.#closing.finally(() => clearTimeout(force));
+      const timer = setTimeout(() => this.#failPending(), timeout);
+      void this.#closing.finally(() => clearTimeout(timer));
     }
     return this.#closing;
   }
 
   stats(): Public.WriterStats {
-    return this.#lastStats ?? { ...this.#figures(this.#handle), waiting: this.#queue.length };
+    return this.#lastStats ?? { ...this.#counters(this.#handle), waiting: this.#queue.length };
   }
 
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
-  #figures(handle: WriterHandle | undefined): Omit<Public.WriterStats, "waiting"> {
+  #counters(handle: WriterHandle | undefined): Omit<Public.WriterStats, "waiting"> {
     const counts = handle?.counters() ?? [];
     const names =
       handle === undefined ? [] : WriterHandle.counter_names().split(",").map(camelCase);
@@ -172,8 +176,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     };
   }
 
-  #running(): WriterHandle {
-    if (this.#handle === undefined) throw new Error("requests are made by a writer that runs");
+  #runningHandle(): WriterHandle {
+    if (this.#handle === undefined) throw new Error("the writer does not run");
     return this.#handle;
   }
 
@@ -183,14 +187,14 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
       this.#handle = new WriterHandle(this.streams.length, settings, this.#host());
       settings.free();
     } catch (refused) {
-      this.#break(typeof refused === "string" ? refusal(refused, options) : refused);
+      this.#fail(typeof refused === "string" ? refusal(refused, options) : refused);
       return;
     }
-    if (options.flushOnPageHide !== false) this.#flushWhenLeft();
+    if (options.flushOnPageHide !== false) this.#flushOnPageHide();
     this.#drain();
   }
 
-  /** What the module calls: `wasm/src/host.rs`. */
+  /** Returns the methods that the module calls: `wasm/src/host.rs`. */
   #host() {
     return {
       send: this.#requests.send.bind(this.#requests),
@@ -216,148 +220,160 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
         code: number,
         attempts: number,
       ) => {
-        const met =
+        const problem =
           cause === undefined ? undefined : (this.#requests.lastProblem ?? new Error(cause));
         this.#settle(token)?.reject(
-          failed(reason, { known, attempts, status: code === 0 ? undefined : code, cause: met }),
+          failed(reason, {
+            known,
+            attempts,
+            status: code === 0 ? undefined : code,
+            cause: problem,
+          }),
         );
       },
       done: (token: number) => {
         this.#flushes.get(token)?.();
         this.#flushes.delete(token);
-        this.#count();
+        this.#updateKeepAlive();
       },
-      room: () => this.#room(),
+      room: () => this.#onRoom(),
     };
   }
 
-  #break(error: unknown): void {
-    this.#broken = error;
-    for (let waiting = this.#queue.shift(); waiting !== undefined; waiting = this.#queue.shift()) {
-      if ("open" in waiting) waiting.open.reject(error);
+  #fail(error: unknown): void {
+    this.#failure = error;
+    for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
+      if ("write" in item) item.write.reject(error);
     }
-    // There is nothing to wait for.
+    // Without a handle no record is pending, so flushes and closes are done.
     for (const done of this.#flushes.values()) done();
     this.#flushes.clear();
-    this.#count();
+    this.#updateKeepAlive();
   }
 
-  /** Gives a record to the module; whether it was decided. */
-  #take(handle: WriterHandle, bytes: Uint8Array, open: Open, held = false): boolean {
-    const token = this.#free.pop() ?? this.#open.push(undefined) - 1;
-    this.#open[token] = open;
-    const taken = held ? handle.write_held(token, bytes) : handle.write(token, bytes);
-    if (taken === TAKEN) return true;
+  /**
+   * Passes a record to the module. Returns `false` if there is no room; otherwise it has accepted
+   * or rejected the write.
+   */
+  #accept(handle: WriterHandle, bytes: Uint8Array, write: PendingWrite, held = false): boolean {
+    const token = this.#freeTokens.pop() ?? this.#pending.push(undefined) - 1;
+    this.#pending[token] = write;
+    const code = held ? handle.write_held(token, bytes) : handle.write(token, bytes);
+    if (code === ACCEPTED) return true;
     this.#settle(token);
-    if (taken === FULL) return false;
-    open.reject(
-      taken === TOO_LARGE ? tooLarge(bytes.byteLength, handle.max_record_bytes()) : closed(),
+    if (code === FULL) return false;
+    write.reject(
+      code === TOO_LARGE ? tooLarge(bytes.byteLength, handle.max_record_bytes()) : closed(),
     );
     return true;
   }
 
-  #settle(token: number): Open | undefined {
-    const open = this.#open[token];
-    this.#open[token] = undefined;
-    this.#free.push(token);
-    this.#count();
-    return open;
+  #settle(token: number): PendingWrite | undefined {
+    const write = this.#pending[token];
+    this.#pending[token] = undefined;
+    this.#freeTokens.push(token);
+    this.#updateKeepAlive();
+    return write;
   }
 
-  /** Looks whether there is something to wait for. */
-  #count(): void {
-    this.#alive.needed =
-      this.#open.length > this.#free.length || this.#queue.length > 0 || this.#flushes.size > 0;
+  /** Keeps the process alive while a write, a flush or a close is pending. */
+  #updateKeepAlive(): void {
+    this.#keepAlive.needed =
+      this.#pending.length > this.#freeTokens.length ||
+      this.#queue.length > 0 ||
+      this.#flushes.size > 0;
   }
 
-  /** Takes what waits, until there is no room. */
+  /** Processes the queue until there is no room. */
   #drain(): void {
     const handle = this.#handle;
-    if (handle === undefined || this.#waitsFor >= 0) return;
+    if (handle === undefined || this.#requestedRoom >= 0) return;
     for (let first = this.#queue.peek(); first !== undefined; first = this.#queue.peek()) {
       if ("barrier" in first) {
         first.barrier(handle);
-      } else if (!this.#take(handle, first.bytes, first.open)) {
-        this.#waitsFor = first.bytes.byteLength;
-        handle.wait_for_room(this.#waitsFor);
+      } else if (!this.#accept(handle, first.bytes, first.write)) {
+        this.#requestedRoom = first.bytes.byteLength;
+        handle.wait_for_room(this.#requestedRoom);
         return;
       }
       this.#queue.shift();
     }
   }
 
-  /** There is room for as many bytes as were asked for. */
-  #room(): void {
-    const held = this.#waitsFor;
-    this.#waitsFor = -1;
+  /** Uses or releases the room that `wait_for_room` has reserved. */
+  #onRoom(): void {
+    const held = this.#requestedRoom;
+    this.#requestedRoom = -1;
     const handle = this.#handle;
     const first = this.#queue.peek();
     if (handle === undefined) return;
-    if (first !== undefined && "open" in first && first.bytes.byteLength <= held) {
-      if (this.#take(handle, first.bytes, first.open, true)) this.#queue.shift();
+    if (first !== undefined && "write" in first && first.bytes.byteLength <= held) {
+      if (this.#accept(handle, first.bytes, first.write, true)) this.#queue.shift();
     } else {
-      // Who waited has gone, or a longer one came forward.
+      // The write that asked was aborted, and the next one needs more room.
       handle.release_held();
     }
     this.#drain();
   }
 
-  /** Lets a signal give up a write that is open. */
-  #giveUpWith(signal: AbortSignal, open: Open): void {
-    const { resolve, reject } = open;
+  /** Rejects a pending write when its signal is aborted. */
+  #rejectOnAbort(signal: AbortSignal, write: PendingWrite): void {
+    const { resolve, reject } = write;
     const onAbort = () => {
-      // Before it was accepted nothing happened to it; afterwards nobody can say, and the record's neighbours go on.
-      reject(aborted(this.#takeBack(open) ? "notWritten" : "unknown", signal.reason));
+      // A record that still waits is not written. One that was accepted may be: its set goes on,
+      // because other records share it.
+      reject(aborted(this.#removeFromQueue(write) ? "notWritten" : "unknown", signal.reason));
     };
-    open.resolve = (written) => {
+    write.resolve = (written) => {
       signal.removeEventListener("abort", onAbort);
       resolve(written);
     };
-    open.reject = (error) => {
+    write.reject = (error) => {
       signal.removeEventListener("abort", onAbort);
       reject(error);
     };
     signal.addEventListener("abort", onAbort, { once: true });
   }
 
-  #takeBack(open: Open): boolean {
-    const waiting = this.#queue.find((item) => "open" in item && item.open === open);
-    return waiting !== undefined && this.#queue.remove(waiting);
+  /** Removes a write from the queue. Returns `false` if it was accepted already. */
+  #removeFromQueue(write: PendingWrite): boolean {
+    const item = this.#queue.find((each) => "write" in each && each.write === write);
+    return item !== undefined && this.#queue.remove(item);
   }
 
-  /** A flush or a close, behind all records that wait. */
-  #wait(begin: (handle: WriterHandle, token: number) => void): Promise<void> {
-    if (this.#broken !== undefined) return Promise.resolve();
+  /** Queues a flush or a close behind all records that wait. */
+  #queueBarrier(begin: (handle: WriterHandle, token: number) => void): Promise<void> {
+    if (this.#failure !== undefined) return Promise.resolve();
     const token = this.#flushTokens++;
     const done = new Promise<void>((resolve) => this.#flushes.set(token, resolve));
     this.#queue.push({ barrier: (handle) => begin(handle, token) });
     this.#drain();
-    this.#count();
+    this.#updateKeepAlive();
     return done;
   }
 
-  /** The time of a close is over: what waits is refused, and what is in flight too. */
-  #force(): void {
+  /** Fails all pending records: the timeout of a close has elapsed. */
+  #failPending(): void {
     if (this.#handle === undefined) {
-      this.#break(closed());
+      this.#fail(closed());
       return;
     }
     this.#handle.close(this.#flushTokens++, 0);
   }
 
-  #end(): void {
+  #release(): void {
     this.#stopListening();
-    this.#alive.end();
+    this.#keepAlive.end();
     if (this.#handle === undefined) return;
     this.#lastStats = this.stats();
     const handle = this.#handle;
     this.#handle = undefined;
-    this.#broken ??= closed();
+    this.#failure ??= closed();
     handle.free();
   }
 
-  /** A page that is hidden may never be shown again, and one that is left certainly not. */
-  #flushWhenLeft(): void {
+  /** Flushes when the page is hidden or left: a hidden page may never be shown again. */
+  #flushOnPageHide(): void {
     if (typeof document !== "object" || typeof addEventListener !== "function") return;
     const flush = () => this.#handle?.flush(this.#flushTokens++);
     const left = () => {
@@ -379,7 +395,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   }
 }
 
-// Where there is such a symbol; a method of that name would be called "undefined" elsewhere.
+// Only where the symbol exists: elsewhere the method would be named "undefined".
 if (typeof Symbol.asyncDispose === "symbol") {
   MultiStreamWriter.prototype[Symbol.asyncDispose] = function (this: MultiStreamWriter) {
     return this.close();
@@ -392,7 +408,7 @@ function bytesOf(record: Public.RecordBytes): Uint8Array {
   if (ArrayBuffer.isView(record))
     return new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
   if (record instanceof ArrayBuffer) return new Uint8Array(record);
-  throw new TypeError("a record is a string, an ArrayBuffer, or a view of one");
+  throw new TypeError("a record must be a string, an ArrayBuffer or a view of one");
 }
 
 function camelCase(name: string): string {

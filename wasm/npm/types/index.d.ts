@@ -1,14 +1,24 @@
 /// <reference lib="esnext.disposable" />
 
-/** A record: bytes as they are, or a string as UTF-8. */
+/** The bytes of a record. A string is encoded as UTF-8. */
 export type RecordBytes = string | Uint8Array | ArrayBuffer | ArrayBufferView;
 
-/** What is known of a record whose write failed. Only with `"unknown"` can writing it again duplicate it. */
+/**
+ * State of a record whose write failed:
+ *
+ * - `"notWritten"`: it is in no stream.
+ * - `"rejected"`: it is in no stream, and no stream will accept it.
+ * - `"unknown"`: it may be in a stream; writing it again may duplicate it.
+ */
 export type Known = "notWritten" | "rejected" | "unknown";
 
-/** The part of `fetch` that is used: that of browsers, Node, Deno, Bun, workerd, or one of your own. */
+/**
+ * The part of `fetch` that this package uses: that of browsers, Node, Deno, Bun or workerd, or a
+ * function of your own.
+ */
 export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
 
+/** The second argument of {@link Fetch}. */
 export interface FetchInit {
   method: "GET" | "POST";
   headers?: Record<string, string>;
@@ -19,6 +29,7 @@ export interface FetchInit {
   cache?: "no-store";
 }
 
+/** The part of a response that this package uses. */
 export interface FetchResponse {
   readonly ok: boolean;
   readonly status: number;
@@ -27,6 +38,7 @@ export interface FetchResponse {
   text(): Promise<string>;
 }
 
+/** The part of a response's body that this package uses. */
 export interface FetchBody {
   getReader(): {
     read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
@@ -34,14 +46,18 @@ export interface FetchBody {
   };
 }
 
+/** Address of a write proxy, and how to reach it. */
 export interface ConnectionOptions {
-  /** Where the write proxy serves HTTP, e.g. `http://127.0.0.1:8002`. A path in front of `/v1` is kept. */
+  /**
+   * URL at which the write proxy serves HTTP, e.g. `http://127.0.0.1:8002`. A path before `/v1` is
+   * kept.
+   */
   url: string | URL;
-  /** What is called to reach it. Default: the global `fetch`. */
+  /** Function that sends requests. Default: the global `fetch`. */
   fetch?: Fetch;
-  /** Sent with every request. */
+  /** Headers of every request. Default: none. */
   headers?: Readonly<Record<string, string>>;
-  /** Sent as `Authorization: Bearer …`. */
+  /** Token sent as `Authorization: Bearer …` with every request. Default: none. */
   token?: string;
 }
 
@@ -92,264 +108,376 @@ export interface WriterSettings {
   flushOnPageHide?: boolean;
 }
 
+/** Options of {@link MultiStreamWriter}. */
 export interface MultiStreamWriterOptions extends ConnectionOptions, WriterSettings {
-  /** The streams to write to, 1 to 256: each record goes to whichever answers first. */
+  /** Streams to write to, 1 to 256. Each record goes to the one that responds first. */
   streams: readonly string[];
 }
 
-/** Where a record was written. */
+/** Position at which a record was written. */
 export interface Written {
-  /** The stream whose answer came first. */
+  /** Stream that responded first. */
   readonly stream: string;
-  /** The record's position in it. */
+  /** Position of the record in that stream. */
   readonly dlsn: Dlsn;
-  /** How many attempts were made for its set: above 1 it was hedged or retried, and copies may lie in other streams too. */
+  /**
+   * Number of attempts made for the record's set. Above 1 the set was hedged or retried, and other
+   * streams may contain duplicates.
+   */
   readonly attempts: number;
 }
 
+/** Options of {@link MultiStreamWriter.write}. */
 export interface WriteOptions {
-  /** Gives the write up. A record that was not accepted yet is not written; one that was is, and nobody is told where. */
+  /**
+   * Aborts the write: its promise rejects with {@link AbortedError}. A record that still waits for
+   * room is not written; one that was accepted may be. Default: none.
+   */
   signal?: AbortSignal;
 }
 
+/** Options of {@link MultiStreamWriter.close}. */
 export interface CloseOptions {
-  /** What is not completed after so many milliseconds fails with {@link ClosedError}. Default: no such limit beyond `requestTimeout`. */
+  /**
+   * Time after which incomplete writes fail with {@link ClosedError}, in milliseconds. Default: no
+   * limit besides `requestTimeout`.
+   */
   timeout?: number;
 }
 
-/** What a writer has done since it was made. */
+/** Counters of a writer since its creation. */
 export interface WriterStats {
   /** Records accepted. */
   readonly records: number;
   /** Bytes of the records accepted. */
   readonly bytes: number;
+  /** Records written. */
   readonly recordsWritten: number;
+  /** Records whose write failed. */
   readonly recordsFailed: number;
-  /** Record sets transmitted, and those that an attempt completed. */
+  /** Record sets transmitted. */
   readonly sets: number;
+  /** Record sets written. */
   readonly setsWritten: number;
-  /** Requests made for them. */
+  /** Requests made for record sets. */
   readonly attempts: number;
-  /** Requests made because an earlier one had failed. */
+  /** Requests made because an earlier one failed. */
   readonly retries: number;
-  /** Requests made because an earlier one took too long; those that won; those that did not. */
+  /** Requests made because an earlier one took longer than the speculative timeout. */
   readonly hedgesSent: number;
+  /** Hedges that completed their set. */
   readonly hedgesWon: number;
+  /** Hedges whose set another attempt completed. */
   readonly hedgesWasted: number;
   /** Requests aborted. */
   readonly cancelled: number;
+  /** Responses to attempts that were given up before. They change nothing. */
   readonly lateAnswers: number;
+  /** Requests that failed. */
   readonly failures: number;
+  /** Hedges and retries postponed because `budget` was exhausted. */
   readonly budgetExhausted: number;
   /** Hedges not sent because a proxy asked for less load. */
   readonly pushbacks: number;
+  /** Times that `health` put a stream on probation. */
   readonly probationEntries: number;
+  /** Times that a stream left probation. */
   readonly probationExits: number;
-  /** Records that wait for room. */
+  /** Records, flushes and closes that wait for room or for the module to load. */
   readonly waiting: number;
+  /** Figures by stream name. */
   readonly streams: Readonly<Record<string, StreamStats>>;
 }
 
+/** Figures of one stream of a writer. */
 export interface StreamStats {
-  /** Whether it takes its turn. */
+  /**
+   * False while the stream's turns are skipped: it is on probation, or its proxy asked for less
+   * load.
+   */
   readonly healthy: boolean;
-  /** The quantile of its recent latencies that the settings name, in milliseconds, once there are enough of them. */
+  /**
+   * Quantile of recent latencies that `adaptive` selects, in milliseconds. `undefined` while there
+   * are too few.
+   */
   readonly latency: number | undefined;
+  /** Requests made. */
   readonly attempts: number;
+  /** Requests that completed their set. */
   readonly won: number;
+  /** Requests that failed. */
   readonly failed: number;
+  /** Requests given up before they ended. */
   readonly givenUp: number;
 }
 
 /**
- * Writes each record to whichever of a set of streams answers first.
+ * A writer that sends each record to the stream, of a set of streams, that responds first.
  *
  * ```js
- * const writer = new MultiStreamWriter({ url: "http://127.0.0.1:8002", streams: ["orders-1", "orders-2", "orders-3"] });
- * const { stream, dlsn } = await writer.write("an order");
- * await writer.close();
+ * const writer = new MultiStreamWriter({ url: "http://127.0.0.1:8002", streams: ["orders-1",
+ * "orders-2", "orders-3"] }); const { stream, dlsn } = await writer.write("an order"); await
+ * writer.close();
  * ```
  */
 export class MultiStreamWriter implements AsyncDisposable {
-  /** @throws {SettingsError} when a setting is refused. */
+  /**
+   * Creates a writer, and loads the WebAssembly module if needed. Settings that only the module can
+   * check fail the writes instead.
+   *
+   * @throws {SettingsError} if an option is invalid.
+   */
   constructor(options: MultiStreamWriterOptions);
 
-  /** The streams that it writes to. */
+  /** Streams that it writes to. */
   readonly streams: readonly string[];
 
   /**
-   * Writes a record: waits for room, then for the answer of the stream that is first. Fails with a {@link WriteError}, at the latest
-   * `requestTimeout` after it was accepted. Calls need not wait for each other: what is written meanwhile shares record sets.
+   * Writes a record: waits for room, then for the first success of a stream. Rejects with a {@link
+   * WriteError} at most `requestTimeout` after the record was accepted. Concurrent calls share
+   * record sets, so do not await one write before the next.
    */
   write(record: RecordBytes, options?: WriteOptions): Promise<Written>;
 
-  /** As {@link write}, but `undefined` at once when there is no room just now: wait for an earlier write, then try again. */
+  /**
+   * Writes a record like {@link write} if there is room. Otherwise returns `undefined` at once:
+   * await an earlier write, then try again.
+   */
   tryWrite(record: RecordBytes, options?: WriteOptions): Promise<Written> | undefined;
 
-  /** Waits until all that was written before has completed, with whatever result: each write's own promise tells it. */
+  /**
+   * Waits until all writes made before have completed. Never rejects: each write's promise has its
+   * result.
+   */
   flush(): Promise<void>;
 
-  /** Takes no more records, and waits until everything has completed. */
+  /** Flushes and closes the writer. Later writes reject with {@link ClosedError}. */
   close(options?: CloseOptions): Promise<void>;
 
-  /** What was done so far. */
+  /** Returns the counters. */
   stats(): WriterStats;
 
-  /** The same as {@link close}, for `await using`. */
+  /** Calls {@link close}; for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Where to begin: the first record there is, what is written from now on, or a position, that record included. */
+/**
+ * Start of reading: the first record of the stream, the records written from now on, or a position,
+ * whose record is included.
+ */
 export type From = "start" | "end" | Dlsn | string;
 
-/** Where a reader is; survives `JSON.stringify` and `JSON.parse`. */
+/** Position of a reader, as plain JSON. */
 export interface ReaderPosition {
+  /** Version of this format. */
   readonly format: 1;
-  /** Of each stream, the last position that was delivered, or the first that was not. */
-  readonly streams: Readonly<Record<string, { readonly after: string } | { readonly from: string }>>;
-  /** What is remembered of record sets that were delivered, base64. */
+  /** For each stream, the last position delivered (`after`) or the first not delivered (`from`). */
+  readonly streams: Readonly<
+    Record<string, { readonly after: string } | { readonly from: string }>
+  >;
+  /** Dedup window: the record sets delivered, in base64. */
   readonly seen: string;
 }
 
-/** Something that went wrong with one stream, while the others are read on. */
+/** A problem of one stream. The reader goes on with the others. */
 export interface StreamFault {
+  /** Name of the stream. */
   readonly stream: string;
-  /** `unavailable`: it is tried again after a pause; `malformed`: a record set cannot be read, reading goes on behind it; `deleted`: it is not read any more. */
+  /**
+   * - `"unavailable"`: a request failed; the reader tries again after a pause.
+   * - `"malformed"`: a record set cannot be decoded; the reader skips it.
+   * - `"deleted"`: the stream was deleted; the reader drops it.
+   */
   readonly kind: "unavailable" | "malformed" | "deleted";
+  /** Description for people. */
   readonly detail: string;
-  /** Of a malformed set: its first position and how many it takes. */
+  /** First position of a malformed set. */
   readonly dlsn?: Dlsn;
+  /** Number of positions of a malformed set. */
   readonly slots?: number;
 }
 
+/** Options of {@link MultiStreamReader}. */
 export interface MultiStreamReaderOptions extends ConnectionOptions {
-  /** The streams to read. May be left out when `position` names them. */
+  /** Streams to read, 1 to 256. Default: those of `position`. */
   streams?: readonly string[];
-  /** Where to begin, for all streams or for each. Default: `"start"`. */
+  /** Start of reading, for all streams or by stream name. Default: `"start"`. */
   from?: From | Readonly<Record<string, From>>;
-  /** Where another reader was: goes on there. `from` holds for streams that it does not name. */
+  /**
+   * Position of another reader, at which to resume. Streams that it does not name start at `from`.
+   */
   position?: ReaderPosition;
-  /** Whether to go on as records come. Default: true; false: end when there are no more. */
+  /** True to wait for new records; false to end after the last one. Default: true. */
   follow?: boolean;
   /**
-   * How many streams are tailed at a time. When there are more, they take turns of a quarter of a second. Default: 3 in a page whose proxy
-   * does not speak HTTPS, because its browser opens six connections over HTTP/1.1 and writers need some; no limit elsewhere.
+   * Maximum number of streams tailed at a time. If there are more, they take turns of 250 ms.
+   * Default: 3 in a page whose proxy has no HTTPS, because browsers open six connections over
+   * HTTP/1.1 and writers need some; unlimited elsewhere.
    */
   connections?: number;
-  /** How much is remembered of what was delivered, or `false` to deliver every copy. Default: 65536 sequences of 256 writers. */
+  /**
+   * Size of the dedup window: record sets remembered of each writer, and writers. `false` delivers
+   * duplicates too. Default: 65536 sequences, 256 writers.
+   */
   merge?: false | { sequences?: number; writers?: number };
-  /** How many records of each stream are buffered ahead. Default: 1024. */
+  /** Records of each stream that are read ahead, at least 1. Default: 1024. */
   buffer?: number;
-  /** How long the server may be silent before the connection counts as lost, in milliseconds: 200 to 120000. Default: 10000. */
+  /**
+   * Silence of the server after which a connection counts as lost, in milliseconds: 200 to 120000.
+   * Default: 10000.
+   */
   silence?: number;
-  /** Told of what goes wrong with single streams. */
+  /** Called with each problem of a single stream. Default: none. */
   onFault?: (fault: StreamFault) => void;
-  /** Ends the iteration. */
+  /** Ends the iteration when aborted. Default: none. */
   signal?: AbortSignal;
 }
 
 /** A record that was read. */
 export interface ReadRecord {
+  /** Stream that it was read from. */
   readonly stream: string;
+  /** Position in that stream. */
   readonly dlsn: Dlsn;
-  /** The record's bytes. */
+  /** Bytes of the record. */
   readonly payload: Uint8Array;
-  /** The record's bytes as UTF-8. */
+  /** Decodes the bytes as UTF-8. */
   text(): string;
-  /** When the proxy stored it, in milliseconds since 1970. */
+  /** Time at which the proxy stored it, in milliseconds since 1970. */
   readonly writtenMs: number;
-  /** Which record set it came in, if that has an identity. */
-  readonly set: { readonly writer: string; readonly sequence: number; readonly slot: number; readonly slots: number } | undefined;
+  /**
+   * Identity of its record set, and its place in the set. `undefined` if the set has no identity.
+   */
+  readonly set:
+    | {
+        readonly writer: string;
+        readonly sequence: number;
+        readonly slot: number;
+        readonly slots: number;
+      }
+    | undefined;
 }
 
+/** Counters of a reader since its creation. */
 export interface ReaderStats {
   /** Records delivered. */
   readonly delivered: number;
-  /** Not delivered, because another copy was. */
+  /** Records dropped as duplicates. */
   readonly copiesDropped: number;
-  /** Delivered although nothing was known of them any more: copies may be among them. */
+  /** Records delivered although they lay beyond the dedup window: they may be duplicates. */
   readonly beyondWindow: number;
+  /** Writers evicted from the dedup window. */
   readonly writersForgotten: number;
-  /** Record sets that could not be read. */
+  /** Record sets that could not be decoded. */
   readonly malformed: number;
-  /** Connections that were opened. */
+  /** Connections opened. */
   readonly connections: number;
 }
 
 /**
- * Reads several streams as one, each record once: copies of a set, which a writer makes when a stream is slow, are dropped. What it loses
- * the connection to, it goes on with where it was.
+ * A reader that merges several streams and delivers each record once: it drops the duplicates that
+ * a writer makes when a stream is slow. After a lost connection it resumes where it was.
  *
  * ```js
- * for await (const record of new MultiStreamReader({ url: "http://127.0.0.1:8002", streams: ["orders-1", "orders-2"] })) {
+ * for await (const record of new MultiStreamReader({ url: "http://127.0.0.1:8002", streams:
+ * ["orders-1", "orders-2"] })) {
  *   console.log(record.stream, `${record.dlsn}`, record.text());
  * }
  * ```
  */
-export class MultiStreamReader implements AsyncIterableIterator<ReadRecord, undefined>, AsyncDisposable {
-  /** @throws {SettingsError} when an option is refused. */
+export class MultiStreamReader
+  implements AsyncIterableIterator<ReadRecord, undefined>, AsyncDisposable
+{
+  /**
+   * Creates a reader. It connects when the first record is requested.
+   *
+   * @throws {SettingsError} if an option is invalid.
+   */
   constructor(options: MultiStreamReaderOptions);
 
-  /** The next record. Fails with a {@link ReadError} when the server will never let it read. */
+  /** Returns the next record. Rejects with a {@link ReadError} if the server refuses for ever. */
   next(): Promise<IteratorResult<ReadRecord, undefined>>;
 
-  /** Closes the connections; `for await` calls it when it is left. */
+  /** Closes the connections. `for await` calls it when the loop is left. */
   return(): Promise<IteratorResult<ReadRecord, undefined>>;
 
-  /** Where it is: behind everything that was delivered. */
+  /** Returns the position after all records delivered. */
   position(): ReaderPosition;
 
+  /** Returns the counters. */
   stats(): ReaderStats;
 
   [Symbol.asyncIterator](): this;
 
-  /** The same as {@link return}, for `await using`. */
+  /** Calls {@link return}; for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The position of a record in a log stream, ordered as the records are. */
+/**
+ * Position of a record in a log stream: a DistributedLog sequence number. Ordered like the records.
+ */
 export class Dlsn {
   constructor(logSegmentSequenceNo: bigint, entryId: bigint, slotId: bigint);
+  /** Number of the log segment, from 1. */
   readonly logSegmentSequenceNo: bigint;
+  /** Number of the entry within the segment, from 0. */
   readonly entryId: bigint;
+  /** Number of the record within the entry, from 0. */
   readonly slotId: bigint;
-  /** The first record of a stream. */
+  /** Position of a stream's first record: `1,0,0`. */
   static readonly INITIAL: Dlsn;
-  /** Reads `1,0,5`, `DLSN{logSegmentSequenceNo=1, entryId=0, slotId=5}` or the base64 that other clients carry. */
+  /**
+   * Parses `1,0,5`, `DLSN{logSegmentSequenceNo=1, entryId=0, slotId=5}`, or the base64 form of
+   * other clients.
+   *
+   * @throws {SyntaxError} if the text is none of these.
+   */
   static parse(text: string): Dlsn;
-  /** Negative when this one comes first, 0 when both are the same. */
+  /**
+   * Returns a negative number if this position comes first, 0 if both are equal, otherwise a
+   * positive one.
+   */
   compare(other: Dlsn): number;
-  /** `1,0,5` */
+  /** Returns the form `1,0,5`. */
   toString(): string;
+  /** Returns the form `1,0,5`. */
   toJSON(): string;
 }
 
-/** What all errors of this package are. `code` names what happened, for programs. */
+/** Base class of this package's errors. */
 export class DistributedLogError extends Error {
   protected constructor(...made: never[]);
+  /** Name of the error, for programs. */
   readonly code: string;
 }
 
-/** An option is refused: says which, what it is and what it may be. */
+/** An option is invalid. The message contains its name, its value and the values allowed. */
 export class SettingsError extends DistributedLogError {
   readonly code: "SETTINGS";
+  /** Name of the option. */
   readonly setting: string;
 }
 
-/** The WebAssembly module could not be loaded. */
+/** The WebAssembly module could not be loaded. The next {@link init} tries again. */
 export class LoadError extends DistributedLogError {
   readonly code: "LOAD";
 }
 
-export type WriteErrorCode = "TOO_LARGE" | "REFUSED" | "FORBIDDEN" | "EXHAUSTED" | "TIMED_OUT" | "CLOSED" | "ABORTED";
+/** Values of {@link WriteError.code}. */
+export type WriteErrorCode =
+  "TOO_LARGE" | "REFUSED" | "FORBIDDEN" | "EXHAUSTED" | "TIMED_OUT" | "CLOSED" | "ABORTED";
 
-/** A record was not written, or nobody knows. `cause` is what the last failed attempt met. */
+/**
+ * A write failed. `known` says if the record may have been written; `cause` is the error of the
+ * last failed attempt.
+ */
 export class WriteError extends DistributedLogError {
   readonly code: WriteErrorCode;
+  /** State of the record. */
   readonly known: Known;
-  /** How many attempts were made. */
+  /** Number of attempts made. */
   readonly attempts: number;
-  /** DistributedLog's status code that the last failed attempt was answered with. */
+  /** DistributedLog status code of the last failed attempt. `undefined` if it had none. */
   readonly status: number | undefined;
 }
 
@@ -358,27 +486,30 @@ export class TooLargeError extends WriteError {
   readonly code: "TOO_LARGE";
 }
 
-/** A proxy said that the record is at fault, or every stream said that it will never take it. */
+/** A proxy refused the record as invalid, or every stream refused it for ever. */
 export class RefusedError extends WriteError {
   readonly code: "REFUSED" | "FORBIDDEN";
 }
 
-/** The browser does not let this page use the server (CORS); the message says what to start the proxy with. */
+/**
+ * The browser forbids this page to use the server (CORS). The message contains the flag for the
+ * proxy.
+ */
 export class ForbiddenError extends RefusedError {
   readonly code: "FORBIDDEN";
 }
 
-/** Every stream was tried as often as the settings allow. */
+/** Every stream was tried as often as `rounds.limit` allows. */
 export class ExhaustedError extends WriteError {
   readonly code: "EXHAUSTED";
 }
 
-/** `requestTimeout` passed. */
+/** `requestTimeout` elapsed. */
 export class TimedOutError extends WriteError {
   readonly code: "TIMED_OUT";
 }
 
-/** The writer was closed before the write was over. */
+/** The writer was closed before the write completed. */
 export class ClosedError extends WriteError {
   readonly code: "CLOSED";
 }
@@ -388,18 +519,25 @@ export class AbortedError extends WriteError {
   readonly code: "ABORTED";
 }
 
-/** The server will never let this reader read. */
+/** The server refuses this reader for ever, or its position is damaged. */
 export class ReadError extends DistributedLogError {
   readonly code: "FORBIDDEN" | "REFUSED" | "POSITION";
-  /** HTTP's status, if there was an answer. */
+  /** HTTP status. `undefined` without a response. */
   readonly status: number | undefined;
 }
 
-/** What the module can be made of; a response, a URL or bytes of `distributedlog_bg.wasm`, or the compiled module. */
-export type ModuleSource = WebAssembly.Module | Uint8Array<ArrayBuffer> | ArrayBuffer | Response | URL | string;
+/**
+ * Source of the module: the bytes, URL or response of `distributedlog_bg.wasm`, or the compiled
+ * module.
+ */
+export type ModuleSource =
+  WebAssembly.Module | Uint8Array<ArrayBuffer> | ArrayBuffer | Response | URL | string;
 
 /**
- * Loads the WebAssembly module, from `source` if it is given. Writers and readers do it by themselves: call it to choose when, or where
- * from. Only the first call counts.
+ * Loads the WebAssembly module. Writers and readers call it themselves: call it before them to
+ * choose the time or the source. Later calls wait for the first, and ignore their `source`.
+ *
+ * @param source Default: `distributedlog_bg.wasm` beside the package's code.
+ * @throws {LoadError} if the module cannot be loaded.
  */
 export function init(source?: ModuleSource | Promise<ModuleSource>): Promise<void>;

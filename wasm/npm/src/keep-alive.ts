@@ -1,10 +1,14 @@
-/** Keeps a process of Node, Bun or Deno alive while there is something to wait for. Pages live without. */
-export class Alive {
+/**
+ * Keeps a process of Node, Bun or Deno alive while `needed` is true. Does nothing in a page, which
+ * needs no such thing.
+ */
+export class KeepAlive {
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   #needed = false;
 
   constructor() {
-    // As rare as a timer can be: it is there to be counted.
+    // 2^30 ms, twelve days, is close to the longest interval: the timer is there to be referenced,
+    // not to fire.
     const timer = setInterval(() => {}, 2 ** 30);
     if (typeof timer === "object" && typeof timer.unref === "function") this.#timer = timer.unref();
     else clearInterval(timer);
