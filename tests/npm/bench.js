@@ -1,4 +1,4 @@
-// `wasm/bench`: figures for docs/benchmarks.md.
+// Measures the figures of docs/benchmarks.md. Run by `wasm/bench`.
 import { byFetch, byWriter, memory } from "./load.js";
 import { Proxy } from "./proxy.js";
 
@@ -10,20 +10,21 @@ const rounded = (number) => Math.round(number).toLocaleString("en");
 
 await byFetch(proxy.url, streams, 2_000, 64);
 await byWriter(proxy.url, streams, 20_000, 1_000);
-for (const atATime of [6, 64, 1_000]) {
-  const fetched = await byFetch(proxy.url, streams, 20_000, atATime);
-  show(`records/s, a request for each, ${atATime} at a time`, rounded(fetched));
+for (const concurrency of [6, 64, 1_000]) {
+  const fetched = await byFetch(proxy.url, streams, 20_000, concurrency);
+  show(`records/s, a request for each, ${concurrency} at a time`, rounded(fetched));
 }
-for (const atATime of [64, 1_000, 8_000]) {
-  const { perSecond, stats } = await byWriter(proxy.url, streams, 400_000, atATime);
+for (const concurrency of [64, 1_000, 8_000]) {
+  const { perSecond, stats } = await byWriter(proxy.url, streams, 400_000, concurrency);
+  const setSize = stats.records / stats.sets;
   show(
-    `records/s, through the writer, ${atATime} at a time`,
-    `${rounded(perSecond)} (${rounded(stats.records / stats.sets)} a set, ${stats.hedgesSent} hedges)`,
+    `records/s, through the writer, ${concurrency} at a time`,
+    `${rounded(perSecond)} (${rounded(setSize)} a set, ${stats.hedgesSent} hedges)`,
   );
 }
 await byWriter(proxy.url, streams, 1_000_000, 1_000, {
   every: 250_000,
-  look: async (written) => {
+  inspect: async (written) => {
     const { used, rss } = await memory();
     show(
       `MB in use (resident) after ${rounded(written)} records`,

@@ -1,4 +1,5 @@
-// Writer and reader in headless Chromium, against the real proxy. Pages have another origin than it, as on the web.
+// Writer and reader in headless Chromium, against the real proxy. The pages and the proxy have
+// different origins.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
@@ -21,7 +22,7 @@ const WORKER = `
     postMessage({ stream, dlsn: String(dlsn) });
   };`;
 
-/** The example of the README as it stands there. */
+/** Returns the README's example for browsers. */
 function example() {
   const text = readFileSync(
     new URL("node_modules/distributedlog/README.md", import.meta.url),
@@ -66,7 +67,7 @@ describe("in Chromium", () => {
     new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
   const options = (more = {}) => ({ url: proxy.url, streams, requestTimeout: 10_000, ...more });
 
-  test("ten thousand records over five streams are acknowledged, and read back at their positions", async (t) => {
+  test("ten thousand records over five streams are read back at their positions", async (t) => {
     const page = await openPage(t);
     const { written, read } = await page.evaluate(async (options) => {
       const writer = new MultiStreamWriter(options);
@@ -101,7 +102,7 @@ describe("in Chromium", () => {
     assert.equal(new Set(written.map(([, place]) => place.split(" ")[0])).size, streams.length);
   });
 
-  test("while one stream stalls, p99 stays below the first speculative timeout and the healthy p99; aborts arrive", async (t) => {
+  test("while one stream stalls, p99 is below healthy p99 plus speculative timeout", async (t) => {
     const page = await openPage(t);
     await page.evaluate(
       (options) => {
@@ -126,14 +127,14 @@ describe("in Chromium", () => {
         }, round),
     });
     const { hedgesWon } = await page.evaluate(() => writer.stats());
-    assert.ok(hedgesWon >= 75, "the stalled stream had its turns");
+    assert.ok(hedgesWon >= 75, "the sets of the stalled stream were hedged");
     await until(
       "the aborts have arrived",
       async () => (await proxy.metric("dlog_proxy_http_aborted_total")) - aborted >= hedgesWon,
     );
   });
 
-  test("a page that is closed in the middle loses nothing that was acknowledged, and leaves what it can", async () => {
+  test("a page that is closed while it writes loses no acknowledged record", async () => {
     const page = await context.newPage();
     await page.goto(pages.origin);
     await page.waitForFunction(() => globalThis.loaded);
@@ -159,7 +160,7 @@ describe("in Chromium", () => {
       assert.equal(found.get(stream).get(dlsn), record);
   });
 
-  test("what still fills is sent when the page is left", async (t) => {
+  test("a partial set is sent when the page is left", async (t) => {
     const page = await openPage(t);
     await page.evaluate(leaveBehind, options(PATIENT));
     await page.goto("about:blank");
@@ -168,7 +169,7 @@ describe("in Chromium", () => {
     assert.equal(await arrived(), 50);
   });
 
-  test("ten seconds offline are waited out", async (t) => {
+  test("writes wait out ten seconds offline", async (t) => {
     const page = await openPage(t);
     await page.evaluate(
       (options) => {
@@ -198,7 +199,7 @@ describe("in Chromium", () => {
     assert.ok(attempts < 400, `${attempts} attempts in ten seconds: it paused between them`);
   });
 
-  test("a server that is killed and comes back is written to and read from again", async (t) => {
+  test("writing and reading resume after the server is killed and restarted", async (t) => {
     const page = await openPage(t);
     await page.evaluate(
       async (options) => {
@@ -235,7 +236,7 @@ describe("in Chromium", () => {
     await page.evaluate(() => reader.return());
   });
 
-  test("429 and 503 go to other streams, and their retry-after can be read", async (t) => {
+  test("after 429 and 503 the writer avoids the stream for the time of retry-after", async (t) => {
     const page = await openPage(t);
     for (const code of [517, 503]) {
       await proxy.fail("b-2", code);
@@ -253,15 +254,16 @@ describe("in Chromium", () => {
         options({ bufferSize: 0 }),
       );
       assert.ok(sick >= 1 && sick === failures, `${sick} of ${failures}`);
-      // Without retry-after, which CORS hides unless the server exposes it, it would have a turn in every five sets.
-      assert.ok(failures <= 4, `${failures} attempts at a stream that asked to be left alone`);
+      // CORS hides retry-after unless the server exposes it. Without it every fifth set would try
+      // the stream.
+      assert.ok(failures <= 4, `${failures} attempts at a stream that asked for a pause`);
     }
     await proxy.clear("b-2");
   });
 
-  test("a server that does not let the page in is told from one that is gone, with what to do", async (t) => {
-    const stranger = await Proxy.start();
-    t.after(() => stranger.stop());
+  test("the errors distinguish a server without CORS from one that is down", async (t) => {
+    const foreign = await Proxy.start();
+    t.after(() => foreign.stop());
     const page = await openPage(t);
     const attempt = (url) =>
       page.evaluate(
@@ -282,7 +284,7 @@ describe("in Chromium", () => {
         },
         options({ url, requestTimeout: 1_000 }),
       );
-    const { written, read } = await attempt(stranger.url);
+    const { written, read } = await attempt(foreign.url);
     assert.deepEqual(
       [written.name, written.code, written.known],
       ["ForbiddenError", "FORBIDDEN", "notWritten"],
@@ -292,15 +294,15 @@ describe("in Chromium", () => {
       written.message,
     );
     assert.deepEqual([read.name, read.code], ["ReadError", "FORBIDDEN"]);
-    await stranger.kill();
-    const gone = await attempt(stranger.url);
+    await foreign.kill();
+    const gone = await attempt(foreign.url);
     assert.deepEqual(
       [gone.written.code, gone.written.known, gone.read],
       ["TIMED_OUT", "unknown", "no answer"],
     );
   });
 
-  test("what is under way when the page is left arrives all the same, once", async (t) => {
+  test("requests in flight when the page is left arrive once", async (t) => {
     const page = await openPage(t);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const before = await proxy.metric("dlog_proxy_requests_unanswered");
@@ -336,13 +338,13 @@ describe("in Chromium", () => {
     assert.deepEqual(await arrived(), ["under way 0", "under way 1", "under way 2"]);
   });
 
-  test("a page that stood still goes on by the clock: no burst of hedges, and what is over is over", async (t) => {
+  test("a suspended page resumes without a burst of hedges", async (t) => {
     const page = await openPage(t);
-    const standStill = async (more) =>
+    const suspend = async (more) =>
       page.evaluate(
         async (options) => {
           const writer = new MultiStreamWriter(options);
-          const written = writer.write("stood still").then(
+          const written = writer.write("suspended").then(
             ({ attempts }) => `written by ${attempts}`,
             ({ code }) => code,
           );
@@ -356,15 +358,15 @@ describe("in Chromium", () => {
         },
         options({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more }),
       );
-    const { hedgesSent } = await standStill({});
+    const { hedgesSent } = await suspend({});
     assert.ok(hedgesSent <= 1, `${hedgesSent} hedges of 100 that were due meanwhile`);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
-    const late = await standStill({ requestTimeout: 1_000 });
+    const late = await suspend({ requestTimeout: 1_000 });
     assert.deepEqual(late, { result: "TIMED_OUT", hedgesSent: 0 });
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
   });
 
-  test("a worker writes as a page does", async (t) => {
+  test("a worker writes like a page", async (t) => {
     const page = await openPage(t);
     const { stream, dlsn } = await page.evaluate((options) => {
       const worker = new Worker("/worker.js", { type: "module" });
@@ -377,7 +379,7 @@ describe("in Chromium", () => {
     assert.equal((await proxy.stored(stream)).get(dlsn), "from a worker");
   });
 
-  test("the README's example does what it says", async () => {
+  test("the README's example writes a record for each click", async () => {
     const page = await context.newPage();
     await page.goto(`${pages.origin}/example?proxy=${encodeURIComponent(proxy.url)}`);
     await page.mouse.click(30, 40);

@@ -1,4 +1,5 @@
-// What tests/npm/bundlers.test.js bundles: `bundled(url, streams)` writes through the package, and gives what it wrote and what it read.
+// Program that tests/npm/bundlers.test.js bundles: `bundled(url, streams)` writes through the
+// package, and returns the records written and read.
 import { MultiStreamReader, MultiStreamWriter } from "distributedlog";
 
 globalThis.bundled = async (url, streams) => {

@@ -1,4 +1,4 @@
-// Pages made by bundlers out of the package, in headless Chromium, as the README says that each is used.
+// The package in pages of each bundler, configured as in the README, in headless Chromium.
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,10 @@ import { Proxy } from "./proxy.js";
 const here = import.meta.dirname;
 const INLINE = { distributedlog: "distributedlog/inline" };
 
-/** Each bundles bundled.mjs into a folder and says which script the page loads. */
+/**
+ * Functions that bundle bundled.mjs into a folder, and return the name of the script that the page
+ * loads.
+ */
 const BUNDLERS = {
   async vite(folder) {
     const root = join(here, "vite-page");
@@ -77,7 +80,7 @@ const files = (folder) =>
     .filter((each) => each.isFile())
     .map((each) => join(each.parentPath ?? each.path, each.name).slice(folder.length + 1));
 
-describe("bundled", () => {
+describe("bundlers", () => {
   let browser;
   before(async () => {
     browser = await launch();
@@ -85,7 +88,7 @@ describe("bundled", () => {
   after(() => browser?.close());
 
   for (const [index, [name, bundle]] of Object.entries(BUNDLERS).entries()) {
-    test(`by ${name}, the page writes and reads back`, async (t) => {
+    test(`a page bundled by ${name} writes and reads back`, async (t) => {
       const folder = join(here, `bundled-${index}`);
       const script = await bundle(folder);
       const served = Object.fromEntries(
@@ -111,7 +114,7 @@ describe("bundled", () => {
         [proxy.url, streams],
       );
       assert.equal(written.length, 20);
-      // A set that was hedged may be read from the other stream.
+      // A hedged set may be delivered from the other stream.
       const texts = (records) => records.map(([, , text]) => text).sort();
       assert.deepEqual(texts(read), texts(written));
       for (const [stream, dlsn, text] of written)

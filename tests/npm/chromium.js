@@ -1,4 +1,4 @@
-// Headless Chromium.
+// Launches headless Chromium.
 import { chromium } from "playwright-core";
 
 const FLAGS = [

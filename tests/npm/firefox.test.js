@@ -1,4 +1,5 @@
-// Writer and reader in headless Firefox, against the real proxy: what could differ from Chromium.
+// Writer and reader in headless Firefox, against the real proxy: the behaviour that could differ
+// from Chromium.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
@@ -42,7 +43,7 @@ describe("in Firefox", () => {
   const stored = async () =>
     new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
 
-  test("records are acknowledged and read back at their positions, each once, also while a stream stalls; aborts arrive", async (t) => {
+  test("records are read back once at their positions, also while a stream stalls", async (t) => {
     const page = await openPage(t);
     const write = (options, count, atOnce) =>
       page.evaluate(
@@ -67,7 +68,7 @@ describe("in Firefox", () => {
     await proxy.stall("f-2");
     const stalled = await write(options(), 30, false);
     await proxy.clear("f-2");
-    assert.ok(stalled.hedgesWon >= 9, "the stalled stream had its turns");
+    assert.ok(stalled.hedgesWon >= 9, "every third set was hedged");
     await until(
       "the aborts have arrived",
       async () =>
@@ -92,9 +93,9 @@ describe("in Firefox", () => {
     assert.equal(read.length, all.length, "each once");
   });
 
-  test("a server that does not let the page in is told from others, with what to do", async (t) => {
-    const stranger = await Proxy.start();
-    t.after(() => stranger.stop());
+  test("the error of a server without CORS contains the flag that allows the page", async (t) => {
+    const foreign = await Proxy.start();
+    t.after(() => foreign.stop());
     const page = await openPage(t);
     const error = await page.evaluate(
       async (options) => {
@@ -103,7 +104,7 @@ describe("in Firefox", () => {
         await writer.close();
         return { name, known, message };
       },
-      options({ url: stranger.url, requestTimeout: 2_000 }),
+      options({ url: foreign.url, requestTimeout: 2_000 }),
     );
     assert.deepEqual([error.name, error.known], ["ForbiddenError", "notWritten"]);
     assert.ok(
@@ -112,7 +113,7 @@ describe("in Firefox", () => {
     );
   });
 
-  test("what still fills is sent when the page is left", async (t) => {
+  test("a partial set is sent when the page is left", async (t) => {
     const page = await openPage(t);
     await page.evaluate(leaveBehind, options(PATIENT));
     await page.goto("about:blank");

@@ -1,4 +1,5 @@
-// Writes many records, by the package and by one request for each: for the benchmark and for the tests that bound it.
+// Load for the benchmark and for the tests that bound it: writes records through the package, or
+// with one request each.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -10,22 +11,25 @@ function record(index) {
   return `${index} `.padEnd(RECORD_BYTES, "x");
 }
 
-/** Runs `write` so often, with so many at a time. Records a second. */
-async function timed(count, atATime, write) {
+/** Calls `write` `count` times, `concurrency` at a time. Returns records per second. */
+async function timed(count, concurrency, write) {
   let next = 0;
   const began = performance.now();
   const task = async () => {
     while (next < count) await write(record(next++));
   };
-  await Promise.all(Array.from({ length: atATime }, task));
+  await Promise.all(Array.from({ length: concurrency }, task));
   return (count / (performance.now() - began)) * 1000;
 }
 
-/** One request for each record: what a program does without the package. */
-export function byFetch(url, streams, count, atATime) {
+/**
+ * Writes with one request per record, as a program does without the package. Returns records per
+ * second.
+ */
+export function byFetch(url, streams, count, concurrency) {
   let turn = 0;
   const headers = { "content-type": "application/octet-stream" };
-  return timed(count, atATime, async (body) => {
+  return timed(count, concurrency, async (body) => {
     const stream = streams[turn++ % streams.length];
     const response = await fetch(`${url}/v1/streams/${stream}/records`, {
       method: "POST",
@@ -37,19 +41,19 @@ export function byFetch(url, streams, count, atATime) {
   });
 }
 
-/** The same records through the writer. `look` is called after every `every` of them. */
+/** Writes the same records through the writer. Calls `inspect` after every `every` records. */
 export async function byWriter(
   url,
   streams,
   count,
-  atATime,
-  { every = Number.POSITIVE_INFINITY, look = () => {} } = {},
+  concurrency,
+  { every = Number.POSITIVE_INFINITY, inspect = () => {} } = {},
 ) {
   const writer = new MultiStreamWriter({ url, streams, requestTimeout: 30_000 });
   let written = 0;
-  const perSecond = await timed(count, atATime, async (body) => {
+  const perSecond = await timed(count, concurrency, async (body) => {
     await writer.write(body);
-    if (++written % every === 0) await look(written, writer);
+    if (++written % every === 0) await inspect(written, writer);
   });
   await writer.close();
   return { perSecond, stats: writer.stats() };
@@ -58,7 +62,7 @@ export async function byWriter(
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc");
 
-/** Bytes that are in use once what can be freed is: by JavaScript, and by the whole process. */
+/** Returns the bytes in use after garbage collection: by JavaScript, and by the whole process. */
 export async function memory() {
   for (let round = 0; round < 3; round++) {
     collectGarbage();

@@ -1,7 +1,8 @@
-// The package as npm installs it: entries, types, sizes, the README's example, and the module's determinism.
+// The package as npm installs it: files, entries, types, sizes, the README's example, and the
+// module's determinism.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -14,12 +15,36 @@ const installed = join(here, "node_modules/distributedlog");
 const run = promisify(execFile);
 const node = (...words) => run(process.execPath, words, { cwd: here, timeout: 90_000 });
 
+/** Files of the package besides package.json, README.md and LICENSE. */
+const DIST = [
+  "distributedlog_bg.wasm",
+  "index.d.cts",
+  "index.d.ts",
+  "inline.cjs",
+  "inline.js",
+  "node.cjs",
+  "node.js",
+  "shared.js",
+  "web.js",
+  "workerd.js",
+];
+
 describe("the package", () => {
   let proxy;
   before(async () => {
     proxy = await Proxy.start();
   });
   after(() => proxy.stop());
+
+  test("npm publishes the files that users need and no others", () => {
+    assert.deepEqual(readdirSync(installed).sort(), [
+      "LICENSE",
+      "README.md",
+      "dist",
+      "package.json",
+    ]);
+    assert.deepEqual(readdirSync(join(installed, "dist")).sort(), DIST);
+  });
 
   for (const [kind, ending, line] of [
     ["import", "mjs", 'import { MultiStreamWriter } from "distributedlog";'],
@@ -35,23 +60,25 @@ describe("the package", () => {
       'const { MultiStreamWriter } = require("distributedlog/inline");',
     ],
   ]) {
-    test(`${kind} gives a writer that writes, and lets the process end`, async () => {
+    test(`${kind} returns a writer that writes and lets the process end`, async () => {
       const file = join(here, `entry.${ending}`);
       writeFileSync(
         file,
         `${line}
-        const writer = new MultiStreamWriter({ url: ${JSON.stringify(proxy.url)}, streams: ["entries"], requestTimeout: 60_000 });
+        const writer = new MultiStreamWriter({
+          url: ${JSON.stringify(proxy.url)}, streams: ["entries"], requestTimeout: 60_000,
+        });
         writer.write("by ${kind}").then(({ dlsn }) => console.log(String(dlsn)));`,
       );
       const began = performance.now();
       const { stdout } = await node(file);
-      // Timers of the writer's are armed for a minute.
+      // The writer's timers are armed for a minute.
       assert.ok(performance.now() - began < 30_000, "nothing keeps the process alive");
       assert.equal((await proxy.stored("entries")).get(stdout.trim()), `by ${kind}`);
     });
   }
 
-  test("the README's example does what it says", async () => {
+  test("the README's example writes and reads a record", async () => {
     const [, example] = /## In Node\n\n```js\n([^]*?)```/.exec(
       readFileSync(join(installed, "README.md"), "utf8"),
     );
@@ -65,12 +92,15 @@ describe("the package", () => {
     assert.ok(stdout.includes(`read from ${stream} at ${dlsn}: an order`), stdout);
   });
 
-  test("the types are as strict as they look, for import and for require", async () => {
+  test("the types reject wrong programs, for import and for require", async () => {
     const program = `
-      const options: MultiStreamWriterOptions = { url: "http://localhost", streams: ["a"], fetch, budget: true };
+      const url = "http://localhost";
+      const options: MultiStreamWriterOptions = { url, streams: ["a"], fetch, budget: true };
       export async function use(): Promise<string> {
         const writer = new MultiStreamWriter(options);
-        const { stream, dlsn, attempts }: Written = await writer.write(new Uint8Array(3), { signal: AbortSignal.timeout(5) });
+        const record = new Uint8Array(3);
+        const signal = AbortSignal.timeout(5);
+        const { stream, dlsn, attempts }: Written = await writer.write(record, { signal });
         try {
           await writer.write("text");
         } catch (error) {
@@ -79,24 +109,36 @@ describe("the package", () => {
             return known;
           }
         }
-        // @ts-expect-error a number is no record
+        // @ts-expect-error a number is not a record
         await writer.write(7);
-        // @ts-expect-error no such setting
+        // @ts-expect-error unknown setting
         new MultiStreamWriter({ ...options, requestTimout: 5 });
-        // @ts-expect-error a position is no string
+        // @ts-expect-error a position is not a string
         const wrong: string = dlsn;
-        for await (const record of new MultiStreamReader({ url: "http://localhost", position: new MultiStreamReader(options).position() })) {
+        const position = new MultiStreamReader(options).position();
+        for await (const record of new MultiStreamReader({ url, position })) {
           const bytes: Uint8Array = record.payload;
           return record.text() + bytes.length + wrong;
         }
         await writer.close({ timeout: 1 });
         return stream + attempts;
       }`;
-    const names =
-      "MultiStreamReader, MultiStreamWriter, WriteError, type MultiStreamWriterOptions, type Written";
+    const names = [
+      "MultiStreamReader",
+      "MultiStreamWriter",
+      "WriteError",
+      "type MultiStreamWriterOptions",
+      "type Written",
+    ];
     for (const from of ["distributedlog", "distributedlog/inline"]) {
-      writeFileSync(join(here, "consumer.mts"), `import { ${names} } from "${from}";${program}`);
-      writeFileSync(join(here, "consumer.cts"), `import { ${names} } from "${from}";${program}`);
+      writeFileSync(
+        join(here, "consumer.mts"),
+        `import { ${names.join(", ")} } from "${from}";${program}`,
+      );
+      writeFileSync(
+        join(here, "consumer.cts"),
+        `import { ${names.join(", ")} } from "${from}";${program}`,
+      );
       const flags = [
         "--noEmit",
         "--strict",
@@ -119,7 +161,7 @@ describe("the package", () => {
     assert.ok(!/\bany\b/.test(text.replace(/\/\*\*[^]*?\*\//g, "")), "no any");
   });
 
-  test("what a page loads is within its budget", (t) => {
+  test("the files that a page loads are within their budget", (t) => {
     const size = (file) =>
       gzipSync(readFileSync(join(installed, "dist", file)), { level: 9 }).length;
     const module = size("distributedlog_bg.wasm");
@@ -137,17 +179,17 @@ describe("the package", () => {
     assert.equal(dependencies, undefined);
   });
 
-  test("the module imports nothing that a host would have to invent", async () => {
+  test("the module imports only the package's own functions", async () => {
     const module = await WebAssembly.compile(
       readFileSync(join(installed, "dist/distributedlog_bg.wasm")),
     );
-    const strange = WebAssembly.Module.imports(module).filter(
+    const foreign = WebAssembly.Module.imports(module).filter(
       ({ module }) => !module.startsWith("./"),
     );
-    assert.deepEqual(strange, [], "all imports are the package's own");
+    assert.deepEqual(foreign, [], "all imports are the package's own");
   });
 
-  test("the writer's life is the same in WebAssembly as natively, number by number", async () => {
+  test("the traces in WebAssembly are those of this machine", async () => {
     const { instance } = await WebAssembly.instantiate(readFileSync(process.env.TRACE_WASM), {});
     const lines = process.env.TRACES.trim().split("\n");
     assert.ok(lines.length >= 4);

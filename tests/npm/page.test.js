@@ -1,4 +1,5 @@
-// The page that the proxy serves: what it shows while a stream stalls, while the proxy is gone, and without faults.
+// The page that the proxy serves: its display while a stream stalls, while the proxy is down, and
+// without faults.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +10,7 @@ import { launch } from "./chromium.js";
 import { Proxy } from "./proxy.js";
 import { until } from "./wait.js";
 
-/** Screenshots are kept here, to be looked at. */
+/** Folder of the screenshots, for people to look at. */
 const shots = join(process.env.SCREENSHOTS ?? import.meta.dirname, "page");
 mkdirSync(shots, { recursive: true });
 
@@ -23,23 +24,24 @@ describe("the proxy's page", () => {
   async function open(t, flags = [], { faults = true, ...options } = {}) {
     const proxy = await Proxy.start(flags, { faults });
     const page = await browser.newPage({ viewport: { width: 1180, height: 1200 }, ...options });
-    const said = [];
-    page.on("pageerror", (error) => said.push(error.message));
-    // What the policy refuses is told here. That requests fail while the proxy is gone is not the page's fault.
+    const errors = [];
+    page.on("pageerror", (error) => errors.push(error.message));
+    // Violations of the content security policy are reported here. Failed requests are not the
+    // page's fault.
     page.on("console", (message) => {
       if (message.type() === "error" && !/net::ERR|status of (50|40[134])/.test(message.text()))
-        said.push(message.text());
+        errors.push(message.text());
     });
     t.after(async () => {
       await page.close();
       await proxy.stop();
-      assert.deepEqual(said, []);
+      assert.deepEqual(errors, []);
     });
     await page.goto(proxy.url);
     return { proxy, page };
   }
 
-  /** What reaches beyond the page's right edge, or beyond its card's. */
+  /** Returns the elements that reach beyond the right edge of the page or of their card. */
   const beyondTheEdge = (page) =>
     page.evaluate(() =>
       [...document.querySelectorAll(".card, .card *")]
@@ -53,7 +55,7 @@ describe("the proxy's page", () => {
     );
 
   const state = (page) => page.locator("#state").textContent();
-  /** A figure of a writer in milliseconds. */
+  /** Returns a figure of a writer. */
   async function figure(page, side, title) {
     const text = await page
       .locator(`#${side} div`)
@@ -65,7 +67,7 @@ describe("the proxy's page", () => {
   const rate = async (page, stream, side) =>
     Number(await page.locator(`#${stream} .meter.${side} b`).textContent());
 
-  test("writes with both writers, and reads back what they wrote", async (t) => {
+  test("writes with both writers and reads their records back", async (t) => {
     const { proxy, page } = await open(t);
     await until("it writes", async () => (await state(page)) === "Writing");
     await until("records are acknowledged on every stream by both", async () => {
@@ -91,27 +93,31 @@ describe("the proxy's page", () => {
     assert.equal(await state(page), "Paused");
     for (const row of await page.locator("#tail tr").all()) {
       const [stream, text, dlsn] = await row.locator("th, td").allTextContents();
-      assert.equal((await proxy.stored(stream)).get(dlsn), text, "it is where the page says");
+      assert.equal(
+        (await proxy.stored(stream)).get(dlsn),
+        text,
+        "the record is at the position that the page shows",
+      );
     }
     await page.getByRole("button", { name: "Go on" }).click();
     await until("it writes again", async () => (await rate(page, "page-1", "hedged")) > 0);
   });
 
-  test("shows a stalled stream in the tail of the writer that does not hedge, and not in the other's", async (t) => {
+  test("a stalled stream raises the 99th percentile only of the plain writer", async (t) => {
     const { proxy, page } = await open(t);
     await until(
       "it writes",
       async () => (await figure(page, "plain", "acknowledged").catch(() => 0)) > 10,
     );
-    // By the keyboard, as everything on the page.
+    // By keyboard, which must reach everything on the page.
     await page.getByRole("button", { name: "Stall page-3" }).focus();
     await page.keyboard.press("Enter");
-    await until("the page says so", async () => (await state(page)) === "1 of 5 stalled");
+    await until("the page reports it", async () => (await state(page)) === "1 of 5 stalled");
     await until(
-      "who does not hedge has waited for it",
+      "the plain writer has waited for it",
       async () => (await figure(page, "plain", "99 %")) > 1000,
     );
-    await until("the last ten seconds were with the stall", async () => {
+    await until("the last ten seconds were all stalled", async () => {
       const marked = await page.locator("#page-3[data-stalled=true]").count();
       return marked === 1 && (await figure(page, "plain", "failed")) >= 10;
     });
@@ -123,7 +129,7 @@ describe("the proxy's page", () => {
     assert.equal(await figure(page, "hedged", "failed"), 0);
     assert.ok(
       (await proxy.metric("dlog_proxy_http_aborted_total")) > 0,
-      "what was given up is aborted at the server",
+      "requests that lost are aborted at the server",
     );
     for (const [size, viewport] of Object.entries({
       desktop: { width: 1180, height: 1200 },
@@ -133,7 +139,7 @@ describe("the proxy's page", () => {
       await page.setViewportSize(viewport);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
-        // The chart is drawn in these colours with the next second.
+        // The chart is redrawn in these colours once a second.
         const before = await page.locator("#read").textContent();
         await until(
           "a second has passed",
@@ -153,14 +159,14 @@ describe("the proxy's page", () => {
     );
   });
 
-  test("says that the proxy is gone, and goes on when it is back", async (t) => {
+  test("reports that the proxy is down, and goes on when it is back", async (t) => {
     const { proxy, page } = await open(t, [], { viewport: { width: 390, height: 900 } });
     await until(
       "it writes",
       async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0,
     );
     await proxy.kill();
-    await until("it says so", async () => (await state(page)) === "No answer");
+    await until("it reports that", async () => (await state(page)) === "No answer");
     assert.match(await page.getByRole("alert").textContent(), /go on by themselves/);
     await page.screenshot({ path: join(shots, "gone.png"), fullPage: true });
     const acknowledged = async () =>
@@ -171,10 +177,10 @@ describe("the proxy's page", () => {
       "it writes again",
       async () => (await state(page)) === "Writing" && (await rate(page, "page-1", "hedged")) > 0,
     );
-    await until("and reads again", async () => (await acknowledged()) !== before);
+    await until("it reads again", async () => (await acknowledged()) !== before);
   });
 
-  test("says what it needs where it may not write, and where no stream can be stalled", async (t) => {
+  test("asks for a token, and explains missing faults and a read-only proxy", async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "dlog-page-"));
     t.after(() => rmSync(folder, { recursive: true }));
     const [file, token] = [join(folder, "token"), "0123456789abcdef"];
@@ -183,7 +189,7 @@ describe("the proxy's page", () => {
     await until("it asks for the token", async () => (await state(page)) === "Token needed");
     await page.keyboard.type("not the right one");
     await page.keyboard.press("Enter");
-    await until("it says that this is not it", async () =>
+    await until("it refuses a wrong token", async () =>
       /token/.test(await page.getByRole("alert").textContent()),
     );
     await page.screenshot({ path: join(shots, "token.png"), fullPage: true });
@@ -199,14 +205,14 @@ describe("the proxy's page", () => {
 
     const { page: reading } = await open(t, ["--read-only"]);
     await until(
-      "it says why it does not write",
+      "it explains why it does not write",
       async () => (await state(reading)) === "Cannot write",
     );
     assert.match(await reading.getByRole("alert").textContent(), /^The proxy is read only\./);
     await reading.screenshot({ path: join(shots, "read-only.png"), fullPage: true });
   });
 
-  test("takes no connection from the page that is looked at while it is hidden itself", async (t) => {
+  test("closes its connections while it is hidden", async (t) => {
     const { proxy, page } = await open(t);
     await until("it writes", async () => (await rate(page, "page-1", "hedged").catch(() => 0)) > 0);
     const hide = (hidden) =>
@@ -216,11 +222,11 @@ describe("the proxy's page", () => {
       }, hidden);
     await hide(true);
     await until(
-      "nobody reads any more",
+      "there are no readers",
       async () => (await proxy.metric("dlog_proxy_http_readers")) === 0,
     );
     await until(
-      "nothing is under way",
+      "no request is in flight",
       async () => (await proxy.metric("dlog_proxy_requests_unanswered")) === 0,
     );
     const before = await proxy.metric("dlog_proxy_http_requests_total");

@@ -1,17 +1,17 @@
-// Pages, and a server for them, whichever browser opens them.
+// Pages for any browser, and the server of them.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 
-/** A page on which everything of the package is a global. */
+/** A page with the exports of the package as globals. */
 export const PAGE = `<!doctype html><title>page</title><script type="module">
   import * as distributedlog from "/distributedlog/web.js";
   Object.assign(globalThis, distributedlog, { loaded: true });
 </script>`;
 
-/** Serves the installed package under /distributedlog/, and the pages that are given as text by their paths. */
+/** Serves the installed package under /distributedlog/, and `pages`, a map from path to text. */
 export async function serve(pages) {
   const dist = join(import.meta.dirname, "node_modules/distributedlog/dist");
   const server = createServer((request, response) => {
@@ -36,10 +36,13 @@ export async function serve(pages) {
   };
 }
 
-/** Settings with which nothing but the page's end transmits a record within a minute. */
+/** Settings with which only the end of the page transmits a record within a minute. */
 export const PATIENT = { flushWhenIdle: false, flushInterval: 60_000, requestTimeout: 120_000 };
 
-/** In the page: writes fifty records with such settings, and leaves them where they are. */
+/**
+ * Runs in the page: writes fifty records with the settings above, so that they wait in a partial
+ * set.
+ */
 export async function leaveBehind(options) {
   await init();
   const writer = new MultiStreamWriter(options);
@@ -48,7 +51,7 @@ export async function leaveBehind(options) {
   if (writer.stats().sets !== 0) throw new Error("it was transmitted already");
 }
 
-/** How many of them are stored: `stored` has the records of each stream. */
+/** Returns how many of them are in `stored`, a map from stream to records. */
 export function leftBehind(stored) {
   return [...stored.values()]
     .flatMap((records) => [...records.values()])

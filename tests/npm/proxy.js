@@ -1,18 +1,18 @@
-// The real `dlog proxy`, as a child of the test's process.
+// Runs the real `dlog proxy` as a child process.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { patience } from "./wait.js";
+import { withTimeout } from "./wait.js";
 
 const running = new Set();
-// A test that is interrupted leaves no proxy behind.
+// An interrupted test must not leave a proxy behind.
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 export class Proxy {
-  /** With faults, unless it is to be without. */
+  /** Starts a proxy on an empty store, with fault injection unless `faults` is false. */
   static async start(flags = [], { faults = true } = {}) {
     const folder = mkdtempSync(join(tmpdir(), "dlog-npm-"));
     const proxy = new Proxy(folder, [...(faults ? ["--faults"] : []), ...flags]);
@@ -27,7 +27,7 @@ export class Proxy {
 
   async run(port, httpPort) {
     const binary = process.env.DLOG_BINARY;
-    if (!binary) throw new Error("DLOG_BINARY names the dlog to test against");
+    if (!binary) throw new Error("DLOG_BINARY must be the path of the dlog to test");
     const ports = ["-p", String(port), "--http-port", String(httpPort)];
     const child = spawn(
       binary,
@@ -44,14 +44,14 @@ export class Proxy {
         resolve();
       });
     });
-    let said = "";
-    await patience(`the proxy to listen`, (resolve, reject) => {
-      child.on("exit", () => reject(new Error(`the proxy ended: ${said}`)));
-      child.stderr.on("data", (text) => (said += text));
+    let output = "";
+    await withTimeout(`the proxy to listen`, (resolve, reject) => {
+      child.on("exit", () => reject(new Error(`the proxy ended: ${output}`)));
+      child.stderr.on("data", (text) => (output += text));
       child.stdout.on("data", (text) => {
-        said += text;
-        const clients = /^listening on .*:(\d+)$/m.exec(said);
-        const http = /^HTTP on http:\/\/(\S+):(\d+)$/m.exec(said);
+        output += text;
+        const clients = /^listening on .*:(\d+)$/m.exec(output);
+        const http = /^HTTP on http:\/\/(\S+):(\d+)$/m.exec(output);
         if (!clients || !http) return;
         this.port = Number(clients[1]);
         this.httpPort = Number(http[2]);
@@ -61,13 +61,13 @@ export class Proxy {
     this.url = `http://127.0.0.1:${this.httpPort}`;
   }
 
-  /** As a power failure does. */
+  /** Kills the process with SIGKILL. */
   async kill() {
     this.child.kill("SIGKILL");
     await this.ended;
   }
 
-  /** Where it was. */
+  /** Starts again on the same store and ports. */
   async restart() {
     await this.run(this.port, this.httpPort);
   }
@@ -92,7 +92,7 @@ export class Proxy {
   fail = (stream, code) => this.ask("PUT", `/faults/${stream}/fail/${code}`);
   clear = (stream) => this.ask("DELETE", `/faults/${stream}`);
 
-  /** A counter of /metrics, all its labels together. */
+  /** Returns a figure of /metrics, summed over its labels. */
   async metric(name) {
     const lines = (await this.ask("GET", "/metrics"))
       .split("\n")
@@ -101,7 +101,7 @@ export class Proxy {
     return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }
 
-  /** What lies in a stream: record by position. By plain HTTP, without the package. */
+  /** Returns the records of a stream by position, read by plain HTTP without the package. */
   async stored(stream) {
     const response = await fetch(`${this.url}/v1/streams/${stream}/records?follow=false`);
     const lines = (await response.text())

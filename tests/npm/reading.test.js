@@ -14,7 +14,7 @@ describe("reading", () => {
   });
   after(() => proxy.stop());
 
-  /** Streams of its own for each test. */
+  /** Creates streams for one test. */
   let count = 0;
   async function streamsOf(number) {
     const group = count++;
@@ -50,7 +50,7 @@ describe("reading", () => {
     return records;
   }
 
-  test("ten thousand records are read back once each, at the positions that were acknowledged", async (t) => {
+  test("ten thousand records are read back once each, at their positions", async (t) => {
     const streams = await streamsOf(5);
     const writer = writerOf(t, streams);
     const expected = new Map();
@@ -65,7 +65,7 @@ describe("reading", () => {
       found.set(record.text(), `${record.stream} ${record.dlsn}`);
     }
     assert.equal(found.size, 10_000);
-    // A copy may come first: then it has another stream.
+    // A duplicate of another stream may be delivered first.
     const elsewhere = [...expected].filter(([record, place]) => found.get(record) !== place);
     const { hedgesSent } = writer.stats();
     assert.ok(
@@ -74,12 +74,13 @@ describe("reading", () => {
     );
   });
 
-  test("copies that hedging made are delivered once", async (t) => {
+  test("duplicates that hedging made are delivered once", async (t) => {
     const streams = await streamsOf(3);
     await proxy.stall(streams[0]);
     const writer = writerOf(t, streams, { firstSpeculativeTimeout: 20, bufferSize: 0 });
     for (let index = 0; index < 60; index++) await writer.write(`hedged ${index}`);
-    // What was stalled is written after all, unless its abort came first: some of both, as a rule.
+    // The stalled sets are written now, unless their abort came first. Usually there are some of
+    // both.
     const late = Array.from({ length: 4 }, (_, index) => writer.write(`late ${index}`));
     await until("they are under way", () => writer.stats().records === 64);
     await proxy.clear(streams[0]);
@@ -97,11 +98,11 @@ describe("reading", () => {
     assert.equal(delivered + copiesDropped, stored);
   });
 
-  test("copies in two streams are told by their identity, and by nothing else", async (t) => {
+  test("duplicates in two streams are recognised by nothing but their identity", async (t) => {
     const streams = await streamsOf(2);
     const writer = writerOf(t, [streams[0]]);
     await Promise.all(["a", "b", "c"].map((record) => writer.write(record)));
-    // The same set again, as a hedge that was late would store it.
+    // Stores the same set again, as a late hedge does.
     let body;
     const recorder = writerOf(t, [streams[0]], {
       fetch: (url, init) => {
@@ -128,12 +129,12 @@ describe("reading", () => {
     assert.deepEqual(
       texts.sort(),
       ["a", "b", "c", "copied", "copied"],
-      "the one without an identity is another record",
+      "a set without an identity has no duplicates",
     );
     assert.equal(reader.stats().copiesDropped, 1);
   });
 
-  test("what is written is delivered as it comes, also by three connections for seven streams", async (t) => {
+  test("three connections deliver the records of seven streams as they are written", async (t) => {
     const streams = await streamsOf(7);
     const reader = open(t, streams, { connections: 3 });
     const writer = writerOf(t, streams, { bufferSize: 0 });
@@ -146,13 +147,13 @@ describe("reading", () => {
     assert.equal(seen.size, 63);
   });
 
-  test("a stream that never falls silent lets the others have the connection", async (t) => {
+  test("a stream that is always busy yields its connection to the others", async (t) => {
     const [busy, quiet] = await streamsOf(2);
     const writer = writerOf(t, [busy], { bufferSize: 0 });
     await writer.write("busy");
     const reader = open(t, [busy, quiet], { connections: 1 });
     assert.equal((await reader.next()).value.stream, busy);
-    // From now on there is always a record of the busy stream that was not read yet.
+    // From now on the busy stream always has an unread record.
     let seen = false;
     const write = async () => {
       while (!seen) await writer.write("busy");
@@ -163,7 +164,7 @@ describe("reading", () => {
     await writing;
   });
 
-  test("a reader goes on where another one was, and knows the copies of what that one delivered", async (t) => {
+  test("a reader resumes at another one's position and drops its duplicates", async (t) => {
     const streams = await streamsOf(3);
     const writer = writerOf(t, streams, { bufferSize: 64 });
     await Promise.all(Array.from({ length: 300 }, (_, index) => writer.write(`resumed ${index}`)));
@@ -189,7 +190,7 @@ describe("reading", () => {
     );
   });
 
-  test("a reader outlives the server, and misses and repeats nothing", async (t) => {
+  test("a reader survives the server's death, and misses and repeats nothing", async (t) => {
     const streams = await streamsOf(3);
     const faults = [];
     const reader = open(t, streams, { onFault: (fault) => faults.push(fault) });
@@ -208,7 +209,7 @@ describe("reading", () => {
     assert.ok(reader.stats().connections > streams.length);
   });
 
-  test("each reading begins where it is told to", async (t) => {
+  test("reading starts at the position that `from` names", async (t) => {
     const streams = await streamsOf(2);
     const writer = writerOf(t, [streams[0]], { bufferSize: 0 });
     const places = [];
@@ -222,7 +223,7 @@ describe("reading", () => {
     const end = open(t, streams, { from: "end" });
     const next = end.next();
     await until("both are tailed", () => end.stats().connections === 2);
-    // The first line says where the end is: then it is fixed.
+    // The first line contains the position of the end, which is fixed from then on.
     await until("the end is known", () =>
       Object.values(end.position().streams).every((place) => place.from !== "end"),
     );
@@ -230,7 +231,7 @@ describe("reading", () => {
     assert.equal((await next).value.text(), "behind the end");
   });
 
-  test("a stream that is deleted ends, and with the last one the iteration", async (t) => {
+  test("the iteration ends when all streams are deleted", async (t) => {
     const streams = await streamsOf(2);
     const faults = [];
     const reader = open(t, streams, { onFault: ({ stream, kind }) => faults.push([stream, kind]) });
@@ -263,7 +264,7 @@ describe("reading", () => {
     assert.deepEqual(await next, { done: true, value: undefined });
   });
 
-  test("positions are read in every form and ordered as the records are", () => {
+  test("positions are parsed in every form and ordered like the records", () => {
     const base64 = "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAABQ==";
     for (const text of ["1,0,5", "DLSN{logSegmentSequenceNo=1, entryId=0, slotId=5}", base64])
       assert.equal(`${Dlsn.parse(text)}`, "1,0,5");

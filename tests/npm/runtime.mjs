@@ -1,5 +1,5 @@
-// What tests/npm/runtimes.test.js runs in Deno, Bun and Node: writes, is hedged around a stalled stream, reads, fails, and ends by itself.
-// Prints what it saw as one line of JSON.
+// Program that tests/npm/runtimes.test.js runs in Deno, Bun and Node: writes, hedges around a
+// stalled stream, reads, fails, and ends by itself. Prints its results as one line of JSON.
 import { MultiStreamReader, MultiStreamWriter } from "distributedlog";
 
 const { DLOG_URL: url, DLOG_GONE: gone, DLOG_STREAMS: names } = process.env;
@@ -23,10 +23,10 @@ const read = [];
 for await (const record of new MultiStreamReader({ url, streams, follow: false })) {
   read.push([record.stream, `${record.dlsn}`, record.text()]);
 }
-const nowhere = new MultiStreamWriter({ url: gone, streams, rounds: { limit: 1 } });
-const { code, known } = await nowhere.write("x").then(
+const unreachable = new MultiStreamWriter({ url: gone, streams, rounds: { limit: 1 } });
+const { code, known } = await unreachable.write("x").then(
   () => ({}),
   (error) => error,
 );
-// Neither writer is closed: nothing is open, so that nothing keeps the process.
+// Neither writer is closed: without a pending write they keep no process alive.
 console.log(JSON.stringify({ written: [...together, ...alone], hedgesWon, read, code, known }));

@@ -1,4 +1,5 @@
-// The package in Deno, Bun and workerd, each as its makers publish it, and in a bundle for Node; against the real proxy.
+// The package in the released Deno, Bun and workerd, and in a bundle for Node, against the real
+// proxy.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -9,17 +10,20 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 
 import { Proxy } from "./proxy.js";
-import { patience, until } from "./wait.js";
+import { withTimeout, until } from "./wait.js";
 
 const here = import.meta.dirname;
 const run = promisify(execFile);
 const streams = (name) => ["1", "2", "3"].map((number) => `${name}-${number}`);
 
-/** The binary for this machine, which npm chose among those that there are: `file` in a package of `scope` whose name begins so. */
+/**
+ * Returns `file` of the package of `scope` whose name begins with `name`: npm installs only that of
+ * this platform.
+ */
 function binary(scope, name, file) {
   const folder = join(here, "node_modules", scope);
   const found = readdirSync(folder).find((each) => each.startsWith(name));
-  assert.ok(found, `npm has installed no ${scope}/${name}…: is there one for this machine?`);
+  assert.ok(found, `npm has installed no ${scope}/${name}…: is this platform supported?`);
   return join(folder, found, file);
 }
 
@@ -33,17 +37,20 @@ describe("runtimes", () => {
   });
   after(() => proxy.stop());
 
-  /** What was written lies where it was said, was read from there, and the stalled stream's attempts were aborted. */
+  /**
+   * Asserts that the records are at their positions, were read once, and that the hedged attempts
+   * were aborted.
+   */
   async function check({ written, read, hedgesWon }, names, abortedBefore) {
     const found = new Map(
       await Promise.all(names.map(async (name) => [name, await proxy.stored(name)])),
     );
     for (const [stream, dlsn, text] of written) assert.equal(found.get(stream).get(dlsn), text);
     for (const [stream, dlsn, text] of read) assert.equal(found.get(stream).get(dlsn), text);
-    // A set that was hedged may be read from the other stream.
+    // A hedged set may be delivered from the other stream.
     const texts = (records) => records.map(([, , text]) => text).sort();
     assert.deepEqual(texts(read), texts(written), "each once");
-    assert.ok(hedgesWon >= 1, "the stalled stream had its turn");
+    assert.ok(hedgesWon >= 1, "a set of the stalled stream was hedged");
     await until(
       "the aborts have arrived",
       async () =>
@@ -63,14 +70,14 @@ describe("runtimes", () => {
     ["Deno", () => binary("@deno", "", "deno"), ["run", ...permissions]],
     ["Bun", () => binary("@oven", "bun-", "bin/bun"), ["run"]],
   ]) {
-    test(`${name} writes, hedges, reads back, tells what failed, and ends`, async (t) => {
+    test(`${name} writes, hedges, reads back, reports failures, and ends`, async (t) => {
       const { stdout: version } = await run(command(), ["--version"]);
       t.diagnostic(`${name} ${version.split("\n")[0]}`);
-      await ends(command(), [...words, "runtime.mjs"], name.toLowerCase());
+      await runsToTheEnd(command(), [...words, "runtime.mjs"], name.toLowerCase());
     });
   }
 
-  async function ends(command, words, name) {
+  async function runsToTheEnd(command, words, name) {
     const names = streams(name);
     await proxy.create(...names);
     const aborted = await proxy.metric("dlog_proxy_http_aborted_total");
@@ -83,7 +90,7 @@ describe("runtimes", () => {
     const { stdout } = await run(command, words, { cwd: here, timeout: 60_000, env });
     const seen = JSON.parse(stdout);
     assert.equal(seen.written.length, 56);
-    assert.deepEqual([seen.code, seen.known], ["EXHAUSTED", "notWritten"], "nobody listens there");
+    assert.deepEqual([seen.code, seen.known], ["EXHAUSTED", "notWritten"], "the proxy is stopped");
     await check(seen, names, aborted);
   }
 
@@ -108,7 +115,7 @@ describe("runtimes", () => {
           join(here, "node_modules/distributedlog/dist/distributedlog_bg.wasm"),
           join(folder, "distributedlog_bg.wasm"),
         );
-      await ends(
+      await runsToTheEnd(
         process.execPath,
         [join(folder, "runtime.mjs")],
         `bundle-${Object.keys(more).length}`,
@@ -121,7 +128,7 @@ describe("runtimes", () => {
     await proxy.create(...names);
     const folder = join(here, "workerd");
     mkdirSync(folder, { recursive: true });
-    // As wrangler does: the module stays a file of its own, which workerd compiles.
+    // Like wrangler, leaves the module a separate file, which workerd compiles.
     await build({
       absWorkingDir: here,
       entryPoints: ["worker.mjs"],
@@ -146,12 +153,12 @@ describe("runtimes", () => {
       await ended;
       process.removeListener("exit", kill);
     });
-    let said = "";
-    const port = await patience("workerd to listen", (resolve, reject) => {
-      child.stderr.on("data", (text) => (said += text));
-      child.on("exit", () => reject(new Error(`workerd ended: ${said}`)));
+    let output = "";
+    const port = await withTimeout("workerd to listen", (resolve, reject) => {
+      child.stderr.on("data", (text) => (output += text));
+      child.on("exit", () => reject(new Error(`workerd ended: ${output}`)));
       child.stdout.on("data", (text) => {
-        const listening = /"port":(\d+)/.exec((said += text));
+        const listening = /"port":(\d+)/.exec((output += text));
         if (listening) resolve(listening[1]);
       });
     });
@@ -162,7 +169,7 @@ describe("runtimes", () => {
         body,
         signal: AbortSignal.timeout(60_000),
       });
-      assert.equal(response.status, 200, said);
+      assert.equal(response.status, 200, output);
       return response.json();
     };
     const first = await ask("before the stall");
@@ -177,7 +184,10 @@ describe("runtimes", () => {
 
 const WORKERD = `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [(name = "main", worker = .worker), (name = "internet", network = (allow = ["private"]))],
+  services = [
+    (name = "main", worker = .worker),
+    (name = "internet", network = (allow = ["private"]))
+  ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]
 );
 const worker :Workerd.Worker = (

@@ -6,15 +6,16 @@ const ROUNDS = 8;
 const TRIES = 5;
 
 /**
- * Holds the 99th percentile of writes, one at a time, while one stream stalls to what was promised: the first speculative timeout and the
- * healthy 99th percentile.
+ * Asserts the promise about the tail: while one stream stalls, the 99th percentile of sequential
+ * writes stays below the first speculative timeout plus the healthy 99th percentile.
  *
- * The bound has no allowance for what else the machine does: where that delays a timer, all is measured again.
+ * The bound has no allowance for other load on the machine, so the measurement is repeated up to
+ * five times.
  */
 export async function assertStalledTail(t, { firstSpeculativeMs, stall, clear, write }) {
   for (let tries = 1; ; tries++) {
     const took = { healthy: [], stalled: [] };
-    // In turns, so that what else the machine does is in both.
+    // Alternating, so that other load on the machine affects both.
     for (let round = 0; round < ROUNDS; round++) {
       const stalls = round % 2 === 1;
       await (stalls ? stall() : clear());

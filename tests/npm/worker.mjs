@@ -1,4 +1,5 @@
-// What tests/npm/runtimes.test.js runs in workerd: one writer and one reader for each request, as requests share no I/O there.
+// Worker that tests/npm/runtimes.test.js runs in workerd. Each request has its own writer and
+// reader, because requests cannot share I/O there.
 import { MultiStreamReader, MultiStreamWriter } from "distributedlog";
 
 export default {

@@ -34,7 +34,7 @@ describe("writing", () => {
       (all) => new Map(all),
     );
 
-  test("ten thousand records are acknowledged, and stored at their positions", async (t) => {
+  test("ten thousand records are stored at their positions", async (t) => {
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
     const records = Array.from({ length: 10_000 }, (_, index) => `record ${index} of ten thousand`);
@@ -53,7 +53,7 @@ describe("writing", () => {
     assert.ok(stats.sets < 5_000, `records share sets: ${stats.sets}`);
   });
 
-  test("bytes, views and strings are taken as they are", async (t) => {
+  test("bytes, views and strings are stored unchanged", async (t) => {
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
     const bytes = Uint8Array.of(0, 255, 128, 10);
@@ -79,7 +79,7 @@ describe("writing", () => {
     }
   });
 
-  test("while one stream stalls, p99 stays below the first speculative timeout and the healthy p99", async (t) => {
+  test("while one stream stalls, p99 is below healthy p99 plus speculative timeout", async (t) => {
     const writer = open({ firstSpeculativeTimeout: FIRST_SPECULATIVE_MS });
     const abortedBefore = await proxy.metric("dlog_proxy_http_aborted_total");
     await assertStalledTail(t, {
@@ -97,20 +97,20 @@ describe("writing", () => {
       },
     });
     const { cancelled, hedgesWon } = writer.stats();
-    assert.ok(hedgesWon >= 150, "the stalled stream had its turns");
-    // Each attempt that the stalled stream lost was aborted, and the server saw it.
+    assert.ok(hedgesWon >= 150, "the sets of the stalled stream were hedged");
+    // Each attempt that lost against a hedge was aborted, and the server noticed.
     assert.ok(cancelled >= hedgesWon, `${cancelled} of ${hedgesWon} losers were cancelled`);
     const aborted = async () =>
       (await proxy.metric("dlog_proxy_http_aborted_total")) - abortedBefore;
     await until("the aborts have arrived", async () => (await aborted()) >= hedgesWon);
     t.diagnostic(
-      `${cancelled} cancelled, ${hedgesWon} hedges won, ${await aborted()} aborts seen by the server`,
+      `${cancelled} cancelled, ${hedgesWon} hedges won, ${await aborted()} aborts at the server`,
     );
   });
 
   test("without hedging a record stays with its stream, however long that takes", async (t) => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
-    // The speculative timeouts, of which the longest is above this, are not looked at.
+    // Without hedging the speculative timeouts are ignored, so that one may exceed requestTimeout.
     const writer = open({ hedging: false, requestTimeout: 150 });
     t.after(() => writer[Symbol.asyncDispose]());
     const error = await writer.write("no hedge").then(assert.fail, (error) => error);
@@ -127,7 +127,7 @@ describe("writing", () => {
     await proxy.clear("w-2");
   });
 
-  test("a server that asks for less load is left alone for as long as it says, and the others are written to", async (t) => {
+  test("a retry-after makes the writer avoid the stream for that time", async (t) => {
     for (const [code, policies] of [
       [517, {}],
       [503, {}],
@@ -151,7 +151,7 @@ describe("writing", () => {
     await proxy.clear("w-2");
   });
 
-  test("when every stream refuses, the error says what is known and what the server said", async (t) => {
+  test("when every stream refuses, the error has the state and the reason", async (t) => {
     await Promise.all(streams.map((stream) => proxy.fail(stream, 403)));
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
@@ -170,7 +170,7 @@ describe("writing", () => {
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
   });
 
-  test("a server that is killed and comes back has all that it acknowledged, and writing goes on", async (t) => {
+  test("a killed server keeps acknowledged records, and writing resumes", async (t) => {
     const writer = open({ requestTimeout: 60_000, streams: ["k-1", "k-2", "k-3"] });
     t.after(() => writer[Symbol.asyncDispose]());
     const acknowledged = [];
@@ -201,7 +201,7 @@ describe("writing", () => {
       assert.equal(found.get(stream).get(`${dlsn}`), record);
   });
 
-  test("a record that is too large is rejected before anything is sent", async (t) => {
+  test("a record that is too large is rejected without a request", async (t) => {
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
     const error = await writer.write(new Uint8Array(1_040_384)).then(assert.fail, (error) => error);
@@ -211,7 +211,7 @@ describe("writing", () => {
     assert.equal((await writer.write(largest)).attempts >= 1, true);
   });
 
-  test("a signal gives up one write and none of its neighbours", async (t) => {
+  test("a signal aborts one write and no other of the same set", async (t) => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
@@ -234,7 +234,7 @@ describe("writing", () => {
     assert.equal(before.known, "notWritten");
   });
 
-  test("without room write waits, tryWrite says so, and a waiting write that is given up is not written", async (t) => {
+  test("without room write waits, tryWrite returns undefined, and an abort removes", async (t) => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const writer = open({ pendingRecords: 4 });
     t.after(() => writer[Symbol.asyncDispose]());
@@ -255,7 +255,7 @@ describe("writing", () => {
     assert.ok(!all.includes("given up while it waited"));
   });
 
-  test("close writes what was written before, and takes nothing more", async (t) => {
+  test("close completes earlier writes and refuses later ones", async (t) => {
     const writer = open();
     const before = Array.from({ length: 100 }, (_, index) =>
       writer.write(`before the close ${index}`),
@@ -268,7 +268,7 @@ describe("writing", () => {
     assert.equal(writer.stats().recordsWritten, 100);
   });
 
-  test("a close with a limit ends by then, whatever the streams do", async (t) => {
+  test("close with a timeout ends in time although all streams stall", async (t) => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const writer = open({ requestTimeout: 60_000, pendingRecords: 2 });
     const results = Array.from({ length: 5 }, (_, index) =>
@@ -285,7 +285,7 @@ describe("writing", () => {
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
   });
 
-  test("flush waits for all that was written before it", async (t) => {
+  test("flush waits for all earlier writes", async (t) => {
     const writer = open();
     t.after(() => writer[Symbol.asyncDispose]());
     let done = 0;
@@ -296,7 +296,7 @@ describe("writing", () => {
     assert.equal(done, 500);
   });
 
-  test("any fetch will do, and sees what is sent", async (t) => {
+  test("the writer sends its requests through the fetch option", async (t) => {
     const seen = [];
     const own = (url, init) => {
       seen.push([
@@ -326,7 +326,7 @@ describe("writing", () => {
     assert.deepEqual(seen[0], expected);
   });
 
-  test("a body that is changed on its way is refused by its checksum, and the record is written as it was", async (t) => {
+  test("a body that is changed in transit is refused by its checksum and sent again", async (t) => {
     let changed = 0;
     const worn = (url, init) => {
       if (changed > 0) return fetch(url, init);
@@ -341,10 +341,10 @@ describe("writing", () => {
     assert.deepEqual([changed, attempts, writer.stats().failures], [1, 2, 1]);
     assert.equal((await proxy.stored(stream)).get(`${dlsn}`), "whole");
     const all = [...(await stored()).values()].flatMap((records) => [...records.values()]);
-    assert.ok(!all.includes("xhole"), "what was changed is in no stream");
+    assert.ok(!all.includes("xhole"), "the changed record is in no stream");
   });
 
-  test("settings that cannot be are refused with their name and what they may be", async (t) => {
+  test("invalid settings are refused with their name and the values allowed", async (t) => {
     const refused = [
       [{ streams: [] }, "streams"],
       [{ streams: ["a", "a"] }, "streams"],
@@ -361,7 +361,7 @@ describe("writing", () => {
           error.message.startsWith(setting),
       );
     }
-    // Those that only the module can tell fail the writes.
+    // Settings that only the module can check fail the writes.
     const late = [
       [{ maxSpeculativeTimeout: 10_000 }, "maxSpeculativeTimeout"],
       [{ firstSpeculativeTimeout: 300 }, "firstSpeculativeTimeout"],
@@ -387,34 +387,34 @@ describe("writing", () => {
       rounds: { limit: 2 },
     });
     t.after(() => writer[Symbol.asyncDispose]());
-    assert.ok((await writer.write("legal")).dlsn);
+    assert.ok((await writer.write("valid")).dlsn);
   });
 
-  test("a process that stood still goes on by the clock: no burst of hedges, and what is over is over", async () => {
-    const standStill = async (more) => {
+  test("a suspended process resumes without a burst of hedges", async () => {
+    const suspend = async (more) => {
       const writer = open({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more });
-      const written = writer.write("stood still").then(
+      const written = writer.write("suspended").then(
         ({ attempts }) => `written by ${attempts}`,
         ({ code }) => code,
       );
       await until("it is sent", () => writer.stats().attempts > 0);
-      // Neither timers nor answers are heard meanwhile.
+      // Blocks the event loop: neither timers nor responses are handled.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
       const result = await written;
       const { hedgesSent } = writer.stats();
       await writer.close();
       return { result, hedgesSent };
     };
-    const { hedgesSent } = await standStill({});
+    const { hedgesSent } = await suspend({});
     assert.ok(hedgesSent <= 1, `${hedgesSent} hedges of 100 that were due meanwhile`);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
-    const late = await standStill({ requestTimeout: 1_000 });
+    const late = await suspend({ requestTimeout: 1_000 });
     assert.equal(late.result, "TIMED_OUT");
     assert.ok(late.hedgesSent <= 1, `${late.hedgesSent} hedges`);
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
   });
 
-  test("nobody listens: not written, and the message says where", async (t) => {
+  test("without a server the write fails as not written", async (t) => {
     const gone = await Proxy.start();
     await gone.stop();
     const writer = open({ url: gone.url, rounds: { limit: 1 } });
