@@ -88,8 +88,10 @@ describe("the package", () => {
       timeout: 60_000,
       env: { ...process.env, DLOG_URL: proxy.url },
     });
-    const [, stream, dlsn] = /^written to (\S+) at (\S+) with 1 attempt/.exec(stdout);
-    assert.ok(stdout.includes(`read from ${stream} at ${dlsn}: an order`), stdout);
+    const [, stream, dlsn, attempts] = /^written to (\S+) at (\S+), attempts: (\d+)$/m.exec(stdout);
+    // On a busy machine the record may be hedged, and then be delivered from another stream.
+    const place = attempts === "1" ? `${stream} at ${dlsn}` : "";
+    assert.ok(stdout.includes(`read from ${place}`) && stdout.includes(": an order"), stdout);
   });
 
   test("the types reject wrong programs, for import and for require", async () => {
