@@ -147,54 +147,12 @@ pub enum Advice {
 }
 
 impl Failure {
-    /// Returns the failure for a proxy's answer code. [`StatusCode::Success`] and
+    /// Returns the failure for a proxy's answer code, by the table of [`StatusCode`]. [`StatusCode::Success`] and
     /// [`StatusCode::Found`] are not failures by themselves; if an attempt ends with one of them
     /// nevertheless (a redirect without a destination), nothing was written.
     #[must_use]
     pub const fn of_status(code: StatusCode) -> Self {
-        use StatusCode as S;
-        let (known, advice) = match code {
-            S::TooLargeRecord => (WriteState::Rejected, Advice::FailRecords),
-            S::RequestDenied | S::NotImplemented | S::ChecksumFailed | S::InvalidStreamName => {
-                (WriteState::NotWritten, Advice::FailOnThisStream)
-            }
-            S::MetadataException
-            | S::LogEmpty
-            | S::LogNotFound
-            | S::TruncatedTransaction
-            | S::EndOfStream
-            | S::TransactionOutOfOrder => (WriteState::NotWritten, Advice::NextStreamAndProbation),
-            S::OverCapacity | S::StreamNotReady => {
-                (WriteState::NotWritten, Advice::NextStreamAndCoolDown(None))
-            }
-            S::TooManyStreams => (WriteState::NotWritten, Advice::NextStreamAndCoolDown(None)),
-            S::Success | S::Found | S::ServiceUnavailable | S::RegionUnavailable => {
-                (WriteState::NotWritten, Advice::NextStream)
-            }
-            S::ClientClosed
-            | S::InternalServerError
-            | S::AlreadyClosed
-            | S::LockingException
-            | S::ZookeeperError
-            | S::BkTransmitError
-            | S::FlushTimeout
-            | S::WriteException
-            | S::StreamUnavailable
-            | S::WriteCancelledException
-            | S::InvalidEnvelopedEntry
-            | S::UnsupportedMetadataVersion
-            | S::LogExists
-            | S::LogSegmentNotFound
-            | S::EndOfLogSegment
-            | S::LogSegmentIsTruncated
-            | S::Unexpected
-            | S::Interrupted
-            | S::IllegalState
-            | S::RetryableRead
-            | S::LogReadError
-            | S::ReadCancelledException
-            | S::Other(_) => (WriteState::Unknown, Advice::NextStream),
-        };
+        let (known, advice) = code.consequence();
         Self {
             cause: Cause::Status(code),
             known,

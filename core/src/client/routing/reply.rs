@@ -1,9 +1,10 @@
 use super::hosts::HandshakeState;
 use super::operation::Operation;
 use super::requests::{Request, Stage};
-use super::rules::{self, StatusAction};
+use super::rules;
 use super::{AttemptOutcome, Client, HostId, Location, StreamKey, Success, Target};
 use crate::client::RequestId;
+use crate::status::StatusAction;
 use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
 use crate::{Cause, Dlsn, Failure, Instant, WriteState};
 
@@ -186,7 +187,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             self.forget_owner(index, host);
             return self.fail(index, failure);
         }
-        match rules::status_action(header.code) {
+        match header.code.action() {
             StatusAction::Succeed => self.apply_success(index, host, dlsn),
             StatusAction::Redirect => self.redirect(index, host, header.location),
             StatusAction::Fail => self.fail(index, failure),

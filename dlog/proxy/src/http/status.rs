@@ -1,56 +1,20 @@
-//! Which HTTP status stands for which of DistributedLog's codes. The table in `docs/http.md` says
-//! the same for people.
-
 use axum::http::StatusCode as Http;
 use distributedlog::StatusCode as Code;
 
-/// The HTTP status of an answer with this code.
+/// Returns the HTTP status of an answer with this code, by the table of [`Code`].
 pub(super) fn http_status(code: Code) -> Http {
-    match code {
-        Code::Success => Http::OK,
-        // Not a redirect: the owner's address is that of its thrift port, where no HTTP client can
-        // go.
-        Code::Found => Http::MISDIRECTED_REQUEST,
-        Code::ChecksumFailed | Code::InvalidStreamName => Http::BAD_REQUEST,
-        Code::RequestDenied => Http::FORBIDDEN,
-        Code::LogNotFound | Code::LogSegmentNotFound => Http::NOT_FOUND,
-        Code::LogExists
-        | Code::EndOfStream
-        | Code::TruncatedTransaction
-        | Code::TransactionOutOfOrder => Http::CONFLICT,
-        Code::TooLargeRecord => Http::PAYLOAD_TOO_LARGE,
-        // Pushback: the client, or all clients together, sent more than is taken.
-        Code::OverCapacity => Http::TOO_MANY_REQUESTS,
-        Code::NotImplemented => Http::NOT_IMPLEMENTED,
-        // What passes by itself.
-        Code::ServiceUnavailable
-        | Code::StreamNotReady
-        | Code::StreamUnavailable
-        | Code::RegionUnavailable
-        | Code::TooManyStreams
-        | Code::LockingException
-        | Code::AlreadyClosed
-        | Code::WriteCancelledException
-        | Code::RetryableRead
-        | Code::ReadCancelledException => Http::SERVICE_UNAVAILABLE,
-        // The store's fault, not the proxy's.
-        Code::BkTransmitError | Code::ZookeeperError => Http::BAD_GATEWAY,
-        Code::FlushTimeout => Http::GATEWAY_TIMEOUT,
-        Code::ClientClosed
-        | Code::InternalServerError
-        | Code::MetadataException
-        | Code::LogEmpty
-        | Code::WriteException
-        | Code::InvalidEnvelopedEntry
-        | Code::UnsupportedMetadataVersion
-        | Code::EndOfLogSegment
-        | Code::LogSegmentIsTruncated
-        | Code::Unexpected
-        | Code::Interrupted
-        | Code::IllegalState
-        | Code::LogReadError
-        | Code::Other(_) => Http::INTERNAL_SERVER_ERROR,
-        // Codes that core learns later.
-        _ => Http::INTERNAL_SERVER_ERROR,
+    Http::from_u16(code.http_status()).expect("the table has statuses from 200 to 504")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_status_of_http() {
+        for &code in Code::ALL.iter().chain(&[Code::Other(7)]) {
+            let status = http_status(code);
+            assert_eq!(status.is_success(), code == Code::Success, "{code}");
+        }
     }
 }

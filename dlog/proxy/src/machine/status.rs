@@ -3,11 +3,10 @@ use distributedlog::StatusCode;
 use super::Response;
 use distributedlog_store::{StoreError, StreamName};
 
-/// What a client is told when an append failed.
+/// Returns the answer to a failed append.
 ///
-/// The writer decides by the code whether the records may be in the stream, so a code that says
-/// "not written" goes out only when that is certain: 413, 503, 506, 510 and 517 are, 507, 514, 515
-/// and 520 are not.
+/// The writer decides by the code whether the records may be in the stream (the table of
+/// [`StatusCode`]), so a code that says "not written" goes out only when that is certain.
 pub(super) fn of_append(error: &StoreError) -> Response {
     let code = match error {
         #[cfg(seeded_bugs)]
@@ -41,8 +40,8 @@ pub(super) fn of_append(error: &StoreError) -> Response {
     Response::refused(code, error.to_string())
 }
 
-/// What a client is told when the stream could not be made ready for its request, or an
-/// administrative request failed. Nothing was written.
+/// Returns the answer when the stream could not be made ready for a request, or an administrative
+/// request failed. Nothing was written.
 pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> Response {
     let code = match error {
         StoreError::StreamNotFound(_) => StatusCode::LogNotFound,
