@@ -15,6 +15,7 @@ pub mod names;
 mod random;
 #[cfg(seeded_bugs)]
 pub mod seeded_bugs;
+pub mod settings;
 mod shared;
 mod status;
 pub mod stream_name;

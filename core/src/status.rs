@@ -130,17 +130,20 @@ status_codes! {
     /// The log does not exist.
     LogNotFound = 510, "LOG_NOT_FOUND", NotWritten, NextStreamAndProbation, Fail, 404;
     /// The transaction id lies before the truncation point.
-    TruncatedTransaction = 511, "TRUNCATED_TRANSACTION", NotWritten, NextStreamAndProbation, Fail, 409;
+    TruncatedTransaction = 511, "TRUNCATED_TRANSACTION",
+        NotWritten, NextStreamAndProbation, Fail, 409;
     /// The stream has ended: it takes no more records.
     EndOfStream = 512, "END_OF_STREAM", NotWritten, NextStreamAndProbation, Fail, 409;
     /// The transaction id is below an earlier one.
-    TransactionOutOfOrder = 513, "TRANSACTION_OUT_OF_ORDER", NotWritten, NextStreamAndProbation, Fail, 409;
+    TransactionOutOfOrder = 513, "TRANSACTION_OUT_OF_ORDER",
+        NotWritten, NextStreamAndProbation, Fail, 409;
     /// Writing failed.
     WriteException = 514, "WRITE_EXCEPTION", Unknown, NextStream, ForgetOwner, 500;
     /// The stream is not available on this proxy at present.
     StreamUnavailable = 515, "STREAM_UNAVAILABLE", Unknown, NextStream, ForgetOwner, 503;
     /// The write was cancelled because an earlier one failed.
-    WriteCancelledException = 516, "WRITE_CANCELLED_EXCEPTION", Unknown, NextStream, ForgetOwner, 503;
+    WriteCancelledException = 516, "WRITE_CANCELLED_EXCEPTION",
+        Unknown, NextStream, ForgetOwner, 503;
     /// The proxy has more work than it takes.
     OverCapacity = 517, "OVER_CAPACITY", NotWritten, NextStreamAndCoolDown(None), Fail, 429;
     /// The stream is being set up.
@@ -150,7 +153,8 @@ status_codes! {
     /// An enveloped entry could not be read.
     InvalidEnvelopedEntry = 520, "INVALID_ENVELOPED_ENTRY", Unknown, NextStream, ForgetOwner, 500;
     /// The metadata's version is not supported.
-    UnsupportedMetadataVersion = 521, "UNSUPPORTED_METADATA_VERSION", Unknown, NextStream, ForgetOwner, 500;
+    UnsupportedMetadataVersion = 521, "UNSUPPORTED_METADATA_VERSION",
+        Unknown, NextStream, ForgetOwner, 500;
     /// The log exists already.
     LogExists = 522, "LOG_EXISTS", Unknown, NextStream, ForgetOwner, 409;
     /// The request's CRC-32 does not match its content.
@@ -176,7 +180,8 @@ status_codes! {
     /// Reading failed.
     LogReadError = 1001, "LOG_READ_ERROR", Unknown, NextStream, ForgetOwner, 500;
     /// The read was cancelled.
-    ReadCancelledException = 1002, "READ_CANCELLED_EXCEPTION", Unknown, NextStream, ForgetOwner, 503;
+    ReadCancelledException = 1002, "READ_CANCELLED_EXCEPTION",
+        Unknown, NextStream, ForgetOwner, 503;
 }
 
 impl fmt::Display for StatusCode {

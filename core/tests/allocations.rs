@@ -68,6 +68,7 @@ fn write_sets(writer: &mut Writer<Heap>, attempts: &mut Vec<AttemptId>, sets: u6
 #[test]
 fn writing_allocates_nothing_once_the_writer_is_built() {
     let everything = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .request_timeout(core::time::Duration::from_millis(600))
         .attempt_reports(true)
@@ -91,8 +92,8 @@ fn writing_allocates_nothing_once_the_writer_is_built() {
             first_sequence: 0,
         });
     for settings in [
-        Settings::builder(),
-        Settings::builder().buffer_size(0),
+        Settings::builder().original_features(),
+        Settings::builder().original_features().buffer_size(0),
         everything,
         everything.codec(Codec::Lz4),
     ] {

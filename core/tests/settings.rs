@@ -66,7 +66,7 @@ fn illegal_settings_and_unknown_names_are_refused_with_the_reason() {
     assert!(
         illegal
             .to_string()
-            .contains("speculative backoff multiplier: 0.5 must be within 1 to 1000"),
+            .contains("speculative_backoff_multiplier is 0.5; it must be within 1 to 1000"),
         "{illegal}"
     );
     let unknown = serde_json::from_str::<Settings>(r#"{"bufer-size": 0}"#).unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use distributedlog::{Failure, WriteState, StatusCode};
+use distributedlog::{Failure, StatusCode, WriteState};
 
 fn document(name: &str) -> String {
     let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -74,7 +74,11 @@ fn the_document_about_http_agrees_with_the_table() {
             code.http_status()
         );
         if other && code.http_status() == 503 {
-            assert_eq!(Failure::of_status(*code).known, WriteState::Unknown, "{code}");
+            assert_eq!(
+                Failure::of_status(*code).known,
+                WriteState::Unknown,
+                "{code}"
+            );
         }
     }
 }

@@ -98,10 +98,12 @@ async fn sets_carry_a_random_writer_id_unless_one_is_given_or_none_is_wanted() {
         writer: WriterId([5; 16]),
         sequence: 9,
     };
-    let settings = Settings::builder().identity(Identity::Trailer {
-        writer: given.writer,
-        first_sequence: given.sequence,
-    });
+    let settings = Settings::builder()
+        .original_features()
+        .identity(Identity::Trailer {
+            writer: given.writer,
+            first_sequence: given.sequence,
+        });
     assert_eq!(
         first_identity(|proxy| builder(proxy, &["a"]).settings(settings)).await,
         Some(given)
@@ -141,6 +143,7 @@ async fn a_slow_stream_is_hedged_and_the_loser_is_discarded_at_the_proxy() {
         Duration::from_secs(50),
     );
     let settings = Settings::builder()
+        .original_features()
         .first_speculative_timeout(first)
         .max_speculative_timeout(max)
         .request_timeout(all);
@@ -214,6 +217,7 @@ async fn many_writers_share_one_connection() {
 async fn closing_flushes_waits_and_ends_the_connection() {
     let proxy = Proxy::bind().await;
     let held = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .flush_interval(Duration::ZERO);
     let (writer, mut peer) = built(&proxy, builder(&proxy, &["a"]).settings(held)).await;

@@ -220,6 +220,7 @@ fn path(criterion: &mut Criterion) {
         .expect("the system has epoll");
     let proxy = watch.block_on(Proxy::start(Keeps::In(folder.path()), 0, &[]));
     let patient = Settings::builder()
+        .original_features()
         .request_timeout(Duration::from_secs(30))
         .first_speculative_timeout(Duration::from_secs(5))
         .max_speculative_timeout(Duration::from_secs(10))

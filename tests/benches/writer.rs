@@ -82,8 +82,10 @@ fn everything(builder: SettingsBuilder) -> SettingsBuilder {
 fn the_machine(c: &mut Criterion) {
     let mut group = c.benchmark_group("machine");
     group.throughput(Throughput::Elements(BATCH));
-    let single = Settings::builder().buffer_size(0);
-    let batched = Settings::builder().flush_when_idle(false);
+    let single = Settings::builder().original_features().buffer_size(0);
+    let batched = Settings::builder()
+        .original_features()
+        .flush_when_idle(false);
     let cases = [
         ("one-record sets", single),
         ("one-record sets, every policy", everything(single)),
@@ -123,9 +125,12 @@ fn the_async_writer(c: &mut Criterion) {
     for (name, builder) in [
         (
             "one-record sets",
-            Settings::builder().buffer_size(0).in_flight_sets(1_024),
+            Settings::builder()
+                .original_features()
+                .buffer_size(0)
+                .in_flight_sets(1_024),
         ),
-        ("16 KiB sets", Settings::builder()),
+        ("16 KiB sets", Settings::builder().original_features()),
     ] {
         for tasks in [1_u64, 64, 1_024] {
             let records = 4_096;

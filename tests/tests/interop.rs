@@ -78,6 +78,7 @@ struct Told {
 
 fn writer_settings(codec: Codec) -> SettingsBuilder {
     Settings::builder()
+        .original_features()
         .codec(codec)
         .request_timeout(PATIENCE)
         .first_speculative_timeout(Duration::from_millis(200))

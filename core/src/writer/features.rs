@@ -9,7 +9,7 @@
 /// or a type of your own.
 ///
 /// ```
-/// use distributedlog::writer::{Fixed, WriterFeatures, Settings, StreamCount, Writer};
+/// use distributedlog::writer::{Fixed, Health, WriterFeatures, Settings, StreamCount, Writer};
 ///
 /// /// Stream health, and no other feature that the original lacks.
 /// struct HealthOnly;
@@ -21,8 +21,8 @@
 /// }
 ///
 /// let storage = Fixed::<2, 3, 32, 1024>::new();
-/// let (settings, streams) = (Settings::default(), StreamCount::new(2)?);
-/// let writer = Writer::<_, HealthOnly>::with_features(settings, streams, storage)?;
+/// let settings = Settings::builder().original_features().health(Health::RECOMMENDED).build()?;
+/// let writer = Writer::<_, HealthOnly>::with_features(settings, StreamCount::new(2)?, storage)?;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub trait WriterFeatures {

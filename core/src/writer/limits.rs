@@ -1,7 +1,5 @@
 //! The limits of everything that a writer keeps, in one place.
 
-use core::time::Duration;
-
 /// Maximum number of streams of a writer: each set stores the streams that it tried in four words
 /// of 64 bits.
 pub const MAX_STREAMS: usize = 256;
@@ -12,18 +10,9 @@ pub const MAX_OUTSTANDING: usize = 8;
 
 pub(crate) use crate::wire::record_set::{HEADER_BYTES, LENGTH_BYTES, TRAILER_BYTES};
 
-pub(crate) const SHORTEST: Duration = Duration::from_micros(1);
-pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-pub(crate) const MAX_MULTIPLIER: f32 = 1000.0;
 pub(crate) const MAX_IN_FLIGHT_SETS: usize = 65_000;
 pub(crate) const MAX_PENDING_RECORDS: usize = 1 << 31;
 pub(crate) const MIN_BUFFERED_BYTES: usize = 64;
-pub(crate) const MAX_BUFFERED_BYTES: usize = if usize::BITS > 40 {
-    1 << 40
-} else {
-    usize::MAX / 2
-};
-pub(crate) const MAX_TOKENS: u32 = 1_000_000;
 
 // A set slot is identified by 16 bits, of which one value means none. Two slots are never in
 // flight: the filling one and the one for compression.

@@ -18,7 +18,7 @@ fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
     let machine = Writer::new(
-        Settings::default(),
+        Settings::builder().original_features().build().unwrap(),
         StreamCount::new(3).unwrap(),
         TestStorage::new(),
     )

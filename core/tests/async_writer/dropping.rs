@@ -69,6 +69,7 @@ fn dropping_the_last_handle_completes_what_is_left_as_closed_and_ends_the_runner
 fn closing_waits_for_what_is_outstanding_and_then_everything_is_refused() {
     // R13.
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .flush_interval(ms(400))
         .build()
@@ -122,6 +123,7 @@ fn who_waits_for_room_is_told_of_the_close() {
 #[test]
 fn a_dropped_write_cancels_nothing_of_its_neighbours_and_leaks_nothing() {
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .pending_records(3)
         .build()

@@ -22,7 +22,7 @@ fn ms(millis: u64) -> Duration {
 
 /// Each record a set of its own.
 fn single() -> SettingsBuilder {
-    Settings::builder().buffer_size(0)
+    Settings::builder().original_features().buffer_size(0)
 }
 
 /// A writer with its runner spawned, over streams in memory that answer after 2 ms and can be made

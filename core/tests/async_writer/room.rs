@@ -205,6 +205,7 @@ fn a_record_that_is_too_large_is_refused_at_once_though_others_wait() {
 #[test]
 fn many_flushes_at_once_are_all_told() {
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .flush_interval(ms(400))
         .build()

@@ -160,6 +160,7 @@ impl
 
 fn settings(random: &mut Random) -> Settings {
     let builder = Settings::builder()
+        .original_features()
         .buffer_size([0, 100, 1_000][random.below(3) as usize])
         .flush_when_idle(random.chance(0.5))
         .in_flight_sets(1 + random.below(4) as usize)

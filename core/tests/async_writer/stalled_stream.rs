@@ -48,6 +48,7 @@ fn p99(sorted: &[Duration]) -> Duration {
 fn with_one_of_five_streams_stalled_p99_is_the_first_speculative_timeout_and_a_healthy_p99() {
     for buffer_size in [0, 16 * 1024] {
         let settings = Settings::builder()
+            .original_features()
             .buffer_size(buffer_size)
             .seed(5)
             .build()
@@ -71,6 +72,7 @@ fn with_health_a_stalled_stream_costs_a_hedge_only_while_it_is_found_out_and_pro
         max_backoff: ms(1_000),
     };
     let settings = Settings::builder()
+        .original_features()
         .buffer_size(0)
         .seed(5)
         .health(health)

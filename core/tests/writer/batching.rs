@@ -126,7 +126,11 @@ fn without_a_buffer_every_record_is_a_set_at_once() {
 
 #[test]
 fn when_idle_a_set_goes_at_once_and_others_fill_while_it_flies() {
-    let settings = Settings::builder().flush_interval(ms(0)).build().unwrap();
+    let settings = Settings::builder()
+        .original_features()
+        .flush_interval(ms(0))
+        .build()
+        .unwrap();
     check(
         settings,
         2,
@@ -146,6 +150,7 @@ fn when_idle_a_set_goes_at_once_and_others_fill_while_it_flies() {
 #[test]
 fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .flush_interval(ms(100))
         .build()

@@ -1,3 +1,4 @@
+use distributedlog::settings::{SettingRange, SettingValue};
 use distributedlog::writer::{
     BuildError, EnqueueError, Fixed, Settings, SettingsError, StreamCount, Writer,
 };
@@ -59,6 +60,7 @@ fn no_more_bytes_are_buffered_than_the_settings_allow() {
 #[test]
 fn no_more_records_are_pending_than_the_settings_allow() {
     let settings = Settings::builder()
+        .original_features()
         .pending_records(2)
         .flush_when_idle(false)
         .build()
@@ -150,7 +152,11 @@ fn all_room_is_back_when_everything_has_ended() {
 
 #[test]
 fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
-    let settings = Settings::builder().flush_when_idle(false).build().unwrap();
+    let settings = Settings::builder()
+        .original_features()
+        .flush_when_idle(false)
+        .build()
+        .unwrap();
     let streams = StreamCount::new(2).unwrap();
     let mut writer = Writer::new(settings, streams, Fixed::<2, 3, 8, 128>::new()).unwrap();
     let now = Instant::ZERO;
@@ -175,7 +181,7 @@ fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
 
 #[test]
 fn memory_that_is_too_short_is_refused_with_what_is_needed() {
-    let settings = Settings::default();
+    let settings = Settings::builder().original_features().build().unwrap();
     let three = StreamCount::new(3).unwrap();
     let few_streams = Writer::new(settings, three, Fixed::<2, 3, 8, 128>::new());
     assert_eq!(
@@ -204,44 +210,44 @@ fn settings_outside_their_bounds_are_refused_by_name() {
     let refused = [
         (
             Settings::builder().request_timeout(ms(0)),
-            "request timeout: 0ns must be above zero",
+            "request_timeout is 0ns; it must be within 1ns to 2592000s",
         ),
         (
             Settings::builder().max_speculative_timeout(ms(500)),
-            "max speculative timeout: 500ms must be below the request timeout of 500ms",
+            "max_speculative_timeout is 500ms; it must be below request_timeout, 500ms",
         ),
         (
             Settings::builder().first_speculative_timeout(ms(0)),
-            "first speculative timeout: 0ns must be at least 1µs",
+            "first_speculative_timeout is 0ns; it must be at least 1µs",
         ),
         (
             Settings::builder().first_speculative_timeout(ms(201)),
-            "first speculative timeout: 201ms must be at least 1µs and at most the max \
-             speculative timeout of 200ms",
+            "first_speculative_timeout is 201ms; it must be at least 1µs and at most \
+             max_speculative_timeout, 200ms",
         ),
         (
             Settings::builder().speculative_backoff_multiplier(0.5),
-            "speculative backoff multiplier: 0.5 must be within 1 to 1000",
+            "speculative_backoff_multiplier is 0.5; it must be within 1 to 1000",
         ),
         (
             Settings::builder().speculative_backoff_multiplier(f32::NAN),
-            "speculative backoff multiplier: NaN",
+            "speculative_backoff_multiplier is NaN",
         ),
         (
             Settings::builder().flush_interval(ms(500)),
-            "flush interval: 500ms must be below the request timeout of 500ms",
+            "flush_interval is 500ms; it must be below request_timeout, 500ms",
         ),
         (
             Settings::builder().in_flight_sets(0),
-            "sets in flight: 0 must be within 1 to 65000",
+            "in_flight_sets is 0; it must be within 1 to 65000",
         ),
         (
             Settings::builder().buffered_bytes(63),
-            "buffered bytes: 63 must be within 64 to",
+            "buffered_bytes is 63; it must be within 64 to",
         ),
         (
             Settings::builder().pending_records(0),
-            "pending records: 0 must be within 1 to",
+            "pending_records is 0; it must be within 1 to",
         ),
     ];
     for (builder, message) in refused {
@@ -253,11 +259,15 @@ fn settings_outside_their_bounds_are_refused_by_name() {
     }
     assert_eq!(
         StreamCount::new(0).unwrap_err(),
-        SettingsError::Streams { value: 0, max: 256 }
+        SettingsError {
+            setting: "streams",
+            value: SettingValue::Count(0),
+            range: SettingRange::Counts(1, 256)
+        }
     );
     assert_eq!(
         StreamCount::new(257).unwrap_err().to_string(),
-        "streams: there are 257, there must be 1 to 256"
+        "streams is 257; it must be within 1 to 256"
     );
 }
 

@@ -32,6 +32,7 @@ fn a_write_that_is_never_answered_fails_at_its_deadline() {
 fn time_in_the_buffer_is_part_of_the_request_timeout() {
     // R1. The second record is 300 ms younger than the first and gets its own full second.
     let settings = Settings::builder()
+        .original_features()
         .buffer_size(100)
         .flush_interval(ms(400))
         .flush_when_idle(false)
@@ -61,6 +62,7 @@ fn a_record_that_expires_in_the_buffer_is_taken_out_of_its_set_and_not_written()
     // R1: nobody flushes and there is no timer. What is reported as not written must not be written
     // later.
     let settings = Settings::builder()
+        .original_features()
         .buffer_size(1_000)
         .flush_interval(ms(0))
         .flush_when_idle(false)
@@ -161,6 +163,7 @@ fn losers_are_cancelled_and_what_they_answer_later_changes_nothing() {
 #[test]
 fn every_record_of_a_set_has_the_position_of_its_place_in_the_set() {
     let settings = Settings::builder()
+        .original_features()
         .buffer_size(16 + 3 * 5)
         .flush_when_idle(false)
         .build()
@@ -185,6 +188,7 @@ fn every_record_of_a_set_has_the_position_of_its_place_in_the_set() {
 #[test]
 fn a_forgotten_record_is_written_with_its_neighbours_and_its_slot_is_free_afterwards() {
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .pending_records(3)
         .build()

@@ -64,6 +64,7 @@ fn life<P: WriterFeatures>(settings: SettingsBuilder, seed: u64) -> Vec<String> 
 fn what_is_left_out_by_type_lives_as_what_is_switched_off() {
     let off = || {
         Settings::builder()
+            .original_features()
             .buffer_size(0)
             .first_speculative_timeout(ms(20))
             .max_speculative_timeout(ms(80))

@@ -7,6 +7,7 @@ use crate::{ms, single};
 #[test]
 fn closing_flushes_waits_for_what_is_outstanding_and_takes_nothing_new() {
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .flush_interval(ms(100))
         .build()
@@ -75,7 +76,11 @@ fn while_closing_hedges_and_deadlines_go_on() {
 
 #[test]
 fn aborting_completes_everything_at_once() {
-    let settings = Settings::builder().flush_when_idle(false).build().unwrap();
+    let settings = Settings::builder()
+        .original_features()
+        .flush_when_idle(false)
+        .build()
+        .unwrap();
     check(
         settings,
         2,

@@ -157,12 +157,14 @@ fn the_rotation_goes_on_evenly_however_long_the_writer_lives() {
 fn a_multiplier_below_one_is_refused() {
     assert!(
         Settings::builder()
+            .original_features()
             .speculative_backoff_multiplier(0.99)
             .build()
             .is_err()
     );
     assert!(
         Settings::builder()
+            .original_features()
             .speculative_backoff_multiplier(1.0)
             .build()
             .is_ok()
@@ -172,6 +174,7 @@ fn a_multiplier_below_one_is_refused() {
 #[test]
 fn closing_leaves_no_write_pending() {
     let settings = Settings::builder()
+        .original_features()
         .flush_when_idle(false)
         .flush_interval(ms(0))
         .build()

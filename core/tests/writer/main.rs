@@ -22,6 +22,7 @@ use distributedlog::writer::{Settings, SettingsBuilder};
 /// after 1 s.
 fn single() -> SettingsBuilder {
     Settings::builder()
+        .original_features()
         .buffer_size(0)
         .request_timeout(ms(1_000))
 }

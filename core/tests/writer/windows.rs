@@ -196,7 +196,7 @@ fn a_window_is_a_share_of_the_sets_that_fit_the_memory() {
             .build()
             .unwrap_err()
             .to_string(),
-        "window: 0 attempts, it must be at least 1"
+        "window is 0; it must be within 1 to 65535"
     );
     assert_eq!(Settings::original().window(), Window::Off);
     assert_eq!(Settings::default().window(), Window::Share);

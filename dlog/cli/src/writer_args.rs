@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use clap::ValueEnum;
-use distributedlog::writer::{Codec, Rounds, Settings, SettingsError};
+use distributedlog::writer::{Codec, Rounds, Settings};
 
 use super::policy_args::PolicyArgs;
 use super::{Fault, duration};
@@ -128,7 +128,7 @@ impl WriterArgs {
         };
         self.policies.apply(builder).build().map_err(|error| {
             let fault = Fault::usage(error.to_string());
-            if let SettingsError::MaxSpeculativeTimeout { .. } = error {
+            if error.setting() == "max_speculative_timeout" {
                 fault.tip(
                     "lower --max-speculative-timeout and --first-speculative-timeout too, for \
                      instance to 200ms and 50ms",
@@ -174,6 +174,7 @@ mod tests {
                      lz4 --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff \
                      20ms --max-backoff 30ms --seed 42 --no-hedging";
         let expected = Settings::builder()
+            .original_features()
             .request_timeout(Duration::from_secs(5))
             .first_speculative_timeout(Duration::from_millis(50))
             .max_speculative_timeout(Duration::from_millis(200))

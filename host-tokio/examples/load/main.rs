@@ -94,6 +94,7 @@ async fn run(options: Options) -> Result<(), String> {
         ),
     };
     let settings = Settings::builder()
+        .original_features()
         .buffer_size(options.buffer_size)
         .request_timeout(Duration::from_secs(30))
         .first_speculative_timeout(Duration::from_secs(10))

@@ -27,7 +27,7 @@ impl MultiStreamWriterBuilder {
     pub(super) fn new<S: Into<String>>(streams: impl IntoIterator<Item = S>) -> Self {
         Self {
             streams: streams.into_iter().map(Into::into).collect(),
-            settings: Settings::builder().recommended(),
+            settings: Settings::builder(),
             client: ProxyClientBuilder::new(),
             identity: true,
         }

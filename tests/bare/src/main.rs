@@ -19,6 +19,7 @@ type DeviceStorage = Fixed<4, 2, 16, 1024>;
 fn write_one_record(frame: &mut [u8], answer: &[u8]) -> Option<Dlsn> {
     let now = Instant::from_millis(1);
     let settings = Settings::builder()
+        .original_features()
         .in_flight_sets(2)
         .pending_records(16)
         .buffer_size(512)

@@ -42,6 +42,7 @@ const ALL_RULES: Settings = checked(capacities().recommended());
 
 const fn capacities() -> SettingsBuilder {
     Settings::builder()
+        .original_features()
         .in_flight_sets(2)
         .pending_records(RECORDS)
         .buffer_size(512)

@@ -45,6 +45,7 @@ impl Draw {
 pub fn of_life(seed: u64) -> u64 {
     let (mut trace, mut draw) = (Trace(0xcbf2_9ce4_8422_2325), Draw(seed | 1));
     let settings = Settings::builder()
+        .original_features()
         .seed(seed)
         .buffer_size(128)
         .in_flight_sets(2)

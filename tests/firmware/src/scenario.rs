@@ -46,6 +46,7 @@ pub fn writer_state() -> RefCell<WriterState> {
     static SLOTS: ConstStaticCell<[WaiterSlot; WAITER_SLOTS]> =
         ConstStaticCell::new([const { WaiterSlot::EMPTY }; WAITER_SLOTS]);
     let settings = Settings::builder()
+        .original_features()
         .buffer_size(256)
         .in_flight_sets(2)
         .pending_records(PENDING)

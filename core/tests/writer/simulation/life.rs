@@ -332,6 +332,7 @@ fn random_settings(random: &mut Random) -> Settings {
     let max = 1 + random.below(request - 2);
     let first = 1 + random.below(max);
     let mut builder = Settings::builder()
+        .original_features()
         .buffer_size(pick(random, &[0, 0, 60, 200, 1_000]))
         .flush_interval(ms(random.below(20)))
         .flush_when_idle(random.chance(0.5))

@@ -98,7 +98,7 @@ impl SettingsArgs {
     pub(super) fn chosen(&self, seed: u64) -> Result<Chosen, Fault> {
         let settings = self
             .policies
-            .apply(Settings::builder().recommended())
+            .apply(Settings::builder())
             .request_timeout(self.request_timeout)
             .first_speculative_timeout(self.first_speculative_timeout)
             .max_speculative_timeout(self.max_speculative_timeout)

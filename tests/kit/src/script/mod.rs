@@ -8,7 +8,7 @@
 //! use distributedlog::writer::Settings;
 //! use distributedlog_testkit::script;
 //!
-//! let settings = Settings::builder().buffer_size(0).build().unwrap();
+//! let settings = Settings::builder().original_features().buffer_size(0).build().unwrap();
 //! script::check(settings, 3, "
 //!     0 write a
 //!         start 1 on 0: a

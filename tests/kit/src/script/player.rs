@@ -231,6 +231,7 @@ fn ordering_seed(streams: StreamCount) -> u64 {
     let in_order = |seed: &u64| {
         let few = streams.as_usize();
         let settings = Settings::builder()
+            .original_features()
             .buffer_size(0)
             .in_flight_sets(few)
             .pending_records(few)

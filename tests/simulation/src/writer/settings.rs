@@ -21,6 +21,7 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
     let max = 20 + random.below(request - 30);
     let first = 10 + random.below(max.min(300) - 9);
     let mut builder = Settings::builder()
+        .original_features()
         .buffer_size(pick(random, &[0, 100, 400, 2_000]))
         .flush_interval(ms(random.below(20)))
         .flush_when_idle(random.chance(0.7))

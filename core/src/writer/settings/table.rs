@@ -1,0 +1,197 @@
+//! The table of a writer's settings, and what is made from it.
+
+use core::time::Duration;
+
+use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, Window};
+use crate::settings::{Setting, SettingRow, SettingValue, SettingsError};
+use crate::settings::{check_setting, setting_row, setting_value};
+use crate::writer::{Codec, MAX_SET_BYTES, limits};
+
+/// Picks the original's value where a row has one, else the default.
+macro_rules! originals {
+    (($($default:tt)+)) => { setting_value!($($default)+) };
+    (($($default:tt)+) ($($original:tt)+)) => { setting_value!($($original)+) };
+}
+
+/// Makes the builder, its methods and checks, the getters of [`Settings`] and the rows.
+///
+/// A row: documentation, name, type, `from` what the builder's method takes if that is another
+/// type, default, what the original does if that differs, unit and range.
+macro_rules! settings_table {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident: $type:ty $(, from $from:ty as $convert:expr)?, default ($($default:tt)+)
+            $(, original ($($original:tt)+))?, valid ($($range:tt)+);
+    )*) => {
+        /// Collects settings; [`build`](Self::build) checks them.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(default, rename_all = "kebab-case", deny_unknown_fields)
+        )]
+        #[must_use = "a builder does nothing until it is built"]
+        pub struct SettingsBuilder { $(pub(super) $name: $type,)* }
+
+        impl SettingsBuilder {
+            pub(super) const DEFAULT: Self = Self { $($name: setting_value!($($default)+),)* };
+
+            pub(super) const ORIGINAL: Self = Self {
+                $($name: originals!(($($default)+) $(($($original)+))?),)*
+            };
+
+            $(settings_table! {
+                @setter $name: $type $(, from $from as $convert)?;
+                $(#[doc = $doc])+
+                #[doc = concat!(
+                    "\n\nDefault: ", stringify!($($default)+), ". Valid: ", stringify!($($range)+), "."
+                )]
+            })*
+
+            /// Checks the settings against their ranges and against each other.
+            ///
+            /// # Errors
+            ///
+            /// The first setting that is outside its range.
+            pub const fn build(mut self) -> Result<Settings, SettingsError> {
+                if self.buffer_size > MAX_SET_BYTES {
+                    self.buffer_size = MAX_SET_BYTES;
+                }
+                $(check_setting!(self, stringify!($name), self.$name, $($range)+);)*
+                match self.check_groups() {
+                    Ok(()) => Ok(Settings(self)),
+                    Err(error) => Err(error),
+                }
+            }
+
+            /// Returns the value of the setting of this name in [`Settings::rows`]; `None` if
+            /// there is no such setting, or if it has no value while its group is off.
+            #[must_use]
+            pub fn value(&self, name: &str) -> Option<SettingValue> {
+                match name {
+                    $(stringify!($name) => Setting::to_value(self.$name),)*
+                    _ => self.group_value(name),
+                }
+            }
+
+            /// Sets the setting of this name in [`Settings::rows`]. A field of a group that is off
+            /// switches it on.
+            ///
+            /// # Errors
+            ///
+            /// There is no such setting, or it cannot have such a value. Ranges are checked by
+            /// [`build`](Self::build).
+            pub fn set(&mut self, name: &str, value: SettingValue) -> Result<(), SettingsError> {
+                $(if name == stringify!($name) {
+                    return set(&mut self.$name, stringify!($name), value);
+                })*
+                self.set_group(name, value)
+            }
+        }
+
+        impl Settings {
+            pub(super) const OWN_ROWS: &'static [SettingRow] = &[
+                $(setting_row!(stringify!($name), ($($doc)+), ($($default)+), ($($range)+)),)*
+            ];
+
+            $(
+                $(#[doc = $doc])+
+                #[must_use]
+                pub const fn $name(&self) -> $type {
+                    self.0.$name
+                }
+            )*
+        }
+    };
+    (@setter $name:ident: $type:ty; $(#[$doc:meta])+) => {
+        $(#[$doc])+
+        pub const fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name;
+            self
+        }
+    };
+    (@setter $name:ident: $type:ty, from $from:ty as $convert:expr; $(#[$doc:meta])+) => {
+        $(#[$doc])+
+        pub const fn $name(mut self, $name: $from) -> Self {
+            self.$name = $convert($name);
+            self
+        }
+    };
+}
+
+settings_table! {
+    /// Time from the acceptance of a record until its write completes at the latest. R1.
+    request_timeout: Duration, default (500 ms), valid (time 1 ns to 30 days);
+    /// Sends a set whose attempt takes long to the next stream as well. Without it a set goes to
+    /// another stream only after a failure, and the speculative timeouts are ignored. R3.
+    hedging: bool, default (on), valid (switch on or off);
+    /// Time that a set waits for its first attempt before it is hedged. R3.
+    first_speculative_timeout: Duration, default (50 ms),
+        valid (time 1 us to max_speculative_timeout if hedging);
+    /// Longest time that a set waits before it is hedged again. R3.
+    max_speculative_timeout: Duration, default (200 ms),
+        valid (time below request_timeout if hedging);
+    /// Factor by which a set's speculative timeout grows with each hedge. R3.
+    speculative_backoff_multiplier: f32, default (2.0), valid (factor 1.0 to 1000.0);
+    /// Bytes, header and record lengths included, at which a record set is transmitted; 0: each
+    /// record at once. Above the largest set ([`MAX_SET_BYTES`]) it is lowered to that, as in the
+    /// original. R6.
+    buffer_size: usize, default (16 KiB), valid (bytes any);
+    /// Maximum time a partial set waits before it is transmitted; 0: no such limit. R6.
+    flush_interval: Duration, default (2 ms), valid (time below request_timeout);
+    /// Transmits a set at once while no other is in flight; sets fill while one is. R6.
+    flush_when_idle: bool, default (on), original (off), valid (switch on or off);
+    /// Compression of record sets; LZ4 needs the feature `lz4`.
+    codec: Codec, default (none Codec::None), valid (word none or lz4);
+    /// Maximum number of transmitted sets that are not finished; the writer's storage may hold
+    /// fewer. R7.
+    in_flight_sets: usize, default (256), valid (count 1 to 65000);
+    /// Maximum bytes of records and set headers in memory, those of transmitted sets included until
+    /// they are finished. It bounds the largest record too. R7.
+    buffered_bytes: usize, default (32 MiB), valid (bytes 64 B to 1 TiB);
+    /// Maximum number of records that are accepted and whose result was not taken; the writer's
+    /// storage may hold fewer. R7.
+    pending_records: usize, default (16384), valid (count 1 to 2147483648);
+    /// Seed of the streams' permutation and of the jitter. Without one, the adapter draws a random
+    /// one, and the core uses 0. R4.
+    seed: Option<u64>, from u64 as Some, default (random None), valid (count any);
+    /// Rounds over the streams after an attempt failed on every one of them. R5.
+    rounds: Rounds, default (on Rounds::DEFAULT), original (once Rounds::ONE),
+        valid (group on);
+    /// Budget of extra attempts. R8.
+    budget: Budget, default (on Budget::RECOMMENDED), original (off Budget::Off),
+        valid (group on or off);
+    /// Probation of streams that stall or fail. R9.
+    health: Health, default (on Health::RECOMMENDED), original (off Health::Off),
+        valid (group on or off);
+    /// Maximum number of attempts that are outstanding at one stream; `share`: twice its share of
+    /// the sets in flight. R9.
+    window: Window, default (share Window::Share), original (off Window::Off),
+        valid (word share, off, or 1 to 65535);
+    /// Speculative timeouts that follow the latency. R10.
+    adaptive: Adaptive, default (on Adaptive::RECOMMENDED), original (off Adaptive::Off),
+        valid (group on or off);
+    /// Identity by which readers of several streams recognise copies of a set. Adapters with a
+    /// source of randomness switch it on. R12.
+    identity: Identity, default (off Identity::Off), valid (switch on or off);
+    /// Adds a report of each attempt to the results.
+    attempt_reports: bool, default (off), valid (switch on or off);
+}
+
+// The bounds of the table are those that the machine's tables rely on.
+const _: () = assert!(limits::MAX_IN_FLIGHT_SETS == 65_000);
+const _: () = assert!(limits::MAX_PENDING_RECORDS == 2_147_483_648);
+const _: () = assert!(limits::MIN_BUFFERED_BYTES == 64);
+
+/// Replaces a setting's value by one of any kind, if it can be converted.
+pub(super) fn set<T: Setting>(
+    setting: &mut T,
+    name: &'static str,
+    value: SettingValue,
+) -> Result<(), SettingsError> {
+    let Some(value) = T::from_value(value) else {
+        return Err(super::not_a_value(name, value));
+    };
+    *setting = value;
+    Ok(())
+}
