@@ -212,6 +212,7 @@ impl fmt::Display for SettingRange {
             Self::Factors(f32::MIN_POSITIVE, max) => write!(f, "above 0 and at most {max}"),
             Self::Factors(min, max) => write!(f, "within {min} to {max}"),
             Self::Below(other, limit) => write!(f, "below {other}, {limit:?}"),
+            Self::UpTo(Duration::ZERO, other, limit) => write!(f, "at most {other}, {limit:?}"),
             Self::UpTo(min, other, limit) => {
                 write!(f, "at least {min:?} and at most {other}, {limit:?}")
             }
@@ -267,9 +268,15 @@ setting! {
     f32: Factor(factor) => factor, Some(factor);
 }
 
-/// The value that a table's tokens stand for: `16 KiB`, `2 ms`, `on`, `none`, or an expression,
-/// which a word for people may precede.
+/// The value that a table's tokens stand for: `16 KiB`, `2 ms`, `on`, `none`, an expression, or
+/// `text => expression`.
 macro_rules! setting_value {
+    ($text:tt => $value:expr) => {
+        $value
+    };
+    ($text:tt $unit:tt => $value:expr) => {
+        $value
+    };
     (on) => {
         true
     };
@@ -317,6 +324,13 @@ macro_rules! setting_value {
     };
 }
 
+/// The text of a table's tokens: what stands before `=>`, or all of them.
+macro_rules! setting_text {
+    ($text:tt => $value:expr) => { stringify!($text) };
+    ($text:tt $unit:tt => $value:expr) => { stringify!($text $unit) };
+    ($($text:tt)+) => { stringify!($($text)+) };
+}
+
 /// Refuses a value outside its range by returning from a constant function. `$of` has the other
 /// settings that a range may name.
 macro_rules! check_setting {
@@ -327,55 +341,65 @@ macro_rules! check_setting {
         }
     };
     ($of:expr, $name:expr, $value:expr, time below $other:ident if $on:ident) => {
-        if $of.$on { check_setting!($of, $name, $value, time below $other) }
+        if $of.$on { $crate::settings::check_setting!($of, $name, $value, time below $other) }
     };
     ($of:expr, $name:expr, $value:expr, time $n:literal $u:ident to $other:ident if $on:ident) => {
-        if $of.$on { check_setting!($of, $name, $value, time $n $u to $other) }
+        if $of.$on { $crate::settings::check_setting!($of, $name, $value, time $n $u to $other) }
     };
     ($of:expr, $name:expr, $value:expr, time below $other:ident) => {
-        check_setting!(@SettingsError::check_below(
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_below(
             $name, $value, stringify!($other), $of.$other,
         ))
     };
     ($of:expr, $name:expr, $value:expr, time $n:literal $u:ident to $other:ident) => {
-        check_setting!(@SettingsError::check_up_to(
-            $name, $value, setting_value!($n $u), stringify!($other), $of.$other,
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_up_to(
+            $name, $value, $crate::settings::setting_value!($n $u), stringify!($other), $of.$other,
         ))
     };
     ($of:expr, $name:expr, $value:expr, time at least $n:literal $u:ident) => {
-        check_setting!(@SettingsError::check_time(
-            $name, $value, setting_value!($n $u), core::time::Duration::MAX,
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_time(
+            $name, $value, $crate::settings::setting_value!($n $u), core::time::Duration::MAX,
         ))
     };
     ($of:expr, $name:expr, $value:expr,
         time $n:literal $u:ident to $m:literal $v:ident) => {
-        check_setting!(@SettingsError::check_time(
-            $name, $value, setting_value!($n $u), setting_value!($m $v),
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_time(
+            $name, $value, $crate::settings::setting_value!($n $u), $crate::settings::setting_value!($m $v),
         ))
     };
     ($of:expr, $name:expr, $value:expr, count at least $n:literal) => {
-        check_setting!(@SettingsError::check_count($name, $value as u64, $n, u64::MAX))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count($name, $value as u64, $n, u64::MAX))
     };
     ($of:expr, $name:expr, $value:expr, count $n:literal to $m:literal) => {
-        check_setting!(@SettingsError::check_count($name, $value as u64, $n, $m))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count($name, $value as u64, $n, $m))
     };
     ($of:expr, $name:expr, $value:expr, bytes at least $n:literal $u:ident) => {
-        check_setting!(@SettingsError::check_count(
-            $name, $value as u64, setting_value!($n $u), u64::MAX,
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
+            $name, $value as u64, $crate::settings::setting_value!($n $u), u64::MAX,
         ))
     };
     // Where addresses have 32 bits, half of them is the most that can be asked for.
     ($of:expr, $name:expr, $value:expr, bytes $n:literal $u:ident to $m:literal $v:ident) => {
-        check_setting!(@SettingsError::check_count($name, $value as u64, setting_value!($n $u), {
-            let (max, half): (u64, u64) = (setting_value!($m $v), usize::MAX as u64 / 2);
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count($name, $value as u64, $crate::settings::setting_value!($n $u), {
+            let (max, half): (u64, u64) = ($crate::settings::setting_value!($m $v), usize::MAX as u64 / 2);
             if max < half { max } else { half }
         }))
     };
     ($of:expr, $name:expr, $value:expr, factor above 0 to $m:literal) => {
-        check_setting!(@SettingsError::check_factor($name, $value, f32::MIN_POSITIVE, $m))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor($name, $value, f32::MIN_POSITIVE, $m))
     };
     ($of:expr, $name:expr, $value:expr, factor $n:literal to $m:literal) => {
-        check_setting!(@SettingsError::check_factor($name, $value, $n, $m))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor($name, $value, $n, $m))
+    };
+    ($of:expr, $name:expr, $value:expr, time none or at least $n:literal $u:ident) => {
+        if let Some(value) = $value {
+            $crate::settings::check_setting!($of, $name, value, time at least $n $u)
+        }
+    };
+    ($of:expr, $name:expr, $value:expr, count none or at least $n:literal) => {
+        if let Some(value) = $value {
+            $crate::settings::check_setting!($of, $name, value, count at least $n)
+        }
     };
     // Switches, names, and what the machine checks in a function of its own.
     ($of:expr, $name:expr, $value:expr, $unit:ident $($other:tt)*) => {};
@@ -386,7 +410,7 @@ macro_rules! setting_row {
     ($name:expr, ($($doc:literal)+), ($($default:tt)+), ($unit:ident $($range:tt)+)) => {
         $crate::settings::SettingRow {
             name: $name,
-            default: stringify!($($default)+),
+            default: $crate::settings::setting_text!($($default)+),
             range: stringify!($($range)+),
             unit: stringify!($unit),
             doc: concat!($($doc),+),
@@ -394,4 +418,93 @@ macro_rules! setting_row {
     };
 }
 
-pub(crate) use {check_setting, setting_row, setting_value};
+/// Makes the settings of a machine from rows: the struct, its builder, getters, checks and rows.
+///
+/// A row: documentation, name, type, `= by_hand` if the builder's method is written elsewhere,
+/// default, unit and range.
+macro_rules! machine_settings {
+    ($(#[$meta:meta])* struct Settings; $(
+        $(#[doc = $doc:literal])+
+        $name:ident: $type:ty $(= $by_hand:ident)?, default ($($default:tt)+),
+            valid ($($range:tt)+);
+    )*) => {
+        $(#[$meta])*
+        pub struct Settings { $(pub(crate) $name: $type,)* }
+
+        /// Collects settings; [`build`](Self::build) checks them.
+        #[derive(Clone, Debug)]
+        #[must_use = "a builder does nothing until it is built"]
+        pub struct SettingsBuilder {
+            settings: Settings,
+            /// Refusal by a method.
+            refused: Option<SettingsError>,
+        }
+
+        impl Settings {
+            /// Rows of all settings.
+            pub const ROWS: &'static [$crate::settings::SettingRow] = &[
+                $($crate::settings::setting_row!(
+                    stringify!($name), ($($doc)+), ($($default)+), ($($range)+)
+                ),)*
+            ];
+
+            /// Returns a builder with the defaults.
+            pub const fn builder() -> SettingsBuilder {
+                let settings = Self { $($name: $crate::settings::setting_value!($($default)+),)* };
+                SettingsBuilder { settings, refused: None }
+            }
+
+            $(machine_settings! { @getter $name: $type $(= $by_hand)?; $(#[doc = $doc])+ })*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self::builder().build().expect("the defaults are within their ranges")
+            }
+        }
+
+        impl SettingsBuilder {
+            $(machine_settings! {
+                @setter $name: $type $(= $by_hand)?;
+                $(#[doc = $doc])+
+                #[doc = concat!(
+                    "\n\nDefault: ", $crate::settings::setting_text!($($default)+), ". Valid: ", stringify!($($range)+), "."
+                )]
+            })*
+
+            /// Checks the settings against their ranges and against each other.
+            ///
+            /// # Errors
+            ///
+            /// The first setting that is outside its range.
+            pub fn build(self) -> Result<Settings, SettingsError> {
+                let Self { settings, refused } = self;
+                if let Some(error) = refused {
+                    return Err(error);
+                }
+                $($crate::settings::check_setting!(
+                    settings, stringify!($name), settings.$name, $($range)+
+                );)*
+                Ok(settings)
+            }
+        }
+    };
+    (@getter $name:ident: $type:ty = by_hand; $(#[$doc:meta])+) => {};
+    (@getter $name:ident: $type:ty; $(#[$doc:meta])+) => {
+        $(#[$doc])+
+        #[must_use]
+        pub const fn $name(&self) -> $type {
+            self.$name
+        }
+    };
+    (@setter $name:ident: $type:ty = by_hand; $(#[$doc:meta])+) => {};
+    (@setter $name:ident: $type:ty; $(#[$doc:meta])+) => {
+        $(#[$doc])+
+        pub const fn $name(mut self, $name: $type) -> Self {
+            self.settings.$name = $name;
+            self
+        }
+    };
+}
+
+pub(crate) use {check_setting, machine_settings, setting_row, setting_text, setting_value};

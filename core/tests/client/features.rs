@@ -120,12 +120,17 @@ fn a_session_of_writes_over_mux_reads_their_answers_and_no_others() {
 
 #[test]
 fn a_protocol_that_the_features_leave_out_is_refused() {
-    for protocol in [Protocol::Thrift, Protocol::PlainThrift] {
+    for (protocol, name) in [
+        (Protocol::Thrift, "thrift"),
+        (Protocol::PlainThrift, "plain_thrift"),
+    ] {
         let settings = Settings::builder().protocol(protocol).build().unwrap();
         let refused = Narrow::with_features(NOW, settings, 1).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            format!("protocol is {protocol:?}, which the session's features leave out")
+            format!(
+                "protocol is {name}; it must be thriftmux: the session's features leave the others out"
+            )
         );
     }
 }

@@ -7,6 +7,7 @@ use distributedlog::client::routing::{
     Client, Location, LocationError, Resend, Settings, SettingsError,
 };
 use distributedlog::client::session::{self, Session};
+use distributedlog::settings::{SettingRange, SettingValue};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ZERO: Duration = Duration::ZERO;
@@ -34,60 +35,83 @@ fn the_defaults_are_the_originals_where_it_has_the_setting() {
 
 #[test]
 fn each_setting_of_routing_that_is_out_of_its_bounds_is_refused_by_name() {
-    let zero = |setting| SettingsError::Zero { setting };
+    let ns = Duration::from_nanos(1);
+    let refused = |setting, value, range| SettingsError {
+        setting,
+        value,
+        range,
+    };
+    let zero = |setting| {
+        let range = SettingRange::Times(ns, Duration::MAX);
+        refused(setting, SettingValue::Time(ZERO), range)
+    };
+    let short = |setting, value| {
+        let range = SettingRange::Times(SECOND, Duration::MAX);
+        refused(setting, SettingValue::Time(value), range)
+    };
     let (start, max) = (2 * SECOND, SECOND);
     for (builder, error, text) in [
         (
             Settings::builder()
                 .redirect_backoff_start(start)
                 .redirect_backoff_max(max),
-            SettingsError::RedirectBackoffStartAboveMax { start, max },
-            "redirect_backoff_start is 2s; it may be at most redirect_backoff_max, 1s",
+            refused(
+                "redirect_backoff_start",
+                SettingValue::Time(start),
+                SettingRange::UpTo(ZERO, "redirect_backoff_max", max),
+            ),
+            "redirect_backoff_start is 2s; it must be at most redirect_backoff_max, 1s",
         ),
         (
             Settings::builder().blackout_start(start).blackout_max(max),
-            SettingsError::BlackoutStartAboveMax { start, max },
-            "blackout_start is 2s; it may be at most blackout_max, 1s",
+            refused(
+                "blackout_start",
+                SettingValue::Time(start),
+                SettingRange::UpTo(ns, "blackout_max", max),
+            ),
+            "blackout_start is 2s; it must be at least 1ns and at most blackout_max, 1s",
         ),
         (
             Settings::builder().request_timeout(Some(ZERO)),
             zero("request_timeout"),
-            "request_timeout is zero; it must be above",
+            "request_timeout is 0ns; it must be at least 1ns",
         ),
         (
             Settings::builder().attempt_timeout(ZERO),
             zero("attempt_timeout"),
-            "attempt_timeout is zero; it must be above",
+            "attempt_timeout is 0ns; it must be at least 1ns",
         ),
         (
             Settings::builder().connect_timeout(ZERO),
             zero("connect_timeout"),
-            "connect_timeout is zero; it must be above",
+            "connect_timeout is 0ns; it must be at least 1ns",
         ),
         (
             Settings::builder().blackout_start(ZERO),
-            zero("blackout_start"),
-            "blackout_start is zero; it must be above",
+            refused(
+                "blackout_start",
+                SettingValue::Time(ZERO),
+                SettingRange::UpTo(ns, "blackout_max", 10 * SECOND),
+            ),
+            "blackout_start is 0ns; it must be at least 1ns and at most blackout_max, 10s",
         ),
         (
             Settings::builder().max_redirects(Some(0)),
-            zero("max_redirects"),
-            "max_redirects is zero; it must be above",
+            refused(
+                "max_redirects",
+                SettingValue::Count(0),
+                SettingRange::Counts(1, u64::MAX),
+            ),
+            "max_redirects is 0; it must be at least 1",
         ),
         (
             Settings::builder().periodic_handshake_interval(SECOND / 2),
-            SettingsError::IntervalTooShort {
-                setting: "periodic_handshake_interval",
-                value: SECOND / 2,
-            },
+            short("periodic_handshake_interval", SECOND / 2),
             "periodic_handshake_interval is 500ms; it must be at least 1s",
         ),
         (
             Settings::builder().ownership_sync_interval(ZERO),
-            SettingsError::IntervalTooShort {
-                setting: "ownership_sync_interval",
-                value: ZERO,
-            },
+            short("ownership_sync_interval", ZERO),
             "ownership_sync_interval is 0ns; it must be at least 1s",
         ),
     ] {
@@ -102,7 +126,7 @@ fn each_setting_of_a_session_that_is_out_of_its_bounds_is_refused_by_name() {
     for (builder, text) in [
         (
             session::Settings::builder().client_id(&long),
-            "client_id has 65 bytes; it may have at most 64",
+            "client_id is 65; it must be at most 64 bytes long",
         ),
         (
             session::Settings::builder().max_frame_bytes(255),
@@ -110,15 +134,15 @@ fn each_setting_of_a_session_that_is_out_of_its_bounds_is_refused_by_name() {
         ),
         (
             session::Settings::builder().idle_ping_interval(Some(ZERO)),
-            "idle_ping_interval is zero; it must be above",
+            "idle_ping_interval is 0ns; it must be at least 1ns",
         ),
         (
             session::Settings::builder().silence_before_ping(ZERO),
-            "silence_before_ping is zero; it must be above",
+            "silence_before_ping is 0ns; it must be at least 1ns",
         ),
         (
             session::Settings::builder().ping_timeout(ZERO),
-            "ping_timeout is zero; it must be above",
+            "ping_timeout is 0ns; it must be at least 1ns",
         ),
     ] {
         assert_eq!(

@@ -127,7 +127,7 @@ impl WriterArgs {
             None => builder,
         };
         self.policies.apply(builder).build().map_err(|error| {
-            let fault = Fault::usage(error.to_string());
+            let fault = Fault::usage(error.to_string().replace('_', " "));
             if error.setting() == "max_speculative_timeout" {
                 fault.tip(
                     "lower --max-speculative-timeout and --first-speculative-timeout too, for \

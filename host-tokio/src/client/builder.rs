@@ -28,7 +28,7 @@ pub struct ProxyClientBuilder {
     #[cfg(feature = "zookeeper")]
     zookeeper_login: Option<ZooKeeperLogin>,
     routing: routing::SettingsBuilder,
-    session: session::SettingsBuilder<'static>,
+    session: session::SettingsBuilder,
     request_timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
     connect_timeout: Duration,
@@ -78,7 +78,7 @@ impl ProxyClientBuilder {
 
     /// How requests are put on a connection. Default: [`Protocol::ThriftMux`], many at a time; with
     /// [`Protocol::Thrift`], each waits for the one before it.
-    pub const fn protocol(mut self, protocol: Protocol) -> Self {
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.session = self.session.protocol(protocol);
         self
     }
@@ -121,12 +121,7 @@ impl ProxyClientBuilder {
     /// When a silent proxy is asked whether it still lives (mux only): after `idle` without
     /// requests under way, after `silence` with some; and how long it may then take to answer.
     /// Default: 5 s, 1 s, 4 s.
-    pub const fn pings(
-        mut self,
-        idle: Option<Duration>,
-        silence: Duration,
-        timeout: Duration,
-    ) -> Self {
+    pub fn pings(mut self, idle: Option<Duration>, silence: Duration, timeout: Duration) -> Self {
         self.session = self
             .session
             .idle_ping_interval(idle)
@@ -184,7 +179,7 @@ impl ProxyClientBuilder {
 
     /// The largest frame that a proxy may send; a larger one ends the connection before it is
     /// buffered. Default: 16 MiB.
-    pub const fn max_frame_bytes(mut self, bytes: usize) -> Self {
+    pub fn max_frame_bytes(mut self, bytes: usize) -> Self {
         self.session = self.session.max_frame_bytes(bytes);
         self
     }

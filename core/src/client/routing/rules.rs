@@ -1,6 +1,6 @@
 use super::operation::{Operation, Resend};
 use crate::status::StatusAction;
-use crate::{Failure, WriteState, StatusCode};
+use crate::{Failure, StatusCode, WriteState};
 
 /// Returns `true` if `stream_failfast` turns an answer with this code into a failure.
 pub(crate) const fn fails_fast(code: StatusCode) -> bool {

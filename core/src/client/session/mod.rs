@@ -24,6 +24,7 @@ use encode::{Framing, RequestContext};
 use super::RequestId;
 use crate::Instant;
 use crate::random::Random;
+use crate::settings::{SettingRange, SettingValue};
 use crate::wire::mux::TraceId;
 use crate::wire::service::Request;
 
@@ -105,15 +106,21 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     ///
     /// # Errors
     ///
-    /// [`SettingsError::LeftOut`] when the settings ask for framed thrift and `S` leaves it out.
+    /// The settings ask for framed thrift and `S` leaves it out.
     pub fn with_features(
         now: Instant,
         settings: Settings,
         seed: u64,
     ) -> Result<Self, SettingsError> {
         if !S::FRAMED && settings.protocol != Protocol::ThriftMux {
-            return Err(SettingsError::LeftOut {
-                protocol: settings.protocol,
+            return Err(SettingsError {
+                setting: "protocol",
+                value: SettingValue::Word(match settings.protocol {
+                    Protocol::ThriftMux => "thriftmux",
+                    Protocol::Thrift => "thrift",
+                    Protocol::PlainThrift => "plain_thrift",
+                }),
+                range: SettingRange::Text("thriftmux: the session's features leave the others out"),
             });
         }
         Ok(Self::start(now, settings, seed))

@@ -3,7 +3,7 @@ use core::time::Duration;
 use super::table::set;
 use super::{Settings, SettingsBuilder, not_a_value};
 use crate::settings::{Setting, SettingRange, SettingRow, SettingValue, SettingsError};
-use crate::settings::{check_setting, setting_row, setting_value};
+use crate::settings::{check_setting, setting_row, setting_text, setting_value};
 use crate::wire::record_set::WriterId;
 use crate::writer::Codec;
 
@@ -36,7 +36,7 @@ macro_rules! group {
                 $(
                     $(#[doc = $field_doc])+
                     #[doc = concat!(
-                        "\n\nRecommended: ", stringify!($($default)+), ". Valid: ",
+                        "\n\nRecommended: ", setting_text!($($default)+), ". Valid: ",
                         stringify!($($range)+), "."
                     )]
                     $field: $field_type,

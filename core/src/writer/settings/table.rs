@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, Window};
 use crate::settings::{Setting, SettingRow, SettingValue, SettingsError};
-use crate::settings::{check_setting, setting_row, setting_value};
+use crate::settings::{check_setting, setting_row, setting_text, setting_value};
 use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
 /// Picks the original's value where a row has one, else the default.
@@ -44,7 +44,7 @@ macro_rules! settings_table {
                 @setter $name: $type $(, from $from as $convert)?;
                 $(#[doc = $doc])+
                 #[doc = concat!(
-                    "\n\nDefault: ", stringify!($($default)+), ". Valid: ", stringify!($($range)+), "."
+                    "\n\nDefault: ", setting_text!($($default)+), ". Valid: ", stringify!($($range)+), "."
                 )]
             })*
 
@@ -142,7 +142,7 @@ settings_table! {
     /// Transmits a set at once while no other is in flight; sets fill while one is. R6.
     flush_when_idle: bool, default (on), original (off), valid (switch on or off);
     /// Compression of record sets; LZ4 needs the feature `lz4`.
-    codec: Codec, default (none Codec::None), valid (word none or lz4);
+    codec: Codec, default (none => Codec::None), valid (word none or lz4);
     /// Maximum number of transmitted sets that are not finished; the writer's storage may hold
     /// fewer. R7.
     in_flight_sets: usize, default (256), valid (count 1 to 65000);
@@ -154,26 +154,26 @@ settings_table! {
     pending_records: usize, default (16384), valid (count 1 to 2147483648);
     /// Seed of the streams' permutation and of the jitter. Without one, the adapter draws a random
     /// one, and the core uses 0. R4.
-    seed: Option<u64>, from u64 as Some, default (random None), valid (count any);
+    seed: Option<u64>, from u64 as Some, default (random => None), valid (count any);
     /// Rounds over the streams after an attempt failed on every one of them. R5.
-    rounds: Rounds, default (on Rounds::DEFAULT), original (once Rounds::ONE),
+    rounds: Rounds, default (on => Rounds::DEFAULT), original (once => Rounds::ONE),
         valid (group on);
     /// Budget of extra attempts. R8.
-    budget: Budget, default (on Budget::RECOMMENDED), original (off Budget::Off),
+    budget: Budget, default (on => Budget::RECOMMENDED), original (off => Budget::Off),
         valid (group on or off);
     /// Probation of streams that stall or fail. R9.
-    health: Health, default (on Health::RECOMMENDED), original (off Health::Off),
+    health: Health, default (on => Health::RECOMMENDED), original (off => Health::Off),
         valid (group on or off);
     /// Maximum number of attempts that are outstanding at one stream; `share`: twice its share of
     /// the sets in flight. R9.
-    window: Window, default (share Window::Share), original (off Window::Off),
+    window: Window, default (share => Window::Share), original (off => Window::Off),
         valid (word share, off, or 1 to 65535);
     /// Speculative timeouts that follow the latency. R10.
-    adaptive: Adaptive, default (on Adaptive::RECOMMENDED), original (off Adaptive::Off),
+    adaptive: Adaptive, default (on => Adaptive::RECOMMENDED), original (off => Adaptive::Off),
         valid (group on or off);
     /// Identity by which readers of several streams recognise copies of a set. Adapters with a
     /// source of randomness switch it on. R12.
-    identity: Identity, default (off Identity::Off), valid (switch on or off);
+    identity: Identity, default (off => Identity::Off), valid (switch on or off);
     /// Adds a report of each attempt to the results.
     attempt_reports: bool, default (off), valid (switch on or off);
 }

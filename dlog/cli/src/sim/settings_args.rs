@@ -116,7 +116,7 @@ impl SettingsArgs {
             })
             .seed(seed)
             .build()
-            .map_err(|error| Fault::usage(error.to_string()))?;
+            .map_err(|error| Fault::usage(error.to_string().replace('_', " ")))?;
         Ok(Chosen {
             settings,
             patience: self.wait_for_room.unwrap_or(self.request_timeout),
