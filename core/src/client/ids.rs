@@ -9,22 +9,24 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// The id with these parts. For whoever uses a [`Session`](super::session::Session) alone, and
-    /// counts requests himself.
+    /// Returns the id with these parts, for adapters that use a
+    /// [`Session`](super::session::Session) without a routing client and number their requests
+    /// themselves.
     #[must_use]
     pub const fn new(index: u32, generation: u32) -> Self {
         Self { index, generation }
     }
 
-    /// The slot: below `REQUESTS` for what was submitted, `REQUESTS` + the host's index for the
-    /// client's own handshakes. An adapter may keep what it knows of a request in an array at
-    /// this place.
+    /// Returns the slot's index: below `REQUESTS` for submitted requests, `REQUESTS` + the host's
+    /// index for the client's own handshakes. An adapter may keep its state of a request in an
+    /// array at this index.
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize
     }
 
-    /// Tells apart the requests that used the slot one after the other.
+    /// Returns the slot's generation, which distinguishes requests that use the slot one after the
+    /// other.
     #[must_use]
     pub const fn generation(self) -> u32 {
         self.generation
@@ -52,14 +54,15 @@ impl HostId {
         Self { index, generation }
     }
 
-    /// The slot, below `HOSTS`: an adapter may keep the host's connection in an array at this
-    /// place.
+    /// Returns the slot's index, below `HOSTS`. An adapter may keep the host's connection in an
+    /// array at this index.
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize
     }
 
-    /// Tells apart the hosts that used the slot one after the other.
+    /// Returns the slot's generation, which distinguishes hosts that use the slot one after the
+    /// other.
     #[must_use]
     pub const fn generation(self) -> u16 {
         self.generation

@@ -19,13 +19,15 @@
 //!                                 the adapter's socket
 //! ```
 //!
-//! What the two say to each other is in plain values, so that either can be used alone: a device
-//! that knows its only proxy needs a `Session` and no routing; a page that reaches its proxies
-//! through `fetch` needs routing and no `Session`.
+//! The two exchange plain values, so that either can be used alone: a device that has one known
+//! proxy needs a `Session` and no routing; a page that reaches its proxies through `fetch` needs
+//! routing and no `Session`.
 //!
 //! ```
 //! use distributedlog::Instant;
-//! use distributedlog::client::routing::{Action, Client, HostAddress, Operation, Settings, StreamKey, Submission};
+//! use distributedlog::client::routing::{
+//!     Action, Client, HostAddress, Operation, Settings, StreamKey, Submission,
+//! };
 //! use distributedlog::client::session::{self, Envelope, Protocol, Session};
 //! use distributedlog::wire::{crc, service::Request};
 //!
@@ -33,27 +35,32 @@
 //! let mut client = Client::<4, 8, 16>::new(Settings::default(), 1);
 //! let proxy = HostAddress { name: "", address: "127.0.0.1:8000".parse()?, shard: -1 };
 //! client.handle_resolved(now, &[proxy]);
-//! let Some(Action::Connect { host }) = client.poll_action() else { panic!("the new host is connected to") };
+//! let Some(Action::Connect { host }) = client.poll_action() else { panic!("a new host") };
 //!
-//! // The adapter opens a socket. PlainThrift begins without a handshake; the others are ready at `Event::Ready`.
+//! // The adapter opens a socket. PlainThrift begins without a handshake; the others are ready at
+//! // `Event::Ready`.
 //! let settings = session::Settings::builder().protocol(Protocol::PlainThrift).build()?;
 //! let mut session = Session::<16>::new(now, settings, 2);
 //! client.handle_connected(now, host, session.capacity() as u32);
 //! # let Some(Action::Handshake { request, .. }) = client.poll_action() else { panic!() };
-//! # client.handle_reply(now, host, request, &distributedlog::wire::service::Reply::ServerInfo(Default::default()));
+//! # use distributedlog::wire::service::Reply;
+//! # client.handle_reply(now, host, request, &Reply::ServerInfo(Default::default()));
 //!
 //! let (stream, data) = ("basic-stream-3", b"message-1");
-//! let write = Submission::to_stream(Operation::Write, StreamKey::of(stream)).with_checksum(crc::write(stream, data));
+//! let write = Submission::to_stream(Operation::Write, StreamKey::of(stream))
+//!     .with_checksum(crc::write(stream, data));
 //! let submitted = client.submit(now, write)?;
-//! let Some(Action::Send { request, host }) = client.poll_action() else { panic!("the host has room") };
+//! let Some(Action::Send { request, host }) = client.poll_action() else { panic!("a slot") };
 //! assert_eq!(request, submitted);
 //!
 //! let mut texts = [""; 4];
-//! let context = client.write_context(request, &mut texts).expect("it is under way");
+//! let context = client.write_context(request, &mut texts).expect("it is in flight");
 //! let message = Request::WriteWithContext { stream, data, context };
 //! let mut frame = [0; 256];
-//! let (length, _call) = session.encode_request(now, request, &message, &Envelope::default(), &mut frame)?;
-//! // The adapter sends `frame[..length]` to the host's socket, and gives what comes back to `session.handle_received`.
+//! let (length, _call) =
+//!     session.encode_request(now, request, &message, &Envelope::default(), &mut frame)?;
+//! // The adapter sends `frame[..length]` to the host's socket, and passes the bytes that come back
+//! // to `session.handle_received`.
 //! # assert!(length > 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

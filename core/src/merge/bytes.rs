@@ -6,7 +6,7 @@ use super::{DedupWindow, Deduplicator, MergeSettings, MissingRecords, SavedWrite
 use crate::expect::expect_no_fmt;
 use crate::wire::record_set::{SetIdentity, WriterId};
 
-/// What [`Deduplicator::saved`] answers, as bytes: for whoever keeps a position without serde.
+/// State of a [`Deduplicator`] as bytes, for applications that save a position without serde.
 ///
 /// A version (1), the writers (their number, then each id, two 64-bit numbers and the bitmap behind
 /// its length) and the parts (their number, then each identity and two 32-bit numbers), all
@@ -15,11 +15,11 @@ use crate::wire::record_set::{SetIdentity, WriterId};
 pub struct SavedDedup {
     /// In the order in which they were last met.
     pub writers: Vec<SavedWriter>,
-    /// What is missing of sets that were begun.
+    /// Undelivered records of sets that were begun.
     pub parts: Vec<MissingRecords>,
 }
 
-/// Why bytes are no saved sets.
+/// Error of decoding a saved state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SavedDedupError {
@@ -27,16 +27,16 @@ pub enum SavedDedupError {
     Version(Option<u8>),
     /// They end too early.
     TooShort,
-    /// So many bytes are left over.
+    /// This number of bytes is left over.
     TooLong(usize),
-    /// What they say of a writer or a set cannot be.
+    /// The state of a writer or of a set is not valid.
     Unsound,
 }
 
 const VERSION: u8 = 1;
 
 impl SavedDedup {
-    /// What a reader remembers.
+    /// Copies a deduplicator's state.
     #[must_use]
     pub fn of(seen: &Deduplicator) -> Self {
         let (writers, parts) = seen.saved();
@@ -46,7 +46,7 @@ impl SavedDedup {
         }
     }
 
-    /// Goes on with it.
+    /// Makes a deduplicator that continues with this state.
     #[must_use]
     pub fn restore(&self, settings: MergeSettings) -> Deduplicator {
         Deduplicator::restored(settings, &self.writers, &self.parts)
@@ -214,7 +214,7 @@ mod tests {
             SavedDedup::from_bytes(&newer),
             Err(SavedDedupError::Version(Some(2)))
         );
-        // A length that nothing stands behind reserves nothing.
+        // A length without the bytes that it announces allocates nothing.
         assert_eq!(
             SavedDedup::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]),
             Err(SavedDedupError::TooShort)

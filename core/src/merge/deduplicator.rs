@@ -4,25 +4,26 @@ use super::window::{DedupWindow, Sighting, words_for};
 use super::{MergeSettings, MissingRecords, SavedWriter};
 use crate::wire::record_set::SetIdentity;
 
-/// How many parts of sets that were begun and not delivered to their end are remembered. There is
-/// one for the set that is being delivered, and one for each copy whose beginning lies before a
-/// stream's start or truncation point.
+/// Maximum number of remembered ranges of undelivered records, of sets that were begun and not
+/// delivered to their end. There is one for the set that is being delivered, and one for each
+/// duplicate whose beginning lies before a stream's start or truncation point.
 const MAX_PARTS: usize = 1024;
 
-/// What becomes of a record.
+/// Decision about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It was not delivered yet, or says nothing of copies.
+    /// It was not delivered yet, or it is in no set with an identity.
     First,
-    /// It was delivered from another copy.
+    /// It was delivered from another duplicate of its set.
     Duplicate,
-    /// Whether it was delivered is not known any more.
+    /// The dedup window does not reach back to it: it may have been delivered.
     Unknown,
 }
 
-/// Which sets were delivered: one window for each writer that was met lately.
+/// Remembers which record sets were delivered: one dedup window for each recent writer.
 ///
-/// The invariant: what it calls a [copy](Delivery::Duplicate) was [delivered](Delivery::First) before.
+/// The invariant: a record that it calls a [duplicate](Delivery::Duplicate) was
+/// [delivered](Delivery::First) before.
 ///
 /// ```
 /// use distributedlog::merge::{MergeSettings, Deduplicator, Delivery};
@@ -38,10 +39,10 @@ pub enum Delivery {
 pub struct Deduplicator {
     max_words: usize,
     max_writers: usize,
-    /// In the order in which they were last met. The last ones are asked for most, and few write
-    /// at a time.
+    /// Ordered by the time of their last set. The latest are looked up most, and few write at a
+    /// time.
     writers: Vec<SavedWriter>,
-    /// What is missing of sets whose identity was seen, oldest first.
+    /// Undelivered records of sets that were begun, oldest first.
     parts: Vec<MissingRecords>,
     forgotten: u64,
 }
@@ -75,20 +76,22 @@ impl Deduplicator {
         seen
     }
 
-    /// What to save: writers in the order in which they were last met, and parts.
+    /// Returns the state to save: writers in the order of their last set, and ranges of undelivered
+    /// records.
     #[must_use]
     pub fn saved(&self) -> (&[SavedWriter], &[MissingRecords]) {
         (&self.writers, &self.parts)
     }
 
-    /// How many writers were forgotten for others.
+    /// Returns the number of writers that were forgotten for others.
     #[must_use]
     pub const fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// Takes note of record `slot` of the `slots` records of a set, and says what becomes of it.
-    /// Records without an identity are not asked about: nothing tells their copies.
+    /// Records the delivery of record `slot` of the `slots` records of a set, and returns the
+    /// decision about it. Do not call it for records without an identity: their duplicates cannot
+    /// be recognised.
     pub fn check(&mut self, set: SetIdentity, slot: u32, slots: u32) -> Delivery {
         if self.parts.iter().any(|part| part.set == set) {
             return if self.take(set, slot) {
@@ -125,7 +128,7 @@ impl Deduplicator {
             return false;
         };
         let part = self.parts.remove(index);
-        // What comes behind it is what is asked for next: it stays last, and is the last to be
+        // The range behind the record is looked up next: it stays last, and is the last to be
         // forgotten.
         let around = [
             MissingRecords { end: slot, ..part },

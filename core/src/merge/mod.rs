@@ -1,8 +1,8 @@
-//! Telling the copies of record sets apart, for readers of several streams (R12).
+//! Deduplication of record sets, for readers of several streams (R12).
 //!
-//! A writer puts a set into another stream too when the first one is slow; every copy carries the
-//! same [identity](crate::wire::record_set::SetIdentity). [`Deduplicator`] remembers which were
-//! delivered, in bounded memory, and can be [saved](Deduplicator::saved) and
+//! A writer puts a set into another stream too if the first one is slow; every duplicate carries
+//! the same [identity](crate::wire::record_set::SetIdentity). [`Deduplicator`] remembers which sets
+//! were delivered, in bounded memory, and can be [saved](Deduplicator::saved) and
 //! [restored](Deduplicator::restored).
 
 mod bytes;
@@ -17,17 +17,17 @@ pub use window::DedupWindow;
 
 use crate::wire::record_set::{SetIdentity, WriterId};
 
-/// How much a merged reader remembers of what it delivered.
+/// Bounds of a merged reader's memory of delivered sets.
 ///
 /// Its memory is at most `writers` × `sequences` / 8 bytes, 2 MiB by default, and a few words for
 /// each writer none of whose sets is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeSettings {
-    /// How many sequences of one writer are told apart, counted back from the newest. Default: 65
-    /// 536.
+    /// Number of sequences of one writer in its dedup window, counted back from the newest.
+    /// Default: 65,536.
     pub sequences: NonZeroU32,
-    /// How many writers are remembered; a further one takes the place of that whose sets were met
-    /// longest ago. Default: 256.
+    /// Number of writers that are remembered; a further one replaces the writer whose last set is
+    /// the oldest. Default: 256.
     pub writers: NonZeroU16,
 }
 
@@ -42,13 +42,13 @@ impl Default for MergeSettings {
     }
 }
 
-/// A writer as it is saved.
+/// Saved state of a writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SavedWriter {
-    /// Which one.
+    /// Id of the writer.
     pub writer: WriterId,
-    /// Which of its sets were delivered.
+    /// Sequences of its delivered sets.
     pub window: DedupWindow,
 }
 

@@ -5,12 +5,12 @@ use crate::expect::expect_no_fmt;
 /// Sequences of one word of the bitmap.
 const WORD: u64 = 64;
 
-/// Which sequences of one writer were seen: a low-water mark and a bitmap that slides.
+/// Dedup window of one writer: a low-water mark and a bitmap that slides over its sequences.
 ///
 /// The invariant: `known_from <= base`, `base` is a multiple of 64, every sequence in
 /// `known_from..base` was seen, and nothing is known of those before `known_from`. A word of the
-/// bitmap that is full moves into the known range, so that a writer none of whose sets is missing
-/// takes a few words however long it writes, and its copies are told however late they come.
+/// bitmap that is full moves into the known range, so that a writer without a missing set takes a
+/// few words for any number of sets, and its duplicates are recognised however late they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DedupWindow {
@@ -20,19 +20,19 @@ pub struct DedupWindow {
     pub(super) words: VecDeque<u64>,
 }
 
-/// What a window says of a sequence.
+/// Result of looking up a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sighting {
     /// It was not seen before. It is now.
     First,
     /// It was seen before.
     Repeated,
-    /// It lies so far back that nothing is known of it.
+    /// It lies before the window: nothing is known of it.
     Unknown,
 }
 
-/// How many words of bitmap keep at least `sequences` sequences, the newest included. Words move
-/// out whole, hence one more.
+/// Returns the number of bitmap words that keep at least `sequences` sequences, including the
+/// newest. Words move out whole, hence one more.
 pub(super) const fn words_for(sequences: u32) -> usize {
     sequences.div_ceil(WORD as u32) as usize + 1
 }
@@ -48,8 +48,8 @@ impl DedupWindow {
         }
     }
 
-    /// Takes note of a sequence, with a bitmap of at most `max_words` words. Whatever the sequence,
-    /// the work is bounded by the bitmap.
+    /// Records a sequence, in a bitmap of at most `max_words` words. The bitmap bounds the work for
+    /// any sequence.
     pub(super) fn note(&mut self, sequence: u64, max_words: usize) -> Sighting {
         if sequence < self.known_from {
             return Sighting::Unknown;
@@ -74,7 +74,7 @@ impl DedupWindow {
         self.slide(excess as u64);
     }
 
-    /// Whether the invariant holds, also of what was read from somewhere.
+    /// Returns `true` if the invariant holds, also for a window that was decoded.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let end = (self.base / WORD).checked_add(self.words.len() as u64);
@@ -163,8 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_windows_edge_what_is_promised_is_known_and_what_is_not_known_is_never_taken_for_a_copy()
-     {
+    fn at_the_windows_edge_no_unknown_sequence_is_taken_for_a_duplicate() {
         // Sequence 0 is missing for ever, and every odd one.
         for newest in (2..2_000).step_by(2) {
             let mut window = window((2..=newest).step_by(2));

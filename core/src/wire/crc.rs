@@ -1,10 +1,10 @@
 //! The checksums of requests: CRC-32 (IEEE) over the stream's name in UTF-8, followed by what the
 //! operation is about.
 //!
-//! A client puts the sum into `WriteContext.crc32`; a proxy computes it again and answers
-//! `CHECKSUM_FAILED` when it differs. Bulk writes carry none. With the feature `std` the sums are
-//! computed with the processor's own instructions; without it, and in WebAssembly, which
-//! has none, with a table of 64 bytes.
+//! A client puts the sum into `WriteContext.crc32`; a proxy computes it again and replies
+//! `CHECKSUM_FAILED` if it differs. Bulk writes carry none. With the feature `std` the sums are
+//! computed with the processor's instructions; without it, and in WebAssembly, which has none, with
+//! a table of 64 bytes.
 
 use crate::Dlsn;
 
@@ -44,8 +44,8 @@ use table::of_parts;
 
 #[cfg(any(test, not(feature = "std"), target_arch = "wasm32"))]
 mod table {
-    /// What four bits at the sum's end do to it: a table of 64 bytes, for a device has little
-    /// flash, and its sums are short.
+    /// Effect of the sum's last four bits: a table of 64 bytes, because a device has little flash
+    /// and short inputs.
     static TABLE: [u32; 16] = table();
 
     const fn table() -> [u32; 16] {

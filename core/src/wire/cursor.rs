@@ -1,11 +1,11 @@
 use super::{DecodeError, DecodeErrorKind};
 
-/// Reads big-endian values from the front of a slice; knows which field it is in, so that errors
-/// can say so.
+/// Reads big-endian values from the front of a slice, and keeps the name of the current field for
+/// errors.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
-    /// What was not read yet. Only ever split where a check allows it: a parser has no way to a
-    /// panic, and a linker proves it.
+    /// Bytes not read yet. Split only behind a check that allows it, so that a parser contains no
+    /// path to a panic; a linker proves it.
     rest: &'a [u8],
     offset: usize,
     field: &'static str,
@@ -186,8 +186,8 @@ impl<'a> Cursor<'a> {
         self.fits(count, width, offset)
     }
 
-    /// Checks that `count` things of at least `width` bytes each can follow; `offset` is where the
-    /// count stands.
+    /// Checks that `count` items of at least `width` bytes each can follow; `offset` is the count's
+    /// offset.
     pub(crate) fn fits(
         &self,
         count: usize,

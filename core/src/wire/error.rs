@@ -6,13 +6,13 @@ pub struct DecodeError {
     /// The field that was being read, in the words of its protocol: `WriteContext.triedHosts`,
     /// `Tdispatch.contexts`.
     pub field: &'static str,
-    /// Where the wrong bytes begin, counted from the start of the bytes that were to be decoded.
+    /// Offset of the first wrong byte, counted from the start of the decoded bytes.
     pub offset: usize,
-    /// What was wrong.
+    /// Kind of the error.
     pub kind: DecodeErrorKind,
 }
 
-/// What was wrong with the bytes of a [`DecodeError`].
+/// Kind of a [`DecodeError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -25,9 +25,9 @@ pub enum DecodeErrorKind {
     },
     /// A length or a count is below zero.
     NegativeLength(i32),
-    /// A length or a count says more than the bytes that follow it can hold.
+    /// A length or a count is larger than the bytes that follow it.
     LengthBeyondBuffer {
-        /// What the length says.
+        /// Value of the length.
         length: usize,
         /// Bytes that are there.
         remaining: usize,
@@ -41,7 +41,7 @@ pub enum DecodeErrorKind {
     },
     /// Text that is not UTF-8.
     NotUtf8,
-    /// A field, or a collection's elements, of another type than its interface says.
+    /// A field, or a collection's elements, has another type than its interface defines.
     WrongType {
         /// Thrift's number of the type that is right.
         expected: u8,
@@ -52,13 +52,13 @@ pub enum DecodeErrorKind {
     UnknownType(u8),
     /// Structs and collections inside each other, deeper than the limit.
     TooDeep {
-        /// How deep is allowed.
+        /// Maximum depth.
         limit: u8,
     },
-    /// A thrift message that does not begin with the strict protocol's version, `0x8001`.
+    /// A thrift message does not begin with the strict protocol's version, `0x8001`.
     BadVersion(u32),
-    /// A message of a kind that has no place here: a reply where a call is due, or the other way
-    /// round.
+    /// A message has a kind that is not valid here: a reply where a call is expected, or the
+    /// reverse.
     UnexpectedMessageKind(u8),
     /// A number that is no mux frame type.
     UnknownFrameType(i8),
@@ -71,7 +71,7 @@ pub enum DecodeErrorKind {
     UnknownMethod,
     /// A field that must be there is not.
     Missing,
-    /// Bytes after the end of what was to be decoded.
+    /// Bytes follow the end of the decoded value.
     TrailingBytes(usize),
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for DecodeErrorKind {
                 "begins with {found:#010x}, must begin with 0x8001 and the message's kind"
             ),
             Self::UnexpectedMessageKind(kind) => {
-                write!(f, "a message of kind {kind} has no place here")
+                write!(f, "unexpected message of kind {kind}")
             }
             Self::UnknownFrameType(found) => write!(f, "{found} is no mux frame type"),
             Self::UnknownStatus(found) => write!(f, "{found} is no mux status; 0, 1 and 2 are"),
@@ -125,8 +125,8 @@ impl core::error::Error for DecodeError {}
 /// The buffer to encode into is too small. What was written into it is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferTooSmall {
-    /// Bytes that the whole message needs; `usize::MAX` when a value is longer than its format's
-    /// length field can say, so that no buffer is large enough.
+    /// Bytes that the whole message needs; `usize::MAX` if a value is longer than its format's
+    /// length field can express, so that no buffer is large enough.
     pub needed: usize,
     /// Bytes that the buffer has.
     pub available: usize,

@@ -1,8 +1,8 @@
 //! Framed thrift over a plain connection, one request at a time, and Finagle's upgrade of it.
 //!
-//! A frame is a length and a thrift message. A Finagle client first calls [`UPGRADE_METHOD`]; when
-//! the peer answers with anything but an exception, every later message has a struct in front of
-//! it, inside the same frame: a [`RequestHeader`] or a [`ResponseHeader`].
+//! A frame is a length and a thrift message. A Finagle client first calls [`UPGRADE_METHOD`]; if
+//! the peer replies with anything but an exception, every later message is preceded by a struct in
+//! the same frame: a [`RequestHeader`] or a [`ResponseHeader`].
 
 use super::cursor::Cursor;
 use super::list::{Element, List};
@@ -11,7 +11,7 @@ use super::sink::Sink;
 use super::thrift::{MessageHeader, MessageKind, Type, Value};
 use super::{BufferTooSmall, DecodeError, DecodeErrorKind, FrameTooLarge};
 
-/// The method that asks a peer whether it speaks the upgraded protocol.
+/// Method that asks a peer if it speaks the upgraded protocol.
 pub const UPGRADE_METHOD: &str = "__can__finagle__trace__v3__";
 
 /// The length of the whole frame that begins with `bytes`, its four-byte length field included;
@@ -25,7 +25,7 @@ pub fn frame_len(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameTooLa
     super::frame_len(bytes, limit)
 }
 
-/// What is inside a whole frame: its length field is checked and left out.
+/// Returns the body of a whole frame, after checking its length field.
 ///
 /// # Errors
 ///
@@ -46,8 +46,7 @@ pub fn frame_body(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     Ok(cursor.rest())
 }
 
-/// Something that is said about a request besides the request; the same keys and values as a mux
-/// dispatch's.
+/// Metadata of a request; the same keys and values as a mux dispatch's.
 pub type Context<'a> = super::mux::Context<'a>;
 /// A header's contexts.
 pub type Contexts<'a> = List<'a, HeaderContext<'a>>;
@@ -72,7 +71,7 @@ impl<'a> List<'a, HeaderContext<'a>> {
     }
 }
 
-/// What stands in front of a call once the protocol is upgraded.
+/// Header of a call in the upgraded protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestHeader<'a> {
     /// The id of the trace.
@@ -81,13 +80,13 @@ pub struct RequestHeader<'a> {
     pub span_id: i64,
     /// The id of the request that caused it.
     pub parent_span_id: Option<i64>,
-    /// Whether the trace is sampled; undecided when missing.
+    /// `true` if the trace is sampled; `None` if undecided.
     pub sampled: Option<bool>,
     /// The client's id.
     pub client_id: Option<&'a str>,
     /// Finagle's trace flags.
     pub flags: Option<i64>,
-    /// What else is said about the request.
+    /// Further metadata of the request.
     pub contexts: Option<Contexts<'a>>,
 }
 
@@ -96,16 +95,15 @@ impl<'a> RequestHeader<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the body does not begin with a header. Destination and delegations,
-    /// which no client of DistributedLog sends, are skipped like every other field that is not
-    /// kept.
+    /// [`DecodeError`] if the body does not begin with a header. Destination and delegations, which
+    /// no client of DistributedLog sends, are skipped, as is every other field that is not kept.
     pub fn decode(body: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let mut cursor = Cursor::new(body, "RequestHeader");
         let header = Self::read(&mut cursor)?;
         Ok((header, cursor.rest()))
     }
 
-    /// The client's id, from its own field or from the contexts.
+    /// Returns the client's id, from its field or from the contexts.
     #[must_use]
     pub fn any_client_id(&self) -> Option<&'a str> {
         let from_contexts = || core::str::from_utf8(self.contexts?.value(Context::CLIENT_ID)?).ok();
@@ -122,7 +120,7 @@ impl<'a> RequestHeader<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] says how many bytes the header needs.
+    /// [`BufferTooSmall`] gives the number of bytes that the header needs.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         Sink::fill(out, |sink| self.write(sink))
     }
@@ -178,11 +176,11 @@ impl<'a> RequestHeader<'a> {
     }
 }
 
-/// What stands in front of an answer once the protocol is upgraded. DistributedLog's proxy leaves
-/// it empty: a single zero byte.
+/// Header of a reply in the upgraded protocol. DistributedLog's proxy leaves it empty: a single
+/// zero byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHeader<'a> {
-    /// What is said about the answer.
+    /// Metadata of the reply.
     pub contexts: Option<Contexts<'a>>,
 }
 
@@ -192,7 +190,7 @@ impl<'a> ResponseHeader<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the body does not begin with a header.
+    /// [`DecodeError`] if the body does not begin with a header.
     pub fn decode(body: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let mut cursor = Cursor::new(body, "ResponseHeader");
         let mut header = Self::default();
@@ -209,7 +207,7 @@ impl<'a> ResponseHeader<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] says how many bytes the header needs.
+    /// [`BufferTooSmall`] gives the number of bytes that the header needs.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         Sink::fill(out, |sink| self.write(sink))
     }
@@ -227,7 +225,7 @@ impl<'a> ResponseHeader<'a> {
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_request(
     header: Option<&RequestHeader<'_>>,
     sequence_id: SequenceId,
@@ -251,7 +249,7 @@ pub fn encoded_request_len(header: Option<&RequestHeader<'_>>, request: &Request
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_reply(
     header: Option<&ResponseHeader<'_>>,
     method: &str,
@@ -310,7 +308,8 @@ fn write_frame(sink: &mut Sink<'_>, body: impl FnOnce(&mut Sink<'_>)) {
     sink.patch_length(start);
 }
 
-/// The sequence id of the call that asks for the upgrade; `None` when `message` is another message.
+/// Returns the sequence id of a call that asks for the upgrade, or `None` if `message` is another
+/// message.
 #[must_use]
 pub fn upgrade_request(message: &[u8]) -> Option<SequenceId> {
     let (header, _) = MessageHeader::decode(message).ok()?;
@@ -318,11 +317,11 @@ pub fn upgrade_request(message: &[u8]) -> Option<SequenceId> {
         .then_some(header.sequence_id)
 }
 
-/// Whether the answer `message` agrees to the upgrade: a reply does, an exception does not.
+/// Returns `true` if the reply `message` accepts the upgrade: a result does, an exception does not.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] when the message is no answer to the question.
+/// [`DecodeError`] if the message is no reply to the upgrade call.
 pub fn upgrade_accepted(message: &[u8]) -> Result<bool, DecodeError> {
     let (header, _) = MessageHeader::decode(message)?;
     match header.kind {
@@ -344,11 +343,11 @@ pub fn upgrade_accepted(message: &[u8]) -> Result<bool, DecodeError> {
     }
 }
 
-/// Writes a whole frame that asks for the upgrade; the number of bytes written.
+/// Writes a whole frame that asks for the upgrade. Returns the number of bytes written.
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_upgrade_request(out: &mut [u8]) -> Result<usize, BufferTooSmall> {
     Sink::fill(out, |sink| {
         write_upgrade(MessageKind::Call, SequenceId(0), sink)
@@ -359,7 +358,7 @@ pub fn encode_upgrade_request(out: &mut [u8]) -> Result<usize, BufferTooSmall> {
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_upgrade_reply(
     sequence_id: SequenceId,
     out: &mut [u8],
@@ -369,12 +368,12 @@ pub fn encode_upgrade_reply(
     })
 }
 
-/// Writes a whole frame that declines the upgrade, as a server without it answers an unknown
-/// method; the number of bytes written.
+/// Writes a whole frame that declines the upgrade, as a server without it replies to an unknown
+/// method. Returns the number of bytes written.
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_upgrade_refusal(
     sequence_id: SequenceId,
     out: &mut [u8],

@@ -4,7 +4,7 @@ use super::DecodeError;
 use super::cursor::Cursor;
 use super::sink::Sink;
 
-/// What can be an element of a [`List`]. Sealed: its methods are this crate's own.
+/// Element of a [`List`]. Sealed: its methods are private to this crate.
 pub trait Element<'a>: Copy {
     #[doc(hidden)]
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError>;
@@ -12,8 +12,8 @@ pub trait Element<'a>: Copy {
     fn write(&self, sink: &mut Sink<'_>);
 }
 
-/// A list, set or map on the wire: a view of encoded bytes that were checked when they were
-/// decoded, or of a slice to be encoded.
+/// List, set or map on the wire: a view of encoded bytes that were checked when they were decoded,
+/// or of a slice to encode.
 ///
 /// Elements are decoded as they are iterated; nothing is allocated. Two lists are equal when their
 /// elements are, in their order.
@@ -64,7 +64,7 @@ impl<'a, T: Element<'a>> List<'a, T> {
         }
     }
 
-    /// How many elements there are.
+    /// Returns the number of elements.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self.repr {
@@ -73,7 +73,7 @@ impl<'a, T: Element<'a>> List<'a, T> {
         }
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no elements.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,9 +1,9 @@
 //! Bytes on the wire and at rest: parsed without allocating or panicking, emitted into a caller's
 //! buffer, byte for byte as DistributedLog's own client and proxy do.
 //!
-//! A request is a thrift message ([`service`]); it travels inside a [`mux`] dispatch or a
-//! [`framed`] thrift frame, and what it carries may be a [`record_set`]. [`sniff`] tells from a
-//! connection's first bytes which of the two framings its client speaks.
+//! A request is a thrift message ([`service`]). It is sent in a [`mux`] dispatch or a [`framed`]
+//! thrift frame, and its payload may be a [`record_set`]. [`sniff`] determines from a connection's
+//! first bytes which of the two framings its client speaks.
 //!
 //! Decoding borrows: every view points into the bytes it was decoded from. Encoding goes through
 //! `encoded_len` and `encode`: the second writes what the first counts, and refuses a buffer that

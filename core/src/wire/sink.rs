@@ -1,10 +1,10 @@
 use super::BufferTooSmall;
 
-/// Writes into a caller's buffer as far as it goes, and counts on beyond its end: one pass over a
-/// message either writes it or tells how large the buffer must be. With an empty buffer it only
-/// counts, at no cost for the bytes that would be copied.
+/// Writes into a caller's buffer until it is full, and continues counting beyond its end: one pass
+/// over a message either writes it or determines the size of the buffer that it needs. With an
+/// empty buffer it only counts, without copying.
 ///
-/// A value longer than its length field can say makes the whole message `usize::MAX` long: no
+/// A value longer than its length field can express makes the whole message `usize::MAX` long: no
 /// buffer is large enough for it.
 #[derive(Debug)]
 pub struct Sink<'b> {
@@ -17,7 +17,7 @@ impl<'b> Sink<'b> {
         Self { out, length: 0 }
     }
 
-    /// How many bytes `write` writes.
+    /// Returns the number of bytes that `write` writes.
     pub(crate) fn count(write: impl FnOnce(&mut Sink<'_>)) -> usize {
         let mut sink = Sink::new(&mut []);
         write(&mut sink);

@@ -1,6 +1,6 @@
 use super::mux::FrameType;
 
-/// What a connection's first bytes show that its client speaks.
+/// Protocol that a connection's first bytes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Mux frames.
@@ -12,12 +12,12 @@ pub enum Protocol {
     Unknown,
 }
 
-/// Tells from the first bytes that a client sent which protocol it speaks; `None` while there are
+/// Determines a client's protocol from the first bytes that it sent. Returns `None` while there are
 /// too few of them (six always suffice).
 ///
 /// After the four bytes of length that both have, mux has a frame's type, and thrift its version
-/// `0x80 0x01`. The one mux type that begins alike, an error answer, is never a client's first
-/// frame.
+/// `0x80 0x01`. The one mux type that begins with the same byte, an error reply, is never a
+/// client's first frame.
 #[must_use]
 pub fn sniff(bytes: &[u8]) -> Option<Protocol> {
     let fifth = *bytes.get(4)?;

@@ -6,8 +6,8 @@ use super::list::{Element, List};
 use super::sink::Sink;
 use super::{DecodeError, DecodeErrorKind};
 
-/// How deep structs and collections of unknown fields may lie inside each other: below it, skipping
-/// recurses; at it, decoding fails.
+/// Maximum nesting of structs and collections in unknown fields: below it, skipping recurses; at
+/// it, decoding fails.
 pub const MAX_DEPTH: u8 = 16;
 
 const VERSION: u32 = 0x8001_0000;
@@ -18,27 +18,27 @@ const STOP: u8 = 0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SequenceId(pub i32);
 
-/// What a message is.
+/// Kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageKind {
-    /// A request that is answered.
+    /// A request that has a reply.
     Call = 1,
-    /// The answer of a call that was carried out.
+    /// Reply to a call that was carried out.
     Reply = 2,
-    /// The answer of a call that was not carried out, or failed inside.
+    /// Reply to a call that was not carried out, or failed inside.
     Exception = 3,
-    /// A request that is not answered.
+    /// A request without a reply.
     OneWay = 4,
 }
 
 /// The head of every message: its kind, its method, its sequence id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageHeader<'a> {
-    /// What the message is.
+    /// Kind of the message.
     pub kind: MessageKind,
-    /// The method called, or answered.
+    /// Method of the call.
     pub method: &'a str,
-    /// Pairs an answer with its call.
+    /// Pairs a reply with its call.
     pub sequence_id: SequenceId,
 }
 
@@ -47,7 +47,7 @@ impl<'a> MessageHeader<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the message does not begin with a strict header.
+    /// [`DecodeError`] if the message does not begin with a strict header.
     pub fn decode(message: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let mut cursor = Cursor::new(message, "message");
         let header = Self::read(&mut cursor)?;
@@ -276,8 +276,7 @@ impl<'a> Cursor<'a> {
         List::read(self, count)
     }
 
-    /// An empty collection may say what it likes about its elements: some implementations write
-    /// type 0.
+    /// An empty collection may give any element type: some implementations write type 0.
     fn element_type(
         &self,
         expected: Type,

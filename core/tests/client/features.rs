@@ -112,7 +112,7 @@ fn a_session_of_writes_over_mux_reads_their_answers_and_no_others() {
         let text = if method == "nonsense" {
             "its reply cannot be read: message.name"
         } else {
-            "its reply is none to a write"
+            "its reply is not one to a write"
         };
         assert!(reason.to_string().starts_with(text), "{method}: {reason}");
     }

@@ -298,17 +298,17 @@ fn what_is_no_call_at_all_is_told_apart_from_an_unknown_method() {
         (
             "a kind of its own",
             message(9, "write", "00"),
-            "message.version at offset 3: a message of kind 9 has no place here",
+            "message.version at offset 3: unexpected message of kind 9",
         ),
         (
             "a reply",
             message(2, "write", "00"),
-            "message.kind at offset 3: a message of kind 2 has no place here",
+            "message.kind at offset 3: unexpected message of kind 2",
         ),
         (
             "a call that wants no answer",
             message(4, "write", "00"),
-            "message.kind at offset 3: a message of kind 4 has no place here",
+            "message.kind at offset 3: unexpected message of kind 4",
         ),
         (
             "a name beyond the end",
@@ -401,7 +401,7 @@ fn every_malformed_reply_is_refused_with_its_field_and_offset() {
         (
             "a call",
             call("write", "00"),
-            "message.kind at offset 3: a message of kind 1 has no place here",
+            "message.kind at offset 3: unexpected message of kind 1",
         ),
         (
             "of an unknown method",

@@ -28,31 +28,33 @@ pub(crate) struct Host {
     pub(crate) shard: i32,
     /// Names resolution gave it.
     pub(crate) in_ring: bool,
-    /// Takes no more requests: it drains, or is to be forgotten.
+    /// `true` if it takes no more requests: it drains, or will be forgotten.
     pub(crate) draining: bool,
-    /// Is forgotten when nothing is under way at it.
+    /// `true` if it will be forgotten once it has no request in flight.
     pub(crate) leaving: bool,
     pub(crate) link: Link,
-    /// When making a connection has taken too long.
+    /// Time at which connecting times out.
     pub(crate) connect_deadline: Instant,
     pub(crate) connected_at: Instant,
     /// Counts the connections: what concerned an earlier one means nothing to this one.
     pub(crate) epoch: u32,
     pub(crate) capacity: u32,
-    /// To be sent, or sent and not answered, discarded ones included.
+    /// Number of requests that are ready to send, or that were sent and have no reply, discarded
+    /// ones included.
     pub(crate) in_flight: u32,
-    /// Requests that wait for the connection, or for room on it.
+    /// Requests that wait for the connection, or for a free slot on it.
     pub(crate) waiting: Queue,
     /// Requests that were sent and are awaited.
     pub(crate) awaited: Queue,
     pub(crate) status: Option<ServerStatus>,
-    /// Said that it serves nothing: asked again then, and left alone before.
+    /// Set when the host reported that it serves nothing: no request goes to it before this time,
+    /// and a handshake is sent then.
     pub(crate) unavailable_until: Option<Instant>,
     /// Failures in a row: of connections, and of a host that serves nothing.
     pub(crate) link_failures: u32,
     pub(crate) unavailable_count: u32,
     pub(crate) handshake: HandshakeState,
-    /// Tells apart the handshakes.
+    /// Generation of the handshake, which distinguishes it from earlier ones.
     pub(crate) handshake_generation: u32,
     pub(crate) next_handshake: Instant,
     pub(crate) next_sync: Instant,
@@ -61,18 +63,19 @@ pub(crate) struct Host {
     pub(crate) pending: PendingActions,
 }
 
-/// The client's own handshake with a host.
+/// State of the client's own handshake with a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HandshakeState {
-    /// None under way.
+    /// No handshake is in flight or requested.
     Idle,
-    /// To be sent; whether it asks for ownerships.
+    /// A handshake will be sent as soon as the connection has a free slot; `true` asks for
+    /// ownerships.
     Requested(bool),
     /// Sent; given up at this time.
     InFlight(Instant),
 }
 
-/// What the adapter is still to be told about a host.
+/// Actions about a host that the adapter has not polled yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PendingActions {
     pub(crate) disconnect: bool,
@@ -126,12 +129,12 @@ impl Host {
         &self.text[..self.name_len]
     }
 
-    /// What its places on the ring depend on.
+    /// Returns the shard and the text from which its positions on the ring are computed.
     pub(crate) fn places(&self) -> (i32, &str) {
         (self.shard, &self.text)
     }
 
-    /// Whether requests may go to it: it may have to be connected to first.
+    /// Returns `true` if requests may be routed to it; it may have to be connected first.
     pub(crate) fn is_open(&self) -> bool {
         self.used
             && !self.draining
@@ -140,12 +143,12 @@ impl Host {
             && !matches!(self.link, Link::Down { .. })
     }
 
-    /// Whether it has room for another request on its connection.
+    /// Returns `true` if its connection has a free slot.
     pub(crate) fn has_room(&self) -> bool {
         self.link == Link::Connected && self.in_flight < self.capacity
     }
 
-    /// Whether it takes streams that it does not own.
+    /// Returns `true` if it accepts streams that it does not own.
     pub(crate) const fn takes_streams(&self) -> bool {
         !matches!(
             self.status,
@@ -153,7 +156,7 @@ impl Host {
         )
     }
 
-    /// When time alone changes something about it.
+    /// Returns the earliest time at which one of its timers fires.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         if !self.used {
             return None;
@@ -174,7 +177,7 @@ impl Host {
             .min()
     }
 
-    /// Whether a proxy that names `host` means this one.
+    /// Returns `true` if a proxy's location `host` means this host.
     fn is_called(&self, host: &str, address: Option<IpAddr>, port: u16) -> bool {
         self.used
             && self.port == port
@@ -204,7 +207,7 @@ impl Host {
         self.set_address(&name, Some(address), address.port());
     }
 
-    /// Where it is, is not known.
+    /// Forgets its address.
     pub(crate) fn forget_address(&mut self) {
         let name = self.name_copy();
         self.set_address(&name, None, self.port);
@@ -278,7 +281,7 @@ impl<const HOSTS: usize> Hosts<HOSTS> {
     /// A fresh slot; [`None`] when all are used.
     pub(crate) fn take(&mut self) -> Option<usize> {
         let index = self.slots.iter().position(|host| !host.used)?;
-        // What tells old from new goes on counting.
+        // Generations continue across the slot's hosts: they distinguish replies to an earlier one.
         let Host {
             generation,
             handshake_generation,

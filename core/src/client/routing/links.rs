@@ -10,16 +10,16 @@ use crate::{Cause, Failure, Instant};
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// The name of a host that a proxy named was resolved. The host to connect to: the same one, or
-    /// another that is known to be at that address already; in that case `host` is forgotten,
-    /// nothing is to be connected, and its requests go to the other.
+    /// Records the address of a host that a proxy named, once its name was resolved. Returns the
+    /// host to connect to: the same one, or another that is known at that address already. In that
+    /// case `host` is forgotten, no connection is needed, and its requests move to the other.
     pub fn handle_address(&mut self, now: Instant, host: HostId, address: SocketAddr) -> HostId {
         self.advance_clock(now);
         let Some(index) = self.hosts.find(host) else {
             return host;
         };
         if self.hosts[index].link != Link::Connecting || self.hosts[index].address.is_some() {
-            // Nobody asked, or not any more.
+            // The lookup was not requested, or is no longer needed.
             return host;
         }
         match self.hosts.with_address(address) {
@@ -49,7 +49,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         slot.draining = false;
         self.counters.connects += 1;
         self.request_handshake(host, true);
-        // The handshake goes first, and takes the place of one.
+        // The handshake goes first, and takes one slot.
         for _ in 1..capacity {
             if !self.dispatch_next(host) {
                 break;
@@ -69,9 +69,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// The connection to the host ended. Tell first, by [`handle_failed`](Self::handle_failed), for
-    /// which requests it is known what became of them; all others that were under way there may
-    /// have been carried out.
+    /// The connection to the host ended. Call [`handle_failed`](Self::handle_failed) first for the
+    /// requests whose fate is known; all others that were in flight there may have been carried
+    /// out.
     pub fn handle_disconnected(&mut self, now: Instant, host: HostId) {
         self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
@@ -89,7 +89,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.lose_link(host);
     }
 
-    /// The host takes no more requests on its connection (Tdrain); it answers what is under way.
+    /// The host takes no more requests on its connection (Tdrain). It replies to those in flight.
     pub fn handle_drain(&mut self, now: Instant, host: HostId) {
         self.advance_clock(now);
         let Some(host) = self.hosts.find(host) else {
@@ -100,7 +100,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.close_if_done(host);
     }
 
-    /// The host's connection is gone, or is about to be: what was under way on it is lost.
+    /// Handles the loss of the host's connection, or its close: requests in flight on it are lost.
     pub(super) fn lose_link(&mut self, host: usize) {
         let now = self.now;
         let slot = &mut self.hosts[host];
@@ -120,7 +120,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         );
         slot.link = Link::Idle;
         if leaving {
-            // Forgotten below, when what was under way has left.
+            // Forgotten below, once the requests in flight were moved.
         } else if draining || died_young {
             self.mark_down(host, Cause::ConnectionLost);
         } else if wanted {
@@ -158,8 +158,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.hosts_with_actions.insert(host);
     }
 
-    /// The host cannot be reached: it is left alone for a while, and whatever waited for it goes
-    /// elsewhere.
+    /// Marks the host as unreachable: it is not tried until its blackout ends, and the requests
+    /// that wait for it are routed elsewhere.
     pub(super) fn mark_down(&mut self, host: usize, cause: Cause) {
         let slot = &mut self.hosts[host];
         if slot.leaving {
@@ -182,8 +182,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.evict(host, Cause::Unreachable);
     }
 
-    /// The host says that it serves nothing: it is left alone for a while, though it can be
-    /// reached.
+    /// Marks the host as unavailable: it can be reached and reports that it serves nothing. It gets
+    /// no requests for a while.
     pub(super) fn mark_unavailable(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         slot.unavailable_count = slot.unavailable_count.saturating_add(1);
@@ -193,7 +193,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.evict(host, Cause::Status(crate::StatusCode::ServiceUnavailable));
     }
 
-    /// The host is on the ring no more: it is forgotten when nothing is under way at it.
+    /// Removes the host from the ring. It is forgotten when it has no request in flight.
     pub(super) fn retire(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         (slot.in_ring, slot.leaving) = (false, true);
@@ -236,7 +236,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// A place on the host's connection is free again.
+    /// Frees a slot on the host's connection.
     pub(super) fn release(&mut self, host: usize) {
         let slot = &mut self.hosts[host];
         slot.in_flight = slot.in_flight.saturating_sub(1);
@@ -247,7 +247,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.close_if_done(host);
     }
 
-    /// Gets the first request that waits for the host ready to be sent. Whether there was one.
+    /// Prepares the first request that waits for the host for sending. Returns `false` if there is
+    /// none.
     fn dispatch_next(&mut self, host: usize) -> bool {
         let slot = &mut self.hosts[host];
         if !slot.has_room() {
@@ -260,7 +261,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         true
     }
 
-    /// Asks the host how it is, if it is connected and is not being asked.
+    /// Requests a handshake with the host, if it is connected and no handshake is in flight.
     pub(super) fn request_handshake(&mut self, host: usize, ownerships: bool) {
         let slot = &mut self.hosts[host];
         if !slot.used
@@ -288,18 +289,18 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     fn merge(&mut self, host: usize, other: usize) -> HostId {
         let name = self.hosts[host].name_copy();
         self.hosts[other].set_alias(&name);
-        // If names do not lead to it any more: it is needed all the same.
+        // It is needed again, even if name resolution does not return it any more.
         self.hosts[other].leaving = false;
         let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
         self.streams.move_owners(host, other);
         self.forget(host);
-        // A request that `other` sent away to its own other name must not come back to it: the ring
+        // A request that `other` redirected to this alias of itself must not return to it: the ring
         // decides.
         self.route_all(waiting, |_| {});
         self.hosts.id(other)
     }
 
-    /// How long a host is left alone after this many failures in a row.
+    /// Returns the time for which a host is not tried after this number of failures in a row.
     fn blackout(&mut self, failures: u32) -> Duration {
         let doubled = self
             .settings
@@ -316,7 +317,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             "nothing is under way at it"
         );
         if self.hosts[host].pending.disconnect {
-            // It is forgotten once the adapter was told.
+            // Forgotten when the adapter polls the disconnect.
             return;
         }
         self.streams.forget_owners(host);

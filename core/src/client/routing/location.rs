@@ -1,7 +1,7 @@
 use core::fmt;
 
-/// Where a proxy says a stream's owner is: `1;{shard};{host}:{port}`, in a `location` or an
-/// ownership.
+/// Location of a stream's owner as a proxy reports it: `1;{shard};{host}:{port}`, in a `location`
+/// or an ownership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
     /// The owner's shard; negative when it has none.
@@ -17,7 +17,7 @@ impl<'a> Location<'a> {
     ///
     /// # Errors
     ///
-    /// [`LocationError`] says which part is wrong.
+    /// [`LocationError`] names the part that is wrong.
     pub fn parse(text: &'a str) -> Result<Self, LocationError> {
         let mut parts = text.splitn(3, ';');
         let (Some(version), Some(shard), Some(address)) =
@@ -29,7 +29,7 @@ impl<'a> Location<'a> {
             return Err(LocationError::Version);
         }
         let shard = shard.parse().map_err(|_| LocationError::Shard)?;
-        // An IPv6 address has colons of its own: the port stands behind the last one.
+        // An IPv6 address contains colons: the port follows the last one.
         let (host, port) = address.rsplit_once(':').ok_or(LocationError::Address)?;
         let port = port.parse().map_err(|_| LocationError::Address)?;
         if host.is_empty() || port == 0 {
@@ -45,7 +45,7 @@ impl fmt::Display for Location<'_> {
     }
 }
 
-/// What is wrong with a location's text.
+/// Error in a location's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LocationError {
     /// It has not three parts with semicolons between.

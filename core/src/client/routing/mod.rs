@@ -1,5 +1,4 @@
-//! Which proxy a request goes to, and what becomes of it there: hosts, hash ring, owners,
-//! redirects, retries.
+//! Routing of requests to proxies: hosts, hash ring, owners, redirects, retries.
 
 mod action;
 mod hosts;
@@ -41,46 +40,48 @@ use crate::random::Random;
 
 /// Chooses for each request the proxy that it goes to, without sending anything itself.
 ///
-/// **Order of calls.** Whatever happens is told by a `handle_*` method or a command; after each of
-/// them, and after [`handle_timeout`](Self::handle_timeout), [`poll_action`](Self::poll_action) is
-/// called until it has nothing more, and the adapter carries out what it says.
-/// [`poll_timeout`](Self::poll_timeout) says when to come back. `now` never goes back.
+/// **Order of calls.** Report every event with a `handle_*` method. After each of them, after each
+/// command and after [`handle_timeout`](Self::handle_timeout), call
+/// [`poll_action`](Self::poll_action) until it returns `None`, and carry out its actions.
+/// [`poll_timeout`](Self::poll_timeout) returns the time of the next `handle_timeout`. `now` never
+/// goes back.
 ///
 /// **Invariant.** Every request that [`submit`](Self::submit) took ends in exactly one
-/// [`Action::Complete`], no later than its deadline, unless [`cancel`](Self::cancel) took it back;
-/// and its failure says [`WriteState::NotWritten`](crate::WriteState::NotWritten) only when no attempt
-/// may have written.
+/// [`Action::Complete`], no later than its deadline, unless [`cancel`](Self::cancel) removed it;
+/// and its failure says [`WriteState::NotWritten`](crate::WriteState::NotWritten) only when no
+/// attempt may have written.
 ///
-/// **Routing.** A request about a stream goes to the stream's owner when that is known (from
+/// **Routing.** A request about a stream goes to the stream's owner if that is known (from
 /// handshakes, redirects and successes), and otherwise to the first host clockwise on a consistent
-/// hash ring that it has not tried. What an answer leads to is the table of DistributedLog's own
-/// client; a lost connection or an answer that leaves it open whether the request was carried out
-/// follows [`Resend`].
+/// hash ring that it has not tried. The effect of a reply's code is the table of DistributedLog's
+/// own client; after a lost connection, or a reply that leaves open if the request was carried out,
+/// [`Resend`] decides.
 ///
-/// `HOSTS` is how many hosts can be known at once (at most [`MAX_HOSTS`]), `STREAMS` how many
-/// streams' owners, `REQUESTS` how many requests can be under way. Memory is about 490 bytes a
-/// host, 48 and 8 for each host a stream, 210 a request: `size_of::<Client<2, 4, 8>>()` is 3,184 on
-/// a 64-bit machine. [`new`](Self::new) is `const`, so that a client can live in a `static`.
+/// `HOSTS` is the maximum number of known hosts (at most [`MAX_HOSTS`]), `STREAMS` that of streams
+/// whose owners are known, `REQUESTS` that of requests in flight. Memory is about 490 bytes for
+/// each host, 48 and 8 for each host for each stream, and 210 for each request:
+/// `size_of::<Client<2, 4, 8>>()` is 3,184 on a 64-bit machine. [`new`](Self::new) is `const`, so
+/// that a client can live in a `static`.
 #[derive(Debug)]
 pub struct Client<const HOSTS: usize = 16, const STREAMS: usize = 64, const REQUESTS: usize = 256> {
     settings: Settings,
     counters: Counters,
     random: Random,
-    /// The latest time that was told.
+    /// Latest `now` seen; earlier values are ignored.
     now: Instant,
     hosts: Hosts<HOSTS>,
-    /// Hosts about which the adapter is to be told something.
+    /// Hosts with actions that the adapter has not polled yet.
     hosts_with_actions: HostSet,
     streams: Streams<HOSTS, STREAMS>,
     requests: Requests<REQUESTS>,
     timers: Timers<REQUESTS>,
-    /// Requests that are to be sent, or to be told how they ended.
+    /// Requests to be sent, and requests that ended and whose `Complete` was not polled yet.
     ready: Queue,
     /// Requests that wait until some host can be tried.
     parked: Queue,
-    /// Whether names were ever resolved.
+    /// `true` once names were resolved for the first time.
     resolved: bool,
-    /// By when what is under way must have ended, once the client was closed.
+    /// Time by which requests in flight must end, once the client was closed.
     closing: Option<Instant>,
 }
 
@@ -93,7 +94,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             STREAMS >= 1 && STREAMS < u32::MAX as usize,
             "STREAMS is at least 1"
         );
-        // The client's own handshakes are numbered behind the requests.
+        // The client's own handshakes are numbered after the requests.
         assert!(
             REQUESTS >= 1 && REQUESTS < u32::MAX as usize - MAX_HOSTS,
             "REQUESTS is at least 1"

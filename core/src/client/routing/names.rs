@@ -3,13 +3,13 @@ use super::{Client, HostAddress, HostId, HostView, Link, Location, MAX_NAME_BYTE
 use crate::Instant;
 use core::net::SocketAddr;
 
-/// Which hosts there are.
+/// Known hosts.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// Names were resolved to these hosts, and to no others: new ones join the ring and are
-    /// connected to, missing ones leave it, what is under way at them may finish. How many did
-    /// not fit into `HOSTS` or have too long a name, and were left out.
+    /// Reports the complete result of name resolution: new hosts join the ring and are connected,
+    /// missing ones leave it after the requests in flight at them have ended. Returns the number of
+    /// hosts that were left out because they did not fit into `HOSTS` or have too long a name.
     pub fn handle_resolved(&mut self, now: Instant, hosts: &[HostAddress<'_>]) -> usize {
         self.advance_clock(now);
         if self.closing.is_some() {
@@ -28,7 +28,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         left_out
     }
 
-    /// Puts a host on the ring. Whether there was room.
+    /// Adds a host to the ring. Returns `false` if there is no free slot.
     fn join(&mut self, host: &HostAddress<'_>) -> bool {
         if host.name.len() > MAX_NAME_BYTES {
             return false;
@@ -55,11 +55,11 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         true
     }
 
-    /// The host that a proxy names, which becomes known by it if it was not; [`None`] when there is
-    /// no room for it.
+    /// Returns the host that a proxy names, and adds it if it was unknown; `None` if there is no
+    /// free slot.
     pub(super) fn locate(&mut self, location: &Location<'_>) -> Option<usize> {
         if let Some(index) = self.hosts.with_location(location) {
-            // Names do not lead to it any more, but it owns a stream: it is needed.
+            // Name resolution does not return it any more, but it owns a stream: it is needed.
             self.hosts[index].leaving = false;
             return Some(index);
         }
@@ -76,8 +76,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         Some(index)
     }
 
-    /// A free slot; when there is none, that of the host which was used least recently, if names do
-    /// not lead to it and nothing is under way at it.
+    /// Returns a free slot. If there is none, frees that of the least recently used host which name
+    /// resolution does not return and which has no request in flight.
     fn take_slot(&mut self) -> Option<usize> {
         if let Some(index) = self.hosts.take() {
             return Some(index);
@@ -95,7 +95,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 self.hosts.take()
             }
             Link::Connecting | Link::Connected => {
-                // Its connection has to be closed first: there will be room the next time.
+                // Its connection must be closed first: the slot is free the next time.
                 self.retire(index);
                 None
             }
@@ -107,7 +107,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// What is known of a host; [`None`] when it was forgotten.
+    /// Returns the state of a host, or `None` if it was forgotten.
     #[must_use]
     pub fn host(&self, host: HostId) -> Option<HostView<'_>> {
         self.hosts
@@ -122,7 +122,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             .map(|(index, host)| host.view(self.hosts.id(index)))
     }
 
-    /// Who owns the stream, as far as is known.
+    /// Returns the stream's owner, or `None` if it is not known.
     #[must_use]
     pub fn owner(&self, stream: StreamKey) -> Option<HostId> {
         self.streams.owner(stream).map(|index| self.hosts.id(index))

@@ -2,7 +2,7 @@ use super::{HostId, StreamKey};
 
 use crate::Instant;
 
-/// What a request does: it decides what is safe to do again.
+/// Operation of a request. It decides if the request may be repeated safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `writeWithContext` of one record.
@@ -10,8 +10,8 @@ pub enum Operation {
     /// `writeWithContext` of a record set.
     WriteRecordSet,
     /// `writeBulkWithContext`: several records, each with a result of its own. A success of the
-    /// whole is final, whatever became of the single records; a failure of the whole means that
-    /// none was tried.
+    /// request is final, for any results of the single records; a failure of the request means that
+    /// no record was tried.
     WriteBulk,
     /// `create`. Creating twice is creating once.
     Create,
@@ -23,19 +23,19 @@ pub enum Operation {
     Release,
     /// `heartbeatWithOptions`, with or without a heartbeat for readers.
     Heartbeat,
-    /// `getOwner`: FOUND is its answer, not a redirect.
+    /// `getOwner`: the code FOUND is its reply, not a redirect.
     Owner,
-    /// `handshake` or `handshakeWithClientInfo`; asks a host, not a stream.
+    /// `handshake` or `handshakeWithClientInfo`: for a host, not a stream.
     Handshake,
-    /// `setAcceptNewStream`; asks a host, not a stream.
+    /// `setAcceptNewStream`: for a host, not a stream.
     SetAcceptNewStream,
 }
 
 impl Operation {
-    /// Whether carrying it out twice is the same as carrying it out once, so that it may be sent
-    /// again when nobody knows whether the first try was carried out. Writes are not: the
-    /// record would be there twice. Deleting is not: a stream that was created anew in
-    /// between would be lost.
+    /// Returns `true` if carrying it out twice is the same as carrying it out once, so that it may
+    /// be sent again when it is unknown if the first attempt was carried out. Writes are not
+    /// idempotent: the record would be stored twice. Deleting is not: a stream that was created
+    /// anew in between would be lost.
     #[must_use]
     pub const fn is_idempotent(self) -> bool {
         match self {
@@ -50,14 +50,14 @@ impl Operation {
         }
     }
 
-    /// Whether the request is a record set: `WriteContext.isRecordSet`.
+    /// Returns `true` if the request is a record set: `WriteContext.isRecordSet`.
     #[must_use]
     pub const fn is_record_set(self) -> bool {
         matches!(self, Self::WriteRecordSet)
     }
 }
 
-/// Where a request goes.
+/// Destination of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// To the owner of this stream, wherever it is.
@@ -66,36 +66,36 @@ pub enum Target {
     Host(HostId),
 }
 
-/// Which requests are sent again after an attempt that may have been carried out.
+/// Rule for sending a request again after an attempt that may have been carried out.
 ///
-/// The original sends everything again, and so writes some records twice without telling. Here the
-/// default is that nothing which is not idempotent goes out again until it is sure that the first
-/// try was not carried out: the caller of a single write is told
-/// [`WriteState::Unknown`](crate::WriteState::Unknown) and decides, and the multi stream writer goes to its
-/// next stream, whose copies readers can tell apart (R12).
+/// The original sends everything again, and so writes some records twice without reporting it.
+/// Here, by default, a request that is not idempotent is sent again only when the first attempt was
+/// certainly not carried out: the caller of a single write gets
+/// [`WriteState::Unknown`](crate::WriteState::Unknown) and decides, and the multi stream writer
+/// goes to its next stream, where readers recognise duplicates (R12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Resend {
     /// Only what was surely not carried out, and idempotent operations.
     #[default]
     WhenNotWritten,
-    /// Also after an answer that leaves it open (a lost lock, a failed flush): the original's
-    /// behaviour after answers.
+    /// Also after a reply that leaves it open (a lost lock, a failed flush): the original's
+    /// behaviour after replies.
     AfterAnswers,
-    /// Also after a connection that was lost with the request under way: the original's behaviour
-    /// altogether. Timeouts go to the caller all the same.
+    /// Also after a connection was lost with the request in flight: the original's behaviour in all
+    /// cases. Timeouts still go to the caller.
     Always,
 }
 
-/// What a request does when every host was tried, or none can be reached.
+/// Rule for a request whose hosts were all tried, or are all unreachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RetryPolicy {
     /// Goes round again, with backoff, until its deadline; without a deadline, fails after one
     /// round.
     #[default]
     UntilDeadline,
-    /// Fails: another stream may do better than waiting. What the multi stream writer's transport
-    /// asks for, and the original's behaviour.
+    /// Fails: another stream may succeed sooner. Used by the multi stream writer's transport, and
+    /// the original's behaviour.
     OneRound,
 }
 
@@ -104,16 +104,17 @@ pub enum RetryPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Submission {
-    /// What it does.
+    /// Operation to carry out.
     pub operation: Operation,
-    /// Where it goes.
+    /// Destination.
     pub target: Target,
-    /// `WriteContext.crc32`, see [`wire::crc`](crate::wire::crc). Left out when the settings say
-    /// so.
+    /// `WriteContext.crc32`, see [`wire::crc`](crate::wire::crc). Not sent if the settings switch
+    /// checksums off.
     pub checksum: Option<u32>,
-    /// When it fails at the latest. The settings' request timeout may make it sooner.
+    /// Time at which the request fails at the latest. The settings' request timeout may end it
+    /// sooner.
     pub deadline: Option<Instant>,
-    /// What it does when no host can be tried.
+    /// Rule for when no host is left to try.
     pub retry_policy: RetryPolicy,
     /// Overrides the settings' rule for this request.
     pub resend: Option<Resend>,

@@ -2,11 +2,11 @@ use super::hosts::HandshakeState;
 use super::requests::{Request, Stage};
 use super::{Action, Client, Link};
 
-/// What is to be done.
+/// Actions for the adapter.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// What the adapter is to do next; [`None`] when there is nothing just now.
+    /// Returns the adapter's next action, or `None` if there is none at present.
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
             if let Some(action) = self.host_action() {
@@ -27,7 +27,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 | Stage::InFlight
                 | Stage::Backoff(_)
                 | Stage::Parked => {
-                    unreachable!("only what is to be sent or told is in the list of what is ready")
+                    unreachable!("the ready list has only requests to send or to complete")
                 }
             };
             if action.is_some() {
@@ -36,14 +36,15 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// Whether [`close`](Self::close) was called and nothing is under way or connected any more.
+    /// Returns `true` once [`close`](Self::close) was called, all requests have completed and all
+    /// connections are closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closing.is_some() && self.requests.len() == 0 && self.hosts.iter().next().is_none()
     }
 
-    /// The request at the front of the ready list is to be sent: [`None`] when it has to go
-    /// elsewhere after all.
+    /// Sends the request at the front of the ready list. Returns `None` if it was routed elsewhere
+    /// instead.
     fn send(&mut self, index: usize) -> Option<Action> {
         let Request { host, epoch, .. } = self.requests[index];
         let open =
@@ -71,8 +72,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         })
     }
 
-    /// The request at the front of the ready list has ended: the host is told first that nobody
-    /// waits, then the caller how it ended.
+    /// Completes the request at the front of the ready list: first the host gets a discard if it
+    /// has not replied, then the caller gets the result.
     fn complete(&mut self, index: usize) -> Option<Action> {
         let id = self.requests.id(index);
         let Request {
@@ -137,7 +138,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         None
     }
 
-    /// Lets every host go. Whether there was one that had not been let go before.
+    /// Retires every host. Returns `false` if all were retired before.
     fn retire_all(&mut self) -> bool {
         let mut any = false;
         for host in 0..HOSTS {

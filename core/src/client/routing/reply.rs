@@ -8,11 +8,11 @@ use crate::status::StatusAction;
 use crate::wire::service::{ExceptionKind, Reply, ResponseHeader, ServerInfo, ServerStatus};
 use crate::{Cause, Dlsn, Failure, Instant, WriteState};
 
-/// What hosts answer.
+/// Replies and failures of hosts.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// The host answered a request.
+    /// Handles the host's reply to a request.
     pub fn handle_reply(
         &mut self,
         now: Instant,
@@ -37,9 +37,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.outcome_of(index)
     }
 
-    /// A request that was to be sent, or was sent, to the host ended there without an answer: it
-    /// could not be encoded, was refused, or its connection is ending. [`AttemptOutcome::Final`] when
-    /// this ends the request.
+    /// Handles the end of a request without a reply at this host: it could not be encoded, was
+    /// refused, or its connection is closing. Returns [`AttemptOutcome::Final`] if this ends the
+    /// request.
     pub fn handle_failed(
         &mut self,
         now: Instant,
@@ -61,7 +61,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             return AttemptOutcome::Ignored;
         };
         match failure.cause {
-            // The host lives and may own the stream; it does not want this request now.
+            // The host lives and may own the stream; it does not accept this request at present.
             Cause::Refused | Cause::TransportFull => {}
             Cause::Status(_)
             | Cause::Unreachable
@@ -72,9 +72,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             | Cause::TooManyRedirects
             | Cause::Closed => self.forget_owner(index, host),
         }
-        // What a host says of a request that it did not carry out, or what a lost connection leaves
-        // open, may be tried elsewhere; what the host did with a request that it failed at
-        // is the caller's to judge.
+        // Requests that the host did not carry out, and those whose fate a lost connection leaves
+        // open, may be tried elsewhere; a failure of the host itself is for the caller to handle.
         if failure.known == WriteState::NotWritten || failure.cause == Cause::ConnectionLost {
             self.reroute(index, host, failure, false);
         } else {
@@ -83,7 +82,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.outcome_of(index)
     }
 
-    /// A discarded request's place on the host's connection is free again.
+    /// Handles the end of a discarded request: its slot on the host's connection is free again.
     pub fn handle_discarded(&mut self, now: Instant, host: HostId) {
         self.advance_clock(now);
         if let Some(host) = self.hosts.find(host) {
@@ -99,7 +98,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// The request that the host is done with, if it is awaited. Its place is free again.
+    /// Takes the request that the host has finished with, if it is in flight there. Its slot is
+    /// free again.
     fn take_finished(&mut self, host: usize, request: RequestId) -> Option<usize> {
         let index = self.requests.find(request)?;
         let Request {
@@ -119,7 +119,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 Some(index)
             }
             Stage::Ended if discard => {
-                // It came before the host could be told.
+                // The reply came before the discard was sent.
                 self.requests[index].discard = false;
                 self.release(host);
                 None
@@ -145,7 +145,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
                 },
                 _,
             ) => {
-                // A proxy that does not know its own service's methods is of no use for any.
+                // A proxy that does not know its own service's methods cannot serve any request.
                 self.mark_unavailable(host);
                 self.reroute(index, host, Failure::not_sent(Cause::Exception), true);
             }
@@ -225,7 +225,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         match operation {
             Operation::Write | Operation::WriteRecordSet => match dlsn.map(str::parse::<Dlsn>) {
                 Some(Ok(dlsn)) => self.succeed(index, Success::Written(dlsn)),
-                // Written, but nobody can say where.
+                // Written, at an unknown position.
                 Some(Err(_)) | None => self.fail(index, Failure::unanswered(Cause::ProtocolError)),
             },
             Operation::WriteBulk => self.succeed(index, Success::Bulk),
@@ -240,7 +240,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// The host says that another one owns the stream.
+    /// Follows the host's redirect to another owner.
     fn redirect(&mut self, index: usize, host: usize, location: Option<&str>) {
         let Request {
             operation, target, ..
@@ -262,8 +262,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.requests[index].last_failure = Some(failure);
         self.requests[index].tried.insert(host);
         match owner {
-            // A proxy that names itself would go on doing so, and one that names nobody known is no
-            // help: the ring decides.
+            // A proxy that redirects to itself would do so again, and an unknown host is no help:
+            // the ring decides.
             None => self.reroute(index, host, failure, true),
             Some(owner) if owner == host => {
                 self.streams.forget_owner(stream, host);
@@ -301,14 +301,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         )
     }
 
-    /// Whether `request` is the host's handshake, and awaited. Its place is free again.
+    /// Returns `true` if `request` is the host's handshake in flight. Its slot is free again.
     fn take_handshake(&mut self, host: usize, request: RequestId) -> bool {
         if request != self.handshake_id(host) {
             return false;
         }
         let slot = &mut self.hosts[host];
         if slot.pending.discard_handshake {
-            // It came before the host could be told.
+            // The reply came before the discard was sent.
             slot.pending.discard_handshake = false;
             self.release(host);
             return false;
@@ -331,7 +331,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// What a host says of itself, asked by us or by the caller.
+    /// Applies the server info of a handshake, which the client or its caller sent.
     fn apply_server_info(&mut self, host: usize, info: &ServerInfo<'_>) {
         self.counters.handshakes += 1;
         let slot = &mut self.hosts[host];

@@ -6,20 +6,20 @@ use crate::{Failure, Instant};
 /// No request: the end of a list.
 const NONE: u32 = u32::MAX;
 
-/// Where a request is between `submit` and `Complete`.
+/// Stage of a request between `submit` and `Complete`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Nowhere: the slot is free.
     Free,
     /// In no queue, while it is being decided about.
     Between,
-    /// To be sent to its host; in the list of what is ready.
+    /// Ready to be sent to its host; in the ready list.
     Sending,
-    /// Waits for its host's connection, or for room on it; in the host's waiting list.
+    /// Waits for its host's connection, or for a free slot on it; in the host's waiting list.
     Waiting,
-    /// Was sent; in the host's list of what is under way.
+    /// Was sent; in the host's list of requests in flight.
     InFlight,
-    /// Waits for its timer, then goes to this host, or to wherever the ring says.
+    /// Waits for its timer, then goes to this host, or to the one that the ring selects.
     Backoff(Option<HostId>),
     /// Waits until some host can be tried; in the list of what is parked.
     Parked,
@@ -39,27 +39,26 @@ pub(crate) struct Request {
     pub(crate) retry_policy: RetryPolicy,
     pub(crate) resend: Resend,
     pub(crate) checksum: Option<u32>,
-    /// When it fails at the latest; [`Instant::MAX`] for never.
+    /// Time at which it fails at the latest; [`Instant::MAX`] for never.
     pub(crate) deadline: Instant,
     /// The host that it is at, or was at last.
     pub(crate) host: Option<HostId>,
-    /// Which of that host's connections it was sent on.
+    /// Epoch of the host's connection that it was sent on.
     pub(crate) epoch: u32,
-    /// The hosts that it was sent to: a redirect to one of them waits first, and they are told in
-    /// `triedHosts`.
+    /// Hosts that it was sent to: a redirect to one of them waits first, and `triedHosts` lists
+    /// them.
     pub(crate) sent_to: HostSet,
-    /// The hosts that had their say in this round, by an answer or by failing: the ring passes
-    /// them over.
+    /// Hosts that replied or failed in this round: the ring skips them.
     pub(crate) tried: HostSet,
     pub(crate) tries: u16,
     pub(crate) rounds: u16,
-    /// Whether some attempt may have been carried out. Once set, no failure says otherwise.
+    /// `true` if an attempt may have been carried out. Once set, every failure says so.
     pub(crate) maybe_written: bool,
-    /// Why the last attempt failed.
+    /// Failure of the last attempt.
     pub(crate) last_failure: Option<Failure>,
-    /// Whether its host is to be told, when it has ended, that nobody waits for its answer.
+    /// `true` if its host must get a discard after the request has ended.
     pub(crate) discard: bool,
-    /// How it ended; [`None`] when its caller took it back.
+    /// Result; `None` if the caller cancelled it.
     pub(crate) result: Option<Result<Success, Failure>>,
 }
 
@@ -119,7 +118,7 @@ impl Queue {
 pub(crate) struct Requests<const N: usize> {
     slots: [Request; N],
     free: Queue,
-    /// How many slots were ever used: those above were not put into `free` yet.
+    /// Number of slots that were ever used: those above are not in `free` yet.
     touched: usize,
     len: usize,
 }
@@ -175,7 +174,7 @@ impl<const N: usize> Requests<N> {
         RequestId::new(index as u32, self.slots[index].generation)
     }
 
-    /// The slot of a request that is still under way.
+    /// Returns the slot of a request that has not completed.
     pub(crate) fn find(&self, request: RequestId) -> Option<usize> {
         let index = request.index();
         let slot = self.slots.get(index)?;

@@ -2,16 +2,16 @@ use core::fmt::Write as _;
 
 use md5::{Digest, Md5};
 
-/// How many places each host has on the ring.
+/// Number of positions of each host on the ring.
 pub const REPLICAS: u32 = 997;
 
 /// A stream, as the client knows it: the MD5 of its name. Make it once for each stream and keep it;
 /// it costs a fraction of a microsecond on a server, some ten on a microcontroller.
 ///
 /// The first half places the stream on the hash ring as DistributedLog's own client does; both
-/// halves together stand for the name. Somebody who makes two names with the same digest gets
-/// requests for both sent to the same proxy first, nothing worse: names themselves travel in the
-/// requests.
+/// halves together identify the name. Two names with the same digest, which take an attacker to
+/// make, are sent to the same proxy first, with no further effect: the names themselves travel in
+/// the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     pub(crate) place: u64,
@@ -29,12 +29,12 @@ impl StreamKey {
     }
 }
 
-/// Where replica number `replica` of a host lies on the ring: MD5 of
-/// `shard-{shard}-{replica}-{address}` in UTF-16LE, its first eight bytes little-endian. The ring's
-/// order is that of signed numbers; going round it clockwise is the same for unsigned ones.
+/// Returns the position of replica number `replica` of a host on the ring: MD5 of
+/// `shard-{shard}-{replica}-{address}` in UTF-16LE, its first eight bytes little-endian. The
+/// original orders the ring by signed numbers; clockwise traversal is the same for unsigned ones.
 pub(crate) fn replica_place(shard: i32, replica: u32, address: &str) -> u64 {
     let mut hasher = Utf16Md5::new();
-    // Below zero is "unknown", whatever the number.
+    // Any negative number means "unknown" and hashes as -1.
     write!(hasher, "shard-{}-{replica}-{address}", shard.max(-1)).expect("hashing takes any text");
     hasher.finish().0
 }

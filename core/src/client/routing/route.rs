@@ -5,8 +5,8 @@ use super::sets::HostSet;
 use super::{Client, Link, RetryPolicy, Settings, StreamKey, Success, Target};
 use crate::{Cause, Failure, Instant, WriteState};
 
-/// Where requests go. Every method here leaves its request in exactly one place: a queue, a timer
-/// alone, or ended.
+/// Routing of requests. Every method here leaves its request in exactly one state: in a queue,
+/// waiting for its timer, or ended.
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
@@ -100,7 +100,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.timers.set(index, (self.now + wait).min(deadline));
     }
 
-    /// Whether the request was sent as often as it may be.
+    /// Returns `true` if the request was sent the maximum number of times.
     pub(super) fn is_out_of_attempts(&self, index: usize) -> bool {
         let Request {
             tries, deadline, ..
@@ -112,8 +112,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             .is_some_and(|most| tries >= most)
     }
 
-    /// Gives the request to the host: it is sent at once, or waits for the connection or for room
-    /// on it.
+    /// Assigns the request to the host: it is sent at once, or waits for the connection or for a
+    /// free slot on it.
     pub(super) fn dispatch(&mut self, index: usize, host: usize) {
         let id = self.hosts.id(host);
         let slot = &mut self.hosts[host];
@@ -160,7 +160,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         request.tried = HostSet::EMPTY;
         request.rounds = request.rounds.saturating_add(1);
         if !(0..HOSTS).any(|host| self.hosts[host].is_open()) {
-            // Whichever host comes back first wakes it.
+            // The first host that returns wakes it.
             return self.park(index, deadline);
         }
         let rounds = u32::from(request.rounds);
@@ -180,14 +180,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.timers.set(index, until);
     }
 
-    /// Some host can be tried again: so do all that waited for one.
+    /// Routes all requests that wait for a host: one can be tried again.
     pub(super) fn unpark(&mut self) {
         let parked = core::mem::replace(&mut self.parked, Queue::EMPTY);
         self.route_all(parked, |_| {});
     }
 
-    /// The request failed at the host, and is in no queue: it goes elsewhere if that is safe.
-    /// `answered` by the host, that is, and not by a lost connection.
+    /// Routes a request that failed at the host, and is in no queue, elsewhere if that is safe.
+    /// `answered` is `true` if the host replied, `false` if its connection was lost.
     pub(super) fn reroute(&mut self, index: usize, host: usize, failure: Failure, answered: bool) {
         let request = &mut self.requests[index];
         request.last_failure = Some(failure);
@@ -253,7 +253,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         self.detach(index);
         self.timers.clear(index);
         let request = &mut self.requests[index];
-        // Whoever is still to answer it is told that nobody waits.
+        // The host that still has to reply gets a discard.
         request.discard = stage == Stage::InFlight;
         request.stage = Stage::Ended;
         request.result = result;
@@ -282,7 +282,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             Stage::InFlight => Some(&mut self.hosts[host].awaited),
             Stage::Parked => Some(&mut self.parked),
             Stage::Free | Stage::Between | Stage::Backoff(_) => None,
-            Stage::Ended => unreachable!("what has ended stays where it is until it is told"),
+            Stage::Ended => {
+                unreachable!("a request that ended stays in the ready list until it is completed")
+            }
         };
         if let Some(queue) = queue {
             self.requests.remove(queue, index);
@@ -291,12 +293,12 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         if let Some(host) =
             kept.filter(|host| self.hosts[*host].epoch == self.requests[index].epoch)
         {
-            // The place on the connection that was kept for it is free.
+            // The slot that was reserved for it on the connection is free.
             self.release(host);
         }
     }
 
-    /// Gets the request, which is in no queue, ready to be sent to the host, and keeps a place on
+    /// Prepares the request, which is in no queue, for sending to the host, and reserves a slot on
     /// the connection for it.
     pub(super) fn reserve_slot(&mut self, index: usize, host: usize) {
         let slot = &mut self.hosts[host];

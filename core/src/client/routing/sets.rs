@@ -1,4 +1,4 @@
-/// Which hosts, by their index. Bounds [`MAX_HOSTS`].
+/// Set of hosts, by index. Bounds [`MAX_HOSTS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostSet {
     words: [u32; 4],

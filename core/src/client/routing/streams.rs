@@ -4,9 +4,9 @@ use super::sets::HostSet;
 const NONE: u32 = u32::MAX;
 const NO_HOST: u16 = u16::MAX;
 
-/// The streams that are known: who owns each, and how far each host is from it on the ring. A hash
-/// table with chains; when it is full, the entry that was not referenced for since the hand last passed
-/// makes room.
+/// Known streams: the owner of each, and each host's distance from it on the ring. A hash table
+/// with chains. When it is full, an entry that was not referenced since the clock hand last passed
+/// is evicted.
 #[derive(Debug)]
 pub(crate) struct Streams<const HOSTS: usize, const STREAMS: usize> {
     heads: [u32; STREAMS],
@@ -20,11 +20,11 @@ struct Entry<const HOSTS: usize> {
     key: StreamKey,
     next: u32,
     owner: u16,
-    /// Asked for since the hand last passed.
+    /// Reference bit: set on lookup, cleared when the clock hand passes.
     referenced: bool,
     /// Its distances are computed together with others'.
     prepared: bool,
-    /// Which of `distances` are computed.
+    /// Hosts whose entry in `distances` is computed.
     measured: HostSet,
     distances: [u64; HOSTS],
 }
@@ -39,7 +39,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         }
     }
 
-    /// Who owns the stream, as far as is known.
+    /// Returns the stream's owner, or `None` if it is not known.
     pub(crate) fn owner(&self, key: StreamKey) -> Option<usize> {
         let owner = self.entries[self.find(key)?].owner;
         (owner != NO_HOST).then_some(owner.into())
@@ -53,16 +53,15 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         (owner != NO_HOST).then_some(owner.into())
     }
 
-    /// The stream is owned by this host. Whether another stream with an owner was forgotten to make
-    /// room.
+    /// Sets the stream's owner. Returns `true` if another stream with an owner was evicted for it.
     pub(crate) fn set_owner(&mut self, key: StreamKey, host: usize) -> bool {
         let (index, evicted) = self.find_or_insert(key);
         self.entries[index].owner = host as u16;
         evicted
     }
 
-    /// As [`set_owner`](Self::set_owner), but only if there is room: what a proxy lists must not
-    /// drive out what is in use.
+    /// Like [`set_owner`](Self::set_owner), but only if there is a free entry: a proxy's list must
+    /// not evict entries in use.
     pub(crate) fn offer_owner(&mut self, key: StreamKey, host: usize) {
         let index = match self.find(key) {
             Some(index) => index,
@@ -81,7 +80,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         }
     }
 
-    /// No stream is known to be owned by this host.
+    /// Forgets this host as the owner of any stream.
     pub(crate) fn forget_owners(&mut self, host: usize) {
         for entry in &mut self.entries[..self.len] {
             if entry.owner == host as u16 {
@@ -90,7 +89,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         }
     }
 
-    /// What was owned by `old` is owned by `new`.
+    /// Makes `new` the owner of all streams of `old`.
     pub(crate) fn move_owners(&mut self, old: usize, new: usize) {
         for entry in &mut self.entries[..self.len] {
             if entry.owner == old as u16 {
@@ -106,7 +105,8 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         }
     }
 
-    /// Puts the stream in, if there is room, to be measured together with others.
+    /// Inserts the stream, if there is a free entry, so that its distances are computed together
+    /// with others.
     pub(crate) fn prepare(&mut self, key: StreamKey) {
         let index = match self.find(key) {
             Some(index) => index,
@@ -116,7 +116,7 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
         self.entries[index].prepared = true;
     }
 
-    /// How far the host is from the stream, going clockwise. `places` are the host's shard and
+    /// Returns the host's clockwise distance from the stream. `places` are the host's shard and
     /// text.
     pub(crate) fn distance(&mut self, key: StreamKey, host: usize, places: (i32, &str)) -> u64 {
         let (index, _) = self.find_or_insert(key);
@@ -207,10 +207,10 @@ impl<const HOSTS: usize, const STREAMS: usize> Streams<HOSTS, STREAMS> {
     fn link(&mut self, index: usize, key: StreamKey) {
         let head = &mut self.heads[Self::bucket(key)];
         let entry = &mut self.entries[index];
-        // The distances keep their old values: `measured` says that they mean nothing.
+        // The distances keep their old values, which the empty `measured` set invalidates.
         (entry.key, entry.next, entry.owner) = (key, *head, NO_HOST);
-        // One that was only put in counts as not referenced for: a flood of new ones must not drive out
-        // those in use.
+        // A new entry starts without the reference bit: a flood of new streams must not evict those
+        // in use.
         (entry.referenced, entry.prepared, entry.measured) = (false, false, HostSet::EMPTY);
         *head = index as u32;
     }

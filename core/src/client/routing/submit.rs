@@ -8,9 +8,9 @@ use crate::{Instant, WriteState};
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// Puts the streams into the table of owners before they are asked for, so that their places on
-    /// the ring are computed together: each host costs [`REPLICAS`](super::REPLICAS) hashes for
-    /// any number of streams, instead of as many for each stream. Optional; those
+    /// Inserts the streams into the table of owners before their first request, so that their
+    /// distances on the ring are computed together: each host costs [`REPLICAS`](super::REPLICAS)
+    /// hashes for any number of streams, instead of that many for each stream. Optional; streams
     /// beyond `STREAMS` are left out.
     pub fn prepare(&mut self, streams: &[StreamKey]) {
         for stream in streams {
@@ -18,8 +18,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// Takes a request. Its bytes stay with the caller, who encodes them when
-    /// [`Action::Send`](super::Action::Send) asks for it.
+    /// Takes a request. Its bytes stay with the caller, who encodes them on
+    /// [`Action::Send`](super::Action::Send).
     ///
     /// # Errors
     ///
@@ -82,8 +82,8 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         })
     }
 
-    /// Asks every connected host now how it is and what it owns, instead of when the interval has
-    /// passed.
+    /// Requests a handshake with every connected host now, ownerships included, instead of after
+    /// the interval.
     pub fn handshake(&mut self, now: Instant) {
         self.advance_clock(now);
         for host in 0..HOSTS {
@@ -91,9 +91,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
     }
 
-    /// Takes no more requests; those under way go on, until `deadline` at the latest: what is left
-    /// then fails with [`Cause::Closed`](crate::Cause::Closed). Connections are closed when the
-    /// last request has ended. Calling it again changes the deadline.
+    /// Takes no more requests. Those in flight continue until `deadline`, when the rest fails with
+    /// [`Cause::Closed`](crate::Cause::Closed). Connections are closed when the last request has
+    /// ended. A second call changes the deadline.
     pub fn close(&mut self, now: Instant, deadline: Instant) {
         self.advance_clock(now);
         self.closing = Some(deadline);
@@ -104,9 +104,9 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// What goes into the request's `WriteContext` when it is sent now: the hosts it was sent to,
-    /// the one it goes to among them; checksum; whether it is a record set. `texts` is room for
-    /// the hosts. [`None`] when the request has ended.
+    /// Returns the `WriteContext` to send with the request now: the hosts that it was sent to,
+    /// including the current one; its checksum; and the record set flag. `texts` is a buffer for
+    /// the hosts. Returns `None` if the request has ended.
     pub fn write_context<'c>(
         &'c self,
         request: RequestId,
@@ -126,13 +126,14 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         })
     }
 
-    /// How many requests are under way, or have ended without their `Complete` having been polled.
+    /// Returns the number of requests in flight, including those that ended and whose `Complete`
+    /// was not polled yet.
     #[must_use]
     pub const fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// What happened so far.
+    /// Returns the counters.
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters

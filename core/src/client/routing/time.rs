@@ -7,7 +7,8 @@ use crate::{Cause, Failure, Instant};
 impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     Client<HOSTS, STREAMS, REQUESTS>
 {
-    /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due. Any other call
+    /// may change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let request = self.timers.first().map(|(at, _)| at);
@@ -93,7 +94,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         }
         let slot = &mut self.hosts[host];
         if slot.unavailable_until.is_some_and(|until| until <= now) {
-            // Asked how it is; until it has answered, it is left alone.
+            // A handshake is sent; the host gets no requests until it has replied.
             slot.unavailable_until =
                 (slot.link == Link::Connected).then_some(now + self.settings.attempt_timeout);
             self.request_handshake(host, true);

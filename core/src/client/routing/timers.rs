@@ -8,7 +8,7 @@ use crate::Instant;
 #[derive(Debug)]
 pub(crate) struct Timers<const N: usize> {
     heap: [Entry; N],
-    /// Where a request's entry is in `heap`, [`ABSENT`] when it has none.
+    /// Index of a request's entry in `heap`, [`ABSENT`] if it has none.
     places: [u32; N],
     len: usize,
 }
@@ -40,8 +40,7 @@ impl<const N: usize> Timers<N> {
             .map(|entry| (entry.at, entry.request as usize))
     }
 
-    /// Wakes the request at `at`, and not when it was to be woken before. [`Instant::MAX`] is
-    /// never.
+    /// Sets the request's timer to `at`, instead of its previous time. [`Instant::MAX`] is never.
     pub(crate) fn set(&mut self, request: usize, at: Instant) {
         if at == Instant::MAX {
             return self.clear(request);
@@ -69,7 +68,7 @@ impl<const N: usize> Timers<N> {
         }
     }
 
-    /// Does not wake the request.
+    /// Clears the request's timer.
     pub(crate) fn clear(&mut self, request: usize) {
         let place = self.places[request];
         if place == ABSENT {

@@ -10,7 +10,7 @@ pub struct HostAddress<'a> {
     /// The name it was resolved from; empty when the name was the address itself. At most
     /// [`MAX_NAME_BYTES`] bytes.
     pub name: &'a str,
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
     /// Its shard id; negative when it has none, as everywhere but in server sets.
     pub shard: i32,
@@ -19,23 +19,23 @@ pub struct HostAddress<'a> {
 /// The longest host name.
 pub const MAX_NAME_BYTES: usize = 96;
 
-/// How it stands with the connection to a host.
+/// State of the connection to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
     /// There is none, and none is wanted just now.
     Idle,
     /// It is being made.
     Connecting,
-    /// It is there.
+    /// The connection is ready for requests.
     Connected,
     /// It could not be made, or was lost: tried again then.
     Down {
-        /// When.
+        /// Time of the next attempt.
         until: Instant,
     },
 }
 
-/// What a client knows of a host.
+/// State of a host, as a client knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct HostView<'a> {
     /// Its id.
@@ -45,27 +45,27 @@ pub struct HostView<'a> {
     pub text: &'a str,
     /// Its name; empty when it is known by its address.
     pub name: &'a str,
-    /// Where it is, when that is known.
+    /// Its address, if known.
     pub address: Option<SocketAddr>,
     /// Its port.
     pub port: u16,
     /// Its shard id; negative when it has none.
     pub shard: i32,
-    /// Whether names resolution gave it, which puts it on the ring. Otherwise a proxy named it as
-    /// an owner.
+    /// `true` if name resolution returned it, which puts it on the ring. Otherwise a proxy named it
+    /// as an owner.
     pub in_ring: bool,
-    /// How it stands with the connection.
+    /// State of its connection.
     pub link: Link,
-    /// Requests that it was sent and has not answered, discarded ones included.
+    /// Number of requests that it was sent and has not replied to, discarded ones included.
     pub in_flight: u32,
-    /// What it said in its last handshake; [`None`] before the first.
+    /// Status in its last handshake; `None` before the first.
     pub status: Option<ServerStatus>,
-    /// Why the last attempt to connect to it or to greet it failed; [`None`] when it succeeded,
+    /// Cause of the failure of the last connection attempt or handshake; `None` if it succeeded,
     /// and before the first.
     pub last_failure: Option<Cause>,
 }
 
-/// What happened since a client was made.
+/// Counters since a client was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -78,11 +78,11 @@ pub struct Counters {
     pub failed: u64,
     /// Requests that their caller gave up.
     pub cancelled: u64,
-    /// Frames asked to be sent for them.
+    /// Frames sent for them.
     pub sent: u64,
-    /// Answers that named another owner.
+    /// Replies that named another owner.
     pub redirects: u64,
-    /// Requests sent again to wherever the ring says.
+    /// Requests routed again after a failed attempt.
     pub reroutes: u64,
     /// Attempts that timed out.
     pub timeouts: u64,
@@ -90,11 +90,11 @@ pub struct Counters {
     pub discarded: u64,
     /// Requests whose stream's owner was known.
     pub owner_hits: u64,
-    /// Requests that had to ask the ring.
+    /// Requests routed by the ring.
     pub owner_misses: u64,
-    /// Owners forgotten to make room for others.
+    /// Owners evicted to make room for others.
     pub evictions: u64,
-    /// Handshakes answered.
+    /// Handshakes that succeeded.
     pub handshakes: u64,
     /// Connections made.
     pub connects: u64,

@@ -4,19 +4,21 @@ use crate::wire::mux::Tag;
 use crate::{Instant, WriteState};
 
 const NONE: u32 = u32::MAX;
-/// The first tag of a request: 0 is for what is not answered, 1 for pings and the session's start.
+/// First tag of a request. Tag 0 is for messages that have no reply, tag 1 for pings and the
+/// session's start.
 const FIRST_TAG: u32 = 2;
 
-/// What is under way on a connection: slot `i` is tag `i + 2`.
+/// Table of the calls in flight on a connection: slot `i` has tag `i + 2`.
 #[derive(Debug)]
 pub(super) struct Calls<const N: usize> {
     slots: [Slot; N],
     /// Free slots among those that were used before, the one freed last in front.
     free: u32,
-    /// How many slots were ever used.
+    /// Number of slots that were ever used; those above are free and in no list.
     touched: u32,
     len: usize,
-    /// Discards that the peer was not told yet, in their order.
+    /// Discarded calls for which the peer was not sent a `Tdiscarded` yet, first and last, in
+    /// order.
     pending_discards: (u32, u32),
 }
 
@@ -25,9 +27,9 @@ struct Slot {
     request: RequestId,
     generation: u32,
     state: CallState,
-    /// The next free slot, or the next discard to be told.
+    /// Next free slot, or next discarded call that the peer was not notified of.
     next: u32,
-    /// Where the request's frame begins in the outgoing stream.
+    /// Offset of the request's frame in the outgoing byte stream.
     start: u64,
 }
 
@@ -35,7 +37,7 @@ struct Slot {
 enum CallState {
     Free,
     Awaited,
-    /// Nobody waits for the answer any more since then.
+    /// The caller discarded the call at this time; its tag stays taken until the peer has replied.
     Discarded(Instant),
 }
 
@@ -88,7 +90,7 @@ impl<const N: usize> Calls<N> {
         }
     }
 
-    /// A request is under way in slot `index`, which is that of [`next`](Self::next).
+    /// Registers a request in slot `index`, which is the slot that [`next`](Self::next) returned.
     pub(super) fn start(&mut self, index: u32, request: RequestId, start: u64) -> Call {
         if index == self.free {
             self.free = self.slots[index as usize].next;
@@ -105,7 +107,8 @@ impl<const N: usize> Calls<N> {
         }
     }
 
-    /// Nobody waits for the call any more. Whether it was under way, and awaited.
+    /// Marks the call as discarded. Returns `false` if it was not in flight or was discarded
+    /// before.
     pub(super) fn discard(&mut self, now: Instant, call: Call) -> bool {
         let Some(slot) = self.slots.get_mut(call.index as usize) else {
             return false;
@@ -127,7 +130,7 @@ impl<const N: usize> Calls<N> {
         true
     }
 
-    /// The next discard that the peer was not told.
+    /// Returns the tag of the next discarded call that the peer was not notified of.
     pub(super) const fn next_discard(&self) -> Option<Tag> {
         if self.pending_discards.0 == NONE {
             None
@@ -136,7 +139,8 @@ impl<const N: usize> Calls<N> {
         }
     }
 
-    /// The peer is told of the discard that [`next_discard`](Self::next_discard) says.
+    /// Removes the call that [`next_discard`](Self::next_discard) returns from the list: its
+    /// `Tdiscarded` was written.
     pub(super) fn discard_sent(&mut self) {
         self.pending_discards.0 = self.slots[self.pending_discards.0 as usize].next;
         if self.pending_discards.0 == NONE {
@@ -168,7 +172,7 @@ impl<const N: usize> Calls<N> {
         self.end(Self::tag(0))
     }
 
-    /// When the call of a protocol that has only one at a time was discarded.
+    /// Returns the time at which the call was discarded, for protocols with one call at a time.
     pub(super) const fn only_discarded_at(&self) -> Option<Instant> {
         match self.slots[0].state {
             CallState::Discarded(at) => Some(at),
@@ -208,8 +212,8 @@ impl<const N: usize> Calls<N> {
         self.len -= 1;
     }
 
-    /// Takes a slot out of the discards to be told. Seldom more than a few are waiting: they leave
-    /// with the next bytes.
+    /// Removes a slot from the discards that the peer was not notified of. The walk is short:
+    /// discards leave with the next bytes written, so the list seldom has more than a few entries.
     fn remove_pending_discard(&mut self, index: u32) {
         let mut previous = NONE;
         let mut at = self.pending_discards.0;

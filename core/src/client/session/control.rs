@@ -5,13 +5,13 @@ use super::calls::Calls;
 use crate::wire::mux::{Frame, INIT_CHECK, InitHeaders, Message, Tag, VERSION};
 use crate::wire::{BufferTooSmall, framed};
 
-/// Pings of the peer whose answers can wait to be sent.
+/// Maximum number of pings from the peer whose replies wait to be written.
 const MAX_PONGS: usize = 8;
 
-/// What a discarded request's peer is told.
+/// Reason in the `Tdiscarded` that the peer receives for a discarded request.
 const DISCARD_REASON: &str = "nobody waits for it";
 
-/// The control frames that are to be sent.
+/// Control frames that wait to be written.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) opening: Option<OpeningFrame>,
@@ -20,18 +20,18 @@ pub(super) struct Control {
     pub(super) ping: bool,
 }
 
-/// How a session begins.
+/// First frame of a session, by protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OpeningFrame {
-    /// Does the peer know `Tinit`?
+    /// Tests with an `Rerr` that every peer echoes if the peer knows `Tinit`.
     InitCheck,
     /// `Tinit`.
     Init,
-    /// Does the peer know the upgrade of framed thrift?
+    /// Tests if the peer knows the upgrade of framed thrift.
     UpgradeRequest,
 }
 
-/// Too many pings wait for their answers.
+/// More than [`MAX_PONGS`] pings wait for their replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PingFlood;
 
@@ -45,7 +45,7 @@ impl Control {
         }
     }
 
-    /// The peer's ping is to be answered.
+    /// Queues the reply to a ping from the peer.
     pub(super) fn pong(&mut self, tag: Tag) -> Result<(), PingFlood> {
         self.pongs.push_back(tag).map_err(|_| PingFlood)
     }
@@ -80,7 +80,7 @@ impl Control {
         let Some(discarded) = calls.next_discard() else {
             return Ok(0);
         };
-        // Framed thrift has no word for it: the answer is waited for and thrown away.
+        // Framed thrift has no discard message: the session waits for the reply and drops it.
         let count = if mux {
             Frame::new(
                 Tag::ZERO,
@@ -112,7 +112,7 @@ impl OpeningFrame {
                 },
             )
             .encode(out),
-            // Nobody asks for it where there is no framed thrift.
+            // Never queued in a session without framed thrift.
             Self::UpgradeRequest if !S::FRAMED => Ok(0),
             Self::UpgradeRequest => framed::encode_upgrade_request(out),
         }

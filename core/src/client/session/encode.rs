@@ -3,7 +3,7 @@ use crate::wire::mux::{self, Context, Contexts, Deadline, Tag, TraceId};
 use crate::wire::service::{Request, SequenceId};
 use crate::wire::{BufferTooSmall, framed};
 
-/// How requests are written once the session's start is over.
+/// Encoding of requests once the session is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// Mux dispatches.
@@ -14,7 +14,7 @@ pub(super) enum Framing {
     PlainThrift,
 }
 
-/// What travels with one request, encoded.
+/// Client id, trace and deadline of one request, encoded.
 pub(super) struct RequestContext<'a> {
     client_id: &'a str,
     trace: TraceId,

@@ -1,6 +1,6 @@
 use crate::wire::mux::{Deadline, TraceId};
 
-/// What travels with a request beside its message.
+/// Metadata that is sent with a request beside its message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
     /// The request's ids in traces. [`None`] lets the session draw one from its seed.

@@ -6,51 +6,52 @@ use crate::wire::service::Reply;
 use crate::wire::{BufferTooSmall, DecodeError, FrameTooLarge};
 use crate::{Failure, WriteState};
 
-/// What the peer's bytes meant.
+/// Meaning of the bytes that the peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// The handshake is over: requests may be sent.
     Ready,
-    /// A request was answered. Its place is free again.
+    /// The peer replied to a request. Its slot is free again.
     Reply {
         /// The request.
         request: RequestId,
-        /// The answer, an exception of the service included.
+        /// The reply, which may be an exception of the service.
         reply: Reply<'a>,
     },
-    /// A request finished without an answer of the service: the peer refused to start it, or failed
-    /// below the service. Its place is free again.
+    /// A request finished without a reply of the service: the peer refused to start it, or failed
+    /// below the service. Its slot is free again.
     Failed {
         /// The request.
         request: RequestId,
-        /// What is known of it.
+        /// The failure's cause, and what is known of the write.
         failure: Failure,
-        /// Why, for people.
+        /// Description for people.
         reason: FailureReason<'a>,
     },
-    /// A discarded request's place is free again: the peer answered it, or confirmed the discard.
+    /// A discarded request's slot is free again: the peer replied to it, or confirmed the discard.
     Discarded {
         /// The request.
         request: RequestId,
     },
-    /// The peer goes away: what is under way will be answered, nothing more may be sent.
+    /// The peer drains the connection: it will reply to the requests in flight and accepts no more.
     Draining,
     /// The peer allows requests for this long from now; after it,
     /// [`Session::encode_request`](super::Session::encode_request) refuses until the next
     /// lease.
     Lease {
-        /// How long.
+        /// Length of the lease.
         length: Duration,
     },
 }
 
-/// Why a request has no answer of the service, for people.
+/// Description of a request's failure without a reply of the service, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason<'a> {
-    /// What the peer said; may be empty.
+    /// Text from the peer; may be empty.
     Message(&'a str),
-    /// This thrift message is the answer, and it cannot be read. What is wrong with it, and where,
-    /// is looked for when it is displayed: a device that displays nothing has no code for it.
+    /// This thrift message is the reply, and cannot be decoded. The error and its offset are
+    /// computed when it is displayed, so that a device that never displays it contains no code for
+    /// that.
     Unreadable(&'a [u8]),
 }
 
@@ -60,14 +61,14 @@ impl fmt::Display for FailureReason<'_> {
             Self::Message(text) => f.write_str(text),
             Self::Unreadable(message) => match Reply::decode(message) {
                 Err(error) => write!(f, "its reply cannot be read: {error}"),
-                Ok(_) => f.write_str("its reply is none to a write"),
+                Ok(_) => f.write_str("its reply is not one to a write"),
             },
         }
     }
 }
 
-/// Why a connection cannot go on. Close it; what was under way,
-/// [`Session::poll_lost`](super::Session::poll_lost) tells.
+/// Error after which the connection cannot be used. Close it;
+/// [`Session::poll_lost`](super::Session::poll_lost) returns the requests that were in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -75,7 +76,8 @@ pub enum SessionError {
     FrameTooLarge(FrameTooLarge),
     /// A frame, or the message in it, cannot be read.
     Malformed(DecodeError),
-    /// A frame that has no place there: its type, and its tag (0 when the protocol has none).
+    /// A frame that is not valid in this state of the session: its type, and its tag (0 when the
+    /// protocol has none).
     Unexpected {
         /// The mux frame's type; 0 for framed thrift.
         kind: i8,
@@ -84,20 +86,20 @@ pub enum SessionError {
     },
     /// The peer speaks another version of mux.
     Version(u16),
-    /// The peer did not answer in time after it was asked whether it lives, or was given up on.
+    /// The peer did not reply to a ping in time, or the adapter gave it up.
     Unresponsive,
-    /// The peer asks more often whether we live than the answers can be sent.
+    /// The peer sends pings faster than the replies can be written.
     PingFlood,
 }
 
-/// Why [`Session::encode_request`](super::Session::encode_request) did not take a request. Nothing
-/// was written, nothing was kept.
+/// Error of [`Session::encode_request`](super::Session::encode_request). Nothing was written and
+/// nothing was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// The buffer is too small.
     BufferTooSmall(BufferTooSmall),
-    /// As many requests as the session or its protocol takes are under way.
+    /// The session, or its protocol, has its maximum number of requests in flight.
     Full,
     /// The handshake is not over.
     NotReady,
@@ -114,7 +116,7 @@ pub struct Call {
     pub(crate) generation: u32,
 }
 
-/// A request that was under way when its connection finished.
+/// A request that was in flight when its connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The request.
@@ -129,11 +131,11 @@ impl fmt::Display for SessionError {
             Self::FrameTooLarge(error) => error.fmt(f),
             Self::Malformed(error) => error.fmt(f),
             Self::Unexpected { kind, tag } => {
-                write!(f, "a frame of type {kind} with tag {tag} has no place here")
+                write!(f, "unexpected frame of type {kind} with tag {tag}")
             }
             Self::Version(version) => write!(
                 f,
-                "the peer speaks mux version {version}, version 1 is spoken here"
+                "the peer speaks mux version {version}; this client speaks version 1"
             ),
             Self::Unresponsive => f.write_str("the peer does not answer"),
             Self::PingFlood => f.write_str("the peer pings faster than it takes the answers"),
@@ -147,10 +149,12 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BufferTooSmall(error) => error.fmt(f),
-            Self::Full => f.write_str("the connection has no room for another request"),
-            Self::NotReady => f.write_str("the connection's handshake is not over"),
+            Self::Full => {
+                f.write_str("the connection has its maximum number of requests in flight")
+            }
+            Self::NotReady => f.write_str("the connection's handshake is not complete"),
             Self::Draining => f.write_str("the peer takes no more requests on this connection"),
-            Self::LeaseExpired => f.write_str("the peer's lease is over"),
+            Self::LeaseExpired => f.write_str("the peer's lease has expired"),
         }
     }
 }

@@ -1,16 +1,17 @@
-//! What a session contains: chosen by type, so that a linker leaves out the rest.
+//! Compile-time features of a session: chosen by type, so that a linker leaves out the rest.
 
-/// Which protocols and answers are compiled into a session at all.
+/// Set of protocols and replies that are compiled into a session.
 ///
-/// On a host there is nothing to choose: [`Session::new`](super::Session::new) makes a session with
-/// [`AllSessionFeatures`], and its [`Settings`](super::Settings) say what is spoken. Where flash counts,
-/// give it another scope ([`Session::with_features`](super::Session::with_features)): [`MuxWrites`], or a
-/// type of your own.
+/// Hosts do not choose: [`Session::new`](super::Session::new) makes a session with
+/// [`AllSessionFeatures`], whose [`Settings`](super::Settings) select the protocol at run time.
+/// Where flash is scarce, choose other features
+/// ([`Session::with_features`](super::Session::with_features)): [`MuxWrites`], or a type of your
+/// own.
 pub trait SessionFeatures {
     /// Framed thrift beside mux.
     const FRAMED: bool = true;
-    /// The answers of all methods. Without: of `write` and `writeWithContext` only; the answer of
-    /// another one fails its request as one that cannot be read.
+    /// Replies to all methods. Without it, only replies to `write` and `writeWithContext` are
+    /// decoded; a reply to another method fails its request as one that cannot be read.
     const ALL_REPLIES: bool = true;
 }
 

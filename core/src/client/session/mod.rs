@@ -32,11 +32,11 @@ use crate::wire::service::Request;
 ///
 /// **Order of calls.** [`new`](Self::new) when the socket is connected; then, whenever something
 /// happens:
-/// - bytes came in → [`handle_received`](Self::handle_received) until it takes none; its [`Event`]s
-///   go to whoever waits;
+/// - bytes came in → [`handle_received`](Self::handle_received) until it takes none; handle its
+///   [`Event`]s;
 /// - the clock passed [`poll_timeout`](Self::poll_timeout) →
 ///   [`handle_timeout`](Self::handle_timeout);
-/// - something is to be sent → [`encode_request`](Self::encode_request),
+/// - to send a request or to give one up → [`encode_request`](Self::encode_request),
 ///   [`discard`](Self::discard);
 /// - after each of these, and after `new` → [`poll_transmit`](Self::poll_transmit) until it writes
 ///   nothing.
@@ -45,15 +45,15 @@ use crate::wire::service::Request;
 /// [`Protocol::PlainThrift`] at once.
 ///
 /// All bytes written by `poll_transmit` and `encode_request` form **one** stream, in the order of
-/// the calls; the adapter sends them in that order and says how many the socket took
-/// ([`handle_transmitted`](Self::handle_transmitted)). When the connection ends, for whatever
-/// reason, [`poll_lost`](Self::poll_lost) tells what was under way.
+/// the calls. The adapter sends them in that order and reports the number that the socket took
+/// ([`handle_transmitted`](Self::handle_transmitted)). When the connection ends, for any reason,
+/// [`poll_lost`](Self::poll_lost) returns the requests that were in flight.
 ///
-/// **Invariant.** A request is told to have not been written only if no byte of its frame was taken
-/// by the socket, or the peer said so.
+/// **Invariant.** A request is reported as not written only if the socket took no byte of its
+/// frame, or if the peer said that it did not start it.
 ///
-/// `REQUESTS` is how many requests can be in flight, discarded ones included until the peer is done
-/// with them; `S` says which protocols the session contains: see [`SessionFeatures`].
+/// `REQUESTS` is the maximum number of requests in flight, including discarded ones until the peer
+/// has replied; `S` selects the protocols that the session contains: see [`SessionFeatures`].
 #[derive(Debug)]
 pub struct Session<const REQUESTS: usize = 1024, S: SessionFeatures = AllSessionFeatures> {
     features: PhantomData<S>,
@@ -64,27 +64,28 @@ pub struct Session<const REQUESTS: usize = 1024, S: SessionFeatures = AllSession
     calls: Calls<REQUESTS>,
     draining: bool,
     lease_until: Option<Instant>,
-    /// When the peer was heard last, or when it was first given reason to answer after that.
+    /// Time at which bytes last came from the peer, or at which it was first sent a request after
+    /// that.
     last_received: Instant,
-    /// When the peer was asked whether it lives, if it has not been heard since.
+    /// Time at which a ping was sent; `None` if bytes came from the peer since.
     ping_sent_at: Option<Instant>,
-    /// Where the question ends in the outgoing stream.
+    /// Offset of the end of that ping in the outgoing byte stream.
     ping_end: u64,
     /// Bytes of the outgoing stream: written by us, and taken by the socket.
     written: u64,
     transmitted: u64,
-    /// Where [`poll_lost`](Self::poll_lost) goes on.
+    /// Slot at which [`poll_lost`](Self::poll_lost) continues.
     lost: u32,
 }
 
-/// How far the session's start is.
+/// Phase of the session's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Mux: the peer was asked whether it knows `Tinit`.
+    /// Mux: the test for `Tinit` was sent.
     Checking,
     /// Mux: `Tinit` was sent.
     Initialising,
-    /// Thrift: the peer was asked for the upgrade.
+    /// Thrift: the request for the upgrade was sent.
     Upgrading,
     /// Over.
     Ready(Framing),
@@ -102,11 +103,11 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     /// The longest control frame; a buffer of this size always gets one.
     pub const MAX_CONTROL_BYTES: usize = 64;
 
-    /// As [`new`](Self::new), containing what `S` says.
+    /// Like [`new`](Self::new), with the features of `S`.
     ///
     /// # Errors
     ///
-    /// The settings ask for framed thrift and `S` leaves it out.
+    /// Refused if the settings ask for framed thrift and `S` does not contain it.
     pub fn with_features(
         now: Instant,
         settings: Settings,
@@ -160,19 +161,19 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         &self.settings
     }
 
-    /// Whether the session's start is over, so that requests may be sent.
+    /// Returns `true` once the session's start is complete and requests may be sent.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Ready(_))
     }
 
-    /// Whether the peer said that it goes away.
+    /// Returns `true` if the peer drains the connection.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// How many requests can be in flight at once on this connection: 1 for framed thrift,
+    /// Returns the maximum number of requests in flight on this connection: 1 for framed thrift,
     /// `REQUESTS` for mux.
     #[must_use]
     pub const fn capacity(&self) -> usize {
@@ -182,7 +183,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         }
     }
 
-    /// How many requests are in flight, discarded ones included.
+    /// Returns the number of requests in flight, discarded ones included.
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.calls.len()
@@ -195,7 +196,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         let mux = self.protocol() == Protocol::ThriftMux;
         let asks = self.control.ping;
         let mut total = 0;
-        // Bounded by `out` and by what is to be sent. A frame that does not fit stays for the next
+        // Bounded by `out` and by the queued frames. A frame that does not fit waits for the next
         // call.
         while let Ok(count) =
             self.control
@@ -227,8 +228,8 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         .measure::<S>(framing, message)
     }
 
-    /// Writes the whole frame of a request into `out` and takes it under way: how many bytes, and
-    /// its name for [`discard`](Self::discard). The bytes must be sent.
+    /// Writes the whole frame of a request into `out` and registers the request. Returns the number
+    /// of bytes and the call's id for [`discard`](Self::discard). The bytes must be sent.
     ///
     /// # Errors
     ///
@@ -263,7 +264,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
             .write::<S>(framing, tag, message, out)
             .map_err(EncodeError::BufferTooSmall)?;
         if self.calls.len() == 0 {
-            // Silence before this was nobody's fault.
+            // Silence before this is no reason for a ping: the peer had no request to reply to.
             self.last_received = self.last_received.max(now);
         }
         let call = self.calls.start(index, request, self.written);
@@ -271,9 +272,9 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         Ok((count, call))
     }
 
-    /// Nobody waits for this call's answer any more: the peer is told (mux), and its place stays
-    /// taken until the peer is done with it ([`Event::Discarded`]). A call that has finished is
-    /// ignored. Whether it had not.
+    /// Discards this call: the caller does not need the reply any more. With mux, the peer is
+    /// notified; the call's slot stays taken until the peer has replied ([`Event::Discarded`]). A
+    /// call that has finished is ignored. Returns `false` in that case.
     pub fn discard(&mut self, now: Instant, call: Call) -> bool {
         self.calls.discard(now, call)
     }
@@ -281,8 +282,8 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     /// The socket took `count` more bytes of the outgoing stream.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         if self.ping_sent_at.is_some() && self.transmitted < self.ping_end {
-            // The question stood behind bytes that were still leaving: the peer's time to answer
-            // begins when it has it.
+            // The ping was queued behind bytes that were still being sent: the peer's time to reply
+            // begins when the socket has taken it.
             self.ping_sent_at = Some(now);
         }
         self.transmitted += count as u64;
@@ -292,7 +293,8 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         );
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due. Changes with every other call.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due. Any other call
+    /// may change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_idle_action().map(|(at, _)| at)
@@ -314,13 +316,14 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         }
     }
 
-    /// The next request that was under way, when the connection has finished; discarded ones are left
-    /// out. Call until [`None`], then drop the session.
+    /// Returns the next request that was in flight when the connection ended, without discarded
+    /// ones. Call it until it returns `None`, then drop the session.
     pub fn poll_lost(&mut self) -> Option<Lost> {
         self.calls.next_lost(&mut self.lost, self.transmitted)
     }
 
-    /// What is spoken: a constant where there is no choice, so that the rest is left out.
+    /// Returns the session's protocol: a constant where the features leave no choice, so that the
+    /// linker leaves out the rest.
     const fn protocol(&self) -> Protocol {
         if S::FRAMED {
             self.settings.protocol
@@ -332,7 +335,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     fn become_ready(&mut self, now: Instant, framing: Framing) -> Event<'static> {
         self.phase = Phase::Ready(framing);
         if framing == Framing::Mux && self.settings.idle_ping_interval.is_some() {
-            // As Finagle does: a peer that answers pings at the start will do so later.
+            // As Finagle does: a peer that replies to a ping at the start will do so later.
             self.send_ping(now);
         }
         Event::Ready
@@ -349,7 +352,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
         self.ping_sent_at = None;
     }
 
-    /// When the peer's silence is to have consequences, and which.
+    /// Returns the next action on the peer's silence, and its time.
     fn next_idle_action(&self) -> Option<(Instant, IdleAction)> {
         let ends = |since: Instant, after: Duration| Some((since + after, IdleAction::Close));
         let Phase::Ready(framing) = self.phase else {
@@ -374,10 +377,10 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     }
 }
 
-/// What the end of next_idle_action with a silent peer leads to.
+/// Action on a peer's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum IdleAction {
-    /// It is asked whether it lives.
+    /// Send a ping.
     SendPing,
     /// The connection is given up.
     Close,

@@ -8,9 +8,9 @@ use crate::wire::service::Reply;
 use crate::{Cause, Failure, Instant};
 
 impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
-    /// Reads at most one frame from the front of `bytes`: how many bytes it took, and what they
-    /// meant. The event borrows `bytes`, not the session. `(0, None)` asks for more bytes: call
-    /// again with the same ones and what came after them.
+    /// Decodes at most one frame from the front of `bytes`. Returns the number of bytes consumed
+    /// and the event that they are, if any. The event borrows `bytes`, not the session. `(0, None)`
+    /// asks for more bytes: call again with the same ones and those that follow.
     ///
     /// # Errors
     ///
@@ -56,7 +56,8 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
             } => self.handle_dispatched(tag, status, payload).map(Some),
             Message::Rdiscarded => {
                 let finished = self.end(frame)?;
-                // Nobody asked for this one to be given up: the peer did, and may have begun.
+                // The session did not discard this call: the peer gave it up by itself, and may
+                // have begun it.
                 Ok(Some(
                     finished.event(Failure::unanswered(Cause::Refused), ""),
                 ))
@@ -124,7 +125,7 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
     ) -> Result<Option<Event<'b>>, SessionError> {
         if frame.tag != Tag::ONE {
             let finished = self.end(frame)?;
-            // It says what the peer could not do, not what it did before.
+            // The peer says which frame it could not handle, not how far the request came.
             return Ok(Some(
                 finished.event(Failure::unanswered(Cause::ProtocolError), error),
             ));
@@ -135,12 +136,12 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
                 self.control.opening = Some(OpeningFrame::Init);
                 Ok(None)
             }
-            // A peer that does not know Tinit, or turns down what we offered in it, speaks mux as
-            // it always was.
+            // A peer that does not know Tinit, or refuses the options in it, speaks mux without
+            // them.
             Phase::Checking | Phase::Initialising => {
                 Ok(Some(self.become_ready(self.last_received, Framing::Mux)))
             }
-            // A peer that does not know pings has answered one all the same.
+            // An error instead of a pong is a sign of life too.
             Phase::Ready(_) => Ok(None),
             Phase::Upgrading => Err(unexpected(frame)),
         }
@@ -191,8 +192,8 @@ impl<const REQUESTS: usize, S: SessionFeatures> Session<REQUESTS, S> {
 }
 
 impl FinishedCall {
-    /// The event of a call that was answered with this message. A message that cannot be read fails
-    /// its own request only: the frames around it are whole.
+    /// Returns the event of a call that was answered with this message. A message that cannot be
+    /// decoded fails its own request only: the frames around it are complete.
     fn answer<S: SessionFeatures>(self, message: &[u8]) -> Event<'_> {
         if self.discarded {
             return Event::Discarded {
@@ -240,7 +241,7 @@ const fn unexpected(frame: &Frame<'_>) -> SessionError {
     }
 }
 
-/// What a peer says for people is passed on if it is text.
+/// Returns the peer's text for people, or an empty text if it is not UTF-8.
 fn text(payload: &[u8]) -> &str {
     core::str::from_utf8(payload).unwrap_or_default()
 }

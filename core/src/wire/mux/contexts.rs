@@ -3,7 +3,7 @@ use crate::wire::list::{Element, List};
 use crate::wire::sink::Sink;
 use crate::wire::{DecodeError, DecodeErrorKind};
 
-/// The contexts of a dispatch or its answer.
+/// Contexts of a dispatch or its reply.
 pub type Contexts<'a> = List<'a, Context<'a>>;
 /// A dispatch's delegation table; DistributedLog's clients leave it empty.
 pub type Delegations<'a> = List<'a, Delegation<'a>>;
@@ -12,14 +12,12 @@ pub type InitHeaders<'a> = List<'a, InitHeader<'a>>;
 /// The keys of a `Treq`.
 pub type TraceKeys<'a> = List<'a, TraceKey<'a>>;
 
-/// Something that is said about a request besides the request: who asks, until when, under which
-/// trace.
+/// Metadata of a request: its client, its deadline, its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Context<'a> {
-    /// What it is, at most 65,535 bytes; one of this type's constants for those that are known
-    /// here.
+    /// Key, at most 65,535 bytes; a constant of this type for the keys known here.
     pub key: &'a [u8],
-    /// What it says, at most 65,535 bytes.
+    /// Value, at most 65,535 bytes.
     pub value: &'a [u8],
 }
 
@@ -90,9 +88,9 @@ impl<'a> List<'a, Context<'a>> {
 /// The ids under which a request is traced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TraceId {
-    /// This request's own.
+    /// Id of this request.
     pub span_id: u64,
-    /// The request's that caused it; its own when none did.
+    /// Id of the request that caused it; equal to `span_id` for a root.
     pub parent_id: u64,
     /// The first request's of all.
     pub trace_id: u64,
@@ -142,17 +140,16 @@ impl TraceId {
     }
 }
 
-/// When a request was sent and when its answer is of no use any more, both in nanoseconds since
-/// 1970 by the sender's clock.
+/// Time at which a request was sent and deadline for its reply, both in nanoseconds since 1970 by
+/// the sender's clock.
 ///
-/// A server that has no work started by the deadline does not start it. With clocks that disagree,
-/// the difference of the two is the more trustworthy figure: the time that the request had when it
-/// left.
+/// A server does not start a request after its deadline. If the clocks disagree, the difference of
+/// the two is the more reliable figure: the time that was left when the request was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deadline {
-    /// When the request was sent.
+    /// Time at which the request was sent.
     pub timestamp_ns: i64,
-    /// When its time is over.
+    /// Deadline.
     pub deadline_ns: i64,
 }
 
@@ -195,25 +192,25 @@ impl Deadline {
 pub struct Delegation<'a> {
     /// The prefix.
     pub source: &'a str,
-    /// What it stands for.
+    /// Name that replaces the source.
     pub destination: &'a str,
 }
 
 /// A header of `Tinit` or `Rinit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InitHeader<'a> {
-    /// What it is.
+    /// Key.
     pub key: &'a [u8],
-    /// What it says.
+    /// Value.
     pub value: &'a [u8],
 }
 
 /// A key of a `Treq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceKey<'a> {
-    /// What it is: 1 the trace's ids, 2 its flags.
+    /// Key: 1 for the trace's ids, 2 for its flags.
     pub key: u8,
-    /// What it says, at most 255 bytes.
+    /// Value, at most 255 bytes.
     pub value: &'a [u8],
 }
 

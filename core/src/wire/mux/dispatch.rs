@@ -10,7 +10,7 @@ use crate::wire::sink::Sink;
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_request(
     tag: Tag,
     contexts: &Contexts<'_>,
@@ -32,7 +32,7 @@ pub fn encoded_request_len(contexts: &Contexts<'_>, request: &Request<'_>) -> us
 ///
 /// # Errors
 ///
-/// [`BufferTooSmall`] says how many bytes the frame needs.
+/// [`BufferTooSmall`] gives the number of bytes that the frame needs.
 pub fn encode_reply(
     tag: Tag,
     method: &str,

@@ -6,12 +6,12 @@ use crate::wire::cursor::Cursor;
 use crate::wire::sink::Sink;
 use crate::wire::{BufferTooSmall, DecodeError, DecodeErrorKind};
 
-/// The number under which a request and its answer travel: 23 bits.
+/// Number that pairs a request and its reply: 23 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(u32);
 
 impl Tag {
-    /// The tag of frames that are not answered. Never a request's.
+    /// Tag of frames that have no reply. Never a request's.
     pub const ZERO: Self = Self(0);
     /// The tag of pings and of the session's start.
     pub const ONE: Self = Self(1);
@@ -77,11 +77,11 @@ macro_rules! frame_types {
 frame_types! {
     /// A request of mux's first clients.
     Treq = 1;
-    /// The answer of a `Treq`.
+    /// Reply to a `Treq`.
     Rreq = -1;
     /// A request.
     Tdispatch = 2;
-    /// The answer of a `Tdispatch`.
+    /// Reply to a `Tdispatch`.
     Rdispatch = -2;
     /// The server asks the client to send no more requests.
     Tdrain = 64;
@@ -91,15 +91,15 @@ frame_types! {
     Tping = 65;
     /// Someone is.
     Rping = -65;
-    /// The client has no use for an answer any more.
+    /// The client does not need a reply any more.
     Tdiscarded = 66;
-    /// A discarded request's answer: it was given up.
+    /// Reply to a discarded request: the server gave it up.
     Rdiscarded = -66;
-    /// How long the server means to be there.
+    /// Time for which the server expects to serve.
     Tlease = 67;
     /// The session's start.
     Tinit = 68;
-    /// The answer of a `Tinit`.
+    /// Reply to a `Tinit`.
     Rinit = -68;
     /// The frame with this tag could not be handled.
     Rerr = -128;
@@ -109,10 +109,10 @@ frame_types! {
     BadTdiscarded = -62;
 }
 
-/// How a request went, as far as mux is concerned.
+/// Result of a request at the level of mux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It was carried out: the payload is its answer, which may well say that it failed.
+    /// It was carried out: the payload is the service's reply, which may report a failure.
     Ok,
     /// It failed: the payload is text.
     Error,
@@ -139,107 +139,106 @@ impl Status {
     }
 }
 
-/// What a frame says. Types are named as mux names them: T for what asks, R for what answers.
+/// Message of a frame. Types have mux's names: T for a request, R for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A request of mux's first clients.
     Treq {
-        /// What is said about the request.
+        /// Trace of the request.
         keys: TraceKeys<'a>,
         /// The request.
         payload: &'a [u8],
     },
-    /// The answer of a [`Treq`](Self::Treq).
+    /// Reply to a [`Treq`](Self::Treq).
     Rreq {
-        /// How it went.
+        /// Result.
         status: Status,
-        /// The answer, or why there is none.
+        /// The reply, or the reason why there is none.
         payload: &'a [u8],
     },
     /// A request.
     Tdispatch {
-        /// What is said about the request.
+        /// Metadata of the request.
         contexts: Contexts<'a>,
-        /// Where it is to go; empty for the one service that the peer has.
+        /// Name of the service; empty for the peer's only service.
         destination: &'a str,
         /// Names that mean something else for this request.
         delegations: Delegations<'a>,
         /// The request: a thrift message without a frame.
         payload: &'a [u8],
     },
-    /// The answer of a [`Tdispatch`](Self::Tdispatch).
+    /// Reply to a [`Tdispatch`](Self::Tdispatch).
     Rdispatch {
-        /// How it went.
+        /// Result.
         status: Status,
-        /// What is said about the answer.
+        /// Metadata of the reply.
         contexts: Contexts<'a>,
-        /// The answer, or why there is none.
+        /// The reply, or the reason why there is none.
         payload: &'a [u8],
     },
     /// The server asks the client to send no more requests.
     Tdrain,
-    /// The client agrees: the server may close when it has answered what came before.
+    /// The client agrees: the server may close once it has replied to the earlier requests.
     Rdrain,
     /// Is anyone there?
     Tping,
     /// Someone is.
     Rping,
-    /// The client has no use for an answer any more. Travels under [`Tag::ZERO`] and is not
-    /// answered.
+    /// The client does not need a reply any more. Sent with [`Tag::ZERO`], without a reply.
     Tdiscarded {
         /// The request's tag.
         discarded: Tag,
-        /// Why.
+        /// Reason, for people.
         reason: &'a str,
     },
-    /// A discarded request's answer: it was given up.
+    /// Reply to a discarded request: the server gave it up.
     Rdiscarded,
-    /// How long the server means to be there. Travels under [`Tag::ZERO`] and is not answered.
+    /// Time for which the server expects to serve. Sent with [`Tag::ZERO`], without a reply.
     Tlease {
-        /// What the amount counts: 0 for milliseconds.
+        /// Unit of the amount: 0 for milliseconds.
         unit: u8,
-        /// How much of it; 0 asks the client to go elsewhere now.
+        /// Amount; 0 asks the client to use another server now.
         amount: u64,
     },
     /// The session's start.
     Tinit {
         /// The highest version of mux that the client speaks.
         version: u16,
-        /// What else is to be agreed on.
+        /// Options that the client offers.
         headers: InitHeaders<'a>,
     },
-    /// The answer of a [`Tinit`](Self::Tinit).
+    /// Reply to a [`Tinit`](Self::Tinit).
     Rinit {
         /// The version of mux that is spoken.
         version: u16,
-        /// What was agreed on.
+        /// Options that the server accepts.
         headers: InitHeaders<'a>,
     },
     /// The frame with this tag could not be handled.
     Rerr {
-        /// Why.
+        /// Error, for people.
         error: &'a str,
     },
     /// The same, from old peers; also what the check for `Tinit` is made of.
     BadRerr {
-        /// Why.
+        /// Error, for people.
         error: &'a str,
     },
     /// [`Tdiscarded`](Self::Tdiscarded) from old peers.
     BadTdiscarded {
         /// The request's tag.
         discarded: Tag,
-        /// Why.
+        /// Reason, for people.
         reason: &'a str,
     },
 }
 
-/// One frame: a tag and what is said under it.
+/// One frame: a tag and a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// The tag.
     pub tag: Tag,
-    /// What is said.
+    /// Its message.
     pub message: Message<'a>,
 }
 
@@ -255,9 +254,9 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when they are none, among it fragments, which this version of mux does not
-    /// have. When the tag could be read, a server may answer it with [`Message::Rerr`]: see
-    /// [`peek_tag`](Self::peek_tag).
+    /// [`DecodeError`] if the bytes are no frame. Fragments are refused: this version of mux does
+    /// not have them. If the tag could be read, a server may reply to it with [`Message::Rerr`]:
+    /// see [`peek_tag`](Self::peek_tag).
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes, "frame.length");
         let length = cursor.u32()?;
@@ -302,7 +301,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] says how many bytes the frame needs.
+    /// [`BufferTooSmall`] gives the number of bytes that the frame needs.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         Sink::fill(out, |sink| self.write(sink))
     }
@@ -363,27 +362,8 @@ impl<'a> Message<'a> {
                 status: Status::read(cursor.enter("Rreq.status"))?,
                 payload: cursor.rest(),
             },
-            FrameType::Tdispatch => {
-                let contexts = Contexts::read_counted(cursor.enter("Tdispatch.contexts"))?;
-                let destination = cursor.enter("Tdispatch.destination").bytes_u16()?;
-                let destination = cursor.text(destination)?;
-                let delegations = Delegations::read_counted(cursor.enter("Tdispatch.delegations"))?;
-                Self::Tdispatch {
-                    contexts,
-                    destination,
-                    delegations,
-                    payload: cursor.rest(),
-                }
-            }
-            FrameType::Rdispatch => {
-                let status = Status::read(cursor.enter("Rdispatch.status"))?;
-                let contexts = Contexts::read_counted(cursor.enter("Rdispatch.contexts"))?;
-                Self::Rdispatch {
-                    status,
-                    contexts,
-                    payload: cursor.rest(),
-                }
-            }
+            FrameType::Tdispatch => Self::read_tdispatch(cursor)?,
+            FrameType::Rdispatch => Self::read_rdispatch(cursor)?,
             FrameType::Tdrain => Self::Tdrain,
             FrameType::Rdrain => Self::Rdrain,
             FrameType::Tping => Self::Tping,
@@ -427,6 +407,29 @@ impl<'a> Message<'a> {
             FrameType::BadRerr => Self::BadRerr {
                 error: rest_text(cursor.enter("BadRerr.error"))?,
             },
+        })
+    }
+
+    fn read_tdispatch(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        let contexts = Contexts::read_counted(cursor.enter("Tdispatch.contexts"))?;
+        let destination = cursor.enter("Tdispatch.destination").bytes_u16()?;
+        let destination = cursor.text(destination)?;
+        let delegations = Delegations::read_counted(cursor.enter("Tdispatch.delegations"))?;
+        Ok(Self::Tdispatch {
+            contexts,
+            destination,
+            delegations,
+            payload: cursor.rest(),
+        })
+    }
+
+    fn read_rdispatch(cursor: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        let status = Status::read(cursor.enter("Rdispatch.status"))?;
+        let contexts = Contexts::read_counted(cursor.enter("Rdispatch.contexts"))?;
+        Ok(Self::Rdispatch {
+            status,
+            contexts,
+            payload: cursor.rest(),
         })
     }
 

@@ -1,8 +1,8 @@
 //! Mux, Finagle's session protocol: many requests at once over one connection, each under a tag.
 //!
-//! [`frame_len`] tells from four bytes how long a frame is; [`Frame::decode`] reads a whole one,
-//! [`Frame::encode`] writes one. [`encode_request`] and [`encode_reply`] write a frame and the
-//! thrift message in it in one pass, without a buffer in between.
+//! [`frame_len`] returns a frame's length from its first four bytes; [`Frame::decode`] reads a
+//! whole one, [`Frame::encode`] writes one. [`encode_request`] and [`encode_reply`] write a frame
+//! and the thrift message in it in one pass, without a buffer in between.
 //!
 //! A session begins as the original's does: the client sends [`Message::BadRerr`] with tag 1 and
 //! the text [`INIT_CHECK`]; a peer that knows [`Message::Tinit`] sends the same back, then both
@@ -21,7 +21,7 @@ pub use frame::{Frame, FrameType, Message, Status, Tag};
 
 use super::FrameTooLarge;
 
-/// What the session's first frame says, to learn whether the peer knows `Tinit`.
+/// Text of the session's first frame, which tests if the peer knows `Tinit`.
 pub const INIT_CHECK: &str = "tinit check";
 
 /// The version of mux in `Tinit` and `Rinit`.

@@ -7,11 +7,11 @@ use super::{
 };
 
 /// Fills a caller's buffer with a record set, one record at a time: its own state is three numbers,
-/// the bytes stay the caller's.
+/// and the bytes stay the caller's.
 ///
 /// The buffer's first 16 bytes are reserved for the header, which [`finish`](Self::finish) writes;
-/// records follow. Every call must be given the same buffer. The invariant: `HEADER_BYTES <= length
-/// <= limit <= MAX_SET_BYTES`, less the identity's room.
+/// records follow. Pass the same buffer to every call. The invariant: `HEADER_BYTES <= length <=
+/// limit <= MAX_SET_BYTES`, less the identity's bytes.
 ///
 /// ```
 /// use distributedlog::wire::record_set::{RecordSet, RecordSetBuilder};
@@ -27,17 +27,17 @@ use super::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSetBuilder {
-    /// Where the next record's length goes.
+    /// Offset at which the next record's length is written.
     length: u32,
-    /// Where the last record must end.
+    /// Offset at which the last record must end.
     limit: u32,
     count: u32,
 }
 
-/// Why a record was not appended. The set is as it was before.
+/// Error of an append. The set is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendError {
-    /// It does not fit behind the records that are there; it would fit an empty set.
+    /// It does not fit behind the records of this set; it would fit an empty set.
     Full,
     /// It would not fit even an empty set of this buffer.
     RecordTooLarge {
@@ -49,12 +49,12 @@ pub enum AppendError {
 }
 
 impl RecordSetBuilder {
-    /// An empty set for a buffer of `capacity` bytes, of which at most [`MAX_SET_BYTES`] are used.
-    /// With `with_identity`, room is kept for the trailer of an identity.
+    /// Makes an empty set for a buffer of `capacity` bytes, of which at most [`MAX_SET_BYTES`] are
+    /// used. With `with_identity`, space is reserved for the trailer of an identity.
     ///
     /// # Panics
     ///
-    /// When the buffer does not even hold the header, and the trailer if there is to be one.
+    /// If the buffer does not hold the header, and the trailer if one is reserved.
     #[must_use]
     pub const fn new(capacity: usize, with_identity: bool) -> Self {
         let capacity = if capacity < MAX_SET_BYTES {
@@ -74,11 +74,11 @@ impl RecordSetBuilder {
         }
     }
 
-    /// Appends a record: its length and one copy of its bytes.
+    /// Appends a record: writes its length and copies its bytes once.
     ///
     /// # Errors
     ///
-    /// [`AppendError`] when it does not fit.
+    /// [`AppendError`] if it does not fit.
     ///
     /// # Panics
     ///
@@ -138,7 +138,7 @@ impl RecordSetBuilder {
         (self.limit as usize).saturating_sub(HEADER_BYTES + LENGTH_BYTES)
     }
 
-    /// Whether a record of `length` bytes fits behind those that are there.
+    /// Returns `true` if a record of `length` bytes fits behind the records of this set.
     #[must_use]
     pub const fn fits(&self, length: usize) -> bool {
         let room = self.limit as usize - self.length as usize;
@@ -157,19 +157,19 @@ impl RecordSetBuilder {
         self.count
     }
 
-    /// Whether there is no record yet.
+    /// Returns `true` if the set has no record yet.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Writes the identity and the header in place; the whole set. May be called again, and after
-    /// further records.
+    /// Writes the identity and the header in place, and returns the whole set. May be called again,
+    /// also after further records.
     ///
     /// # Panics
     ///
-    /// When `buffer` is shorter than the capacity that the builder was made for, or there is an
-    /// identity without room kept for it.
+    /// If `buffer` is shorter than the capacity that the builder was made for, or if there is an
+    /// identity without space reserved for it.
     pub fn finish<'b>(&self, buffer: &'b mut [u8], identity: Option<&SetIdentity>) -> &'b [u8] {
         let end = self.write_identity(buffer, identity);
         let payload = end - HEADER_BYTES;
@@ -204,7 +204,7 @@ mod lz4 {
     use super::{Codec, HEADER_BYTES, RecordSetBuilder, SetIdentity, write_header};
     use crate::wire::BufferTooSmall;
 
-    /// What compressing remembers of a set while it runs: 16 KiB, made once and used for every set.
+    /// Working memory of the compressor: 16 KiB, made once and used for every set.
     pub struct Lz4Table(CompressTable);
 
     impl Lz4Table {
@@ -238,10 +238,10 @@ mod lz4 {
         /// Writes the identity behind the records in `buffer`, and the set with its payload as one
         /// LZ4 block into `out`; its bytes.
         ///
-        /// When the block would be no smaller than the payload, the set is finished in `buffer`,
-        /// uncompressed, as [`finish`](Self::finish) does: so a set never grows beyond what
-        /// a proxy takes. The original's reader takes both; its compressor may choose other
-        /// matches than ours, so the blocks need not have the same bytes.
+        /// If the block would be no smaller than the payload, the set is finished in `buffer`,
+        /// uncompressed, like [`finish`](Self::finish): so a set never grows beyond the size that a
+        /// proxy takes. The original's reader takes both; its compressor may choose other matches
+        /// than ours, so the blocks need not have the same bytes.
         ///
         /// # Errors
         ///

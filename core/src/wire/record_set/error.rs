@@ -3,14 +3,14 @@ use core::fmt;
 /// Bytes that are no record set: what was wrong, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSetError {
-    /// Where the wrong bytes begin: counted from the start of the set, or, behind the header of a
-    /// compressed set, as if its payload were stored uncompressed.
+    /// Offset of the first wrong byte: counted from the start of the set, or, behind the header of
+    /// a compressed set, as if its payload were stored uncompressed.
     pub offset: usize,
-    /// What was wrong.
+    /// Kind of the error.
     pub kind: RecordSetErrorKind,
 }
 
-/// What was wrong with the bytes of a [`RecordSetError`].
+/// Kind of a [`RecordSetError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordSetErrorKind {
@@ -30,9 +30,9 @@ pub enum RecordSetErrorKind {
     Lz4NotEnabled,
     /// A count or length in the header is below zero.
     Negative(i32),
-    /// The header says more stored bytes than there are.
+    /// The header's number of stored bytes is larger than the bytes that follow.
     StoredBeyondEnd {
-        /// What the header says.
+        /// Number in the header.
         stored: usize,
         /// Bytes behind the header.
         found: usize,
@@ -58,12 +58,12 @@ pub enum RecordSetErrorKind {
         /// Bytes of the buffer.
         available: usize,
     },
-    /// The stored bytes are no LZ4 block of the length that the header says.
+    /// The stored bytes are no LZ4 block of the length in the header.
     BadLz4 {
-        /// The uncompressed length that the header says.
+        /// Uncompressed length in the header.
         expected: usize,
     },
-    /// The header counts more records than the payload has room for.
+    /// The header counts more records than the payload can hold.
     CountTooLarge {
         /// The count.
         count: usize,
@@ -72,7 +72,7 @@ pub enum RecordSetErrorKind {
     },
     /// A record's length is negative or goes beyond the payload's end.
     RecordBeyondEnd {
-        /// Which record, from 0.
+        /// Index of the record, from 0.
         record: usize,
         /// The length.
         length: i32,

@@ -7,24 +7,24 @@ use crate::wire::crc;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WriterId(pub [u8; 16]);
 
-/// Which record set this is, on every copy of it (R12): readers of several streams deliver the
-/// first copy that they meet and drop the others.
+/// Identity of a record set, the same in every duplicate of it (R12): readers of several streams
+/// deliver the first duplicate that they meet and drop the others.
 ///
-/// It stands behind the last record, inside the payload, where the original's readers, which stop
-/// after as many records as the header counts, never look.
+/// It follows the last record, inside the payload, which the original's readers do not read: they
+/// stop after the number of records in the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SetIdentity {
-    /// Who wrote it.
+    /// Id of the writer.
     pub writer: WriterId,
-    /// Which of the writer's sets it is, from 0.
+    /// Number of the set among the writer's, from 0.
     pub sequence: u64,
 }
 
 /// Magic, version, writer, sequence, checksum.
 pub(super) const TRAILER_BYTES: usize = 8 + 4 + SetIdentity::BYTES + 4;
 
-/// Unlikely to begin anything else that somebody puts behind the records of a set.
+/// Unlikely as the beginning of other data behind the records of a set.
 const MAGIC: [u8; 8] = *b"\x89DLSETID";
 const VERSION: u32 = 1;
 
@@ -57,8 +57,8 @@ impl SetIdentity {
         })
     }
 
-    /// What stands behind a set's last record: magic, version 1, the bare form, and the CRC-32 of
-    /// all that.
+    /// Returns the bytes that follow a set's last record: magic, version 1, the bare form, and the
+    /// CRC-32 of all that.
     #[must_use]
     pub fn to_trailer(self) -> [u8; TRAILER_BYTES] {
         let mut trailer = [0; TRAILER_BYTES];

@@ -1,8 +1,8 @@
 //! Record sets: several records stored as one, at one position each.
 //!
 //! A set is a header of [`HEADER_BYTES`] (kind and codec, record count, uncompressed and stored
-//! length of the payload) and a payload: each record behind its 32-bit length, as it is or as one
-//! LZ4 block. Record `i` of a set acknowledged at a position is `i` slots further.
+//! length of the payload) and a payload: each record after its 32-bit length, uncompressed or as
+//! one LZ4 block. If a set was acknowledged at a position, its record `i` is `i` slots further.
 //!
 //! [`RecordSetBuilder`] fills a caller's buffer; [`RecordSet::parse`] checks everything before it
 //! hands out the first record.
@@ -51,11 +51,11 @@ const _: () = assert!(
     "what our writer makes, our reader takes"
 );
 
-/// How a set's payload is stored.
+/// Encoding of a set's payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Codec {
-    /// As it is.
+    /// Uncompressed.
     #[default]
     None,
     /// As one raw LZ4 block.

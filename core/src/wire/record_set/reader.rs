@@ -7,19 +7,19 @@ use super::{RecordSetError, RecordSetErrorKind};
 /// A set's header, checked against itself and its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// How the payload is stored.
+    /// Encoding of the payload.
     pub codec: Codec,
-    /// How many records there are.
+    /// Number of records.
     pub record_count: usize,
     /// Bytes of the payload when it is not compressed; at most [`MAX_PAYLOAD_BYTES`].
     pub payload_bytes: usize,
-    /// Bytes of the payload as it is stored.
+    /// Bytes of the stored payload.
     pub stored_bytes: usize,
 }
 
 impl Header {
-    /// The header at the front of `bytes`. Tells how large a buffer [`RecordSet::parse`] needs:
-    /// `payload_bytes` with LZ4, else none.
+    /// Decodes the header at the front of `bytes`. It gives the size of the buffer that
+    /// [`RecordSet::parse`] needs: `payload_bytes` with LZ4, otherwise none.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Header {
     }
 }
 
-/// A record set that was checked from end to end: every record is there, whole.
+/// Record set that was checked from end to end: every record is complete.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordSet<'a> {
     header: Header,
@@ -111,7 +111,7 @@ impl<'a> RecordSet<'a> {
     ///
     /// # Errors
     ///
-    /// [`RecordSetError`] says what is wrong and where.
+    /// [`RecordSetError`] gives the error and its offset.
     pub fn parse(bytes: &'a [u8], scratch: &'a mut [u8]) -> Result<Self, RecordSetError> {
         let header = Header::parse(bytes)?;
         // The header was checked against what follows it: the empty slices are for a linker, which
@@ -151,13 +151,13 @@ impl<'a> RecordSet<'a> {
         })
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.header.record_count
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no records.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -169,21 +169,21 @@ impl<'a> RecordSet<'a> {
         &self.header
     }
 
-    /// Which set this is, when its writer said so (R12).
+    /// Returns the set's identity, if its writer added one (R12).
     #[must_use]
     pub const fn identity(&self) -> Option<SetIdentity> {
         self.identity
     }
 
-    /// What stands in the payload behind the last record and the identity: nothing, unless a writer
-    /// of another kind put it there.
+    /// Returns the bytes of the payload behind the last record and the identity: empty, unless a
+    /// writer of another kind added some.
     #[must_use]
     pub const fn trailing(&self) -> &'a [u8] {
         self.trailing
     }
 
-    /// What stands behind the payload: nothing, unless the set was stored together with something
-    /// else.
+    /// Returns the bytes behind the payload: empty, unless the set was stored together with other
+    /// data.
     #[must_use]
     pub const fn beyond(&self) -> &'a [u8] {
         self.beyond
@@ -244,7 +244,7 @@ fn split_record(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(i32::from_be_bytes(*length)).ok()?)
 }
 
-/// Why a payload does not begin with a whole record.
+/// Returns the reason why a payload does not begin with a complete record.
 fn beyond_end(record: usize, payload: &[u8]) -> RecordSetErrorKind {
     let length = payload
         .first_chunk::<LENGTH_BYTES>()

@@ -3,9 +3,9 @@ use core::fmt;
 /// A method of DistributedLogService.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Which streams the proxy owns, and whether it takes more.
+    /// Returns the streams that the proxy owns, and if it takes more.
     Handshake,
-    /// The same, asked for by a pattern of stream names.
+    /// Like `handshake`, for streams that match a pattern.
     HandshakeWithClientInfo,
     /// Checks a stream's writer. Superseded by
     /// [`HeartbeatWithOptions`](Self::HeartbeatWithOptions).
@@ -16,19 +16,19 @@ pub enum Method {
     Write,
     /// Writes one record or one record set.
     WriteWithContext,
-    /// Writes several records, each with its own answer.
+    /// Writes several records, each with its own result.
     WriteBulkWithContext,
     /// Discards the records before a position.
     Truncate,
-    /// Gives a stream up, so that another proxy may own it.
+    /// Releases a stream, so that another proxy may own it.
     Release,
     /// Creates a stream.
     Create,
     /// Deletes a stream.
     Delete,
-    /// Who owns a stream.
+    /// Returns a stream's owner.
     GetOwner,
-    /// Whether the proxy takes streams that it does not own yet.
+    /// Sets if the proxy takes streams that it does not own yet.
     SetAcceptNewStream,
 }
 

@@ -1,9 +1,9 @@
 //! DistributedLogService: its requests, its replies and their structs, as strict thrift-binary
 //! messages without a frame.
 //!
-//! Views borrow the bytes they were decoded from, or what they are to be encoded from; nothing is
-//! copied or allocated. Emitted bytes are those that DistributedLog's own client and proxy emit;
-//! parsing takes fields in any order and skips unknown ones.
+//! Views borrow the bytes that they were decoded from, or the values to encode; nothing is copied
+//! or allocated. Emitted bytes are those that DistributedLog's own client and proxy emit; parsing
+//! takes fields in any order and skips unknown ones.
 
 mod method;
 mod reply;

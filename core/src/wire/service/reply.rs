@@ -6,8 +6,8 @@ use crate::wire::sink::Sink;
 use crate::wire::thrift::{MessageHeader, MessageKind, SequenceId, Value};
 use crate::wire::{BufferTooSmall, DecodeError, DecodeErrorKind};
 
-/// The answer of a [`Request`](super::Request), with its fields borrowed. Its message repeats the
-/// method's name, which tells the result's type.
+/// Reply to a [`Request`](super::Request), with its fields borrowed. Its message repeats the
+/// method's name, which determines the result's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// The result of the handshakes.
@@ -18,11 +18,11 @@ pub enum Reply<'a> {
     BulkWrite(BulkWriteResponse<'a>),
     /// The result of a method without one.
     Void,
-    /// The call was not carried out, or failed in a way its result has no room for.
+    /// The call was not carried out, or failed in a way that its result cannot express.
     Exception {
-        /// Which of the two, roughly.
+        /// Kind of the exception.
         kind: ExceptionKind,
-        /// What went wrong, for people.
+        /// Description for people.
         message: &'a str,
     },
 }
@@ -30,15 +30,15 @@ pub enum Reply<'a> {
 /// The types of thrift's application exceptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExceptionKind {
-    /// The server does not say.
+    /// The server gives no kind.
     Unknown,
     /// The server has no such method.
     UnknownMethod,
-    /// The message was of a kind that has no place there.
+    /// The message had a kind that is not valid here.
     InvalidMessageType,
-    /// The answer is of another method than the call.
+    /// The reply is to another method than the call's.
     WrongMethodName,
-    /// The answer has another sequence id than the call.
+    /// The reply has another sequence id than the call.
     BadSequenceId,
     /// The method gave no result.
     MissingResult,
@@ -46,7 +46,7 @@ pub enum ExceptionKind {
     InternalError,
     /// The message could not be read.
     ProtocolError,
-    /// A number that this crate does not know, as it was received.
+    /// A number that this crate does not know, as received.
     Other(i32),
 }
 
@@ -111,9 +111,9 @@ impl<'a> Reply<'a> {
         Self::decode_with(message, Self::read_result)
     }
 
-    /// As [`decode`](Self::decode), for the answers of `write` and `writeWithContext` only: those
-    /// of other methods are refused as unknown. All that it takes in a program is what reads a
-    /// [`WriteResponse`].
+    /// Like [`decode`](Self::decode), for replies to `write` and `writeWithContext` only: those to
+    /// other methods are refused as unknown. A program that uses only this contains the code for a
+    /// [`WriteResponse`] and no other.
     ///
     /// # Errors
     ///
@@ -159,12 +159,12 @@ impl<'a> Reply<'a> {
         Sink::count(|sink| self.write(method, sequence_id, sink))
     }
 
-    /// Writes the whole message into `out`, as the answer of the method with this name; the number
-    /// of bytes written.
+    /// Writes the whole message into `out`, as the reply to the method with this name. Returns the
+    /// number of bytes written.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] says how many bytes the message needs.
+    /// [`BufferTooSmall`] gives the number of bytes that the message needs.
     pub fn encode(
         &self,
         method: &str,

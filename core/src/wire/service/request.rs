@@ -8,16 +8,15 @@ use crate::wire::{BufferTooSmall, DecodeError, DecodeErrorKind};
 
 /// A call of DistributedLogService, with its arguments borrowed.
 ///
-/// Calls carry their arguments as fields −1, −2, −3. Streams, data and positions must be there; a
-/// context, options or a client info that a caller left out is an empty one, as it is to the
-/// original.
+/// Calls carry their arguments as fields −1, −2, −3. Streams, data and positions are required; a
+/// missing context, options or client info is an empty one, as to the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Which streams the proxy owns, and whether it takes more.
+    /// Returns the streams that the proxy owns, and if it takes more.
     Handshake,
-    /// The same, asked for by a pattern of stream names.
+    /// Like `Handshake`, for streams that match a pattern.
     HandshakeWithClientInfo {
-        /// What the client asks for.
+        /// Filter of the streams.
         info: ClientInfo<'a>,
     },
     /// Checks a stream's writer. Superseded by
@@ -25,16 +24,16 @@ pub enum Request<'a> {
     Heartbeat {
         /// The stream.
         stream: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
     /// Checks a stream's writer, and lets readers know on request.
     HeartbeatWithOptions {
         /// The stream.
         stream: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
-        /// How it is done.
+        /// Options of the heartbeat.
         options: HeartbeatOptions,
     },
     /// Writes one record. Superseded by [`WriteWithContext`](Self::WriteWithContext).
@@ -44,74 +43,74 @@ pub enum Request<'a> {
         /// The record.
         data: &'a [u8],
     },
-    /// Writes one record, or one record set when the context says so.
+    /// Writes one record, or one record set if the context marks it as one.
     WriteWithContext {
         /// The stream.
         stream: &'a str,
         /// The record or record set.
         data: &'a [u8],
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
-    /// Writes several records, each with its own answer.
+    /// Writes several records, each with its own result.
     WriteBulkWithContext {
         /// The stream.
         stream: &'a str,
         /// The records.
         data: Binaries<'a>,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
     /// Discards the records before a position.
     Truncate {
         /// The stream.
         stream: &'a str,
-        /// The position in text, as it came: whether it is one is the proxy's to say.
+        /// Position as text, unchecked: the proxy decides if it is valid.
         dlsn: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
-    /// Gives a stream up, so that another proxy may own it.
+    /// Releases a stream, so that another proxy may own it.
     Release {
         /// The stream.
         stream: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
     /// Creates a stream.
     Create {
         /// The stream.
         stream: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
     /// Deletes a stream.
     Delete {
         /// The stream.
         stream: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
-    /// Who owns a stream.
+    /// Returns a stream's owner.
     GetOwner {
         /// The stream.
         stream: &'a str,
-        /// What the client says about the request.
+        /// The client's context of the request.
         context: WriteContext<'a>,
     },
-    /// Whether the proxy takes streams that it does not own yet.
+    /// Sets if the proxy takes streams that it does not own yet.
     SetAcceptNewStream {
-        /// Whether it does from now on.
+        /// `true` if it takes them from now on.
         enabled: bool,
     },
 }
 
-/// Why a message is no request. Where the method's name and sequence id could be read, they are
-/// here for the exception that answers it.
+/// Error of decoding a request. If the method's name and sequence id could be read, they are here
+/// for the exception that replies to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError<'a> {
     /// A well-formed call of a method that DistributedLogService does not have. Its arguments were
-    /// not looked at.
+    /// not read.
     UnknownMethod {
         /// The method's name.
         name: &'a str,
@@ -124,10 +123,10 @@ pub enum RequestError<'a> {
         method: Method,
         /// The call's sequence id.
         sequence_id: SequenceId,
-        /// What was wrong with them.
+        /// Error in the arguments.
         error: DecodeError,
     },
-    /// Not a call at all: nothing can be answered but the end of the connection.
+    /// Not a call: no reply is possible, and the connection must be closed.
     Malformed(DecodeError),
 }
 
@@ -215,7 +214,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] says how many bytes the message needs.
+    /// [`BufferTooSmall`] gives the number of bytes that the message needs.
     pub fn encode(&self, sequence_id: SequenceId, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         Sink::fill(out, |sink| self.write(sequence_id, sink))
     }
@@ -295,7 +294,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The arguments read so far, of whatever method.
+/// Arguments read so far, for any method.
 #[derive(Default)]
 struct Arguments<'a> {
     info: ClientInfo<'a>,

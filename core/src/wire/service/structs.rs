@@ -14,10 +14,10 @@ pub type Strings<'a> = List<'a, &'a str>;
 pub type Binaries<'a> = List<'a, &'a [u8]>;
 /// A map from stream names to their owners' text, `1;{shard};{host}:{port}`.
 pub type Ownerships<'a> = List<'a, (&'a str, &'a str)>;
-/// The answers of a bulk write, one for each record, in their order.
+/// Results of a bulk write, one for each record, in their order.
 pub type WriteResponses<'a> = List<'a, WriteResponse<'a>>;
 
-/// What a client says about a request on a stream.
+/// A client's context of a request on a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteContext<'a> {
     /// The hosts that this request was sent to before, each as Java prints an `InetSocketAddress`.
@@ -25,42 +25,42 @@ pub struct WriteContext<'a> {
     /// The request's CRC-32 (see [`crc`](crate::wire::crc)). A number beyond 32 bits matches
     /// nothing.
     pub crc32: Option<i64>,
-    /// Whether the data is a record set.
+    /// `true` if the data is a record set.
     pub is_record_set: Option<bool>,
-    /// Which record set this is a copy of (R12: the same on every copy). Ours; the original skips
-    /// it.
+    /// Identity of the record set (R12: the same in every duplicate). An extension of ours, which
+    /// the original skips.
     pub identity: Option<SetIdentity>,
-    /// How many attempts the client made for the same records before this one. Ours; the original
-    /// skips it.
+    /// Number of attempts that the client made for the same records before this one. An extension
+    /// of ours, which the original skips.
     pub attempt: Option<i32>,
 }
 
-/// How a heartbeat is done.
+/// Options of a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeartbeatOptions {
-    /// Whether a control record is written, so that readers notice.
+    /// `true` to write a control record, so that readers notice.
     pub send_to_reader: Option<bool>,
 }
 
-/// What a client asks for in a handshake.
+/// A client's request in a handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo<'a> {
     /// A regular expression of the stream names that the client is interested in.
     pub stream_name_regex: Option<&'a str>,
-    /// Whether the answer is to list ownerships.
+    /// `true` if the reply must list ownerships.
     pub with_ownerships: Option<bool>,
 }
 
-/// What a proxy says of itself in a handshake.
+/// A proxy's description of itself in a handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerInfo<'a> {
     /// The streams that the proxy owns.
     pub ownerships: Option<Ownerships<'a>>,
-    /// What the proxy takes.
+    /// Requests that the proxy takes.
     pub status: Option<ServerStatus>,
 }
 
-/// What a proxy takes.
+/// Requests that a proxy takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerStatus {
     /// Writes, and streams that it does not own yet.
@@ -69,36 +69,36 @@ pub enum ServerStatus {
     WriteOnly,
     /// Nothing.
     Down,
-    /// A number that this crate does not know, as it was received.
+    /// A number that this crate does not know, as received.
     Other(i32),
 }
 
-/// The answer's code and what belongs to it.
+/// Code of a reply, and the fields that belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseHeader<'a> {
-    /// How it went.
+    /// Code.
     pub code: StatusCode,
-    /// Why it failed, for people.
+    /// Description of the failure, for people.
     pub message: Option<&'a str>,
-    /// Who owns the stream, with [`StatusCode::Found`]: `1;{shard};{host}:{port}`.
+    /// Owner of the stream, with [`StatusCode::Found`]: `1;{shard};{host}:{port}`.
     pub location: Option<&'a str>,
 }
 
-/// The answer of every method on one stream.
+/// Reply to every method on one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteResponse<'a> {
-    /// How it went.
+    /// Code, message and location.
     pub header: ResponseHeader<'a>,
     /// The position of the record, in text: see [`Dlsn`](crate::Dlsn).
     pub dlsn: Option<&'a str>,
 }
 
-/// The answer of a bulk write.
+/// Reply to a bulk write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkWriteResponse<'a> {
-    /// How it went as a whole.
+    /// Result of the whole request.
     pub header: ResponseHeader<'a>,
-    /// How it went for each record.
+    /// Result of each record.
     pub responses: Option<WriteResponses<'a>>,
 }
 
@@ -168,7 +168,7 @@ impl<'a> WriteResponse<'a> {
         }
     }
 
-    /// An answer without a position.
+    /// Returns a reply without a position.
     #[must_use]
     pub const fn new(header: ResponseHeader<'a>) -> Self {
         Self { header, dlsn: None }
