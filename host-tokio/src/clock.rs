@@ -3,9 +3,9 @@ use tokio::time;
 
 /// Tokio's monotonic clock, in microseconds since the clock was made.
 ///
-/// Copies count from the same moment. Follows `tokio::time::pause` and `advance`, so that tests
-/// decide what time it is. Tokio's timers have a resolution of one millisecond and round up: a
-/// sleep never ends early and may end up to a millisecond late.
+/// Clones count from the same moment. It follows `tokio::time::pause` and `advance`, so that tests
+/// control the time. Tokio's timers have a resolution of one millisecond and round up: a sleep
+/// never ends early and may end up to a millisecond late.
 #[derive(Clone, Copy, Debug)]
 pub struct TokioClock {
     start: time::Instant,
@@ -20,8 +20,7 @@ impl TokioClock {
         }
     }
 
-    /// The same moment on tokio's clock, [`None`] when it lies beyond what the platform can
-    /// express.
+    /// Returns the same moment on tokio's clock, or `None` if the platform cannot express it.
     #[must_use]
     pub fn to_tokio(&self, at: Instant) -> Option<time::Instant> {
         self.start.checked_add(at.since(Instant::ZERO))

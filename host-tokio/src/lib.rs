@@ -1,8 +1,8 @@
 //! DistributedLog's multi stream writer and write proxy client on tokio.
 //!
-//! [`MultiStreamWriter`] writes each record to whichever of several streams answers first: records
-//! are batched into sets, a set that is not answered in time goes to another stream too, and every
-//! write completes with a position or with an error that says what is known of its record.
+//! [`MultiStreamWriter`] writes each record to the stream, of several, that replies first: records
+//! are batched into sets, a set without a reply in time goes to another stream too, and every write
+//! completes with a position or with an error that says what is known of its record.
 //! [`ProxyClient`] does single operations on single streams: write, create, truncate, release, …
 //!
 //! ```no_run
@@ -24,7 +24,10 @@
 //!         let writer = writer.clone();
 //!         tasks.spawn(async move {
 //!             match writer.write(format!("user {user} clicked").as_bytes()).await {
-//!                 Ok(written) => println!("{} in {}", written.dlsn, writer.stream_name(written.stream)),
+//!                 Ok(written) => {
+//!                     let stream = writer.stream_name(written.stream);
+//!                     println!("{} in {stream}", written.dlsn);
+//!                 }
 //!                 Err(error) if error.may_be_written() => eprintln!("perhaps written: {error}"),
 //!                 Err(error) => eprintln!("not written: {error}"),
 //!             }
@@ -38,42 +41,41 @@
 //!
 //! # How it works
 //!
-//! What to write where and when is decided by the state machines of [`distributedlog`], which do no
-//! I/O. This crate is what moves them: sockets, TLS, names and time. A writer, its connections and
-//! their timers are polled as one future, in one task: a record set is encoded straight behind
-//! whatever its connection has to send, and all that lies there leaves with one system call. Each
-//! proxy has one connection with many requests in flight.
+//! The state machines of [`distributedlog`], which do no I/O, decide what is written where and
+//! when. This crate adds sockets, TLS, names and time. A writer, its connections and their timers
+//! are polled as one future, in one task: a record set is encoded straight behind the bytes that
+//! its connection has to send, and all of them leave with one system call. Each proxy has one
+//! connection with many requests in flight.
 //!
 //! - Names are Finagle's: `inet!host:port,host:port`, `fixedinet!…`, `nil!`, `neg!`, `fail!`; with
 //!   the feature `zookeeper` also `zk!host:port!/path` and `serverset!host:port!/path`, the members
 //!   of a set in ZooKeeper as they come and go.
-//! - [`Protocol::ThriftMux`] unless set; framed thrift, upgraded or plain, for proxies without
+//! - [`Protocol::ThriftMux`] by default; framed thrift, upgraded or plain, for proxies without
 //!   `-mx`.
 //! - [`Tls`] by rustls: the machine's authorities or your own, another server name, client
 //!   certificates.
-//! - Bounded: operations, records and bytes in flight, frames received, hosts known. Whoever writes
-//!   waits for room.
+//! - Bounded: operations, records and bytes in flight, frames received, hosts known. Writers wait
+//!   when a bound is reached.
 //!
 //! # What it is not
 //!
-//! No reader: records are read from the store, not through write proxies. No runtime: a tokio
-//! runtime with I/O and time enabled must be there; on other runtimes, use [`distributedlog`] with
-//! an adapter of your own.
+//! No reader: records are read from the store, not through write proxies. No runtime: it needs a
+//! tokio runtime with I/O and time enabled; on other runtimes, use [`distributedlog`] with an
+//! adapter of your own.
 
 mod client;
 mod clock;
 mod driver;
+mod error;
 mod net;
 mod transport;
 mod writer;
 
-pub use client::{
-    BuildError, BulkReply, HandshakeReply, HostFailure, HostFailureReason, HostReply, Owner,
-    ProxyClient, ProxyClientBuilder, RequestError,
-};
+pub use client::{BulkReply, HandshakeReply, HostReply, Owner, ProxyClient, ProxyClientBuilder};
 pub use clock::TokioClock;
 pub use distributedlog::client::routing::Counters as ClientCounters;
 pub use distributedlog::client::session::Protocol;
+pub use error::{BuildError, HostFailure, HostFailureReason, RequestError};
 #[cfg(feature = "zookeeper")]
 pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 pub use net::{ClientCertificate, ConnectError, Tls, TlsError};

@@ -9,13 +9,14 @@ use distributedlog::{
 use crate::driver::{
     Body, Destination, Driver, FinishedRequest, NewRequest, SharedCounters, Token,
 };
-use crate::{BuildError, ProxyClientBuilder, TokioClock};
+use crate::error::BuildError;
+use crate::{ProxyClientBuilder, TokioClock};
 
 /// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt
 /// is encoded straight into its connection's outgoing bytes, and no other task is woken for it.
 ///
-/// [`MultiStreamWriter`](crate::MultiStreamWriter) is made of one; use it alone to run core's
-/// [`Runner`](distributedlog::async_writer::Runner) in a task of your own making.
+/// [`MultiStreamWriter`](crate::MultiStreamWriter) contains one; use it alone to run core's
+/// [`Runner`](distributedlog::async_writer::Runner) in a task of your own.
 pub struct ProxyTransport {
     driver: Driver,
     streams: Vec<(Arc<str>, StreamKey)>,
@@ -28,7 +29,7 @@ impl ProxyTransport {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]; [`BuildError::NoProxy`] names each host and why it did not do.
+    /// [`BuildError`]; [`BuildError::NoProxy`] lists each host and the reason of its failure.
     ///
     /// # Panics
     ///
@@ -57,7 +58,7 @@ impl ProxyTransport {
         })
     }
 
-    /// What the client behind it counts: requests, redirects, connections.
+    /// Returns the client's counters: requests, redirects, connections.
     pub(crate) fn counters(&self) -> SharedCounters {
         self.driver.counters()
     }
@@ -94,7 +95,7 @@ impl Transport for ProxyTransport {
                 record_set: true,
             },
             deadline: Some(attempt.deadline),
-            // Another stream may do better than waiting for this one's owner.
+            // Another stream may succeed sooner than this one's owner.
             retry_policy: RetryPolicy::OneRound,
             earlier_attempts: attempt.earlier_attempts,
         };
@@ -132,7 +133,7 @@ impl Transport for ProxyTransport {
             if self.driver.is_closed() {
                 return Poll::Ready(());
             }
-            // What ends now, nobody waits for.
+            // The results of cancelled attempts are dropped.
             let mut ended_any = false;
             while self.driver.next_finished().is_some() {
                 ended_any = true;
@@ -148,12 +149,17 @@ fn outcome(finished: FinishedRequest) -> (AttemptId, Outcome) {
     let id = AttemptId(finished.token.0);
     match finished.result {
         Ok(Success::Written(position)) => (id, Ok(position)),
-        // A write is answered with a position; whatever else it is, the records may be there.
+        // The reply to a write has a position; after any other reply the records may be stored.
         Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
             (id, Err(Failure::unanswered(Cause::ProtocolError)))
         }
         Err(failure) => {
-            tracing::debug!(stream = &*finished.stream, %failure, message = &*finished.detail.message, "an attempt failed");
+            tracing::debug!(
+                stream = &*finished.stream,
+                %failure,
+                message = &*finished.detail.message,
+                "an attempt failed"
+            );
             (id, Err(failure))
         }
     }

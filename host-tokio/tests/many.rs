@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use distributedlog::Dlsn;
 use distributedlog::wire::mux::Message;
-use support::{Heard, Proxy};
+use support::{Proxy, Received};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_thousand_requests_are_in_flight_on_one_connection() {
         1_000,
         "all of them were under way at once"
     );
-    // The last one first: answers come in any order.
+    // The last one first: replies come in any order.
     for call in calls.iter().rev() {
         let i = i64::from_be_bytes((*call.data).try_into().unwrap());
         peer.answer_written(call, Dlsn::new(1, i, 0)).await;
@@ -43,11 +43,15 @@ async fn a_thousand_requests_are_in_flight_on_one_connection() {
     tokio::select! {
         () = async { drop(proxy.accept().await) } => panic!("there is one connection per proxy"),
         () = client.close() => {}
-        () = async { while peer.hear().await != Heard::End {} drop(peer); core::future::pending().await } => {}
+        () = async {
+            while peer.receive().await != Received::End {}
+            drop(peer);
+            core::future::pending().await
+        } => {}
     }
 }
 
-/// More operations than there is room for, over and over, all dropped halfway: if any room leaked,
+/// More operations than may be in flight, again and again, all dropped halfway: if a permit leaked,
 /// the last writes would never be sent.
 #[tokio::test]
 async fn dropped_futures_leak_no_room() {
@@ -77,14 +81,14 @@ async fn dropped_futures_leak_no_room() {
     }
     let mut left = 8;
     while left > 0 {
-        match peer.hear().await {
-            Heard::Call(call) if call.data == b"last" => {
+        match peer.receive().await {
+            Received::Call(call) if call.data == b"last" => {
                 peer.answer_written(&call, Dlsn::INITIAL).await;
                 left -= 1;
             }
-            Heard::Discarded(tag) => peer.send(tag, Message::Rdiscarded).await,
-            Heard::Call(_) | Heard::Ping(_) => {}
-            other @ (Heard::Check | Heard::Init | Heard::Drained(_) | Heard::End) => {
+            Received::Discarded(tag) => peer.send(tag, Message::Rdiscarded).await,
+            Received::Call(_) | Received::Ping(_) => {}
+            other @ (Received::Check | Received::Init | Received::Drained(_) | Received::End) => {
                 panic!("{other:?}")
             }
         }

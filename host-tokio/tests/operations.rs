@@ -1,4 +1,4 @@
-//! Each operation: what it asks a proxy for, and what it makes of the answer.
+//! Each operation: its request to a proxy, and its result for each reply.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::{Call, Peer, Proxy};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
 
-/// The next call is answered with success and this position.
+/// Replies to the next call with success and this position.
 async fn success(peer: &mut Peer, at: Option<Dlsn>) -> Call {
     let call = peer.call().await;
     let text = at.map(Dlsn::to_text);
@@ -98,7 +98,7 @@ async fn the_owner_is_an_answer_and_no_redirect() {
     );
 }
 
-/// As the real proxy answers a bulk write with one record too large.
+/// As the real proxy replies to a bulk write with one record too large.
 #[tokio::test]
 async fn a_bulk_write_has_a_result_for_each_record() {
     let proxy = Proxy::bind().await;

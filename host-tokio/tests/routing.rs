@@ -1,4 +1,4 @@
-//! Which proxy is reached, and what is said when none is.
+//! The choice of the proxy, and the errors when none is reached.
 
 mod support;
 
@@ -9,7 +9,7 @@ use distributedlog::{Cause, Dlsn, StatusCode, WriteState};
 use distributedlog_tokio::{
     BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient,
 };
-use support::{Heard, Proxy};
+use support::{Proxy, Received};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
 
@@ -23,7 +23,7 @@ async fn a_redirect_is_followed_and_the_owner_remembered() {
     let redirected = async {
         let call = peer.call().await;
         peer.answer_found(&call, &owner.location()).await;
-        let mut owners = owner.greet().await;
+        let mut owners = owner.accept_handshake().await;
         let again = owners.call().await;
         owners.answer_written(&again, AT).await;
         let direct = owners.call().await;
@@ -74,7 +74,7 @@ async fn a_redirect_to_a_host_name_is_followed() {
         let call = peer.call().await;
         peer.answer_found(&call, &format!("1;9;localhost:{}", owner.address.port()))
             .await;
-        let mut owners = owner.greet().await;
+        let mut owners = owner.accept_handshake().await;
         let again = owners.call().await;
         owners.answer_written(&again, AT).await;
     });
@@ -90,12 +90,12 @@ async fn the_handshake_tells_who_owns_a_stream() {
         ProxyClient::builder().proxies(name).build(),
         async {
             let mut peer = first.accept().await;
-            peer.greet_with(&[]).await;
+            peer.handshake_with(&[]).await;
             peer
         },
         async {
             let mut peer = owner.accept().await;
-            peer.greet_with(&[("owned", &location)]).await;
+            peer.handshake_with(&[("owned", &location)]).await;
             peer
         }
     );
@@ -141,7 +141,7 @@ async fn a_killed_proxy_is_connected_to_again_when_it_is_back() {
         let proxy = Proxy::bind_at(address).await;
         let mut peer = loop {
             let mut peer = proxy.accept().await;
-            if peer.hear().await == Heard::Check {
+            if peer.receive().await == Received::Check {
                 peer.send(
                     distributedlog::wire::mux::Tag::ONE,
                     distributedlog::wire::mux::Message::BadRerr { error: "?" },
@@ -289,7 +289,7 @@ async fn a_client_can_be_built_before_its_proxy_is_there() {
         .await
         .unwrap();
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
-        let mut peer = proxy.greet().await;
+        let mut peer = proxy.accept_handshake().await;
         let call = peer.call().await;
         peer.answer_written(&call, AT).await;
     });
@@ -332,7 +332,7 @@ async fn a_silent_proxy_times_the_attempt_out_and_the_write_is_unknown() {
         .await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;
-        assert_eq!(peer.hear().await, Heard::Discarded(call.tag));
+        assert_eq!(peer.receive().await, Received::Discarded(call.tag));
     });
     let error = written.unwrap_err();
     assert_eq!(

@@ -8,7 +8,7 @@ use distributedlog::wire::mux::{Message, Tag};
 use distributedlog::{Cause, Dlsn, WriteState};
 use distributedlog_tokio::{Protocol, ProxyClient};
 use support::framed::FramedPeer;
-use support::{Heard, Peer, Proxy};
+use support::{Peer, Proxy, Received};
 
 const AT: Dlsn = Dlsn::new(3, 14, 15);
 
@@ -42,7 +42,7 @@ async fn a_proxy_that_does_not_know_tinit_is_spoken_to_without() {
     let proxy = Proxy::bind().await;
     let old_proxy = async {
         let mut peer = proxy.accept().await;
-        assert_eq!(peer.hear().await, Heard::Check);
+        assert_eq!(peer.receive().await, Received::Check);
         peer.send(
             Tag::ONE,
             Message::BadRerr {
@@ -50,7 +50,7 @@ async fn a_proxy_that_does_not_know_tinit_is_spoken_to_without() {
             },
         )
         .await;
-        peer.greet().await;
+        peer.accept_handshake().await;
         peer
     };
     let (client, mut peer) = tokio::join!(proxy.client().build(), old_proxy);
@@ -117,7 +117,7 @@ async fn a_dropped_write_is_discarded_at_the_proxy_and_its_neighbours_live() {
     let dropped = tokio::spawn(async move { client.write("s", b"dropped").await });
     let second = peer.call().await;
     dropped.abort();
-    assert_eq!(peer.hear().await, Heard::Discarded(second.tag));
+    assert_eq!(peer.receive().await, Received::Discarded(second.tag));
     peer.send(second.tag, Message::Rdiscarded).await;
     peer.answer_written(&first, AT).await;
     assert_eq!(neighbour.await.unwrap(), Ok(AT));
@@ -134,19 +134,19 @@ async fn a_draining_proxy_gets_its_answer_out_and_is_connected_to_anew() {
     let call = peer.call().await;
     let drain = Tag::new(77).unwrap();
     peer.send(drain, Message::Tdrain).await;
-    assert_eq!(peer.hear().await, Heard::Drained(drain));
+    assert_eq!(peer.receive().await, Received::Drained(drain));
     let after = tokio::spawn(async move { client.write("s", b"after").await });
     peer.answer_written(&call, AT).await;
     assert_eq!(before.await.unwrap(), Ok(AT));
-    assert_eq!(peer.hear().await, Heard::End);
-    let mut again = proxy.greet().await;
+    assert_eq!(peer.receive().await, Received::End);
+    let mut again = proxy.accept_handshake().await;
     let call = again.call().await;
     assert_eq!(call.data, b"after");
     again.answer_written(&call, AT.slot(1)).await;
     assert_eq!(after.await.unwrap(), Ok(AT.slot(1)));
 }
 
-/// The proxy keeps its socket open and says nothing: pings find out.
+/// The proxy keeps its socket open and sends nothing: pings detect it.
 #[tokio::test]
 async fn a_proxy_that_falls_silent_is_left_and_its_request_is_unknown() {
     let proxy = Proxy::bind().await;
@@ -158,8 +158,8 @@ async fn a_proxy_that_falls_silent_is_left_and_its_request_is_unknown() {
     let (client, mut peer) = proxy.built(builder).await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let _unanswered = peer.call().await;
-        assert!(matches!(peer.hear_any().await, Heard::Ping(_)));
-        assert_eq!(peer.hear_any().await, Heard::End);
+        assert!(matches!(peer.receive_any().await, Received::Ping(_)));
+        assert_eq!(peer.receive_any().await, Received::End);
     });
     let error = written.unwrap_err();
     assert_eq!(
@@ -172,7 +172,7 @@ async fn a_proxy_that_falls_silent_is_left_and_its_request_is_unknown() {
 async fn a_proxys_ping_is_answered() {
     let proxy = Proxy::bind().await;
     let (client, mut peer) = proxy.client_and_peer().await;
-    // The client's own first ping is out of the way when a call comes behind it.
+    // The client's own first ping has its reply before a call follows it.
     let (_, ()) = tokio::join!(client.check("s"), async {
         let call = peer.call().await;
         peer.answer_written(&call, AT).await;
@@ -184,8 +184,7 @@ async fn a_proxys_ping_is_answered() {
     assert_eq!(pong, [0, 0, 0, 4, 0xbf, 0, 0, 9]);
 }
 
-/// Whatever a proxy says that cannot be: the connection ends, the request is told, and the next
-/// connection works.
+/// After an invalid frame the connection ends, the request fails, and the next connection works.
 async fn breaks_the_connection(
     bytes: &[u8],
     builder: impl FnOnce(
@@ -197,7 +196,7 @@ async fn breaks_the_connection(
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let _unanswered = peer.call().await;
         peer.send_bytes(bytes).await;
-        assert_eq!(peer.hear().await, Heard::End);
+        assert_eq!(peer.receive().await, Received::End);
     });
     let error = written.unwrap_err();
     assert_eq!(
@@ -210,7 +209,7 @@ async fn breaks_the_connection(
 }
 
 async fn answers_once(proxy: &Proxy) {
-    let mut peer: Peer = proxy.greet().await;
+    let mut peer: Peer = proxy.accept_handshake().await;
     let call = peer.call().await;
     peer.answer_written(&call, AT).await;
 }
@@ -300,7 +299,7 @@ async fn closing_waits_for_what_is_in_flight_and_ends_the_connection() {
         client.close(),
         async {
             peer.answer_written(&call, AT).await;
-            assert_eq!(peer.hear().await, Heard::End);
+            assert_eq!(peer.receive().await, Received::End);
             drop(peer);
         }
     );
@@ -320,5 +319,5 @@ async fn the_last_handle_dropped_ends_the_connection() {
     let clone = client.clone();
     drop(client);
     drop(clone);
-    assert_eq!(peer.hear().await, Heard::End);
+    assert_eq!(peer.receive().await, Received::End);
 }

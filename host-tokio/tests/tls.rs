@@ -42,8 +42,8 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap(), key)
     }
 
-    /// A server with a certificate for this name, that asks clients for one of `clients`' authority
-    /// if there is any.
+    /// A server with a certificate for this name, which asks clients for one of `clients`'
+    /// authority if that is given.
     fn acceptor(&self, name: &str, clients: Option<&Self>) -> TlsAcceptor {
         let (certificate, key) = self.issue(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -78,7 +78,7 @@ fn trusting(authority: &Authority) -> Tls {
 async fn written(proxy: &Proxy, acceptor: &TlsAcceptor, builder: ProxyClientBuilder) {
     let (client, mut peer) = tokio::join!(builder.build(), async {
         let mut peer = Peer::new(acceptor.accept(proxy.accept_tcp().await).await.unwrap());
-        peer.greet().await;
+        peer.accept_handshake().await;
         peer
     });
     let client = client.unwrap();
@@ -91,7 +91,7 @@ async fn written(proxy: &Proxy, acceptor: &TlsAcceptor, builder: ProxyClientBuil
     assert_eq!(written, Ok(AT));
 }
 
-/// Why a client with these settings does not connect.
+/// Returns the reason why a client with these settings does not connect.
 async fn refused(
     proxy: &Proxy,
     acceptor: &TlsAcceptor,
@@ -208,8 +208,9 @@ async fn a_proxy_that_speaks_no_tls_is_named() {
             peer.send_bytes(b"\0\0\0\x04\xbf\0\0\x01").await;
         }
     };
+    let client = proxy.client().tls(trusting(&authority)).ready_timeout(SOON);
     let error = tokio::select! {
-        built = proxy.client().tls(trusting(&authority)).ready_timeout(SOON).build() => built.unwrap_err(),
+        built = client.build() => built.unwrap_err(),
         () = serving => unreachable!(),
     };
     assert!(error.to_string().contains("no TLS session"), "{error}");

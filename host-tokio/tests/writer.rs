@@ -10,7 +10,7 @@ use distributedlog::wire::record_set::{RecordSet, SetIdentity, WriterId};
 use distributedlog::writer::{Identity, Reason, Settings};
 use distributedlog::{Dlsn, StatusCode, StreamIndex, WriteState};
 use distributedlog_tokio::{BuildError, MultiStreamWriter, MultiStreamWriterBuilder};
-use support::{Heard, Peer, Proxy};
+use support::{Peer, Proxy, Received};
 use tokio::task::JoinSet;
 
 const AT: Dlsn = Dlsn::new(1, 2, 0);
@@ -20,7 +20,7 @@ fn builder(proxy: &Proxy, streams: &[&str]) -> MultiStreamWriterBuilder {
 }
 
 async fn built(proxy: &Proxy, builder: MultiStreamWriterBuilder) -> (MultiStreamWriter, Peer) {
-    let (writer, peer) = tokio::join!(builder.build(), proxy.greet());
+    let (writer, peer) = tokio::join!(builder.build(), proxy.accept_handshake());
     (writer.unwrap(), peer)
 }
 
@@ -132,7 +132,7 @@ async fn sets_go_to_the_streams_in_turn() {
     assert_eq!(streams.len(), 5);
 }
 
-/// R3 and R11: the first stream does not answer, the second one does, and the first attempt is
+/// R3 and R11: the first stream does not reply, the second one does, and the first attempt is
 /// discarded.
 #[tokio::test]
 async fn a_slow_stream_is_hedged_and_the_loser_is_discarded_at_the_proxy() {
@@ -154,14 +154,14 @@ async fn a_slow_stream_is_hedged_and_the_loser_is_discarded_at_the_proxy() {
         assert_ne!(slow.stream, hedge.stream);
         assert_eq!(slow.data, hedge.data);
         peer.answer_written(&hedge, AT).await;
-        assert_eq!(peer.hear().await, Heard::Discarded(slow.tag));
+        assert_eq!(peer.receive().await, Received::Discarded(slow.tag));
     });
     assert_eq!(written.unwrap().dlsn, AT);
     assert_eq!(writer.counters().hedges_sent, 1);
 }
 
-/// R5: a failure that may pass moves to the next stream at once; one that is the record's own ends
-/// the write.
+/// R5: a transient failure moves to the next stream at once; one of the record itself ends the
+/// write.
 #[tokio::test]
 async fn a_failed_attempt_goes_to_the_next_stream_and_a_rejected_record_to_none() {
     let proxy = Proxy::bind().await;
@@ -225,7 +225,7 @@ async fn closing_flushes_waits_and_ends_the_connection() {
     let (written, (), ()) = tokio::join!(acknowledgement, writer.close(), async {
         let call = peer.call().await;
         peer.answer_written(&call, AT).await;
-        assert_eq!(peer.hear().await, Heard::End);
+        assert_eq!(peer.receive().await, Received::End);
         drop(peer);
     });
     assert_eq!(written.unwrap().dlsn, AT);

@@ -85,9 +85,10 @@ fn a_session_of_writes_over_mux_reads_their_answers_and_no_others() {
         kind: distributedlog::wire::service::ExceptionKind::InternalError,
         message: "why",
     };
-    assert!(
-        matches!(answered(&mut session, "writeWithContext", &exception, &mut bytes), Event::Reply { reply, .. } if reply == exception)
-    );
+    assert!(matches!(
+        answered(&mut session, "writeWithContext", &exception, &mut bytes),
+        Event::Reply { reply, .. } if reply == exception
+    ));
     // What it never asks for, and has no reader for.
     for (method, reply) in [
         ("setAcceptNewStream", Reply::Void),

@@ -1,8 +1,9 @@
-//! Writes records to several streams as fast as they are acknowledged, and says how fast that was.
+//! Writes records to several streams as fast as they are acknowledged, and prints the rate.
 //!
 //! ```text
-//! cargo run --release --example load -- inet!127.0.0.1:8000 --streams basic-stream-3,basic-stream-4 --in-flight 8192
-//! cargo run --release --example load -- --null          # against a proxy in this process that writes nothing
+//! cargo run --release --example load -- inet!127.0.0.1:8000 \
+//!     --streams basic-stream-3,basic-stream-4 --in-flight 8192
+//! cargo run --release --example load -- --null   # a proxy in this process that stores nothing
 //! ```
 
 use core::time::Duration;

@@ -11,7 +11,7 @@ use distributedlog::wire::service::{
     Method, Reply, Request, SequenceId, ServerInfo, ServerStatus, WriteResponse,
 };
 
-/// Serves on a port of its own, one thread per connection.
+/// Serves on a free port, with one thread for each connection.
 pub(crate) fn spawn() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;

@@ -4,15 +4,15 @@ use core::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
-use super::answer::{HandshakeReply, HostReply};
-use super::error::RequestError;
-use super::task::{error_of, handshake_reply};
+use super::outcome::{error_of, handshake_reply};
+use super::reply::{HandshakeReply, HostReply};
 use crate::driver::{Body, FinishedRequest};
+use crate::error::RequestError;
 
-/// One such operation, until its last proxy has answered.
+/// One such operation, until its last proxy has replied.
 pub(super) struct Broadcast {
-    /// How many proxies have not answered yet.
-    pub(super) left: usize,
+    /// Number of proxies that have not replied yet.
+    pub(super) pending: usize,
     replies: Replies,
 }
 
@@ -31,19 +31,19 @@ enum Replies {
 impl Broadcast {
     pub(super) const fn handshake(reply: oneshot::Sender<Vec<HostReply<HandshakeReply>>>) -> Self {
         Self {
-            left: 0,
+            pending: 0,
             replies: Replies::Handshake(Vec::new(), Some(reply)),
         }
     }
 
     pub(super) const fn accept(enabled: bool, reply: oneshot::Sender<Vec<HostReply<()>>>) -> Self {
         Self {
-            left: 0,
+            pending: 0,
             replies: Replies::Accept(enabled, Vec::new(), Some(reply)),
         }
     }
 
-    /// What each proxy is asked.
+    /// Returns the request for each proxy.
     pub(super) const fn body(&self) -> Body {
         match self.replies {
             Replies::Handshake(..) => Body::Handshake,
@@ -51,9 +51,9 @@ impl Broadcast {
         }
     }
 
-    /// A proxy that is known has answered, or failed to. One that was forgotten meanwhile is left
-    /// out.
-    pub(super) fn answered(&mut self, host: Option<SocketAddr>, finished: FinishedRequest) {
+    /// Records a proxy's reply or failure. `host` is `None` if it was forgotten since: then it is
+    /// left out.
+    pub(super) fn replied(&mut self, host: Option<SocketAddr>, finished: FinishedRequest) {
         let Some(host) = host else { return };
         match &mut self.replies {
             Replies::Handshake(replies, _) => replies.push(handshake_reply(host, finished)),
@@ -67,7 +67,7 @@ impl Broadcast {
         }
     }
 
-    /// A proxy could not be asked.
+    /// Records that a request to a proxy could not be started.
     pub(super) fn failed(&mut self, host: Option<SocketAddr>, error: RequestError) {
         let Some(host) = host else { return };
         match &mut self.replies {
@@ -84,10 +84,10 @@ impl Broadcast {
 
     /// Hands out the replies once all are there. Whether they were.
     pub(super) fn finish_if_complete(&mut self) -> bool {
-        if self.left > 0 {
+        if self.pending > 0 {
             return false;
         }
-        // Whoever asked may have stopped waiting.
+        // The caller may have dropped its future.
         match &mut self.replies {
             Replies::Handshake(replies, to) => {
                 drop(to.take().map(|to| to.send(core::mem::take(replies))))

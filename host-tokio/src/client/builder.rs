@@ -5,10 +5,10 @@ use distributedlog::client::{routing, session};
 use distributedlog::names::Name;
 use tokio::sync::mpsc;
 
-use super::error::BuildError;
 use super::handle::ProxyClient;
 use super::task::Task;
 use crate::driver::{Driver, DriverSettings, Hosts, MAX_IN_FLIGHT};
+use crate::error::BuildError;
 use crate::net::ConnectSettings;
 #[cfg(feature = "zookeeper")]
 use crate::net::ZooKeeperLogin;

@@ -1,13 +1,13 @@
-//! What handles ask of the driver's task.
+//! Commands that handles send to the driver's task.
 
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
-use super::error::RequestError;
+use super::reply::{BulkReply, HandshakeReply, HostReply, Owner};
 use crate::driver::{Body, Token};
+use crate::error::RequestError;
 
 /// One message from a handle. A start takes permits with it that bound how many there are; a
 /// cancellation follows its start.
@@ -36,7 +36,7 @@ pub(crate) struct InFlightPermit {
     pub(crate) _bytes: OwnedSemaphorePermit,
 }
 
-/// How an operation succeeded. Writes have a position, other operations may.
+/// Result of an operation that succeeded. Writes have a position, other operations may.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Done(Option<Dlsn>),

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use distributedlog::{Cause, Dlsn, Failure};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::answer::{BulkReply, HandshakeReply, HostReply, Owner};
-use super::builder::ProxyClientBuilder;
 use super::command::{Command, InFlightPermit, Reply};
-use super::error::RequestError;
+use super::reply::{BulkReply, HandshakeReply, HostReply, Owner};
 use crate::ClientCounters;
 use crate::driver::{Body, SharedCounters, Token};
+use crate::error::RequestError;
 
 /// Bytes are counted in pieces of this size: a semaphore's permits are fewer than bytes may be.
 const PIECE: usize = 1024;
@@ -20,14 +19,13 @@ const PIECE: usize = 1024;
 /// dropped, or [`close`](Self::close) was called, the task finishes what is in flight and ends.
 ///
 /// Every operation finds the stream's owner by itself, follows redirects and tries other proxies as
-/// the settings allow. An operation waits for room while
-/// [`max_in_flight`](ProxyClientBuilder::max_in_flight) others are under way.
+/// the settings allow. An operation waits while
+/// [`max_in_flight`](crate::ProxyClientBuilder::max_in_flight) others are in flight.
 ///
 /// # Cancel safety
 ///
-/// Dropping an operation's future gives the operation up: if its request is under way, the proxy is
-/// told that nobody waits for the answer, and may or may not have carried it out. Nothing else is
-/// disturbed.
+/// Dropping an operation's future cancels the operation: if its request is in flight, the proxy
+/// gets a discard, and may or may not have carried it out. Other operations are not affected.
 #[derive(Clone, Debug)]
 pub struct ProxyClient {
     shared: Arc<Shared>,
@@ -44,11 +42,6 @@ struct Shared {
 }
 
 impl ProxyClient {
-    /// Settings to make a client with.
-    pub fn builder() -> ProxyClientBuilder {
-        ProxyClientBuilder::new()
-    }
-
     /// A handle whose commands go to `commands`' other end: at most `max_in_flight` operations at a
     /// time, with `max_bytes` in them.
     pub(super) fn new(
@@ -77,18 +70,18 @@ impl ProxyClient {
         }
     }
 
-    /// Appends one record to `stream`, and answers with its position. The stream is created if need
-    /// be.
+    /// Appends one record to `stream`, and returns its position. The stream is created if
+    /// necessary.
     ///
     /// # Errors
     ///
-    /// [`RequestError`]; its [`known`](RequestError::known) says whether the record may be in the
-    /// stream all the same.
+    /// [`RequestError`]; its [`known`](RequestError::known) says if the record may be in the stream
+    /// nevertheless.
     pub async fn write(&self, stream: &str, record: &[u8]) -> Result<Dlsn, RequestError> {
         self.write_data(stream, record, false).await
     }
 
-    /// Appends a record set, header included, and answers with the position of its first record.
+    /// Appends a record set, header included, and returns the position of its first record.
     ///
     /// # Errors
     ///
@@ -101,12 +94,12 @@ impl ProxyClient {
         self.write_data(stream, record_set, true).await
     }
 
-    /// Appends these records one by one, and answers for each of them. A record that fails does not
-    /// undo those before it; those behind it fail too.
+    /// Appends these records one by one, and returns the result of each of them. A record that
+    /// fails does not undo those before it; those behind it fail too.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] when there is no answer for the single records.
+    /// [`RequestError`] if there is no result for the single records.
     pub async fn write_bulk<R: AsRef<[u8]>>(
         &self,
         stream: &str,
@@ -124,9 +117,9 @@ impl ProxyClient {
         }
     }
 
-    /// Creates `stream`, unless it exists already: proxies answer alike to both. Those of the
-    /// original that keep a namespace in several
-    /// parts say [`LogExists`](distributedlog::StatusCode::LogExists).
+    /// Creates `stream`, unless it exists already: the proxy's reply is the same in both cases.
+    /// Proxies of the original that keep a namespace in several parts reply
+    /// [`LogExists`](distributedlog::StatusCode::LogExists).
     ///
     /// # Errors
     ///
@@ -153,8 +146,8 @@ impl ProxyClient {
         self.run(stream, Body::Truncate(position)).await.map(drop)
     }
 
-    /// Makes the owner of `stream` give it up. The next write opens a new log segment, on whichever
-    /// proxy it reaches.
+    /// Makes the owner of `stream` release it. The next write opens a new log segment, on the proxy
+    /// that it reaches.
     ///
     /// # Errors
     ///
@@ -163,9 +156,9 @@ impl ProxyClient {
         self.run(stream, Body::Release).await.map(drop)
     }
 
-    /// Writes a control record to `stream` and answers with its position. Readers move on behind
-    /// it, and do not deliver it: after a stream was taken over, this tells them that nothing
-    /// is missing before it.
+    /// Writes a control record to `stream` and returns its position. Readers advance past it
+    /// without delivering it: after a stream was taken over, it shows them that no record is
+    /// missing before it.
     ///
     /// # Errors
     ///
@@ -184,7 +177,7 @@ impl ProxyClient {
         self.beat(stream, false).await.map(drop)
     }
 
-    /// Who owns `stream`.
+    /// Returns the owner of `stream`.
     ///
     /// # Errors
     ///
@@ -204,31 +197,32 @@ impl ProxyClient {
         self.broadcast(Command::Handshake).await
     }
 
-    /// Tells every known proxy whether to take streams that it does not own yet. Empty when no
-    /// proxy is known, or the client is closed.
+    /// Makes every known proxy accept or refuse streams that it does not own yet. Returns an empty
+    /// list if no proxy is known, or if the client is closed.
     pub async fn set_accept_new_stream(&self, enabled: bool) -> Vec<HostReply<()>> {
         self.broadcast(|reply| Command::SetAcceptNewStream { enabled, reply })
             .await
     }
 
-    /// What happened since the client was made: requests, redirects, owners known and not known,
-    /// connections. Up to the task's last turn, also after the client was closed.
+    /// Returns the counters since the client was made: requests, redirects, owners known and not
+    /// known, connections. They are updated once per turn of the task, and remain available after
+    /// the client was closed.
     #[must_use]
     pub fn counters(&self) -> ClientCounters {
         self.shared.counters.get()
     }
 
     /// Takes no more operations from any clone of this handle, waits until those in flight have
-    /// completed, tells the proxies of what was cancelled, and closes the connections.
-    /// Operations started after it fail with [`Cause::Closed`]. Closing twice is no fault.
+    /// completed, discards the cancelled ones at the proxies, and closes the connections.
+    /// Operations started after it fail with [`Cause::Closed`]. Closing twice has no effect.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, closing goes on whether or not the future is kept.
+    /// Once polled, closing continues even if the future is dropped.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.shared.commands.send(Command::Close(reply)).is_ok() {
-            // The driver's end of it is dropped when the task ends: closed, too.
+            // If the task ends first, the sender is dropped: the client is closed then, too.
             let _ = closed.await;
         }
     }
@@ -292,7 +286,7 @@ impl ProxyClient {
         };
         let replied = replied.await;
         guard.token = None;
-        // A driver that went away without an answer may have sent the request.
+        // A driver that ended without a reply may have sent the request.
         replied.unwrap_or_else(|_| {
             Err(RequestError {
                 failure: Failure::unanswered(Cause::Closed),
@@ -314,8 +308,8 @@ impl ProxyClient {
 }
 
 impl Shared {
-    /// Waits for room for one operation with this many bytes. An operation larger than all the room
-    /// there is takes all of it.
+    /// Waits for the permits of one operation with this number of bytes. An operation larger than
+    /// the maximum takes all permits.
     async fn room(&self, bytes: usize) -> Option<InFlightPermit> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE))
             .unwrap_or(u32::MAX)
@@ -342,7 +336,7 @@ fn closed(operation: &'static str, stream: &str) -> RequestError {
     }
 }
 
-/// Tells the driver that an operation's future was dropped.
+/// Cancels the operation when its future is dropped.
 struct CancelOnDrop<'a> {
     shared: &'a Shared,
     token: Option<Token>,
@@ -351,7 +345,7 @@ struct CancelOnDrop<'a> {
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(token) = self.token {
-            // A driver that is gone has nothing left to cancel.
+            // If the driver has ended, there is nothing left to cancel.
             let _ = self.shared.commands.send(Command::Cancel(token));
         }
     }

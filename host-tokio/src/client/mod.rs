@@ -1,14 +1,20 @@
 //! The write proxy client's handles.
 
-mod answer;
 mod broadcast;
 mod builder;
 mod command;
-mod error;
 mod handle;
+mod outcome;
+mod reply;
 mod task;
 
-pub use answer::{BulkReply, HandshakeReply, HostReply, Owner};
 pub use builder::ProxyClientBuilder;
-pub use error::{BuildError, HostFailure, HostFailureReason, RequestError};
 pub use handle::ProxyClient;
+pub use reply::{BulkReply, HandshakeReply, HostReply, Owner};
+
+impl ProxyClient {
+    /// Returns a builder with the default settings.
+    pub fn builder() -> ProxyClientBuilder {
+        ProxyClientBuilder::new()
+    }
+}

@@ -8,23 +8,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use distributedlog::client::HostId;
-use distributedlog::client::routing::{RetryPolicy, StreamKey, SubmitError, Success};
-use distributedlog::{Cause, Failure};
+use distributedlog::client::routing::{RetryPolicy, StreamKey};
 use tokio::sync::{mpsc, oneshot};
 
-use super::answer::{HandshakeReply, HostReply, Owner};
 use super::broadcast::Broadcast;
 use super::command::{Command, InFlightPermit, Reply};
-use super::error::RequestError;
+use super::outcome::{operation_result, refused};
 use crate::driver::{Body, Destination, Driver, FinishedRequest, NewRequest, Token};
+use crate::error::RequestError;
 
-/// Tokens of the task's own requests begin here; handles count from zero.
+/// First token of the task's own requests; handles count from zero.
 const OWN_TOKENS: u64 = 1 << 63;
 
 pub(super) struct Task {
     driver: Driver,
     commands: mpsc::UnboundedReceiver<Command>,
-    /// Whether handles may still send commands.
+    /// `true` while handles may send commands.
     open: bool,
     waiting: HashMap<Token, Waiting>,
     broadcasts: HashMap<u64, Broadcast>,
@@ -68,7 +67,7 @@ impl Task {
     pub(super) async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
         for closer in self.closers {
-            // Whoever closed may have stopped waiting for it.
+            // The caller may have dropped its future.
             let _ = closer.send(());
         }
     }
@@ -81,7 +80,8 @@ impl Task {
                 match command {
                     Some(command) => self.handle(command),
                     None => {
-                        // No handle is left, so nobody waits for anything.
+                        // The last handle was dropped, and with it every future that waits for a
+                        // result.
                         self.open = false;
                         self.close(Duration::ZERO);
                     }
@@ -183,7 +183,7 @@ impl Task {
             };
             match self.driver.start(now, start) {
                 Ok(()) => {
-                    broadcast.left += 1;
+                    broadcast.pending += 1;
                     self.waiting.insert(token, Waiting::Broadcast { id, host });
                 }
                 Err(refusal) => broadcast.failed(self.driver.address(host), refused(refusal)),
@@ -198,16 +198,17 @@ impl Task {
     fn finish(&mut self, finished: FinishedRequest) {
         match self.waiting.remove(&finished.token) {
             Some(Waiting::Handle { reply, .. }) => {
-                // Whoever dropped the future has sent a cancellation that is still to come.
-                let _ = reply.send(self.reply(finished));
+                // If the future was dropped, a cancellation of it is still queued.
+                let host = finished.host.and_then(|host| self.driver.address(host));
+                let _ = reply.send(operation_result(finished, host));
             }
             Some(Waiting::Broadcast { id, host }) => {
                 let address = self.driver.address(host);
                 let Some(broadcast) = self.broadcasts.get_mut(&id) else {
                     return;
                 };
-                broadcast.left -= 1;
-                broadcast.answered(address, finished);
+                broadcast.pending -= 1;
+                broadcast.replied(address, finished);
                 if broadcast.finish_if_complete() {
                     self.broadcasts.remove(&id);
                 }
@@ -215,91 +216,4 @@ impl Task {
             None => {}
         }
     }
-
-    /// What a handle is told of its operation.
-    fn reply(&self, finished: FinishedRequest) -> Result<Reply, RequestError> {
-        let host = finished.host.and_then(|host| self.driver.address(host));
-        match finished.result {
-            Ok(Success::Written(position)) => Ok(Reply::Done(Some(position))),
-            Ok(Success::Done | Success::ServerInfo) => Ok(Reply::Done(finished.detail.position)),
-            Ok(Success::Bulk) => {
-                let (stream, operation) = (finished.stream, finished.operation);
-                let records = finished.detail.bulk.into_iter().map(|item| {
-                    item.result.map_err(|failure| RequestError {
-                        failure,
-                        operation,
-                        stream: (*stream).into(),
-                        host,
-                        message: item.message,
-                    })
-                });
-                Ok(Reply::Bulk(records.collect()))
-            }
-            Ok(Success::Owner) => match finished.detail.owner() {
-                Some(owner) => Ok(Reply::Owner(Owner {
-                    host: owner.host.into(),
-                    port: owner.port,
-                    shard: owner.shard,
-                })),
-                None => Err(error_of(
-                    finished,
-                    Failure::not_sent(Cause::ProtocolError),
-                    host,
-                )),
-            },
-            Err(failure) => Err(error_of(finished, failure, host)),
-        }
-    }
-}
-
-/// The error of an operation that ended so.
-pub(super) fn error_of(
-    finished: FinishedRequest,
-    failure: Failure,
-    host: Option<core::net::SocketAddr>,
-) -> RequestError {
-    RequestError {
-        failure,
-        operation: finished.operation,
-        stream: (*finished.stream).into(),
-        host,
-        message: finished.detail.message,
-    }
-}
-
-fn refused(refusal: SubmitError) -> RequestError {
-    let cause = match refusal {
-        SubmitError::Full => Cause::TransportFull,
-        SubmitError::Closed => Cause::Closed,
-        // And whatever else core may refuse for one day: nothing was sent.
-        SubmitError::UnknownHost | _ => Cause::Unreachable,
-    };
-    RequestError {
-        failure: Failure::not_sent(cause),
-        operation: "",
-        stream: "".into(),
-        host: None,
-        message: refusal.to_string().into(),
-    }
-}
-
-/// What a host said of itself, as handles are told.
-pub(super) fn handshake_reply(
-    host: core::net::SocketAddr,
-    finished: FinishedRequest,
-) -> HostReply<HandshakeReply> {
-    let result = match (finished.result, finished.detail.server) {
-        (Ok(_), Some((status, streams))) => Ok(HandshakeReply {
-            host,
-            status: status.map(|status| status.as_i32()),
-            streams,
-        }),
-        (Ok(_), None) => Err(error_of(
-            finished,
-            Failure::unanswered(Cause::ProtocolError),
-            Some(host),
-        )),
-        (Err(failure), _) => Err(error_of(finished, failure, Some(host))),
-    };
-    HostReply { host, result }
 }

@@ -1,4 +1,4 @@
-//! What the routing machine asks for.
+//! Execution of the routing machine's actions.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use distributedlog::{Cause, Failure, Instant};
 use super::connection::{Closing, Connection, Open, Phase};
 use super::pending::Scratch;
 use super::{Driver, FinishedRequest, HOSTS, REQUESTS, handshake_request};
-use crate::client::HostFailureReason;
+use crate::error::HostFailureReason;
 use crate::net::{ConnectError, connect, system_lookup};
 
-/// How long a peer is waited for after our end of a connection was closed.
+/// Time that the driver waits for a peer after it has closed its own end of a connection.
 const CLOSING_TIME: Duration = Duration::from_millis(500);
 
 impl Driver {
-    /// Does what the routing machine asks for, until it asks for no more.
+    /// Carries out the routing machine's actions until there are no more.
     pub(super) fn perform_actions(&mut self, now: Instant) {
         while let Some(action) = self.client.poll_action() {
             match action {
@@ -43,8 +43,8 @@ impl Driver {
         }
     }
 
-    /// The host's open connection. A host that was forgotten has none, though another may have its
-    /// place.
+    /// Returns the host's open connection. A host that was forgotten has none, even if another host
+    /// uses its slot.
     pub(super) fn open(&mut self, host: HostId) -> Option<&mut Open> {
         match self.connections.get_mut(host.index())? {
             Some(Connection {
@@ -248,7 +248,7 @@ impl Driver {
         });
     }
 
-    /// Keeps what is said about a request's failure, in case it is the last of it.
+    /// Keeps the message of a request's failure, in case it is the last one.
     pub(super) fn note_failure(&mut self, request: RequestId, message: &str) {
         if let Some(Some(pending)) = self.requests.get_mut(request.index())
             && pending.id == request
@@ -259,8 +259,8 @@ impl Driver {
     }
 }
 
-/// The deadline as the peer's clock may know it: ours may be set wrong, which the peer can tell
-/// from its first half.
+/// Returns the deadline by the wall clock. If this machine's clock is wrong, the peer can recognise
+/// that by the timestamp.
 fn wall_clock(now: Instant, deadline: Instant) -> Option<Deadline> {
     let since_1970 = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,11 +1,10 @@
 use distributedlog::client::HostId;
 
 use super::Driver;
-use crate::client::{HostFailure, HostFailureReason};
+use crate::error::{HostFailure, HostFailureReason};
 use crate::net::ConnectError;
 
-/// Why hosts could not be used, for whoever has to be told that none could. The last reason of
-/// each.
+/// Last failure of each host, for the error that no host could be used.
 #[derive(Default)]
 pub(super) struct ConnectFailures {
     hosts: Vec<(HostId, HostFailureReason)>,
@@ -18,7 +17,8 @@ impl ConnectFailures {
         self.hosts.push((host, reason));
     }
 
-    /// The host does, or its place is another's: one reason per place at most.
+    /// Forgets the host's failure: it works, or its slot is another host's. There is at most one
+    /// failure for each slot.
     pub(super) fn forget(&mut self, host: HostId) {
         self.hosts
             .retain(|(known, _)| known.index() != host.index());
@@ -34,7 +34,8 @@ impl ConnectFailures {
 }
 
 impl Driver {
-    /// Every host that was tried and why it did not do; names that lead nowhere among them.
+    /// Returns every host that was tried and the reason of its failure, including names that lead
+    /// to no address.
     pub(crate) fn host_failures(&mut self) -> Vec<HostFailure> {
         let mut reasons = core::mem::take(&mut self.connect_failures.hosts);
         let mut failures: Vec<HostFailure> = Vec::new();

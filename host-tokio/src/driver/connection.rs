@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 use super::SESSION_REQUESTS;
 use crate::net::{ConnectError, Lookup, NetStream, ReceiveBuffer, Received, TransmitBuffer};
 
-/// What is to be sent is asked for in pieces of this size; every control frame fits.
+/// Size of the pieces in which control frames are written; every control frame fits.
 const CONTROL_ROOM: usize = 4 * Session::<SESSION_REQUESTS>::MAX_CONTROL_BYTES;
 
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<NetStream, ConnectError>> + Send>>;
@@ -39,11 +39,11 @@ pub(super) struct Open {
     pub(super) stream: NetStream,
     pub(super) receive: ReceiveBuffer,
     pub(super) transmit: TransmitBuffer,
-    /// The client's own handshake, while it is under way.
+    /// The client's own handshake, while it is in flight.
     pub(super) handshake: Option<(RequestId, Call)>,
 }
 
-/// Why an open connection ends.
+/// Reason for the end of an open connection.
 #[derive(Debug)]
 pub(super) enum CloseReason {
     /// The peer closed it.
@@ -65,8 +65,8 @@ impl Open {
         }
     }
 
-    /// Encodes a request behind whatever waits to be sent. `hint` is about as many bytes as it
-    /// takes.
+    /// Encodes a request behind the bytes that wait to be sent. `hint` is the approximate size of
+    /// its frame.
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -102,7 +102,7 @@ impl Open {
         }
     }
 
-    /// Writes what the session and the requests want sent, as far as the socket takes it.
+    /// Writes the frames of the session and of requests, as far as the socket takes them.
     pub(super) fn poll_transmit(
         &mut self,
         cx: &mut Context<'_>,
@@ -135,7 +135,7 @@ impl Open {
 }
 
 impl CloseReason {
-    /// What requests that were under way are told.
+    /// Returns the cause for the requests that were in flight.
     pub(super) const fn cause(&self) -> Cause {
         match self {
             Self::Ended | Self::Io(_) | Self::Session(SessionError::Unresponsive) => {
@@ -156,16 +156,16 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// A connection that is no longer wanted: what is still to be said is said, then the peer's end is
-/// awaited.
+/// A connection that is being closed: sends the remaining bytes, then waits for the peer to close
+/// its end.
 ///
-/// Closing while the peer's bytes are unread would reset the connection, and the peer could lose
-/// what we said last.
+/// Closing while bytes of the peer are unread would reset the connection, and the peer could lose
+/// the last bytes that it was sent.
 pub(super) struct Closing {
     stream: NetStream,
     transmit: TransmitBuffer,
     shut_down: bool,
-    /// When the peer is not waited for any more.
+    /// Time at which waiting for the peer ends.
     pub(super) until: Instant,
 }
 
@@ -194,8 +194,7 @@ impl Closing {
             }
             self.shut_down = true;
         }
-        // Read and forgotten, with a small buffer of its own: nothing that the peer says matters
-        // now.
+        // Bytes of the peer are discarded, in a small buffer: they have no effect any more.
         let mut scrap = [0; 1024];
         loop {
             let mut scrap = tokio::io::ReadBuf::new(&mut scrap);

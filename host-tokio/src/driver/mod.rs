@@ -1,9 +1,9 @@
 //! Polls all there is to a client of the write proxies in one future: the routing machine, the
 //! sessions and their sockets, the names, the timer.
 //!
-//! A request is encoded straight behind whatever its connection has to send already, and all of
-//! that leaves with one system call per turn; no task and no channel lies between whoever starts a
-//! request and the socket.
+//! A request is encoded straight behind the bytes that its connection has to send already, and all
+//! of them leave with one system call per turn; there is no task and no channel between the caller
+//! that starts a request and the socket.
 
 mod actions;
 mod connect_failures;
@@ -40,16 +40,16 @@ use tokens::Tokens;
 use crate::TokioClock;
 use crate::net::Names;
 
-/// How many hosts a client knows at most.
+/// Maximum number of hosts that a client knows.
 const HOSTS: usize = 64;
-/// How many streams' owners a client remembers.
+/// Maximum number of streams whose owners a client remembers.
 const STREAMS: usize = 512;
-/// How many requests a client has under way at most.
+/// Maximum number of requests in flight of a client.
 const REQUESTS: usize = 4096;
-/// How many operations handles may have under way at most: the rest is for what goes to every host.
+/// Maximum number of operations in flight of handles: the rest is for requests to every host.
 pub(crate) const MAX_IN_FLIGHT: usize = REQUESTS - HOSTS;
-/// How many requests a connection has in flight at most, those that were discarded and not yet
-/// confirmed among them.
+/// Maximum number of requests in flight on a connection, including those that were discarded and
+/// not yet confirmed.
 const SESSION_REQUESTS: usize = REQUESTS;
 
 type Routing = Client<HOSTS, STREAMS, REQUESTS>;
@@ -57,8 +57,8 @@ type Routing = Client<HOSTS, STREAMS, REQUESTS>;
 /// A client of the write proxies that moves only when it is polled.
 ///
 /// Commands ([`start`](Self::start), [`cancel`](Self::cancel), [`close`](Self::close)) do no I/O.
-/// After them, and whenever the task was woken, [`drive`](Self::drive) is called, and called again
-/// as long as [`next_finished`](Self::next_finished) has something.
+/// After them, and when the task was woken, call [`drive`](Self::drive), again as long as
+/// [`next_finished`](Self::next_finished) returns a request.
 pub(crate) struct Driver {
     clock: TokioClock,
     settings: DriverSettings,
@@ -76,14 +76,14 @@ pub(crate) struct Driver {
     /// True if a future was created that must be polled before the task sleeps.
     poll_again: bool,
     connect_failures: ConnectFailures,
-    /// Whether any host has shaken hands.
+    /// `true` once a host has completed a handshake.
     any_handshake: bool,
-    /// What the client counted up to its last turn, for the handles.
+    /// Copy of the client's counters as of its last turn, for the handles.
     counters: SharedCounters,
     seed: u64,
 }
 
-/// What a client counted, as its handles see it: shared with the task that drives it.
+/// Counters of a client, shared between the task that drives it and its handles.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedCounters(Arc<Mutex<Counters>>);
 
@@ -97,7 +97,7 @@ impl SharedCounters {
     }
 }
 
-/// What a request is to do, and for whom.
+/// A request to start.
 pub(crate) struct NewRequest {
     pub(crate) token: Token,
     pub(crate) to: Destination,
@@ -107,13 +107,13 @@ pub(crate) struct NewRequest {
     pub(crate) earlier_attempts: u32,
 }
 
-/// Where a request goes.
+/// Destination of a request.
 pub(crate) enum Destination {
     Stream(Arc<str>, StreamKey),
     Host(HostId),
 }
 
-/// How a request ended.
+/// A request that has ended.
 pub(crate) struct FinishedRequest {
     pub(crate) token: Token,
     pub(crate) result: Result<Success, Failure>,
@@ -234,26 +234,26 @@ impl Driver {
         self.finished.pop_front()
     }
 
-    /// Takes no more requests; those under way go on until `deadline`.
+    /// Takes no more requests. Those in flight continue until `deadline`.
     pub(crate) fn close(&mut self, now: Instant, deadline: Instant) {
         self.names = None;
         self.client.close(now, deadline);
         self.perform_actions(now);
     }
 
-    /// Whether everything has ended, and every peer knows.
+    /// Returns `true` once all requests have ended and all connections are closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
             && self.closing.is_empty()
             && self.connections.iter().all(Option::is_none)
     }
 
-    /// Where the counters are to be seen.
+    /// Returns a handle to the counters.
     pub(crate) fn counters(&self) -> SharedCounters {
         self.counters.clone()
     }
 
-    /// Where a host is, while it is known.
+    /// Returns a host's address, while the host is known.
     pub(crate) fn address(&self, host: HostId) -> Option<SocketAddr> {
         self.client.host(host).and_then(|view| view.address)
     }
@@ -283,8 +283,8 @@ impl Driver {
     }
 }
 
-/// The routing machine with its tables, which are a megabyte: they are made on a stack of their
-/// own, because a task's may be too small for them on their way to the heap.
+/// Makes the routing machine with its tables of about a megabyte. They are made on a thread with a
+/// large stack, because the task's may be too small for them on their way to the heap.
 fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
     const STACK_BYTES: usize = 8 * size_of::<Routing>();
     let settings = &settings.routing;
@@ -294,12 +294,12 @@ fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
             .stack_size(STACK_BYTES)
             .spawn_scoped(scope, make);
         let made = maker.map(|maker| maker.join().expect("making tables does not panic"));
-        // No more threads can be had: the task's own stack may do.
+        // No thread could be started: the task's own stack may be large enough.
         made.unwrap_or_else(|_| Box::new(Routing::new(settings.clone(), seed)))
     })
 }
 
-/// What a client asks a proxy in a handshake.
+/// Returns a client's request in a handshake.
 fn handshake_request(regex: &str, ownerships: bool) -> Request<'_> {
     let info = ClientInfo {
         stream_name_regex: Some(regex),

@@ -17,13 +17,13 @@ pub(super) struct Pending {
     pub(super) stream: Arc<str>,
     pub(super) body: Body,
     pub(super) deadline: Option<Instant>,
-    /// How many attempts were made for the same records before this one.
+    /// Number of attempts that were made for the same records before this one.
     pub(super) earlier_attempts: u32,
-    /// What the final answer said beside its code.
+    /// Fields of the final reply beside its code.
     pub(super) detail: Detail,
 }
 
-/// What a request asks for.
+/// Operation of a request, with its data.
 #[derive(Debug)]
 pub(crate) enum Body {
     Write { data: Vec<u8>, record_set: bool },
@@ -38,7 +38,7 @@ pub(crate) enum Body {
     SetAcceptNewStream(bool),
 }
 
-/// What a final answer said beside its code and position. Empty for the success of a write.
+/// Fields of a final reply beside its code and position. Empty for the success of a write.
 #[derive(Debug, Default)]
 pub(crate) struct Detail {
     pub(crate) message: Box<str>,
@@ -92,7 +92,7 @@ impl Body {
         }
     }
 
-    /// How many bytes of records it carries.
+    /// Returns the number of bytes of records in it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Write { data, .. } => data.len(),
@@ -121,7 +121,7 @@ impl Body {
         }
     }
 
-    /// About how many bytes its frame takes, to be right nearly always.
+    /// Returns the approximate size of its frame, which is large enough in nearly all cases.
     pub(super) fn frame_hint(&self, stream: &str) -> usize {
         const AROUND: usize = 1024;
         let lengths = if let Self::BulkWrite(records) = self {
@@ -133,7 +133,7 @@ impl Body {
     }
 }
 
-/// What a [`Body`] with lists or text borrows while it is encoded.
+/// Storage for the lists and texts that a [`Body`] borrows while it is encoded.
 #[derive(Default)]
 pub(super) struct Scratch<'a> {
     records: Vec<&'a [u8]>,
@@ -141,7 +141,7 @@ pub(super) struct Scratch<'a> {
 }
 
 impl Pending {
-    /// The message to send, with what the client says about it now.
+    /// Returns the message to send, with the client's present context.
     pub(super) fn message<'a>(
         &'a self,
         mut context: WriteContext<'a>,
@@ -190,7 +190,7 @@ impl Pending {
         }
     }
 
-    /// Keeps what the final answer says beside its code and position.
+    /// Keeps the final reply's fields beside its code and position.
     pub(super) fn note_reply(&mut self, reply: &Reply<'_>) {
         match reply {
             Reply::Write(response) => {
@@ -220,7 +220,7 @@ impl Pending {
         }
         match self.body {
             Body::Owner => self.detail.location = response.header.location.map(Into::into),
-            // The position of a write comes with the client's own answer.
+            // The client's own result has the position of a write.
             Body::Write { .. } => {}
             Body::BulkWrite(_)
             | Body::Create
@@ -237,7 +237,7 @@ impl Pending {
 }
 
 impl Detail {
-    /// The owner that the answer named: its shard, host and port.
+    /// Returns the owner that the reply named: its shard, host and port.
     pub(crate) fn owner(&self) -> Option<Location<'_>> {
         self.location
             .as_deref()
@@ -251,7 +251,7 @@ impl BulkItem {
         let position = response.dlsn.and_then(|text| text.parse().ok());
         let result = match (response.header.code, position) {
             (StatusCode::Success, Some(position)) => Ok(position),
-            // Written, and nobody knows where.
+            // Written, at an unknown position.
             (StatusCode::Success, None) => {
                 Err(Failure::unanswered(distributedlog::Cause::ProtocolError))
             }

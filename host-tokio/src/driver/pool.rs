@@ -1,6 +1,6 @@
-//! Buffers for what requests carry: recycled, so that a client in its stride allocates nothing.
+//! Buffers for the data of requests: recycled, so that a running client does not allocate.
 
-/// What the pool keeps at most; buffers given back beyond it are freed.
+/// Maximum size of the pool; buffers beyond it are freed.
 const MAX_POOLED_BYTES: usize = 32 * 1024 * 1024;
 
 #[derive(Default)]

@@ -3,11 +3,11 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use super::{Driver, Hosts};
-use crate::BuildError;
+use crate::error::BuildError;
 
 impl Driver {
-    /// Waits until every host has shaken hands or failed to, at least one with success; for `limit`
-    /// at most, and then one success will do.
+    /// Waits until every host has completed its handshake or failed, at least one with success.
+    /// After `limit`, one success is enough.
     ///
     /// # Errors
     ///

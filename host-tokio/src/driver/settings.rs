@@ -7,17 +7,17 @@ use crate::net::{ConnectSettings, Names, Resolver};
 #[cfg(feature = "zookeeper")]
 use crate::net::{ServerSet, ServerSetName, ZooKeeperLogin};
 
-/// How a [`Driver`](super::Driver) behaves: settings of its parts, each checked.
+/// Checked settings of a [`Driver`](super::Driver) and its parts.
 pub(crate) struct DriverSettings {
     pub(crate) hosts: Hosts,
     pub(crate) routing: routing::Settings,
     pub(crate) session: session::Settings,
     pub(crate) connect: ConnectSettings,
-    /// Which streams' ownerships proxies are asked for.
+    /// Expression for the streams whose ownerships proxies list in handshakes.
     pub(crate) stream_name_regex: Box<str>,
 }
 
-/// Where proxies are looked for.
+/// Source of the proxies' addresses.
 #[derive(Clone, Debug)]
 pub(crate) enum Hosts {
     /// At these names; looked up again after each interval, or only once.
@@ -25,17 +25,17 @@ pub(crate) enum Hosts {
         hosts: Vec<(String, u16)>,
         every: Option<Duration>,
     },
-    /// Where the members of a set in ZooKeeper say.
+    /// The members of a set in ZooKeeper.
     #[cfg(feature = "zookeeper")]
     ServerSet(ServerSetName),
     /// Nowhere, and this will not change.
     None,
-    /// Nobody will ever say.
+    /// No address, and no end of waiting for one.
     Never,
 }
 
 impl Hosts {
-    /// What a name means; the text says why it means nothing here.
+    /// Returns the source that a name means, or the reason why it is not supported.
     pub(crate) fn of_name(name: &Name<'_>, every: Duration) -> Result<Self, String> {
         let list = |addresses: &Addresses<'_>| {
             addresses

@@ -9,8 +9,8 @@ use crate::TokioClock;
 
 /// Wakes the driver for the earliest of its deadlines.
 ///
-/// Deadlines move away with nearly every answer, and moving tokio's timer costs a lock: so the
-/// timer is only ever moved forward in time when it has fired, and fires for nothing about once per
+/// Deadlines move later with nearly every reply, and resetting tokio's timer costs a lock. So the
+/// timer is moved to a later time only after it has fired, and fires in vain about once per
 /// timeout.
 pub(super) struct Timer {
     clock: TokioClock,

@@ -3,14 +3,14 @@ use std::collections::HashMap;
 
 use distributedlog::client::RequestId;
 
-/// Names a request for whoever started it. Never used twice by the same driver.
+/// Identifies a request for the caller that started it. Never used twice by the same driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Token(pub(crate) u64);
 
-/// Which request a token names.
+/// Map from tokens to requests.
 pub(super) type Tokens = HashMap<Token, RequestId, BuildHasherDefault<TokenHasher>>;
 
-/// Tokens are counted up by ourselves: nobody can choose them to collide, so one multiplication
+/// Tokens are counted up by this crate: no peer can choose them to collide, so one multiplication
 /// spreads them well enough.
 #[derive(Default)]
 pub(super) struct TokenHasher(u64);

@@ -1,5 +1,4 @@
-//! One turn of the driver: what came in, what time it is, what is to be done about it, what goes
-//! out.
+//! One turn of the driver: receive, handle timeouts, carry out actions, transmit.
 
 use core::task::{Context, Poll};
 
@@ -11,15 +10,15 @@ use distributedlog::{Clock, Failure, Instant};
 
 use super::connection::{CloseReason, Connection, Open, Phase};
 use super::{Driver, REQUESTS, Routing};
-use crate::client::HostFailureReason;
+use crate::error::HostFailureReason;
 use crate::net::{ConnectError, NetStream};
 
-/// How often one turn may find that something came in, before other tasks get theirs.
+/// Maximum number of rounds of one turn, before other tasks run.
 const MAX_ROUNDS: usize = 16;
 
 impl Driver {
-    /// Moves everything as far as it goes. Returns when requests have finished, which the caller
-    /// takes and then drives again, or when nothing is left to do until the task is woken.
+    /// Advances everything as far as possible. Returns when requests have finished, which the
+    /// caller takes and then drives again, or when nothing is left to do until the task is woken.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         self.turn(cx);
         self.counters.set(self.client.counters());
@@ -65,7 +64,7 @@ impl Driver {
             .min()
     }
 
-    /// Tells the machines what time it is.
+    /// Advances the machines' clocks.
     fn handle_timeouts(&mut self, now: Instant) {
         if self.client.poll_timeout().is_some_and(|at| at <= now) {
             self.client.handle_timeout(now);
@@ -146,7 +145,7 @@ impl Driver {
         progress
     }
 
-    /// Reads every whole frame that lies in the connection's buffer.
+    /// Handles every complete frame in the connection's buffer.
     fn handle_frames(&mut self, now: Instant, index: usize, host: HostId) {
         loop {
             let Some(Connection {
@@ -253,7 +252,8 @@ impl Driver {
         }
     }
 
-    /// The host's connection has ended: whatever was under way on it is told what is known of it.
+    /// Handles the end of the host's connection: reports to every request in flight on it what is
+    /// known of it.
     fn handle_close(&mut self, now: Instant, host: HostId, close_reason: &CloseReason) {
         let Some(Connection {
             phase: Phase::Open(mut open),
@@ -283,7 +283,7 @@ impl Driver {
     }
 }
 
-/// What an event concerns beside the connection that it came from.
+/// The parts of a driver that an event of a connection changes.
 struct FrameHandler<'a> {
     client: &'a mut Routing,
     requests: &'a mut Vec<Option<super::Pending>>,

@@ -8,11 +8,11 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What one read asks for. Answers are about 100 bytes, so one read takes in hundreds of them.
+/// Size of one read. Replies are about 100 bytes, so one read takes in hundreds of them.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What a transmit buffer keeps of its memory when all is sent. A peer that read nothing for a
-/// while costs no more than that for long.
+/// Memory that a transmit buffer keeps when all is sent. A peer that stopped reading for a while
+/// costs no more than that afterwards.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes that came in and were not looked at yet.
@@ -22,12 +22,12 @@ pub(crate) struct ReceiveBuffer {
     end: usize,
 }
 
-/// What a read brought.
+/// Result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     /// This many bytes more.
     Bytes(usize),
-    /// The peer has said its last byte.
+    /// The peer closed its end.
     End,
 }
 
@@ -40,7 +40,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// What is there, oldest first.
+    /// Returns the unread bytes, oldest first.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
@@ -61,9 +61,9 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Reads once. The caller bounds how much may lie here unread: the buffer grows while it is
-    /// full (a frame larger than it is under way), by no more than doubling what has really
-    /// arrived, so that a length alone makes nobody allocate.
+    /// Reads once. The caller bounds the unread bytes: the buffer grows while it is full (a frame
+    /// larger than it is arriving), and only by doubling the bytes that have arrived, so that a
+    /// length field alone cannot cause an allocation.
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -107,18 +107,18 @@ impl TransmitBuffer {
         }
     }
 
-    /// How many bytes wait.
+    /// Returns the number of bytes that wait.
     pub(crate) const fn waiting(&self) -> usize {
         self.end - self.start
     }
 
-    /// How many bytes the socket has taken since the connection was made.
+    /// Returns the number of bytes that the socket has taken since the connection was made.
     pub(crate) const fn written(&self) -> u64 {
         self.written
     }
 
-    /// Room for at least `len` bytes behind what waits. What is written into it counts once
-    /// [`commit`](Self::commit) was called.
+    /// Returns space for at least `len` bytes behind the waiting ones. Bytes written into it are
+    /// sent once [`commit`](Self::commit) was called.
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < len {
             self.make_room(len);
@@ -126,7 +126,7 @@ impl TransmitBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// The first `len` bytes of the last [`room`](Self::room) are to be sent.
+    /// Queues the first `len` bytes of the last [`room`](Self::room) for sending.
     pub(crate) fn commit(&mut self, len: usize) {
         self.end += len;
         debug_assert!(
@@ -135,8 +135,8 @@ impl TransmitBuffer {
         );
     }
 
-    /// Moving costs at most one copy per byte: what waits is moved only when the space before it is
-    /// at least as large.
+    /// Moving costs at most one copy per byte: the waiting bytes are moved only when the space
+    /// before them is at least as large.
     #[cold]
     fn make_room(&mut self, len: usize) {
         let waiting = self.waiting();

@@ -8,7 +8,7 @@ use super::error::ConnectError;
 use super::stream::NetStream;
 use super::tls::TlsConnector;
 
-/// What is the same for all connections of a client.
+/// Settings common to all connections of a client.
 #[derive(Clone)]
 pub(crate) struct ConnectSettings {
     /// For TCP's and TLS' handshakes together.

@@ -2,7 +2,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-/// Why no connection to a proxy could be made.
+/// Error of connecting to a proxy.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -11,30 +11,30 @@ pub enum ConnectError {
     /// The operating system could not connect: refused, unreachable, out of descriptors. The peer
     /// saw nothing of ours.
     Tcp(io::Error),
-    /// Neither an answer nor a refusal came within the connect timeout, TLS handshake included.
+    /// There was neither a reply nor a refusal within the connect timeout, TLS handshake included.
     TimedOut(Duration),
-    /// The peer answered, but not with a TLS session that our settings accept.
+    /// The peer replied, but not with a TLS session that the settings accept.
     Tls(TlsError),
 }
 
-/// Why a TLS session was refused, by us or by the peer.
+/// Reason why one side refused a TLS session.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The certificate is not issued by an authority that the settings trust. Add its root with
     /// [`Tls::add_root`](crate::Tls::add_root).
     UnknownAuthority,
-    /// The certificate is for other names than the one asked for. Set the right one with
+    /// The certificate is for other names than the expected one. Set the right one with
     /// [`Tls::server_name`](crate::Tls::server_name).
     WrongName {
-        /// The name that was asked for.
+        /// The expected name.
         expected: String,
     },
     /// The certificate is not valid at this time: it has expired, or its time has not come.
     NotValidNow,
     /// The text is neither a DNS name nor an IP address, so no certificate can be for it.
     InvalidServerName(String),
-    /// The peer does not speak TLS, or what it says breaks the protocol.
+    /// The peer does not speak TLS, or violates the protocol.
     Protocol(String),
     /// The connection ended during the handshake.
     Io(io::Error),
@@ -43,7 +43,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// What tokio-rustls reports comes as an I/O error around rustls' own.
+    /// Converts an error of tokio-rustls, which is an I/O error around one of rustls.
     pub(crate) fn of_io(error: io::Error, server_name: &str) -> Self {
         let Some(inner) = error
             .get_ref()

@@ -5,6 +5,7 @@ mod connect;
 mod error;
 mod names;
 mod resolve;
+mod resolved;
 #[cfg(feature = "zookeeper")]
 mod serverset;
 mod stream;
@@ -13,8 +14,9 @@ mod tls;
 pub(crate) use buffer::{ReceiveBuffer, Received, TransmitBuffer};
 pub(crate) use connect::{ConnectSettings, connect};
 pub use error::{ConnectError, TlsError};
-pub(crate) use names::{NameEvent, Names, ResolvedProxy};
+pub(crate) use names::Names;
 pub(crate) use resolve::{Lookup, Resolver, system_lookup};
+pub(crate) use resolved::{NameEvent, ResolvedProxy};
 #[cfg(feature = "zookeeper")]
 pub use serverset::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 #[cfg(feature = "zookeeper")]

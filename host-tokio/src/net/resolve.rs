@@ -13,9 +13,9 @@ use super::{NameEvent, ResolvedProxy};
 pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 pub(crate) type LookupFn = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
 
-/// How soon a round in which some host had no address is repeated.
+/// Time after which a round in which a host had no address is repeated.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// More addresses than any ring is made for; what a name server says beyond is left out.
+/// Maximum number of addresses of one host, above the size of any ring; further ones are left out.
 const MAX_ADDRESSES_PER_HOST: usize = 64;
 
 /// Turns host names into addresses, again and again.
@@ -79,8 +79,8 @@ impl Resolver {
         }
     }
 
-    /// What the next round of look-ups brought, changed or not. Pending for ever once nothing is to
-    /// be looked up any more.
+    /// Returns the result of the next round of look-ups, changed or not. Pending for ever once
+    /// there is nothing left to look up.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NameEvent> {
         if self.state == State::Waiting && self.next_round.as_mut().poll(cx).is_ready() {
             for host in &mut self.hosts {
@@ -97,7 +97,7 @@ impl Resolver {
         Poll::Ready(self.event())
     }
 
-    /// Whether every look-up of this round has ended.
+    /// Polls the look-ups of this round. Returns `true` once all have ended.
     fn poll_lookups(&mut self, cx: &mut Context<'_>) -> bool {
         let mut all_done = true;
         for host in &mut self.hosts {
@@ -179,7 +179,7 @@ mod tests {
 
     type Answers = Arc<Mutex<Vec<io::Result<Vec<SocketAddr>>>>>;
 
-    /// A name server that gives these answers, last first, and fails when it has none left.
+    /// A name server that gives these results, last first, and fails when it has none left.
     fn scripted(answers: Vec<io::Result<Vec<SocketAddr>>>) -> (Answers, LookupFn) {
         let answers = Arc::new(Mutex::new(answers));
         let script = Arc::clone(&answers);

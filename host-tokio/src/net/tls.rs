@@ -8,7 +8,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::error::TlsError;
 
-/// How connections to proxies are encrypted and whom they trust.
+/// TLS settings of the connections to proxies: trusted authorities, server name, client
+/// certificate.
 ///
 /// TLS 1.2 and 1.3. The authorities are those of the machine
 /// ([`native_roots`](Self::native_roots)), or only those given ([`only_roots`](Self::only_roots)),
@@ -39,7 +40,7 @@ impl Tls {
         }
     }
 
-    /// Trusts nobody but the authorities to be added with [`add_root`](Self::add_root).
+    /// Trusts only the authorities that are added with [`add_root`](Self::add_root).
     #[must_use]
     pub const fn only_roots() -> Self {
         Self {
@@ -68,7 +69,7 @@ impl Tls {
         self
     }
 
-    /// The certificate that this client shows to proxies that ask for one.
+    /// Sets the certificate for proxies that ask for one.
     #[must_use]
     pub fn client_certificate(mut self, client_certificate: ClientCertificate) -> Self {
         self.client_certificate = Some(Arc::new(client_certificate));
@@ -134,8 +135,8 @@ impl fmt::Debug for Tls {
 }
 
 impl ClientCertificate {
-    /// The certificate in these PEM texts: a chain, the client's own certificate first, and its key
-    /// (PKCS#8, PKCS#1 or SEC1).
+    /// Reads a certificate from these PEM texts: a chain, the client's own certificate first, and
+    /// its key (PKCS#8, PKCS#1 or SEC1).
     ///
     /// # Errors
     ///

@@ -15,12 +15,12 @@ use distributedlog::writer::{Counters, EnqueueError, Heap, Settings, StreamStatu
 use crate::driver::SharedCounters;
 use crate::{ClientCounters, TokioClock};
 
-/// What handles and the writer's task share. The futures of [`MultiStreamWriter`] are generic over
-/// it.
+/// State shared by the handles and the writer's task. The futures of [`MultiStreamWriter`] are
+/// generic over it.
 pub type SharedState = Arc<Mutex<State<Heap, Box<[WaiterSlot]>, TokioClock>>>;
 
-/// Writes each record to whichever of a set of streams answers first. A cheap handle, `Send` and
-/// `Sync`: clones write through the same writer, whose work one task does.
+/// Writes each record to the stream, of several, that replies first. A cheap handle, `Send` and
+/// `Sync`: clones share one writer, which one task drives.
 ///
 /// [`close`](Self::close) completes what is outstanding. When the last handle is dropped without
 /// it, what is left completes with [`Reason::Closed`](distributedlog::writer::Reason::Closed), and
@@ -40,7 +40,7 @@ impl MultiStreamWriter {
         MultiStreamWriterBuilder::new(streams)
     }
 
-    /// Writes a record: waits for room, then for the answer of the stream that is first.
+    /// Writes a record: waits for space, then for the first stream's reply.
     ///
     /// # Errors
     ///
@@ -49,13 +49,13 @@ impl MultiStreamWriter {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is polled or while it waits for room, the record is not written. Dropped
-    /// later, it is written, and nobody is told where (R14).
+    /// If dropped before it is polled or while it waits for space, the record is not written. If
+    /// dropped later, it is written, and its result is lost (R14).
     pub fn write<'a>(&'a self, record: &'a [u8]) -> Write<'a, SharedState> {
         self.writer.write(record)
     }
 
-    /// Waits for room and takes the record; the answer comes through the [`Acknowledgement`].
+    /// Waits for space and takes the record; the [`Acknowledgement`] returns the result.
     ///
     /// # Errors
     ///
@@ -68,17 +68,17 @@ impl MultiStreamWriter {
         self.writer.submit(record)
     }
 
-    /// Takes the record if there is room just now.
+    /// Takes the record if there is space at present.
     ///
     /// # Errors
     ///
-    /// [`EnqueueError::Full`], [`EnqueueError::TooLarge`], [`EnqueueError::Closed`]. The record stays
-    /// with the caller.
+    /// [`EnqueueError::Full`], [`EnqueueError::TooLarge`], [`EnqueueError::Closed`]. The record
+    /// stays with the caller.
     pub fn try_write(&self, record: &[u8]) -> Result<Acknowledgement<SharedState>, EnqueueError> {
         self.writer.try_write(record)
     }
 
-    /// Waits until there is room for a record of at most `len` bytes, and holds it.
+    /// Waits until there is space for a record of at most `len` bytes, and reserves it.
     ///
     /// # Errors
     ///
@@ -91,11 +91,11 @@ impl MultiStreamWriter {
         self.writer.reserve(len)
     }
 
-    /// Waits until all that was accepted before has completed, with whatever result (R6).
+    /// Waits until all records that were accepted before have completed, with any result (R6).
     ///
     /// # Cancel safety
     ///
-    /// What was to be flushed is flushed.
+    /// The records are flushed even if the future is dropped.
     pub fn flush(&self) -> Flush<'_, SharedState> {
         self.writer.flush()
     }
@@ -105,7 +105,7 @@ impl MultiStreamWriter {
     ///
     /// # Cancel safety
     ///
-    /// The writer closes all the same.
+    /// The writer closes even if the future is dropped.
     pub fn close(&self) -> Close<'_, SharedState> {
         self.writer.close()
     }
@@ -122,7 +122,7 @@ impl MultiStreamWriter {
         &self.streams
     }
 
-    /// The name of a stream that the writer says it wrote to.
+    /// Returns the name of a stream, by the index in the writer's results.
     ///
     /// # Panics
     ///
@@ -138,21 +138,20 @@ impl MultiStreamWriter {
         self.writer.settings()
     }
 
-    /// What was done so far.
+    /// Returns the writer's counters.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.writer.counters()
     }
 
-    /// What the client behind it did so far: requests, redirects, connections. Up to its last turn,
-    /// also after it was closed.
+    /// Returns the counters of the client behind it: requests, redirects, connections. They are
+    /// updated once per turn of the task, and remain available after the writer was closed.
     #[must_use]
     pub fn client_counters(&self) -> ClientCounters {
         self.client_counters.get()
     }
 
-    /// How a stream does: whether it takes its turn, how fast it answers, what was done with it;
-    /// `None` for a stream that the writer does not have.
+    /// Returns a stream's health, latency and counters, or `None` if the index is out of range.
     #[must_use]
     pub fn stream_status(&self, stream: StreamIndex) -> Option<StreamStatus> {
         self.writer.stream_status(stream)
@@ -165,7 +164,8 @@ impl MultiStreamWriter {
     }
 }
 
-// Handles are shared by threads, whatever the state machines inside them become.
+// Handles are shared by threads, so they must be `Send` and `Sync` for any change of the state
+// machines.
 const _: () = {
     const fn is_shared<T: Send + Sync + Clone>() {}
     is_shared::<MultiStreamWriter>();

@@ -28,7 +28,7 @@ impl FramedPeer {
         }
     }
 
-    /// What is inside the next frame; [`None`] at the connection's end.
+    /// Returns the body of the next frame; `None` at the connection's end.
     async fn frame(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(length) = framed::frame_len(&self.buffer, 64 << 20).unwrap()
@@ -49,7 +49,7 @@ impl FramedPeer {
         self.stream.write_all(&bytes).await.unwrap();
     }
 
-    /// Answers the client's question whether the upgrade is known.
+    /// Replies to the client's test for the upgrade.
     pub async fn answer_upgrade(&mut self, accept: bool) {
         let message = self.frame().await.expect("a client asks first");
         let sequence_id =
@@ -66,7 +66,7 @@ impl FramedPeer {
     }
 
     /// The next request; [`None`] at the connection's end.
-    pub async fn hear(&mut self) -> Option<Call> {
+    pub async fn receive(&mut self) -> Option<Call> {
         let body = self.frame().await?;
         let (header, message) = if self.upgraded {
             let (header, message) = RequestHeader::decode(&body).unwrap();
@@ -88,7 +88,7 @@ impl FramedPeer {
     /// The next request that is no handshake.
     pub async fn call(&mut self) -> Call {
         loop {
-            let call = self.hear().await.expect("a request comes");
+            let call = self.receive().await.expect("a request comes");
             if call.method != Method::HandshakeWithClientInfo {
                 return call;
             }

@@ -23,7 +23,7 @@ use distributedlog_tokio::{ProxyClient, ProxyClientBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Where the proxy's part is played.
+/// A proxy played by the test.
 pub struct Proxy {
     listener: TcpListener,
     pub address: SocketAddr,
@@ -38,9 +38,9 @@ pub struct Peer {
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// What a peer hears.
+/// A message that a peer received.
 #[derive(Debug, PartialEq)]
-pub enum Heard {
+pub enum Received {
     Call(Call),
     Check,
     Init,
@@ -72,7 +72,7 @@ impl Proxy {
         Self { listener, address }
     }
 
-    /// The same place again, after the first one is gone.
+    /// Binds the same address again, after the first proxy is gone.
     pub async fn bind_at(address: SocketAddr) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
@@ -108,9 +108,9 @@ impl Proxy {
     }
 
     /// Accepts a connection and shakes hands as a proxy that owns nothing.
-    pub async fn greet(&self) -> Peer {
+    pub async fn accept_handshake(&self) -> Peer {
         let mut peer = self.accept().await;
-        peer.greet().await;
+        peer.accept_handshake().await;
         peer
     }
 
@@ -121,7 +121,7 @@ impl Proxy {
 
     /// As [`client_and_peer`](Self::client_and_peer), with settings.
     pub async fn built(&self, builder: ProxyClientBuilder) -> (ProxyClient, Peer) {
-        let (client, peer) = tokio::join!(builder.build(), self.greet());
+        let (client, peer) = tokio::join!(builder.build(), self.accept_handshake());
         (client.unwrap(), peer)
     }
 }
@@ -134,27 +134,27 @@ impl Peer {
         }
     }
 
-    /// The next frame that is no ping; pings are answered.
-    pub async fn hear(&mut self) -> Heard {
+    /// Returns the next frame that is no ping; replies to pings.
+    pub async fn receive(&mut self) -> Received {
         loop {
-            match self.hear_any().await {
-                Heard::Ping(tag) => self.send(tag, Message::Rping).await,
+            match self.receive_any().await {
+                Received::Ping(tag) => self.send(tag, Message::Rping).await,
                 other => return other,
             }
         }
     }
 
-    /// The next frame, whatever it is.
-    pub async fn hear_any(&mut self) -> Heard {
+    /// Returns the next frame of any kind.
+    pub async fn receive_any(&mut self) -> Received {
         loop {
             if let Some(length) = mux::frame_len(&self.buffer, 64 << 20).unwrap()
                 && self.buffer.len() >= length
             {
                 let frame: Vec<u8> = self.buffer.drain(..length).collect();
-                return heard(&Frame::decode(&frame).unwrap());
+                return received(&Frame::decode(&frame).unwrap());
             }
             match self.stream.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return Heard::End,
+                Ok(0) | Err(_) => return Received::End,
                 Ok(_) => {}
             }
         }
@@ -166,21 +166,21 @@ impl Peer {
         self.stream.read_exact(bytes).await.unwrap();
     }
 
-    /// Answers what begins a session and a handshake; returns when the handshake was answered.
-    pub async fn greet(&mut self) {
-        self.greet_with(&[]).await;
+    /// Replies to the start of a session and to a handshake; returns after the handshake.
+    pub async fn accept_handshake(&mut self) {
+        self.handshake_with(&[]).await;
     }
 
     /// The same, as a proxy that owns these streams (stream, location).
-    pub async fn greet_with(&mut self, owned: &[(&str, &str)]) {
+    pub async fn handshake_with(&mut self, owned: &[(&str, &str)]) {
         loop {
-            match self.hear().await {
-                Heard::Call(call) => {
+            match self.receive().await {
+                Received::Call(call) => {
                     assert_eq!(call.method, Method::HandshakeWithClientInfo);
                     self.answer_handshake(&call, owned).await;
                     return;
                 }
-                other => self.keep_house(other).await,
+                other => self.reply_to_session_frame(other).await,
             }
         }
     }
@@ -193,15 +193,16 @@ impl Peer {
         self.answer(call, &Reply::ServerInfo(info)).await;
     }
 
-    /// The next call that is no handshake; what keeps the session going is answered.
+    /// Returns the next call that is no handshake; replies to the frames that keep the session
+    /// alive.
     pub async fn call(&mut self) -> Call {
         loop {
-            match self.hear().await {
-                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => {
+            match self.receive().await {
+                Received::Call(call) if call.method == Method::HandshakeWithClientInfo => {
                     self.answer_handshake(&call, &[]).await
                 }
-                Heard::Call(call) => return call,
-                other => self.keep_house(other).await,
+                Received::Call(call) => return call,
+                other => self.reply_to_session_frame(other).await,
             }
         }
     }
@@ -209,9 +210,11 @@ impl Peer {
     /// The next handshake.
     pub async fn handshake(&mut self) -> Call {
         loop {
-            match self.hear().await {
-                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => return call,
-                other => self.keep_house(other).await,
+            match self.receive().await {
+                Received::Call(call) if call.method == Method::HandshakeWithClientInfo => {
+                    return call;
+                }
+                other => self.reply_to_session_frame(other).await,
             }
         }
     }
@@ -219,21 +222,21 @@ impl Peer {
     /// The next call; discards on the way are confirmed.
     pub async fn call_or_discarded(&mut self) -> Call {
         loop {
-            match self.hear().await {
-                Heard::Call(call) => return call,
-                Heard::Discarded(tag) => self.send(tag, Message::Rdiscarded).await,
-                other => self.keep_house(other).await,
+            match self.receive().await {
+                Received::Call(call) => return call,
+                Received::Discarded(tag) => self.send(tag, Message::Rdiscarded).await,
+                other => self.reply_to_session_frame(other).await,
             }
         }
     }
 
-    async fn keep_house(&mut self, heard: Heard) {
-        match heard {
-            Heard::Check => {
+    async fn reply_to_session_frame(&mut self, received: Received) {
+        match received {
+            Received::Check => {
                 self.send(Tag::ONE, Message::BadRerr { error: INIT_CHECK })
                     .await
             }
-            Heard::Init => {
+            Received::Init => {
                 self.send(
                     Tag::ONE,
                     Message::Rinit {
@@ -243,12 +246,12 @@ impl Peer {
                 )
                 .await
             }
-            Heard::Ping(_)
-            | Heard::Call(_)
-            | Heard::Drained(_)
-            | Heard::Discarded(_)
-            | Heard::End => {
-                panic!("not expected here: {heard:?}")
+            Received::Ping(_)
+            | Received::Call(_)
+            | Received::Drained(_)
+            | Received::Discarded(_)
+            | Received::End => {
+                panic!("not expected here: {received:?}")
             }
         }
     }
@@ -301,31 +304,31 @@ impl Peer {
         .await;
     }
 
-    /// Answers every call of the connection until it ends: writes are written, one entry each. How
-    /// many there were.
+    /// Replies to every call of the connection until it ends: each write is stored as one entry.
+    /// Returns the number of writes.
     pub async fn serve(mut self) -> usize {
         let mut count = 0;
         loop {
-            match self.hear().await {
-                Heard::Call(call) if call.method == Method::HandshakeWithClientInfo => {
+            match self.receive().await {
+                Received::Call(call) if call.method == Method::HandshakeWithClientInfo => {
                     self.answer_handshake(&call, &[]).await
                 }
-                Heard::Call(call) => {
+                Received::Call(call) => {
                     self.answer_written(&call, Dlsn::new(1, count as i64, 0))
                         .await;
                     count += 1;
                 }
-                Heard::End => return count,
-                Heard::Discarded(_) | Heard::Drained(_) => {}
-                other @ (Heard::Check | Heard::Init | Heard::Ping(_)) => {
-                    self.keep_house(other).await
+                Received::End => return count,
+                Received::Discarded(_) | Received::Drained(_) => {}
+                other @ (Received::Check | Received::Init | Received::Ping(_)) => {
+                    self.reply_to_session_frame(other).await
                 }
             }
         }
     }
 }
 
-fn heard(frame: &Frame<'_>) -> Heard {
+fn received(frame: &Frame<'_>) -> Received {
     match frame.message {
         Message::Tdispatch {
             contexts, payload, ..
@@ -334,13 +337,13 @@ fn heard(frame: &Frame<'_>) -> Heard {
             let mut call = Call::of(frame.tag, &request);
             call.client_id = contexts.client_id().map(str::to_owned);
             call.has_deadline = contexts.deadline().is_some();
-            Heard::Call(call)
+            Received::Call(call)
         }
-        Message::BadRerr { error } if error == INIT_CHECK => Heard::Check,
-        Message::Tinit { .. } => Heard::Init,
-        Message::Tping => Heard::Ping(frame.tag),
-        Message::Rdrain => Heard::Drained(frame.tag),
-        Message::Tdiscarded { discarded, .. } => Heard::Discarded(discarded),
+        Message::BadRerr { error } if error == INIT_CHECK => Received::Check,
+        Message::Tinit { .. } => Received::Init,
+        Message::Tping => Received::Ping(frame.tag),
+        Message::Rdrain => Received::Drained(frame.tag),
+        Message::Tdiscarded { discarded, .. } => Received::Discarded(discarded),
         other => panic!("a client does not say {other:?}"),
     }
 }

@@ -34,8 +34,7 @@ fn answers_that_settle_the_matter_fail_the_request_at_once() {
 }
 
 #[test]
-fn service_unavailable_takes_the_host_off_the_ring_and_every_stream_from_it_until_it_answers_a_handshake()
- {
+fn after_service_unavailable_a_host_gets_no_streams_until_it_replies_to_a_handshake() {
     defaults(
         "
         10 submit 1 write     => send 1 A

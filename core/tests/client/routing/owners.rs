@@ -6,8 +6,7 @@ use super::{UP, defaults, with_hosts};
 use crate::script::{Player, play};
 
 #[test]
-fn a_request_without_a_known_owner_goes_to_the_first_host_clockwise_and_its_success_makes_that_the_owner()
- {
+fn a_request_without_an_owner_goes_to_the_first_host_clockwise_which_then_owns_the_stream() {
     defaults(
         "
         10 submit 1 write    => send 1 A

@@ -152,8 +152,7 @@ fn check(rig: &Rig, never_twice: bool, tally: &mut Tally) {
 }
 
 #[test]
-fn each_request_completes_once_and_by_its_deadline_and_says_the_truth_whatever_proxies_and_connections_do()
- {
+fn each_request_completes_once_by_its_deadline_and_truthfully_under_every_fault() {
     let rounds: u64 = std::env::var("CLIENT_SIMULATION_ROUNDS")
         .ok()
         .and_then(|text| text.parse().ok())

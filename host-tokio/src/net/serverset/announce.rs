@@ -1,5 +1,4 @@
-//! The other side of a serverset: a write proxy that says where it is, and takes that back when it
-//! goes.
+//! Announcement of a write proxy as a member of a serverset, and its withdrawal.
 
 use core::fmt;
 use core::time::Duration;
@@ -14,20 +13,21 @@ use super::login::{self, ZooKeeperLogin};
 use super::member::{Endpoint, Json};
 use super::{FIRST_RETRY, MAX_RETRY, MEMBER};
 
-/// How long announcing may take at first. Later it is tried for as long as it takes.
+/// Timeout of the first announcement. Later ones are retried without limit.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long taking an announcement back may take. A node that is left ends with its session.
+/// Timeout of a withdrawal. A node that remains ends with its session.
 const WITHDRAWAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a write proxy says of itself in ZooKeeper, as the original's write proxies and Finagle's
-/// servers do.
+/// A write proxy's announcement in ZooKeeper, in the format of the original's write proxies and
+/// Finagle's servers.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), distributedlog_tokio::AnnounceError> {
 /// use distributedlog_tokio::Announcement;
 ///
-/// let announced = Announcement::new("zk!zk-1:2181!/proxies", "proxy-1", 8000).shard(1).publish().await?;
+/// let announcement = Announcement::new("zk!zk-1:2181!/proxies", "proxy-1", 8000).shard(1);
+/// let announced = announcement.publish().await?;
 /// // … serves, until it is to end …
 /// announced.withdraw().await;
 /// # Ok(())
@@ -78,8 +78,8 @@ impl Announcement {
         self
     }
 
-    /// Who it is to ZooKeeper. Then only that user may change the announcement, and everyone may
-    /// read it. Default: nobody, and everyone may.
+    /// Logs in to ZooKeeper. Then only that user may change the announcement, and everyone may read
+    /// it. Default: no login, and everyone may change it.
     pub fn login(mut self, login: ZooKeeperLogin) -> Self {
         self.login = Some(login);
         self
@@ -88,8 +88,8 @@ impl Announcement {
     /// Announces, and keeps it announced: a session that ends is followed by another one. The path
     /// is made where it is missing. Must be called on a tokio runtime with time and I/O.
     ///
-    /// A node that someone deletes while the session goes on stays deleted: that is how one takes a
-    /// proxy out of service by hand.
+    /// A node that an operator deletes while the session lasts stays deleted: this takes a proxy
+    /// out of service by hand.
     ///
     /// # Errors
     ///
@@ -163,14 +163,14 @@ impl Announced {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future takes it back all the same.
+    /// Dropping the future withdraws it too.
     pub async fn withdraw(mut self) {
-        // A task that has ended has nothing to take back.
+        // If the task has ended, there is nothing to withdraw.
         let _ = self.withdraw.send(());
         if timeout(WITHDRAWAL_TIMEOUT, &mut self.task.0).await.is_err() {
             tracing::warn!(
                 node = self.node,
-                "ZooKeeper does not answer: the announcement goes when its session ends"
+                "ZooKeeper does not reply: the announcement ends with its session"
             );
         }
     }
@@ -186,7 +186,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Why a proxy is not announced.
+/// Error of announcing a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnnounceError {
@@ -194,7 +194,7 @@ pub enum AnnounceError {
     Name {
         /// The text.
         name: String,
-        /// What is wrong with it, and where.
+        /// Error in the text, and its offset.
         error: NameError,
     },
     /// The name is not that of a serverset as a whole.
@@ -208,7 +208,7 @@ pub enum AnnounceError {
         ensemble: String,
         /// The serverset's path.
         path: String,
-        /// Why, for people.
+        /// Reason, for people.
         reason: String,
     },
 }
@@ -238,7 +238,7 @@ impl fmt::Display for AnnounceError {
 
 impl core::error::Error for AnnounceError {}
 
-/// What ZooKeeper's answer means to whoever announces.
+/// Describes ZooKeeper's error for the operator of a proxy.
 fn reason(error: &Error) -> String {
     if *error == Error::NoHosts {
         "none of its servers can be reached".to_owned()
@@ -278,7 +278,7 @@ impl Announcer {
         let client = login::connect(&self.ensemble, self.login.as_ref()).await?;
         let node = match self.create(&client).await {
             Err(Error::NoNode) => {
-                // As the original makes it: whoever comes can join.
+                // As the original makes it: any proxy can join.
                 client
                     .mkdir(
                         &self.path,
@@ -299,11 +299,11 @@ impl Announcer {
         Ok(format!("{prefix}{sequence}"))
     }
 
-    /// Announces again whenever a session has ended, until it is to be taken back.
+    /// Announces again each time a session has ended, until the withdrawal.
     async fn run(self, mut registration: Registration, mut withdrawn: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
-                // Also when nobody is left who could say so.
+                // Also when the sender was dropped.
                 _ = &mut withdrawn => return withdraw(registration).await,
                 () = session_end(&registration.client) => {}
             }
@@ -327,7 +327,12 @@ impl Announcer {
             match self.register().await {
                 Ok(registration) => return registration,
                 Err(error) => {
-                    tracing::warn!(ensemble = self.ensemble, path = self.path, %error, "cannot announce in ZooKeeper")
+                    tracing::warn!(
+                        ensemble = self.ensemble,
+                        path = self.path,
+                        %error,
+                        "cannot announce in ZooKeeper"
+                    );
                 }
             }
             sleep(retry).await;
@@ -349,7 +354,11 @@ async fn withdraw(registration: Registration) {
         Ok(()) | Err(Error::NoNode) => {}
         // The session ends with the client, and the node with the session.
         Err(error) => {
-            tracing::warn!(node = registration.node, %error, "an announcement was not taken back in order")
+            tracing::warn!(
+                node = registration.node,
+                %error,
+                "cannot delete an announcement: it ends with its session"
+            );
         }
     }
 }

@@ -4,18 +4,17 @@ use zookeeper_client::{Acl, Acls, AuthId, Client, Connector, Permission};
 
 use super::SESSION_TIMEOUT;
 
-/// Who one is to ZooKeeper: a user of its scheme `digest`.
+/// User of ZooKeeper, by its scheme `digest`.
 ///
-/// ZooKeeper does not refuse a wrong password as such; it lets the user do what anybody may do. A
-/// server without TLS is told the password in the clear, as by every client of this scheme.
+/// ZooKeeper does not refuse a wrong password; it grants the rights of an unknown user. Without TLS
+/// the password is sent in the clear, as by every client of this scheme.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ZooKeeperLogin {
     /// `user:password`.
     digest: String,
 }
 
-/// What a member's node lets others do: the path's readers are told where the member is, and only
-/// its own user takes it away.
+/// Rights on a member's node: everyone may read it, and only its own user may change or delete it.
 const OF_A_USER: &[Acl] = &[
     Acl::new_const(Permission::ALL, "auth", ""),
     Acl::new_const(Permission::READ, "world", "anyone"),
@@ -66,7 +65,7 @@ pub(super) async fn connect(
     connector.connect(ensemble).await
 }
 
-/// Who may do what with a node that this user makes.
+/// Returns the rights on a node that this user makes.
 pub(super) fn rights(login: Option<&ZooKeeperLogin>) -> Acls<'static> {
     debug_assert_eq!(*OF_A_USER[0].auth_id(), AuthId::authed());
     if login.is_some() {

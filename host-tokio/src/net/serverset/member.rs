@@ -1,10 +1,10 @@
-//! What stands in a member's node, as Twitter commons and Finagle write it.
+//! Content of a member's node, as Twitter commons and Finagle write it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// More than any member says of itself.
+/// Maximum size of a member's node, above that of any real one.
 const MAX_MEMBER_BYTES: usize = 64 << 10;
 
 /// `{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","
@@ -49,7 +49,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Reads a member's node. [`None`]: it does not serve, or has no such endpoint.
+    /// Decodes a member's node. Returns `None` if it does not serve, or has no such endpoint.
     ///
     /// # Errors
     ///
@@ -92,7 +92,8 @@ mod tests {
     use super::*;
 
     const FULL: &[u8] = br#"{"serviceEndpoint":{"host":"proxy-1","port":8000},
-        "additionalEndpoints":{"thrift":{"host":"proxy-1","port":9000}},"status":"ALIVE","shard":3,"metadata":{"any":["thing"]}}"#;
+        "additionalEndpoints":{"thrift":{"host":"proxy-1","port":9000}},
+        "status":"ALIVE","shard":3,"metadata":{"any":["thing"]}}"#;
 
     fn member(host: &str, port: u16, shard: i32) -> Member {
         Member {
@@ -134,7 +135,10 @@ mod tests {
         let text = serde_json::to_string(&json).expect("it can be written");
         assert_eq!(
             text,
-            r#"{"serviceEndpoint":{"host":"proxy-1","port":8000},"additionalEndpoints":{},"status":"ALIVE","shard":1}"#
+            concat!(
+                r#"{"serviceEndpoint":{"host":"proxy-1","port":8000},"#,
+                r#""additionalEndpoints":{},"status":"ALIVE","shard":1}"#
+            )
         );
         assert_eq!(
             Member::parse(text.as_bytes(), None),
@@ -145,8 +149,9 @@ mod tests {
     #[test]
     fn a_member_that_does_not_serve_is_none() {
         for status in ["DEAD", "STARTING", "STOPPED"] {
+            let endpoint = r#"{"host":"h","port":1}"#;
             let json = format!(
-                r#"{{"serviceEndpoint":{{"host":"h","port":1}},"additionalEndpoints":{{}},"status":"{status}"}}"#
+                r#"{{"serviceEndpoint":{endpoint},"additionalEndpoints":{{}},"status":"{status}"}}"#
             );
             assert_eq!(Member::parse(json.as_bytes(), None), Ok(None), "{status}");
         }

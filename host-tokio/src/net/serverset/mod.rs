@@ -23,22 +23,22 @@ use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, WatchedEvent
 
 use super::{NameEvent, ResolvedProxy, system_lookup};
 
-/// Where the nodes' names begin that are members: others stand beside them.
+/// Prefix of the names of members' nodes; the path may contain others.
 const MEMBER: &str = "member_";
 
 /// More members than any client can know. What is beyond is left out.
 const MAX_MEMBERS: usize = 1024;
 
-/// How soon an ensemble that could not be reached is tried again, and how soon one that is never
-/// reached.
+/// Time before the first retry after an ensemble could not be reached, and the maximum to which it
+/// doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// How long ZooKeeper keeps a session whose connection is lost. Watches hang on it, and what is
-/// announced.
+/// Time for which ZooKeeper keeps a session whose connection is lost. Watches and announcements end
+/// with the session.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long one host name may take to be looked up.
+/// Timeout of looking up one host name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `zk!` and `serverset!` in parts.
@@ -48,11 +48,11 @@ pub(crate) struct ServerSetName {
     pub(crate) ensemble: String,
     /// The set's path.
     pub(crate) path: String,
-    /// Which of a member's further endpoints; its main one when [`None`].
+    /// Name of the members' endpoint; `None` for their main one.
     pub(crate) endpoint: Option<String>,
-    /// Who one is to ZooKeeper.
+    /// User of ZooKeeper, if it needs one.
     pub(crate) login: Option<ZooKeeperLogin>,
-    /// How often host names of members are looked up again.
+    /// Interval at which members' host names are looked up again.
     pub(crate) every: Duration,
 }
 
@@ -85,7 +85,8 @@ impl ServerSet {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NameEvent> {
         match self.events.poll_recv(cx) {
             Poll::Ready(Some(event)) => {
-                // Nobody is woken for what may come next before this is asked again.
+                // The channel registers no waker when it returns an event, so the task polls once
+                // more.
                 cx.waker().wake_by_ref();
                 Poll::Ready(event)
             }
@@ -104,14 +105,14 @@ impl Drop for ServerSet {
 struct Follower {
     name: ServerSetName,
     events: mpsc::Sender<NameEvent>,
-    /// Where hosts were when they were looked up last: what holds while their name server fails.
+    /// Last known addresses of hosts, used while their name server fails.
     addresses: HashMap<(String, u16), SocketAddr>,
     known: Vec<ResolvedProxy>,
 }
 
-/// Why following ends: to begin again.
+/// Reason why following the set ended.
 enum FollowEnd {
-    /// Nobody wants to know any more.
+    /// The receiver was dropped.
     Unwanted,
     /// ZooKeeper.
     Failed(Error),
@@ -139,7 +140,13 @@ impl Follower {
                 return;
             };
             let ensemble = &self.name.ensemble;
-            tracing::warn!(ensemble, path = self.name.path, %error, known = self.known.len(), "cannot follow a serverset in ZooKeeper");
+            tracing::warn!(
+                ensemble,
+                path = self.name.path,
+                %error,
+                known = self.known.len(),
+                "cannot follow a serverset in ZooKeeper"
+            );
             let why = io::Error::other(format!("ZooKeeper cannot be asked: {error}"));
             // What is known stays: a set that cannot be read is not an empty one.
             if self.known.is_empty()
@@ -155,7 +162,7 @@ impl Follower {
         }
     }
 
-    /// Reads the set, tells of it, and waits for a change, again and again.
+    /// Reads the set, publishes it, and waits for a change, repeatedly.
     async fn follow(&mut self, client: &Client) -> FollowEnd {
         loop {
             let ended = match self.read(client).await {
@@ -168,7 +175,7 @@ impl Follower {
         }
     }
 
-    /// Reads the set and tells of it. What to watch for its next change.
+    /// Reads the set and publishes it. Returns the watches for its next change.
     async fn read(&mut self, client: &Client) -> Result<JoinSet<WatchedEvent>, FollowEnd> {
         let mut changes = JoinSet::new();
         let path = self.name.path.clone();
@@ -199,7 +206,7 @@ impl Follower {
                 .await
             {
                 Ok(read) => read,
-                // It went meanwhile, of which the list's watch tells.
+                // It was deleted since; the list's watch reports that.
                 Err(Error::NoNode) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -218,7 +225,7 @@ impl Follower {
         Ok(changes)
     }
 
-    /// Finds the members' addresses and tells of them.
+    /// Looks up the members' addresses and publishes them.
     async fn resolve(&mut self, members: &[Member]) -> Result<(), FollowEnd> {
         let mut failures = Vec::new();
         self.known.clear();
@@ -241,7 +248,7 @@ impl Follower {
         self.publish(failures).await
     }
 
-    /// Where a member is: one address, because it is one process. IPv4 first, as Java has it.
+    /// Returns a member's address: one, because it is one process. IPv4 first, as in Java.
     async fn address(&mut self, member: &Member) -> io::Result<SocketAddr> {
         let place = (member.host.clone(), member.port);
         let looked_up = timeout(
@@ -279,7 +286,7 @@ impl Follower {
             .map_err(|_| FollowEnd::Unwanted)
     }
 
-    /// Waits until something changed, or names of hosts are to be looked up again.
+    /// Waits until a watch fires, or until host names must be looked up again.
     async fn until_changed(&self, mut changes: JoinSet<WatchedEvent>) -> Result<(), FollowEnd> {
         let has_names = self.known.iter().any(|found| !found.name.is_empty());
         tokio::select! {
@@ -296,7 +303,7 @@ fn watch(changes: &mut JoinSet<WatchedEvent>, watcher: OneshotWatcher) {
     changes.spawn(watcher.changed());
 }
 
-/// Whether the session goes on.
+/// Returns an error if the session has ended.
 fn ended(state: SessionState) -> Result<(), FollowEnd> {
     match state {
         SessionState::Expired | SessionState::Closed => Err(Error::SessionExpired.into()),

@@ -9,7 +9,7 @@ use zookeeper_client::{Acl, Acls, AuthId, CreateMode, CreateOptions, Permission}
 
 use super::*;
 
-/// No step takes this long unless something hangs: loaded machines have that much patience.
+/// Timeout of each step, long enough for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const PATH: &str = "/messaging/proxies";
@@ -155,7 +155,12 @@ async fn until(set: &mut ServerSet, expected: &[(u16, i32)]) {
 fn json(port: u16, shard: i32) -> Vec<u8> {
     let endpoint = format!(r#"{{"host":"127.0.0.1","port":{port}}}"#);
     let other = format!(r#"{{"host":"127.0.0.1","port":{}}}"#, port + 1000);
-    format!(r#"{{"serviceEndpoint":{endpoint},"additionalEndpoints":{{"thrift":{other}}},"status":"ALIVE","shard":{shard}}}"#).into_bytes()
+    let further = format!(r#"{{"thrift":{other}}}"#);
+    let status = r#""status":"ALIVE""#;
+    format!(
+        "{{\"serviceEndpoint\":{endpoint},\"additionalEndpoints\":{further},{status},\"shard\":{shard}}}"
+    )
+    .into_bytes()
 }
 
 async fn path(client: &Client) {
@@ -191,7 +196,7 @@ async fn members_come_and_go_and_change_their_shards() {
     until(&mut set, &[]).await;
     let first = register(&client, 1, 10, CreateMode::PersistentSequential).await;
     until(&mut set, &[(1, 10)]).await;
-    // One whose session ends is gone with it.
+    // A member whose session ends leaves the set.
     let other = zookeeper.client().await;
     register(&other, 2, 11, CreateMode::EphemeralSequential).await;
     until(&mut set, &[(1, 10), (2, 11)]).await;
@@ -256,18 +261,18 @@ async fn what_is_known_outlives_the_ensemble_and_the_session() {
     let mut set = follow(zookeeper.ensemble(), None);
     until(&mut set, &[(1, 10)]).await;
     drop(client);
-    // The next one knows neither the session nor the set: the session is over, and the set is read
+    // The new server knows neither the session nor the set: the session ends, and the set is read
     // again from the start.
     let zookeeper = ZooKeeper::start_on(zookeeper.kill()).await;
     let client = zookeeper.client().await;
-    // Not empty in between, lest a client leave proxies that serve: the members are there before
-    // the path is.
+    // The members are made before the path, so that the set is never empty: an empty set would make
+    // clients leave proxies that serve.
     let mut all = client.new_multi_writer();
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    all.add_create("/messaging", b"", &options).expect("legal");
-    all.add_create(PATH, b"", &options).expect("legal");
+    all.add_create("/messaging", b"", &options).expect("valid");
+    all.add_create(PATH, b"", &options).expect("valid");
     all.add_create(&format!("{PATH}/member_1"), &json(1, 20), &options)
-        .expect("legal");
+        .expect("valid");
     all.commit().await.expect("a path with a member");
     until(&mut set, &[(1, 20)]).await;
     register(&client, 2, 21, CreateMode::PersistentSequential).await;
@@ -310,7 +315,7 @@ fn announcement(zookeeper: &ZooKeeper, port: u16, shard: i32) -> Announcement {
 #[ignore = "needs Java: tests/run interop"]
 async fn what_is_announced_is_found_until_it_is_taken_back() {
     let zookeeper = ZooKeeper::serving().await;
-    // Nobody has made the path: the first one does.
+    // The path does not exist: the first proxy makes it.
     let one = announcement(&zookeeper, 1, 10)
         .publish()
         .await
@@ -342,11 +347,11 @@ async fn what_is_announced_is_announced_again_when_the_session_has_ended() {
         .await
         .expect("ZooKeeper is there");
     until(&mut follow(zookeeper.ensemble(), None), &[(1, 10)]).await;
-    // The next one knows neither the session nor the path.
+    // The new server knows neither the session nor the path.
     let zookeeper = ZooKeeper::start_on(zookeeper.kill()).await;
     let mut set = follow(zookeeper.ensemble(), None);
     until(&mut set, &[(1, 10)]).await;
-    // A node that someone deletes stays deleted.
+    // A node that an operator deletes stays deleted.
     let client = zookeeper.client().await;
     let nodes = client.list_children(PATH).await.expect("the path is there");
     assert_eq!(nodes.len(), 1, "one session, one node: {nodes:?}");

@@ -7,33 +7,33 @@ use distributedlog::names::NameError;
 use distributedlog::stream_name::StreamNameError;
 use distributedlog::{Cause, Failure, WriteState, writer};
 
-use crate::{ConnectError, TlsError};
+use crate::net::{ConnectError, TlsError};
 
-/// Why an operation of a [`ProxyClient`](crate::ProxyClient) failed, and what is known of its
+/// Failure of an operation of a [`ProxyClient`](crate::ProxyClient), with what is known of its
 /// records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestError {
-    /// What happened, whether the records may be in the stream all the same, and what to do next.
+    /// Cause, what is known of the write, and advice for the next attempt.
     pub failure: Failure,
     /// The operation's name in DistributedLogService.
     pub operation: &'static str,
     /// The stream, empty for operations that concern none.
     pub stream: Box<str>,
-    /// The proxy that answered or was tried last, if there was one.
+    /// Proxy that replied or was tried last, if there was one.
     pub host: Option<SocketAddr>,
-    /// What the proxy said, or what the local fault was; may be empty.
+    /// Message of the proxy, or description of the local error; may be empty.
     pub message: Box<str>,
 }
 
 impl RequestError {
-    /// Whether the records are in the stream, as far as anybody knows.
+    /// Returns what is known of the write: written, not written, or unknown.
     #[must_use]
     pub const fn known(&self) -> WriteState {
         self.failure.known
     }
 
-    /// What happened.
+    /// Returns the cause.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         self.failure.cause
@@ -59,7 +59,7 @@ impl fmt::Display for RequestError {
 
 impl core::error::Error for RequestError {}
 
-/// Why a client could not be built.
+/// Error of building a client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -69,44 +69,44 @@ pub enum BuildError {
     Session(session::SettingsError),
     /// A setting of the multi stream writer is outside its bounds.
     Writer(writer::SettingsError),
-    /// How many operations may be under way is zero, or more than a client has room for.
+    /// The maximum number of operations in flight is zero, or above the client's limit.
     MaxInFlight {
-        /// What it was set to.
+        /// Value of the setting.
         value: usize,
         /// The most it can be.
         max: usize,
     },
-    /// A stream's name is not a legal one.
+    /// A stream's name is not valid.
     StreamName {
         /// As it was given.
         name: String,
-        /// What is wrong with it.
+        /// Error in the name.
         error: StreamNameError,
     },
     /// The name of the proxies cannot be understood.
     Name {
         /// As it was given.
         name: String,
-        /// What is wrong with it, and where.
+        /// Error in the name, and its offset.
         error: NameError,
     },
-    /// The name is a legal one of a kind that this client cannot resolve.
+    /// The name is valid, but of a kind that this client cannot resolve.
     UnsupportedName {
         /// As it was given.
         name: String,
-        /// What is not supported, and what to use instead.
+        /// The kind that is not supported, and the one to use instead.
         reason: String,
     },
     /// The TLS settings cannot be used.
     Tls(TlsError),
-    /// No proxy answered the first handshake within the time that was given.
+    /// No proxy replied to the first handshake in time.
     NoProxy {
         /// The name that was resolved.
         name: String,
-        /// How long the client waited.
+        /// Time that the client waited.
         waited: Duration,
-        /// Every host that was tried, and why it did not do. Empty for a name that leads to no
-        /// host.
+        /// Every host that was tried, and the reason of its failure. Empty for a name that leads to
+        /// no host.
         hosts: Vec<HostFailure>,
     },
 }
@@ -119,11 +119,11 @@ pub struct HostFailure {
     pub host: String,
     /// Its address, when its name led to one.
     pub address: Option<SocketAddr>,
-    /// Why it could not be used.
+    /// Reason of its failure.
     pub reason: HostFailureReason,
 }
 
-/// Why a host could not be used.
+/// Reason why a host could not be used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostFailureReason {
@@ -131,7 +131,7 @@ pub enum HostFailureReason {
     Connect(ConnectError),
     /// A connection was made, but the handshake failed.
     Handshake(Box<str>),
-    /// Nothing was heard within the time to wait.
+    /// The host did not reply in time.
     NoAnswer,
 }
 

@@ -2,9 +2,9 @@ use core::net::SocketAddr;
 
 use distributedlog::Dlsn;
 
-use super::error::RequestError;
+use crate::error::RequestError;
 
-/// Who owns a stream, as [`ProxyClient::owner`](crate::ProxyClient::owner) learns it.
+/// Owner of a stream, returned by [`ProxyClient::owner`](crate::ProxyClient::owner).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
@@ -16,29 +16,29 @@ pub struct Owner {
     pub shard: i32,
 }
 
-/// What a proxy said of itself in a handshake.
+/// A proxy's reply to a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakeReply {
-    /// Which proxy.
+    /// Address of the proxy.
     pub host: SocketAddr,
-    /// 100: takes writes and new streams; 200: writes to the streams it owns; 300: down. [`None`]:
-    /// it did not say.
+    /// 100: takes writes and new streams; 200: writes to the streams it owns; 300: down. `None` if
+    /// it gave no status.
     pub status: Option<i32>,
-    /// How many streams it says that it owns, among those that match the stream name expression in
-    /// the settings.
+    /// Number of streams that it owns, among those that match the stream name expression in the
+    /// settings.
     pub streams: usize,
 }
 
-/// What became of an operation that goes to every known proxy.
+/// One proxy's result of an operation that goes to every known proxy.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct HostReply<T> {
-    /// Which proxy.
+    /// Address of the proxy.
     pub host: SocketAddr,
-    /// Its answer.
+    /// Its reply.
     pub result: Result<T, RequestError>,
 }
 
-/// What became of each record of a bulk write, in the order of the records.
+/// Result of each record of a bulk write, in the order of the records.
 pub type BulkReply = Vec<Result<Dlsn, RequestError>>;
