@@ -1,5 +1,5 @@
-//! Devices that write through the multi stream writer with nothing below them: for linking, and for
-//! the figures of flash, RAM and stack.
+//! Devices that write through the multi stream writer without an operating system: to link them,
+//! and to measure their flash, RAM and stack.
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod one_proxy;

@@ -1,7 +1,7 @@
-//! Writes through the multi stream writer, the proxy client and a session, with nothing below them.
-//! For bare metal this is linked, not run: a call of an allocator, of the standard library or of a
-//! missing atomic would have no symbol to go to. On a host it runs and checks that the record set
-//! comes out of the other end.
+//! Writes through the multi stream writer, the proxy client and a session, without an operating
+//! system. For bare metal the program is linked, not run: a call of an allocator, of the standard
+//! library or of a missing atomic would be an undefined symbol. On a host it runs and checks that
+//! the record's position comes back.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::hint::black_box;
@@ -12,10 +12,10 @@ use distributedlog::wire::service::Reply;
 use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 use distributedlog::{Dlsn, Instant};
 
-/// Four streams, two sets in flight of 1 KiB: what a small device has room for.
+/// Four streams and two sets of 1 KiB: what fits a small device.
 type DeviceStorage = Fixed<4, 2, 16, 1024>;
 
-/// The whole path through core: record in, frame out, answer in, position out.
+/// Takes the whole path through core: record in, frame out, reply in, position out.
 fn write_one_record(frame: &mut [u8], answer: &[u8]) -> Option<Dlsn> {
     let now = Instant::from_millis(1);
     let settings = Settings::builder()

@@ -1,5 +1,5 @@
-//! A device that knows its only proxy: a writer and a session, no routing. Whoever has a socket
-//! calls it; it keeps no bytes but the record sets.
+//! A device with a single proxy: a writer and a session, without routing. The owner of the socket
+//! drives it. It buffers nothing but the record sets.
 
 use distributedlog::client::RequestId;
 use distributedlog::client::session::{
@@ -13,21 +13,21 @@ use distributedlog::writer::{
 };
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant, StatusCode};
 
-/// Streams that it writes to.
+/// Number of streams.
 pub const STREAMS: usize = 4;
-/// Two sets in flight, and the one that fills.
+/// Two sets in flight, and one that fills.
 pub const SETS: usize = 3;
-/// Records whose result was not taken yet.
+/// Maximum number of records whose result is not taken yet.
 pub const RECORDS: usize = 12;
-/// The bytes of one set.
+/// Length of a set in bytes.
 pub const SET_BYTES: usize = 1024;
-/// Attempts under way: each set at two streams at a time.
+/// Maximum number of outstanding attempts: two for each set in flight.
 pub const REQUESTS: usize = 4;
 
-/// The tables of its writer.
+/// The tables of the device's writer.
 pub type DeviceStorage = Fixed<STREAMS, SETS, RECORDS, SET_BYTES>;
 
-/// An attempt under way.
+/// An outstanding attempt.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     attempt: AttemptId,
@@ -35,9 +35,9 @@ struct Pending {
     call: Call,
 }
 
-/// Settings that are constants are checked when the program is compiled.
+/// Constant settings, which are checked at compile time.
 const SETTINGS: Settings = checked(capacities());
-/// The same, with all rules on that a writer may contain.
+/// The same settings with all rules that a writer may contain.
 const ALL_RULES: Settings = checked(capacities().recommended());
 
 const fn capacities() -> SettingsBuilder {
@@ -56,22 +56,22 @@ const fn checked(settings: SettingsBuilder) -> Settings {
     }
 }
 
-/// Writer and session: of the writer's rules what `P` contains, of the protocols what `S` does.
+/// Writer and session. `F` selects the writer's features, `S` the session's protocols.
 #[derive(Debug)]
-pub struct Device<P: WriterFeatures = OriginalFeatures, S: SessionFeatures = MuxWrites> {
-    writer: Writer<DeviceStorage, P>,
+pub struct Device<F: WriterFeatures = OriginalFeatures, S: SessionFeatures = MuxWrites> {
+    writer: Writer<DeviceStorage, F>,
     session: Session<REQUESTS, S>,
     names: &'static [&'static str; STREAMS],
     pending: [Option<Pending>; REQUESTS],
     requests: u32,
 }
 
-impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
-    /// A device whose connection was just made.
+impl<F: WriterFeatures, S: SessionFeatures> Device<F, S> {
+    /// Creates a device with a new connection.
     #[must_use]
     pub fn new(now: Instant, names: &'static [&'static str; STREAMS]) -> Self {
         let count = StreamCount::new(STREAMS).expect("between 1 and the most");
-        let settings = if P::BUDGET && P::HEALTH && P::ADAPTIVE {
+        let settings = if F::BUDGET && F::HEALTH && F::ADAPTIVE {
             ALL_RULES
         } else {
             SETTINGS
@@ -87,7 +87,7 @@ impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
         }
     }
 
-    /// Takes a record.
+    /// Accepts a record.
     ///
     /// # Errors
     ///
@@ -96,23 +96,23 @@ impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
         self.writer.write(now, record)
     }
 
-    /// Sends what there is.
+    /// Queues all records for transmission.
     pub fn flush(&mut self) {
         self.writer.flush();
     }
 
-    /// Takes no more records, and gives up what has not ended then.
+    /// Accepts no more records, and fails at `by` those that have not completed.
     pub fn close(&mut self, now: Instant, by: Instant) {
         self.writer.close(now, by);
     }
 
-    /// The next record that has ended.
+    /// Returns the next completed record and its result.
     pub fn next_result(&mut self) -> Option<(RecordId, WriteResult)> {
         let record = self.writer.poll_completed()?;
         self.writer.take(record).map(|result| (record, result))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.writer
@@ -122,19 +122,19 @@ impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
             .min()
     }
 
-    /// The time is `now`.
+    /// Handles the timers that are due at `now`.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] when the connection is to be given up: close it, then
+    /// [`SessionError`] if the connection is to be given up: close it, then call
     /// [`handle_lost`](Self::handle_lost).
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SessionError> {
         self.writer.handle_timeout(now);
         self.session.handle_timeout(now)
     }
 
-    /// Writes what is to be sent into `out`, which has room for a record set and 256 bytes: how
-    /// many bytes.
+    /// Writes bytes to send into `out`, which has room for a record set and 256 bytes, and returns
+    /// their number.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
         while let Some(attempt) = self.writer.poll_cancel() {
             if let Some(pending) = self
@@ -189,12 +189,12 @@ impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
         total
     }
 
-    /// The socket took so many of the bytes.
+    /// Handles the acceptance of `count` bytes by the socket.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         self.session.handle_transmitted(now, count);
     }
 
-    /// Bytes came in: how many were read. 0 asks for more.
+    /// Handles received bytes and returns how many were consumed; 0 if a message is incomplete.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
         Ok(count)
     }
 
-    /// The connection was lost, and another one was made.
+    /// Handles the loss of the connection and begins a new one.
     pub fn handle_lost(&mut self, now: Instant) {
         while let Some(lost) = self.session.poll_lost() {
             self.finish(
@@ -230,11 +230,11 @@ impl<P: WriterFeatures, S: SessionFeatures> Device<P, S> {
     }
 
     fn finish(&mut self, now: Instant, request: RequestId, outcome: Result<Dlsn, Failure>) {
-        let place = self
+        let pending = self
             .pending
             .get_mut(request.index())
             .and_then(|slot| slot.take_if(|pending| pending.request == request));
-        if let Some(pending) = place {
+        if let Some(pending) = pending {
             self.writer.handle_finished(now, pending.attempt, outcome);
         }
     }
@@ -254,7 +254,7 @@ fn connect<S: SessionFeatures>(now: Instant) -> Session<REQUESTS, S> {
     session.expect("mux is what every session speaks")
 }
 
-/// What a proxy's answer to a write means.
+/// Converts a proxy's reply to a write into the outcome of the attempt.
 fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
     match reply {
         Reply::Write(response) if response.header.code == StatusCode::Success => {
@@ -269,9 +269,9 @@ fn outcome(reply: &Reply<'_>) -> Result<Dlsn, Failure> {
     }
 }
 
-/// Does whatever `what` says, so that a linker keeps all of a device.
-pub fn step<P: WriterFeatures, S: SessionFeatures>(
-    device: &mut Device<P, S>,
+/// Calls the method with the number `what`, so that a linker keeps all of a device.
+pub fn step<F: WriterFeatures, S: SessionFeatures>(
+    device: &mut Device<F, S>,
     what: u8,
     now: Instant,
     bytes: &[u8],

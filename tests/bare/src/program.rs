@@ -1,9 +1,8 @@
-//! What programs have in common: the one around the device of one proxy, and what becomes of
-//! panics.
+//! Parts that the programs share: the one around the device of one proxy, and the panic handler.
 
-/// Links the device of one proxy with the rules that a [`WriterFeatures`](distributedlog::writer::WriterFeatures) type
-/// contains and the protocols that a [choice of features](distributedlog::client::session::SessionFeatures) does. On a
-/// host it runs for one record.
+/// Defines a program that links the device of one proxy with these
+/// [`WriterFeatures`](distributedlog::writer::WriterFeatures) and this set of
+/// [protocols](distributedlog::client::session). On a host it runs for one record.
 #[macro_export]
 macro_rules! one_proxy_program {
     ($features:ty, $scope:ty) => {
@@ -46,7 +45,7 @@ macro_rules! one_proxy_program {
     };
 }
 
-/// What a program without an operating system does when it panics: it stops where it is.
+/// Defines a panic handler that stops, for programs without an operating system.
 #[macro_export]
 macro_rules! stops_on_panic {
     () => {

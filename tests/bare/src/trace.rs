@@ -1,17 +1,16 @@
-//! What a writer does with a life that a seed makes up, as one number: the same on every machine
-//! (R15).
+//! The behaviour of a writer in a pseudo-random run, as one hash: the same on every machine (R15).
 
 use core::time::Duration;
 
 use distributedlog::writer::{Fixed, Settings, StreamCount, Writer};
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, Instant, StatusCode};
 
-/// Turns of a life.
+/// Turns of a run.
 const TURNS: u32 = 400;
-/// The seeds whose numbers are compared.
+/// The seeds whose hashes are compared.
 pub const SEEDS: [u64; 4] = [1, 2, 3, 0xdead_beef];
 
-/// FNV-1a over everything that comes out of the machine.
+/// FNV-1a over everything that the machine outputs.
 struct Trace(u64);
 
 impl Trace {
@@ -22,7 +21,7 @@ impl Trace {
     }
 }
 
-/// xorshift: what happens is drawn from it.
+/// Pseudo-random generator (xorshift) of the events.
 struct Draw(u64);
 
 impl Draw {
@@ -34,16 +33,23 @@ impl Draw {
     }
 }
 
-/// One life: records of all sizes, answers early, late and never, failures, time that leaps. The
-/// number depends on each attempt (which stream, when, which bytes), each cancellation and each
-/// result.
+/// One pseudo-random run of a writer.
+struct Life {
+    writer: Writer<Fixed<4, 3, 12, 256>>,
+    trace: Trace,
+    draw: Draw,
+    outstanding: [Option<AttemptId>; 16],
+    now: Instant,
+}
+
+/// Runs a writer with records of all sizes, early, late and missing answers, failures, and jumps of
+/// time. The hash depends on each attempt (stream, time, bytes), each cancellation and each result.
 ///
 /// # Panics
 ///
-/// Never: the settings are within the bounds.
+/// Never: the settings are valid.
 #[must_use]
 pub fn of_life(seed: u64) -> u64 {
-    let (mut trace, mut draw) = (Trace(0xcbf2_9ce4_8422_2325), Draw(seed | 1));
     let settings = Settings::builder()
         .original_features()
         .seed(seed)
@@ -53,83 +59,113 @@ pub fn of_life(seed: u64) -> u64 {
         .request_timeout(Duration::from_secs(5))
         .first_speculative_timeout(Duration::from_millis(50))
         .max_speculative_timeout(Duration::from_millis(400));
-    let streams = StreamCount::new(4).expect("between 1 and the most");
-    let storage: Fixed<4, 3, 12, 256> = Fixed::new();
-    let mut writer = Writer::new(
-        settings.build().expect("within the bounds"),
+    let streams = StreamCount::new(4).expect("between 1 and the maximum");
+    let writer = Writer::new(
+        settings.build().expect("the settings are valid"),
         streams,
-        storage,
+        Fixed::new(),
     )
-    .expect("long enough tables");
-    let mut now = Instant::from_millis(1);
-    let mut under_way: [Option<AttemptId>; 16] = [None; 16];
+    .expect("the tables are long enough");
+    let mut life = Life {
+        writer,
+        trace: Trace(0xcbf2_9ce4_8422_2325),
+        draw: Draw(seed | 1),
+        outstanding: [None; 16],
+        now: Instant::from_millis(1),
+    };
     for turn in 0..TURNS {
+        life.write(turn);
+        life.cancel();
+        life.transmit();
+        life.answer(turn);
+        life.take_results();
+        life.now += Duration::from_micros(1 + life.draw.below(60_000));
+        life.writer.handle_timeout(life.now);
+    }
+    life.note_counters();
+    life.trace.0
+}
+
+impl Life {
+    /// Writes a record in two of three turns. The last 100 turns write none, so that all complete.
+    fn write(&mut self, turn: u32) {
         let record = [turn as u8; 100];
-        if turn < TURNS - 100 && draw.below(3) > 0 {
-            let taken = writer
-                .write(now, &record[..1 + draw.below(99) as usize])
-                .is_ok();
-            trace.note(&[1, u64::from(taken)]);
+        if turn < TURNS - 100 && self.draw.below(3) > 0 {
+            let len = 1 + self.draw.below(99) as usize;
+            let accepted = self.writer.write(self.now, &record[..len]).is_ok();
+            self.trace.note(&[1, u64::from(accepted)]);
         }
-        while let Some(attempt) = writer.poll_cancel() {
-            trace.note(&[2, attempt.0]);
-            under_way
+    }
+
+    fn cancel(&mut self) {
+        while let Some(attempt) = self.writer.poll_cancel() {
+            self.trace.note(&[2, attempt.0]);
+            self.outstanding
                 .iter_mut()
                 .filter(|slot| **slot == Some(attempt))
                 .for_each(|slot| *slot = None);
         }
-        while let Some(attempt) = writer.poll_transmit(now) {
-            trace.note(&[
+    }
+
+    fn transmit(&mut self) {
+        while let Some(attempt) = self.writer.poll_transmit(self.now) {
+            self.trace.note(&[
                 3,
-                now.as_micros(),
+                self.now.as_micros(),
                 attempt.id.0,
                 u64::from(attempt.stream.0),
                 u64::from(attempt.record_count),
             ]);
-            attempt
-                .record_set
-                .iter()
-                .for_each(|byte| trace.note(&[u64::from(*byte)]));
+            for byte in attempt.record_set {
+                self.trace.note(&[u64::from(*byte)]);
+            }
             let id = attempt.id;
-            match under_way.iter_mut().find(|slot| slot.is_none()) {
+            match self.outstanding.iter_mut().find(|slot| slot.is_none()) {
                 Some(slot) => *slot = Some(id),
-                None => writer.handle_refused(now, id),
+                None => self.writer.handle_refused(self.now, id),
             }
         }
-        if let Some(id) = under_way[draw.below(16) as usize].take() {
-            let outcome = match draw.below(4) {
+    }
+
+    /// Finishes one outstanding attempt, if the drawn slot has one.
+    fn answer(&mut self, turn: u32) {
+        if let Some(id) = self.outstanding[self.draw.below(16) as usize].take() {
+            let outcome = match self.draw.below(4) {
                 0 => Err(Failure::of_status(StatusCode::StreamUnavailable)),
                 1 => Err(Failure::unanswered(Cause::ConnectionLost)),
                 _ => Ok(Dlsn::new(1, i64::from(turn), 0)),
             };
-            writer.handle_finished(now, id, outcome);
+            self.writer.handle_finished(self.now, id, outcome);
         }
-        while let Some(record) = writer.poll_completed() {
-            match writer.take(record) {
-                Some(Ok(written)) => trace.note(&[
+    }
+
+    fn take_results(&mut self) {
+        while let Some(record) = self.writer.poll_completed() {
+            match self.writer.take(record) {
+                Some(Ok(written)) => self.trace.note(&[
                     4,
                     u64::from(written.stream.0),
                     written.dlsn.entry_id.cast_unsigned(),
                 ]),
-                Some(Err(error)) => trace.note(&[
+                Some(Err(error)) => self.trace.note(&[
                     5,
                     u64::from(error.attempts),
                     u64::from(error.may_be_written()),
                 ]),
-                None => trace.note(&[6]),
+                None => self.trace.note(&[6]),
             }
         }
-        now += Duration::from_micros(1 + draw.below(60_000));
-        writer.handle_timeout(now);
     }
-    let counters = writer.counters();
-    trace.note(&[
-        counters.records,
-        counters.attempts,
-        counters.hedges_sent,
-        counters.retries,
-        counters.cancelled,
-        counters.probation_entries,
-    ]);
-    trace.0
+
+    fn note_counters(&mut self) {
+        let counters = self.writer.counters();
+        self.trace.note(&[
+            counters.records,
+            counters.attempts,
+            counters.hedges_sent,
+            counters.retries,
+            counters.cancelled,
+            counters.probation_entries,
+        ]);
+    }
 }

@@ -23,12 +23,12 @@ fn write(register: usize, value: u32) {
 pub struct Console;
 
 impl Console {
-    /// Enables the port, both ways.
+    /// Enables the port in both directions.
     pub fn start() {
         write(CONTROL, 1 | 1 << 8 | 1 << 9);
     }
 
-    /// The next byte that came in, if there is one.
+    /// Returns the next received byte, or `None` if there is none.
     pub fn try_read() -> Option<u8> {
         (read(FLAGS) & RECEIVE_EMPTY == 0).then(|| read(DATA) as u8)
     }

@@ -2,18 +2,18 @@
 //! RAM).
 //!
 //! It gets its address by DHCP, connects over thriftmux and writes 1,000 records through the multi
-//! stream writer over five streams. Over the serial port it says what it does, one line each, and
-//! is told by the test how to go on:
+//! stream writer to five streams. Over the serial port it reports its progress, one line each, and
+//! the test answers:
 //!
 //! - `ready` → the proxy's port;
 //! - `healthy done` → `go` once a stream was stalled;
-//! - `restart the proxy` → the test kills it and starts another one, without further words: the
-//!   firmware notices;
+//! - `restart the proxy` → the test kills it and starts another one, without an answer: the
+//!   firmware notices on its own;
 //! - `cut the link` → `go` once the network card's link is down; `mend the link` once the
 //!   connection was given up for it.
 //!
-//! For each record that was acknowledged it prints `stored NUMBER STREAM DLSN`. The exit status is
-//! by semihosting.
+//! For each acknowledged record it prints `stored NUMBER STREAM DLSN`. It exits with a status by
+//! semihosting.
 #![no_std]
 #![no_main]
 
@@ -39,10 +39,10 @@ use proxy::{Carrier, Proxy, connection};
 use scenario::WriterState;
 use static_cell::StaticCell;
 
-/// Where QEMU's own network has the host.
+/// Address of the host in QEMU's own network.
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const HARDWARE_ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
-/// The tutorial's.
+/// The streams of the tutorial.
 const STREAMS: [&str; 5] = [
     "basic-stream-3",
     "basic-stream-4",

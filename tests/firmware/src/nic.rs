@@ -8,7 +8,7 @@ use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxTok
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::waitqueue::GenericAtomicWaker;
 
-/// The longest frame, without its checksum.
+/// Maximum length of a frame, without its checksum.
 const FRAME_BYTES: usize = 1514;
 
 static RECEIVED: GenericAtomicWaker<CriticalSectionRawMutex> =
@@ -18,7 +18,7 @@ static RECEIVED: GenericAtomicWaker<CriticalSectionRawMutex> =
 #[derive(Clone, Copy)]
 #[repr(usize)]
 enum Register {
-    /// Which interrupts there are; writing acknowledges them.
+    /// Pending interrupts; a write acknowledges them.
     Status = 0x00,
     InterruptMask = 0x04,
     ReceiveControl = 0x08,
@@ -27,7 +27,7 @@ enum Register {
     Address0 = 0x14,
     Address1 = 0x18,
     Threshold = 0x1c,
-    /// How many frames have come in.
+    /// Number of received frames.
     Frames = 0x34,
     TransmitRequest = 0x38,
 }
@@ -51,7 +51,7 @@ impl Register {
     }
 }
 
-/// A frame came in: bit 0 of the status and of the mask.
+/// Interrupt of a received frame: bit 0 of the status and of the mask.
 const RECEIVE_INTERRUPT: u32 = 1;
 
 #[derive(Clone, Copy)]
@@ -70,24 +70,24 @@ pub struct Nic {
 }
 
 impl Nic {
-    /// Switches the controller on.
+    /// Enables the controller.
     pub fn start(address: [u8; 6]) -> Self {
         let [a, b, c, d, e, f] = address;
         Register::Address0.write(u32::from_le_bytes([a, b, c, d]));
         Register::Address1.write(u32::from_le_bytes([e, f, 0, 0]));
-        // Frames leave when they are whole, not when enough of them is there.
+        // Send a frame when it is complete, not when a part of it is there.
         Register::Threshold.write(0x3f);
-        // Enabled, padded, with a checksum; enabled.
+        // Enable the transmitter with padding and checksums, then the receiver.
         Register::TransmitControl.write(0b111);
         Register::ReceiveControl.write(0b1);
         Register::InterruptMask.write(RECEIVE_INTERRUPT);
-        // SAFETY: the handler is there, and nothing relies on the interrupt being masked.
+        // SAFETY: the handler is defined, and no code relies on the interrupt being masked.
         unsafe { NVIC::unmask(EthernetInterrupt) };
         Self { address }
     }
 }
 
-/// Every interrupt ends here; only the controller's is enabled.
+/// Handles every interrupt; only the controller's is enabled.
 #[cortex_m_rt::exception]
 unsafe fn DefaultHandler(number: i16) {
     assert_eq!(
@@ -108,7 +108,8 @@ impl Driver for Nic {
         (Register::Frames.read() & 0x3f > 0).then_some((Incoming, Outgoing))
     }
 
-    /// A frame leaves as soon as it is written: there is always room.
+    /// Always returns a token: a frame is sent as soon as it is written, so that there is always
+    /// room.
     fn transmit(&mut self, _: &mut Context<'_>) -> Option<Outgoing> {
         Some(Outgoing)
     }
@@ -132,20 +133,21 @@ fn wake_when_received(waker: &Waker) {
     RECEIVED.register(waker);
 }
 
-/// A frame that lies in the controller.
+/// A received frame in the controller.
 pub struct Incoming;
 
 impl RxToken for Incoming {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, read: F) -> R {
         let mut frame = [0; FRAME_BYTES];
-        // The length comes first, in two bytes; it counts itself and the checksum behind the frame.
+        // The length comes first, in two bytes. It includes these two bytes and the checksum behind
+        // the frame.
         let first = Register::Data.read().to_le_bytes();
         let total = usize::from(u16::from_le_bytes([first[0], first[1]]));
         let len = total.saturating_sub(6);
         let mut put = |at: usize, byte: u8| {
-            // The checksum and what does not fit go nowhere.
-            if let Some(place) = frame.get_mut(at).filter(|_| at < len) {
-                *place = byte;
+            // Discard the checksum and what does not fit.
+            if let Some(target) = frame.get_mut(at).filter(|_| at < len) {
+                *target = byte;
             }
         };
         put(0, first[2]);
@@ -159,13 +161,13 @@ impl RxToken for Incoming {
     }
 }
 
-/// The room for one frame.
+/// Room for one frame.
 pub struct Outgoing;
 
 impl TxToken for Outgoing {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
-        // In front of the frame the controller wants its payload's length, without the 14 bytes of
-        // the frame's own header.
+        // Before the frame, the controller expects the length of its payload, without the 14 bytes
+        // of the frame's header.
         let mut bytes = [0; 2 + FRAME_BYTES];
         let result = fill(&mut bytes[2..2 + len]);
         let payload = u16::try_from(len.saturating_sub(14)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the firmware writes, and what must have come of it.
+//! The records that the firmware writes, and the conditions of success.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -15,22 +15,22 @@ use crate::proxy::{Proxy, SET_BYTES};
 use crate::time::DeviceClock;
 use crate::{say, talk};
 
-/// Records in all.
+/// Total number of records.
 const RECORDS: u32 = 1000;
-/// So many are written before the test stalls a stream.
+/// Records written before the test stalls a stream.
 const HEALTHY: u32 = 300;
-/// So many before the test restarts the proxy.
+/// Records written before the test restarts the proxy.
 const BEFORE_RESTART: u32 = 700;
-/// The rest waits until the connection was lost, so that the restart falls between records in any
-/// case.
+/// Records written before the connection must be lost. The rest waits for that, so that the restart
+/// always falls between records.
 const UNTIL_LOST: u32 = 900;
-/// So many before the test cuts the link to the network, which it mends when the connection was
-/// lost.
+/// Records written before the test cuts the link to the network. It restores the link once the
+/// connection is lost.
 const BEFORE_CUT: u32 = 950;
-/// Records accepted and not yet acknowledged.
+/// Maximum number of records accepted and not yet acknowledged.
 const PENDING: usize = 16;
 
-/// One for each record, and for the task that waits for room or for the end.
+/// One for each record, one for the task that waits for room, and one for the close.
 const WAITER_SLOTS: usize = PENDING + 2;
 
 pub type WriterState =
@@ -38,8 +38,8 @@ pub type WriterState =
 type Handle = MultiStreamWriter<&'static RefCell<WriterState>>;
 type Queue = heapless::Deque<(u32, Acknowledgement<&'static RefCell<WriterState>>), PENDING>;
 
-/// The writer and the seats of its tasks. The tables lie where they were linked, and never pass
-/// over the stack.
+/// Creates the writer and the slots of its tasks. The tables are in a `static` and never pass over
+/// the stack.
 pub fn writer_state() -> RefCell<WriterState> {
     static TABLES: ConstStaticCell<Fixed<5, 3, PENDING, SET_BYTES>> =
         ConstStaticCell::new(Fixed::new());
@@ -65,27 +65,28 @@ pub fn writer_state() -> RefCell<WriterState> {
     RefCell::new(State::new(writer, SLOTS.take().as_mut_slice(), DeviceClock))
 }
 
-/// Writes everything. Whether all was acknowledged, with hedges and over lost connections.
+/// Writes all records. Returns `true` if all were acknowledged, with hedges and over lost
+/// connections.
 pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
-    let mut story = Story {
+    let mut progress = Progress {
         writer,
         streams,
         queue: Queue::new(),
         stored: 0,
     };
-    let mut good = story.write(0..HEALTHY).await;
+    let mut good = progress.write(0..HEALTHY).await;
     say!("healthy done");
     let _: heapless::String<8> = talk::read_line().await;
-    good &= story.write(HEALTHY..BEFORE_RESTART).await;
+    good &= progress.write(HEALTHY..BEFORE_RESTART).await;
     say!("restart the proxy");
     let before = proxy.counters().disconnects;
-    good &= story.write(BEFORE_RESTART..UNTIL_LOST).await;
+    good &= progress.write(BEFORE_RESTART..UNTIL_LOST).await;
     until_lost(proxy, before).await;
-    good &= story.write(UNTIL_LOST..BEFORE_CUT).await;
+    good &= progress.write(UNTIL_LOST..BEFORE_CUT).await;
     say!("cut the link");
     let _: heapless::String<8> = talk::read_line().await;
     let before = proxy.counters().disconnects;
-    let (written, ()) = join(story.write(BEFORE_CUT..RECORDS), async {
+    let (written, ()) = join(progress.write(BEFORE_CUT..RECORDS), async {
         until_lost(proxy, before).await;
         say!("mend the link");
     })
@@ -96,28 +97,28 @@ pub async fn play(writer: &Handle, proxy: &Proxy, streams: &[&str]) -> bool {
     let (counters, client) = (writer.counters(), proxy.counters());
     say!("{counters:?}");
     say!("{client:?}");
-    good && story.stored == RECORDS
+    good && progress.stored == RECORDS
         && counters.hedges_won > 0
         && client.disconnects >= 2
         && client.connects >= 3
 }
 
-/// Waits until more connections were lost than these.
+/// Waits until more than `before` connections have been lost.
 async fn until_lost(proxy: &Proxy, before: u64) {
     while proxy.counters().disconnects == before {
         embassy_time::Timer::after_millis(10).await;
     }
 }
 
-struct Story<'a> {
+struct Progress<'a> {
     writer: &'a Handle,
     streams: &'a [&'a str],
     queue: Queue,
     stored: u32,
 }
 
-impl Story<'_> {
-    /// Writes these records and waits for their answers. Whether all were acknowledged.
+impl Progress<'_> {
+    /// Writes these records and waits for their results. Returns `true` if all were acknowledged.
     async fn write(&mut self, numbers: core::ops::Range<u32>) -> bool {
         let mut good = true;
         for number in numbers {
@@ -140,7 +141,7 @@ impl Story<'_> {
         good
     }
 
-    /// Waits for the oldest record's answer and says it.
+    /// Waits for the result of the oldest record and prints it.
     async fn take(&mut self) -> bool {
         let Some((number, acknowledgement)) = self.queue.pop_front() else {
             return true;

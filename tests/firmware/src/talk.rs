@@ -1,10 +1,10 @@
-//! What the firmware says to the test, and what the test answers: lines over the serial port.
+//! Messages between the firmware and the test: lines over the serial port.
 
 use embassy_time::{Duration, Timer};
 
 use crate::console::Console;
 
-/// The next line that the test sends, without its end. Longer lines than fit are cut.
+/// Returns the next line that the test sends, without its end. Longer lines are cut.
 pub async fn read_line<const N: usize>() -> heapless::String<N> {
     let mut line = heapless::String::new();
     loop {
@@ -21,7 +21,7 @@ pub async fn read_line<const N: usize>() -> heapless::String<N> {
 macro_rules! say {
     ($($words:tt)*) => {{
         use core::fmt::Write as _;
-        // The port takes everything.
+        // The port accepts everything.
         let _ = writeln!($crate::console::Console, $($words)*);
     }};
 }

@@ -1,8 +1,8 @@
-//! Time: a counter that runs by itself, and a tick that looks whether somebody wanted to be woken.
+//! Time: a free-running counter, and a tick that checks the timers.
 //!
-//! The counter is the host's, asked by semihosting. Counting interrupts would lose time whenever
-//! the host has no time for the machine: interrupts that nobody took become one. The tick may be
-//! late or be missed; it only looks at the counter.
+//! The counter is the host's, read by semihosting. Counting interrupts would lose time while the
+//! host does not run the machine, because missed interrupts merge into one. The tick may be late or
+//! missed; it only compares timers with the counter.
 
 use core::cell::RefCell;
 use core::task::Waker;
@@ -15,14 +15,16 @@ use distributedlog::{Clock, Instant};
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
 
-/// About a millisecond of the processor's clock.
+/// About a millisecond in cycles of the processor's clock.
 const TICK_CYCLES: u32 = 12_500;
 
 struct HostTime {
     queue: Mutex<RefCell<Queue>>,
 }
 
-embassy_time_driver::time_driver_impl!(static TIME: HostTime = HostTime { queue: Mutex::new(RefCell::new(Queue::new())) });
+embassy_time_driver::time_driver_impl!(static TIME: HostTime = HostTime {
+    queue: Mutex::new(RefCell::new(Queue::new())),
+});
 
 impl Driver for HostTime {
     fn now(&self) -> u64 {
@@ -30,17 +32,17 @@ impl Driver for HostTime {
     }
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
-        // Whether it is the earliest does not matter: every tick looks.
+        // No need to check if this is the earliest timer: every tick checks all of them.
         critical_section::with(|token| self.queue.borrow_ref_mut(token).schedule_wake(at, waker));
     }
 }
 
-/// Nanoseconds since the machine was started.
+/// Returns the nanoseconds since the start of the machine.
 fn elapsed_ns() -> u64 {
     let mut halves = [0_u32; 2];
-    let place = (&raw mut halves).expose_provenance();
+    let address = (&raw mut halves).expose_provenance();
     // SAFETY: the host writes two words at this address (SYS_ELAPSED).
-    unsafe { cortex_m_semihosting::syscall1(nr::ELAPSED, place) };
+    unsafe { cortex_m_semihosting::syscall1(nr::ELAPSED, address) };
     let [low, high] = halves;
     u64::from(high) << 32 | u64::from(low)
 }
@@ -57,7 +59,7 @@ pub fn start(mut systick: SYST) {
 #[cortex_m_rt::exception]
 fn SysTick() {
     let now = TIME.now();
-    // Wakes those whose time has come; when the next one wants to be woken, a later tick finds out.
+    // Wakes the tasks whose timers are due. A later tick finds the next ones.
     critical_section::with(|token| TIME.queue.borrow_ref_mut(token).next_expiration(now));
 }
 

@@ -6,27 +6,28 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use distributedlog::{Clock, Instant};
 
-/// A clock that stands still until it is told to move. Clones show the same time.
+/// A clock that moves only by [`advance`](Self::advance). Clones show the same time.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualClock(Arc<Mutex<Time>>);
 
 #[derive(Debug, Default)]
 struct Time {
     now: Instant,
-    /// Who sleeps until when; the number tells sleepers of the same instant apart, and wakes them
-    /// in the order in which they came.
+    /// Wakers by the time at which they are due. The number distinguishes sleepers of the same
+    /// instant, which wake in the order in which they were polled first.
     sleepers: BTreeMap<(Instant, u64), Waker>,
     next: u64,
 }
 
 impl VirtualClock {
-    /// A clock that shows zero.
+    /// Creates a clock that shows zero.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Moves to `to`, if that is ahead, and wakes whoever slept until then.
+    /// Advances the clock to `to`, unless that is in the past, and wakes the tasks whose timers are
+    /// due.
     pub fn advance(&self, to: Instant) {
         let due = {
             let mut time = self.time();
@@ -38,7 +39,7 @@ impl VirtualClock {
         due.into_values().for_each(Waker::wake);
     }
 
-    /// The earliest instant that somebody sleeps until.
+    /// Returns the earliest instant for which a timer is set, or `None` if there is no timer.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         self.time()
@@ -48,7 +49,9 @@ impl VirtualClock {
     }
 
     fn time(&self) -> MutexGuard<'_, Time> {
-        self.0.lock().expect("nobody panics with the clock in hand")
+        self.0
+            .lock()
+            .expect("no thread panics while it holds the lock")
     }
 }
 
@@ -68,7 +71,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// The timer of a [`VirtualClock`].
+/// Timer of a [`VirtualClock`].
 #[derive(Debug)]
 pub struct VirtualSleep {
     clock: VirtualClock,

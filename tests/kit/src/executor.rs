@@ -6,9 +6,9 @@ use std::task::Wake;
 
 use crate::{Random, VirtualClock};
 
-/// Runs async code on one thread under a [`VirtualClock`]: tasks that are ready run in an order
-/// drawn from the seed, and when none is, the clock moves to the next timer. The same seed gives
-/// the same run.
+/// Runs async code on one thread under a [`VirtualClock`]. Ready tasks run in an order drawn from
+/// the seed; if none is ready, the clock advances to the next timer. The same seed gives the same
+/// run.
 pub struct Executor {
     clock: VirtualClock,
     random: Random,
@@ -21,7 +21,7 @@ struct Task {
     waker: Waker,
 }
 
-/// Names a spawned task.
+/// Identifies a spawned task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskId(usize);
 
@@ -39,18 +39,18 @@ impl Wake for TaskWaker {
             .ready
             .0
             .lock()
-            .expect("nobody panics with the list in hand");
+            .expect("no thread panics while it holds the lock");
         if !ready.contains(&self.task) {
             ready.push(self.task);
         }
     }
 }
 
-/// The task that [`Executor::run`] drives.
+/// Index of the future that [`Executor::run`] drives.
 const MAIN: usize = usize::MAX;
 
 impl Executor {
-    /// An executor with a clock of its own.
+    /// Creates an executor with a clock of its own.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -61,13 +61,13 @@ impl Executor {
         }
     }
 
-    /// The clock that it moves.
+    /// Returns the executor's clock.
     #[must_use]
     pub fn clock(&self) -> VirtualClock {
         self.clock.clone()
     }
 
-    /// Adds a task. It runs while [`run`](Self::run) or [`settle`](Self::settle) does.
+    /// Adds a task. It runs during [`run`](Self::run) and [`settle`](Self::settle).
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> TaskId {
         let task = self.tasks.len();
         let waker = self.waker(task);
@@ -79,22 +79,22 @@ impl Executor {
         TaskId(task)
     }
 
-    /// Drops a task, finished or not. Whether it was unfinished.
+    /// Drops a task, finished or not. Returns `true` if it was unfinished.
     pub fn cancel(&mut self, task: TaskId) -> bool {
         self.tasks[task.0].take().is_some()
     }
 
-    /// Whether a task has finished or was cancelled.
+    /// Returns `true` if the task has finished or was cancelled.
     #[must_use]
     pub fn is_finished(&self, task: TaskId) -> bool {
         self.tasks[task.0].is_none()
     }
 
-    /// Runs everything until `future` is ready, moving the clock as needed.
+    /// Runs all tasks until `future` is ready, and advances the clock as needed.
     ///
     /// # Panics
     ///
-    /// When `future` can never become ready: no task is, and no timer is armed.
+    /// If `future` can never become ready, because no task is ready and no timer is set.
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = core::pin::pin!(future);
         let waker = self.waker(MAIN);
@@ -110,17 +110,16 @@ impl Executor {
                 }
                 Some(task) => self.poll(task),
                 None => {
-                    let next = self
-                        .clock
-                        .next_timer()
-                        .expect("somebody is ready, or sleeps, or the test hangs for ever");
+                    let next = self.clock.next_timer().expect(
+                        "a task is ready or a timer is set, or the test would wait for ever",
+                    );
                     self.clock.advance(next);
                 }
             }
         }
     }
 
-    /// Runs what is ready, without moving the clock.
+    /// Runs ready tasks until none is ready, without advancing the clock.
     pub fn settle(&mut self) {
         while let Some(task) = self.pick() {
             self.poll(task);
@@ -148,7 +147,7 @@ impl Executor {
             .ready
             .0
             .lock()
-            .expect("nobody panics with the list in hand");
+            .expect("no thread panics while it holds the lock");
         if ready.is_empty() {
             return None;
         }

@@ -12,30 +12,30 @@ use distributedlog::{
 
 use crate::Random;
 
-/// What goes wrong with a stream. The default is nothing.
+/// Faults of one stream. Default: none.
 #[derive(Clone, Copy, Debug)]
 pub struct Faults {
-    /// It takes attempts, does nothing with them, and never answers.
+    /// The stream accepts attempts, does nothing with them, and never answers.
     pub stall: bool,
-    /// The probability that an attempt fails before it reaches the stream.
+    /// Probability that an attempt fails before it reaches the stream.
     pub fail: f64,
-    /// How it fails then.
+    /// Failure of such an attempt.
     pub failure: Failure,
-    /// The probability that there is no room for an attempt.
+    /// Probability that the transport has no room for an attempt.
     pub refuse: f64,
-    /// The probability that the stream does its work, and its answer is lost with the connection.
+    /// Probability that the stream does its work and its answer is lost with the connection.
     pub lose_answer: f64,
-    /// The probability that the stream does its work and nothing is ever heard of it.
+    /// Probability that the stream does its work and no answer ever arrives.
     pub swallow_answer: f64,
-    /// How much later than it should an attempt reaches the stream, from and to. Different delays
-    /// reorder attempts.
+    /// Minimum and maximum delay before an attempt reaches the stream. Different delays reorder
+    /// attempts.
     pub delay: (Duration, Duration),
-    /// How much later than it should an answer comes, from and to.
+    /// Minimum and maximum delay of an answer.
     pub answer_delay: (Duration, Duration),
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// No faults.
     pub const NONE: Self = Self {
         stall: false,
         fail: 0.0,
@@ -47,7 +47,7 @@ impl Faults {
         answer_delay: (Duration::ZERO, Duration::ZERO),
     };
 
-    /// The stream never answers.
+    /// Returns faults of a stream that never answers.
     #[must_use]
     pub const fn stalled() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Faults {
         }
     }
 
-    /// Every attempt fails like this, at once.
+    /// Returns faults by which every attempt fails at once with `failure`.
     #[must_use]
     pub const fn failing(failure: Failure) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Default for Faults {
 pub struct FaultControl(Arc<Mutex<Vec<Faults>>>);
 
 impl FaultControl {
-    /// What goes wrong with a stream from now on. Attempts that are stalled already stay so.
+    /// Sets the faults of a stream from now on. Attempts that are already stalled stay so.
     pub fn set(&self, stream: StreamIndex, faults: Faults) {
         self.faults()[usize::from(stream.0)] = faults;
     }
@@ -90,23 +90,22 @@ impl FaultControl {
     fn faults(&self) -> MutexGuard<'_, Vec<Faults>> {
         self.0
             .lock()
-            .expect("nobody panics with the faults in hand")
+            .expect("no thread panics while it holds the lock")
     }
 }
 
-/// A transport with faults, over any transport. The same seed and the same calls give the same
-/// faults.
+/// Adds faults to any transport. The same seed and the same calls give the same faults.
 #[derive(Debug)]
 pub struct Faulty<T, C: Clock> {
     inner: T,
     clock: C,
     control: FaultControl,
     random: Random,
-    /// Attempts on their way to the inner transport.
+    /// Attempts that are delayed before they reach the inner transport.
     delayed: Vec<Delayed>,
-    /// Outcomes on their way back.
+    /// Outcomes that are delayed on their way back.
     outcomes: Vec<(Instant, AttemptId, Outcome)>,
-    /// Attempts that the inner transport has, and their streams.
+    /// Attempts that the inner transport has, with their streams.
     inside: HashMap<AttemptId, StreamIndex>,
     stalled: HashSet<AttemptId>,
     sleep: Option<Pin<Box<C::Sleep>>>,
@@ -124,7 +123,7 @@ struct Delayed {
 }
 
 impl<T: Transport, C: Clock> Faulty<T, C> {
-    /// Wraps a transport to `streams` streams. Nothing goes wrong until the control says so.
+    /// Wraps a transport to `streams` streams. There are no faults until the control sets them.
     pub fn new(inner: T, clock: C, streams: usize, seed: u64) -> (Self, FaultControl) {
         let control = FaultControl(Arc::new(Mutex::new(vec![Faults::NONE; streams])));
         let faulty = Self {
@@ -141,7 +140,7 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
         (faulty, control)
     }
 
-    /// The transport inside.
+    /// Returns the inner transport.
     pub const fn inner(&self) -> &T {
         &self.inner
     }
@@ -153,7 +152,7 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
     }
 
     fn forward_due(&mut self, now: Instant) {
-        // By the time at which they are due, so that a short delay overtakes a long one.
+        // In the order of their due times, so that a short delay overtakes a long one.
         self.delayed.sort_by_key(|delayed| delayed.due);
         while self
             .delayed
@@ -179,7 +178,7 @@ impl<T: Transport, C: Clock> Faulty<T, C> {
         }
     }
 
-    /// What the faults make of an answer.
+    /// Applies the faults to an answer of the inner transport.
     fn on_answer(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome) {
         let Some(stream) = self.inside.remove(&attempt) else {
             return;

@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 
 use distributedlog::{Attempt, AttemptId, Dlsn, Instant, Outcome, StartRefused, Transport};
 
-/// Answers every attempt with success at once, and stores nothing: what is measured over it is the
-/// writer alone.
+/// A transport that answers every attempt with success at once and stores nothing, so that a
+/// benchmark over it measures the writer alone.
 #[derive(Debug, Default)]
 pub struct NullTransport {
     started: VecDeque<AttemptId>,
@@ -12,7 +12,7 @@ pub struct NullTransport {
 }
 
 impl NullTransport {
-    /// A transport to nowhere.
+    /// Creates the transport.
     #[must_use]
     pub fn new() -> Self {
         Self {

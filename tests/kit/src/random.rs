@@ -1,17 +1,18 @@
 use core::time::Duration;
 
-/// A small seeded generator (SplitMix64). The same seed gives the same numbers on every machine.
+/// A small pseudo-random generator (SplitMix64). The same seed gives the same numbers on every
+/// machine.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// A generator for this seed.
+    /// Creates a generator from a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -20,29 +21,29 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, 0 when that is 0.
+    /// Returns a number below `bound`, or 0 if `bound` is 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         ((self.bits() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// An index into something of this length; 0 when that is empty.
+    /// Returns an index below `length`, or 0 if `length` is 0.
     pub const fn index(&mut self, length: usize) -> usize {
-        // Below a usize, and as wide as one at least.
+        // The result is below `length`, which is a usize.
         self.below(length as u64) as usize
     }
 
-    /// True once in `count` times.
+    /// Returns `true` with a probability of 1 in `count`.
     pub const fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 
-    /// True with this probability.
+    /// Returns `true` with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
-        // 53 bits: as many as a double holds.
+        // 53 bits, the precision of a double.
         ((self.bits() >> 11) as f64) < probability * (1_u64 << 53) as f64
     }
 
-    /// A duration within the bounds, both included.
+    /// Returns a duration between `low` and `high`, both included.
     pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let spread = high.saturating_sub(low).as_micros() as u64;
         low + Duration::from_micros(self.below(spread + 1))

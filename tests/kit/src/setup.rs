@@ -4,11 +4,11 @@ use distributedlog::async_writer::{MultiStreamWriter, Runner, State, WaiterSlot}
 use distributedlog::writer::{Heap, Settings, StreamCount, Writer};
 use distributedlog::{Clock, Transport};
 
-/// The state of a writer with its tables on the heap, for any number of threads.
+/// The state of a writer with its tables on the heap, shared by any number of threads.
 pub type SharedState<C> = Arc<Mutex<State<Heap, Box<[WaiterSlot]>, C>>>;
 
-/// Seats for a writer's tasks: one for each pending record that the settings allow, and `waiting`
-/// more.
+/// Returns slots for a writer's tasks: one for each pending record that the settings allow, and
+/// `waiting` more.
 #[must_use]
 pub fn waiter_slots(settings: &Settings, waiting: usize) -> Box<[WaiterSlot]> {
     (0..settings.pending_records() + waiting)
@@ -16,20 +16,21 @@ pub fn waiter_slots(settings: &Settings, waiting: usize) -> Box<[WaiterSlot]> {
         .collect()
 }
 
-/// A writer to `streams` streams over any clock and transport, with its tables on the heap.
+/// Creates a writer to `streams` streams over any clock and transport, with its tables on the heap.
 ///
 /// # Panics
 ///
-/// When there are no streams, or more than a writer can tell apart.
+/// If `streams` is 0 or above the maximum of a writer.
 pub fn writer<C: Clock + Clone, T: Transport>(
     settings: Settings,
     streams: usize,
     clock: C,
     transport: T,
 ) -> (MultiStreamWriter<SharedState<C>>, Runner<SharedState<C>, T>) {
-    let streams = StreamCount::new(streams).expect("a legal number of streams");
+    let streams = StreamCount::new(streams).expect("a valid number of streams");
     let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
         .expect("the heap has what the settings ask for");
+    // 64 slots for waiting tasks are enough for most tests; more are allocated as needed.
     let state = State::new(machine, waiter_slots(&settings, 64), clock);
     MultiStreamWriter::new(Arc::new(Mutex::new(state)), transport)
 }

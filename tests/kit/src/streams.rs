@@ -12,19 +12,19 @@ use distributedlog::{
 
 use crate::{Random, VirtualClock, VirtualSleep};
 
-/// How long a stream takes to answer.
+/// Latency of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Latency {
-    /// Always the same.
+    /// A constant latency.
     Constant(Duration),
-    /// Anything between the two, evenly.
+    /// A latency that is evenly distributed between the two.
     Between(Duration, Duration),
-    /// The first as a rule, the second with this probability.
+    /// The second with this probability, otherwise the first.
     Bimodal(Duration, Duration, f64),
 }
 
 impl Latency {
-    /// A latency drawn from the distribution.
+    /// Draws a latency from the distribution.
     pub fn draw(&self, random: &mut Random) -> Duration {
         match *self {
             Self::Constant(latency) => latency,
@@ -43,18 +43,18 @@ impl Latency {
 /// A record set that a stream stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSet {
-    /// The position of its first record.
+    /// Position of the set's first record.
     pub dlsn: Dlsn,
-    /// Its bytes, header included.
+    /// Bytes of the set, header included.
     pub bytes: Vec<u8>,
 }
 
 impl StoredSet {
-    /// The records inside.
+    /// Returns the records of the set.
     ///
     /// # Panics
     ///
-    /// When the bytes are no record set: a writer wrote nonsense.
+    /// If the bytes are not a valid record set, which is a bug of the writer.
     #[must_use]
     pub fn records(&self) -> Vec<Vec<u8>> {
         let mut scratch = vec![0; 1 << 20];
@@ -64,9 +64,9 @@ impl StoredSet {
     }
 }
 
-/// Streams in memory as a transport. An attempt is stored after half of its latency and answered
-/// after all of it, under virtual time; one that is cancelled before it is stored never is. Clones
-/// are the same streams.
+/// A transport to streams in memory. Under virtual time, it stores an attempt after half of its
+/// latency and answers after all of it. An attempt that is cancelled before it is stored is never
+/// stored. Clones share the same streams.
 #[derive(Clone, Debug)]
 pub struct MemoryStreams {
     world: Arc<Mutex<World>>,
@@ -78,7 +78,7 @@ struct World {
     latency: Vec<Latency>,
     random: Random,
     stored: Vec<Vec<StoredSet>>,
-    /// What happens when; the number keeps the order of what happens at the same time.
+    /// Future events by their time; the number keeps the order of events of the same time.
     events: BTreeMap<(Instant, u64), Event>,
     serial: u64,
     live: HashMap<AttemptId, StreamIndex>,
@@ -93,7 +93,7 @@ enum Event {
 }
 
 impl MemoryStreams {
-    /// `streams` empty streams with the same latency.
+    /// Creates `streams` empty streams with the same latency.
     #[must_use]
     pub fn new(clock: VirtualClock, streams: usize, latency: Latency, seed: u64) -> Self {
         let world = World {
@@ -112,24 +112,24 @@ impl MemoryStreams {
         }
     }
 
-    /// Gives one stream a latency of its own.
+    /// Sets the latency of one stream.
     pub fn set_latency(&self, stream: StreamIndex, latency: Latency) {
         self.world().latency[usize::from(stream.0)] = latency;
     }
 
-    /// What a stream stored, in order.
+    /// Returns the sets that a stream stored, in order.
     #[must_use]
     pub fn stored(&self, stream: StreamIndex) -> Vec<StoredSet> {
         self.world().stored[usize::from(stream.0)].clone()
     }
 
-    /// How many sets all streams stored together, copies counted.
+    /// Returns the number of sets that all streams stored, copies included.
     #[must_use]
     pub fn sets_stored(&self) -> usize {
         self.world().stored.iter().map(Vec::len).sum()
     }
 
-    /// The record that a stream holds at a position.
+    /// Returns the record at a position of a stream, or `None` if there is none.
     #[must_use]
     pub fn record_at(&self, stream: StreamIndex, dlsn: Dlsn) -> Option<Vec<u8>> {
         let world = self.world();
@@ -140,7 +140,7 @@ impl MemoryStreams {
             .nth(usize::try_from(dlsn.slot_id).ok()?)
     }
 
-    /// How many attempts were cancelled before their answer.
+    /// Returns the number of attempts that were cancelled before their answer.
     #[must_use]
     pub fn cancelled(&self) -> u64 {
         self.world().cancelled
@@ -149,7 +149,7 @@ impl MemoryStreams {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world
             .lock()
-            .expect("nobody panics with the streams in hand")
+            .expect("no thread panics while it holds the lock")
     }
 }
 
@@ -159,7 +159,7 @@ impl World {
         self.events.insert((at, self.serial), event);
     }
 
-    /// Carries out what is due; the next answer.
+    /// Performs the events that are due, up to the next answer, and returns that.
     fn next_answer(&mut self, now: Instant) -> Option<(AttemptId, Dlsn)> {
         while self
             .events

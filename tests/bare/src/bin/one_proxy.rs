@@ -1,5 +1,5 @@
-//! Links the device of one proxy as a device would choose it: its flash is what the budget is
-//! about.
+//! Links the device of one proxy with the features that a device would choose. The flash budget is
+//! for this program.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::MuxWrites;

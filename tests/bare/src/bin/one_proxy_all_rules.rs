@@ -1,4 +1,5 @@
-//! As one-proxy, with all of the writer's rules: budget, health, adaptive timeouts, identities.
+//! The same as one-proxy, with all of the writer's rules: budget, health, adaptive timeouts,
+//! identities.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::MuxWrites;

@@ -1,4 +1,4 @@
-//! As one-proxy, with all of the writer's rules and all that a session can speak.
+//! The same as one-proxy, with all of the writer's rules and all protocols of a session.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::AllSessionFeatures;

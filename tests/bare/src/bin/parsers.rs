@@ -1,6 +1,6 @@
-//! Every parser that a device has, on bytes that anybody may have sent. The panic handler calls a
-//! function that does not exist: where a way to a panic is left in this program, it does not link
-//! for bare metal. On a host it runs once over nothing.
+//! Every parser of a device, on untrusted bytes. The panic handler calls a function that does not
+//! exist: if a parser can panic, the program does not link for bare metal. On a host it runs once
+//! over no bytes.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::hint::black_box;
@@ -12,10 +12,10 @@ use distributedlog::wire::thrift::MessageHeader;
 use distributedlog::wire::{framed, sniff};
 use distributedlog::{Dlsn, stream_name};
 
-/// The longest frame that is taken.
+/// Maximum length of a frame.
 const LIMIT: usize = 4096;
 
-/// A frame of a peer that speaks mux, and everything that its message borrows.
+/// Parses a frame of mux, and everything that its message borrows.
 fn mux(bytes: &[u8]) -> Option<()> {
     let length = mux::frame_len(bytes, LIMIT).ok()??;
     let frame = Frame::decode(bytes.get(..length)?).ok()?;
@@ -46,7 +46,7 @@ fn mux(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// An answer of each method.
+/// Parses a reply of each method.
 fn reply(message: &[u8]) {
     match Reply::decode(message) {
         Ok((
@@ -67,7 +67,7 @@ fn reply(message: &[u8]) {
     }
 }
 
-/// A frame of a peer that speaks framed thrift.
+/// Parses a frame of framed thrift.
 fn framed(bytes: &[u8]) -> Option<()> {
     let length = framed::frame_len(bytes, LIMIT).ok()??;
     let body = framed::frame_body(bytes.get(..length)?).ok()?;
@@ -86,7 +86,7 @@ fn framed(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// A record set, from its header to the records.
+/// Parses a record set, from its header to the records.
 fn record_set(bytes: &[u8], scratch: &mut [u8]) -> Option<()> {
     seen(Header::parse(bytes));
     let set = RecordSet::parse(bytes, scratch).ok()?;
@@ -95,7 +95,7 @@ fn record_set(bytes: &[u8], scratch: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// Everything, on the same bytes.
+/// Runs all parsers on the same bytes.
 fn parse(bytes: &[u8], scratch: &mut [u8]) {
     seen((
         sniff(bytes),
@@ -110,7 +110,7 @@ fn parse(bytes: &[u8], scratch: &mut [u8]) {
     seen(bytes[0]);
 }
 
-/// Keeps what was parsed: a compiler may not leave out how it was found.
+/// Uses a parsed value, so that the compiler cannot leave out the parser.
 #[inline(never)]
 fn seen<T>(value: T) {
     black_box(&value);
@@ -135,9 +135,9 @@ extern "C" fn _start() -> ! {
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe extern "C" {
-        /// Nowhere: a linker that needs it says this name.
+        /// Undefined: the linker names it in its error.
         fn a_parser_can_panic() -> !;
     }
-    // SAFETY: it is never called, for no program with it links.
+    // SAFETY: it is never called, because no program that refers to it links.
     unsafe { a_parser_can_panic() }
 }

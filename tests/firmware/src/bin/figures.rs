@@ -1,8 +1,9 @@
-//! Measures what a device of one proxy with all of the writer's rules needs, on the device: its
-//! RAM, and the stack of each of its calls.
+//! Measures on the device what a device of one proxy with all of the writer's rules needs: its RAM,
+//! and the stack of each of its calls.
 //!
 //! Prints one `NAME BYTES` a line by semihosting, then `trace.SEED NUMBER` of [`trace::of_life`],
-//! and exits. The stack is painted before each call; what the call wrote to is what it took.
+//! and exits. The stack is filled with a pattern before each call; the part that the call overwrote
+//! is what it needed.
 #![no_std]
 #![no_main]
 
@@ -24,35 +25,37 @@ use distributedlog_bare::one_proxy::{
 use distributedlog_bare::trace;
 use static_cell::StaticCell;
 
-/// So much of the stack is painted: more than any call takes.
+/// Words of the stack that are filled: more than any call needs.
 const PAINTED_WORDS: usize = 2048;
-/// Right below the frame that paints is what the painting itself calls.
+/// Bytes below the frame that fills the stack, which its own calls use.
 const MARGIN: usize = 64;
 const PAINT: u32 = 0xc0de_cafe;
 
-/// The bytes of stack that the work takes, its closure's own frame and [`MARGIN`] included.
+/// Returns the bytes of stack that `work` needs, its closure's own frame and [`MARGIN`] included.
 #[inline(never)]
 fn stack_of(work: &mut dyn FnMut()) -> usize {
     let here = cortex_m::register::msp::read() as usize;
     let top = (here & !7) - MARGIN;
     let bottom = top - PAINTED_WORDS * 4;
     for address in (bottom..top).step_by(4) {
-        // SAFETY: the stack is larger by far than what is painted, and below this frame nothing is
+        // SAFETY: the stack is much larger than the filled part, and no frame below this one is
         // alive.
         unsafe { core::ptr::with_exposed_provenance_mut::<u32>(address).write_volatile(PAINT) };
     }
     work();
     // SAFETY: as above.
-    let is_paint = |address: &usize| unsafe { core::ptr::with_exposed_provenance::<u32>(*address).read_volatile() } == PAINT;
+    let read =
+        |address| unsafe { core::ptr::with_exposed_provenance::<u32>(address).read_volatile() };
+    let is_paint = |address: &usize| read(*address) == PAINT;
     let untouched = (bottom..top).step_by(4).take_while(is_paint).count() * 4;
-    assert!(untouched > 0, "more was taken than was painted");
+    assert!(untouched > 0, "the call needs more stack than is filled");
     here - bottom - untouched
 }
 
-/// What one call took at most.
-struct Most(usize);
+/// Maximum stack of one call, in bytes.
+struct MaxStack(usize);
 
-impl Most {
+impl MaxStack {
     fn run(&mut self, mut work: impl FnMut()) {
         self.0 = self.0.max(stack_of(&mut work));
     }
@@ -77,33 +80,49 @@ fn main() -> ! {
         ram_bytes(STREAMS, SETS, RECORDS, SET_BYTES, 0)
     );
 
-    let [
-        mut write,
-        mut transmit,
-        mut receive,
-        mut timeout,
-        mut result,
-    ] = [const { Most(0) }; 5];
+    shake_hands(device);
+    measure_calls(device);
+    for seed in trace::SEEDS {
+        hprintln!("trace.{:x} {:016x}", seed, trace::of_life(seed));
+    }
+    debug::exit(debug::EXIT_SUCCESS);
+    loop {
+        cortex_m::asm::nop();
+    }
+}
+
+/// Opens the session: answers the device's two messages of the handshake.
+fn shake_hands(device: &mut Device<AllFeatures>) {
     let mut out = [0; 2048];
-    let mut greet = |device: &mut Device<AllFeatures>, answer: Message<'_>| {
+    let mut answer_with = |device: &mut Device<AllFeatures>, message: Message<'_>| {
         while device.poll_transmit(Instant::ZERO, &mut out) > 0 {}
         let mut bytes = [0; 64];
-        let count = Frame::new(Tag::ONE, answer)
+        let count = Frame::new(Tag::ONE, message)
             .encode(&mut bytes)
             .expect("a short frame");
         device
             .handle_received(Instant::ZERO, &bytes[..count])
             .expect("a frame that belongs there");
     };
-    greet(device, Message::Rerr { error: INIT_CHECK });
-    greet(
+    answer_with(device, Message::Rerr { error: INIT_CHECK });
+    answer_with(
         device,
         Message::Rinit {
             version: VERSION,
             headers: InitHeaders::default(),
         },
     );
+}
 
+/// Measures each call over 20 rounds, and prints the maxima.
+fn measure_calls(device: &mut Device<AllFeatures>) {
+    let [
+        mut write,
+        mut transmit,
+        mut receive,
+        mut timeout,
+        mut result,
+    ] = [const { MaxStack(0) }; 5];
     let mut out = [0; 2048];
     for round in 1..=20_u64 {
         let now = Instant::from_millis(round * 1000);
@@ -114,30 +133,18 @@ fn main() -> ! {
         device.flush();
         let mut sent = 0;
         transmit.run(|| sent = device.poll_transmit(now, &mut out));
-        // Every third set is hedged: its first attempt is not answered before the time is out.
+        // Sets are hedged: no attempt is answered before the speculative timeout passes.
         let later = Instant::from_millis(round * 1000 + 500);
         timeout.run(|| assert!(device.handle_timeout(later).is_ok(), "the peer is patient"));
         transmit.run(|| sent += device.poll_transmit(later, &mut out));
         while sent > 0 {
             sent = device.poll_transmit(later, &mut out);
         }
-        // Two attempts at most are under way: tags 2 and up.
+        // At most two attempts are outstanding: tags 2 and up.
         for tag in 2..2 + REQUESTS as u32 {
             let mut bytes = [0; 256];
-            let header = ResponseHeader {
-                code: StatusCode::Success,
-                message: None,
-                location: None,
-            };
-            let text = Dlsn::new(1, round as i64, 0).to_text();
-            let reply = Reply::Write(WriteResponse {
-                header,
-                dlsn: Some(text.as_str()),
-            });
-            let tag = Tag::new(tag).expect("a small number");
-            let count = encode_reply(tag, "writeWithContext", SequenceId(0), &reply, &mut bytes)
-                .expect("a short frame");
-            // The session refuses answers to what was not asked.
+            let count = encode_success(tag, Dlsn::new(1, round as i64, 0), &mut bytes);
+            // The session refuses replies to requests that were not made.
             receive.run(|| {
                 let _ = black_box(device.handle_received(later, &bytes[..count]));
             });
@@ -153,13 +160,22 @@ fn main() -> ! {
     ] {
         hprintln!("stack.{} {}", name, most.0);
     }
-    for seed in trace::SEEDS {
-        hprintln!("trace.{:x} {:016x}", seed, trace::of_life(seed));
-    }
-    debug::exit(debug::EXIT_SUCCESS);
-    loop {
-        cortex_m::asm::nop();
-    }
+}
+
+/// Writes the reply of a successful write, and returns its length.
+fn encode_success(tag: u32, dlsn: Dlsn, out: &mut [u8]) -> usize {
+    let text = dlsn.to_text();
+    let header = ResponseHeader {
+        code: StatusCode::Success,
+        message: None,
+        location: None,
+    };
+    let reply = Reply::Write(WriteResponse {
+        header,
+        dlsn: Some(text.as_str()),
+    });
+    let tag = Tag::new(tag).expect("a small number");
+    encode_reply(tag, "writeWithContext", SequenceId(0), &reply, out).expect("a short frame")
 }
 
 #[panic_handler]

@@ -1,6 +1,6 @@
-//! A device without a network: its record sets go to a gateway as lines over the serial port. What
-//! it takes to bring your own transport is in `serial/line.rs`; what it says itself (`stored NUMBER
-//! STREAM DLSN`, `done`) goes the same way. The gateway of the test is in
+//! A device without a network: it sends its record sets to a gateway as lines over the serial port.
+//! Its transport, an example of your own, is in `serial/line.rs`. Its own output (`stored NUMBER
+//! STREAM DLSN`, `done`) goes over the same port. The gateway of the test is in
 //! `tests/tests/firmware.rs`.
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! What the routing machine asks for, and what the session hears.
+//! The actions of the routing machine, and the events of the session.
 
 use distributedlog::client::routing::{Action, Answer};
 use distributedlog::client::session::{Call, EncodeError, Envelope, Event, Session};
@@ -24,8 +24,8 @@ impl State {
                             .handle_failed(now, host, request, Failure::not_sent(cause));
                     }
                 }
-                Action::Handshake { request, host, .. } => match self.greet(now, request) {
-                    Ok(call) => self.greeting = Some((request, call)),
+                Action::Handshake { request, host, .. } => match self.handshake(now, request) {
+                    Ok(call) => self.handshake = Some((request, call)),
                     Err(cause) => {
                         self.client
                             .handle_failed(now, host, request, Failure::not_sent(cause));
@@ -65,9 +65,9 @@ impl State {
         Ok(())
     }
 
-    /// What streams the proxy owns is not asked for: the answer may be long, and with one proxy
-    /// there is nothing to choose.
-    fn greet(&mut self, now: Instant, request: RequestId) -> Result<Call, Cause> {
+    /// Sends the handshake. It does not ask for the streams that the proxy owns: the reply may be
+    /// long, and with one proxy there is no choice.
+    fn handshake(&mut self, now: Instant, request: RequestId) -> Result<Call, Cause> {
         let session = self.session.as_mut().ok_or(Cause::ConnectionLost)?;
         let info = ClientInfo {
             stream_name_regex: None,
@@ -86,7 +86,7 @@ impl State {
         let sent = if request.index() < REQUESTS {
             self.calls[request.index()]
         } else {
-            self.greeting.take()
+            self.handshake.take()
         };
         if let (Some((_, call)), Some(session)) =
             (sent.filter(|(sent, _)| *sent == request), &mut self.session)
@@ -108,10 +108,10 @@ impl State {
         };
         self.finished
             .push_back((pending.attempt, outcome))
-            .expect("no more can finish than are under way: the writer takes them first");
+            .expect("no more finish than are outstanding, and the writer takes them first");
     }
 
-    /// A connection was made: the session begins.
+    /// Begins the session of a new connection.
     pub(super) fn connected(&mut self, now: Instant) {
         self.unresponsive = false;
         self.connections += 1;
@@ -119,10 +119,11 @@ impl State {
         self.session = Some(Session::new(now, session_settings(), self.connections));
     }
 
-    /// The connection ended or could not be made: what was under way is told what is known of it.
+    /// Handles a connection that ended or could not be made: fails its outstanding requests with
+    /// what is known of them.
     pub(super) fn lost(&mut self, now: Instant, host: HostId, cause: Cause) {
         self.outgoing.clear();
-        self.greeting = None;
+        self.handshake = None;
         let Some(mut session) = self.session.take() else {
             return self.client.handle_connect_failed(now, host);
         };
@@ -144,7 +145,7 @@ impl State {
         }
     }
 
-    /// Reads the frames at the front of `bytes`: how many bytes they were.
+    /// Handles the frames at the front of `bytes`, and returns their length.
     pub(super) fn received(
         &mut self,
         now: Instant,
@@ -181,7 +182,7 @@ impl State {
     }
 }
 
-/// Writes a request behind what is to be sent already.
+/// Appends a request to the bytes to send.
 fn encode<const N: usize>(
     session: &mut Session<REQUESTS>,
     outgoing: &mut heapless::Vec<u8, N>,
@@ -190,7 +191,7 @@ fn encode<const N: usize>(
     message: &Request<'_>,
 ) -> Result<Call, Cause> {
     let before = outgoing.len();
-    outgoing.resize_default(N).expect("as long as it may be");
+    outgoing.resize_default(N).expect("N is its capacity");
     let sent = session.encode_request(
         now,
         request,

@@ -1,4 +1,4 @@
-//! The connection to the proxy: made, used, lost and made again.
+//! The connection to the proxy: opening, use, loss and reconnection.
 
 use core::net::{SocketAddr, SocketAddrV4};
 
@@ -12,13 +12,13 @@ use embassy_time::{Duration, Timer, with_timeout};
 use super::{INCOMING_BYTES, Proxy};
 use crate::time::DeviceClock;
 
-/// What the network stack holds of each direction.
+/// Buffer of the network stack for each direction, in bytes.
 const SOCKET_BYTES: usize = 2048;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Control frames are short; several fit.
+/// Room for several control frames, which are short.
 const CONTROL_BYTES: usize = 128;
 
-/// Keeps a connection to the proxy for as long as the routing machine wants one.
+/// Keeps a connection to the proxy while the routing machine wants one.
 #[embassy_executor::task]
 pub async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) -> ! {
     let (mut receive, mut transmit) = ([0; SOCKET_BYTES], [0; SOCKET_BYTES]);
@@ -30,8 +30,8 @@ pub async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) -> ! {
             Ok(Ok(())) => {
                 proxy.with(|state| state.connected(DeviceClock.now()));
                 let (reader, writer) = socket.split();
-                // Reading and writing go on beside each other; neither is dropped before the
-                // connection is given up.
+                // Reading and writing run concurrently; neither is dropped before the connection is
+                // given up.
                 match select3(
                     proxy.read(host, reader),
                     proxy.write(writer),
@@ -45,7 +45,7 @@ pub async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) -> ! {
             Ok(Err(_)) | Err(_) => Cause::Unreachable,
         };
         socket.abort();
-        // The peer is told as well as possible; a lost link must not hold this up.
+        // Try to inform the peer; a lost link must not delay this.
         with_timeout(Duration::from_millis(100), socket.flush())
             .await
             .ok();
@@ -53,7 +53,7 @@ pub async fn keep_connected(proxy: &'static Proxy, stack: Stack<'static>) -> ! {
     }
 }
 
-/// Tells the machines what time it is.
+/// Handles the timeouts of the machines.
 #[embassy_executor::task]
 pub async fn keep_time(proxy: &'static Proxy) -> ! {
     loop {
@@ -77,7 +77,7 @@ pub async fn keep_time(proxy: &'static Proxy) -> ! {
                     .as_mut()
                     .is_some_and(|session| session.handle_timeout(now).is_err())
                 {
-                    // The connection's task sees it, and tells what was under way.
+                    // The task of the connection sees it, and fails the outstanding requests.
                     state.unresponsive = true;
                 }
             }),
@@ -124,7 +124,7 @@ impl Proxy {
         let mut bytes = [0; INCOMING_BYTES];
         let mut len = 0;
         loop {
-            // The session refuses frames that would not fit: there is always room.
+            // The session refuses frames that would not fit, so there is always room.
             match reader.read(&mut bytes[len..]).await {
                 Ok(0) | Err(_) => return Cause::ConnectionLost,
                 Ok(count) => len += count,
@@ -139,7 +139,7 @@ impl Proxy {
         }
     }
 
-    /// Writes what is to be sent until the connection ends.
+    /// Sends pending bytes until the connection ends.
     async fn write(&self, mut writer: TcpWriter<'_>) -> Cause {
         loop {
             let mut chunk = heapless::Vec::<u8, 512>::new();
@@ -149,13 +149,13 @@ impl Proxy {
                 let count = state.outgoing.len().min(chunk.capacity());
                 chunk
                     .extend_from_slice(&state.outgoing[..count])
-                    .expect("no longer than it may be");
+                    .expect("the chunk has room for them");
             }
             if chunk.is_empty() {
                 self.outgoing.wait().await;
                 continue;
             }
-            // What the socket does not take stays where it is.
+            // Bytes that the socket does not accept stay in the queue.
             match writer.write(&chunk).await {
                 Ok(0) | Err(_) => return Cause::ConnectionLost,
                 Ok(count) => self
@@ -168,7 +168,7 @@ impl Proxy {
 }
 
 impl super::State {
-    /// Puts the session's own frames behind what is to be sent.
+    /// Appends the session's own frames to the bytes to send.
     fn encode_control(&mut self) {
         let mut bytes = [0; CONTROL_BYTES];
         let room = CONTROL_BYTES.min(self.outgoing.capacity() - self.outgoing.len());
@@ -180,7 +180,7 @@ impl super::State {
         }
     }
 
-    /// The socket took these bytes from the front.
+    /// Removes bytes from the front that the socket accepted.
     fn transmitted(&mut self, now: distributedlog::Instant, count: usize) {
         let rest = self.outgoing.len() - count;
         self.outgoing.copy_within(count.., 0);

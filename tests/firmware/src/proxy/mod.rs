@@ -1,8 +1,8 @@
 //! The client of a write proxy on a device: core's machines, one connection, no allocator.
 //!
-//! [`Proxy`] is what the tasks share: the routing machine, the session of the connection, and what
-//! is under way. The [transport](Carrier) puts attempts in, the [connection](connection) moves
-//! bytes, and [`keep_time`](connection::keep_time) tells the machines what time it is.
+//! [`Proxy`] is the state that the tasks share: the routing machine, the session of the connection,
+//! and the outstanding requests. The [transport](Carrier) adds attempts, the
+//! [connection](connection) moves bytes, and [`keep_time`](connection::keep_time) handles timeouts.
 
 mod actions;
 pub mod connection;
@@ -22,57 +22,57 @@ pub use transport::Carrier;
 
 use crate::time::DeviceClock;
 
-/// A device has one proxy. Where others own a stream, that proxy writes on: there is no place to
-/// remember them.
+/// A device has one proxy. It sends writes on to the owners of other streams, so that the device
+/// need not know them.
 const HOSTS: usize = 1;
 const STREAMS: usize = 5;
-/// Requests under way: two sets in flight, each at a few streams.
+/// Maximum number of outstanding requests: two sets in flight, each at a few streams.
 const REQUESTS: usize = 8;
-/// A record set as long as the writer makes them.
+/// Length of the longest record set of the writer.
 pub const SET_BYTES: usize = 512;
-/// Encoded requests that the socket has not taken yet.
+/// Capacity for encoded requests that the socket has not accepted yet.
 const OUTGOING_BYTES: usize = 4 * 1024;
-/// The longest frame of the peer.
+/// Length of the longest frame of the peer.
 pub const INCOMING_BYTES: usize = 1024;
 
-/// What the tasks of the client share.
+/// State that the tasks of the client share.
 pub struct Proxy {
     state: RefCell<State>,
-    /// There is something to connect to, or nothing any more.
+    /// Signals a host to connect to, or the end of one.
     wanted: Signal<NoopRawMutex, ()>,
-    /// There is something to send.
+    /// Signals bytes to send.
     outgoing: Signal<NoopRawMutex, ()>,
-    /// The next time out may be another one.
+    /// Signals a possible change of the next timeout.
     timeouts: Signal<NoopRawMutex, ()>,
-    /// An attempt has finished.
+    /// Signals a finished attempt.
     finished: Signal<NoopRawMutex, ()>,
 }
 
 struct State {
     client: Client<HOSTS, STREAMS, REQUESTS>,
     streams: [&'static str; STREAMS],
-    /// The host that is to be connected, or is.
+    /// The host to connect to, or the connected one.
     host: Option<HostId>,
-    /// The session on the connection that there is.
+    /// The session of the current connection.
     session: Option<Session<REQUESTS>>,
-    greeting: Option<(RequestId, Call)>,
+    handshake: Option<(RequestId, Call)>,
     outgoing: &'static mut heapless::Vec<u8, OUTGOING_BYTES>,
     requests: &'static mut [Option<Pending>; REQUESTS],
-    /// Where each request was sent last: what a discard needs, even after the request has ended.
+    /// The last call of each request. Discarding needs it even after the request has ended.
     calls: [Option<(RequestId, Call)>; REQUESTS],
     finished: heapless::Deque<(AttemptId, Outcome), REQUESTS>,
     connections: u64,
-    /// The peer did not answer in time: its connection is to be given up.
+    /// The peer did not answer in time, and its connection is to be given up.
     unresponsive: bool,
 }
 
-/// What is too large to pass over the stack on its way to its place.
-struct Room {
+/// Buffers that are too large to pass over the stack.
+struct Buffers {
     outgoing: heapless::Vec<u8, OUTGOING_BYTES>,
     requests: [Option<Pending>; REQUESTS],
 }
 
-/// An attempt that is under way.
+/// An outstanding attempt.
 struct Pending {
     request: RequestId,
     attempt: AttemptId,
@@ -81,17 +81,17 @@ struct Pending {
 }
 
 impl Proxy {
-    /// A client of the proxy at this address, for these streams.
+    /// Creates a client of the proxy at this address, for these streams.
     ///
     /// # Panics
     ///
-    /// When it is made a second time: there is memory for one.
+    /// If it is called a second time: there is memory for one client.
     pub fn new(address: SocketAddr, streams: [&'static str; STREAMS]) -> Self {
-        static ROOM: ConstStaticCell<Room> = ConstStaticCell::new(Room {
+        static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers {
             outgoing: heapless::Vec::new(),
             requests: [const { None }; REQUESTS],
         });
-        let room = ROOM.take();
+        let buffers = BUFFERS.take();
         let settings = routing::Settings::builder()
             .connect_timeout(core::time::Duration::from_secs(2))
             .build();
@@ -109,9 +109,9 @@ impl Proxy {
             streams,
             host: None,
             session: None,
-            greeting: None,
-            outgoing: &mut room.outgoing,
-            requests: &mut room.requests,
+            handshake: None,
+            outgoing: &mut buffers.outgoing,
+            requests: &mut buffers.requests,
             calls: [None; REQUESTS],
             finished: heapless::Deque::new(),
             connections: 0,
@@ -128,12 +128,13 @@ impl Proxy {
         proxy
     }
 
-    /// What the client did so far.
+    /// Returns the counters of the client's work so far.
     pub fn counters(&self) -> routing::Counters {
         self.state.borrow().client.counters()
     }
 
-    /// Works on the state, carries out what the routing machine wants then, and tells the tasks.
+    /// Runs `work` on the state, performs the actions that the routing machine wants then, and
+    /// signals the tasks.
     fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.borrow_mut();
         let result = work(&mut state);

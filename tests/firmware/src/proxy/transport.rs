@@ -15,9 +15,9 @@ impl Transport for Carrier {
     fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
         let data = heapless::Vec::from_slice(attempt.record_set).map_err(|_| StartRefused)?;
         self.0.with(|state| {
-            let under_way = state.requests.iter().flatten().count();
-            // Everything that is under way must have a place when it finishes.
-            if under_way + state.finished.len() >= state.finished.capacity() {
+            let outstanding = state.requests.iter().flatten().count();
+            // Every outstanding attempt must have room in the queue when it finishes.
+            if outstanding + state.finished.len() >= state.finished.capacity() {
                 return Err(StartRefused);
             }
             let stream = state.streams[usize::from(attempt.stream.0)];
@@ -25,7 +25,7 @@ impl Transport for Carrier {
                 Submission::to_stream(Operation::WriteRecordSet, StreamKey::of(stream))
                     .with_checksum(crc::write(stream, attempt.record_set))
                     .with_deadline(attempt.deadline)
-                    // Another stream may do better than waiting for this one.
+                    // Another stream may be faster than a retry here.
                     .with_retry_policy(RetryPolicy::OneRound);
             let request = state
                 .client
@@ -43,11 +43,11 @@ impl Transport for Carrier {
 
     fn cancel(&mut self, now: Instant, attempt: AttemptId) {
         self.0.with(|state| {
-            let under_way = state.requests.iter_mut().find(|slot| {
+            let outstanding = state.requests.iter_mut().find(|slot| {
                 slot.as_ref()
                     .is_some_and(|pending| pending.attempt == attempt)
             });
-            if let Some(pending) = under_way.and_then(Option::take) {
+            if let Some(pending) = outstanding.and_then(Option::take) {
                 state.client.cancel(now, pending.request);
             }
         });
@@ -58,7 +58,7 @@ impl Transport for Carrier {
             if let Some(finished) = self.0.state.borrow_mut().finished.pop_front() {
                 return Poll::Ready(finished);
             }
-            // The signal may be of one that was taken already.
+            // The signal may be that of an attempt that was taken already.
             if pin!(self.0.finished.wait()).poll(cx).is_pending() {
                 return Poll::Pending;
             }

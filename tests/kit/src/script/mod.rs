@@ -1,8 +1,8 @@
-//! Scripts of (time, event) → what the machine does.
+//! Scripts of (time, event) with the expected actions of the machine.
 //!
-//! A line that begins with a number is a time in milliseconds and perhaps an event; the lines below
-//! it that are indented are what the writer is expected to do then. Times between the lines at
-//! which it does something by itself appear as lines of their own.
+//! A line that begins with a number is a time in milliseconds, with an optional event. The indented
+//! lines below it are the actions that the writer is expected to take then. Times between the lines
+//! at which the writer acts on its own appear as lines of their own.
 //!
 //! ```
 //! use distributedlog::writer::Settings;
@@ -20,15 +20,15 @@
 //! ");
 //! ```
 //!
-//! | event | |
+//! | event | meaning |
 //! |---|---|
-//! | `write a`, `write a 1000` | a record with this name, padded with dots to so many bytes |
-//! | `reserve a 1000`, `submit a`, `release a` | room for a record, then the record, or not |
+//! | `write a`, `write a 1000` | writes a record of this name, padded with dots to this length |
+//! | `reserve a 1000`, `submit a`, `release a` | reserves room, then uses or releases it |
 //! | `answer 1`, `answer 1 7` | the first attempt succeeds, at the position 1/1/0 or 1/7/0 |
-//! | `fail 1 503` | it fails with this status code, or with `lost`, `timeout`, `unreachable` |
+//! | `fail 1 503` | it fails with this code, or with `lost`, `timeout` or `unreachable` |
 //! | `refuse 2` | the transport has no room for the next two attempts |
-//! | `forget a`, `flush`, `close`, `close 30`, `abort` | as the writer's methods; the close by a time |
-//! | `sleep` | nobody drives the writer until this time: all timers before it are late |
+//! | `forget a`, `flush`, `close`, `close 30`, `abort` | calls this method; the close at a time |
+//! | `sleep` | the writer is not driven until this time: all timers before it are late |
 
 mod parse;
 mod player;
@@ -37,13 +37,13 @@ use distributedlog::writer::{Counters, Settings};
 
 pub use player::Player;
 
-/// Plays a script against a new writer over `streams` streams, which come in the order 0, 1, 2…,
-/// and compares what it does with what the script says. The writer's counters.
+/// Plays a script against a new writer to `streams` streams, which come in the order 0, 1, 2…, and
+/// compares its actions with the script. Returns the writer's counters.
 ///
 /// # Panics
 ///
-/// When the writer does anything else, with both versions side by side; or when the script makes no
-/// sense.
+/// If the writer acts differently, with both versions one below the other, or if the script is
+/// invalid.
 #[track_caller]
 pub fn check(settings: Settings, streams: usize, script: &str) -> Counters {
     let mut player = Player::new(settings, streams);

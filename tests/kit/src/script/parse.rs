@@ -5,7 +5,7 @@ use distributedlog::{Cause, Failure, Instant, StatusCode};
 pub(super) struct Step {
     pub(super) at: Instant,
     pub(super) event: Event,
-    /// As it stands in the script, without indentation.
+    /// The line of the script, without indentation.
     pub(super) text: String,
 }
 
@@ -26,7 +26,7 @@ pub(super) enum Event {
     Abort,
 }
 
-/// The lines that say something, those of outcomes indented by two spaces.
+/// Returns the lines without blank ones and comments, those of actions indented by two spaces.
 pub(super) fn normalized(script: &str) -> Vec<String> {
     script
         .lines()

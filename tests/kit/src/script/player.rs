@@ -9,7 +9,7 @@ use distributedlog::{AttemptId, Dlsn, Instant, StreamIndex};
 
 use super::parse::{Event, Step, steps};
 
-/// Plays scripts against a machine, and can be asked about it between them.
+/// Plays scripts against a machine, which can be inspected between them.
 #[derive(Debug)]
 pub struct Player {
     writer: Writer<Heap>,
@@ -20,19 +20,19 @@ pub struct Player {
     marks: Vec<FlushMark>,
     refusals: u32,
     finished: bool,
-    said: Vec<String>,
+    actions: Vec<String>,
 }
 
 impl Player {
-    /// A writer whose streams, if they are no more than six, come in the order 0, 1, 2…: a seed
-    /// that makes them so is looked for, unless the settings have one.
+    /// Creates a writer whose streams, if there are at most six, come in the order 0, 1, 2…: it
+    /// searches a seed for this order, unless the settings have a seed.
     ///
     /// # Panics
     ///
-    /// When there are no streams, or more than a writer can tell apart.
+    /// If `streams` is 0 or above the maximum of a writer.
     #[must_use]
     pub fn new(settings: Settings, streams: usize) -> Self {
-        let count = StreamCount::new(streams).expect("a legal number of streams");
+        let count = StreamCount::new(streams).expect("a valid number of streams");
         let settings = match settings.seed() {
             Some(_) => settings,
             // One seed in n! orders n streams: for more of them the search would take too long.
@@ -41,7 +41,7 @@ impl Player {
                 .to_builder()
                 .seed(ordering_seed(count))
                 .build()
-                .expect("a seed does not make settings illegal"),
+                .expect("any seed is valid"),
         };
         Self {
             writer: machine(settings, count),
@@ -52,33 +52,32 @@ impl Player {
             marks: Vec::new(),
             refusals: 0,
             finished: false,
-            said: Vec::new(),
+            actions: Vec::new(),
         }
     }
 
-    /// The machine, to look at or to prepare.
+    /// Returns the machine.
     pub const fn writer(&mut self) -> &mut Writer<Heap> {
         &mut self.writer
     }
 
-    /// The name of the attempt with this number, counted from 1 in the order in which they were
-    /// started.
+    /// Returns the id of the attempt with this number, counted from 1 in the order of their start.
     ///
     /// # Panics
     ///
-    /// When fewer were started.
+    /// If fewer attempts were started.
     #[must_use]
     pub fn attempt(&self, number: usize) -> AttemptId {
         self.attempts[number - 1]
     }
 
-    /// The machine's counters.
+    /// Returns the machine's counters.
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.writer.counters()
     }
 
-    /// Plays a script; what happened, line by line.
+    /// Plays a script and returns the actions, line by line.
     pub fn play(&mut self, script: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for step in steps(script) {
@@ -91,7 +90,7 @@ impl Player {
             }
             self.drive(step.at);
             lines.push(step.text);
-            lines.append(&mut self.said);
+            lines.append(&mut self.actions);
         }
         lines
     }
@@ -100,9 +99,9 @@ impl Player {
         while let Some(at) = self.writer.poll_timeout().filter(|at| *at < end) {
             self.writer.handle_timeout(at);
             self.drive(at);
-            if !self.said.is_empty() {
+            if !self.actions.is_empty() {
                 lines.push(millis(at));
-                lines.append(&mut self.said);
+                lines.append(&mut self.actions);
             }
         }
     }
@@ -117,7 +116,7 @@ impl Player {
             }
             Event::Reserve { name, len } => match self.writer.reserve(*len) {
                 Ok(reservation) => drop(self.reservations.insert(name.clone(), reservation)),
-                Err(refused) => self.say(format!("refused {name}: {refused}")),
+                Err(refused) => self.record_action(format!("refused {name}: {refused}")),
             },
             Event::Submit { name } => {
                 let reservation = self
@@ -162,7 +161,7 @@ impl Player {
                 self.records.insert(record, name.to_owned());
                 self.names.insert(name.to_owned(), record);
             }
-            Err(refused) => self.say(format!("refused {name}: {refused}")),
+            Err(refused) => self.record_action(format!("refused {name}: {refused}")),
         }
     }
 
@@ -173,18 +172,18 @@ impl Player {
                 .iter()
                 .position(|id| *id == attempt)
                 .expect("only what was started is cancelled");
-            self.say(format!("cancel {number}"));
+            self.record_action(format!("cancel {number}"));
         }
         while let Some(attempt) = self.writer.poll_transmit(now) {
             let (id, stream) = (attempt.id, attempt.stream);
-            let content = shown(attempt.record_set);
+            let content = record_names(attempt.record_set);
             if self.refusals > 0 {
                 self.refusals -= 1;
-                self.say(format!("no room on {}: {content}", stream.0));
+                self.record_action(format!("no room on {}: {content}", stream.0));
                 self.writer.handle_refused(now, id);
             } else {
                 self.attempts.push(id);
-                self.say(format!(
+                self.record_action(format!(
                     "start {} on {}: {content}",
                     self.attempts.len(),
                     stream.0
@@ -200,7 +199,7 @@ impl Player {
                 .records
                 .remove(&record)
                 .expect("only what was accepted completes");
-            self.say(told(&name, result));
+            self.record_action(described(&name, result));
         }
         let flushed = self
             .marks
@@ -209,15 +208,15 @@ impl Player {
             .count();
         self.marks.drain(..flushed);
         for _ in 0..flushed {
-            self.say("flushed".to_owned());
+            self.record_action("flushed".to_owned());
         }
         if self.writer.is_finished() && !core::mem::replace(&mut self.finished, true) {
-            self.say("finished".to_owned());
+            self.record_action("finished".to_owned());
         }
     }
 
-    fn say(&mut self, line: String) {
-        self.said.push(format!("  {line}"));
+    fn record_action(&mut self, line: String) {
+        self.actions.push(format!("  {line}"));
     }
 }
 
@@ -226,7 +225,7 @@ fn machine(settings: Settings, streams: StreamCount) -> Writer<Heap> {
         .expect("the heap has what the settings ask for")
 }
 
-/// A seed whose permutation of the streams is 0, 1, 2…
+/// Searches a seed whose permutation of the streams is 0, 1, 2…
 fn ordering_seed(streams: StreamCount) -> u64 {
     let in_order = |seed: &u64| {
         let few = streams.as_usize();
@@ -236,7 +235,7 @@ fn ordering_seed(streams: StreamCount) -> u64 {
             .in_flight_sets(few)
             .pending_records(few)
             .seed(*seed);
-        let settings = settings.build().expect("legal settings");
+        let settings = settings.build().expect("valid settings");
         let mut writer = machine(settings, streams);
         (0..few).all(|index| {
             writer
@@ -259,7 +258,7 @@ fn content(name: &str, len: usize) -> Vec<u8> {
     content
 }
 
-fn shown(record_set: &[u8]) -> String {
+fn record_names(record_set: &[u8]) -> String {
     let mut scratch = vec![0; 1 << 20];
     let set =
         RecordSet::parse(record_set, &mut scratch).expect("what is transmitted is a record set");
@@ -274,7 +273,7 @@ fn shown(record_set: &[u8]) -> String {
     names.join(" ")
 }
 
-fn told(name: &str, result: WriteResult) -> String {
+fn described(name: &str, result: WriteResult) -> String {
     match result {
         Ok(written) => {
             let Dlsn {

@@ -1,6 +1,6 @@
-//! A transport over a serial line. The device says `write ATTEMPT STREAM HEX` and `cancel ATTEMPT`;
-//! the gateway answers `stored ATTEMPT DLSN` or `failed ATTEMPT`. A line that gets lost is no harm:
-//! the writer goes on to the next stream when its time is out.
+//! A transport over a serial line. The device sends `write ATTEMPT STREAM HEX` and `cancel
+//! ATTEMPT`; the gateway answers `stored ATTEMPT DLSN` or `failed ATTEMPT`. A lost line does no
+//! harm: the writer continues with the next stream after a timeout.
 
 use core::fmt::Write as _;
 use core::future::Future;
@@ -14,10 +14,10 @@ use embassy_time::{Duration, Timer};
 
 use crate::console::Console;
 
-/// How often the port is looked at. A driver that serves its interrupt keeps the waker instead.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Interval at which the port is polled. A driver with an interrupt would keep the waker instead.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// See the module.
+/// The transport; see the module.
 pub struct LineTransport<const STREAMS: usize> {
     streams: [&'static str; STREAMS],
     line: heapless::String<64>,
@@ -30,16 +30,15 @@ impl<const STREAMS: usize> LineTransport<STREAMS> {
         Self {
             streams,
             line: heapless::String::new(),
-            timer: Timer::after(LOOK_EVERY),
+            timer: Timer::after(POLL_INTERVAL),
         }
     }
 
-    /// The next whole line's meaning. Lines that mean nothing are passed over.
+    /// Returns the next answer. Other lines are ignored.
     fn next_answer(&mut self) -> Option<(AttemptId, Outcome)> {
         while let Some(byte) = Console::try_read() {
             if byte != b'\n' {
-                // A line that is too long cannot be an answer: it loses its end and will not be
-                // understood.
+                // A line that is too long is not an answer: it loses its end and is not parsed.
                 let _ = self.line.push(char::from(byte));
                 continue;
             }
@@ -58,7 +57,7 @@ fn parse(line: &str) -> Option<(AttemptId, Outcome)> {
     let (verb, attempt) = (words.next()?, AttemptId(words.next()?.parse().ok()?));
     match verb {
         "stored" => Some((attempt, Ok(words.next()?.parse().ok()?))),
-        // The gateway does not say whether the proxy got it.
+        // The gateway does not say if the proxy received it.
         "failed" => Some((attempt, Err(Failure::unanswered(Cause::ConnectionLost)))),
         _ => None,
     }
@@ -95,7 +94,7 @@ impl<const STREAMS: usize> Transport for LineTransport<STREAMS> {
             if Pin::new(&mut self.timer).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.timer = Timer::after(LOOK_EVERY);
+            self.timer = Timer::after(POLL_INTERVAL);
         }
     }
 }
