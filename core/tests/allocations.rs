@@ -1,6 +1,6 @@
-//! R7: nothing is allocated on the write path once the writer is built.
+//! R7: the write path does not allocate once the writer is built.
 
-// A global allocator cannot be written otherwise.
+// A global allocator needs unsafe code.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -19,7 +19,7 @@ thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: it only counts, and leaves the work to the system's allocator.
+// SAFETY: it only counts, and passes every call on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
@@ -40,7 +40,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
     COUNT.with(Cell::get) - before
 }
 
-/// Writes `sets` times eight records of 100 bytes, with a hedge for every set; all answered.
+/// Writes eight records of 100 bytes `sets` times, with a hedge for every set, all answered.
 fn write_sets(writer: &mut Writer<Heap>, attempts: &mut Vec<AttemptId>, sets: u64) {
     let record = [7; 100];
     for set in 0..sets {

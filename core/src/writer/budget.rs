@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn time_alone_buys_attempts_for_a_writer_of_few_sets() {
+    fn time_alone_grants_attempts_to_a_writer_of_few_sets() {
         let mut tokens = Tokens::new(Budget::Share {
             share: 0.01,
             per_second: 2,

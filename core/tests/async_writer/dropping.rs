@@ -5,7 +5,7 @@ use futures_lite::future::{or, poll_once};
 
 use crate::{ms, single, stage};
 
-/// Canonical for R13: nothing is left pending when the runner is dropped.
+/// Canonical for R13: dropping the runner leaves no write pending.
 #[test]
 fn dropping_the_runner_completes_every_write_as_closed() {
     let mut stage = stage(single().build().unwrap(), 2, 1);
@@ -44,7 +44,7 @@ fn dropping_the_runner_completes_every_write_as_closed() {
 }
 
 #[test]
-fn dropping_the_last_handle_completes_what_is_left_as_closed_and_ends_the_runner() {
+fn dropping_the_last_handle_completes_all_writes_as_closed_and_ends_the_runner() {
     // R13.
     let mut stage = stage(single().build().unwrap(), 2, 1);
     let clone = stage.writer.clone();
@@ -66,7 +66,7 @@ fn dropping_the_last_handle_completes_what_is_left_as_closed_and_ends_the_runner
 }
 
 #[test]
-fn closing_waits_for_what_is_outstanding_and_then_everything_is_refused() {
+fn closing_waits_for_outstanding_writes_and_then_every_write_is_refused() {
     // R13.
     let settings = Settings::builder()
         .original_features()
@@ -92,7 +92,7 @@ fn closing_waits_for_what_is_outstanding_and_then_everything_is_refused() {
 }
 
 #[test]
-fn a_close_with_a_deadline_gives_up_what_is_unfinished_then() {
+fn a_close_with_a_deadline_gives_up_unfinished_writes_then() {
     let mut stage = stage(single().build().unwrap(), 1, 1);
     stage.faults.set(StreamIndex(0), Faults::stalled());
     let stuck = stage.writer.try_write(b"stuck").unwrap();
@@ -105,7 +105,7 @@ fn a_close_with_a_deadline_gives_up_what_is_unfinished_then() {
 }
 
 #[test]
-fn who_waits_for_room_is_told_of_the_close() {
+fn a_task_that_waits_for_room_learns_of_the_close() {
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 1);
     stage.faults.set(StreamIndex(0), Faults::stalled());
     let _first = stage.writer.try_write(b"1").unwrap();
@@ -121,7 +121,7 @@ fn who_waits_for_room_is_told_of_the_close() {
 
 /// Canonical for R14.
 #[test]
-fn a_dropped_write_cancels_nothing_of_its_neighbours_and_leaks_nothing() {
+fn a_dropped_write_does_not_affect_its_set_and_leaks_nothing() {
     let settings = Settings::builder()
         .original_features()
         .flush_when_idle(false)
@@ -135,7 +135,7 @@ fn a_dropped_write_cancels_nothing_of_its_neighbours_and_leaks_nothing() {
         let mut dropped = Box::pin(stage.writer.write(&between));
         assert!(stage.executor.run(poll_once(&mut dropped)).is_none());
         let after = stage.writer.try_write(&[round, 3]).unwrap();
-        // At any moment of its life.
+        // At a random time of its life.
         match round % 3 {
             0 => drop(dropped),
             1 => {

@@ -1,8 +1,7 @@
-//! The async writer under virtual time: waiting, dropping, closing, and the promise that no future is
-//! left pending.
+//! The async writer under virtual time: waiting, dropping, closing, and no future left pending.
 
-mod alone;
 mod dropping;
+mod fixed_storage;
 mod room;
 mod simulation;
 mod stalled_stream;
@@ -20,13 +19,13 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Each record a set of its own.
+/// Settings with one record in each set.
 fn single() -> SettingsBuilder {
     Settings::builder().original_features().buffer_size(0)
 }
 
-/// A writer with its runner spawned, over streams in memory that answer after 2 ms and can be made
-/// faulty.
+/// A writer with its runner spawned, over streams in memory that answer after 2 ms and accept
+/// faults.
 struct Stage {
     executor: Executor,
     writer: MultiStreamWriter<SharedState<VirtualClock>>,

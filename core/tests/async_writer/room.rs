@@ -32,7 +32,7 @@ fn write_waits_for_room_and_try_write_says_full_at_once() {
 }
 
 #[test]
-fn those_who_wait_for_room_get_it_in_the_order_in_which_they_came() {
+fn waiting_tasks_get_room_in_order_of_arrival() {
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 7);
     let order = Rc::new(RefCell::new(Vec::new()));
     let mut tasks = Vec::new();
@@ -43,7 +43,7 @@ fn those_who_wait_for_room_get_it_in_the_order_in_which_they_came() {
             order.borrow_mut().push(number);
             accepted.await.unwrap();
         }));
-        // Each is polled once before the next one comes.
+        // Each is polled once before the next one is created.
         stage.executor.settle();
     }
     let clock = stage.executor.clock();
@@ -54,7 +54,7 @@ fn those_who_wait_for_room_get_it_in_the_order_in_which_they_came() {
     assert_eq!(*order.borrow(), (0..40).collect::<Vec<_>>());
 }
 
-/// Counts how often its future is polled.
+/// Counts the polls of its future.
 struct Counted<F>(Pin<Box<F>>, Rc<Cell<u32>>);
 
 impl<F: Future> Future for Counted<F> {
@@ -70,7 +70,7 @@ impl<F: Future> Future for Counted<F> {
 }
 
 #[test]
-fn room_for_one_wakes_one_of_those_who_wait() {
+fn room_for_one_record_wakes_one_waiting_task() {
     // No thundering herd: 50 writes over a window of one set are polled a few times each, not once
     // for every set that ends.
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 3);
@@ -94,12 +94,12 @@ fn room_for_one_wakes_one_of_those_who_wait() {
     });
     stage.executor.settle();
     assert!(tasks.iter().all(|task| stage.executor.is_finished(*task)));
-    // Once to come, once to be let in, once to be told.
+    // One poll to queue, one to be accepted, one to receive the result.
     assert!(polls.get() <= 3 * 50, "{} polls", polls.get());
 }
 
 #[test]
-fn one_who_is_woken_for_room_and_goes_away_passes_it_on() {
+fn a_task_that_is_woken_for_room_and_dropped_passes_the_room_on() {
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 1);
     let _flying = stage.writer.try_write(b"1").unwrap();
     stage.executor.settle();
@@ -108,7 +108,7 @@ fn one_who_is_woken_for_room_and_goes_away_passes_it_on() {
     let mut second = Box::pin(stage.writer.submit(b"4"));
     assert!(stage.executor.run(poll_once(&mut first)).is_none());
     assert!(stage.executor.run(poll_once(&mut second)).is_none());
-    // The first set's answer makes room: the first in the queue is woken, and gone.
+    // The first set's answer makes room: the first task in the queue is woken, but dropped.
     let clock = stage.executor.clock();
     clock.advance(clock.next_timer().unwrap());
     stage.executor.settle();
@@ -119,8 +119,8 @@ fn one_who_is_woken_for_room_and_goes_away_passes_it_on() {
 }
 
 #[test]
-fn more_tasks_than_seats_still_all_get_in() {
-    // The kit's writer has 64 seats for those who wait.
+fn more_tasks_than_slots_all_get_room() {
+    // The kit's writer has 64 slots for waiting tasks.
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 5);
     let tasks: Vec<_> = (0..300_u16)
         .map(|number| {
@@ -136,7 +136,7 @@ fn more_tasks_than_seats_still_all_get_in() {
         clock.advance(
             clock
                 .next_timer()
-                .expect("somebody still waits for a set to end"),
+                .expect("a task still waits for a set to end"),
         );
         stage.executor.settle();
     }
@@ -184,7 +184,7 @@ fn a_permit_holds_room_until_it_is_used_or_dropped() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_refused_at_once_though_others_wait() {
+fn a_record_that_is_too_large_is_refused_at_once_even_if_others_wait() {
     let mut stage = stage(single().in_flight_sets(1).build().unwrap(), 1, 1);
     let _flying = stage.writer.try_write(b"1").unwrap();
     stage.executor.settle();
@@ -203,7 +203,7 @@ fn a_record_that_is_too_large_is_refused_at_once_though_others_wait() {
 }
 
 #[test]
-fn many_flushes_at_once_are_all_told() {
+fn many_concurrent_flushes_all_complete() {
     let settings = Settings::builder()
         .original_features()
         .flush_when_idle(false)

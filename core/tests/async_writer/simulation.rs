@@ -1,5 +1,5 @@
 //! Tasks that write, wait, give up, flush and close, in an order drawn from the seed, over faulty
-//! streams; nobody hangs and everybody is told the truth.
+//! streams. No task hangs, and every result is true.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -14,7 +14,7 @@ use futures_lite::future::or;
 
 use crate::ms;
 
-/// What was written where, according to the writer.
+/// Positions of the records, according to the writer.
 type Acknowledged = Rc<RefCell<Vec<(Vec<u8>, Written)>>>;
 
 struct Seed(u64);
@@ -31,7 +31,7 @@ impl Drop for Seed {
 }
 
 #[test]
-fn no_task_hangs_and_every_acknowledged_record_is_where_it_is_said_to_be() {
+fn no_task_hangs_and_every_acknowledged_record_is_at_its_position() {
     let variable = |name: &str| {
         std::env::var(name)
             .ok()
@@ -88,8 +88,8 @@ fn live(seed: u64) {
         _ => {}
     }
     drop(handle);
-    // Each set is over after 250 ms. With one set in flight and a record in each, 60 users write 7
-    // records in 105 s at the latest.
+    // Each set ends within 250 ms. With one set in flight and a record in each, 60 users write 7
+    // records in at most 105 s.
     executor.run(clock.sleep_until(clock.now() + Duration::from_secs(200)));
     assert!(
         tasks.iter().all(|task| executor.is_finished(*task)),

@@ -6,7 +6,7 @@ use distributedlog_testkit::{Executor, Faults, Faulty, Latency, MemoryStreams, w
 
 use crate::ms;
 
-/// Writes `count` records, one every millisecond; how long each took.
+/// Writes `count` records, one every millisecond. Returns the latency of each.
 fn latencies(settings: Settings, stalled: bool, count: u64) -> Vec<Duration> {
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 5, Latency::Between(ms(1), ms(4)), 1);
@@ -65,7 +65,7 @@ fn with_one_of_five_streams_stalled_p99_is_the_first_speculative_timeout_and_a_h
 
 /// Canonical for R9.
 #[test]
-fn with_health_a_stalled_stream_costs_a_hedge_only_while_it_is_found_out_and_probed() {
+fn with_health_a_stalled_stream_costs_a_hedge_only_until_probation_and_at_probes() {
     let health = Health::Probation {
         strikes: 3,
         first_backoff: ms(100),
@@ -84,8 +84,8 @@ fn with_health_a_stalled_stream_costs_a_hedge_only_while_it_is_found_out_and_pro
         .iter()
         .filter(|took| **took >= settings.first_speculative_timeout())
         .count();
-    // In 50 ms, until the first hedge is won, a fifth of the sets start there: 10 and those until
-    // the third strike; then one probe after 100, 200, 400, 800, 1,000 ms.
+    // In the 50 ms before the first hedge wins, a fifth of the sets start there: 10, and some more
+    // until the third strike; then one probe after 100, 200, 400, 800, 1,000 ms.
     assert!(slow <= 25, "{slow} writes were hedged");
     assert!(
         took[took.len() * 98 / 100] <= healthy,

@@ -3,7 +3,7 @@ use distributedlog_testkit::script::{Player, check};
 
 use crate::ms;
 
-/// The original's flushing: by size, by time, by overflow.
+/// The flushing of the original: by size, by time, by overflow.
 fn original(buffer_size: usize) -> Settings {
     Settings::original()
         .to_builder()
@@ -63,8 +63,8 @@ fn a_set_is_transmitted_when_its_first_record_has_waited_for_the_flush_interval(
 
 #[test]
 fn a_record_that_would_overflow_the_largest_set_begins_a_new_one() {
-    // R6. The original forgets the record's 4-byte length here: the second record fits without it,
-    // and not with it.
+    // R6. The original ignores the record's 4-byte length here: the second record fits without it,
+    // but not with it.
     let second = MAX_SET_BYTES - 16 - 4 - 1_000 - 4 + 1;
     check(
         original(MAX_SET_BYTES),
@@ -125,7 +125,7 @@ fn without_a_buffer_every_record_is_a_set_at_once() {
 }
 
 #[test]
-fn when_idle_a_set_goes_at_once_and_others_fill_while_it_flies() {
+fn when_idle_a_set_is_sent_at_once_and_others_fill_while_it_is_in_flight() {
     let settings = Settings::builder()
         .original_features()
         .flush_interval(ms(0))
@@ -148,7 +148,7 @@ fn when_idle_a_set_goes_at_once_and_others_fill_while_it_flies() {
 
 /// Canonical for R6: flush.
 #[test]
-fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
+fn a_flush_completes_when_all_records_written_before_it_have() {
     let settings = Settings::builder()
         .original_features()
         .flush_when_idle(false)
@@ -188,7 +188,7 @@ fn a_flush_is_over_when_all_that_was_written_before_it_has_completed() {
 }
 
 #[test]
-fn a_set_that_is_due_while_no_more_may_fly_goes_on_filling() {
+fn a_due_set_continues_to_fill_while_no_more_sets_may_be_in_flight() {
     let settings = Settings::original()
         .to_builder()
         .in_flight_sets(1)
@@ -226,7 +226,7 @@ fn a_compressed_set_holds_the_same_records_and_less_bytes() {
 }
 
 #[test]
-fn an_identity_rides_along_without_being_a_record() {
+fn an_identity_is_carried_without_being_a_record() {
     // R12: see the test of the trailer's bytes below wire.
     let identity = Identity::Trailer {
         writer: WriterId([7; 16]),

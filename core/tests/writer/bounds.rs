@@ -18,7 +18,7 @@ fn no_more_sets_are_in_flight_than_the_settings_allow() {
             start 1 on 0: a
         0 write b
             start 2 on 1: b
-        // The third is accepted, and waits its turn; there is no room for a fourth.
+        // The third record is accepted and waits; there is no room for a fourth.
         0 write c
         0 write d
             refused d: the writer has no room for the record at the moment
@@ -100,7 +100,7 @@ fn reserved_room_stays_reserved_until_it_is_used_or_released() {
             refused c: the writer has no room for the record at the moment
         0 reserve t 10
             refused t: the writer has no room for the record at the moment
-        // The reserved room lets the waiting set fly, whichever record uses it.
+        // The reserved room allows the waiting set to be in flight, whichever record uses the room.
         0 submit r
             start 2 on 1: b
         0 release s
@@ -151,7 +151,7 @@ fn all_room_is_back_when_everything_has_ended() {
 }
 
 #[test]
-fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
+fn a_writer_with_fixed_storage_is_bounded_by_it() {
     let settings = Settings::builder()
         .original_features()
         .flush_when_idle(false)
@@ -165,7 +165,7 @@ fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
         writer.write(now, &[0; 109]),
         Err(EnqueueError::TooLarge { len: 109, max: 108 })
     );
-    // Two sets may fly, a third fills: each holds one such record.
+    // Two sets may be in flight while a third fills; each holds one such record.
     for _ in 0..3 {
         writer.write(now, &[1; 100]).unwrap();
     }
@@ -180,7 +180,7 @@ fn a_writer_with_memory_known_at_link_time_is_bounded_by_it() {
 }
 
 #[test]
-fn memory_that_is_too_short_is_refused_with_what_is_needed() {
+fn storage_that_is_too_short_is_refused_with_the_needed_length() {
     let settings = Settings::builder().original_features().build().unwrap();
     let three = StreamCount::new(3).unwrap();
     let few_streams = Writer::new(settings, three, Fixed::<2, 3, 8, 128>::new());
@@ -272,7 +272,7 @@ fn settings_outside_their_bounds_are_refused_by_name() {
 }
 
 #[test]
-fn the_tutorials_and_the_originals_settings_are_what_they_were() {
+fn the_tutorials_and_the_originals_settings_are_unchanged() {
     let tutorial = Settings::tutorial();
     assert_eq!(
         (tutorial.buffer_size(), tutorial.flush_interval()),

@@ -58,9 +58,9 @@ fn time_in_the_buffer_is_part_of_the_request_timeout() {
 }
 
 #[test]
-fn a_record_that_expires_in_the_buffer_is_taken_out_of_its_set_and_not_written() {
-    // R1: nobody flushes and there is no timer. What is reported as not written must not be written
-    // later.
+fn a_record_that_expires_in_the_buffer_is_removed_from_its_set_and_not_written() {
+    // R1: without a flush and without a timer. A record that is reported as not written must not be
+    // written later.
     let settings = Settings::builder()
         .original_features()
         .buffer_size(1_000)
@@ -110,7 +110,7 @@ fn a_set_fails_early_only_when_nothing_is_outstanding_and_no_attempt_is_allowed(
             start 2 on 1: a
         2 fail 2 503
             start 3 on 2: a
-        // The two that failed were all but one: that one may still win.
+        // The third stream is still outstanding and may succeed.
         300 answer 3
             done a: stream 2, 1/3/0
         300 write b
@@ -128,7 +128,7 @@ fn a_set_fails_early_only_when_nothing_is_outstanding_and_no_attempt_is_allowed(
 
 /// Canonical for R11.
 #[test]
-fn losers_are_cancelled_and_what_they_answer_later_changes_nothing() {
+fn losing_attempts_are_cancelled_and_their_late_answers_change_nothing() {
     let counters = check(
         single().build().unwrap(),
         3,
@@ -161,7 +161,7 @@ fn losers_are_cancelled_and_what_they_answer_later_changes_nothing() {
 }
 
 #[test]
-fn every_record_of_a_set_has_the_position_of_its_place_in_the_set() {
+fn every_record_has_the_position_of_its_index_in_the_set() {
     let settings = Settings::builder()
         .original_features()
         .buffer_size(16 + 3 * 5)
@@ -184,9 +184,9 @@ fn every_record_of_a_set_has_the_position_of_its_place_in_the_set() {
     );
 }
 
-/// Canonical for R14, on the machine's side.
+/// Canonical for R14, in the state machine.
 #[test]
-fn a_forgotten_record_is_written_with_its_neighbours_and_its_slot_is_free_afterwards() {
+fn a_forgotten_record_is_written_with_its_set_and_its_slot_is_free_afterwards() {
     let settings = Settings::builder()
         .original_features()
         .flush_when_idle(false)
@@ -226,9 +226,8 @@ fn a_forgotten_record_is_written_with_its_neighbours_and_its_slot_is_free_afterw
 }
 
 #[test]
-fn what_failed_says_what_is_known_of_the_record() {
-    // The table "what is known of a record": every line of it, on a writer of one stream and one
-    // round.
+fn a_failure_says_what_is_known_of_the_record() {
+    // Every row of the table "what is known of a record", on a writer of one stream and one round.
     let settings = Settings::original()
         .to_builder()
         .buffer_size(0)
@@ -291,7 +290,7 @@ fn a_record_is_not_called_unwritten_once_one_attempt_may_have_written_it() {
             start 3 on 1: b
         4 fail 3 lost
             start 4 on 0: b
-        // The record is at fault, but the first attempt may have written it all the same.
+        // The record is at fault, but the first attempt may have written it nevertheless.
         5 fail 4 413
             failed b: the record was refused after 2 attempts (unknown whether written); the last \
          to fail: the proxy answered TOO_LARGE_RECORD (413)

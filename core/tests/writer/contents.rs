@@ -1,4 +1,4 @@
-//! Writers that leave rules out by their type.
+//! Writers with compile-time features left out.
 
 use distributedlog::writer::{
     Adaptive, AllFeatures, Budget, BuildError, Fixed, Health, Identity, OriginalFeatures, Settings,
@@ -11,7 +11,7 @@ use crate::ms;
 
 type TestStorage = Fixed<5, 5, 20, 256>;
 
-/// Everything that a life from this seed makes the writer do.
+/// Returns everything that a writer does in a pseudo-random run from this seed.
 fn life<P: WriterFeatures>(settings: SettingsBuilder, seed: u64) -> Vec<String> {
     let settings = settings
         .seed(seed)
@@ -61,7 +61,7 @@ fn life<P: WriterFeatures>(settings: SettingsBuilder, seed: u64) -> Vec<String> 
 }
 
 #[test]
-fn what_is_left_out_by_type_lives_as_what_is_switched_off() {
+fn a_feature_left_out_by_type_behaves_as_one_switched_off() {
     let off = || {
         Settings::builder()
             .original_features()
@@ -84,7 +84,7 @@ fn what_is_left_out_by_type_lives_as_what_is_switched_off() {
 }
 
 #[test]
-fn a_writer_contains_what_its_settings_switch_on_or_is_not_built() {
+fn a_writer_without_a_feature_that_its_settings_enable_is_not_built() {
     struct NoHealth;
     impl WriterFeatures for NoHealth {
         const HEALTH: bool = false;
@@ -126,14 +126,14 @@ fn a_writer_contains_what_its_settings_switch_on_or_is_not_built() {
     }
 }
 
-/// Settings can be constants: illegal ones are refused by the compiler.
+/// Settings can be constants: the compiler refuses invalid ones.
 const SETTINGS: Settings = match Settings::builder().recommended().buffer_size(512).build() {
     Ok(settings) => settings,
     Err(_) => panic!("the settings are not within their bounds"),
 };
 
 #[test]
-fn settings_are_checked_in_constants_as_anywhere() {
+fn settings_in_constants_are_checked_too() {
     assert_eq!(
         Settings::builder().recommended().buffer_size(512).build(),
         Ok(SETTINGS)

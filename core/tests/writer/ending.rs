@@ -3,9 +3,9 @@ use distributedlog_testkit::script::check;
 
 use crate::{ms, single};
 
-/// Canonical for R13, on the machine's side.
+/// Canonical for R13, in the state machine.
 #[test]
-fn closing_flushes_waits_for_what_is_outstanding_and_takes_nothing_new() {
+fn closing_flushes_waits_for_outstanding_sets_and_accepts_no_record() {
     let settings = Settings::builder()
         .original_features()
         .flush_when_idle(false)
@@ -35,7 +35,7 @@ fn closing_flushes_waits_for_what_is_outstanding_and_takes_nothing_new() {
 }
 
 #[test]
-fn what_is_outstanding_when_the_closes_time_is_over_completes_as_closed() {
+fn records_outstanding_at_the_time_of_the_close_complete_as_closed() {
     check(
         single().in_flight_sets(1).build().unwrap(),
         2,
@@ -44,7 +44,7 @@ fn what_is_outstanding_when_the_closes_time_is_over_completes_as_closed() {
             start 1 on 0: a
         1 write b
         2 close 30
-        // One set may fly: the other was never sent, and that is known.
+        // Only one set may be in flight: the other was never sent, and that is known.
         30
             cancel 1
             failed b: the writer was closed after 0 attempts (not written)
@@ -55,7 +55,7 @@ fn what_is_outstanding_when_the_closes_time_is_over_completes_as_closed() {
 }
 
 #[test]
-fn while_closing_hedges_and_deadlines_go_on() {
+fn hedges_and_deadlines_continue_while_closing() {
     check(
         single().build().unwrap(),
         2,
@@ -108,7 +108,7 @@ fn aborting_completes_everything_at_once() {
 }
 
 #[test]
-fn closing_an_idle_writer_finishes_at_once_and_reservations_do_not_hold_it_up() {
+fn closing_an_idle_writer_finishes_at_once_and_reservations_do_not_delay_it() {
     check(
         single().in_flight_sets(1).build().unwrap(),
         2,

@@ -1,13 +1,13 @@
 //! Faults of Apache DistributedLog 0.5.0's `DistributedLogMultiStreamWriter`, each with a test that
-//! ours does not have it. Where a canonical test of a rule shows it already, it stands there:
+//! this writer does not have it. Some are covered by the canonical test of a rule:
 //!
-//! - time in the buffer is not part of the request timeout: `completion`; losers are not cancelled:
-//!   `completion` (R11);
-//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot tell copies:
+//! - time in the buffer is not part of the request timeout: `completion`; losing attempts are not
+//!   cancelled: `completion` (R11);
+//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot recognise copies:
 //!   `policies` (R12);
-//! - a stalled stream keeps its full share of first attempts: `policies` and the face's
+//! - a stalled stream keeps its full share of first attempts: `policies` and the async writer's
 //!   `stalled_stream` (R9);
-//! - `write` holds the lock while it sends: the async writer's `alone`;
+//! - `write` holds the lock while it sends: the async writer's `fixed_storage`;
 //! - a timer that is rejected leaves the request pending for ever: there is no scheduler to reject
 //!   one; that every set in flight is in the timer table or in the queue is checked after each step
 //!   of the `simulation`.
@@ -18,7 +18,7 @@ use distributedlog_testkit::script::{Player, check};
 
 use crate::{ms, single};
 
-/// The original's settings, for records of their own.
+/// The settings of the original, with one record in each set.
 fn original() -> Settings {
     Settings::original()
         .to_builder()
@@ -28,7 +28,7 @@ fn original() -> Settings {
 }
 
 #[test]
-fn the_speculative_timeout_does_not_ratchet_up_for_good() {
+fn the_speculative_timeout_does_not_ratchet_up_permanently() {
     let mut player = Player::new(single().build().unwrap(), 5);
     for request in 0..20 {
         let at = request * 10_000;
@@ -39,7 +39,7 @@ fn the_speculative_timeout_does_not_ratchet_up_for_good() {
             at + 151,
             first + 2
         ));
-        // The hedges come after 50 and after 100 ms more, for the twentieth request as for the
+        // The hedges are sent after 50 and after 100 ms more, for the twentieth request as for the
         // first.
         assert!(
             played.contains(&format!("{}", at + 50)) && played.contains(&format!("{}", at + 150)),
@@ -83,7 +83,7 @@ fn a_failure_after_all_streams_were_tried_does_not_fail_the_set() {
 }
 
 #[test]
-fn a_loser_that_fails_after_the_winner_won_sends_no_further_copy() {
+fn a_losing_attempt_that_fails_late_sends_no_further_copy() {
     check(
         original(),
         3,
@@ -102,7 +102,7 @@ fn a_loser_that_fails_after_the_winner_won_sends_no_further_copy() {
 }
 
 #[test]
-fn the_caller_is_told_the_cause_not_just_that_time_passed() {
+fn the_error_has_the_cause_and_not_just_a_timeout() {
     let played = Player::new(original(), 2).play("0 write a\n1 fail 1 500\n2 fail 2 518");
     let said = played.last().unwrap();
     assert!(
@@ -120,8 +120,7 @@ fn definite_failures_are_not_tried_on_every_stream() {
 
 #[test]
 fn the_request_timeout_has_a_timer_of_its_own() {
-    // One stream, no hedges, no failures: nothing else happens, and the deadline comes all the
-    // same.
+    // One stream, no hedges, no failures: no other timer, and the deadline fires nevertheless.
     let mut player = Player::new(original(), 1);
     let played = player.play("0 write a\n500");
     assert!(
@@ -134,9 +133,9 @@ fn the_request_timeout_has_a_timer_of_its_own() {
 }
 
 #[test]
-fn the_rotation_goes_on_evenly_however_long_the_writer_lives() {
-    // The original counts sets, and takes the remainder of a number that becomes negative. Ours
-    // moves from row to row.
+fn the_rotation_stays_even_in_a_long_life() {
+    // The original counts sets, and takes the remainder of a number that becomes negative. This
+    // writer moves from row to row.
     let settings = single().build().unwrap();
     let streams = StreamCount::new(3).unwrap();
     let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
@@ -189,7 +188,7 @@ fn closing_leaves_no_write_pending() {
 }
 
 #[test]
-fn what_is_buffered_and_in_flight_is_bounded() {
+fn buffered_and_in_flight_bytes_are_bounded() {
     let mut player = Player::new(single().in_flight_sets(10).build().unwrap(), 5);
     for _ in 0..1_000 {
         player.play("0 write a");

@@ -6,7 +6,7 @@ use crate::{ms, single};
 
 /// Canonical for R3.
 #[test]
-fn speculative_timeouts_grow_within_a_request_and_start_afresh_with_the_next() {
+fn speculative_timeouts_grow_within_a_request_and_are_reset_for_the_next() {
     check(
         single().max_speculative_timeout(ms(150)).build().unwrap(),
         6,
@@ -40,7 +40,7 @@ fn speculative_timeouts_grow_within_a_request_and_start_afresh_with_the_next() {
 
 #[test]
 fn each_set_has_its_own_schedule() {
-    // R3: the second set's first hedge comes 50 ms after its own first attempt, though the first
+    // R3: the second set's first hedge is sent 50 ms after its own first attempt, though the first
     // set's timeout has doubled twice.
     check(
         single().build().unwrap(),
@@ -82,7 +82,7 @@ fn with_one_stream_nothing_is_hedged_and_a_slow_write_succeeds() {
 }
 
 #[test]
-fn a_late_timer_sets_off_one_hedge_for_each_set_however_many_it_missed() {
+fn a_late_timer_causes_one_hedge_for_each_set() {
     check(
         single().build().unwrap(),
         5,
@@ -91,11 +91,11 @@ fn a_late_timer_sets_off_one_hedge_for_each_set_however_many_it_missed() {
             start 1 on 0: a
         0 write b
             start 2 on 1: b
-        // Meanwhile the laptop sleeps. Three hedges of each set were due.
+        // The laptop sleeps. Three hedges of each set were due in the meantime.
         800 sleep
             start 3 on 1: a
             start 4 on 2: b
-        // The schedule goes on from now.
+        // The schedule continues from now.
         899
         900
             start 5 on 2: a
@@ -128,8 +128,8 @@ fn a_timer_that_is_later_than_the_deadline_hedges_nothing() {
 }
 
 #[test]
-fn an_answer_that_is_already_there_is_heard_before_a_late_timer() {
-    // Who drives the machine tells it of answers first; the player does as its documentation says.
+fn an_answer_that_has_arrived_is_handled_before_a_late_timer() {
+    // The driver passes answers to the machine before timers; the player does so as documented.
     let mut player = Player::new(single().build().unwrap(), 5);
     player.play("0 write a");
     let (now, attempt) = (Instant::from_millis(60_000), player.attempt(1));
@@ -152,7 +152,7 @@ fn no_more_attempts_of_a_set_are_outstanding_than_the_table_holds() {
     let mut player = Player::new(settings, 12);
     player.play("0 write a\n1900");
     assert_eq!(player.counters().attempts, MAX_OUTSTANDING as u64);
-    // When one fails, the next stream takes its place.
+    // If one fails, the next stream takes its place.
     player.play("1901 fail 3 503");
     assert_eq!(player.counters().attempts, MAX_OUTSTANDING as u64 + 1);
     let played = player.play("2000");
@@ -164,8 +164,8 @@ fn no_more_attempts_of_a_set_are_outstanding_than_the_table_holds() {
 
 #[test]
 fn without_hedging_only_a_failure_sends_a_set_to_the_next_stream() {
-    // The speculative timeouts are the defaults, of which one is above this request timeout: nobody
-    // looks at them.
+    // The speculative timeouts are the defaults, of which one is above this request timeout. They
+    // have no effect here.
     let settings = single()
         .hedging(false)
         .request_timeout(ms(150))

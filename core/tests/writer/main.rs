@@ -1,5 +1,5 @@
-//! The rules of the multi stream writer, one canonical test each, as scripts of (time, event) →
-//! what the machine does; and its simulation over many seeds.
+//! The rules of the multi stream writer, one canonical test each, as scripts of (time, event) and
+//! the expected actions; and its simulation over many seeds.
 
 mod batching;
 mod bounds;
@@ -18,7 +18,7 @@ use core::time::Duration;
 
 use distributedlog::writer::{Settings, SettingsBuilder};
 
-/// Each record a set of its own, transmitted at once; hedges after 50, 100, 200, 200 ms; failure
+/// Settings with one record in each set, sent at once; hedges after 50, 100, 200, 200 ms; failure
 /// after 1 s.
 fn single() -> SettingsBuilder {
     Settings::builder()

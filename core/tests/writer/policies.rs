@@ -52,7 +52,7 @@ fn when_the_budget_is_spent_sets_wait_for_their_outstanding_attempts() {
 }
 
 #[test]
-fn a_set_pays_into_the_budget_once_however_often_the_transport_refuses_it() {
+fn a_set_deposits_into_the_budget_once_even_if_the_transport_refuses_it() {
     let settings = single()
         .budget(Budget::Share {
             share: 0.5,
@@ -86,7 +86,7 @@ fn a_set_pays_into_the_budget_once_however_often_the_transport_refuses_it() {
 
 #[test]
 fn retries_take_from_the_same_budget_as_hedges() {
-    // R8: in a total outage the load is the offered one, and what the bucket held.
+    // R8: in a total outage the load is the offered one and the tokens of the bucket.
     let settings = single()
         .budget(Budget::Share {
             share: 0.1,
@@ -109,7 +109,7 @@ fn retries_take_from_the_same_budget_as_hedges() {
         "no attempt more: the bucket is empty, and only sets fill it"
     );
     assert_eq!(player.counters().attempts, 3);
-    // R2: it does not fail early for that.
+    // R2: it does not fail early for lack of tokens.
     let played = player.play("1000");
     assert!(
         played[1].contains("the request timeout passed after 3 attempts (not written)"),
@@ -118,7 +118,7 @@ fn retries_take_from_the_same_budget_as_hedges() {
 }
 
 #[test]
-fn time_pays_in_too_so_that_a_writer_of_few_sets_can_go_on() {
+fn time_deposits_too_so_that_a_writer_of_few_sets_can_continue() {
     let settings = single()
         .budget(Budget::Share {
             share: 0.01,
@@ -142,8 +142,8 @@ fn time_pays_in_too_so_that_a_writer_of_few_sets_can_go_on() {
 }
 
 #[test]
-fn a_proxy_that_asks_for_less_load_is_left_alone_and_its_set_is_not_hedged() {
-    // R8: pushback. The set goes to the next stream, which gets all the time there is.
+fn a_proxy_that_asks_for_less_load_gets_a_pause_and_its_set_is_not_hedged() {
+    // R8: pushback. The set continues with the next stream, which gets all the remaining time.
     let health = Health::Probation {
         strikes: 3,
         first_backoff: ms(500),
@@ -165,7 +165,7 @@ fn a_proxy_that_asks_for_less_load_is_left_alone_and_its_set_is_not_hedged() {
 }
 
 #[test]
-fn the_stream_that_pushed_back_cools_down() {
+fn a_stream_that_pushed_back_pauses() {
     let health = Health::Probation {
         strikes: 3,
         first_backoff: ms(500),
@@ -189,7 +189,7 @@ fn the_stream_that_pushed_back_cools_down() {
             start 4 on 2: c
         6 answer 4
             done c: stream 2, 1/4/0
-        // Its turn, but for 250 to 500 ms it is passed over; then it is well again.
+        // Its turn, but it pauses for 250 to 500 ms; then it is used again.
         7 write d
             start 5 on 1: d
         8 answer 5
@@ -205,7 +205,7 @@ fn the_stream_that_pushed_back_cools_down() {
 }
 
 #[test]
-fn a_stream_is_left_alone_for_as_long_as_its_proxy_asked() {
+fn a_stream_pauses_for_as_long_as_its_proxy_asked() {
     // R8: a mux nack, or HTTP 429 and 503, with and without Retry-After, which holds with the
     // defaults, too.
     let health = Health::Probation {
@@ -264,9 +264,9 @@ fn a_stream_is_left_alone_for_as_long_as_its_proxy_asked() {
 }
 
 #[test]
-fn a_stream_that_fails_is_passed_over_probed_and_taken_back() {
-    // R9: sick at once by what it answered; probed by copies of sets that start elsewhere, after 50
-    // to 100 ms, then after twice as long.
+fn a_failing_stream_is_skipped_probed_and_used_again() {
+    // R9: on probation at once because of its answer; probed by copies of sets that start
+    // elsewhere, after 50 to 100 ms, then after twice as long.
     let health = Health::Probation {
         strikes: 3,
         first_backoff: ms(100),
@@ -276,7 +276,7 @@ fn a_stream_that_fails_is_passed_over_probed_and_taken_back() {
     player.play("0 write a\n1 fail 1 506\n2 answer 2");
     assert_eq!(player.counters().probation_entries, 1);
     let mut attempt = 2;
-    // For each set, the streams that it went to, in this order.
+    // For each set, the streams at which it was attempted, in this order.
     let mut went: Vec<Vec<u16>> = Vec::new();
     for number in 0..60 {
         let at = 3 + 10 * number;
@@ -290,7 +290,7 @@ fn a_stream_that_fails_is_passed_over_probed_and_taken_back() {
         attempt += streams.len();
         went.push(streams);
         if probed && probes == 0 {
-            // The probe fails, and whoever waits for the set does not notice.
+            // The probe fails, and the set completes without delay.
             assert_eq!(
                 player.play(&format!("{} fail {attempt} 506", at + 1)).len(),
                 1
@@ -314,7 +314,7 @@ fn a_stream_that_fails_is_passed_over_probed_and_taken_back() {
         (10..=21).contains(&(probes[1] - probes[0])),
         "the second: {probes:?}"
     );
-    // Until then all sets start at the other; from then on it has its turn again.
+    // Until then all sets start at the other stream; from then on it is used in its turn again.
     assert!(went[..probes[1]].iter().all(|streams| streams[0] == 1));
     assert!(
         went[probes[1] + 1..]
@@ -360,7 +360,7 @@ fn a_probe_takes_from_the_budget_and_waits_for_it() {
 }
 
 #[test]
-fn a_stream_that_comes_back_is_one_strike_from_probation_until_it_did_well_once() {
+fn a_returning_stream_is_one_strike_from_probation_until_it_succeeds_once() {
     let health = Health::Probation {
         strikes: 3,
         first_backoff: ms(10),
@@ -401,7 +401,7 @@ fn a_stream_that_comes_back_is_one_strike_from_probation_until_it_did_well_once(
 }
 
 #[test]
-fn with_all_streams_on_probation_the_writer_goes_on_as_if_all_were_well() {
+fn with_all_streams_on_probation_the_writer_uses_all_of_them() {
     // R9.
     let health = Health::Probation {
         strikes: 1,
@@ -423,7 +423,7 @@ fn with_all_streams_on_probation_the_writer_goes_on_as_if_all_were_well() {
 }
 
 #[test]
-fn the_streams_that_are_left_share_the_sets_evenly() {
+fn the_remaining_streams_share_the_sets_evenly() {
     // R9: over any window of h consecutive sets with h streams healthy, each of them starts exactly
     // one.
     let health = Health::Probation {

@@ -27,7 +27,7 @@ fn a_retryable_failure_moves_to_the_next_stream_at_once() {
 }
 
 #[test]
-fn after_all_streams_failed_it_goes_round_again_with_a_pause_that_doubles() {
+fn after_all_streams_failed_the_next_round_begins_after_a_doubling_pause() {
     // R5. The pauses are jittered: between half and all of 10, 20, 40 ms.
     let settings = single()
         .rounds(Rounds {
@@ -93,7 +93,7 @@ fn the_number_of_rounds_can_be_limited() {
 
 #[test]
 fn while_one_stream_stalls_the_others_are_tried_round_after_round() {
-    // R5: waiting for the stalled one until the deadline would help nobody.
+    // R5: there is no use in waiting for the stalled stream until the deadline.
     let settings = single()
         .rounds(Rounds {
             limit: None,
@@ -118,7 +118,7 @@ fn while_one_stream_stalls_the_others_are_tried_round_after_round() {
 
 #[test]
 fn a_failure_that_belongs_to_the_record_fails_at_once() {
-    // R5: no other stream is bothered with it.
+    // R5: the record is not sent to another stream.
     check(
         single().build().unwrap(),
         3,

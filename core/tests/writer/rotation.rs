@@ -6,7 +6,7 @@ use distributedlog_testkit::script::check;
 
 use crate::single;
 
-/// The streams at which `sets` sets start when each is answered at once.
+/// Returns the streams at which `sets` sets start if each is answered at once.
 fn starts(settings: Settings, streams: usize, sets: usize) -> Vec<StreamIndex> {
     let count = StreamCount::new(streams).unwrap();
     let mut writer = Writer::new(settings, count, Heap::new(&settings, count)).unwrap();
@@ -78,7 +78,7 @@ fn a_hedge_goes_to_the_next_stream_in_the_rotation_and_never_to_one_that_was_tri
             start 8 on 0: b
         152
             start 9 on 1: c
-        // Every stream was tried, all are outstanding: there is nothing to do but to wait.
+        // Every stream was tried and all are outstanding: the set can only wait.
         900 answer 1
             cancel 4
             cancel 7

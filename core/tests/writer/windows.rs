@@ -1,4 +1,4 @@
-//! Windows: a stalled stream does not take the sets in flight for itself (R9).
+//! Windows: a stalled stream does not occupy all sets in flight (R9).
 
 use distributedlog::writer::{
     Budget, EnqueueError, Health, Heap, Settings, SettingsBuilder, StreamCount, Window, Writer,
@@ -8,8 +8,8 @@ use distributedlog_testkit::script::check;
 
 use crate::{ms, single};
 
-/// Nothing but the window keeps a stalled stream from the sets in flight: no hedge before the
-/// deadline, no health.
+/// Settings by which only the window limits a stalled stream's share of the sets in flight: no
+/// hedge before the deadline, no health.
 fn patient() -> SettingsBuilder {
     single()
         .request_timeout(ms(60_000))
@@ -18,7 +18,7 @@ fn patient() -> SettingsBuilder {
 }
 
 #[test]
-fn a_window_that_is_full_is_passed_over_and_the_turn_is_lost() {
+fn a_stream_with_a_full_window_is_skipped_and_loses_its_turn() {
     let counters = check(
         patient().window(Window::Attempts(1)).build().unwrap(),
         3,
@@ -48,7 +48,7 @@ fn a_window_that_is_full_is_passed_over_and_the_turn_is_lost() {
 }
 
 #[test]
-fn where_no_window_has_room_none_is_waited_for() {
+fn if_no_window_has_room_a_set_does_not_wait() {
     check(
         patient().window(Window::Attempts(1)).build().unwrap(),
         2,
@@ -84,8 +84,9 @@ fn a_hedge_goes_to_a_stream_whose_window_has_room() {
     );
 }
 
-/// Keeps as many sets in flight as the writer takes while one stream never answers and the others
-/// do at once: how many sets the others wrote in `sets` tries, and how many are stuck in the end.
+/// Keeps the maximum of sets in flight while one stream never answers and the others answer at
+/// once. Returns the number of sets that the others wrote in `sets` tries, and of those still in
+/// flight at the end.
 fn with_one_stalled(settings: Settings, streams: usize, sets: usize) -> (usize, usize) {
     let count = StreamCount::new(streams).unwrap();
     let mut writer = Writer::new(settings, count, Heap::new(&settings, count)).unwrap();
@@ -116,7 +117,7 @@ fn with_one_stalled(settings: Settings, streams: usize, sets: usize) -> (usize, 
 
 /// Canonical for R9's windows.
 #[test]
-fn a_stream_that_stalls_holds_its_window_and_the_others_go_on_with_the_rest() {
+fn a_stalled_stream_keeps_its_window_and_the_others_share_the_rest() {
     for (streams, sets, window) in [
         (2, 256, 171),
         (3, 256, 128),
@@ -132,7 +133,7 @@ fn a_stream_that_stalls_holds_its_window_and_the_others_go_on_with_the_rest() {
             "{streams} streams, {sets} sets in flight"
         );
     }
-    // Without windows, as the original, it stops everything.
+    // Without windows, as in the original, the stalled stream stops all writes.
     let settings = patient().window(Window::Off).build().unwrap();
     let (written, stuck) = with_one_stalled(settings, 5, 2_000);
     assert!(
@@ -170,7 +171,7 @@ fn the_only_healthy_stream_gets_more_than_its_window_rather_than_one_on_probatio
 }
 
 #[test]
-fn a_window_is_a_share_of_the_sets_that_fit_the_memory() {
+fn a_window_is_a_share_of_the_sets_that_fit_the_storage() {
     let windows = |streams, sets, window| {
         let settings = single()
             .in_flight_sets(sets)

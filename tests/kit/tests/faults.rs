@@ -1,4 +1,4 @@
-//! The kit's own tools do what they say.
+//! Tests of the kit's own tools.
 
 use core::time::Duration;
 
@@ -59,7 +59,7 @@ fn a_stalled_stream_stores_nothing_and_never_answers() {
 }
 
 #[test]
-fn a_failing_stream_fails_as_it_was_told_to() {
+fn a_failing_stream_fails_with_the_configured_failure() {
     let mut stage = stage();
     stage
         .faults
@@ -76,7 +76,7 @@ fn a_failing_stream_fails_as_it_was_told_to() {
 }
 
 #[test]
-fn a_lost_answer_leaves_the_record_stored_and_the_caller_in_doubt() {
+fn a_lost_answer_leaves_the_record_stored_and_its_state_unknown() {
     let mut stage = stage();
     stage.faults.set(
         STREAM,
@@ -100,7 +100,7 @@ fn a_lost_answer_leaves_the_record_stored_and_the_caller_in_doubt() {
 }
 
 #[test]
-fn a_swallowed_answer_leaves_the_record_stored_and_nothing_is_heard_of_it() {
+fn a_swallowed_answer_leaves_the_record_stored_without_a_result() {
     let mut stage = stage();
     stage.faults.set(
         STREAM,
@@ -145,7 +145,7 @@ fn delays_reorder_what_was_sent_one_after_the_other() {
 }
 
 #[test]
-fn a_delayed_answer_comes_later() {
+fn a_delayed_answer_arrives_later() {
     let mut stage = stage();
     stage.faults.set(
         STREAM,

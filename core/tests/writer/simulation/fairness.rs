@@ -1,4 +1,4 @@
-//! How evenly sets start at streams (R4, R9).
+//! Fairness of the first attempts over the streams (R4, R9).
 
 use distributedlog::writer::{Heap, Writer};
 use distributedlog::{AttemptId, StreamIndex};
@@ -11,11 +11,11 @@ use std::collections::HashSet;
 /// - between two starts of a stream that was healthy and had room all along, every other stream
 ///   starts at most once.
 pub(super) struct Fairness {
-    /// For each stream: how often the others started since it did, or since it was not fit for a
-    /// start.
+    /// For each stream, the number of starts of the others since its own last start, or since it
+    /// was last unavailable for a start.
     since: Vec<Vec<u32>>,
-    /// Slots of sets whose first attempt the transport refused: the next one of that slot may or
-    /// may not be a turn of the rotation.
+    /// Slots of sets whose first attempt the transport refused: the next attempt of such a slot may
+    /// or may not be a turn of the rotation.
     refused: HashSet<u16>,
 }
 
@@ -27,7 +27,7 @@ impl Fairness {
         }
     }
 
-    /// A set's first attempt was started, or the transport refused it.
+    /// Handles the start of a set's first attempt, or its refusal by the transport.
     pub(super) fn started(
         &mut self,
         writer: &Writer<Heap>,
@@ -44,8 +44,7 @@ impl Fairness {
             self.since.iter_mut().for_each(|counts| counts.fill(0));
             return;
         }
-        // What the streams looked like when the choice was made: the attempt itself is counted by
-        // now.
+        // The state of the streams at the time of the choice: by now the attempt itself is counted.
         let looked = |index: usize| {
             let status = writer
                 .stream_status(StreamIndex(index as u16))

@@ -1,4 +1,4 @@
-//! One life of a machine.
+//! One pseudo-random run of a writer.
 
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -26,8 +26,8 @@ pub(super) struct Life {
     reservations: Vec<Reservation>,
     /// Streams of first attempts, for R4.
     starts: VecDeque<StreamIndex>,
-    /// Whether R4 holds strictly: no stream is passed over for its health or its window, and none
-    /// was refused for want of room.
+    /// `true` if R4 holds strictly: no stream is skipped for its health or its window, and none was
+    /// refused for lack of room.
     strict: bool,
     fairness: Fairness,
     outstanding: HashMap<AttemptId, StreamIndex>,
@@ -89,7 +89,7 @@ impl Life {
         assert!(counters.hedges_won + counters.hedges_wasted <= counters.hedges_sent);
     }
 
-    /// A number that depends on everything that happened.
+    /// A hash of everything that happened.
     pub(super) fn trace(&self) -> u64 {
         self.hasher.finish()
     }
@@ -98,7 +98,7 @@ impl Life {
         self.steps
     }
 
-    /// The user does something, and time goes by.
+    /// Performs an action of the user, and advances the time.
     fn act(&mut self) {
         match self.random.below(20) {
             0..=11 => self.write(),
@@ -126,7 +126,7 @@ impl Life {
                 .reservations
                 .drain(..)
                 .for_each(|reservation| self.writer.release(reservation)),
-            // Whoever drives the machine sleeps for a while.
+            // The driver of the machine sleeps for a while.
             17 if self.random.chance(0.2) => {
                 self.now += Duration::from_millis(self.random.below(2_000))
             }
@@ -157,7 +157,7 @@ impl Life {
         self.accepted(id, record);
     }
 
-    /// No two records of a life are the same.
+    /// Returns a record that is unique in this run.
     fn next_record(&mut self, longest: u64) -> Vec<u8> {
         self.written += 1;
         let mut record = self.written.to_be_bytes().to_vec();
@@ -182,7 +182,7 @@ impl Life {
         self.now = self.now.max(next.unwrap_or(self.now));
     }
 
-    /// As the documentation of the machine says.
+    /// Drives the machine as its documentation says.
     fn drive(&mut self) {
         self.steps += 1;
         while let Some((attempt, outcome)) = self.world.answer(self.now) {
@@ -260,7 +260,7 @@ impl Life {
         }
     }
 
-    /// R8: extra attempts are bounded by what sets and time paid in.
+    /// R8: extra attempts are bounded by the deposits of sets and time.
     fn check_budget(&self) {
         if let Budget::Share {
             share,

@@ -1,5 +1,5 @@
-//! Random lives of the machine, each from one seed: random settings, random streams, random users,
-//! late drivers. An oracle that knows what every stream stored checks what every write was told.
+//! Pseudo-random runs of the machine, each from one seed: random settings, streams, users and late
+//! drivers. An oracle that knows what every stream stored checks the result of every write.
 //!
 //! A failing seed is printed; `DISTRIBUTEDLOG_SEED=<seed> cargo test -p distributedlog --test
 //! writer simulation` plays it again, and `DISTRIBUTEDLOG_SEEDS=<count>` plays more than the few
@@ -40,9 +40,9 @@ fn live(seed: u64) -> (u64, u64) {
     (life.trace(), life.steps())
 }
 
-/// Canonical for R15: everything else is checked within, from the same seeds.
+/// Canonical for R15. All other rules are checked within the runs, from the same seeds.
 #[test]
-fn every_write_of_every_life_is_told_the_truth_once_and_in_time() {
+fn every_write_of_every_run_gets_one_true_result_in_time() {
     let seeds = match variable("DISTRIBUTEDLOG_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..variable("DISTRIBUTEDLOG_SEEDS").unwrap_or(10_000),
@@ -52,7 +52,7 @@ fn every_write_of_every_life_is_told_the_truth_once_and_in_time() {
 }
 
 #[test]
-fn the_same_seed_lives_the_same_life() {
+fn the_same_seed_gives_the_same_run() {
     for seed in 0..50 {
         assert_eq!(live(seed).0, live(seed).0, "seed {seed}");
     }

@@ -1,4 +1,4 @@
-//! What must be true of every write.
+//! The invariants of every write.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::world::World;
 #[derive(Default)]
 pub(super) struct Oracle {
     pending: HashMap<RecordId, Accepted>,
-    /// Records of which it was said that no stream holds them.
+    /// Records that were reported to be in no stream.
     denied: Vec<Vec<u8>>,
     pub(super) written: u64,
     pub(super) failed: u64,
@@ -40,7 +40,7 @@ impl Oracle {
         names.get(nth as usize % names.len().max(1)).copied()
     }
 
-    /// Once: the second time the record is not pending any more.
+    /// Takes the record once: the second time it is not pending any more.
     pub(super) fn completed(&mut self, id: RecordId, result: WriteResult, world: &World) {
         let accepted = self
             .pending
@@ -68,7 +68,7 @@ impl Oracle {
         }
     }
 
-    /// After the machine was driven at `now`.
+    /// Checks the state after the machine was driven at `now`.
     pub(super) fn check_deadlines(&self, now: Instant) {
         for accepted in self.pending.values() {
             assert!(

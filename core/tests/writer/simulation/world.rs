@@ -1,4 +1,4 @@
-//! The streams of a life: what they store, and what they answer when.
+//! The streams of a run: what they store, and when they answer what.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -9,23 +9,23 @@ use distributedlog::{
 };
 use distributedlog_testkit::Random;
 
-/// A stream, and how it behaves.
+/// A stream and its behaviour.
 pub(super) struct Stream {
     latency: (Duration, Duration),
     fail: f64,
     lose: f64,
     stall: f64,
-    /// Sets it stored, each a list of records.
+    /// The stored sets, each a list of records.
     pub(super) stored: Vec<Vec<Vec<u8>>>,
 }
 
 pub(super) struct World {
     pub(super) streams: Vec<Stream>,
-    /// Answers to come.
+    /// Future answers.
     answers: BTreeMap<(Instant, u64), (AttemptId, Outcome)>,
     serial: u64,
     full: f64,
-    /// The probability that an attempt that was cancelled is answered all the same.
+    /// Probability that a cancelled attempt is answered nevertheless.
     deaf: f64,
     scratch: Vec<u8>,
 }
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// An attempt arrives, or there is no room for it.
+    /// Handles an attempt, or refuses it for lack of room.
     pub(super) fn start(
         &mut self,
         random: &mut Random,
@@ -79,7 +79,7 @@ impl World {
         }
         let stream = &mut self.streams[usize::from(attempt.stream.0)];
         if random.chance(stream.stall) {
-            // Whether the stream has it, nobody will ever hear.
+            // No answer says if the stream has it.
             if random.chance(0.5) {
                 stream
                     .stored
@@ -140,7 +140,7 @@ impl World {
     }
 }
 
-/// A failure; where it leaves open whether the set was written, it sometimes was.
+/// Draws a failure. If it leaves open whether the set was written, the set sometimes was.
 fn fails(
     random: &mut Random,
     stream: &mut Stream,

@@ -1,4 +1,4 @@
-//! On one thread without an allocator of our own, and with transports that come back to the writer.
+//! One thread without an allocator of the writer's own, and transports that call the writer.
 
 use core::cell::RefCell;
 use core::task::{Context, Poll};
@@ -14,7 +14,7 @@ use crate::{ms, single};
 type TestStorage = Fixed<3, 3, 8, 256>;
 
 #[test]
-fn a_writer_lives_in_a_cell_with_all_its_memory_known() {
+fn a_writer_with_fixed_storage_works_in_a_cell() {
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
     let machine = Writer::new(
@@ -62,7 +62,7 @@ impl Transport for Reentrant {
             self.acknowledgements.push(
                 writer
                     .try_write(b"while it sends")
-                    .expect("nobody holds the lock"),
+                    .expect("the lock is free"),
             );
         }
         self.inner.poll_finished(cx)
@@ -70,9 +70,9 @@ impl Transport for Reentrant {
 }
 
 #[test]
-fn nobody_holds_the_lock_while_the_transport_does_its_io() {
-    // A fault of the original: its `write` holds the monitor while it flushes and sends. A mutex
-    // held here would never be given back.
+fn the_lock_is_free_while_the_transport_does_its_io() {
+    // A fault of the original: its `write` holds the monitor while it flushes and sends. Here a
+    // mutex that is held during I/O would deadlock.
     let mut executor = Executor::new(1);
     let streams = MemoryStreams::new(executor.clock(), 3, Latency::Constant(ms(1)), 1);
     let slot = std::rc::Rc::new(RefCell::new(None));
