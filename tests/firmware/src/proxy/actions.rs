@@ -1,6 +1,6 @@
 //! The actions of the routing machine, and the events of the session.
 
-use distributedlog::client::routing::{Action, Answer};
+use distributedlog::client::routing::{Action, Success};
 use distributedlog::client::session::{Call, EncodeError, Envelope, Event, Session};
 use distributedlog::client::{HostId, RequestId};
 use distributedlog::wire::service::{ClientInfo, Request};
@@ -95,13 +95,13 @@ impl State {
         }
     }
 
-    fn complete(&mut self, request: RequestId, result: Result<Answer, Failure>) {
+    fn complete(&mut self, request: RequestId, result: Result<Success, Failure>) {
         let Some(pending) = self.requests[request.index()].take() else {
             return;
         };
         let outcome = match result {
-            Ok(Answer::Written(dlsn)) => Ok(dlsn),
-            Ok(Answer::Bulk | Answer::Done | Answer::Owner | Answer::ServerInfo) => {
+            Ok(Success::Written(dlsn)) => Ok(dlsn),
+            Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
                 Err(Failure::unanswered(Cause::ProtocolError))
             }
             Err(failure) => Err(failure),
