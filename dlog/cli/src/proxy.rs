@@ -6,7 +6,8 @@ use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogi
 
 use super::{Fault, Output, Shutdown, local, namespace, port};
 use distributedlog_proxy::{
-    HttpToken, Origin, Proxy, ProxyError, Running, Settings, SettingsBuilder, TlsIdentity,
+    CorsOrigin, HttpToken, Proxy, ProxyError, RunningProxy, ServerCertificate, Settings,
+    SettingsBuilder,
 };
 use distributedlog_store::LogStore;
 use distributedlog_store::net::raise_open_files;
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     /// Let pages of this origin use the HTTP port from a browser, such as https://example.org; more
     /// than once for several
     #[arg(long, value_name = "ORIGIN", requires = "http_port")]
-    cors_origin: Vec<Origin>,
+    cors_origin: Vec<CorsOrigin>,
 
     /// Demand the token in this file of HTTP clients, as `Authorization: Bearer TOKEN`
     #[arg(long, value_name = "FILE", requires = "http_port")]
@@ -242,7 +243,7 @@ impl Args {
         };
         let builder = match (&self.tls_certificates, &self.tls_key) {
             (Some(certificates), Some(key)) => {
-                let identity = TlsIdentity::from_pem_files(certificates, key)
+                let identity = ServerCertificate::from_pem_files(certificates, key)
                     .map_err(|error| Fault::failure(error.to_string()))?;
                 builder.tls(Some(identity))
             }
@@ -270,7 +271,7 @@ impl Args {
     }
 
     /// Announces the proxy, if it is to be.
-    async fn announce(&self, proxy: &Running) -> Result<Option<Announced>, Fault> {
+    async fn announce(&self, proxy: &RunningProxy) -> Result<Option<Announced>, Fault> {
         let Some(name) = &self.announce else {
             return Ok(None);
         };

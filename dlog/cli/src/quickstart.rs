@@ -16,7 +16,7 @@ use super::writer_args::WriterArgs;
 use super::{
     Fault, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail,
 };
-use distributedlog_proxy::{Proxy, ProxyError, Running, Settings};
+use distributedlog_proxy::{Proxy, ProxyError, RunningProxy, Settings};
 use distributedlog_reader::{
     MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble,
 };
@@ -176,7 +176,7 @@ fn conclude(tally: Tally, output: &Output) -> Result<(), Fault> {
 /// Everything that quickstart starts.
 struct Stack {
     store: Arc<dyn LogStore>,
-    proxy: Running,
+    proxy: RunningProxy,
     streams: Vec<StreamName>,
     folder: PathBuf,
     /// Removes the folder when it is dropped.
@@ -288,7 +288,7 @@ async fn start_proxy(
     store: &Arc<dyn LogStore>,
     port: Option<u16>,
     http_port: Option<u16>,
-) -> Result<Running, Fault> {
+) -> Result<RunningProxy, Fault> {
     let (mut clients, mut http) = (port.unwrap_or(PORT), http_port.unwrap_or(HTTP_PORT));
     loop {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);

@@ -2,24 +2,24 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::io;
 
-/// Why a write proxy did not start.
+/// Reason why a write proxy did not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// Another process listens on the address.
     AddressInUse {
-        /// The address, and whether it is for `clients` or `stats`.
+        /// The address.
         address: SocketAddr,
-        /// What the address is for.
+        /// Purpose of the address: `clients`, `metrics and health` or `HTTP`.
         purpose: &'static str,
     },
-    /// The address cannot be listened on for another reason.
+    /// Listening on the address failed for another reason.
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the address is for.
+        /// Purpose of the address: `clients`, `metrics and health` or `HTTP`.
         purpose: &'static str,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
@@ -44,7 +44,7 @@ impl fmt::Display for ProxyError {
             Self::AddressInUse { address, purpose } => write!(
                 f,
                 "{address} (for {purpose}) is in use by another process: `ss -ltnp 'sport = :{}'` \
-                 tells which; stop it or choose another port",
+                 shows which; stop it or choose another port",
                 address.port()
             ),
             Self::Listen {

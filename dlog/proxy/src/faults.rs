@@ -2,16 +2,16 @@ use std::sync::Arc;
 
 use distributedlog::StatusCode;
 
-use super::machine::Fault;
+use super::machine::InjectedFault;
 use super::service::Service;
 
-/// Makes single streams misbehave, for tests and demonstrations.
+/// Stalls and fails single streams on purpose, for tests and demonstrations.
 #[derive(Clone, Debug)]
-pub struct FaultSwitch {
+pub struct FaultInjector {
     service: Arc<Service>,
 }
 
-impl FaultSwitch {
+impl FaultInjector {
     pub(super) const fn new(service: Arc<Service>) -> Self {
         Self { service }
     }
@@ -19,25 +19,26 @@ impl FaultSwitch {
     /// Lets requests to `stream` wait until [`clear`](Self::clear) is called. Nothing of them is
     /// written meanwhile.
     pub fn stall(&self, stream: &str) {
-        tracing::warn!(stream, "stalled on purpose");
-        self.service.set_fault(stream, Some(Fault::Stalled));
+        tracing::warn!(stream, "injecting a fault: requests wait");
+        self.service.set_fault(stream, Some(InjectedFault::Stalled));
     }
 
-    /// Answers new requests to `stream` with `code`, without writing anything.
+    /// Refuses new requests to `stream` with `code`. Nothing of them is written.
     pub fn fail(&self, stream: &str, code: StatusCode) {
-        tracing::warn!(stream, %code, "fails on purpose");
-        self.service.set_fault(stream, Some(Fault::Failing(code)));
+        tracing::warn!(stream, %code, "injecting a fault: requests are refused");
+        self.service
+            .set_fault(stream, Some(InjectedFault::Failing(code)));
     }
 
-    /// Ends what [`stall`](Self::stall) and [`fail`](Self::fail) did. Requests that waited are
-    /// carried out.
+    /// Ends the fault that [`stall`](Self::stall) or [`fail`](Self::fail) injected. Requests that
+    /// waited are carried out.
     pub fn clear(&self, stream: &str) {
-        tracing::warn!(stream, "no longer misbehaves on purpose");
+        tracing::warn!(stream, "ending an injected fault");
         self.service.set_fault(stream, None);
     }
 
-    /// Which streams misbehave, and how.
-    pub(super) fn list(&self) -> Vec<(String, Fault)> {
+    /// Returns the streams with an injected fault, each with its fault.
+    pub(super) fn list(&self) -> Vec<(String, InjectedFault)> {
         self.service.faults()
     }
 }

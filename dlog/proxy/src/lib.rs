@@ -31,9 +31,9 @@ mod tls;
 mod wall_clock;
 
 pub use error::ProxyError;
-pub use faults::FaultSwitch;
-pub use http::{HttpToken, HttpTokenError, Origin, OriginError};
-pub use running::{Drained, Load, Proxy, Running};
+pub use faults::FaultInjector;
+pub use http::{CorsOrigin, CorsOriginError, HttpToken, HttpTokenError};
+pub use running::{DrainReport, Proxy, ProxyLoad, RunningProxy};
 pub use settings::{MAX_RECORD_BYTES, Settings, SettingsBuilder, SettingsError};
-pub use tls::{TlsError, TlsIdentity};
+pub use tls::{ServerCertificate, TlsError};
 pub use wall_clock::{SystemClock, WallClock};

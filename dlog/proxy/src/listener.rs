@@ -5,21 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, ConnectionEnd};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
-use super::{Settings, TlsIdentity};
+use super::{ServerCertificate, Settings};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
-/// The connections that there are.
+/// The open connections.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    inner: Mutex<Inner>,
+    inner: Mutex<ConnectionTable>,
     ended: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ConnectionTable {
     open: BTreeMap<u64, Arc<Mailbox>>,
     last_id: u64,
     draining: bool,
@@ -27,16 +27,16 @@ struct Inner {
     cut: usize,
 }
 
-/// Keeps a connection in the table.
+/// Entry of a connection in the table; dropping it removes the connection.
 #[derive(Debug)]
-struct Registered {
+struct ConnectionGuard {
     connections: Arc<Connections>,
     id: u64,
-    end: End,
+    end: ConnectionEnd,
 }
 
 impl Connections {
-    fn register(self: &Arc<Self>, limit: usize) -> Option<(Registered, Arc<Mailbox>)> {
+    fn register(self: &Arc<Self>, limit: usize) -> Option<(ConnectionGuard, Arc<Mailbox>)> {
         let mut inner = self.lock();
         if inner.open.len() >= limit || inner.draining {
             return None;
@@ -46,10 +46,10 @@ impl Connections {
         let mailbox = Arc::new(Mailbox::default());
         inner.open.insert(id, mailbox.clone());
         Some((
-            Registered {
+            ConnectionGuard {
                 connections: self.clone(),
                 id,
-                end: End::Cut,
+                end: ConnectionEnd::Cut,
             },
             mailbox,
         ))
@@ -94,25 +94,28 @@ impl Connections {
         }
     }
 
-    /// How many ended with every request answered, and how many did not, since draining began.
+    /// Returns how many connections ended with every request answered and how many did not, counted
+    /// since draining began.
     pub(super) fn counts(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.finished, inner.cut)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ConnectionTable> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Registered {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut inner = self.connections.lock();
         inner.open.remove(&self.id);
         if inner.draining {
             match self.end {
-                End::Finished | End::Violation(_) | End::Lost(_) => inner.finished += 1,
-                End::TimedOut(_) | End::Cut => inner.cut += 1,
+                ConnectionEnd::Finished | ConnectionEnd::Violation(_) | ConnectionEnd::Lost(_) => {
+                    inner.finished += 1
+                }
+                ConnectionEnd::TimedOut(_) | ConnectionEnd::Cut => inner.cut += 1,
             }
         }
         drop(inner);
@@ -131,7 +134,11 @@ pub(super) async fn accept(
         let (stream, peer) = next_connection(&mut listener, "the clients").await;
         let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
             service.stats.connections_refused.inc();
-            tracing::warn!(%peer, limit = settings.max_connections, "closing a new connection: there are as many as are allowed");
+            tracing::warn!(
+                %peer,
+                limit = settings.max_connections,
+                "closing a new connection: the limit is reached"
+            );
             continue;
         };
         service.stats.connections_accepted.inc();
@@ -150,7 +157,7 @@ async fn serve<S: ByteStream>(
     mailbox: Arc<Mailbox>,
     service: &Arc<Service>,
     settings: &Settings,
-    mut registered: Registered,
+    mut registered: ConnectionGuard,
 ) {
     registered.end = match &settings.tls {
         None => {
@@ -158,7 +165,8 @@ async fn serve<S: ByteStream>(
                 .run()
                 .await
         }
-        // On the heap, because every connection has room for the larger of the two.
+        // On the heap: a future's size is that of its largest branch, which every plain connection
+        // would pay for.
         Some(tls) => Box::pin(serve_tls(stream, peer, mailbox, service, settings, tls)).await,
     };
     tracing::debug!(%peer, end = %registered.end, "a connection ended");
@@ -170,8 +178,8 @@ async fn serve_tls<S: ByteStream>(
     mailbox: Arc<Mailbox>,
     service: &Arc<Service>,
     settings: &Settings,
-    tls: &TlsIdentity,
-) -> End {
+    tls: &ServerCertificate,
+) -> ConnectionEnd {
     match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => {
             Connection::new(stream, peer, mailbox, service.clone(), settings)
@@ -180,12 +188,16 @@ async fn serve_tls<S: ByteStream>(
         }
         Ok(Err(error)) => {
             tracing::warn!(%peer, %error, "the TLS handshake failed");
-            End::Lost(error.kind())
+            ConnectionEnd::Lost(error.kind())
         }
         Err(_) => {
             service.stats.timeouts.inc();
-            tracing::warn!(%peer, limit = ?settings.handshake_timeout, "the TLS handshake took too long");
-            End::Lost(io::ErrorKind::TimedOut)
+            tracing::warn!(
+                %peer,
+                limit = ?settings.handshake_timeout,
+                "the TLS handshake took too long"
+            );
+            ConnectionEnd::Lost(io::ErrorKind::TimedOut)
         }
     }
 }
@@ -198,8 +210,8 @@ mod tests {
     use crate::tests::memory_store::MemoryStore;
     use distributedlog_store::Owner;
 
-    /// Ten thousand idle connections are cheap only while what each task holds is small; TLS, and
-    /// what is rare, must not be a part of it.
+    /// Ten thousand idle connections are cheap only while each task is small: TLS, and what is
+    /// rare, must not be a part of it.
     #[tokio::test]
     async fn a_plain_connection_takes_less_than_two_kibibytes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -4,47 +4,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use distributedlog::Dlsn;
 
-use super::machine::{Answer, Ticket};
+use super::machine::{Reply, Ticket};
 use distributedlog_store::StoreError;
 
-/// Whom an answer is for: a request of a connection.
+/// Reply address of a request: its connection's mailbox and the request's number there.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(super) struct ReplyTo {
     pub(super) mailbox: Arc<Mailbox>,
-    /// The request, among those of its connection.
+    /// Number of the request among those of its connection.
     pub(super) slot: u32,
 }
 
-/// What a connection is told from outside.
+/// A message to a connection.
 #[derive(Debug)]
 pub(super) enum Mail {
-    /// The store is done with an append.
-    Appended(Ticket<Origin>, Result<Dlsn, StoreError>),
-    /// A request is answered.
-    Answer(u32, Answer),
-    /// Tell the client to go, finish the requests that there are, close.
+    /// The store completed an append.
+    Appended(Ticket<ReplyTo>, Result<Dlsn, StoreError>),
+    /// The machine replied to the request in this slot.
+    Reply(u32, Reply),
+    /// Ask the client to stop sending, finish the requests in flight, close.
     Drain,
-    /// The client had its time to go: start no further requests.
+    /// The client had its time to stop: start no further requests.
     DrainNow,
     /// Close now.
     Cut,
 }
 
-/// Where a connection finds what it is told. Senders never wait: whatever is sent was asked for by
-/// the connection, which bounds how much it asks for.
+/// Queue of messages to a connection. Sending never waits.
+///
+/// The queue needs no bound of its own: each message but the four of draining belongs to a request
+/// of the connection, which bounds how many of those it has in flight.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
-    inner: Mutex<Inner>,
+    inner: Mutex<MailboxState>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct MailboxState {
     mail: Vec<Mail>,
     waker: Option<Waker>,
 }
 
 impl Mailbox {
-    /// Delivers, and wakes the connection if it waits.
+    /// Enqueues a message, and wakes the connection if it waits.
     pub(super) fn send(&self, mail: Mail) {
         let waker = {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,12 +58,12 @@ impl Mailbox {
         }
     }
 
-    /// Moves all there is to the end of `into`. When that is nothing, the next delivery wakes the
-    /// task.
+    /// Moves all messages to the end of `into`. If there are none, registers the task to be woken
+    /// by the next.
     pub(super) fn receive(&self, cx: &Context<'_>, into: &mut Vec<Mail>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if !inner.mail.is_empty() {
-            // The two vectors change places, so that both keep their memory.
+            // The two vectors are swapped, so that both keep their capacity.
             if into.is_empty() {
                 mem::swap(&mut inner.mail, into)
             } else {

@@ -6,16 +6,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::http::{self, Operation, Server};
+use super::http::{self, OperatorState, Server};
 use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
-use super::{FaultSwitch, ProxyError, Settings};
+use super::{FaultInjector, ProxyError, Settings};
 use distributedlog_store::net::{Listen, listen};
 use distributedlog_store::{LogStore, Owner};
 
-/// How long a client of mux has to answer that it will send no more requests, before none is
-/// started any more.
+/// Time in which a mux client must confirm a Tdrain. Requests that arrive later are not started.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Starts write proxies.
@@ -23,8 +22,8 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 pub struct Proxy;
 
 impl Proxy {
-    /// Listens and serves clients until [`Running::drain`] is called or the value is dropped. Must
-    /// be called on a tokio runtime with time and I/O enabled.
+    /// Listens and serves clients until [`RunningProxy::drain`] is called or the value is dropped.
+    /// Must be called on a tokio runtime with time and I/O enabled.
     ///
     /// # Errors
     ///
@@ -36,23 +35,23 @@ impl Proxy {
     pub async fn start(
         settings: Settings,
         store: Arc<dyn LogStore>,
-    ) -> Result<Running, ProxyError> {
+    ) -> Result<RunningProxy, ProxyError> {
         let (listener, address) = bind(settings.listen, "clients")?;
         Self::start_on(listener, address, settings, store)
     }
 
-    /// [`start`](Self::start) on any kind of listener, which clients reach at `address`; the
-    /// settings' own address is not listened on.
+    /// Does the same as [`start`](Self::start) on any kind of listener, which clients reach at
+    /// `address`. The address in the settings is ignored.
     ///
     /// # Errors
     ///
-    /// The address for metrics and health cannot be listened on.
+    /// The address for metrics and health, or that for HTTP, cannot be listened on.
     pub fn start_on(
         listener: impl Listen,
         address: SocketAddr,
         settings: Settings,
         store: Arc<dyn LogStore>,
-    ) -> Result<Running, ProxyError> {
+    ) -> Result<RunningProxy, ProxyError> {
         let (stats_listener, stats) = match settings.stats_listen {
             None => (None, None),
             Some(stats) => {
@@ -73,7 +72,7 @@ impl Proxy {
         };
         let settings = Arc::new(settings);
         let service = Arc::new(Service::new(owner.clone(), &settings, store));
-        let faults = settings.faults.then(|| FaultSwitch::new(service.clone()));
+        let faults = settings.faults.then(|| FaultInjector::new(service.clone()));
         let connections = Arc::new(Connections::default());
         let accepting = tokio::spawn(accept(
             listener,
@@ -82,18 +81,25 @@ impl Proxy {
             settings.clone(),
         ));
         let watching = tokio::spawn(service.clone().watch_deadlines());
-        let operation = Operation {
+        let operator = OperatorState {
             service: service.clone(),
             faults: faults.clone(),
         };
         let server =
-            http_listener.map(|listener| Server::start(listener, settings.clone(), &operation));
+            http_listener.map(|listener| Server::start(listener, settings.clone(), &operator));
         let serving_stats =
-            stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operation)));
-        tracing::info!(%address, stats = ?stats, http = ?http, location = service.location(), thriftmux = settings.thriftmux, "the write proxy listens");
+            stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operator)));
+        tracing::info!(
+            %address,
+            stats = ?stats,
+            http = ?http,
+            location = service.location(),
+            thriftmux = settings.thriftmux,
+            "the write proxy listens"
+        );
         let (ended, _) = watch::channel(None);
         let server = server.map(Arc::new);
-        Ok(Running {
+        Ok(RunningProxy {
             address,
             stats,
             http,
@@ -111,7 +117,7 @@ impl Proxy {
     }
 }
 
-/// Listens, and says on which port.
+/// Listens, and returns the address with the port that the system chose.
 fn bind(
     address: SocketAddr,
     purpose: &'static str,
@@ -122,15 +128,17 @@ fn bind(
         .map_err(|error| ProxyError::listen(address, purpose, error))
 }
 
-/// A write proxy at work. Dropping it stops it at once, as a crash would: what is acknowledged is
-/// in the store, what is in flight is lost.
+/// A running write proxy.
+///
+/// Dropping it stops it at once, as a crash would: acknowledged records are in the store, requests
+/// in flight are lost. [`drain`](Self::drain) stops it in order.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProxy {
     address: SocketAddr,
     stats: Option<SocketAddr>,
     http: Option<SocketAddr>,
     owner: Owner,
-    faults: Option<FaultSwitch>,
+    faults: Option<FaultInjector>,
     service: Arc<Service>,
     connections: Arc<Connections>,
     settings: Arc<Settings>,
@@ -138,73 +146,79 @@ pub struct Running {
     watching: JoinHandle<()>,
     serving_stats: Option<JoinHandle<()>>,
     server: Option<Arc<Server>>,
-    /// Where the end of draining is announced, once it has begun.
-    ended: watch::Sender<Option<Drain>>,
+    /// Progress of draining; `None` before it begins.
+    ended: watch::Sender<Option<DrainProgress>>,
 }
 
-/// How far draining is.
+/// Progress of draining.
 #[derive(Clone, Copy, Debug)]
-enum Drain {
+enum DrainProgress {
     UnderWay,
-    Ended(Drained),
+    Ended(DrainReport),
 }
 
-impl Running {
-    /// Where clients connect.
+impl RunningProxy {
+    /// Returns the address that clients connect to.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where metrics and health are served, if they are.
+    /// Returns the address of metrics and health, or `None` if they are not served.
     #[must_use]
     pub const fn stats_addr(&self) -> Option<SocketAddr> {
         self.stats
     }
 
-    /// Where HTTP clients connect, if they can.
+    /// Returns the address that HTTP clients connect to, or `None` if HTTP is not served.
     #[must_use]
     pub const fn http_addr(&self) -> Option<SocketAddr> {
         self.http
     }
 
-    /// What stands for this proxy in redirects and handshakes, and in the store as the owner of its
-    /// streams.
+    /// Returns the identity of this proxy in redirects and handshakes, and in the store as the
+    /// owner of its streams.
     #[must_use]
     pub const fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// The switch that makes single streams misbehave, when the settings allow it.
+    /// Returns the injector of faults, or `None` if the settings do not allow it.
     #[must_use]
-    pub const fn faults(&self) -> Option<&FaultSwitch> {
+    pub const fn faults(&self) -> Option<&FaultInjector> {
         self.faults.as_ref()
     }
 
-    /// What it has under way: nothing, once every request is answered.
+    /// Returns the streams and requests that the proxy works on. Requests are 0 once every one is
+    /// answered.
     #[must_use]
-    pub fn load(&self) -> Load {
-        let figures = self.service.figures();
-        Load {
-            streams: figures.streams,
-            requests: figures.usage.requests,
-            bytes: figures.usage.bytes,
+    pub fn load(&self) -> ProxyLoad {
+        let machine_stats = self.service.machine_stats();
+        ProxyLoad {
+            streams: machine_stats.streams,
+            requests: machine_stats.usage.requests,
+            bytes: machine_stats.usage.bytes,
         }
     }
 
-    /// Stops: no new connections, Tdrain to those that speak mux, what is in flight is finished and
-    /// answered, connections are closed, streams released, and the store is closed. Connections
-    /// that are not done within the settings' drain timeout are closed all the same;
-    /// releasing may then take as long once more. Calling it again waits for the first call's end.
+    /// Stops in order, and waits for the end.
+    ///
+    /// - No connection is accepted any more, and clients that speak mux are sent Tdrain.
+    /// - Requests in flight are finished and answered, then their connections are closed.
+    ///   Connections that take longer than the settings' `drain_timeout` are closed with requests
+    ///   unanswered.
+    /// - Streams are released and the store is closed, which may take up to `drain_timeout` again.
+    ///
+    /// Further calls wait for the end of the first one.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not stop the draining.
-    pub async fn drain(&self) -> Drained {
+    pub async fn drain(&self) -> DrainReport {
         let mut ended = self.ended.subscribe();
         let begin = self.ended.send_if_modified(|drain| {
             let first = drain.is_none();
-            drain.get_or_insert(Drain::UnderWay);
+            drain.get_or_insert(DrainProgress::UnderWay);
             first
         });
         if begin {
@@ -217,26 +231,27 @@ impl Running {
             let (limit, ended) = (self.settings.drain_timeout, self.ended.clone());
             tokio::spawn(async move {
                 let drained = drain(&service, &connections, server.as_deref(), limit).await;
-                ended.send_replace(Some(Drain::Ended(drained)));
+                ended.send_replace(Some(DrainProgress::Ended(drained)));
             });
         }
         let outcome = ended
-            .wait_for(|drain| matches!(drain, Some(Drain::Ended(_))))
+            .wait_for(|drain| matches!(drain, Some(DrainProgress::Ended(_))))
             .await;
         match outcome.as_deref() {
-            Ok(Some(Drain::Ended(drained))) => *drained,
-            // The sender is in `self`, so it is there.
-            Ok(Some(Drain::UnderWay) | None) | Err(_) => Drained::default(),
+            Ok(Some(DrainProgress::Ended(drained))) => *drained,
+            // Not reached: `self` holds the sender, so waiting cannot fail.
+            Ok(Some(DrainProgress::UnderWay) | None) | Err(_) => DrainReport::default(),
         }
     }
 }
 
+/// Drains with `limit` for the connections, and again for the store.
 async fn drain(
     service: &Arc<Service>,
     connections: &Connections,
     server: Option<&Server>,
     limit: Duration,
-) -> Drained {
+) -> DrainReport {
     tracing::info!("draining: no new connections, finishing what is in flight");
     service.drain();
     connections.drain();
@@ -262,12 +277,12 @@ async fn drain(
     let streams_released = match tokio::time::timeout(limit, service.close()).await {
         Ok(streams) => streams,
         Err(_) => {
-            tracing::error!(?limit, "the store did not take its streams back in time");
+            tracing::error!(?limit, "releasing the streams took too long");
             0
         }
     };
     let (connections_finished, connections_cut) = connections.counts();
-    let drained = Drained {
+    let drained = DrainReport {
         connections_finished,
         connections_cut,
         streams_released,
@@ -281,7 +296,7 @@ async fn drain(
     drained
 }
 
-impl Drop for Running {
+impl Drop for RunningProxy {
     fn drop(&mut self) {
         self.accepting.abort();
         self.watching.abort();
@@ -292,25 +307,25 @@ impl Drop for Running {
     }
 }
 
-/// What a proxy has under way.
+/// Streams and requests that a proxy works on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// How many streams it owns or is about to.
+pub struct ProxyLoad {
+    /// Number of streams that are owned or being acquired.
     pub streams: usize,
-    /// How many requests are unanswered.
+    /// Number of unanswered requests.
     pub requests: usize,
-    /// Their payload bytes.
+    /// Payload bytes of the unanswered requests.
     pub bytes: usize,
 }
 
-/// How a proxy ended.
+/// Result of draining a proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    /// How many connections were closed after all their requests had been answered.
+pub struct DrainReport {
+    /// Number of connections that were closed with every request answered.
     pub connections_finished: usize,
-    /// How many connections were closed with requests unanswered, because the drain timeout had
-    /// passed.
+    /// Number of connections that were closed with requests unanswered, because the drain timeout
+    /// had passed.
     pub connections_cut: usize,
-    /// How many streams were released.
+    /// Number of streams that were released.
     pub streams_released: usize,
 }

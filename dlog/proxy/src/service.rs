@@ -7,20 +7,21 @@ use tokio::sync::Notify;
 use tokio::time;
 
 use super::machine::{
-    Call, Fault, Limits, Machine, Output, Question, StoreAnswer, Usage, WaitingId, location_of,
+    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest, Usage,
+    location_of,
 };
-use super::mailbox::{Mail, Origin};
-use super::stats::{Figures, Stats};
+use super::mailbox::{Mail, ReplyTo};
+use super::stats::{MachineStats, Stats};
 use super::{Settings, WallClock};
 use distributedlog_store::{LogStore, Owner};
 
-/// The machine, its store, and what carries things between them: shared by all connections.
+/// The machine, its store, and the driver between them; shared by all connections.
 ///
 /// There is one lock, around the machine. Appends are handed to the store while it is held, so that
-/// entries reach the store in the machine's order; the store never blocks there, and what it calls
-/// back takes no lock of ours but a mailbox's.
+/// entries reach the store in the machine's order; the store never blocks there, and its callbacks
+/// take no lock of ours but a mailbox's.
 pub(super) struct Service {
-    machine: Mutex<Machine<Origin>>,
+    machine: Mutex<Machine<ReplyTo>>,
     store: Arc<dyn LogStore>,
     owner: Owner,
     location: Arc<str>,
@@ -28,9 +29,9 @@ pub(super) struct Service {
     wall_clock: Arc<dyn WallClock>,
     pub(super) max_clock_skew: Duration,
     pub(super) require_client_id: bool,
-    /// Told whenever the store has answered: closing waits for it.
+    /// Notified whenever the store has answered: closing waits for it.
     changed: Notify,
-    /// Told when something begins to wait whose deadline comes before all others.
+    /// Notified when work is enqueued whose deadline comes before all others.
     earlier: Notify,
     started: time::Instant,
 }
@@ -67,27 +68,29 @@ impl Service {
         }
     }
 
-    /// The time on the machine's clock.
+    /// Returns the time on the machine's clock, which starts with the service.
     pub(super) fn now(&self) -> Instant {
         let since = self.started.elapsed();
         Instant::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// The time of day.
+    /// Returns the time of day, in nanoseconds since 1970.
     pub(super) fn unix_nanos(&self) -> u64 {
         self.wall_clock.unix_nanos()
     }
 
-    /// Takes a request.
+    /// Passes a request to the machine. Returns its id while it waits in a queue, `None` if it was
+    /// started or answered.
     pub(super) fn call(
         self: &Arc<Self>,
         now: Instant,
-        call: Call<'_, Origin>,
-    ) -> Option<WaitingId> {
+        call: Call<'_, ReplyTo>,
+    ) -> Option<QueuedRequestId> {
         self.with(|machine| machine.handle_call(now, call))
     }
 
-    /// Takes all appends that are done from a connection's mail; what is left are its other kinds.
+    /// Passes all completed appends among the messages to the machine, and leaves the other
+    /// messages.
     pub(super) fn take_appended(self: &Arc<Self>, now: Instant, mail: &mut Vec<Mail>) {
         if !mail.iter().any(|mail| matches!(mail, Mail::Appended(..))) {
             return;
@@ -102,19 +105,19 @@ impl Service {
         self.changed.notify_waiters();
     }
 
-    /// Drops a request that has not started.
-    pub(super) fn discard(self: &Arc<Self>, now: Instant, id: &WaitingId) -> bool {
+    /// Drops a request that has not started. Returns whether it did.
+    pub(super) fn discard(self: &Arc<Self>, now: Instant, id: &QueuedRequestId) -> bool {
         self.with(|machine| machine.discard(now, id))
     }
 
-    /// Makes a stream misbehave, or behave again.
-    pub(super) fn set_fault(self: &Arc<Self>, stream: &str, fault: Option<Fault>) {
+    /// Injects a fault into a stream, or ends it with `None`.
+    pub(super) fn set_fault(self: &Arc<Self>, stream: &str, fault: Option<InjectedFault>) {
         let now = self.now();
         self.with(|machine| machine.set_fault(now, stream, fault));
     }
 
-    /// Which streams misbehave, and how.
-    pub(super) fn faults(&self) -> Vec<(String, Fault)> {
+    /// Returns the streams with an injected fault, each with its fault.
+    pub(super) fn faults(&self) -> Vec<(String, InjectedFault)> {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         machine
             .faults()
@@ -122,7 +125,7 @@ impl Service {
             .collect()
     }
 
-    /// Answers what still waits when its deadline passes, until it is dropped.
+    /// Replies to queued requests whose deadlines pass, until it is dropped.
     pub(super) async fn watch_deadlines(self: Arc<Self>) {
         loop {
             let next = self
@@ -153,7 +156,7 @@ impl Service {
         self.with(|machine| machine.drain(now));
     }
 
-    /// Gives every stream back and closes the store. Says how many streams there were.
+    /// Releases every stream and closes the store. Returns the number of streams that there were.
     pub(super) async fn close(self: &Arc<Self>) -> usize {
         let now = self.now();
         let streams = self.with(|machine| machine.close(now));
@@ -170,10 +173,10 @@ impl Service {
         streams
     }
 
-    /// What the machine knows of itself.
-    pub(super) fn figures(&self) -> Figures {
+    /// Returns the machine's gauges and counters.
+    pub(super) fn machine_stats(&self) -> MachineStats {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        Figures {
+        MachineStats {
             streams: machine.stream_count(),
             usage: machine.usage(),
             accepting: machine.is_accepting(),
@@ -181,10 +184,11 @@ impl Service {
         }
     }
 
-    /// Works on the machine, then carries out what it wants done.
-    fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<Origin>) -> R) -> R {
+    /// Calls the machine, then carries out its outputs.
+    fn with<R>(self: &Arc<Self>, work: impl FnOnce(&mut Machine<ReplyTo>) -> R) -> R {
         let (result, questions) = {
-            // A panic in here is a bug of ours in one request; the others must not be lost with it.
+            // A panic in here is a bug of ours in one request: a poisoned lock must not fail all
+            // others.
             let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
             let before = machine.next_deadline();
             let result = work(&mut machine);
@@ -201,20 +205,21 @@ impl Service {
     }
 
     /// Puts each question to the store, and its answer to the machine.
-    // Not part of `with`, whose type parameter it would carry into the closure below, and that into
-    // the next `with`, without end.
-    fn ask_all(self: &Arc<Self>, questions: Vec<Question<Origin>>) {
+    // Not part of `with`: its type parameter would become a part of the closure in `ask`, and that
+    // a type parameter of the next `with`, without end.
+    /// Sends each request to the store, and its reply to the machine.
+    fn ask_all(self: &Arc<Self>, questions: Vec<StoreRequest<ReplyTo>>) {
         for question in questions {
             self.ask(question);
         }
     }
 
-    /// Sends replies and appends on their way; what is to be asked of the store is left.
-    fn carry_out(&self, machine: &mut Machine<Origin>) -> Vec<Question<Origin>> {
+    /// Sends replies and appends, and returns the other requests to the store.
+    fn carry_out(&self, machine: &mut Machine<ReplyTo>) -> Vec<StoreRequest<ReplyTo>> {
         let mut questions = Vec::new();
         while let Some(output) = machine.poll_output() {
             match output {
-                Output::Reply { to, answer } => to.mailbox.send(Mail::Answer(to.slot, answer)),
+                Output::Reply { to, reply } => to.mailbox.send(Mail::Reply(to.slot, reply)),
                 Output::Append {
                     lease,
                     entry,
@@ -227,29 +232,29 @@ impl Service {
                         Box::new(move |result| mailbox.send(Mail::Appended(ticket, result))),
                     );
                 }
-                Output::Ask(question) => questions.push(question),
+                Output::Request(question) => questions.push(question),
             }
         }
         questions
     }
 
-    /// Asks the store, beside everything else, and takes its answer.
-    fn ask(self: &Arc<Self>, question: Question<Origin>) {
+    /// Sends a request to the store in a task of its own, and its reply to the machine.
+    fn ask(self: &Arc<Self>, question: StoreRequest<ReplyTo>) {
         let service = self.clone();
         tokio::spawn(async move {
-            let answer = ask(&*service.store, &service.owner, question).await;
+            let reply = ask(&*service.store, &service.owner, question).await;
             let now = service.now();
-            service.with(|machine| machine.handle_store(now, answer));
+            service.with(|machine| machine.handle_store(now, reply));
             service.changed.notify_waiters();
         });
     }
 
-    /// What readers read.
+    /// Returns the store, for readers.
     pub(super) const fn store(&self) -> &Arc<dyn LogStore> {
         &self.store
     }
 
-    /// What stands for this proxy in redirects and handshakes.
+    /// Returns DistributedLog's text for this proxy, which redirects and handshakes contain.
     pub(super) fn location(&self) -> &str {
         &self.location
     }
@@ -263,49 +268,49 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Asks the store.
+/// Carries out a request to the store.
 async fn ask(
     store: &dyn LogStore,
     owner: &Owner,
-    question: Question<Origin>,
-) -> StoreAnswer<Origin> {
+    question: StoreRequest<ReplyTo>,
+) -> StoreReply<ReplyTo> {
     match question {
-        Question::Acquire { stream } => {
+        StoreRequest::Acquire { stream } => {
             let result = store.acquire(&stream, owner).await;
             match &result {
                 Ok(acquired) => tracing::debug!(%stream, ?acquired, "asked for a stream"),
                 Err(error) => tracing::debug!(%stream, %error, "asked for a stream"),
             }
-            StoreAnswer::Acquired { stream, result }
+            StoreReply::Acquired { stream, result }
         }
-        Question::CreateMissing { stream } => {
+        StoreRequest::CreateMissing { stream } => {
             let result = store.create(&stream).await;
-            tracing::info!(%stream, ok = result.is_ok(), "made a stream that a write was for");
-            StoreAnswer::CreatedMissing { stream, result }
+            tracing::info!(%stream, ok = result.is_ok(), "created a stream for a write");
+            StoreReply::CreatedMissing { stream, result }
         }
-        Question::Release { lease } => {
+        StoreRequest::Release { lease } => {
             let result = store.release(&lease).await;
-            StoreAnswer::Released {
+            StoreReply::Released {
                 stream: lease.stream,
                 result,
             }
         }
-        Question::Delete { stream } => {
+        StoreRequest::Delete { stream } => {
             let result = store.delete(&stream).await;
             tracing::info!(%stream, ok = result.is_ok(), "deleted a stream");
-            StoreAnswer::Deleted { stream, result }
+            StoreReply::Deleted { stream, result }
         }
-        Question::Truncate { stream, before, to } => {
+        StoreRequest::Truncate { stream, before, to } => {
             let result = store.truncate(&stream, before).await;
-            StoreAnswer::Truncated { stream, result, to }
+            StoreReply::Truncated { stream, result, to }
         }
-        Question::Create { stream, to } => {
+        StoreRequest::Create { stream, to } => {
             let result = store.create(&stream).await;
-            StoreAnswer::Created { stream, result, to }
+            StoreReply::Created { stream, result, to }
         }
-        Question::Describe { stream, to } => {
+        StoreRequest::Describe { stream, to } => {
             let result = store.describe(&stream).await;
-            StoreAnswer::Described { stream, result, to }
+            StoreReply::Described { stream, result, to }
         }
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::wall_clock::{SystemClock, WallClock};
-use super::{HttpToken, Origin, TlsIdentity};
+use super::{CorsOrigin, HttpToken, ServerCertificate};
 
 /// The largest record, or whole record set with its header, that a proxy stores: 1 MiB − 8 KiB, as
 /// the original checks it.
@@ -51,7 +51,7 @@ settings! {
     /// 4,096.
     http_max_readers: usize = 4_096;
     /// Whose pages may use the HTTP port from a browser, besides its own. Default: nobody's.
-    http_origins: Vec<Origin> = Vec::new();
+    http_origins: Vec<CorsOrigin> = Vec::new();
     /// What HTTP clients must know. Default `None`: whoever reaches the port may use it.
     http_token: Option<HttpToken> = None;
     /// How long an HTTP connection's next request header may take, from when the last request was
@@ -65,7 +65,7 @@ settings! {
     /// handshakes. Default `None`: the address it listens on.
     announce: Option<String> = None;
     /// TLS on the clients' port and on the HTTP port. Default `None`: plain TCP.
-    tls: Option<TlsIdentity> = None;
+    tls: Option<ServerCertificate> = None;
     /// Whether a write to a stream that does not exist creates it. Default yes, as the original
     /// does.
     create_missing_streams: bool = true;
@@ -122,7 +122,7 @@ settings! {
     /// How long a connection may be silent with nothing in flight. Default `None`: for ever; idle
     /// connections are cheap.
     idle_timeout: Option<Duration> = None;
-    /// How long [`Running::drain`](super::Running::drain) waits for connections to finish before it
+    /// How long [`RunningProxy::drain`](super::RunningProxy::drain) waits for connections to finish before it
     /// closes them. Default 30 s.
     drain_timeout: Duration = Duration::from_secs(30);
     /// A deadline that passed longer ago than this is taken for a wrong clock at once and not
@@ -130,7 +130,7 @@ settings! {
     /// after their time. Default 5 min.
     max_clock_skew: Duration = Duration::from_secs(300);
     /// Whether streams can be stalled and failed on purpose, by
-    /// [`Running::faults`](super::Running::faults) and over the stats port. For tests and
+    /// [`RunningProxy::faults`](super::RunningProxy::faults) and over the stats port. For tests and
     /// demonstrations. Default no.
     faults: bool = false;
     /// What deadlines are compared with. Default: the system's clock.

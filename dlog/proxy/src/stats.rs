@@ -12,19 +12,18 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::machine::{Answer, Counters, Usage};
+use super::machine::{Counters, Reply, Usage};
 
-/// What the proxy counts.
+/// The proxy's counters, gauges and histograms.
 #[derive(Debug)]
 pub(super) struct Stats {
     registry: Mutex<Registry>,
-    methods: [MethodStats; Method::ALL.len()],
-    outcomes: Family<OutcomeLabels, Counter>,
+    requests: RequestStats,
     pub(super) written_bytes: Counter,
     pub(super) connections: Gauge,
     pub(super) connections_accepted: Counter,
     pub(super) connections_refused: Counter,
-    /// Frames and messages that could not be read, or were too large.
+    /// Frames and messages that could not be decoded, or were too large.
     pub(super) malformed: Counter,
     /// Connections that were closed because they took too long.
     pub(super) timeouts: Counter,
@@ -41,16 +40,16 @@ pub(super) struct Stats {
     accepting: Gauge,
 }
 
-/// What is counted of HTTP besides what is counted of every request.
+/// Counters of HTTP that go beyond those of all requests.
 #[derive(Debug)]
 pub(super) struct HttpStats {
-    /// Requests whose clients went away before they had their answers.
+    /// Requests whose clients went away before they had their responses.
     pub(super) aborted: Counter,
     /// Records that were sent to readers.
     pub(super) records_read: Counter,
-    /// Reads under way.
+    /// Reads of streams under way.
     pub(super) readers: Gauge,
-    answers: Family<HttpLabels, Counter>,
+    responses: Family<HttpLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,9 +59,36 @@ struct HttpLabels {
 }
 
 impl HttpStats {
-    /// Counts an answer. The route is that of the table, so that there are only so many.
+    fn register(registry: &mut Registry) -> Self {
+        let responses = Family::<HttpLabels, Counter>::default();
+        registry.register(
+            "http_requests",
+            "HTTP requests answered, by route and status",
+            responses.clone(),
+        );
+        Self {
+            aborted: register_counter(
+                registry,
+                "http_aborted",
+                "HTTP requests whose clients went away before they had their answers",
+            ),
+            records_read: register_counter(
+                registry,
+                "http_records_read",
+                "Records sent to readers over HTTP",
+            ),
+            readers: register_gauge(
+                registry,
+                "http_readers",
+                "Reads of streams under way over HTTP",
+            ),
+            responses,
+        }
+    }
+
+    /// Counts a reply. `size` is the payload's in bytes.
     pub(super) fn answered(&self, route: &str, status: u16) {
-        self.answers
+        self.responses
             .get_or_create(&HttpLabels {
                 route: route.to_owned(),
                 status,
@@ -71,67 +97,37 @@ impl HttpStats {
     }
 }
 
-/// What the service's machine knows of itself.
+/// Gauges and counters of the service's machine.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Figures {
-    /// Streams owned or about to be.
+pub(super) struct MachineStats {
+    /// Number of streams that are owned or being acquired.
     pub(super) streams: usize,
-    /// What is admitted and not answered.
+    /// Requests that are admitted and not answered.
     pub(super) usage: Usage,
-    /// Whether streams that are not owned are accepted.
+    /// True if the proxy becomes the owner of further streams.
     pub(super) accepting: bool,
     pub(super) counters: Counters,
 }
 
-/// What is counted for every single request, looked up beforehand.
+/// Metrics of one method, looked up beforehand because every request needs them.
 #[derive(Debug)]
 struct MethodStats {
     successes: Counter,
     seconds: Histogram,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    method: &'static str,
-    outcome: String,
+/// Requests by method and outcome, and the time that they took.
+#[derive(Debug)]
+struct RequestStats {
+    methods: [MethodStats; Method::ALL.len()],
+    outcomes: Family<OutcomeLabels, Counter>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabels {
-    method: &'static str,
-}
-
-/// How a request ended, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// With this code.
-    Code(StatusCode),
-    /// With an application exception.
-    Exception,
-    /// It was not started.
-    NotStarted,
-}
-
-impl Outcome {
-    /// How it ended with this answer.
-    pub(super) const fn of(answer: &Answer) -> Self {
-        match answer {
-            Answer::ServerInfo { .. } | Answer::Void | Answer::Bulk(_) => {
-                Self::Code(StatusCode::Success)
-            }
-            Answer::Stream(response) => Self::Code(response.code),
-            Answer::Exception { .. } => Self::Exception,
-            Answer::NotStarted(_) => Self::NotStarted,
-        }
-    }
-}
-
-impl Stats {
-    pub(super) fn new() -> Self {
-        let mut registry = Registry::with_prefix("dlog_proxy");
+impl RequestStats {
+    fn register(registry: &mut Registry) -> Self {
         let outcomes = Family::<OutcomeLabels, Counter>::default();
-        // From 50 µs, below which no disk syncs, to 26 s, after which no client waits: 20 steps of
-        // a factor of two.
+        // 20 buckets, each twice as wide as the one before: from 50 µs, below which no disk syncs,
+        // to 50 µs · 2^19 = 26 s, after which no client waits.
         let seconds = Family::<MethodLabels, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(50e-6, 2.0, 20))
         });
@@ -139,7 +135,7 @@ impl Stats {
             successes: outcomes
                 .get_or_create(&OutcomeLabels::of(
                     method,
-                    Outcome::Code(StatusCode::Success),
+                    RequestOutcome::Code(StatusCode::Success),
                 ))
                 .clone(),
             seconds: seconds
@@ -159,17 +155,64 @@ impl Stats {
             Unit::Seconds,
             seconds,
         );
-        let answers = Family::<HttpLabels, Counter>::default();
-        registry.register(
-            "http_requests",
-            "HTTP requests answered, by route and status",
-            answers.clone(),
-        );
-        let mut counter = |name, help| {
-            let counter = Counter::<u64, AtomicU64>::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
+        Self { methods, outcomes }
+    }
+}
+
+fn register_counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::<u64, AtomicU64>::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn register_gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    method: &'static str,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: &'static str,
+}
+
+/// Outcome of a request, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestOutcome {
+    /// A reply with this code.
+    Code(StatusCode),
+    /// An application exception.
+    Exception,
+    /// The request was not started.
+    NotStarted,
+}
+
+impl RequestOutcome {
+    /// Returns the outcome that this reply stands for.
+    pub(super) const fn of(reply: &Reply) -> Self {
+        match reply {
+            Reply::ServerInfo { .. } | Reply::Void | Reply::Bulk(_) => {
+                Self::Code(StatusCode::Success)
+            }
+            Reply::Stream(response) => Self::Code(response.code),
+            Reply::Exception { .. } => Self::Exception,
+            Reply::NotStarted(_) => Self::NotStarted,
+        }
+    }
+}
+
+impl Stats {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("dlog_proxy");
+        let requests = RequestStats::register(&mut registry);
+        let http = HttpStats::register(&mut registry);
+        let mut counter = |name, help| register_counter(&mut registry, name, help);
         let written_bytes = counter("written_bytes", "Payload bytes of acknowledged writes");
         let connections_accepted = counter("connections_accepted", "Connections accepted");
         let connections_refused = counter(
@@ -189,11 +232,6 @@ impl Stats {
             "repeated",
             "Writes whose client had tried the same records elsewhere before: hedges and retries",
         );
-        let aborted = counter(
-            "http_aborted",
-            "HTTP requests whose clients went away before they had their answers",
-        );
-        let records_read = counter("http_records_read", "Records sent to readers over HTTP");
         let duplicates_answered = counter(
             "duplicates_answered",
             "Writes of record sets that were stored already, answered with the first copy's \
@@ -203,14 +241,9 @@ impl Stats {
             "identities_reused",
             "Writes of record sets whose identity another, different set has: stored",
         );
-        let mut gauge = |name, help| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
+        let mut gauge = |name, help| register_gauge(&mut registry, name, help);
         Self {
-            methods,
-            outcomes,
+            requests,
             written_bytes,
             connections_accepted,
             connections_refused,
@@ -218,12 +251,7 @@ impl Stats {
             timeouts,
             discarded,
             repeated,
-            http: HttpStats {
-                aborted,
-                records_read,
-                readers: gauge("http_readers", "Reads of streams under way over HTTP"),
-                answers,
-            },
+            http,
             duplicates_answered,
             identities_reused,
             connections: gauge("connections", "Open connections"),
@@ -242,33 +270,42 @@ impl Stats {
     }
 
     /// Counts an answer.
-    pub(super) fn answered(&self, method: Method, outcome: Outcome, size: usize, took: Duration) {
-        let of_method = &self.methods[method as usize];
+    pub(super) fn answered(
+        &self,
+        method: Method,
+        outcome: RequestOutcome,
+        size: usize,
+        took: Duration,
+    ) {
+        let of_method = &self.requests.methods[method as usize];
         of_method.seconds.observe(took.as_secs_f64());
-        if outcome == Outcome::Code(StatusCode::Success) {
+        if outcome == RequestOutcome::Code(StatusCode::Success) {
             of_method.successes.inc();
             self.written_bytes.inc_by(size as u64);
         } else {
-            self.outcomes
+            self.requests
+                .outcomes
                 .get_or_create(&OutcomeLabels::of(method, outcome))
                 .inc();
         }
     }
 
-    /// Everything in Prometheus' text format.
-    pub(super) fn encode(&self, figures: &Figures) -> String {
+    /// Returns all metrics in Prometheus' text format.
+    pub(super) fn encode(&self, machine_stats: &MachineStats) -> String {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.streams.set(number(figures.streams));
-        self.requests_unanswered.set(number(figures.usage.requests));
-        self.bytes_unanswered.set(number(figures.usage.bytes));
-        self.accepting.set(figures.accepting.into());
-        // Counted by the machine, whose count is the counter's value.
-        self.duplicates_answered
-            .inner()
-            .store(figures.counters.duplicates_answered, Ordering::Relaxed);
+        self.streams.set(number(machine_stats.streams));
+        self.requests_unanswered
+            .set(number(machine_stats.usage.requests));
+        self.bytes_unanswered.set(number(machine_stats.usage.bytes));
+        self.accepting.set(machine_stats.accepting.into());
+        // The machine counts these; the counter takes over its value.
+        self.duplicates_answered.inner().store(
+            machine_stats.counters.duplicates_answered,
+            Ordering::Relaxed,
+        );
         self.identities_reused
             .inner()
-            .store(figures.counters.identities_reused, Ordering::Relaxed);
+            .store(machine_stats.counters.identities_reused, Ordering::Relaxed);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &registry).expect("a string takes everything");
@@ -277,11 +314,11 @@ impl Stats {
 }
 
 impl OutcomeLabels {
-    fn of(method: Method, outcome: Outcome) -> Self {
+    fn of(method: Method, outcome: RequestOutcome) -> Self {
         let outcome = match outcome {
-            Outcome::Code(code) => code.as_i32().to_string(),
-            Outcome::Exception => "exception".to_owned(),
-            Outcome::NotStarted => "not_started".to_owned(),
+            RequestOutcome::Code(code) => code.as_i32().to_string(),
+            RequestOutcome::Exception => "exception".to_owned(),
+            RequestOutcome::NotStarted => "not_started".to_owned(),
         };
         Self {
             method: method.name(),
@@ -306,22 +343,27 @@ mod tests {
         let stats = Stats::new();
         stats.answered(
             Method::WriteWithContext,
-            Outcome::Code(StatusCode::Success),
+            RequestOutcome::Code(StatusCode::Success),
             100,
             Duration::from_micros(300),
         );
         stats.answered(
             Method::WriteWithContext,
-            Outcome::Code(StatusCode::Found),
+            RequestOutcome::Code(StatusCode::Found),
             100,
             Duration::from_micros(20),
         );
-        stats.answered(Method::Truncate, Outcome::NotStarted, 0, Duration::ZERO);
+        stats.answered(
+            Method::Truncate,
+            RequestOutcome::NotStarted,
+            0,
+            Duration::ZERO,
+        );
         let counters = Counters {
             duplicates_answered: 5,
             ..Counters::default()
         };
-        let figures = Figures {
+        let machine_stats = MachineStats {
             streams: 3,
             usage: Usage {
                 requests: 1,
@@ -330,7 +372,7 @@ mod tests {
             accepting: true,
             counters,
         };
-        let text = stats.encode(&figures);
+        let text = stats.encode(&machine_stats);
         for line in [
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="200"} 1"#,
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="302"} 1"#,

@@ -7,21 +7,21 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Who the proxy proves to be: a certificate chain and its private key.
+/// The proxy's TLS certificate: a certificate chain and its private key.
 #[derive(Clone)]
-pub struct TlsIdentity {
+pub struct ServerCertificate {
     acceptor: TlsAcceptor,
     http_acceptor: TlsAcceptor,
 }
 
-impl TlsIdentity {
+impl ServerCertificate {
     /// Reads a chain of certificates, the proxy's own first, and a private key (PKCS #8, PKCS #1 or
     /// SEC 1) from PEM files.
     ///
     /// # Errors
     ///
-    /// Which of the files cannot be read or holds nothing of the kind, or that the two do not
-    /// belong together.
+    /// A file cannot be read or contains no certificate or key, or the key does not belong to the
+    /// first certificate. The error names the file.
     pub fn from_pem_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
         let unreadable = |path: &Path, detail: &dyn fmt::Display| TlsError {
             path: path.to_owned(),
@@ -31,18 +31,18 @@ impl TlsIdentity {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| unreadable(certificates, &error))?;
         if chain.is_empty() {
-            return Err(unreadable(certificates, &"holds no certificate"));
+            return Err(unreadable(certificates, &"contains no certificate"));
         }
         let private_key =
             PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
         Self::from_der(chain, private_key).map_err(|error| unreadable(key, &error))
     }
 
-    /// The same from what is in memory.
+    /// Takes the chain, the proxy's own certificate first, and the key from memory.
     ///
     /// # Errors
     ///
-    /// The key is of no known kind or does not belong to the first certificate.
+    /// The key is of an unknown kind or does not belong to the first certificate.
     pub fn from_der(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -58,20 +58,21 @@ impl TlsIdentity {
         })
     }
 
+    /// Returns the acceptor for mux and framed thrift.
     pub(super) const fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
     }
 
-    /// The same, for clients that choose between versions of HTTP.
+    /// Returns the acceptor that negotiates the version of HTTP (ALPN).
     pub(super) const fn http_acceptor(&self) -> &TlsAcceptor {
         &self.http_acceptor
     }
 }
 
-impl fmt::Debug for TlsIdentity {
+impl fmt::Debug for ServerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The key stays out of logs.
-        f.write_str("TlsIdentity")
+        // The key must not get into logs.
+        f.write_str("ServerCertificate")
     }
 }
 
@@ -80,7 +81,7 @@ impl fmt::Debug for TlsIdentity {
 pub struct TlsError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Description of the error.
     pub detail: String,
 }
 

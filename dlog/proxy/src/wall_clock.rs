@@ -1,13 +1,13 @@
 use core::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time of day, which the deadlines of requests are given in.
+/// Source of the time of day, in which the deadlines of requests are given.
 pub trait WallClock: fmt::Debug + Send + Sync + 'static {
-    /// Nanoseconds since 1970.
+    /// Returns the nanoseconds since 1970.
     fn unix_nanos(&self) -> u64;
 }
 
-/// The system's clock.
+/// The operating system's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
-use distributedlog_proxy::{Load, Proxy, Settings};
+use distributedlog_proxy::{Proxy, ProxyLoad, Settings};
 use distributedlog_store::Entropy;
 use distributedlog_store::LogStore;
 use distributedlog_store::net::Dial;
@@ -35,7 +35,7 @@ struct Running {
     /// Told when it has.
     left: watch::Receiver<bool>,
     /// The proxy, once it listens.
-    proxy: Arc<OnceLock<distributedlog_proxy::Running>>,
+    proxy: Arc<OnceLock<distributedlog_proxy::RunningProxy>>,
 }
 
 /// The store's client, as every process of the simulation uses it.
@@ -120,12 +120,12 @@ impl ProxyMachine {
     }
 
     /// What it has under way.
-    pub(crate) fn load(&self) -> Load {
+    pub(crate) fn load(&self) -> ProxyLoad {
         let proxy = self
             .running
             .as_ref()
             .and_then(|running| running.proxy.get());
-        proxy.map_or_else(Load::default, distributedlog_proxy::Running::load)
+        proxy.map_or_else(ProxyLoad::default, distributedlog_proxy::RunningProxy::load)
     }
 
     /// Asks it to finish and go.

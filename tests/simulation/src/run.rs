@@ -5,7 +5,7 @@ use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog_proxy::Load;
+use distributedlog_proxy::ProxyLoad;
 use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
@@ -245,7 +245,7 @@ fn check_rest(world: &mut World) {
         world.tick(false, false);
     }
     for proxy in &world.proxies {
-        let Load {
+        let ProxyLoad {
             streams,
             requests,
             bytes,

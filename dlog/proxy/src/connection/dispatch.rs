@@ -8,11 +8,11 @@ use distributedlog::wire::service::{
     ExceptionKind, Method, Request, RequestError, SequenceId, WriteContext,
 };
 
-use super::lateness::{Late, Lateness};
-use crate::machine::{self, Answer, Call, NotStarted, Usage, WaitingId, shorten};
-use crate::mailbox::{Mailbox, Origin};
+use super::clock_skew::{ClockSkewEstimate, DeadlinePassed};
+use crate::machine::{self, Call, NotStarted, QueuedRequestId, Reply, Usage, shorten};
+use crate::mailbox::{Mailbox, ReplyTo};
 use crate::service::Service;
-use crate::stats::Outcome;
+use crate::stats::RequestOutcome;
 
 /// The longest name of an unknown method that is repeated to the client.
 const MAX_METHOD_BYTES: usize = 256;
@@ -29,12 +29,12 @@ pub(super) struct Dispatcher {
     pub(super) peer: SocketAddr,
     /// Requests that the service works on, and the bytes of their frames.
     pub(super) in_flight: Usage,
-    pub(super) lateness: Lateness,
+    pub(super) clock_skew: ClockSkewEstimate,
 }
 
 /// A request that the service works on.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingRequest {
     pub(super) method: Method,
     pub(super) sequence_id: SequenceId,
     /// Bytes of its frame.
@@ -43,23 +43,23 @@ pub(super) struct Pending {
     payload_bytes: usize,
     since: Instant,
     /// How to drop it while it waits.
-    waiting: Option<WaitingId>,
+    waiting: Option<QueuedRequestId>,
     /// For the log, when somebody reads it.
     stream: Option<Box<str>>,
 }
 
 /// A request that is answered at once.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedRequest {
     /// The method's name, as the client has it; empty when the message could not be read so far.
     pub(super) method: Box<str>,
     pub(super) sequence_id: SequenceId,
-    pub(super) answer: Answer,
+    pub(super) reply: Reply,
 }
 
 /// What came with a message besides the message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attached {
+pub(super) struct RequestContext {
     pub(super) deadline: Option<Deadline>,
     pub(super) has_client_id: bool,
 }
@@ -76,8 +76,8 @@ impl Dispatcher {
         slot: u32,
         frame: &Bytes,
         message: &[u8],
-        attached: Attached,
-    ) -> Result<Pending, Refused> {
+        context: RequestContext,
+    ) -> Result<PendingRequest, RefusedRequest> {
         let now = self.service.now();
         let (sequence_id, request) =
             Request::decode(message).map_err(|error| self.refuse_malformed(&error))?;
@@ -94,25 +94,25 @@ impl Dispatcher {
         ) {
             self.service.stats.repeated.inc();
         }
-        let refused = |answer| Refused {
+        let refused = |reply| RefusedRequest {
             method: method.name().into(),
             sequence_id,
-            answer,
+            reply,
         };
         let checked = self
-            .admit(&request, attached, now)
+            .admit(&request, context, now)
             .and_then(|deadline| Ok((deadline, machine::check(&request, frame)?)));
         let (deadline, action) = match checked {
             Ok(checked) => checked,
-            Err(answer) => {
-                self.count(method, 0, now, now, None, &answer);
-                return Err(refused(answer));
+            Err(reply) => {
+                self.count(method, 0, now, now, None, &reply);
+                return Err(refused(reply));
             }
         };
         let stream =
             tracing::enabled!(tracing::Level::DEBUG).then(|| action.stream().unwrap_or("").into());
         let payload_bytes = action.payload_bytes();
-        let to = Origin {
+        let to = ReplyTo {
             mailbox: self.mailbox.clone(),
             slot,
         };
@@ -125,7 +125,7 @@ impl Dispatcher {
             },
         );
         self.in_flight.add(frame.len());
-        Ok(Pending {
+        Ok(PendingRequest {
             method,
             sequence_id,
             frame_bytes: frame.len(),
@@ -139,22 +139,22 @@ impl Dispatcher {
     fn admit(
         &mut self,
         request: &Request<'_>,
-        attached: Attached,
+        context: RequestContext,
         now: Instant,
-    ) -> Result<Option<Instant>, Answer> {
-        if self.service.require_client_id && !attached.has_client_id {
+    ) -> Result<Option<Instant>, Reply> {
+        if self.service.require_client_id && !context.has_client_id {
             let message = format!(
                 "Internal error processing {}: \
                  'com.twitter.finagle.thrift.NoClientIdSpecifiedException' (this proxy demands a \
                  client id)",
                 request.method()
             );
-            return Err(Answer::Exception {
+            return Err(Reply::Exception {
                 kind: ExceptionKind::InternalError,
                 message: message.into(),
             });
         }
-        let Some(said) = attached.deadline else {
+        let Some(said) = context.deadline else {
             return Ok(None);
         };
         let (unix_nanos, max_skew, idle) = (
@@ -162,7 +162,7 @@ impl Dispatcher {
             self.service.max_clock_skew,
             self.in_flight.requests == 0,
         );
-        let judged = self.lateness.judge(said, now, unix_nanos, max_skew, idle);
+        let judged = self.clock_skew.judge(said, now, unix_nanos, max_skew, idle);
         if matches!(
             request,
             Request::Handshake | Request::HandshakeWithClientInfo { .. }
@@ -174,10 +174,10 @@ impl Dispatcher {
         }
         judged
             .map(Some)
-            .map_err(|Late| Answer::NotStarted(NotStarted::DeadlinePassed))
+            .map_err(|DeadlinePassed| Reply::NotStarted(NotStarted::DeadlinePassed))
     }
 
-    fn refuse_malformed(&self, error: &RequestError<'_>) -> Refused {
+    fn refuse_malformed(&self, error: &RequestError<'_>) -> RefusedRequest {
         self.service.stats.malformed.inc();
         let (method, sequence_id, kind) = match *error {
             RequestError::UnknownMethod { name, sequence_id } => {
@@ -197,10 +197,10 @@ impl Dispatcher {
         } else {
             ""
         };
-        Refused {
+        RefusedRequest {
             method: method.into(),
             sequence_id,
-            answer: Answer::Exception {
+            reply: Reply::Exception {
                 kind,
                 message: message.into(),
             },
@@ -208,7 +208,7 @@ impl Dispatcher {
     }
 
     /// Settles the account of a request that is answered.
-    pub(super) fn answered(&mut self, pending: &Pending, answer: &Answer) {
+    pub(super) fn answered(&mut self, pending: &PendingRequest, reply: &Reply) {
         self.in_flight.remove(pending.frame_bytes);
         self.count(
             pending.method,
@@ -216,7 +216,7 @@ impl Dispatcher {
             pending.since,
             self.service.now(),
             pending.stream.as_deref(),
-            answer,
+            reply,
         );
     }
 
@@ -227,9 +227,9 @@ impl Dispatcher {
         since: Instant,
         now: Instant,
         request: Option<&str>,
-        answer: &Answer,
+        reply: &Reply,
     ) {
-        let outcome = Outcome::of(answer);
+        let outcome = RequestOutcome::of(reply);
         let took = now.since(since);
         self.service.stats.answered(method, outcome, size, took);
         tracing::debug!(peer = %self.peer, %method, request, ?outcome, ?took, "answered");
@@ -237,7 +237,7 @@ impl Dispatcher {
 
     /// Drops a request if it has not started. Its answer, that it was dropped, comes by mail like
     /// any other.
-    pub(super) fn discard(&self, pending: &Pending) -> bool {
+    pub(super) fn discard(&self, pending: &PendingRequest) -> bool {
         let Some(waiting) = &pending.waiting else {
             return false;
         };

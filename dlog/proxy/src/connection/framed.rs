@@ -2,9 +2,9 @@ use bytes::Bytes;
 use distributedlog::wire::framed::{self, Context, RequestHeader, ResponseHeader};
 use distributedlog::wire::service::{ExceptionKind, Method, SequenceId};
 
-use super::dispatch::{Attached, Dispatcher, Pending, Refused};
-use super::reply::{Output, with_reply};
-use crate::machine::Answer;
+use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
+use super::reply::{WriteBuffer, with_reply};
+use crate::machine::Reply;
 
 /// The one request that is under way has this number; there is no other to tell it from.
 const SLOT: u32 = 0;
@@ -14,7 +14,7 @@ const SLOT: u32 = 0;
 #[derive(Debug, Default)]
 pub(super) struct FramedSession {
     upgraded: bool,
-    request: Option<Pending>,
+    request: Option<PendingRequest>,
 }
 
 impl FramedSession {
@@ -23,7 +23,7 @@ impl FramedSession {
         &mut self,
         frame: &Bytes,
         dispatcher: &mut Dispatcher,
-        out: &mut Output,
+        out: &mut WriteBuffer,
     ) {
         debug_assert!(self.request.is_none(), "one request at a time");
         let body = framed::frame_body(frame).expect("the frame is as long as it says");
@@ -34,38 +34,38 @@ impl FramedSession {
             out.append(|room| framed::encode_upgrade_reply(sequence_id, room));
             return;
         }
-        let (attached, message) = match self.split(body) {
+        let (context, message) = match self.split(body) {
             Ok(parts) => parts,
             Err(error) => {
                 dispatcher.service.stats.malformed.inc();
                 tracing::warn!(peer = %dispatcher.peer, %error, "a request header that cannot be read");
-                let answer = Answer::Exception {
+                let reply = Reply::Exception {
                     kind: ExceptionKind::ProtocolError,
                     message: error.to_string().into(),
                 };
-                return self.put_answer(
+                return self.put_reply(
                     out,
                     None,
                     "",
                     SequenceId(0),
-                    &answer,
+                    &reply,
                     dispatcher.service.location(),
                 );
             }
         };
-        match dispatcher.dispatch(SLOT, frame, message, attached) {
+        match dispatcher.dispatch(SLOT, frame, message, context) {
             Ok(pending) => self.request = Some(pending),
-            Err(Refused {
+            Err(RefusedRequest {
                 method,
                 sequence_id,
-                answer,
+                reply,
             }) => {
-                self.put_answer(
+                self.put_reply(
                     out,
                     Method::from_name(&method),
                     &method,
                     sequence_id,
-                    &answer,
+                    &reply,
                     dispatcher.service.location(),
                 );
             }
@@ -75,10 +75,10 @@ impl FramedSession {
     fn split<'a>(
         &self,
         body: &'a [u8],
-    ) -> Result<(Attached, &'a [u8]), distributedlog::wire::DecodeError> {
+    ) -> Result<(RequestContext, &'a [u8]), distributedlog::wire::DecodeError> {
         if !self.upgraded {
             return Ok((
-                Attached {
+                RequestContext {
                     deadline: None,
                     has_client_id: false,
                 },
@@ -91,7 +91,7 @@ impl FramedSession {
             |contexts: framed::Contexts<'_>| contexts.value(Context::CLIENT_ID).is_some();
         let has_client_id = header.client_id.is_some() || header.contexts.is_some_and(in_contexts);
         Ok((
-            Attached {
+            RequestContext {
                 deadline,
                 has_client_id,
             },
@@ -100,36 +100,36 @@ impl FramedSession {
     }
 
     /// Sends the answer of the request that was worked on.
-    pub(super) fn handle_answer(
+    pub(super) fn handle_reply(
         &mut self,
-        answer: &Answer,
+        reply: &Reply,
         dispatcher: &mut Dispatcher,
-        out: &mut Output,
+        out: &mut WriteBuffer,
     ) {
         let pending = self.request.take().expect("every request is answered once");
-        dispatcher.answered(&pending, answer);
-        let Pending {
+        dispatcher.answered(&pending, reply);
+        let PendingRequest {
             method,
             sequence_id,
             ..
         } = pending;
-        self.put_answer(
+        self.put_reply(
             out,
             Some(method),
             method.name(),
             sequence_id,
-            answer,
+            reply,
             dispatcher.service.location(),
         );
     }
 
     /// Refuses a frame that is longer than it may be.
-    pub(super) fn handle_too_large(&self, why: &str, out: &mut Output) {
-        let answer = Answer::Exception {
+    pub(super) fn handle_too_large(&self, why: &str, out: &mut WriteBuffer) {
+        let reply = Reply::Exception {
             kind: ExceptionKind::ProtocolError,
             message: why.to_owned().into(),
         };
-        self.put_answer(out, None, "", SequenceId(0), &answer, "");
+        self.put_reply(out, None, "", SequenceId(0), &reply, "");
     }
 
     /// Whether a request is worked on, so that the next must wait.
@@ -144,18 +144,18 @@ impl FramedSession {
         }
     }
 
-    fn put_answer(
+    fn put_reply(
         &self,
-        out: &mut Output,
+        out: &mut WriteBuffer,
         method: Option<Method>,
         name: &str,
         id: SequenceId,
-        answer: &Answer,
+        reply: &Reply,
         location: &str,
     ) {
         let header = self.upgraded.then(ResponseHeader::default);
-        with_reply(method, answer, location, |reply| {
-            out.append(|room| framed::encode_reply(header.as_ref(), name, id, reply, room))
+        with_reply(method, reply, location, |wire_reply| {
+            out.append(|room| framed::encode_reply(header.as_ref(), name, id, wire_reply, room))
         });
     }
 }

@@ -1,10 +1,10 @@
 //! One client's connection: bytes in, frames to the session that its first bytes show, answers out.
 //! One task, which waits for whatever comes first and never for one thing alone.
 
+mod clock_skew;
 mod dispatch;
+mod frame_reader;
 mod framed;
-mod input;
-mod lateness;
 mod mux;
 mod reply;
 mod timers;
@@ -22,13 +22,13 @@ use distributedlog::wire::FrameTooLarge;
 use distributedlog::wire::Protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use self::clock_skew::ClockSkewEstimate;
 use self::dispatch::Dispatcher;
+use self::frame_reader::{FrameReader, NextFrame};
 use self::framed::FramedSession;
-use self::input::{Input, Next};
-use self::lateness::Lateness;
 use self::mux::MuxSession;
-use self::reply::Output;
-use self::timers::{Expired, Timers, Waits};
+use self::reply::WriteBuffer;
+use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
@@ -39,8 +39,8 @@ use super::service::Service;
 const MAX_UNSENT_BYTES: usize = 1 << 20;
 
 /// How long a client that broke the protocol may take to read why, and how many reads it is worth.
-const PARTING_TIME: Duration = Duration::from_secs(1);
-const PARTING_READS: usize = 256;
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const MAX_LINGER_READS: usize = 256;
 
 /// One client's connection.
 ///
@@ -52,20 +52,20 @@ pub(super) struct Connection<S> {
     stream: Option<S>,
     dispatcher: Dispatcher,
     session: Session,
-    input: Input,
-    output: Output,
+    input: FrameReader,
+    output: WriteBuffer,
     /// Something was written that the stream may still hold, as TLS does.
     unflushed: bool,
     /// Taken from the mailbox and not worked on yet; empty between polls, kept for its memory.
     mail: Vec<Mail>,
-    timers: Timers,
+    timers: ConnectionTimers,
     thriftmux: bool,
     limit: Usage,
     /// Nothing more is read: the client said that it is done, or broke the protocol, or the proxy
     /// is done with it.
     reading_ended: bool,
     draining: bool,
-    end: End,
+    end: ConnectionEnd,
 }
 
 /// What is spoken.
@@ -79,13 +79,13 @@ enum Session {
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The client closed it, or it was drained, with every request answered.
     Finished,
     /// The client broke the protocol.
     Violation(String),
     /// It took too long.
-    TimedOut(Expired),
+    TimedOut(ExpiredTimeout),
     /// The network failed, or the client was gone before its answers.
     Lost(io::ErrorKind),
     /// The proxy could wait no longer.
@@ -94,9 +94,9 @@ pub(super) enum End {
 
 /// Something that a client must not do, after which there is no sense in going on.
 #[derive(Debug)]
-struct Violation(String);
+struct ProtocolViolation(String);
 
-impl Violation {
+impl ProtocolViolation {
     const fn new(what: String) -> Self {
         Self(what)
     }
@@ -118,14 +118,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 mailbox,
                 peer,
                 in_flight: Usage::default(),
-                lateness: Lateness::default(),
+                clock_skew: ClockSkewEstimate::default(),
             },
             session: Session::Unknown,
-            input: Input::new(settings.max_frame_bytes),
-            output: Output::default(),
+            input: FrameReader::new(settings.max_frame_bytes),
+            output: WriteBuffer::default(),
             unflushed: false,
             mail: Vec::new(),
-            timers: Timers::new(settings),
+            timers: ConnectionTimers::new(settings),
             thriftmux: settings.thriftmux,
             limit: Usage {
                 requests: settings.max_requests_per_connection,
@@ -133,17 +133,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
             reading_ended: false,
             draining: false,
-            end: End::Finished,
+            end: ConnectionEnd::Finished,
         }
     }
 
     /// Serves the client to its end.
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll(cx)).await;
-        if let (End::Violation(_), Some(stream)) = (&self.end, &mut self.stream) {
+        if let (ConnectionEnd::Violation(_), Some(stream)) = (&self.end, &mut self.stream) {
             // On the heap, because it is rare and large. Too much or too late: then the client does
             // without the last words.
-            let _ = tokio::time::timeout(PARTING_TIME, Box::pin(part(stream))).await;
+            let _ = tokio::time::timeout(LINGER_TIME, Box::pin(drain_and_close(stream))).await;
         }
         self.end
     }
@@ -184,12 +184,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn handle_mail(&mut self, letter: Mail) {
         match letter {
             Mail::Appended(..) => unreachable!("the service took them"),
-            Mail::Answer(slot, answer) => match &mut self.session {
+            Mail::Reply(slot, reply) => match &mut self.session {
                 Session::Mux(session) => {
-                    session.handle_answer(slot, &answer, &mut self.dispatcher, &mut self.output)
+                    session.handle_reply(slot, &reply, &mut self.dispatcher, &mut self.output)
                 }
                 Session::Framed(session) => {
-                    session.handle_answer(&answer, &mut self.dispatcher, &mut self.output)
+                    session.handle_reply(&reply, &mut self.dispatcher, &mut self.output)
                 }
                 Session::Unknown => unreachable!("only sessions ask"),
             },
@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     session.drain_now(&mut self.output);
                 }
             }
-            Mail::Cut => self.close(End::Cut),
+            Mail::Cut => self.close(ConnectionEnd::Cut),
         }
     }
 
@@ -220,14 +220,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
                 self.reading_ended = true;
-                if !self.input.is_empty() && self.end == End::Finished {
+                if !self.input.is_empty() && self.end == ConnectionEnd::Finished {
                     tracing::info!(peer = %self.dispatcher.peer, bytes = self.input.len(), "the client closed in the middle of a frame");
                 }
                 true
             }
             Poll::Ready(Ok(_)) => true,
             Poll::Ready(Err(error)) => {
-                self.close(End::Lost(error.kind()));
+                self.close(ConnectionEnd::Lost(error.kind()));
                 true
             }
         }
@@ -249,16 +249,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn handle_frames(&mut self) {
         while !self.is_blocked() && self.stream.is_some() {
             if let Session::Unknown = self.session {
-                match self.recognise() {
+                match self.detect_protocol() {
                     Ok(Some(session)) => self.session = session,
                     Ok(None) => return,
                     Err(violation) => return self.violated(violation),
                 }
             }
             let handled = match self.input.next() {
-                Next::Incomplete => return,
-                Next::TooLarge(error) => self.handle_too_large(&error),
-                Next::Frame(frame) => match &mut self.session {
+                NextFrame::Incomplete => return,
+                NextFrame::TooLarge(error) => self.handle_too_large(&error),
+                NextFrame::Frame(frame) => match &mut self.session {
                     Session::Unknown => unreachable!("recognised above"),
                     Session::Mux(session) => {
                         session.handle_frame(&frame, &mut self.dispatcher, &mut self.output)
@@ -276,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Tells from the first bytes what is spoken.
-    fn recognise(&mut self) -> Result<Option<Session>, Violation> {
+    fn detect_protocol(&mut self) -> Result<Option<Session>, ProtocolViolation> {
         let bytes = self.input.bytes();
         let Some(protocol) = distributedlog::wire::sniff(bytes) else {
             return Ok(None);
@@ -290,21 +290,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Ok(Some(Session::Mux(session)))
             }
-            Protocol::Mux => Err(Violation::new(
+            Protocol::Mux => Err(ProtocolViolation::new(
                 "the client speaks mux, which this proxy was started without (-mx)".to_owned(),
             )),
-            Protocol::Unknown => Err(Violation::new(format!(
+            Protocol::Unknown => Err(ProtocolViolation::new(format!(
                 "the client speaks neither mux nor framed thrift with a version: it began with \
                  {}{}",
                 bytes[..bytes.len().min(16)].escape_ascii(),
-                guess(bytes)
+                guess_protocol(bytes)
             ))),
         }
     }
 
     /// Refuses a frame by its length. Its bytes are dropped as they come, unless there are absurdly
     /// many: then they are no frame's.
-    fn handle_too_large(&mut self, error: &FrameTooLarge) -> Result<(), Violation> {
+    fn handle_too_large(&mut self, error: &FrameTooLarge) -> Result<(), ProtocolViolation> {
         self.dispatcher.service.stats.malformed.inc();
         let why = format!(
             "{error}; a single record has at most {} bytes",
@@ -321,14 +321,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.input.skip(error.length) {
             Ok(())
         } else {
-            Err(Violation::new(why))
+            Err(ProtocolViolation::new(why))
         }
     }
 
-    fn violated(&mut self, Violation(what): Violation) {
+    fn violated(&mut self, ProtocolViolation(what): ProtocolViolation) {
         self.dispatcher.service.stats.malformed.inc();
         tracing::warn!(peer = %self.dispatcher.peer, offset = self.input.offset(), what, "closing a connection: the protocol is broken");
-        self.end = End::Violation(what);
+        self.end = ConnectionEnd::Violation(what);
         self.reading_ended = true;
         self.input.clear();
     }
@@ -343,7 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Pin::new(stream).poll_write(cx, self.output.unsent()) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
-                    self.close(End::Lost(io::ErrorKind::WriteZero));
+                    self.close(ConnectionEnd::Lost(io::ErrorKind::WriteZero));
                     return true;
                 }
                 Poll::Ready(Ok(count)) => {
@@ -352,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     progress = true;
                 }
                 Poll::Ready(Err(error)) => {
-                    self.close(End::Lost(error.kind()));
+                    self.close(ConnectionEnd::Lost(error.kind()));
                     return true;
                 }
             }
@@ -364,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             self.unflushed = false;
             if let Err(error) = result {
-                self.close(End::Lost(error.kind()));
+                self.close(ConnectionEnd::Lost(error.kind()));
                 return true;
             }
         }
@@ -398,14 +398,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Gives the socket up. What has not started is dropped; what has is waited for.
-    fn close(&mut self, end: End) {
+    fn close(&mut self, end: ConnectionEnd) {
         if self.stream.take().is_none() {
             return;
         }
         self.end = end;
         self.reading_ended = true;
         self.input.clear();
-        self.output = Output::default();
+        self.output = WriteBuffer::default();
         match &self.session {
             Session::Unknown => {}
             Session::Mux(session) => session.abandon(&self.dispatcher),
@@ -419,7 +419,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         let write = !self.output.is_empty() || self.unflushed;
-        let waits = Waits {
+        let waits = AwaitedEvents {
             // While nothing is read, it is not the client that takes its time.
             frame: if self.reading_ended || self.is_blocked() {
                 None
@@ -436,7 +436,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.dispatcher.service.stats.timeouts.inc();
                 let offset = self.input.offset();
                 tracing::warn!(peer = %self.dispatcher.peer, offset, %expired, "closing a connection that takes too long");
-                self.close(End::TimedOut(expired));
+                self.close(ConnectionEnd::TimedOut(expired));
                 true
             }
         }
@@ -455,9 +455,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 /// Reads what a client still sends after the proxy's last words. A socket that is closed over
 /// unread bytes resets the connection, and a client that is busy sending would lose the answer that
 /// tells it why.
-async fn part<S: AsyncRead + Unpin>(stream: &mut S) {
+async fn drain_and_close<S: AsyncRead + Unpin>(stream: &mut S) {
     let mut dropped = [0; 4 << 10];
-    for _ in 0..PARTING_READS {
+    for _ in 0..MAX_LINGER_READS {
         match stream.read(&mut dropped).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
@@ -466,7 +466,7 @@ async fn part<S: AsyncRead + Unpin>(stream: &mut S) {
 }
 
 /// What those bytes may be instead.
-fn guess(bytes: &[u8]) -> &'static str {
+fn guess_protocol(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => " (TLS? this port is plain)",
         [b'G', b'E', b'T', b' ', ..]
@@ -477,7 +477,7 @@ fn guess(bytes: &[u8]) -> &'static str {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ConnectionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished => f.write_str("finished"),

@@ -1,16 +1,16 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use distributedlog::wire::DecodeErrorKind;
 use distributedlog::wire::mux::{
     Contexts, Frame, INIT_CHECK, InitHeaders, Message, Status, Tag, VERSION, encode_reply,
 };
 use distributedlog::wire::service::{Method, SequenceId};
+use distributedlog::wire::{DecodeError, DecodeErrorKind};
 
-use super::Violation;
-use super::dispatch::{Attached, Dispatcher, Pending, Refused};
-use super::reply::{Output, not_started, with_reply};
-use crate::machine::{Answer, NotStarted};
+use super::ProtocolViolation;
+use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
+use super::reply::{WriteBuffer, not_started, with_reply};
+use crate::machine::{NotStarted, Reply};
 
 /// The server's side of a mux session: what to answer to each frame, and which requests are under
 /// way.
@@ -19,31 +19,31 @@ use crate::machine::{Answer, NotStarted};
 /// output, and no longer.
 #[derive(Debug, Default)]
 pub(super) struct MuxSession {
-    requests: HashMap<u32, Request>,
-    drain: Drain,
+    requests: HashMap<u32, MuxRequest>,
+    drain: DrainState,
 }
 
 #[derive(Debug)]
-struct Request {
-    pending: Pending,
-    form: Form,
+struct MuxRequest {
+    pending: PendingRequest,
+    kind: RequestKind,
 }
 
 /// The two kinds of requests that mux has, which are answered by the same kind.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum RequestKind {
     Treq,
     Tdispatch,
 }
 
 /// How far the session is on its way to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Drain {
+enum DrainState {
     /// It is not ending.
     #[default]
     No,
     /// The client was told. What it sent before it read that is still worked on.
-    Told,
+    Requested,
     /// The client agreed, or had time to. What it sends now is not started.
     Agreed,
 }
@@ -58,91 +58,46 @@ impl MuxSession {
         &mut self,
         frame: &Bytes,
         dispatcher: &mut Dispatcher,
-        out: &mut Output,
-    ) -> Result<(), Violation> {
+        out: &mut WriteBuffer,
+    ) -> Result<(), ProtocolViolation> {
         let Frame { tag, message } = match Frame::decode(frame) {
             Ok(frame) => frame,
-            Err(error) => {
-                dispatcher.service.stats.malformed.inc();
-                let Some(tag) = Frame::peek_tag(frame) else {
-                    return Err(Violation::new(format!("{error}")));
-                };
-                tracing::warn!(peer = %dispatcher.peer, %error, offset = error.offset, "a mux frame that cannot be read");
-                // An unknown type is refused in the words of Finagle's own servers.
-                let text = if let DecodeErrorKind::UnknownFrameType(number) = error.kind {
-                    format!("Unexpected mux message type {number}")
-                } else {
-                    error.to_string()
-                };
-                say(out, tag, Message::Rerr { error: &text });
-                return Ok(());
-            }
+            Err(error) => return refuse_unreadable(frame, &error, dispatcher, out),
         };
         match message {
             Message::Tdispatch {
                 contexts, payload, ..
             } => {
-                let attached = Attached {
+                let context = RequestContext {
                     deadline: contexts.deadline(),
                     has_client_id: contexts.client_id().is_some(),
                 };
-                self.handle_request(
-                    tag,
-                    Form::Tdispatch,
-                    frame,
-                    payload,
-                    attached,
-                    dispatcher,
-                    out,
-                )?;
+                let kind = RequestKind::Tdispatch;
+                self.handle_request(tag, kind, frame, payload, context, dispatcher, out)
             }
             Message::Treq { payload, .. } => {
-                let attached = Attached {
+                let context = RequestContext {
                     deadline: None,
                     has_client_id: false,
                 };
-                self.handle_request(tag, Form::Treq, frame, payload, attached, dispatcher, out)?;
+                let kind = RequestKind::Treq;
+                self.handle_request(tag, kind, frame, payload, context, dispatcher, out)
             }
             Message::Tdiscarded { discarded, .. } | Message::BadTdiscarded { discarded, .. } => {
                 if let Some(request) = self.requests.get(&discarded.get()) {
                     dispatcher.discard(&request.pending);
                 }
+                Ok(())
             }
-            Message::Tping => say(out, tag, Message::Rping),
-            Message::Tdrain => say(out, tag, Message::Rdrain),
-            Message::Tinit { version: 0, .. } => say(
-                out,
-                tag,
-                Message::Rerr {
-                    error: "mux has no version 0; version 1 is spoken here",
-                },
-            ),
-            Message::Tinit { .. } => say(
-                out,
-                tag,
-                Message::Rinit {
-                    version: VERSION,
-                    headers: InitHeaders::default(),
-                },
-            ),
-            Message::BadRerr { error } if error == INIT_CHECK => say(out, tag, message),
-            Message::Rdrain if self.drain != Drain::No => self.drain = Drain::Agreed,
-            // Nobody is waiting for these: they answer nothing, or something that is no use any
-            // more.
-            Message::Rping
-            | Message::Rdrain
-            | Message::Rerr { .. }
-            | Message::BadRerr { .. }
-            | Message::Tlease { .. } => {}
-            Message::Rreq { .. }
-            | Message::Rdispatch { .. }
-            | Message::Rdiscarded
-            | Message::Rinit { .. } => {
-                let text = format!("Unexpected mux message type {}", message.frame_type() as i8);
-                say(out, tag, Message::Rerr { error: &text });
+            Message::Rdrain if self.drain != DrainState::No => {
+                self.drain = DrainState::Agreed;
+                Ok(())
+            }
+            other => {
+                answer_control(tag, other, out);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     #[expect(
@@ -152,13 +107,13 @@ impl MuxSession {
     fn handle_request(
         &mut self,
         tag: Tag,
-        form: Form,
+        kind: RequestKind,
         frame: &Bytes,
         payload: &[u8],
-        attached: Attached,
+        context: RequestContext,
         dispatcher: &mut Dispatcher,
-        out: &mut Output,
-    ) -> Result<(), Violation> {
+        out: &mut WriteBuffer,
+    ) -> Result<(), ProtocolViolation> {
         if tag == Tag::ZERO {
             say(
                 out,
@@ -178,37 +133,40 @@ impl MuxSession {
                     error: "this tag's earlier request is not answered yet",
                 },
             );
-            return Err(Violation::new(format!(
+            return Err(ProtocolViolation::new(format!(
                 "tag {tag} was used again before its request was answered"
             )));
         }
-        if self.drain == Drain::Agreed {
+        if self.drain == DrainState::Agreed {
             say(
                 out,
                 tag,
                 refusal(
-                    form,
+                    kind,
                     Status::Nack,
                     "not started: the proxy is shutting down",
                 ),
             );
             return Ok(());
         }
-        match dispatcher.dispatch(tag.get(), frame, payload, attached) {
-            Ok(pending) => drop(self.requests.insert(tag.get(), Request { pending, form })),
-            Err(Refused {
+        match dispatcher.dispatch(tag.get(), frame, payload, context) {
+            Ok(pending) => drop(
+                self.requests
+                    .insert(tag.get(), MuxRequest { pending, kind }),
+            ),
+            Err(RefusedRequest {
                 method,
                 sequence_id,
-                answer,
+                reply,
             }) => {
-                put_answer(
+                put_reply(
                     out,
                     tag,
-                    form,
+                    kind,
                     Method::from_name(&method),
                     &method,
                     sequence_id,
-                    &answer,
+                    &reply,
                     dispatcher.service.location(),
                 );
             }
@@ -217,61 +175,61 @@ impl MuxSession {
     }
 
     /// Sends the answer of the request under this tag.
-    pub(super) fn handle_answer(
+    pub(super) fn handle_reply(
         &mut self,
         tag: u32,
-        answer: &Answer,
+        reply: &Reply,
         dispatcher: &mut Dispatcher,
-        out: &mut Output,
+        out: &mut WriteBuffer,
     ) {
-        let Request { pending, form } = self
+        let MuxRequest { pending, kind } = self
             .requests
             .remove(&tag)
             .expect("every request is answered once");
-        dispatcher.answered(&pending, answer);
+        dispatcher.answered(&pending, reply);
         let tag = Tag::new(tag).expect("it came as a tag");
-        let Pending {
+        let PendingRequest {
             method,
             sequence_id,
             ..
         } = pending;
-        put_answer(
+        put_reply(
             out,
             tag,
-            form,
+            kind,
             Some(method),
             method.name(),
             sequence_id,
-            answer,
+            reply,
             dispatcher.service.location(),
         );
     }
 
     /// Refuses a frame that is longer than it may be, of which only the first eight bytes were
     /// looked at.
-    pub(super) fn handle_too_large(&self, start: &[u8], why: &str, out: &mut Output) {
+    pub(super) fn handle_too_large(&self, start: &[u8], why: &str, out: &mut WriteBuffer) {
         if let Some(tag) = Frame::peek_tag(start) {
             say(out, tag, Message::Rerr { error: why });
         }
     }
 
     /// Asks the client to stop sending requests.
-    pub(super) fn drain(&mut self, out: &mut Output) {
-        if self.drain == Drain::No {
-            self.drain = Drain::Told;
+    pub(super) fn drain(&mut self, out: &mut WriteBuffer) {
+        if self.drain == DrainState::No {
+            self.drain = DrainState::Requested;
             say(out, Tag::ONE, Message::Tdrain);
         }
     }
 
     /// Starts no further requests, whatever the client has to say to that.
-    pub(super) fn drain_now(&mut self, out: &mut Output) {
+    pub(super) fn drain_now(&mut self, out: &mut WriteBuffer) {
         self.drain(out);
-        self.drain = Drain::Agreed;
+        self.drain = DrainState::Agreed;
     }
 
     /// Whether nothing is to be done and nothing more will come.
     pub(super) fn is_drained(&self) -> bool {
-        self.drain == Drain::Agreed && self.requests.is_empty()
+        self.drain == DrainState::Agreed && self.requests.is_empty()
     }
 
     /// Drops what has not started, because the client is gone.
@@ -286,17 +244,90 @@ impl MuxSession {
     }
 }
 
-fn say(out: &mut Output, tag: Tag, message: Message<'_>) {
+/// Refuses a frame that cannot be decoded, under its tag.
+///
+/// # Errors
+///
+/// The frame is too short to have a tag.
+fn refuse_unreadable(
+    frame: &Bytes,
+    error: &DecodeError,
+    dispatcher: &Dispatcher,
+    out: &mut WriteBuffer,
+) -> Result<(), ProtocolViolation> {
+    dispatcher.service.stats.malformed.inc();
+    let Some(tag) = Frame::peek_tag(frame) else {
+        return Err(ProtocolViolation::new(format!("{error}")));
+    };
+    tracing::warn!(
+        peer = %dispatcher.peer,
+        %error,
+        offset = error.offset,
+        "cannot decode a mux frame"
+    );
+    // An unknown type is refused in the words of Finagle's own servers.
+    let text = if let DecodeErrorKind::UnknownFrameType(number) = error.kind {
+        format!("Unexpected mux message type {number}")
+    } else {
+        error.to_string()
+    };
+    say(out, tag, Message::Rerr { error: &text });
+    Ok(())
+}
+
+/// Answers a frame that carries no request: pings, the handshake, and what a server never gets from
+/// a client that keeps to the protocol.
+fn answer_control(tag: Tag, message: Message<'_>, out: &mut WriteBuffer) {
+    match message {
+        Message::Tping => say(out, tag, Message::Rping),
+        Message::Tdrain => say(out, tag, Message::Rdrain),
+        Message::Tinit { version: 0, .. } => say(
+            out,
+            tag,
+            Message::Rerr {
+                error: "mux has no version 0; version 1 is spoken here",
+            },
+        ),
+        Message::Tinit { .. } => say(
+            out,
+            tag,
+            Message::Rinit {
+                version: VERSION,
+                headers: InitHeaders::default(),
+            },
+        ),
+        Message::BadRerr { error } if error == INIT_CHECK => say(out, tag, message),
+        // These need no answer: each is one itself, or has no meaning for a server.
+        Message::Rping
+        | Message::Rdrain
+        | Message::Rerr { .. }
+        | Message::BadRerr { .. }
+        | Message::Tlease { .. } => {}
+        Message::Rreq { .. }
+        | Message::Rdispatch { .. }
+        | Message::Rdiscarded
+        | Message::Rinit { .. } => {
+            let text = format!("Unexpected mux message type {}", message.frame_type() as i8);
+            say(out, tag, Message::Rerr { error: &text });
+        }
+        Message::Tdispatch { .. }
+        | Message::Treq { .. }
+        | Message::Tdiscarded { .. }
+        | Message::BadTdiscarded { .. } => unreachable!("the session handles requests"),
+    }
+}
+
+fn say(out: &mut WriteBuffer, tag: Tag, message: Message<'_>) {
     out.append(|room| Frame::new(tag, message).encode(room));
 }
 
-fn refusal(form: Form, status: Status, text: &str) -> Message<'_> {
-    match form {
-        Form::Treq => Message::Rreq {
+fn refusal(kind: RequestKind, status: Status, text: &str) -> Message<'_> {
+    match kind {
+        RequestKind::Treq => Message::Rreq {
             status,
             payload: text.as_bytes(),
         },
-        Form::Tdispatch => Message::Rdispatch {
+        RequestKind::Tdispatch => Message::Rdispatch {
             status,
             contexts: Contexts::default(),
             payload: text.as_bytes(),
@@ -308,30 +339,32 @@ fn refusal(form: Form, status: Status, text: &str) -> Message<'_> {
     clippy::too_many_arguments,
     reason = "what an answer's frame consists of"
 )]
-fn put_answer(
-    out: &mut Output,
+fn put_reply(
+    out: &mut WriteBuffer,
     tag: Tag,
-    form: Form,
+    kind: RequestKind,
     method: Option<Method>,
     name: &str,
     sequence_id: SequenceId,
-    answer: &Answer,
+    reply: &Reply,
     location: &str,
 ) {
-    if let Answer::NotStarted(why) = *answer {
+    if let Reply::NotStarted(why) = *reply {
         // A client that discarded its request expects that it failed; one whose request was not
         // started may try it elsewhere.
         let status = match why {
             NotStarted::Discarded => Status::Error,
             NotStarted::DeadlinePassed => Status::Nack,
         };
-        return say(out, tag, refusal(form, status, not_started(why)));
+        return say(out, tag, refusal(kind, status, not_started(why)));
     }
-    with_reply(method, answer, location, |reply| match form {
-        Form::Tdispatch => out.append(|room| encode_reply(tag, name, sequence_id, reply, room)),
-        Form::Treq => {
-            let mut payload = vec![0; reply.encoded_len(name, sequence_id)];
-            reply
+    with_reply(method, reply, location, |wire_reply| match kind {
+        RequestKind::Tdispatch => {
+            out.append(|room| encode_reply(tag, name, sequence_id, wire_reply, room))
+        }
+        RequestKind::Treq => {
+            let mut payload = vec![0; wire_reply.encoded_len(name, sequence_id)];
+            wire_reply
                 .encode(name, sequence_id, &mut payload)
                 .expect("the buffer is as long as the message");
             say(

@@ -1,15 +1,16 @@
 use distributedlog::StatusCode;
 use distributedlog::wire::BufferTooSmall;
 use distributedlog::wire::service::{
-    BulkWriteResponse, ExceptionKind, Method, Reply, ResponseHeader, ServerInfo, WriteResponse,
-    WriteResponses,
+    BulkWriteResponse, ExceptionKind, Method, Reply as WireReply, ResponseHeader, ServerInfo,
+    ServerStatus, WriteResponse, WriteResponses,
 };
 
-use crate::machine::{Answer, NotStarted, Response};
+use crate::machine::{NotStarted, Reply, StreamReply};
+use distributedlog_store::StreamName;
 
 /// Bytes that wait to be sent.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(super) struct WriteBuffer {
     bytes: Vec<u8>,
     sent: usize,
 }
@@ -20,7 +21,7 @@ const TYPICAL_ANSWER_BYTES: usize = 256;
 /// How much memory is kept for the next answers when all are sent.
 const KEPT_BYTES: usize = 64 << 10;
 
-impl Output {
+impl WriteBuffer {
     /// What is not sent yet.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
@@ -75,75 +76,84 @@ impl Output {
 /// word for it.
 pub(super) fn with_reply<R>(
     method: Option<Method>,
-    answer: &Answer,
+    reply: &Reply,
     location: &str,
-    encode: impl FnOnce(&Reply<'_>) -> R,
+    encode: impl FnOnce(&WireReply<'_>) -> R,
 ) -> R {
-    match answer {
-        Answer::ServerInfo { status, ownerships } => {
-            let pairs: Option<Vec<(&str, &str)>> = ownerships.as_ref().map(|streams| {
-                streams
-                    .iter()
-                    .map(|stream| (stream.as_str(), location))
-                    .collect()
-            });
-            let ownerships = pairs.as_deref().map(Into::into);
-            encode(&Reply::ServerInfo(ServerInfo {
-                ownerships,
-                status: Some(*status),
-            }))
+    match reply {
+        Reply::ServerInfo { status, ownerships } => {
+            with_server_info(*status, ownerships.as_deref(), location, encode)
         }
-        Answer::Stream(response) if method == Some(Method::WriteBulkWithContext) => {
-            encode(&Reply::BulkWrite(BulkWriteResponse {
-                header: header(response),
+        Reply::Stream(reply) if method == Some(Method::WriteBulkWithContext) => {
+            encode(&WireReply::BulkWrite(BulkWriteResponse {
+                header: header(reply),
                 responses: None,
             }))
         }
         // As the original's: a client that creates its streams at each start is not to fail at the
         // second one.
-        Answer::Stream(Response {
+        Reply::Stream(StreamReply {
             code: StatusCode::LogExists,
             ..
-        }) if method == Some(Method::Create) => encode(&Reply::Write(WriteResponse {
+        }) if method == Some(Method::Create) => encode(&WireReply::Write(WriteResponse {
             header: ResponseHeader::new(StatusCode::Success),
             dlsn: None,
         })),
-        Answer::Stream(response) => {
-            let dlsn = response.dlsn.map(|dlsn| dlsn.to_text());
-            encode(&Reply::Write(WriteResponse {
-                header: header(response),
+        Reply::Stream(reply) => {
+            let dlsn = reply.dlsn.map(|dlsn| dlsn.to_text());
+            encode(&WireReply::Write(WriteResponse {
+                header: header(reply),
                 dlsn: dlsn.as_ref().map(|text| text.as_str()),
             }))
         }
-        Answer::Bulk(responses) => {
-            let texts: Vec<_> = responses
-                .iter()
-                .map(|response| response.dlsn.map(|dlsn| dlsn.to_text()))
-                .collect();
-            let responses: Vec<WriteResponse<'_>> = responses
-                .iter()
-                .zip(&texts)
-                .map(|(response, dlsn)| WriteResponse {
-                    header: header(response),
-                    dlsn: dlsn.as_ref().map(|text| text.as_str()),
-                })
-                .collect();
-            let header = ResponseHeader::new(StatusCode::Success);
-            encode(&Reply::BulkWrite(BulkWriteResponse {
-                header,
-                responses: Some(WriteResponses::new(&responses)),
-            }))
-        }
-        Answer::Void => encode(&Reply::Void),
-        Answer::Exception { kind, message } => encode(&Reply::Exception {
+        Reply::Bulk(replies) => with_bulk(replies, encode),
+        Reply::Void => encode(&WireReply::Void),
+        Reply::Exception { kind, message } => encode(&WireReply::Exception {
             kind: *kind,
             message,
         }),
-        Answer::NotStarted(why) => encode(&Reply::Exception {
+        Reply::NotStarted(why) => encode(&WireReply::Exception {
             kind: ExceptionKind::InternalError,
             message: not_started(*why),
         }),
     }
+}
+
+fn with_server_info<R>(
+    status: ServerStatus,
+    ownerships: Option<&[StreamName]>,
+    location: &str,
+    encode: impl FnOnce(&WireReply<'_>) -> R,
+) -> R {
+    let pairs: Option<Vec<(&str, &str)>> = ownerships.map(|streams| {
+        streams
+            .iter()
+            .map(|stream| (stream.as_str(), location))
+            .collect()
+    });
+    encode(&WireReply::ServerInfo(ServerInfo {
+        ownerships: pairs.as_deref().map(Into::into),
+        status: Some(status),
+    }))
+}
+
+fn with_bulk<R>(replies: &[StreamReply], encode: impl FnOnce(&WireReply<'_>) -> R) -> R {
+    let texts: Vec<_> = replies
+        .iter()
+        .map(|reply| reply.dlsn.map(|dlsn| dlsn.to_text()))
+        .collect();
+    let responses: Vec<WriteResponse<'_>> = replies
+        .iter()
+        .zip(&texts)
+        .map(|(reply, dlsn)| WriteResponse {
+            header: header(reply),
+            dlsn: dlsn.as_ref().map(|text| text.as_str()),
+        })
+        .collect();
+    encode(&WireReply::BulkWrite(BulkWriteResponse {
+        header: ResponseHeader::new(StatusCode::Success),
+        responses: Some(WriteResponses::new(&responses)),
+    }))
 }
 
 pub(super) const fn not_started(why: NotStarted) -> &'static str {
@@ -153,10 +163,10 @@ pub(super) const fn not_started(why: NotStarted) -> &'static str {
     }
 }
 
-fn header(response: &Response) -> ResponseHeader<'_> {
+fn header(reply: &StreamReply) -> ResponseHeader<'_> {
     ResponseHeader {
-        code: response.code,
-        message: response.message.as_deref(),
-        location: response.location.as_deref(),
+        code: reply.code,
+        message: reply.message.as_deref(),
+        location: reply.location.as_deref(),
     }
 }

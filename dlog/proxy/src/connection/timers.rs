@@ -12,7 +12,7 @@ use crate::Settings;
 /// There is one sleep for all limits. It is moved only when it would come too late, so a busy
 /// connection hardly ever touches it; one that comes too early finds that nothing has expired.
 #[derive(Debug)]
-pub(super) struct Timers {
+pub(super) struct ConnectionTimers {
     handshake: Duration,
     frame: Duration,
     write: Duration,
@@ -27,7 +27,7 @@ pub(super) struct Timers {
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
+pub(super) struct AwaitedEvents {
     /// The rest of the frame with this number.
     pub(super) frame: Option<u64>,
     /// Whether that is the client's first.
@@ -40,7 +40,7 @@ pub(super) struct Waits {
 
 /// What took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expired {
+pub(crate) enum ExpiredTimeout {
     /// When a client's first frame was not complete in time.
     Handshake(Duration),
     /// When a later frame was not complete in time.
@@ -51,7 +51,7 @@ pub(crate) enum Expired {
     Idle(Duration),
 }
 
-impl Timers {
+impl ConnectionTimers {
     pub(super) const fn new(settings: &Settings) -> Self {
         Self {
             handshake: settings.handshake_timeout,
@@ -73,10 +73,14 @@ impl Timers {
 
     /// Given what the connection waits for, whether it has waited too long. Registers the task for
     /// the moment when it will have.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, waits: &Waits) -> Poll<Expired> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        waits: &AwaitedEvents,
+    ) -> Poll<ExpiredTimeout> {
         let mut now = None;
         let mut now = || *now.get_or_insert_with(Instant::now);
-        let &Waits {
+        let &AwaitedEvents {
             frame,
             first,
             write,
@@ -100,16 +104,16 @@ impl Timers {
             }
         }
         let frame_limit = if first {
-            Expired::Handshake(self.handshake)
+            ExpiredTimeout::Handshake(self.handshake)
         } else {
-            Expired::Frame(self.frame)
+            ExpiredTimeout::Frame(self.frame)
         };
         let limits = [
             (self.frame_since, frame_limit),
-            (self.write_since, Expired::Write(self.write)),
+            (self.write_since, ExpiredTimeout::Write(self.write)),
             (
                 self.idle_since,
-                Expired::Idle(self.idle.unwrap_or(Duration::MAX)),
+                ExpiredTimeout::Idle(self.idle.unwrap_or(Duration::MAX)),
             ),
         ];
         let ends = limits
@@ -136,7 +140,7 @@ impl Timers {
     }
 }
 
-impl Expired {
+impl ExpiredTimeout {
     const fn length(self) -> Duration {
         match self {
             Self::Handshake(length)
@@ -147,7 +151,7 @@ impl Expired {
     }
 }
 
-impl fmt::Display for Expired {
+impl fmt::Display for ExpiredTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake(limit) => {

@@ -10,11 +10,11 @@ use distributedlog::StatusCode;
 use distributedlog::wire::service::{Request, WriteContext};
 use serde::Serialize;
 
-use super::position::Position;
+use super::position::DlsnBody;
 use super::problem::Problem;
 use super::route::StreamPath;
-use super::{Face, body};
-use crate::machine::{Action, Answer, Response as Outcome, Work};
+use super::{HttpState, body};
+use crate::machine::{Action, Reply, StreamReply, Work};
 
 /// What a record set is called in a content type.
 const RECORD_SET: &str = "application/vnd.distributedlog.record-set";
@@ -30,74 +30,121 @@ pub(super) const ATTEMPT: HeaderName = HeaderName::from_static("dlog-attempt");
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
 #[derive(Debug, Serialize)]
-struct Written<'a> {
+struct AppendedBody<'a> {
     stream: &'a str,
     /// How many records were written.
     records: u32,
     /// Where the first of them is.
-    dlsn: Position,
+    dlsn: DlsnBody,
+}
+
+/// The request headers of an append, parsed.
+struct AppendHeaders {
+    is_record_set: bool,
+    crc32: Option<i64>,
+    /// Time that the client allows for the work to start.
+    timeout: Option<Duration>,
+    /// Number of attempts that the client made for these records before.
+    attempt: Option<u64>,
+}
+
+impl AppendHeaders {
+    fn parse(headers: &HeaderMap) -> Result<Self, Problem> {
+        let is_record_set = is_record_set(headers)?;
+        let crc32 = number(
+            headers,
+            &CRC32,
+            16,
+            u64::from(u32::MAX),
+            "eight hex digits, CRC-32 (IEEE) of the stream's name and the body",
+        )?;
+        let timeout_ms = number(
+            headers,
+            &TIMEOUT_MS,
+            10,
+            MAX_TIMEOUT_MS,
+            "a number of milliseconds, one day at most",
+        )?;
+        let attempt = number(
+            headers,
+            &ATTEMPT,
+            10,
+            u64::from(u16::MAX),
+            "the number of earlier attempts, at most 65535",
+        )?;
+        Ok(Self {
+            is_record_set,
+            crc32: crc32.map(|crc| i64::try_from(crc).expect("it has 32 bits")),
+            timeout: timeout_ms.map(Duration::from_millis),
+            attempt,
+        })
+    }
 }
 
 /// Appends a record or a record set.
 pub(super) async fn append(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let is_record_set = is_record_set(&headers)?;
-    let crc32 = number(
-        &headers,
-        &CRC32,
-        16,
-        u64::from(u32::MAX),
-        "eight hex digits, CRC-32 (IEEE) of the stream's name and the body",
-    )?;
-    let timeout_ms = number(
-        &headers,
-        &TIMEOUT_MS,
-        10,
-        MAX_TIMEOUT_MS,
-        "a number of milliseconds, one day at most",
-    )?;
-    let attempt = number(
-        &headers,
-        &ATTEMPT,
-        10,
-        u64::from(u16::MAX),
-        "how many attempts were made before, at most 65535",
-    )?;
-    let received = body::read(&face, body).await?;
+    let headers = AppendHeaders::parse(&headers)?;
+    let received = body::read(&state, body).await?;
     let payload = received.bytes.clone();
-    if attempt.is_some_and(|attempt| attempt > 0) {
-        face.service.stats.repeated.inc();
+    if headers.attempt.is_some_and(|attempt| attempt > 0) {
+        state.service.stats.repeated.inc();
     }
-    let context = WriteContext {
-        crc32: crc32.map(|crc| i64::try_from(crc).expect("it has 32 bits")),
-        is_record_set: Some(is_record_set),
-        ..WriteContext::default()
-    };
-    let deadline = timeout_ms.map(|allowed| face.service.now() + Duration::from_millis(allowed));
+    // The client's time starts once its body is here, as a thrift client's does.
+    let deadline = headers.timeout.map(|allowed| state.service.now() + allowed);
     let request = Request::WriteWithContext {
         stream: &stream,
         data: &payload,
-        context,
+        context: WriteContext {
+            crc32: headers.crc32,
+            is_record_set: Some(headers.is_record_set),
+            ..WriteContext::default()
+        },
     };
-    let action = match face.check(&request, &payload) {
-        Ok(action) => action,
-        // Among the checks, only that of the record set answers with this code; over HTTP there is
-        // a better one.
-        Err(Answer::Stream(Outcome {
-            code: StatusCode::InternalServerError,
-            message,
-            ..
-        })) => {
-            let detail = message.unwrap_or(Cow::Borrowed("not a record set"));
-            return Err(Problem::new(Http::BAD_REQUEST, "MALFORMED_RECORD_SET", detail).rejected());
-        }
-        Err(answer) => return Err(Problem::of_answer(&answer)),
-    };
-    let records = match &action {
+    let action = state
+        .check(&request, &payload)
+        .map_err(|reply| refused(&reply))?;
+    let records = slots(&action);
+    let reply = state.ask(&request, action, deadline).await;
+    if let Reply::Stream(StreamReply {
+        code: StatusCode::Success,
+        dlsn: Some(dlsn),
+        ..
+    }) = reply
+    {
+        return Ok(Json(AppendedBody {
+            stream: &stream,
+            records,
+            dlsn: dlsn.into(),
+        })
+        .into_response());
+    }
+    Err(Problem::of_reply(&reply))
+}
+
+/// Converts the reply of a failed check.
+fn refused(reply: &Reply) -> Problem {
+    // Among the checks, only that of the record set answers with this code; over HTTP there is a
+    // better one.
+    if let Reply::Stream(StreamReply {
+        code: StatusCode::InternalServerError,
+        message,
+        ..
+    }) = reply
+    {
+        let detail = message.clone().unwrap_or(Cow::Borrowed("not a record set"));
+        return Problem::new(Http::BAD_REQUEST, "MALFORMED_RECORD_SET", detail).rejected();
+    }
+    Problem::of_reply(reply)
+}
+
+/// Returns the number of records that a checked write appends.
+fn slots(action: &Action<'_>) -> u32 {
+    match action {
         Action::Stream {
             work: Work::Write(record) | Work::WriteOnce(record, _),
             ..
@@ -110,22 +157,7 @@ pub(super) async fn append(
         | Action::SetAcceptNewStream(_)
         | Action::Create { .. }
         | Action::Owner { .. } => unreachable!("a write is a write"),
-    };
-    let answer = face.ask(&request, action, deadline).await;
-    if let Answer::Stream(Outcome {
-        code: StatusCode::Success,
-        dlsn: Some(dlsn),
-        ..
-    }) = answer
-    {
-        return Ok(Json(Written {
-            stream: &stream,
-            records,
-            dlsn: dlsn.into(),
-        })
-        .into_response());
     }
-    Err(Problem::of_answer(&answer))
 }
 
 /// Whether the body is a record set, by its content type.

@@ -7,12 +7,12 @@ use distributedlog::StatusCode;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Face;
+use super::HttpState;
 use super::problem::Problem;
 use crate::MAX_RECORD_BYTES;
 
 /// A request's body, whole. Its bytes count as buffered until it is dropped.
-pub(super) struct Received {
+pub(super) struct ReceivedBody {
     pub(super) bytes: Bytes,
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -20,24 +20,24 @@ pub(super) struct Received {
 /// Reads a body that is a record or a record set: within the limit of a record, within the room for
 /// all bodies, and in time. What is announced as too large is refused before anything of it is
 /// read, or asked for (`Expect: 100-continue`).
-pub(super) async fn read(face: &Face, mut body: Body) -> Result<Received, Problem> {
+pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBody, Problem> {
     let announced = body.size_hint().lower();
     if announced > MAX_RECORD_BYTES as u64 {
         return Err(too_large(&format!("of {announced} bytes")));
     }
-    let mut room = Room {
-        bodies: &face.bodies,
+    let mut room = BodyReservation {
+        bodies: &state.bodies,
         taken: None,
     };
     room.take(usize::try_from(announced).expect("it was just compared"))?;
-    let limit = face.settings.frame_timeout;
+    let limit = state.settings.frame_timeout;
     let reading = async {
         // Most bodies come in one piece, which is taken as it is.
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
-                face.service.stats.http.aborted.inc();
+                state.service.stats.http.aborted.inc();
                 Problem::bad_request(format!("the body ended early: {error}"))
             })?;
             let Ok(data) = frame.into_data() else {
@@ -61,24 +61,24 @@ pub(super) async fn read(face: &Face, mut body: Body) -> Result<Received, Proble
         Ok(if all.is_empty() { first } else { all.freeze() })
     };
     let Ok(bytes) = tokio::time::timeout(limit, reading).await else {
-        face.service.stats.timeouts.inc();
+        state.service.stats.timeouts.inc();
         let detail = format!("the body had not come within {limit:?}");
         return Err(Problem::new(Http::REQUEST_TIMEOUT, "BODY_TOO_SLOW", detail));
     };
     let bytes = bytes?;
-    Ok(Received {
+    Ok(ReceivedBody {
         bytes,
         _room: room.taken,
     })
 }
 
 /// The room that one body takes of what there is for all.
-struct Room<'a> {
+struct BodyReservation<'a> {
     bodies: &'a Arc<Semaphore>,
     taken: Option<OwnedSemaphorePermit>,
 }
 
-impl Room<'_> {
+impl BodyReservation<'_> {
     /// Takes room for so many bytes in all.
     fn take(&mut self, length: usize) -> Result<(), Problem> {
         let have = self

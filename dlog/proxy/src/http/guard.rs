@@ -6,9 +6,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use distributedlog::StatusCode;
 
-use super::origin::{self, allow, is_preflight, preflight};
+use super::cors::{self, allow, is_preflight, preflight};
 use super::problem::Problem;
-use super::{Face, Phase};
+use super::{HttpState, ServerPhase};
 
 /// What anybody may ask who reaches the port, also while the proxy ends: load balancers have no
 /// token, and want to know that it does.
@@ -20,23 +20,23 @@ const TO_THE_END: &str = "/metrics";
 
 /// Stands before every route: who may ask, whether it is too late to, and what is counted.
 pub(super) async fn guard(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     path: Option<MatchedPath>,
     request: Request,
     next: Next,
 ) -> Response {
-    let under_way = UnderWay {
-        face: &face,
+    let unanswered = UnansweredRequest {
+        state: &state,
         answered: false,
     };
     let path = path.as_ref().map_or("", MatchedPath::as_str);
-    let mut response = match origin::check(&request, &face.settings) {
+    let mut response = match cors::check(&request, &state.settings) {
         Err(problem) => problem.into_response(),
         Ok(from) => {
             let mut response = if is_preflight(&request) {
                 preflight(request.headers())
             } else {
-                match admit(&face, path, &request) {
+                match admit(&state, path, &request) {
                     Ok(()) => next.run(request).await,
                     Err(problem) => problem.into_response(),
                 }
@@ -49,21 +49,21 @@ pub(super) async fn guard(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    under_way.answered(path, response.status().as_u16());
+    unanswered.answered(path, response.status().as_u16());
     response
 }
 
-fn admit(face: &Face, path: &str, request: &Request) -> Result<(), Problem> {
+fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem> {
     if HEALTH.contains(&path) {
         return Ok(());
     }
-    if let Some(token) = &face.settings.http_token
+    if let Some(token) = &state.settings.http_token
         && !OPEN.contains(&path)
     {
         token.check(request.headers())?;
     }
-    let phase = *face.phase.borrow();
-    if phase == Phase::Draining && path != TO_THE_END {
+    let phase = *state.phase.borrow();
+    if phase == ServerPhase::Draining && path != TO_THE_END {
         return Err(Problem::of_code(
             StatusCode::ServiceUnavailable,
             "this proxy is shutting down: ask another",
@@ -73,22 +73,22 @@ fn admit(face: &Face, path: &str, request: &Request) -> Result<(), Problem> {
 }
 
 /// A request that is not answered. hyper drops it when its client goes away.
-struct UnderWay<'a> {
-    face: &'a Face,
+struct UnansweredRequest<'a> {
+    state: &'a HttpState,
     answered: bool,
 }
 
-impl UnderWay<'_> {
+impl UnansweredRequest<'_> {
     fn answered(mut self, path: &str, status: u16) {
         self.answered = true;
-        self.face.service.stats.http.answered(path, status);
+        self.state.service.stats.http.answered(path, status);
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnansweredRequest<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.face.service.stats.http.aborted.inc();
+            self.state.service.stats.http.aborted.inc();
         }
     }
 }

@@ -4,7 +4,7 @@ use base64::engine::general_purpose::STANDARD;
 use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
-use super::position::Short;
+use super::position::ShortDlsn;
 use distributedlog_reader::{MalformedSet, ReadEvent, Record};
 
 /// How lines are framed.
@@ -19,7 +19,7 @@ pub(super) enum Framing {
 /// How records' bytes are put into JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Payloads {
+pub(super) enum PayloadFormat {
     #[default]
     Base64,
     /// Strings, where they are UTF-8.
@@ -29,7 +29,7 @@ pub(super) enum Payloads {
 /// Why a response ended in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Reason {
+pub(super) enum EndReason {
     /// There are no more records, and nobody wants to wait for one.
     CaughtUp,
     /// So many records were asked for.
@@ -47,9 +47,9 @@ pub(super) enum Reason {
 /// One line of a read.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum EventLine<'a> {
     Record {
-        dlsn: Short,
+        dlsn: ShortDlsn,
         written_ms: u64,
         slot: u32,
         slots: u32,
@@ -63,16 +63,16 @@ enum Line<'a> {
         text: Option<&'a str>,
     },
     Malformed {
-        dlsn: Short,
+        dlsn: ShortDlsn,
         slots: u32,
         detail: &'a str,
     },
     Heartbeat {
-        next: Short,
+        next: ShortDlsn,
     },
     End {
-        reason: Reason,
-        next: Short,
+        reason: EndReason,
+        next: ShortDlsn,
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
@@ -80,9 +80,9 @@ enum Line<'a> {
 
 /// Puts what a read finds into lines.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Encoder {
+pub(super) struct EventEncoder {
     pub(super) framing: Framing,
-    pub(super) payloads: Payloads,
+    pub(super) payloads: PayloadFormat,
 }
 
 impl Framing {
@@ -106,7 +106,7 @@ impl Framing {
     }
 }
 
-impl Encoder {
+impl EventEncoder {
     /// A record, or what is left of a set that cannot be read.
     pub(super) fn event(self, event: &ReadEvent, out: &mut Vec<u8>) {
         match event {
@@ -120,8 +120,8 @@ impl Encoder {
                     reason,
                     ..
                 } = set;
-                let line = Line::Malformed {
-                    dlsn: Short(*dlsn),
+                let line = EventLine::Malformed {
+                    dlsn: ShortDlsn(*dlsn),
                     slots: *slots,
                     detail: reason,
                 };
@@ -140,32 +140,40 @@ impl Encoder {
         self.put(
             "heartbeat",
             None,
-            &Line::Heartbeat { next: Short(next) },
+            &EventLine::Heartbeat {
+                next: ShortDlsn(next),
+            },
             out,
         );
     }
 
     /// The last line.
-    pub(super) fn end(self, reason: Reason, next: Dlsn, detail: Option<String>, out: &mut Vec<u8>) {
+    pub(super) fn end(
+        self,
+        reason: EndReason,
+        next: Dlsn,
+        detail: Option<String>,
+        out: &mut Vec<u8>,
+    ) {
         self.put(
             "end",
             None,
-            &Line::End {
+            &EventLine::End {
                 reason,
-                next: Short(next),
+                next: ShortDlsn(next),
                 detail,
             },
             out,
         );
     }
 
-    fn record(self, record: &Record) -> Line<'_> {
+    fn record(self, record: &Record) -> EventLine<'_> {
         let text = match self.payloads {
-            Payloads::Base64 => None,
-            Payloads::Text => core::str::from_utf8(&record.payload).ok(),
+            PayloadFormat::Base64 => None,
+            PayloadFormat::Text => core::str::from_utf8(&record.payload).ok(),
         };
-        Line::Record {
-            dlsn: Short(record.dlsn),
+        EventLine::Record {
+            dlsn: ShortDlsn(record.dlsn),
             written_ms: record.written_unix_ms,
             slot: record.set_slot,
             slots: record.set_slots,
@@ -178,11 +186,11 @@ impl Encoder {
         }
     }
 
-    fn put(self, name: &str, id: Option<Dlsn>, line: &Line<'_>, out: &mut Vec<u8>) {
+    fn put(self, name: &str, id: Option<Dlsn>, line: &EventLine<'_>, out: &mut Vec<u8>) {
         if self.framing == Framing::Sse {
             out.extend_from_slice(format!("event: {name}\n").as_bytes());
             if let Some(dlsn) = id {
-                out.extend_from_slice(format!("id: {}\n", Short(dlsn)).as_bytes());
+                out.extend_from_slice(format!("id: {}\n", ShortDlsn(dlsn)).as_bytes());
             }
             out.extend_from_slice(b"data: ");
         }

@@ -3,12 +3,12 @@
 
 mod append;
 mod body;
-mod clerk;
+mod cors;
+mod dispatcher;
 mod guard;
 mod line;
 mod openapi;
-mod operation;
-mod origin;
+mod operator;
 mod page;
 mod position;
 mod problem;
@@ -31,16 +31,16 @@ use distributedlog::Instant;
 use distributedlog::wire::service::Request;
 use tokio::sync::{Semaphore, watch};
 
-pub(super) use operation::{Operation, serve as serve_stats};
-pub use origin::{Origin, OriginError};
+pub use cors::{CorsOrigin, CorsOriginError};
+pub(super) use operator::{OperatorState, serve as serve_stats};
 pub(super) use server::Server;
 pub use token::{HttpToken, HttpTokenError};
 
 use super::Settings;
-use super::machine::{self, Action, Answer};
+use super::machine::{self, Action, Reply};
 use super::service::Service;
-use super::stats::Outcome;
-use clerk::Clerk;
+use super::stats::RequestOutcome;
+use dispatcher::HttpDispatcher;
 use route::Route;
 
 /// How many bytes of request bodies may be in memory before they are in the machine's hands, where
@@ -49,42 +49,42 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// What every request of the HTTP port gets at.
 #[derive(Debug)]
-struct Face {
+struct HttpState {
     service: Arc<Service>,
     settings: Arc<Settings>,
-    clerk: Clerk,
+    dispatcher: HttpDispatcher,
     /// Room for bodies that are being read, in bytes.
     bodies: Arc<Semaphore>,
     /// Room for readers.
-    tails: Arc<Semaphore>,
-    phase: watch::Sender<Phase>,
+    readers: Arc<Semaphore>,
+    phase: watch::Sender<ServerPhase>,
 }
 
 /// How far the end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ServerPhase {
     /// It is not in sight.
     Serving,
     /// What is in flight is finished, and nothing else begun.
     Draining,
 }
 
-impl Face {
+impl HttpState {
     fn new(service: Arc<Service>, settings: Arc<Settings>) -> Self {
         Self {
-            clerk: Clerk::new(service.clone()),
+            dispatcher: HttpDispatcher::new(service.clone()),
             bodies: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
-            tails: Arc::new(Semaphore::new(settings.http_max_readers)),
-            phase: watch::Sender::new(Phase::Serving),
+            readers: Arc::new(Semaphore::new(settings.http_max_readers)),
+            phase: watch::Sender::new(ServerPhase::Serving),
             service,
             settings,
         }
     }
 
     /// Checks a request as if it had come by thrift: `frame` holds its payload, if it has one.
-    fn check<'a>(&self, request: &Request<'a>, frame: &Bytes) -> Result<Action<'a>, Answer> {
+    fn check<'a>(&self, request: &Request<'a>, frame: &Bytes) -> Result<Action<'a>, Reply> {
         machine::check(request, frame)
-            .inspect_err(|answer| self.count(request, 0, self.service.now(), answer))
+            .inspect_err(|reply| self.count(request, 0, self.service.now(), reply))
     }
 
     /// Puts a request that was checked to the machine, and counts its answer.
@@ -93,43 +93,43 @@ impl Face {
         request: &Request<'_>,
         action: Action<'_>,
         deadline: Option<Instant>,
-    ) -> Answer {
+    ) -> Reply {
         let (since, size) = (self.service.now(), action.payload_bytes());
-        let answer = self.clerk.ask(deadline, action).await;
-        self.count(request, size, since, &answer);
-        answer
+        let reply = self.dispatcher.ask(deadline, action).await;
+        self.count(request, size, since, &reply);
+        reply
     }
 
-    fn count(&self, request: &Request<'_>, size: usize, since: Instant, answer: &Answer) {
+    fn count(&self, request: &Request<'_>, size: usize, since: Instant, reply: &Reply) {
         let took = self.service.now().since(since);
         self.service
             .stats
-            .answered(request.method(), Outcome::of(answer), size, took);
+            .answered(request.method(), RequestOutcome::of(reply), size, took);
     }
 }
 
 /// All that there is on the HTTP port.
-fn routes(face: &Arc<Face>, operation: &Operation) -> Vec<Route> {
+fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
     const STREAMS: &str = "/v1/streams";
     const STREAM: &str = "/v1/streams/{stream}";
     const RECORDS: &str = "/v1/streams/{stream}/records";
     let mut routes = vec![
-        Route::new(Method::POST, RECORDS, append::append, face),
-        Route::new(Method::GET, RECORDS, tail::tail, face),
-        Route::new(Method::DELETE, RECORDS, streams::truncate, face),
-        Route::new(Method::GET, STREAMS, streams::list, face),
-        Route::new(Method::PUT, STREAM, streams::create, face),
-        Route::new(Method::GET, STREAM, streams::describe, face),
-        Route::new(Method::DELETE, STREAM, streams::delete, face),
-        Route::new(Method::GET, "/openapi.json", openapi::document, face),
-        Route::new(Method::GET, "/", page::index, face),
-        Route::new(Method::GET, "/page/{file}", page::file, face),
+        Route::new(Method::POST, RECORDS, append::append, state),
+        Route::new(Method::GET, RECORDS, tail::tail, state),
+        Route::new(Method::DELETE, RECORDS, streams::truncate, state),
+        Route::new(Method::GET, STREAMS, streams::list, state),
+        Route::new(Method::PUT, STREAM, streams::create, state),
+        Route::new(Method::GET, STREAM, streams::describe, state),
+        Route::new(Method::DELETE, STREAM, streams::delete, state),
+        Route::new(Method::GET, "/openapi.json", openapi::document, state),
+        Route::new(Method::GET, "/", page::index, state),
+        Route::new(Method::GET, "/page/{file}", page::file, state),
     ];
-    routes.extend(operation::routes(operation));
+    routes.extend(operator::routes(operator));
     routes
 }
 
-fn router(face: &Arc<Face>, operation: &Operation) -> Router {
-    route::router(routes(face, operation))
-        .layer(middleware::from_fn_with_state(face.clone(), guard::guard))
+fn router(state: &Arc<HttpState>, operator: &OperatorState) -> Router {
+    route::router(routes(state, operator))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
 }

@@ -11,7 +11,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
                       frame-ancestors 'none'";
 
 /// A file of the page.
-struct File {
+struct PageFile {
     name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
@@ -19,13 +19,13 @@ struct File {
 
 macro_rules! files {
     ($($name:literal $path:literal $content_type:literal;)*) => {
-        [$(File { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../page/", $path)) },)*]
+        [$(PageFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../page/", $path)) },)*]
     };
 }
 
 /// The page, in the binary: it is there wherever the proxy runs. What is in `package/` is built
 /// from `wasm/`; a test compares the two.
-static FILES: [File; 13] = files! {
+static FILES: [PageFile; 13] = files! {
     "index.html" "index.html" "text/html; charset=utf-8";
     "page.css" "page.css" "text/css; charset=utf-8";
     "icon.svg" "icon.svg" "image/svg+xml";
@@ -60,7 +60,7 @@ pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> 
     found.map(serve).ok_or_else(missing)
 }
 
-fn serve(file: &File) -> Response {
+fn serve(file: &PageFile) -> Response {
     let headers = [
         (header::CONTENT_TYPE, file.content_type),
         // Another version of the proxy has another page.

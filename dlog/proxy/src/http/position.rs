@@ -8,7 +8,7 @@ use distributedlog_store::dlsn_text::parse_dlsn;
 
 /// A position as JSON: all its forms.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Position {
+pub(super) struct DlsnBody {
     text: String,
     serialized: String,
     log_segment: i64,
@@ -16,10 +16,10 @@ pub(super) struct Position {
     slot: i64,
 }
 
-impl From<Dlsn> for Position {
+impl From<Dlsn> for DlsnBody {
     fn from(dlsn: Dlsn) -> Self {
         Self {
-            text: Short(dlsn).to_string(),
+            text: ShortDlsn(dlsn).to_string(),
             serialized: dlsn.to_text().as_str().to_owned(),
             log_segment: dlsn.log_segment_sequence_no,
             entry: dlsn.entry_id,
@@ -30,9 +30,9 @@ impl From<Dlsn> for Position {
 
 /// A position as `1,0,5`, which needs no escaping anywhere.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Short(pub(super) Dlsn);
+pub(super) struct ShortDlsn(pub(super) Dlsn);
 
-impl fmt::Display for Short {
+impl fmt::Display for ShortDlsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Dlsn {
             log_segment_sequence_no,
@@ -43,7 +43,7 @@ impl fmt::Display for Short {
     }
 }
 
-impl Serialize for Short {
+impl Serialize for ShortDlsn {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -7,7 +7,7 @@ use distributedlog::{Failure, StatusCode, WriteState};
 use serde::Serialize;
 
 use super::status::http_status;
-use crate::machine::{self, Answer, NotStarted};
+use crate::machine::{self, NotStarted, Reply};
 use distributedlog_store::{Owner, StoreError, StreamName};
 
 /// How long a client should stay away when the proxy has too much to do, or is not ready: the least
@@ -74,9 +74,9 @@ impl Problem {
     }
 
     /// What the machine answered, which is no success.
-    pub(super) fn of_answer(answer: &Answer) -> Self {
-        match answer {
-            Answer::Stream(response) => {
+    pub(super) fn of_reply(reply: &Reply) -> Self {
+        match reply {
+            Reply::Stream(response) => {
                 let detail = response
                     .message
                     .clone()
@@ -91,20 +91,20 @@ impl Problem {
                     ..Self::of_code(response.code, detail)
                 }
             }
-            Answer::NotStarted(NotStarted::DeadlinePassed) => Self::new(
+            Reply::NotStarted(NotStarted::DeadlinePassed) => Self::new(
                 Http::GATEWAY_TIMEOUT,
                 "NOT_STARTED",
                 "not started: the request's time was over before its turn came",
             ),
-            Answer::NotStarted(NotStarted::Discarded) => Self::new(
+            Reply::NotStarted(NotStarted::Discarded) => Self::new(
                 Http::GATEWAY_TIMEOUT,
                 "NOT_STARTED",
                 "not started: the client went away",
             ),
-            Answer::Exception { message, .. } => {
+            Reply::Exception { message, .. } => {
                 Self::of_code(StatusCode::InternalServerError, message.clone())
             }
-            Answer::ServerInfo { .. } | Answer::Bulk(_) | Answer::Void => {
+            Reply::ServerInfo { .. } | Reply::Bulk(_) | Reply::Void => {
                 unreachable!("HTTP asks the machine nothing that is answered like this")
             }
         }
@@ -112,7 +112,7 @@ impl Problem {
 
     /// The store could not be read, or not answer a question. Nothing was to be changed.
     pub(super) fn of_store(stream: &StreamName, error: &StoreError) -> Self {
-        Self::of_answer(&Answer::Stream(machine::of_setup(stream, error))).of_a_read()
+        Self::of_reply(&Reply::Stream(machine::of_setup(stream, error))).of_a_read()
     }
 
     /// The store could not list its streams.
@@ -147,7 +147,7 @@ impl Problem {
 }
 
 /// What is said where the machine says nothing.
-fn default_detail(response: &machine::Response) -> &'static str {
+fn default_detail(response: &machine::StreamReply) -> &'static str {
     if response.code == StatusCode::Found {
         "another proxy owns this stream"
     } else {

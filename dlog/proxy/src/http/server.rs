@@ -11,8 +11,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::socket::{Patience, Socket};
-use super::{Face, Operation, Phase, router};
+use super::socket::{HttpSocket, SocketTimeouts};
+use super::{HttpState, OperatorState, ServerPhase, router};
 use crate::Settings;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
@@ -29,9 +29,9 @@ const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// not what the store works on.
 #[derive(Debug)]
 pub(crate) struct Server {
-    face: Arc<Face>,
+    state: Arc<HttpState>,
     accepting: JoinHandle<()>,
-    clerk: JoinHandle<()>,
+    dispatcher: JoinHandle<()>,
     /// Connections that draining waits for; taken when it begins.
     graceful: Arc<Mutex<Option<GracefulShutdown>>>,
 }
@@ -41,24 +41,24 @@ impl Server {
     pub(crate) fn start(
         listener: impl Listen,
         settings: Arc<Settings>,
-        operation: &Operation,
+        operator: &OperatorState,
     ) -> Self {
-        let face = Arc::new(Face::new(operation.service.clone(), settings));
-        let clerk = tokio::spawn({
-            let face = face.clone();
-            async move { face.clerk.run().await }
+        let state = Arc::new(HttpState::new(operator.service.clone(), settings));
+        let dispatcher = tokio::spawn({
+            let state = state.clone();
+            async move { state.dispatcher.run().await }
         });
         let graceful = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
         let accepting = tokio::spawn(accept(
             listener,
-            router(&face, operation),
-            face.clone(),
+            router(&state, operator),
+            state.clone(),
             graceful.clone(),
         ));
         Self {
-            face,
+            state,
             accepting,
-            clerk,
+            dispatcher,
             graceful,
         }
     }
@@ -66,7 +66,7 @@ impl Server {
     /// Begins no further request, ends reads, and waits until what is in flight is answered. Health
     /// and metrics go on to be served.
     pub(crate) async fn drain(&self) {
-        self.face.phase.send_replace(Phase::Draining);
+        self.state.phase.send_replace(ServerPhase::Draining);
         let graceful = self
             .graceful
             .lock()
@@ -81,7 +81,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.clerk.abort();
+        self.dispatcher.abort();
     }
 }
 
@@ -89,19 +89,19 @@ impl Drop for Server {
 async fn accept(
     mut listener: impl Listen,
     router: Router,
-    face: Arc<Face>,
+    state: Arc<HttpState>,
     graceful: Arc<Mutex<Option<GracefulShutdown>>>,
 ) {
     let mut connections = JoinSet::new();
-    let room = Arc::new(Semaphore::new(face.settings.http_max_connections));
+    let room = Arc::new(Semaphore::new(state.settings.http_max_connections));
     loop {
         let (stream, peer) = tokio::select! {
             accepted = next_connection(&mut listener, "HTTP clients") => accepted,
             Some(_) = connections.join_next() => continue,
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
-            face.service.stats.connections_refused.inc();
-            tracing::warn!(%peer, limit = face.settings.http_max_connections, "closing a new HTTP connection: there are as many as are allowed");
+            state.service.stats.connections_refused.inc();
+            tracing::warn!(%peer, limit = state.settings.http_max_connections, "closing a new HTTP connection: there are as many as are allowed");
             continue;
         };
         let watcher = graceful
@@ -109,12 +109,12 @@ async fn accept(
             .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
             .map(GracefulShutdown::watcher);
-        let (router, face) = (router.clone(), face.clone());
+        let (router, state) = (router.clone(), state.clone());
         connections.spawn(async move {
-            face.service.stats.connections_accepted.inc();
-            face.service.stats.connections.inc();
-            serve(stream, peer, router, &face, watcher).await;
-            face.service.stats.connections.dec();
+            state.service.stats.connections_accepted.inc();
+            state.service.stats.connections.inc();
+            serve(stream, peer, router, &state, watcher).await;
+            state.service.stats.connections.dec();
             drop(permit);
         });
     }
@@ -124,23 +124,23 @@ async fn serve(
     stream: impl ByteStream + 'static,
     peer: SocketAddr,
     router: Router,
-    face: &Face,
+    state: &HttpState,
     watcher: Option<Watcher>,
 ) {
-    let Some(tls) = &face.settings.tls else {
-        return speak(stream, peer, router, face, watcher).await;
+    let Some(tls) = &state.settings.tls else {
+        return speak(stream, peer, router, state, watcher).await;
     };
     match tokio::time::timeout(
-        face.settings.handshake_timeout,
+        state.settings.handshake_timeout,
         tls.http_acceptor().accept(stream),
     )
     .await
     {
-        Ok(Ok(stream)) => speak(stream, peer, router, face, watcher).await,
+        Ok(Ok(stream)) => speak(stream, peer, router, state, watcher).await,
         Ok(Err(error)) => tracing::warn!(%peer, %error, "the TLS handshake failed"),
         Err(_) => {
-            face.service.stats.timeouts.inc();
-            tracing::warn!(%peer, limit = ?face.settings.handshake_timeout, "the TLS handshake took too long");
+            state.service.stats.timeouts.inc();
+            tracing::warn!(%peer, limit = ?state.settings.handshake_timeout, "the TLS handshake took too long");
         }
     }
 }
@@ -149,11 +149,11 @@ async fn speak(
     stream: impl ByteStream + 'static,
     peer: SocketAddr,
     router: Router,
-    face: &Face,
+    state: &HttpState,
     watcher: Option<Watcher>,
 ) {
-    let settings = &face.settings;
-    let patience = Patience {
+    let settings = &state.settings;
+    let timeouts = SocketTimeouts {
         opening: settings.handshake_timeout,
         writing: settings.write_timeout,
     };
@@ -170,7 +170,7 @@ async fn speak(
         .keep_alive_interval(H2_PING_INTERVAL)
         .keep_alive_timeout(settings.write_timeout);
     let connection = builder.serve_connection(
-        TokioIo::new(Socket::new(stream, patience)),
+        TokioIo::new(HttpSocket::new(stream, timeouts)),
         TowerToHyperService::new(router),
     );
     let ended = match watcher {

@@ -13,12 +13,12 @@ use distributedlog_store::net::ByteStream;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How much is still read from a peer after the last word to it, and for how long.
-const PARTING_BYTES: usize = 4 << 20;
-const PARTING_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// What a peer may take its time for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct SocketTimeouts {
     /// Until it is clear which protocol it speaks.
     pub(super) opening: Duration,
     /// While it takes nothing of what is sent to it.
@@ -30,21 +30,21 @@ pub(super) struct Patience {
 ///
 /// It also parts properly: a socket that is closed over unread bytes resets the connection, and a
 /// client that is busy sending a body which is refused would lose the answer that tells it why.
-pub(super) struct Socket<S> {
+pub(super) struct HttpSocket<S> {
     stream: S,
-    patience: Patience,
+    timeouts: SocketTimeouts,
     /// How much of the preface has come; nothing once the protocol is clear.
     preface: Option<usize>,
-    reading: Timer,
-    writing: Timer,
-    parting: Option<usize>,
+    reading: IoTimer,
+    writing: IoTimer,
+    linger: Option<usize>,
 }
 
 /// Runs while something is waited for.
 #[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
+struct IoTimer(Option<Pin<Box<Sleep>>>);
 
-impl Timer {
+impl IoTimer {
     /// Pending while there is time, from the first such call since [`stop`](Self::stop) on.
     fn poll(
         &mut self,
@@ -64,15 +64,15 @@ impl Timer {
     }
 }
 
-impl<S: ByteStream> Socket<S> {
-    pub(super) fn new(stream: S, patience: Patience) -> Self {
+impl<S: ByteStream> HttpSocket<S> {
+    pub(super) fn new(stream: S, timeouts: SocketTimeouts) -> Self {
         Self {
             stream,
-            patience,
+            timeouts,
             preface: Some(0),
-            reading: Timer::default(),
-            writing: Timer::default(),
-            parting: None,
+            reading: IoTimer::default(),
+            writing: IoTimer::default(),
+            linger: None,
         }
     }
 
@@ -98,29 +98,29 @@ impl<S: ByteStream> Socket<S> {
         }
         Poll::Ready(Err(ready!(self.writing.poll(
             cx,
-            self.patience.writing,
+            self.timeouts.writing,
             "the peer takes nothing"
         ))))
     }
 
     /// Drops what still comes, within bounds.
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; 4 << 10];
         loop {
-            let left = self.parting.unwrap_or(0);
+            let left = self.linger.unwrap_or(0);
             if left == 0 {
                 return Poll::Ready(());
             }
             let mut dropped = ReadBuf::new(&mut space);
             match Pin::new(&mut self.stream).poll_read(cx, &mut dropped) {
                 Poll::Ready(Ok(())) if !dropped.filled().is_empty() => {
-                    self.parting = Some(left.saturating_sub(dropped.filled().len()))
+                    self.linger = Some(left.saturating_sub(dropped.filled().len()))
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
                     return self
                         .reading
-                        .poll(cx, PARTING_TIME, "the peer goes on")
+                        .poll(cx, LINGER_TIME, "the peer goes on")
                         .map(drop);
                 }
             }
@@ -128,7 +128,7 @@ impl<S: ByteStream> Socket<S> {
     }
 }
 
-impl<S: ByteStream> AsyncRead for Socket<S> {
+impl<S: ByteStream> AsyncRead for HttpSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,7 +141,7 @@ impl<S: ByteStream> AsyncRead for Socket<S> {
                 Poll::Ready(result)
             }
             Poll::Pending if self.preface.is_some() => {
-                let allowed = self.patience.opening;
+                let allowed = self.timeouts.opening;
                 Poll::Ready(Err(ready!(self.reading.poll(
                     cx,
                     allowed,
@@ -153,7 +153,7 @@ impl<S: ByteStream> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: ByteStream> AsyncWrite for Socket<S> {
+impl<S: ByteStream> AsyncWrite for HttpSocket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -182,12 +182,12 @@ impl<S: ByteStream> AsyncWrite for Socket<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.parting.is_none() {
+        if self.linger.is_none() {
             let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
             ready!(self.watch_write(cx, poll))?;
             self.reading.stop();
-            self.parting = Some(PARTING_BYTES);
+            self.linger = Some(LINGER_BYTES);
         }
-        self.poll_part(cx).map(Ok)
+        self.poll_linger(cx).map(Ok)
     }
 }

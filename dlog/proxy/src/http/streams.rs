@@ -8,11 +8,11 @@ use distributedlog::StatusCode;
 use distributedlog::wire::service::{Request, WriteContext};
 use serde::{Deserialize, Serialize};
 
-use super::Face;
-use super::position::{self, Short};
+use super::HttpState;
+use super::position::{self, ShortDlsn};
 use super::problem::{OwnerBody, Problem};
 use super::route::{Parameters, StreamPath};
-use crate::machine::{Answer, Response as Outcome, filter};
+use crate::machine::{Reply, StreamReply, filter};
 use distributedlog_store::{SegmentInfo, StreamInfo, StreamName};
 
 /// How many names a page has, unless the client says.
@@ -31,7 +31,7 @@ pub(super) struct ListQuery {
 }
 
 #[derive(Debug, Serialize)]
-struct Listed {
+struct StreamListBody {
     streams: Vec<StreamName>,
     /// The `after` of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,25 +39,25 @@ struct Listed {
 }
 
 #[derive(Debug, Serialize)]
-struct Created<'a> {
+struct CreatedBody<'a> {
     stream: &'a str,
     /// Whether it was made just now.
     created: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Described<'a> {
+struct StreamBody<'a> {
     stream: &'a StreamName,
     created_ms: u64,
-    first: Option<Short>,
-    last: Option<Short>,
-    truncated_before: Option<Short>,
+    first: Option<ShortDlsn>,
+    last: Option<ShortDlsn>,
+    truncated_before: Option<ShortDlsn>,
     owner: Option<OwnerBody>,
-    segments: Vec<Segment>,
+    segments: Vec<SegmentBody>,
 }
 
 #[derive(Debug, Serialize)]
-struct Segment {
+struct SegmentBody {
     log_segment: i64,
     completed: bool,
     entries: u64,
@@ -75,7 +75,7 @@ pub(super) struct TruncateQuery {
 
 /// Lists streams by name, page by page.
 pub(super) async fn list(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
@@ -89,7 +89,7 @@ pub(super) async fn list(
     let matching = matching.map_err(|why| {
         Problem::bad_request(format!("filter: it cannot be used: {why}")).of_a_read()
     })?;
-    let names = face
+    let names = state
         .service
         .store()
         .list()
@@ -107,23 +107,23 @@ pub(super) async fn list(
     });
     let streams: Vec<StreamName> = wanted.by_ref().take(limit).collect();
     let next = wanted.next().and_then(|_| streams.last().cloned());
-    Ok(Json(Listed { streams, next }).into_response())
+    Ok(Json(StreamListBody { streams, next }).into_response())
 }
 
 /// Creates a stream; that there is one already is as good.
 pub(super) async fn create(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
 ) -> Result<Response, Problem> {
     let request = Request::Create {
         stream: &stream,
         context: WriteContext::default(),
     };
-    let created = carry_out(&face, &request).await? == StatusCode::Success;
+    let created = carry_out(&state, &request).await? == StatusCode::Success;
     let status = if created { Http::CREATED } else { Http::OK };
     Ok((
         status,
-        Json(Created {
+        Json(CreatedBody {
             stream: &stream,
             created,
         }),
@@ -133,11 +133,11 @@ pub(super) async fn create(
 
 /// Deletes a stream and its records.
 pub(super) async fn delete(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
 ) -> Result<Response, Problem> {
     carry_out(
-        &face,
+        &state,
         &Request::Delete {
             stream: &stream,
             context: WriteContext::default(),
@@ -149,13 +149,13 @@ pub(super) async fn delete(
 
 /// Discards the records before a position.
 pub(super) async fn truncate(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
     Parameters(query): Parameters<TruncateQuery>,
 ) -> Result<Response, Problem> {
     let dlsn = position::parse("before", &query.before)?.to_text();
     carry_out(
-        &face,
+        &state,
         &Request::Truncate {
             stream: &stream,
             dlsn: dlsn.as_str(),
@@ -168,13 +168,13 @@ pub(super) async fn truncate(
 
 /// What is known of a stream.
 pub(super) async fn describe(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
 ) -> Result<Response, Problem> {
     let name = StreamName::new(&stream).map_err(|error| {
         Problem::of_code(StatusCode::InvalidStreamName, error.to_string()).of_a_read()
     })?;
-    let info = face
+    let info = state
         .service
         .store()
         .describe(&name)
@@ -189,35 +189,35 @@ pub(super) async fn describe(
         truncated_before,
         owner,
     } = info;
-    let described = Described {
+    let described = StreamBody {
         stream: &name,
         created_ms: created_unix_ms,
-        first: first.map(Short),
-        last: last.map(Short),
-        truncated_before: truncated_before.map(Short),
+        first: first.map(ShortDlsn),
+        last: last.map(ShortDlsn),
+        truncated_before: truncated_before.map(ShortDlsn),
         owner: owner.map(OwnerBody::from),
-        segments: segments.into_iter().map(Segment::from).collect(),
+        segments: segments.into_iter().map(SegmentBody::from).collect(),
     };
     Ok(Json(described).into_response())
 }
 
 /// Has the machine do something with a stream. A stream that is to be made may exist already;
 /// everything else succeeds, or is a problem.
-async fn carry_out(face: &Face, request: &Request<'_>) -> Result<StatusCode, Problem> {
-    let answer = match face.check(request, &Bytes::new()) {
-        Ok(action) => face.ask(request, action, None).await,
-        Err(answer) => answer,
+async fn carry_out(state: &HttpState, request: &Request<'_>) -> Result<StatusCode, Problem> {
+    let reply = match state.check(request, &Bytes::new()) {
+        Ok(action) => state.ask(request, action, None).await,
+        Err(reply) => reply,
     };
     let may_exist = matches!(request, Request::Create { .. });
-    if let Answer::Stream(Outcome { code, .. }) = answer
+    if let Reply::Stream(StreamReply { code, .. }) = reply
         && (code == StatusCode::Success || (may_exist && code == StatusCode::LogExists))
     {
         return Ok(code);
     }
-    Err(Problem::of_answer(&answer))
+    Err(Problem::of_reply(&reply))
 }
 
-impl From<SegmentInfo> for Segment {
+impl From<SegmentInfo> for SegmentBody {
     fn from(info: SegmentInfo) -> Self {
         Self {
             log_segment: info.log_segment_sequence_no,

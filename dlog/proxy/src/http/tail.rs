@@ -11,11 +11,11 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::line::{Encoder, Framing, Payloads, Reason};
+use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
 use super::position;
 use super::problem::Problem;
 use super::route::{Parameters, StreamPath};
-use super::{Face, Phase};
+use super::{HttpState, ServerPhase};
 use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::{StoreError, StreamName};
 
@@ -32,13 +32,13 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Query {
+pub(super) struct TailQuery {
     from: Option<String>,
     after: Option<String>,
     #[serde(default = "yes")]
     follow: bool,
     #[serde(default)]
-    payload: Payloads,
+    payload: PayloadFormat,
     #[serde(default = "default_heartbeat_ms")]
     heartbeat_ms: u64,
     limit: Option<u64>,
@@ -54,16 +54,16 @@ const fn default_heartbeat_ms() -> u64 {
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug)]
-enum Start {
+enum StartPosition {
     First,
     End,
     At(Dlsn),
 }
 
-impl Start {
+impl StartPosition {
     /// A browser that resumes sends what it asked for the first time, and where it was: that is
     /// what counts then.
-    fn of(query: &Query, headers: &HeaderMap) -> Result<Self, Problem> {
+    fn of(query: &TailQuery, headers: &HeaderMap) -> Result<Self, Problem> {
         if let Some(id) = headers.get(LAST_EVENT_ID) {
             let text = id
                 .to_str()
@@ -87,25 +87,25 @@ impl Start {
 
 /// Reads a stream's records as they come.
 pub(super) async fn tail(
-    State(face): State<Arc<Face>>,
+    State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
-    Parameters(query): Parameters<Query>,
+    Parameters(query): Parameters<TailQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    begin(&face, &stream, &query, &headers)
+    begin(&state, &stream, &query, &headers)
         .await
         .map_err(Problem::of_a_read)
 }
 
 async fn begin(
-    face: &Arc<Face>,
+    state: &Arc<HttpState>,
     stream: &str,
-    query: &Query,
+    query: &TailQuery,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let name = StreamName::new(stream)
         .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
-    let start = Start::of(query, headers)?;
+    let start = StartPosition::of(query, headers)?;
     if !HEARTBEAT_MS_BOUNDS.contains(&query.heartbeat_ms) {
         let (least, most) = HEARTBEAT_MS_BOUNDS.into_inner();
         let detail = format!(
@@ -114,10 +114,10 @@ async fn begin(
         );
         return Err(Problem::bad_request(detail));
     }
-    let Ok(permit) = face.tails.clone().try_acquire_owned() else {
+    let Ok(permit) = state.readers.clone().try_acquire_owned() else {
         let detail = format!(
             "{} streams are being read already, and more are not",
-            face.settings.http_max_readers
+            state.settings.http_max_readers
         );
         return Err(Problem::new(
             Http::SERVICE_UNAVAILABLE,
@@ -125,30 +125,30 @@ async fn begin(
             detail,
         ));
     };
-    let info = face
+    let info = state
         .service
         .store()
         .describe(&name)
         .await
         .map_err(|error| Problem::of_store(&name, &error))?;
     let from = match start {
-        Start::First => info.first.unwrap_or(Dlsn::INITIAL),
-        Start::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
-        Start::At(dlsn) => dlsn,
+        StartPosition::First => info.first.unwrap_or(Dlsn::INITIAL),
+        StartPosition::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
+        StartPosition::At(dlsn) => dlsn,
     };
     let framing = Framing::of(headers);
-    let tail = Tail {
-        reader: LogReader::new(face.service.store().clone(), name, from),
-        encoder: Encoder {
+    let tail = RecordStream {
+        reader: LogReader::new(state.service.store().clone(), name, from),
+        encoder: EventEncoder {
             framing,
             payloads: query.payload,
         },
         heartbeat: Duration::from_millis(query.heartbeat_ms),
         follow: query.follow,
         left: query.limit.unwrap_or(u64::MAX),
-        phase: face.phase.subscribe(),
-        progress: Progress::New,
-        reading: Reading::new(face.clone(), permit),
+        phase: state.phase.subscribe(),
+        progress: BodyProgress::New,
+        reading: ReaderGuard::new(state.clone(), permit),
     };
     let headers = [
         (header::CONTENT_TYPE, framing.content_type()),
@@ -156,54 +156,58 @@ async fn begin(
         // Proxies of the common kind hold answers back until they are whole; this one never is.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(stream::unfold(tail, Tail::next))).into_response())
+    Ok((
+        headers,
+        Body::from_stream(stream::unfold(tail, RecordStream::next)),
+    )
+        .into_response())
 }
 
 /// A read under way. Nothing is read ahead of what the client takes, but one batch of the store.
-struct Tail {
+struct RecordStream {
     reader: LogReader,
-    encoder: Encoder,
+    encoder: EventEncoder,
     heartbeat: Duration,
     follow: bool,
     /// How many records may still be sent.
     left: u64,
-    phase: watch::Receiver<Phase>,
-    progress: Progress,
-    reading: Reading,
+    phase: watch::Receiver<ServerPhase>,
+    progress: BodyProgress,
+    reading: ReaderGuard,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum BodyProgress {
     New,
     Reading,
     Ended,
 }
 
 /// What came while it waited.
-enum Found {
+enum TailStep {
     Event(ReadEvent),
     Silence,
-    End(Reason, Option<String>),
+    End(EndReason, Option<String>),
 }
 
-impl Tail {
+impl RecordStream {
     /// The next part of the body.
     async fn next(mut self) -> Option<(Result<Bytes, core::convert::Infallible>, Self)> {
         let mut out = Vec::new();
         match self.progress {
-            Progress::Ended => return None,
-            Progress::New => {
-                self.progress = Progress::Reading;
+            BodyProgress::Ended => return None,
+            BodyProgress::New => {
+                self.progress = BodyProgress::Reading;
                 self.encoder.heartbeat(self.reader.position(), &mut out);
                 return Some((Ok(out.into()), self));
             }
-            Progress::Reading => {}
+            BodyProgress::Reading => {}
         }
         match self.find().await {
-            Found::Event(event) => self.put(event, &mut out),
-            Found::Silence => self.encoder.heartbeat(self.reader.position(), &mut out),
-            Found::End(reason, detail) => {
-                self.progress = Progress::Ended;
+            TailStep::Event(event) => self.put(event, &mut out),
+            TailStep::Silence => self.encoder.heartbeat(self.reader.position(), &mut out),
+            TailStep::End(reason, detail) => {
+                self.progress = BodyProgress::Ended;
                 self.encoder
                     .end(reason, self.reader.position(), detail, &mut out);
             }
@@ -211,35 +215,35 @@ impl Tail {
         Some((Ok(out.into()), self))
     }
 
-    async fn find(&mut self) -> Found {
+    async fn find(&mut self) -> TailStep {
         if self.left == 0 {
-            return Found::End(Reason::Limit, None);
+            return TailStep::End(EndReason::Limit, None);
         }
         let (heartbeat, reader) = (self.heartbeat, &mut self.reader);
         let reading = async {
             if self.follow {
                 match tokio::time::timeout(heartbeat, reader.next()).await {
-                    Ok(event) => event.map(Found::Event),
-                    Err(_) => Ok(Found::Silence),
+                    Ok(event) => event.map(TailStep::Event),
+                    Err(_) => Ok(TailStep::Silence),
                 }
             } else {
                 let event = reader.next_available().await?;
-                Ok(event.map_or(Found::End(Reason::CaughtUp, None), Found::Event))
+                Ok(event.map_or(TailStep::End(EndReason::CaughtUp, None), TailStep::Event))
             }
         };
         let found = tokio::select! {
             biased;
             // Whoever reads on elsewhere begins at the position that the last line says.
-            _ = self.phase.wait_for(|phase| *phase != Phase::Serving) => return Found::End(Reason::Draining, None),
+            _ = self.phase.wait_for(|phase| *phase != ServerPhase::Serving) => return TailStep::End(EndReason::Draining, None),
             found = reading => found,
         };
         found.unwrap_or_else(|error| {
             if matches!(error, StoreError::StreamNotFound(_)) {
-                Found::End(Reason::Deleted, None)
+                TailStep::End(EndReason::Deleted, None)
             } else if matches!(error, StoreError::Closed) {
-                Found::End(Reason::Closed, None)
+                TailStep::End(EndReason::Closed, None)
             } else {
-                Found::End(Reason::Failed, Some(error.to_string()))
+                TailStep::End(EndReason::Failed, Some(error.to_string()))
             }
         })
     }
@@ -249,7 +253,7 @@ impl Tail {
         let mut next = Some(event);
         while let Some(event) = next {
             self.encoder.event(&event, out);
-            self.reading.face.service.stats.http.records_read.inc();
+            self.reading.state.service.stats.http.records_read.inc();
             self.left -= 1;
             next = if self.left > 0 && out.len() < CHUNK_BYTES {
                 self.reader.next_buffered()
@@ -261,23 +265,23 @@ impl Tail {
 }
 
 /// Counts a read while it lasts.
-struct Reading {
-    face: Arc<Face>,
+struct ReaderGuard {
+    state: Arc<HttpState>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Reading {
-    fn new(face: Arc<Face>, permit: OwnedSemaphorePermit) -> Self {
-        face.service.stats.http.readers.inc();
+impl ReaderGuard {
+    fn new(state: Arc<HttpState>, permit: OwnedSemaphorePermit) -> Self {
+        state.service.stats.http.readers.inc();
         Self {
-            face,
+            state,
             _permit: permit,
         }
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReaderGuard {
     fn drop(&mut self) {
-        self.face.service.stats.http.readers.dec();
+        self.state.service.stats.http.readers.dec();
     }
 }

@@ -1,13 +1,15 @@
 use distributedlog::{Dlsn, Instant, StatusCode};
 
-use super::copies::Verdict;
-use super::stream::{BulkProgress, Phase, Records, Task, Waiting};
-use super::{Answer, Bulk, MAX_ENTRY_BYTES, Machine, NotStarted, Output, Response, Ticket, status};
+use super::dedup::DedupVerdict;
+use super::stream::{BulkProgress, QueuedWork, Records, StreamPhase, Task};
+use super::{
+    Bulk, MAX_ENTRY_BYTES, Machine, NotStarted, Output, Reply, StreamReply, Ticket, status,
+};
 use crate::MAX_RECORD_BYTES;
 use distributedlog_store::{EntryRecord, Lease, StoreError, StreamName};
 
 impl<O: Clone> Machine<O> {
-    /// Takes what became of an append.
+    /// Takes the result of an append.
     pub(crate) fn handle_appended(
         &mut self,
         now: Instant,
@@ -20,9 +22,12 @@ impl<O: Clone> Machine<O> {
             epoch,
             ownership,
             window,
-            mut waiting,
+            mut work,
         } = ticket;
-        let (serial, identity) = (waiting.serial, waiting.print.map(|print| print.identity));
+        let (serial, identity) = (
+            work.serial,
+            work.fingerprint.map(|fingerprint| fingerprint.identity),
+        );
         let stored = result.as_ref().ok().copied();
         let stream = self
             .streams
@@ -30,57 +35,61 @@ impl<O: Clone> Machine<O> {
             .expect("a stream is kept while the store works on it");
         stream.in_store -= 1;
         match result {
-            Ok(dlsn) => self.finish_append(&name, to, &waiting, Ok(dlsn)),
+            Ok(dlsn) => self.finish_append(&name, to, &work, Ok(dlsn)),
             Err(error) => {
                 let fenced = matches!(error, StoreError::Fenced(_));
-                if fenced && matches!(&stream.phase, Phase::Owned(lease) if lease.epoch == epoch) {
-                    stream.phase = Phase::Unowned;
+                if fenced
+                    && matches!(&stream.phase, StreamPhase::Owned(lease) if lease.epoch == epoch)
+                {
+                    stream.phase = StreamPhase::Unowned;
                 }
-                if fenced && !waiting.fenced_before {
-                    // Nothing was written, so it can be done again: by this proxy if it gets the
-                    // stream back, else its client is told who has it.
-                    waiting.fenced_before = true;
-                    waiting.deadline = None;
-                    stream.enqueue(to, waiting);
+                if fenced && !work.fenced_before {
+                    // Nothing was written, so the append can be repeated: by this proxy if it gets
+                    // the stream back, otherwise its client is redirected to the new owner. Only
+                    // once: a stream that two proxies take from each other would keep the request
+                    // for ever. The deadline is for starting, and this work has started.
+                    work.fenced_before = true;
+                    work.deadline = None;
+                    stream.enqueue(to, work);
                 } else {
-                    self.finish_append(&name, to, &waiting, Err(&status::of_append(&error)));
+                    self.finish_append(&name, to, &work, Err(&status::of_append(&error)));
                 }
             }
         }
         if let Some(identity) = identity {
-            self.copies.end(ownership, identity, serial, window, stored);
+            self.dedup.end(ownership, identity, serial, window, stored);
             self.release_followers(&name, serial, stored);
         }
         self.advance(now, &name);
     }
 
-    /// Hands an append to the store, unless it is a copy of a set that is there or on its way
-    /// there.
-    pub(super) fn start_append(&mut self, lease: Lease, to: O, waiting: Waiting) {
+    /// Hands an append to the store, unless it is a duplicate of a set that is stored or being
+    /// stored.
+    pub(super) fn start_append(&mut self, lease: Lease, to: O, work: QueuedWork) {
         let stream = self
             .streams
             .get_mut(&lease.stream)
             .expect("a stream is kept while something waits for it");
         let ownership = stream.ownership;
-        if let Some(print) = &waiting.print {
+        if let Some(fingerprint) = &work.fingerprint {
             match self
-                .copies
-                .begin(ownership, print, waiting.serial, &mut stream.window)
+                .dedup
+                .begin(ownership, fingerprint, work.serial, &mut stream.window)
             {
-                Verdict::Store => {}
-                Verdict::StoreDifferent => self.counters.identities_reused += 1,
-                Verdict::Follow(first) => {
-                    self.followers.entry(first).or_default().push((to, waiting));
+                DedupVerdict::Store => {}
+                DedupVerdict::StoreDifferent => self.counters.identities_reused += 1,
+                DedupVerdict::Follow(first) => {
+                    self.followers.entry(first).or_default().push((to, work));
                     return;
                 }
-                Verdict::Stored(dlsn) => {
-                    return self.answer_copy(&lease.stream, to, &waiting, dlsn);
+                DedupVerdict::Stored(dlsn) => {
+                    return self.reply_duplicate(&lease.stream, to, &work, dlsn);
                 }
             }
         }
         stream.in_store += 1;
         let window = stream.window;
-        let (Task::Append(records) | Task::AppendPart(records)) = &waiting.task else {
+        let (Task::Append(records) | Task::AppendPart(records)) = &work.task else {
             unreachable!("only appends are started as such");
         };
         let entry = records.to_entry();
@@ -90,7 +99,7 @@ impl<O: Clone> Machine<O> {
             epoch: lease.epoch,
             ownership,
             window,
-            waiting,
+            work,
         };
         self.outputs.push_back(Output::Append {
             lease,
@@ -99,34 +108,35 @@ impl<O: Clone> Machine<O> {
         });
     }
 
-    /// Tells those who sent copies of a set while it was being stored where it is. If it is not
-    /// known to be anywhere, they wait again in their old places, and the next of them is
-    /// stored: what a client is told is never about another one's failure.
+    /// Completes the duplicates of a set that was being stored. If it was stored, they are answered
+    /// with its position. If it is not known to be stored, they return to their places in the
+    /// queue, and the next of them is stored: a client is never sent the error of another client's
+    /// request.
     fn release_followers(&mut self, name: &StreamName, first: u64, stored: Option<Dlsn>) {
         if self.followers.is_empty() {
             return;
         }
-        for (to, waiting) in self.followers.remove(&first).into_iter().flatten() {
+        for (to, work) in self.followers.remove(&first).into_iter().flatten() {
             match stored {
-                Some(dlsn) => self.answer_copy(name, to, &waiting, dlsn),
+                Some(dlsn) => self.reply_duplicate(name, to, &work, dlsn),
                 None => {
-                    self.deadlines.add(name, &waiting);
+                    self.deadlines.add(name, &work);
                     self.streams
                         .get_mut(name)
                         .expect("a stream is kept while the store works on it")
-                        .enqueue(to, waiting);
+                        .enqueue(to, work);
                 }
             }
         }
     }
 
-    fn answer_copy(&mut self, name: &StreamName, to: O, waiting: &Waiting, stored: Dlsn) {
+    fn reply_duplicate(&mut self, name: &StreamName, to: O, work: &QueuedWork, stored: Dlsn) {
         self.counters.duplicates_answered += 1;
         self.finish(
             name,
             to,
-            waiting.size,
-            Answer::Stream(Response::written(stored)),
+            work.size,
+            Reply::Stream(StreamReply::written(stored)),
         );
     }
 
@@ -134,15 +144,15 @@ impl<O: Clone> Machine<O> {
         &mut self,
         name: &StreamName,
         to: O,
-        waiting: &Waiting,
-        outcome: Result<Dlsn, &Response>,
+        work: &QueuedWork,
+        outcome: Result<Dlsn, &StreamReply>,
     ) {
         let response = |slots_before: u32| match outcome {
-            Ok(dlsn) => Response::written(dlsn.slot(slots_before)),
+            Ok(dlsn) => StreamReply::written(dlsn.slot(slots_before)),
             Err(refusal) => refusal.clone(),
         };
-        let Task::AppendPart(records) = &waiting.task else {
-            self.finish(name, to, waiting.size, Answer::Stream(response(0)));
+        let Task::AppendPart(records) = &work.task else {
+            self.finish(name, to, work.size, Reply::Stream(response(0)));
             return;
         };
         let count = match records {
@@ -151,43 +161,43 @@ impl<O: Clone> Machine<O> {
         };
         let bulk = self
             .bulks
-            .get_mut(&waiting.serial)
+            .get_mut(&work.serial)
             .expect("a bulk write is kept until its last part is done");
-        let start = bulk.starts[waiting.part as usize];
+        let start = bulk.starts[work.part as usize];
         for (outcome, slot) in bulk.outcomes[start..start + count].iter_mut().zip(0..) {
             *outcome = Some(response(slot));
         }
-        self.finish_part(name, waiting.serial);
+        self.finish_part(name, work.serial);
     }
 
-    /// Gives up an append, or anything else that waits, because its stream is not to be had.
+    /// Refuses queued work because its stream cannot be had.
     pub(super) fn refuse(
         &mut self,
         name: &StreamName,
         to: O,
-        waiting: &Waiting,
-        refusal: &Response,
+        work: &QueuedWork,
+        refusal: &StreamReply,
     ) {
-        match waiting.task {
+        match work.task {
             Task::Append(_) | Task::AppendPart(_) => {
-                self.finish_append(name, to, waiting, Err(refusal))
+                self.finish_append(name, to, work, Err(refusal))
             }
             Task::Touch | Task::Truncate(_) | Task::Release | Task::Delete => {
-                self.finish(name, to, waiting.size, Answer::Stream(refusal.clone()));
+                self.finish(name, to, work.size, Reply::Stream(refusal.clone()));
             }
         }
     }
 
-    /// Gives up a request of which nothing has started. Of a bulk write, the other parts must wait
-    /// behind this one.
-    pub(super) fn abandon(&mut self, name: &StreamName, to: O, waiting: &Waiting, why: NotStarted) {
+    /// Gives up a request of which no part has started. The other parts of a bulk write must be in
+    /// the queue behind this one.
+    pub(super) fn abandon(&mut self, name: &StreamName, to: O, work: &QueuedWork, why: NotStarted) {
         if let Some(stream) = self.streams.get_mut(name) {
             stream
-                .waiting
-                .retain(|(_, other)| other.serial != waiting.serial);
+                .queue
+                .retain(|(_, other)| other.serial != work.serial);
         }
-        self.bulks.remove(&waiting.serial);
-        self.finish(name, to, waiting.size, Answer::NotStarted(why));
+        self.bulks.remove(&work.serial);
+        self.finish(name, to, work.size, Reply::NotStarted(why));
     }
 
     fn finish_part(&mut self, name: &StreamName, serial: u64) {
@@ -208,37 +218,38 @@ impl<O: Clone> Machine<O> {
             refused,
             ..
         } = bulk;
-        let mut responses: Vec<Response> = outcomes.into_iter().flatten().collect();
+        let mut responses: Vec<StreamReply> = outcomes.into_iter().flatten().collect();
         let first = responses
             .first()
             .expect("a bulk write without records is answered at once")
             .clone();
         let refused_as_a_whole = first.code != StatusCode::Success
             && responses.iter().all(|response| response.code == first.code);
-        let answer = if refused_as_a_whole {
-            // In the header, where clients look for redirects and for what they may try again
+        let reply = if refused_as_a_whole {
+            // In the header, where clients look for redirects and for the codes that they may retry
             // elsewhere.
-            Answer::Stream(first)
+            Reply::Stream(first)
         } else {
             responses.extend(refused);
-            Answer::Bulk(responses)
+            Reply::Bulk(responses)
         };
-        self.finish(name, to, size, answer);
+        self.finish(name, to, size, reply);
     }
 
     /// Answers a request that was counted for a stream.
-    pub(super) fn finish(&mut self, name: &StreamName, to: O, size: usize, answer: Answer) {
+    pub(super) fn finish(&mut self, name: &StreamName, to: O, size: usize, reply: Reply) {
         let stream = self
             .streams
             .get_mut(name)
             .expect("a stream is kept while requests for it are unanswered");
         stream.usage.remove(size);
         self.usage.remove(size);
-        self.reply(to, answer);
+        self.reply(to, reply);
     }
 }
 
-/// Cuts a bulk write into entries. Usually there is one, so that its records' slots count up.
+/// Splits a bulk write into entries of at most [`MAX_ENTRY_BYTES`]. Usually there is one, so that
+/// the slots of its records count up.
 pub(super) fn split_bulk<O>(
     to: O,
     name: &str,
@@ -275,10 +286,10 @@ pub(super) fn split_bulk<O>(
     (progress, parts.into_iter().map(Records::Many).collect())
 }
 
-/// The answers of the record that is too large and of those after it.
-pub(super) fn refused_tail(name: &str, bulk: &Bulk) -> Vec<Response> {
+/// Returns the replies for the record that is too large and for those after it.
+pub(super) fn refused_tail(name: &str, bulk: &Bulk) -> Vec<StreamReply> {
     let too_large = bulk.too_large.map(too_large);
-    let cancelled = Response::refused(
+    let cancelled = StreamReply::refused(
         StatusCode::WriteCancelledException,
         format!(
             "write cancelled on log stream {name}: an earlier record of the bulk write is too \
@@ -291,9 +302,9 @@ pub(super) fn refused_tail(name: &str, bulk: &Bulk) -> Vec<Response> {
         .collect()
 }
 
-/// The answer to a record of this size.
-pub(super) fn too_large(size: usize) -> Response {
-    Response::refused(
+/// Returns the reply for a record of this size, which exceeds the limit.
+pub(super) fn too_large(size: usize) -> StreamReply {
+    StreamReply::refused(
         StatusCode::TooLargeRecord,
         format!("log record of {size} bytes, but at most {MAX_RECORD_BYTES} are stored"),
     )

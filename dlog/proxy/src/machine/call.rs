@@ -8,68 +8,76 @@ use regex::Regex;
 use super::Fingerprint;
 use distributedlog_store::{EntryRecord, StreamName};
 
-/// A request that passed the checks which need no state, and whom to answer.
+/// A request that passed the checks which need no state, and its reply address.
 #[derive(Debug)]
 pub(crate) struct Call<'a, O> {
-    /// Whom to answer: the machine hands it back with the answer and looks at nothing in it.
+    /// Reply address: the machine hands it back with the reply and never looks at it.
     pub(crate) to: O,
-    /// When the client stops waiting. Work that has not started by then is not started.
+    /// Time at which the client stops waiting. Work that has not started by then is not started.
     pub(crate) deadline: Option<Instant>,
-    /// What to do.
+    /// The action.
     pub(crate) action: Action<'a>,
 }
 
-/// What a request asks for. Stream names are legal, without the one leading `/` that is dropped.
+/// The action that a request asks for. Stream names are valid, without the one leading `/` that is
+/// dropped.
 #[derive(Debug)]
 pub(crate) enum Action<'a> {
-    /// The proxy's status and, unless `ownerships` is off, the streams that it owns, of those the
-    /// ones that `filter` matches as a whole.
+    /// Returns the proxy's status and, if `ownerships` is true, the streams that it owns. With a
+    /// `filter`, only those whose whole name matches.
     Handshake {
         ownerships: bool,
         filter: Option<Regex>,
     },
-    /// Whether the proxy becomes the owner of further streams.
+    /// Sets whether the proxy becomes the owner of further streams.
     SetAcceptNewStream(bool),
-    /// Makes an empty stream.
+    /// Creates an empty stream.
     Create { stream: &'a str },
-    /// Which proxy owns a stream, or would.
+    /// Returns the proxy that owns a stream, or would own it.
     Owner { stream: &'a str },
-    /// What only a stream's owner can do.
+    /// Work that only a stream's owner can do.
     Stream { stream: &'a str, work: Work },
 }
 
-/// What only a stream's owner can do.
+/// Work that only a stream's owner can do.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Appends one record or record set.
     Write(EntryRecord),
-    /// Appends a record set whose copies can be told, unless it is there already.
+    /// Appends a record set whose duplicates can be detected, unless it is stored already.
     WriteOnce(EntryRecord, Fingerprint),
     /// Appends several records.
     Bulk(Bulk),
-    /// Becomes the stream's owner and writes nothing.
+    /// Acquires the stream and writes nothing.
     Touch,
     /// Discards the records before a position.
     Truncate(Dlsn),
-    /// Gives the stream up.
+    /// Gives up the ownership of the stream.
     Release,
     /// Deletes the stream.
     Delete,
 }
 
-/// The records of a bulk write. From the first that is too large on, none is written.
+/// The records of a bulk write. The first one that is too large and those after it are not written.
 #[derive(Debug, Default)]
 pub(crate) struct Bulk {
-    /// What is written, in order.
+    /// The records that are written, in order.
     pub(crate) records: Vec<EntryRecord>,
-    /// The size of the record that is too large, if there is one.
+    /// Size of the record that is too large; `None` if none is.
     pub(crate) too_large: Option<usize>,
-    /// How many records came after it.
+    /// Number of records after the one that is too large.
     pub(crate) cancelled: usize,
 }
 
+impl Bulk {
+    /// Returns the payload bytes of the records that are to be written.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.records.iter().map(|record| record.payload.len()).sum()
+    }
+}
+
 impl Action<'_> {
-    /// The stream that it concerns, if it is one.
+    /// Returns the stream that the action concerns, or `None` if it concerns the proxy.
     pub(crate) const fn stream(&self) -> Option<&str> {
         match self {
             Self::Create { stream } | Self::Owner { stream } | Self::Stream { stream, .. } => {
@@ -79,7 +87,7 @@ impl Action<'_> {
         }
     }
 
-    /// How many bytes it wants written.
+    /// Returns the number of payload bytes that the action would write.
     pub(crate) fn payload_bytes(&self) -> usize {
         match self {
             Self::Stream { work, .. } => work.size(),
@@ -92,16 +100,16 @@ impl Action<'_> {
 }
 
 impl Work {
-    /// How many payload bytes it holds.
+    /// Returns the number of payload bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Write(record) | Self::WriteOnce(record, _) => record.payload.len(),
-            Self::Bulk(bulk) => bulk.records.iter().map(|record| record.payload.len()).sum(),
+            Self::Bulk(bulk) => bulk.payload_bytes(),
             Self::Touch | Self::Truncate(_) | Self::Release | Self::Delete => 0,
         }
     }
 
-    /// Whether a proxy that is read only refuses it.
+    /// Returns true if a read-only proxy refuses the work.
     pub(crate) const fn changes(&self) -> bool {
         match self {
             Self::Write(_)
@@ -114,54 +122,54 @@ impl Work {
     }
 }
 
-/// What a client is told.
+/// A reply to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// To handshakes. `ownerships` all belong to this proxy.
+pub(crate) enum Reply {
+    /// Reply to a handshake. All `ownerships` are of this proxy.
     ServerInfo {
         status: ServerStatus,
         ownerships: Option<Vec<StreamName>>,
     },
-    /// To what concerns one stream; for a bulk write that was refused as a whole, this is its
-    /// header.
-    Stream(Response),
-    /// To a bulk write: an answer for each record.
-    Bulk(Vec<Response>),
-    /// To `setAcceptNewStream`.
+    /// Reply to a request that concerns one stream. For a bulk write that was refused as a whole,
+    /// this is its header.
+    Stream(StreamReply),
+    /// Reply to a bulk write, with one element for each record.
+    Bulk(Vec<StreamReply>),
+    /// Reply to `setAcceptNewStream`.
     Void,
-    /// The request could not be worked on at all (TApplicationException).
+    /// The request could not be carried out at all (TApplicationException).
     Exception {
         kind: ExceptionKind,
         message: Cow<'static, str>,
     },
-    /// Nothing was started.
+    /// No part of the request was started.
     NotStarted(NotStarted),
 }
 
-/// Why a request was not started.
+/// Reason why a request was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotStarted {
-    /// Its deadline passed while it waited.
+    /// Its deadline passed while it was queued, or before it arrived.
     DeadlinePassed,
-    /// Its client discarded it, or went away.
+    /// Its client discarded it, or closed the connection.
     Discarded,
 }
 
-/// The outcome of what was asked of one stream.
+/// Reply to a request that concerns one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Response {
-    /// How it went.
+pub(crate) struct StreamReply {
+    /// Status code.
     pub(crate) code: StatusCode,
-    /// Why, for a person.
+    /// Reason, for people.
     pub(crate) message: Option<Cow<'static, str>>,
-    /// The owner's text, for [`StatusCode::Found`].
+    /// Text of the stream's owner, with [`StatusCode::Found`].
     pub(crate) location: Option<Arc<str>>,
-    /// Where the record is.
+    /// Position of the record.
     pub(crate) dlsn: Option<Dlsn>,
 }
 
-impl Response {
-    /// It was done.
+impl StreamReply {
+    /// Returns a success without a position.
     pub(crate) const fn success() -> Self {
         Self {
             code: StatusCode::Success,
@@ -171,7 +179,7 @@ impl Response {
         }
     }
 
-    /// It was written.
+    /// Returns the success of a write, with the record's position.
     pub(crate) const fn written(dlsn: Dlsn) -> Self {
         Self {
             code: StatusCode::Success,
@@ -181,7 +189,7 @@ impl Response {
         }
     }
 
-    /// Another proxy does this.
+    /// Returns a redirect to the owner with this text.
     pub(crate) const fn found(location: Arc<str>) -> Self {
         Self {
             code: StatusCode::Found,
@@ -191,7 +199,7 @@ impl Response {
         }
     }
 
-    /// It was not done.
+    /// Returns a refusal with its reason.
     pub(crate) fn refused(code: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,

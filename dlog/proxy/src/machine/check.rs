@@ -12,40 +12,41 @@ use distributedlog::{Dlsn, Instant, StatusCode, stream_name};
 use regex::{Regex, RegexBuilder};
 
 use super::append::too_large;
-use super::{Action, Answer, Bulk, Fingerprint, Response, Work};
+use super::{Action, Bulk, Fingerprint, Reply, StreamReply, Work};
 use crate::MAX_RECORD_BYTES;
 use distributedlog_store::EntryRecord;
 
-/// The longest filter of stream names, in bytes.
+/// Longest filter of stream names, in bytes.
 const MAX_FILTER_LENGTH: usize = 4096;
 
-/// How much memory a compiled filter of stream names may take. Larger ones are refused.
+/// Memory limit of a compiled filter of stream names. Larger ones are refused.
 const MAX_FILTER_BYTES: usize = 1 << 20;
 
-/// The longest name of a stream, in bytes. The original has no limit of its own, and ZooKeeper's is
-/// beyond any name that people use.
+/// Longest name of a stream, in bytes. The original has no limit of its own, and ZooKeeper's is far
+/// above the names that are used.
 const MAX_STREAM_NAME_BYTES: usize = 1024;
 
-/// How much of what a client sent is quoted to it.
+/// Number of characters of a client's text that are quoted back to it.
 const MAX_QUOTE_CHARS: usize = 80;
 
-/// What the original writes into the control record of a heartbeat that readers are to notice.
+/// Payload that the original writes into the control record of a heartbeat which readers are to
+/// notice.
 const HEARTBEAT: &[u8] = b"heartbeat";
 
 thread_local! {
-    /// Where compressed record sets are decompressed, to see that they are whole. Grows to the
-    /// largest that came, 1 MiB at most.
+    /// Buffer for decompressing record sets, to check that they are whole. Grows to the largest
+    /// that came, 1 MiB at most.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Checks what needs no state, in this order: the stream's name (602), the checksum (523), the size
-/// (413), the record set (500). Payloads stay where they are: `frame` is what `request` was decoded
-/// from.
+/// (413), the record set (500). Payloads are not copied: `frame` is the buffer from which `request`
+/// was decoded.
 ///
 /// # Errors
 ///
-/// The answer for the client.
-pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'a>, Answer> {
+/// The reply for the client.
+pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'a>, Reply> {
     match *request {
         Request::Handshake => Ok(Action::Handshake {
             ownerships: true,
@@ -54,7 +55,7 @@ pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'
         Request::HandshakeWithClientInfo { info } => handshake(&info),
         Request::SetAcceptNewStream { enabled } => Ok(Action::SetAcceptNewStream(enabled)),
         Request::Write { stream, data } => {
-            let name = legal_name(stream)?;
+            let name = valid_name(stream)?;
             small_enough(data)?;
             Ok(Action::Stream {
                 stream: name,
@@ -65,31 +66,9 @@ pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'
             stream,
             data,
             context,
-        } => {
-            let name = legal_name(stream)?;
-            checksum(&context, || crc::write(stream, data))?;
-            small_enough(data)?;
-            let work = if context.is_record_set.unwrap_or(false) {
-                let (slots, identity) = look_into(data).map_err(Answer::Stream)?;
-                let record = EntryRecord {
-                    slots,
-                    is_record_set: true,
-                    ..record(frame, data)
-                };
-                match identity {
-                    None => Work::Write(record),
-                    Some(identity) => Work::WriteOnce(
-                        record,
-                        fingerprint(identity, data, || crc::write(stream, data), &context),
-                    ),
-                }
-            } else {
-                Work::Write(record(frame, data))
-            };
-            Ok(Action::Stream { stream: name, work })
-        }
+        } => write_with_context(stream, data, &context, frame),
         Request::WriteBulkWithContext { stream, data, .. } => Ok(Action::Stream {
-            stream: legal_name(stream)?,
+            stream: valid_name(stream)?,
             work: Work::Bulk(bulk(frame, data)),
         }),
         Request::Heartbeat { stream, context } => on_stream(stream, &context, Work::Touch),
@@ -98,86 +77,118 @@ pub(crate) fn check<'a>(request: &Request<'a>, frame: &Bytes) -> Result<Action<'
             context,
             options,
         } => {
-            let heartbeat = EntryRecord {
-                payload: Bytes::from_static(HEARTBEAT),
-                slots: 0,
-                is_record_set: false,
+            let work = if options.send_to_reader.unwrap_or(false) {
+                Work::Write(EntryRecord {
+                    payload: Bytes::from_static(HEARTBEAT),
+                    slots: 0,
+                    is_record_set: false,
+                })
+            } else {
+                Work::Touch
             };
-            let to_reader = options.send_to_reader.unwrap_or(false);
-            on_stream(
-                stream,
-                &context,
-                if to_reader {
-                    Work::Write(heartbeat)
-                } else {
-                    Work::Touch
-                },
-            )
+            on_stream(stream, &context, work)
         }
         Request::Truncate {
             stream,
             dlsn,
             context,
-        } => {
-            let name = legal_name(stream)?;
-            let before: Dlsn = dlsn.parse().map_err(|error| {
-                Answer::Stream(Response::refused(
-                    StatusCode::RequestDenied,
-                    format!(
-                        "cannot truncate before {:?}: {error}",
-                        shorten(dlsn, MAX_QUOTE_CHARS)
-                    ),
-                ))
-            })?;
-            checksum(&context, || crc::truncate(stream, &before))?;
-            Ok(Action::Stream {
-                stream: name,
-                work: Work::Truncate(before),
-            })
-        }
+        } => truncate(stream, dlsn, &context),
         Request::Release { stream, context } => on_stream(stream, &context, Work::Release),
         Request::Delete { stream, context } => on_stream(stream, &context, Work::Delete),
         Request::Create { stream, context } => {
-            let name = legal_name(stream)?;
+            let name = valid_name(stream)?;
             checksum(&context, || crc::stream(stream))?;
             Ok(Action::Create { stream: name })
         }
         Request::GetOwner { stream, context } => {
-            let name = legal_name(stream)?;
+            let name = valid_name(stream)?;
             checksum(&context, || crc::stream(stream))?;
             Ok(Action::Owner { stream: name })
         }
     }
 }
 
+fn write_with_context<'a>(
+    stream: &'a str,
+    data: &[u8],
+    context: &WriteContext<'_>,
+    frame: &Bytes,
+) -> Result<Action<'a>, Reply> {
+    let name = valid_name(stream)?;
+    checksum(context, || crc::write(stream, data))?;
+    small_enough(data)?;
+    if !context.is_record_set.unwrap_or(false) {
+        return Ok(Action::Stream {
+            stream: name,
+            work: Work::Write(record(frame, data)),
+        });
+    }
+    let (slots, identity) = inspect_set(data).map_err(Reply::Stream)?;
+    let record = EntryRecord {
+        slots,
+        is_record_set: true,
+        ..record(frame, data)
+    };
+    let work = match identity {
+        None => Work::Write(record),
+        Some(identity) => Work::WriteOnce(
+            record,
+            fingerprint(identity, data, || crc::write(stream, data), context),
+        ),
+    };
+    Ok(Action::Stream { stream: name, work })
+}
+
+fn truncate<'a>(
+    stream: &'a str,
+    dlsn: &str,
+    context: &WriteContext<'_>,
+) -> Result<Action<'a>, Reply> {
+    let name = valid_name(stream)?;
+    let before: Dlsn = dlsn.parse().map_err(|error| {
+        Reply::Stream(StreamReply::refused(
+            StatusCode::RequestDenied,
+            format!(
+                "cannot truncate before {:?}: {error}",
+                shorten(dlsn, MAX_QUOTE_CHARS)
+            ),
+        ))
+    })?;
+    checksum(context, || crc::truncate(stream, &before))?;
+    Ok(Action::Stream {
+        stream: name,
+        work: Work::Truncate(before),
+    })
+}
+
 fn on_stream<'a>(
     stream: &'a str,
     context: &WriteContext<'_>,
     work: Work,
-) -> Result<Action<'a>, Answer> {
-    let name = legal_name(stream)?;
+) -> Result<Action<'a>, Reply> {
+    let name = valid_name(stream)?;
     checksum(context, || crc::stream(stream))?;
     Ok(Action::Stream { stream: name, work })
 }
 
-fn legal_name(stream: &str) -> Result<&str, Answer> {
-    let illegal = |why: &dyn fmt::Display| {
+fn valid_name(stream: &str) -> Result<&str, Reply> {
+    let invalid = |why: &dyn fmt::Display| {
         let quote = shorten(stream, MAX_QUOTE_CHARS);
-        Answer::Stream(Response::refused(
+        Reply::Stream(StreamReply::refused(
             StatusCode::InvalidStreamName,
             format!("invalid stream name {quote:?}: {why}"),
         ))
     };
     if stream.len() > MAX_STREAM_NAME_BYTES {
-        return Err(illegal(&format_args!(
+        return Err(invalid(&format_args!(
             "it has {} bytes, and {MAX_STREAM_NAME_BYTES} are the most",
             stream.len()
         )));
     }
-    stream_name::validate(stream).map_err(|error| illegal(&error))
+    stream_name::validate(stream).map_err(|error| invalid(&error))
 }
 
-/// As much of the text as is fit to be quoted.
+/// Returns the text, cut after `max_chars` characters.
 pub(crate) fn shorten(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
@@ -185,9 +196,9 @@ pub(crate) fn shorten(text: &str, max_chars: usize) -> String {
     }
 }
 
-/// Compares the client's checksum, if it sent one, with that of what arrived. It covers the name as
-/// it was sent.
-fn checksum(context: &WriteContext<'_>, actual: impl FnOnce() -> u32) -> Result<(), Answer> {
+/// Compares the client's checksum, if it sent one, with that of the received data. It covers the
+/// stream's name as it was sent.
+fn checksum(context: &WriteContext<'_>, actual: impl FnOnce() -> u32) -> Result<(), Reply> {
     let Some(claimed) = context.crc32 else {
         return Ok(());
     };
@@ -198,21 +209,21 @@ fn checksum(context: &WriteContext<'_>, actual: impl FnOnce() -> u32) -> Result<
     let message = format!(
         "checksum failed: the request says {claimed:#010x}, what arrived has {actual:#010x}"
     );
-    Err(Answer::Stream(Response::refused(
+    Err(Reply::Stream(StreamReply::refused(
         StatusCode::ChecksumFailed,
         message,
     )))
 }
 
-fn small_enough(data: &[u8]) -> Result<(), Answer> {
+fn small_enough(data: &[u8]) -> Result<(), Reply> {
     if data.len() > MAX_RECORD_BYTES {
-        Err(Answer::Stream(too_large(data.len())))
+        Err(Reply::Stream(too_large(data.len())))
     } else {
         Ok(())
     }
 }
 
-/// A single record, which is a part of the frame.
+/// Makes a single record of a part of the frame.
 fn record(frame: &Bytes, data: &[u8]) -> EntryRecord {
     EntryRecord {
         payload: frame.slice_ref(data),
@@ -221,11 +232,11 @@ fn record(frame: &Bytes, data: &[u8]) -> EntryRecord {
     }
 }
 
-/// Counts the records of a set, each of which takes a slot, once all of them are known to be whole.
-/// Which set it is comes with that.
-fn look_into(set: &[u8]) -> Result<(u32, Option<SetIdentity>), Response> {
+/// Returns the number of records in a set, each of which takes a slot, and its identity. All
+/// records are decompressed first, to check that the set is whole.
+fn inspect_set(set: &[u8]) -> Result<(u32, Option<SetIdentity>), StreamReply> {
     let broken = |error: RecordSetError| {
-        Response::refused(
+        StreamReply::refused(
             StatusCode::InternalServerError,
             format!("not a record set: {error}"),
         )
@@ -241,15 +252,15 @@ fn look_into(set: &[u8]) -> Result<(u32, Option<SetIdentity>), Response> {
     })?;
     match u32::try_from(count) {
         Ok(count) if count > 0 => Ok((count, identity)),
-        Ok(_) | Err(_) => Err(Response::refused(
+        Ok(_) | Err(_) => Err(StreamReply::refused(
             StatusCode::InternalServerError,
-            "not a record set: it holds no record",
+            "not a record set: it contains no record",
         )),
     }
 }
 
-/// What tells copies of a set. The checksum is the client's, which was found to be right, or made
-/// anew where it sent none.
+/// Makes the fingerprint that identifies duplicates of a set. The checksum is the client's, which
+/// was verified, or is computed if it sent none.
 fn fingerprint(
     identity: SetIdentity,
     set: &[u8],
@@ -267,7 +278,7 @@ fn fingerprint(
     }
 }
 
-/// Takes the records up to the first that is too large.
+/// Collects the records up to the first one that is too large.
 fn bulk(frame: &Bytes, data: Binaries<'_>) -> Bulk {
     let mut bulk = Bulk::default();
     for data in data {
@@ -282,7 +293,7 @@ fn bulk(frame: &Bytes, data: Binaries<'_>) -> Bulk {
     bulk
 }
 
-fn handshake<'a>(info: &ClientInfo<'_>) -> Result<Action<'a>, Answer> {
+fn handshake<'a>(info: &ClientInfo<'_>) -> Result<Action<'a>, Reply> {
     let filter = match info.stream_name_regex {
         None | Some(".*") => None,
         Some(pattern) => Some(filter(pattern).map_err(|why| {
@@ -291,7 +302,7 @@ fn handshake<'a>(info: &ClientInfo<'_>) -> Result<Action<'a>, Answer> {
                 shorten(pattern, MAX_QUOTE_CHARS)
             )
             .into();
-            Answer::Exception {
+            Reply::Exception {
                 kind: ExceptionKind::InternalError,
                 message,
             }
@@ -303,9 +314,10 @@ fn handshake<'a>(info: &ClientInfo<'_>) -> Result<Action<'a>, Answer> {
     })
 }
 
-/// A filter that matches whole names, as the original's does. It is compiled as it came first, so
-/// that what stands around it in the second round cannot make sense of something that has none,
-/// such as `a)|(b`.
+/// Compiles a filter that matches whole names, as the original's does.
+///
+/// It is first compiled as it is: the anchors and the group that are put around it for the second
+/// compilation would make valid some expressions that are not, such as `a)|(b`.
 pub(crate) fn filter(pattern: &str) -> Result<Regex, Cow<'static, str>> {
     if pattern.len() > MAX_FILTER_LENGTH {
         return Err(format!(
@@ -324,15 +336,15 @@ pub(crate) fn filter(pattern: &str) -> Result<Regex, Cow<'static, str>> {
     compile(&format!(r"\A(?:{pattern})\z"))
 }
 
-/// When a request's time is over on this proxy's own clock, given what the client said.
+/// Converts a client's deadline to this proxy's own clock.
 ///
-/// Both of the client's figures are times of day. If its clock goes as this machine's does, the
-/// deadline is what counts. Where the two clocks cannot agree (it was sent in the future, or ended
-/// longer ago than `max_skew`), the time that the client allowed counts from now.
+/// Both of the client's values are times of day. If its clock agrees with this machine's, the
+/// deadline is used. Where the two clocks cannot agree (the request was sent in the future, or
+/// ended longer ago than `max_skew`), the time that the client allowed counts from now.
 ///
 /// # Errors
 ///
-/// How long ago the deadline passed.
+/// The time since the deadline passed.
 pub(crate) fn deadline(
     said: mux::Deadline,
     now: Instant,
@@ -379,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_passed_is_told_by_how_much() {
+    fn a_passed_deadline_is_refused_with_the_time_since_then() {
         assert_eq!(deadline_in(3 * SECOND, SECOND), Err(Duration::from_secs(2)));
     }
 
@@ -404,7 +416,7 @@ mod tests {
 
     #[test]
     fn filters_match_whole_names_only() {
-        let filter = filter("basic-stream-[0-9]|other").expect("a legal expression");
+        let filter = filter("basic-stream-[0-9]|other").expect("a valid expression");
         assert!(filter.is_match("basic-stream-3") && filter.is_match("other"));
         assert!(!filter.is_match("basic-stream-33") && !filter.is_match("my-other"));
     }
@@ -416,7 +428,7 @@ mod tests {
                 stream_name_regex: Some(pattern),
                 with_ownerships: None,
             };
-            let Err(Answer::Exception { message, .. }) = handshake(&info) else {
+            let Err(Reply::Exception { message, .. }) = handshake(&info) else {
                 panic!("{pattern} was taken")
             };
             assert!(message.contains("streamNameRegex"), "{message}");

@@ -2,28 +2,28 @@ use std::collections::BTreeMap;
 
 use distributedlog::Instant;
 
-use super::stream::Waiting;
+use super::stream::QueuedWork;
 use super::{Machine, NotStarted};
 use distributedlog_store::StreamName;
 
-/// When what waits must have started, the earliest first.
+/// Deadlines of queued work, the earliest first.
 ///
-/// Only what has to wait is in here: a request for a stream that is owned and not stalled starts at
-/// once. The invariant: each entry is work that waits in its stream, so there are no more than
-/// there are unanswered requests.
+/// Only work that has to wait is in here: a request for a stream that is owned and not stalled
+/// starts at once. The invariant: each entry is work in its stream's queue, so there are at most as
+/// many as unanswered requests.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BTreeMap<(Instant, u64), StreamName>);
 
 impl Deadlines {
-    /// Notes work that waits, if it has a deadline.
-    pub(super) fn add(&mut self, name: &StreamName, work: &Waiting) {
+    /// Adds queued work, if it has a deadline.
+    pub(super) fn add(&mut self, name: &StreamName, work: &QueuedWork) {
         if let Some(deadline) = work.deadline {
             self.0.insert((deadline, work.serial), name.clone());
         }
     }
 
-    /// Forgets work that does not wait any more.
-    pub(super) fn remove(&mut self, work: &Waiting) {
+    /// Removes work that is no longer queued.
+    pub(super) fn remove(&mut self, work: &QueuedWork) {
         if let Some(deadline) = work.deadline {
             self.0.remove(&(deadline, work.serial));
         }
@@ -33,7 +33,7 @@ impl Deadlines {
         self.0.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
-    /// Takes out what has passed.
+    /// Removes the earliest deadline that has passed.
     fn pop_passed(&mut self, now: Instant) -> Option<(u64, StreamName)> {
         self.first().filter(|deadline| *deadline < now)?;
         self.0.pop_first().map(|((_, serial), name)| (serial, name))
@@ -41,14 +41,14 @@ impl Deadlines {
 }
 
 impl<O: Clone> Machine<O> {
-    /// The earliest deadline of what waits. Once it has passed,
+    /// Returns the earliest deadline of queued work. Once it has passed,
     /// [`handle_deadlines`](Self::handle_deadlines) has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first()
     }
 
-    /// Answers what still waits after its deadline: its stream is stalled, or the store has not
-    /// said yet whose it is.
+    /// Replies to work that is still queued after its deadline: its stream is stalled, or the store
+    /// has not yet replied who owns it.
     pub(crate) fn handle_deadlines(&mut self, now: Instant) {
         while let Some((serial, name)) = self.deadlines.pop_passed(now) {
             let stream = self
@@ -56,15 +56,15 @@ impl<O: Clone> Machine<O> {
                 .get_mut(&name)
                 .expect("a stream is kept while something waits for it");
             let at = stream
-                .waiting
+                .queue
                 .partition_point(|(_, work)| work.serial < serial);
             let (to, work) = stream
-                .waiting
+                .queue
                 .remove(at)
                 .expect("what has a deadline in the table waits");
             debug_assert!(
                 work.serial == serial && work.part == 0,
-                "{work:?} is not what the table meant"
+                "{work:?} is not the work with this deadline"
             );
             self.abandon(&name, to, &work, NotStarted::DeadlinePassed);
             self.advance(now, &name);

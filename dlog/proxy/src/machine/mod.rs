@@ -1,12 +1,14 @@
-//! What the proxy answers, as a state machine: calls and the store's answers go in, replies and
-//! what to ask of the store come out. It reads no clock, does no I/O, spawns nothing and locks
-//! nothing, so that the whole service can be simulated.
+//! The proxy's service as a state machine: calls and the store's replies go in, replies to clients
+//! and requests to the store come out.
+//!
+//! It reads no clock, does no I/O, spawns no task and takes no lock, so that the whole service can
+//! be simulated.
 
 mod append;
 mod call;
 mod check;
-mod copies;
 mod deadlines;
+mod dedup;
 mod output;
 mod ownership;
 mod status;
@@ -21,69 +23,71 @@ use distributedlog::wire::service::ServerStatus;
 use distributedlog::{Instant, StatusCode};
 use regex::Regex;
 
-pub(crate) use call::{Action, Answer, Bulk, Call, NotStarted, Response, Work};
+pub(crate) use call::{Action, Bulk, Call, NotStarted, Reply, StreamReply, Work};
 pub(crate) use check::{check, deadline, filter, shorten};
-pub(crate) use copies::Fingerprint;
-pub(crate) use output::{Output, Question, StoreAnswer, Ticket};
+pub(crate) use dedup::Fingerprint;
+pub(crate) use output::{Output, StoreReply, StoreRequest, Ticket};
 pub(crate) use status::of_setup;
-pub(crate) use stream::{Fault, Usage};
+pub(crate) use stream::{InjectedFault, Usage};
 
-use copies::Copies;
 use deadlines::Deadlines;
+use dedup::Deduplicator;
 use distributedlog_store::{Owner, StreamName};
-use stream::{BulkProgress, Phase, Records, Stream, Task, Waiting};
+use stream::{BulkProgress, QueuedWork, Records, Stream, StreamPhase, Task};
 
-/// The largest entry that a bulk write is split into, in bytes of payload. Every legal record fits
-/// into one.
+/// Largest entry that a bulk write is split into, in bytes of payload. Every valid record fits into
+/// one.
 pub(crate) const MAX_ENTRY_BYTES: usize = 1 << 20;
 const _: () = assert!(
     MAX_ENTRY_BYTES >= super::MAX_RECORD_BYTES,
     "a record must fit into an entry"
 );
 
-/// How many times a stream that does not exist is made before its requests are refused: something
-/// else deletes it each time.
+/// Number of times that a missing stream is created before its requests are refused: something else
+/// deletes it each time.
 const MAX_CREATE_ROUNDS: u8 = 3;
 
-/// What the machine allows.
+/// Limits and permissions of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Unanswered requests for one stream.
     pub(crate) stream: Usage,
     /// Unanswered requests in all.
     pub(crate) total: Usage,
-    /// Streams that are owned or about to be.
+    /// Streams that are owned or being acquired.
     pub(crate) streams: usize,
-    /// Whether writes make streams that do not exist.
+    /// If true, a write to a missing stream creates it.
     pub(crate) create_missing_streams: bool,
-    /// Whether what would change a stream is refused.
+    /// If true, requests that would change a stream are refused.
     pub(crate) read_only: bool,
-    /// Record sets that are remembered so that copies of them are told.
+    /// Number of record sets that are remembered to detect duplicates. 0 turns detection off.
     pub(crate) remembered_sets: usize,
 }
 
-/// The service's whole state. `O` names whom to answer.
+/// The service's whole state. `O` is the reply address of a call, which the machine hands back and
+/// never looks at.
 ///
 /// Call a `handle_` method or a verb, then take everything from [`poll_output`](Self::poll_output)
 /// and carry it out in that order.
 ///
-/// The invariant: every call is answered exactly once; until then it is counted in the usage of the
-/// machine and, if it concerns one, of its stream, and it is either waiting in that stream, or in
-/// the hands of the store as a [`Ticket`] or [`Question`], or it follows a ticket whose record set
-/// it is a copy of.
+/// The invariant: every call is answered exactly once. Until then it is counted in the usage of the
+/// machine and, if it concerns a stream, of that stream. It is either in that stream's queue, or in
+/// the hands of the store as a [`Ticket`] or [`StoreRequest`], or it follows a ticket whose record
+/// set it is a duplicate of.
 #[derive(Debug)]
 pub(crate) struct Machine<O> {
     limits: Limits,
-    /// What stands for this proxy in redirects.
+    /// DistributedLog's text for this proxy, which redirects contain.
     location: Arc<str>,
     mode: Mode,
     streams: HashMap<StreamName, Stream<O>>,
     bulks: HashMap<u64, BulkProgress<O>>,
     deadlines: Deadlines,
-    copies: Copies,
-    /// What came while a copy of it was being stored, by that one's serial number.
-    followers: HashMap<u64, Vec<(O, Waiting)>>,
-    faults: HashMap<String, Fault>,
+    dedup: Deduplicator,
+    /// Duplicates that arrived while the first copy was being stored, by the serial number of the
+    /// first copy's request.
+    followers: HashMap<u64, Vec<(O, QueuedWork)>>,
+    faults: HashMap<String, InjectedFault>,
     usage: Usage,
     last_serial: u64,
     last_ownership: u64,
@@ -91,43 +95,43 @@ pub(crate) struct Machine<O> {
     outputs: VecDeque<Output<O>>,
 }
 
-/// What the machine counted since it was made.
+/// Counters since the machine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
-    /// Writes of sets that were there already, answered with the position of what was there.
+    /// Writes of sets that were stored already, answered with the position of the first copy.
     pub(crate) duplicates_answered: u64,
-    /// Writes of sets whose identity another set has that was stored and is not the same: two
-    /// writers with one id.
+    /// Writes of sets whose identity belongs to another, different set: two writers use one id.
+    /// They are stored.
     pub(crate) identities_reused: u64,
 }
 
-/// What the proxy does with streams that are not its own.
+/// Behaviour towards streams that the proxy does not own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// It becomes their owner.
     Accepting,
-    /// It serves those that it owns, as `setAcceptNewStream(false)` wants.
+    /// It serves only the streams that it owns, as `setAcceptNewStream(false)` demands.
     WriteOnly,
-    /// The same, because it is going away.
+    /// It serves only the streams that it owns, because it is shutting down.
     Draining,
-    /// It gives back those that it owns.
+    /// It releases the streams that it owns.
     Closing,
 }
 
-/// Names a request that has not started, for [`Machine::discard`].
+/// Identifies a request that has not started, for [`Machine::discard`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WaitingId {
+pub(crate) struct QueuedRequestId {
     stream: StreamName,
     serial: u64,
 }
 
-/// DistributedLog's text for a proxy.
+/// Returns DistributedLog's text for a proxy: `1;{shard};{host}:{port}`.
 pub(crate) fn location_of(owner: &Owner) -> Arc<str> {
     format!("1;{};{}", owner.shard, owner.address).into()
 }
 
 impl<O: Clone> Machine<O> {
-    /// A machine that owns nothing and accepts streams.
+    /// Returns a machine that owns no stream and accepts streams.
     pub(crate) fn new(location: Arc<str>, limits: Limits) -> Self {
         Self {
             limits,
@@ -136,7 +140,7 @@ impl<O: Clone> Machine<O> {
             streams: HashMap::new(),
             bulks: HashMap::new(),
             deadlines: Deadlines::default(),
-            copies: Copies::new(limits.remembered_sets),
+            dedup: Deduplicator::new(limits.remembered_sets),
             followers: HashMap::new(),
             faults: HashMap::new(),
             usage: Usage::NONE,
@@ -147,55 +151,59 @@ impl<O: Clone> Machine<O> {
         }
     }
 
-    /// How many streams it owns or deals with.
+    /// Returns the number of streams in the table: owned, or with requests or changes under way.
     pub(crate) fn stream_count(&self) -> usize {
         self.streams.len()
     }
 
-    /// What is admitted and not answered.
+    /// Returns the requests that are admitted and not answered.
     pub(crate) const fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// What it counted.
+    /// Returns the counters.
     pub(crate) const fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Whether streams that are not owned are accepted.
+    /// Returns true if the proxy becomes the owner of further streams.
     pub(crate) fn is_accepting(&self) -> bool {
         self.mode == Mode::Accepting
     }
 
-    /// Whether every stream was given back after [`close`](Self::close).
+    /// Returns true if every stream was released after [`close`](Self::close).
     pub(crate) fn is_closed(&self) -> bool {
         self.mode == Mode::Closing && self.streams.is_empty()
     }
 
-    /// What to do next.
+    /// Returns the next output, or `None` if there is none.
     pub(crate) fn poll_output(&mut self) -> Option<Output<O>> {
         self.outputs.pop_front()
     }
 
-    /// Takes a request. What it returns names the request while it waits, if it does.
-    pub(crate) fn handle_call(&mut self, now: Instant, call: Call<'_, O>) -> Option<WaitingId> {
+    /// Takes a request. Returns its id if it waits in a stream's queue, at least in part.
+    pub(crate) fn handle_call(
+        &mut self,
+        now: Instant,
+        call: Call<'_, O>,
+    ) -> Option<QueuedRequestId> {
         let Call {
             to,
             deadline,
             action,
         } = call;
         if deadline.is_some_and(|deadline| deadline < now) {
-            self.reply(to, Answer::NotStarted(NotStarted::DeadlinePassed));
+            self.reply(to, Reply::NotStarted(NotStarted::DeadlinePassed));
             return None;
         }
         match action {
             Action::Handshake { ownerships, filter } => {
-                let answer = self.server_info(ownerships, filter.as_ref());
-                self.reply(to, answer);
+                let reply = self.server_info(ownerships, filter.as_ref());
+                self.reply(to, reply);
             }
             Action::SetAcceptNewStream(accept) => {
                 self.set_accept_new_streams(accept);
-                self.reply(to, Answer::Void);
+                self.reply(to, Reply::Void);
             }
             Action::Create { stream } => self.create(to, stream),
             Action::Owner { stream } => self.find_owner(to, stream),
@@ -204,14 +212,14 @@ impl<O: Clone> Machine<O> {
         None
     }
 
-    /// Drops a request that still waits, because its client does not want it any more. Says whether
-    /// it did; one that has started, or is answered, goes on.
-    pub(crate) fn discard(&mut self, now: Instant, id: &WaitingId) -> bool {
+    /// Drops a request that is still queued, because its client does not want it any more. Returns
+    /// whether it did; a request that has started, or is answered, is not affected.
+    pub(crate) fn discard(&mut self, now: Instant, id: &QueuedRequestId) -> bool {
         let Some(stream) = self.streams.get_mut(&id.stream) else {
             return false;
         };
         let here = stream
-            .waiting
+            .queue
             .iter()
             .filter(|(_, work)| work.serial == id.serial)
             .count();
@@ -223,21 +231,21 @@ impl<O: Clone> Machine<O> {
             return false;
         }
         let Some(at) = stream
-            .waiting
+            .queue
             .iter()
             .position(|(_, work)| work.serial == id.serial)
         else {
             return false;
         };
-        let (to, work) = stream.waiting.remove(at).expect("its place was just found");
+        let (to, work) = stream.queue.remove(at).expect("its place was just found");
         self.deadlines.remove(&work);
         self.abandon(&id.stream, to, &work, NotStarted::Discarded);
         self.advance(now, &id.stream);
         true
     }
 
-    /// Makes a stream misbehave, or behave again.
-    pub(crate) fn set_fault(&mut self, now: Instant, stream: &str, fault: Option<Fault>) {
+    /// Injects a fault into a stream, or ends it with `None`.
+    pub(crate) fn set_fault(&mut self, now: Instant, stream: &str, fault: Option<InjectedFault>) {
         match fault {
             Some(fault) => drop(self.faults.insert(stream.to_owned(), fault)),
             None => drop(self.faults.remove(stream)),
@@ -248,15 +256,15 @@ impl<O: Clone> Machine<O> {
         }
     }
 
-    /// Which streams misbehave, and how.
-    pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, Fault)> {
+    /// Returns the streams with an injected fault, each with its fault.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, InjectedFault)> {
         self.faults
             .iter()
             .map(|(stream, fault)| (stream.as_str(), *fault))
     }
 
-    /// Accepts no further streams and tells clients that this proxy is going away. Faults end, so
-    /// that what waits can finish.
+    /// Accepts no further streams and announces in handshakes that this proxy is shutting down.
+    /// Ends injected faults, so that queued requests can finish.
     pub(crate) fn drain(&mut self, now: Instant) {
         if self.mode != Mode::Closing {
             self.mode = Mode::Draining;
@@ -265,7 +273,7 @@ impl<O: Clone> Machine<O> {
         self.advance_all(now);
     }
 
-    /// Gives every stream back as soon as nothing is under way for it. Says how many there are.
+    /// Releases every stream as soon as no work is under way for it. Returns the number of streams.
     pub(crate) fn close(&mut self, now: Instant) -> usize {
         self.mode = Mode::Closing;
         self.faults.clear();
@@ -275,7 +283,7 @@ impl<O: Clone> Machine<O> {
     }
 
     fn advance_all(&mut self, now: Instant) {
-        // Sorted, so that the same calls always have the same outputs.
+        // Sorted, so that the same calls always have the same outputs: a map's order is random.
         let mut names: Vec<StreamName> = self.streams.keys().cloned().collect();
         names.sort_unstable();
         for name in &names {
@@ -292,12 +300,12 @@ impl<O: Clone> Machine<O> {
                     Mode::WriteOnly
                 }
             }
-            // A proxy that is going away stays on its way.
+            // A proxy that is shutting down cannot be made to accept streams again.
             Mode::Draining | Mode::Closing => {}
         }
     }
 
-    fn server_info(&self, ownerships: bool, filter: Option<&Regex>) -> Answer {
+    fn server_info(&self, ownerships: bool, filter: Option<&Regex>) -> Reply {
         let status = match self.mode {
             Mode::Accepting => ServerStatus::WriteAndAccept,
             Mode::WriteOnly => ServerStatus::WriteOnly,
@@ -307,7 +315,7 @@ impl<O: Clone> Machine<O> {
             let owned = self
                 .streams
                 .iter()
-                .filter(|(_, stream)| matches!(stream.phase, Phase::Owned(_)));
+                .filter(|(_, stream)| matches!(stream.phase, StreamPhase::Owned(_)));
             let matching = owned
                 .map(|(name, _)| name)
                 .filter(|name| filter.is_none_or(|regex| regex.is_match(name.as_str())));
@@ -315,10 +323,10 @@ impl<O: Clone> Machine<O> {
             names.sort_unstable();
             names
         });
-        Answer::ServerInfo { status, ownerships }
+        Reply::ServerInfo { status, ownerships }
     }
 
-    /// Counts a request for a stream and lets it start or wait; or refuses it.
+    /// Counts a request for a stream and starts or queues it, or refuses it.
     fn admit(
         &mut self,
         now: Instant,
@@ -326,78 +334,50 @@ impl<O: Clone> Machine<O> {
         deadline: Option<Instant>,
         stream: &str,
         work: Work,
-    ) -> Option<WaitingId> {
+    ) -> Option<QueuedRequestId> {
         let size = work.size();
         if let Err(refusal) = self.find_room(stream, size, &work) {
-            self.reply(to, Answer::Stream(refusal));
+            self.reply(to, Reply::Stream(refusal));
             return None;
         }
         let Some((name, _)) = self.streams.get_key_value(stream) else {
-            // A stream that is not owned is released already.
-            self.reply(to, Answer::Stream(Response::success()));
+            // Only a release is admitted without a place in the table: a stream that is not owned
+            // is released already.
+            self.reply(to, Reply::Stream(StreamReply::success()));
             return None;
         };
         let name = name.clone();
-        let entry = self
-            .streams
-            .get_mut(&name)
-            .expect("its name was just found");
         self.last_serial += 1;
         let serial = self.last_serial;
-        let mut print = None;
-        let task = match work {
-            Work::Write(record) => Task::Append(Records::One(record)),
-            Work::WriteOnce(record, of) => {
-                print = Some(of);
-                Task::Append(Records::One(record))
+        let (task, fingerprint) = match work {
+            Work::Write(record) => (Task::Append(Records::One(record)), None),
+            Work::WriteOnce(record, fingerprint) => {
+                (Task::Append(Records::One(record)), Some(fingerprint))
+            }
+            Work::Bulk(bulk) if bulk.records.is_empty() => {
+                self.reply(to, Reply::Bulk(append::refused_tail(name.as_str(), &bulk)));
+                self.advance(now, &name);
+                return None;
             }
             Work::Bulk(bulk) => {
-                if bulk.records.is_empty() {
-                    self.reply(to, Answer::Bulk(append::refused_tail(name.as_str(), &bulk)));
-                    self.advance(now, &name);
-                    return None;
-                }
-                self.usage.add(size);
-                entry.usage.add(size);
-                let (progress, parts) = append::split_bulk(to.clone(), name.as_str(), size, bulk);
-                self.bulks.insert(serial, progress);
-                for (part, records) in (0..).zip(parts) {
-                    // Only the first part has a deadline: once it has started, the others follow
-                    // it.
-                    let (deadline, task) =
-                        (deadline.filter(|_| part == 0), Task::AppendPart(records));
-                    entry.enqueue(
-                        to.clone(),
-                        Waiting {
-                            serial,
-                            part,
-                            deadline,
-                            size,
-                            fenced_before: false,
-                            print,
-                            task,
-                        },
-                    );
-                }
+                self.enqueue_bulk(&name, to, serial, deadline, bulk);
                 self.advance(now, &name);
                 return self.now_waiting(name, serial);
             }
-            Work::Touch => Task::Touch,
-            Work::Truncate(before) => Task::Truncate(before),
-            Work::Release => Task::Release,
-            Work::Delete => Task::Delete,
+            Work::Touch => (Task::Touch, None),
+            Work::Truncate(before) => (Task::Truncate(before), None),
+            Work::Release => (Task::Release, None),
+            Work::Delete => (Task::Delete, None),
         };
-        self.usage.add(size);
-        entry.usage.add(size);
-        entry.enqueue(
+        self.count_admitted(&name, size).enqueue(
             to,
-            Waiting {
+            QueuedWork {
                 serial,
                 part: 0,
                 deadline,
                 size,
                 fenced_before: false,
-                print,
+                fingerprint,
                 task,
             },
         );
@@ -405,18 +385,64 @@ impl<O: Clone> Machine<O> {
         self.now_waiting(name, serial)
     }
 
-    /// Whether a request is admitted. Afterwards the stream is in the table, unless there is
-    /// nothing to do for it.
-    fn find_room(&mut self, stream: &str, size: usize, work: &Work) -> Result<(), Response> {
+    /// Splits a bulk write into entries and enqueues each as a part of the request `serial`.
+    fn enqueue_bulk(
+        &mut self,
+        name: &StreamName,
+        to: O,
+        serial: u64,
+        deadline: Option<Instant>,
+        bulk: Bulk,
+    ) {
+        let size = bulk.payload_bytes();
+        let (progress, parts) = append::split_bulk(to.clone(), name.as_str(), size, bulk);
+        self.bulks.insert(serial, progress);
+        let stream = self.count_admitted(name, size);
+        for (part, records) in (0..).zip(parts) {
+            stream.enqueue(
+                to.clone(),
+                QueuedWork {
+                    serial,
+                    part,
+                    // Only the first part has a deadline: once it has started, the others follow.
+                    deadline: deadline.filter(|_| part == 0),
+                    size,
+                    fenced_before: false,
+                    fingerprint: None,
+                    task: Task::AppendPart(records),
+                },
+            );
+        }
+    }
+
+    /// Counts a request of `size` bytes in the usage of the machine and of its stream, which it
+    /// returns.
+    fn count_admitted(&mut self, name: &StreamName, size: usize) -> &mut Stream<O> {
+        self.usage.add(size);
+        let stream = self
+            .streams
+            .get_mut(name)
+            .expect("a stream is in the table once there is room for its request");
+        stream.usage.add(size);
+        stream
+    }
+
+    /// Checks that a request may be admitted. Afterwards the stream is in the table, unless the
+    /// request is a release of a stream that is not.
+    ///
+    /// # Errors
+    ///
+    /// The refusal for the client.
+    fn find_room(&mut self, stream: &str, size: usize, work: &Work) -> Result<(), StreamReply> {
         if self.limits.read_only && work.changes() {
             return Err(read_only());
         }
         if !self.faults.is_empty()
-            && let Some(Fault::Failing(code)) = self.faults.get(stream)
+            && let Some(InjectedFault::Failing(code)) = self.faults.get(stream)
         {
-            return Err(Response::refused(
+            return Err(StreamReply::refused(
                 *code,
-                format!("log stream {stream} fails on purpose"),
+                format!("log stream {stream} has an injected fault"),
             ));
         }
         if !self.usage.has_room(size, self.limits.total) {
@@ -430,7 +456,7 @@ impl<O: Clone> Machine<O> {
             let message = format!(
                 "log stream {stream} works on {requests} requests of {bytes} bytes already"
             );
-            return Err(Response::refused(StatusCode::OverCapacity, message));
+            return Err(StreamReply::refused(StatusCode::OverCapacity, message));
         }
         if matches!(work, Work::Release) {
             return Ok(());
@@ -443,47 +469,47 @@ impl<O: Clone> Machine<O> {
                 "the proxy owns {} streams and takes no more",
                 self.streams.len()
             );
-            return Err(Response::refused(StatusCode::TooManyStreams, message));
+            return Err(StreamReply::refused(StatusCode::TooManyStreams, message));
         }
         self.streams
             .insert(ownership::parse_name(stream)?, Stream::new());
         Ok(())
     }
 
-    /// Names the request that was just admitted if it has to wait, in whole or in part, and sees to
-    /// its deadline.
-    fn now_waiting(&mut self, stream: StreamName, serial: u64) -> Option<WaitingId> {
-        let waiting = &self.streams.get(&stream)?.waiting;
+    /// Returns the id of the request that was just admitted if it is queued, in whole or in part,
+    /// and notes its deadline.
+    fn now_waiting(&mut self, stream: StreamName, serial: u64) -> Option<QueuedRequestId> {
+        let waiting = &self.streams.get(&stream)?.queue;
         let first = waiting.partition_point(|(_, work)| work.serial < serial);
         let (_, work) = waiting.get(first)?;
         self.deadlines.add(&stream, work);
-        Some(WaitingId { stream, serial })
+        Some(QueuedRequestId { stream, serial })
     }
 
-    fn not_accepting(&self) -> Response {
+    fn not_accepting(&self) -> StreamReply {
         let why = match self.mode {
             Mode::Accepting | Mode::WriteOnly => "accepts no new streams",
             Mode::Draining | Mode::Closing => "is shutting down",
         };
-        Response::refused(
+        StreamReply::refused(
             StatusCode::ServiceUnavailable,
             format!("proxy {} {why}", self.location),
         )
     }
 
-    fn over_capacity(&self) -> Response {
+    fn over_capacity(&self) -> StreamReply {
         let Usage { requests, bytes } = self.usage;
-        Response::refused(
+        StreamReply::refused(
             StatusCode::OverCapacity,
             format!("the proxy works on {requests} requests of {bytes} bytes already"),
         )
     }
 
-    fn reply(&mut self, to: O, answer: Answer) {
-        self.outputs.push_back(Output::Reply { to, answer });
+    fn reply(&mut self, to: O, reply: Reply) {
+        self.outputs.push_back(Output::Reply { to, reply });
     }
 }
 
-fn read_only() -> Response {
-    Response::refused(StatusCode::RequestDenied, "the proxy is read only")
+fn read_only() -> StreamReply {
+    StreamReply::refused(StatusCode::RequestDenied, "the proxy is read only")
 }

@@ -1,16 +1,16 @@
 use distributedlog::Dlsn;
 
-use super::Answer;
-use super::copies::WindowHint;
-use super::stream::Waiting;
+use super::Reply;
+use super::dedup::WindowHint;
+use super::stream::QueuedWork;
 use distributedlog_store::{Acquired, Entry, Lease, StoreError, StreamInfo, StreamName};
 
-/// What the machine wants done, in this order.
+/// An action that the driver must carry out, in the order of the outputs.
 #[derive(Debug)]
 pub(crate) enum Output<O> {
-    /// Tell a client.
-    Reply { to: O, answer: Answer },
-    /// Append, then hand the ticket back to
+    /// Send a reply to a client.
+    Reply { to: O, reply: Reply },
+    /// Append, then return the ticket to
     /// [`Machine::handle_appended`](super::Machine::handle_appended). Entries must reach the store
     /// in the order of these outputs.
     Append {
@@ -18,70 +18,70 @@ pub(crate) enum Output<O> {
         entry: Entry,
         ticket: Ticket<O>,
     },
-    /// Ask the store, then hand what it answers to
+    /// Send a request to the store, then pass its reply to
     /// [`Machine::handle_store`](super::Machine::handle_store).
-    Ask(Question<O>),
+    Request(StoreRequest<O>),
 }
 
-/// What the store is asked besides appends.
+/// A request to the store other than an append.
 #[derive(Debug)]
-pub(crate) enum Question<O> {
-    /// Become the stream's owner.
+pub(crate) enum StoreRequest<O> {
+    /// Acquire the stream.
     Acquire { stream: StreamName },
-    /// Make a stream that a write waits for.
+    /// Create a stream for which a write is queued.
     CreateMissing { stream: StreamName },
-    /// Give the stream up.
+    /// Release the stream.
     Release { lease: Lease },
     /// Delete the stream.
     Delete { stream: StreamName },
-    /// Discard records.
+    /// Discard the records before a position.
     Truncate {
         stream: StreamName,
         before: Dlsn,
         to: O,
     },
-    /// Make a stream for a client.
+    /// Create a stream for a client.
     Create { stream: StreamName, to: O },
     /// Find a stream's owner for a client.
     Describe { stream: StreamName, to: O },
 }
 
-/// What the store answered to a [`Question`].
+/// The store's reply to a [`StoreRequest`].
 #[derive(Debug)]
-pub(crate) enum StoreAnswer<O> {
-    /// To [`Question::Acquire`].
+pub(crate) enum StoreReply<O> {
+    /// Reply to [`StoreRequest::Acquire`].
     Acquired {
         stream: StreamName,
         result: Result<Acquired, StoreError>,
     },
-    /// To [`Question::CreateMissing`].
+    /// Reply to [`StoreRequest::CreateMissing`].
     CreatedMissing {
         stream: StreamName,
         result: Result<(), StoreError>,
     },
-    /// To [`Question::Release`].
+    /// Reply to [`StoreRequest::Release`].
     Released {
         stream: StreamName,
         result: Result<(), StoreError>,
     },
-    /// To [`Question::Delete`].
+    /// Reply to [`StoreRequest::Delete`].
     Deleted {
         stream: StreamName,
         result: Result<(), StoreError>,
     },
-    /// To [`Question::Truncate`].
+    /// Reply to [`StoreRequest::Truncate`].
     Truncated {
         stream: StreamName,
         result: Result<(), StoreError>,
         to: O,
     },
-    /// To [`Question::Create`].
+    /// Reply to [`StoreRequest::Create`].
     Created {
         stream: StreamName,
         result: Result<(), StoreError>,
         to: O,
     },
-    /// To [`Question::Describe`].
+    /// Reply to [`StoreRequest::Describe`].
     Described {
         stream: StreamName,
         result: Result<StreamInfo, StoreError>,
@@ -91,14 +91,15 @@ pub(crate) enum StoreAnswer<O> {
 
 /// What an append was for. Must come back exactly once.
 #[derive(Debug)]
-#[must_use = "a ticket that is lost leaves its client without an answer and its bytes counted for \
+#[must_use = "a ticket that is lost leaves its client without an reply and its bytes counted for \
               ever"]
+/// The work that an append is for. Must be returned exactly once.
 pub(crate) struct Ticket<O> {
-    /// Whom the outcome concerns.
+    /// Reply address.
     pub(crate) to: O,
     pub(super) stream: StreamName,
     pub(super) epoch: u64,
     pub(super) ownership: u64,
     pub(super) window: WindowHint,
-    pub(super) waiting: Waiting,
+    pub(super) work: QueuedWork,
 }

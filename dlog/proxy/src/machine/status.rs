@@ -1,13 +1,13 @@
 use distributedlog::StatusCode;
 
-use super::Response;
+use super::StreamReply;
 use distributedlog_store::{StoreError, StreamName};
 
 /// Returns the answer to a failed append.
 ///
 /// The writer decides by the code whether the records may be in the stream (the table of
 /// [`StatusCode`]), so a code that says "not written" goes out only when that is certain.
-pub(super) fn of_append(error: &StoreError) -> Response {
+pub(super) fn of_append(error: &StoreError) -> StreamReply {
     let code = match error {
         #[cfg(seeded_bugs)]
         StoreError::Io { .. }
@@ -37,12 +37,12 @@ pub(super) fn of_append(error: &StoreError) -> Response {
             StatusCode::ServiceUnavailable
         }
     };
-    Response::refused(code, error.to_string())
+    StreamReply::refused(code, error.to_string())
 }
 
 /// Returns the answer when the stream could not be made ready for a request, or an administrative
 /// request failed. Nothing was written.
-pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> Response {
+pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
     let code = match error {
         StoreError::StreamNotFound(_) => StatusCode::LogNotFound,
         StoreError::StreamExists(_) => StatusCode::LogExists,
@@ -60,7 +60,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> Response {
         | StoreError::InUse { .. }
         | StoreError::Closed => StatusCode::ServiceUnavailable,
     };
-    Response::refused(code, format!("log stream {stream}: {error}"))
+    StreamReply::refused(code, format!("log stream {stream}: {error}"))
 }
 
 #[cfg(test)]

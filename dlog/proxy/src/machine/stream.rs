@@ -2,60 +2,61 @@ use std::collections::VecDeque;
 
 use distributedlog::{Dlsn, Instant, StatusCode};
 
-use super::copies::WindowHint;
-use super::{Fingerprint, Response};
+use super::dedup::WindowHint;
+use super::{Fingerprint, StreamReply};
 use distributedlog_store::{Entry, EntryRecord, Lease};
 
 /// One stream as this proxy sees it.
 ///
-/// `waiting` is ordered by serial number and part. What waits starts in that order: appends as soon
-/// as the stream is owned, `Release` and `Delete` when nothing of the stream is in the store's
-/// hands any more.
+/// `queue` is ordered by serial number and part. Queued work starts in that order: appends as soon
+/// as the stream is owned, `Release` and `Delete` when the store works on nothing of the stream any
+/// more.
 #[derive(Debug)]
 pub(super) struct Stream<O> {
-    pub(super) phase: Phase<O>,
-    /// The number of this proxy's latest ownership of the stream, among all its ownerships of all
+    pub(super) phase: StreamPhase<O>,
+    /// Number of this proxy's latest ownership of the stream, among all its ownerships of all
     /// streams.
     pub(super) ownership: u64,
-    /// Where what is remembered of the stream's last set is.
+    /// Dedup window of the stream's last set.
     pub(super) window: WindowHint,
-    pub(super) waiting: VecDeque<(O, Waiting)>,
-    /// How many appends and truncations the store works on.
+    pub(super) queue: VecDeque<(O, QueuedWork)>,
+    /// Number of appends and truncations that the store works on.
     pub(super) in_store: usize,
-    /// What is admitted and not answered: what waits and what the store works on.
+    /// Requests that are admitted and not answered: those in the queue and those that the store
+    /// works on.
     pub(super) usage: Usage,
 }
 
-/// Whose the stream is.
+/// State of this proxy's ownership of a stream.
 #[derive(Debug)]
-pub(super) enum Phase<O> {
-    /// Not known to be this proxy's.
+pub(super) enum StreamPhase<O> {
+    /// The stream is not known to be this proxy's.
     Unowned,
-    /// The store was asked for it, or to make it first, which it was so many times.
+    /// The store was asked to acquire the stream, or first to create it, for the `rounds`th time.
     Acquiring { rounds: u8 },
-    /// This proxy's.
+    /// The stream is this proxy's.
     Owned(Lease),
-    /// The store was asked to take it back; a client may wait for that.
+    /// The store was asked to release the stream; a client may wait for that.
     Releasing(Option<O>),
-    /// The store was asked to delete it for a client. The lease is what remains when it refuses.
+    /// The store was asked to delete the stream for a client. The lease stays valid if it refuses.
     Deleting(O, Lease),
 }
 
-/// One piece of work on a stream.
+/// Work on a stream that has not started, or may have to be repeated.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    /// The request's number; the parts of a bulk write have the same.
+pub(super) struct QueuedWork {
+    /// Number of the request; the parts of a bulk write share it.
     pub(super) serial: u64,
-    /// Which part of a bulk write this is; 0 for everything else.
+    /// Index of the part of a bulk write; 0 for other work.
     pub(super) part: u32,
-    /// When it must have started.
+    /// Time by which it must have started.
     pub(super) deadline: Option<Instant>,
-    /// How many payload bytes the whole request holds.
+    /// Payload bytes of the whole request.
     pub(super) size: usize,
-    /// Whether the store refused it once because its lease had been lost.
+    /// True if the store refused it once because the lease had been lost.
     pub(super) fenced_before: bool,
-    /// What tells copies of it, when it is a record set with an identity.
-    pub(super) print: Option<Fingerprint>,
+    /// Identifies duplicates, if it is a record set with an identity.
+    pub(super) fingerprint: Option<Fingerprint>,
     pub(super) task: Task,
 }
 
@@ -72,7 +73,7 @@ pub(super) enum Task {
 /// The records of one entry. A clone shares the payloads' bytes.
 #[derive(Clone, Debug)]
 pub(super) enum Records {
-    /// By far the most frequent, so it costs no vector of its own while it waits.
+    /// By far the most frequent, so it needs no vector of its own while it is queued.
     One(EntryRecord),
     Many(Vec<EntryRecord>),
 }
@@ -91,7 +92,7 @@ impl Records {
 }
 
 impl Task {
-    /// Whether it makes a stream that does not exist.
+    /// Returns true if it creates a stream that does not exist.
     pub(super) const fn creates(&self) -> bool {
         match self {
             Self::Append(_) | Self::AppendPart(_) | Self::Touch => true,
@@ -103,35 +104,35 @@ impl Task {
 impl<O> Stream<O> {
     pub(super) const fn new() -> Self {
         Self {
-            phase: Phase::Unowned,
+            phase: StreamPhase::Unowned,
             ownership: 0,
             window: WindowHint(0),
-            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
             in_store: 0,
             usage: Usage::NONE,
         }
     }
 
-    /// Puts work where it belongs among what waits.
-    pub(super) fn enqueue(&mut self, to: O, work: Waiting) {
+    /// Inserts work into the queue by its serial number and part.
+    pub(super) fn enqueue(&mut self, to: O, work: QueuedWork) {
         let place = (work.serial, work.part);
         let at = if self
-            .waiting
+            .queue
             .back()
             .is_none_or(|(_, last)| (last.serial, last.part) < place)
         {
-            self.waiting.len()
+            self.queue.len()
         } else {
-            self.waiting
+            self.queue
                 .partition_point(|(_, other)| (other.serial, other.part) < place)
         };
-        self.waiting.insert(at, (to, work));
+        self.queue.insert(at, (to, work));
     }
 
-    /// Whether nothing would be lost by forgetting it.
+    /// Returns true if the stream can be removed from the table without loss.
     pub(super) fn is_forgettable(&self) -> bool {
-        matches!(self.phase, Phase::Unowned)
-            && self.waiting.is_empty()
+        matches!(self.phase, StreamPhase::Unowned)
+            && self.queue.is_empty()
             && self.in_store == 0
             && self.usage.requests == 0
     }
@@ -142,19 +143,19 @@ impl<O> Stream<O> {
 pub(super) struct BulkProgress<O> {
     pub(super) to: O,
     pub(super) size: usize,
-    /// For each part where its records start among all of them.
+    /// For each part, the index of its first record.
     pub(super) starts: Vec<usize>,
-    /// For each record its outcome, once known.
-    pub(super) outcomes: Vec<Option<Response>>,
+    /// For each record its reply, once known.
+    pub(super) outcomes: Vec<Option<StreamReply>>,
     pub(super) parts_left: usize,
-    /// The answers of the record that was too large and of those after it.
-    pub(super) refused: Vec<Response>,
+    /// Replies for the record that was too large and for those after it.
+    pub(super) refused: Vec<StreamReply>,
 }
 
-/// What is admitted and not answered.
+/// Requests that are admitted and not answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Requests.
+    /// Number of requests.
     pub(crate) requests: usize,
     /// Their payload bytes.
     pub(crate) bytes: usize,
@@ -166,8 +167,8 @@ impl Usage {
         bytes: 0,
     };
 
-    /// Whether another request of `size` bytes fits. One that is larger than the limit itself fits
-    /// when nothing else is there.
+    /// Returns true if another request of `size` bytes fits. One that exceeds the limit by itself
+    /// fits when there is no other.
     pub(super) const fn has_room(self, size: usize, limit: Self) -> bool {
         self.requests < limit.requests && (self.bytes + size <= limit.bytes || self.bytes == 0)
     }
@@ -187,11 +188,11 @@ impl Usage {
     }
 }
 
-/// What is done to a stream on purpose.
+/// A fault injected into a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing starts.
+pub(crate) enum InjectedFault {
+    /// No request is started.
     Stalled,
-    /// Everything is answered with this code.
+    /// Every request is refused with this code.
     Failing(StatusCode),
 }

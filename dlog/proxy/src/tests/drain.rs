@@ -8,7 +8,7 @@ use distributedlog::wire::service::Request;
 use tokio::net::TcpStream;
 
 use super::kit::{Raw, dispatch, framed_call, settings, start, write};
-use crate::Drained;
+use crate::DrainReport;
 
 #[tokio::test]
 async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
@@ -53,7 +53,7 @@ async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
     let drained = draining.await.expect("no panic");
     assert_eq!(
         drained,
-        Drained {
+        DrainReport {
             connections_finished: 1,
             connections_cut: 0,
             streams_released: 1

@@ -9,7 +9,7 @@ use distributedlog_testkit::Random;
 use tokio::io::AsyncWriteExt;
 
 use super::kit::{Raw, dispatch, framed_call, mux_frame, settings, start, write};
-use crate::{MAX_RECORD_BYTES, Running};
+use crate::{MAX_RECORD_BYTES, RunningProxy};
 
 const CONTEXT: WriteContext<'static> = WriteContext {
     tried_hosts: None,
@@ -57,7 +57,7 @@ fn in_dispatch(tag: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Whatever happened to other connections, this proxy still serves.
-async fn assert_serves(proxy: &Running) {
+async fn assert_serves(proxy: &RunningProxy) {
     let answer = Raw::connect(proxy)
         .await
         .ask(&write("still-here", b"x"))

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::memory_store::MemoryStore;
-use crate::{Proxy, Running, Settings, SettingsBuilder, WallClock};
+use crate::{Proxy, RunningProxy, Settings, SettingsBuilder, WallClock};
 
 /// A time of day that does not pass.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ pub(super) fn settings() -> SettingsBuilder {
 }
 
 /// A proxy over a store in memory.
-pub(super) async fn start(settings: SettingsBuilder) -> (Running, MemoryStore) {
+pub(super) async fn start(settings: SettingsBuilder) -> (RunningProxy, MemoryStore) {
     let store = MemoryStore::new();
     (start_on(settings, &store).await, store)
 }
 
-pub(super) async fn start_on(settings: SettingsBuilder, store: &MemoryStore) -> Running {
+pub(super) async fn start_on(settings: SettingsBuilder, store: &MemoryStore) -> RunningProxy {
     let settings = settings.build().expect("legal settings");
     Proxy::start(settings, Arc::new(store.clone()))
         .await
@@ -49,7 +49,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    pub(super) async fn connect(proxy: &Running) -> Self {
+    pub(super) async fn connect(proxy: &RunningProxy) -> Self {
         let stream = TcpStream::connect(proxy.local_addr())
             .await
             .expect("the proxy listens");

@@ -1,7 +1,7 @@
 //! The proxy as its clients meet it: over real sockets, byte for byte.
 
-mod copies;
 mod drain;
+mod duplicates;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../../../core/tests/wire/golden_files.rs"]
 mod golden_files;

@@ -14,7 +14,7 @@ use distributedlog::wire::service::{MessageHeader, Reply, WriteResponse};
 use super::golden_files::{Direction, Exchange, Transport, exchanges};
 use super::kit::{Raw, StoppedClock, dispatch, settings, start_on, write};
 use super::memory_store::MemoryStore;
-use crate::Running;
+use crate::RunningProxy;
 use distributedlog_store::Owner;
 
 /// Where this proxy answers otherwise: the exchange, ours, and why.
@@ -69,7 +69,7 @@ const RECORDED: [(i32, &str, bool, &[&str]); 3] = [
 
 /// A proxy like a recorded one. The one with shard 12 owned a stream before the recordings, of
 /// which it had written a record.
-async fn proxy_like(shard: i32, address: &str, thriftmux: bool) -> Running {
+async fn proxy_like(shard: i32, address: &str, thriftmux: bool) -> RunningProxy {
     let store = MemoryStore::new();
     store.own(
         "golden-foreign",
@@ -141,7 +141,11 @@ fn operation(exchange: &Exchange) -> &str {
 
 /// Says what the client said and compares what is answered. Which listed difference there was, if
 /// there was one.
-async fn replay(exchange: &Exchange, proxy: &Running, client: &mut Raw) -> Option<&'static str> {
+async fn replay(
+    exchange: &Exchange,
+    proxy: &RunningProxy,
+    client: &mut Raw,
+) -> Option<&'static str> {
     let (mut expected, mut answers) = (Vec::new(), Vec::new());
     for frame in &exchange.frames {
         match frame.direction {

@@ -11,10 +11,10 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::kit::{Raw, dispatch, settings, start, write};
-use crate::TlsIdentity;
+use crate::ServerCertificate;
 
 /// A certificate for `localhost` and a client that trusts it.
-pub(crate) fn identity() -> (TlsIdentity, TlsConnector) {
+pub(crate) fn identity() -> (ServerCertificate, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a legal name");
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a certificate");
@@ -22,8 +22,8 @@ pub(crate) fn identity() -> (TlsIdentity, TlsConnector) {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let identity =
-        TlsIdentity::from_der(vec![made.cert.der().clone()], key).expect("they belong together");
+    let identity = ServerCertificate::from_der(vec![made.cert.der().clone()], key)
+        .expect("they belong together");
     (identity, TlsConnector::from(Arc::new(client)))
 }
 
@@ -83,9 +83,9 @@ fn files_that_cannot_be_used_are_named() {
         folder.path().join("empty.pem"),
     );
     std::fs::write(&empty, "").expect("a file");
-    let error = TlsIdentity::from_pem_files(&missing, &empty).expect_err("there is none");
+    let error = ServerCertificate::from_pem_files(&missing, &empty).expect_err("there is none");
     assert_eq!(error.path, missing);
-    let error = TlsIdentity::from_pem_files(&empty, &missing).expect_err("it is empty");
+    let error = ServerCertificate::from_pem_files(&empty, &missing).expect_err("it is empty");
     assert!(
         error
             .to_string()

@@ -8,7 +8,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 
 use super::super::openapi::DOCUMENT;
-use super::super::{Face, Operation, routes};
+use super::super::{HttpState, OperatorState, routes};
 use super::kit::{Answered, Client, Version, record_set, settings, start, start_on, until_metric};
 use crate::machine::location_of;
 use crate::service::Service;
@@ -29,7 +29,7 @@ struct Contract {
 struct Documented<'a> {
     method: String,
     path: &'a str,
-    operation: &'a Value,
+    operator: &'a Value,
 }
 
 impl Contract {
@@ -43,11 +43,11 @@ impl Contract {
     fn operations(&self) -> Vec<Documented<'_>> {
         let mut all = Vec::new();
         for (path, methods) in self.document["paths"].as_object().expect("paths") {
-            for (method, operation) in methods.as_object().expect("methods") {
+            for (method, operator) in methods.as_object().expect("methods") {
                 all.push(Documented {
                     method: method.to_uppercase(),
                     path,
-                    operation,
+                    operator,
                 });
             }
         }
@@ -123,7 +123,7 @@ impl Contract {
         status: u16,
         method: &str,
         path: &str,
-        asked: Asked<'_>,
+        asked: PendingReply<'_>,
     ) -> Answered {
         let target = format!(
             "{}{}",
@@ -144,7 +144,7 @@ impl Contract {
 }
 
 /// What of a request is not said by its route.
-struct Asked<'a> {
+struct PendingReply<'a> {
     stream: &'a str,
     code: &'a str,
     query: &'a str,
@@ -152,8 +152,8 @@ struct Asked<'a> {
     body: Body,
 }
 
-fn of<'a>(stream: &'a str) -> Asked<'a> {
-    Asked {
+fn of<'a>(stream: &'a str) -> PendingReply<'a> {
+    PendingReply {
         stream,
         code: "517",
         query: "",
@@ -188,12 +188,12 @@ async fn every_route_is_documented_and_everything_documented_is_a_route() {
     };
     assert_eq!(&*location_of(&owner), "1;1;localhost:1");
     let service = Arc::new(Service::new(owner, &settings, MemoryStore::new()));
-    let operation = Operation {
+    let operator = OperatorState {
         service: service.clone(),
         faults: None,
     };
-    let face = Arc::new(Face::new(service, settings));
-    let served: BTreeSet<String> = routes(&face, &operation)
+    let state = Arc::new(HttpState::new(service, settings));
+    let served: BTreeSet<String> = routes(&state, &operator)
         .iter()
         .map(super::super::route::Route::name)
         .collect();
@@ -214,14 +214,14 @@ fn the_document_is_sound() {
     for Documented {
         method,
         path,
-        operation,
+        operator,
     } in contract.operations()
     {
         assert!(
-            ids.insert(operation["operationId"].as_str().expect("an id")),
+            ids.insert(operator["operationId"].as_str().expect("an id")),
             "{method} {path}"
         );
-        let parameters: Vec<&Value> = operation["parameters"]
+        let parameters: Vec<&Value> = operator["parameters"]
             .as_array()
             .into_iter()
             .flatten()
@@ -247,7 +247,7 @@ fn the_document_is_sound() {
                 &format!("{method} {path}: {}", parameter["name"]),
             );
         }
-        for (status, response) in operation["responses"].as_object().expect("responses") {
+        for (status, response) in operator["responses"].as_object().expect("responses") {
             assert!(
                 contract.resolve(response)["description"].is_string(),
                 "{method} {path} {status}"
@@ -281,10 +281,10 @@ async fn every_documented_parameter_is_understood() {
     for Documented {
         method,
         path,
-        operation,
+        operator,
     } in contract.operations()
     {
-        for parameter in operation["parameters"]
+        for parameter in operator["parameters"]
             .as_array()
             .into_iter()
             .flatten()
@@ -297,7 +297,7 @@ async fn every_documented_parameter_is_understood() {
             let name = parameter["name"].as_str().expect("a name");
             let mut query = Vec::new();
             let mut headers = Vec::new();
-            let required = operation["parameters"]
+            let required = operator["parameters"]
                 .as_array()
                 .into_iter()
                 .flatten()
@@ -361,7 +361,7 @@ async fn every_documented_status_is_answered_in_the_documented_shape() {
         .operations()
         .iter()
         .flat_map(|it| {
-            it.operation["responses"]
+            it.operator["responses"]
                 .as_object()
                 .expect("responses")
                 .keys()
@@ -379,7 +379,7 @@ async fn successes(contract: &mut Contract) {
     let (proxy, store) = start(settings().faults(true)).await;
     let client = Client::new(&proxy, Version::One);
     let set = record_set(&[b"a", b"\xff"], Some((7, 3)));
-    let set = Asked {
+    let set = PendingReply {
         headers: &["content-type: application/vnd.distributedlog.record-set"],
         body: set.into(),
         ..of("s")
@@ -391,7 +391,7 @@ async fn successes(contract: &mut Contract) {
             200,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 body: "x".into(),
                 ..of("s")
             },
@@ -418,7 +418,7 @@ async fn successes(contract: &mut Contract) {
             200,
             "GET",
             "/v1/streams",
-            Asked {
+            PendingReply {
                 query: "?limit=1",
                 ..of("")
             },
@@ -433,7 +433,7 @@ async fn successes(contract: &mut Contract) {
                     200,
                     "GET",
                     RECORDS,
-                    Asked {
+                    PendingReply {
                         query,
                         headers: &[accept],
                         ..of("s")
@@ -448,7 +448,7 @@ async fn successes(contract: &mut Contract) {
             204,
             "DELETE",
             RECORDS,
-            Asked {
+            PendingReply {
                 query: "?before=1,1,0",
                 ..of("s")
             },
@@ -533,7 +533,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             400,
             "GET",
             "/v1/streams",
-            Asked {
+            PendingReply {
                 query: "?limit=0",
                 ..of("")
             },
@@ -545,7 +545,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             400,
             "GET",
             RECORDS,
-            Asked {
+            PendingReply {
                 query: "?from=then",
                 ..of("s")
             },
@@ -558,7 +558,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             400,
             "PUT",
             "/faults/{stream}/fail/{code}",
-            Asked {
+            PendingReply {
                 code: "x",
                 ..of("s")
             },
@@ -574,7 +574,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
                 400,
                 "POST",
                 RECORDS,
-                Asked {
+                PendingReply {
                     headers,
                     body: "x".into(),
                     ..of("s")
@@ -588,7 +588,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             413,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 body: vec![0; MAX_RECORD_BYTES + 1].into(),
                 ..of("s")
             },
@@ -600,7 +600,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             415,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 headers: &["content-type: image/png"],
                 body: "x".into(),
                 ..of("s")
@@ -616,7 +616,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             408,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 body: never,
                 ..of("s")
             },
@@ -635,7 +635,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             404,
             "DELETE",
             RECORDS,
-            Asked {
+            PendingReply {
                 query: "?before=1,0,0",
                 ..of("none")
             },
@@ -652,7 +652,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             404,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 body: "x".into(),
                 ..of("none")
             },
@@ -677,16 +677,16 @@ async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
     let listed: Vec<(String, String, Value)> = contract
         .operations()
         .into_iter()
-        .map(|it| (it.method, it.path.to_owned(), it.operation.clone()))
+        .map(|it| (it.method, it.path.to_owned(), it.operator.clone()))
         .collect();
-    for (method, path, operation) in &listed {
-        let asked = || Asked {
+    for (method, path, operator) in &listed {
+        let asked = || PendingReply {
             headers: &[],
             ..of("s")
         };
-        let open = operation["security"] == json!([{}]);
+        let open = operator["security"] == json!([{}]);
         assert_eq!(
-            operation["responses"].get("401").is_none(),
+            operator["responses"].get("401").is_none(),
             open,
             "{method} {path}"
         );
@@ -699,7 +699,7 @@ async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
                 403,
                 method,
                 path,
-                Asked {
+                PendingReply {
                     headers: &["origin: https://example.org"],
                     ..asked()
                 },
@@ -716,8 +716,8 @@ async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
         let during = async {
             let late = Client::new(&proxy, Version::One);
             until_metric(&late, "dlog_proxy_accepting", 0.0).await;
-            for (method, path, operation) in &listed {
-                if operation["responses"].get("503").is_some() {
+            for (method, path, operator) in &listed {
+                if operator["responses"].get("503").is_some() {
                     contract.ask(&late, 503, method, path, of("s")).await;
                 }
             }
@@ -750,7 +750,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
                 421,
                 method,
                 path,
-                Asked {
+                PendingReply {
                     query,
                     body: "x".into(),
                     ..of("s")
@@ -769,7 +769,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
             500,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 body: "x".into(),
                 ..of("s")
             },
@@ -782,7 +782,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
             504,
             "POST",
             RECORDS,
-            Asked {
+            PendingReply {
                 headers: &["dlog-timeout-ms: 1"],
                 body: "x".into(),
                 ..of("s")
@@ -800,7 +800,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
                     429,
                     method,
                     path,
-                    Asked {
+                    PendingReply {
                         query,
                         body: "x".into(),
                         ..of("s")
@@ -823,7 +823,7 @@ async fn failures_of_the_store(contract: &mut Contract) {
     let listed: Vec<(String, String)> = contract
         .operations()
         .iter()
-        .filter(|it| it.operation["responses"].get("default").is_some())
+        .filter(|it| it.operator["responses"].get("default").is_some())
         .map(|it| (it.method.clone(), it.path.to_owned()))
         .collect();
     for (method, path) in &listed {
@@ -838,7 +838,7 @@ async fn failures_of_the_store(contract: &mut Contract) {
                 500,
                 method,
                 path,
-                Asked {
+                PendingReply {
                     query,
                     body: "x".into(),
                     ..of("s")

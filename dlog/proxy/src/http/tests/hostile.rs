@@ -9,17 +9,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::kit::{Client, Version, address, metric, settings, start};
-use crate::{MAX_RECORD_BYTES, Running};
+use crate::{MAX_RECORD_BYTES, RunningProxy};
 use distributedlog_store::LogStore;
 
-async fn connect(proxy: &Running) -> TcpStream {
+async fn connect(proxy: &RunningProxy) -> TcpStream {
     TcpStream::connect(address(proxy))
         .await
         .expect("it listens")
 }
 
 /// Says something, and reads to the end.
-async fn said(proxy: &Running, bytes: &[u8]) -> String {
+async fn said(proxy: &RunningProxy, bytes: &[u8]) -> String {
     let mut raw = connect(proxy).await;
     raw.write_all(bytes).await.expect("it reads");
     let mut answer = Vec::new();

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::{Proxy, Running, Settings, SettingsBuilder};
+use crate::{Proxy, RunningProxy, Settings, SettingsBuilder};
 use distributedlog_testkit::store::MemoryStore;
 
 const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 0);
@@ -33,19 +33,19 @@ pub(super) fn settings() -> SettingsBuilder {
         .shard(1)
 }
 
-pub(super) async fn start(settings: SettingsBuilder) -> (Running, Arc<MemoryStore>) {
+pub(super) async fn start(settings: SettingsBuilder) -> (RunningProxy, Arc<MemoryStore>) {
     let store = MemoryStore::new();
     (start_on(settings, &store).await, store)
 }
 
-pub(super) async fn start_on(settings: SettingsBuilder, store: &Arc<MemoryStore>) -> Running {
+pub(super) async fn start_on(settings: SettingsBuilder, store: &Arc<MemoryStore>) -> RunningProxy {
     Proxy::start(settings.build().expect("legal settings"), store.clone())
         .await
         .expect("a free port")
 }
 
 /// Where its HTTP port is.
-pub(super) fn address(proxy: &Running) -> SocketAddr {
+pub(super) fn address(proxy: &RunningProxy) -> SocketAddr {
     proxy.http_addr().expect("it was asked for")
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Lines {
 }
 
 impl Client {
-    pub(super) fn new(proxy: &Running, version: Version) -> Self {
+    pub(super) fn new(proxy: &RunningProxy, version: Version) -> Self {
         let pool = Pool::builder(TokioExecutor::new())
             .http2_only(version == Version::Two)
             .build_http();

@@ -7,8 +7,8 @@ use distributedlog::wire::record_set::{SetIdentity, WriterId};
 use distributedlog::{Dlsn, Instant};
 
 use crate::machine::{
-    Action, Answer, Bulk, Call, Fault, Fingerprint, Limits, Machine, NotStarted, Output, Question,
-    Response, StoreAnswer, Ticket, Usage, WaitingId, Work,
+    Action, Bulk, Call, Fingerprint, InjectedFault, Limits, Machine, NotStarted, Output,
+    QueuedRequestId, Reply, StoreReply, StoreRequest, StreamReply, Ticket, Usage, Work,
 };
 use distributedlog_store::{Acquired, EntryRecord, Lease, Owner, StoreError, StreamName};
 
@@ -51,7 +51,7 @@ pub(super) enum Step {
     /// The store is done with the oldest append for this client.
     Appended(Client, Result<Dlsn, StoreError>),
     Discard(Client),
-    Fault(&'static str, Option<Fault>),
+    Fault(&'static str, Option<InjectedFault>),
     /// So many milliseconds have passed since the beginning.
     At(u64),
     /// The same, and whoever drives the machine looks at what waits.
@@ -77,7 +77,7 @@ pub(super) enum Ask {
 pub(super) struct Bench {
     pub(super) machine: Machine<Client>,
     tickets: Vec<Ticket<Client>>,
-    waiting: Vec<(Client, WaitingId)>,
+    waiting: Vec<(Client, QueuedRequestId)>,
     now: Instant,
 }
 
@@ -121,7 +121,7 @@ impl Bench {
                 };
                 self.machine.handle_store(
                     now,
-                    StoreAnswer::Acquired {
+                    StoreReply::Acquired {
                         stream: name(stream),
                         result: Ok(Acquired::Granted(lease)),
                     },
@@ -134,7 +134,7 @@ impl Bench {
                 };
                 self.machine.handle_store(
                     now,
-                    StoreAnswer::Acquired {
+                    StoreReply::Acquired {
                         stream: name(stream),
                         result: Ok(Acquired::OwnedBy(owner)),
                     },
@@ -143,7 +143,7 @@ impl Bench {
             Step::NotAcquired(error) => {
                 self.machine.handle_store(
                     now,
-                    StoreAnswer::Acquired {
+                    StoreReply::Acquired {
                         stream: name("s"),
                         result: Err(error),
                     },
@@ -151,21 +151,21 @@ impl Bench {
             }
             Step::Made(stream) => self.machine.handle_store(
                 now,
-                StoreAnswer::CreatedMissing {
+                StoreReply::CreatedMissing {
                     stream: name(stream),
                     result: Ok(()),
                 },
             ),
             Step::Released(stream) => self.machine.handle_store(
                 now,
-                StoreAnswer::Released {
+                StoreReply::Released {
                     stream: name(stream),
                     result: Ok(()),
                 },
             ),
             Step::Deleted(stream, result) => self.machine.handle_store(
                 now,
-                StoreAnswer::Deleted {
+                StoreReply::Deleted {
                     stream: name(stream),
                     result,
                 },
@@ -173,7 +173,7 @@ impl Bench {
             Step::Truncated(stream, to) => {
                 self.machine.handle_store(
                     now,
-                    StoreAnswer::Truncated {
+                    StoreReply::Truncated {
                         stream: name(stream),
                         result: Ok(()),
                         to,
@@ -250,7 +250,7 @@ impl Bench {
         let mut words = Vec::new();
         while let Some(output) = self.machine.poll_output() {
             words.push(match output {
-                Output::Reply { to, answer } => format!("{to}: {}", words_of(&answer)),
+                Output::Reply { to, reply } => format!("{to}: {}", words_of(&reply)),
                 Output::Append {
                     lease,
                     entry,
@@ -266,16 +266,18 @@ impl Bench {
                     self.tickets.push(ticket);
                     text
                 }
-                Output::Ask(question) => match question {
-                    Question::Acquire { stream } => format!("acquire {stream}"),
-                    Question::CreateMissing { stream } => format!("make {stream}"),
-                    Question::Release { lease } => {
+                Output::Request(request) => match request {
+                    StoreRequest::Acquire { stream } => format!("acquire {stream}"),
+                    StoreRequest::CreateMissing { stream } => format!("make {stream}"),
+                    StoreRequest::Release { lease } => {
                         format!("release {}#{}", lease.stream, lease.epoch)
                     }
-                    Question::Delete { stream } => format!("delete {stream}"),
-                    Question::Truncate { stream, to, .. } => format!("truncate {stream} for {to}"),
-                    Question::Create { stream, to } => format!("create {stream} for {to}"),
-                    Question::Describe { stream, to } => format!("describe {stream} for {to}"),
+                    StoreRequest::Delete { stream } => format!("delete {stream}"),
+                    StoreRequest::Truncate { stream, to, .. } => {
+                        format!("truncate {stream} for {to}")
+                    }
+                    StoreRequest::Create { stream, to } => format!("create {stream} for {to}"),
+                    StoreRequest::Describe { stream, to } => format!("describe {stream} for {to}"),
                 },
             });
         }
@@ -283,22 +285,22 @@ impl Bench {
     }
 }
 
-fn words_of(answer: &Answer) -> String {
-    match answer {
-        Answer::Stream(response) => words_of_response(response),
-        Answer::Bulk(responses) => responses
+fn words_of(reply: &Reply) -> String {
+    match reply {
+        Reply::Stream(response) => words_of_response(response),
+        Reply::Bulk(responses) => responses
             .iter()
             .map(words_of_response)
             .collect::<Vec<_>>()
             .join(", "),
-        Answer::NotStarted(NotStarted::DeadlinePassed) => "deadline passed".to_owned(),
-        Answer::NotStarted(NotStarted::Discarded) => "discarded".to_owned(),
-        Answer::Void => "void".to_owned(),
-        Answer::ServerInfo { .. } | Answer::Exception { .. } => format!("{answer:?}"),
+        Reply::NotStarted(NotStarted::DeadlinePassed) => "deadline passed".to_owned(),
+        Reply::NotStarted(NotStarted::Discarded) => "discarded".to_owned(),
+        Reply::Void => "void".to_owned(),
+        Reply::ServerInfo { .. } | Reply::Exception { .. } => format!("{reply:?}"),
     }
 }
 
-fn words_of_response(response: &Response) -> String {
+fn words_of_response(response: &StreamReply) -> String {
     let mut text = response.code.as_i32().to_string();
     if let Some(Dlsn {
         log_segment_sequence_no,

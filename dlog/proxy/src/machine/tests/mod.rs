@@ -2,6 +2,6 @@
 //! lives.
 
 mod bench;
-mod copies;
+mod dedup;
 mod scripts;
 mod simulation;

@@ -1,7 +1,7 @@
 use distributedlog::{Dlsn, StatusCode};
 
 use super::bench::{Ask, LIMITS, Step, name, play};
-use crate::machine::{Fault, Limits, MAX_ENTRY_BYTES, Usage};
+use crate::machine::{InjectedFault, Limits, MAX_ENTRY_BYTES, Usage};
 use distributedlog_store::StoreError;
 
 const AT: fn(i64, i64) -> Result<Dlsn, StoreError> =
@@ -274,7 +274,7 @@ fn what_waits_is_told_when_its_deadline_has_passed_though_nothing_else_happens()
     let bench = play(
         LIMITS,
         &[
-            (Step::Fault("s", Some(Fault::Stalled)), &[]),
+            (Step::Fault("s", Some(InjectedFault::Stalled)), &[]),
             (Step::Ask(1, "s", Ask::Write(1)), &[]),
             (Step::AskUntil(2, "s", Ask::Touch, 20), &[]),
             (Step::AskUntil(3, "s", Ask::Write(1), 20), &[]),
@@ -422,7 +422,7 @@ fn a_stalled_stream_starts_nothing_until_it_is_let_go() {
     play(
         LIMITS,
         &[
-            (Step::Fault("s", Some(Fault::Stalled)), &[]),
+            (Step::Fault("s", Some(InjectedFault::Stalled)), &[]),
             (Step::Ask(1, "s", Ask::Write(1)), &[]),
             (Step::Ask(2, "t", Ask::Write(1)), &["acquire t"]),
             (Step::Ask(3, "s", Ask::Write(1)), &[]),
@@ -430,7 +430,10 @@ fn a_stalled_stream_starts_nothing_until_it_is_let_go() {
             (Step::Fault("s", None), &["acquire s"]),
             (Step::Granted("s", 1), &["append s#1 x1 for 1"]),
             (
-                Step::Fault("s", Some(Fault::Failing(StatusCode::WriteException))),
+                Step::Fault(
+                    "s",
+                    Some(InjectedFault::Failing(StatusCode::WriteException)),
+                ),
                 &[],
             ),
             (Step::Ask(4, "s", Ask::Write(1)), &["4: 514"]),
@@ -447,7 +450,7 @@ fn closing_gives_every_stream_back_when_nothing_is_under_way_for_it() {
             (Step::Ask(1, "s", Ask::Write(1)), &["acquire s"]),
             (Step::Granted("s", 1), &["append s#1 x1 for 1"]),
             (Step::Ask(2, "t", Ask::Write(1)), &["acquire t"]),
-            (Step::Fault("u", Some(Fault::Stalled)), &[]),
+            (Step::Fault("u", Some(InjectedFault::Stalled)), &[]),
             (Step::Ask(3, "u", Ask::Write(1)), &[]),
             (Step::Drain, &["3: 503"]),
             (Step::Ask(4, "u", Ask::Write(1)), &["4: 503"]),

@@ -8,8 +8,8 @@ use distributedlog_testkit::Random;
 
 use super::bench::{Client, LIMITS, payload_of};
 use crate::machine::{
-    Action, Answer, Bulk, Call, Fault, Limits, Machine, Output, Question, Response, StoreAnswer,
-    Ticket, Usage, WaitingId, Work,
+    Action, Bulk, Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, Reply, StoreReply,
+    StoreRequest, StreamReply, Ticket, Usage, Work,
 };
 use distributedlog_store::{
     Acquired, Entry, EntryRecord, Lease, Owner, StoreError, StreamInfo, StreamName,
@@ -22,7 +22,7 @@ const STREAMS: [&str; 3] = ["a", "b", "c"];
 struct Store {
     streams: BTreeMap<StreamName, Stored>,
     last_epoch: u64,
-    questions: Vec<Question<Client>>,
+    requests: Vec<StoreRequest<Client>>,
     appends: Vec<(Ticket<Client>, Result<Dlsn, StoreError>)>,
 }
 
@@ -43,8 +43,8 @@ struct World {
     /// Where each client's record is, of all records that were ever stored.
     stored: BTreeMap<Client, Vec<(StreamName, Dlsn)>>,
     asked: BTreeSet<Client>,
-    answered: BTreeMap<Client, Answer>,
-    waiting: Vec<WaitingId>,
+    answered: BTreeMap<Client, Reply>,
+    waiting: Vec<QueuedRequestId>,
     last_client: Client,
     now: u64,
 }
@@ -97,7 +97,7 @@ impl World {
         match self.random.below(20) {
             0..8 => self.ask(),
             8..12 => self.answer_append(),
-            12..16 => self.answer_question(),
+            12..16 => self.answer_request(),
             16 => {
                 if let Some(at) = pick(&mut self.random, self.waiting.len()) {
                     let id = self.waiting.swap_remove(at);
@@ -107,8 +107,8 @@ impl World {
             17 => {
                 let stream = STREAMS[self.random.below(3) as usize];
                 let fault = match self.random.below(4) {
-                    0 => Some(Fault::Stalled),
-                    1 => Some(Fault::Failing(StatusCode::WriteException)),
+                    0 => Some(InjectedFault::Stalled),
+                    1 => Some(InjectedFault::Failing(StatusCode::WriteException)),
                     _ => None,
                 };
                 self.machine.set_fault(self.instant(), stream, fault);
@@ -186,8 +186,8 @@ impl World {
     fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Reply { to, answer } => {
-                    let before = self.answered.insert(to, answer);
+                Output::Reply { to, reply } => {
+                    let before = self.answered.insert(to, reply);
                     assert_eq!(before, None, "client {to} was answered twice");
                 }
                 Output::Append {
@@ -198,7 +198,7 @@ impl World {
                     let result = self.append(&lease, &entry);
                     self.store.appends.push((ticket, result));
                 }
-                Output::Ask(question) => self.store.questions.push(question),
+                Output::Request(request) => self.store.requests.push(request),
             }
         }
         let usage = self.machine.usage();
@@ -250,17 +250,17 @@ impl World {
         }
     }
 
-    fn answer_question(&mut self) {
-        let Some(at) = pick(&mut self.random, self.store.questions.len()) else {
+    fn answer_request(&mut self) {
+        let Some(at) = pick(&mut self.random, self.store.requests.len()) else {
             return;
         };
-        let question = self.store.questions.remove(at);
+        let request = self.store.requests.remove(at);
         let fails = self.random.one_in(20);
-        let answer = self.answer_to(question, fails);
-        self.machine.handle_store(self.instant(), answer);
+        let reply = self.answer_to(request, fails);
+        self.machine.handle_store(self.instant(), reply);
     }
 
-    fn answer_to(&mut self, question: Question<Client>, fails: bool) -> StoreAnswer<Client> {
+    fn answer_to(&mut self, request: StoreRequest<Client>, fails: bool) -> StoreReply<Client> {
         let failure = || StoreError::Unreachable {
             address: "store:1".into(),
             detail: "gone".into(),
@@ -281,17 +281,17 @@ impl World {
             streams.insert(stream.clone(), Stored::default());
             Ok(())
         };
-        match question {
-            Question::CreateMissing { stream } => StoreAnswer::CreatedMissing {
+        match request {
+            StoreRequest::CreateMissing { stream } => StoreReply::CreatedMissing {
                 result: create(&stream),
                 stream,
             },
-            Question::Create { stream, to } => StoreAnswer::Created {
+            StoreRequest::Create { stream, to } => StoreReply::Created {
                 result: create(&stream),
                 stream,
                 to,
             },
-            Question::Acquire { stream } => {
+            StoreRequest::Acquire { stream } => {
                 let other = Owner {
                     shard: 2,
                     address: "there:2".into(),
@@ -309,37 +309,37 @@ impl World {
                         }))
                     }
                 };
-                StoreAnswer::Acquired { stream, result }
+                StoreReply::Acquired { stream, result }
             }
-            Question::Release { lease } => {
+            StoreRequest::Release { lease } => {
                 if let Some(stored) = streams
                     .get_mut(&lease.stream)
                     .filter(|stored| stored.epoch == Some(lease.epoch))
                 {
                     stored.epoch = None;
                 }
-                StoreAnswer::Released {
+                StoreReply::Released {
                     result: done(&lease.stream, Some(())),
                     stream: lease.stream,
                 }
             }
-            Question::Delete { stream } => {
+            StoreRequest::Delete { stream } => {
                 let removed = if fails {
                     None
                 } else {
                     streams.remove(&stream).map(drop)
                 };
-                StoreAnswer::Deleted {
+                StoreReply::Deleted {
                     result: done(&stream, removed),
                     stream,
                 }
             }
-            Question::Truncate { stream, to, .. } => StoreAnswer::Truncated {
+            StoreRequest::Truncate { stream, to, .. } => StoreReply::Truncated {
                 result: done(&stream, streams.get(&stream).map(|_| ())),
                 stream,
                 to,
             },
-            Question::Describe { stream, to } => {
+            StoreRequest::Describe { stream, to } => {
                 let info = StreamInfo {
                     name: stream.clone(),
                     created_unix_ms: 0,
@@ -350,7 +350,7 @@ impl World {
                     owner: None,
                 };
                 let result = done(&stream, streams.get(&stream).map(|_| ())).map(|()| info);
-                StoreAnswer::Described { stream, result, to }
+                StoreReply::Described { stream, result, to }
             }
         }
     }
@@ -362,12 +362,12 @@ impl World {
         self.machine.close(self.instant());
         self.carry_out();
         for _ in 0..10_000 {
-            if self.store.appends.is_empty() && self.store.questions.is_empty() {
+            if self.store.appends.is_empty() && self.store.requests.is_empty() {
                 break;
             }
             self.answer_append();
             self.carry_out();
-            self.answer_question();
+            self.answer_request();
             self.carry_out();
         }
         assert!(
@@ -384,11 +384,11 @@ impl World {
             .filter(|client| !self.answered.contains_key(client))
             .collect();
         assert!(unanswered.is_empty(), "{unanswered:?} were not answered");
-        for (client, answer) in &self.answered {
+        for (client, reply) in &self.answered {
             let stored = self.stored.get(client).map_or(&[][..], Vec::as_slice);
-            match answer {
-                Answer::Stream(response) => check_record(*client, response, stored),
-                Answer::Bulk(responses) => {
+            match reply {
+                Reply::Stream(response) => check_record(*client, response, stored),
+                Reply::Bulk(responses) => {
                     let acknowledged: Vec<Dlsn> = responses
                         .iter()
                         .filter_map(|response| response.dlsn)
@@ -396,13 +396,13 @@ impl World {
                     let stored: Vec<Dlsn> = stored.iter().map(|(_, dlsn)| *dlsn).collect();
                     assert_eq!(acknowledged, stored, "client {client}");
                 }
-                Answer::NotStarted(_) => assert!(
+                Reply::NotStarted(_) => assert!(
                     stored.is_empty(),
                     "client {client} was told that nothing had started"
                 ),
-                Answer::Void => {}
-                Answer::ServerInfo { .. } | Answer::Exception { .. } => {
-                    panic!("{answer:?} to nobody's question")
+                Reply::Void => {}
+                Reply::ServerInfo { .. } | Reply::Exception { .. } => {
+                    panic!("{reply:?} to nobody's request")
                 }
             }
         }
@@ -410,7 +410,7 @@ impl World {
 }
 
 /// An acknowledged record is where its answer says; one that is said not to be written is nowhere.
-fn check_record(client: Client, response: &Response, stored: &[(StreamName, Dlsn)]) {
+fn check_record(client: Client, response: &StreamReply, stored: &[(StreamName, Dlsn)]) {
     if let Some(dlsn) = response.dlsn {
         assert!(
             matches!(stored, [(_, at)] if *at == dlsn),

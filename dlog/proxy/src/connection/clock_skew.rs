@@ -16,7 +16,7 @@ const DOUBTFUL: u32 = 8;
 /// least that such a one was late by is what the clocks differ by, and the shortest way. From then
 /// on that much is allowed for, and what a request waited beyond it still counts.
 #[derive(Debug, Default)]
-pub(super) struct Lateness {
+pub(super) struct ClockSkewEstimate {
     /// How many requests in a row came after their time.
     late: u32,
     /// The shortest that one of those took which found nothing under way, by the two clocks, in
@@ -24,7 +24,7 @@ pub(super) struct Lateness {
     least: Option<i64>,
 }
 
-impl Lateness {
+impl ClockSkewEstimate {
     /// When a request's time is over on this proxy's own clock. `idle` says that nothing of this
     /// connection was under way when it came.
     ///
@@ -38,7 +38,7 @@ impl Lateness {
         unix_nanos: u64,
         max_skew: Duration,
         idle: bool,
-    ) -> Result<Instant, Late> {
+    ) -> Result<Instant, DeadlinePassed> {
         if let Ok(deadline) = machine::deadline(said, now, unix_nanos, max_skew) {
             *self = Self::default();
             return Ok(deadline);
@@ -51,20 +51,20 @@ impl Lateness {
             self.least = Some(self.least.map_or(took, |least| least.min(took)));
         }
         let Some(least) = self.least.filter(|_| self.late > DOUBTFUL) else {
-            return Err(Late);
+            return Err(DeadlinePassed);
         };
         let waited = Duration::from_nanos(u64::try_from(took.saturating_sub(least)).unwrap_or(0));
         said.budget()
             .checked_sub(waited)
             .filter(|left| !left.is_zero())
             .map(|left| now + left)
-            .ok_or(Late)
+            .ok_or(DeadlinePassed)
     }
 }
 
 /// A request came after its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Late;
+pub(super) struct DeadlinePassed;
 
 #[cfg(test)]
 mod tests {
@@ -76,46 +76,48 @@ mod tests {
 
     /// A request that was sent so many milliseconds ago, by the two clocks, with 1,000 to be
     /// carried out in: how many are left of them.
-    fn sent(lateness: &mut Lateness, millis_ago: i64, idle: bool) -> Option<u128> {
+    fn sent(clock_skew: &mut ClockSkewEstimate, millis_ago: i64, idle: bool) -> Option<u128> {
         let timestamp_ns = HERE - millis_ago * MS;
         let said = Deadline {
             timestamp_ns,
             deadline_ns: timestamp_ns + 1_000 * MS,
         };
-        let judged = lateness.judge(said, NOW, HERE as u64, Duration::from_secs(300), idle);
+        let judged = clock_skew.judge(said, NOW, HERE as u64, Duration::from_secs(300), idle);
         judged.ok().map(|at| at.since(NOW).as_millis())
     }
 
     #[test]
     fn a_client_whose_clock_is_a_minute_slow_is_served_after_eight_refusals() {
-        let mut lateness = Lateness::default();
-        let answers: Vec<_> = (0..10).map(|_| sent(&mut lateness, 60_005, true)).collect();
+        let mut clock_skew = ClockSkewEstimate::default();
+        let answers: Vec<_> = (0..10)
+            .map(|_| sent(&mut clock_skew, 60_005, true))
+            .collect();
         assert_eq!(answers[..8], [None; 8]);
         assert_eq!(answers[8..], [Some(1_000); 2]);
         assert_eq!(
-            sent(&mut lateness, 60_405, false),
+            sent(&mut clock_skew, 60_405, false),
             Some(600),
             "what a request waited beyond that counts"
         );
-        assert_eq!(sent(&mut lateness, 61_006, false), None);
+        assert_eq!(sent(&mut clock_skew, 61_006, false), None);
     }
 
     #[test]
     fn requests_that_all_waited_behind_others_are_late_however_many_they_are() {
-        let mut lateness = Lateness::default();
-        assert!((0..100).all(|_| sent(&mut lateness, 2_000, false).is_none()));
+        let mut clock_skew = ClockSkewEstimate::default();
+        assert!((0..100).all(|_| sent(&mut clock_skew, 2_000, false).is_none()));
     }
 
     #[test]
     fn a_request_in_time_ends_the_doubt() {
-        let mut lateness = Lateness::default();
+        let mut clock_skew = ClockSkewEstimate::default();
         assert!(
             (0..9)
-                .filter_map(|_| sent(&mut lateness, 60_000, true))
+                .filter_map(|_| sent(&mut clock_skew, 60_000, true))
                 .count()
                 == 1
         );
-        assert_eq!(sent(&mut lateness, 400, true), Some(600));
-        assert_eq!(sent(&mut lateness, 60_000, true), None);
+        assert_eq!(sent(&mut clock_skew, 400, true), Some(600));
+        assert_eq!(sent(&mut clock_skew, 60_000, true), None);
     }
 }

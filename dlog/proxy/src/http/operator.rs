@@ -10,40 +10,40 @@ use tokio::net::TcpListener;
 
 use super::problem::Problem;
 use super::route::{self, Route, StreamPath};
-use crate::FaultSwitch;
-use crate::machine::Fault;
+use crate::FaultInjector;
+use crate::machine::InjectedFault;
 use crate::service::Service;
 
 /// What operators ask: on the stats port and on the HTTP port.
 #[derive(Clone, Debug)]
-pub(crate) struct Operation {
+pub(crate) struct OperatorState {
     pub(crate) service: Arc<Service>,
     /// The switch that makes streams misbehave, where it is allowed.
-    pub(crate) faults: Option<FaultSwitch>,
+    pub(crate) faults: Option<FaultInjector>,
 }
 
 /// Serves metrics, health and faults until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, operation: Operation) {
-    let app = route::router(routes(&operation));
+pub(crate) async fn serve(listener: TcpListener, operator: OperatorState) {
+    let app = route::router(routes(&operator));
     if let Err(error) = axum::serve(listener, app as Router).await {
         tracing::error!(%error, "metrics and health are not served any more");
     }
 }
 
-pub(super) fn routes(operation: &Operation) -> Vec<Route> {
+pub(super) fn routes(operator: &OperatorState) -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/metrics", metrics, operation),
-        Route::new(Method::GET, "/healthz", async || "ok\n", operation),
-        Route::new(Method::GET, "/readyz", ready, operation),
-        Route::new(Method::GET, "/faults", list_faults, operation),
-        Route::new(Method::DELETE, "/faults/{stream}", clear_fault, operation),
-        Route::new(Method::PUT, "/faults/{stream}/stall", stall, operation),
-        Route::new(Method::PUT, "/faults/{stream}/fail/{code}", fail, operation),
+        Route::new(Method::GET, "/metrics", metrics, operator),
+        Route::new(Method::GET, "/healthz", async || "ok\n", operator),
+        Route::new(Method::GET, "/readyz", ready, operator),
+        Route::new(Method::GET, "/faults", list_faults, operator),
+        Route::new(Method::DELETE, "/faults/{stream}", clear_fault, operator),
+        Route::new(Method::PUT, "/faults/{stream}/stall", stall, operator),
+        Route::new(Method::PUT, "/faults/{stream}/fail/{code}", fail, operator),
     ]
 }
 
-async fn metrics(State(Operation { service, .. }): State<Operation>) -> impl IntoResponse {
-    let text = service.stats.encode(&service.figures());
+async fn metrics(State(OperatorState { service, .. }): State<OperatorState>) -> impl IntoResponse {
+    let text = service.stats.encode(&service.machine_stats());
     (
         [(
             header::CONTENT_TYPE,
@@ -55,8 +55,8 @@ async fn metrics(State(Operation { service, .. }): State<Operation>) -> impl Int
 
 /// Ready is who becomes the owner of streams: what a load balancer wants to know before it sends
 /// more clients here.
-async fn ready(State(Operation { service, .. }): State<Operation>) -> impl IntoResponse {
-    if service.figures().accepting {
+async fn ready(State(OperatorState { service, .. }): State<OperatorState>) -> impl IntoResponse {
+    if service.machine_stats().accepting {
         (Http::OK, "ready\n")
     } else {
         (Http::SERVICE_UNAVAILABLE, "accepts no new streams\n")
@@ -76,8 +76,8 @@ struct FaultBody {
     code: Option<i32>,
 }
 
-impl Operation {
-    fn faults(&self) -> Result<&FaultSwitch, Problem> {
+impl OperatorState {
+    fn faults(&self) -> Result<&FaultInjector, Problem> {
         let off = || {
             Problem::new(
                 Http::NOT_FOUND,
@@ -89,8 +89,8 @@ impl Operation {
     }
 }
 
-async fn list_faults(State(operation): State<Operation>) -> Result<Response, Problem> {
-    let mut faults: Vec<FaultBody> = operation
+async fn list_faults(State(operator): State<OperatorState>) -> Result<Response, Problem> {
+    let mut faults: Vec<FaultBody> = operator
         .faults()?
         .list()
         .into_iter()
@@ -101,18 +101,18 @@ async fn list_faults(State(operation): State<Operation>) -> Result<Response, Pro
 }
 
 async fn stall(
-    State(operation): State<Operation>,
+    State(operator): State<OperatorState>,
     StreamPath(stream): StreamPath,
 ) -> Result<Http, Problem> {
-    operation.faults()?.stall(&stream);
+    operator.faults()?.stall(&stream);
     Ok(Http::NO_CONTENT)
 }
 
 async fn fail(
-    State(operation): State<Operation>,
+    State(operator): State<OperatorState>,
     Path((stream, code)): Path<(String, String)>,
 ) -> Result<Http, Problem> {
-    let faults = operation.faults()?;
+    let faults = operator.faults()?;
     let code = code
         .parse()
         .map_err(|_| Problem::bad_request("code: it is not the number of a status code"))?;
@@ -121,22 +121,22 @@ async fn fail(
 }
 
 async fn clear_fault(
-    State(operation): State<Operation>,
+    State(operator): State<OperatorState>,
     StreamPath(stream): StreamPath,
 ) -> Result<Http, Problem> {
-    operation.faults()?.clear(&stream);
+    operator.faults()?.clear(&stream);
     Ok(Http::NO_CONTENT)
 }
 
-impl From<(String, Fault)> for FaultBody {
-    fn from((stream, fault): (String, Fault)) -> Self {
+impl From<(String, InjectedFault)> for FaultBody {
+    fn from((stream, fault): (String, InjectedFault)) -> Self {
         match fault {
-            Fault::Stalled => Self {
+            InjectedFault::Stalled => Self {
                 stream,
                 kind: "stalled",
                 code: None,
             },
-            Fault::Failing(code) => Self {
+            InjectedFault::Failing(code) => Self {
                 stream,
                 kind: "failing",
                 code: Some(code.as_i32()),

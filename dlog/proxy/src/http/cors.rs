@@ -21,13 +21,13 @@ const MAX_QUOTE_CHARS: usize = 120;
 /// Whose pages may use the proxy from a browser: scheme, host and port, such as
 /// `https://example.org` or `http://localhost:5173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct CorsOrigin {
     /// As browsers send it.
     text: Box<str>,
     host: Box<str>,
 }
 
-impl Origin {
+impl CorsOrigin {
     /// The origin as browsers send it.
     #[must_use]
     pub const fn as_str(&self) -> &str {
@@ -35,11 +35,11 @@ impl Origin {
     }
 }
 
-impl FromStr for Origin {
-    type Err = OriginError;
+impl FromStr for CorsOrigin {
+    type Err = CorsOriginError;
 
-    fn from_str(text: &str) -> Result<Self, OriginError> {
-        let refuse = || OriginError { text: text.into() };
+    fn from_str(text: &str) -> Result<Self, CorsOriginError> {
+        let refuse = || CorsOriginError { text: text.into() };
         let lower = text.to_ascii_lowercase();
         let uri: Uri = lower.parse().map_err(|_| refuse())?;
         let authority = uri
@@ -65,7 +65,7 @@ impl FromStr for Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for CorsOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -73,11 +73,11 @@ impl fmt::Display for Origin {
 
 /// Why a text is no origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginError {
+pub struct CorsOriginError {
     text: Box<str>,
 }
 
-impl fmt::Display for OriginError {
+impl fmt::Display for CorsOriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -87,19 +87,19 @@ impl fmt::Display for OriginError {
     }
 }
 
-impl core::error::Error for OriginError {}
+impl core::error::Error for CorsOriginError {}
 
 /// Who asks, as far as browsers say.
-pub(super) enum From {
+pub(super) enum RequestOrigin {
     /// No browser, or a page of this very server.
-    Here,
+    SameOrigin,
     /// A page whose origin may.
-    Allowed(HeaderValue),
+    CrossOrigin(HeaderValue),
 }
 
 /// Finds out whether the page that asks may ask. Requests without `Origin` are not from other
 /// pages' scripts.
-pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Problem> {
+pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOrigin, Problem> {
     let authority = authority(request);
     if let Some(authority) = &authority
         && !is_own_host(authority.host(), settings)
@@ -111,7 +111,7 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Prob
         return Err(Problem::new(Http::FORBIDDEN, "HOST_REFUSED", detail));
     }
     let Some(value) = request.headers().get(header::ORIGIN) else {
-        return Ok(From::Here);
+        return Ok(RequestOrigin::SameOrigin);
     };
     let text = value.to_str().unwrap_or("");
     if settings
@@ -119,7 +119,7 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Prob
         .iter()
         .any(|origin| *origin.text == *text)
     {
-        return Ok(From::Allowed(value.clone()));
+        return Ok(RequestOrigin::CrossOrigin(value.clone()));
     }
     let scheme = if settings.tls.is_some() {
         "https"
@@ -127,7 +127,7 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<From, Prob
         "http"
     };
     if authority.is_some_and(|authority| format!("{scheme}://{authority}") == text) {
-        return Ok(From::Here);
+        return Ok(RequestOrigin::SameOrigin);
     }
     let origin = shorten(text, MAX_QUOTE_CHARS);
     let detail = format!(
@@ -189,19 +189,19 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
         header::CONTENT_TYPE
     );
     let mut response = Http::NO_CONTENT.into_response();
-    let answer = response.headers_mut();
-    answer.insert(
+    let response_headers = response.headers_mut();
+    response_headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static("GET, POST, PUT, DELETE"),
     );
-    answer.insert(
+    response_headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::try_from(allowed).expect("names of headers"),
     );
-    answer.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
+    response_headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
     // Chromium asks this of servers on the user's own network.
     if headers.contains_key("access-control-request-private-network") {
-        answer.insert(
+        response_headers.insert(
             HeaderName::from_static("access-control-allow-private-network"),
             HeaderValue::from_static("true"),
         );
@@ -210,11 +210,11 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
 }
 
 /// Lets the page see the answer.
-pub(super) fn allow(from: &From, headers: &mut HeaderMap) {
+pub(super) fn allow(from: &RequestOrigin, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     match from {
-        From::Here => {}
-        From::Allowed(origin) => {
+        RequestOrigin::SameOrigin => {}
+        RequestOrigin::CrossOrigin(origin) => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -236,7 +236,7 @@ mod tests {
             ("http://localhost:5173", "http://localhost:5173"),
             ("http://[::1]:80", "http://[::1]"),
         ] {
-            assert_eq!(text.parse::<Origin>().expect(text).as_str(), kept);
+            assert_eq!(text.parse::<CorsOrigin>().expect(text).as_str(), kept);
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
             "http://a?q",
             "http://user@a",
         ] {
-            let error = text.parse::<Origin>().expect_err(text);
+            let error = text.parse::<CorsOrigin>().expect_err(text);
             assert!(
                 error
                     .to_string()

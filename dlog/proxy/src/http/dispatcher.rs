@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use distributedlog::Instant;
 use tokio::sync::oneshot;
 
-use crate::machine::{Action, Answer, Call, WaitingId};
-use crate::mailbox::{Mail, Mailbox, Origin};
+use crate::machine::{Action, Call, QueuedRequestId, Reply};
+use crate::mailbox::{Mail, Mailbox, ReplyTo};
 use crate::service::Service;
 
 /// Asks the machine on behalf of HTTP requests, as a connection asks it on behalf of a mux
@@ -20,49 +20,49 @@ use crate::service::Service;
 /// The invariant: a slot is in `waiting` from before its call until its answer came, whoever waits
 /// for that.
 #[derive(Debug)]
-pub(super) struct Clerk {
+pub(super) struct HttpDispatcher {
     service: Arc<Service>,
     mailbox: Arc<Mailbox>,
-    waiting: Mutex<Waiting>,
+    pending: Mutex<PendingReplies>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct PendingReplies {
     last_slot: u32,
-    slots: HashMap<u32, oneshot::Sender<Answer>>,
+    slots: HashMap<u32, oneshot::Sender<Reply>>,
 }
 
 /// An answer to come. Dropping it takes the request back if it has not started.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
-    clerk: &'a Clerk,
-    answer: oneshot::Receiver<Answer>,
-    id: Option<WaitingId>,
+pub(super) struct PendingReply<'a> {
+    dispatcher: &'a HttpDispatcher,
+    reply: oneshot::Receiver<Reply>,
+    id: Option<QueuedRequestId>,
 }
 
-impl Clerk {
+impl HttpDispatcher {
     pub(super) fn new(service: Arc<Service>) -> Self {
         Self {
             service,
             mailbox: Arc::default(),
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
         }
     }
 
     /// Puts a call to the machine.
-    pub(super) fn ask(&self, deadline: Option<Instant>, action: Action<'_>) -> Asked<'_> {
-        let (sender, answer) = oneshot::channel();
+    pub(super) fn ask(&self, deadline: Option<Instant>, action: Action<'_>) -> PendingReply<'_> {
+        let (sender, reply) = oneshot::channel();
         let slot = {
-            let mut waiting = self.lock();
-            let mut slot = waiting.last_slot.wrapping_add(1);
-            while waiting.slots.contains_key(&slot) {
+            let mut pending = self.lock();
+            let mut slot = pending.last_slot.wrapping_add(1);
+            while pending.slots.contains_key(&slot) {
                 slot = slot.wrapping_add(1);
             }
-            waiting.last_slot = slot;
-            waiting.slots.insert(slot, sender);
+            pending.last_slot = slot;
+            pending.slots.insert(slot, sender);
             slot
         };
-        let to = Origin {
+        let to = ReplyTo {
             mailbox: self.mailbox.clone(),
             slot,
         };
@@ -74,9 +74,9 @@ impl Clerk {
                 action,
             },
         );
-        Asked {
-            clerk: self,
-            answer,
+        PendingReply {
+            dispatcher: self,
+            reply,
             id,
         }
     }
@@ -97,16 +97,16 @@ impl Clerk {
             })
             .await;
             self.service.take_appended(self.service.now(), &mut mail);
-            let mut waiting = self.lock();
+            let mut pending = self.lock();
             for mail in mail.drain(..) {
                 match mail {
-                    Mail::Answer(slot, answer) => {
-                        let sender = waiting
+                    Mail::Reply(slot, reply) => {
+                        let sender = pending
                             .slots
                             .remove(&slot)
                             .expect("every call is answered once");
                         // Whoever went away meanwhile needs no answer.
-                        let _ = sender.send(answer);
+                        let _ = sender.send(reply);
                     }
                     Mail::Appended(..) => unreachable!("the service takes those out"),
                     Mail::Drain | Mail::DrainNow | Mail::Cut => {
@@ -117,28 +117,31 @@ impl Clerk {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PendingReplies> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Future for Asked<'_> {
-    type Output = Answer;
+impl Future for PendingReply<'_> {
+    type Output = Reply;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        let answer =
-            ready!(Pin::new(&mut self.answer).poll(cx)).expect("the clerk outlives its requests");
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
+        let reply =
+            ready!(Pin::new(&mut self.reply).poll(cx)).expect("the clerk outlives its requests");
         self.id = None;
-        Poll::Ready(answer)
+        Poll::Ready(reply)
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for PendingReply<'_> {
     fn drop(&mut self) {
         if let Some(id) = &self.id
-            && self.clerk.service.discard(self.clerk.service.now(), id)
+            && self
+                .dispatcher
+                .service
+                .discard(self.dispatcher.service.now(), id)
         {
-            self.clerk.service.stats.discarded.inc();
+            self.dispatcher.service.stats.discarded.inc();
         }
     }
 }

@@ -7,9 +7,11 @@ use distributedlog::{Dlsn, Instant, StatusCode};
 use distributedlog_testkit::Random;
 
 use super::bench::{Ask, LIMITS, Step, name, play, set_of};
-use crate::machine::copies::{Copies, MAX_SETS_OF_WRITER, MAX_WINDOWS, Verdict, WindowHint};
+use crate::machine::dedup::{
+    DedupVerdict, Deduplicator, MAX_SETS_OF_WRITER, MAX_WINDOWS, WindowHint,
+};
 use crate::machine::{
-    Action, Answer, Call, Counters, Fingerprint, Limits, Machine, Output, Question, StoreAnswer,
+    Action, Call, Counters, Fingerprint, Limits, Machine, Output, Reply, StoreReply, StoreRequest,
     Ticket, Usage, Work,
 };
 use distributedlog_store::{Acquired, Lease, StoreError};
@@ -249,12 +251,12 @@ fn print(writer: u128, sequence: u64) -> Fingerprint {
 }
 
 /// Stores a set at a position of its own.
-fn store(copies: &mut Copies, print: &Fingerprint) -> Verdict {
+fn store(dedup: &mut Deduplicator, print: &Fingerprint) -> DedupVerdict {
     let serial = print.identity.sequence + 1;
     let mut hint = WindowHint::default();
-    let verdict = copies.begin(1, print, serial, &mut hint);
-    if verdict == Verdict::Store {
-        copies.end(1, print.identity, serial, hint, Some(position(print)));
+    let verdict = dedup.begin(1, print, serial, &mut hint);
+    if verdict == DedupVerdict::Store {
+        dedup.end(1, print.identity, serial, hint, Some(position(print)));
     }
     verdict
 }
@@ -266,60 +268,60 @@ fn position(print: &Fingerprint) -> Dlsn {
 #[test]
 fn of_one_writer_the_sets_with_the_highest_sequences_are_remembered_in_whatever_order_they_come() {
     let most = MAX_SETS_OF_WRITER as u64;
-    let mut copies = Copies::new(1 << 20);
+    let mut dedup = Deduplicator::new(1 << 20);
     let (late, count) = (3, most + 100);
     for sequence in (0..count).filter(|sequence| sequence % 10 != late) {
-        assert_eq!(store(&mut copies, &print(1, sequence)), Verdict::Store);
+        assert_eq!(store(&mut dedup, &print(1, sequence)), DedupVerdict::Store);
     }
     for sequence in (0..count).filter(|sequence| sequence % 10 == late).rev() {
         assert_eq!(
-            store(&mut copies, &print(1, sequence)),
-            Verdict::Store,
+            store(&mut dedup, &print(1, sequence)),
+            DedupVerdict::Store,
             "{sequence} comes late"
         );
     }
     for sequence in count - most..count {
         assert_eq!(
-            store(&mut copies, &print(1, sequence)),
-            Verdict::Stored(position(&print(1, sequence))),
+            store(&mut dedup, &print(1, sequence)),
+            DedupVerdict::Stored(position(&print(1, sequence))),
             "{sequence}"
         );
     }
     for sequence in 0..count - most {
         assert_eq!(
-            store(&mut copies, &print(1, sequence)),
-            Verdict::Store,
+            store(&mut dedup, &print(1, sequence)),
+            DedupVerdict::Store,
             "{sequence} is behind the window and takes no place in it"
         );
     }
     let newest = print(1, u64::MAX - 1);
     assert_eq!(
-        [store(&mut copies, &newest), store(&mut copies, &newest)],
-        [Verdict::Store, Verdict::Stored(position(&newest))]
+        [store(&mut dedup, &newest), store(&mut dedup, &newest)],
+        [DedupVerdict::Store, DedupVerdict::Stored(position(&newest))]
     );
     assert_eq!(
-        store(&mut copies, &print(1, count - 1)),
-        Verdict::Stored(position(&print(1, count - 1))),
+        store(&mut dedup, &print(1, count - 1)),
+        DedupVerdict::Stored(position(&print(1, count - 1))),
         "a leap forgets one set"
     );
 }
 
 #[test]
 fn idle_writers_are_forgotten_for_others_and_busy_ones_are_not() {
-    let mut copies = Copies::new(1 << 20);
+    let mut dedup = Deduplicator::new(1 << 20);
     let busy = print(0, 0);
-    store(&mut copies, &busy);
+    store(&mut dedup, &busy);
     for writer in 1..=3 * MAX_WINDOWS as u128 {
-        assert_eq!(store(&mut copies, &print(writer, 0)), Verdict::Store);
+        assert_eq!(store(&mut dedup, &print(writer, 0)), DedupVerdict::Store);
         assert_eq!(
-            store(&mut copies, &busy),
-            Verdict::Stored(position(&busy)),
+            store(&mut dedup, &busy),
+            DedupVerdict::Stored(position(&busy)),
             "after writer {writer}"
         );
     }
     assert_eq!(
-        store(&mut copies, &print(1, 0)),
-        Verdict::Store,
+        store(&mut dedup, &print(1, 0)),
+        DedupVerdict::Store,
         "it is forgotten"
     );
 }
@@ -327,17 +329,17 @@ fn idle_writers_are_forgotten_for_others_and_busy_ones_are_not() {
 #[test]
 fn no_more_sets_are_remembered_than_there_is_room_for() {
     for max_sets in [1, 2, 7, 64] {
-        let mut copies = Copies::new(max_sets);
+        let mut dedup = Deduplicator::new(max_sets);
         let mut random = Random::new(max_sets as u64);
         for sequence in 0..2_000 {
             let set = print(u128::from(random.below(9)), sequence);
-            assert_eq!(store(&mut copies, &set), Verdict::Store);
+            assert_eq!(store(&mut dedup, &set), DedupVerdict::Store);
             assert_eq!(
-                store(&mut copies, &set),
-                Verdict::Stored(position(&set)),
+                store(&mut dedup, &set),
+                DedupVerdict::Stored(position(&set)),
                 "the newest is always remembered"
             );
-            assert!(copies.len() <= max_sets, "{} of {max_sets}", copies.len());
+            assert!(dedup.len() <= max_sets, "{} of {max_sets}", dedup.len());
         }
     }
 }
@@ -352,12 +354,12 @@ struct World {
     machine: Machine<u32>,
     /// What each client asked for.
     asked: BTreeMap<u32, (&'static str, Set)>,
-    answered: BTreeMap<u32, Answer>,
+    answered: BTreeMap<u32, Reply>,
     /// What is in each stream, by position.
     stored: BTreeMap<(&'static str, Dlsn), u32>,
     /// In which ownership each set was stored, or is being stored, and what it is.
     known: BTreeMap<(&'static str, u64, u8, u64), u32>,
-    questions: Vec<Question<u32>>,
+    requests: Vec<StoreRequest<u32>>,
     appends: Vec<(Ticket<u32>, Lease, Result<Dlsn, StoreError>)>,
     epochs: BTreeMap<&'static str, u64>,
     last_entry: i64,
@@ -391,7 +393,7 @@ impl World {
             answered: BTreeMap::new(),
             stored: BTreeMap::new(),
             known: BTreeMap::new(),
-            questions: Vec::new(),
+            requests: Vec::new(),
             appends: Vec::new(),
             epochs: BTreeMap::new(),
             last_entry: 0,
@@ -426,7 +428,7 @@ impl World {
                 );
             }
             5..9 => self.answer_append(),
-            9..11 => self.answer_question(),
+            9..11 => self.answer_request(),
             _ => {
                 let stream = ["a", "b"][self.random.below(2) as usize];
                 match self.random.below(3) {
@@ -456,12 +458,12 @@ impl World {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Reply { to: 0, .. } => {}
-                Output::Reply { to, answer } => {
-                    let before = self.answered.insert(to, answer);
+                Output::Reply { to, reply } => {
+                    let before = self.answered.insert(to, reply);
                     assert_eq!(before, None, "client {to} was answered twice");
                 }
                 Output::Append { lease, ticket, .. } => self.append(lease, ticket),
-                Output::Ask(question) => self.questions.push(question),
+                Output::Request(request) => self.requests.push(request),
             }
         }
     }
@@ -508,18 +510,18 @@ impl World {
         self.machine.handle_appended(Instant::ZERO, ticket, result);
     }
 
-    fn answer_question(&mut self) {
-        if self.questions.is_empty() {
+    fn answer_request(&mut self) {
+        if self.requests.is_empty() {
             return;
         }
-        let at = self.random.below(self.questions.len() as u64) as usize;
-        let answer = match self.questions.remove(at) {
-            Question::Acquire { stream } => {
+        let at = self.random.below(self.requests.len() as u64) as usize;
+        let reply = match self.requests.remove(at) {
+            StoreRequest::Acquire { stream } => {
                 self.last_entry += 1;
                 let epoch = self.last_entry as u64;
                 let known = if stream.as_str() == "a" { "a" } else { "b" };
                 self.epochs.insert(known, epoch);
-                StoreAnswer::Acquired {
+                StoreReply::Acquired {
                     result: Ok(Acquired::Granted(Lease {
                         stream: stream.clone(),
                         epoch,
@@ -527,33 +529,33 @@ impl World {
                     stream,
                 }
             }
-            Question::Release { lease } => StoreAnswer::Released {
+            StoreRequest::Release { lease } => StoreReply::Released {
                 stream: lease.stream,
                 result: Ok(()),
             },
-            Question::CreateMissing { .. }
-            | Question::Delete { .. }
-            | Question::Truncate { .. }
-            | Question::Create { .. }
-            | Question::Describe { .. } => unreachable!("nothing here leads to that"),
+            StoreRequest::CreateMissing { .. }
+            | StoreRequest::Delete { .. }
+            | StoreRequest::Truncate { .. }
+            | StoreRequest::Create { .. }
+            | StoreRequest::Describe { .. } => unreachable!("nothing here leads to that"),
         };
-        self.machine.handle_store(Instant::ZERO, answer);
+        self.machine.handle_store(Instant::ZERO, reply);
     }
 
     /// Lets the store answer everything, and looks at the answers.
     fn end(&mut self) -> Counters {
         for _ in 0..10_000 {
-            if self.appends.is_empty() && self.questions.is_empty() {
+            if self.appends.is_empty() && self.requests.is_empty() {
                 break;
             }
             self.answer_append();
             self.carry_out();
-            self.answer_question();
+            self.answer_request();
             self.carry_out();
         }
         assert_eq!(self.machine.usage(), Usage::default());
         for (client, (stream, set)) in &self.asked {
-            let Some(Answer::Stream(response)) = self.answered.get(client) else {
+            let Some(Reply::Stream(response)) = self.answered.get(client) else {
                 panic!("client {client} was not answered")
             };
             match response.dlsn {

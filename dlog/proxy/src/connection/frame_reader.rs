@@ -25,7 +25,7 @@ const MAX_SKIP_FRAMES: u64 = 4;
 ///
 /// The invariant: no more memory is set aside than what has come, twice over, or one read.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct FrameReader {
     buffer: BytesMut,
     max_frame_bytes: usize,
     /// Bytes still to be dropped of a frame that was refused.
@@ -40,7 +40,7 @@ pub(super) struct Input {
 
 /// What comes next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextFrame {
     /// A whole frame, its length field included.
     Frame(Bytes),
     /// The beginning of a frame, or nothing.
@@ -49,7 +49,7 @@ pub(super) enum Next {
     TooLarge(FrameTooLarge),
 }
 
-impl Input {
+impl FrameReader {
     pub(super) fn new(max_frame_bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -94,7 +94,7 @@ impl Input {
     }
 
     /// Takes the next frame. Both protocols begin theirs with the same length.
-    pub(super) fn next(&mut self) -> Next {
+    pub(super) fn next(&mut self) -> NextFrame {
         if self.skip > 0 {
             let now = usize::try_from(self.skip)
                 .unwrap_or(usize::MAX)
@@ -107,12 +107,12 @@ impl Input {
             Ok(Some(length)) if self.buffer.len() >= length => {
                 self.consumed += length as u64;
                 self.frames += 1;
-                Next::Frame(self.buffer.split_to(length).freeze())
+                NextFrame::Frame(self.buffer.split_to(length).freeze())
             }
-            Ok(_) => Next::Incomplete,
+            Ok(_) => NextFrame::Incomplete,
             // The tag, which the refusal goes under, ends with the eighth byte.
-            Err(_) if self.buffer.len() < 8 => Next::Incomplete,
-            Err(error) => Next::TooLarge(error),
+            Err(_) if self.buffer.len() < 8 => NextFrame::Incomplete,
+            Err(error) => NextFrame::TooLarge(error),
         }
     }
 
@@ -178,8 +178,8 @@ impl Input {
 mod tests {
     use super::*;
 
-    fn filled(bytes: &[u8]) -> Input {
-        let mut input = Input::new(100);
+    fn filled(bytes: &[u8]) -> FrameReader {
+        let mut input = FrameReader::new(100);
         input.buffer.extend_from_slice(bytes);
         input
     }
@@ -188,16 +188,16 @@ mod tests {
     fn frames_are_cut_where_they_end() {
         let mut input = filled(&[0, 0, 0, 1, 7, 0, 0, 0, 2, 8, 9, 0, 0]);
         assert!(!input.wants_more());
-        let Next::Frame(first) = input.next() else {
+        let NextFrame::Frame(first) = input.next() else {
             panic!("no frame")
         };
         assert_eq!(first, &[0, 0, 0, 1, 7][..]);
-        let Next::Frame(second) = input.next() else {
+        let NextFrame::Frame(second) = input.next() else {
             panic!("no frame")
         };
         assert_eq!(second, &[0, 0, 0, 2, 8, 9][..]);
         assert!(
-            matches!(input.next(), Next::Incomplete)
+            matches!(input.next(), NextFrame::Incomplete)
                 && input.wants_more()
                 && input.begun().is_some()
         );
@@ -207,21 +207,21 @@ mod tests {
     #[test]
     fn a_frame_that_is_too_large_is_refused_by_its_first_eight_bytes_and_dropped_as_it_comes() {
         let mut input = filled(&[0, 0, 0, 200, 2, 0, 0]);
-        assert!(matches!(input.next(), Next::Incomplete) && input.wants_more());
+        assert!(matches!(input.next(), NextFrame::Incomplete) && input.wants_more());
         input.buffer.extend_from_slice(&[5]);
-        let Next::TooLarge(error) = input.next() else {
+        let NextFrame::TooLarge(error) = input.next() else {
             panic!("taken")
         };
         assert_eq!((error.length, error.limit), (204, 100));
         assert!(input.skip(error.length));
-        assert!(matches!(input.next(), Next::Incomplete));
+        assert!(matches!(input.next(), NextFrame::Incomplete));
         input.buffer.extend_from_slice(&[0; 190]);
-        assert!(matches!(input.next(), Next::Incomplete) && input.begun().is_some());
+        assert!(matches!(input.next(), NextFrame::Incomplete) && input.begun().is_some());
         assert!(input.is_empty(), "what is dropped is not kept");
         input
             .buffer
             .extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 7]);
-        let Next::Frame(next) = input.next() else {
+        let NextFrame::Frame(next) = input.next() else {
             panic!("the frame after it is lost")
         };
         assert_eq!(next, &[0, 0, 0, 1, 7][..]);
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn an_absurd_length_is_not_believed() {
         let mut input = filled(&[0xff, 0xff, 0xff, 0xff, 2, 0, 0, 5]);
-        let Next::TooLarge(error) = input.next() else {
+        let NextFrame::TooLarge(error) = input.next() else {
             panic!("taken")
         };
         assert!(!input.skip(error.length));
