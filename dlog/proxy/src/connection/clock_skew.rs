@@ -5,56 +5,55 @@ use distributedlog::wire::mux::Deadline;
 
 use crate::machine;
 
-/// How many requests in a row are refused for being late before their client's clock is doubted.
-const DOUBTFUL: u32 = 8;
+/// Number of late requests in a row that are refused before their client's clock is taken for slow.
+const MAX_LATE_IN_A_ROW: u32 = 8;
 
-/// Tells late requests from a client whose clock is slow.
+/// Estimate of how slow a client's clock is, made from its late requests.
 ///
-/// Deadlines are times of day, so a client whose clock is a minute slow sends nothing but requests
-/// whose time is over, and would be refused for ever. But a request that comes to a connection with
-/// nothing under way waited for nothing of ours: when requests are late all the time, the
-/// least that such a one was late by is what the clocks differ by, and the shortest way. From then
-/// on that much is allowed for, and what a request waited beyond it still counts.
+/// Deadlines are times of day, so a client whose clock is a minute slow sends only requests whose
+/// deadlines have passed, and would be refused for ever. But a request that comes to a connection
+/// with nothing in flight did not wait for this proxy: when requests are late all the time, the
+/// least delay of such a request is the skew of the clocks plus the shortest time on the way. From
+/// then on that much is added to deadlines, and a request's delay beyond it still counts.
 #[derive(Debug, Default)]
 pub(super) struct ClockSkewEstimate {
-    /// How many requests in a row came after their time.
+    /// Number of late requests in a row.
     late: u32,
-    /// The shortest that one of those took which found nothing under way, by the two clocks, in
-    /// nanoseconds.
+    /// Least delay of those that found nothing in flight, by the two clocks, in nanoseconds.
     least: Option<i64>,
 }
 
 impl ClockSkewEstimate {
-    /// When a request's time is over on this proxy's own clock. `idle` says that nothing of this
-    /// connection was under way when it came.
+    /// Converts a deadline to this proxy's own clock. `idle` is true if nothing of this connection
+    /// was in flight when the request came.
     ///
     /// # Errors
     ///
-    /// Its time is over already.
-    pub(super) fn judge(
+    /// The deadline has passed.
+    pub(super) fn local_deadline(
         &mut self,
-        said: Deadline,
+        sent: Deadline,
         now: Instant,
         unix_nanos: u64,
         max_skew: Duration,
         idle: bool,
     ) -> Result<Instant, DeadlinePassed> {
-        if let Ok(deadline) = machine::deadline(said, now, unix_nanos, max_skew) {
+        if let Ok(deadline) = machine::deadline(sent, now, unix_nanos, max_skew) {
             *self = Self::default();
             return Ok(deadline);
         }
         let took = i64::try_from(unix_nanos)
             .unwrap_or(i64::MAX)
-            .saturating_sub(said.timestamp_ns);
+            .saturating_sub(sent.timestamp_ns);
         self.late = self.late.saturating_add(1);
         if idle {
             self.least = Some(self.least.map_or(took, |least| least.min(took)));
         }
-        let Some(least) = self.least.filter(|_| self.late > DOUBTFUL) else {
+        let Some(least) = self.least.filter(|_| self.late > MAX_LATE_IN_A_ROW) else {
             return Err(DeadlinePassed);
         };
         let waited = Duration::from_nanos(u64::try_from(took.saturating_sub(least)).unwrap_or(0));
-        said.budget()
+        sent.budget()
             .checked_sub(waited)
             .filter(|left| !left.is_zero())
             .map(|left| now + left)
@@ -62,7 +61,7 @@ impl ClockSkewEstimate {
     }
 }
 
-/// A request came after its time.
+/// The request arrived after its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DeadlinePassed;
 
@@ -74,15 +73,16 @@ mod tests {
     const HERE: i64 = 1_800_000_000_000 * MS;
     const NOW: Instant = Instant::from_millis(5_000);
 
-    /// A request that was sent so many milliseconds ago, by the two clocks, with 1,000 to be
-    /// carried out in: how many are left of them.
+    /// Sends a request `millis_ago` by the two clocks that allows 1,000 ms, and returns the
+    /// milliseconds that are left of them.
     fn sent(clock_skew: &mut ClockSkewEstimate, millis_ago: i64, idle: bool) -> Option<u128> {
         let timestamp_ns = HERE - millis_ago * MS;
         let said = Deadline {
             timestamp_ns,
             deadline_ns: timestamp_ns + 1_000 * MS,
         };
-        let judged = clock_skew.judge(said, NOW, HERE as u64, Duration::from_secs(300), idle);
+        let judged =
+            clock_skew.local_deadline(said, NOW, HERE as u64, Duration::from_secs(300), idle);
         judged.ok().map(|at| at.since(NOW).as_millis())
     }
 
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_all_waited_behind_others_are_late_however_many_they_are() {
+    fn requests_that_all_waited_behind_others_stay_late_in_any_number() {
         let mut clock_skew = ClockSkewEstimate::default();
         assert!((0..100).all(|_| sent(&mut clock_skew, 2_000, false).is_none()));
     }
 
     #[test]
-    fn a_request_in_time_ends_the_doubt() {
+    fn a_request_in_time_resets_the_estimate() {
         let mut clock_skew = ClockSkewEstimate::default();
         assert!(
             (0..9)

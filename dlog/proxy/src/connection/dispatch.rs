@@ -14,14 +14,14 @@ use crate::mailbox::{Mailbox, ReplyTo};
 use crate::service::Service;
 use crate::stats::RequestOutcome;
 
-/// The longest name of an unknown method that is repeated to the client.
+/// Longest name of an unknown method that is repeated to the client.
 const MAX_METHOD_BYTES: usize = 256;
 
-/// How much of what is wrong with a message is repeated to the client: it may quote what the client
-/// sent.
+/// Limit of an error message that is sent to the client, in characters: it may quote what the
+/// client sent.
 const MAX_MESSAGE_CHARS: usize = 512;
 
-/// Takes a connection's thrift messages to the service, and keeps count of what is unanswered.
+/// Passes a connection's thrift messages to the service, and counts the unanswered ones.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     pub(super) service: Arc<Service>,
@@ -37,27 +37,27 @@ pub(super) struct Dispatcher {
 pub(super) struct PendingRequest {
     pub(super) method: Method,
     pub(super) sequence_id: SequenceId,
-    /// Bytes of its frame.
+    /// Size of its frame.
     frame_bytes: usize,
-    /// Bytes that it wants written.
+    /// Payload bytes that it would write.
     payload_bytes: usize,
     since: Instant,
-    /// How to drop it while it waits.
-    waiting: Option<QueuedRequestId>,
-    /// For the log, when somebody reads it.
+    /// Id for dropping it, if it was queued.
+    queued: Option<QueuedRequestId>,
+    /// Name of its stream, if the log level shows it.
     stream: Option<Box<str>>,
 }
 
 /// A request that is answered at once.
 #[derive(Debug)]
 pub(super) struct RefusedRequest {
-    /// The method's name, as the client has it; empty when the message could not be read so far.
+    /// Name of the method as the client sent it; empty if the message could not be read so far.
     pub(super) method: Box<str>,
     pub(super) sequence_id: SequenceId,
     pub(super) reply: Reply,
 }
 
-/// What came with a message besides the message.
+/// Deadline and identity of the client that the transport carries with a thrift message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestContext {
     pub(super) deadline: Option<Deadline>,
@@ -65,12 +65,12 @@ pub(super) struct RequestContext {
 }
 
 impl Dispatcher {
-    /// Hands the thrift message, which is a part of `frame`, to the service. The answer comes by
+    /// Passes the thrift message, which is a part of `frame`, to the service. The reply comes by
     /// mail, under `slot`.
     ///
     /// # Errors
     ///
-    /// The answer, where there is one at once.
+    /// The reply, if the request is answered at once.
     pub(super) fn dispatch(
         &mut self,
         slot: u32,
@@ -116,7 +116,7 @@ impl Dispatcher {
             mailbox: self.mailbox.clone(),
             slot,
         };
-        let waiting = self.service.call(
+        let queued = self.service.call(
             now,
             Call {
                 to,
@@ -131,7 +131,7 @@ impl Dispatcher {
             frame_bytes: frame.len(),
             payload_bytes,
             since: now,
-            waiting,
+            queued,
             stream,
         })
     }
@@ -145,7 +145,7 @@ impl Dispatcher {
         if self.service.require_client_id && !context.has_client_id {
             let message = format!(
                 "Internal error processing {}: \
-                 'com.twitter.finagle.thrift.NoClientIdSpecifiedException' (this proxy demands a \
+                 'com.twitter.finagle.thrift.NoClientIdSpecifiedException' (this proxy requires a \
                  client id)",
                 request.method()
             );
@@ -154,7 +154,7 @@ impl Dispatcher {
                 message: message.into(),
             });
         }
-        let Some(said) = context.deadline else {
+        let Some(sent) = context.deadline else {
             return Ok(None);
         };
         let (unix_nanos, max_skew, idle) = (
@@ -162,17 +162,19 @@ impl Dispatcher {
             self.service.max_clock_skew,
             self.in_flight.requests == 0,
         );
-        let judged = self.clock_skew.judge(said, now, unix_nanos, max_skew, idle);
+        let deadline = self
+            .clock_skew
+            .local_deadline(sent, now, unix_nanos, max_skew, idle);
         if matches!(
             request,
             Request::Handshake | Request::HandshakeWithClientInfo { .. }
         ) {
-            // Changes nothing, and is answered at once. A client that gives up a connection on
-            // which it cannot shake hands would never send so many late requests that
-            // its clock is doubted.
-            return Ok(judged.ok());
+            // A handshake changes nothing, and is answered at once. A client that gives up a
+            // connection on which it cannot shake hands would never send the late requests by which
+            // the skew of its clock is detected.
+            return Ok(deadline.ok());
         }
-        judged
+        deadline
             .map(Some)
             .map_err(|DeadlinePassed| Reply::NotStarted(NotStarted::DeadlinePassed))
     }
@@ -191,7 +193,7 @@ impl Dispatcher {
             RequestError::Malformed(_) => ("", SequenceId(0), ExceptionKind::ProtocolError),
         };
         let message = shorten(&error.to_string(), MAX_MESSAGE_CHARS);
-        tracing::warn!(peer = %self.peer, error = message, "a request that cannot be carried out");
+        tracing::warn!(peer = %self.peer, error = message, "refusing a malformed request");
         let method = if method.len() <= MAX_METHOD_BYTES {
             method
         } else {
@@ -207,7 +209,7 @@ impl Dispatcher {
         }
     }
 
-    /// Settles the account of a request that is answered.
+    /// Counts a request's reply, and frees its room.
     pub(super) fn answered(&mut self, pending: &PendingRequest, reply: &Reply) {
         self.in_flight.remove(pending.frame_bytes);
         self.count(
@@ -235,13 +237,12 @@ impl Dispatcher {
         tracing::debug!(peer = %self.peer, %method, request, ?outcome, ?took, "answered");
     }
 
-    /// Drops a request if it has not started. Its answer, that it was dropped, comes by mail like
-    /// any other.
+    /// Drops a request if it has not started. The reply to it comes by mail like any other.
     pub(super) fn discard(&self, pending: &PendingRequest) -> bool {
-        let Some(waiting) = &pending.waiting else {
+        let Some(id) = &pending.queued else {
             return false;
         };
-        let dropped = self.service.discard(self.service.now(), waiting);
+        let dropped = self.service.discard(self.service.now(), id);
         if dropped {
             self.service.stats.discarded.inc();
         }

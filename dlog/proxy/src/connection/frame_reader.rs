@@ -6,46 +6,45 @@ use bytes::{Buf, Bytes, BytesMut};
 use distributedlog::wire::{FrameTooLarge, mux};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The least room that is made for one read.
+/// Minimum room for one read.
 const MIN_READ_BYTES: usize = 16 << 10;
 
-/// The most room that is made for one read. Frames are slices of it until their payloads are on
-/// disk.
+/// Maximum room for one read. Frames are slices of it until their payloads are on disk.
 const MAX_READ_BYTES: usize = 256 << 10;
 
-/// A beginning of a frame up to this size is moved to memory of its own size when nothing else
-/// comes, so that ten thousand clients that stopped in the middle of a frame hold little.
+/// Limit of an incomplete frame that is moved to memory of its own size when the connection rests,
+/// so that ten thousand clients that stopped in the middle of a frame hold little.
 const SMALL_REMAINDER_BYTES: usize = 1 << 10;
 
-/// What is dropped of a frame that is too large, in multiples of the limit. A frame beyond that is
-/// not believed.
+/// Longest frame that is dropped, in multiples of the frame limit. A length above that is taken for
+/// an error in the stream.
 const MAX_SKIP_FRAMES: u64 = 4;
 
-/// The bytes of a connection that are not worked on yet, cut into frames without copying.
+/// The received bytes of a connection that are not handled yet, split into frames without copying.
 ///
-/// The invariant: no more memory is set aside than what has come, twice over, or one read.
+/// The invariant: the memory set aside is at most twice what has come, or one read.
 #[derive(Debug)]
 pub(super) struct FrameReader {
     buffer: BytesMut,
     max_frame_bytes: usize,
-    /// Bytes still to be dropped of a frame that was refused.
+    /// Bytes that are still to be dropped of a frame that was refused.
     skip: u64,
-    /// How much room the next read gets.
+    /// Room for the next read.
     read_bytes: usize,
     /// Bytes of the connection before those in `buffer`.
     consumed: u64,
-    /// How many frames have ended.
+    /// Number of frames that have ended.
     frames: u64,
 }
 
-/// What comes next.
+/// Result of looking for a frame.
 #[derive(Debug)]
 pub(super) enum NextFrame {
     /// A whole frame, its length field included.
     Frame(Bytes),
     /// The beginning of a frame, or nothing.
     Incomplete,
-    /// The beginning of a frame that may not be that long, at least eight bytes of it.
+    /// The beginning of a frame that exceeds the limit, at least eight bytes of it.
     TooLarge(FrameTooLarge),
 }
 
@@ -61,7 +60,7 @@ impl FrameReader {
         }
     }
 
-    /// What has come and is not worked on.
+    /// Returns the received bytes that are not handled.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer
     }
@@ -74,17 +73,17 @@ impl FrameReader {
         self.buffer.is_empty()
     }
 
-    /// Where in the connection's bytes [`bytes`](Self::bytes) begin.
+    /// Returns the offset of [`bytes`](Self::bytes) in the connection.
     pub(super) const fn offset(&self) -> u64 {
         self.consumed
     }
 
-    /// When a frame has begun and its end has not come, its number.
+    /// Returns the number of the frame that has begun and not ended, or `None`.
     pub(super) fn begun(&self) -> Option<u64> {
         (self.skip > 0 || !self.buffer.is_empty()).then_some(self.frames)
     }
 
-    /// Whether there is no whole frame, so that something must be read.
+    /// Returns true if there is no whole frame, so that more must be read.
     pub(super) fn wants_more(&self) -> bool {
         match mux::frame_len(&self.buffer, self.max_frame_bytes) {
             Ok(Some(length)) => self.buffer.len() < length,
@@ -93,7 +92,7 @@ impl FrameReader {
         }
     }
 
-    /// Takes the next frame. Both protocols begin theirs with the same length.
+    /// Takes the next frame. The frames of both protocols begin with the same length field.
     pub(super) fn next(&mut self) -> NextFrame {
         if self.skip > 0 {
             let now = usize::try_from(self.skip)
@@ -110,14 +109,14 @@ impl FrameReader {
                 NextFrame::Frame(self.buffer.split_to(length).freeze())
             }
             Ok(_) => NextFrame::Incomplete,
-            // The tag, which the refusal goes under, ends with the eighth byte.
+            // The tag of the refusal ends with the eighth byte.
             Err(_) if self.buffer.len() < 8 => NextFrame::Incomplete,
             Err(error) => NextFrame::TooLarge(error),
         }
     }
 
-    /// Drops a frame of this length, as much as has come now and the rest when it comes; or says
-    /// that it is too long for that.
+    /// Drops a frame of this length: the bytes that have come now and the rest when it comes.
+    /// Returns false if the frame is too long for that.
     pub(super) const fn skip(&mut self, length: u64) -> bool {
         self.skip = length;
         length <= self.max_frame_bytes as u64 * MAX_SKIP_FRAMES
@@ -136,7 +135,8 @@ impl FrameReader {
     ) -> Poll<io::Result<usize>> {
         let room = self.buffer.capacity() - self.buffer.len();
         if room < MIN_READ_BYTES / 4 {
-            // Of a frame that is announced, only as much is believed as has come already.
+            // A frame's length is only announced, so the room for it is at most the size of what
+            // has come.
             let missing = match mux::frame_len(&self.buffer, self.max_frame_bytes) {
                 Ok(Some(length)) => length.saturating_sub(self.buffer.len()),
                 Ok(None) | Err(_) => 0,
@@ -147,7 +147,7 @@ impl FrameReader {
         let room = self.buffer.capacity() - self.buffer.len();
         let poll = pin!(stream.read_buf(&mut self.buffer)).poll(cx);
         if let Poll::Ready(Ok(count)) = poll {
-            // A read that fills its room could have filled more.
+            // A read that fills its room could have read more.
             if count >= room.min(self.read_bytes) {
                 self.read_bytes = (self.read_bytes * 2).min(MAX_READ_BYTES);
             }
@@ -155,14 +155,14 @@ impl FrameReader {
         poll
     }
 
-    /// Drops everything.
+    /// Drops all bytes.
     pub(super) fn clear(&mut self) {
         self.consumed += self.buffer.len() as u64;
         self.buffer = BytesMut::new();
         self.skip = 0;
     }
 
-    /// Gives back memory while nothing comes.
+    /// Frees memory while the connection is idle.
     pub(super) fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();

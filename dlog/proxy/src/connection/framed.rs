@@ -6,7 +6,7 @@ use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext
 use super::reply::{WriteBuffer, with_reply};
 use crate::machine::Reply;
 
-/// The one request that is under way has this number; there is no other to tell it from.
+/// Slot of the request that is under way. There is no other.
 const SLOT: u32 = 0;
 
 /// The server's side of framed thrift: one request at a time, in order, with Finagle's upgrade once
@@ -18,7 +18,7 @@ pub(super) struct FramedSession {
 }
 
 impl FramedSession {
-    /// Answers a frame, or starts to work on it. Must not be called while one is worked on.
+    /// Answers a frame, or starts to work on it. Must not be called while a request is under way.
     pub(super) fn handle_frame(
         &mut self,
         frame: &Bytes,
@@ -38,7 +38,11 @@ impl FramedSession {
             Ok(parts) => parts,
             Err(error) => {
                 dispatcher.service.stats.malformed.inc();
-                tracing::warn!(peer = %dispatcher.peer, %error, "a request header that cannot be read");
+                tracing::warn!(
+                    peer = %dispatcher.peer,
+                    %error,
+                    "cannot decode a request header"
+                );
                 let reply = Reply::Exception {
                     kind: ExceptionKind::ProtocolError,
                     message: error.to_string().into(),
@@ -99,7 +103,7 @@ impl FramedSession {
         ))
     }
 
-    /// Sends the answer of the request that was worked on.
+    /// Sends the reply to the request that was under way.
     pub(super) fn handle_reply(
         &mut self,
         reply: &Reply,
@@ -123,7 +127,7 @@ impl FramedSession {
         );
     }
 
-    /// Refuses a frame that is longer than it may be.
+    /// Refuses a frame that exceeds the limit.
     pub(super) fn handle_too_large(&self, why: &str, out: &mut WriteBuffer) {
         let reply = Reply::Exception {
             kind: ExceptionKind::ProtocolError,
@@ -132,12 +136,12 @@ impl FramedSession {
         self.put_reply(out, None, "", SequenceId(0), &reply, "");
     }
 
-    /// Whether a request is worked on, so that the next must wait.
+    /// Returns true if a request is under way, so that the next must wait.
     pub(super) const fn is_busy(&self) -> bool {
         self.request.is_some()
     }
 
-    /// Drops the request if it has not started, because the client is gone.
+    /// Drops the request if it has not started, because the client has gone.
     pub(super) fn abandon(&self, dispatcher: &Dispatcher) {
         if let Some(request) = &self.request {
             dispatcher.discard(request);

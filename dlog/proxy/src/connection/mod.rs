@@ -1,5 +1,5 @@
-//! One client's connection: bytes in, frames to the session that its first bytes show, answers out.
-//! One task, which waits for whatever comes first and never for one thing alone.
+//! The connection of one client: bytes come in, frames go to the session that the first bytes
+//! select, replies go out. One task, which waits for all events at once and never for a single one.
 
 mod clock_skew;
 mod dispatch;
@@ -34,18 +34,19 @@ use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
 
-/// With more unsent answers than this, no further requests are taken from the connection, so that a
-/// peer which does not read cannot make them pile up.
+/// Limit of unsent replies, in bytes. Above it no requests are taken from the connection, so that a
+/// peer which does not read cannot make replies pile up.
 const MAX_UNSENT_BYTES: usize = 1 << 20;
 
-/// How long a client that broke the protocol may take to read why, and how many reads it is worth.
+/// Limits for reading on after a violation of the protocol, so that the client can receive the
+/// reason: time and number of reads.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const MAX_LINGER_READS: usize = 256;
 
-/// One client's connection.
+/// The connection of one client.
 ///
-/// The invariant: it lives until every request that it took to the service is answered, also when
-/// its client is long gone, because the answers' arrival is what frees their room.
+/// The invariant: it lives until every request that it passed to the service is answered, also
+/// after its client has gone, because the arrival of the replies frees their room.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     /// `None` once it is closed.
@@ -54,21 +55,21 @@ pub(super) struct Connection<S> {
     session: Session,
     input: FrameReader,
     output: WriteBuffer,
-    /// Something was written that the stream may still hold, as TLS does.
+    /// True if bytes were written that the stream may still buffer, as TLS does.
     unflushed: bool,
-    /// Taken from the mailbox and not worked on yet; empty between polls, kept for its memory.
+    /// Messages taken from the mailbox. Empty between polls, kept for its memory.
     mail: Vec<Mail>,
     timers: ConnectionTimers,
     thriftmux: bool,
     limit: Usage,
-    /// Nothing more is read: the client said that it is done, or broke the protocol, or the proxy
-    /// is done with it.
+    /// True if no more is read: the client closed its side or broke the protocol, or the proxy
+    /// closes the connection.
     reading_ended: bool,
     draining: bool,
     end: ConnectionEnd,
 }
 
-/// What is spoken.
+/// The protocol's session.
 #[derive(Debug)]
 enum Session {
     /// The first bytes have not come yet.
@@ -77,22 +78,22 @@ enum Session {
     Framed(FramedSession),
 }
 
-/// How a connection ended.
+/// Reason why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionEnd {
     /// The client closed it, or it was drained, with every request answered.
     Finished,
     /// The client broke the protocol.
     Violation(String),
-    /// It took too long.
+    /// A timeout expired.
     TimedOut(ExpiredTimeout),
-    /// The network failed, or the client was gone before its answers.
+    /// The network failed, or the client closed before its replies were sent.
     Lost(io::ErrorKind),
-    /// The proxy could wait no longer.
+    /// The proxy closed it with requests unanswered.
     Cut,
 }
 
-/// Something that a client must not do, after which there is no sense in going on.
+/// A violation of the protocol after which the connection cannot go on.
 #[derive(Debug)]
 struct ProtocolViolation(String);
 
@@ -103,7 +104,7 @@ impl ProtocolViolation {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// A connection whose client has said nothing yet.
+    /// Returns a connection whose client has not sent anything yet.
     pub(super) fn new(
         stream: S,
         peer: SocketAddr,
@@ -137,12 +138,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Serves the client to its end.
+    /// Serves the client until the connection ends.
     pub(super) async fn run(mut self) -> ConnectionEnd {
         poll_fn(|cx| self.poll(cx)).await;
         if let (ConnectionEnd::Violation(_), Some(stream)) = (&self.end, &mut self.stream) {
-            // On the heap, because it is rare and large. Too much or too late: then the client does
-            // without the last words.
+            // On the heap, because it is rare and large. A client that sends too much or takes too
+            // long does not receive the reason.
             let _ = tokio::time::timeout(LINGER_TIME, Box::pin(drain_and_close(stream))).await;
         }
         self.end
@@ -165,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Works on what was delivered; says whether there was anything.
+    /// Handles the messages in the mailbox. Returns true if there were any.
     fn take_mail(&mut self, cx: &Context<'_>) -> bool {
         let mut mail = core::mem::take(&mut self.mail);
         self.dispatcher.mailbox.receive(cx, &mut mail);
@@ -173,16 +174,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if any {
             let service = self.dispatcher.service.clone();
             service.take_appended(service.now(), &mut mail);
-            for letter in mail.drain(..) {
-                self.handle_mail(letter);
+            for message in mail.drain(..) {
+                self.handle_mail(message);
             }
         }
         self.mail = mail;
         any
     }
 
-    fn handle_mail(&mut self, letter: Mail) {
-        match letter {
+    fn handle_mail(&mut self, message: Mail) {
+        match message {
             Mail::Appended(..) => unreachable!("the service took them"),
             Mail::Reply(slot, reply) => match &mut self.session {
                 Session::Mux(session) => {
@@ -191,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Session::Framed(session) => {
                     session.handle_reply(&reply, &mut self.dispatcher, &mut self.output)
                 }
-                Session::Unknown => unreachable!("only sessions ask"),
+                Session::Unknown => unreachable!("only sessions send requests"),
             },
             Mail::Drain => {
                 self.draining = true;
@@ -208,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads once, if there is room for what comes; says whether something came.
+    /// Reads once, if there is room. Returns true if the state of the connection changed.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         if self.reading_ended || self.is_blocked() || !self.input.wants_more() {
             return false;
@@ -221,7 +222,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Ok(0)) => {
                 self.reading_ended = true;
                 if !self.input.is_empty() && self.end == ConnectionEnd::Finished {
-                    tracing::info!(peer = %self.dispatcher.peer, bytes = self.input.len(), "the client closed in the middle of a frame");
+                    tracing::info!(
+                        peer = %self.dispatcher.peer,
+                        bytes = self.input.len(),
+                        "the client closed in the middle of a frame"
+                    );
                 }
                 true
             }
@@ -233,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Whether as much is under way as there may be.
+    /// Returns true if as much is in flight as the limits allow.
     fn is_blocked(&self) -> bool {
         let busy = match &self.session {
             Session::Unknown | Session::Mux(_) => false,
@@ -245,14 +250,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             || self.output.unsent().len() > MAX_UNSENT_BYTES
     }
 
-    /// Works on whole frames.
+    /// Handles all whole frames, until the connection is blocked.
     fn handle_frames(&mut self) {
         while !self.is_blocked() && self.stream.is_some() {
             if let Session::Unknown = self.session {
                 match self.detect_protocol() {
                     Ok(Some(session)) => self.session = session,
                     Ok(None) => return,
-                    Err(violation) => return self.violated(violation),
+                    Err(violation) => return self.close_for_violation(violation),
                 }
             }
             let handled = match self.input.next() {
@@ -270,12 +275,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 },
             };
             if let Err(violation) = handled {
-                return self.violated(violation);
+                return self.close_for_violation(violation);
             }
         }
     }
 
-    /// Tells from the first bytes what is spoken.
+    /// Detects the protocol by the first bytes, or returns `None` while they are too few.
     fn detect_protocol(&mut self) -> Result<Option<Session>, ProtocolViolation> {
         let bytes = self.input.bytes();
         let Some(protocol) = distributedlog::wire::sniff(bytes) else {
@@ -291,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Some(Session::Mux(session)))
             }
             Protocol::Mux => Err(ProtocolViolation::new(
-                "the client speaks mux, which this proxy was started without (-mx)".to_owned(),
+                "the client speaks mux, and this proxy was started without it (-mx)".to_owned(),
             )),
             Protocol::Unknown => Err(ProtocolViolation::new(format!(
                 "the client speaks neither mux nor framed thrift with a version: it began with \
@@ -302,15 +307,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Refuses a frame by its length. Its bytes are dropped as they come, unless there are absurdly
-    /// many: then they are no frame's.
+    /// Refuses a frame by its length. Its bytes are dropped as they come, unless the length is so
+    /// large that it cannot be one.
     fn handle_too_large(&mut self, error: &FrameTooLarge) -> Result<(), ProtocolViolation> {
         self.dispatcher.service.stats.malformed.inc();
         let why = format!(
             "{error}; a single record has at most {} bytes",
             super::MAX_RECORD_BYTES
         );
-        tracing::warn!(peer = %self.dispatcher.peer, length = error.length, limit = error.limit, "a frame that is too large");
+        tracing::warn!(
+            peer = %self.dispatcher.peer,
+            length = error.length,
+            limit = error.limit,
+            "refusing a frame: it is too large"
+        );
         match &self.session {
             Session::Mux(session) => {
                 session.handle_too_large(self.input.bytes(), &why, &mut self.output)
@@ -325,15 +335,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn violated(&mut self, ProtocolViolation(what): ProtocolViolation) {
+    fn close_for_violation(&mut self, ProtocolViolation(what): ProtocolViolation) {
         self.dispatcher.service.stats.malformed.inc();
-        tracing::warn!(peer = %self.dispatcher.peer, offset = self.input.offset(), what, "closing a connection: the protocol is broken");
+        tracing::warn!(
+            peer = %self.dispatcher.peer,
+            offset = self.input.offset(),
+            what,
+            "closing a connection: the client broke the protocol"
+        );
         self.end = ConnectionEnd::Violation(what);
         self.reading_ended = true;
         self.input.clear();
     }
 
-    /// Sends what there is to send; says whether something went.
+    /// Sends what is buffered. Returns true if any byte was sent.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while !self.output.is_empty() {
@@ -371,7 +386,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         progress
     }
 
-    /// Whether every request is answered and no further one will come.
+    /// Returns true if every request is answered and none will follow.
     fn is_done(&self) -> bool {
         if self.dispatcher.in_flight.requests > 0 {
             return false;
@@ -383,7 +398,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && match &self.session {
                 Session::Unknown => true,
                 Session::Mux(session) => session.is_drained(),
-                // Whole frames that have come are worked on first, and were by now.
+                // Whole frames are handled before this is called, so none is left.
                 Session::Framed(_) => true,
             };
         self.output.is_empty() && !self.unflushed && (self.reading_ended || drained)
@@ -391,13 +406,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(stream) = &mut self.stream {
-            // A peer that is gone already is no loss.
+            // An error is ignored: the peer has closed, and everything was sent.
             let _ = ready!(Pin::new(stream).poll_shutdown(cx));
         }
         Poll::Ready(())
     }
 
-    /// Gives the socket up. What has not started is dropped; what has is waited for.
+    /// Drops the socket. Requests that have not started are dropped; the others are waited for.
     fn close(&mut self, end: ConnectionEnd) {
         if self.stream.take().is_none() {
             return;
@@ -413,14 +428,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Closes the connection if it took too long; says whether it did.
+    /// Closes the connection if a timeout expired. Returns whether it did.
     fn check_timers(&mut self, cx: &mut Context<'_>) -> bool {
         if self.stream.is_none() {
             return false;
         }
         let write = !self.output.is_empty() || self.unflushed;
         let waits = AwaitedEvents {
-            // While nothing is read, it is not the client that takes its time.
+            // While the proxy does not read, a frame's delay is not the client's fault.
             frame: if self.reading_ended || self.is_blocked() {
                 None
             } else {
@@ -435,14 +450,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(expired) => {
                 self.dispatcher.service.stats.timeouts.inc();
                 let offset = self.input.offset();
-                tracing::warn!(peer = %self.dispatcher.peer, offset, %expired, "closing a connection that takes too long");
+                tracing::warn!(
+                    peer = %self.dispatcher.peer,
+                    offset,
+                    %expired,
+                    "closing a connection: a timeout expired"
+                );
                 self.close(ConnectionEnd::TimedOut(expired));
                 true
             }
         }
     }
 
-    /// Gives back memory that an idle connection has no use for.
+    /// Frees memory that an idle connection does not need.
     fn rest(&mut self) {
         self.input.rest();
         if self.dispatcher.in_flight.requests == 0 {
@@ -452,9 +472,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Reads what a client still sends after the proxy's last words. A socket that is closed over
-/// unread bytes resets the connection, and a client that is busy sending would lose the answer that
-/// tells it why.
+/// Reads and drops what a client still sends after the last reply. Closing a socket with unread
+/// bytes resets the connection, and a client that is busy sending would lose the reply which
+/// contains the reason.
 async fn drain_and_close<S: AsyncRead + Unpin>(stream: &mut S) {
     let mut dropped = [0; 4 << 10];
     for _ in 0..MAX_LINGER_READS {
@@ -465,7 +485,7 @@ async fn drain_and_close<S: AsyncRead + Unpin>(stream: &mut S) {
     }
 }
 
-/// What those bytes may be instead.
+/// Returns a hint at the protocol that these bytes belong to, for the message.
 fn guess_protocol(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x16, 0x03, ..] => " (TLS? this port is plain)",
@@ -481,7 +501,7 @@ impl fmt::Display for ConnectionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished => f.write_str("finished"),
-            Self::Violation(what) => write!(f, "the protocol was broken: {what}"),
+            Self::Violation(what) => write!(f, "the client broke the protocol: {what}"),
             Self::TimedOut(expired) => write!(f, "{expired}"),
             Self::Lost(kind) => write!(f, "lost: {kind}"),
             Self::Cut => f.write_str("cut"),

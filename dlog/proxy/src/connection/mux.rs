@@ -12,10 +12,9 @@ use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext
 use super::reply::{WriteBuffer, not_started, with_reply};
 use crate::machine::{NotStarted, Reply};
 
-/// The server's side of a mux session: what to answer to each frame, and which requests are under
-/// way.
+/// The server's side of a mux session: replies to frames, and the requests in flight.
 ///
-/// The invariant: a tag is in `requests` from its request's arrival until its answer is in the
+/// The invariant: a tag is in `requests` from its request's arrival until its reply is in the
 /// output, and no longer.
 #[derive(Debug, Default)]
 pub(super) struct MuxSession {
@@ -29,22 +28,23 @@ struct MuxRequest {
     kind: RequestKind,
 }
 
-/// The two kinds of requests that mux has, which are answered by the same kind.
+/// The two kinds of requests that mux has, each with its own kind of reply.
 #[derive(Clone, Copy, Debug)]
 enum RequestKind {
     Treq,
     Tdispatch,
 }
 
-/// How far the session is on its way to its end.
+/// Progress of closing the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum DrainState {
-    /// It is not ending.
+    /// The session is not draining.
     #[default]
     No,
-    /// The client was told. What it sent before it read that is still worked on.
+    /// The client was sent Tdrain. Requests that it sent before it read that are still carried out.
     Requested,
-    /// The client agreed, or had time to. What it sends now is not started.
+    /// The client answered with Rdrain, or its time for that is over. Requests that it sends now
+    /// are not started.
     Agreed,
 }
 
@@ -53,7 +53,7 @@ impl MuxSession {
     ///
     /// # Errors
     ///
-    /// The client broke the protocol in a way that leaves no sense in going on.
+    /// The client broke the protocol, and the connection cannot go on.
     pub(super) fn handle_frame(
         &mut self,
         frame: &Bytes,
@@ -119,7 +119,7 @@ impl MuxSession {
                 out,
                 tag,
                 Message::Rerr {
-                    error: "tag 0 is for what is not answered, and requests are",
+                    error: "tag 0 is for messages without a reply, and a request has one",
                 },
             );
             return Ok(());
@@ -174,7 +174,7 @@ impl MuxSession {
         Ok(())
     }
 
-    /// Sends the answer of the request under this tag.
+    /// Sends the reply to the request under this tag.
     pub(super) fn handle_reply(
         &mut self,
         tag: u32,
@@ -205,8 +205,7 @@ impl MuxSession {
         );
     }
 
-    /// Refuses a frame that is longer than it may be, of which only the first eight bytes were
-    /// looked at.
+    /// Refuses a frame that exceeds the limit, of which only the first eight bytes were read.
     pub(super) fn handle_too_large(&self, start: &[u8], why: &str, out: &mut WriteBuffer) {
         if let Some(tag) = Frame::peek_tag(start) {
             say(out, tag, Message::Rerr { error: why });
@@ -221,21 +220,21 @@ impl MuxSession {
         }
     }
 
-    /// Starts no further requests, whatever the client has to say to that.
+    /// Starts no further requests, even if the client has not agreed.
     pub(super) fn drain_now(&mut self, out: &mut WriteBuffer) {
         self.drain(out);
         self.drain = DrainState::Agreed;
     }
 
-    /// Whether nothing is to be done and nothing more will come.
+    /// Returns true if no request is in flight and none will follow.
     pub(super) fn is_drained(&self) -> bool {
         self.drain == DrainState::Agreed && self.requests.is_empty()
     }
 
-    /// Drops what has not started, because the client is gone.
+    /// Drops requests that have not started, because the client has gone.
     pub(super) fn abandon(&self, dispatcher: &Dispatcher) {
-        // In the order of their tags: whatever follows from it is the same whenever the same
-        // happened.
+        // In the order of their tags, so that a simulation has the same course each time: a map's
+        // order is random.
         let mut requests: Vec<_> = self.requests.iter().collect();
         requests.sort_unstable_by_key(|(tag, _)| **tag);
         for (_, request) in requests {
@@ -275,8 +274,7 @@ fn refuse_unreadable(
     Ok(())
 }
 
-/// Answers a frame that carries no request: pings, the handshake, and what a server never gets from
-/// a client that keeps to the protocol.
+/// Answers a frame that carries no request: pings, handshakes, and frames that only servers send.
 fn answer_control(tag: Tag, message: Message<'_>, out: &mut WriteBuffer) {
     match message {
         Message::Tping => say(out, tag, Message::Rping),
@@ -285,7 +283,7 @@ fn answer_control(tag: Tag, message: Message<'_>, out: &mut WriteBuffer) {
             out,
             tag,
             Message::Rerr {
-                error: "mux has no version 0; version 1 is spoken here",
+                error: "mux has no version 0; this server speaks version 1",
             },
         ),
         Message::Tinit { .. } => say(

@@ -8,21 +8,21 @@ use distributedlog::wire::service::{
 use crate::machine::{NotStarted, Reply, StreamReply};
 use distributedlog_store::StreamName;
 
-/// Bytes that wait to be sent.
+/// Encoded replies that are not sent yet.
 #[derive(Debug, Default)]
 pub(super) struct WriteBuffer {
     bytes: Vec<u8>,
     sent: usize,
 }
 
-/// What most answers fit into; those that do not are encoded a second time.
-const TYPICAL_ANSWER_BYTES: usize = 256;
+/// Room for encoding a reply the first time. Longer replies are encoded a second time.
+const TYPICAL_REPLY_BYTES: usize = 256;
 
-/// How much memory is kept for the next answers when all are sent.
+/// Memory that is kept for further replies when all are sent.
 const KEPT_BYTES: usize = 64 << 10;
 
 impl WriteBuffer {
-    /// What is not sent yet.
+    /// Returns the bytes that are not sent yet.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
@@ -31,7 +31,7 @@ impl WriteBuffer {
         self.sent == self.bytes.len()
     }
 
-    /// Notes that so many bytes are sent.
+    /// Notes that `count` bytes were sent.
     pub(super) fn advance(&mut self, count: usize) {
         self.sent += count;
         if self.is_empty() {
@@ -41,18 +41,18 @@ impl WriteBuffer {
         }
     }
 
-    /// Gives the memory back when there is nothing to send.
+    /// Frees the memory if there is nothing to send.
     pub(super) fn rest(&mut self) {
         if self.is_empty() {
             *self = Self::default();
         }
     }
 
-    /// Appends what `encode` writes into the room that it is given, or into as much as it then says
-    /// it needs.
+    /// Appends what `encode` writes into the room that it is given. If the room is too small,
+    /// `encode` is called again with the size that it needs.
     pub(super) fn append(&mut self, encode: impl Fn(&mut [u8]) -> Result<usize, BufferTooSmall>) {
         let start = self.bytes.len();
-        let mut room = TYPICAL_ANSWER_BYTES;
+        let mut room = TYPICAL_REPLY_BYTES;
         loop {
             self.bytes.resize(start + room, 0);
             match encode(&mut self.bytes[start..]) {
@@ -63,7 +63,7 @@ impl WriteBuffer {
                 Err(BufferTooSmall { needed, .. }) => {
                     assert!(
                         needed > room && needed < usize::MAX,
-                        "an answer's texts are bounded by what was asked"
+                        "a reply's texts are bounded by its request"
                     );
                     room = needed;
                 }
@@ -72,8 +72,8 @@ impl WriteBuffer {
     }
 }
 
-/// Lends `answer` as the wire has it. What was not started is an exception there; mux has a better
-/// word for it.
+/// Calls `encode` with the reply as the thrift wire has it. Requests that were not started become
+/// an exception there; mux has a status of its own for them.
 pub(super) fn with_reply<R>(
     method: Option<Method>,
     reply: &Reply,
@@ -90,8 +90,8 @@ pub(super) fn with_reply<R>(
                 responses: None,
             }))
         }
-        // As the original's: a client that creates its streams at each start is not to fail at the
-        // second one.
+        // As the original does: a client that creates its streams at each start must not fail at
+        // the second one.
         Reply::Stream(StreamReply {
             code: StatusCode::LogExists,
             ..

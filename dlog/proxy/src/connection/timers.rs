@@ -7,10 +7,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::Settings;
 
-/// How long a client may take.
+/// The timeouts of a connection.
 ///
-/// There is one sleep for all limits. It is moved only when it would come too late, so a busy
-/// connection hardly ever touches it; one that comes too early finds that nothing has expired.
+/// There is one sleep for all of them. It is moved only when it would come too late, so a busy
+/// connection hardly ever touches it; if it comes too early, nothing has expired.
 #[derive(Debug)]
 pub(super) struct ConnectionTimers {
     handshake: Duration,
@@ -18,36 +18,36 @@ pub(super) struct ConnectionTimers {
     write: Duration,
     idle: Option<Duration>,
     frame_since: Option<Instant>,
-    /// Which frame that is.
+    /// Number of the frame that `frame_since` belongs to.
     frame_number: u64,
     write_since: Option<Instant>,
     idle_since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a connection waits for.
+/// Events that a connection waits for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AwaitedEvents {
     /// The rest of the frame with this number.
     pub(super) frame: Option<u64>,
-    /// Whether that is the client's first.
+    /// True if that is the client's first frame.
     pub(super) first: bool,
-    /// That its peer reads.
+    /// The peer reads.
     pub(super) write: bool,
-    /// Anything at all.
+    /// Any event, with nothing in flight.
     pub(super) idle: bool,
 }
 
-/// What took too long.
+/// A timeout that expired, with its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpiredTimeout {
-    /// When a client's first frame was not complete in time.
+    /// A client's first frame was not complete in time.
     Handshake(Duration),
-    /// When a later frame was not complete in time.
+    /// A later frame was not complete in time.
     Frame(Duration),
-    /// When a client did not read its answers.
+    /// A client did not read its replies.
     Write(Duration),
-    /// When nothing happened.
+    /// The connection was idle for too long.
     Idle(Duration),
 }
 
@@ -66,13 +66,13 @@ impl ConnectionTimers {
         }
     }
 
-    /// Notes that the client read something.
+    /// Notes that the client read some bytes.
     pub(super) const fn wrote(&mut self) {
         self.write_since = None;
     }
 
-    /// Given what the connection waits for, whether it has waited too long. Registers the task for
-    /// the moment when it will have.
+    /// Returns the timeout that has expired for a connection that waits for `waits`. Otherwise
+    /// registers the task for the next one.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -134,7 +134,7 @@ impl ConnectionTimers {
             if Instant::now() >= at {
                 return Poll::Ready(limit);
             }
-            // It was set for something that did not expire.
+            // The sleep belonged to an earlier timeout that did not expire.
             sleep.as_mut().reset(at);
         }
     }

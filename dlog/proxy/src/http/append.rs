@@ -16,25 +16,25 @@ use super::route::StreamPath;
 use super::{HttpState, body};
 use crate::machine::{Action, Reply, StreamReply, Work};
 
-/// What a record set is called in a content type.
+/// Content type of a record set.
 const RECORD_SET: &str = "application/vnd.distributedlog.record-set";
 
 /// CRC-32 over the stream's name and the body, in hex.
 pub(super) const CRC32: HeaderName = HeaderName::from_static("dlog-crc32");
-/// How long the work may wait to be started, in milliseconds.
+/// Time within which the work must start, in milliseconds.
 pub(super) const TIMEOUT_MS: HeaderName = HeaderName::from_static("dlog-timeout-ms");
-/// How many attempts were made for these records before.
+/// Number of attempts that the client made for these records before.
 pub(super) const ATTEMPT: HeaderName = HeaderName::from_static("dlog-attempt");
 
-/// The longest time that a client can ask for: a day.
+/// Longest time that a client can ask for: a day.
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
 #[derive(Debug, Serialize)]
 struct AppendedBody<'a> {
     stream: &'a str,
-    /// How many records were written.
+    /// Number of records that were written.
     records: u32,
-    /// Where the first of them is.
+    /// Position of the first of them.
     dlsn: DlsnBody,
 }
 
@@ -160,13 +160,13 @@ fn slots(action: &Action<'_>) -> u32 {
     }
 }
 
-/// Whether the body is a record set, by its content type.
+/// Returns true if the body's content type is that of a record set.
 fn is_record_set(headers: &HeaderMap) -> Result<bool, Problem> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && encoding != "identity"
     {
         let detail = format!(
-            "content-encoding {encoding:?} is not understood: records are stored as they come"
+            "content-encoding {encoding:?} is not supported: records are stored as they are sent"
         );
         return Err(unsupported(detail));
     }
@@ -185,7 +185,7 @@ fn is_record_set(headers: &HeaderMap) -> Result<bool, Problem> {
         "application/octet-stream" | "application/json" => Ok(false),
         text if text.starts_with("text/") => Ok(false),
         _ => Err(unsupported(format!(
-            "content-type {value:?} is not understood: say application/octet-stream, text/plain \
+            "content-type {value:?} is not supported: use application/octet-stream, text/plain \
              or application/json for one record, {RECORD_SET} for a record set"
         ))),
     }
@@ -200,7 +200,7 @@ fn unsupported(detail: String) -> Problem {
     .rejected()
 }
 
-/// A number in a header, if it is there.
+/// Parses a number in a header, if the header is there.
 fn number(
     headers: &HeaderMap,
     name: &HeaderName,

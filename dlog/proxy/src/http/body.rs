@@ -11,15 +11,17 @@ use super::HttpState;
 use super::problem::Problem;
 use crate::MAX_RECORD_BYTES;
 
-/// A request's body, whole. Its bytes count as buffered until it is dropped.
+/// The whole body of a request. Its bytes count as buffered until it is dropped.
 pub(super) struct ReceivedBody {
     pub(super) bytes: Bytes,
     _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Reads a body that is a record or a record set: within the limit of a record, within the room for
-/// all bodies, and in time. What is announced as too large is refused before anything of it is
-/// read, or asked for (`Expect: 100-continue`).
+/// all bodies, and in time.
+///
+/// A body that is announced as too large is refused before any of it is read, or asked for
+/// (`Expect: 100-continue`).
 pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBody, Problem> {
     let announced = body.size_hint().lower();
     if announced > MAX_RECORD_BYTES as u64 {
@@ -32,7 +34,7 @@ pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBo
     room.take(usize::try_from(announced).expect("it was just compared"))?;
     let limit = state.settings.frame_timeout;
     let reading = async {
-        // Most bodies come in one piece, which is taken as it is.
+        // Most bodies come in one piece, which is not copied.
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -62,7 +64,7 @@ pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBo
     };
     let Ok(bytes) = tokio::time::timeout(limit, reading).await else {
         state.service.stats.timeouts.inc();
-        let detail = format!("the body had not come within {limit:?}");
+        let detail = format!("the body was not complete within {limit:?}");
         return Err(Problem::new(Http::REQUEST_TIMEOUT, "BODY_TOO_SLOW", detail));
     };
     let bytes = bytes?;
@@ -72,14 +74,14 @@ pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBo
     })
 }
 
-/// The room that one body takes of what there is for all.
+/// The room that one body takes of that for all bodies.
 struct BodyReservation<'a> {
     bodies: &'a Arc<Semaphore>,
     taken: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyReservation<'_> {
-    /// Takes room for so many bytes in all.
+    /// Takes room for `length` bytes in all.
     fn take(&mut self, length: usize) -> Result<(), Problem> {
         let have = self
             .taken
@@ -97,7 +99,7 @@ impl BodyReservation<'_> {
             Err(_) => {
                 return Err(Problem::of_code(
                     StatusCode::OverCapacity,
-                    "the proxy reads as many bytes of requests as it has room for",
+                    "the proxy has no room for the body: too many are being read",
                 ));
             }
         }

@@ -12,23 +12,23 @@ use super::problem::Problem;
 use crate::Settings;
 use crate::machine::shorten;
 
-/// How long browsers may remember what they were allowed, in seconds.
+/// Time for which browsers may cache the response to a preflight, in seconds.
 const MAX_AGE_SECONDS: u16 = 600;
 
-/// How much of what a client sent is quoted.
+/// Number of characters of a client's text that are quoted back to it.
 const MAX_QUOTE_CHARS: usize = 120;
 
-/// Whose pages may use the proxy from a browser: scheme, host and port, such as
+/// Origin of pages that may use the proxy from a browser: scheme, host and port, such as
 /// `https://example.org` or `http://localhost:5173`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsOrigin {
-    /// As browsers send it.
+    /// The origin as browsers send it.
     text: Box<str>,
     host: Box<str>,
 }
 
 impl CorsOrigin {
-    /// The origin as browsers send it.
+    /// Returns the origin as browsers send it.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         &self.text
@@ -47,12 +47,12 @@ impl FromStr for CorsOrigin {
             .filter(|authority| !authority.as_str().contains('@'))
             .ok_or_else(refuse)?;
         let scheme = uri.scheme().ok_or_else(refuse)?;
-        // What stands behind the host is no part of an origin; of `http://a` and `http://a/` the
-        // parser makes the same.
+        // A path or query is not part of an origin. The parser makes the same of `http://a` and
+        // `http://a/`.
         if uri.path().len() > 1 || uri.query().is_some() || lower.ends_with('/') {
             return Err(refuse());
         }
-        // Browsers leave out the port that goes without saying.
+        // Browsers omit the scheme's default port.
         let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
         let port = authority
             .port_u16()
@@ -71,7 +71,7 @@ impl fmt::Display for CorsOrigin {
     }
 }
 
-/// Why a text is no origin.
+/// Error of a text that is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsOriginError {
     text: Box<str>,
@@ -81,7 +81,8 @@ impl fmt::Display for CorsOriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "'{}' is not an origin; write scheme, host and, unless it is the usual one, port: https://example.org",
+            "'{}' is not an origin; write scheme, host and, unless it is the default, port: \
+             https://example.org",
             self.text
         )
     }
@@ -89,16 +90,16 @@ impl fmt::Display for CorsOriginError {
 
 impl core::error::Error for CorsOriginError {}
 
-/// Who asks, as far as browsers say.
+/// Origin of a request, as far as browsers send it.
 pub(super) enum RequestOrigin {
-    /// No browser, or a page of this very server.
+    /// Not a browser, or a page of this server.
     SameOrigin,
-    /// A page whose origin may.
+    /// A page whose origin is allowed.
     CrossOrigin(HeaderValue),
 }
 
-/// Finds out whether the page that asks may ask. Requests without `Origin` are not from other
-/// pages' scripts.
+/// Checks that the page which sent the request is allowed to. Requests without `Origin` are not
+/// from other pages' scripts.
 pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOrigin, Problem> {
     let authority = authority(request);
     if let Some(authority) = &authority
@@ -106,7 +107,8 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOri
     {
         let host = shorten(authority.host(), MAX_QUOTE_CHARS);
         let detail = format!(
-            "this proxy serves its own machine, which is not known as {host:?}: ask by address or as localhost, or start it with --cors-origin http://{host}"
+            "this proxy listens on loopback only, and {host:?} is not a name of it: use its \
+             address or localhost, or start it with --cors-origin http://{host}"
         );
         return Err(Problem::new(Http::FORBIDDEN, "HOST_REFUSED", detail));
     }
@@ -131,13 +133,13 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOri
     }
     let origin = shorten(text, MAX_QUOTE_CHARS);
     let detail = format!(
-        "pages of {origin:?} may not use this proxy: start it with --cors-origin {origin} to let \
-         them"
+        "pages of {origin:?} may not use this proxy: to allow them, start it with --cors-origin \
+         {origin}"
     );
     Err(Problem::new(Http::FORBIDDEN, "ORIGIN_REFUSED", detail))
 }
 
-/// The host that the client wanted to reach.
+/// Returns the host that the client addressed.
 fn authority(request: &Request) -> Option<Authority> {
     let of_header = || {
         request
@@ -151,8 +153,9 @@ fn authority(request: &Request) -> Option<Authority> {
     request.uri().authority().cloned().or_else(of_header)
 }
 
-/// Whether a name can be meant for a proxy that listens on loopback only. One that a stranger's
-/// name server points here is not: its pages would be of the same origin as the proxy.
+/// Returns true if a name can be meant for a proxy that listens on loopback only. A name that an
+/// attacker's name server resolves to this machine cannot: its pages would have the same origin as
+/// the proxy (DNS rebinding).
 fn is_own_host(host: &str, settings: &Settings) -> bool {
     let loopback = settings
         .http_listen
@@ -173,7 +176,7 @@ fn is_own_host(host: &str, settings: &Settings) -> bool {
             .any(|origin| origin.host.eq_ignore_ascii_case(host))
 }
 
-/// Whether a browser asks beforehand.
+/// Returns true if it is a browser's preflight request.
 pub(super) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request
@@ -181,7 +184,7 @@ pub(super) fn is_preflight(request: &Request) -> bool {
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// What it is told.
+/// Returns the response to a preflight.
 pub(super) fn preflight(headers: &HeaderMap) -> Response {
     let allowed = format!(
         "{}, {}, {CRC32}, {TIMEOUT_MS}, {ATTEMPT}, last-event-id",
@@ -199,7 +202,7 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
         HeaderValue::try_from(allowed).expect("names of headers"),
     );
     response_headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
-    // Chromium asks this of servers on the user's own network.
+    // Chromium requires this of servers on the user's own network.
     if headers.contains_key("access-control-request-private-network") {
         response_headers.insert(
             HeaderName::from_static("access-control-allow-private-network"),
@@ -209,7 +212,7 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Lets the page see the answer.
+/// Adds the headers that let the page read the response.
 pub(super) fn allow(from: &RequestOrigin, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     match from {
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn a_text_that_is_not_an_origin_is_refused() {
         for text in [
             "",
             "*",

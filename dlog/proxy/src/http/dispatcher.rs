@@ -11,14 +11,13 @@ use crate::machine::{Action, Call, QueuedRequestId, Reply};
 use crate::mailbox::{Mail, Mailbox, ReplyTo};
 use crate::service::Service;
 
-/// Asks the machine on behalf of HTTP requests, as a connection asks it on behalf of a mux
-/// client's.
+/// Passes HTTP requests to the machine, as a connection does those of its mux client.
 ///
-/// One mailbox for all requests: what the store answers is put to the machine here, also when the
-/// request that it was for is gone.
+/// All requests share one mailbox: the store's results are passed to the machine here, also when
+/// the HTTP request that they belong to has gone.
 ///
-/// The invariant: a slot is in `waiting` from before its call until its answer came, whoever waits
-/// for that.
+/// The invariant: a slot is in `pending` from before its call until its reply came, even if the
+/// request has gone.
 #[derive(Debug)]
 pub(super) struct HttpDispatcher {
     service: Arc<Service>,
@@ -32,7 +31,7 @@ struct PendingReplies {
     slots: HashMap<u32, oneshot::Sender<Reply>>,
 }
 
-/// An answer to come. Dropping it takes the request back if it has not started.
+/// A reply to come. Dropping it takes the request back if it has not started.
 #[derive(Debug)]
 pub(super) struct PendingReply<'a> {
     dispatcher: &'a HttpDispatcher,
@@ -49,8 +48,12 @@ impl HttpDispatcher {
         }
     }
 
-    /// Puts a call to the machine.
-    pub(super) fn ask(&self, deadline: Option<Instant>, action: Action<'_>) -> PendingReply<'_> {
+    /// Passes a call to the machine.
+    pub(super) fn dispatch(
+        &self,
+        deadline: Option<Instant>,
+        action: Action<'_>,
+    ) -> PendingReply<'_> {
         let (sender, reply) = oneshot::channel();
         let slot = {
             let mut pending = self.lock();
@@ -81,9 +84,9 @@ impl HttpDispatcher {
         }
     }
 
-    /// Carries mail between the store, the machine and those who wait, until it is dropped. It must
-    /// outlive every request, and the closing of the service, which waits for what the store
-    /// still answers.
+    /// Delivers messages between the store, the machine and the requests, until it is dropped. It
+    /// must outlive every request, and the closing of the service, which waits for results from the
+    /// store.
     pub(super) async fn run(&self) {
         let mut mail = Vec::new();
         loop {
@@ -105,12 +108,12 @@ impl HttpDispatcher {
                             .slots
                             .remove(&slot)
                             .expect("every call is answered once");
-                        // Whoever went away meanwhile needs no answer.
+                        // The receiver may have gone, if the client has.
                         let _ = sender.send(reply);
                     }
                     Mail::Appended(..) => unreachable!("the service takes those out"),
                     Mail::Drain | Mail::DrainNow | Mail::Cut => {
-                        unreachable!("these are for registered connections")
+                        unreachable!("these are sent to registered connections only")
                     }
                 }
             }
@@ -126,8 +129,8 @@ impl Future for PendingReply<'_> {
     type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
-        let reply =
-            ready!(Pin::new(&mut self.reply).poll(cx)).expect("the clerk outlives its requests");
+        let reply = ready!(Pin::new(&mut self.reply).poll(cx))
+            .expect("the dispatcher outlives its requests");
         self.id = None;
         Poll::Ready(reply)
     }

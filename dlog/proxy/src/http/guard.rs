@@ -10,15 +10,16 @@ use super::cors::{self, allow, is_preflight, preflight};
 use super::problem::Problem;
 use super::{HttpState, ServerPhase};
 
-/// What anybody may ask who reaches the port, also while the proxy ends: load balancers have no
-/// token, and want to know that it does.
-const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
-/// What holds no secret: the page asks for the token itself.
-const OPEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
-/// What is served until the end.
+/// Routes that need no token and are served while the proxy shuts down: load balancers have no
+/// token, and must learn that it does.
+const ALWAYS: [&str; 2] = ["/healthz", "/readyz"];
+/// Routes that need no token: they contain no secret, and the page asks for the token itself.
+const WITHOUT_TOKEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
+/// Route that is served until the end.
 const TO_THE_END: &str = "/metrics";
 
-/// Stands before every route: who may ask, whether it is too late to, and what is counted.
+/// Runs before every route: checks the origin and the token, refuses requests while the proxy shuts
+/// down, and counts responses.
 pub(super) async fn guard(
     State(state): State<Arc<HttpState>>,
     path: Option<MatchedPath>,
@@ -54,11 +55,11 @@ pub(super) async fn guard(
 }
 
 fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem> {
-    if HEALTH.contains(&path) {
+    if ALWAYS.contains(&path) {
         return Ok(());
     }
     if let Some(token) = &state.settings.http_token
-        && !OPEN.contains(&path)
+        && !WITHOUT_TOKEN.contains(&path)
     {
         token.check(request.headers())?;
     }
@@ -72,7 +73,7 @@ fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem
     Ok(())
 }
 
-/// A request that is not answered. hyper drops it when its client goes away.
+/// A request without a response. hyper drops it when its client closes.
 struct UnansweredRequest<'a> {
     state: &'a HttpState,
     answered: bool,

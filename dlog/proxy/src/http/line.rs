@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::position::ShortDlsn;
 use distributedlog_reader::{MalformedSet, ReadEvent, Record};
 
-/// How lines are framed.
+/// Framing of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// One JSON object a line.
@@ -16,7 +16,7 @@ pub(super) enum Framing {
     Sse,
 }
 
-/// How records' bytes are put into JSON.
+/// Format of records' bytes in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum PayloadFormat {
@@ -26,21 +26,21 @@ pub(super) enum PayloadFormat {
     Text,
 }
 
-/// Why a response ended in order.
+/// Reason why a response ended in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum EndReason {
-    /// There are no more records, and nobody wants to wait for one.
+    /// There are no more records, and the client does not follow.
     CaughtUp,
-    /// So many records were asked for.
+    /// The number of records that the client asked for was sent.
     Limit,
-    /// The stream was.
+    /// The stream was deleted.
     Deleted,
-    /// The proxy ends.
+    /// The proxy is shutting down.
     Draining,
-    /// The store was.
+    /// The store was closed.
     Closed,
-    /// The store did.
+    /// The store failed.
     Failed,
 }
 
@@ -78,7 +78,7 @@ enum EventLine<'a> {
     },
 }
 
-/// Puts what a read finds into lines.
+/// Encodes the events of a read as lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventEncoder {
     pub(super) framing: Framing,
@@ -86,7 +86,7 @@ pub(super) struct EventEncoder {
 }
 
 impl Framing {
-    /// What the client accepts; NDJSON when it does not say, or accepts neither.
+    /// Returns the framing that the client accepts; NDJSON if it names none, or neither.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let accepted = headers
             .get_all(header::ACCEPT)
@@ -107,7 +107,7 @@ impl Framing {
 }
 
 impl EventEncoder {
-    /// A record, or what is left of a set that cannot be read.
+    /// Encodes a record, or the place of a set that cannot be decoded.
     pub(super) fn event(self, event: &ReadEvent, out: &mut Vec<u8>) {
         match event {
             ReadEvent::Record(record) => {
@@ -135,7 +135,7 @@ impl EventEncoder {
         }
     }
 
-    /// Nothing happened, and the next record will be at or after `next`.
+    /// Encodes a heartbeat: the next record will be at or after `next`.
     pub(super) fn heartbeat(self, next: Dlsn, out: &mut Vec<u8>) {
         self.put(
             "heartbeat",
@@ -147,7 +147,7 @@ impl EventEncoder {
         );
     }
 
-    /// The last line.
+    /// Encodes the last line.
     pub(super) fn end(
         self,
         reason: EndReason,

@@ -1,5 +1,5 @@
-//! The proxy over HTTP: the same machine that mux and framed thrift talk to, behind routes.
-//! `docs/http.md` is its contract.
+//! The proxy over HTTP: the same machine that serves mux and framed thrift, behind routes.
+//! `docs/http.md` is the contract.
 
 mod append;
 mod body;
@@ -43,11 +43,11 @@ use super::stats::RequestOutcome;
 use dispatcher::HttpDispatcher;
 use route::Route;
 
-/// How many bytes of request bodies may be in memory before they are in the machine's hands, where
-/// its own limits count them.
+/// Limit of request bodies in memory before the machine admits them, where its own limits count
+/// them. In bytes.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// What every request of the HTTP port gets at.
+/// State shared by all requests of the HTTP port.
 #[derive(Debug)]
 struct HttpState {
     service: Arc<Service>,
@@ -60,12 +60,12 @@ struct HttpState {
     phase: watch::Sender<ServerPhase>,
 }
 
-/// How far the end is.
+/// Progress of shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ServerPhase {
-    /// It is not in sight.
+    /// The server is not shutting down.
     Serving,
-    /// What is in flight is finished, and nothing else begun.
+    /// Requests in flight are finished, and no others are started.
     Draining,
 }
 
@@ -81,13 +81,13 @@ impl HttpState {
         }
     }
 
-    /// Checks a request as if it had come by thrift: `frame` holds its payload, if it has one.
+    /// Checks a request as if it had come by thrift. `frame` contains its payload, if it has one.
     fn check<'a>(&self, request: &Request<'a>, frame: &Bytes) -> Result<Action<'a>, Reply> {
         machine::check(request, frame)
             .inspect_err(|reply| self.count(request, 0, self.service.now(), reply))
     }
 
-    /// Puts a request that was checked to the machine, and counts its answer.
+    /// Passes a checked request to the machine, and counts its reply.
     async fn ask(
         &self,
         request: &Request<'_>,
@@ -95,7 +95,7 @@ impl HttpState {
         deadline: Option<Instant>,
     ) -> Reply {
         let (since, size) = (self.service.now(), action.payload_bytes());
-        let reply = self.dispatcher.ask(deadline, action).await;
+        let reply = self.dispatcher.dispatch(deadline, action).await;
         self.count(request, size, since, &reply);
         reply
     }
@@ -108,7 +108,7 @@ impl HttpState {
     }
 }
 
-/// All that there is on the HTTP port.
+/// Returns the routes of the HTTP port.
 fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
     const STREAMS: &str = "/v1/streams";
     const STREAM: &str = "/v1/streams/{stream}";

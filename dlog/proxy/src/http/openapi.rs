@@ -1,8 +1,8 @@
 use axum::http::header;
 use axum::response::IntoResponse;
 
-/// The interface, as an OpenAPI 3.1 document. A test holds it against the server: routes, statuses,
-/// and the shape of every answer.
+/// The interface, as an OpenAPI 3.1 document. A test compares it with the server: routes, statuses,
+/// and the shape of every response.
 pub(super) const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Serves the document.

@@ -14,11 +14,11 @@ use crate::FaultInjector;
 use crate::machine::InjectedFault;
 use crate::service::Service;
 
-/// What operators ask: on the stats port and on the HTTP port.
+/// State of the operators' routes, on the stats port and on the HTTP port.
 #[derive(Clone, Debug)]
 pub(crate) struct OperatorState {
     pub(crate) service: Arc<Service>,
-    /// The switch that makes streams misbehave, where it is allowed.
+    /// The injector of faults, if the settings allow it.
     pub(crate) faults: Option<FaultInjector>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct OperatorState {
 pub(crate) async fn serve(listener: TcpListener, operator: OperatorState) {
     let app = route::router(routes(&operator));
     if let Err(error) = axum::serve(listener, app as Router).await {
-        tracing::error!(%error, "metrics and health are not served any more");
+        tracing::error!(%error, "serving metrics and health failed");
     }
 }
 
@@ -53,8 +53,7 @@ async fn metrics(State(OperatorState { service, .. }): State<OperatorState>) -> 
     )
 }
 
-/// Ready is who becomes the owner of streams: what a load balancer wants to know before it sends
-/// more clients here.
+/// Ready is a proxy that becomes the owner of streams: a load balancer sends it more clients.
 async fn ready(State(OperatorState { service, .. }): State<OperatorState>) -> impl IntoResponse {
     if service.machine_stats().accepting {
         (Http::OK, "ready\n")
@@ -82,7 +81,7 @@ impl OperatorState {
             Problem::new(
                 Http::NOT_FOUND,
                 "NO_SUCH_ROUTE",
-                "streams misbehave on purpose only where the proxy runs with --faults",
+                "faults can be injected only into a proxy that runs with --faults",
             )
         };
         self.faults.as_ref().ok_or_else(off)
@@ -115,7 +114,7 @@ async fn fail(
     let faults = operator.faults()?;
     let code = code
         .parse()
-        .map_err(|_| Problem::bad_request("code: it is not the number of a status code"))?;
+        .map_err(|_| Problem::bad_request("code: not the number of a status code"))?;
     faults.fail(&stream, StatusCode::from_i32(code));
     Ok(Http::NO_CONTENT)
 }

@@ -4,8 +4,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// What the page may do: run its own scripts and the WebAssembly module of the package, and talk to
-/// this proxy. Nothing inline, nothing from elsewhere, and in no frame.
+/// Content security policy of the page: it may run its own scripts and the package's WebAssembly
+/// module, and send requests to this proxy. No inline scripts or styles, no other servers, and no
+/// frames.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
                       connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -19,12 +20,16 @@ struct PageFile {
 
 macro_rules! files {
     ($($name:literal $path:literal $content_type:literal;)*) => {
-        [$(PageFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../page/", $path)) },)*]
+        [$(PageFile {
+            name: $name,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("../page/", $path)),
+        },)*]
     };
 }
 
-/// The page, in the binary: it is there wherever the proxy runs. What is in `package/` is built
-/// from `wasm/`; a test compares the two.
+/// The files of the page, which are part of the binary. Those in `package/` are built from `wasm/`;
+/// a test compares the two.
 static FILES: [PageFile; 13] = files! {
     "index.html" "index.html" "text/html; charset=utf-8";
     "page.css" "page.css" "text/css; charset=utf-8";
@@ -41,12 +46,12 @@ static FILES: [PageFile; 13] = files! {
     "distributedlog_bg.wasm" "package/distributedlog_bg.wasm" "application/wasm";
 };
 
-/// The page itself.
+/// Serves the page itself.
 pub(super) async fn index() -> Response {
     serve(&FILES[0])
 }
 
-/// What the page loads.
+/// Serves a file that the page loads.
 pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
     let found = FILES[1..].iter().find(|file| file.name == name);
     let missing = || {
@@ -79,9 +84,9 @@ fn serve(file: &PageFile) -> Response {
 mod tests {
     use super::*;
 
-    /// The policy would keep the browser from running any of it.
+    /// The policy keeps the browser from running any of it.
     #[test]
-    fn nothing_in_the_page_is_inline_or_from_elsewhere() {
+    fn nothing_in_the_page_is_inline_or_from_other_servers() {
         let index = core::str::from_utf8(FILES[0].bytes).expect("UTF-8");
         for inline in [
             "<style",
@@ -101,13 +106,13 @@ mod tests {
                 .expect("the rest");
             assert!(
                 FILES.iter().any(|file| file.name == name),
-                "{name} is not there"
+                "{name} is not served"
             );
         }
     }
 
     #[test]
-    fn what_scripts_import_is_there() {
+    fn every_script_that_is_imported_is_served() {
         for file in FILES
             .iter()
             .filter(|file| file.content_type.starts_with("text/javascript"))
@@ -122,7 +127,7 @@ mod tests {
                 if name.len() < 30 && name.contains('.') {
                     assert!(
                         FILES.iter().any(|file| file.name == name),
-                        "{}: {name} is not there",
+                        "{}: {name} is not served",
                         file.name
                     );
                 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use distributedlog_store::dlsn_text::parse_dlsn;
 
-/// A position as JSON: all its forms.
+/// A position as JSON, in all its forms.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct DlsnBody {
     text: String,
@@ -49,9 +49,9 @@ impl Serialize for ShortDlsn {
     }
 }
 
-/// Reads a position in any of its forms, from the query parameter or header `place`.
+/// Parses a position in any of its forms, from the query parameter or header `place`.
 pub(super) fn parse(place: &str, text: &str) -> Result<Dlsn, Problem> {
-    // A `+` of base64 that nobody escaped arrives as a blank.
+    // A `+` of base64 that the client did not escape arrives as a blank.
     let restored = if text.contains(',') {
         text.to_owned()
     } else {

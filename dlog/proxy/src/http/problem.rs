@@ -10,30 +10,31 @@ use super::status::http_status;
 use crate::machine::{self, NotStarted, Reply};
 use distributedlog_store::{Owner, StoreError, StreamName};
 
-/// How long a client should stay away when the proxy has too much to do, or is not ready: the least
-/// that the header can say.
+/// Time for which a client should wait when the proxy is overloaded or not ready: the least that
+/// the header can express.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
-/// Why a request was not carried out (RFC 9457). Its type is `about:blank`; `name` says what it is.
+/// Reason why a request was not carried out (RFC 9457). The type is `about:blank`; `name`
+/// identifies the problem.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Problem {
     title: &'static str,
     status: u16,
-    /// For programs.
+    /// Name, for programs.
     name: &'static str,
-    /// DistributedLog's status code, where it is one.
+    /// DistributedLog's status code, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i32>,
-    /// What is known of the records, or of whatever else the request was to change.
+    /// State of the records, or of the change that was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<&'static str>,
     detail: Cow<'static, str>,
-    /// Who owns the stream, if another proxy does.
+    /// Owner of the stream, if it is another proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Box<OwnerBody>>,
 }
 
-/// A proxy as thrift clients know it.
+/// A proxy as thrift clients address it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct OwnerBody {
     shard: i32,
@@ -41,7 +42,7 @@ pub(super) struct OwnerBody {
 }
 
 impl Problem {
-    /// A problem that DistributedLog has no code for: nothing was started.
+    /// Returns a problem without a code of DistributedLog: nothing was started.
     pub(super) fn new(
         status: Http,
         name: &'static str,
@@ -58,12 +59,12 @@ impl Problem {
         }
     }
 
-    /// The request is not one.
+    /// Returns the problem of a malformed request.
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Http::BAD_REQUEST, "BAD_REQUEST", detail)
     }
 
-    /// A problem with one of DistributedLog's codes.
+    /// Returns the problem of one of DistributedLog's codes.
     pub(super) fn of_code(code: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: code.name(),
@@ -73,7 +74,7 @@ impl Problem {
         }
     }
 
-    /// What the machine answered, which is no success.
+    /// Converts the machine's reply, which is not a success.
     pub(super) fn of_reply(reply: &Reply) -> Self {
         match reply {
             Reply::Stream(response) => {
@@ -94,7 +95,7 @@ impl Problem {
             Reply::NotStarted(NotStarted::DeadlinePassed) => Self::new(
                 Http::GATEWAY_TIMEOUT,
                 "NOT_STARTED",
-                "not started: the request's time was over before its turn came",
+                "not started: the request's deadline passed while it was queued",
             ),
             Reply::NotStarted(NotStarted::Discarded) => Self::new(
                 Http::GATEWAY_TIMEOUT,
@@ -105,17 +106,17 @@ impl Problem {
                 Self::of_code(StatusCode::InternalServerError, message.clone())
             }
             Reply::ServerInfo { .. } | Reply::Bulk(_) | Reply::Void => {
-                unreachable!("HTTP asks the machine nothing that is answered like this")
+                unreachable!("no route sends a request with such a reply")
             }
         }
     }
 
-    /// The store could not be read, or not answer a question. Nothing was to be changed.
+    /// Converts an error of the store to a read, or to a question that changes nothing.
     pub(super) fn of_store(stream: &StreamName, error: &StoreError) -> Self {
         Self::of_reply(&Reply::Stream(machine::of_setup(stream, error))).of_a_read()
     }
 
-    /// The store could not list its streams.
+    /// Converts an error of the store to listing its streams.
     pub(super) fn of_listing(error: &StoreError) -> Self {
         let passes = matches!(
             error,
@@ -129,7 +130,7 @@ impl Problem {
         Self::of_code(code, error.to_string()).of_a_read()
     }
 
-    /// The same for a request that changes nothing: there is nothing to be known of its records.
+    /// Removes the state of the records, for a request that changes nothing.
     pub(super) fn of_a_read(self) -> Self {
         Self {
             known: None,
@@ -137,7 +138,7 @@ impl Problem {
         }
     }
 
-    /// The same for records that no stream will take.
+    /// Sets the state of the records to rejected: no stream will take them.
     pub(super) fn rejected(self) -> Self {
         Self {
             known: Some(known_name(WriteState::Rejected)),
@@ -146,7 +147,7 @@ impl Problem {
     }
 }
 
-/// What is said where the machine says nothing.
+/// Returns the detail where the machine's reply has none.
 fn default_detail(response: &machine::StreamReply) -> &'static str {
     if response.code == StatusCode::Found {
         "another proxy owns this stream"
@@ -164,7 +165,7 @@ const fn known_name(known: WriteState) -> &'static str {
 }
 
 impl OwnerBody {
-    /// Takes `1;{shard};{host}:{port}` apart.
+    /// Parses `1;{shard};{host}:{port}`.
     fn of_location(location: &str) -> Option<Self> {
         let mut parts = location.splitn(3, ';').skip(1);
         let shard = parts.next()?.parse().ok()?;

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
-/// One method of one path. Routers are made of these, and what is documented is compared with them.
+/// One method of one path. Routers are made of these, and a test compares them with the
+/// documentation.
 pub(super) struct Route {
     method: Method,
     path: &'static str,
@@ -34,14 +35,14 @@ impl Route {
         }
     }
 
-    /// `GET /path`
+    /// Returns `GET /path`.
     #[cfg(test)]
     pub(super) fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
 
-/// A router of these routes, for which everything else is a problem.
+/// Returns a router of these routes, with a problem for all other requests.
 pub(super) fn router(routes: Vec<Route>) -> Router {
     let routed = routes.into_iter().fold(Router::new(), |router, route| {
         tracing::trace!(method = %route.method, route.path, "a route");
@@ -52,7 +53,7 @@ pub(super) fn router(routes: Vec<Route>) -> Router {
         .method_not_allowed_fallback(no_such_method)
 }
 
-/// The name of the stream in a request's path, decoded.
+/// Name of the stream in a request's path, decoded.
 pub(super) struct StreamPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
@@ -66,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
     }
 }
 
-/// A request's query. Parameters that nobody knows are refused: they are mistyped.
+/// Query of a request. Unknown parameters are refused: they are mistyped.
 pub(super) struct Parameters<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
@@ -80,21 +81,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// What is asked of a path that there is not.
+/// Response to a request for an unknown path.
 async fn no_such_route(uri: axum::http::Uri) -> Problem {
     let path = crate::machine::shorten(uri.path(), 80);
     Problem::new(
         Http::NOT_FOUND,
         "NO_SUCH_ROUTE",
-        format!("there is nothing at {path}: /openapi.json says what there is"),
+        format!("there is nothing at {path}: /openapi.json lists the routes"),
     )
 }
 
-/// What is asked by a method that the path does not have; `allow` says which it has.
+/// Response to a method that the path does not have. The header `allow` lists the methods that it
+/// has.
 async fn no_such_method(method: Method) -> Problem {
     Problem::new(
         Http::METHOD_NOT_ALLOWED,
         "METHOD_NOT_ALLOWED",
-        format!("{method} is not a method of this path: `allow` says which are"),
+        format!("{method} is not a method of this path: the header `allow` lists its methods"),
     )
 }

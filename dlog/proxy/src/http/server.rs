@@ -16,28 +16,28 @@ use super::{HttpState, OperatorState, ServerPhase, router};
 use crate::Settings;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
-/// How many requests one HTTP/2 connection may have under way.
+/// Limit of requests in flight on one HTTP/2 connection.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 
-/// How large the headers of one HTTP/2 request may be together.
+/// Limit of the headers of one HTTP/2 request, in bytes.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
-/// How often an HTTP/2 peer is asked whether it is still there.
+/// Interval of pings to an HTTP/2 peer, which detect that it has gone.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// The HTTP port at work. Dropping it closes its connections and aborts what they asked for, but
-/// not what the store works on.
+/// The running HTTP port. Dropping it closes its connections and aborts their requests, except for
+/// work that the store has begun.
 #[derive(Debug)]
 pub(crate) struct Server {
     state: Arc<HttpState>,
     accepting: JoinHandle<()>,
     dispatcher: JoinHandle<()>,
-    /// Connections that draining waits for; taken when it begins.
+    /// Connections that draining waits for; taken when draining begins.
     graceful: Arc<Mutex<Option<GracefulShutdown>>>,
 }
 
 impl Server {
-    /// Serves until it is dropped.
+    /// Serves until the value is dropped.
     pub(crate) fn start(
         listener: impl Listen,
         settings: Arc<Settings>,
@@ -63,8 +63,8 @@ impl Server {
         }
     }
 
-    /// Begins no further request, ends reads, and waits until what is in flight is answered. Health
-    /// and metrics go on to be served.
+    /// Starts no further request, ends reads, and waits until the requests in flight are answered.
+    /// Health and metrics are still served.
     pub(crate) async fn drain(&self) {
         self.state.phase.send_replace(ServerPhase::Draining);
         let graceful = self
@@ -85,7 +85,7 @@ impl Drop for Server {
     }
 }
 
-/// Accepts connections until it is dropped, and with it those that it accepted.
+/// Accepts connections until it is dropped, which also drops the connections.
 async fn accept(
     mut listener: impl Listen,
     router: Router,
@@ -101,7 +101,11 @@ async fn accept(
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
             state.service.stats.connections_refused.inc();
-            tracing::warn!(%peer, limit = state.settings.http_max_connections, "closing a new HTTP connection: there are as many as are allowed");
+            tracing::warn!(
+                %peer,
+                limit = state.settings.http_max_connections,
+                "closing a new HTTP connection: the limit is reached"
+            );
             continue;
         };
         let watcher = graceful
@@ -128,7 +132,7 @@ async fn serve(
     watcher: Option<Watcher>,
 ) {
     let Some(tls) = &state.settings.tls else {
-        return speak(stream, peer, router, state, watcher).await;
+        return serve_http(stream, peer, router, state, watcher).await;
     };
     match tokio::time::timeout(
         state.settings.handshake_timeout,
@@ -136,16 +140,20 @@ async fn serve(
     )
     .await
     {
-        Ok(Ok(stream)) => speak(stream, peer, router, state, watcher).await,
+        Ok(Ok(stream)) => serve_http(stream, peer, router, state, watcher).await,
         Ok(Err(error)) => tracing::warn!(%peer, %error, "the TLS handshake failed"),
         Err(_) => {
             state.service.stats.timeouts.inc();
-            tracing::warn!(%peer, limit = ?state.settings.handshake_timeout, "the TLS handshake took too long");
+            tracing::warn!(
+                %peer,
+                limit = ?state.settings.handshake_timeout,
+                "the TLS handshake took too long"
+            );
         }
     }
 }
 
-async fn speak(
+async fn serve_http(
     stream: impl ByteStream + 'static,
     peer: SocketAddr,
     router: Router,
@@ -183,7 +191,7 @@ async fn speak(
     }
 }
 
-/// What is wrong, without what is wrong because of it.
+/// Returns the error at the root of a chain.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

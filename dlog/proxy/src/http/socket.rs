@@ -8,44 +8,44 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use distributedlog_store::net::ByteStream;
 
-/// How HTTP/2 begins. While a connection's bytes are a part of it, nobody can tell yet which
-/// protocol it will be.
+/// First bytes of HTTP/2. While a connection's bytes are a prefix of it, its protocol is not known.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How much is still read from a peer after the last word to it, and for how long.
+/// Limits for reading on from a peer after the last response to it: bytes and time.
 const LINGER_BYTES: usize = 4 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// What a peer may take its time for.
+/// Timeouts of a connection's peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketTimeouts {
-    /// Until it is clear which protocol it speaks.
+    /// Time until its protocol is known.
     pub(super) opening: Duration,
-    /// While it takes nothing of what is sent to it.
+    /// Time for which it may receive nothing of what is sent to it.
     pub(super) writing: Duration,
 }
 
-/// A connection whose peer has limited time for what hyper sets no limits on: to say which protocol
-/// it speaks, and to take what it asked for.
+/// A connection with timeouts where hyper has none: for detecting the protocol, and for receiving
+/// responses.
 ///
-/// It also parts properly: a socket that is closed over unread bytes resets the connection, and a
-/// client that is busy sending a body which is refused would lose the answer that tells it why.
+/// It also closes properly: closing a socket with unread bytes resets the connection, and a client
+/// that is busy sending a body which is refused would lose the response which contains the reason.
 pub(super) struct HttpSocket<S> {
     stream: S,
     timeouts: SocketTimeouts,
-    /// How much of the preface has come; nothing once the protocol is clear.
+    /// Number of bytes of the preface that have come; `None` once the protocol is known.
     preface: Option<usize>,
     reading: IoTimer,
     writing: IoTimer,
     linger: Option<usize>,
 }
 
-/// Runs while something is waited for.
+/// Timeout of one direction; runs while the socket waits for the peer.
 #[derive(Default)]
 struct IoTimer(Option<Pin<Box<Sleep>>>);
 
 impl IoTimer {
-    /// Pending while there is time, from the first such call since [`stop`](Self::stop) on.
+    /// Is pending until the timeout expires, which runs from the first call after
+    /// [`stop`](Self::stop).
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -99,11 +99,11 @@ impl<S: ByteStream> HttpSocket<S> {
         Poll::Ready(Err(ready!(self.writing.poll(
             cx,
             self.timeouts.writing,
-            "the peer takes nothing"
+            "the peer does not read"
         ))))
     }
 
-    /// Drops what still comes, within bounds.
+    /// Drops the bytes that still come, within the limits.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [0; 4 << 10];
         loop {
@@ -120,7 +120,7 @@ impl<S: ByteStream> HttpSocket<S> {
                 Poll::Pending => {
                     return self
                         .reading
-                        .poll(cx, LINGER_TIME, "the peer goes on")
+                        .poll(cx, LINGER_TIME, "the peer does not stop sending")
                         .map(drop);
                 }
             }
@@ -145,7 +145,7 @@ impl<S: ByteStream> AsyncRead for HttpSocket<S> {
                 Poll::Ready(Err(ready!(self.reading.poll(
                     cx,
                     allowed,
-                    "the peer does not say which protocol it speaks"
+                    "the peer does not select a protocol"
                 ))))
             }
             Poll::Pending => Poll::Pending,

@@ -15,9 +15,9 @@ use super::route::{Parameters, StreamPath};
 use crate::machine::{Reply, StreamReply, filter};
 use distributedlog_store::{SegmentInfo, StreamInfo, StreamName};
 
-/// How many names a page has, unless the client says.
+/// Number of names in a page. Default: 1,000.
 const PAGE: usize = 1_000;
-/// How many it may have at most.
+/// Maximum number of names in a page.
 const MAX_PAGE: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
@@ -41,7 +41,7 @@ struct StreamListBody {
 #[derive(Debug, Serialize)]
 struct CreatedBody<'a> {
     stream: &'a str,
-    /// Whether it was made just now.
+    /// True if it was created by this request.
     created: bool,
 }
 
@@ -81,13 +81,13 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(PAGE);
     if limit == 0 || limit > MAX_PAGE {
         return Err(Problem::bad_request(format!(
-            "limit: {limit} does not lie between 1 and {MAX_PAGE}"
+            "limit: {limit} is not between 1 and {MAX_PAGE}"
         ))
         .of_a_read());
     }
     let matching = query.filter.as_deref().map(filter).transpose();
     let matching = matching.map_err(|why| {
-        Problem::bad_request(format!("filter: it cannot be used: {why}")).of_a_read()
+        Problem::bad_request(format!("filter: cannot be used: {why}")).of_a_read()
     })?;
     let names = state
         .service
@@ -110,7 +110,7 @@ pub(super) async fn list(
     Ok(Json(StreamListBody { streams, next }).into_response())
 }
 
-/// Creates a stream; that there is one already is as good.
+/// Creates a stream, or does nothing if it exists.
 pub(super) async fn create(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
@@ -166,7 +166,7 @@ pub(super) async fn truncate(
     Ok(Http::NO_CONTENT.into_response())
 }
 
-/// What is known of a stream.
+/// Returns the segments, positions and owner of a stream.
 pub(super) async fn describe(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
@@ -201,8 +201,8 @@ pub(super) async fn describe(
     Ok(Json(described).into_response())
 }
 
-/// Has the machine do something with a stream. A stream that is to be made may exist already;
-/// everything else succeeds, or is a problem.
+/// Passes a change of a stream to the machine. Returns the code of its success, which for `create`
+/// may be that the stream exists.
 async fn carry_out(state: &HttpState, request: &Request<'_>) -> Result<StatusCode, Problem> {
     let reply = match state.check(request, &Bytes::new()) {
         Ok(action) => state.ask(request, action, None).await,

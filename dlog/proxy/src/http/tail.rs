@@ -19,15 +19,16 @@ use super::{HttpState, ServerPhase};
 use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::{StoreError, StreamName};
 
-/// How much is put together before it is sent, when there is much: a large record may be more.
+/// Size from which a part of the body is sent, in bytes. A part ends with the record that reaches
+/// it.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// How long a response may be silent, unless the client says.
+/// Time after which a silent response sends a heartbeat, in milliseconds. Default: 15,000.
 const HEARTBEAT_MS: u64 = 15_000;
-/// What a client may say.
+/// Range of the heartbeat's time that a client can ask for, in milliseconds.
 const HEARTBEAT_MS_BOUNDS: core::ops::RangeInclusive<u64> = 100..=60_000;
 
-/// What browsers send when they resume.
+/// Header that browsers send when they resume.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 #[derive(Debug, Deserialize)]
@@ -52,7 +53,7 @@ const fn default_heartbeat_ms() -> u64 {
     HEARTBEAT_MS
 }
 
-/// Where to begin.
+/// Position of the first record.
 #[derive(Clone, Copy, Debug)]
 enum StartPosition {
     First,
@@ -61,8 +62,8 @@ enum StartPosition {
 }
 
 impl StartPosition {
-    /// A browser that resumes sends what it asked for the first time, and where it was: that is
-    /// what counts then.
+    /// Parses the position. A browser that resumes repeats its first query and adds the position
+    /// that it reached in `last-event-id`, which takes precedence.
     fn of(query: &TailQuery, headers: &HeaderMap) -> Result<Self, Problem> {
         if let Some(id) = headers.get(LAST_EVENT_ID) {
             let text = id
@@ -79,7 +80,7 @@ impl StartPosition {
             )?)),
             (None, Some(after)) => Ok(Self::At(position::parse("after", after)?.slot(1))),
             (Some(_), Some(_)) => Err(Problem::bad_request(
-                "from and after: one of them says where to begin, not both",
+                "from and after: only one of them may be given",
             )),
         }
     }
@@ -109,14 +110,14 @@ async fn begin(
     if !HEARTBEAT_MS_BOUNDS.contains(&query.heartbeat_ms) {
         let (least, most) = HEARTBEAT_MS_BOUNDS.into_inner();
         let detail = format!(
-            "heartbeat_ms: {} does not lie between {least} and {most}",
+            "heartbeat_ms: {} is not between {least} and {most}",
             query.heartbeat_ms
         );
         return Err(Problem::bad_request(detail));
     }
     let Ok(permit) = state.readers.clone().try_acquire_owned() else {
         let detail = format!(
-            "{} streams are being read already, and more are not",
+            "{} streams are being read, and that is the limit",
             state.settings.http_max_readers
         );
         return Err(Problem::new(
@@ -153,7 +154,7 @@ async fn begin(
     let headers = [
         (header::CONTENT_TYPE, framing.content_type()),
         (header::CACHE_CONTROL, "no-store"),
-        // Proxies of the common kind hold answers back until they are whole; this one never is.
+        // nginx and proxies like it buffer responses until they are complete; this one never is.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((
@@ -163,13 +164,13 @@ async fn begin(
         .into_response())
 }
 
-/// A read under way. Nothing is read ahead of what the client takes, but one batch of the store.
+/// The body of a read. At most one batch of the store is read ahead of the client.
 struct RecordStream {
     reader: LogReader,
     encoder: EventEncoder,
     heartbeat: Duration,
     follow: bool,
-    /// How many records may still be sent.
+    /// Number of records that may still be sent.
     left: u64,
     phase: watch::Receiver<ServerPhase>,
     progress: BodyProgress,
@@ -183,7 +184,7 @@ enum BodyProgress {
     Ended,
 }
 
-/// What came while it waited.
+/// Result of waiting for the next record.
 enum TailStep {
     Event(ReadEvent),
     Silence,
@@ -191,7 +192,7 @@ enum TailStep {
 }
 
 impl RecordStream {
-    /// The next part of the body.
+    /// Returns the next part of the body.
     async fn next(mut self) -> Option<(Result<Bytes, core::convert::Infallible>, Self)> {
         let mut out = Vec::new();
         match self.progress {
@@ -233,8 +234,10 @@ impl RecordStream {
         };
         let found = tokio::select! {
             biased;
-            // Whoever reads on elsewhere begins at the position that the last line says.
-            _ = self.phase.wait_for(|phase| *phase != ServerPhase::Serving) => return TailStep::End(EndReason::Draining, None),
+            // A client that reads on from another proxy begins at the position in the last line.
+            _ = self.phase.wait_for(|phase| *phase != ServerPhase::Serving) => {
+                return TailStep::End(EndReason::Draining, None);
+            }
             found = reading => found,
         };
         found.unwrap_or_else(|error| {
@@ -248,7 +251,7 @@ impl RecordStream {
         })
     }
 
-    /// Puts an event, and what was read together with it, into lines.
+    /// Encodes an event, and those that were read together with it.
     fn put(&mut self, event: ReadEvent, out: &mut Vec<u8>) {
         let mut next = Some(event);
         while let Some(event) = next {

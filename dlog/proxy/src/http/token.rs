@@ -6,36 +6,36 @@ use axum::http::{HeaderMap, StatusCode as Http, header};
 
 use super::problem::Problem;
 
-/// The fewest characters of a token: fewer could be guessed.
+/// Minimum length of a token: shorter ones could be guessed.
 const MIN_CHARS: usize = 16;
-/// The most: a header holds it.
+/// Maximum length of a token, which must fit into a header.
 const MAX_CHARS: usize = 4096;
 
-/// What HTTP clients must know: `Authorization: Bearer TOKEN`.
+/// Token that HTTP clients must send: `Authorization: Bearer TOKEN`.
 #[derive(Clone)]
 pub struct HttpToken(Box<str>);
 
 impl HttpToken {
-    /// The token with this text, of 16 to 4,096 printable ASCII characters without blanks.
+    /// Returns the token with this text, of 16 to 4,096 printable ASCII characters without blanks.
     ///
     /// # Errors
     ///
-    /// The text is shorter, longer, or has other characters.
+    /// The text is shorter, longer, or contains other characters.
     pub fn new(text: &str) -> Result<Self, &'static str> {
         if !(MIN_CHARS..=MAX_CHARS).contains(&text.len()) {
             return Err("a token has 16 to 4096 characters");
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a token has printable ASCII characters only, and no blanks");
+            return Err("a token consists of printable ASCII characters without blanks");
         }
         Ok(Self(text.into()))
     }
 
-    /// The token that a file holds, and nothing else but a line's end.
+    /// Reads the token from a file, which contains nothing else but an end of line.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or what it holds is no token.
+    /// The file cannot be read, or its content is not a token.
     pub fn from_file(path: &Path) -> Result<Self, HttpTokenError> {
         let refuse = |detail: &dyn fmt::Display| HttpTokenError {
             path: path.to_owned(),
@@ -45,7 +45,8 @@ impl HttpToken {
         Self::new(text.trim_end()).map_err(|error| refuse(&error))
     }
 
-    /// Whether the request has it. How long that takes says nothing of how much of it was right.
+    /// Checks the token of a request. The time that this takes does not depend on how much of the
+    /// token was right.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let given = headers
             .get(header::AUTHORIZATION)
@@ -54,7 +55,7 @@ impl HttpToken {
             return Err(Problem::new(
                 Http::UNAUTHORIZED,
                 "UNAUTHORIZED",
-                "this proxy wants a token: authorization: Bearer TOKEN",
+                "this proxy requires a token: authorization: Bearer TOKEN",
             ));
         };
         let token = given
@@ -75,7 +76,7 @@ impl HttpToken {
             Err(Problem::new(
                 Http::UNAUTHORIZED,
                 "UNAUTHORIZED",
-                "the token is not the one that this proxy was given",
+                "the token is wrong",
             ))
         }
     }
@@ -83,17 +84,17 @@ impl HttpToken {
 
 impl fmt::Debug for HttpToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It stays out of logs.
+        // The token must not get into logs.
         f.write_str("HttpToken")
     }
 }
 
-/// A file that holds no token.
+/// Error of a file that does not contain a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTokenError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Description of the error.
     pub detail: String,
 }
 

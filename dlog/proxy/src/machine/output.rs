@@ -89,11 +89,10 @@ pub(crate) enum StoreReply<O> {
     },
 }
 
-/// What an append was for. Must come back exactly once.
-#[derive(Debug)]
-#[must_use = "a ticket that is lost leaves its client without an reply and its bytes counted for \
-              ever"]
 /// The work that an append is for. Must be returned exactly once.
+#[derive(Debug)]
+#[must_use = "a ticket that is lost leaves its client without a reply and its bytes counted for \
+              ever"]
 pub(crate) struct Ticket<O> {
     /// Reply address.
     pub(crate) to: O,

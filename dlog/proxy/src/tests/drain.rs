@@ -1,4 +1,4 @@
-//! How a proxy ends without losing anything.
+//! Draining a proxy without losing a request.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -59,11 +59,15 @@ async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
             streams_released: 1
         }
     );
-    assert_eq!(proxy.drain().await, drained, "a second call tells the same");
+    assert_eq!(
+        proxy.drain().await,
+        drained,
+        "a second call returns the same"
+    );
     assert_eq!((store.owner_of("s"), store.is_closed()), (None, true));
     assert!(
         TcpStream::connect(proxy.local_addr()).await.is_err(),
-        "nobody listens any more"
+        "the port is closed"
     );
 }
 

@@ -42,8 +42,7 @@ fn write_set<'a>(stream: &'a str, set: &'a [u8]) -> Request<'a> {
 }
 
 #[tokio::test]
-async fn a_set_that_is_sent_again_on_any_connection_gets_the_first_ones_position_and_is_stored_once()
- {
+async fn a_set_that_is_sent_again_on_any_connection_gets_the_first_position_and_is_stored_once() {
     let (proxy, store) =
         start(settings().stats_listen(Some(SocketAddr::from(([127, 0, 0, 1], 0))))).await;
     let (first, second) = (set(0, &[b"a", b"b"]), set(1, &[b"c"]));

@@ -1,4 +1,4 @@
-//! Every kind of bad input: refused with a reason, and nothing else disturbed.
+//! Bad input of every kind: it is refused with a reason, and no other client is disturbed.
 
 use core::time::Duration;
 
@@ -19,7 +19,7 @@ const CONTEXT: WriteContext<'static> = WriteContext {
     attempt: None,
 };
 
-/// A thrift call: `0x8001`, kind, name, sequence id, and whatever comes behind.
+/// A thrift call: `0x8001`, kind, name, sequence id, and the bytes that follow.
 fn call(kind: u8, name: &[u8], sequence_id: u32, rest: &[u8]) -> Vec<u8> {
     let length = u32::try_from(name.len())
         .expect("a short name")
@@ -56,7 +56,7 @@ fn in_dispatch(tag: u32, payload: &[u8]) -> Vec<u8> {
     )
 }
 
-/// Whatever happened to other connections, this proxy still serves.
+/// Checks that this proxy still serves other connections.
 async fn assert_serves(proxy: &RunningProxy) {
     let answer = Raw::connect(proxy)
         .await
@@ -130,7 +130,7 @@ async fn an_unknown_method_keeps_its_name_and_sequence_id() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_told_what_is_wrong() {
+async fn bad_requests_are_refused_with_the_reason() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     let with = |crc32, is_record_set| WriteContext {
@@ -175,7 +175,7 @@ async fn bad_requests_are_told_what_is_wrong() {
                 &[0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
                 with(None, Some(true)),
             ),
-            "500 (not a record set: it holds no record)",
+            "500 (not a record set: it contains no record)",
         ),
         (write("", b"x"), "602 (invalid stream name \"\": "),
         (
@@ -280,7 +280,7 @@ async fn a_frame_of_an_absurd_length_ends_the_connection() {
     let (proxy, _) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.send(&[0x7f, 0xff, 0xff, 0xff, 2, 0, 0, 5]).await;
-    // It goes on sending, as a client would that means it; the answer reaches it all the same.
+    // The client goes on sending, as one with much to send would, and still receives the reply.
     client.send(&[0; 100_000]).await;
     let (tag, answer) = client.heard().await;
     assert!(
@@ -342,7 +342,7 @@ async fn a_client_that_takes_too_long_for_a_frame_is_closed() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_in_the_middle_of_anything_disturbs_nobody() {
+async fn a_client_that_closes_in_the_middle_of_anything_disturbs_no_other() {
     let (proxy, _) = start(settings()).await;
     let upgrade = {
         let mut bytes = vec![0; 64];
@@ -368,7 +368,7 @@ async fn a_client_that_goes_away_in_the_middle_of_anything_disturbs_nobody() {
 /// Bytes of legal frames, changed here and there: every one is answered or ends its connection, and
 /// the proxy goes on.
 #[tokio::test]
-async fn damaged_frames_disturb_nobody() {
+async fn damaged_frames_disturb_no_other_client() {
     let (proxy, _) = start(
         settings()
             .frame_timeout(Duration::from_millis(20))

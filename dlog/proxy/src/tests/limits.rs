@@ -1,4 +1,4 @@
-//! What is bounded, and what happens at the bound.
+//! Limits, and the behaviour at each of them.
 
 use distributedlog::wire::mux::Message;
 

@@ -1,4 +1,4 @@
-//! What the thirteen methods answer, in one conversation each.
+//! The replies to the thirteen methods, in one conversation each.
 
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{
@@ -239,7 +239,7 @@ async fn truncation_needs_a_position() {
 }
 
 #[tokio::test]
-async fn an_owner_is_named_whoever_it_is() {
+async fn the_owner_is_returned_if_it_is_this_proxy_or_another() {
     let (proxy, store) = start(settings().announce(Some("proxy-1:8000".into()))).await;
     let mut client = Raw::connect(&proxy).await;
     let owner = |stream| Request::GetOwner {

@@ -1,4 +1,4 @@
-//! The proxy as its clients meet it: over real sockets, byte for byte.
+//! The proxy as its clients see it: over real sockets, byte for byte.
 
 mod drain;
 mod duplicates;

@@ -1,9 +1,9 @@
-//! What the original's client said in the recorded sessions, said to this proxy: its answers mean
-//! what the original proxy's did.
+//! The requests of the original's client in the recorded sessions, sent to this proxy: its replies
+//! mean the same as the original proxy's.
 //!
-//! Compared are codes, which answers have positions and locations, slots, log segments where they
-//! say something, server states, and ownerships. What differs on purpose is listed below, with the
-//! reason.
+//! The test compares codes, the presence of positions and locations, slots, log segments where they
+//! mean something, server states, and ownerships. The intended differences are listed below, with
+//! the reason.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::memory_store::MemoryStore;
 use crate::RunningProxy;
 use distributedlog_store::Owner;
 
-/// Where this proxy answers otherwise: the exchange, ours, and why.
+/// Exchanges with a different reply of this proxy: the exchange, our reply, and the reason.
 const DIFFERENCES: [(&str, &str, &str); 4] = [
     (
         "getOwner-unowned",
@@ -41,11 +41,11 @@ const DIFFERENCES: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// When the sessions were recorded, so that their deadlines have not passed.
+/// Time at which the sessions were recorded, so that their deadlines have not passed.
 const RECORDED_UNIX_NS: u64 = 0x18ea_a802_36d6_9f00;
 
-/// The proxies that were recorded: shard, announced address, whether they spoke mux, and the
-/// sessions with each, in their order.
+/// The recorded proxies: shard, announced address, true if they spoke mux, and the sessions with
+/// each, in order.
 const RECORDED: [(i32, &str, bool, &[&str]); 3] = [
     (
         11,
@@ -139,8 +139,8 @@ fn operation(exchange: &Exchange) -> &str {
         .1
 }
 
-/// Says what the client said and compares what is answered. Which listed difference there was, if
-/// there was one.
+/// Sends the client's messages and compares the replies. Returns the listed difference that
+/// applied, if any.
 async fn replay(
     exchange: &Exchange,
     proxy: &RunningProxy,
@@ -167,7 +167,7 @@ async fn replay(
             }
         }
     }
-    // Under mux, answers come in whatever order they are ready.
+    // Under mux, replies come in the order in which they are ready.
     expected.sort();
     answers.sort();
     if answers == expected {

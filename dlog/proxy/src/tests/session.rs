@@ -1,4 +1,4 @@
-//! The two protocols' sessions: how they begin, many requests at once, discards, deadlines.
+//! Sessions of the two protocols: first bytes, many requests at once, discards, deadlines.
 
 use distributedlog::wire::framed::{self, HeaderContext, RequestHeader, ResponseHeader};
 use distributedlog::wire::mux::{
@@ -8,7 +8,7 @@ use distributedlog::wire::service::{Request, SequenceId};
 
 use super::kit::{Raw, StoppedClock, dispatch, framed_call, of_reply, settings, start, write};
 
-/// What the proxies of these tests take for the time of day, in seconds since 1970.
+/// Time of day of the proxies in these tests, in seconds since 1970.
 const NOW: i64 = 1_800_000_000;
 const SECOND: i64 = 1_000_000_000;
 
@@ -87,7 +87,7 @@ async fn frames_that_mean_nothing_here_are_refused_and_the_session_goes_on() {
         ),
         (
             &[0, 0, 0, 6, 68, 0, 0, 4, 0, 0],
-            r#"Rerr { error: "mux has no version 0; version 1 is spoken here" }"#,
+            r#"Rerr { error: "mux has no version 0; this server speaks version 1" }"#,
         ),
         (&[0, 0, 0, 4, 64, 0, 0, 4], "Rdrain"),
         (&[0, 0, 0, 4, 65, 0, 0, 4], "Rping"),
@@ -348,7 +348,8 @@ async fn a_discarded_request_that_has_started_is_answered() {
     assert_eq!(client.heard().await, (2, "200 at 1/0/0".to_owned()));
 }
 
-/// The invariant of a connection: what it took to the service is answered there, whoever is gone.
+/// The invariant of a connection: every request that it passed to the service is answered there,
+/// even if the client has gone.
 #[tokio::test]
 async fn what_waits_is_dropped_and_what_has_started_is_finished_when_the_client_is_gone() {
     let (proxy, store) = start(settings()).await;
@@ -359,7 +360,7 @@ async fn what_waits_is_dropped_and_what_has_started_is_finished_when_the_client_
     client.dispatch(2, &write("s", b"started")).await;
     client.dispatch(3, &write("other", b"waits")).await;
     store.accepted(2).await;
-    // A reset, not an orderly end: nobody will read an answer.
+    // A reset, not an orderly end: no client will read a reply.
     client.stream.set_zero_linger().expect("a TCP socket");
     drop(client);
     store.answer_held(false);

@@ -1,4 +1,4 @@
-//! What the stats port serves.
+//! The stats port.
 
 use core::net::SocketAddr;
 
@@ -63,7 +63,7 @@ async fn metrics_and_health_are_served() {
 }
 
 #[tokio::test]
-async fn streams_misbehave_on_request() {
+async fn faults_are_injected_over_the_stats_port() {
     let (proxy, store) = start(
         settings()
             .faults(true)
@@ -95,7 +95,7 @@ async fn streams_misbehave_on_request() {
     faults.fail("s", distributedlog::StatusCode::OverCapacity);
     assert_eq!(
         client.ask(&write("s", b"x")).await,
-        "517 (log stream s fails on purpose)"
+        "517 (log stream s has an injected fault)"
     );
     faults.clear("s");
     assert_eq!(client.ask(&write("s", b"x")).await, "200 at 1/2/0");
@@ -108,7 +108,7 @@ async fn an_address_in_use_is_named() {
     use crate::{Proxy, ProxyError};
     let (proxy, store) = start(settings()).await;
     let taken = proxy.local_addr();
-    let again = settings().listen(taken).build().expect("legal settings");
+    let again = settings().listen(taken).build().expect("valid settings");
     let error = Proxy::start(again, Arc::new(store))
         .await
         .expect_err("the address is taken");

@@ -1,4 +1,4 @@
-//! The same over TLS.
+//! The protocols over TLS.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::ServerCertificate;
 
 /// A certificate for `localhost` and a client that trusts it.
 pub(crate) fn identity() -> (ServerCertificate, TlsConnector) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a legal name");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a valid name");
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a certificate");
     let client = ClientConfig::builder()
@@ -68,7 +68,7 @@ async fn a_client_that_does_not_speak_tls_is_closed_in_time() {
     .await;
     let mut plain = Raw::connect(&proxy).await;
     plain.send(&dispatch(2, &[], &write("s", b"x"))).await;
-    // Whatever alert TLS has to say is no frame; what counts is that the connection ends.
+    // TLS may send an alert, which is not a frame; the connection must end.
     let mut rest = Vec::new();
     let _ = plain.stream.read_to_end(&mut rest).await;
     let mut silent = Raw::connect(&proxy).await;
@@ -89,7 +89,7 @@ fn files_that_cannot_be_used_are_named() {
     assert!(
         error
             .to_string()
-            .ends_with("empty.pem: holds no certificate"),
+            .ends_with("empty.pem: contains no certificate"),
         "{error}"
     );
 }

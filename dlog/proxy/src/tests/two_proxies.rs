@@ -1,4 +1,4 @@
-//! Two proxies over one store: whose a stream is, and what happens when its owner dies.
+//! Two proxies over one store: ownership of streams, and the death of an owner.
 
 use super::kit::{Raw, settings, start, start_on, write};
 use distributedlog_store::StoreError;
@@ -60,7 +60,7 @@ async fn a_fenced_owner_redirects_what_it_could_not_write() {
     assert_eq!(store.records("s").len(), 2);
 }
 
-/// When nobody else took the stream meanwhile, its owner takes it again and the client notices
+/// If no other proxy took the stream meanwhile, its owner takes it again and the client notices
 /// nothing.
 #[tokio::test]
 async fn a_fenced_owner_goes_on_when_the_stream_is_free() {
@@ -69,7 +69,7 @@ async fn a_fenced_owner_goes_on_when_the_stream_is_free() {
     client.ask(&write("s", b"x")).await;
     store.forget_owner(one.owner());
     assert_eq!(client.ask(&write("s", b"y")).await, "200 at 2/0/0");
-    let name = distributedlog_store::StreamName::new("s").expect("a legal name");
+    let name = distributedlog_store::StreamName::new("s").expect("a valid name");
     store.fail_next_append(StoreError::Fenced(name.clone()));
     store.fail_next_append(StoreError::Fenced(name));
     assert_eq!(

@@ -24,7 +24,17 @@ async fn a_record_is_appended_and_its_position_told_in_all_forms_over_both_versi
         let serialized = "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAA==";
         assert_eq!(
             first.json(),
-            json!({"stream": "s", "records": 1, "dlsn": {"text": "1,0,0", "serialized": serialized, "log_segment": 1, "entry": 0, "slot": 0}})
+            json!({
+                "stream": "s",
+                "records": 1,
+                "dlsn": {
+                    "text": "1,0,0",
+                    "serialized": serialized,
+                    "log_segment": 1,
+                    "entry": 0,
+                    "slot": 0,
+                },
+            })
         );
         assert_eq!(
             client.write("s", b"two").await.json()["dlsn"]["text"],
@@ -274,7 +284,7 @@ async fn work_whose_time_is_over_before_its_turn_is_not_started() {
         futures_util::future::join_all(asking),
     )
     .await;
-    for refused in refused.expect("they are told while the stream is stalled") {
+    for refused in refused.expect("they are refused while the stream is stalled") {
         assert_eq!(refused.problem(), "504 NOT_STARTED, not_written");
     }
     faults.clear("s");

@@ -1,5 +1,5 @@
-//! The OpenAPI document and the server, held against each other: every route, every status, the
-//! shape of every answer.
+//! Compares the OpenAPI document with the server: every route, every status, the shape of every
+//! response.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use distributedlog_testkit::store::MemoryStore;
 const RECORDS: &str = "/v1/streams/{stream}/records";
 const OCTETS: &str = "content-type: application/octet-stream";
 
-/// The document, and what of it was seen.
+/// The document, and the responses that were seen.
 struct Contract {
     document: Value,
     seen: BTreeSet<String>,
@@ -29,7 +29,7 @@ struct Contract {
 struct Documented<'a> {
     method: String,
     path: &'a str,
-    operator: &'a Value,
+    operation: &'a Value,
 }
 
 impl Contract {
@@ -43,11 +43,11 @@ impl Contract {
     fn operations(&self) -> Vec<Documented<'_>> {
         let mut all = Vec::new();
         for (path, methods) in self.document["paths"].as_object().expect("paths") {
-            for (method, operator) in methods.as_object().expect("methods") {
+            for (method, operation) in methods.as_object().expect("methods") {
                 all.push(Documented {
                     method: method.to_uppercase(),
                     path,
-                    operator,
+                    operation,
                 });
             }
         }
@@ -77,7 +77,7 @@ impl Contract {
         assert!(errors.is_empty(), "{whose}: {value:#} {errors:#?}");
     }
 
-    /// Checks an answer against what is documented for its status, and remembers that it was seen.
+    /// Checks a response against the one documented for its status, and notes that it was seen.
     fn check(&mut self, method: &str, path: &str, answer: &Answered) {
         let whose = format!("{method} {path} {}", answer.status.as_u16());
         let responses = &self.document["paths"][path][method.to_lowercase()]["responses"];
@@ -116,14 +116,14 @@ impl Contract {
         self.seen.insert(format!("{method} {path} {documented}"));
     }
 
-    /// Asks, expects this status, and checks the answer.
+    /// Sends a request, expects this status, and checks the response.
     async fn ask(
         &mut self,
         client: &Client,
         status: u16,
         method: &str,
         path: &str,
-        asked: PendingReply<'_>,
+        asked: RequestParts<'_>,
     ) -> Answered {
         let target = format!(
             "{}{}",
@@ -143,8 +143,8 @@ impl Contract {
     }
 }
 
-/// What of a request is not said by its route.
-struct PendingReply<'a> {
+/// The parts of a request that its route does not determine.
+struct RequestParts<'a> {
     stream: &'a str,
     code: &'a str,
     query: &'a str,
@@ -152,8 +152,8 @@ struct PendingReply<'a> {
     body: Body,
 }
 
-fn of<'a>(stream: &'a str) -> PendingReply<'a> {
-    PendingReply {
+fn of<'a>(stream: &'a str) -> RequestParts<'a> {
+    RequestParts {
         stream,
         code: "517",
         query: "",
@@ -162,7 +162,7 @@ fn of<'a>(stream: &'a str) -> PendingReply<'a> {
     }
 }
 
-/// The values in an answer's body: one, or those of the lines or events.
+/// The values in a response's body: one, or those of the lines or events.
 fn values(kind: &str, answer: &Answered) -> Vec<Value> {
     let text = String::from_utf8_lossy(&answer.body);
     let parse =
@@ -181,7 +181,7 @@ fn values(kind: &str, answer: &Answered) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_route_is_documented_and_everything_documented_is_a_route() {
-    let settings = Arc::new(settings().build().expect("legal settings"));
+    let settings = Arc::new(settings().build().expect("valid settings"));
     let owner = Owner {
         shard: 1,
         address: "localhost:1".into(),
@@ -214,14 +214,14 @@ fn the_document_is_sound() {
     for Documented {
         method,
         path,
-        operator,
+        operation,
     } in contract.operations()
     {
         assert!(
-            ids.insert(operator["operationId"].as_str().expect("an id")),
+            ids.insert(operation["operationId"].as_str().expect("an id")),
             "{method} {path}"
         );
-        let parameters: Vec<&Value> = operator["parameters"]
+        let parameters: Vec<&Value> = operation["parameters"]
             .as_array()
             .into_iter()
             .flatten()
@@ -247,7 +247,7 @@ fn the_document_is_sound() {
                 &format!("{method} {path}: {}", parameter["name"]),
             );
         }
-        for (status, response) in operator["responses"].as_object().expect("responses") {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
             assert!(
                 contract.resolve(response)["description"].is_string(),
                 "{method} {path} {status}"
@@ -281,10 +281,10 @@ async fn every_documented_parameter_is_understood() {
     for Documented {
         method,
         path,
-        operator,
+        operation,
     } in contract.operations()
     {
-        for parameter in operator["parameters"]
+        for parameter in operation["parameters"]
             .as_array()
             .into_iter()
             .flatten()
@@ -297,7 +297,7 @@ async fn every_documented_parameter_is_understood() {
             let name = parameter["name"].as_str().expect("a name");
             let mut query = Vec::new();
             let mut headers = Vec::new();
-            let required = operator["parameters"]
+            let required = operation["parameters"]
                 .as_array()
                 .into_iter()
                 .flatten()
@@ -353,15 +353,15 @@ async fn every_documented_parameter_is_understood() {
 async fn every_documented_status_is_answered_in_the_documented_shape() {
     let mut contract = Contract::new();
     successes(&mut contract).await;
-    refusals_of_what_is_asked(&mut contract).await;
-    refusals_of_who_asks_and_when(&mut contract).await;
+    refusals_of_the_request(&mut contract).await;
+    refusals_of_the_client_and_the_time(&mut contract).await;
     refusals_of_the_stream(&mut contract).await;
     failures_of_the_store(&mut contract).await;
     let documented: BTreeSet<String> = contract
         .operations()
         .iter()
         .flat_map(|it| {
-            it.operator["responses"]
+            it.operation["responses"]
                 .as_object()
                 .expect("responses")
                 .keys()
@@ -379,7 +379,7 @@ async fn successes(contract: &mut Contract) {
     let (proxy, store) = start(settings().faults(true)).await;
     let client = Client::new(&proxy, Version::One);
     let set = record_set(&[b"a", b"\xff"], Some((7, 3)));
-    let set = PendingReply {
+    let set = RequestParts {
         headers: &["content-type: application/vnd.distributedlog.record-set"],
         body: set.into(),
         ..of("s")
@@ -391,7 +391,7 @@ async fn successes(contract: &mut Contract) {
             200,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 body: "x".into(),
                 ..of("s")
             },
@@ -418,7 +418,7 @@ async fn successes(contract: &mut Contract) {
             200,
             "GET",
             "/v1/streams",
-            PendingReply {
+            RequestParts {
                 query: "?limit=1",
                 ..of("")
             },
@@ -433,7 +433,7 @@ async fn successes(contract: &mut Contract) {
                     200,
                     "GET",
                     RECORDS,
-                    PendingReply {
+                    RequestParts {
                         query,
                         headers: &[accept],
                         ..of("s")
@@ -448,7 +448,7 @@ async fn successes(contract: &mut Contract) {
             204,
             "DELETE",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 query: "?before=1,1,0",
                 ..of("s")
             },
@@ -489,7 +489,7 @@ async fn successes(contract: &mut Contract) {
     }
 }
 
-/// Puts a set that cannot be read into a stream, behind the proxy's back.
+/// Writes a set that cannot be decoded into a stream, without the proxy.
 async fn damage(store: &Arc<MemoryStore>, stream: &str) {
     use distributedlog_store::{Acquired, Entry, EntryRecord};
     let name = StreamName::new(stream).expect("a name");
@@ -516,7 +516,7 @@ async fn damage(store: &Arc<MemoryStore>, stream: &str) {
     );
 }
 
-async fn refusals_of_what_is_asked(contract: &mut Contract) {
+async fn refusals_of_the_request(contract: &mut Contract) {
     let limit = core::time::Duration::from_millis(50);
     let (proxy, _) = start(settings().faults(true).frame_timeout(limit)).await;
     let client = Client::new(&proxy, Version::One);
@@ -533,7 +533,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             400,
             "GET",
             "/v1/streams",
-            PendingReply {
+            RequestParts {
                 query: "?limit=0",
                 ..of("")
             },
@@ -545,7 +545,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             400,
             "GET",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 query: "?from=then",
                 ..of("s")
             },
@@ -558,7 +558,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             400,
             "PUT",
             "/faults/{stream}/fail/{code}",
-            PendingReply {
+            RequestParts {
                 code: "x",
                 ..of("s")
             },
@@ -574,7 +574,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
                 400,
                 "POST",
                 RECORDS,
-                PendingReply {
+                RequestParts {
                     headers,
                     body: "x".into(),
                     ..of("s")
@@ -588,7 +588,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             413,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 body: vec![0; MAX_RECORD_BYTES + 1].into(),
                 ..of("s")
             },
@@ -600,7 +600,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             415,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 headers: &["content-type: image/png"],
                 body: "x".into(),
                 ..of("s")
@@ -616,7 +616,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             408,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 body: never,
                 ..of("s")
             },
@@ -635,7 +635,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             404,
             "DELETE",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 query: "?before=1,0,0",
                 ..of("none")
             },
@@ -652,7 +652,7 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
             404,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 body: "x".into(),
                 ..of("none")
             },
@@ -668,25 +668,25 @@ async fn refusals_of_what_is_asked(contract: &mut Contract) {
     }
 }
 
-/// Of every operation for which it is documented: no token, a page of another origin, a proxy that
-/// ends.
-async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
+/// For every operation that documents them: no token, a page of another origin, a proxy that shuts
+/// down.
+async fn refusals_of_the_client_and_the_time(contract: &mut Contract) {
     let token = HttpToken::new("0123456789abcdef").expect("a token");
     let (proxy, _) = start(settings().faults(true).http_token(Some(token))).await;
     let client = Client::new(&proxy, Version::One);
     let listed: Vec<(String, String, Value)> = contract
         .operations()
         .into_iter()
-        .map(|it| (it.method, it.path.to_owned(), it.operator.clone()))
+        .map(|it| (it.method, it.path.to_owned(), it.operation.clone()))
         .collect();
-    for (method, path, operator) in &listed {
-        let asked = || PendingReply {
+    for (method, path, operation) in &listed {
+        let asked = || RequestParts {
             headers: &[],
             ..of("s")
         };
-        let open = operator["security"] == json!([{}]);
+        let open = operation["security"] == json!([{}]);
         assert_eq!(
-            operator["responses"].get("401").is_none(),
+            operation["responses"].get("401").is_none(),
             open,
             "{method} {path}"
         );
@@ -699,7 +699,7 @@ async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
                 403,
                 method,
                 path,
-                PendingReply {
+                RequestParts {
                     headers: &["origin: https://example.org"],
                     ..asked()
                 },
@@ -716,8 +716,8 @@ async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
         let during = async {
             let late = Client::new(&proxy, Version::One);
             until_metric(&late, "dlog_proxy_accepting", 0.0).await;
-            for (method, path, operator) in &listed {
-                if operator["responses"].get("503").is_some() {
+            for (method, path, operation) in &listed {
+                if operation["responses"].get("503").is_some() {
                     contract.ask(&late, 503, method, path, of("s")).await;
                 }
             }
@@ -728,7 +728,7 @@ async fn refusals_of_who_asks_and_when(contract: &mut Contract) {
     tokio::join!(holding, draining);
 }
 
-/// What depends on the stream and its owner, for writes and for what else needs it.
+/// Refusals that depend on the stream and its owner.
 async fn refusals_of_the_stream(contract: &mut Contract) {
     let needing_the_owner = [
         ("POST", RECORDS, ""),
@@ -750,7 +750,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
                 421,
                 method,
                 path,
-                PendingReply {
+                RequestParts {
                     query,
                     body: "x".into(),
                     ..of("s")
@@ -769,7 +769,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
             500,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 body: "x".into(),
                 ..of("s")
             },
@@ -782,7 +782,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
             504,
             "POST",
             RECORDS,
-            PendingReply {
+            RequestParts {
                 headers: &["dlog-timeout-ms: 1"],
                 body: "x".into(),
                 ..of("s")
@@ -800,7 +800,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
                     429,
                     method,
                     path,
-                    PendingReply {
+                    RequestParts {
                         query,
                         body: "x".into(),
                         ..of("s")
@@ -813,8 +813,7 @@ async fn refusals_of_the_stream(contract: &mut Contract) {
     assert_eq!(tokio::join!(waiting, pushing).0.status, 200);
 }
 
-/// What is left over for codes that have no status of their own: of every operation that needs the
-/// store.
+/// Codes without a status of their own, for every operation that needs the store.
 async fn failures_of_the_store(contract: &mut Contract) {
     let (proxy, store) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
@@ -823,7 +822,7 @@ async fn failures_of_the_store(contract: &mut Contract) {
     let listed: Vec<(String, String)> = contract
         .operations()
         .iter()
-        .filter(|it| it.operator["responses"].get("default").is_some())
+        .filter(|it| it.operation["responses"].get("default").is_some())
         .map(|it| (it.method.clone(), it.path.to_owned()))
         .collect();
     for (method, path) in &listed {
@@ -838,7 +837,7 @@ async fn failures_of_the_store(contract: &mut Contract) {
                 500,
                 method,
                 path,
-                PendingReply {
+                RequestParts {
                     query,
                     body: "x".into(),
                     ..of("s")

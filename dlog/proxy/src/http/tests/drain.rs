@@ -1,4 +1,4 @@
-//! How the HTTP port ends, and what becomes of requests whose clients are gone.
+//! Draining of the HTTP port, and requests whose clients have gone.
 
 use axum::body::Body;
 use serde_json::json;
@@ -26,7 +26,7 @@ async fn draining_finishes_what_is_in_flight_ends_reads_and_says_so_to_load_bala
                     json!({"event": "end", "reason": "draining", "next": "1,0,1"})
                 );
                 assert_eq!(lines.line().await, None);
-                // Whoever connects now is told.
+                // A client that connects now is refused.
                 let late = Client::new(&proxy, version);
                 assert_eq!(late.get("/readyz").await.status, 503);
                 assert_eq!(late.get("/healthz").await.status, 200);
@@ -130,7 +130,12 @@ async fn a_body_that_breaks_off_is_counted_and_nothing_is_written() {
     let mut raw = tokio::net::TcpStream::connect(super::kit::address(&proxy))
         .await
         .expect("it listens");
-    raw.write_all(b"POST /v1/streams/s/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf").await.expect("it reads");
+    raw.write_all(
+        b"POST /v1/streams/s/records HTTP/1.1\r\nhost: localhost\r\n\
+          content-length: 100\r\n\r\nhalf",
+    )
+    .await
+    .expect("it reads");
     drop(raw);
     until_metric(&client, "dlog_proxy_http_aborted_total", 1.0).await;
     assert!(store.list().await.expect("it is open").is_empty());

@@ -1,4 +1,4 @@
-//! Who may ask: pages of other origins, holders of a token, and over TLS.
+//! Access: pages of other origins, tokens, and TLS.
 
 use std::sync::Arc;
 
@@ -49,7 +49,8 @@ async fn pages_of_other_origins_are_refused_with_the_flag_that_lets_them() {
         .await;
     assert_eq!(
         refused.detail(),
-        r#"pages of "https://example.org" may not use this proxy: start it with --cors-origin https://example.org to let them"#
+        "pages of \"https://example.org\" may not use this proxy: to allow them, start it with \
+         --cors-origin https://example.org"
     );
     assert_eq!(
         distributedlog_store::LogStore::list(&*store)
@@ -205,7 +206,7 @@ fn tokens_come_from_files() {
     let file = folder.path().join("token");
     for (text, why) in [
         ("short\n", "16 to 4096"),
-        ("with blanks in the middle", "no blanks"),
+        ("with blanks in the middle", "without blanks"),
         ("", "16 to 4096"),
     ] {
         std::fs::write(&file, text).expect("a file");

@@ -1,4 +1,4 @@
-//! Clients that send too much, too slowly, or something else altogether.
+//! Clients that send too much, too slowly, or something other than HTTP.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ async fn connect(proxy: &RunningProxy) -> TcpStream {
         .expect("it listens")
 }
 
-/// Says something, and reads to the end.
+/// Sends bytes, and reads to the end.
 async fn said(proxy: &RunningProxy, bytes: &[u8]) -> String {
     let mut raw = connect(proxy).await;
     raw.write_all(bytes).await.expect("it reads");
@@ -47,7 +47,7 @@ async fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
         );
         assert!(
             !answer.contains("100 Continue"),
-            "nobody asked for the body: {answer}"
+            "the body was asked for: {answer}"
         );
     }
 }
@@ -91,7 +91,12 @@ async fn the_largest_record_is_stored_and_one_byte_more_is_not() {
 async fn a_client_that_goes_on_sending_hears_why_it_should_not_have() {
     let (proxy, _) = start(settings()).await;
     let mut raw = connect(&proxy).await;
-    raw.write_all(b"POST /v1/streams/s/records HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").await.expect("it reads");
+    raw.write_all(
+        b"POST /v1/streams/s/records HTTP/1.1\r\nhost: localhost\r\n\
+          transfer-encoding: chunked\r\n\r\n",
+    )
+    .await
+    .expect("it reads");
     let chunk = [
         format!("{:x}\r\n", 256 << 10).into_bytes(),
         vec![7; 256 << 10],

@@ -39,7 +39,7 @@ pub(super) async fn start(settings: SettingsBuilder) -> (RunningProxy, Arc<Memor
 }
 
 pub(super) async fn start_on(settings: SettingsBuilder, store: &Arc<MemoryStore>) -> RunningProxy {
-    Proxy::start(settings.build().expect("legal settings"), store.clone())
+    Proxy::start(settings.build().expect("valid settings"), store.clone())
         .await
         .expect("a free port")
 }
@@ -55,7 +55,7 @@ pub(super) struct Client {
     address: SocketAddr,
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status: StatusCode,
@@ -63,7 +63,7 @@ pub(super) struct Answered {
     pub(super) body: Bytes,
 }
 
-/// An answer whose body is read line by line.
+/// A response whose body is read line by line.
 pub(super) struct Lines {
     pub(super) headers: HeaderMap,
     body: Body,
@@ -96,7 +96,7 @@ impl Client {
             let (name, value) = header.split_once(": ").expect("a name and a value");
             request = request.header(name, value);
         }
-        let request = request.body(body.into()).expect("a legal request");
+        let request = request.body(body.into()).expect("a valid request");
         self.pool
             .request(request)
             .await
@@ -301,7 +301,7 @@ pub(super) async fn over(
         .method(method)
         .uri(format!("https://localhost{path}"))
         .header("host", "localhost");
-    let request = request.body(Body::from(body)).expect("a legal request");
+    let request = request.body(Body::from(body)).expect("a valid request");
     let response = match version {
         Version::One => {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io)

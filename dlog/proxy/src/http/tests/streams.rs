@@ -1,4 +1,4 @@
-//! Streams over HTTP: made, listed, looked at, cut and deleted.
+//! Streams over HTTP: created, listed, described, truncated and deleted.
 
 use serde_json::json;
 

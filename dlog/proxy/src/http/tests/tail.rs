@@ -1,4 +1,4 @@
-//! Reading over HTTP: NDJSON, Server-Sent Events, and going on where one was.
+//! Reading over HTTP: NDJSON, Server-Sent Events, and resuming.
 
 use core::time::Duration;
 
@@ -58,7 +58,16 @@ async fn records_come_one_a_line_with_what_a_merged_reader_needs() {
     let writer = "8f14e45f000000000000000000000000";
     assert_eq!(
         first,
-        json!({"event": "record", "dlsn": "1,0,0", "written_ms": null, "slot": 0, "slots": 2, "writer": writer, "sequence": 17, "payload": "YQ=="})
+        json!({
+            "event": "record",
+            "dlsn": "1,0,0",
+            "written_ms": null,
+            "slot": 0,
+            "slots": 2,
+            "writer": writer,
+            "sequence": 17,
+            "payload": "YQ==",
+        })
     );
     let second = lines.json().await;
     assert_eq!(
@@ -271,7 +280,7 @@ async fn a_set_that_cannot_be_read_is_told_and_passed() {
     let events = client.tail("s", "follow=false", &[SSE]).await.rest().await;
     assert!(
         events.contains(&"id: 1,0,2".to_owned()),
-        "whoever resumes does so behind it: {events:?}"
+        "a client resumes behind it: {events:?}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! A machine whose outputs are words, so that scripts can be read.
+//! A machine whose outputs are texts, so that scripts can be read.
 
 use core::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::machine::{
 };
 use distributedlog_store::{Acquired, EntryRecord, Lease, Owner, StoreError, StreamName};
 
-/// Clients are numbers here.
+/// Number of a client, its reply address.
 pub(super) type Client = u32;
 
 pub(super) const LIMITS: Limits = Limits {
@@ -30,31 +30,31 @@ pub(super) const LIMITS: Limits = Limits {
     remembered_sets: 100,
 };
 
-/// What happens to the machine.
+/// An event at the machine.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// A client asks for this much work on a stream.
+    /// A client requests this work on a stream.
     Ask(Client, &'static str, Ask),
-    /// The same, which must have started by this many milliseconds.
+    /// The same, with a deadline in milliseconds.
     AskUntil(Client, &'static str, Ask, u64),
     /// The store grants a stream, with this epoch.
     Granted(&'static str, u64),
     /// Another proxy has the stream.
     Foreign(&'static str),
-    /// The stream is not to be had for this reason.
+    /// The stream cannot be acquired for this reason.
     NotAcquired(StoreError),
-    /// The store made a stream that a write waits for.
+    /// The store created a stream for which a write is queued.
     Made(&'static str),
     Released(&'static str),
     Deleted(&'static str, Result<(), StoreError>),
     Truncated(&'static str, Client),
-    /// The store is done with the oldest append for this client.
+    /// The store completed the oldest append for this client.
     Appended(Client, Result<Dlsn, StoreError>),
     Discard(Client),
     Fault(&'static str, Option<InjectedFault>),
-    /// So many milliseconds have passed since the beginning.
+    /// Sets the time to this many milliseconds since the beginning.
     At(u64),
-    /// The same, and whoever drives the machine looks at what waits.
+    /// The same, and lets the machine handle deadlines.
     WakeAt(u64),
     SetAccept(bool),
     Drain,
@@ -82,10 +82,10 @@ pub(super) struct Bench {
 }
 
 pub(super) fn name(stream: &str) -> StreamName {
-    StreamName::new(stream).expect("a legal name")
+    StreamName::new(stream).expect("a valid name")
 }
 
-/// Plays a script: after each step, the machine wants exactly this done.
+/// Plays a script: after each step, the machine has exactly these outputs.
 #[track_caller]
 pub(super) fn play(limits: Limits, script: &[(Step, &[&str])]) -> Bench {
     let mut bench = Bench::new(limits);
@@ -316,8 +316,8 @@ fn words_of_response(response: &StreamReply) -> String {
     text
 }
 
-/// A write of a record set whose copies are told. Its bytes are not those of one: the machine does
-/// not look at them.
+/// A write of a record set whose duplicates can be detected. Its bytes are not those of a set: the
+/// machine does not look at them.
 pub(super) fn set_of(writer: u8, sequence: u64, content: u32) -> Work {
     let identity = SetIdentity {
         writer: WriterId([writer; 16]),
@@ -338,7 +338,7 @@ pub(super) fn set_of(writer: u8, sequence: u64, content: u32) -> Work {
     )
 }
 
-/// A payload that names its client.
+/// A payload that contains its client's number.
 pub(super) fn payload_of(client: Client) -> Bytes {
     Bytes::copy_from_slice(&client.to_be_bytes())
 }

@@ -1,4 +1,4 @@
-//! Copies of record sets (R12): what is stored once, and what is stored again.
+//! Duplicates of record sets (R12): which sets are stored once, and which again.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ fn a_copy_that_comes_while_the_first_is_being_stored_waits_for_it() {
 }
 
 #[test]
-fn when_the_first_is_not_stored_the_next_copy_is_and_nobody_is_told_of_anothers_failure() {
+fn when_the_first_copy_is_not_stored_the_next_one_is_and_gets_no_error_of_another() {
     let bench = play(
         LIMITS,
         &[
@@ -222,7 +222,7 @@ fn a_different_set_under_the_same_identity_is_stored_and_counted() {
 }
 
 #[test]
-fn a_proxy_told_to_remember_nothing_stores_every_copy() {
+fn a_proxy_that_remembers_no_sets_stores_every_copy() {
     play(
         Limits {
             remembered_sets: 0,
@@ -266,7 +266,7 @@ fn position(print: &Fingerprint) -> Dlsn {
 }
 
 #[test]
-fn of_one_writer_the_sets_with_the_highest_sequences_are_remembered_in_whatever_order_they_come() {
+fn the_sets_of_a_writer_with_the_highest_sequences_are_remembered_in_any_order_of_arrival() {
     let most = MAX_SETS_OF_WRITER as u64;
     let mut dedup = Deduplicator::new(1 << 20);
     let (late, count) = (3, most + 100);
@@ -344,26 +344,26 @@ fn no_more_sets_are_remembered_than_there_is_room_for() {
     }
 }
 
-/// What a set is: writer, sequence, content.
+/// Writer, sequence and content of a set.
 type Set = (u8, u64, u32);
 
-/// A life in which sets are sent again and again, over a store that answers in any order, fails and
-/// loses owners.
+/// A simulation in which sets are sent repeatedly, over a store that replies in any order, fails
+/// and loses owners.
 struct World {
     random: Random,
     machine: Machine<u32>,
-    /// What each client asked for.
+    /// Stream and set of each client's request.
     asked: BTreeMap<u32, (&'static str, Set)>,
     answered: BTreeMap<u32, Reply>,
-    /// What is in each stream, by position.
+    /// Content of each stream, by position.
     stored: BTreeMap<(&'static str, Dlsn), u32>,
-    /// In which ownership each set was stored, or is being stored, and what it is.
+    /// Content of the sets that are stored or being stored, by stream, ownership and identity.
     known: BTreeMap<(&'static str, u64, u8, u64), u32>,
     requests: Vec<StoreRequest<u32>>,
     appends: Vec<(Ticket<u32>, Lease, Result<Dlsn, StoreError>)>,
     epochs: BTreeMap<&'static str, u64>,
     last_entry: i64,
-    /// Whether the machine remembers everything that is written in this life.
+    /// True if the machine remembers all sets of this run.
     remembers_all: bool,
 }
 
@@ -405,8 +405,8 @@ impl World {
         match self.random.below(12) {
             0..5 => {
                 let client = self.asked.len() as u32 + 1;
-                // The content tells the set, but for one in thirty, which another writer with the
-                // same id may have made.
+                // The content identifies the set, except in one of thirty, which another writer
+                // with the same id may have made.
                 let (writer, sequence) = (1 + self.random.below(2) as u8, self.random.below(6));
                 let content = u32::from(writer) * 100
                     + sequence as u32 * 2
@@ -542,7 +542,7 @@ impl World {
         self.machine.handle_store(Instant::ZERO, reply);
     }
 
-    /// Lets the store answer everything, and looks at the answers.
+    /// Lets the store reply to everything, and checks the replies.
     fn end(&mut self) -> Counters {
         for _ in 0..10_000 {
             if self.appends.is_empty() && self.requests.is_empty() {
@@ -562,7 +562,7 @@ impl World {
                 Some(dlsn) => assert_eq!(
                     self.stored.get(&(*stream, dlsn)),
                     Some(&set.2),
-                    "client {client} was told {dlsn} of {stream}"
+                    "client {client} has the reply {dlsn} of {stream}"
                 ),
                 None => assert_ne!(
                     response.code,
@@ -575,11 +575,10 @@ impl World {
     }
 }
 
-/// R12: what a client is told is where its own bytes are, in its own stream; and within the window
-/// each set is stored once in an ownership.
+/// R12: a reply's position is that of the client's own bytes, in its own stream; and within the
+/// window each set is stored once in an ownership.
 #[test]
-fn whatever_is_sent_again_and_whatever_the_store_does_positions_are_true_and_sets_are_stored_once()
-{
+fn positions_are_true_and_sets_are_stored_once_in_any_behaviour_of_clients_and_store() {
     let mut total = Counters::default();
     for seed in 0..1_500 {
         let mut world = World::new(seed);

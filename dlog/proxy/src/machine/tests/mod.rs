@@ -1,5 +1,5 @@
-//! The machine by itself: scripts of what happens and what it wants done, and simulations of whole
-//! lives.
+//! Tests of the machine alone: scripts of events and expected outputs, and simulations of many
+//! requests.
 
 mod bench;
 mod dedup;

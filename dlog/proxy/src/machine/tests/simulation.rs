@@ -1,5 +1,5 @@
-//! Whole lives of a machine over a store that does what stores may do: answer late and in any
-//! order, lose owners, run full, fail.
+//! Simulations of a machine over a store that does what stores may do: reply late and in any order,
+//! lose owners, run full, fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use distributedlog_store::{
 
 const STREAMS: [&str; 3] = ["a", "b", "c"];
 
-/// A store whose answers are given when the simulation says so.
+/// A store that replies when the simulation decides.
 #[derive(Default)]
 struct Store {
     streams: BTreeMap<StreamName, Stored>,
@@ -28,8 +28,7 @@ struct Store {
 
 #[derive(Default)]
 struct Stored {
-    /// The epoch that may append; the other proxy's, or nobody's, when it is none of this
-    /// machine's.
+    /// The epoch that may append; `None` if another proxy owns the stream, or none does.
     epoch: Option<u64>,
     foreign: bool,
     next_entry: i64,
@@ -40,7 +39,7 @@ struct World {
     machine: Machine<Client>,
     limits: Limits,
     store: Store,
-    /// Where each client's record is, of all records that were ever stored.
+    /// Positions of each client's records that were ever stored.
     stored: BTreeMap<Client, Vec<(StreamName, Dlsn)>>,
     asked: BTreeSet<Client>,
     answered: BTreeMap<Client, Reply>,
@@ -91,7 +90,7 @@ impl World {
                 self.machine
                     .next_deadline()
                     .is_none_or(|deadline| deadline >= self.instant()),
-                "something passed and was not told"
+                "a deadline passed without a reply"
             );
         }
         match self.random.below(20) {
@@ -174,9 +173,9 @@ impl World {
         ));
     }
 
-    /// Another proxy takes a stream, or gives it back; or its owner is forgotten.
+    /// Lets another proxy take a stream, or give it back; or forgets its owner.
     fn disown(&mut self) {
-        let name = StreamName::new(STREAMS[self.random.below(3) as usize]).expect("a legal name");
+        let name = StreamName::new(STREAMS[self.random.below(3) as usize]).expect("a valid name");
         if let Some(stream) = self.store.streams.get_mut(&name) {
             stream.epoch = None;
             stream.foreign = !stream.foreign && self.random.one_in(2);
@@ -355,7 +354,7 @@ impl World {
         }
     }
 
-    /// Lets the store answer everything, and closes the machine.
+    /// Lets the store reply to everything, and closes the machine.
     fn end(&mut self) {
         self.machine.drain(self.instant());
         self.carry_out();
@@ -398,18 +397,19 @@ impl World {
                 }
                 Reply::NotStarted(_) => assert!(
                     stored.is_empty(),
-                    "client {client} was told that nothing had started"
+                    "client {client}: the reply says that nothing had started"
                 ),
                 Reply::Void => {}
                 Reply::ServerInfo { .. } | Reply::Exception { .. } => {
-                    panic!("{reply:?} to nobody's request")
+                    panic!("{reply:?}, which no request asks for")
                 }
             }
         }
     }
 }
 
-/// An acknowledged record is where its answer says; one that is said not to be written is nowhere.
+/// Checks that an acknowledged record is where its reply says, and that a record which is reported
+/// as not written is not stored.
 fn check_record(client: Client, response: &StreamReply, stored: &[(StreamName, Dlsn)]) {
     if let Some(dlsn) = response.dlsn {
         assert!(
@@ -430,10 +430,9 @@ fn pick(random: &mut Random, count: usize) -> Option<usize> {
     (count > 0).then(|| random.below(count as u64) as usize)
 }
 
-/// The machine's invariant, and the promise that a code which says "not written" is kept, over many
-/// lives.
+/// The machine's invariant, and the promise of codes that say "not written", in many runs.
 #[test]
-fn whatever_the_store_does_every_call_is_answered_once_and_truly() {
+fn every_call_is_answered_once_and_truly_in_any_behaviour_of_the_store() {
     for seed in 0..2_000 {
         let mut world = World::new(seed);
         for _ in 0..200 {
