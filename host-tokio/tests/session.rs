@@ -226,7 +226,7 @@ async fn a_frame_of_no_known_type_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_asked_for_ends_the_connection() {
+async fn a_reply_without_a_request_ends_the_connection() {
     breaks_the_connection(&[0, 0, 0, 7, 0xfe, 0, 0x12, 0x34, 0, 0, 0], |builder| {
         builder
     })

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_the_first_that_was_met_is_told_apart_as_far_back_as_promised() {
+    fn sequences_before_the_first_one_met_are_known_as_far_back_as_promised() {
         for first in [0, 1, 127, 128, 5_000, u64::MAX] {
             let mut window = DedupWindow::ending_with(first, WORDS);
             window.note(first, WORDS);

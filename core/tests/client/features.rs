@@ -12,7 +12,7 @@ type Narrow = Session<2, MuxWrites>;
 
 const NOW: Instant = Instant::from_millis(1);
 
-fn greet(session: &mut Narrow, answer: Message<'_>) -> bool {
+fn handshake(session: &mut Narrow, answer: Message<'_>) -> bool {
     let mut bytes = [0; 64];
     session.poll_transmit(&mut bytes);
     let count = Frame::new(Tag::ONE, answer).encode(&mut bytes).unwrap();
@@ -51,8 +51,8 @@ fn a_session_of_writes_over_mux_reads_their_answers_and_no_others() {
         .build()
         .unwrap();
     let mut session = Narrow::with_features(NOW, settings, 1).unwrap();
-    assert!(!greet(&mut session, Message::Rerr { error: INIT_CHECK }) && !session.is_ready());
-    assert!(greet(
+    assert!(!handshake(&mut session, Message::Rerr { error: INIT_CHECK }) && !session.is_ready());
+    assert!(handshake(
         &mut session,
         Message::Rinit {
             version: mux::VERSION,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! 0   resolved A B          => connect A; connect B
-//! 5   up A                  => greet A
+//! 5   up A                  => handshake A
 //! 10  submit 1 write        => send 1 A
 //! 12  answer 1 302 B        => send 1 B
 //! ```
@@ -126,8 +126,10 @@ impl Player {
                 Instant::from_millis(deadline.parse().expect("a number")),
             ),
             ["tick"] => client.handle_timeout(now),
-            ["greeted", host, status, ref owners @ ..] => self.greeted(now, host, status, owners),
-            ["ungreeted", host] => {
+            ["server-info", host, status, ref owners @ ..] => {
+                self.handle_server_info(now, host, status, owners)
+            }
+            ["handshake-failed", host] => {
                 let host = self.hosts[host];
                 let reply = Reply::Exception {
                     kind: ExceptionKind::InternalError,
@@ -229,7 +231,7 @@ impl Player {
         }
     }
 
-    fn greeted(&mut self, now: Instant, host: &str, status: &str, owners: &[&str]) {
+    fn handle_server_info(&mut self, now: Instant, host: &str, status: &str, owners: &[&str]) {
         let status = match status {
             "accept" => ServerStatus::WriteAndAccept,
             "write-only" => ServerStatus::WriteOnly,
@@ -321,7 +323,7 @@ impl Player {
             } => {
                 self.greetings.insert(host, request);
                 format!(
-                    "greet {}{}",
+                    "handshake {}{}",
                     self.host_name(host),
                     if ownerships { "" } else { " briefly" }
                 )

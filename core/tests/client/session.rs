@@ -447,7 +447,7 @@ fn a_discarded_request_keeps_its_tag_until_the_peer_is_done_with_it() {
 }
 
 #[test]
-fn a_peer_that_answered_before_it_was_told_of_the_discard_is_not_told() {
+fn a_peer_that_replied_before_the_discard_was_sent_gets_no_discard() {
     let mut session = mux();
     let (_, first) = send(&mut session, ms(1), 1);
     let (_, second) = send(&mut session, ms(1), 2);
@@ -581,7 +581,7 @@ fn an_idle_connection_is_asked_whether_it_lives_and_given_up_if_nothing_comes() 
     assert_eq!(transmit(&mut session), bytes(Tag::ONE, Message::Tping));
     session.handle_transmitted(ms(5_000), 8);
     assert_eq!(session.poll_timeout(), Some(ms(9_000)));
-    // Whatever the peer says is a sign of life.
+    // Any frame from the peer is a sign of life.
     receive(&mut session, ms(8_000), &bytes(Tag::ONE, Message::Rping));
     assert_eq!(session.poll_timeout(), Some(ms(13_000)));
     assert_eq!(session.handle_timeout(ms(13_000)), Ok(()));

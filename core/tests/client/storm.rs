@@ -70,7 +70,7 @@ impl Storm {
                 self.host(),
             )
         } else {
-            // Mostly what is under way now, sometimes what was long ago.
+            // Mostly a request that is in flight now, sometimes an old one.
             let back = if self.dice.percent(70) {
                 known.min(6)
             } else {

@@ -142,8 +142,8 @@ fn framed_message(
         "{name}"
     );
     let body = framed::frame_body(&golden.bytes).expect("a whole frame");
-    // A session whose start was captured tells by itself; the others begin in the middle, with a
-    // header in front of the call.
+    // The frames of a session that was captured from its start show its transport; the others begin
+    // in the middle, with a header in front of the call.
     let starts_upgraded = exchange.transport == Transport::Upgraded
         && framed::upgrade_request(body).is_none()
         && !is_upgrade_answer(body);

@@ -281,7 +281,7 @@ fn every_malformed_call_is_refused_with_its_field_and_offset() {
 }
 
 #[test]
-fn what_is_no_call_at_all_is_told_apart_from_an_unknown_method() {
+fn a_message_that_is_no_call_is_not_an_unknown_method() {
     let mut kinds = BTreeSet::new();
     let no_calls = [
         (

@@ -154,8 +154,7 @@ fn a_compressed_record_set_is_bounded_before_it_is_decompressed() {
     assert!(Header::parse(&bytes("00001001 00000001 000feff1 00000001 00")).is_err());
 }
 
-/// R12: what stands behind the records is the identity, or somebody else's, and in no case an
-/// error.
+/// R12: the bytes behind the records are an identity, or another program's, and never an error.
 #[test]
 fn what_stands_behind_the_records_is_handed_out_and_only_a_whole_identity_is_one() {
     let identity = SetIdentity {

@@ -1,5 +1,5 @@
-//! What is encoded is decoded to the same, whatever it is; and the buffer that it needs is the one
-//! that it says.
+//! Every encoded value decodes to the same value, and needs a buffer of exactly its measured
+//! length.
 
 use core::fmt::Debug;
 

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_leave_in_their_order_whatever_the_socket_takes_at_once() {
+    async fn frames_leave_in_order_for_any_size_of_writes() {
         let (mut ours, mut theirs) = tokio::io::duplex(7);
         let expected: Vec<u8> = (0..10_000_u32).flat_map(u32::to_be_bytes).collect();
         let copy = expected.clone();

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trusting_nobody_is_refused() {
+    fn trusting_no_authority_is_refused() {
         assert!(matches!(
             Tls::only_roots().prepare(),
             Err(TlsError::Settings(_))

@@ -44,9 +44,9 @@ fn after_service_unavailable_a_host_gets_no_streams_until_it_replies_to_a_handsh
         18 submit 3 delete    => send 3 C
         20 answer 3 200       => done 3
         # Half of 100 ms at the least, 100 ms at the most.
-        112 tick              => greet A; greet B
+        112 tick              => handshake A; handshake B
         113 submit 3 create   => send 3 C
-        114 greeted A accept
+        114 server-info A accept
         115 answer 3 200      => done 3
         116 submit 3 release  => send 3 C
         117 answer 3 200      => done 3
@@ -61,17 +61,17 @@ fn a_host_whose_handshake_says_down_is_left_alone_like_one_that_answers_503() {
         Settings::default(),
         "
         0 resolved A B          => connect A; connect B
-        1 up A                  => greet A
-        1 up B                  => greet B
-        2 greeted A down
-        3 greeted B accept
+        1 up A                  => handshake A
+        1 up B                  => handshake B
+        2 server-info A down
+        3 server-info B accept
         4 submit 1 write        => send 1 B
-        102 tick                => greet A
-        103 greeted A down
+        102 tick                => handshake A
+        103 server-info A down
         104 submit 2 write      => send 2 B
         # The second time it is left alone for up to twice as long.
-        303 tick                => greet A
-        304 greeted A accept
+        303 tick                => handshake A
+        304 server-info A accept
     ",
     );
 }
@@ -82,12 +82,12 @@ fn a_host_that_takes_no_new_streams_is_asked_only_for_those_it_owns() {
         Settings::default(),
         "
         0 resolved A B          => connect A; connect B
-        1 up A                  => greet A
-        1 up B                  => greet B
-        2 greeted A write-only
-        3 greeted B accept
+        1 up A                  => handshake A
+        1 up B                  => handshake B
+        2 server-info A write-only
+        3 server-info B accept
         4 submit 1 write        => send 1 B
-        5 greeted B accept
+        5 server-info B accept
         6 answer 1 302 A        => send 1 A
         7 answer 1 200          => written 1
         8 submit 2 write        => send 2 A
@@ -101,8 +101,8 @@ fn hosts_that_take_no_new_streams_are_better_than_none() {
         Settings::default(),
         "
         0 resolved A            => connect A
-        1 up A                  => greet A
-        2 greeted A write-only
+        1 up A                  => handshake A
+        2 server-info A write-only
         4 submit 1 write        => send 1 A
     ",
     );
@@ -173,7 +173,7 @@ fn a_write_that_may_have_been_carried_out_is_not_sent_again_unless_asked_for() {
 }
 
 #[test]
-fn what_may_be_done_twice_is_sent_again_whatever_became_of_it() {
+fn an_idempotent_request_is_sent_again_after_any_failure() {
     for operation in ["create", "truncate", "release", "heartbeat", "owner"] {
         defaults(&format!(
             "
@@ -262,14 +262,14 @@ fn every_host_is_asked_again_how_it_is_and_what_it_owns_at_intervals() {
         settings,
         "
         0 resolved A         => connect A
-        0 up A               => greet A
-        1 greeted A accept
-        10000 tick           => greet A briefly
-        10001 greeted A accept
-        20000 tick           => greet A
+        0 up A               => handshake A
+        1 server-info A accept
+        10000 tick           => handshake A briefly
+        10001 server-info A accept
+        20000 tick           => handshake A
         # Nobody answers: given up after the time for an attempt, and asked again at its time.
         21000 tick           => discard greeting A
-        30000 tick           => greet A briefly
+        30000 tick           => handshake A briefly
     ",
     );
 }
@@ -299,13 +299,13 @@ fn an_answer_of_another_method_is_a_protocol_error() {
 }
 
 #[test]
-fn a_proxy_that_cannot_greet_is_written_to_all_the_same() {
+fn a_proxy_without_handshakes_is_written_to_nevertheless() {
     play(
         Settings::default(),
         "
         0 resolved A         => connect A
-        1 up A               => greet A
-        2 ungreeted A
+        1 up A               => handshake A
+        2 handshake-failed A
         3 submit 1 write     => send 1 A
     ",
     );

@@ -11,7 +11,7 @@ fn a_refused_connection_drops_the_host_and_what_waited_for_it_goes_elsewhere() {
         Settings::default(),
         "
         0 resolved A B       => connect A; connect B
-        1 up B               => greet B
+        1 up B               => handshake B
         2 submit 1 write
         3 refused A          => send 1 B
         4 submit 2 write     => send 2 B
@@ -20,8 +20,8 @@ fn a_refused_connection_drops_the_host_and_what_waited_for_it_goes_elsewhere() {
         104 refused A
         204 tick
         304 tick             => connect A
-        305 up A             => greet A
-        306 greeted A accept
+        305 up A             => handshake A
+        306 server-info A accept
         307 submit 3 create  => send 3 A
     ",
     );
@@ -33,8 +33,8 @@ fn a_connection_that_takes_too_long_is_given_up() {
         Settings::default(),
         "
         0 resolved A B       => connect A; connect B
-        1 up B               => greet B
-        2 greeted B accept
+        1 up B               => handshake B
+        2 server-info B accept
         3 submit 1 write
         200 tick             => disconnect A; send 1 B
         300 tick             => connect A
@@ -52,7 +52,7 @@ fn with_a_lost_connection_what_was_not_sent_goes_elsewhere_and_what_was_sent_is_
         501 failed 1 not-written lost        => send 1 B
         501 lost A                           => connect A; fail 2 ConnectionLost unknown; send 3 B
         502 answer 1 200                     => written 1
-        503 up A                             => greet A
+        503 up A                             => handshake A
     ",
     );
 }
@@ -79,10 +79,10 @@ fn a_host_that_accepts_and_hangs_up_is_not_connected_to_without_end() {
         Settings::default(),
         "
         0 resolved A         => connect A
-        1 up A               => greet A
+        1 up A               => handshake A
         2 lost A
         102 tick             => connect A
-        103 up A             => greet A
+        103 up A             => handshake A
         104 lost A
         203 tick
         304 tick             => connect A
@@ -100,7 +100,7 @@ fn a_request_with_time_waits_for_the_first_host_that_comes_back() {
         2 submit 1 write by 9000
         3 submit 2 write           => fail 2 Unreachable not-written
         101 tick                   => connect A
-        102 up A                   => greet A; send 1 A
+        102 up A                   => handshake A; send 1 A
         103 answer 1 200           => written 1
     ",
     );
@@ -115,7 +115,7 @@ fn before_names_are_resolved_requests_wait_and_not_for_ever() {
         0 submit 2 write
         1 cancel 2                 => Some(NotWritten)
         5 resolved A               => connect A
-        6 up A                     => greet A; send 1 A
+        6 up A                     => handshake A; send 1 A
     ",
     );
     play(
@@ -146,8 +146,8 @@ fn a_host_takes_as_many_requests_as_its_connection_has_room_for() {
         0 resolved A         => connect A
         0 submit 1 write
         0 submit 2 write
-        1 up A for 1         => greet A
-        2 greeted A accept   => send 1 A
+        1 up A for 1         => handshake A
+        2 server-info A accept   => send 1 A
         3 submit 3 write
         4 answer 1 200       => send 2 A; written 1
         5 cancel 2           => Some(Unknown); discard 2 A

@@ -12,12 +12,12 @@ use crate::script::{Player, play};
 
 const UP: &str = "
     0 resolved A B C     => connect A; connect B; connect C
-    1 up A               => greet A
-    1 up B               => greet B
-    1 up C               => greet C
-    2 greeted A accept
-    2 greeted B accept
-    2 greeted C accept
+    1 up A               => handshake A
+    1 up B               => handshake B
+    1 up C               => handshake C
+    2 server-info A accept
+    2 server-info B accept
+    2 server-info C accept
 ";
 
 /// Three hosts that are connected and take everything.

@@ -35,10 +35,10 @@ fn the_owners_that_a_handshake_lists_are_believed() {
         Settings::default(),
         "
         0 resolved A B C        => connect A; connect B; connect C
-        1 up A                  => greet A
-        1 up B                  => greet B
-        1 up C                  => greet C
-        2 greeted A accept C
+        1 up A                  => handshake A
+        1 up B                  => handshake B
+        1 up C                  => handshake C
+        2 server-info A accept C
         3 submit 1 write        => send 1 C
     ",
     );
@@ -50,7 +50,7 @@ fn found_that_names_an_unknown_host_makes_it_known() {
         "
         10 submit 1 write    => send 1 A
         12 answer 1 302 D    => connect D
-        13 up D              => greet D; send 1 D
+        13 up D              => handshake D; send 1 D
         14 answer 1 200      => written 1
     ",
     );

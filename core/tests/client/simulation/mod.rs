@@ -78,7 +78,7 @@ fn simulate(seed: u64, protocol: Protocol, tally: &mut Tally) {
     check(&rig, never_twice, tally);
 }
 
-/// Waits until no handshake is under way: then nothing may be.
+/// Waits until no handshake is in flight: then no request may be.
 fn settle(rig: &mut Rig) {
     for _ in 0..10_000 {
         if rig.in_flight() == 0 && rig.client.hosts().all(|host| host.in_flight == 0) {

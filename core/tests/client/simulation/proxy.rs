@@ -36,7 +36,7 @@ pub(crate) struct Server {
     upgraded: bool,
     knows_init: bool,
     inbox: Vec<u8>,
-    /// Requests that it was asked and does not mean to answer.
+    /// Requests that it received and will not reply to.
     stalled: Vec<(Tag, &'static str)>,
 }
 

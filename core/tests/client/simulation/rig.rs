@@ -1,4 +1,4 @@
-//! The adapter: connections whose bytes take their time, and what was asked for.
+//! The adapter: connections that delay their bytes, and the requests of the client.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     calls: HashMap<RequestId, Call>,
 }
 
-/// A request that was asked for and has not completed.
+/// A request that was submitted and has not completed.
 pub(crate) struct Pending {
     pub(crate) number: u64,
     pub(crate) operation: Operation,
@@ -100,7 +100,7 @@ impl Rig {
         self.at(self.now + length, happening);
     }
 
-    /// Goes on to whatever happens next, unless that is after `end`. Whether anything did.
+    /// Advances to the next event, unless that is after `end`. Returns `false` if there was none.
     pub(crate) fn step(&mut self, end: Instant) -> bool {
         let event = self.events.keys().next().map(|(at, _)| *at);
         let sessions = self
@@ -561,7 +561,7 @@ impl Rig {
         }
     }
 
-    /// Requests that some connection still has under way.
+    /// Returns the number of requests in flight on all connections.
     pub(crate) fn in_flight(&self) -> usize {
         self.connections
             .values()
