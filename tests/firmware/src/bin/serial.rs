@@ -35,7 +35,8 @@ type WriterState = State<Fixed<3, 3, 8, 256>, [WaiterSlot; 10], DeviceClock>;
 async fn main(spawner: Spawner) {
     static WRITER_STATE: StaticCell<RefCell<WriterState>> = StaticCell::new();
     time::start(cortex_m::Peripherals::take().expect("taken once").SYST);
-    let settings = Settings::builder().original_features()
+    let settings = Settings::builder()
+        .original_features()
         .buffer_size(64)
         .in_flight_sets(2)
         .pending_records(8)
