@@ -6,15 +6,17 @@ use std::sync::Arc;
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
+use super::batch::{Answer, Batch, Effect, first_bytes};
 use super::change::Change;
 use super::disk::{DiskFile, store_error, unfinished};
 use super::frame::{self, FRAME_HEADER};
-use super::keeper::Job;
-use super::recovery::Carried;
-use super::shared::{ChangeRequest, Changed, Request, Shared, lock};
+use super::job::Job;
+use super::request::{ChangeRequest, Changed, Request};
+use super::shared::{Shared, lock};
 use super::staging::{SegmentLimits, Staging};
 use super::stream::{NewEntry, Place, position};
-use super::volume::{BATCH_HEADER, BatchHeader, FileKind, VOLUME_HEADER, VolumeHeader};
+use super::tail_batch::{Carried, Latest};
+use super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader};
 use crate::{AppendDone, Entry, Lease, StoreError};
 
 /// Small batches are written with so many zeros behind them, once for all of this region:
@@ -47,14 +49,6 @@ pub(super) struct Committer {
     closing: bool,
 }
 
-/// The newest volume as the next one's header has to describe it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Latest {
-    pub(super) number: u64,
-    pub(super) end: u64,
-    pub(super) nonce: u64,
-}
-
 /// The volume that is written. Everything before its end is durable.
 pub(super) struct Active {
     pub(super) file: Arc<dyn DiskFile>,
@@ -62,29 +56,6 @@ pub(super) struct Active {
     pub(super) sector_bytes: u32,
     /// Up to here blocks have been written, with zeros at least.
     pub(super) zeroed: u64,
-}
-
-/// What is written and synced together.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    frames: u32,
-    frames_crc: u32,
-    effects: Vec<Effect>,
-    answers: Vec<Answer>,
-}
-
-enum Effect {
-    Entry(u64, NewEntry),
-    Change(Change, u64),
-}
-
-enum Answer {
-    Append(AppendDone, Result<Dlsn, StoreError>),
-    Change(
-        oneshot::Sender<Result<Changed, StoreError>>,
-        Result<Changed, StoreError>,
-    ),
 }
 
 impl Committer {
@@ -421,7 +392,7 @@ impl Committer {
         let mut spare = lock(&shared.spare);
         let file = match spare.file.take() {
             Some(file) => file,
-            None => create_volume_file(&shared, number)?,
+            None => shared.create_volume_file(number)?,
         };
         let header = VolumeHeader {
             sector_bytes: shared.settings.sector_bytes,
@@ -480,56 +451,8 @@ impl Committer {
     }
 }
 
-/// What a volume begins with: its header, and the batch that it takes over with the note that the
-/// process before is gone. Returns the sequence number of the next batch, too.
-fn first_bytes(header: &VolumeHeader, carried: Option<&Carried>, unix_ms: u64) -> (Vec<u8>, u64) {
-    let mut bytes = header.encode();
-    let Some(carried) = carried else {
-        return (bytes, 1);
-    };
-    let mut batch = Batch {
-        frames: carried.count,
-        frames_crc: carried.frames_crc,
-        ..Batch::default()
-    };
-    batch.begin_frame();
-    batch.bytes.extend_from_slice(&carried.frames);
-    let at = batch.begin_frame();
-    let crc = frame::put_change(&mut batch.bytes, unix_ms, &Change::End);
-    batch.end_frame(at, crc);
-    batch.finish(header.nonce, 1);
-    bytes.extend_from_slice(&batch.bytes);
-    bytes.resize(
-        bytes.len().next_multiple_of(header.sector_bytes as usize),
-        0,
-    );
-    (bytes, 2)
-}
-
 fn offset(offset: u64) -> u32 {
     u32::try_from(offset).expect("volumes are below 4 GiB")
-}
-
-/// Creates the file of a volume under its unfinished name.
-pub(super) fn create_volume_file(
-    shared: &Shared,
-    number: u64,
-) -> Result<Arc<dyn DiskFile>, StoreError> {
-    let path = shared.path(FileKind::Volume, number);
-    let beside = unfinished(&path);
-    let file = shared
-        .disk
-        .create(&beside)
-        .map_err(|error| store_error(&beside, &error))?;
-    if shared.settings.preallocate
-        && let Err(error) = file.allocate(u64::from(shared.settings.volume_bytes))
-        && error.kind() != std::io::ErrorKind::Unsupported
-    {
-        // What could be reserved is given back.
-        let _ = shared.disk.remove(&beside);
-        return Err(store_error(&path, &error));
-    }
-    Ok(file)
 }
 
 /// Sees to it that nobody waits for a committer that a bug ended.
@@ -550,52 +473,6 @@ impl Drop for Ending {
             }
         }
         self.0.send_job(Job::Stop);
-    }
-}
-
-impl Batch {
-    fn begin_frame(&mut self) -> usize {
-        if self.bytes.is_empty() {
-            self.bytes.resize(BATCH_HEADER, 0);
-        }
-        self.bytes.len()
-    }
-
-    fn end_frame(&mut self, at: usize, crc: u32) -> u32 {
-        self.frames += 1;
-        self.frames_crc = crc32c::crc32c_append(self.frames_crc, &crc.to_le_bytes());
-        u32::try_from(self.bytes.len() - at).expect("the size limit is below 4 GiB")
-    }
-
-    fn finish(&mut self, nonce: u64, sequence: u64) {
-        let length = u32::try_from(self.bytes.len()).expect("batches are smaller than volumes");
-        let header = BatchHeader {
-            nonce,
-            sequence,
-            length,
-            frames: self.frames,
-            frames_crc: self.frames_crc,
-        };
-        self.bytes[..BATCH_HEADER].copy_from_slice(&header.encode());
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.effects.clear();
-        self.frames = 0;
-        self.frames_crc = 0;
-    }
-}
-
-impl Answer {
-    fn send(self, failed: Option<&StoreError>) {
-        match (self, failed) {
-            (Self::Append(done, Ok(_)), Some(error)) => done(Err(error.clone())),
-            (Self::Append(done, result), _) => done(result),
-            // Whoever dropped the future does not want to know.
-            (Self::Change(answer, Ok(_)), Some(error)) => drop(answer.send(Err(error.clone()))),
-            (Self::Change(answer, result), _) => drop(answer.send(result)),
-        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::StoreError;
+use crate::StoreError;
 
 /// The file operations that the store needs, and nothing else of the outside world.
 ///

@@ -37,16 +37,19 @@
 //! The files' formats are described where they are written: `volume.rs`, `frame.rs`, `index.rs`,
 //! `snapshot.rs`.
 
+mod batch;
 mod change;
 mod committer;
 mod disk;
 mod frame;
 mod index;
-mod keeper;
+mod job;
 mod lock;
+mod maintenance;
 mod reader;
 mod real_disk;
 mod recovery;
+mod request;
 mod scan;
 mod settings;
 mod shared;
@@ -54,6 +57,7 @@ mod snapshot;
 mod staging;
 mod state;
 mod stream;
+mod tail_batch;
 mod volume;
 
 use std::sync::mpsc;
@@ -65,9 +69,10 @@ use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use self::committer::Committer;
-use self::keeper::Keeper;
+use self::maintenance::Keeper;
 use self::recovery::Recovered;
-use self::shared::{ChangeRequest, Changed, Outside, Request, Shared};
+use self::request::{ChangeRequest, Changed, Request};
+use self::shared::{Outside, Shared};
 use super::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
     StoreFuture, StreamInfo, StreamName,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use distributedlog::Dlsn;
 use tokio::runtime::Handle;
 
-use super::disk::{read_exact, store_error};
+use super::disk::{Access, read_exact, store_error};
 use super::frame::{self, Body, EntryKey, Frame};
 use super::index;
 use super::shared::Shared;
@@ -230,10 +230,7 @@ impl Reading {
         // The volume may have been removed since its stream was truncated or deleted: then looking
         // again says so.
         let path = shared.path(FileKind::Volume, part.volume);
-        if taken.is_err()
-            && shared.disk.open(&path, super::Access::Read).is_err()
-            && self.missed < 3
-        {
+        if taken.is_err() && shared.disk.open(&path, Access::Read).is_err() && self.missed < 3 {
             self.missed += 1;
             return Ok(());
         }

@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::committer::Latest;
 use super::disk::{Access, Disk, DiskFile, store_error};
 use super::frame::{self, Body};
 use super::index;
-use super::keeper::Job;
+use super::job::Job;
 use super::scan::{Located, Until, scan};
 use super::snapshot;
 use super::state::{Snapshot, State};
 use super::stream::{Extent, Place, Places, Stream};
+use super::tail_batch::{Carried, Latest};
 use super::volume::{
     BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished,
     parse_file_name,
@@ -32,23 +32,6 @@ pub(super) struct Recovered {
     pub(super) carried: Option<Carried>,
     /// What a process that ended did not get to.
     pub(super) jobs: Vec<Job>,
-}
-
-/// The end of the journal, as the next volume takes it over.
-///
-/// A volume is written by the process that created it and by no other one. The last batch that the
-/// process before wrote may not have been synced; it may even be that its sync failed and that the
-/// system shows it nevertheless, from memory that it takes for clean. No sync would make that
-/// durable. So the next volume begins with a copy of it, and the last volume ends before it.
-pub(super) struct Carried {
-    /// The last volume as it counts: without the batch that is carried.
-    pub(super) latest: Latest,
-    /// The metadata at that point.
-    pub(super) snapshot: Snapshot,
-    /// The frames of the batch that is carried.
-    pub(super) frames: Vec<u8>,
-    pub(super) count: u32,
-    pub(super) frames_crc: u32,
 }
 
 /// Rebuilds the state of the store from its folder.
@@ -190,6 +173,25 @@ fn load_sealed(
             Err(error) => return Err(error),
         }
     }
+    let (extents, end) = read_extents(disk, folder, files, number)?;
+    for ((stream, _), extent) in extents {
+        state.load_extent(stream, extent);
+    }
+    Ok(Some(Job::Seal {
+        volume: number,
+        end,
+        snapshot: None,
+    }))
+}
+
+/// The extents of a volume by stream and log segment, and where the volume ends: read from the
+/// volume itself.
+fn read_extents(
+    disk: &dyn Disk,
+    folder: &Path,
+    files: &Files,
+    number: u64,
+) -> Result<(BTreeMap<(u64, u64), Extent>, u64), StoreError> {
     let until = match files.volumes.binary_search(&(number + 1)) {
         Ok(_) => Until::Known(
             read_file(
@@ -204,7 +206,7 @@ fn load_sealed(
         // It was cut where it ends when it was sealed.
         Err(_) => Until::Tail,
     };
-    let (extents, end) = read_file(
+    read_file(
         disk,
         folder,
         FileKind::Volume,
@@ -230,15 +232,7 @@ fn load_sealed(
             })?;
             Ok((extents, end))
         },
-    )?;
-    for ((stream, _), extent) in extents {
-        state.load_extent(stream, extent);
-    }
-    Ok(Some(Job::Seal {
-        volume: number,
-        end,
-        snapshot: None,
-    }))
+    )
 }
 
 fn place_of(path: &Path, located: &Located<'_>) -> Result<Place, StoreError> {

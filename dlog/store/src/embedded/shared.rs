@@ -7,63 +7,18 @@ use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
-use distributedlog::Dlsn;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::disk::{Access, Disk, DiskFile, store_error};
-use super::keeper::Job;
+use super::disk::{Access, Disk, DiskFile, store_error, unfinished};
+use super::job::Job;
+use super::request::Request;
 use super::settings::EmbeddedSettings;
 use super::state::State;
 use super::volume::{FileKind, file_path};
-use crate::{Acquired, AppendDone, Entry, Lease, Owner, StoreError, StreamName};
+use crate::{AppendDone, Entry, Lease, StoreError};
 
 /// Tells the time: milliseconds since 1970.
 pub type UnixClock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// What the committer is asked to do.
-pub(super) enum Request {
-    Append {
-        lease: Lease,
-        entry: Entry,
-        size: usize,
-        done: AppendDone,
-    },
-    Change {
-        change: ChangeRequest,
-        answer: oneshot::Sender<Result<Changed, StoreError>>,
-    },
-    Close,
-}
-
-pub(super) enum ChangeRequest {
-    Create(StreamName),
-    Delete(StreamName),
-    Truncate(StreamName, Dlsn),
-    Acquire(StreamName, Owner),
-    Release(Lease),
-}
-
-impl ChangeRequest {
-    /// The change takes no more bytes in the journal, apart from its frame's header.
-    pub(super) fn size(&self) -> usize {
-        // Ids, epochs, positions and lengths of texts: each at most ten bytes in postcard's
-        // encoding.
-        const NUMBERS: usize = 64;
-        NUMBERS
-            + match self {
-                Self::Create(name) => name.as_str().len(),
-                Self::Acquire(_, owner) => owner.address.len(),
-                Self::Delete(_) | Self::Truncate(..) | Self::Release(_) => 0,
-            }
-    }
-}
-
-/// What a change answers.
-#[derive(Debug)]
-pub(super) enum Changed {
-    Done,
-    Acquired(Acquired),
-}
 
 /// Requests on their way to the committer.
 #[derive(Default)]
@@ -258,6 +213,25 @@ impl Shared {
 
     pub(super) fn forget_file(&self, kind: FileKind, number: u64) {
         lock(&self.files).open.remove(&(kind, number));
+    }
+
+    /// Creates the file of a volume under its unfinished name.
+    pub(super) fn create_volume_file(&self, number: u64) -> Result<Arc<dyn DiskFile>, StoreError> {
+        let path = self.path(FileKind::Volume, number);
+        let beside = unfinished(&path);
+        let file = self
+            .disk
+            .create(&beside)
+            .map_err(|error| store_error(&beside, &error))?;
+        if self.settings.preallocate
+            && let Err(error) = file.allocate(u64::from(self.settings.volume_bytes))
+            && error.kind() != std::io::ErrorKind::Unsupported
+        {
+            // What could be reserved is given back.
+            let _ = self.disk.remove(&beside);
+            return Err(store_error(&path, &error));
+        }
+        Ok(file)
     }
 
     /// The folder's last moment: nobody appends, readers are told, the lock is given up.

@@ -1,6 +1,8 @@
 //! The side that has the store.
 
+mod close_reason;
 mod connection;
+mod context;
 mod requests;
 mod sessions;
 
@@ -19,7 +21,8 @@ use tracing::{debug, info, warn};
 use super::ServerSettings;
 use crate::LogStore;
 use crate::net::{Listen, next_connection};
-use connection::{Served, serve_connection};
+use connection::serve_connection;
+use context::Served;
 use sessions::Sessions;
 
 /// Serves a store until [`Server::drain`] is called or the value is dropped, which ends every

@@ -1,4 +1,3 @@
-use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -11,11 +10,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use super::close_reason::Closed;
+use super::context::Served;
 use super::requests::Requests;
-use super::sessions::{Attached, Sessions};
-use crate::LogStore;
-use crate::remote::ServerSettings;
-use crate::remote::frames::{FrameFault, FrameReader, push};
+use super::sessions::Attached;
+use crate::remote::frames::{FrameReader, push};
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome,
@@ -27,43 +26,6 @@ const MAX_HELLO_BYTES: usize = 8 << 10;
 
 /// A client that is asked to send no more requests gets so long to agree.
 const AGREEMENT: Duration = Duration::from_secs(1);
-
-/// What all connections of a server share.
-pub(super) struct Served {
-    pub(super) store: Arc<dyn LogStore>,
-    pub(super) sessions: Arc<Sessions>,
-    pub(super) settings: ServerSettings,
-    pub(super) drain: watch::Receiver<bool>,
-}
-
-/// Why a connection was closed from this side.
-#[derive(Debug)]
-pub(super) enum Closed {
-    /// The peer's bytes cannot be read on.
-    Fault(FrameFault),
-    /// The peer's frames are not what the protocol has.
-    Protocol(String),
-    /// No whole frame came for so long.
-    Silent(Duration),
-    /// The client's hello was refused.
-    Refused(String),
-    /// The client came back on another connection.
-    Superseded,
-    /// The peer cannot be written to.
-    Unwritable(std::io::Error),
-}
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fault(fault) => write!(f, "{fault}"),
-            Self::Protocol(what) | Self::Refused(what) => f.write_str(what),
-            Self::Silent(time) => write!(f, "no whole frame came for {} ms", time.as_millis()),
-            Self::Superseded => f.write_str("its client came back on another connection"),
-            Self::Unwritable(error) => write!(f, "it cannot be written to: {error}"),
-        }
-    }
-}
 
 /// Serves one connection until it ends. Without a seat, because there are too many connections, the
 /// client is told so.

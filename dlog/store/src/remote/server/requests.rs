@@ -8,7 +8,8 @@ use distributedlog::wire::mux::{Message, Status, Tag};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connection::{Closed, Served};
+use super::close_reason::Closed;
+use super::context::Served;
 use super::sessions::Session;
 use crate::remote::frames::{push, push_answer, push_failure};
 use crate::remote::outbox::Outbox;

@@ -5,31 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use super::committer::create_volume_file;
 use super::disk::{Access, store_error};
 use super::index;
+use super::job::Job;
 use super::shared::{Shared, lock};
 use super::snapshot;
 use super::state::Snapshot;
 use super::volume::{FileKind, parse_file_name};
 use crate::StoreError;
-
-/// What the keeper is asked to do.
-pub(super) enum Job {
-    /// A volume will not change any more and ends at `end`; the snapshot is the metadata at that
-    /// point, unless there is one already and only the index is missing.
-    Seal {
-        volume: u64,
-        end: u64,
-        snapshot: Option<Snapshot>,
-    },
-    /// The volume with this number will be needed.
-    Spare(u64),
-    /// Something was deleted or truncated.
-    Sweep,
-    /// The store is being closed and everything is written: the folder is to be given up.
-    Stop,
-}
 
 /// Works through the jobs. A volume that could not be sealed, because the disk is full, say, is
 /// tried again with the next job: until then its index stays in memory and the journal's older part
@@ -180,7 +163,7 @@ impl Keeper {
         if spare.latest + 1 != number || spare.file.is_some() {
             return;
         }
-        match create_volume_file(&self.shared, number) {
+        match self.shared.create_volume_file(number) {
             Ok(file) => spare.file = Some(file),
             Err(error) => tracing::warn!("the next volume could not be prepared: {error}"),
         }

@@ -1,0 +1,17 @@
+//! The context that the connections of a server share.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::sessions::Sessions;
+use crate::LogStore;
+use crate::remote::ServerSettings;
+
+/// What all connections of a server share.
+pub(super) struct Served {
+    pub(super) store: Arc<dyn LogStore>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) settings: ServerSettings,
+    pub(super) drain: watch::Receiver<bool>,
+}
