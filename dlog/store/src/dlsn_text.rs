@@ -1,11 +1,11 @@
-//! DLSNs as people write them.
+//! Parses DLSNs in the forms in which people write them.
 
 use core::fmt;
 
 use distributedlog::Dlsn;
 
-/// Reads a DLSN as people write it: `1,0,0`, the `DLSN{logSegmentSequenceNo=1, entryId=0,
-/// slotId=0}` that commands print, the base64 of `serialize-dlsn`, or `InitialDLSN`.
+/// Parses a DLSN: `1,0,0`, the `DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}` that commands
+/// print, the base64 of `serialize-dlsn`, or `InitialDLSN`.
 ///
 /// # Errors
 /// [`DlsnTextError`] for anything else.
@@ -49,7 +49,7 @@ fn three_numbers<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<Dlsn> {
     parts.next().is_none().then_some(dlsn)
 }
 
-/// Why a text is no DLSN.
+/// Error of a text that is not a DLSN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DlsnTextError {
     text: String,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_dlsn_is_refused_and_said_back() {
+    fn a_text_that_is_not_a_dlsn_is_refused_and_quoted() {
         for text in [
             "",
             "1",

@@ -1,10 +1,12 @@
+//! Random numbers for secrets and jitter.
+
 use core::hash::{BuildHasher, Hasher};
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::hash_map::RandomState;
 use std::sync::Arc;
 
-/// Where numbers come from that nobody may foresee: session secrets, jitter. Clones draw from the
-/// same source.
+/// Source of random numbers for session secrets and jitter. Clones draw from the same source.
+/// Default: the system's entropy.
 #[derive(Clone, Debug, Default)]
 pub struct Entropy(Source);
 
@@ -16,14 +18,14 @@ enum Source {
 }
 
 impl Entropy {
-    /// Always the same numbers in the same order, for simulations: not to be used where a secret
-    /// has to be one.
+    /// Creates a source that always produces the same numbers in the same order, for simulations.
+    /// Not for use where secrets matter.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self(Source::Seeded(Arc::new(AtomicU64::new(seed))))
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub(crate) fn draw(&self) -> u64 {
         match &self.0 {
             // The standard library seeds its hashers from the system's entropy.

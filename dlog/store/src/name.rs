@@ -1,3 +1,5 @@
+//! Names of streams.
+
 use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
@@ -5,22 +7,22 @@ use std::sync::Arc;
 
 use distributedlog::stream_name::{self, StreamNameError};
 
-/// The name of a stream that passed the rules for names. Cheap to clone.
+/// Valid name of a stream. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
-    /// The name with this text. One leading `/` is dropped.
+    /// Creates a name from its text. Removes one leading `/`.
     ///
     /// # Errors
     ///
-    /// [`StreamNameError`] says which rule for names the text breaks, and where.
+    /// [`StreamNameError`] names the rule for names that the text breaks, and the position.
     pub fn new(text: &str) -> Result<Self, StreamNameError> {
         stream_name::validate(text).map(|name| Self(name.into()))
     }
 
-    /// The name as text, without the one leading `/` that is dropped.
+    /// Returns the name as text, without the leading `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -35,7 +37,7 @@ impl FromStr for StreamName {
     }
 }
 
-/// Maps from names can be asked with a text, without making a name of it first.
+/// Lets maps from names be searched with a text.
 impl Borrow<str> for StreamName {
     fn borrow(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
-//! Where connections come from: TCP, or whatever stands for it in a simulation or a test.
+//! Listening and connecting: TCP, or a substitute for it in a simulation or a test.
 //!
-//! Everything that listens takes a [`Listen`], and everything that connects takes a [`Dial`];
-//! [`TcpListener`] and [`Tcp`] are what they are in a running system.
+//! Servers take a [`Listen`], which [`TcpListener`] implements; clients take a [`Dial`], which
+//! [`Tcp`] implements.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -15,56 +15,56 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::uri::HostPort;
 
-/// How many connections may wait to be accepted; the system has a limit of its own, 4,096 on
-/// today's Linux.
+/// Number of connections that may wait to be accepted. The system has its own limit, 4,096 on
+/// current Linux.
 const BACKLOG: u32 = 4096;
 
-/// A connection's bytes in both directions.
+/// A connection: a stream of bytes in each direction.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
-/// A connection whose kind does not matter.
+/// A connection of any type.
 pub type BoxedStream = Box<dyn ByteStream>;
 
-/// A [`Dial::dial`] that is under way.
-pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<BoxedStream>> + Send + 'a>>;
+/// Future of [`Dial::dial`].
+pub type DialFuture<'a> = Pin<Box<dyn Future<Output = io::Result<BoxedStream>> + Send + 'a>>;
 
 /// Accepts connections.
 pub trait Listen: Send + 'static {
-    /// What it accepts.
+    /// Type of the accepted connections.
     type Stream: ByteStream + 'static;
 
-    /// The next connection, and who made it.
+    /// Accepts a connection. Returns it and the peer's address.
     ///
     /// # Errors
-    /// A connection that ended while it waited, or a system that has no more room for connections:
-    /// calling again makes sense.
+    /// The connection ended while it waited, or the system has no more file descriptors or memory.
+    /// Call again.
     ///
     /// # Cancel safety
     /// Dropping the future loses no connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
-/// How long to wait when the system has no more file descriptors or memory for connections: closing
-/// ones give some back.
+/// Pause after a failure, such as a lack of file descriptors or memory, which closing connections
+/// free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The next connection, however often accepting one fails: failures of single connections that
-/// ended while they waited pass at once, others may last, so each is logged and followed by a
-/// pause. `whose` says whose connections these are.
+/// Accepts a connection. Logs a failure, pauses for 50 ms and tries again without limit, because a
+/// failure concerns a single connection or passes when others are closed. `clients` names the
+/// connections in the log.
 ///
 /// # Cancel safety
 /// Dropping the future loses no connection.
 pub async fn next_connection<L: Listen>(
     listener: &mut L,
-    whose: &'static str,
+    clients: &'static str,
 ) -> (L::Stream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, whose, "cannot accept a connection");
+                tracing::warn!(%error, clients, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -73,23 +73,23 @@ pub async fn next_connection<L: Listen>(
 
 /// Makes connections.
 pub trait Dial: fmt::Debug + Send + Sync {
-    /// Connects to a host. Takes as long as it takes: whoever calls sets the limit.
+    /// Connects to a host. Has no timeout of its own: the caller sets one.
     ///
     /// # Errors
-    /// Why there is no connection.
+    /// The connection could not be made.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the connection up.
-    fn dial<'a>(&'a self, host: &'a HostPort) -> Dialing<'a>;
+    /// Dropping the future aborts the connection.
+    fn dial<'a>(&'a self, host: &'a HostPort) -> DialFuture<'a>;
 }
 
-/// TCP, whose frames leave at once: answers are put together before they are written, and must not
-/// wait for one another's acknowledgement.
+/// TCP with `TCP_NODELAY`: replies are combined before they are written, and must not wait for the
+/// acknowledgement of earlier ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
 
 impl Dial for Tcp {
-    fn dial<'a>(&'a self, host: &'a HostPort) -> Dialing<'a> {
+    fn dial<'a>(&'a self, host: &'a HostPort) -> DialFuture<'a> {
         Box::pin(async move {
             let stream = TcpStream::connect((host.host.as_str(), host.port)).await?;
             stream.set_nodelay(true)?;
@@ -103,32 +103,32 @@ impl Listen for TcpListener {
 
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = Self::accept(self).await?;
-        // A connection that is gone already is found out by whoever reads it.
+        // If the connection has ended already, reading it reports that.
         stream.set_nodelay(true).ok();
         Ok((stream, peer))
     }
 }
 
-/// Listens. A socket of our own making, because the usual way lets only 128 connections wait to be
-/// accepted: when thousands of clients come at once, as after a restart, each one beyond that would
-/// try again only after a second.
+/// Listens on a TCP address with a backlog of 4,096 connections. The standard library's is 128: if
+/// thousands of clients connect at once, as after a restart, each one beyond it would try again
+/// only after a second.
 ///
 /// # Errors
-/// What the system says: the address is in use, not of this machine, or not allowed.
+/// The address is in use, does not belong to this machine, or is not permitted.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
-    // Connections of an earlier process that linger on the port are no reason not to start.
+    // Lets the server start while connections of an earlier process linger on the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Lets this process open as many files and connections as its hard limit allows: the usual soft
-/// limit of 1,024 is meant for programs that use `select`, which this one does not.
+/// Raises the process's limit of open files and connections to its hard limit. The usual soft limit
+/// of 1,024 is for programs that use `select`, which this one does not. A failure is logged.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Fails so often before it accepts.
+    /// Fails this many times before it accepts.
     struct Failing(u32);
 
     impl Listen for Failing {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_listener_that_fails_is_asked_again_after_a_pause_each_time() {
+    async fn accepting_is_tried_again_after_a_pause_for_each_failure() {
         let began = Instant::now();
         let (_, peer) = next_connection(&mut Failing(3), "a test's").await;
         assert_eq!((peer.port(), began.elapsed()), (9, 3 * ACCEPT_PAUSE));

@@ -1,3 +1,5 @@
+//! The [`LogStore`] trait, its types and its error.
+
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -7,106 +9,147 @@ use bytes::Bytes;
 use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
-use super::StreamName;
+use crate::StreamName;
 
-/// What a store's operation answers, later.
+/// Future of a store's operation.
+///
+/// # Cancel safety
+///
+/// Dropping the future of an operation that changes the store does not undo it: it may or may not
+/// be carried out. Dropping the future of a read, list or description has no effect.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Called once with the position of an appended entry's first record, when the entry is durable, or
-/// with why it is not.
+/// Callback of [`LogStore::append`]. Called once, with the position of the entry's first record
+/// when the entry is durable, or with the error.
 ///
-/// Runs on the store's own thread, or on the caller's inside [`LogStore::append`] when the entry is
-/// refused at once: it must hand the result over and return, never block, and the caller must not
+/// Runs on the store's own thread, or inside [`LogStore::append`] on the caller's if the entry is
+/// refused at once. It must pass the result on and return without blocking, and the caller must not
 /// hold a lock that it takes.
 pub type AppendDone = Box<dyn FnOnce(Result<Dlsn, StoreError>) + Send>;
 
-/// Keeps log streams on durable storage. All methods may be called from any thread.
+/// Durable storage of log streams. All methods may be called from any thread.
+///
+/// Every operation can fail with [`StoreError::Closed`] and, depending on the store, with
+/// [`StoreError::Io`], [`StoreError::DiskFull`], [`StoreError::ReadOnly`],
+/// [`StoreError::Disconnected`] or [`StoreError::Unreachable`]. The methods document their further
+/// errors.
 pub trait LogStore: Send + Sync + 'static {
-    /// Creates an empty stream. [`StoreError::StreamExists`] when there is one already.
+    /// Creates an empty stream.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamExists`] if a stream has this name.
     fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()>;
 
-    /// Deletes a stream and everything in it. [`StoreError::StreamNotFound`] when there is none.
+    /// Deletes a stream and everything in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamNotFound`] if no stream has this name.
     fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()>;
 
-    /// The streams' names, sorted.
+    /// Returns the names of all streams, sorted.
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>>;
 
-    /// What is known of one stream.
+    /// Returns a stream's metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamNotFound`] if no stream has this name.
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo>;
 
-    /// Makes `owner` the one that may append to the stream, and opens its next log segment with the
-    /// first append.
+    /// Makes `owner` the owner of the stream, which alone may append to it. Its first append opens
+    /// the next log segment.
     ///
-    /// A stream has one owner at a time: while another owner's lease lives, the answer is
-    /// [`Acquired::OwnedBy`]. The same owner (same shard and address, so the same proxy or its
-    /// successor after a crash) asking again gets a new lease, and the old one is fenced.
+    /// A stream has one owner at a time: while another owner's lease is valid, the result is
+    /// [`Acquired::OwnedBy`]. If the same owner (same shard and address: the same proxy, or its
+    /// successor after a crash) acquires the stream again, it gets a new lease, and the old one is
+    /// fenced.
     ///
-    /// A lease lives until it is released, fenced, or the store is closed; it is not kept on disk,
-    /// so a store just opened has no owners. Who of the owners is alive is not the store's
-    /// business: where other processes own streams, the server of the remote store releases
-    /// their leases when their session ends.
+    /// A lease is valid until it is released or fenced, or the store is closed. It is not stored: a
+    /// store that was just opened has no owners. The store does not check whether owners are alive;
+    /// the server of a remote store releases the leases of a client when its session ends.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamNotFound`] if no stream has this name.
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired>;
 
-    /// Gives a stream up: its log segment is completed and whoever asks next becomes its owner. A
-    /// lease that was fenced is no error.
+    /// Releases a stream: completes its log segment and makes it available to the next owner. Does
+    /// nothing if the lease was fenced.
     fn release(&self, lease: &Lease) -> StoreFuture<'_, ()>;
 
-    /// Appends one entry. `done` is called exactly once, after the entry is on disk or has failed;
-    /// entries of one lease get their positions in the order of the calls. Never blocks: a
-    /// store that has as much to do as it takes refuses with [`StoreError::Overloaded`].
+    /// Appends one entry. Calls `done` exactly once, after the entry is durable or has failed.
+    /// Entries of one lease get their positions in the order of the calls. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// `done` gets [`StoreError::Fenced`], [`StoreError::TooLarge`], [`StoreError::InvalidEntry`],
+    /// or [`StoreError::Overloaded`] if too many appends are waiting. After [`StoreError::Io`] and
+    /// [`StoreError::Disconnected`] it is unknown whether the entry was written.
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone);
 
-    /// Discards the records before `before`. Readers that start earlier start there. A point beyond
-    /// the stream's end means its end; one before an earlier truncation changes nothing.
+    /// Discards the records before `before`. Reads from an earlier position begin there. A position
+    /// beyond the stream's end counts as its end; one before an earlier truncation changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamNotFound`] if no stream has this name.
     fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()>;
 
-    /// The records at and after `from`, in order. With nothing there yet, waits up to `limit.wait`
-    /// for the next append, without polling; an empty batch says that the time was up,
-    /// [`StoreError::StreamNotFound`] that the stream was deleted meanwhile.
+    /// Returns the records at and after `from`, in order. If there are none yet, waits up to
+    /// `limit.wait` for the next append, without polling; the batch is empty if none came.
     ///
-    /// A record set is delivered whole when `from` (or the truncation point) names a slot in the
-    /// middle of it: the reader drops the slots before [`ReadBatch::start`]. Whole records
-    /// before that are left out, and the entry's `dlsn` tells where its first delivered
-    /// record is.
-    /// Dropping the future gives up the wait; nothing is lost, reads take nothing away.
+    /// If `from` (or the truncation point) is in the middle of a record set, the set is returned
+    /// whole, and the caller drops the slots before [`ReadBatch::start`]. Complete records before
+    /// it are left out; the entry's `dlsn` is the position of the first record returned.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamNotFound`] if there is no such stream, also if it was deleted while the
+    /// read waited; [`StoreError::Corrupt`] if the entry at `from` is damaged.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait. Nothing is lost: reads do not consume entries.
     fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit)
     -> StoreFuture<'_, ReadBatch>;
 
-    /// Refuses new work, makes durable what was accepted, and gives the folder or connection up.
-    /// Calling it again is no error.
+    /// Closes the store: refuses new operations, makes accepted ones durable, and releases the
+    /// folder or connection. Calling it again is no error.
     fn close(&self) -> StoreFuture<'_, ()>;
 }
 
-/// A write proxy as it is known to others: DistributedLog's text for it is
+/// A write proxy, as the owner of streams. DistributedLog's text for it is
 /// `1;{shard};{host}:{port}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Owner {
-    /// The proxy's shard id, −1 when it has none.
+    /// Shard id of the proxy, −1 if it has none.
     pub shard: i32,
-    /// Where clients reach it, `host:port`.
+    /// Address for clients, `host:port`.
     pub address: String,
 }
 
-/// The right to append to a stream, until someone else acquires it.
+/// The right to append to a stream, until it is acquired again or released.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// The stream.
     pub stream: StreamName,
-    /// Which granting of the stream this is. An append with an older one is fenced. Never granted
-    /// twice for a stream's name, also not after a restart of the store.
+    /// Number of this lease. Appends with an older one are fenced. No two leases of a stream's name
+    /// have the same number, also across restarts of the store.
     pub epoch: u64,
 }
 
-/// Who owns a stream after [`LogStore::acquire`].
+/// Result of [`LogStore::acquire`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acquired {
-    /// The caller does.
+    /// The caller owns the stream, with this lease.
     Granted(Lease),
-    /// Another proxy does.
+    /// Another proxy owns the stream.
     OwnedBy(Owner),
 }
 
-/// What one append writes: one or more records that share an entry id and become durable together.
+/// The unit of an append: one or more records that share an entry id and become durable together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The records in order. Not empty.
@@ -118,125 +161,125 @@ pub struct Entry {
 pub struct EntryRecord {
     /// The application's bytes, or a whole record set.
     pub payload: Bytes,
-    /// How many slots it takes: the number of records when `payload` is a record set, else 1; 0
-    /// for a control record, which is there for its position alone and is not delivered.
+    /// Number of slots: the number of records if `payload` is a record set, otherwise 1; 0 for a
+    /// control record, which only has a position and is not delivered to applications.
     pub slots: u32,
-    /// Whether `payload` is a record set.
+    /// True if `payload` is a record set.
     pub is_record_set: bool,
 }
 
-/// How much to read, of which stream, and how long to wait for it.
+/// Limits of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadLimit {
-    /// Stop after this many payload bytes; at least one entry is returned when there is one.
+    /// Maximum number of bytes to return. At least one entry is returned if there is one.
     pub max_bytes: usize,
-    /// How long to wait when there is nothing at or after the position. Zero answers at once.
+    /// Maximum time to wait if there is nothing at or after the position. Zero: do not wait.
     pub wait: Duration,
-    /// When the stream was created that is meant: one that was created at another time has its
-    /// name only, and is [not found](StoreError::StreamNotFound). `None`: whichever has the
-    /// name.
+    /// Time of creation of the stream to read, in milliseconds since 1970. If the stream of this
+    /// name was created at another time, it is [not found](StoreError::StreamNotFound). `None`:
+    /// read any stream of this name.
     pub created_unix_ms: Option<u64>,
 }
 
-/// What a read found.
+/// Result of a read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadBatch {
-    /// The entries, in the order of their positions.
+    /// Entries in the order of their positions.
     pub entries: Vec<StoredEntry>,
-    /// Where the next read should start.
+    /// Position at which the next read should start.
     pub next: Dlsn,
-    /// Records before it are not to be delivered, although an entry holds them: the read's
-    /// position or the truncation point, whichever is later.
+    /// The read's position or the truncation point, whichever is later. Record sets may contain
+    /// records before it, which must not be delivered.
     pub start: Dlsn,
-    /// When the stream was created that was read, in milliseconds since 1970.
+    /// Time of creation of the stream that was read, in milliseconds since 1970.
     pub created_unix_ms: u64,
 }
 
 /// An entry as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEntry {
-    /// The position of the first slot of `records[0]`. Record sets count one slot for each of
-    /// their records.
+    /// Position of the first slot of `records[0]`. Record sets have one slot for each of their
+    /// records.
     pub dlsn: Dlsn,
-    /// When the store wrote it: milliseconds since 1970.
+    /// Time at which the store wrote it, in milliseconds since 1970.
     pub written_unix_ms: u64,
-    /// Its records.
+    /// The records.
     pub records: Vec<EntryRecord>,
 }
 
 /// What is known of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamInfo {
-    /// Its name.
+    /// Name of the stream.
     pub name: StreamName,
-    /// Milliseconds since 1970. Together with the name it says which stream it is: one that is
-    /// created when another of its name was deleted has a time of its own.
+    /// Time of creation in milliseconds since 1970. Name and time of creation identify a stream:
+    /// one that is created after another of its name was deleted has a different time.
     pub created_unix_ms: u64,
-    /// Its log segments that still hold records, oldest first.
+    /// Log segments that still hold records, oldest first.
     pub segments: Vec<SegmentInfo>,
-    /// Position of the first record that can be read, if there is one.
+    /// Position of the first readable record. `None` if there is none.
     pub first: Option<Dlsn>,
-    /// Position of the last record, if there is one.
+    /// Position of the last record. `None` if there is none.
     pub last: Option<Dlsn>,
-    /// Where the stream was truncated, if it was.
+    /// Position before which the stream was truncated. `None` if it was not.
     pub truncated_before: Option<Dlsn>,
-    /// Who may append to it, if anyone.
+    /// Owner of the stream. `None` if it has none.
     pub owner: Option<Owner>,
 }
 
-/// What is known of a log segment. Counts and sizes are as written: truncation in the middle of a
-/// segment does not lower them.
+/// Metadata of a log segment. Counts and sizes are those of all entries written: truncation in the
+/// middle of a segment does not lower them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentInfo {
-    /// Its number; a stream's first is 1.
+    /// Number of the segment. A stream's first is 1.
     pub log_segment_sequence_no: i64,
-    /// Whether no entry will be added to it.
+    /// True if no further entry will be added.
     pub completed: bool,
-    /// How many entries it holds.
+    /// Number of entries.
     pub entries: u64,
-    /// How many records (slots) it holds.
+    /// Number of records (slots).
     pub records: u64,
-    /// How many payload bytes it holds.
+    /// Number of payload bytes.
     pub payload_bytes: u64,
-    /// When its first entry was written: milliseconds since 1970.
+    /// Time at which the first entry was written, in milliseconds since 1970.
     pub first_unix_ms: u64,
-    /// When its last entry was written: milliseconds since 1970.
+    /// Time at which the last entry was written, in milliseconds since 1970.
     pub last_unix_ms: u64,
 }
 
-/// Why the store could not do what it was asked.
+/// Error of a store's operation. Each variant states whether anything was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreError {
-    /// There is no such stream. Create it first.
+    /// The stream does not exist. Create it first.
     StreamNotFound(StreamName),
-    /// There is such a stream already.
+    /// A stream of this name exists already.
     StreamExists(StreamName),
-    /// The lease is not the stream's current one: someone else acquired the stream, or it was
-    /// deleted. Nothing was written.
+    /// The lease is not the stream's current one: the stream was acquired again, or deleted.
+    /// Nothing was written.
     Fenced(StreamName),
-    /// The disk is full. Nothing of this entry was written; reads go on.
+    /// The disk is full. Nothing of this entry was written; reads still work.
     DiskFull {
         /// The folder or file that could not grow.
         path: String,
     },
-    /// The folder cannot be written. Nothing of this entry was written; reads go on.
+    /// The folder cannot be written. Nothing of this entry was written; reads still work.
     ReadOnly {
         /// The folder.
         path: String,
     },
-    /// The entry is larger than the store takes. Nothing was written.
+    /// The entry is larger than the store's limit. Nothing was written.
     TooLarge {
-        /// The entry's size in bytes.
+        /// Size of the entry in bytes.
         size: usize,
-        /// The largest the store takes.
+        /// The store's limit in bytes.
         limit: usize,
     },
     /// The entry has no records, or a record set without slots. Nothing was written.
     InvalidEntry {
-        /// What is wrong with it.
+        /// What is wrong with the entry.
         detail: String,
     },
-    /// A newer version of this program wrote the store's files. Nothing was touched: use that
+    /// A newer version of this program wrote the store's files. Nothing was changed: use that
     /// version.
     NewerVersion {
         /// The file.
@@ -246,18 +289,18 @@ pub enum StoreError {
         /// The newest format version that this program reads.
         supported: u32,
     },
-    /// Another process holds the store.
+    /// Another process has the store open.
     InUse {
         /// The store's folder.
         path: String,
-        /// That process, as it described itself.
+        /// Description that the process wrote of itself.
         holder: String,
     },
-    /// The store's files are not what this version wrote. Says which file, where and what.
+    /// The store's files are damaged. Names the file, the position and the kind of damage.
     Corrupt {
         /// The file.
         path: String,
-        /// Where and what.
+        /// Position and kind of damage.
         detail: String,
     },
     /// The operating system failed an operation on the store's files. The entry may or may not be
@@ -265,38 +308,36 @@ pub enum StoreError {
     Io {
         /// The file or folder.
         path: String,
-        /// What the system said.
+        /// The system's error.
         detail: String,
     },
-    /// The connection to a remote store was lost while it worked on this. The entry may or may not
-    /// be on disk.
+    /// The connection to a remote store was lost during the operation. The entry may or may not be
+    /// on disk.
     Disconnected {
         /// The store's address.
         address: String,
-        /// What happened.
+        /// What happened to the connection.
         detail: String,
     },
-    /// A remote store cannot be reached now, so it was not asked. Nothing was written; trying again
-    /// later makes sense.
+    /// A remote store cannot be reached. Nothing was written; trying again later can succeed.
     Unreachable {
         /// The store's address.
         address: String,
-        /// What was tried and how it failed.
+        /// What was tried, and the error.
         detail: String,
     },
-    /// What answers at the address is no store that can be used: another protocol, another version,
-    /// or another namespace. Nothing was written; trying again makes no sense until someone
-    /// changes the address or the server.
+    /// The server at the address is not a usable store: it has another protocol, another version,
+    /// or another namespace. Nothing was written; trying again cannot succeed before the address or
+    /// the server is changed.
     Refused {
         /// The store's address.
         address: String,
-        /// What it is instead, and what would be right.
+        /// What the server is instead, and what to use.
         detail: String,
     },
-    /// More waits for the store than it takes at once. Nothing was written; trying again later
-    /// makes sense.
+    /// Too many operations are waiting. Nothing was written; trying again later can succeed.
     Overloaded {
-        /// How many bytes of appends, or how many reads, may wait.
+        /// Maximum number of waiting bytes of appends, or of waiting reads.
         limit: usize,
     },
     /// The store is closed.
@@ -315,7 +356,7 @@ impl fmt::Display for StoreError {
                 f,
                 "an entry of {size} bytes is larger than the limit of {limit}"
             ),
-            Self::InvalidEntry { detail } => write!(f, "not an entry: {detail}"),
+            Self::InvalidEntry { detail } => write!(f, "invalid entry: {detail}"),
             Self::NewerVersion {
                 path,
                 found,
@@ -335,11 +376,11 @@ impl fmt::Display for StoreError {
                 write!(f, "store at {address} cannot be reached: {detail}")
             }
             Self::Refused { address, detail } => {
-                write!(f, "{address} is no store that can be used: {detail}")
+                write!(f, "{address} is not a usable store: {detail}")
             }
             Self::Overloaded { limit } => write!(
                 f,
-                "too much waits for the store already (the limit is {limit})"
+                "too many operations are waiting for the store (the limit is {limit})"
             ),
             Self::Closed => f.write_str("the store is closed"),
         }

@@ -1,25 +1,25 @@
-//! The addresses of namespaces: `distributedlog://host[:port][,host[:port]]/namespace`.
+//! URIs of namespaces: `distributedlog://host[:port][,host[:port]]/namespace`.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// The port of a store whose URI names none: the one that `dlog local` serves by default.
+/// Port of a store whose URI has none: the default of `dlog local`.
 pub const DEFAULT_PORT: u16 = 7000;
 
-/// The namespace of a store that was not told another one.
+/// Default namespace of a store.
 pub const DEFAULT_NAMESPACE: &str = "/messaging/distributedlog";
 
-/// At most this many hosts in one URI.
+/// Maximum number of hosts in a URI.
 pub const MAX_HOSTS: usize = 16;
 
-/// At most this many bytes in one URI.
+/// Maximum length of a URI in bytes.
 pub const MAX_URI_BYTES: usize = 2048;
 
-/// What a URI's scheme says about the store behind it.
+/// Kind of store, as the URI's scheme states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
-    /// `distributedlog://`: whoever answers says what it is.
-    Ask,
+    /// `distributedlog://`: the kind is detected when connecting.
+    Detect,
     /// `distributedlog-bk://`: ZooKeeper and BookKeeper, which are not supported yet.
     BookKeeper,
 }
@@ -43,8 +43,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Where a namespace is served. One that exists was checked: it has at least one host and a
-/// namespace.
+/// Address of a namespace. Always valid: it has at least one host and a namespace.
 ///
 /// ```
 /// let uri: distributedlog_store::uri::Uri = "distributedlog://127.0.0.1/messaging/distributedlog".parse()?;
@@ -60,11 +59,11 @@ pub struct Uri {
 }
 
 impl Uri {
-    /// The URI of the store at `host`:`port`, which serves [`DEFAULT_NAMESPACE`].
+    /// Creates the URI of the store at `host`:`port` with [`DEFAULT_NAMESPACE`].
     #[must_use]
     pub fn local(host: &str, port: u16) -> Self {
         Self {
-            backend: Backend::Ask,
+            backend: Backend::Detect,
             hosts: vec![HostPort {
                 host: host.to_owned(),
                 port,
@@ -73,19 +72,19 @@ impl Uri {
         }
     }
 
-    /// What the scheme says about the store.
+    /// Returns the kind of store that the scheme states.
     #[must_use]
     pub const fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// The hosts in the order in which they are tried. At least one, at most [`MAX_HOSTS`].
+    /// Returns the hosts in the order in which they are tried. At least one, at most [`MAX_HOSTS`].
     #[must_use]
     pub fn hosts(&self) -> &[HostPort] {
         &self.hosts
     }
 
-    /// The namespace: begins with `/`, has no empty part, and no `/` at its end.
+    /// Returns the namespace. It begins with `/`, has no empty part, and no `/` at its end.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
@@ -95,7 +94,7 @@ impl Uri {
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.backend {
-            Backend::Ask => "distributedlog://",
+            Backend::Detect => "distributedlog://",
             Backend::BookKeeper => "distributedlog-bk://",
         })?;
         for (index, host) in self.hosts.iter().enumerate() {
@@ -108,21 +107,22 @@ impl fmt::Display for Uri {
     }
 }
 
-/// Why a text is no URI of a namespace: what is wrong, where, and what would be right.
+/// Error of a text that is not the URI of a namespace: what is wrong, and where. The message shows
+/// a valid URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UriError {
-    /// The text, cut when it is longer than [`MAX_URI_BYTES`].
+    /// The text, truncated if it is longer than [`MAX_URI_BYTES`].
     pub input: String,
-    /// The byte of the text where the fault begins.
+    /// Offset in bytes of the part that is wrong.
     pub at: usize,
-    /// What is wrong there.
-    pub fault: UriFault,
+    /// Kind of the error.
+    pub kind: UriErrorKind,
 }
 
-/// What is wrong with a URI.
+/// Kind of a [`UriError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum UriFault {
+pub enum UriErrorKind {
     /// The text is longer than [`MAX_URI_BYTES`].
     TooLong,
     /// There is no `://`.
@@ -133,7 +133,7 @@ pub enum UriFault {
     EmptyHost,
     /// There are more hosts than [`MAX_HOSTS`].
     TooManyHosts,
-    /// A character that no host's name or address has.
+    /// A host contains a character that is not allowed.
     BadHost(char),
     /// `[` without `]`, or an address in brackets that is not IPv6.
     BadAddress,
@@ -143,11 +143,11 @@ pub enum UriFault {
     NoNamespace,
     /// A part of the namespace is empty, `.`, or `..`.
     BadPart,
-    /// A character that no namespace has.
+    /// The namespace contains a character that is not allowed.
     BadNamespace(char),
 }
 
-impl fmt::Display for UriFault {
+impl fmt::Display for UriErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "it is longer than {MAX_URI_BYTES} bytes"),
@@ -158,22 +158,22 @@ impl fmt::Display for UriFault {
             ),
             Self::EmptyHost => f.write_str("a host is missing"),
             Self::TooManyHosts => write!(f, "there are more than {MAX_HOSTS} hosts"),
-            Self::BadHost(found) => write!(f, "{found:?} cannot be in a host's name"),
+            Self::BadHost(found) => write!(f, "{found:?} is not allowed in a host's name"),
             Self::BadAddress => f.write_str("an address in brackets must be IPv6, as [::1]"),
             Self::BadPort(port) => write!(f, "the port \"{port}\" is not a number from 1 to 65535"),
             Self::NoNamespace => f.write_str("the namespace is missing"),
             Self::BadPart => f.write_str("a part of the namespace is empty or relative"),
-            Self::BadNamespace(found) => write!(f, "{found:?} cannot be in a namespace"),
+            Self::BadNamespace(found) => write!(f, "{found:?} is not allowed in a namespace"),
         }
     }
 }
 
 impl fmt::Display for UriError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { input, at, fault } = self;
+        let Self { input, at, kind } = self;
         write!(
             f,
-            "\"{input}\" is no URI of a namespace: at byte {at}, {fault}; one looks like \
+            "\"{input}\" is not the URI of a namespace: at byte {at}, {kind}; one looks like \
              distributedlog://127.0.0.1:{DEFAULT_PORT}{DEFAULT_NAMESPACE}"
         )
     }
@@ -190,18 +190,18 @@ impl FromStr for Uri {
             return Err(UriError {
                 input: format!("{start}…"),
                 at: MAX_URI_BYTES,
-                fault: UriFault::TooLong,
+                kind: UriErrorKind::TooLong,
             });
         }
-        parse(input).map_err(|(at, fault)| UriError {
+        parse(input).map_err(|(at, kind)| UriError {
             input: input.to_owned(),
             at,
-            fault,
+            kind,
         })
     }
 }
 
-/// At most `at` bytes of `text`, cut between characters.
+/// Returns at most `at` bytes of `text`, truncated between characters.
 fn cut(text: &str, at: usize) -> &str {
     (0..=at.min(text.len()))
         .rev()
@@ -209,14 +209,14 @@ fn cut(text: &str, at: usize) -> &str {
         .unwrap_or("")
 }
 
-type Fault = (usize, UriFault);
+type ParseError = (usize, UriErrorKind);
 
-fn parse(input: &str) -> Result<Uri, Fault> {
-    let (scheme, rest) = input.split_once("://").ok_or((0, UriFault::NoScheme))?;
+fn parse(input: &str) -> Result<Uri, ParseError> {
+    let (scheme, rest) = input.split_once("://").ok_or((0, UriErrorKind::NoScheme))?;
     let backend = match scheme {
-        "distributedlog" => Backend::Ask,
+        "distributedlog" => Backend::Detect,
         "distributedlog-bk" => Backend::BookKeeper,
-        other => return Err((0, UriFault::UnknownScheme(other.to_owned()))),
+        other => return Err((0, UriErrorKind::UnknownScheme(other.to_owned()))),
     };
     let hosts_at = input.len() - rest.len();
     let slash = rest.find('/').unwrap_or(rest.len());
@@ -230,13 +230,13 @@ fn parse(input: &str) -> Result<Uri, Fault> {
     })
 }
 
-/// The hosts of `text`, which begins at byte `at` of the URI. DistributedLog's own URIs part them
-/// with `;` or `,`.
-fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, Fault> {
+/// Parses the hosts in `text`, which begins at byte `at` of the URI. DistributedLog's own URIs
+/// separate them with `;` or `,`.
+fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, ParseError> {
     let mut hosts = Vec::new();
     for one in text.split([',', ';']) {
         if hosts.len() == MAX_HOSTS {
-            return Err((at, UriFault::TooManyHosts));
+            return Err((at, UriErrorKind::TooManyHosts));
         }
         hosts.push(parse_host(one, at)?);
         at += one.len() + 1;
@@ -244,19 +244,19 @@ fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, Fault> {
     Ok(hosts)
 }
 
-fn parse_host(text: &str, at: usize) -> Result<HostPort, Fault> {
+fn parse_host(text: &str, at: usize) -> Result<HostPort, ParseError> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, after) = bracketed
             .split_once(']')
-            .ok_or((at, UriFault::BadAddress))?;
+            .ok_or((at, UriErrorKind::BadAddress))?;
         address
             .parse::<core::net::Ipv6Addr>()
-            .map_err(|_| (at, UriFault::BadAddress))?;
+            .map_err(|_| (at, UriErrorKind::BadAddress))?;
         let port_at = at + address.len() + 2;
         let port = match after.strip_prefix(':') {
             Some(port) => parse_port(port, port_at + 1)?,
             None if after.is_empty() => DEFAULT_PORT,
-            None => return Err((port_at, UriFault::BadPort(after.to_owned()))),
+            None => return Err((port_at, UriErrorKind::BadPort(after.to_owned()))),
         };
         return Ok(HostPort {
             host: address.to_owned(),
@@ -268,13 +268,13 @@ fn parse_host(text: &str, at: usize) -> Result<HostPort, Fault> {
         None => (text, DEFAULT_PORT),
     };
     if host.is_empty() {
-        return Err((at, UriFault::EmptyHost));
+        return Err((at, UriErrorKind::EmptyHost));
     }
     match host
         .char_indices()
         .find(|(_, c)| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_'))
     {
-        Some((offset, found)) => Err((at + offset, UriFault::BadHost(found))),
+        Some((offset, found)) => Err((at + offset, UriErrorKind::BadHost(found))),
         None => Ok(HostPort {
             host: host.to_owned(),
             port,
@@ -282,28 +282,28 @@ fn parse_host(text: &str, at: usize) -> Result<HostPort, Fault> {
     }
 }
 
-fn parse_port(text: &str, at: usize) -> Result<u16, Fault> {
+fn parse_port(text: &str, at: usize) -> Result<u16, ParseError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u16>() {
         Ok(port) if digits && port != 0 => Ok(port),
-        Ok(_) | Err(_) => Err((at, UriFault::BadPort(text.to_owned()))),
+        Ok(_) | Err(_) => Err((at, UriErrorKind::BadPort(text.to_owned()))),
     }
 }
 
-fn parse_namespace(path: &str, at: usize) -> Result<String, Fault> {
+fn parse_namespace(path: &str, at: usize) -> Result<String, ParseError> {
     let trimmed = path.strip_suffix('/').unwrap_or(path);
     if trimmed.is_empty() {
-        return Err((at, UriFault::NoNamespace));
+        return Err((at, UriErrorKind::NoNamespace));
     }
     let allowed =
         |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '<' | '>' | '"' | '\\' | '%');
     if let Some((offset, found)) = trimmed.char_indices().find(|(_, c)| !allowed(*c)) {
-        return Err((at + offset, UriFault::BadNamespace(found)));
+        return Err((at + offset, UriErrorKind::BadNamespace(found)));
     }
     let mut part_at = at + 1;
     for part in trimmed[1..].split('/') {
         if matches!(part, "" | "." | "..") {
-            return Err((part_at, UriFault::BadPart));
+            return Err((part_at, UriErrorKind::BadPart));
         }
         part_at += part.len() + 1;
     }
@@ -314,10 +314,10 @@ fn parse_namespace(path: &str, at: usize) -> Result<String, Fault> {
 mod tests {
     use super::*;
 
-    fn fault(text: &str) -> (usize, UriFault) {
+    fn kind(text: &str) -> (usize, UriErrorKind) {
         let error = text.parse::<Uri>().expect_err(text);
         assert_eq!(error.input, text);
-        (error.at, error.fault)
+        (error.at, error.kind)
     }
 
     #[test]
@@ -359,49 +359,61 @@ mod tests {
 
     #[test]
     fn each_fault_is_named_with_its_place() {
-        assert_eq!(fault(""), (0, UriFault::NoScheme));
-        assert_eq!(fault("127.0.0.1:7000/x"), (0, UriFault::NoScheme));
+        assert_eq!(kind(""), (0, UriErrorKind::NoScheme));
+        assert_eq!(kind("127.0.0.1:7000/x"), (0, UriErrorKind::NoScheme));
         assert_eq!(
-            fault("http://h/x"),
-            (0, UriFault::UnknownScheme("http".into()))
+            kind("http://h/x"),
+            (0, UriErrorKind::UnknownScheme("http".into()))
         );
-        assert_eq!(fault("distributedlog:///x"), (17, UriFault::EmptyHost));
-        assert_eq!(fault("distributedlog://a,,b/x"), (19, UriFault::EmptyHost));
-        assert_eq!(fault("distributedlog://:7000/x"), (17, UriFault::EmptyHost));
+        assert_eq!(kind("distributedlog:///x"), (17, UriErrorKind::EmptyHost));
         assert_eq!(
-            fault("distributedlog://a b/x"),
-            (18, UriFault::BadHost(' '))
+            kind("distributedlog://a,,b/x"),
+            (19, UriErrorKind::EmptyHost)
         );
         assert_eq!(
-            fault("distributedlog://user@h/x"),
-            (21, UriFault::BadHost('@'))
-        );
-        assert_eq!(fault("distributedlog://[::1/x"), (17, UriFault::BadAddress));
-        assert_eq!(
-            fault("distributedlog://[1.2.3.4]/x"),
-            (17, UriFault::BadAddress)
+            kind("distributedlog://:7000/x"),
+            (17, UriErrorKind::EmptyHost)
         );
         assert_eq!(
-            fault("distributedlog://[::1]x/x"),
-            (22, UriFault::BadPort("x".into()))
+            kind("distributedlog://a b/x"),
+            (18, UriErrorKind::BadHost(' '))
+        );
+        assert_eq!(
+            kind("distributedlog://user@h/x"),
+            (21, UriErrorKind::BadHost('@'))
+        );
+        assert_eq!(
+            kind("distributedlog://[::1/x"),
+            (17, UriErrorKind::BadAddress)
+        );
+        assert_eq!(
+            kind("distributedlog://[1.2.3.4]/x"),
+            (17, UriErrorKind::BadAddress)
+        );
+        assert_eq!(
+            kind("distributedlog://[::1]x/x"),
+            (22, UriErrorKind::BadPort("x".into()))
         );
         for port in ["", "0", "65536", "+1", "-1", "7x", "99999999999999999999"] {
             assert_eq!(
-                fault(&format!("distributedlog://h:{port}/x")),
-                (19, UriFault::BadPort(port.into()))
+                kind(&format!("distributedlog://h:{port}/x")),
+                (19, UriErrorKind::BadPort(port.into()))
             );
         }
-        assert_eq!(fault("distributedlog://h"), (18, UriFault::NoNamespace));
-        assert_eq!(fault("distributedlog://h/"), (18, UriFault::NoNamespace));
-        assert_eq!(fault("distributedlog://h/a//b"), (21, UriFault::BadPart));
-        assert_eq!(fault("distributedlog://h/a/../b"), (21, UriFault::BadPart));
+        assert_eq!(kind("distributedlog://h"), (18, UriErrorKind::NoNamespace));
+        assert_eq!(kind("distributedlog://h/"), (18, UriErrorKind::NoNamespace));
+        assert_eq!(kind("distributedlog://h/a//b"), (21, UriErrorKind::BadPart));
         assert_eq!(
-            fault("distributedlog://h/a?b"),
-            (20, UriFault::BadNamespace('?'))
+            kind("distributedlog://h/a/../b"),
+            (21, UriErrorKind::BadPart)
         );
         assert_eq!(
-            fault(&format!("distributedlog://{}/x", "h,".repeat(16) + "h")),
-            (17 + 32, UriFault::TooManyHosts)
+            kind("distributedlog://h/a?b"),
+            (20, UriErrorKind::BadNamespace('?'))
+        );
+        assert_eq!(
+            kind(&format!("distributedlog://{}/x", "h,".repeat(16) + "h")),
+            (17 + 32, UriErrorKind::TooManyHosts)
         );
     }
 
@@ -411,7 +423,7 @@ mod tests {
             .repeat(MAX_URI_BYTES)
             .parse::<Uri>()
             .expect_err("too long");
-        assert_eq!(error.fault, UriFault::TooLong);
+        assert_eq!(error.kind, UriErrorKind::TooLong);
         assert!(error.input.len() < 100);
     }
 
@@ -423,7 +435,7 @@ mod tests {
             .to_string();
         assert_eq!(
             message,
-            "\"distributedlog://h:0/x\" is no URI of a namespace: at byte 19, the port \"0\" is \
+            "\"distributedlog://h:0/x\" is not the URI of a namespace: at byte 19, the port \"0\" is \
              not a number from 1 to 65535; one looks like \
              distributedlog://127.0.0.1:7000/messaging/distributedlog"
         );

@@ -1,13 +1,14 @@
-//! Times as people read them.
+//! Formats times.
 
 use jiff::Timestamp;
 
-/// A time in milliseconds since 1970 as `2026-11-23 15:58:24 UTC`.
+/// Formats a time in milliseconds since 1970 as `2026-11-23 15:58:24 UTC`. A number outside the
+/// calendar is formatted as `… ms since 1970`.
 pub fn text(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms)
         .ok()
         .and_then(|unix_ms| Timestamp::from_millisecond(unix_ms).ok());
-    // A number that no calendar has is shown as the number.
+    // Years beyond 9999 are not in the calendar.
     time.map_or_else(
         || format!("{unix_ms} ms since 1970"),
         |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -19,7 +20,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn times_are_told_in_utc_on_both_sides_of_leap_days() {
+    fn times_are_formatted_in_utc_on_both_sides_of_leap_days() {
         for (unix_s, expected) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_399, "2000-02-28 23:59:59 UTC"),

@@ -120,7 +120,7 @@ impl StoreMachine {
             running.steps.commit();
         }
         if random.chance(0.2) {
-            running.steps.keep();
+            running.steps.maintain();
         }
         self.count_operations();
         self.disk.has_crashed()

@@ -1,40 +1,43 @@
-//! The batch that the committer puts together: its bytes, its effects and its replies.
+//! The batch that the committer assembles: its bytes, its effects, and the callers to complete.
 
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use super::change::Change;
 use super::frame;
-use super::request::Changed;
+use super::request::ChangeOutcome;
 use super::stream::NewEntry;
-use super::tail_batch::Carried;
+use super::tail_batch::TailBatch;
 use super::volume::{BATCH_HEADER, BatchHeader, VolumeHeader};
 use crate::{AppendDone, StoreError};
 
-/// What is written and synced together.
+/// Frames that are written and synced together.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) frames: u32,
     pub(super) frames_crc: u32,
     pub(super) effects: Vec<Effect>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) completions: Vec<Completion>,
 }
 
+/// A change of the store's state that the batch makes once it is durable.
 pub(super) enum Effect {
     Entry(u64, NewEntry),
     Change(Change, u64),
 }
 
-pub(super) enum Answer {
+/// A caller that waits for the batch, and its result if the batch becomes durable.
+pub(super) enum Completion {
     Append(AppendDone, Result<Dlsn, StoreError>),
     Change(
-        oneshot::Sender<Result<Changed, StoreError>>,
-        Result<Changed, StoreError>,
+        oneshot::Sender<Result<ChangeOutcome, StoreError>>,
+        Result<ChangeOutcome, StoreError>,
     ),
 }
 
 impl Batch {
+    /// Reserves the batch's header if this is the first frame. Returns the offset of the frame.
     pub(super) fn begin_frame(&mut self) -> usize {
         if self.bytes.is_empty() {
             self.bytes.resize(BATCH_HEADER, 0);
@@ -42,12 +45,14 @@ impl Batch {
         self.bytes.len()
     }
 
+    /// Counts the frame that began at `at` and has this checksum. Returns its length.
     pub(super) fn end_frame(&mut self, at: usize, crc: u32) -> u32 {
         self.frames += 1;
         self.frames_crc = crc32c::crc32c_append(self.frames_crc, &crc.to_le_bytes());
         u32::try_from(self.bytes.len() - at).expect("the size limit is below 4 GiB")
     }
 
+    /// Fills in the batch's header.
     pub(super) fn finish(&mut self, nonce: u64, sequence: u64) {
         let length = u32::try_from(self.bytes.len()).expect("batches are smaller than volumes");
         let header = BatchHeader {
@@ -60,6 +65,7 @@ impl Batch {
         self.bytes[..BATCH_HEADER].copy_from_slice(&header.encode());
     }
 
+    /// Empties the batch and keeps its buffers.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.effects.clear();
@@ -68,36 +74,39 @@ impl Batch {
     }
 }
 
-impl Answer {
+impl Completion {
+    /// Completes the caller. `failed` is the batch's error, which replaces a success: nothing of a
+    /// failed batch is durable.
     pub(super) fn send(self, failed: Option<&StoreError>) {
         match (self, failed) {
             (Self::Append(done, Ok(_)), Some(error)) => done(Err(error.clone())),
             (Self::Append(done, result), _) => done(result),
-            // Whoever dropped the future does not want to know.
-            (Self::Change(answer, Ok(_)), Some(error)) => drop(answer.send(Err(error.clone()))),
-            (Self::Change(answer, result), _) => drop(answer.send(result)),
+            // A closed channel is no error: the caller dropped its future.
+            (Self::Change(reply, Ok(_)), Some(error)) => drop(reply.send(Err(error.clone()))),
+            (Self::Change(reply, result), _) => drop(reply.send(result)),
         }
     }
 }
 
-/// What a volume begins with: its header, and the batch that it takes over with the note that the
-/// process before is gone. Returns the sequence number of the next batch, too.
-pub(super) fn first_bytes(
+/// Returns the first bytes of a volume (its header and, if there is one, the tail batch with an
+/// `End` change added, because the previous process is gone) and the sequence number of its next
+/// batch.
+pub(super) fn volume_start(
     header: &VolumeHeader,
-    carried: Option<&Carried>,
+    tail_batch: Option<&TailBatch>,
     unix_ms: u64,
 ) -> (Vec<u8>, u64) {
     let mut bytes = header.encode();
-    let Some(carried) = carried else {
+    let Some(tail_batch) = tail_batch else {
         return (bytes, 1);
     };
     let mut batch = Batch {
-        frames: carried.count,
-        frames_crc: carried.frames_crc,
+        frames: tail_batch.count,
+        frames_crc: tail_batch.frames_crc,
         ..Batch::default()
     };
     batch.begin_frame();
-    batch.bytes.extend_from_slice(&carried.frames);
+    batch.bytes.extend_from_slice(&tail_batch.frames);
     let at = batch.begin_frame();
     let crc = frame::put_change(&mut batch.bytes, unix_ms, &Change::End);
     batch.end_frame(at, crc);

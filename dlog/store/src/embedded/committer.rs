@@ -1,95 +1,101 @@
-//! Turns requests into batches: one write and one sync for all that arrived while the sync before
-//! ran.
+//! Group commit: turns requests into batches, with one write and one sync for everything that
+//! arrived during the previous sync.
 
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
-use super::batch::{Answer, Batch, Effect, first_bytes};
+use super::batch::{Batch, Completion, Effect, volume_start};
 use super::change::Change;
 use super::disk::{DiskFile, store_error, unfinished};
 use super::frame::{self, FRAME_HEADER};
 use super::job::Job;
-use super::request::{ChangeRequest, Changed, Request};
+use super::request::{ChangeOutcome, ChangeRequest, CommitRequest};
 use super::shared::{Shared, lock};
 use super::staging::{SegmentLimits, Staging};
-use super::stream::{NewEntry, Place, position};
-use super::tail_batch::{Carried, Latest};
+use super::stream::{FrameLocation, NewEntry, position};
+use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader};
 use crate::{AppendDone, Entry, Lease, StoreError};
 
-/// Small batches are written with so many zeros behind them, once for all of this region:
-/// overwriting blocks that have been written before spares the filesystem a change of its own
-/// metadata in each sync (a third of the time of a sync on ext4).
+/// A small batch that reaches blocks not written before is written with zeros up to this many bytes
+/// behind it. Later batches then overwrite written blocks, which saves the file system a change of
+/// its own metadata in each sync (a third of the time of a sync on ext4). At 512 bytes a batch, the
+/// zeros are written once in 512 batches.
 const ZEROED_AHEAD: u64 = 256 << 10;
-/// Batches of this size and more pay for the filesystem's metadata by themselves.
+/// Batches of this size and more are written without zeros: their own write outweighs the file
+/// system's change of metadata.
 const LARGE_BATCH: usize = 64 << 10;
 
-/// The one that writes the journal. It holds the only sequence of batches; there is one for each
-/// folder.
+/// Writes the journal. There is one for each folder, so batches have one order.
+///
+/// Invariant: everything before `newest.end` is durable, and nothing behind it has been
+/// acknowledged.
 pub(super) struct Committer {
     shared: Arc<Shared>,
     staging: Staging,
     /// The volume that is written. `None` after a failure that leaves its tail in doubt, until the
-    /// next one is there.
-    active: Option<Active>,
-    /// The newest volume: its number, where it ends, its nonce.
-    latest: Latest,
-    /// What the process before left to be taken over by the next volume.
-    carried: Option<Carried>,
+    /// next volume exists.
+    active: Option<ActiveVolume>,
+    /// The newest volume: its number, its end, its nonce.
+    newest: NewestVolume,
+    /// The previous process's last batch, until the next volume has a copy of it.
+    tail_batch: Option<TailBatch>,
     batch: Batch,
     last_unix_ms: u64,
-    /// Payload bytes of the appends that are in the batch or were refused, to be taken off the
-    /// queue's.
+    /// Bytes of the appends that are in the batch or failed, to be subtracted from the queue's.
     taken_bytes: usize,
-    /// Why the next volume could not be made, for the rest of the requests that were taken
-    /// together.
-    no_room: Option<StoreError>,
+    /// Error of the last attempt to begin a volume. It fails the remaining requests of this round
+    /// without another attempt.
+    volume_error: Option<StoreError>,
     closing: bool,
 }
 
-/// The volume that is written. Everything before its end is durable.
-pub(super) struct Active {
+/// The volume that is written.
+pub(super) struct ActiveVolume {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) next_sequence: u64,
     pub(super) sector_bytes: u32,
-    /// Up to here blocks have been written, with zeros at least.
+    /// Blocks up to this offset have been written, if only with zeros.
     pub(super) zeroed: u64,
 }
 
 impl Committer {
-    /// A committer that goes on behind what recovery found.
+    /// Creates a committer that continues after what recovery found, and begins a new volume.
     ///
     /// # Errors
-    /// Why the next volume cannot be made, unless the disk is full or read-only: then what is there
-    /// can be read.
-    pub(super) fn new(shared: Arc<Shared>, carried: Option<Carried>) -> Result<Self, StoreError> {
+    /// The next volume cannot be created. A full or read-only disk is an error only for a new
+    /// store: an existing one is opened for reading, and each append tries again.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        tail_batch: Option<TailBatch>,
+    ) -> Result<Self, StoreError> {
         let mut committer = Self {
-            latest: carried.as_ref().map_or(
-                Latest {
+            newest: tail_batch.as_ref().map_or(
+                NewestVolume {
                     number: 0,
                     end: 0,
                     nonce: 0,
                 },
-                |carried| carried.latest,
+                |tail_batch| tail_batch.newest,
             ),
             shared,
             staging: Staging::default(),
             active: None,
-            carried,
+            tail_batch,
             batch: Batch::default(),
             last_unix_ms: 0,
             taken_bytes: 0,
-            no_room: None,
+            volume_error: None,
             closing: false,
         };
         committer.last_unix_ms = (committer.shared.unix_ms)();
         match committer.begin_volume() {
             Err(StoreError::DiskFull { path } | StoreError::ReadOnly { path })
-                if committer.latest.number > 0 =>
+                if committer.newest.number > 0 =>
             {
-                tracing::warn!("{path} cannot be written: there is only reading for now");
+                tracing::warn!("{path} cannot be written; appends fail, reads work");
             }
             Err(error) => return Err(error),
             Ok(()) => {}
@@ -99,7 +105,7 @@ impl Committer {
 
     /// Serves requests until the store is closed.
     pub(super) fn run(mut self) {
-        let _ending = Ending(self.shared.clone());
+        let _guard = PanicGuard(self.shared.clone());
         let mut taken = Vec::new();
         while !self.closing {
             self.shared.wait_for_requests(&mut taken);
@@ -107,7 +113,7 @@ impl Committer {
         }
     }
 
-    /// Serves what waits. Says whether anything did.
+    /// Serves all queued requests. Returns true if there were any.
     pub(super) fn step(&mut self) -> bool {
         let mut taken = Vec::new();
         self.shared.take_requests(&mut taken);
@@ -116,34 +122,35 @@ impl Committer {
         any
     }
 
-    fn commit(&mut self, requests: &mut Vec<Request>) {
-        self.no_room = None;
-        // A clock that goes backwards must not make entries older than those before them.
+    fn commit(&mut self, requests: &mut Vec<CommitRequest>) {
+        self.volume_error = None;
+        // Entries' times must not decrease even if the clock goes backwards.
         self.last_unix_ms = self.last_unix_ms.max((self.shared.unix_ms)());
         for request in requests.drain(..) {
             match request {
-                Request::Append {
+                CommitRequest::Append {
                     lease,
                     entry,
                     size,
                     done,
                 } => self.stage_append(&lease, &entry, size, done),
-                Request::Change { change, answer } => self.stage_change(change, answer),
-                Request::Close => self.closing = true,
+                CommitRequest::Change { change, reply } => self.stage_change(change, reply),
+                CommitRequest::Close => self.closing = true,
             }
+            // A bound on a sync's latency: without it one round could grow to the whole queue.
             if self.batch.bytes.len() >= self.shared.settings.max_batch_bytes {
                 self.write_batch();
             }
         }
         self.write_batch();
         if self.closing {
-            // Behind the last batch and by itself: it shows that the last batch was synced.
+            // In a batch of its own after the last one: its presence proves that the last one was
+            // synced, so that recovery can distinguish damage to it from a torn write.
             if !self.is_full(FRAME_HEADER + 64, true) {
                 self.put_change(Change::End, self.last_unix_ms);
                 self.write_batch();
             }
-            // The keeper has the last word: the folder is given up when it does not write any more
-            // either.
+            // The maintenance thread releases the folder, after its own last write.
             self.shared.send_job(Job::Stop);
         }
     }
@@ -153,7 +160,9 @@ impl Committer {
         let result = self
             .make_room(FRAME_HEADER + size, false)
             .and_then(|()| self.put_entry(lease, entry));
-        self.batch.answers.push(Answer::Append(done, result));
+        self.batch
+            .completions
+            .push(Completion::Append(done, result));
     }
 
     fn put_entry(&mut self, lease: &Lease, entry: &Entry) -> Result<Dlsn, StoreError> {
@@ -174,15 +183,15 @@ impl Committer {
         let at = self.batch.begin_frame();
         let crc = frame::put_entry(&mut self.batch.bytes, key, unix_ms, entry);
         let length = self.batch.end_frame(at, crc);
-        let offset = offset(self.latest.end + at as u64);
+        let offset = offset(self.newest.end + at as u64);
         let new = NewEntry {
             lssn: key.lssn,
             entry: key.entry,
             unix_ms,
             slots: frame::entry_slots(entry),
             payload_bytes,
-            volume: self.latest.number,
-            place: Place { offset, length },
+            volume: self.newest.number,
+            location: FrameLocation { offset, length },
         };
         self.batch.effects.push(Effect::Entry(key.stream, new));
         Ok(position(key.lssn, key.entry, 0))
@@ -191,26 +200,30 @@ impl Committer {
     fn stage_change(
         &mut self,
         change: ChangeRequest,
-        answer: oneshot::Sender<Result<Changed, StoreError>>,
+        reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
     ) {
         let result = self
             .make_room(FRAME_HEADER + change.size(), true)
-            .and_then(|()| self.decide(change));
-        self.batch.answers.push(Answer::Change(answer, result));
+            .and_then(|()| self.stage_metadata(change));
+        self.batch
+            .completions
+            .push(Completion::Change(reply, result));
     }
 
-    fn decide(&mut self, request: ChangeRequest) -> Result<Changed, StoreError> {
+    /// Stages a change and puts its frame into the batch. The frame's size is bounded by
+    /// [`ChangeRequest::size`], for which the caller made room.
+    fn stage_metadata(&mut self, request: ChangeRequest) -> Result<ChangeOutcome, StoreError> {
         let shared = self.shared.clone();
         let state = shared.state();
-        let mut changed = Changed::Done;
+        let mut changed = ChangeOutcome::Done;
         let change = match request {
             ChangeRequest::Create(name) => {
                 Some(self.staging.create(&state, &name, self.last_unix_ms)?)
             }
             ChangeRequest::Delete(name) => {
                 let (change, created_unix_ms) = self.staging.delete(&state, &name)?;
-                // Readers tell streams of one name by when they were created: the next one must not
-                // be of the same millisecond.
+                // Readers distinguish streams of the same name by their time of creation, in
+                // milliseconds. The next one must not have the same.
                 self.last_unix_ms += u64::from(created_unix_ms == self.last_unix_ms);
                 Some(change)
             }
@@ -220,7 +233,7 @@ impl Committer {
             ChangeRequest::Release(lease) => self.staging.release(&state, &lease),
             ChangeRequest::Acquire(name, owner) => {
                 let (acquired, change) = self.staging.acquire(&state, &name, &owner)?;
-                changed = Changed::Acquired(acquired);
+                changed = ChangeOutcome::Acquired(acquired);
                 change
             }
         };
@@ -238,9 +251,9 @@ impl Committer {
         self.batch.effects.push(Effect::Change(change, unix_ms));
     }
 
-    /// Whether a frame of `length` bytes does not fit into the volume behind the batch. The last 64
-    /// KiB (a sixteenth of small volumes) are for changes: a stream can be deleted when there
-    /// is no room for another volume.
+    /// Returns true if a frame of `length` bytes does not fit into the volume after the batch. The
+    /// last 64 KiB (a sixteenth in volumes below 1 MiB) are reserved for changes, so that a stream
+    /// can be deleted when the disk has no room for another volume.
     fn is_full(&self, length: usize, is_change: bool) -> bool {
         let capacity = u64::from(self.shared.settings.volume_bytes);
         let reserve = if is_change {
@@ -254,11 +267,11 @@ impl Committer {
             .map_or(512, |active| u64::from(active.sector_bytes));
         let needed = (BATCH_HEADER.max(self.batch.bytes.len()) + length) as u64;
         self.active.is_none()
-            || self.latest.end + needed.next_multiple_of(sector) + reserve > capacity
+            || self.newest.end + needed.next_multiple_of(sector) + reserve > capacity
     }
 
-    /// Sees to it that a frame of `length` bytes fits into the volume: writes the batch, and begins
-    /// another volume, if need be.
+    /// Makes a frame of `length` bytes fit into the volume: if necessary, writes the batch, and
+    /// begins another volume.
     fn make_room(&mut self, length: usize, is_change: bool) -> Result<(), StoreError> {
         if !self.is_full(length, is_change) {
             return Ok(());
@@ -267,16 +280,17 @@ impl Committer {
         if !self.is_full(length, is_change) {
             return Ok(());
         }
-        if let Some(error) = &self.no_room {
+        if let Some(error) = &self.volume_error {
             return Err(error.clone());
         }
         self.begin_volume().inspect_err(|error| {
             tracing::warn!("no new volume: {error}");
-            self.no_room = Some(error.clone());
+            self.volume_error = Some(error.clone());
         })
     }
 
-    /// Writes and syncs the batch, makes its effects visible and answers.
+    /// Writes and syncs the batch, applies its effects to the state and completes its callers, in
+    /// this order: nothing is acknowledged before it is durable and readable.
     fn write_batch(&mut self) {
         let failed = if self.batch.frames == 0 {
             None
@@ -289,24 +303,27 @@ impl Committer {
         } else if self.batch.frames > 0 {
             self.apply();
         }
+        // Room in the queue before the callers are completed, so that one of them can append at once.
         self.shared.queue().bytes -= core::mem::take(&mut self.taken_bytes);
-        for answer in self.batch.answers.drain(..) {
-            answer.send(failed.as_ref());
+        for reply in self.batch.completions.drain(..) {
+            reply.send(failed.as_ref());
         }
         self.batch.clear();
     }
 
     fn write_and_sync(&mut self) -> Result<(), StoreError> {
-        let path = self.shared.path(FileKind::Volume, self.latest.number);
+        let path = self.shared.path(FileKind::Volume, self.newest.number);
         let active = self
             .active
             .as_mut()
             .expect("frames are put only where there is room");
         let length = self.batch.bytes.len();
-        self.batch.finish(self.latest.nonce, active.next_sequence);
+        self.batch.finish(self.newest.nonce, active.next_sequence);
+        // Each batch starts in a sector of its own: a torn write cannot damage the sector of a batch
+        // that was acknowledged.
         let padded = length.next_multiple_of(active.sector_bytes as usize);
         self.batch.bytes.resize(padded, 0);
-        let start = self.latest.end;
+        let start = self.newest.end;
         let end = start + padded as u64;
         let ahead = (end + ZEROED_AHEAD).min(u64::from(self.shared.settings.volume_bytes));
         let zeroed = if end > active.zeroed && padded < LARGE_BATCH && ahead > end {
@@ -320,13 +337,13 @@ impl Committer {
         };
         let mut written = active.file.write_at(&self.batch.bytes, start);
         if written.is_err() && self.batch.bytes.len() > padded {
-            // The zeros may be what did not fit.
+            // The zeros may be the part that did not fit. Write the batch without them.
             written = active.file.write_at(&self.batch.bytes[..padded], start);
         }
         if let Err(error) = written {
             let error = store_error(&path, &error);
-            // Without space or permission nothing was synced, and the next batch is written over
-            // whatever this one left. Of a disk that fails otherwise nothing is known.
+            // Without space or permission nothing was synced, and the next batch overwrites what
+            // this one left. After any other failure the state of the disk is unknown.
             if !matches!(
                 error,
                 StoreError::DiskFull { .. } | StoreError::ReadOnly { .. }
@@ -345,9 +362,9 @@ impl Committer {
             }
         };
         if let Err(error) = synced() {
-            // The system may have dropped what it could not write and call it clean: no later sync
-            // would tell. What is behind `end` is never trusted; the next volume's
-            // header says where this one ends.
+            // The system may have dropped the pages that it could not write and marked them clean,
+            // and a later sync would succeed. So nothing behind the old end is trusted: the next
+            // volume's header states that this one ends there.
             self.active = None;
             return Err(StoreError::Io {
                 path: path.display().to_string(),
@@ -356,10 +373,11 @@ impl Committer {
         }
         active.zeroed = zeroed;
         active.next_sequence += 1;
-        self.latest.end = end;
+        self.newest.end = end;
         Ok(())
     }
 
+    /// Makes the batch's effects visible to readers.
     fn apply(&mut self) {
         let mut sweep = false;
         let mut state = self.shared.state_mut();
@@ -371,22 +389,29 @@ impl Committer {
                     state.apply_change(&change, unix_ms)
                 }
             };
-            applied.expect("the staging gave it its place");
+            applied.expect("staging checked it against the same state");
         }
         drop(state);
         self.staging.settle();
         if sweep {
             self.shared.send_job(Job::Sweep);
         }
+        // From half a volume on, so that the other half is the time to create the next file in.
         let half = u64::from(self.shared.settings.volume_bytes / 2);
-        if self.latest.end > half && lock(&self.shared.spare).file.is_none() {
-            self.shared.send_job(Job::Spare(self.latest.number + 1));
+        if self.newest.end > half && lock(&self.shared.spare).file.is_none() {
+            self.shared
+                .send_job(Job::PrepareSpare(self.newest.number + 1));
         }
     }
 
-    /// Makes the next volume the one that is written.
+    /// Begins the next volume: writes its header, gives it its name, and hands the previous volume
+    /// to the maintenance thread.
+    ///
+    /// The order makes it safe to stop anywhere: the header is synced before the file gets its
+    /// name, and nothing is written to the previous volume after that, because the header states
+    /// where it ends.
     fn begin_volume(&mut self) -> Result<(), StoreError> {
-        let number = self.latest.number + 1;
+        let number = self.newest.number + 1;
         let path = self.shared.path(FileKind::Volume, number);
         let shared = self.shared.clone();
         let mut spare = lock(&shared.spare);
@@ -397,14 +422,16 @@ impl Committer {
         let header = VolumeHeader {
             sector_bytes: shared.settings.sector_bytes,
             number,
-            nonce: mix(self.latest.nonce ^ mix(self.last_unix_ms) ^ number),
-            previous_end: self.latest.end,
+            // Depends on all volumes before it, on the time and on the number, so that volumes
+            // whose files reuse the same blocks of the disk have different nonces.
+            nonce: mix(self.newest.nonce ^ mix(self.last_unix_ms) ^ number),
+            previous_end: self.newest.end,
             created_unix_ms: self.last_unix_ms,
         };
-        let (bytes, sequence) = first_bytes(&header, self.carried.as_ref(), self.last_unix_ms);
+        let (bytes, sequence) = volume_start(&header, self.tail_batch.as_ref(), self.last_unix_ms);
         let written = file.write_at(&bytes, 0).and_then(|()| file.sync_data());
         written.map_err(|error| store_error(&path, &error))?;
-        // From here on the next volume may exist with a header that says where this one ends:
+        // From here on the next volume may exist, with a header that states where this one ends:
         // nothing may be written behind that.
         self.active = None;
         let folder = &shared.settings.folder;
@@ -413,17 +440,17 @@ impl Committer {
             .rename(&unfinished(&path), &path)
             .and_then(|()| shared.disk.sync_folder(folder));
         named.map_err(|error| store_error(&path, &error))?;
-        spare.latest = number;
+        spare.newest = number;
         drop(spare);
 
         let mut state = shared.state_mut();
         state.add_volume(number);
-        let sealed = self.latest;
-        let snapshot = match self.carried.take() {
-            Some(carried) => {
+        let sealed = self.newest;
+        let snapshot = match self.tail_batch.take() {
+            Some(tail_batch) => {
                 let (from, to) = (offset(sealed.end), offset(VOLUME_HEADER));
                 state.relocate(sealed.number, from, number, to);
-                carried.snapshot
+                tail_batch.snapshot
             }
             None => state.to_snapshot(number),
         };
@@ -436,13 +463,13 @@ impl Committer {
             });
         }
         let end = bytes.len() as u64;
-        self.active = Some(Active {
+        self.active = Some(ActiveVolume {
             file,
             next_sequence: sequence,
             sector_bytes: header.sector_bytes,
             zeroed: end,
         });
-        self.latest = Latest {
+        self.newest = NewestVolume {
             number,
             end,
             nonce: header.nonce,
@@ -451,14 +478,15 @@ impl Committer {
     }
 }
 
+/// Converts an offset in a volume, which frames' locations keep in four bytes.
 fn offset(offset: u64) -> u32 {
     u32::try_from(offset).expect("volumes are below 4 GiB")
 }
 
-/// Sees to it that nobody waits for a committer that a bug ended.
-struct Ending(Arc<Shared>);
+/// Fails the waiting appends if the committer panics, so that no caller waits forever.
+struct PanicGuard(Arc<Shared>);
 
-impl Drop for Ending {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
@@ -468,7 +496,7 @@ impl Drop for Ending {
         let left = core::mem::take(&mut queue.requests);
         drop(queue);
         for request in left {
-            if let Request::Append { done, .. } = request {
+            if let CommitRequest::Append { done, .. } = request {
                 done(Err(StoreError::Closed));
             }
         }
@@ -476,7 +504,7 @@ impl Drop for Ending {
     }
 }
 
-/// Mixes the bits of a number (SplitMix64's finisher).
+/// Mixes the bits of a number (SplitMix64's finalizer).
 fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

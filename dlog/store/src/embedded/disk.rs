@@ -1,85 +1,94 @@
+//! The file operations that the store uses, and helpers on top of them.
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::StoreError;
 
-/// The file operations that the store needs, and nothing else of the outside world.
+/// File operations of the store. They are all that the store needs from its environment besides a
+/// clock.
 ///
-/// [`RealDisk`](super::RealDisk) is the operating system's;
-/// [`SimDisk`](crate::sim_disk::SimDisk) keeps its files in memory and can lose power.
-/// Nothing is durable before the sync that covers it: contents before [`DiskFile::sync_data`],
-/// names before [`sync_folder`](Self::sync_folder).
+/// [`RealDisk`](super::RealDisk) uses the operating system's files; the test kit's `SimDisk` keeps
+/// its files in memory and can lose power.
+///
+/// An operation is durable only after the sync that covers it: contents after
+/// [`DiskFile::sync_data`], names after [`sync_folder`](Self::sync_folder).
+///
+/// # Errors
+///
+/// Methods return the system's error. The store reports [`io::ErrorKind::StorageFull`],
+/// `QuotaExceeded` and `FileTooLarge` as [`StoreError::DiskFull`], `ReadOnlyFilesystem` and
+/// `PermissionDenied` as [`StoreError::ReadOnly`], and everything else as [`StoreError::Io`].
 pub trait Disk: Send + Sync + 'static {
-    /// Creates the folder and those above it, unless they exist.
+    /// Creates the folder and its missing parents. Does nothing if the folder exists.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// The names of the files in a folder, in any order.
+    /// Returns the names of the files in a folder, in any order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
-    /// Creates an empty file, in place of the one of this name if there is one, for reading and
-    /// writing.
+    /// Creates an empty file for reading and writing. Replaces a file of the same name.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens a file that exists.
+    /// Opens an existing file.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Gives a file another name, in place of the file that had it.
+    /// Renames a file. Replaces a file that has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file. Who has it open can go on reading it.
+    /// Removes a file. Open handles to it can still read it.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes creations, renames and removals in the folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Tries to take the lock that a file stands for, and writes `holder` into the file. The lock
-    /// ends with the value that is returned, or with the process.
+    /// Tries to lock a file and, on success, writes `holder` into it. The lock is released when the
+    /// returned value is dropped or the process ends. Does not wait.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt>;
 }
 
-/// An open file. Methods take `&self`: threads share it.
+/// An open file. Methods take `&self` because threads share it.
 pub trait DiskFile: Send + Sync {
-    /// The file's length in bytes.
+    /// Returns the file's length in bytes.
     fn size(&self) -> io::Result<u64>;
 
-    /// Fills `buffer` from `offset` on. Returns how many bytes there were: fewer than asked for
-    /// only at the file's end.
+    /// Reads into `buffer`, starting at `offset`. Returns the number of bytes read, which is less
+    /// than the buffer's length only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes all of `bytes` at `offset`. After an error any part of them may be in the file.
+    /// Writes all of `bytes` at `offset`. After an error any part of them may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Makes durable what was written, allocated and cut. After an error nothing is known of what
-    /// was not synced before, and a later success says nothing about it either.
+    /// Makes writes, allocations and size changes durable. After an error the state of everything
+    /// not synced before is unknown, and a later success does not change that.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Reserves space so that the file has `size` bytes, the new ones zero.
-    /// [`io::ErrorKind::Unsupported`] where that cannot be done.
+    /// Reserves space so that the file has `size` bytes; new bytes are zero. Returns
+    /// [`io::ErrorKind::Unsupported`] where the file system cannot reserve space.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
-    /// Cuts the file, or lengthens it with zeros.
+    /// Truncates the file to `size` bytes, or extends it with zeros.
     fn set_size(&self, size: u64) -> io::Result<()>;
 }
 
-/// What a file is opened for.
+/// Access mode of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading.
+    /// Read only.
     Read,
-    /// Reading and writing.
+    /// Read and write.
     Write,
 }
 
-/// What came of [`Disk::lock`].
+/// Result of [`Disk::lock`].
 pub enum LockAttempt {
-    /// The caller has it until it drops this.
+    /// The caller holds the lock until it drops this value.
     Held(Box<dyn Send + Sync>),
-    /// Someone else has it, and wrote this into the file.
+    /// Another process holds the lock. Contains the text that it wrote into the file.
     HeldBy(String),
 }
 
-/// The store's error for a failed disk operation: `path` is the file or folder it was about.
+/// Converts the error of a disk operation on `path` into a store error.
 pub(super) fn store_error(path: &Path, error: &io::Error) -> StoreError {
     use io::ErrorKind::{
         FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
@@ -98,7 +107,7 @@ pub(super) fn store_error(path: &Path, error: &io::Error) -> StoreError {
     }
 }
 
-/// Reads exactly `buffer.len()` bytes.
+/// Reads exactly `buffer.len()` bytes; a shorter file is an `UnexpectedEof` error.
 pub(super) fn read_exact(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     let read = file.read_at(buffer, offset)?;
     if read == buffer.len() {
@@ -117,15 +126,15 @@ pub(super) fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name that a file has until it is finished.
+/// Returns the name that a file has until it is complete.
 pub(super) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-unfinished");
     name.into()
 }
 
-/// Puts a small file in place whole or not at all: written beside it, synced, renamed, the folder
-/// synced.
+/// Replaces a small file atomically: writes a temporary file, syncs it, renames it and syncs the
+/// folder.
 pub(super) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = unfinished(path);
     let file = disk.create(&beside)?;
@@ -134,7 +143,8 @@ pub(super) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Re
         .and_then(|()| file.sync_data())
         .and_then(|()| disk.rename(&beside, path));
     if let Err(error) = written {
-        // Half a file is of no use to anyone; the next opening removes it when this fails too.
+        // A partial file is useless. If removing it fails too, the next open of the store removes
+        // it.
         let _ = disk.remove(&beside);
         return Err(error);
     }

@@ -1,8 +1,8 @@
-//! One entry of the journal as bytes.
+//! Encoding of one entry of the journal, called a frame.
 //!
-//! All integers are little-endian; offsets from the frame's start:
+//! All integers are little-endian; offsets count from the frame's start:
 //!
-//! | at | size | what |
+//! | offset | size | content |
 //! |---|---|---|
 //! | 0 | 4 | CRC-32C of everything after it |
 //! | 4 | 4 | length of the whole frame, these eight bytes included |
@@ -11,8 +11,11 @@
 //! | 16 | 8 | stream id (0 for a change) |
 //! | 24 | 8 | log segment sequence number (0 for a change) |
 //! | 32 | 8 | entry id (0 for a change) |
-//! | 40 | 8 | when it was written, milliseconds since 1970 |
-//! | 48 | | the records: u32 length, u32 slots (0 for a control record) with the highest bit set for a record set, bytes; or the change (postcard) |
+//! | 40 | 8 | time of writing, milliseconds since 1970 |
+//! | 48 | | the records, or the change in postcard's encoding |
+//!
+//! A record is its u32 length, its u32 number of slots (0 for a control record), with the highest
+//! bit set for a record set, and its bytes.
 
 use bytes::Bytes;
 
@@ -25,7 +28,7 @@ const KIND_ENTRY: u32 = 1;
 const KIND_CHANGE: u32 = 2;
 const RECORD_SET_BIT: u32 = 1 << 31;
 
-/// Which entry of which log segment of which stream.
+/// Identifies an entry: stream, log segment and entry id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryKey {
     pub(super) stream: u64,
@@ -33,7 +36,7 @@ pub(super) struct EntryKey {
     pub(super) entry: u64,
 }
 
-/// A frame whose checksum was right.
+/// A frame whose checksum is correct.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) unix_ms: u64,
@@ -46,14 +49,14 @@ pub(super) enum Body<'a> {
     Change(Change),
 }
 
-/// The records of an entry, checked to lie within it.
+/// The records of an entry. Invariant: `count` records fill `bytes` exactly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Records<'a> {
     bytes: &'a [u8],
     count: u32,
 }
 
-/// What an entry takes of the limits: its payloads and eight bytes for each record.
+/// Returns an entry's size as the limits count it: its payloads and eight bytes for each record.
 pub(super) fn entry_size(entry: &Entry) -> usize {
     entry
         .records
@@ -62,7 +65,7 @@ pub(super) fn entry_size(entry: &Entry) -> usize {
         .fold(0, usize::saturating_add)
 }
 
-/// How many slots the entry's records take together.
+/// Returns the number of slots of the entry's records.
 pub(super) fn entry_slots(entry: &Entry) -> u64 {
     entry
         .records
@@ -129,19 +132,19 @@ fn finish(out: &mut [u8], start: usize) -> u32 {
     crc
 }
 
-/// Why bytes are no frame.
+/// Error of a frame that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameError {
-    /// They are not as they were written: torn, or damaged.
+    /// The bytes differ from what was written: a torn write, or damage.
     Damaged(&'static str),
-    /// Their checksum is right, yet this version cannot read them. That is never a torn write.
+    /// The checksum is correct, but this version cannot read the frame. This is never a torn write.
     Unreadable(&'static str),
 }
 
-/// Takes the frame that begins `bytes`: its checksum, its length and what it says.
-pub(super) fn take(bytes: &[u8]) -> Result<(u32, usize, Frame<'_>), FrameError> {
+/// Parses the frame at the start of `bytes`. Returns its checksum, its length and its contents.
+pub(super) fn parse(bytes: &[u8]) -> Result<(u32, usize, Frame<'_>), FrameError> {
     if bytes.len() < FRAME_HEADER {
-        return Err(FrameError::Damaged("an entry is cut short"));
+        return Err(FrameError::Damaged("an entry is truncated"));
     }
     let length = u32_at(bytes, 4) as usize;
     if length < FRAME_HEADER || length > bytes.len() {
@@ -151,11 +154,11 @@ pub(super) fn take(bytes: &[u8]) -> Result<(u32, usize, Frame<'_>), FrameError> 
     if crc32c::crc32c(&bytes[4..length]) != crc {
         return Err(FrameError::Damaged("an entry's checksum is wrong"));
     }
-    let frame = read(&bytes[..length]).map_err(FrameError::Unreadable)?;
+    let frame = parse_body(&bytes[..length]).map_err(FrameError::Unreadable)?;
     Ok((crc, length, frame))
 }
 
-fn read(bytes: &[u8]) -> Result<Frame<'_>, &'static str> {
+fn parse_body(bytes: &[u8]) -> Result<Frame<'_>, &'static str> {
     let body = &bytes[FRAME_HEADER..];
     let unix_ms = u64_at(bytes, 40);
     let body = match u32_at(bytes, 8) {
@@ -199,7 +202,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// How many slots they take, and how many payload bytes they have.
+    /// Returns the number of slots and the number of payload bytes of all records.
     pub(super) fn totals(self) -> (u64, u64) {
         self.iter()
             .fold((0, 0), |(slots, bytes), (record, payload)| {
@@ -207,7 +210,7 @@ impl<'a> Records<'a> {
             })
     }
 
-    /// The records with their payloads as slices of `frame`, which holds them.
+    /// Returns the records, with payloads as slices of `frame`, which contains them.
     pub(super) fn to_vec(self, frame: &Bytes) -> Vec<EntryRecord> {
         self.iter()
             .map(|((slots, is_record_set), payload)| EntryRecord {
@@ -232,12 +235,12 @@ impl<'a> Records<'a> {
     }
 }
 
-/// The little-endian number at `offset`.
+/// Reads the little-endian number at `offset`.
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
 }
 
-/// The little-endian number at `offset`.
+/// Reads the little-endian number at `offset`.
 pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
 }

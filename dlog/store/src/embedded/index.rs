@@ -1,19 +1,23 @@
-//! The index of a sealed volume: where its entries are, sorted by stream, log segment and entry.
+//! The index of a sealed volume: the locations of its entries, sorted by stream, log segment and
+//! entry.
 //!
 //! A header, one row of 40 bytes for each extent (consecutive entries of one log segment), the
-//! checksum of both, then each extent's places: u32 offset and u32 length of each frame in the
-//! volume. Opening a store reads the rows only; reading an entry reads its place. Places need no
-//! checksum: the frame that they lead to has one and says which entry it is.
+//! checksum of both, then each extent's locations: u32 offset and u32 length of each frame in the
+//! volume. Opening a store reads only the rows; reading an entry reads its location. Locations need
+//! no checksum: the frame at a location has one, and names its entry.
 //!
-//! | at | size | what |
+//! | offset | size | content |
 //! |---|---|---|
 //! | 0 | 8 | `dlogidx\n` |
 //! | 8 | 4 | format version |
 //! | 12 | 4 | number of extents |
 //! | 16 | 8 | number of the volume |
-//! | 24 | 8 | where the volume ends |
-//! | 32 | 40 × extents | stream, log segment, first entry, number of entries, offset of the places in this file |
+//! | 24 | 8 | end of the volume |
+//! | 32 | 40 × extents | one row for each extent |
 //! | | 4 | CRC-32C of the above |
+//!
+//! A row has five u64: stream, log segment, first entry, number of entries, and the offset of the
+//! extent's locations in this file.
 
 use std::io;
 use std::path::Path;
@@ -21,17 +25,17 @@ use std::path::Path;
 use super::disk::{Disk, DiskFile, read_exact, replace_file, store_error};
 use super::frame::{u32_at, u64_at};
 use super::state::IndexedExtent;
-use super::stream::{Extent, Place, Places};
+use super::stream::{Extent, FrameLocation, FrameLocations};
 use super::volume::{FORMAT_VERSION, check_version, corrupt};
 use crate::StoreError;
 
 const MAGIC: &[u8; 8] = b"dlogidx\n";
 const HEADER: usize = 32;
 const ROW: usize = 40;
-const PLACE: usize = 8;
+const LOCATION: usize = 8;
 
-/// Writes the index of `volume` and returns where each extent's places are in it: stream, log
-/// segment, offset.
+/// Writes the index of `volume`. Returns stream, log segment and the offset of the locations in the
+/// index for each extent.
 pub(super) fn write(
     disk: &dyn Disk,
     path: &Path,
@@ -50,23 +54,23 @@ pub(super) fn write(
     let mut at = (HEADER + ROW * extents.len() + 4) as u64;
     let mut found = Vec::with_capacity(extents.len());
     for extent in extents {
-        let entries = extent.places.len() as u64;
+        let entries = extent.locations.len() as u64;
         for number in [extent.stream, extent.lssn, extent.first_entry, entries, at] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         found.push((extent.stream, extent.lssn, at));
-        at += entries * PLACE as u64;
+        at += entries * LOCATION as u64;
     }
     out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
-    for place in extents.iter().flat_map(|extent| &extent.places) {
-        out.extend_from_slice(&place.offset.to_le_bytes());
-        out.extend_from_slice(&place.length.to_le_bytes());
+    for location in extents.iter().flat_map(|extent| &extent.locations) {
+        out.extend_from_slice(&location.offset.to_le_bytes());
+        out.extend_from_slice(&location.length.to_le_bytes());
     }
     replace_file(disk, path, &out).map_err(|error| store_error(path, &error))?;
     Ok(found)
 }
 
-/// Reads the rows of an index: the extents with their streams.
+/// Reads the rows of an index. Returns the extents with their streams.
 pub(super) fn read(
     file: &dyn DiskFile,
     path: &Path,
@@ -85,7 +89,7 @@ pub(super) fn read(
         return Err(corrupt(
             path,
             12,
-            "the index has more extents than it has room for",
+            "the index is smaller than its number of extents requires",
         ));
     }
     let bytes = read(length + 4)?;
@@ -108,37 +112,37 @@ pub(super) fn read(
                 lssn,
                 first_entry,
                 entries,
-                places: Places::Index(u64_at(row, 32)),
+                locations: FrameLocations::Index(u64_at(row, 32)),
             },
         )
     });
     Ok(rows.collect())
 }
 
-/// Reads the places of `count` entries, beginning with the one that is `skip` entries into an
-/// extent whose places are at `at`.
-pub(super) fn read_places(
+/// Reads the locations of `count` entries, skipping the first `skip` entries of the extent whose
+/// locations begin at `at`.
+pub(super) fn read_locations(
     file: &dyn DiskFile,
     path: &Path,
     at: u64,
     skip: u64,
     count: usize,
-) -> Result<Vec<Place>, StoreError> {
-    let mut bytes = vec![0; count * PLACE];
-    let from = at + skip * PLACE as u64;
+) -> Result<Vec<FrameLocation>, StoreError> {
+    let mut bytes = vec![0; count * LOCATION];
+    let from = at + skip * LOCATION as u64;
     read_exact(file, &mut bytes, from).map_err(|error| read_error(path, from, &error))?;
     Ok(bytes
-        .chunks_exact(PLACE)
-        .map(|place| Place {
-            offset: u32_at(place, 0),
-            length: u32_at(place, 4),
+        .chunks_exact(LOCATION)
+        .map(|location| FrameLocation {
+            offset: u32_at(location, 0),
+            length: u32_at(location, 4),
         })
         .collect())
 }
 
 fn read_error(path: &Path, offset: u64, error: &io::Error) -> StoreError {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        corrupt(path, offset, "the index is cut short")
+        corrupt(path, offset, "the index is truncated")
     } else {
         store_error(path, error)
     }

@@ -1,20 +1,21 @@
-//! The jobs that the maintenance thread is given.
+//! Jobs of the maintenance thread.
 
 use super::state::Snapshot;
 
-/// What the keeper is asked to do.
+/// A job of the maintenance thread.
 pub(super) enum Job {
-    /// A volume will not change any more and ends at `end`; the snapshot is the metadata at that
-    /// point, unless there is one already and only the index is missing.
+    /// Write the index of a volume that ends at `end` and is not written any more, then the
+    /// snapshot of the metadata at that point. `None`: the snapshot exists, only the index is
+    /// missing.
     Seal {
         volume: u64,
         end: u64,
         snapshot: Option<Snapshot>,
     },
-    /// The volume with this number will be needed.
-    Spare(u64),
-    /// Something was deleted or truncated.
+    /// Create the file of the volume with this number ahead of time.
+    PrepareSpare(u64),
+    /// Remove volumes that hold nothing readable any more: something was deleted or truncated.
     Sweep,
-    /// The store is being closed and everything is written: the folder is to be given up.
+    /// Release the folder: the store is being closed, and everything is written.
     Stop,
 }

@@ -1,4 +1,4 @@
-//! One process at a time: the lock file and what its holder says of itself.
+//! The lock file, which keeps other processes out of the store's folder and describes its holder.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use crate::StoreError;
 use crate::utc;
 
 const LOCK_FILE: &str = "LOCK";
-/// More of a command line is not shown.
+/// Longer command lines are truncated to this length.
 const MAX_COMMAND_CHARS: usize = 200;
 
-/// Takes the folder for this process, until the value is dropped. A file that a dead process left
-/// is no obstacle: the system gave its lock up.
-pub(super) fn take(
+/// Locks the folder for this process until the returned value is dropped. The lock file of a
+/// process that ended does not matter: the system released its lock.
+pub(super) fn acquire(
     disk: &dyn Disk,
     folder: &Path,
     unix_ms: u64,

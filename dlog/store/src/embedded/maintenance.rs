@@ -1,5 +1,5 @@
-//! Looks after the files behind the committer's back: indexes and snapshots of sealed volumes, the
-//! next volume's file, and the removal of volumes in which nothing is left.
+//! The maintenance thread: writes indexes and snapshots of sealed volumes, creates the next
+//! volume's file, and removes volumes that hold nothing readable any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use super::state::Snapshot;
 use super::volume::{FileKind, parse_file_name};
 use crate::StoreError;
 
-/// Works through the jobs. A volume that could not be sealed, because the disk is full, say, is
-/// tried again with the next job: until then its index stays in memory and the journal's older part
-/// stays on disk.
-pub(super) struct Keeper {
+/// Runs the jobs in order. If a volume cannot be sealed, for example because the disk is full, the
+/// next job tries again: until then its index stays in memory, and the older volumes stay on disk.
+pub(super) struct Maintenance {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
     unsealed: VecDeque<(u64, u64, Option<Snapshot>)>,
 }
 
-/// Sees to it that nobody waits for a keeper that a bug ended.
-struct Ending(Arc<Shared>);
+/// Ends the store if the maintenance thread panics, so that no caller waits forever for it to
+/// close.
+struct PanicGuard(Arc<Shared>);
 
-impl Drop for Ending {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.finish();
+            self.0.shut_down();
         }
     }
 }
 
-impl Keeper {
+impl Maintenance {
     pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>) -> Self {
         Self {
             shared,
@@ -43,16 +43,16 @@ impl Keeper {
         }
     }
 
-    /// Works until the store is closed.
+    /// Runs jobs until the store is closed.
     pub(super) fn run(mut self) {
-        let _ending = Ending(self.shared.clone());
+        let _guard = PanicGuard(self.shared.clone());
         while !*self.shared.closed.borrow() {
             let Ok(job) = self.jobs.recv() else { return };
             self.work(job);
         }
     }
 
-    /// Works through what there is to do. Says whether there was anything.
+    /// Runs all queued jobs. Returns true if there were any.
     pub(super) fn step(&mut self) -> bool {
         let mut any = false;
         while let Ok(job) = self.jobs.try_recv() {
@@ -69,12 +69,12 @@ impl Keeper {
                 end,
                 snapshot,
             } => self.unsealed.push_back((volume, end, snapshot)),
-            Job::Spare(number) => self.make_spare(number),
+            Job::PrepareSpare(number) => self.prepare_spare(number),
             Job::Sweep => {}
-            Job::Stop => return self.shared.finish(),
+            Job::Stop => return self.shared.shut_down(),
         }
         self.seal_all();
-        // What was removed may have been the room that the sealing needs.
+        // Removed volumes may have freed the space that sealing needs.
         if self.sweep() && !self.unsealed.is_empty() {
             self.seal_all();
             self.sweep();
@@ -84,9 +84,7 @@ impl Keeper {
     fn seal_all(&mut self) {
         while let Some((volume, end, snapshot)) = self.unsealed.front() {
             if let Err(error) = self.seal(*volume, *end, snapshot.as_ref()) {
-                tracing::warn!(
-                    "volume {volume} could not be sealed and will be tried again: {error}"
-                );
+                tracing::warn!("cannot seal volume {volume}; the next job will try again: {error}");
                 return;
             }
             self.unsealed.pop_front();
@@ -95,9 +93,9 @@ impl Keeper {
 
     fn seal(&self, volume: u64, end: u64, snapshot: Option<&Snapshot>) -> Result<(), StoreError> {
         let shared = &self.shared;
-        self.cut(volume, end);
-        // When only the metadata failed before, the index is there: nothing of it is in memory any
-        // more to write it again from.
+        self.trim(volume, end);
+        // If only the snapshot failed before, the index is on disk, and its contents are not in
+        // memory any more.
         if !shared.state().is_indexed(volume) {
             let extents = shared.state().unindexed(volume);
             let places = index::write(
@@ -121,9 +119,9 @@ impl Keeper {
         self.remove_old_snapshots(snapshot.base)
     }
 
-    /// Gives back what the volume reserved and did not need. If that fails, the space is given back
-    /// when the volume goes.
-    fn cut(&self, volume: u64, end: u64) {
+    /// Frees the space that the volume reserved and did not use. If that fails, the space is freed
+    /// with the volume.
+    fn trim(&self, volume: u64, end: u64) {
         let path = self.shared.path(FileKind::Volume, volume);
         let cut = self
             .shared
@@ -156,28 +154,28 @@ impl Keeper {
         Ok(())
     }
 
-    fn make_spare(&self, number: u64) {
-        // The committer waits here for a file that is being created, instead of creating it a
-        // second time.
+    fn prepare_spare(&self, number: u64) {
+        // Locked while the file is being created: the committer waits for it instead of creating it
+        // a second time.
         let mut spare = lock(&self.shared.spare);
-        if spare.latest + 1 != number || spare.file.is_some() {
+        if spare.newest + 1 != number || spare.file.is_some() {
             return;
         }
         match self.shared.create_volume_file(number) {
             Ok(file) => spare.file = Some(file),
-            Err(error) => tracing::warn!("the next volume could not be prepared: {error}"),
+            Err(error) => tracing::warn!("cannot create the next volume ahead of time: {error}"),
         }
     }
 
-    /// Removes the volumes in which nothing is left. Says whether there were any.
+    /// Removes the volumes that hold nothing readable. Returns true if there were any.
     fn sweep(&self) -> bool {
         let dead = self.shared.state_mut().take_dead_volumes();
         for &volume in &dead {
             for kind in [FileKind::Volume, FileKind::Index] {
                 self.shared.forget_file(kind, volume);
                 let path = self.shared.path(kind, volume);
-                // The index goes last: a volume without one would be read through at the next
-                // opening.
+                // The index is removed last: the next open would have to read a volume without an
+                // index.
                 let removed = self
                     .shared
                     .disk
@@ -185,7 +183,7 @@ impl Keeper {
                     .and_then(|()| self.shared.disk.sync_folder(&self.shared.settings.folder));
                 if let Err(error) = removed {
                     tracing::warn!(
-                        "{} could not be removed, the next opening will: {error}",
+                        "cannot remove {}; the next open will try again: {error}",
                         path.display()
                     );
                     break;

@@ -1,41 +1,40 @@
-//! The store on this machine's disk: one journal for all streams, synced before anything is
+//! A store in a folder of this machine: one journal for all streams, synced before anything is
 //! acknowledged.
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! - An acknowledged entry survives `kill -9` and power loss: it was synced before the answer. It
-//!   is read back with the same bytes at the position that the answer named, after any number of
+//! - An acknowledged entry survives `kill -9` and power loss: it was synced before the reply. It is
+//!   read back with the same bytes at the position that the reply named, after any number of
 //!   crashes, also during recovery.
-//! - What is read was synced: a reader never sees an entry that a crash takes away again.
-//! - An entry that was not acknowledged is there after a crash with all its records, or not at all;
+//! - Readers see only synced entries: a crash never takes away an entry that was read.
+//! - After a crash, an entry that was not acknowledged exists with all its records or not at all;
 //!   never out of order, never with a gap before it.
-//! - A write that the power cut short is told apart from damage: the first is cut, the second is
+//! - A write torn by power loss is distinguished from damage: the first is discarded, the second is
 //!   [`StoreError::Corrupt`] with file and offset. (The one case that no checksum can decide is
-//!   damage to the very last batch of a store that was not closed: it looks like a write that was
-//!   cut short.)
+//!   damage to the very last batch of a store that was not closed: it looks like a torn write.)
 //! - After a failed sync nothing of the batch is trusted: its appends fail with [`StoreError::Io`],
-//!   the volume is closed at the last batch that was synced, and the store goes on in a new volume.
-//!   While a new volume cannot be made, appends fail and reads go on.
+//!   the volume ends at the last batch that was synced, and the store continues in a new volume.
+//!   While a new volume cannot be created, appends fail and reads work.
 //! - A full disk or a folder without write permission fails the appends concerned with
-//!   [`StoreError::DiskFull`] or [`StoreError::ReadOnly`]. Reads go on, each further append tries
-//!   again, and deleting and truncating has some room in reserve.
+//!   [`StoreError::DiskFull`] or [`StoreError::ReadOnly`]. Reads work, each later append tries
+//!   again, and deleting and truncating can use reserved space.
 //!
-//! Assumed of the disk: a sync that says so has made everything durable, and writing a sector
-//! touches no other one.
+//! Assumptions about the disk: a sync that succeeds has made everything durable, and writing a
+//! sector changes no other sector.
 //!
-//! # How
+//! # Design
 //!
-//! Requests go through a bounded queue to one committer thread. It gives entries their positions,
-//! writes all that arrived while the sync before ran as one batch, syncs it, makes it visible to
-//! readers and answers in order. Metadata are entries of the same journal, so one sync orders
-//! everything. The journal's volumes have a fixed size; a full one is sealed by the header of the
-//! next one, and a keeper thread writes its index and a snapshot of the metadata, prepares the next
-//! volume's file, and removes volumes in which no stream has anything left. Memory: about 60 bytes
-//! for each stream and volume that it has entries in, 8 bytes for each entry of the volume that is
-//! written.
+//! Requests go through a bounded queue to one committer thread. It assigns positions to entries,
+//! writes everything that arrived during the previous sync as one batch, syncs it, makes it visible
+//! to readers, and completes the callers in order. Changes of metadata are entries of the same
+//! journal, so one sync orders everything. The journal's volumes have a fixed size; a full one is
+//! sealed by the header of the next one, and a maintenance thread writes its index and a snapshot
+//! of the metadata, creates the next volume's file, and removes volumes that hold nothing readable.
+//! Memory: about 60 bytes for each stream and volume that it has entries in, 8 bytes for each entry
+//! of the volume that is written.
 //!
-//! The files' formats are described where they are written: `volume.rs`, `frame.rs`, `index.rs`,
-//! `snapshot.rs`.
+//! The source files `volume.rs`, `frame.rs`, `index.rs` and `snapshot.rs` describe the formats of
+//! the files.
 
 mod batch;
 mod change;
@@ -69,10 +68,10 @@ use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use self::committer::Committer;
-use self::maintenance::Keeper;
+use self::maintenance::Maintenance;
 use self::recovery::Recovered;
-use self::request::{ChangeRequest, Changed, Request};
-use self::shared::{Outside, Shared};
+use self::request::{ChangeOutcome, ChangeRequest, CommitRequest};
+use self::shared::{Shared, StoreEnv};
 use super::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
     StoreFuture, StreamInfo, StreamName,
@@ -83,77 +82,78 @@ pub use self::real_disk::RealDisk;
 pub use self::settings::EmbeddedSettings;
 pub use self::shared::UnixClock;
 
-/// A [`LogStore`] in a folder of this machine. The module's documentation says what it promises.
+/// A [`LogStore`] in a folder of this machine. The [module](self) lists its guarantees.
 ///
-/// [`close`](LogStore::close) it to give the folder up at a known moment; dropping it does the same
-/// and blocks the thread until what was accepted is durable.
+/// [`close`](LogStore::close) releases the folder when its future completes. Dropping the store
+/// does the same and blocks the thread until everything accepted is durable.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Does a stepped store's work when it is told to: see [`EmbeddedStore::open_stepped`].
+/// Does the work of a store without threads, one step per call: see
+/// [`EmbeddedStore::open_stepped`].
 pub struct StoreSteps {
     committer: Committer,
-    keeper: Keeper,
+    maintenance: Maintenance,
 }
 
 impl StoreSteps {
-    /// Serves all requests that wait, then does what there is to do behind them. Says whether there
-    /// was anything to do.
+    /// Calls [`commit`](Self::commit), then [`maintain`](Self::maintain). Returns true if there was
+    /// anything to do.
     pub fn run(&mut self) -> bool {
         let committed = self.commit();
-        let kept = self.keep();
-        committed || kept
+        let maintained = self.maintain();
+        committed || maintained
     }
 
-    /// Serves all requests that wait. Says whether there were any.
+    /// Serves all queued requests. Returns true if there were any.
     pub fn commit(&mut self) -> bool {
         self.committer.step()
     }
 
-    /// Does what the keeper thread of a running store does: seals volumes, removes what is not
-    /// needed. Says whether there was anything.
-    pub fn keep(&mut self) -> bool {
-        self.keeper.step()
+    /// Runs the jobs of the maintenance thread: seals volumes and removes those that are not
+    /// needed. Returns true if there were any.
+    pub fn maintain(&mut self) -> bool {
+        self.maintenance.step()
     }
 }
 
 impl EmbeddedStore {
-    /// Opens the store in a folder, or makes a new one there.
+    /// Opens the store in a folder, or creates one there.
     ///
-    /// Reads the journal behind the last snapshot, about one volume; what was sealed before is not
-    /// read.
+    /// Reads the journal after the last snapshot, about one volume; earlier volumes are not read.
+    /// Blocks the thread meanwhile.
     ///
     /// # Errors
     /// [`StoreError::InUse`] names the process that holds the folder; [`StoreError::Corrupt`] the
-    /// file, place and kind of damage; [`StoreError::NewerVersion`], [`StoreError::DiskFull`],
-    /// [`StoreError::ReadOnly`], [`StoreError::Io`] as they say.
+    /// file, position and kind of damage. [`StoreError::NewerVersion`], [`StoreError::DiskFull`],
+    /// [`StoreError::ReadOnly`] and [`StoreError::Io`] as documented there.
     pub fn open(settings: EmbeddedSettings) -> Result<Self, StoreError> {
         Self::open_on(settings, Arc::new(RealDisk), Arc::new(system_unix_ms))
     }
 
-    /// [`open`](Self::open) on another disk and clock.
+    /// Opens a store like [`open`](Self::open), on another disk and clock.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn open_on(
         settings: EmbeddedSettings,
         disk: Arc<dyn Disk>,
         unix_ms: UnixClock,
     ) -> Result<Self, StoreError> {
-        let (shared, committer, keeper) = open(settings, disk, unix_ms, false)?;
+        let (shared, committer, maintenance) = open(settings, disk, unix_ms, false)?;
         let committing = std::thread::Builder::new()
             .name("store-commit".to_owned())
             .spawn(move || committer.run());
         let keeping = std::thread::Builder::new()
-            .name("store-keep".to_owned())
-            .spawn(move || keeper.run());
+            .name("store-maintain".to_owned())
+            .spawn(move || maintenance.run());
         let (Ok(committing), Ok(keeping)) = (committing, keeping) else {
             let path = shared.settings.folder.display().to_string();
             return Err(StoreError::Io {
                 path,
-                detail: "the system gives no more threads".to_owned(),
+                detail: "the system cannot start another thread".to_owned(),
             });
         };
         Ok(Self {
@@ -162,33 +162,36 @@ impl EmbeddedStore {
         })
     }
 
-    /// Opens a store without threads, for simulations: nothing is written except in
-    /// [`StoreSteps::run`], and reads run on the caller's thread. With a simulated disk and
-    /// clock, the same calls in the same order have the same effects.
+    /// Opens a store without threads, for simulations: only calls of [`StoreSteps`] write, and
+    /// reads run on the caller's thread. With a simulated disk and clock, the same calls in the
+    /// same order have the same effects.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn open_stepped(
         settings: EmbeddedSettings,
         disk: Arc<dyn Disk>,
         unix_ms: UnixClock,
     ) -> Result<(Self, StoreSteps), StoreError> {
-        let (shared, committer, keeper) = open(settings, disk, unix_ms, true)?;
+        let (shared, committer, maintenance) = open(settings, disk, unix_ms, true)?;
         Ok((
             Self {
                 shared,
                 threads: Mutex::default(),
             },
-            StoreSteps { committer, keeper },
+            StoreSteps {
+                committer,
+                maintenance,
+            },
         ))
     }
 
-    fn change(&self, change: ChangeRequest) -> StoreFuture<'static, Changed> {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.shared.ask(Request::Change { change, answer });
+    fn change(&self, change: ChangeRequest) -> StoreFuture<'static, ChangeOutcome> {
+        let (reply, received) = oneshot::channel();
+        let asked = self.shared.submit(CommitRequest::Change { change, reply });
         Box::pin(async move {
             match asked {
-                Ok(()) => answered.await.unwrap_or(Err(StoreError::Closed)),
+                Ok(()) => received.await.unwrap_or(Err(StoreError::Closed)),
                 Err(_) => Err(StoreError::Closed),
             }
         })
@@ -205,32 +208,34 @@ fn open(
     disk: Arc<dyn Disk>,
     unix_ms: UnixClock,
     stepped: bool,
-) -> Result<(Arc<Shared>, Committer, Keeper), StoreError> {
-    let settings = settings.normalised();
+) -> Result<(Arc<Shared>, Committer, Maintenance), StoreError> {
+    let settings = settings.clamped();
     let folder = settings.folder.clone();
     disk.create_folder(&folder)
         .map_err(|error| disk::store_error(&folder, &error))?;
-    let lock = lock::take(&*disk, &folder, unix_ms())?;
+    let lock = lock::acquire(&*disk, &folder, unix_ms())?;
     let Recovered {
         state,
-        carried,
+        tail_batch,
         jobs,
     } = recovery::recover(&*disk, &folder)?;
-    let latest = carried.as_ref().map_or(0, |carried| carried.latest.number);
+    let newest = tail_batch
+        .as_ref()
+        .map_or(0, |tail_batch| tail_batch.newest.number);
     let (sender, receiver) = mpsc::channel();
-    let outside = Outside {
+    let env = StoreEnv {
         disk,
         unix_ms,
         stepped,
         lock,
     };
-    let shared = Arc::new(Shared::new(outside, settings, state, sender, latest));
+    let shared = Arc::new(Shared::new(env, settings, state, sender, newest));
     for job in jobs {
         shared.send_job(job);
     }
-    let committer = Committer::new(shared.clone(), carried)?;
-    let keeper = Keeper::new(shared.clone(), receiver);
-    Ok((shared, committer, keeper))
+    let committer = Committer::new(shared.clone(), tail_batch)?;
+    let maintenance = Maintenance::new(shared.clone(), receiver);
+    Ok((shared, committer, maintenance))
 }
 
 fn system_unix_ms() -> u64 {
@@ -272,8 +277,8 @@ impl LogStore for EmbeddedStore {
         let changed = self.change(ChangeRequest::Acquire(stream.clone(), owner.clone()));
         Box::pin(async move {
             match changed.await? {
-                Changed::Acquired(acquired) => Ok(acquired),
-                Changed::Done => Err(StoreError::StreamNotFound(stream)),
+                ChangeOutcome::Acquired(acquired) => Ok(acquired),
+                ChangeOutcome::Done => Err(StoreError::StreamNotFound(stream)),
             }
         })
     }
@@ -298,12 +303,12 @@ impl LogStore for EmbeddedStore {
             .any(|record| (record.slots == 0 && record.is_record_set) || record.slots >= 1 << 31)
         {
             done(Err(invalid(
-                "a record set has no slots, or a record has 2^31 and more",
+                "a record set has no slots, or a record has 2^31 slots or more",
             )));
         } else if size > limit {
             done(Err(StoreError::TooLarge { size, limit }));
         } else {
-            self.shared.ask_append(lease.clone(), entry, size, done);
+            self.shared.submit_append(lease.clone(), entry, size, done);
         }
     }
 
@@ -326,11 +331,11 @@ impl LogStore for EmbeddedStore {
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
-        // Who comes second waits with the first.
-        let _ = self.shared.ask(Request::Close);
+        // A second call waits for the first one to finish.
+        let _ = self.shared.submit(CommitRequest::Close);
         let mut closed = self.shared.closed.subscribe();
         Box::pin(async move {
-            // The sender lives in what `self` shares.
+            // Cannot fail: the sender is in `self.shared`.
             let _ = closed.wait_for(|closed| *closed).await;
             Ok(())
         })
@@ -341,11 +346,11 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         let threads = core::mem::take(&mut *shared::lock(&self.threads));
         if !threads.is_empty() {
-            let _ = self.shared.ask(Request::Close);
+            let _ = self.shared.submit(CommitRequest::Close);
         }
         for thread in threads {
-            // It panicked: the panic was reported when it happened, and everything waiting was
-            // answered.
+            // An error means that it panicked: the panic was reported when it happened, and
+            // everything waiting was received.
             let _ = thread.join();
         }
     }

@@ -1,5 +1,5 @@
-//! Reads entries: finds their places, reads what lies together at once, checks every frame, and
-//! waits for what is to come.
+//! Reads entries: finds their locations, reads adjacent ones at once, checks every frame, and waits
+//! for new ones.
 
 use core::future::poll_fn;
 use core::time::Duration;
@@ -14,15 +14,15 @@ use super::disk::{Access, read_exact, store_error};
 use super::frame::{self, Body, EntryKey, Frame};
 use super::index;
 use super::shared::Shared;
-use super::stream::{Place, Places, Stream, parts, position};
+use super::stream::{FrameLocation, FrameLocations, Stream, lssn_and_entry, position};
 use super::volume::{FileKind, corrupt};
 use crate::{EntryRecord, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamName};
 
-/// Entries that lie within so many bytes are read together, with what is between them.
+/// Entries within this many bytes are read at once, with the bytes between them.
 const MAX_SPAN: u64 = 1 << 20;
-/// Of the bytes between two entries, so many are read for nothing rather than reading twice.
+/// Up to this many bytes between two entries are read and thrown away to save a second read.
 const MAX_GAP: u64 = 4 << 10;
-/// So many places are looked up in an index at once.
+/// Number of locations that are read from an index at once.
 const MAX_PLACES: u64 = 512;
 
 /// Serves [`LogStore::read`](crate::LogStore::read).
@@ -37,10 +37,11 @@ pub(super) async fn read(
     let (id, changed) = find(&shared, &stream, limit.created_unix_ms)?;
     let mut cursor = from;
     loop {
-        // Registered before looking, so that an entry which becomes durable in between wakes.
+        // Registered before looking, so that an entry that becomes durable in between wakes the
+        // reader.
         let mut wake = pin!(changed.notified());
         wake.as_mut().enable();
-        let batch = read_there(&shared, &stream, id, cursor, limit.max_bytes).await?;
+        let batch = read_available(&shared, &stream, id, cursor, limit.max_bytes).await?;
         if !batch.entries.is_empty() || limit.wait.is_zero() {
             return Ok(batch);
         }
@@ -58,6 +59,7 @@ pub(super) async fn read(
     }
 }
 
+/// Finds the stream. Returns its id and the signal of its changes.
 fn find(
     shared: &Shared,
     name: &StreamName,
@@ -81,19 +83,21 @@ fn find(
     Ok((stream.meta.id, stream.changed.clone()))
 }
 
-/// Reads what is there, on a thread that may block unless it was written just now.
-async fn read_there(
+/// Reads the available entries, on a blocking thread unless they are in the volume that is being
+/// written.
+async fn read_available(
     shared: &Arc<Shared>,
     name: &StreamName,
     id: u64,
     from: Dlsn,
     max_bytes: usize,
 ) -> Result<ReadBatch, StoreError> {
-    let mut reading = Reading::new(name, id, from, max_bytes);
-    // The volume that is written was written just now: its blocks are in the system's memory.
+    let mut reading = ReadProgress::new(name, id, from, max_bytes);
+    // Known locations are those of volumes without an index: they were written a moment ago and are
+    // in the system's page cache, so reading does not block.
     while let Some(part) = reading.next_part(shared)? {
         if shared.stepped
-            || matches!(part.places, PartPlaces::Known(_))
+            || matches!(part.locations, PartLocations::Known(_))
             || Handle::try_current().is_err()
         {
             reading.take(shared, &part)?;
@@ -108,12 +112,13 @@ async fn read_there(
             result?;
             reading = back;
         }
-        // A reader of much must not keep others from running.
+        // A long read must not keep the executor's other tasks from running.
         yield_once().await;
     }
     Ok(reading.finish())
 }
 
+/// Returns control to the executor once. Works on any executor: simulations do not use tokio's.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|context| {
@@ -126,34 +131,38 @@ async fn yield_once() {
     .await;
 }
 
-/// A read in progress.
-struct Reading {
+/// Progress of a read.
+struct ReadProgress {
     name: StreamName,
     id: u64,
     created_unix_ms: u64,
-    /// Records before it are not wanted.
+    /// Records before it are left out.
     start: Dlsn,
     /// The next entry to look at.
     cursor: Dlsn,
     entries: Vec<StoredEntry>,
+    /// Bytes that may still be read.
     left: usize,
     full: bool,
+    /// Number of times that a volume was removed during the read.
     missed: u32,
 }
 
 /// Consecutive entries in one volume.
-struct Part {
+struct ReadPart {
     volume: u64,
     first: EntryKey,
-    places: PartPlaces,
+    locations: PartLocations,
 }
 
-enum PartPlaces {
-    Known(Vec<Place>),
+enum PartLocations {
+    /// Of a volume without an index on disk.
+    Known(Vec<FrameLocation>),
+    /// In the volume's index: `count` locations, from the one that is `skip` behind offset `at`.
     Index { at: u64, skip: u64, count: u64 },
 }
 
-impl Reading {
+impl ReadProgress {
     fn new(name: &StreamName, id: u64, from: Dlsn, max_bytes: usize) -> Self {
         Self {
             name: name.clone(),
@@ -168,8 +177,8 @@ impl Reading {
         }
     }
 
-    /// The next entries to read. `None`: there are no more, or enough was read.
-    fn next_part(&mut self, shared: &Shared) -> Result<Option<Part>, StoreError> {
+    /// Returns the next entries to read, or `None` if there are no more or enough were read.
+    fn next_part(&mut self, shared: &Shared) -> Result<Option<ReadPart>, StoreError> {
         if *shared.closed.borrow() {
             return Err(StoreError::Closed);
         }
@@ -185,7 +194,7 @@ impl Reading {
             self.start = self.start.max(before);
             self.cursor = self.cursor.max(before);
         }
-        let wanted = parts(self.cursor);
+        let wanted = lssn_and_entry(self.cursor);
         let at = stream
             .extents
             .partition_point(|extent| (extent.lssn, extent.end_entry()) <= wanted);
@@ -201,34 +210,35 @@ impl Reading {
             entry - extent.first_entry,
             (extent.end_entry() - entry).min(MAX_PLACES),
         );
-        let places = match &extent.places {
-            Places::Memory(places) => {
+        let locations = match &extent.locations {
+            FrameLocations::Memory(locations) => {
                 let skip = usize::try_from(skip).expect("an index into a vector");
                 let count = usize::try_from(count).expect("at most 512");
-                PartPlaces::Known(places[skip..skip + count].to_vec())
+                PartLocations::Known(locations[skip..skip + count].to_vec())
             }
-            Places::Index(at) => PartPlaces::Index {
+            FrameLocations::Index(at) => PartLocations::Index {
                 at: *at,
                 skip,
                 count,
             },
         };
-        Ok(Some(Part {
+        Ok(Some(ReadPart {
             volume: extent.volume,
             first: EntryKey {
                 stream: self.id,
                 lssn: extent.lssn,
                 entry,
             },
-            places,
+            locations,
         }))
     }
 
-    /// Reads the part's entries, as many as are wanted.
-    fn take(&mut self, shared: &Shared, part: &Part) -> Result<(), StoreError> {
+    /// Reads the part's entries, up to the byte limit.
+    fn take(&mut self, shared: &Shared, part: &ReadPart) -> Result<(), StoreError> {
         let taken = self.try_take(shared, part);
-        // The volume may have been removed since its stream was truncated or deleted: then looking
-        // again says so.
+        // The volume may have been removed because its stream was truncated or deleted in the
+        // meantime: then the next look finds other entries or none. Bounded: at most 3 times in one
+        // read.
         let path = shared.path(FileKind::Volume, part.volume);
         if taken.is_err() && shared.disk.open(&path, Access::Read).is_err() && self.missed < 3 {
             self.missed += 1;
@@ -237,14 +247,14 @@ impl Reading {
         taken
     }
 
-    fn try_take(&mut self, shared: &Shared, part: &Part) -> Result<(), StoreError> {
+    fn try_take(&mut self, shared: &Shared, part: &ReadPart) -> Result<(), StoreError> {
         let read;
-        let places = match &part.places {
-            PartPlaces::Known(places) => places,
-            PartPlaces::Index { at, skip, count } => {
+        let locations = match &part.locations {
+            PartLocations::Known(locations) => locations,
+            PartLocations::Index { at, skip, count } => {
                 let file = shared.open_file(FileKind::Index, part.volume)?;
                 let count = usize::try_from(*count).expect("at most 512");
-                read = index::read_places(
+                read = index::read_locations(
                     &*file,
                     &shared.path(FileKind::Index, part.volume),
                     *at,
@@ -258,7 +268,7 @@ impl Reading {
         let path = shared.path(FileKind::Volume, part.volume);
         let size = file.size().map_err(|error| store_error(&path, &error))?;
         let mut key = part.first;
-        let mut rest = &places[..];
+        let mut rest = &locations[..];
         while !self.full && !rest.is_empty() {
             if !self.entries.is_empty() && rest[0].length as usize > self.left {
                 self.full = true;
@@ -275,12 +285,12 @@ impl Reading {
             let mut bytes = vec![0; usize::try_from(to - from).expect("at most a volume")];
             read_exact(&*file, &mut bytes, from).map_err(|error| store_error(&path, &error))?;
             let bytes = Bytes::from(bytes);
-            for place in &rest[..count] {
-                let offset = u64::from(place.offset);
+            for location in &rest[..count] {
+                let offset = u64::from(location.offset);
                 let at = usize::try_from(offset - from).expect("within the span");
-                let bytes = bytes.slice(at..at + place.length as usize);
+                let bytes = bytes.slice(at..at + location.length as usize);
                 match self.push(key, &bytes) {
-                    // What is good is handed over; who goes on reading is told then.
+                    // The entries before the damage are returned; the next read reports it.
                     Err(_) if !self.entries.is_empty() => self.full = true,
                     pushed => pushed.map_err(|why| corrupt(&path, offset, why))?,
                 }
@@ -295,7 +305,7 @@ impl Reading {
     }
 
     fn push(&mut self, key: EntryKey, bytes: &Bytes) -> Result<(), &'static str> {
-        let (records, unix_ms) = match frame::take(bytes) {
+        let (records, unix_ms) = match frame::parse(bytes) {
             Ok((
                 _,
                 length,
@@ -345,13 +355,14 @@ impl Reading {
     }
 }
 
-/// How many of the places are read at once, at least one, and from where to where.
-fn span(places: &[Place], wanted: usize) -> (usize, u64, u64) {
-    let end = |place: &Place| u64::from(place.offset) + u64::from(place.length);
-    let (from, mut to) = (u64::from(places[0].offset), end(&places[0]));
+/// Returns the number of locations to read at once, at least one, and the start and end of the
+/// bytes to read.
+fn span(locations: &[FrameLocation], wanted: usize) -> (usize, u64, u64) {
+    let end = |location: &FrameLocation| u64::from(location.offset) + u64::from(location.length);
+    let (from, mut to) = (u64::from(locations[0].offset), end(&locations[0]));
     let limit = from + (wanted as u64).min(MAX_SPAN);
     let mut count = 1;
-    while let Some(next) = places.get(count)
+    while let Some(next) = locations.get(count)
         && u64::from(next.offset) >= to
         && u64::from(next.offset) - to <= MAX_GAP
         && end(next) <= limit
@@ -362,14 +373,16 @@ fn span(places: &[Place], wanted: usize) -> (usize, u64, u64) {
     (count, from, to)
 }
 
-/// Leaves out the whole records before `start`, and tells where the first of the others is.
+/// Removes the complete records before `start`. Returns the position of the first remaining record,
+/// and the records.
 fn wanted(entry: Dlsn, mut records: Vec<EntryRecord>, start: Dlsn) -> (Dlsn, Vec<EntryRecord>) {
     let mut first = entry;
     let unwanted = records
         .iter()
         .take_while(|record| {
             let next = first.slot(record.slots);
-            // A control record takes no slot: it is behind `start` only where it begins before it.
+            // A control record takes no slot, so it lies before `start` only if its own position
+            // does.
             let before = first < start && next <= start;
             if before {
                 first = next;

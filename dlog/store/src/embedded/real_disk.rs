@@ -1,3 +1,5 @@
+//! The operating system's files.
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -10,7 +12,7 @@ use super::disk::{Access, Disk, DiskFile, LockAttempt};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-/// What is read of a lock file at most: it is for people.
+/// At most this many bytes of a lock file are read; the text is only for messages.
 const MAX_HOLDER_BYTES: u64 = 1024;
 
 impl Disk for RealDisk {
@@ -28,14 +30,14 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             created => created?,
         }
-        // The folder's own name must survive, too.
+        // The folder's own name must be durable too.
         self.sync_folder(parent.unwrap_or_else(|| Path::new(".")))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for found in std::fs::read_dir(folder)? {
-            // A name that is not UTF-8 is none of the store's.
+            // A name that is not UTF-8 is not one of the store's.
             if let Ok(name) = found?.file_name().into_string() {
                 names.push(name);
             }
@@ -74,7 +76,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt> {
-        // Not truncated on opening: whoever holds it described itself there.
+        // Not truncated on opening: the holder's description is in it.
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -134,7 +136,7 @@ impl DiskFile for RealFile {
         use rustix::io::Errno;
         match fallocate(&self.0, FallocateFlags::empty(), 0, size) {
             Ok(()) => Ok(()),
-            // Filesystems that cannot reserve space (NFS, ZFS) say one of these.
+            // File systems that cannot reserve space (NFS, ZFS) return one of these.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
                 Err(io::ErrorKind::Unsupported.into())
             }

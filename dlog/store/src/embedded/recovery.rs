@@ -1,10 +1,10 @@
-//! Opens a store: reads the newest snapshot, the indexes of what is sealed, and the journal behind
-//! the snapshot.
+//! Recovery: reads the newest snapshot, the indexes of sealed volumes, and the journal after the
+//! snapshot.
 //!
-//! Recovery removes files that were never finished, and changes nothing else, so it can be
-//! interrupted and repeated at any point. What a sealed volume still lacks (index, snapshot)
-//! becomes the keeper's first jobs; the next volume, which takes the journal's last batch
-//! over, is made as every other one.
+//! Recovery removes files that were never completed and changes nothing else, so it can be
+//! interrupted and repeated at any point. A missing index or snapshot of a sealed volume becomes a
+//! job of the maintenance thread. The next volume, which begins with a copy of the journal's last
+//! batch, is created like every other one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,38 +14,38 @@ use super::disk::{Access, Disk, DiskFile, store_error};
 use super::frame::{self, Body};
 use super::index;
 use super::job::Job;
-use super::scan::{Located, Until, scan};
+use super::scan::{LocatedFrame, VolumeEnd, scan};
 use super::snapshot;
-use super::state::{Snapshot, State};
-use super::stream::{Extent, Place, Places, Stream};
-use super::tail_batch::{Carried, Latest};
+use super::state::{Snapshot, StoreState};
+use super::stream::{Extent, FrameLocation, FrameLocations, Stream};
+use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{
     BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished,
     parse_file_name,
 };
 use crate::StoreError;
 
-/// What was found in the folder.
+/// Contents of the folder.
 pub(super) struct Recovered {
-    pub(super) state: State,
-    /// How the journal goes on, unless it has not begun.
-    pub(super) carried: Option<Carried>,
-    /// What a process that ended did not get to.
+    pub(super) state: StoreState,
+    /// The journal's last batch. `None` for a new store.
+    pub(super) tail_batch: Option<TailBatch>,
+    /// Jobs that the previous process did not finish.
     pub(super) jobs: Vec<Job>,
 }
 
-/// Rebuilds the state of the store from its folder.
+/// Rebuilds the store's state from its folder.
 pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, StoreError> {
     let files = Files::list(disk, folder)?;
     let mut state = match files.snapshots.last() {
-        Some(&base) => State::from_snapshot(read_file(
+        Some(&base) => StoreState::from_snapshot(read_file(
             disk,
             folder,
             FileKind::Snapshot,
             base,
             snapshot::read,
         )?),
-        None => State::new(),
+        None => StoreState::new(),
     };
     let base = state.snapshot_base;
     let mut jobs = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
     }
     let mut recovered = Recovered {
         state,
-        carried: None,
+        tail_batch: None,
         jobs,
     };
     if let Some(&last) = files.volumes.last() {
@@ -62,15 +62,15 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
             replay(disk, folder, number, last, &mut recovered)?;
         }
     }
-    if recovered.carried.is_none() && !files.snapshots.is_empty() {
+    if recovered.tail_batch.is_none() && !files.snapshots.is_empty() {
         return Err(missing(
             &file_path(folder, FileKind::Volume, base),
-            "the metadata says that the journal goes on in it",
+            "the snapshot refers to it",
         ));
     }
     recovered.state.end_leases();
     check_complete(folder, &recovered.state)?;
-    // Only now is it sure that the files are ones of this program and in order.
+    // Removed only now that all files have been checked to be consistent files of this program.
     files.remove_useless(disk);
     recovered.jobs.push(Job::Sweep);
     Ok(recovered)
@@ -80,12 +80,12 @@ struct Files {
     volumes: Vec<u64>,
     indexes: Vec<u64>,
     snapshots: Vec<u64>,
-    /// What was never finished, and indexes without their volumes.
+    /// Files that were never completed, and indexes without volumes.
     useless: Vec<PathBuf>,
 }
 
 impl Files {
-    /// Lists the folder. Files of other names are not the store's.
+    /// Lists the folder. Ignores files with other names, which are not the store's.
     fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, StoreError> {
         let names = disk
             .list(folder)
@@ -123,10 +123,10 @@ impl Files {
 
     fn remove_useless(&self, disk: &dyn Disk) {
         for path in &self.useless {
-            // Space that could not be given back does not keep the store from opening.
+            // Space that cannot be freed does not prevent opening the store.
             if let Err(error) = disk.remove(path) {
                 tracing::warn!(
-                    "{} is of no use and could not be removed: {error}",
+                    "cannot remove {}, which is not needed: {error}",
                     path.display()
                 );
             }
@@ -148,14 +148,14 @@ fn read_file<T>(
     read(&*file, &path, number)
 }
 
-/// Takes over what a volume from before the snapshot holds, from its index. When that is missing or
-/// damaged, from the volume itself, and the keeper is to write the index again.
+/// Loads the extents of a volume before the snapshot from its index. If the index is missing or
+/// damaged, reads the volume itself and returns the job that writes the index again.
 fn load_sealed(
     disk: &dyn Disk,
     folder: &Path,
     files: &Files,
     number: u64,
-    state: &mut State,
+    state: &mut StoreState,
 ) -> Result<Option<Job>, StoreError> {
     state.add_volume(number);
     if files.indexes.binary_search(&number).is_ok() {
@@ -168,7 +168,7 @@ fn load_sealed(
                 return Ok(None);
             }
             Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::warn!("{error}: the index is made again")
+                tracing::warn!("{error}; the index is written again")
             }
             Err(error) => return Err(error),
         }
@@ -184,8 +184,7 @@ fn load_sealed(
     }))
 }
 
-/// The extents of a volume by stream and log segment, and where the volume ends: read from the
-/// volume itself.
+/// Reads a volume. Returns its extents by stream and log segment, and the offset of its end.
 fn read_extents(
     disk: &dyn Disk,
     folder: &Path,
@@ -193,7 +192,7 @@ fn read_extents(
     number: u64,
 ) -> Result<(BTreeMap<(u64, u64), Extent>, u64), StoreError> {
     let until = match files.volumes.binary_search(&(number + 1)) {
-        Ok(_) => Until::Known(
+        Ok(_) => VolumeEnd::Known(
             read_file(
                 disk,
                 folder,
@@ -203,8 +202,8 @@ fn read_extents(
             )?
             .previous_end,
         ),
-        // It was cut where it ends when it was sealed.
-        Err(_) => Until::Tail,
+        // Sealing truncated the file to its end.
+        Err(_) => VolumeEnd::Tail,
     };
     read_file(
         disk,
@@ -222,10 +221,10 @@ fn read_extents(
                             lssn: key.lssn,
                             first_entry: key.entry,
                             entries: 0,
-                            places: Places::Memory(Vec::new()),
+                            locations: FrameLocations::Memory(Vec::new()),
                         };
                         let extent = extents.entry((key.stream, key.lssn)).or_insert_with(new);
-                        extent.push(place_of(path, located)?);
+                        extent.push(location_of(path, located)?);
                     }
                 }
                 Ok(())
@@ -235,16 +234,16 @@ fn read_extents(
     )
 }
 
-fn place_of(path: &Path, located: &Located<'_>) -> Result<Place, StoreError> {
+fn location_of(path: &Path, located: &LocatedFrame<'_>) -> Result<FrameLocation, StoreError> {
     let offset = u32::try_from(located.offset)
         .map_err(|_| corrupt(path, located.offset, "the volume is larger than 4 GiB"))?;
-    Ok(Place {
+    Ok(FrameLocation {
         offset,
         length: located.length,
     })
 }
 
-/// Applies what a volume behind the snapshot says.
+/// Applies the entries and changes of a volume after the snapshot.
 fn replay(
     disk: &dyn Disk,
     folder: &Path,
@@ -268,9 +267,9 @@ fn replay(
     })?;
     let header = VolumeHeader::read(&*file, &path, number)?;
     let until = if number == last {
-        Until::Tail
+        VolumeEnd::Tail
     } else {
-        Until::Known(
+        VolumeEnd::Known(
             read_file(
                 disk,
                 folder,
@@ -294,43 +293,45 @@ fn replay(
         });
         return Ok(());
     }
-    let latest = Latest {
+    let newest = NewestVolume {
         number,
         end: VOLUME_HEADER,
         nonce: header.nonce,
     };
-    recovered.carried = Some(replay_tail(
+    recovered.tail_batch = Some(replay_tail(
         &*file,
         &path,
         &header,
-        latest,
+        newest,
         &mut recovered.state,
     )?);
-    // What is served from now on should be durable also while there is no room for the next volume.
+    // The tail batch is served from here until the next volume has a copy of it, which can take
+    // long on a full disk.
     file.sync_data().map_err(|error| store_error(&path, &error))
 }
 
-/// Applies what the journal's last volume says, and takes its last batch apart.
+/// Applies the entries and changes of the journal's last volume. Returns its last batch, which is
+/// applied too.
 fn replay_tail(
     file: &dyn DiskFile,
     path: &Path,
     header: &VolumeHeader,
-    latest: Latest,
-    state: &mut State,
-) -> Result<Carried, StoreError> {
-    let number = latest.number;
+    newest: NewestVolume,
+    state: &mut StoreState,
+) -> Result<TailBatch, StoreError> {
+    let number = newest.number;
     let snapshot = Snapshot::default();
-    let mut last = Carried {
-        latest,
+    let mut last = TailBatch {
+        newest,
         snapshot,
         frames: Vec::new(),
         count: 0,
         frames_crc: 0,
     };
-    let end = scan(file, path, header, Until::Tail, &mut |batch| {
-        // The one before was not the last one.
+    let end = scan(file, path, header, VolumeEnd::Tail, &mut |batch| {
+        // Another batch follows, so the previous one is not the tail.
         apply(state, number, path, &frames_of(&last))?;
-        last.latest.end = batch.start;
+        last.newest.end = batch.start;
         last.frames.clear();
         last.frames.extend_from_slice(batch.bytes);
         (last.count, last.frames_crc) = (batch.header.frames, batch.header.frames_crc);
@@ -346,14 +347,14 @@ fn replay_tail(
     Ok(last)
 }
 
-/// The frames of a batch that was checked before, with their places in the volume.
-fn frames_of(batch: &Carried) -> Vec<Located<'_>> {
+/// Returns the frames of a batch that has been checked, with their locations in the volume.
+fn frames_of(batch: &TailBatch) -> Vec<LocatedFrame<'_>> {
     let mut frames = Vec::new();
     let mut from = 0;
     while from < batch.frames.len() {
-        let (_, length, frame) = frame::take(&batch.frames[from..]).expect("the scan checked it");
-        let offset = batch.latest.end + (BATCH_HEADER + from) as u64;
-        frames.push(Located {
+        let (_, length, frame) = frame::parse(&batch.frames[from..]).expect("the scan checked it");
+        let offset = batch.newest.end + (BATCH_HEADER + from) as u64;
+        frames.push(LocatedFrame {
             offset,
             length: u32::try_from(length).expect("a part of a batch"),
             frame,
@@ -364,26 +365,26 @@ fn frames_of(batch: &Carried) -> Vec<Located<'_>> {
 }
 
 fn apply(
-    state: &mut State,
+    state: &mut StoreState,
     volume: u64,
     path: &Path,
-    frames: &[Located<'_>],
+    frames: &[LocatedFrame<'_>],
 ) -> Result<(), StoreError> {
     for located in frames {
-        let place = place_of(path, located)?;
+        let location = location_of(path, located)?;
         state
-            .apply(&located.frame, volume, place)
+            .apply(&located.frame, volume, location)
             .map_err(|why| corrupt(path, located.offset, &why))?;
     }
     Ok(())
 }
 
-/// Every entry that can be read must be somewhere.
-fn check_complete(folder: &Path, state: &State) -> Result<(), StoreError> {
+/// Checks that every readable entry is in one of the volumes.
+fn check_complete(folder: &Path, state: &StoreState) -> Result<(), StoreError> {
     let missing = |stream: &Stream| {
         stream
             .missing()
-            .map(|place| (stream.meta.name.clone(), place))
+            .map(|location| (stream.meta.name.clone(), location))
     };
     match state.streams().find_map(missing) {
         None => Ok(()),

@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use crate::{Acquired, AppendDone, Entry, Lease, Owner, StoreError, StreamName};
 
-/// What the committer is asked to do.
-pub(super) enum Request {
+/// A request to the committer.
+pub(super) enum CommitRequest {
     Append {
         lease: Lease,
         entry: Entry,
@@ -15,11 +15,12 @@ pub(super) enum Request {
     },
     Change {
         change: ChangeRequest,
-        answer: oneshot::Sender<Result<Changed, StoreError>>,
+        reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
     },
     Close,
 }
 
+/// A change of the metadata that a caller requests.
 pub(super) enum ChangeRequest {
     Create(StreamName),
     Delete(StreamName),
@@ -29,10 +30,11 @@ pub(super) enum ChangeRequest {
 }
 
 impl ChangeRequest {
-    /// The change takes no more bytes in the journal, apart from its frame's header.
+    /// Returns an upper bound of the change's size in the journal in bytes, without its frame's
+    /// header.
     pub(super) fn size(&self) -> usize {
-        // Ids, epochs, positions and lengths of texts: each at most ten bytes in postcard's
-        // encoding.
+        // At most six numbers (variant, ids, epochs, parts of a position, lengths of texts), each
+        // of at most ten bytes in postcard's encoding: 60, rounded up.
         const NUMBERS: usize = 64;
         NUMBERS
             + match self {
@@ -43,9 +45,9 @@ impl ChangeRequest {
     }
 }
 
-/// What a change answers.
+/// Result of a change that succeeded.
 #[derive(Debug)]
-pub(super) enum Changed {
+pub(super) enum ChangeOutcome {
     Done,
     Acquired(Acquired),
 }

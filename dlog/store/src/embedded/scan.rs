@@ -1,9 +1,9 @@
-//! Reads a volume from its beginning and tells a torn tail from damage.
+//! Reads a volume from its beginning and distinguishes a torn tail from damage.
 //!
 //! Batch k + 1 is begun only after batch k was synced. So when batch k cannot be read, a header of
-//! a later batch further on proves that k was durable once and is damaged now; without one, k is
-//! what the last write left when the power went, and was never acknowledged. Where the next
-//! volume's header says where this one ends, nothing needs to be guessed.
+//! a later batch further on proves that k was durable once and is damaged now. Without such a
+//! header, k is what the last write left when power was lost, and was never acknowledged. If there
+//! is a next volume, its header states where this one ends, and this inference is not needed.
 
 use std::path::Path;
 
@@ -12,70 +12,71 @@ use super::frame::{self, Frame, FrameError};
 use super::volume::{BATCH_HEADER, BatchHeader, VOLUME_HEADER, VolumeHeader, corrupt};
 use crate::StoreError;
 
-/// How much is read at once.
+/// Size of one read.
 const READ_BYTES: usize = 1 << 20;
 
-/// Where a volume's batches end.
+/// End of a volume's batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// Here: the next volume says so.
+pub(super) enum VolumeEnd {
+    /// At this offset, which the next volume's header states.
     Known(u64),
-    /// At the last batch that is whole: this is the journal's last volume.
+    /// After the last complete batch: this is the journal's last volume.
     Tail,
 }
 
-/// The batch that is looked for.
+/// Position and sequence number of the batch to be read next.
 #[derive(Clone, Copy)]
-struct Next {
+struct ExpectedBatch {
     start: u64,
     sequence: u64,
 }
 
-/// A frame and where in the volume it is.
-pub(super) struct Located<'a> {
+/// A frame and its position in the volume.
+pub(super) struct LocatedFrame<'a> {
     pub(super) offset: u64,
     pub(super) length: u32,
     pub(super) frame: Frame<'a>,
 }
 
-/// A batch, checked as a whole.
-pub(super) struct Batch<'a> {
-    /// Where in the volume it begins.
+/// A batch whose header and frames have been checked.
+pub(super) struct ScannedBatch<'a> {
+    /// Offset of the batch in the volume.
     pub(super) start: u64,
     pub(super) header: BatchHeader,
-    /// Its frames' bytes.
+    /// Bytes of its frames.
     pub(super) bytes: &'a [u8],
-    pub(super) frames: Vec<Located<'a>>,
+    pub(super) frames: Vec<LocatedFrame<'a>>,
 }
 
-/// Hands every whole batch of the volume to `visit`, in order. Returns where they end.
+/// Calls `visit` with every complete batch of the volume, in order. Returns the offset of their
+/// end.
 pub(super) fn scan(
     file: &dyn DiskFile,
     path: &Path,
     header: &VolumeHeader,
-    until: Until,
-    visit: &mut dyn FnMut(Batch<'_>) -> Result<(), StoreError>,
+    until: VolumeEnd,
+    visit: &mut dyn FnMut(ScannedBatch<'_>) -> Result<(), StoreError>,
 ) -> Result<u64, StoreError> {
     let size = file.size().map_err(|error| store_error(path, &error))?;
     let limit = match until {
-        Until::Known(end) if end > size => {
+        VolumeEnd::Known(end) if end > size => {
             return Err(corrupt(
                 path,
                 size,
-                &format!("the volume is cut short, it had {end} bytes"),
+                &format!("the volume is truncated: it had {end} bytes"),
             ));
         }
-        Until::Known(end) => end,
-        Until::Tail => size,
+        VolumeEnd::Known(end) => end,
+        VolumeEnd::Tail => size,
     };
-    let mut window = Window {
+    let mut window = ReadWindow {
         file,
         path,
         limit,
         start: 0,
         bytes: Vec::new(),
     };
-    let mut at = Next {
+    let mut at = ExpectedBatch {
         start: VOLUME_HEADER,
         sequence: 1,
     };
@@ -87,10 +88,10 @@ pub(super) fn scan(
                 at.start += length.next_multiple_of(u64::from(header.sector_bytes));
                 at.sequence += 1;
             }
-            Err(Bad::Store(error)) => return Err(error),
-            Err(Bad::Unreadable(offset, why)) => return Err(corrupt(path, offset, why)),
-            Err(Bad::Damaged(why)) => {
-                if let Until::Known(_) = until {
+            Err(BatchFault::Store(error)) => return Err(error),
+            Err(BatchFault::Unreadable(offset, why)) => return Err(corrupt(path, offset, why)),
+            Err(BatchFault::Damaged(why)) => {
+                if let VolumeEnd::Known(_) = until {
                     return Err(corrupt(path, at.start, why));
                 }
                 if let Some(later) = window.later_batch(header, at)? {
@@ -107,13 +108,18 @@ pub(super) fn scan(
     Ok(at.start)
 }
 
-enum Bad {
+/// Error of a batch that cannot be read.
+enum BatchFault {
+    /// Reading the file failed.
     Store(StoreError),
+    /// The frame at this offset is intact, but this version cannot read it.
     Unreadable(u64, &'static str),
+    /// The bytes differ from what was written.
     Damaged(&'static str),
 }
 
-struct Window<'a> {
+/// The part of the volume that is in memory.
+struct ReadWindow<'a> {
     file: &'a dyn DiskFile,
     path: &'a Path,
     limit: u64,
@@ -121,8 +127,8 @@ struct Window<'a> {
     bytes: Vec<u8>,
 }
 
-impl Window<'_> {
-    /// The bytes from `offset` on: `length` of them, or as many as there are before the limit.
+impl ReadWindow<'_> {
+    /// Returns `length` bytes from `offset` on, or fewer if the limit comes first.
     fn slice(&mut self, offset: u64, length: usize) -> Result<&[u8], StoreError> {
         let length = usize::try_from(self.limit.saturating_sub(offset))
             .unwrap_or(usize::MAX)
@@ -141,35 +147,43 @@ impl Window<'_> {
         Ok(&self.bytes[from..self.bytes.len().min(from + length)])
     }
 
-    /// The batch at `at`, checked.
-    fn batch(&mut self, volume: &VolumeHeader, at: Next) -> Result<Batch<'_>, Bad> {
-        let head = self.slice(at.start, BATCH_HEADER).map_err(Bad::Store)?;
-        let header =
-            BatchHeader::decode(head).ok_or(Bad::Damaged("the header of a batch is damaged"))?;
+    /// Reads and checks the batch at `at`.
+    fn batch(
+        &mut self,
+        volume: &VolumeHeader,
+        at: ExpectedBatch,
+    ) -> Result<ScannedBatch<'_>, BatchFault> {
+        let head = self
+            .slice(at.start, BATCH_HEADER)
+            .map_err(BatchFault::Store)?;
+        let header = BatchHeader::decode(head)
+            .ok_or(BatchFault::Damaged("the header of a batch is damaged"))?;
         if header.nonce != volume.nonce || header.sequence != at.sequence {
-            return Err(Bad::Damaged(
-                "the header of a batch is not the one that belongs here",
+            return Err(BatchFault::Damaged(
+                "the header of a batch belongs to another batch",
             ));
         }
         let length = header.length as usize;
         if length < BATCH_HEADER || at.start + u64::from(header.length) > self.limit {
-            return Err(Bad::Damaged("a batch is longer than its volume"));
+            return Err(BatchFault::Damaged("a batch is longer than its volume"));
         }
-        let bytes = self.slice(at.start, length).map_err(Bad::Store)?;
+        let bytes = self.slice(at.start, length).map_err(BatchFault::Store)?;
         if bytes.len() < length {
-            return Err(Bad::Damaged("a batch is cut short"));
+            return Err(BatchFault::Damaged("a batch is truncated"));
         }
         let mut frames = Vec::new();
         let mut frames_crc = 0;
         let mut from = BATCH_HEADER;
         while from < length {
             let offset = at.start + from as u64;
-            let (crc, size, frame) = frame::take(&bytes[from..]).map_err(|error| match error {
-                FrameError::Damaged(why) => Bad::Damaged(why),
-                FrameError::Unreadable(why) => Bad::Unreadable(offset, why),
+            let (crc, size, frame) = frame::parse(&bytes[from..]).map_err(|error| match error {
+                FrameError::Damaged(why) => BatchFault::Damaged(why),
+                FrameError::Unreadable(why) => BatchFault::Unreadable(offset, why),
             })?;
+            // A checksum of the checksums: each frame can be intact by itself and still be left over
+            // from an earlier write to the same place.
             frames_crc = crc32c::crc32c_append(frames_crc, &crc.to_le_bytes());
-            frames.push(Located {
+            frames.push(LocatedFrame {
                 offset,
                 length: u32::try_from(size).expect("a part of a batch"),
                 frame,
@@ -177,9 +191,9 @@ impl Window<'_> {
             from += size;
         }
         if frames.len() != header.frames as usize || frames_crc != header.frames_crc {
-            return Err(Bad::Damaged("a batch mixes entries of two writes"));
+            return Err(BatchFault::Damaged("a batch mixes entries of two writes"));
         }
-        Ok(Batch {
+        Ok(ScannedBatch {
             start: at.start,
             header,
             bytes: &bytes[BATCH_HEADER..],
@@ -187,10 +201,15 @@ impl Window<'_> {
         })
     }
 
-    /// Where a batch begins that was written after the one at `at`, if there is one.
-    fn later_batch(&mut self, volume: &VolumeHeader, at: Next) -> Result<Option<u64>, StoreError> {
+    /// Returns the offset of a batch that was written after the one at `at`, or `None`.
+    fn later_batch(
+        &mut self,
+        volume: &VolumeHeader,
+        at: ExpectedBatch,
+    ) -> Result<Option<u64>, StoreError> {
         let sector = u64::from(volume.sector_bytes);
-        // Also at the same place: a write that went astray is no torn one.
+        // Begins at `at` itself: a later batch there is a misdirected write, not a torn one.
+        // Batches start at multiples of the sector size, so no other offset needs a look.
         let mut offset = at.start;
         while offset < self.limit {
             let later = BatchHeader::decode(self.slice(offset, BATCH_HEADER)?);
@@ -251,7 +270,7 @@ mod tests {
         file.write_at(&HEADER.encode(), 0).unwrap();
         file.write_at(batches, VOLUME_HEADER).unwrap();
         let mut deleted = Vec::new();
-        let end = scan(&*file, path, &HEADER, Until::Tail, &mut |batch| {
+        let end = scan(&*file, path, &HEADER, VolumeEnd::Tail, &mut |batch| {
             for located in batch.frames {
                 let Body::Change(Change::Delete { stream }) = located.frame.body else {
                     panic!("never written")
@@ -280,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_two_writes_to_the_same_place_are_not_taken_for_one_batch() {
+    fn frames_of_two_writes_to_the_same_place_are_not_accepted_as_one_batch() {
         let (old, new) = (batch(1, &[1, 2]), batch(1, &[3, 4]));
         let middle = BATCH_HEADER + (u32_at(&old, 24) as usize - BATCH_HEADER) / 2;
         let mixed = [&new[..middle], &old[middle..]].concat();
@@ -288,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_another_volume_are_not_taken_for_this_one_s() {
+    fn blocks_of_another_volume_are_not_accepted_as_batches() {
         let mut other = batch(1, &[1]);
         let header = BatchHeader {
             nonce: HEADER.nonce + 1,
@@ -304,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn arbitrary_bytes_are_never_taken_for_a_batch_and_never_panic() {
+    fn arbitrary_bytes_are_never_accepted_as_a_batch_and_never_panic() {
         let mut random = 1_u64;
         for round in 0..300 {
             let whole = batch(1, &[1, 2, 3]);

@@ -1,4 +1,4 @@
-//! What the store's threads and its readers share.
+//! The state that the store's threads and its readers share.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,59 +11,61 @@ use tokio::sync::watch;
 
 use super::disk::{Access, Disk, DiskFile, store_error, unfinished};
 use super::job::Job;
-use super::request::Request;
+use super::request::CommitRequest;
 use super::settings::EmbeddedSettings;
-use super::state::State;
+use super::state::StoreState;
 use super::volume::{FileKind, file_path};
 use crate::{AppendDone, Entry, Lease, StoreError};
 
-/// Tells the time: milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 pub type UnixClock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Requests on their way to the committer.
+/// Requests that wait for the committer.
 #[derive(Default)]
-pub(super) struct Queue {
-    pub(super) requests: Vec<Request>,
+pub(super) struct RequestQueue {
+    pub(super) requests: Vec<CommitRequest>,
     pub(super) bytes: usize,
     pub(super) closed: bool,
 }
 
-/// The part of the store that everyone has.
+/// The part of the store that callers, readers and both threads share.
+///
+/// No thread holds two of its locks at the same time, so their order does not matter.
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) settings: EmbeddedSettings,
     pub(super) unix_ms: UnixClock,
-    /// Whether blocking reads may run on the caller's thread: the store is stepped by a
-    /// simulation.
+    /// True for a store without threads: blocking reads run on the caller's thread.
     pub(super) stepped: bool,
-    state: RwLock<State>,
-    queue: Mutex<Queue>,
+    state: RwLock<StoreState>,
+    queue: Mutex<RequestQueue>,
     queued: Condvar,
     jobs: Sender<Job>,
-    pub(super) spare: Mutex<Spare>,
+    pub(super) spare: Mutex<SpareVolume>,
     files: Mutex<FileCache>,
-    /// True when the store is closed and the folder given up.
+    /// True when the store is closed and the folder's lock released.
     pub(super) closed: watch::Sender<bool>,
-    /// Keeps other processes out of the folder.
+    /// Keeps other processes out of the folder. `None` once the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
-/// The file that becomes the next volume.
+/// The file that becomes the next volume, created ahead of time.
 #[derive(Default)]
-pub(super) struct Spare {
+pub(super) struct SpareVolume {
     /// The number of the newest volume.
-    pub(super) latest: u64,
+    pub(super) newest: u64,
     pub(super) file: Option<Arc<dyn DiskFile>>,
 }
 
 #[derive(Default)]
+/// Open files for readers, with the number of their last use.
 struct FileCache {
     open: HashMap<(FileKind, u64), (Arc<dyn DiskFile>, u64)>,
     uses: u64,
 }
 
-/// What a store has of the world.
-pub(super) struct Outside {
+/// The store's environment: its disk, its clock and its lock.
+pub(super) struct StoreEnv {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) unix_ms: UnixClock,
     pub(super) stepped: bool,
@@ -72,18 +74,18 @@ pub(super) struct Outside {
 
 impl Shared {
     pub(super) fn new(
-        outside: Outside,
+        env: StoreEnv,
         settings: EmbeddedSettings,
-        state: State,
+        state: StoreState,
         jobs: Sender<Job>,
-        latest: u64,
+        newest: u64,
     ) -> Self {
-        let Outside {
+        let StoreEnv {
             disk,
             unix_ms,
             stepped,
             lock,
-        } = outside;
+        } = env;
         Self {
             disk,
             settings,
@@ -93,7 +95,7 @@ impl Shared {
             queue: Mutex::default(),
             queued: Condvar::new(),
             jobs,
-            spare: Mutex::new(Spare { latest, file: None }),
+            spare: Mutex::new(SpareVolume { newest, file: None }),
             files: Mutex::default(),
             closed: watch::Sender::new(false),
             lock: Mutex::new(Some(lock)),
@@ -104,33 +106,33 @@ impl Shared {
         file_path(&self.settings.folder, kind, number)
     }
 
-    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, StoreState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+    pub(super) fn state_mut(&self) -> RwLockWriteGuard<'_, StoreState> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, RequestQueue> {
         lock(&self.queue)
     }
 
-    /// Queues a request that is not an append. Gives it back when the store is closed.
-    pub(super) fn ask(&self, request: Request) -> Result<(), Request> {
+    /// Queues a request that is not an append. Returns it if the store is closed.
+    pub(super) fn submit(&self, request: CommitRequest) -> Result<(), CommitRequest> {
         let mut queue = self.queue();
         if queue.closed {
             return Err(request);
         }
-        queue.closed = matches!(request, Request::Close);
+        queue.closed = matches!(request, CommitRequest::Close);
         queue.requests.push(request);
         drop(queue);
         self.queued.notify_one();
         Ok(())
     }
 
-    /// Queues an append, or refuses it: the store is closed, or has as much to do as it takes.
-    pub(super) fn ask_append(&self, lease: Lease, entry: Entry, size: usize, done: AppendDone) {
+    /// Queues an append. Completes it with an error if the store is closed or its queue is full.
+    pub(super) fn submit_append(&self, lease: Lease, entry: Entry, size: usize, done: AppendDone) {
         let mut queue = self.queue();
         let limit = self.settings.max_queued_bytes;
         let refused = if queue.closed {
@@ -139,7 +141,7 @@ impl Shared {
             StoreError::Overloaded { limit }
         } else {
             queue.bytes += size;
-            queue.requests.push(Request::Append {
+            queue.requests.push(CommitRequest::Append {
                 lease,
                 entry,
                 size,
@@ -147,7 +149,7 @@ impl Shared {
             });
             let first = queue.requests.len() == 1;
             drop(queue);
-            // The committer sleeps only on an empty queue.
+            // The committer sleeps only while the queue is empty.
             if first {
                 self.queued.notify_one();
             }
@@ -157,9 +159,9 @@ impl Shared {
         done(Err(refused));
     }
 
-    /// Takes the requests that wait, after waiting for the first one. The vector that is handed in
-    /// becomes the next queue.
-    pub(super) fn wait_for_requests(&self, taken: &mut Vec<Request>) {
+    /// Waits for at least one request and takes all of them. `taken`, which is empty, becomes the
+    /// next queue, so that its memory is reused.
+    pub(super) fn wait_for_requests(&self, taken: &mut Vec<CommitRequest>) {
         let queue = self.queue();
         let mut queue = self
             .queued
@@ -168,18 +170,18 @@ impl Shared {
         core::mem::swap(&mut queue.requests, taken);
     }
 
-    /// Takes the requests that wait.
-    pub(super) fn take_requests(&self, taken: &mut Vec<Request>) {
+    /// Takes all queued requests without waiting.
+    pub(super) fn take_requests(&self, taken: &mut Vec<CommitRequest>) {
         core::mem::swap(&mut self.queue().requests, taken);
     }
 
     pub(super) fn send_job(&self, job: Job) {
-        // The keeper is gone only when the store is being closed, and opening it does again what
-        // was left.
+        // The receiver is gone only while the store is being closed, and the next open repeats the
+        // remaining jobs.
         let _ = self.jobs.send(job);
     }
 
-    /// A volume or an index for reading, opened before or now.
+    /// Returns a volume or an index for reading, from the cache if it is open already.
     pub(super) fn open_file(
         &self,
         kind: FileKind,
@@ -198,6 +200,8 @@ impl Shared {
             .disk
             .open(&path, Access::Read)
             .map_err(|error| store_error(&path, &error))?;
+        // Opened without the lock, so that a slow disk does not hold up readers of open files. Two
+        // readers may open the same file; the later one replaces the earlier.
         let mut files = lock(&self.files);
         if files.open.len() >= self.settings.open_files {
             let oldest = files
@@ -211,6 +215,7 @@ impl Shared {
         Ok(file)
     }
 
+    /// Drops a file from the cache, because it is about to be removed.
     pub(super) fn forget_file(&self, kind: FileKind, number: u64) {
         lock(&self.files).open.remove(&(kind, number));
     }
@@ -227,15 +232,15 @@ impl Shared {
             && let Err(error) = file.allocate(u64::from(self.settings.volume_bytes))
             && error.kind() != std::io::ErrorKind::Unsupported
         {
-            // What could be reserved is given back.
+            // Frees the part that could be reserved.
             let _ = self.disk.remove(&beside);
             return Err(store_error(&path, &error));
         }
         Ok(file)
     }
 
-    /// The folder's last moment: nobody appends, readers are told, the lock is given up.
-    pub(super) fn finish(&self) {
+    /// Ends the store: refuses new requests, releases the folder's lock and wakes the readers.
+    pub(super) fn shut_down(&self) {
         self.queue().closed = true;
         let lock = lock(&self.lock).take();
         drop(lock);
@@ -246,7 +251,8 @@ impl Shared {
     }
 }
 
-/// Locks; a panic elsewhere left nothing half done behind these locks.
+/// Locks a mutex, also after a panic of a holder, which leaves no partial change behind these
+/// locks.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

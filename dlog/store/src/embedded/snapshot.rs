@@ -1,5 +1,5 @@
-//! The metadata as of the beginning of a volume, so that opening the store needs to read only what
-//! came after.
+//! The file of the metadata as of the beginning of a volume. Opening the store then reads only the
+//! journal from that volume on.
 //!
 //! `dlogmeta`, u32 format version, u32 CRC-32C of the rest, then the [`Snapshot`] in postcard's
 //! encoding.

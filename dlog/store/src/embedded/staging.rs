@@ -1,5 +1,5 @@
-//! What the batch that is being put together will make of the streams: the committer's own view,
-//! one sync ahead of the readers'.
+//! The committer's view of the streams, with the changes of the batch that is being assembled: one
+//! sync ahead of the readers' view.
 
 use core::time::Duration;
 use std::collections::HashMap;
@@ -8,33 +8,32 @@ use distributedlog::Dlsn;
 
 use super::change::Change;
 use super::frame::EntryKey;
-use super::state::State;
+use super::state::StoreState;
 use super::stream::{StreamMeta, position};
 use crate::{Acquired, Lease, Owner, StoreError, StreamName};
 
-/// When an open log segment is completed by its next append.
+/// Limits beyond which the next append completes the open log segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SegmentLimits {
     pub(super) bytes: u64,
     pub(super) age: Duration,
 }
 
-/// The streams that the committer has had to do with, as they will be when everything staged is
-/// durable.
+/// The streams that the committer has used, as they will be when everything staged is durable.
 ///
-/// After a batch failed, [`clear`](Self::clear) forgets everything: what is durable is in the
-/// [`State`].
+/// After a failed batch, [`clear`](Self::clear) discards everything: the durable state is in the
+/// [`StoreState`].
 #[derive(Debug, Default)]
 pub(super) struct Staging {
-    /// `None`: deleted by the batch that is being put together.
-    names: HashMap<StreamName, Option<Staged>>,
+    /// `None`: deleted by the batch that is being assembled.
+    names: HashMap<StreamName, Option<StagedStream>>,
     deleted: bool,
     next_stream: Option<u64>,
     next_epoch: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Staged {
+struct StagedStream {
     id: u64,
     created_unix_ms: u64,
     owner: Option<Owner>,
@@ -53,34 +52,41 @@ struct OpenSegment {
 }
 
 impl Staging {
+    /// Discards everything staged.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// What was staged is durable, and the [`State`] has it.
+    /// Everything staged is durable now, and the [`StoreState`] contains it.
     pub(super) fn settle(&mut self) {
         if core::mem::take(&mut self.deleted) {
             self.names.retain(|_, staged| staged.is_some());
         }
     }
 
-    fn stream(&mut self, state: &State, name: &StreamName) -> Result<&mut Staged, StoreError> {
+    fn stream(
+        &mut self,
+        state: &StoreState,
+        name: &StreamName,
+    ) -> Result<&mut StagedStream, StoreError> {
         if !self.names.contains_key(name)
             && let Some(stream) = state.named(name)
         {
             self.names
-                .insert(name.clone(), Some(Staged::new(&stream.meta)));
+                .insert(name.clone(), Some(StagedStream::new(&stream.meta)));
         }
-        // Names that do not exist are not remembered: anyone may ask for any number of them.
+        // Names that do not exist are not cached: callers may use any number of them, and the map
+        // would grow without bound.
         self.names
             .get_mut(name)
             .and_then(Option::as_mut)
             .ok_or_else(|| StoreError::StreamNotFound(name.clone()))
     }
 
+    /// Stages the creation of a stream.
     pub(super) fn create(
         &mut self,
-        state: &State,
+        state: &StoreState,
         name: &StreamName,
         unix_ms: u64,
     ) -> Result<Change, StoreError> {
@@ -90,7 +96,11 @@ impl Staging {
         let stream = self.next_stream.unwrap_or(state.next_stream);
         self.names.insert(
             name.clone(),
-            Some(Staged::new(&StreamMeta::new(stream, name.clone(), unix_ms))),
+            Some(StagedStream::new(&StreamMeta::new(
+                stream,
+                name.clone(),
+                unix_ms,
+            ))),
         );
         self.next_stream = Some(stream + 1);
         Ok(Change::Create {
@@ -99,10 +109,10 @@ impl Staging {
         })
     }
 
-    /// The change, and when the stream was created.
+    /// Stages a deletion. Returns the change and the stream's time of creation.
     pub(super) fn delete(
         &mut self,
-        state: &State,
+        state: &StoreState,
         name: &StreamName,
     ) -> Result<(Change, u64), StoreError> {
         let staged = self.stream(state, name)?;
@@ -112,10 +122,10 @@ impl Staging {
         Ok((Change::Delete { stream }, created_unix_ms))
     }
 
-    /// `None`: nothing is truncated that was not before.
+    /// Stages a truncation. Returns `None` if everything before `before` was truncated already.
     pub(super) fn truncate(
         &mut self,
-        state: &State,
+        state: &StoreState,
         name: &StreamName,
         before: Dlsn,
     ) -> Result<Option<Change>, StoreError> {
@@ -124,6 +134,7 @@ impl Staging {
             || position(staged.next_lssn, 0, 0),
             |open| position(open.lssn, open.next_entry, 0),
         );
+        // A point beyond the end means the end: entries that are appended later stay.
         let before = before.min(end);
         if before <= staged.truncated_before.unwrap_or(Dlsn::INITIAL) {
             return Ok(None);
@@ -135,10 +146,10 @@ impl Staging {
         }))
     }
 
-    /// `None` with [`Acquired::OwnedBy`].
+    /// Stages an acquisition. The change is `None` for [`Acquired::OwnedBy`].
     pub(super) fn acquire(
         &mut self,
-        state: &State,
+        state: &StoreState,
         name: &StreamName,
         owner: &Owner,
     ) -> Result<(Acquired, Option<Change>), StoreError> {
@@ -165,8 +176,9 @@ impl Staging {
         ))
     }
 
-    /// `None`: the lease is not the current one, there is nothing to release.
-    pub(super) fn release(&mut self, state: &State, lease: &Lease) -> Option<Change> {
+    /// Stages a release. Returns `None` if the lease is not the current one: there is nothing to
+    /// release.
+    pub(super) fn release(&mut self, state: &StoreState, lease: &Lease) -> Option<Change> {
         let staged = self.stream(state, &lease.stream).ok()?;
         if staged.owner.is_none() || staged.epoch != lease.epoch {
             return None;
@@ -176,10 +188,11 @@ impl Staging {
         Some(Change::Release { stream: staged.id })
     }
 
-    /// Gives an entry its place in the stream.
+    /// Stages an entry. Returns its position in the stream, in a new log segment if there is no
+    /// open one or the open one is full or too old.
     pub(super) fn append(
         &mut self,
-        state: &State,
+        state: &StoreState,
         lease: &Lease,
         payload_bytes: u64,
         unix_ms: u64,
@@ -220,7 +233,7 @@ impl Staging {
     }
 }
 
-impl Staged {
+impl StagedStream {
     fn new(meta: &StreamMeta) -> Self {
         let open = meta.open_segment().map(|segment| OpenSegment {
             lssn: segment.lssn,

@@ -1,4 +1,4 @@
-//! What is durable, as readers see it: the streams and the volumes.
+//! The durable state, as readers see it: the streams and the volumes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,27 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::frame::{Body, Frame};
-use super::stream::{Extent, NewEntry, Place, Places, Stream, StreamMeta};
+use super::stream::{Extent, FrameLocation, FrameLocations, NewEntry, Stream, StreamMeta};
 use crate::StreamName;
 
-/// The streams and the volumes. The committer changes it after each sync, and recovery rebuilds it
-/// with the same [`apply`](Self::apply).
+/// The streams and the volumes. The committer changes it after each sync; recovery rebuilds it with
+/// the same [`apply`](Self::apply).
+///
+/// Invariant: `VolumeState::extents` is the number of extents of all streams in that volume.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct StoreState {
     names: HashMap<StreamName, u64>,
     streams: HashMap<u64, Stream>,
-    volumes: BTreeMap<u64, Volume>,
+    volumes: BTreeMap<u64, VolumeState>,
     pub(super) next_stream: u64,
     pub(super) next_epoch: u64,
-    /// The newest snapshot on disk has the state as of this volume's beginning.
+    /// The newest snapshot on disk has the state as of the beginning of this volume.
     pub(super) snapshot_base: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Volume {
-    /// How many extents of streams are in it.
+struct VolumeState {
+    /// Number of streams' extents in the volume.
     extents: usize,
-    /// Whether its index is on disk.
+    /// True if its index is on disk.
     indexed: bool,
 }
 
@@ -39,16 +41,16 @@ pub(super) struct Snapshot {
     pub(super) streams: Vec<StreamMeta>,
 }
 
-/// What an index holds of one extent.
+/// An extent as an index stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IndexedExtent {
     pub(super) stream: u64,
     pub(super) lssn: u64,
     pub(super) first_entry: u64,
-    pub(super) places: Vec<Place>,
+    pub(super) locations: Vec<FrameLocation>,
 }
 
-impl State {
+impl StoreState {
     pub(super) fn new() -> Self {
         Self {
             next_stream: 1,
@@ -103,13 +105,13 @@ impl State {
         self.stream(self.id_of(name)?)
     }
 
-    /// Takes over what a frame says that is in `volume` at `place`. `Err` says why it cannot follow
-    /// what came before.
+    /// Applies a frame that is in `volume` at `location`. `Err` contains the reason why it cannot
+    /// follow the frames before it.
     pub(super) fn apply(
         &mut self,
         frame: &Frame<'_>,
         volume: u64,
-        place: Place,
+        location: FrameLocation,
     ) -> Result<(), String> {
         match &frame.body {
             Body::Change(change) => self.apply_change(change, frame.unix_ms),
@@ -125,7 +127,7 @@ impl State {
                         slots,
                         payload_bytes,
                         volume,
-                        place,
+                        location,
                     },
                 )
             }
@@ -140,7 +142,7 @@ impl State {
         if stream.add(new)? {
             self.volumes.entry(new.volume).or_default().extents += 1;
         }
-        // Whoever is woken waits for this borrow to end and then sees the whole batch.
+        // The committer holds the write lock for the whole batch, so woken readers see all of it.
         stream.changed.notify_waiters();
         Ok(())
     }
@@ -204,7 +206,7 @@ impl State {
         Ok(())
     }
 
-    /// What the end of a process means: no leases, no open log segments.
+    /// Ends all leases and completes all open log segments, as the end of a process does.
     pub(super) fn end_leases(&mut self) {
         for stream in self.streams.values_mut() {
             stream.meta.complete_open_segment();
@@ -216,27 +218,28 @@ impl State {
         self.volumes.entry(number).or_default();
     }
 
-    /// The volume's entries that are not in an index on disk, sorted.
+    /// Returns the volume's extents that are not in an index on disk, sorted.
     pub(super) fn unindexed(&self, volume: u64) -> Vec<IndexedExtent> {
         let mut found = Vec::new();
         for stream in self.streams.values() {
-            // Extents are in the order of their volumes, and only the last few have no index.
+            // Extents are in the order of their volumes, and only the last few have no index, so
+            // the search from the back is short.
             for extent in stream
                 .extents
                 .iter()
                 .rev()
                 .take_while(|extent| extent.volume >= volume)
             {
-                if let Places::Memory(places) = &extent.places
+                if let FrameLocations::Memory(locations) = &extent.locations
                     && extent.volume == volume
                 {
-                    let (lssn, first_entry, places) =
-                        (extent.lssn, extent.first_entry, places.clone());
+                    let (lssn, first_entry, locations) =
+                        (extent.lssn, extent.first_entry, locations.clone());
                     found.push(IndexedExtent {
                         stream: stream.meta.id,
                         lssn,
                         first_entry,
-                        places,
+                        locations,
                     });
                 }
             }
@@ -245,8 +248,8 @@ impl State {
         found
     }
 
-    /// The volume's index is on disk: its extents can be found there, at these offsets. Frees the
-    /// memory that they took.
+    /// Records that the volume's index is on disk, with the locations of each extent (stream, log
+    /// segment) at this offset. Frees the memory of the locations.
     pub(super) fn set_indexed(
         &mut self,
         volume: u64,
@@ -262,15 +265,15 @@ impl State {
                 .rev()
                 .find(|extent| (extent.volume, extent.lssn) == (volume, lssn));
             if let Some(extent) = found {
-                extent.places = Places::Index(at);
+                extent.locations = FrameLocations::Index(at);
             }
         }
         self.volumes.entry(volume).or_default().indexed = true;
     }
 
-    /// Recovery: an extent that a sealed volume's index has. Volumes come in order.
+    /// Adds an extent of a sealed volume's index during recovery. Call in the order of the volumes.
     pub(super) fn load_extent(&mut self, stream: u64, extent: Extent) {
-        // Streams that were deleted, and entries that were truncated, are in the index still.
+        // The index still contains deleted streams and truncated entries.
         let Some(stream) = self.streams.get_mut(&stream) else {
             return;
         };
@@ -285,23 +288,23 @@ impl State {
         }
     }
 
-    /// Recovery: the volume's index is on disk.
+    /// Records that the volume's index is on disk.
     pub(super) fn mark_indexed(&mut self, volume: u64) {
         self.volumes.entry(volume).or_default().indexed = true;
     }
 
-    /// Whether the volume's index is on disk.
+    /// Returns true if the volume's index is on disk.
     pub(super) fn is_indexed(&self, volume: u64) -> bool {
         self.volumes
             .get(&volume)
             .is_some_and(|volume| volume.indexed)
     }
 
-    /// Forgets the volumes that hold nothing that anyone can read or that a reopening would need,
-    /// and returns them.
+    /// Removes and returns the volumes that hold nothing readable and that recovery would not need:
+    /// those before the snapshot, with an index, without extents.
     pub(super) fn take_dead_volumes(&mut self) -> Vec<u64> {
         let base = self.snapshot_base;
-        let dead = |(number, volume): (&u64, &Volume)| {
+        let dead = |(number, volume): (&u64, &VolumeState)| {
             (*number < base && volume.indexed && volume.extents == 0).then_some(*number)
         };
         let dead: Vec<u64> = self.volumes.iter().filter_map(dead).collect();
@@ -311,8 +314,8 @@ impl State {
         dead
     }
 
-    /// Frames from offset `from` of a volume on were copied to another one, where they begin at
-    /// offset `to`.
+    /// Records that the frames from offset `from` of a volume on were copied to another one, where
+    /// they begin at offset `to`.
     pub(super) fn relocate(&mut self, volume: u64, from: u32, to_volume: u64, to: u32) {
         for stream in self.streams.values_mut() {
             let (begun, ended) = stream.relocate(volume, from, to_volume, to);
@@ -326,7 +329,8 @@ impl State {
     }
 }
 
-fn release(volumes: &mut BTreeMap<u64, Volume>, volume: u64) {
+/// Counts one extent less in a volume.
+fn release(volumes: &mut BTreeMap<u64, VolumeState>, volume: u64) {
     if let Some(volume) = volumes.get_mut(&volume) {
         volume.extents = volume
             .extents

@@ -1,4 +1,4 @@
-//! What is known of one stream: its log segments and where its entries are.
+//! One stream: its metadata, its log segments and the locations of its entries.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,23 +9,23 @@ use tokio::sync::Notify;
 
 use crate::{Owner, SegmentInfo, StreamInfo, StreamName};
 
-/// The part of a stream that goes into snapshots.
+/// Metadata of a stream, the part that snapshots store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StreamMeta {
     pub(super) id: u64,
     pub(super) name: StreamName,
     pub(super) created_unix_ms: u64,
     pub(super) owner: Option<Owner>,
-    /// The current lease's, or the last one's.
+    /// Epoch of the current lease, or of the last one.
     pub(super) epoch: u64,
     pub(super) truncated_before: Option<Dlsn>,
-    /// The number that the next log segment gets.
+    /// Number of the next log segment.
     pub(super) next_lssn: u64,
-    /// Those that still hold entries, oldest first. Only the last may be open.
+    /// Log segments that still have entries, oldest first. Only the last one may be open.
     pub(super) segments: VecDeque<Segment>,
 }
 
-/// A log segment. Entries `first_entry..next_entry` can be read.
+/// A log segment. Entries `first_entry..next_entry` are readable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Segment {
     pub(super) lssn: u64,
@@ -36,7 +36,7 @@ pub(super) struct Segment {
     pub(super) payload_bytes: u64,
     pub(super) first_unix_ms: u64,
     pub(super) last_unix_ms: u64,
-    /// How many slots the last entry takes.
+    /// Number of slots of the last entry.
     pub(super) last_slots: u64,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Extent {
     pub(super) lssn: u64,
     pub(super) first_entry: u64,
     pub(super) entries: u64,
-    pub(super) places: Places,
+    pub(super) locations: FrameLocations,
 }
 
 impl Extent {
@@ -55,42 +55,43 @@ impl Extent {
         self.first_entry + self.entries
     }
 
-    /// Adds the next entry, unless the extent is one of a sealed volume.
-    pub(super) fn push(&mut self, place: Place) {
-        if let Places::Memory(places) = &mut self.places {
-            places.push(place);
+    /// Adds the next entry. Does nothing if the extent's locations are in an index, for its volume
+    /// is sealed.
+    pub(super) fn push(&mut self, location: FrameLocation) {
+        if let FrameLocations::Memory(locations) = &mut self.locations {
+            locations.push(location);
             self.entries += 1;
         }
     }
 }
 
-/// Where the entries of an extent are in its volume.
+/// Locations of an extent's entries in its volume.
 #[derive(Clone, Debug)]
-pub(super) enum Places {
-    /// The volume has no index on disk yet.
-    Memory(Vec<Place>),
+pub(super) enum FrameLocations {
+    /// In memory: the volume has no index on disk yet.
+    Memory(Vec<FrameLocation>),
     /// In the volume's index, from this offset on.
     Index(u64),
 }
 
-/// Where a frame is in its volume.
+/// Location of a frame in its volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FrameLocation {
     pub(super) offset: u32,
     pub(super) length: u32,
 }
 
-/// A stream that exists.
+/// A stream.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) meta: StreamMeta,
-    /// In the order of their entries.
+    /// Extents in the order of their entries.
     pub(super) extents: VecDeque<Extent>,
     /// Wakes the readers that wait for this stream's next entry or its end.
     pub(super) changed: Arc<Notify>,
 }
 
-/// An entry to be added to what is known.
+/// A new entry of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NewEntry {
     pub(super) lssn: u64,
@@ -99,7 +100,7 @@ pub(super) struct NewEntry {
     pub(super) slots: u64,
     pub(super) payload_bytes: u64,
     pub(super) volume: u64,
-    pub(super) place: Place,
+    pub(super) location: FrameLocation,
 }
 
 impl StreamMeta {
@@ -130,7 +131,7 @@ impl StreamMeta {
         }
     }
 
-    /// Adds an entry; `Err` says why it cannot be the next one.
+    /// Adds an entry. `Err` contains the reason why it cannot be the next one.
     pub(super) fn add(&mut self, new: &NewEntry) -> Result<(), String> {
         let expected = self.open_segment().map_or((self.next_lssn, 0), |segment| {
             (segment.lssn, segment.next_entry)
@@ -139,8 +140,8 @@ impl StreamMeta {
             if (new.lssn, new.entry) != (self.next_lssn, 0) {
                 let (lssn, entry) = expected;
                 return Err(format!(
-                    "stream {} goes on with entry {} of log segment {}, but {entry} of {lssn} was \
-                     to come",
+                    "stream {} continues with entry {} of log segment {}, but {entry} of {lssn} was \
+                     expected",
                     self.name, new.entry, new.lssn
                 ));
             }
@@ -173,7 +174,7 @@ impl StreamMeta {
     }
 
     pub(super) fn truncate(&mut self, before: Dlsn) {
-        let (lssn, entry) = parts(before);
+        let (lssn, entry) = lssn_and_entry(before);
         while self
             .segments
             .front()
@@ -194,6 +195,7 @@ impl StreamMeta {
         self.truncated_before = Some(before);
     }
 
+    /// Returns the position of the first readable record, or `None`.
     pub(super) fn first(&self) -> Option<Dlsn> {
         let segment = self
             .segments
@@ -206,6 +208,7 @@ impl StreamMeta {
         )
     }
 
+    /// Returns the position of the last readable record, or `None`.
     pub(super) fn last(&self) -> Option<Dlsn> {
         let segment = self
             .segments
@@ -259,13 +262,13 @@ impl Stream {
         }
     }
 
-    /// Adds an entry. Says whether it began an extent.
+    /// Adds an entry. Returns true if it began an extent.
     pub(super) fn add(&mut self, new: &NewEntry) -> Result<bool, String> {
         self.meta.add(new)?;
         if let Some(extent) = self.extents.back_mut()
             && (extent.volume, extent.lssn) == (new.volume, new.lssn)
         {
-            extent.push(new.place);
+            extent.push(new.location);
             return Ok(false);
         }
         self.extents.push_back(Extent {
@@ -273,15 +276,16 @@ impl Stream {
             lssn: new.lssn,
             first_entry: new.entry,
             entries: 1,
-            places: Places::Memory(vec![new.place]),
+            locations: FrameLocations::Memory(vec![new.location]),
         });
         Ok(true)
     }
 
-    /// Truncates, and hands the volume of each extent that is not needed any more to `dropped`.
+    /// Truncates the stream. Calls `dropped` with the volume of each extent that is not needed any
+    /// more.
     pub(super) fn truncate(&mut self, before: Dlsn, dropped: &mut dyn FnMut(u64)) {
         self.meta.truncate(before);
-        let point = parts(before);
+        let point = lssn_and_entry(before);
         while let Some(extent) = self.extents.front()
             && (extent.lssn, extent.end_entry()) <= point
         {
@@ -290,8 +294,9 @@ impl Stream {
         }
     }
 
-    /// Frames from offset `from` of a volume on, the journal's last, were copied to another volume,
-    /// where they begin at offset `to`. Returns how many extents began there and ended here.
+    /// Records that the frames from offset `from` of a volume on, the journal's last, were copied
+    /// to another volume, where they begin at offset `to`. Returns the number of extents that began
+    /// there and that ended here.
     pub(super) fn relocate(
         &mut self,
         volume: u64,
@@ -303,17 +308,17 @@ impl Stream {
         let mut ended = 0;
         while let Some(extent) = self.extents.back_mut()
             && extent.volume == volume
-            && let Places::Memory(places) = &mut extent.places
+            && let FrameLocations::Memory(locations) = &mut extent.locations
         {
-            let kept = places.partition_point(|place| place.offset < from);
-            if kept == places.len() {
+            let kept = locations.partition_point(|location| location.offset < from);
+            if kept == locations.len() {
                 break;
             }
-            let there = places
+            let there = locations
                 .drain(kept..)
-                .map(|place| Place {
-                    offset: place.offset - from + to,
-                    ..place
+                .map(|location| FrameLocation {
+                    offset: location.offset - from + to,
+                    ..location
                 })
                 .collect::<Vec<_>>();
             let entries = there.len() as u64;
@@ -324,7 +329,7 @@ impl Stream {
                 lssn,
                 first_entry,
                 entries,
-                places: Places::Memory(there),
+                locations: FrameLocations::Memory(there),
             });
             if kept > 0 {
                 break;
@@ -337,8 +342,8 @@ impl Stream {
         (begun, ended)
     }
 
-    /// The first entry that can be read and is not among the extents' entries, if there is one:
-    /// `(lssn, entry)`.
+    /// Returns the first readable entry `(lssn, entry)` that no extent contains, or `None` if the
+    /// stream is complete.
     pub(super) fn missing(&self) -> Option<(u64, u64)> {
         let mut extents = self.extents.iter().peekable();
         for segment in &self.meta.segments {
@@ -360,7 +365,7 @@ impl Stream {
     }
 }
 
-/// The position with these parts.
+/// Returns the position with these parts.
 pub(super) fn position(lssn: u64, entry: u64, slot: u64) -> Dlsn {
     Dlsn::new(signed(lssn), signed(entry), signed(slot))
 }
@@ -369,8 +374,8 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).expect("counted from 0 or 1 by ones")
 }
 
-/// The log segment and the entry of a position; positions before the first count as the first.
-pub(super) fn parts(dlsn: Dlsn) -> (u64, u64) {
+/// Returns log segment and entry of a position. Positions before the first count as the first.
+pub(super) fn lssn_and_entry(dlsn: Dlsn) -> (u64, u64) {
     match (
         u64::try_from(dlsn.log_segment_sequence_no),
         u64::try_from(dlsn.entry_id),

@@ -2,26 +2,26 @@
 
 use super::state::Snapshot;
 
-/// The newest volume as the next one's header has to describe it.
+/// The newest volume, as the next volume's header describes it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Latest {
+pub(super) struct NewestVolume {
     pub(super) number: u64,
     pub(super) end: u64,
     pub(super) nonce: u64,
 }
 
-/// The end of the journal, as the next volume takes it over.
+/// The last batch of the journal, which the next volume begins with a copy of.
 ///
-/// A volume is written by the process that created it and by no other one. The last batch that the
-/// process before wrote may not have been synced; it may even be that its sync failed and that the
-/// system shows it nevertheless, from memory that it takes for clean. No sync would make that
-/// durable. So the next volume begins with a copy of it, and the last volume ends before it.
-pub(super) struct Carried {
-    /// The last volume as it counts: without the batch that is carried.
-    pub(super) latest: Latest,
-    /// The metadata at that point.
+/// Only the process that created a volume writes to it. The last batch that the previous process
+/// wrote may not have been synced; its sync may even have failed, while the system still returns
+/// its bytes from pages that it regards as clean. No later sync would make those durable. So the
+/// next volume begins with a copy of that batch, and the last volume ends before it.
+pub(super) struct TailBatch {
+    /// The last volume, ending before this batch.
+    pub(super) newest: NewestVolume,
+    /// The metadata at that end.
     pub(super) snapshot: Snapshot,
-    /// The frames of the batch that is carried.
+    /// The frames of the batch.
     pub(super) frames: Vec<u8>,
     pub(super) count: u32,
     pub(super) frames_crc: u32,

@@ -1,7 +1,7 @@
 //! The files of the journal: their names, the header of a volume and the header of a batch.
 //!
 //! A volume begins with a header in its first 4096 bytes, which is synced before the file gets its
-//! name:
+//! final name:
 //!
 //! | at | size | what |
 //! |---|---|---|
@@ -9,12 +9,12 @@
 //! | 8 | 4 | format version |
 //! | 12 | 4 | sector size: batches start at its multiples |
 //! | 16 | 8 | the volume's number; the first is 1 |
-//! | 24 | 8 | nonce, another for each volume: blocks of other files are never taken for batches of this one |
-//! | 32 | 8 | where the volume before this one ends: what lies behind was not acknowledged |
-//! | 40 | 8 | when it was created, milliseconds since 1970 |
+//! | 24 | 8 | nonce, different for each volume: blocks of other files never pass for batches |
+//! | 32 | 8 | end of the previous volume: what lies behind it was not acknowledged |
+//! | 40 | 8 | time of creation, milliseconds since 1970 |
 //! | 48 | 4 | CRC-32C of the above |
 //!
-//! Batches follow, each written at once and synced before the next one is begun:
+//! Batches follow. Each is written at once and synced before the next one is begun:
 //!
 //! | at | size | what |
 //! |---|---|---|
@@ -22,9 +22,9 @@
 //! | 4 | 4 | CRC-32C of the rest of the header |
 //! | 8 | 8 | the volume's nonce |
 //! | 16 | 8 | sequence number in the volume, from 1 |
-//! | 24 | 4 | length of header and frames, without the zeros up to the next sector |
+//! | 24 | 4 | length of header and frames, without the padding to the next sector |
 //! | 28 | 4 | number of frames |
-//! | 32 | 4 | CRC-32C of the frames' checksums: frames of an earlier, torn batch are never taken for this one's |
+//! | 32 | 4 | CRC-32C of the frames' checksums: frames of an earlier, torn batch never pass |
 //! | 36 | 4 | zero |
 
 use std::io;
@@ -34,14 +34,17 @@ use super::disk::{DiskFile, read_exact, store_error};
 use super::frame::{u32_at, u64_at};
 use crate::StoreError;
 
-/// The format that this program writes, and the newest that it reads.
+/// Version of the format that this program writes, and the newest one that it reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
-/// Where a volume's first batch starts.
+/// Size of a volume's header, and offset of its first batch. 4096 is a multiple of every valid
+/// sector size.
 pub(super) const VOLUME_HEADER: u64 = 4096;
+/// Size of a batch's header.
 pub(super) const BATCH_HEADER: usize = 40;
 
 const VOLUME_MAGIC: &[u8; 8] = b"dlogvol\n";
 const BATCH_MAGIC: &[u8; 4] = b"dlgB";
+/// Bytes of a volume's header before its checksum.
 const CHECKED: usize = 48;
 
 /// The kinds of numbered files in a store's folder.
@@ -49,12 +52,13 @@ const CHECKED: usize = 48;
 pub(super) enum FileKind {
     /// A part of the journal.
     Volume,
-    /// Where a sealed volume's entries are.
+    /// Locations of a sealed volume's entries.
     Index,
     /// The metadata as of the beginning of the volume with the same number.
     Snapshot,
 }
 
+/// Returns the path of a file. Numbers have 20 digits, so that names sort like numbers.
 pub(super) fn file_path(folder: &Path, kind: FileKind, number: u64) -> PathBuf {
     let extension = match kind {
         FileKind::Volume => "volume",
@@ -64,13 +68,13 @@ pub(super) fn file_path(folder: &Path, kind: FileKind, number: u64) -> PathBuf {
     folder.join(format!("{number:020}.{extension}"))
 }
 
-/// Whether a file of this name is one of the store's that was not finished.
+/// Returns true for the name of a file of the store that was not completed.
 pub(super) fn is_unfinished(name: &str) -> bool {
     name.strip_suffix("-unfinished")
         .is_some_and(|name| parse_file_name(name).is_some())
 }
 
-/// What a file of this name is, and its number. `None`: not one of the store's.
+/// Returns kind and number of the file with this name, or `None` if it is not one of the store's.
 pub(super) fn parse_file_name(name: &str) -> Option<(FileKind, u64)> {
     let (number, extension) = name.split_once('.')?;
     if number.len() != 20 || !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -85,7 +89,7 @@ pub(super) fn parse_file_name(name: &str) -> Option<(FileKind, u64)> {
     Some((kind, number.parse().ok()?))
 }
 
-/// What a volume says of itself.
+/// Header of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct VolumeHeader {
     pub(super) sector_bytes: u32,
@@ -119,7 +123,7 @@ impl VolumeHeader {
         match read_exact(file, &mut bytes, 0) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(corrupt(path, 0, "the volume's header is cut short"));
+                return Err(corrupt(path, 0, "the volume's header is truncated"));
             }
             Err(error) => return Err(store_error(path, &error)),
         }
@@ -159,13 +163,13 @@ impl VolumeHeader {
     }
 }
 
-/// Checks the eight bytes and the format version that each of the store's files begins with.
+/// Checks the eight magic bytes and the format version at the beginning of a file.
 pub(super) fn check_version(bytes: &[u8], magic: &[u8; 8], path: &Path) -> Result<(), StoreError> {
     if bytes.len() < 12 || bytes[..8] != magic[..] {
         return Err(corrupt(
             path,
             0,
-            "the file does not begin as the store's files do",
+            "the file does not begin with the store's magic bytes",
         ));
     }
     let found = u32_at(bytes, 8);
@@ -179,7 +183,7 @@ pub(super) fn check_version(bytes: &[u8], magic: &[u8; 8], path: &Path) -> Resul
     Ok(())
 }
 
-/// The error for a file that is not as it was written.
+/// Returns the error for a file that differs from what was written.
 pub(super) fn corrupt(path: &Path, offset: u64, what: &str) -> StoreError {
     StoreError::Corrupt {
         path: path.display().to_string(),
@@ -187,7 +191,7 @@ pub(super) fn corrupt(path: &Path, offset: u64, what: &str) -> StoreError {
     }
 }
 
-/// What a batch says of itself.
+/// Header of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BatchHeader {
     pub(super) nonce: u64,
@@ -211,7 +215,7 @@ impl BatchHeader {
         out
     }
 
-    /// The batch header that begins `bytes`, if one does.
+    /// Decodes the batch header at the beginning of `bytes`, or returns `None`.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..BATCH_HEADER)?;
         if bytes[..4] != BATCH_MAGIC[..] || crc32c::crc32c(&bytes[8..]) != u32_at(bytes, 4) {

@@ -1,8 +1,8 @@
-//! The side that uses the store.
+//! The client of a served store.
 
-mod hello;
-mod keeper;
-mod link;
+mod connection;
+mod handshake;
+mod reconnect;
 mod state;
 
 use core::fmt;
@@ -15,55 +15,61 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClientSettings;
-use super::protocol::{Answer, Operation, Request, Response, decode, own_entries};
+use super::protocol::{Operation, Reply, ReplyResult, Request, decode, own_entries};
 use crate::uri::Uri;
 use crate::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
     StoreFuture, StreamInfo, StreamName,
 };
-use hello::connect;
-use keeper::keep;
-use link::{Link, Outcome};
-use state::{Connection, State};
+use connection::{CallOutcome, Connection};
+use handshake::connect;
+use reconnect::reconnect_loop;
+use state::{ClientState, ConnectionState};
 
-/// A store in another process, behind [`serve`](super::serve). Cheap to clone; the clones share one
-/// connection.
+/// A longer wait counts as this one where a deadline is computed, which must not overflow.
+const MAX_WAIT: Duration = Duration::from_secs(86_400);
+
+/// Client of a store in another process, served by [`serve`](super::serve). Cheap to clone; the
+/// clones share one connection.
 ///
-/// A lost connection is made again, with the same session as long as the server keeps it. Appends
-/// that were in flight then fail with [`StoreError::Disconnected`], for it is not known whether
-/// they were written, and are never sent again by themselves; new ones fail with
-/// [`StoreError::Unreachable`] until there is a connection. Reads, lists and descriptions are asked
-/// again; other operations wait for a connection to be sent on, and are sent once. After a time
-/// longer than the server's grace, or after the server's own restart, leases are gone: appends fail
-/// with [`StoreError::Fenced`], and the stream must be acquired again.
+/// The client reconnects after a lost connection, and resumes its session if the server still has
+/// it. Appends that were in flight fail with [`StoreError::Disconnected`], because it is unknown
+/// whether they were written; the client never retries them. New appends fail with
+/// [`StoreError::Unreachable`] until there is a connection. Creating and deleting a stream waits
+/// for a connection and is sent once. All other operations can be repeated, and are sent again.
 ///
-/// When the last clone is dropped, the connection is closed without saying good-bye, and the leases
-/// live on for the time of grace; [`close`](LogStore::close) gives them back at once.
+/// After an interruption longer than the server's grace period, or a restart of the server, the
+/// leases are gone: appends fail with [`StoreError::Fenced`], and the stream must be acquired
+/// again.
+///
+/// Dropping the last clone closes the connection without ending the session, and the server keeps
+/// the leases for the grace period. [`close`](LogStore::close) releases them at once.
 #[derive(Clone)]
 pub struct RemoteStore {
     shared: Arc<Shared>,
 }
 
+/// The connection that all clones share.
 struct Shared {
     address: String,
     settings: ClientSettings,
-    state: Arc<State>,
-    keeper: JoinHandle<()>,
+    state: Arc<ClientState>,
+    reconnecting: JoinHandle<()>,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.hang_up();
+        self.abort();
     }
 }
 
 impl Shared {
-    /// Ends the connection now. Whatever was unanswered is unknown.
-    fn hang_up(&self) {
-        self.keeper.abort();
-        if let Connection::Up(link) = self.state.connection() {
+    /// Closes the connection immediately. The outcome of requests in flight is unknown.
+    fn abort(&self) {
+        self.reconnecting.abort();
+        if let ConnectionState::Up(connection) = self.state.connection() {
             let detail = "it was closed with requests in flight".to_owned();
-            link.lose(
+            connection.fail_all(
                 &StoreError::Disconnected {
                     address: self.address.clone(),
                     detail,
@@ -82,35 +88,41 @@ impl fmt::Debug for RemoteStore {
     }
 }
 
-/// What may be done with a request whose connection was lost.
+/// Treatment of a request whose connection was lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    /// It changes nothing, or the same once more: ask again.
-    Ask,
-    /// Say that it is not known.
-    Never,
+enum OnLoss {
+    /// Send it again: it changes nothing, or a second time has the same effect.
+    Retry,
+    /// Fail: it is unknown whether it was carried out.
+    Fail,
 }
 
 impl RemoteStore {
-    /// Connects to the first of the URI's hosts that answers. Must be called on a tokio runtime
-    /// with time and I/O.
+    /// Connects to the first of the URI's hosts that accepts this client. Must be called on a tokio
+    /// runtime with time and I/O.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] when no host can be reached; [`StoreError::Refused`] when what
-    /// answers is no store that can be used: ZooKeeper, a write proxy, another version of the
-    /// protocol, another namespace.
+    /// [`StoreError::Unreachable`] if no host can be reached; [`StoreError::Refused`] if a host is
+    /// not a usable store: ZooKeeper, a write proxy, another version of the protocol, another
+    /// namespace.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn connect(uri: &Uri, settings: ClientSettings) -> Result<Self, StoreError> {
-        let greeted = connect(uri, &settings, None).await?;
-        let link = Arc::new(Link::new(
-            greeted.welcome.clone(),
-            greeted.address.clone(),
+        let established = connect(uri, &settings, None).await?;
+        let connection = Arc::new(Connection::new(
+            established.welcome.clone(),
+            established.address.clone(),
             settings.max_append_bytes,
         ));
-        let state = Arc::new(State::new(Connection::Up(Arc::clone(&link))));
-        let keeper = tokio::spawn(keep(
+        let state = Arc::new(ClientState::new(ConnectionState::Up(Arc::clone(
+            &connection,
+        ))));
+        let reconnecting = tokio::spawn(reconnect_loop(
             uri.clone(),
             settings.clone(),
-            (greeted, link),
+            (established, connection),
             Arc::clone(&state),
         ));
         Ok(Self {
@@ -118,75 +130,82 @@ impl RemoteStore {
                 address: uri.to_string(),
                 settings,
                 state,
-                keeper,
+                reconnecting,
             }),
         })
     }
 
-    /// How long the server keeps this client's leases after its connection is lost.
+    /// Returns the time for which the server keeps this client's leases after its connection is
+    /// lost, or `None` while there is no connection.
     #[must_use]
     pub fn session_grace(&self) -> Option<Duration> {
         match self.shared.state.connection() {
-            Connection::Up(link) => Some(Duration::from_millis(link.welcome.grace_ms.into())),
-            Connection::Down(_) => None,
+            ConnectionState::Up(connection) => {
+                Some(Duration::from_millis(connection.welcome.grace_ms.into()))
+            }
+            ConnectionState::Down(_) => None,
         }
     }
 
-    /// The connection, when there is one before `deadline`.
-    async fn link(&self, deadline: Instant) -> Result<Arc<Link>, StoreError> {
+    /// Waits for a connection until `deadline`.
+    async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, StoreError> {
         let up = self
             .shared
             .state
-            .wait_for(|connection| matches!(connection, Connection::Up(_)));
+            .wait_for(|connection| matches!(connection, ConnectionState::Up(_)));
         let connection = match timeout_at(deadline, up).await {
             Ok(connection) => connection.ok_or(StoreError::Closed)?,
             Err(_) => self.shared.state.connection(),
         };
         match connection {
-            Connection::Up(link) => Ok(link),
-            Connection::Down(error) => Err(error),
+            ConnectionState::Up(connection) => Ok(connection),
+            ConnectionState::Down(error) => Err(error),
         }
     }
 
-    /// Asks until there is an answer, as far as `again` and the time of patience beyond `wait`
-    /// allow.
-    async fn ask(
+    /// Sends the request, again after a lost connection if `on_loss` allows it, until there is a
+    /// reply or the retry timeout has passed in addition to `wait`.
+    async fn call(
         &self,
         request: Request<'_>,
-        again: Again,
+        on_loss: OnLoss,
         wait: Duration,
     ) -> Result<Bytes, StoreError> {
-        let deadline = Instant::now() + self.shared.settings.patience + wait;
+        let deadline = Instant::now() + self.shared.settings.retry_timeout + wait;
         loop {
-            let link = self.link(deadline).await?;
-            match link.call(&request).await {
-                Outcome::Answered(frame) => return Ok(frame),
-                Outcome::Lost(error @ StoreError::Refused { .. }) => return Err(error),
-                Outcome::Lost(error) if again == Again::Never || Instant::now() >= deadline => {
+            let connection = self.connection(deadline).await?;
+            match connection.call(&request).await {
+                CallOutcome::Replied(frame) => return Ok(frame),
+                CallOutcome::Lost(error @ StoreError::Refused { .. }) => return Err(error),
+                CallOutcome::Lost(error)
+                    if on_loss == OnLoss::Fail || Instant::now() >= deadline =>
+                {
                     return Err(error);
                 }
-                Outcome::Lost(_) | Outcome::NotStarted => {
-                    // The keeper has seen, or is about to see, what happened to this link; until
-                    // then it is no use.
-                    let other = |connection: &Connection| !matches!(connection, Connection::Up(up) if Arc::ptr_eq(up, &link));
+                CallOutcome::Lost(_) | CallOutcome::NotStarted => {
+                    // The reconnect loop has noticed, or is about to notice, the end of this
+                    // connection. Wait for the next one instead of trying this one again.
+                    let other = |state: &ConnectionState| match state {
+                        ConnectionState::Up(up) => !Arc::ptr_eq(up, &connection),
+                        ConnectionState::Down(_) => true,
+                    };
                     timeout_at(deadline, self.shared.state.wait_for(other))
                         .await
                         .ok();
                     if Instant::now() >= deadline {
                         return Err(self
-                            .link(deadline)
+                            .connection(deadline)
                             .await
                             .err()
-                            .unwrap_or_else(|| self.busy()));
+                            .unwrap_or_else(|| self.no_capacity()));
                     }
                 }
             }
         }
     }
 
-    /// What a request is told that found a connection, but no place on it for as long as it could
-    /// wait.
-    fn busy(&self) -> StoreError {
+    /// Error of a request that was not accepted on a connection before its deadline.
+    fn no_capacity(&self) -> StoreError {
         let detail = "too many requests are unanswered, or the server is shutting down".to_owned();
         StoreError::Unreachable {
             address: self.shared.address.clone(),
@@ -197,32 +216,33 @@ impl RemoteStore {
     async fn run<T>(
         &self,
         operation: Operation,
-        again: Again,
-        take: impl FnOnce(Response<'_>) -> Option<T>,
+        on_loss: OnLoss,
+        take: impl FnOnce(Reply<'_>) -> Option<T>,
     ) -> Result<T, StoreError> {
         let frame = self
-            .ask(Request::Do(operation), again, Duration::ZERO)
+            .call(Request::Do(operation), on_loss, Duration::ZERO)
             .await?;
-        self.read_answer(&frame, take)
+        self.read_reply(&frame, take)
     }
 
-    fn read_answer<T>(
+    fn read_reply<T>(
         &self,
         frame: &Bytes,
-        take: impl FnOnce(Response<'_>) -> Option<T>,
+        take: impl FnOnce(Reply<'_>) -> Option<T>,
     ) -> Result<T, StoreError> {
-        let strange = |detail| StoreError::Disconnected {
+        let malformed_reply = |detail| StoreError::Disconnected {
             address: self.shared.address.clone(),
             detail,
         };
-        let response = decode::<Answer<'_>>(frame)
-            .map_err(|malformed| strange(format!("the answer is {malformed}")))??;
-        take(response).ok_or_else(|| strange("the answer belongs to another request".to_owned()))
+        let reply = decode::<ReplyResult<'_>>(frame)
+            .map_err(|malformed| malformed_reply(format!("the reply is {malformed}")))??;
+        take(reply)
+            .ok_or_else(|| malformed_reply("the reply belongs to another request".to_owned()))
     }
 
-    async fn run_done(&self, operation: Operation, again: Again) -> Result<(), StoreError> {
-        self.run(operation, again, |response| {
-            matches!(response, Response::Done).then_some(())
+    async fn run_done(&self, operation: Operation, on_loss: OnLoss) -> Result<(), StoreError> {
+        self.run(operation, on_loss, |response| {
+            matches!(response, Reply::Done).then_some(())
         })
         .await
     }
@@ -234,13 +254,13 @@ impl RemoteStore {
                 after: all.last().cloned(),
             };
             let (names, more) = self
-                .run(page, Again::Ask, |response| match response {
-                    Response::Names { names, more } => Some((names, more)),
-                    Response::Done
-                    | Response::Info(_)
-                    | Response::Acquired(_)
-                    | Response::Appended(_)
-                    | Response::Batch { .. } => None,
+                .run(page, OnLoss::Retry, |response| match response {
+                    Reply::Names { names, more } => Some((names, more)),
+                    Reply::Done
+                    | Reply::Info(_)
+                    | Reply::Acquired(_)
+                    | Reply::Appended(_)
+                    | Reply::Batch { .. } => None,
                 })
                 .await?;
             all.extend(names);
@@ -250,7 +270,7 @@ impl RemoteStore {
         }
     }
 
-    async fn read_on(
+    async fn read_until(
         &self,
         stream: StreamName,
         from: Dlsn,
@@ -265,10 +285,10 @@ impl RemoteStore {
                 limit: ReadLimit { wait, ..limit },
             };
             let frame = self
-                .ask(request, Again::Ask, wait.min(Duration::from_secs(86_400)))
+                .call(request, OnLoss::Retry, wait.min(MAX_WAIT))
                 .await?;
-            let batch = self.read_answer(&frame, |response| match response {
-                Response::Batch {
+            let batch = self.read_reply(&frame, |response| match response {
+                Reply::Batch {
                     entries,
                     next,
                     start,
@@ -279,13 +299,13 @@ impl RemoteStore {
                     start,
                     created_unix_ms,
                 }),
-                Response::Done
-                | Response::Info(_)
-                | Response::Acquired(_)
-                | Response::Appended(_)
-                | Response::Names { .. } => None,
+                Reply::Done
+                | Reply::Info(_)
+                | Reply::Acquired(_)
+                | Reply::Appended(_)
+                | Reply::Names { .. } => None,
             })?;
-            // The server may hold a read for a shorter time than was asked for.
+            // The server may hold a read for a shorter time than requested: ask for the rest of it.
             wait = deadline.map_or(limit.wait, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
@@ -295,33 +315,32 @@ impl RemoteStore {
         }
     }
 
-    async fn say_goodbye(&self) -> Result<(), StoreError> {
+    async fn disconnect(&self) -> Result<(), StoreError> {
         if self.shared.state.close() {
             return Ok(());
         }
-        if let Connection::Up(link) = self.shared.state.connection() {
-            let patience = self.shared.settings.patience;
-            // An append that is sent after the good-bye would be fenced, so the good-bye comes
-            // last.
-            let goodbye = async {
-                link.refuse(StoreError::Closed);
-                link.settle().await;
-                link.leave().await
+        if let ConnectionState::Up(connection) = self.shared.state.connection() {
+            let limit = self.shared.settings.retry_timeout;
+            // Ending the session fences its leases, so it must come after all appends.
+            let end = async {
+                connection.stop_accepting(StoreError::Closed);
+                connection.all_appends_done().await;
+                connection.end_session().await
             };
-            timeout(patience, goodbye).await.ok();
+            timeout(limit, end).await.ok();
         }
-        self.shared.hang_up();
+        self.shared.abort();
         Ok(())
     }
 }
 
 impl LogStore for RemoteStore {
     fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        Box::pin(self.run_done(Operation::Create(stream.clone()), Again::Never))
+        Box::pin(self.run_done(Operation::Create(stream.clone()), OnLoss::Fail))
     }
 
     fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        Box::pin(self.run_done(Operation::Delete(stream.clone()), Again::Never))
+        Box::pin(self.run_done(Operation::Delete(stream.clone()), OnLoss::Fail))
     }
 
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
@@ -331,14 +350,14 @@ impl LogStore for RemoteStore {
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
         Box::pin(self.run(
             Operation::Describe(stream.clone()),
-            Again::Ask,
+            OnLoss::Retry,
             |response| match response {
-                Response::Info(info) => Some(info),
-                Response::Done
-                | Response::Names { .. }
-                | Response::Acquired(_)
-                | Response::Appended(_)
-                | Response::Batch { .. } => None,
+                Reply::Info(info) => Some(info),
+                Reply::Done
+                | Reply::Names { .. }
+                | Reply::Acquired(_)
+                | Reply::Appended(_)
+                | Reply::Batch { .. } => None,
             },
         ))
     }
@@ -348,29 +367,30 @@ impl LogStore for RemoteStore {
             stream: stream.clone(),
             owner: owner.clone(),
         };
-        // The same owner asking twice has the later lease, which is the one it gets to know.
-        Box::pin(self.run(acquire, Again::Ask, |response| match response {
-            Response::Acquired(acquired) => Some(acquired),
-            Response::Done
-            | Response::Names { .. }
-            | Response::Info(_)
-            | Response::Appended(_)
-            | Response::Batch { .. } => None,
+        // Can be sent again: the same owner gets another lease, which fences the first one, and
+        // only the last one is returned.
+        Box::pin(self.run(acquire, OnLoss::Retry, |response| match response {
+            Reply::Acquired(acquired) => Some(acquired),
+            Reply::Done
+            | Reply::Names { .. }
+            | Reply::Info(_)
+            | Reply::Appended(_)
+            | Reply::Batch { .. } => None,
         }))
     }
 
     fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
-        Box::pin(self.run_done(Operation::Release(lease.clone()), Again::Ask))
+        Box::pin(self.run_done(Operation::Release(lease.clone()), OnLoss::Retry))
     }
 
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
         if self.shared.state.is_closed() {
             return done(Err(StoreError::Closed));
         }
-        // `done` does not run with the state locked: it may well call this store again.
+        // `done` must not run with the state locked: it may call this store.
         match self.shared.state.connection() {
-            Connection::Up(link) => link.append(lease, &entry, done),
-            Connection::Down(error) => done(Err(error)),
+            ConnectionState::Up(connection) => connection.append(lease, &entry, done),
+            ConnectionState::Down(error) => done(Err(error)),
         }
     }
 
@@ -380,7 +400,7 @@ impl LogStore for RemoteStore {
                 stream: stream.clone(),
                 before,
             },
-            Again::Ask,
+            OnLoss::Retry,
         ))
     }
 
@@ -390,10 +410,10 @@ impl LogStore for RemoteStore {
         from: Dlsn,
         limit: ReadLimit,
     ) -> StoreFuture<'_, ReadBatch> {
-        Box::pin(self.read_on(stream.clone(), from, limit))
+        Box::pin(self.read_until(stream.clone(), from, limit))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
-        Box::pin(self.say_goodbye())
+        Box::pin(self.disconnect())
     }
 }

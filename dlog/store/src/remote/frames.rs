@@ -1,4 +1,4 @@
-// Only this crate and, by the feature `internals`, its tests see what is public here.
+// Public for this crate and, with the feature `internals`, for its tests.
 #![allow(missing_docs, unreachable_pub)]
 
 use core::fmt;
@@ -10,15 +10,15 @@ use distributedlog::wire::mux::{Contexts, Delegations, Frame, Message, Status, T
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::protocol::{Answer, Request, encode};
+use super::protocol::{ReplyResult, Request, encode};
 use crate::StoreError;
 
-/// The first read of a connection takes up to this many bytes: thousands of idle connections cost
-/// little.
+/// Size of a connection's first read in bytes: small, so that thousands of idle connections need
+/// little memory.
 const FIRST_CHUNK: usize = 4 << 10;
-/// Busy connections are read in chunks of up to this many bytes.
+/// Maximum size of a read in bytes. The size doubles up to it while reads fill their buffer.
 const LARGEST_CHUNK: usize = 256 << 10;
-/// A frame's length field.
+/// Size of a frame's length field in bytes.
 const LENGTH_BYTES: usize = 4;
 
 /// Reads whole frames from one connection.
@@ -29,18 +29,19 @@ pub struct FrameReader<R> {
     limit: usize,
 }
 
-/// Why there is no next frame.
+/// Error of reading a frame.
 #[derive(Debug)]
-pub enum FrameFault {
-    /// The frame is larger than allowed. None of it beyond what had arrived was buffered.
+pub enum FrameReadError {
+    /// The frame is larger than the limit. None of it was buffered beyond the bytes that had
+    /// arrived.
     TooLarge(FrameTooLarge),
-    /// The stream ended inside of a frame, after this many of its bytes.
+    /// The stream ended inside a frame, after this many of its bytes.
     Torn(usize),
     /// The stream failed.
     Io(io::Error),
 }
 
-impl fmt::Display for FrameFault {
+impl fmt::Display for FrameReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge(error) => write!(f, "{error}"),
@@ -61,23 +62,25 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// From now on frames may have `limit` bytes.
+    /// Sets the maximum size of the next frames in bytes.
     pub const fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
-    /// What arrived and was not taken as a frame yet.
+    /// Returns the bytes that have arrived and do not make a complete frame yet.
     pub fn unread(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// The next frame, or `None` when the stream ended between frames.
+    /// Reads the next frame. Returns `None` if the stream ended between frames.
     ///
-    /// Cancel safety: nothing is lost when the future is dropped; what arrived stays in the buffer.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, FrameFault> {
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: bytes that have arrived stay in the buffer.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FrameReadError> {
         loop {
             if let Some(length) =
-                frame_len(&self.buffer, self.limit).map_err(FrameFault::TooLarge)?
+                frame_len(&self.buffer, self.limit).map_err(FrameReadError::TooLarge)?
                 && length <= self.buffer.len()
             {
                 return Ok(Some(self.buffer.split_to(length).freeze()));
@@ -88,14 +91,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 .io
                 .read_buf(&mut self.buffer)
                 .await
-                .map_err(FrameFault::Io)?;
+                .map_err(FrameReadError::Io)?;
             if count == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
-                    Err(FrameFault::Torn(self.buffer.len()))
+                    Err(FrameReadError::Torn(self.buffer.len()))
                 };
             }
+            // The read filled its buffer, so more is probably waiting: fewer, larger reads.
             if count == room {
                 self.chunk = (self.chunk * 2).min(LARGEST_CHUNK);
             }
@@ -113,7 +117,7 @@ pub fn push(out: &mut Vec<u8>, tag: Tag, message: Message<'_>) {
         .expect("the room is what the frame counted");
 }
 
-/// Appends a frame whose payload is the encoding of `body`; the frame's length.
+/// Appends a frame whose payload is the encoding of `body`. Returns the frame's length.
 fn push_with(out: &mut Vec<u8>, tag: Tag, message: Message<'_>, body: &impl Serialize) -> usize {
     let start = out.len();
     push(out, tag, message);
@@ -124,7 +128,7 @@ fn push_with(out: &mut Vec<u8>, tag: Tag, message: Message<'_>, body: &impl Seri
     length
 }
 
-/// Appends the frame of a request; the frame's length.
+/// Appends the frame of a request. Returns the frame's length.
 pub fn push_request(out: &mut Vec<u8>, tag: Tag, request: &Request<'_>) -> usize {
     let message = Message::Tdispatch {
         contexts: Contexts::default(),
@@ -135,27 +139,28 @@ pub fn push_request(out: &mut Vec<u8>, tag: Tag, request: &Request<'_>) -> usize
     push_with(out, tag, message, request)
 }
 
-/// Appends the frame of an answer, or that the answer would be longer than `limit`.
-pub fn push_answer(out: &mut Vec<u8>, tag: Tag, answer: &Answer<'_>, limit: usize) {
+/// Appends the frame of a reply, or of [`StoreError::TooLarge`] if the reply is longer than
+/// `limit`.
+pub fn push_reply(out: &mut Vec<u8>, tag: Tag, reply: &ReplyResult<'_>, limit: usize) {
     let message = Message::Rdispatch {
         status: Status::Ok,
         contexts: Contexts::default(),
         payload: &[],
     };
     let start = out.len();
-    let size = push_with(out, tag, message, answer);
+    let size = push_with(out, tag, message, reply);
     if size > limit {
         out.truncate(start);
         push_with(
             out,
             tag,
             message,
-            &Answer::Err(StoreError::TooLarge { size, limit }),
+            &ReplyResult::Err(StoreError::TooLarge { size, limit }),
         );
     }
 }
 
-/// Appends the frame that says that a request was not started, or failed to be one.
+/// Appends the frame of a request that was not started, or was invalid.
 pub fn push_failure(out: &mut Vec<u8>, tag: Tag, status: Status, text: &str) {
     push(
         out,

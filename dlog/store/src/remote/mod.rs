@@ -1,17 +1,17 @@
-//! A store served to other processes: what `dlog local` serves, and what proxies, readers and the
-//! tool use.
+//! A store served to other processes. `dlog local` serves one; proxies, readers and the tools are
+//! its clients.
 //!
-//! [`serve`] puts any [`LogStore`](super::LogStore) behind a listener; [`RemoteStore`] is that
-//! store in another process, a `LogStore` itself. Between them run mux frames with the operations
-//! as their bodies, many in flight on one connection.
+//! [`serve`] serves any [`LogStore`](super::LogStore) on a listener; [`RemoteStore`] is the client,
+//! a `LogStore` itself. They exchange mux frames with the operations as their bodies, many in
+//! flight on one connection.
 //!
-//! Who is alive is decided here. Each client has a session; the leases that it acquired belong to
-//! its session. When the connection is lost, the session and its leases live on for a time of
-//! grace, in which the client may come back; then the server releases them, and whoever asks next
-//! becomes the streams' owner.
+//! The server decides which owners are alive. Each client has a session, which holds the leases
+//! that the client acquired. When the connection is lost, the server keeps the session and its
+//! leases for a grace period, in which the client can resume it. Then it releases them, and the
+//! next client that acquires the streams becomes their owner.
 //!
-//! Neither side proves who it is, and nothing is encrypted: whoever reaches the port can read,
-//! write and delete. It is for loopback, or for a network that nobody else is on.
+//! There is no authentication and no encryption: every process that reaches the port can read,
+//! write and delete. Use it on loopback or on a private network.
 
 mod client;
 mod frames;
@@ -24,7 +24,7 @@ pub use client::RemoteStore;
 pub use server::{Server, serve, serve_on};
 pub use settings::{ClientSettings, ServerSettings};
 
-/// The protocol's frames and bodies, for this crate's tests and fuzz targets alone.
+/// Frames and bodies of the protocol, for this crate's tests and fuzz targets only.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {

@@ -6,65 +6,69 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// A buffer that grew beyond this is given back once it is written.
+/// A buffer that grew beyond this many bytes is freed after it was written.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// Frames on their way out of one connection.
+/// Frames that wait to be written to a connection.
 ///
-/// Whoever has a frame encodes it at the end of the buffer, from any thread and without waiting;
-/// one task writes. What gathers during one write goes out with the next, so a busy connection
-/// needs few system calls.
+/// Any thread can append a frame to the buffer without waiting; one task writes. Frames that are
+/// appended during a write go out with the next one, so a busy connection needs few system calls.
+///
+/// The buffer has no bound of its own: see [`room`](Self::room) and the limits of requests in
+/// flight.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: Mutex<Waiting>,
-    /// There is something to write, or the outbox was closed.
+    pending: Mutex<Pending>,
+    /// Notified when there is something to write or the outbox was closed.
     work: Notify,
-    /// The buffer was taken away to be written.
+    /// Notified when the buffer was taken to be written.
     taken: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Pending {
     bytes: Vec<u8>,
     closed: bool,
 }
 
 impl Outbox {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `encode` append a frame. False when the outbox is closed; then nothing was appended.
+    /// Calls `encode` to append a frame. Returns false without calling it if the outbox is closed.
     pub(super) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let mut waiting = self.waiting();
-        if waiting.closed {
+        let mut pending = self.pending();
+        if pending.closed {
             return false;
         }
-        let was_empty = waiting.bytes.is_empty();
-        encode(&mut waiting.bytes);
-        drop(waiting);
+        let was_empty = pending.bytes.is_empty();
+        encode(&mut pending.bytes);
+        drop(pending);
         if was_empty {
             self.work.notify_one();
         }
         true
     }
 
-    /// Takes no more frames; what is there is written still.
+    /// Refuses further frames. Those in the buffer are still written.
     pub(super) fn close(&self) {
-        self.waiting().closed = true;
+        self.pending().closed = true;
         self.work.notify_one();
         self.taken.notify_waiters();
     }
 
-    /// Returns when fewer than `limit` bytes wait, or the outbox is closed.
+    /// Waits until fewer than `limit` bytes wait or the outbox is closed.
     ///
-    /// Cancel safety: nothing is lost when the future is dropped.
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
     pub(super) async fn room(&self, limit: usize) {
         loop {
             let taken = self.taken.notified();
             {
-                let waiting = self.waiting();
-                if waiting.closed || waiting.bytes.len() < limit {
+                let pending = self.pending();
+                if pending.closed || pending.bytes.len() < limit {
                     return;
                 }
             }
@@ -72,23 +76,23 @@ impl Outbox {
         }
     }
 
-    /// Writes until the outbox is closed and empty, then ends the stream. A peer that takes nothing
-    /// for `patience` is given up.
+    /// Writes until the outbox is closed and empty, then shuts the stream down. Fails if the peer
+    /// accepts no byte for `write_timeout`.
     ///
     /// # Errors
-    /// The stream's, or [`io::ErrorKind::TimedOut`]. The outbox is closed then, and what waited in
-    /// it is gone.
+    /// The stream's error, or [`io::ErrorKind::TimedOut`]. The outbox is closed then, and its
+    /// frames are lost.
     pub(super) async fn run(
         &self,
         mut io: impl AsyncWrite + Unpin,
-        patience: Duration,
+        write_timeout: Duration,
     ) -> io::Result<()> {
-        let result = self.write_all(&mut io, patience).await;
+        let result = self.write_all(&mut io, write_timeout).await;
         if result.is_err() {
-            let mut waiting = self.waiting();
-            waiting.closed = true;
-            waiting.bytes = Vec::new();
-            drop(waiting);
+            let mut pending = self.pending();
+            pending.closed = true;
+            pending.bytes = Vec::new();
+            drop(pending);
             self.taken.notify_waiters();
         }
         result
@@ -97,28 +101,28 @@ impl Outbox {
     async fn write_all(
         &self,
         io: &mut (impl AsyncWrite + Unpin),
-        patience: Duration,
+        write_timeout: Duration,
     ) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let closed = {
-                let mut waiting = self.waiting();
-                core::mem::swap(&mut waiting.bytes, &mut buffer);
-                waiting.closed
+                let mut pending = self.pending();
+                core::mem::swap(&mut pending.bytes, &mut buffer);
+                pending.closed
             };
             if buffer.is_empty() {
                 if closed {
-                    return timeout(patience, io.shutdown())
+                    return timeout(write_timeout, io.shutdown())
                         .await
                         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
                 }
                 self.work.notified().await;
-                // Others that are about to push get their turn, and share the system call.
+                // Let tasks that are about to push run first, so that they share the system call.
                 tokio::task::yield_now().await;
                 continue;
             }
             self.taken.notify_waiters();
-            write_some(io, &buffer, patience).await?;
+            write_some(io, &buffer, write_timeout).await?;
             buffer.clear();
             if buffer.capacity() > KEPT_BYTES {
                 buffer = Vec::new();
@@ -130,15 +134,20 @@ impl Outbox {
 async fn write_some(
     io: &mut (impl AsyncWrite + Unpin),
     mut bytes: &[u8],
-    patience: Duration,
+    write_timeout: Duration,
 ) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written = timeout(patience, io.write(bytes)).await.map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("the peer took nothing for {} ms", patience.as_millis()),
-            )
-        })??;
+        let written = timeout(write_timeout, io.write(bytes))
+            .await
+            .map_err(|_| {
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!(
+                        "the peer accepted no byte for {} ms",
+                        write_timeout.as_millis()
+                    ),
+                )
+            })??;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -178,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_given_up() {
+    async fn writing_fails_when_the_peer_accepts_nothing() {
         let outbox = Outbox::default();
         let (ours, _theirs) = tokio::io::duplex(8);
         outbox.push(|out| out.extend([7; 64]));

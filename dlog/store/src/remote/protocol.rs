@@ -1,12 +1,11 @@
-//! What the bodies of the frames hold, in postcard's encoding.
+//! Bodies of the protocol's frames, in postcard's encoding.
 //!
-//! The session begins with Tinit, whose header [`HELLO`] carries a [`Hello`]; Rinit answers with
-//! [`WELCOME`], [`REFUSED`] or [`BUSY`]. Both hello and welcome begin with the protocol's version,
-//! so that any later version can tell an older one what is wrong. Then each Tdispatch holds a
-//! [`Request`] and each Rdispatch a `Result<Response, StoreError>`. A request that is not wanted
-//! any more is discarded by Tdiscarded and still answered, with Rdiscarded when there is nothing
-//! else to say, so that its tag is free on both sides.
-// Only this crate and, by the feature `internals`, its tests see what is public here.
+//! The session begins with Tinit, whose header [`HELLO`] contains a [`Hello`]; Rinit replies with
+//! [`WELCOME`], [`REFUSED`] or [`BUSY`]. Hello and welcome begin with the protocol's version, so
+//! that versions that do not understand each other can report that. Then each Tdispatch contains a
+//! [`Request`] and each Rdispatch a `Result<Reply, StoreError>`. Tdiscarded cancels a request; it
+//! still gets a reply, its own or Rdiscarded, so that both sides know that its tag is free.
+// Public for this crate and, with the feature `internals`, for its tests.
 #![allow(missing_docs, unreachable_pub)]
 
 use bytes::Bytes;
@@ -18,62 +17,62 @@ use crate::{
     StreamName,
 };
 
-/// The version of everything in this file. Grows with every change of it.
+/// Version of the protocol. Increase it with every change of this file's types.
 pub const VERSION: u16 = 2;
 
 /// Key of Tinit's header with the [`Hello`].
 pub const HELLO: &[u8] = b"dlog-store";
 /// Key of Rinit's header with the [`Welcome`].
 pub const WELCOME: &[u8] = b"dlog-store";
-/// Key of Rinit's header with a text that says why this client is not served, now or later.
+/// Key of Rinit's header with the reason why this client is refused permanently.
 pub const REFUSED: &[u8] = b"dlog-store-refused";
-/// Key of Rinit's header with a text that says why this client is not served now.
+/// Key of Rinit's header with the reason why this client is refused temporarily.
 pub const BUSY: &[u8] = b"dlog-store-busy";
 
-/// A description longer than this is cut by the client and refused by the server.
+/// Maximum length of a description. The client truncates a longer one; the server refuses it.
 pub const MAX_DESCRIPTION_BYTES: usize = 256;
 
-/// At most this many names are answered at once; the client asks for more.
+/// Maximum number of names in a reply; the client requests the next page.
 pub const NAMES_PER_PAGE: usize = 8192;
 
-/// Who connects, and what it wants.
+/// The client's first message.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello<'a> {
     /// The namespace of the client's URI.
     pub namespace: &'a str,
-    /// A program and its process, for the server's log.
+    /// Program and process of the client, for the server's log.
     pub description: &'a str,
     /// The largest frame that the client reads, in bytes.
     pub max_frame_bytes: u32,
-    /// The session to come back to.
+    /// Session to resume.
     pub resume: Option<SessionKey>,
 }
 
-/// What names a session, and proves that it is one's own. It keeps clients from taking each other's
-/// sessions by mistake, not by malice.
+/// Identifies a session and proves its possession. It prevents clients from resuming each other's
+/// sessions by mistake; it is no protection against attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionKey {
     pub id: u64,
     pub secret: u64,
 }
 
-/// What the server answers to a client that it serves.
+/// The server's reply to a hello that it accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The session, for coming back to it.
+    /// Session of this client, to resume after a lost connection.
     pub session: SessionKey,
-    /// Whether it is the one that the client asked for; its leases are valid still.
+    /// True if it is the session that the client wanted to resume; its leases are still valid.
     pub resumed: bool,
-    /// How often the client is to ping, in milliseconds. Silence of four times that length ends
-    /// the connection on either side.
+    /// Interval of the client's pings in milliseconds. Either side closes the connection after four
+    /// intervals without a frame.
     pub ping_every_ms: u32,
     /// The largest frame that the server reads, in bytes.
     pub max_frame_bytes: u32,
-    /// How long the session lives on after its connection is lost, in milliseconds.
+    /// Time in milliseconds for which the server keeps the session after its connection is lost.
     pub grace_ms: u32,
 }
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request<'a> {
     Append {
@@ -89,12 +88,12 @@ pub enum Request<'a> {
     Do(Operation),
 }
 
-/// The operations that are neither hot nor held.
+/// Operations that are neither frequent nor waiting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     Create(StreamName),
     Delete(StreamName),
-    /// A page of the names after this one.
+    /// Lists a page of the names after this one.
     List {
         after: Option<StreamName>,
     },
@@ -108,13 +107,13 @@ pub enum Operation {
         stream: StreamName,
         before: Dlsn,
     },
-    /// Ends the session: its leases are released without grace.
-    Leave,
+    /// Ends the session and releases its leases without a grace period.
+    EndSession,
 }
 
-/// What an operation answers.
+/// Successful reply to a request.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub enum Response<'a> {
+pub enum Reply<'a> {
     Done,
     Names {
         names: Vec<StreamName>,
@@ -132,7 +131,7 @@ pub enum Response<'a> {
     },
 }
 
-/// An [`EntryRecord`] whose payload lies in the frame.
+/// An [`EntryRecord`] whose payload is borrowed from the frame.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRef<'a> {
     payload: &'a [u8],
@@ -140,7 +139,7 @@ pub struct RecordRef<'a> {
     is_record_set: bool,
 }
 
-/// A [`StoredEntry`] whose payloads lie in the frame.
+/// A [`StoredEntry`] whose payloads are borrowed from the frame.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryRef<'a> {
     dlsn: Dlsn,
@@ -150,7 +149,8 @@ pub struct EntryRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    /// Whether records make an entry: there is one, and each set takes a slot.
+    /// Returns true if the records are a valid entry: there is at least one, and each record set
+    /// has a slot.
     pub fn make_entry(records: &[Self]) -> bool {
         !records.is_empty()
             && records
@@ -170,7 +170,7 @@ impl<'a> RecordRef<'a> {
     }
 }
 
-/// The entry whose payloads are slices of `frame`, without copying them.
+/// Returns the entry with payloads as slices of `frame`, without copying them.
 pub fn own_entry(records: &[RecordRef<'_>], frame: &Bytes) -> Entry {
     Entry {
         records: own_records(records, frame),
@@ -197,7 +197,7 @@ impl<'a> EntryRef<'a> {
     }
 }
 
-/// The entries whose payloads are slices of `frame`, without copying them.
+/// Returns the entries with payloads as slices of `frame`, without copying them.
 pub fn own_entries(entries: &[EntryRef<'_>], frame: &Bytes) -> Vec<StoredEntry> {
     let own = |entry: &EntryRef<'_>| StoredEntry {
         dlsn: entry.dlsn,
@@ -207,22 +207,22 @@ pub fn own_entries(entries: &[EntryRef<'_>], frame: &Bytes) -> Vec<StoredEntry> 
     entries.iter().map(own).collect()
 }
 
-/// What a request or response is answered with.
-pub type Answer<'a> = Result<Response<'a>, StoreError>;
+/// Reply to a request: success or the store's error.
+pub type ReplyResult<'a> = Result<Reply<'a>, StoreError>;
 
-/// Appends `value` to `out`.
+/// Appends the encoding of `value` to `out`.
 pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    postcard::serialize_with_flavor(value, Tail(out))
+    postcard::serialize_with_flavor(value, Append(out))
         .expect("these types have no map or sequence of unknown length, and a Vec grows");
 }
 
-/// Reads a value that takes all of `bytes`.
+/// Decodes a value that takes all of `bytes`.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(Malformed {
             at: bytes.len() - rest.len(),
-            detail: "more bytes than belong there".into(),
+            detail: "unexpected bytes after the value".into(),
         }),
         Err(error) => Err(Malformed {
             at: bytes.len(),
@@ -231,13 +231,13 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
     }
 }
 
-/// Appends the version and `value`.
+/// Appends the version and the encoding of `value`.
 pub fn encode_versioned<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     encode(&VERSION, out);
     encode(value, out);
 }
 
-/// Reads the version and, when it is ours, the value that takes the rest.
+/// Decodes the version and, if it is [`VERSION`], the value that takes the rest.
 pub fn decode_versioned<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
 ) -> Result<Result<T, OtherVersion>, Malformed> {
@@ -251,11 +251,11 @@ pub fn decode_versioned<'a, T: Deserialize<'a>>(
     decode(rest).map(Ok)
 }
 
-/// The peer speaks this version instead of [`VERSION`].
+/// The peer's version, which is not [`VERSION`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherVersion(pub u16);
 
-/// Bytes that are not what they should be.
+/// Error of bytes that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     at: usize,
@@ -268,10 +268,10 @@ impl core::fmt::Display for Malformed {
     }
 }
 
-/// postcard's output at the end of a vector, by slices rather than by bytes.
-struct Tail<'a>(&'a mut Vec<u8>);
+/// Output of postcard that appends to a vector, by slices rather than by bytes.
+struct Append<'a>(&'a mut Vec<u8>);
 
-impl postcard::ser_flavors::Flavor for Tail<'_> {
+impl postcard::ser_flavors::Flavor for Append<'_> {
     type Output = ();
 
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {

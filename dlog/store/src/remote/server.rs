@@ -1,4 +1,4 @@
-//! The side that has the store.
+//! The server of a store.
 
 mod close_reason;
 mod connection;
@@ -22,11 +22,11 @@ use super::ServerSettings;
 use crate::LogStore;
 use crate::net::{Listen, next_connection};
 use connection::serve_connection;
-use context::Served;
+use context::ServerContext;
 use sessions::Sessions;
 
-/// Serves a store until [`Server::drain`] is called or the value is dropped, which ends every
-/// connection at once.
+/// A server of a store. Dropping it closes every connection at once; [`drain`](Self::drain) shuts
+/// it down in order.
 pub struct Server {
     address: SocketAddr,
     draining: watch::Sender<bool>,
@@ -34,8 +34,8 @@ pub struct Server {
     accepting: JoinHandle<()>,
 }
 
-/// Serves `store` to whoever connects to `listener`. Must be called on a tokio runtime with time
-/// and I/O.
+/// Serves `store` to all clients that connect to `listener`. Must be called on a tokio runtime with
+/// time and I/O.
 ///
 /// # Errors
 /// The listener has no local address.
@@ -48,8 +48,8 @@ pub fn serve(
     Ok(serve_on(listener, address, store, settings))
 }
 
-/// [`serve`] on any kind of listener, which clients reach at `address`. Must be called on a tokio
-/// runtime with time.
+/// Serves `store` like [`serve`], on any kind of listener, which clients reach at `address`. Must
+/// be called on a tokio runtime with time.
 pub fn serve_on(
     listener: impl Listen,
     address: SocketAddr,
@@ -58,13 +58,13 @@ pub fn serve_on(
 ) -> Server {
     let (draining, drain) = watch::channel(false);
     let sessions = Sessions::new(Arc::clone(&store), &settings);
-    let served = Arc::new(Served {
+    let context = Arc::new(ServerContext {
         store,
         sessions: Arc::clone(&sessions),
         settings,
         drain,
     });
-    let accepting = tokio::spawn(accept(listener, served));
+    let accepting = tokio::spawn(accept(listener, context));
     Server {
         address,
         draining,
@@ -74,20 +74,26 @@ pub fn serve_on(
 }
 
 impl Server {
-    /// Where it listens.
+    /// Returns the address that the server listens on.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting, tells the clients to go, finishes what is in flight within `limit`, closes
-    /// the connections and releases their leases. The store itself is the caller's to close.
+    /// Shuts the server down: stops accepting, asks the clients to send no more requests, finishes
+    /// requests in flight within `limit`, closes the connections and releases their leases. Does
+    /// not close the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connections at once. Their leases are released after the
+    /// grace period.
     pub async fn drain(mut self, limit: Duration) {
         self.draining.send_replace(true);
         if timeout(limit, &mut self.accepting).await.is_err() {
             self.accepting.abort();
             warn!(
-                "connections were closed with requests in flight: they took longer than {} ms",
+                "closed connections with requests in flight, which took longer than {} ms",
                 limit.as_millis()
             );
         }
@@ -105,16 +111,19 @@ impl fmt::Debug for Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The connections go with it: they are in its set of tasks.
+        // This aborts the connections too: they are in the task's set.
         self.accepting.abort();
     }
 }
 
-/// Accepts until the drain begins, then waits for the connections to end.
-async fn accept(mut listener: impl Listen, served: Arc<Served>) {
+/// Accepts connections until the drain begins, then waits for them to end.
+///
+/// Bounded: `max_connections` are served at a time; further ones are accepted to be refused with a
+/// reason.
+async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
     let mut connections = JoinSet::new();
-    let mut drain = served.drain.clone();
-    let room = Arc::new(Semaphore::new(served.settings.max_connections));
+    let mut drain = context.drain.clone();
+    let room = Arc::new(Semaphore::new(context.settings.max_connections));
     loop {
         let (stream, peer) = tokio::select! {
             biased;
@@ -122,24 +131,24 @@ async fn accept(mut listener: impl Listen, served: Arc<Served>) {
             Some(_) = connections.join_next() => continue,
             accepted = next_connection(&mut listener, "the store's clients") => accepted,
         };
-        let seat = Arc::clone(&room).try_acquire_owned().ok();
-        let served = Arc::clone(&served);
+        let permit = Arc::clone(&room).try_acquire_owned().ok();
+        let context = Arc::clone(&context);
         connections.spawn(async move {
             debug!(%peer, "connected");
             let (from, to) = tokio::io::split(stream);
-            match serve_connection(&served, from, to, seat.is_some()).await {
+            match serve_connection(&context, from, to, permit.is_some()).await {
                 Ok(()) => debug!(%peer, "connection ended"),
                 Err(reason) => info!(%peer, "connection closed: {reason}"),
             }
-            drop(seat);
+            drop(permit);
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection over any stream, as the server does over sockets; why it was closed from
-/// this side.
+/// Serves one connection over any stream, as the server does over sockets. Returns the reason if
+/// this side closed it.
 #[cfg(feature = "internals")]
 pub async fn connection_over(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -148,14 +157,14 @@ pub async fn connection_over(
 ) -> Result<(), String> {
     let sessions = Sessions::new(Arc::clone(&store), &settings);
     let (_draining, drain) = watch::channel(false);
-    let served = Arc::new(Served {
+    let context = Arc::new(ServerContext {
         store,
         sessions,
         settings,
         drain,
     });
     let (from, to) = tokio::io::split(stream);
-    serve_connection(&served, from, to, true)
+    serve_connection(&context, from, to, true)
         .await
         .map_err(|closed| closed.to_string())
 }

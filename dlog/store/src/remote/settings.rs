@@ -1,3 +1,5 @@
+//! Settings of the server and of its clients.
+
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -5,38 +7,36 @@ use crate::Entropy;
 use crate::net::{Dial, Tcp};
 use crate::uri::DEFAULT_NAMESPACE;
 
-/// How a store is served. The default suits `dlog local`.
+/// Settings of a [`Server`](super::Server). The defaults suit `dlog local`.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// The namespace that the store holds; a client that asks for another one is refused, and told
-    /// this one.
+    /// Namespace that the store serves. A client of another namespace is refused, with this one in
+    /// the message. Default: `/messaging/distributedlog`.
     pub namespace: String,
-    /// How long the leases of a lost connection live on, for its client to come back. Default 4 s.
+    /// Time for which the server keeps the session and leases of a lost connection, in which the
+    /// client can resume it. Default: 4 s.
     pub session_grace: Duration,
-    /// How long a new connection may take to say who it is. Default 5 s.
+    /// Maximum time from accepting a connection to its first frame. Default: 5 s.
     pub hello_timeout: Duration,
-    /// How long a connection may go without a whole frame. Clients are told to ping four times as
-    /// often. Default 10 s.
+    /// Maximum time without a complete frame; after it the connection is closed. Clients are asked
+    /// to ping four times in this time. Default: 10 s.
     pub idle_timeout: Duration,
-    /// How many connections may be open at once; the next one is told so and closed. Default
+    /// Maximum number of open connections. A further one is refused with that reason. Default:
     /// 16,384.
     pub max_connections: usize,
-    /// The largest frame that is read, in bytes; a larger one ends the connection before any of it
-    /// is buffered. Default 4 MiB.
+    /// Maximum size of a frame in bytes. A larger one closes the connection before it is buffered.
+    /// Default: 4 MiB.
     pub max_frame_bytes: usize,
-    /// How many requests of one connection may be unanswered; with more, its socket is not read.
-    /// Default 16,384.
-    pub max_requests: usize,
-    /// How many bytes of one connection's appends may be unanswered; with more, its socket is not
-    /// read. Default 64 MiB.
+    /// Maximum size in bytes of one connection's requests in progress, each rounded up to the next
+    /// KiB. At the limit its socket is not read. Default: 64 MiB. At least `max_frame_bytes`.
     pub max_append_bytes: usize,
-    /// How many bytes of entries one read answers, unless its first entry alone is larger. Default
-    /// 1 MiB.
+    /// Maximum size in bytes of the entries that one read returns, unless its first entry alone is
+    /// larger. Default: 1 MiB.
     pub max_read_bytes: usize,
-    /// The longest that one read is held; a client that wants to wait longer asks again. Default
-    /// 60 s.
+    /// Maximum time that a read waits for an entry. A client that waits longer sends it again.
+    /// Default: 60 s.
     pub max_read_wait: Duration,
-    /// What the secrets of sessions are made of. Default: the system's.
+    /// Source of the sessions' secrets. Default: the system's entropy.
     pub entropy: Entropy,
 }
 
@@ -49,7 +49,6 @@ impl Default for ServerSettings {
             idle_timeout: Duration::from_secs(10),
             max_connections: 16_384,
             max_frame_bytes: 4 << 20,
-            max_requests: 16_384,
             max_append_bytes: 64 << 20,
             max_read_bytes: 1 << 20,
             max_read_wait: Duration::from_secs(60),
@@ -58,33 +57,31 @@ impl Default for ServerSettings {
     }
 }
 
-/// How a served store is used.
+/// Settings of a [`RemoteStore`](super::RemoteStore).
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// Who this is, for the server's log: a program and its process id. At most 256 bytes are
-    /// sent.
+    /// Program and process id of this client, for the server's log. At most 256 bytes are sent.
     pub description: String,
-    /// How long to try to connect to one host, and to wait for what it answers to the hello.
-    /// Default 5 s.
+    /// Timeout for connecting to a host, and again for its reply to the handshake. Default: 5 s.
     pub connect_timeout: Duration,
-    /// How long an operation other than an append waits for a lost connection to come back.
-    /// Default 5 s.
+    /// Maximum time that an operation other than an append waits for a new connection after the old
+    /// one was lost. Default: 5 s.
     ///
-    /// Reads, listings and descriptions that were under way are asked again; what changes the
-    /// store is not.
-    pub patience: Duration,
-    /// The first pause before connecting again; it doubles up to `backoff_max`. Default 20 ms.
+    /// Within it, operations that can be repeated are sent again; creating and deleting a stream is
+    /// not, because it is unknown whether the first one was carried out.
+    pub retry_timeout: Duration,
+    /// First pause before reconnecting. It doubles up to `backoff_max`. Default: 20 ms.
     pub backoff_min: Duration,
-    /// The longest pause before connecting again. Default 1 s.
+    /// Longest pause before reconnecting. Default: 1 s.
     pub backoff_max: Duration,
-    /// The largest frame that is read, in bytes. Default 16 MiB.
+    /// Maximum size of a frame in bytes. Default: 16 MiB.
     pub max_frame_bytes: usize,
-    /// How many bytes of appends may be unanswered; the next append is refused as overloaded.
-    /// Default 64 MiB.
+    /// Maximum size of appends in flight in bytes; a further append fails with
+    /// [`StoreError::Overloaded`](crate::StoreError::Overloaded). Default: 64 MiB.
     pub max_append_bytes: usize,
-    /// What makes the connections. Default: TCP.
+    /// Transport that makes the connections. Default: [`Tcp`].
     pub dial: Arc<dyn Dial>,
-    /// What the pauses' jitter is made of. Default: the system's.
+    /// Source of the pauses' jitter. Default: the system's entropy.
     pub entropy: Entropy,
 }
 
@@ -97,7 +94,7 @@ impl Default for ClientSettings {
                 std::process::id()
             ),
             connect_timeout: Duration::from_secs(5),
-            patience: Duration::from_secs(5),
+            retry_timeout: Duration::from_secs(5),
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(1),
             max_frame_bytes: 16 << 20,

@@ -11,7 +11,7 @@ use distributedlog_store::{
 };
 use distributedlog_testkit::store::SimDisk;
 
-/// A store in use, and what is known of it.
+/// A store in use, and the model of it.
 struct Workload {
     disk: SimDisk,
     clock: TestClock,
@@ -42,7 +42,7 @@ impl Workload {
         }
     }
 
-    /// The same on a copy of the disk, as it is after a crash.
+    /// Copies the workload and the disk after a crash.
     fn fork(&self, seed: u64) -> Self {
         let (disk, clock, model) = (self.disk.fork(seed), self.clock.clone(), self.model.fork());
         Self {
@@ -58,13 +58,13 @@ impl Workload {
 
     fn open(&mut self) -> Result<(), StoreError> {
         self.leases.fill(None);
-        self.mend();
+        self.repair();
         self.store = None;
         self.store = Some(Stepped::open(&self.disk, small(), &self.clock)?);
         Ok(())
     }
 
-    /// Some steps of work, or as many as there are before the machine goes off.
+    /// Runs up to `steps` steps of the workload; stops at a crash.
     fn work(&mut self, steps: u32) {
         for _ in 0..steps {
             if self.disk.has_crashed() || self.store.is_none() {
@@ -77,7 +77,7 @@ impl Workload {
                 12..15 => self.release(),
                 15..19 => self.reopen(),
                 19..22 => self.fault(),
-                22..25 => self.mend(),
+                22..25 => self.repair(),
                 25..79 => self.append(),
                 _ => self.step(),
             }
@@ -85,7 +85,7 @@ impl Workload {
         self.step();
     }
 
-    /// The disk becomes full, read-only or faulty.
+    /// Makes the disk full, read-only or faulty.
     fn fault(&mut self) {
         match self.random.below(6) {
             0 => self
@@ -98,7 +98,7 @@ impl Workload {
         }
     }
 
-    fn mend(&self) {
+    fn repair(&self) {
         self.disk.set_capacity(None);
         self.disk.set_read_only(false);
         self.disk.fail_syncs(0);
@@ -112,7 +112,7 @@ impl Workload {
         }
     }
 
-    /// Asks for a change, together with what is queued. Says whether it was acknowledged.
+    /// Runs a change, together with the queued requests. Returns true if it was acknowledged.
     fn change(&mut self, change: impl FnOnce(&EmbeddedStore) -> StoreFuture<'_, ()>) -> bool {
         let Some(store) = &mut self.store else {
             return false;
@@ -123,7 +123,7 @@ impl Workload {
     }
 
     fn create_or_delete(&mut self) {
-        // What is queued goes first, so that it is known what the change is about.
+        // Queued requests go first, so that the state before the change is known.
         self.step();
         let name = self.pick();
         match self.model.stream(&name).exists {
@@ -166,7 +166,7 @@ impl Workload {
         }
     }
 
-    /// The process ends, cleanly or killed, and another begins.
+    /// Ends the process, cleanly or by killing it, and starts another.
     fn reopen(&mut self) {
         self.step();
         let Some(store) = self.store.take() else {
@@ -241,8 +241,8 @@ impl Workload {
         name(usize::try_from(self.random.below(STREAMS as u64)).unwrap())
     }
 
-    /// Opens after a crash: everything must be as promised, and go on, and be as promised again.
-    /// Returns how many entries were compared.
+    /// Opens the store after a crash, checks its guarantees, continues the workload and checks
+    /// again. Returns the number of entries compared.
     fn recover_and_check(&mut self) -> usize {
         self.open()
             .unwrap_or_else(|error| panic!("does not open: {error}"));
@@ -258,7 +258,7 @@ impl Workload {
     }
 
     fn check(&mut self, just_opened: bool) -> usize {
-        // A reopening in the middle of the work may have failed on a faulty disk.
+        // Opening the store again in the middle of the workload may have failed on a faulty disk.
         if self.store.is_none() {
             self.open()
                 .unwrap_or_else(|error| panic!("does not open: {error}"));
@@ -276,7 +276,7 @@ fn index(name: &StreamName) -> usize {
     name.as_str()["stream-".len()..].parse().unwrap()
 }
 
-/// How many seeds: few while developing, more where `DLOG_CRASH_SEEDS` says so.
+/// Returns the number of seeds: few during development, more if `DLOG_CRASH_SEEDS` is set.
 fn seeds(few: u64) -> u64 {
     std::env::var("DLOG_CRASH_SEEDS")
         .ok()
@@ -284,7 +284,7 @@ fn seeds(few: u64) -> u64 {
         .unwrap_or(few)
 }
 
-/// Runs the workload of a seed up to a crash at an operation. `None`: it ends before.
+/// Runs the workload of a seed up to a crash at an operation. Returns `None` if it ends before.
 fn crashed_at(seed: u64, operation: u64) -> Option<Workload> {
     let mut workload = Workload::new(seed);
     workload.disk.crash_at(operation);
@@ -295,7 +295,7 @@ fn crashed_at(seed: u64, operation: u64) -> Option<Workload> {
     workload.disk.has_crashed().then_some(workload)
 }
 
-/// The canonical test of the store's promise: an acknowledged record survives everything.
+/// The canonical test of the store's main guarantee: an acknowledged record survives every crash.
 #[test]
 fn acknowledged_entries_survive_a_crash_at_every_operation() {
     let (mut points, mut outcomes, mut compared) = (0_u64, 0_u64, 0);
@@ -307,7 +307,7 @@ fn acknowledged_entries_survive_a_crash_at_every_operation() {
             points += 1;
             for outcome in 0..4 {
                 let mut after = crashed.fork(seed << 32 | operation << 8 | outcome);
-                // The first outcome is the process being killed, the others are power losses.
+                // The first outcome is a killed process, the others are power losses.
                 if outcome == 0 {
                     after.disk.restart_process()
                 } else {
@@ -315,7 +315,7 @@ fn acknowledged_entries_survive_a_crash_at_every_operation() {
                 }
                 let replay =
                     format!("seed {seed}, crash at operation {operation}, outcome {outcome}");
-                compared += told(&replay, || after.recover_and_check());
+                compared += with_context(&replay, || after.recover_and_check());
                 outcomes += 1;
             }
         }
@@ -351,7 +351,7 @@ fn recovery_survives_a_crash_at_every_operation_of_its_own() {
                 points += 1;
                 again.store = None;
                 again.disk.power_cycle();
-                compared += told(&replay, || again.recover_and_check());
+                compared += with_context(&replay, || again.recover_and_check());
             }
         }
     }
@@ -362,8 +362,8 @@ fn recovery_survives_a_crash_at_every_operation_of_its_own() {
     );
 }
 
-/// Says what was going on when something panics.
-fn told<T>(what: &str, run: impl FnOnce() -> T) -> T {
+/// Prints `what` if `run` panics.
+fn with_context<T>(what: &str, run: impl FnOnce() -> T) -> T {
     struct Told<'a>(&'a str);
     impl Drop for Told<'_> {
         fn drop(&mut self) {

@@ -1,5 +1,4 @@
-//! Files that are not what was written: told apart from a write that the power cut short, and never
-//! served.
+//! Damaged files: distinguished from a torn write, and never served.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +19,8 @@ fn name() -> StreamName {
     stream("basic-stream-3")
 }
 
-/// A store with so many entries, each a batch of 512 bytes of its own; creation and lease are the
-/// first two batches.
+/// Returns a store with this many entries, each in a batch of 512 bytes of its own; creation and
+/// lease are the first two batches.
 fn written(entries: usize) -> (SimDisk, Stepped) {
     let disk = SimDisk::new(1);
     let mut store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
@@ -54,7 +53,7 @@ fn expect_corrupt(error: &StoreError, file: &Path, offset: u64) {
 }
 
 #[test]
-fn damage_with_a_good_batch_behind_it_is_reported_and_nothing_is_cut() {
+fn damage_with_a_good_batch_behind_it_is_reported_and_nothing_is_discarded() {
     // In the batch's header, in a frame's header, in a payload.
     for at in [8, 50, 100] {
         let (disk, store) = written(5);
@@ -74,7 +73,7 @@ fn damage_with_a_good_batch_behind_it_is_reported_and_nothing_is_cut() {
 }
 
 #[test]
-fn a_last_batch_that_cannot_be_read_is_a_write_that_was_cut_short() {
+fn a_last_batch_that_cannot_be_read_is_a_torn_write() {
     let (disk, store) = written(5);
     drop(store);
     disk.damage(file(1, "volume"), batch(6) + 60);
@@ -97,7 +96,7 @@ fn damage_to_the_last_batch_of_a_closed_store_is_reported() {
 }
 
 #[test]
-fn damage_in_a_sealed_volume_is_reported_to_those_who_read_it() {
+fn damage_in_a_sealed_volume_is_reported_to_its_readers() {
     let (disk, mut store) = written(100);
     store.steps.run();
     let other = stream("other");
@@ -145,7 +144,7 @@ fn damage_behind_the_snapshot_and_in_it_is_reported() {
 }
 
 #[test]
-fn a_damaged_or_missing_index_is_made_again() {
+fn a_damaged_or_missing_index_is_written_again() {
     for how in 0..3 {
         let (disk, mut store) = written(100);
         store.steps.run();
@@ -190,7 +189,7 @@ fn a_volume_that_is_missing_is_named() {
 }
 
 #[test]
-fn files_of_a_newer_version_are_refused_and_left_alone() {
+fn files_of_a_newer_version_are_refused_and_not_changed() {
     let (disk, mut store) = written(100);
     store.steps.run();
     drop(store);
@@ -221,7 +220,7 @@ fn files_of_a_newer_version_are_refused_and_left_alone() {
 }
 
 #[test]
-fn other_files_in_the_folder_are_left_alone() {
+fn other_files_in_the_folder_are_not_changed() {
     let (disk, store) = written(3);
     store.close();
     let mine = Path::new("/store/notes.txt");

@@ -1,4 +1,4 @@
-//! A disk that is full, read-only or broken, and a store that is asked for too much.
+//! A disk that is full, read-only or broken, and requests beyond the limits.
 
 use distributedlog::Dlsn;
 
@@ -17,7 +17,7 @@ fn kilobyte(i: usize) -> Entry {
     }
 }
 
-/// Appends until one fails. Returns how many did not, and the error.
+/// Appends until one fails. Returns the number of successes, and the error.
 fn fill(store: &mut Stepped, lease: &Lease, from: usize) -> (usize, StoreError) {
     for i in from..10_000 {
         match store.append(lease, kilobyte(i)) {
@@ -68,9 +68,9 @@ fn a_full_disk_fails_appends_only_and_space_helps_without_a_restart() {
     check(&open(&disk), &name, more);
 }
 
-/// Found by the simulation of the whole system: when the index of a sealed volume was written and
-/// the disk was full before the metadata was, the second try wrote an index in which nothing was,
-/// over the good one.
+/// Found by the simulation of the whole system: when the disk became full after the index of a
+/// sealed volume was written and before the snapshot, the second attempt replaced the index with an
+/// empty one.
 #[test]
 fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
     let name = stream("basic-stream-3");
@@ -84,10 +84,10 @@ fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
             drop(begin_append(&store.store, &lease, kilobyte(i)));
             store.steps.commit();
         }
-        // Sealing gives back what the volume reserved and did not need, so less than what is used
-        // leaves room too.
+        // Sealing frees the reserved space that the volume did not use, so a capacity below the
+        // current usage leaves room too.
         disk.set_capacity(Some(disk.bytes_used() + room - 2_000));
-        store.steps.keep();
+        store.steps.maintain();
         let files = |disk: &SimDisk| disk.list("/store".as_ref()).unwrap();
         halves += usize::from(
             files(&disk).iter().any(|file| file.ends_with("1.index"))
@@ -151,7 +151,7 @@ fn a_read_only_folder_fails_appends_only_and_a_writable_one_helps_without_a_rest
 }
 
 #[test]
-fn a_full_disk_does_not_keep_a_store_from_opening_for_readers() {
+fn a_store_on_a_full_disk_opens_for_readers() {
     let disk = SimDisk::new(4);
     let name = stream("basic-stream-3");
     let mut store = open(&disk);
@@ -178,7 +178,7 @@ fn a_full_disk_does_not_keep_a_store_from_opening_for_readers() {
 }
 
 #[test]
-fn after_a_failed_sync_its_batch_fails_and_the_store_goes_on_in_a_new_volume() {
+fn after_a_failed_sync_its_batch_fails_and_the_store_continues_in_a_new_volume() {
     for seed in 0..50 {
         let disk = SimDisk::new(seed);
         let name = stream("basic-stream-3");
@@ -263,7 +263,7 @@ fn a_disk_that_fails_every_sync_fails_every_append_and_nothing_else() {
 }
 
 #[test]
-fn more_than_the_queue_takes_is_refused_at_once_and_taken_when_there_is_room() {
+fn appends_beyond_the_queue_are_refused_at_once_and_accepted_when_there_is_room() {
     let disk = SimDisk::new(6);
     let name = stream("basic-stream-3");
     let settings = EmbeddedSettings {
@@ -290,7 +290,7 @@ fn more_than_the_queue_takes_is_refused_at_once_and_taken_when_there_is_room() {
 }
 
 #[test]
-fn entries_that_are_none_or_too_large_are_refused() {
+fn invalid_and_too_large_entries_are_refused() {
     let disk = SimDisk::new(7);
     let name = stream("basic-stream-3");
     let mut store = open(&disk);
@@ -315,7 +315,7 @@ fn entries_that_are_none_or_too_large_are_refused() {
         Err(StoreError::InvalidEntry { .. })
     ));
     let mut slotless = entry("a");
-    // A record without a slot is a control record; a set without one is nothing.
+    // A record without a slot is a control record; a record set without one is invalid.
     (slotless.records[0].slots, slotless.records[0].is_record_set) = (0, true);
     assert!(matches!(
         store.append(&lease, slotless),
@@ -369,7 +369,7 @@ fn a_lease_that_was_lost_is_fenced_also_after_reopening_and_recreation() {
 }
 
 #[test]
-fn the_second_process_is_told_about_the_first_and_a_dead_one_is_no_obstacle() {
+fn the_error_of_a_second_process_names_the_first_and_a_dead_one_is_no_obstacle() {
     let disk = SimDisk::new(9);
     let store = open(&disk);
     let second = Stepped::open(&disk, small(), &TestClock::default());

@@ -1,4 +1,4 @@
-//! Tests of the store, and what they share.
+//! Tests of the store in a folder, and their helpers.
 
 mod crash;
 mod damage;
@@ -86,7 +86,7 @@ fn begin_append(
     result
 }
 
-/// Runs the future to its end, and the store as often as that takes.
+/// Runs the future to its end, and the store's steps as often as necessary.
 fn run<T>(steps: &mut StoreSteps, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     for _ in 0..10_000 {
@@ -98,7 +98,7 @@ fn run<T>(steps: &mut StoreSteps, future: impl Future<Output = T>) -> T {
     panic!("it does not end");
 }
 
-/// A store on a simulated disk that works when it is told to.
+/// A store without threads on a simulated disk.
 struct Stepped {
     store: Arc<EmbeddedStore>,
     steps: StoreSteps,
@@ -147,7 +147,7 @@ impl Stepped {
     }
 }
 
-/// Reads what is there, without the store doing anything.
+/// Reads the available entries, without running the store.
 fn read(
     store: &EmbeddedStore,
     name: &StreamName,
@@ -167,7 +167,7 @@ fn poll_once<F: Future + ?Sized>(future: core::pin::Pin<&mut F>) -> Poll<F::Outp
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// A clock that goes when it is told to, in milliseconds.
+/// A manual clock in milliseconds.
 #[derive(Clone, Default)]
 struct TestClock(Arc<AtomicU64>);
 

@@ -1,5 +1,5 @@
-//! What the crash tests know of a store: what they asked for, what was acknowledged, and what may
-//! therefore be read.
+//! The crash tests' model of a store: requests, acknowledgements, and the results that reads may
+//! therefore have.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,13 +9,13 @@ use distributedlog::Dlsn;
 use super::{ALL, Stepped, read};
 use distributedlog_store::{Entry, LogStore, StoreError, StreamName};
 
-/// What was asked of the store, by stream.
+/// Requests to the store, by stream.
 #[derive(Clone, Default)]
 pub(super) struct Model {
     pub(super) streams: BTreeMap<StreamName, StreamModel>,
 }
 
-/// What was asked of one stream since it was created.
+/// Requests to one stream since it was created.
 #[derive(Clone, Default)]
 pub(super) struct StreamModel {
     /// `None`: a creation or a deletion was not acknowledged.
@@ -23,7 +23,7 @@ pub(super) struct StreamModel {
     /// In the order of the calls.
     attempts: Vec<Attempt>,
     truncated: Point,
-    /// The farthest truncation that was asked for and not acknowledged.
+    /// The farthest truncation that was requested and not acknowledged.
     maybe_truncated: Point,
 }
 
@@ -62,7 +62,7 @@ impl StreamModel {
         };
     }
 
-    /// Notes an append that begins now, and returns where its outcome is to be put.
+    /// Records the start of an append, and returns the cell for its outcome.
     pub(super) fn attempt(&mut self, entry: Entry) -> Arc<Mutex<Option<Result<Dlsn, StoreError>>>> {
         let outcome = Arc::default();
         self.attempts.push(Attempt {
@@ -87,9 +87,9 @@ impl StreamModel {
         self.truncated = self.truncated.max(Point(before));
     }
 
-    /// Checks that what is read is what may be read: everything acknowledged at its place with its
-    /// bytes, in the order of the calls, without gaps. What is read once was durable, so from
-    /// now on it counts as acknowledged.
+    /// Checks the stream's contents: every acknowledged entry at its position with its bytes, in
+    /// the order of the calls, without gaps. An entry that was read is durable, so from now on it
+    /// counts as acknowledged.
     fn check(&mut self, name: &StreamName, store: &Stepped, just_opened: bool) -> usize {
         let info = super::poll_once(core::pin::pin!(store.store.describe(name)));
         let core::task::Poll::Ready(Ok(info)) = info else {
@@ -173,8 +173,8 @@ fn check_successor(name: &StreamName, previous: Option<Dlsn>, at: Dlsn, truncate
     let Some(previous) = previous else {
         let lssns = at.log_segment_sequence_no - truncated.log_segment_sequence_no;
         let entries = at.entry_id - truncated.entry_id;
-        // The rest of the entry in which the point is, or the next one when there is no rest, or
-        // the next log segment.
+        // The rest of the entry that contains the truncation point, or the next entry if there is
+        // no rest, or the next log segment.
         let first = (lssns == 0 && (entries == 0 || entries == 1 && truncated.slot_id > 0))
             || (lssns == 1 && at.entry_id == 0);
         assert!(
@@ -197,7 +197,7 @@ impl Model {
             .expect("all names are known from the beginning")
     }
 
-    /// A copy that learns nothing from the answers to come.
+    /// Copies the model. The copy does not see later outcomes.
     pub(super) fn fork(&self) -> Self {
         let mut copy = self.clone();
         for attempt in copy
@@ -211,10 +211,11 @@ impl Model {
         copy
     }
 
-    /// Checks a store, just opened after whatever happened or some time later. Returns how many
-    /// entries were compared.
+    /// Checks a store that was just opened, or some time later. Returns the number of entries
+    /// compared.
     ///
-    /// What failed without an answer shows when the store is opened, and not before.
+    /// The outcome of a request without a reply is visible once the store is opened, and not
+    /// before.
     pub(super) fn check(&mut self, store: &Stepped, just_opened: bool) -> usize {
         let core::task::Poll::Ready(Ok(names)) =
             super::poll_once(core::pin::pin!(store.store.list()))

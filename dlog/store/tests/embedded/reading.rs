@@ -1,4 +1,4 @@
-//! What readers see: positions, log segments, limits, and what wakes those who wait.
+//! Reading: positions, log segments, limits, and the events that wake waiting readers.
 
 use core::pin::pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ fn set(text: &str, slots: u32) -> EntryRecord {
     }
 }
 
-/// Where the records that a read returned are, and their payloads.
+/// Returns the positions and payloads of the records that a read returned.
 fn found(batch: &ReadBatch) -> Vec<(i64, i64, i64, String)> {
     let records = batch.entries.iter().flat_map(|stored| {
         let mut at = stored.dlsn;
@@ -111,7 +111,7 @@ fn reading_starts_anywhere_also_within_entries_and_record_sets() {
 }
 
 #[test]
-fn a_read_returns_at_least_one_entry_and_not_much_more_than_asked() {
+fn a_read_returns_at_least_one_entry_and_little_more_than_its_limit() {
     let mut store = open();
     let lease = store.create(&name());
     for _ in 0..20 {
@@ -171,7 +171,7 @@ fn nothing_is_read_before_it_is_synced() {
     );
 }
 
-/// Counts how often it is woken.
+/// Counts its wakes.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -181,8 +181,8 @@ impl Wake for Wakes {
     }
 }
 
-/// Starts a read that waits, lets something happen, and returns what the read says then. It must
-/// have been woken by it, and by nothing before.
+/// Starts a read that waits, runs an event, and returns the read's result. The event must have
+/// woken it, and nothing before.
 fn woken_by(
     store: &mut Stepped,
     happens: impl FnOnce(&mut Stepped),
@@ -226,7 +226,7 @@ fn a_waiting_reader_is_woken_by_the_next_entry() {
 }
 
 #[test]
-fn a_waiting_reader_is_told_that_the_stream_was_deleted_also_when_there_is_another_of_its_name() {
+fn a_waiting_read_fails_when_its_stream_is_deleted_even_if_another_gets_its_name() {
     let mut store = open();
     store.create(&name());
     assert_eq!(
@@ -243,7 +243,7 @@ fn a_waiting_reader_is_told_that_the_stream_was_deleted_also_when_there_is_anoth
 }
 
 #[test]
-fn a_waiting_reader_is_told_that_the_store_was_closed() {
+fn a_waiting_read_fails_when_the_store_is_closed() {
     let mut store = open();
     store.create(&name());
     let read = woken_by(&mut store, |store| {
@@ -253,7 +253,7 @@ fn a_waiting_reader_is_told_that_the_store_was_closed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_waited_long_enough_gets_an_empty_batch() {
+async fn a_read_that_waited_for_its_limit_returns_an_empty_batch() {
     let mut store = open();
     store.create(&name());
     let limit = ReadLimit {
@@ -316,7 +316,7 @@ fn a_stream_of_the_same_name_and_millisecond_is_another_one_and_not_read_for_the
 }
 
 #[test]
-fn a_read_says_where_delivery_starts_in_a_set_that_truncation_or_the_reader_cuts() {
+fn a_read_returns_the_start_of_delivery_within_a_record_set() {
     let mut store = open();
     let lease = store.create(&name());
     store
@@ -341,7 +341,7 @@ fn a_read_says_where_delivery_starts_in_a_set_that_truncation_or_the_reader_cuts
 }
 
 #[test]
-fn truncation_moves_the_beginning_and_never_back_or_past_the_end() {
+fn truncation_moves_the_beginning_never_back_and_never_past_the_end() {
     let mut store = open();
     let lease = store.create(&name());
     store

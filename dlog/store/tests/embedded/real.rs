@@ -101,7 +101,7 @@ fn many_threads_append_at_once() {
     }
 }
 
-/// Small volumes, so that sealing, reading and removing go on while entries are appended.
+/// Small volumes, so that volumes are sealed, read and removed while entries are appended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_follow_a_writer_through_many_volumes() {
     const ENTRIES: i64 = 3000;

@@ -1,4 +1,5 @@
-//! Space, memory and time: what is not needed goes, and what is sealed costs nothing to open.
+//! Space, memory and time: unneeded volumes are removed, and sealed ones add almost nothing to the
+//! time to open.
 
 use std::path::Path;
 
@@ -71,7 +72,7 @@ fn deleting_and_truncating_give_space_back() {
 }
 
 #[test]
-fn opening_a_store_again_and_again_leaves_nothing_behind() {
+fn opening_a_store_repeatedly_leaves_no_files_behind() {
     let disk = SimDisk::new(1);
     let name = stream("one");
     let mut store = open(&disk);
@@ -85,8 +86,7 @@ fn opening_a_store_again_and_again_leaves_nothing_behind() {
             store.close();
         }
     }
-    // The volume with the entry, the one that is written, and the one before it as long as nobody
-    // looked after it.
+    // The volume with the entry, the one that is written, and the one before it until it is sealed.
     let left = volumes(&disk);
     assert!(left <= 3, "{left} volumes");
     assert_eq!(
@@ -99,7 +99,7 @@ fn opening_a_store_again_and_again_leaves_nothing_behind() {
 }
 
 #[test]
-fn thousands_of_streams_are_kept_apart() {
+fn thousands_of_streams_do_not_mix() {
     const STREAMS: usize = 3000;
     let disk = SimDisk::new(1);
     let settings = || EmbeddedSettings {
@@ -159,7 +159,7 @@ fn thousands_of_streams_are_kept_apart() {
 }
 
 #[test]
-fn opening_reads_what_is_sealed_no_more() {
+fn opening_does_not_read_sealed_volumes() {
     let disk = SimDisk::new(1);
     let mut store = open(&disk);
     let lease = store.create(&stream("one"));
@@ -174,7 +174,8 @@ fn opening_reads_what_is_sealed_no_more() {
     let [(less, _), (more, data)] = read_to_open[..] else {
         unreachable!()
     };
-    // Of each sealed volume the 76 bytes of its index's row, twice its first 32, and no entry.
+    // Of each sealed volume: the 76 bytes of its index (header, one row, checksum), its header's 32
+    // bytes once more, and no entry.
     let volumes = volumes(&disk) as u64;
     assert!(
         data > 2_000_000 && more < 50_000 + 200 * volumes,

@@ -40,12 +40,12 @@ pub(super) async fn serve_at(
     serve(listener, Arc::clone(store) as Arc<dyn LogStore>, settings).expect("a local address")
 }
 
-/// Comes back at once, and is patient.
+/// Settings that reconnect at once and retry for longer than any test takes.
 pub(super) fn client_settings() -> ClientSettings {
     ClientSettings {
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(5),
-        patience: LONG,
+        retry_timeout: LONG,
         ..ClientSettings::default()
     }
 }
@@ -84,7 +84,7 @@ pub(super) async fn lease(store: &impl LogStore, stream: &StreamName, owner: &Ow
     }
 }
 
-/// Starts an append; its result comes by the channel.
+/// Starts an append. Its result is sent to the channel.
 pub(super) fn start_append(
     store: &impl LogStore,
     lease: &Lease,
@@ -117,7 +117,7 @@ pub(super) fn at_once() -> ReadLimit {
     }
 }
 
-/// Stands between a client and a server, and can cut what goes through.
+/// A relay between a client and a server that can cut the connections.
 pub(super) struct Relay {
     pub(super) uri: Uri,
     state: watch::Sender<RelayState>,
@@ -125,9 +125,9 @@ pub(super) struct Relay {
 
 #[derive(Clone, Copy, Default)]
 struct RelayState {
-    /// How often it was cut.
+    /// Number of cuts.
     cuts: u64,
-    /// Whether it hangs up on whoever comes.
+    /// True while it closes every new connection.
     shut: bool,
 }
 
@@ -159,12 +159,12 @@ impl Relay {
         Self { uri, state }
     }
 
-    /// Ends all connections that go through now.
+    /// Cuts all current connections.
     pub(super) fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// The same, and lets nobody through until [`open`](Self::open).
+    /// Cuts all current connections and closes new ones until [`open`](Self::open).
     pub(super) fn shut(&self) {
         self.state.send_modify(|state| {
             *state = RelayState {

@@ -37,7 +37,7 @@ async fn appends_in_flight_on_a_lost_connection_are_unknown_and_never_sent_again
         ));
     }
     store.let_appends_go();
-    remote.list().await.expect("comes back");
+    remote.list().await.expect("reconnects");
     let batch = remote
         .read(&stream, Dlsn::INITIAL, at_once())
         .await
@@ -60,7 +60,7 @@ async fn without_a_connection_appends_are_refused_as_not_written() {
     let remote = RemoteStore::connect(
         &uri,
         ClientSettings {
-            patience: Duration::ZERO,
+            retry_timeout: Duration::ZERO,
             ..client_settings()
         },
     )
@@ -117,7 +117,7 @@ async fn a_restarted_server_is_found_again_and_its_leases_are_gone() {
     store.until_reads_wait(1).await;
     server.drain(LONG).await;
     let _server = serve_at(&address, &store, ServerSettings::default()).await;
-    remote.list().await.expect("comes back");
+    remote.list().await.expect("reconnects");
     assert_eq!(
         append(&remote, &old, "as before").await,
         Err(StoreError::Fenced(stream.clone()))
@@ -127,15 +127,15 @@ async fn a_restarted_server_is_found_again_and_its_leases_are_gone() {
     let batch = tail
         .await
         .expect("no panic")
-        .expect("the read was asked again");
+        .expect("the read was sent again");
     assert_eq!(batch.entries[0].records, entry("after").records);
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_noticed_by_its_pings() {
+async fn a_half_open_connection_is_detected_by_its_pings() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let uri = Uri::local("127.0.0.1", listener.local_addr().expect("bound").port());
-    // Welcomes each client and says nothing more, as a machine does whose cable was pulled.
+    // Sends each client a welcome and nothing more, like a machine whose cable was pulled.
     tokio::spawn(async move {
         let mut silent = Vec::new();
         loop {
@@ -165,7 +165,7 @@ async fn a_half_open_connection_is_noticed_by_its_pings() {
                     headers: InitHeaders::new(&headers),
                 },
             );
-            stream.write_all(&frame).await.expect("takes the welcome");
+            stream.write_all(&frame).await.expect("the welcome is sent");
             silent.push(stream);
         }
     });
@@ -176,13 +176,13 @@ async fn a_half_open_connection_is_noticed_by_its_pings() {
     };
     let lost = append(&remote, &lease, "into the void").await;
     assert!(
-        matches!(&lost, Err(StoreError::Disconnected { detail, .. }) if detail.contains("said nothing")),
+        matches!(&lost, Err(StoreError::Disconnected { detail, .. }) if detail.contains("sent nothing")),
         "{lost:?}"
     );
 }
 
 #[tokio::test]
-async fn a_dropped_store_answers_its_appends_as_unknown() {
+async fn dropping_the_client_completes_its_appends_as_unknown() {
     let Running {
         store,
         uri,

@@ -1,7 +1,7 @@
 //! Clients and servers over real sockets, in one process.
 
+mod foreign_peers;
 mod kit;
 mod lost;
 mod operations;
 mod ownership;
-mod strangers;

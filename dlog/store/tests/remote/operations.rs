@@ -145,7 +145,7 @@ async fn a_tailing_read_is_held_on_the_server_until_the_next_append() {
 }
 
 #[tokio::test]
-async fn a_read_whose_caller_goes_away_is_given_up_on_the_server() {
+async fn a_read_whose_future_is_dropped_ends_on_the_server() {
     let Running {
         store,
         uri,
@@ -201,7 +201,7 @@ async fn a_read_may_wait_longer_than_the_server_holds_one() {
 }
 
 #[tokio::test]
-async fn appends_beyond_the_bound_are_refused_and_an_entry_beyond_the_frame_too() {
+async fn appends_beyond_the_limit_are_refused_and_an_entry_larger_than_a_frame_too() {
     let Running {
         store,
         uri,
@@ -267,10 +267,10 @@ async fn more_names_than_one_page_are_listed() {
 }
 
 #[tokio::test]
-async fn a_drain_finishes_what_is_in_flight_and_starts_nothing_new() {
+async fn a_drain_finishes_requests_in_flight_and_starts_no_new_ones() {
     let Running { store, server, uri } = running(ServerSettings::default()).await;
     let settings = ClientSettings {
-        patience: Duration::ZERO,
+        retry_timeout: Duration::ZERO,
         ..client_settings()
     };
     let remote = RemoteStore::connect(&uri, settings)
@@ -297,7 +297,7 @@ async fn a_drain_finishes_what_is_in_flight_and_starts_nothing_new() {
 }
 
 #[tokio::test]
-async fn closing_answers_what_is_in_flight_and_gives_the_leases_back_at_once() {
+async fn closing_finishes_appends_in_flight_and_releases_the_leases_at_once() {
     let Running {
         store,
         uri,

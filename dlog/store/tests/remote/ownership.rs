@@ -6,14 +6,14 @@ use super::kit::*;
 use distributedlog_store::remote::ServerSettings;
 use distributedlog_store::{Acquired, LogStore, StoreError};
 
-fn patient() -> ServerSettings {
+fn long_grace() -> ServerSettings {
     ServerSettings {
         session_grace: LONG,
         ..ServerSettings::default()
     }
 }
 
-fn impatient() -> ServerSettings {
+fn short_grace() -> ServerSettings {
     ServerSettings {
         session_grace: Duration::from_millis(1),
         ..ServerSettings::default()
@@ -21,12 +21,12 @@ fn impatient() -> ServerSettings {
 }
 
 #[tokio::test]
-async fn a_stream_belongs_to_the_first_owner_while_its_session_lives() {
+async fn a_stream_belongs_to_the_first_owner_while_its_session_exists() {
     let Running {
         store,
         uri,
         server: _server,
-    } = running(patient()).await;
+    } = running(long_grace()).await;
     let (first, second) = (client(&uri).await, client(&uri).await);
     let stream = name("s");
     first.create(&stream).await.expect("created");
@@ -49,12 +49,12 @@ async fn a_stream_belongs_to_the_first_owner_while_its_session_lives() {
 }
 
 #[tokio::test]
-async fn a_lost_owners_streams_are_free_after_the_time_of_grace() {
+async fn a_lost_owners_streams_are_free_after_the_grace_period() {
     let Running {
         store,
         uri,
         server: _server,
-    } = running(impatient()).await;
+    } = running(short_grace()).await;
     let (first, second) = (client(&uri).await, client(&uri).await);
     let stream = name("s");
     first.create(&stream).await.expect("created");
@@ -77,12 +77,12 @@ async fn a_lost_owners_streams_are_free_after_the_time_of_grace() {
 }
 
 #[tokio::test]
-async fn an_owner_that_was_restarted_does_not_wait_for_its_former_self() {
+async fn a_restarted_owner_does_not_wait_for_its_previous_session() {
     let Running {
         uri,
         server: _server,
         ..
-    } = running(patient()).await;
+    } = running(long_grace()).await;
     let former = client(&uri).await;
     let stream = name("s");
     former.create(&stream).await.expect("created");
@@ -102,7 +102,7 @@ async fn a_lease_of_another_session_is_fenced_and_not_released() {
         store,
         uri,
         server: _server,
-    } = running(patient()).await;
+    } = running(long_grace()).await;
     let (first, second) = (client(&uri).await, client(&uri).await);
     let stream = name("s");
     first.create(&stream).await.expect("created");
@@ -116,8 +116,8 @@ async fn a_lease_of_another_session_is_fenced_and_not_released() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_in_time_keeps_its_leases() {
-    let Running { server, uri, .. } = running(patient()).await;
+async fn a_client_that_reconnects_in_time_keeps_its_leases() {
+    let Running { server, uri, .. } = running(long_grace()).await;
     let relay = Relay::before(server.local_addr()).await;
     let (first, second) = (client(&relay.uri).await, client(&uri).await);
     let stream = name("s");
@@ -125,12 +125,12 @@ async fn a_client_that_comes_back_in_time_keeps_its_leases() {
     let lease = lease(&first, &stream, &owner(1)).await;
     for round in 0..5 {
         relay.cut();
-        // A list waits for the connection to come back.
-        first.list().await.expect("comes back");
-        // The relay's cut may reach this client only now; then the append says that it does not
-        // know, or was not sent.
+        // A list waits for the client to reconnect.
+        first.list().await.expect("reconnects");
+        // The relay's cut may reach this client only now; then the append's outcome is unknown, or
+        // it was not sent.
         while append(&first, &lease, "again").await.is_err() {
-            first.list().await.expect("comes back");
+            first.list().await.expect("reconnects");
         }
         assert_eq!(
             second.acquire(&stream, &owner(2)).await,
@@ -141,8 +141,8 @@ async fn a_client_that_comes_back_in_time_keeps_its_leases() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_too_late_finds_its_leases_fenced() {
-    let Running { store, server, uri } = running(impatient()).await;
+async fn a_client_that_reconnects_too_late_finds_its_leases_fenced() {
+    let Running { store, server, uri } = running(short_grace()).await;
     let relay = Relay::before(server.local_addr()).await;
     let (first, second) = (client(&relay.uri).await, client(&uri).await);
     let stream = name("s");

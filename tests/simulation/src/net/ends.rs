@@ -4,7 +4,7 @@ use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::io;
 
-use distributedlog_store::net::{BoxedStream, Dial, Dialing, Listen};
+use distributedlog_store::net::{BoxedStream, Dial, DialFuture, Listen};
 use distributedlog_store::uri::HostPort;
 
 use super::wire::{Connection, Opening};
@@ -99,7 +99,7 @@ impl Dialling {
 }
 
 impl Dial for SimDial {
-    fn dial<'a>(&'a self, host: &'a HostPort) -> Dialing<'a> {
+    fn dial<'a>(&'a self, host: &'a HostPort) -> DialFuture<'a> {
         Box::pin(async move {
             let address = host.to_string().parse().map_err(io::Error::other)?;
             let mut dialling = self.network.dial(self.host, address);

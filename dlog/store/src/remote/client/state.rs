@@ -1,36 +1,39 @@
+//! The state of the client's connection, which its callers wait for.
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::link::Link;
+use super::connection::Connection;
 use crate::StoreError;
 
-/// The state of the connection.
+/// State of the client's connection.
 #[derive(Clone)]
-pub(super) enum Connection {
-    Up(Arc<Link>),
-    /// Lost, or about to be; it is being made again. Says what a caller who does not want to wait
-    /// is told.
+pub(super) enum ConnectionState {
+    /// Connected.
+    Up(Arc<Connection>),
+    /// Lost or draining; the reconnect loop is connecting again. Contains the error for callers
+    /// that do not wait.
     Down(StoreError),
 }
 
-/// What the store's users and the keeper of its connection know of each other.
+/// State that the client's callers share with its reconnect loop.
 ///
-/// Not a `watch` of tokio's: that wakes those who wait in an order drawn by lot, and requests that
-/// waited for a connection are to be sent in the order in which they came.
-pub(super) struct State {
+/// Not tokio's `watch`, which wakes its waiters in random order: requests that waited for a
+/// connection must be sent in the order in which they came.
+pub(super) struct ClientState {
     inner: Mutex<Inner>,
     changed: Notify,
 }
 
 struct Inner {
-    connection: Connection,
-    /// Whether the store was closed here.
+    connection: ConnectionState,
+    /// True once this client was closed.
     closed: bool,
 }
 
-impl State {
-    pub(super) fn new(connection: Connection) -> Self {
+impl ClientState {
+    pub(super) fn new(connection: ConnectionState) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 connection,
@@ -44,11 +47,11 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn connection(&self) -> Connection {
+    pub(super) fn connection(&self) -> ConnectionState {
         self.inner().connection.clone()
     }
 
-    pub(super) fn set_connection(&self, connection: Connection) {
+    pub(super) fn set_connection(&self, connection: ConnectionState) {
         let before = core::mem::replace(&mut self.inner().connection, connection);
         self.changed.notify_waiters();
         drop(before);
@@ -58,22 +61,25 @@ impl State {
         self.inner().closed
     }
 
-    /// Notes that the store was closed here; says whether it was before.
+    /// Marks the client as closed. Returns true if it was closed before.
     pub(super) fn close(&self) -> bool {
         let before = core::mem::replace(&mut self.inner().closed, true);
         self.changed.notify_waiters();
         before
     }
 
-    /// The connection once it is as `wanted`; `None` once the store is closed.
+    /// Waits until `wanted` returns true for the connection's state and returns the state, or
+    /// `None` once the client is closed.
     ///
-    /// Cancel safety: nothing happens when the future is dropped.
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
     pub(super) async fn wait_for(
         &self,
-        wanted: impl Fn(&Connection) -> bool,
-    ) -> Option<Connection> {
+        wanted: impl Fn(&ConnectionState) -> bool,
+    ) -> Option<ConnectionState> {
         loop {
-            // Registered before looking, so that a change in between wakes.
+            // Registered before looking, so that a change in between wakes this waiter.
             let mut changed = core::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             {

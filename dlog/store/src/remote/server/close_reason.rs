@@ -3,33 +3,35 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::remote::frames::FrameFault;
+use crate::remote::frames::FrameReadError;
 
-/// Why a connection was closed from this side.
+/// Reason why this side closed a connection.
 #[derive(Debug)]
-pub(super) enum Closed {
-    /// The peer's bytes cannot be read on.
-    Fault(FrameFault),
-    /// The peer's frames are not what the protocol has.
+pub(super) enum CloseReason {
+    /// The peer's frames cannot be read.
+    Read(FrameReadError),
+    /// The peer sent a frame that the protocol does not allow.
     Protocol(String),
-    /// No whole frame came for so long.
+    /// No complete frame arrived for this time.
     Silent(Duration),
     /// The client's hello was refused.
     Refused(String),
-    /// The client came back on another connection.
+    /// The client resumed its session on another connection.
     Superseded,
-    /// The peer cannot be written to.
+    /// Writing to the peer failed.
     Unwritable(std::io::Error),
 }
 
-impl fmt::Display for Closed {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fault(fault) => write!(f, "{fault}"),
+            Self::Read(error) => write!(f, "{error}"),
             Self::Protocol(what) | Self::Refused(what) => f.write_str(what),
-            Self::Silent(time) => write!(f, "no whole frame came for {} ms", time.as_millis()),
-            Self::Superseded => f.write_str("its client came back on another connection"),
-            Self::Unwritable(error) => write!(f, "it cannot be written to: {error}"),
+            Self::Silent(time) => {
+                write!(f, "no complete frame arrived for {} ms", time.as_millis())
+            }
+            Self::Superseded => f.write_str("its client resumed the session on another connection"),
+            Self::Unwritable(error) => write!(f, "writing to it failed: {error}"),
         }
     }
 }

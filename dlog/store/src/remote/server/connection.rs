@@ -1,3 +1,5 @@
+//! One connection: the handshake, then its frames.
+
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -10,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::close_reason::Closed;
-use super::context::Served;
+use super::close_reason::CloseReason;
+use super::context::ServerContext;
 use super::requests::Requests;
-use super::sessions::Attached;
+use super::sessions::SessionGuard;
 use crate::remote::frames::{FrameReader, push};
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
@@ -21,36 +23,36 @@ use crate::remote::protocol::{
     decode_versioned, encode_versioned,
 };
 
-/// A client's first frames have to be smaller than this: nothing is known of it yet.
+/// Maximum size in bytes of a client's frames before its handshake is complete.
 const MAX_HELLO_BYTES: usize = 8 << 10;
 
-/// A client that is asked to send no more requests gets so long to agree.
-const AGREEMENT: Duration = Duration::from_secs(1);
+/// Time for a client to confirm a drain. After it the server regards the drain as confirmed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves one connection until it ends. Without a seat, because there are too many connections, the
-/// client is told so.
+/// Serves one connection until it ends. Without a permit, because there are too many connections,
+/// refuses the client with that reason.
 pub(super) async fn serve_connection(
-    served: &Arc<Served>,
+    context: &Arc<ServerContext>,
     from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin,
-    has_seat: bool,
-) -> Result<(), Closed> {
+    has_permit: bool,
+) -> Result<(), CloseReason> {
     let outbox = Arc::new(Outbox::default());
     let mut reader = FrameReader::new(from, MAX_HELLO_BYTES);
-    let writing = outbox.run(to, served.settings.idle_timeout);
+    let writing = outbox.run(to, context.settings.idle_timeout);
     tokio::pin!(writing);
-    let greeted = tokio::select! {
+    let handshaken = tokio::select! {
         biased;
-        greeted = greet(served, &mut reader, &outbox, has_seat) => greeted,
-        written = &mut writing => return written.map_err(Closed::Unwritable),
+        handshaken = handshake(context, &mut reader, &outbox, has_permit) => handshaken,
+        written = &mut writing => return written.map_err(CloseReason::Unwritable),
     };
-    let ended = match greeted {
+    let ended = match handshaken {
         Ok(Some(client)) => {
-            reader.set_limit(served.settings.max_frame_bytes);
+            reader.set_limit(context.settings.max_frame_bytes);
             tokio::select! {
                 biased;
-                ended = converse(served, &client, &mut reader, &outbox) => ended,
-                written = &mut writing => return written.map_err(Closed::Unwritable),
+                ended = serve_requests(context, &client, &mut reader, &outbox) => ended,
+                written = &mut writing => return written.map_err(CloseReason::Unwritable),
             }
         }
         Ok(None) => Ok(()),
@@ -61,56 +63,57 @@ pub(super) async fn serve_connection(
     ended
 }
 
-/// A client that was welcomed.
+/// A client after its handshake.
 struct Client {
-    attached: Attached,
+    session_guard: SessionGuard,
     max_frame_bytes: usize,
 }
 
-/// Reads the hello and answers it. `None` when the peer left before.
-async fn greet(
-    served: &Served,
+/// Reads the hello and replies to it. Returns `None` if the peer closed the connection before.
+async fn handshake(
+    context: &ServerContext,
     reader: &mut FrameReader<impl AsyncRead + Unpin>,
     outbox: &Outbox,
-    has_seat: bool,
-) -> Result<Option<Client>, Closed> {
-    let hello_timeout = served.settings.hello_timeout;
+    has_permit: bool,
+) -> Result<Option<Client>, CloseReason> {
+    let hello_timeout = context.settings.hello_timeout;
     let hello = match timeout(hello_timeout, first_frame(reader, outbox)).await {
-        Err(_) => return Err(Closed::Silent(hello_timeout)),
+        Err(_) => return Err(CloseReason::Silent(hello_timeout)),
         Ok(Err(closed)) => return Err(closed),
         Ok(Ok(None)) => return Ok(None),
         Ok(Ok(Some(frame))) => frame,
     };
-    let (tag, hello) = match read_hello(served, &hello) {
+    let (tag, hello) = match read_hello(context, &hello) {
         Ok(hello) => hello,
         Err((tag, key, why)) => return Err(refuse(outbox, tag, key, why)),
     };
-    if !has_seat {
+    if !has_permit {
         let why = format!(
-            "{} connections are open, which is all that this server takes",
-            served.settings.max_connections
+            "the limit of {} connections is reached",
+            context.settings.max_connections
         );
         return Err(refuse(outbox, tag, BUSY, why));
     }
-    let attached = served.sessions.attach(hello.resume).await;
+    let session_guard = context.sessions.attach(hello.resume).await;
     debug!(
-        session = attached.session.key().id,
-        resumed = attached.resumed,
+        session = session_guard.session.key().id,
+        resumed = session_guard.resumed,
         "serves {}",
         hello.description
     );
     let welcome = Welcome {
-        session: attached.session.key(),
-        resumed: attached.resumed,
-        ping_every_ms: millis(served.settings.idle_timeout / 4).max(1),
-        max_frame_bytes: u32::try_from(served.settings.max_frame_bytes).unwrap_or(u32::MAX),
-        grace_ms: millis(served.settings.session_grace),
+        session: session_guard.session.key(),
+        resumed: session_guard.resumed,
+        // A client that pings on time may miss three pings in a row.
+        ping_every_ms: millis(context.settings.idle_timeout / 4).max(1),
+        max_frame_bytes: u32::try_from(context.settings.max_frame_bytes).unwrap_or(u32::MAX),
+        grace_ms: millis(context.settings.session_grace),
     };
     let mut value = Vec::new();
     encode_versioned(&welcome, &mut value);
-    answer_init(outbox, tag, WELCOME, &value);
+    reply_init(outbox, tag, WELCOME, &value);
     Ok(Some(Client {
-        attached,
+        session_guard,
         max_frame_bytes: hello.max_frame_bytes as usize,
     }))
 }
@@ -119,7 +122,7 @@ fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn answer_init(outbox: &Outbox, tag: Tag, key: &[u8], value: &[u8]) {
+fn reply_init(outbox: &Outbox, tag: Tag, key: &[u8], value: &[u8]) {
     let headers = [InitHeader { key, value }];
     outbox.push(|out| {
         push(
@@ -133,18 +136,19 @@ fn answer_init(outbox: &Outbox, tag: Tag, key: &[u8], value: &[u8]) {
     });
 }
 
-fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> Closed {
-    answer_init(outbox, tag, key, why.as_bytes());
-    Closed::Refused(why)
+fn refuse(outbox: &Outbox, tag: Tag, key: &'static [u8], why: String) -> CloseReason {
+    reply_init(outbox, tag, key, why.as_bytes());
+    CloseReason::Refused(why)
 }
 
-/// The first frame that is not a question whether this side speaks mux with Tinit.
+/// Reads the first frame of the session. Frames before it that only probe for support of Tinit get
+/// their reply here.
 async fn first_frame(
     reader: &mut FrameReader<impl AsyncRead + Unpin>,
     outbox: &Outbox,
-) -> Result<Option<Bytes>, Closed> {
+) -> Result<Option<Bytes>, CloseReason> {
     loop {
-        let Some(bytes) = reader.next().await.map_err(Closed::Fault)? else {
+        let Some(bytes) = reader.next().await.map_err(CloseReason::Read)? else {
             return Ok(None);
         };
         match Frame::decode(&bytes) {
@@ -154,8 +158,8 @@ async fn first_frame(
             }) => _ = outbox.push(|out| push(out, tag, check)),
             Ok(_) => return Ok(Some(bytes)),
             Err(error) => {
-                return Err(Closed::Protocol(format!(
-                    "its first frame is none of mux: {error}"
+                return Err(CloseReason::Protocol(format!(
+                    "its first frame is not a mux frame: {error}"
                 )));
             }
         }
@@ -164,7 +168,7 @@ async fn first_frame(
 
 type Refusal = (Tag, &'static [u8], String);
 
-fn read_hello<'a>(served: &Served, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), Refusal> {
+fn read_hello<'a>(context: &ServerContext, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), Refusal> {
     let refused = |tag, why| (tag, REFUSED, why);
     let frame = Frame::decode(bytes).map_err(|error| refused(Tag::ONE, error.to_string()))?;
     let tag = frame.tag;
@@ -180,7 +184,7 @@ fn read_hello<'a>(served: &Served, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), 
     let Some(header) = headers.iter().find(|header| header.key == HELLO) else {
         return Err(refused(
             tag,
-            "this is a store; clients of a write proxy want the proxy's address".into(),
+            "this is a store, not a write proxy; give the proxy's address".into(),
         ));
     };
     let hello: Hello<'a> = match decode_versioned(header.value) {
@@ -201,7 +205,7 @@ fn read_hello<'a>(served: &Served, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), 
             format!("the description is longer than {MAX_DESCRIPTION_BYTES} bytes"),
         ));
     }
-    let serves = &served.settings.namespace;
+    let serves = &context.settings.namespace;
     if hello.namespace != serves {
         return Err(refused(
             tag,
@@ -211,67 +215,72 @@ fn read_hello<'a>(served: &Served, bytes: &'a [u8]) -> Result<(Tag, Hello<'a>), 
     Ok((tag, hello))
 }
 
-/// Answers requests until the connection ends, is superseded, or the server's drain is done.
-async fn converse(
-    served: &Arc<Served>,
+/// Serves requests until the connection ends, is superseded, or the server's drain is complete.
+async fn serve_requests(
+    context: &Arc<ServerContext>,
     client: &Client,
     reader: &mut FrameReader<impl AsyncRead + Unpin>,
     outbox: &Arc<Outbox>,
-) -> Result<(), Closed> {
+) -> Result<(), CloseReason> {
     let requests = Requests::new(
-        Arc::clone(served),
-        Arc::clone(&client.attached.session),
+        Arc::clone(context),
+        Arc::clone(&client.session_guard.session),
         Arc::clone(outbox),
         client.max_frame_bytes,
     );
-    let mut drain = served.drain.clone();
+    let mut drain = context.drain.clone();
     let mut draining = false;
-    // Whether the client has nothing more to say: everything it sent was read by then, and nothing
-    // of it is lost in the socket.
-    let mut agreed = false;
-    let agreement = tokio::time::sleep(AGREEMENT);
-    tokio::pin!(agreement);
-    let idle = served.settings.idle_timeout;
+    // True once the client has confirmed the drain: all of its requests have been read by then, and
+    // none is lost in the socket's buffer.
+    let mut drain_confirmed = false;
+    let drain_timeout = tokio::time::sleep(DRAIN_TIMEOUT);
+    tokio::pin!(drain_timeout);
+    let idle = context.settings.idle_timeout;
     loop {
         let frame = tokio::select! {
-            // What ends the conversation goes before what goes on with it, so that a busy client
-            // cannot hold it off.
+            // Reasons to end come first, so that a busy client cannot delay them.
             biased;
-            () = client.attached.superseded() => return Err(Closed::Superseded),
-            () = begun(&mut drain), if !draining => {
+            () = client.session_guard.superseded() => return Err(CloseReason::Superseded),
+            () = drain_begun(&mut drain), if !draining => {
                 draining = true;
-                agreement.as_mut().reset(Instant::now() + AGREEMENT);
+                drain_timeout.as_mut().reset(Instant::now() + DRAIN_TIMEOUT);
                 outbox.push(|out| push(out, Tag::ONE, Message::Tdrain));
                 requests.begin_drain();
                 continue;
             }
-            () = &mut agreement, if draining && !agreed => {
-                agreed = true;
+            () = &mut drain_timeout, if draining && !drain_confirmed => {
+                drain_confirmed = true;
                 continue;
             }
-            frame = timeout(idle, reader.next()) => frame.map_err(|_| Closed::Silent(idle))?.map_err(Closed::Fault)?,
-            () = requests.all_answered(), if agreed => return Ok(()),
+            frame = timeout(idle, reader.next()) => frame
+                .map_err(|_| CloseReason::Silent(idle))?
+                .map_err(CloseReason::Read)?,
+            () = requests.all_replied(), if drain_confirmed => return Ok(()),
         };
         let Some(frame) = frame else { return Ok(()) };
         tokio::select! {
             biased;
-            handled = handle(&requests, outbox, frame) => agreed |= handled? && draining,
-            () = client.attached.superseded() => return Err(Closed::Superseded),
+            handled = handle_frame(&requests, outbox, frame) => drain_confirmed |= handled? && draining,
+            () = client.session_guard.superseded() => return Err(CloseReason::Superseded),
         }
     }
 }
 
-async fn begun(drain: &mut watch::Receiver<bool>) {
-    // A server that was dropped ends its connections by itself.
+async fn drain_begun(drain: &mut watch::Receiver<bool>) {
+    // A server that was dropped aborts its connections by itself.
     if drain.wait_for(|begun| *begun).await.is_err() {
         core::future::pending().await
     }
 }
 
-/// Handles one frame; whether it is the client's agreement to send no more requests.
-async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bool, Closed> {
+/// Handles one frame. Returns true if it confirms the drain.
+async fn handle_frame(
+    requests: &Requests,
+    outbox: &Outbox,
+    bytes: Bytes,
+) -> Result<bool, CloseReason> {
     let frame = Frame::decode(&bytes)
-        .map_err(|error| Closed::Protocol(format!("a frame is none of mux: {error}")))?;
+        .map_err(|error| CloseReason::Protocol(format!("a frame is not a mux frame: {error}")))?;
     match frame.message {
         Message::Tdispatch { payload, .. } => requests.start(frame.tag, payload, &bytes).await?,
         Message::Tdiscarded { discarded, .. } | Message::BadTdiscarded { discarded, .. } => {
@@ -285,7 +294,7 @@ async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bo
         | Message::Tdrain
         | Message::Tlease { .. }) => {
             let text = format!(
-                "{} has no place in a session with a store",
+                "{} is not valid in a session with a store",
                 other.frame_type().name()
             );
             outbox.push(|out| push(out, frame.tag, Message::Rerr { error: &text }));
@@ -296,7 +305,9 @@ async fn handle(requests: &Requests, outbox: &Outbox, bytes: Bytes) -> Result<bo
         | Message::Rinit { .. }
         | Message::Rerr { .. }
         | Message::BadRerr { .. } => {
-            return Err(Closed::Protocol("it answered what was not asked".into()));
+            return Err(CloseReason::Protocol(
+                "it replied to a request that was not sent".into(),
+            ));
         }
     }
     Ok(false)

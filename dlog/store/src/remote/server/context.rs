@@ -8,8 +8,8 @@ use super::sessions::Sessions;
 use crate::LogStore;
 use crate::remote::ServerSettings;
 
-/// What all connections of a server share.
-pub(super) struct Served {
+/// State that all connections of a server share.
+pub(super) struct ServerContext {
     pub(super) store: Arc<dyn LogStore>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) settings: ServerSettings,

@@ -1,5 +1,7 @@
+//! The requests of one connection.
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Place;
+use std::collections::btree_map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -8,41 +10,40 @@ use distributedlog::wire::mux::{Message, Status, Tag};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::close_reason::Closed;
-use super::context::Served;
+use super::close_reason::CloseReason;
+use super::context::ServerContext;
 use super::sessions::Session;
-use crate::remote::frames::{push, push_answer, push_failure};
+use crate::remote::frames::{push, push_failure, push_reply};
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
-    Answer, EntryRef, NAMES_PER_PAGE, Operation, RecordRef, Request, Response, decode, own_entry,
+    EntryRef, NAMES_PER_PAGE, Operation, RecordRef, Reply, ReplyResult, Request, decode, own_entry,
 };
 use crate::{Entry, Lease, ReadBatch, ReadLimit, StoreError, StreamName};
 
-/// A request is charged one unit for each begun KiB of its frame, so that small ones are bounded
-/// too.
+/// A request takes one unit for each started KiB of its frame, so that the units bound the number
+/// of small requests too.
 const UNIT_BYTES: usize = 1 << 10;
 
-/// So many reads of one connection may be held at once.
+/// Maximum number of waiting reads of one connection.
 const MAX_READS: usize = 4096;
 
-/// Work is begun only while fewer answered bytes than this wait to be written.
+/// No request is started while this many bytes of replies wait to be written.
 const MAX_UNWRITTEN_BYTES: usize = 16 << 20;
 
-/// The requests of one connection: at most so many bytes of them are unanswered at a time.
+/// The requests of one connection. Units bound the bytes of those that are in progress.
 pub(super) struct Requests {
-    served: Arc<Served>,
+    context: Arc<ServerContext>,
     session: Arc<Session>,
     replies: Arc<Replies>,
     units: Arc<Semaphore>,
     all_units: u32,
 }
 
-/// Where answers go.
+/// Sends the replies of one connection.
 struct Replies {
     outbox: Arc<Outbox>,
     max_frame_bytes: usize,
-    /// The reads that are held. Whoever takes one out of here answers it, so each is answered
-    /// once.
+    /// The waiting reads. Removing one from here obliges to reply to it, so each gets one reply.
     reads: Mutex<Reads>,
 }
 
@@ -57,9 +58,9 @@ impl Replies {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, tag: Tag, answer: &Answer<'_>) {
+    fn reply(&self, tag: Tag, reply: &ReplyResult<'_>) {
         self.outbox
-            .push(|out| push_answer(out, tag, answer, self.max_frame_bytes));
+            .push(|out| push_reply(out, tag, reply, self.max_frame_bytes));
     }
 
     fn nack(&self, tag: Tag) {
@@ -70,16 +71,16 @@ impl Replies {
 
 impl Requests {
     pub(super) fn new(
-        served: Arc<Served>,
+        context: Arc<ServerContext>,
         session: Arc<Session>,
         outbox: Arc<Outbox>,
         max_frame_bytes: usize,
     ) -> Self {
-        // A whole frame of the largest size must fit, or it would wait for ever.
-        let bytes = served
+        // A frame of the largest size must fit, or it would wait forever.
+        let bytes = context
             .settings
             .max_append_bytes
-            .max(served.settings.max_frame_bytes);
+            .max(context.settings.max_frame_bytes);
         let all_units = u32::try_from(bytes / UNIT_BYTES + 1)
             .unwrap_or(u32::MAX)
             .min(1 << 24);
@@ -89,7 +90,7 @@ impl Requests {
             reads: Mutex::default(),
         });
         Self {
-            served,
+            context,
             session,
             replies,
             units: Arc::new(Semaphore::new(all_units as usize)),
@@ -97,8 +98,8 @@ impl Requests {
         }
     }
 
-    /// From now on requests are turned away, and held reads too: the client may ask again elsewhere
-    /// or later.
+    /// Refuses new requests and the waiting reads: the client can send them again elsewhere or
+    /// later.
     pub(super) fn begin_drain(&self) {
         let mut reads = self.replies.reads();
         reads.draining = true;
@@ -108,18 +109,18 @@ impl Requests {
         }
     }
 
-    /// Returns when no request is unanswered.
-    pub(super) async fn all_answered(&self) {
+    /// Waits until no request is in progress.
+    pub(super) async fn all_replied(&self) {
         let all = self
             .units
             .acquire_many(self.all_units)
             .await
-            .expect("nobody closes the semaphore");
+            .expect("the semaphore is never closed");
         drop(all);
     }
 
-    /// The client has no use for an answer any more: a held read ends; anything else is answered as
-    /// if nothing had been said.
+    /// Cancels a request that the client discarded. A waiting read ends; other requests are
+    /// finished and get their reply.
     pub(super) fn discard(&self, tag: Tag) {
         if let Some(read) = self.replies.reads().held.remove(&tag) {
             read.abort();
@@ -129,13 +130,18 @@ impl Requests {
         }
     }
 
-    /// Begins a request; its answer follows when there is one. Waits while too much is unanswered.
+    /// Starts a request; its reply is sent when it is finished. Waits while too many bytes are in
+    /// progress or unwritten.
+    ///
+    /// # Errors
+    ///
+    /// The client violated the protocol.
     pub(super) async fn start(
         &self,
         tag: Tag,
         payload: &[u8],
         frame: &Bytes,
-    ) -> Result<(), Closed> {
+    ) -> Result<(), CloseReason> {
         let request = match decode::<Request<'_>>(payload) {
             Ok(request) => request,
             Err(malformed) => {
@@ -158,7 +164,7 @@ impl Requests {
             Arc::clone(&self.units)
                 .acquire_many_owned(units)
                 .await
-                .expect("nobody closes the semaphore")
+                .expect("the semaphore is never closed")
         };
         match request {
             Request::Read {
@@ -183,15 +189,15 @@ impl Requests {
     fn append(&self, tag: Tag, lease: &Lease, entry: Entry, permit: OwnedSemaphorePermit) {
         if !self.session.holds(lease) {
             self.replies
-                .answer(tag, &Err(StoreError::Fenced(lease.stream.clone())));
+                .reply(tag, &Err(StoreError::Fenced(lease.stream.clone())));
             return;
         }
         let replies = Arc::clone(&self.replies);
         let done = move |result: Result<Dlsn, StoreError>| {
-            replies.answer(tag, &result.map(Response::Appended));
+            replies.reply(tag, &result.map(Reply::Appended));
             drop(permit);
         };
-        self.served.store.append(lease, entry, Box::new(done));
+        self.context.store.append(lease, entry, Box::new(done));
     }
 
     fn hold_read(
@@ -200,8 +206,8 @@ impl Requests {
         stream: StreamName,
         from: Dlsn,
         limit: ReadLimit,
-    ) -> Result<(), Closed> {
-        let settings = &self.served.settings;
+    ) -> Result<(), CloseReason> {
+        let settings = &self.context.settings;
         let (max_bytes, wait) = (
             limit.max_bytes.min(settings.max_read_bytes),
             limit.wait.min(settings.max_read_wait),
@@ -215,51 +221,51 @@ impl Requests {
         if reads.held.len() >= MAX_READS {
             drop(reads);
             self.replies
-                .answer(tag, &Err(StoreError::Overloaded { limit: MAX_READS }));
+                .reply(tag, &Err(StoreError::Overloaded { limit: MAX_READS }));
             return Ok(());
         }
-        let Place::Vacant(place) = reads.held.entry(tag) else {
-            return Err(Closed::Protocol(format!(
+        let btree_map::Entry::Vacant(vacant) = reads.held.entry(tag) else {
+            return Err(CloseReason::Protocol(format!(
                 "tag {tag} was used for two reads at once"
             )));
         };
-        let (store, replies) = (Arc::clone(&self.served.store), Arc::clone(&self.replies));
-        // The task finds its place filled: the lock is held until then.
+        let (store, replies) = (Arc::clone(&self.context.store), Arc::clone(&self.replies));
+        // The lock is held until the read's handle is inserted, so the task finds it.
         let task = tokio::spawn(async move {
             let read = store.read(&stream, from, limit).await;
             if replies.reads().held.remove(&tag).is_some() {
-                let answer = read.as_ref().map_err(Clone::clone);
-                let answer = answer.map(
+                let reply = read.as_ref().map_err(Clone::clone);
+                let reply = reply.map(
                     |ReadBatch {
                          entries,
                          next,
                          start,
                          created_unix_ms,
-                     }| Response::Batch {
+                     }| Reply::Batch {
                         entries: EntryRef::list(entries),
                         next: *next,
                         start: *start,
                         created_unix_ms: *created_unix_ms,
                     },
                 );
-                replies.answer(tag, &answer);
+                replies.reply(tag, &reply);
             }
         });
-        place.insert(task.abort_handle());
+        vacant.insert(task.abort_handle());
         Ok(())
     }
 
-    /// Runs a request to its end, also when the connection is lost meanwhile: a lease that was
-    /// granted must reach its session's table.
+    /// Runs a request to its end, even if the connection is lost meanwhile: a granted lease must
+    /// reach its session's table.
     fn spawn(&self, tag: Tag, operation: Operation, permit: OwnedSemaphorePermit) {
-        let (served, session, replies) = (
-            Arc::clone(&self.served),
+        let (context, session, replies) = (
+            Arc::clone(&self.context),
             Arc::clone(&self.session),
             Arc::clone(&self.replies),
         );
         tokio::spawn(async move {
-            let answer = carry_out(&served, &session, operation).await;
-            replies.answer(tag, &answer);
+            let reply = execute(&context, &session, operation).await;
+            replies.reply(tag, &reply);
             drop(permit);
         });
     }
@@ -273,42 +279,47 @@ impl Drop for Requests {
     }
 }
 
-async fn carry_out(served: &Served, session: &Session, operation: Operation) -> Answer<'static> {
-    let store = &served.store;
+async fn execute(
+    context: &ServerContext,
+    session: &Session,
+    operation: Operation,
+) -> ReplyResult<'static> {
+    let store = &context.store;
     match operation {
-        Operation::Create(stream) => store.create(&stream).await.map(|()| Response::Done),
-        Operation::Delete(stream) => store.delete(&stream).await.map(|()| Response::Done),
-        Operation::Describe(stream) => store.describe(&stream).await.map(Response::Info),
-        Operation::Truncate { stream, before } => store
-            .truncate(&stream, before)
+        Operation::Create(stream) => store.create(&stream).await.map(|()| Reply::Done),
+        Operation::Delete(stream) => store.delete(&stream).await.map(|()| Reply::Done),
+        Operation::Describe(stream) => store.describe(&stream).await.map(Reply::Info),
+        Operation::Truncate { stream, before } => {
+            store.truncate(&stream, before).await.map(|()| Reply::Done)
+        }
+        Operation::List { after } => store
+            .list()
             .await
-            .map(|()| Response::Done),
-        Operation::List { after } => store.list().await.map(|names| page(names, after.as_ref())),
-        Operation::Acquire { stream, owner } => served
+            .map(|names| names_page(names, after.as_ref())),
+        Operation::Acquire { stream, owner } => context
             .sessions
             .acquire(session, &stream, &owner)
             .await
-            .map(Response::Acquired),
+            .map(Reply::Acquired),
         Operation::Release(lease) => {
-            // Another session's lease is not this one's to release; one that was fenced is no
-            // error.
-            if session.forget(&lease) {
+            // A session can release only its own leases. A fenced one is no error.
+            if session.remove_lease(&lease) {
                 store.release(&lease).await?;
             }
-            Ok(Response::Done)
+            Ok(Reply::Done)
         }
-        Operation::Leave => {
-            served.sessions.end(session, None).await;
-            Ok(Response::Done)
+        Operation::EndSession => {
+            context.sessions.end(session, None).await;
+            Ok(Reply::Done)
         }
     }
 }
 
-/// The next names after `after`, of all names in their order.
-fn page(mut names: Vec<StreamName>, after: Option<&StreamName>) -> Response<'static> {
+/// Returns the page of the sorted names after `after`.
+fn names_page(mut names: Vec<StreamName>, after: Option<&StreamName>) -> Reply<'static> {
     let start = after.map_or(0, |after| names.partition_point(|name| name <= after));
     names.drain(..start);
     let more = names.len() > NAMES_PER_PAGE;
     names.truncate(NAMES_PER_PAGE);
-    Response::Names { names, more }
+    Reply::Names { names, more }
 }

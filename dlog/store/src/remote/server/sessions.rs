@@ -1,3 +1,5 @@
+//! Clients' sessions and the leases that they hold.
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,50 +13,50 @@ use crate::remote::ServerSettings;
 use crate::remote::protocol::SessionKey;
 use crate::{Acquired, Lease, LogStore, Owner, StoreError, StreamName};
 
-/// The clients that are alive, or were a moment ago.
+/// The sessions of all clients that are connected or in their grace period.
 ///
-/// Invariant: a lease that was granted through here is in its session's table, or was released, or
-/// was fenced by a later grant.
+/// Invariant: a lease that was granted here is in its session's table, or was released, or was
+/// fenced by a later grant.
 pub(super) struct Sessions {
     store: Arc<dyn LogStore>,
     grace: Duration,
     entropy: Entropy,
-    table: Mutex<Table>,
+    table: Mutex<SessionTable>,
 }
 
 #[derive(Default)]
-struct Table {
+struct SessionTable {
     last_id: u64,
     sessions: BTreeMap<u64, Arc<Session>>,
 }
 
-/// One client, across its connections.
+/// A client, across its connections.
 pub(super) struct Session {
     key: SessionKey,
-    /// Held by the connection that serves the session.
-    seat: Arc<tokio::sync::Mutex<()>>,
-    /// The number of the session's newest connection: an older one leaves its seat.
-    newest: watch::Sender<u64>,
-    state: Mutex<State>,
+    /// Locked by the connection that serves the session.
+    serving: Arc<tokio::sync::Mutex<()>>,
+    /// Number of the session's newest connection. An older one stops serving when it changes.
+    newest_connection: watch::Sender<u64>,
+    state: Mutex<SessionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     /// The epoch of each stream's lease.
     leases: BTreeMap<StreamName, u64>,
     ended: bool,
 }
 
-/// A connection's right to serve a session, or its turn to get it. Dropping it begins the time of
-/// grace, after which the session ends unless another connection came back to it.
-pub(super) struct Attached {
+/// A connection's right to serve a session, or its place in the queue for it. Dropping it starts
+/// the grace period, after which the session ends unless another connection resumed it.
+pub(super) struct SessionGuard {
     sessions: Arc<Sessions>,
     pub(super) session: Arc<Session>,
     pub(super) resumed: bool,
     connection: u64,
-    /// Given up when the connection stops reading, so that nothing of an old connection overtakes
-    /// the new one.
-    seat: Option<OwnedMutexGuard<()>>,
+    /// Released when the connection stops reading, so that no request of an old connection follows
+    /// one of the new connection.
+    serving: Option<OwnedMutexGuard<()>>,
 }
 
 impl Sessions {
@@ -68,40 +70,42 @@ impl Sessions {
         })
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SessionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Comes back to the session that `resume` names, when it lives; else begins a new one.
+    /// Resumes the session that `resume` names, if it exists; otherwise begins a new one.
     ///
-    /// A connection that serves the session still, perhaps half-open, is told to go and waited for.
-    pub(super) async fn attach(self: &Arc<Self>, resume: Option<SessionKey>) -> Attached {
-        if let Some(session) = resume.and_then(|key| self.live(key)) {
-            let attached = self.take_seat(session, true).await;
-            // The session may have ended between the table and the connection's number.
-            if !attached.session.state().ended {
-                return attached;
+    /// If an older connection, perhaps half-open, still serves the session, this supersedes it and
+    /// waits for it to stop.
+    pub(super) async fn attach(self: &Arc<Self>, resume: Option<SessionKey>) -> SessionGuard {
+        if let Some(session) = resume.and_then(|key| self.find(key)) {
+            let session_guard = self.take_over(session, true).await;
+            // The session may have ended after it was found and before it got the connection's
+            // number.
+            if !session_guard.session.state().ended {
+                return session_guard;
             }
         }
-        self.take_seat(self.begin(), false).await
+        self.take_over(self.begin(), false).await
     }
 
-    async fn take_seat(self: &Arc<Self>, session: Arc<Session>, resumed: bool) -> Attached {
-        let connection = session.connect();
-        let seat = Arc::clone(&session.seat);
-        // From here on, a future that is dropped begins the time of grace.
-        let mut attached = Attached {
+    async fn take_over(self: &Arc<Self>, session: Arc<Session>, resumed: bool) -> SessionGuard {
+        let connection = session.next_connection_number();
+        let serving = Arc::clone(&session.serving);
+        // From here on, dropping the future starts the grace period.
+        let mut session_guard = SessionGuard {
             sessions: Arc::clone(self),
             session,
             resumed,
             connection,
-            seat: None,
+            serving: None,
         };
-        attached.seat = Some(seat.lock_owned().await);
-        attached
+        session_guard.serving = Some(serving.lock_owned().await);
+        session_guard
     }
 
-    fn live(&self, key: SessionKey) -> Option<Arc<Session>> {
+    fn find(&self, key: SessionKey) -> Option<Arc<Session>> {
         self.table()
             .sessions
             .get(&key.id)
@@ -119,21 +123,22 @@ impl Sessions {
         };
         let session = Arc::new(Session {
             key,
-            seat: Arc::default(),
-            newest: watch::Sender::new(0),
+            serving: Arc::default(),
+            newest_connection: watch::Sender::new(0),
             state: Mutex::default(),
         });
         table.sessions.insert(key.id, Arc::clone(&session));
         session
     }
 
-    /// Ends the session and releases its leases. With `connection`, only when no later one took
-    /// over.
+    /// Ends the session and releases its leases. With `connection`, only if that is still its
+    /// newest connection.
     pub(super) async fn end(&self, session: &Session, connection: Option<u64>) {
         let leases = {
             let mut state = session.state();
             if state.ended
-                || connection.is_some_and(|connection| connection != *session.newest.borrow())
+                || connection
+                    .is_some_and(|connection| connection != *session.newest_connection.borrow())
             {
                 return;
             }
@@ -143,7 +148,7 @@ impl Sessions {
         self.table().sessions.remove(&session.key.id);
         if connection.is_some() && !leases.is_empty() {
             info!(
-                "session {} did not come back within {} ms; its {} streams are free",
+                "session {} was not resumed within {} ms; releasing its {} streams",
                 session.key.id,
                 self.grace.as_millis(),
                 leases.len()
@@ -154,7 +159,7 @@ impl Sessions {
         }
     }
 
-    /// Ends all sessions: the server goes away.
+    /// Ends all sessions, when the server shuts down.
     pub(super) async fn end_all(&self) {
         let sessions: Vec<_> = self.table().sessions.values().cloned().collect();
         for session in sessions {
@@ -177,7 +182,7 @@ impl Sessions {
     ) -> Result<Acquired, StoreError> {
         let acquired = self.store.acquire(stream, owner).await?;
         if let Acquired::Granted(lease) = &acquired
-            && !session.keep(lease)
+            && !session.add_lease(lease)
         {
             self.release(lease.clone()).await;
             return Err(StoreError::Fenced(stream.clone()));
@@ -186,28 +191,28 @@ impl Sessions {
     }
 }
 
-impl Attached {
-    /// Returns when another connection wants to serve the session.
+impl SessionGuard {
+    /// Waits until another connection takes the session over.
     pub(super) async fn superseded(&self) {
-        // The sender lives in the session, so the only way out is the condition.
+        // Cannot fail: the sender is in the session.
         self.session
-            .newest
+            .newest_connection
             .subscribe()
-            .wait_for(|newest| *newest > self.connection)
+            .wait_for(|newest_connection| *newest_connection > self.connection)
             .await
             .ok();
     }
 }
 
-impl Drop for Attached {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.seat = None;
+        self.serving = None;
         let (sessions, session, connection) = (
             Arc::clone(&self.sessions),
             Arc::clone(&self.session),
             self.connection,
         );
-        // Without a runtime, nobody is served any more, and the store is about to be closed.
+        // Without a runtime the server is gone, and the store is about to be closed.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 tokio::time::sleep(sessions.grace).await;
@@ -218,7 +223,7 @@ impl Drop for Attached {
 }
 
 impl Session {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SessionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -226,17 +231,19 @@ impl Session {
         self.key
     }
 
-    /// Gives the session's next connection its number, and tells an older one to go.
-    fn connect(&self) -> u64 {
-        // Under the lock, so that it does not end the session between its look at the number and
+    /// Assigns a number to the session's next connection, which supersedes the older ones.
+    fn next_connection_number(&self) -> u64 {
+        // Under the lock, so that `end` cannot end the session between its check of the number and
         // its end.
         let _state = self.state();
-        self.newest.send_modify(|newest| *newest += 1);
-        *self.newest.borrow()
+        self.newest_connection
+            .send_modify(|newest_connection| *newest_connection += 1);
+        *self.newest_connection.borrow()
     }
 
-    /// False when the session has ended and keeps nothing any more.
-    fn keep(&self, lease: &Lease) -> bool {
+    /// Records a granted lease. Returns false if the session has ended: then the caller must
+    /// release it.
+    fn add_lease(&self, lease: &Lease) -> bool {
         let mut state = self.state();
         if !state.ended {
             state.leases.insert(lease.stream.clone(), lease.epoch);
@@ -244,14 +251,14 @@ impl Session {
         !state.ended
     }
 
-    /// Whether the lease is this session's: one of another session, or of the server's life before
-    /// this one, is not.
+    /// Returns true if the lease is this session's. One of another session, or of an earlier run of
+    /// the server, is not.
     pub(super) fn holds(&self, lease: &Lease) -> bool {
         self.state().leases.get(&lease.stream) == Some(&lease.epoch)
     }
 
-    /// The client gives the lease back. False when it was not this session's.
-    pub(super) fn forget(&self, lease: &Lease) -> bool {
+    /// Removes a lease that the client released. Returns false if it was not this session's.
+    pub(super) fn remove_lease(&self, lease: &Lease) -> bool {
         let mut state = self.state();
         let held = state.leases.get(&lease.stream) == Some(&lease.epoch);
         if held {

@@ -1,4 +1,4 @@
-//! What is not a client of ours, and what is not a server of ours.
+//! Peers that are not this program's clients or servers.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::kit::*;
+use distributedlog_store::remote::internals::{FrameReader, push};
 use distributedlog_store::remote::internals::{
-    Answer, HELLO, Hello, Operation, REFUSED, Request, Response, SessionKey, WELCOME, Welcome,
+    HELLO, Hello, Operation, REFUSED, Reply, ReplyResult, Request, SessionKey, WELCOME, Welcome,
     decode, decode_versioned, encode, encode_versioned,
 };
-use distributedlog_store::remote::internals::{FrameReader, push};
 use distributedlog_store::remote::{RemoteStore, ServerSettings};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError};
 
-/// A server that does with each connection what `answer` says.
+/// A server that handles each connection with `reply`.
 async fn fake<F: Future<Output = ()> + Send>(
-    answer: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    reply: impl Fn(TcpStream) -> F + Send + Sync + 'static,
 ) -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let uri = Uri::local("127.0.0.1", listener.local_addr().expect("bound").port());
     tokio::spawn(async move {
         loop {
-            answer(listener.accept().await.expect("accepts").0).await;
+            reply(listener.accept().await.expect("accepts").0).await;
         }
     });
     uri
@@ -42,7 +42,7 @@ async fn refusal(uri: &Uri) -> String {
 }
 
 #[tokio::test]
-async fn zookeeper_is_told_apart_and_named() {
+async fn zookeeper_is_recognized_and_named() {
     let uri = fake(async |mut stream: TcpStream| {
         let mut four = [0; 4];
         if stream.read_exact(&mut four).await.is_ok() && &four == b"srvr" {
@@ -61,7 +61,7 @@ async fn zookeeper_is_told_apart_and_named() {
 }
 
 #[tokio::test]
-async fn zookeeper_that_keeps_its_four_letters_to_itself_is_told_apart() {
+async fn zookeeper_that_refuses_its_four_letter_command_is_recognized() {
     let uri = fake(async |mut stream: TcpStream| {
         let mut four = [0; 4];
         if stream.read_exact(&mut four).await.is_ok() && &four == b"srvr" {
@@ -87,7 +87,7 @@ async fn a_bookkeeper_uri_is_refused_without_connecting() {
 }
 
 #[tokio::test]
-async fn an_http_server_is_told_apart() {
+async fn an_http_server_is_recognized() {
     let uri = fake(async |mut stream: TcpStream| {
         let mut some = [0; 16];
         stream.read_exact(&mut some).await.ok();
@@ -104,7 +104,7 @@ async fn an_http_server_is_told_apart() {
 }
 
 #[tokio::test]
-async fn someone_who_greets_in_another_protocol_is_quoted() {
+async fn the_greeting_of_another_protocol_is_quoted() {
     let uri = fake(async |mut stream: TcpStream| {
         stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").await.ok();
         stream.read_u8().await.ok();
@@ -116,7 +116,7 @@ async fn someone_who_greets_in_another_protocol_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_write_proxy_is_told_apart() {
+async fn a_write_proxy_is_recognized() {
     let uri = fake(async |mut stream: TcpStream| {
         let mut frame = Vec::new();
         push(
@@ -134,7 +134,7 @@ async fn a_write_proxy_is_told_apart() {
 }
 
 #[tokio::test]
-async fn someone_who_hangs_up_at_the_hello_and_nobody_at_all_are_unreachable() {
+async fn a_server_that_closes_at_the_hello_and_a_closed_port_are_unreachable() {
     let uri = fake(async |mut stream: TcpStream| _ = stream.read_u8().await).await;
     let closed = RemoteStore::connect(&uri, client_settings())
         .await
@@ -235,7 +235,7 @@ fn dispatch(tag: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The text of the header with this key, with which the server answers a hello.
+/// Returns the text of the header with this key in the server's reply to a hello.
 fn header(frame: &Bytes, key: &[u8]) -> Option<String> {
     let Message::Rinit { headers, .. } = Frame::decode(frame).expect("mux").message else {
         panic!("no Rinit")
@@ -246,7 +246,7 @@ fn header(frame: &Bytes, key: &[u8]) -> Option<String> {
         .map(|header| String::from_utf8_lossy(header.value).into_owned())
 }
 
-async fn first_answer(address: core::net::SocketAddr, bytes: &[u8]) -> Option<Bytes> {
+async fn first_reply(address: core::net::SocketAddr, bytes: &[u8]) -> Option<Bytes> {
     let mut stream = TcpStream::connect(address).await.expect("connects");
     stream.write_all(bytes).await.expect("sent");
     FrameReader::new(stream, 1 << 20)
@@ -257,15 +257,15 @@ async fn first_answer(address: core::net::SocketAddr, bytes: &[u8]) -> Option<By
 }
 
 #[tokio::test]
-async fn a_hello_of_another_version_is_told_both_versions() {
+async fn a_hello_of_another_version_is_refused_with_both_versions() {
     let Running { server, .. } = running(ServerSettings::default()).await;
     let mut future = hello("/messaging/distributedlog");
     future[0] = 9;
     future.extend(b"what a later version adds");
-    let answer = first_answer(server.local_addr(), &init(&future))
+    let reply = first_reply(server.local_addr(), &init(&future))
         .await
-        .expect("an answer");
-    let why = header(&answer, REFUSED).expect("a refusal");
+        .expect("a reply");
+    let why = header(&reply, REFUSED).expect("a refusal");
     assert!(
         why.contains("speaks version 2 of the store's protocol, not 9"),
         "{why}"
@@ -273,12 +273,12 @@ async fn a_hello_of_another_version_is_told_both_versions() {
 }
 
 #[tokio::test]
-async fn a_hello_that_is_none_is_refused_with_the_reason() {
+async fn an_invalid_hello_is_refused_with_the_reason() {
     let Running { server, .. } = running(ServerSettings::default()).await;
     let address = server.local_addr();
     let why = async |bytes: Vec<u8>| {
         header(
-            &first_answer(address, &bytes).await.expect("an answer"),
+            &first_reply(address, &bytes).await.expect("a reply"),
             REFUSED,
         )
         .expect("a refusal")
@@ -307,7 +307,7 @@ async fn a_hello_that_is_none_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_frames_end_the_connection_and_disturb_nobody() {
+async fn bytes_that_are_no_frames_end_only_their_own_connection() {
     let Running { server, uri, .. } = running(ServerSettings::default()).await;
     let good = client(&uri).await;
     for bytes in [
@@ -318,7 +318,7 @@ async fn bytes_that_are_no_frames_end_the_connection_and_disturb_nobody() {
         b"\0\0\x20\0",
     ] {
         assert_eq!(
-            first_answer(server.local_addr(), bytes).await,
+            first_reply(server.local_addr(), bytes).await,
             None,
             "{bytes:?}"
         );
@@ -340,7 +340,7 @@ async fn an_oversized_frame_is_refused_before_it_is_buffered() {
         .write_all(&init(&hello("/messaging/distributedlog")))
         .await
         .expect("sent");
-    // Only the announcement is sent: the server does not wait for the rest.
+    // Only the length is sent: the server does not wait for the rest.
     stream
         .write_all(&1000_u32.to_be_bytes())
         .await
@@ -353,7 +353,7 @@ async fn an_oversized_frame_is_refused_before_it_is_buffered() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_answered_and_the_connection_lives() {
+async fn a_malformed_request_gets_a_reply_and_the_connection_stays_open() {
     let Running { server, .. } = running(ServerSettings::default()).await;
     let mut stream = TcpStream::connect(server.local_addr())
         .await
@@ -386,7 +386,7 @@ async fn a_malformed_request_is_answered_and_the_connection_lives() {
     let mut reader = FrameReader::new(stream, 1 << 20);
     reader.next().await.expect("a welcome").expect("a welcome");
     for tag in 2..8 {
-        let bytes = reader.next().await.expect("an answer").expect("an answer");
+        let bytes = reader.next().await.expect("a reply").expect("a reply");
         let frame = Frame::decode(&bytes).expect("mux");
         assert_eq!(frame.tag.get(), tag);
         assert!(
@@ -400,7 +400,7 @@ async fn a_malformed_request_is_answered_and_the_connection_lives() {
             "{tag}: {frame:?}"
         );
     }
-    let bytes = reader.next().await.expect("an answer").expect("an answer");
+    let bytes = reader.next().await.expect("a reply").expect("a reply");
     let Message::Rdispatch {
         status: Status::Ok,
         payload,
@@ -410,8 +410,8 @@ async fn a_malformed_request_is_answered_and_the_connection_lives() {
         panic!("not ok")
     };
     assert_eq!(
-        decode::<Answer<'_>>(payload),
-        Ok(Ok(Response::Names {
+        decode::<ReplyResult<'_>>(payload),
+        Ok(Ok(Reply::Names {
             names: vec![],
             more: false
         }))
@@ -419,7 +419,7 @@ async fn a_malformed_request_is_answered_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_takes_the_seat_of_its_half_open_connection() {
+async fn a_client_that_resumes_its_session_supersedes_its_half_open_connection() {
     let Running { server, .. } = running(ServerSettings::default()).await;
     let welcomed = async |resume: Option<SessionKey>| {
         let mut value = Vec::new();
@@ -435,7 +435,7 @@ async fn a_client_that_comes_back_takes_the_seat_of_its_half_open_connection() {
             .expect("connects");
         stream.write_all(&init(&value)).await.expect("sent");
         let mut reader = FrameReader::new(stream, 1 << 20);
-        let frame = reader.next().await.expect("an answer").expect("an answer");
+        let frame = reader.next().await.expect("a reply").expect("a reply");
         let Message::Rinit { headers, .. } = Frame::decode(&frame).expect("mux").message else {
             panic!("no Rinit")
         };
@@ -474,7 +474,7 @@ async fn a_client_that_comes_back_takes_the_seat_of_its_half_open_connection() {
     );
 }
 
-/// Whether the future has nothing to say at once.
+/// Returns true if the future is not ready at once.
 async fn is_pending<T>(future: impl Future<Output = T>) -> bool {
     tokio::select! {
         biased;
@@ -484,7 +484,7 @@ async fn is_pending<T>(future: impl Future<Output = T>) -> bool {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so() {
+async fn one_connection_too_many_is_refused_with_the_reason() {
     let Running {
         uri,
         server: _server,
@@ -499,16 +499,16 @@ async fn one_connection_too_many_is_told_so() {
         .await
         .expect_err("full");
     assert!(
-        matches!(&second, StoreError::Unreachable { detail, .. } if detail.contains("1 connections are open")),
+        matches!(&second, StoreError::Unreachable { detail, .. } if detail.contains("limit of 1 connections")),
         "{second:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_or_only_half_a_frame_is_hung_up_on() {
+async fn a_connection_that_sends_nothing_or_only_half_a_frame_is_closed() {
     use distributedlog_store::remote::internals::connection_over;
     let settings = ServerSettings::default();
-    for (sent, patience) in [
+    for (sent, limit) in [
         (Vec::new(), settings.hello_timeout),
         (vec![0, 0, 0, 50, 1], settings.hello_timeout),
         (
@@ -531,10 +531,10 @@ async fn who_says_nothing_or_only_half_a_frame_is_hung_up_on() {
         let closed = connection_over(ours, store, settings.clone())
             .await
             .expect_err("hung up");
-        assert!(closed.contains("no whole frame came"), "{closed}");
+        assert!(closed.contains("no complete frame arrived"), "{closed}");
         let took = started.elapsed();
         assert!(
-            took >= patience && took < patience + Duration::from_secs(1),
+            took >= limit && took < limit + Duration::from_secs(1),
             "{took:?}"
         );
     }
@@ -552,10 +552,10 @@ fn no_bytes_make_the_decoder_panic() {
     for _ in 0..100_000 {
         let length = random() % 48;
         let mut bytes: Vec<u8> = (0..length).map(|_| random() as u8).collect();
-        // Small numbers are discriminants and lengths that lead further in.
+        // Small numbers are discriminants and lengths, which lead deeper into the decoder.
         bytes.iter_mut().take(6).for_each(|byte| *byte %= 8);
         decode::<Request<'_>>(&bytes).ok();
-        decode::<Answer<'_>>(&bytes).ok();
+        decode::<ReplyResult<'_>>(&bytes).ok();
         decode_versioned::<Hello<'_>>(&bytes).ok();
     }
 }

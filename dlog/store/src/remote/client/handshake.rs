@@ -1,3 +1,5 @@
+//! Connecting to a host: the handshake, and what is there instead if it fails.
+
 use std::io;
 
 use bytes::Bytes;
@@ -10,34 +12,34 @@ use tokio::time::timeout;
 use crate::StoreError;
 use crate::net::BoxedStream;
 use crate::remote::ClientSettings;
-use crate::remote::frames::{FrameFault, FrameReader, push};
+use crate::remote::frames::{FrameReadError, FrameReader, push};
 use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, SessionKey, VERSION, WELCOME,
     Welcome, decode_versioned, encode_versioned,
 };
 use crate::uri::{Backend, HostPort, Uri};
 
-/// What is read of a stranger's answer to say what it is.
-const STRANGER_BYTES: usize = 1024;
+/// Number of bytes that are read of an unknown server's reply to identify it.
+const MAX_PROBE_BYTES: usize = 1024;
 
-/// A connection whose hello was answered with a welcome.
-pub(super) struct Greeted {
+/// A connection after a successful handshake.
+pub(super) struct Established {
     pub(super) reader: FrameReader<ReadHalf<BoxedStream>>,
     pub(super) writer: WriteHalf<BoxedStream>,
     pub(super) welcome: Welcome,
     pub(super) address: String,
 }
 
-/// Connects to the first of the URI's hosts that serves this client.
+/// Connects to the first of the URI's hosts that accepts this client.
 ///
 /// # Errors
-/// [`StoreError::Refused`] when a host said that it will not, now or later, else
-/// [`StoreError::Unreachable`] with what each host met.
+/// [`StoreError::Refused`] if a host refused this client permanently, otherwise
+/// [`StoreError::Unreachable`] with each host's error.
 pub(super) async fn connect(
     uri: &Uri,
     settings: &ClientSettings,
     resume: Option<SessionKey>,
-) -> Result<Greeted, StoreError> {
+) -> Result<Established, StoreError> {
     if uri.backend() == Backend::BookKeeper {
         let detail = "BookKeeper namespaces are not supported yet; start `dlog local` and use the \
                       distributedlog:// URI that it prints"
@@ -48,11 +50,11 @@ pub(super) async fn connect(
         });
     }
     let mut refused = None;
-    let mut met = Vec::new();
+    let mut unreachable = Vec::new();
     for host in uri.hosts() {
-        match greet(host, uri.namespace(), settings, resume).await {
-            Ok(greeted) => return Ok(greeted),
-            Err(Unwelcome::Refused(detail)) => {
+        match handshake(host, uri.namespace(), settings, resume).await {
+            Ok(established) => return Ok(established),
+            Err(HandshakeError::Refused(detail)) => {
                 refused = refused.or_else(|| {
                     Some(StoreError::Refused {
                         address: host.to_string(),
@@ -60,25 +62,27 @@ pub(super) async fn connect(
                     })
                 })
             }
-            Err(Unwelcome::Unreachable(detail)) => met.push((host.to_string(), detail)),
+            Err(HandshakeError::Unreachable(detail)) => {
+                unreachable.push((host.to_string(), detail))
+            }
         }
     }
-    Err(refused.unwrap_or_else(|| unreachable_at(met)))
+    Err(refused.unwrap_or_else(|| unreachable_error(unreachable)))
 }
 
-/// The hosts, and what was met at each.
-fn unreachable_at(mut met: Vec<(String, String)>) -> StoreError {
-    if met.len() == 1
-        && let Some((address, detail)) = met.pop()
+/// Combines the errors of the hosts.
+fn unreachable_error(mut hosts: Vec<(String, String)>) -> StoreError {
+    if hosts.len() == 1
+        && let Some((address, detail)) = hosts.pop()
     {
         return StoreError::Unreachable { address, detail };
     }
-    let address = met
+    let address = hosts
         .iter()
         .map(|(host, _)| host.as_str())
         .collect::<Vec<_>>()
         .join(",");
-    let detail = met
+    let detail = hosts
         .iter()
         .map(|(host, detail)| format!("{host}: {detail}"))
         .collect::<Vec<_>>()
@@ -86,72 +90,78 @@ fn unreachable_at(mut met: Vec<(String, String)>) -> StoreError {
     StoreError::Unreachable { address, detail }
 }
 
-/// Why a host does not serve this client.
-enum Unwelcome {
-    /// Not now.
+/// Reason why a host does not serve this client.
+enum HandshakeError {
+    /// Temporary: trying again later can succeed.
     Unreachable(String),
-    /// Neither now nor later.
+    /// Permanent: the server or the address is the wrong one.
     Refused(String),
 }
 
-async fn greet(
+async fn handshake(
     host: &HostPort,
     namespace: &str,
     settings: &ClientSettings,
     resume: Option<SessionKey>,
-) -> Result<Greeted, Unwelcome> {
-    let patience = settings.connect_timeout;
+) -> Result<Established, HandshakeError> {
+    let limit = settings.connect_timeout;
     let stream = dial(host, settings)
         .await
-        .map_err(|error| Unwelcome::Unreachable(error.to_string()))?;
+        .map_err(|error| HandshakeError::Unreachable(error.to_string()))?;
     let (from, mut to) = split(stream);
     let mut reader = FrameReader::new(from, settings.max_frame_bytes);
     let hello = hello_frame(namespace, settings, resume);
-    let answered = timeout(patience, async {
-        to.write_all(&hello).await.map_err(FrameFault::Io)?;
+    let replied = timeout(limit, async {
+        to.write_all(&hello).await.map_err(FrameReadError::Io)?;
         reader.next().await
     });
-    let silence = match answered.await {
-        Ok(Ok(Some(frame))) => match read_answer(&frame) {
+    let detail = match replied.await {
+        Ok(Ok(Some(frame))) => match read_reply(&frame) {
             Some(Ok(welcome)) => {
-                return Ok(Greeted {
+                return Ok(Established {
                     reader,
                     writer: to,
                     welcome,
                     address: host.to_string(),
                 });
             }
-            Some(Err(unwelcome)) => return Err(unwelcome),
-            None => return Err(Unwelcome::Refused(stranger(host, settings, &frame).await)),
+            Some(Err(error)) => return Err(error),
+            None => {
+                return Err(HandshakeError::Refused(
+                    describe_peer(host, settings, &frame).await,
+                ));
+            }
         },
-        Ok(Err(FrameFault::TooLarge(_) | FrameFault::Torn(_))) => {
-            return Err(Unwelcome::Refused(
-                stranger(host, settings, reader.unread()).await,
+        Ok(Err(FrameReadError::TooLarge(_) | FrameReadError::Torn(_))) => {
+            return Err(HandshakeError::Refused(
+                describe_peer(host, settings, reader.unread()).await,
             ));
         }
-        Ok(Ok(None)) => "it closed the connection without an answer: it is no DistributedLog \
+        Ok(Ok(None)) => "it closed the connection without a reply: it is not a DistributedLog \
                          store, or is shutting down"
             .to_owned(),
-        Ok(Err(FrameFault::Io(error))) => format!("it took the connection but no hello: {error}"),
+        Ok(Err(FrameReadError::Io(error))) => {
+            format!("it accepted the connection, but sending the hello failed: {error}")
+        }
         Err(_) => format!(
-            "it took the connection but answered nothing for {} ms",
-            patience.as_millis()
+            "it accepted the connection, but did not reply within {} ms",
+            limit.as_millis()
         ),
     };
-    Err(match zookeeper(host, settings).await {
-        Some(zookeeper) => Unwelcome::Refused(zookeeper),
-        None => Unwelcome::Unreachable(silence),
+    Err(match probe_zookeeper(host, settings).await {
+        Some(detail) => HandshakeError::Refused(detail),
+        None => HandshakeError::Unreachable(detail),
     })
 }
 
 async fn dial(host: &HostPort, settings: &ClientSettings) -> io::Result<BoxedStream> {
-    let patience = settings.connect_timeout;
-    timeout(patience, settings.dial.dial(host))
+    let limit = settings.connect_timeout;
+    timeout(limit, settings.dial.dial(host))
         .await
         .map_err(|_| {
             io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("no connection within {} ms", patience.as_millis()),
+                format!("no connection within {} ms", limit.as_millis()),
             )
         })?
 }
@@ -189,8 +199,8 @@ fn hello_frame(namespace: &str, settings: &ClientSettings, resume: Option<Sessio
     frame
 }
 
-/// What the first frame says; `None` when it is none that answers a hello.
-fn read_answer(bytes: &Bytes) -> Option<Result<Welcome, Unwelcome>> {
+/// Parses the first frame. Returns `None` if it is not a reply to a hello.
+fn read_reply(bytes: &Bytes) -> Option<Result<Welcome, HandshakeError>> {
     match Frame::decode(bytes).ok()?.message {
         Message::Rinit { headers, .. } => {
             let text = |key| {
@@ -200,13 +210,13 @@ fn read_answer(bytes: &Bytes) -> Option<Result<Welcome, Unwelcome>> {
                     .map(|header| String::from_utf8_lossy(header.value).into_owned())
             };
             if let Some(why) = text(REFUSED) {
-                return Some(Err(Unwelcome::Refused(why)));
+                return Some(Err(HandshakeError::Refused(why)));
             }
             if let Some(why) = text(BUSY) {
-                return Some(Err(Unwelcome::Unreachable(why)));
+                return Some(Err(HandshakeError::Unreachable(why)));
             }
             let Some(header) = headers.iter().find(|header| header.key == WELCOME) else {
-                return Some(Err(proxy()));
+                return Some(Err(is_write_proxy()));
             };
             Some(match decode_versioned(header.value) {
                 Ok(Ok(welcome)) => Ok(welcome),
@@ -216,13 +226,15 @@ fn read_answer(bytes: &Bytes) -> Option<Result<Welcome, Unwelcome>> {
                         "it speaks version {version} of the store's protocol; this is dlog \
                          {ours}, which speaks version {VERSION}"
                     );
-                    Err(Unwelcome::Refused(why))
+                    Err(HandshakeError::Refused(why))
                 }
-                Err(malformed) => Err(Unwelcome::Refused(format!("its welcome is {malformed}"))),
+                Err(malformed) => Err(HandshakeError::Refused(format!(
+                    "its welcome is {malformed}"
+                ))),
             })
         }
         // A peer that speaks mux but not Tinit.
-        Message::Rerr { .. } | Message::BadRerr { .. } => Some(Err(proxy())),
+        Message::Rerr { .. } | Message::BadRerr { .. } => Some(Err(is_write_proxy())),
         Message::Treq { .. }
         | Message::Rreq { .. }
         | Message::Tdispatch { .. }
@@ -239,19 +251,19 @@ fn read_answer(bytes: &Bytes) -> Option<Result<Welcome, Unwelcome>> {
     }
 }
 
-fn proxy() -> Unwelcome {
-    Unwelcome::Refused(
-        "it speaks mux, as a write proxy does, but has no store; give the URI of `dlog local`"
+fn is_write_proxy() -> HandshakeError {
+    HandshakeError::Refused(
+        "it speaks mux, as a write proxy does, but is not a store; give the URI of `dlog local`"
             .into(),
     )
 }
 
-/// What someone is who answered the hello with these bytes.
-async fn stranger(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> String {
+/// Describes the server that replied to the hello with the bytes `said`.
+async fn describe_peer(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> String {
     if !said.starts_with(b"HTTP/")
-        && let Some(zookeeper) = zookeeper(host, settings).await
+        && let Some(detail) = probe_zookeeper(host, settings).await
     {
-        return zookeeper;
+        return detail;
     }
     let said = &said[..said.len().min(32)];
     let text = said.escape_ascii();
@@ -262,21 +274,22 @@ async fn stranger(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> St
     }
 }
 
-/// Asks on a fresh connection whether ZooKeeper is there, with the four letters that every version
-/// of it answers.
-async fn zookeeper(host: &HostPort, settings: &ClientSettings) -> Option<String> {
-    let mut answer = Vec::new();
-    let asking = async {
+/// Checks on a new connection whether the server is ZooKeeper, with the four-letter command that
+/// every version of it answers.
+async fn probe_zookeeper(host: &HostPort, settings: &ClientSettings) -> Option<String> {
+    let mut reply = Vec::new();
+    let probe = async {
         let mut stream = dial(host, settings).await?;
         stream.write_all(b"srvr").await?;
-        // Others answer anything or nothing; ZooKeeper answers and closes.
+        // Bounded: ZooKeeper answers and closes; other servers may send anything, or nothing until
+        // the timeout.
         stream
-            .take(STRANGER_BYTES as u64)
-            .read_to_end(&mut answer)
+            .take(MAX_PROBE_BYTES as u64)
+            .read_to_end(&mut reply)
             .await
     };
-    timeout(settings.connect_timeout, asking).await.ok()?.ok();
-    let text = String::from_utf8_lossy(&answer);
+    timeout(settings.connect_timeout, probe).await.ok()?.ok();
+    let text = String::from_utf8_lossy(&reply);
     let line = text.lines().next()?;
     let is_zookeeper = line.starts_with("Zookeeper version:")
         || line.starts_with("This ZooKeeper instance")

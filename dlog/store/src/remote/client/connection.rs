@@ -1,3 +1,5 @@
+//! One connection to the server, and the requests in flight on it.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -7,37 +9,37 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::remote::frames::{push, push_request};
 use crate::remote::outbox::Outbox;
-use crate::remote::protocol::{Answer, Operation, RecordRef, Request, Response, Welcome, decode};
+use crate::remote::protocol::{Operation, RecordRef, Reply, ReplyResult, Request, Welcome, decode};
 use crate::{AppendDone, Entry, Lease, StoreError};
 
-/// At most so many requests are unanswered on one connection. Mux has tags for eight times as many.
+/// Maximum number of requests in flight on one connection. Mux has 2^23 tags, eight times as many.
 const MAX_REQUESTS: usize = 1 << 20;
 
-/// The first tag of a request: 0 is for what is not answered, 1 for pings and the session's start.
+/// First tag of a request. Tag 0 is for messages without reply, 1 for pings and the handshake.
 const FIRST_TAG: u32 = 2;
 
-/// What came of a request that is no append.
-pub(super) enum Outcome {
-    /// The server's answer, in a frame that was checked to be one.
-    Answered(Bytes),
-    /// It did not get to the server, or the server did not start it: it may be asked again.
+/// Outcome of a request other than an append.
+pub(super) enum CallOutcome {
+    /// The server's reply: a valid frame's payload.
+    Replied(Bytes),
+    /// The request was not sent, or the server did not start it. It can be sent again.
     NotStarted,
-    /// Whether it was carried out is not known.
+    /// It is unknown whether the request was carried out.
     Lost(StoreError),
 }
 
 /// One connection to the server.
 ///
-/// Invariant: each tag that is in use was sent once and will be answered once, or is dealt with by
-/// [`Link::lose`].
-pub(super) struct Link {
+/// Invariant: each tag in use was sent once, and is completed once, by a reply or by
+/// [`Connection::fail_all`].
+pub(super) struct Connection {
     pub(super) outbox: Outbox,
     pub(super) welcome: Welcome,
     pub(super) address: String,
     max_append_bytes: usize,
     tags: Mutex<Tags>,
-    /// An append was answered while no more are taken.
-    settled: Notify,
+    /// Notified when an append completes or new requests are refused.
+    append_done: Notify,
 }
 
 #[derive(Default)]
@@ -47,8 +49,8 @@ struct Tags {
     appends: usize,
     append_bytes: usize,
     calls: u64,
-    /// Why nothing new is taken.
-    refusing: Option<StoreError>,
+    /// Error for new requests. `None` while they are accepted.
+    refuse_with: Option<StoreError>,
 }
 
 enum Slot {
@@ -58,11 +60,11 @@ enum Slot {
         bytes: usize,
     },
     Call {
-        answer: oneshot::Sender<Outcome>,
-        /// Tells it from an earlier call with the same tag.
+        reply: oneshot::Sender<CallOutcome>,
+        /// Distinguishes the call from an earlier one with the same tag.
         number: u64,
     },
-    /// Its caller went away; the answer frees the tag.
+    /// The caller dropped its future; the reply frees the tag.
     Discarded,
 }
 
@@ -103,7 +105,7 @@ impl Tags {
     }
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(welcome: Welcome, address: String, max_append_bytes: usize) -> Self {
         Self {
             outbox: Outbox::default(),
@@ -111,7 +113,7 @@ impl Link {
             address,
             max_append_bytes,
             tags: Mutex::default(),
-            settled: Notify::new(),
+            append_done: Notify::new(),
         }
     }
 
@@ -119,8 +121,8 @@ impl Link {
         self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends an append. `done` is called when it is answered, or when the connection is lost; or
-    /// here, when it is refused.
+    /// Sends an append. `done` is called with the reply, or when the connection is lost, or by this
+    /// function if the append is refused.
     pub(super) fn append(&self, lease: &Lease, entry: &Entry, done: AppendDone) {
         let size = entry
             .records
@@ -143,10 +145,11 @@ impl Link {
         done: AppendDone,
     ) -> Result<(), (StoreError, AppendDone)> {
         let mut tags = self.tags();
-        if let Some(error) = &tags.refusing {
+        if let Some(error) = &tags.refuse_with {
             return Err((error.clone(), done));
         }
-        // One entry is always taken, however large: the frame's limit is for that.
+        // An entry is always accepted if no other append is in flight: only the frame's limit
+        // bounds a single entry.
         if tags.is_full() || (tags.appends > 0 && tags.append_bytes + bytes > self.max_append_bytes)
         {
             return Err((
@@ -161,8 +164,8 @@ impl Link {
         let tag = tags.take(Slot::Append { done, bytes });
         let limit = self.welcome.max_frame_bytes as usize;
         let mut fits = true;
-        // With the tags still locked, so that nothing gets behind an agreement to send no more.
-        // When the outbox was closed in between, `lose` deals with the append.
+        // Pushed with the tags locked, so that no request follows the confirmation of a drain. If
+        // the outbox was closed in between, `fail_all` completes the append.
         self.outbox.push(|out| {
             let start = out.len();
             fits = push_request(out, tag, request) <= limit;
@@ -176,18 +179,20 @@ impl Link {
         }
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its reply.
     ///
-    /// Cancel safety: when the future is dropped, the server is told that nobody waits any more.
-    pub(super) async fn call(&self, request: &Request<'_>) -> Outcome {
-        self.call_unless(request, |tags| tags.refusing.is_some())
+    /// # Cancel safety
+    ///
+    /// Dropping the future discards the request: the server is asked to stop it, but may have
+    /// carried it out.
+    pub(super) async fn call(&self, request: &Request<'_>) -> CallOutcome {
+        self.call_unless(request, |tags| tags.refuse_with.is_some())
             .await
     }
 
-    /// Says good-bye, also while nothing new is taken: the session ends, and its leases are
-    /// released.
-    pub(super) async fn leave(&self) -> Outcome {
-        self.call_unless(&Request::Do(Operation::Leave), |_| false)
+    /// Ends the session, which releases its leases. Works also while new requests are refused.
+    pub(super) async fn end_session(&self) -> CallOutcome {
+        self.call_unless(&Request::Do(Operation::EndSession), |_| false)
             .await
     }
 
@@ -195,29 +200,29 @@ impl Link {
         &self,
         request: &Request<'_>,
         refused: impl FnOnce(&Tags) -> bool,
-    ) -> Outcome {
-        let (answer, receiver) = oneshot::channel();
+    ) -> CallOutcome {
+        let (reply, receiver) = oneshot::channel();
         let _waiting = {
             let mut tags = self.tags();
             if refused(&tags) || tags.is_full() {
-                return Outcome::NotStarted;
+                return CallOutcome::NotStarted;
             }
             tags.calls += 1;
             let number = tags.calls;
-            let tag = tags.take(Slot::Call { answer, number });
+            let tag = tags.take(Slot::Call { reply, number });
             self.outbox.push(|out| _ = push_request(out, tag, request));
-            Waiting {
-                link: self,
+            CallGuard {
+                connection: self,
                 tag,
                 number,
             }
         };
         // The sender is dropped unused only by a discarded call, whose future is not there to see
         // it.
-        receiver.await.unwrap_or(Outcome::NotStarted)
+        receiver.await.unwrap_or(CallOutcome::NotStarted)
     }
 
-    /// The caller of this request went away, perhaps because it has its answer.
+    /// Marks the request as discarded if its reply is still missing.
     fn discard(&self, tag: Tag, call: u64) {
         if let Some(slot @ Slot::Call { .. }) = self.tags().slot(tag)
             && matches!(slot, Slot::Call { number, .. } if *number == call)
@@ -237,35 +242,37 @@ impl Link {
     }
 
     /// Takes nothing new any more; answers what is asked with `why`.
-    pub(super) fn refuse(&self, why: StoreError) {
+    pub(super) fn stop_accepting(&self, why: StoreError) {
         let mut tags = self.tags();
-        tags.refusing.get_or_insert(why);
+        tags.refuse_with.get_or_insert(why);
         drop(tags);
-        self.settled.notify_waiters();
+        self.append_done.notify_waiters();
     }
 
-    /// Tells the server that nothing new comes after this. Call after [`refuse`](Self::refuse).
-    pub(super) fn agree_to_drain(&self, tag: Tag) {
+    /// Confirms the server's drain: no request follows. Call after
+    /// [`stop_accepting`](Self::stop_accepting).
+    pub(super) fn confirm_drain(&self, tag: Tag) {
         self.outbox.push(|out| push(out, tag, Message::Rdrain));
     }
 
-    /// Returns when all appends were answered. Call after [`refuse`](Self::refuse), or it may never
-    /// come to that.
-    pub(super) async fn settle(&self) {
+    /// Waits until no append is in flight. Call after [`stop_accepting`](Self::stop_accepting), or
+    /// it may never return.
+    pub(super) async fn all_appends_done(&self) {
         loop {
-            let settled = self.settled.notified();
+            let append_done = self.append_done.notified();
             if self.tags().appends == 0 {
                 return;
             }
-            settled.await;
+            append_done.await;
         }
     }
 
-    /// The connection is lost: everything unanswered is unknown.
-    pub(super) fn lose(&self, why: &StoreError, refusing: StoreError) {
+    /// Completes all requests in flight with `why` after the connection was lost; refuses new ones
+    /// with `refuse_with`.
+    pub(super) fn fail_all(&self, why: &StoreError, refuse_with: StoreError) {
         let slots = {
             let mut tags = self.tags();
-            tags.refusing.get_or_insert(refusing);
+            tags.refuse_with.get_or_insert(refuse_with);
             tags.free.clear();
             tags.appends = 0;
             tags.append_bytes = 0;
@@ -287,23 +294,23 @@ impl Link {
                     done(Err(StoreError::Unreachable { address, detail }));
                 }
                 Slot::Append { done, .. } => done(Err(why.clone())),
-                Slot::Call { answer, .. } => _ = answer.send(Outcome::Lost(why.clone())),
+                Slot::Call { reply, .. } => _ = reply.send(CallOutcome::Lost(why.clone())),
                 Slot::Free | Slot::Discarded => {}
             }
         }
-        self.settled.notify_waiters();
+        self.append_done.notify_waiters();
     }
 
-    /// Takes a frame of the server.
+    /// Handles a frame from the server.
     ///
     /// # Errors
-    /// It is none that a server of this protocol sends: the connection cannot be trusted any more.
+    /// The frame is invalid in this protocol. The connection must be closed.
     pub(super) fn receive(&self, bytes: &Bytes) -> Result<Received, String> {
         let frame = Frame::decode(bytes).map_err(|error| error.to_string())?;
         match frame.message {
             Message::Rdispatch {
                 status, payload, ..
-            } => self.answered(frame.tag, status, bytes.slice_ref(payload)),
+            } => self.handle_reply(frame.tag, status, bytes.slice_ref(payload)),
             Message::Rdiscarded => {
                 self.tags().free(frame.tag);
                 Ok(Received::Nothing)
@@ -325,25 +332,23 @@ impl Link {
             | Message::BadTdiscarded { .. }
             | Message::Tinit { .. }
             | Message::Rinit { .. }) => Err(format!(
-                "it sent {}, which has no place here",
+                "it sent {}, which is not valid here",
                 other.frame_type().name()
             )),
         }
     }
 
-    fn answered(&self, tag: Tag, status: Status, payload: Bytes) -> Result<Received, String> {
+    fn handle_reply(&self, tag: Tag, status: Status, payload: Bytes) -> Result<Received, String> {
         let slot = self.tags().free(tag);
         match (slot, status) {
             (Slot::Free, _) => {
-                return Err(format!(
-                    "it answered the request {tag}, which was not asked"
-                ));
+                return Err(format!("it replied to the tag {tag}, which is not in use"));
             }
             (Slot::Discarded, _) => {}
-            (Slot::Call { answer, .. }, Status::Ok) => _ = answer.send(Outcome::Answered(payload)),
-            (Slot::Call { answer, .. }, Status::Nack) => _ = answer.send(Outcome::NotStarted),
-            (Slot::Call { answer, .. }, Status::Error) => {
-                _ = answer.send(Outcome::Lost(self.refused(&payload)))
+            (Slot::Call { reply, .. }, Status::Ok) => _ = reply.send(CallOutcome::Replied(payload)),
+            (Slot::Call { reply, .. }, Status::Nack) => _ = reply.send(CallOutcome::NotStarted),
+            (Slot::Call { reply, .. }, Status::Error) => {
+                _ = reply.send(CallOutcome::Lost(self.refused(&payload)))
             }
             (Slot::Append { done, .. }, Status::Ok) => {
                 done(position(&payload).unwrap_or_else(|detail| {
@@ -352,7 +357,7 @@ impl Link {
                         detail,
                     })
                 }));
-                self.settled.notify_waiters();
+                self.append_done.notify_waiters();
             }
             (Slot::Append { done, .. }, Status::Nack | Status::Error) => {
                 let detail = String::from_utf8_lossy(&payload).into_owned();
@@ -360,7 +365,7 @@ impl Link {
                     address: self.address.clone(),
                     detail,
                 }));
-                self.settled.notify_waiters();
+                self.append_done.notify_waiters();
             }
         }
         Ok(if status == Status::Nack {
@@ -378,35 +383,35 @@ impl Link {
     }
 }
 
-/// The answer of an append.
+/// Decodes the reply to an append.
 fn position(payload: &[u8]) -> Result<Result<Dlsn, StoreError>, String> {
-    match decode::<Answer<'_>>(payload) {
-        Ok(Ok(Response::Appended(dlsn))) => Ok(Ok(dlsn)),
+    match decode::<ReplyResult<'_>>(payload) {
+        Ok(Ok(Reply::Appended(dlsn))) => Ok(Ok(dlsn)),
         Ok(Err(error)) => Ok(Err(error)),
-        Ok(Ok(other)) => Err(format!("the answer of an append is {other:?}")),
-        Err(malformed) => Err(format!("the answer of an append is {malformed}")),
+        Ok(Ok(other)) => Err(format!("the reply of an append is {other:?}")),
+        Err(malformed) => Err(format!("the reply of an append is {malformed}")),
     }
 }
 
-/// What a frame means for the connection as a whole.
+/// Effect of a frame on the connection as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Nothing,
-    /// The server asks for no more requests, and for an agreement under this tag.
+    /// The server drains: it wants no more requests, and a confirmation with this tag.
     Drain(Tag),
-    /// The server started a request no more.
+    /// The server refused to start a request, as it does during a drain.
     Nack,
 }
 
-/// A caller that waits for an answer.
-struct Waiting<'a> {
-    link: &'a Link,
+/// Discards the request when its caller drops the future.
+struct CallGuard<'a> {
+    connection: &'a Connection,
     tag: Tag,
     number: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        self.link.discard(self.tag, self.number);
+        self.connection.discard(self.tag, self.number);
     }
 }
