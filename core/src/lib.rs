@@ -34,3 +34,8 @@ pub use dlsn::{Dlsn, DlsnError, DlsnText};
 pub use shared::Shared;
 pub use status::StatusCode;
 pub use time::Instant;
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

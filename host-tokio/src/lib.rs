@@ -84,5 +84,5 @@ pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};
 
 /// The README's example is compiled with the documentation's.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

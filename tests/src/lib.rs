@@ -9,3 +9,8 @@ pub mod process;
 pub mod records;
 pub mod stack;
 pub mod stats;
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
