@@ -10,6 +10,8 @@ mod console;
 mod duration;
 mod expression;
 mod fault;
+#[cfg(not(all(feature = "plots", feature = "zookeeper")))]
+mod features;
 mod folder;
 mod legacy;
 mod local;

@@ -54,8 +54,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "PORT", value_parser = port::parse)]
     port: Option<u16>,
 
-    /// The port of the page and of HTTP clients; 0 lets the system choose [default: 8002, or one
-    /// that is free]
+    /// The proxy's HTTP port; 0 lets the system choose [default: 8002, or one that is free]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
@@ -243,6 +242,14 @@ impl Stack {
 
     /// The first screen: what was started, where, and what to do now.
     fn introduce(&self, output: &Output) -> Result<(), Fault> {
+        let address = self.proxy.http_addr().expect("it was asked for");
+        let http = if cfg!(feature = "page") {
+            format!(
+                "page     http://{address} (a browser that writes; stall one of its streams and watch)"
+            )
+        } else {
+            format!("HTTP     http://{address} (clients that write and read by HTTP)")
+        };
         let kept = if self.temporary.is_some() {
             "removed at the end; --data DIR keeps it"
         } else {
@@ -255,14 +262,13 @@ dlog {} quickstart: the multi stream writer's tutorial in one process
   store    {} ({kept})
   proxy    {} (thriftmux, on a real socket: other writers can use it too)
   streams  {PREFIX}3 to {PREFIX}7, and a reader of all five
-  page     http://{} (a browser that writes; stall one of its streams and watch)
+  {http}
 
 Type a line and press Enter: it becomes a record in one of the streams, and the reader prints it. Ctrl-D ends.
 ",
             env!("CARGO_PKG_VERSION"),
             self.folder.display(),
             self.name(),
-            self.proxy.http_addr().expect("it was asked for"),
         ))
     }
 

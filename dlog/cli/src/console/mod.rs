@@ -44,8 +44,15 @@ Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
 Times are written with their unit: 250us, 2ms, 10s, 5m. With -v each line's stream and position is \
                         printed.")]
 pub(crate) struct Args {
-    /// Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT], or zk!HOST:PORT!/PATH
-    /// where proxies announce themselves in ZooKeeper
+    #[cfg_attr(
+        feature = "zookeeper",
+        doc = "Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT], or \
+               zk!HOST:PORT!/PATH where proxies announce themselves in ZooKeeper"
+    )]
+    #[cfg_attr(
+        not(feature = "zookeeper"),
+        doc = "Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT]"
+    )]
     #[arg(value_name = "NAME")]
     name: String,
 

@@ -28,7 +28,7 @@ impl Connected {
     /// Connects to the proxies behind `name`. With `identity`, its record sets carry one (R12).
     ///
     /// # Errors
-    /// The name is none, or no proxy answers.
+    /// The name is invalid, or no proxy answers.
     pub(crate) async fn open(
         name: &str,
         streams: &[StreamName],
@@ -36,6 +36,8 @@ impl Connected {
         identity: bool,
         client_id: &str,
     ) -> Result<Self, Fault> {
+        #[cfg(not(feature = "zookeeper"))]
+        super::super::features::check_proxies_name(name)?;
         // The deadline is the writer's; an attempt that takes longer than the client's own limit
         // would be taken for lost before its time.
         let client = ProxyClient::builder()

@@ -2,6 +2,7 @@
 
 mod document;
 mod json;
+#[cfg(feature = "plots")]
 mod plot;
 mod policies;
 mod progress;
@@ -36,24 +37,7 @@ use summary::Compared;
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "\
-Scenarios:
-  a  5 % of the attempts take ten times as long    e  brown-out: all at half of their capacity
-  b  one of five streams stalls for 30 s           f  bursts above the capacity
-  c  one of five is ten times slower for good      g  one stream only
-  d  ownership failover: silent for 10 s           h  fan-out: 100 sets to 100 streams each time
-
-Examples:
-  dlog sim b
-      all policies while one of five streams stalls
-  dlog sim a --policy ours,clairvoyant --sets 1000000 --budget 0.02 --adaptive 0.98
-      what a budget of 2 % would do
-  dlog sim --latency recorded:latencies.txt --streams 3 --stall 1:10s-20s --plot tail.svg
-      latencies of one's own, one a line (4.1ms, or 4.1ms 250 for 250 of them), and a stall
-  dlog sim --all --markdown docs/hedging.md
-      the table of the documentation
-
-Budget, health and adaptive timeouts are on here, as recommended, unless a flag says otherwise."
+    after_help = after_help()
 )]
 pub(crate) struct Args {
     /// Which scenario, a to h; none: one in which nothing goes wrong but what the flags say
@@ -87,7 +71,7 @@ pub(crate) struct Args {
     save: Option<PathBuf>,
 
     /// Draw the distribution of the latencies to this file, .svg or .png
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide = cfg!(not(feature = "plots")))]
     plot: Option<PathBuf>,
 
     /// Write the document that explains the scenarios, with these figures, to this file
@@ -99,6 +83,35 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     settings: SettingsArgs,
+}
+
+/// Returns the scenarios and the examples.
+fn after_help() -> String {
+    let plot = if cfg!(feature = "plots") {
+        " --plot tail.svg"
+    } else {
+        ""
+    };
+    format!(
+        "\
+Scenarios:
+  a  5 % of the attempts take ten times as long    e  brown-out: all at half of their capacity
+  b  one of five streams stalls for 30 s           f  bursts above the capacity
+  c  one of five is ten times slower for good      g  one stream only
+  d  ownership failover: silent for 10 s           h  fan-out: 100 sets to 100 streams each time
+
+Examples:
+  dlog sim b
+      all policies while one of five streams stalls
+  dlog sim a --policy ours,clairvoyant --sets 1000000 --budget 0.02 --adaptive 0.98
+      what a budget of 2 % would do
+  dlog sim --latency recorded:latencies.txt --streams 3 --stall 1:10s-20s{plot}
+      latencies of one's own, one a line (4.1ms, or 4.1ms 250 for 250 of them), and a stall
+  dlog sim --all --markdown docs/hedging.md
+      the table of the documentation
+
+Budget, health and adaptive timeouts are on here, as recommended, unless a flag says otherwise."
+    )
 }
 
 impl Args {
@@ -125,9 +138,7 @@ impl Args {
 
     fn work(self, output: &Output, stop: &AtomicBool) -> Result<(), Fault> {
         let chosen = self.settings.chosen(self.seed)?;
-        if let Some(file) = &self.plot {
-            plot::Image::of(file)?;
-        }
+        self.check_plot()?;
         if self.markdown.is_some() && !self.all {
             return Err(Fault::usage("the document is about all scenarios")
                 .tip("dlog sim --all --markdown docs/hedging.md"));
@@ -145,6 +156,7 @@ impl Args {
         if let Some(file) = &self.save {
             save(&all, file)?;
         }
+        #[cfg(feature = "plots")]
         if let (Some(file), [compared]) = (&self.plot, all.as_slice()) {
             plot::draw(compared, file)?;
         }
@@ -153,6 +165,23 @@ impl Args {
                 file,
                 document::text(&all, &chosen, self.seed, stop)?.as_bytes(),
             )?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the plot can be drawn, before anything is simulated.
+    #[cfg(feature = "plots")]
+    fn check_plot(&self) -> Result<(), Fault> {
+        self.plot
+            .as_deref()
+            .map_or(Ok(()), |file| plot::Image::of(file).map(|_| ()))
+    }
+
+    /// Refuses to draw: this binary was built without plots.
+    #[cfg(not(feature = "plots"))]
+    fn check_plot(&self) -> Result<(), Fault> {
+        if self.plot.is_some() {
+            return Err(super::features::missing("--plot", "plots"));
         }
         Ok(())
     }

@@ -270,18 +270,10 @@ fn each_policy_is_a_line_of_json_for_programs() {
 }
 
 #[test]
-fn results_are_saved_and_drawn() {
+fn results_are_saved() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = |name: &str| folder.path().join(name);
-    let (save, svg, png) = (file("run.json"), file("tail.svg"), file("tail.png"));
-    for plot in [&svg, &png] {
-        told(&format!(
-            "a --sets 2000 --save {} --plot {}",
-            save.display(),
-            plot.display()
-        ))
-        .expect("it runs");
-    }
+    let save = folder.path().join("run.json");
+    told(&format!("a --sets 2000 --save {}", save.display())).expect("it runs");
     let saved: Vec<Value> =
         serde_json::from_slice(&std::fs::read(&save).expect("it was saved")).expect("JSON");
     let latencies = saved[0]["latencies"].as_array().expect("every latency");
@@ -290,6 +282,17 @@ fn results_are_saved_and_drawn() {
         .map(|pair| pair[1].as_u64().expect("a number"))
         .sum();
     assert_eq!(operations, 2_000);
+}
+
+#[cfg(feature = "plots")]
+#[test]
+fn results_are_drawn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name);
+    let (svg, png) = (file("tail.svg"), file("tail.png"));
+    for plot in [&svg, &png] {
+        told(&format!("a --sets 2000 --plot {}", plot.display())).expect("it runs");
+    }
     let text = std::fs::read_to_string(&svg).expect("it was drawn");
     for part in ["<svg", "latency in ms", "clairvoyant", "polyline"] {
         assert!(text.contains(part), "{part}");
@@ -320,7 +323,6 @@ fn latencies_of_ones_own_are_read_from_a_file() {
 fn what_makes_no_sense_is_a_fault_of_the_command_line() {
     for (line, part) in [
         ("z", "there is no scenario 'z'"),
-        ("a --plot tail.gif", "neither in .svg nor in .png"),
         ("--all --streams 3", "--all runs the scenarios as they are"),
         ("a --max-speculative-timeout 2s", "max speculative timeout"),
         ("a --markdown x.md", "about all scenarios"),
@@ -339,6 +341,15 @@ fn what_makes_no_sense_is_a_fault_of_the_command_line() {
     ] {
         assert!(parse(line).is_err(), "{line}");
     }
+}
+
+#[cfg(feature = "plots")]
+#[test]
+fn a_plot_that_is_neither_svg_nor_png_is_refused() {
+    let error = told("a --plot tail.gif").expect_err("there is no such format");
+    assert_eq!(error.exit_status(), crate::EXIT_USAGE);
+    let text = error.to_string();
+    assert!(text.contains("neither in .svg nor in .png"), "{text}");
 }
 
 #[test]

@@ -1,17 +1,21 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
+#[cfg(feature = "zookeeper")]
+mod announce;
+mod announce_args;
+mod original_args;
 
 use super::{Fault, Output, Shutdown, local, namespace, port};
+use announce_args::AnnounceArgs;
 use distributedlog_proxy::{
-    CorsOrigin, HttpToken, Proxy, ProxyError, RunningProxy, ServerCertificate, Settings,
-    SettingsBuilder,
+    CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings, SettingsBuilder,
 };
 use distributedlog_store::LogStore;
 use distributedlog_store::net::raise_open_files;
 use distributedlog_store::uri::Uri;
+use original_args::OriginalArgs;
 
 /// Run the write proxy.
 ///
@@ -22,16 +26,7 @@ use distributedlog_store::uri::Uri;
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
-    after_help = "\
-Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
-  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u $URI -mx
-  dlog proxy --data /var/lib/dlog
-  dlog proxy --data /var/lib/dlog --http-port 8002 --cors-origin https://example.org
-  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI
-  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI -a 'zk!zk-1!/proxies'
-
-The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd and -la mean nothing here and
-are refused by name; its -a needs a value here, because -u leads to no ZooKeeper."
+    after_help = after_help()
 )]
 pub(crate) struct Args {
     /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
@@ -109,69 +104,38 @@ pub(crate) struct Args {
     #[arg(long, alias = "test-only-faults")]
     faults: bool,
 
-    /// Announce the proxy in this serverset of ZooKeeper, zk!HOST:PORT!/PATH, so that clients find
-    /// it by that name
-    // The original's takes no value, so that leaving it out can be answered with what is missing.
-    #[arg(short, long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
-    announce: Option<String>,
-
-    /// Announce as the user of ZooKeeper (scheme digest) in this file: user:password
-    #[arg(long, value_name = "FILE", requires = "announce")]
-    zookeeper_login: Option<PathBuf>,
+    #[command(flatten)]
+    announcement: AnnounceArgs,
 
     #[command(flatten)]
-    refused: Refused,
+    original: OriginalArgs,
 }
 
-/// Flags of the original that mean nothing here. Taken apart so that each is refused by its name.
-#[derive(Debug, clap::Args)]
-struct Refused {
-    #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    conf: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    stream_conf: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    stats_provider: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    load_appraiser: Option<String>,
-}
+/// Returns the examples, and what the original's flags do here.
+fn after_help() -> String {
+    let (example, announce) = if cfg!(feature = "zookeeper") {
+        (
+            "\n  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI \
+             -a 'zk!zk-1!/proxies'",
+            "its -a needs a value here, because -u leads to no ZooKeeper.",
+        )
+    } else {
+        (
+            "",
+            "its -a needs the feature `zookeeper`,\nwhich this dlog was built without.",
+        )
+    };
+    format!(
+        "\
+Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
+  dlog proxy -p 8000 --shard-id 1 -sp 8001 -u $URI -mx
+  dlog proxy --data /var/lib/dlog
+  dlog proxy --data /var/lib/dlog --http-port 8002 --cors-origin https://example.org
+  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI{example}
 
-impl Refused {
-    fn check(&self) -> Result<(), Fault> {
-        let refused = [
-            (
-                &self.conf,
-                "-c (--conf)",
-                "a configuration file of the original sets up ZooKeeper and BookKeeper, which \
-                 this proxy does not use",
-                "leave it out; every setting is a flag, see: dlog proxy --help",
-            ),
-            (
-                &self.stream_conf,
-                "-sc (--stream-conf)",
-                "streams have no configuration of their own here",
-                "leave it out; every setting is a flag, see: dlog proxy --help",
-            ),
-            (
-                &self.stats_provider,
-                "-pd (--stats-provider)",
-                "it names a Java class; metrics are served in Prometheus' format",
-                "leave it out, and serve metrics with: -sp 8001",
-            ),
-            (
-                &self.load_appraiser,
-                "-la (--load-appraiser)",
-                "it names a Java class; load is bounded by requests and bytes in flight",
-                "leave it out",
-            ),
-        ];
-        match refused.into_iter().find(|(given, ..)| given.is_some()) {
-            Some((_, flag, reason, tip)) => {
-                Err(Fault::usage(format!("{flag} means nothing to this proxy: {reason}")).tip(tip))
-            }
-            None => Ok(()),
-        }
-    }
+The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd and -la mean nothing here and
+are refused by name; {announce}"
+    )
 }
 
 impl Args {
@@ -183,7 +147,7 @@ impl Args {
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
         raise_open_files();
         let settings = self.settings()?;
-        self.check_announcement()?;
+        self.announcement.check()?;
         let store = self.store().await?;
         let proxy = Proxy::start(settings, store)
             .await
@@ -200,21 +164,16 @@ impl Args {
             };
             output.announce(format_args!("HTTP on {scheme}://{http}"));
         }
-        let announced = tokio::select! {
-            announced = self.announce(&proxy) => announced?,
-            () = shutdown.asked() => None,
-        };
-        if let Some(announced) = &announced {
-            output.announce(format_args!(
-                "announced in ZooKeeper as {}",
-                announced.node()
-            ));
-        }
+        #[cfg(feature = "zookeeper")]
+        announce::announce_until_shutdown(
+            &self.announcement,
+            self.shard_id,
+            &proxy,
+            output,
+            shutdown,
+        )
+        .await?;
         shutdown.asked().await;
-        // First, so that nobody comes who would be sent away.
-        if let Some(announced) = announced {
-            announced.withdraw().await;
-        }
         // It says itself how that went.
         proxy.drain().await;
         Ok(())
@@ -222,7 +181,7 @@ impl Args {
 
     /// The proxy's settings, before anything is opened.
     fn settings(&self) -> Result<Settings, Fault> {
-        self.refused.check()?;
+        self.original.check()?;
         let builder: SettingsBuilder = Settings::builder()
             .listen(SocketAddr::new(self.bind, self.port))
             .stats_listen(self.stats_port.map(|port| SocketAddr::new(self.bind, port)))
@@ -259,88 +218,12 @@ impl Args {
         })
     }
 
-    /// Whether what is to be announced makes sense, before anything is opened.
-    fn check_announcement(&self) -> Result<(), Fault> {
-        if self.announce.as_deref() == Some("") {
-            let message = "-a (--announce) needs the name of a serverset: -u leads to no \
-                           ZooKeeper here, in which the original would find its own";
-            return Err(Fault::usage(message)
-                .tip("name it: -a 'zk!HOST:PORT!/PATH' (with the quotes: the shell reads !)"));
-        }
-        Ok(())
-    }
-
-    /// Announces the proxy, if it is to be.
-    async fn announce(&self, proxy: &RunningProxy) -> Result<Option<Announced>, Fault> {
-        let Some(name) = &self.announce else {
-            return Ok(None);
-        };
-        let (host, port) = host_and_port(&proxy.owner().address);
-        // The names of the original's further endpoints, and one for HTTP.
-        let mut announcement = Announcement::new(name, host, port).shard(self.shard_id);
-        for endpoint in ["service", "thrift"] {
-            announcement = announcement.endpoint(endpoint, host, port);
-        }
-        if let Some(stats) = proxy.stats_addr() {
-            announcement = announcement
-                .endpoint("aurora", host, stats.port())
-                .endpoint("stats", host, stats.port());
-        }
-        if let Some(http) = proxy.http_addr() {
-            announcement = announcement.endpoint("http", host, http.port());
-        }
-        if let Some(file) = &self.zookeeper_login {
-            announcement = announcement.login(login(file)?);
-        }
-        let announced = announcement.publish().await.map_err(|error| {
-            if let AnnounceError::ZooKeeper { .. } = error {
-                let tip = "see whether ZooKeeper runs there; without -a, clients name the proxy: \
-                           'inet!HOST:PORT'";
-                Fault::failure(error.to_string()).tip(tip)
-            } else {
-                Fault::usage(error.to_string())
-            }
-        })?;
-        Ok(Some(announced))
-    }
-
     async fn store(&self) -> Result<Arc<dyn LogStore>, Fault> {
         match (&self.uri, &self.data) {
             (Some(uri), _) => namespace::connect(uri).await,
             (None, Some(folder)) => local::open(folder).await,
             (None, None) => unreachable!("clap demands one of them"),
         }
-    }
-}
-
-/// The parts of a proxy's own address.
-fn host_and_port(address: &str) -> (&str, u16) {
-    let (host, port) = address
-        .rsplit_once(':')
-        .expect("an owner's address is host:port");
-    let port = port.parse().expect("an owner's address is host:port");
-    (
-        host.strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host),
-        port,
-    )
-}
-
-/// The user of ZooKeeper in this file.
-fn login(file: &Path) -> Result<ZooKeeperLogin, Fault> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Fault::failure(format!("cannot read {}: {error}", file.display())))?;
-    let malformed = || {
-        Fault::failure(format!(
-            "{} holds no login of ZooKeeper: it must be one line, user:password",
-            file.display()
-        ))
-    };
-    let mut lines = text.lines();
-    match (lines.next().and_then(ZooKeeperLogin::parse), lines.next()) {
-        (Some(login), None) => Ok(login),
-        (Some(_) | None, _) => Err(malformed()),
     }
 }
 

@@ -1,0 +1,100 @@
+use std::path::Path;
+
+use distributedlog_proxy::RunningProxy;
+use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
+
+use super::super::{Fault, Output, Shutdown};
+use super::announce_args::AnnounceArgs;
+
+/// Announces the proxy, if the flags ask for it, and withdraws it on shutdown, before the proxy is
+/// drained: clients must not find a proxy that would send them away.
+///
+/// # Errors
+/// The name is invalid, or ZooKeeper cannot be asked.
+pub(super) async fn announce_until_shutdown(
+    args: &AnnounceArgs,
+    shard_id: i32,
+    proxy: &RunningProxy,
+    output: &Output,
+    shutdown: &Shutdown,
+) -> Result<(), Fault> {
+    let Some(name) = &args.announce else {
+        return Ok(());
+    };
+    let announced = tokio::select! {
+        announced = publish(name, args.zookeeper_login.as_deref(), shard_id, proxy) => announced?,
+        () = shutdown.asked() => return Ok(()),
+    };
+    output.announce(format_args!(
+        "announced in ZooKeeper as {}",
+        announced.node()
+    ));
+    shutdown.asked().await;
+    announced.withdraw().await;
+    Ok(())
+}
+
+/// Announces the proxy with the original's endpoints, and one for HTTP.
+async fn publish(
+    name: &str,
+    login_file: Option<&Path>,
+    shard_id: i32,
+    proxy: &RunningProxy,
+) -> Result<Announced, Fault> {
+    let (host, port) = host_and_port(&proxy.owner().address);
+    let mut announcement = Announcement::new(name, host, port).shard(shard_id);
+    for endpoint in ["service", "thrift"] {
+        announcement = announcement.endpoint(endpoint, host, port);
+    }
+    if let Some(stats) = proxy.stats_addr() {
+        announcement = announcement
+            .endpoint("aurora", host, stats.port())
+            .endpoint("stats", host, stats.port());
+    }
+    if let Some(http) = proxy.http_addr() {
+        announcement = announcement.endpoint("http", host, http.port());
+    }
+    if let Some(file) = login_file {
+        announcement = announcement.login(login(file)?);
+    }
+    announcement.publish().await.map_err(|error| {
+        if let AnnounceError::ZooKeeper { .. } = error {
+            let tip = "see whether ZooKeeper runs there; without -a, clients name the proxy: \
+                       'inet!HOST:PORT'";
+            Fault::failure(error.to_string()).tip(tip)
+        } else {
+            Fault::usage(error.to_string())
+        }
+    })
+}
+
+/// The parts of a proxy's own address.
+fn host_and_port(address: &str) -> (&str, u16) {
+    let (host, port) = address
+        .rsplit_once(':')
+        .expect("an owner's address is host:port");
+    let port = port.parse().expect("an owner's address is host:port");
+    (
+        host.strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host),
+        port,
+    )
+}
+
+/// The user of ZooKeeper in this file.
+fn login(file: &Path) -> Result<ZooKeeperLogin, Fault> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Fault::failure(format!("cannot read {}: {error}", file.display())))?;
+    let malformed = || {
+        Fault::failure(format!(
+            "{} holds no login of ZooKeeper: it must be one line, user:password",
+            file.display()
+        ))
+    };
+    let mut lines = text.lines();
+    match (lines.next().and_then(ZooKeeperLogin::parse), lines.next()) {
+        (Some(login), None) => Ok(login),
+        (Some(_) | None, _) => Err(malformed()),
+    }
+}
