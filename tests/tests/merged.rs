@@ -3,15 +3,12 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use distributedlog_proxy::{Proxy, Settings};
 use distributedlog_reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
-use distributedlog_store::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreFuture,
-    StreamInfo, StreamName,
-};
+use distributedlog_store::LogStore;
 use distributedlog_testkit::store::MemoryStore;
 use distributedlog_tests::load::{RawClient, Said};
 use distributedlog_tests::process::{From, Process, Starting};
@@ -26,92 +23,6 @@ const FIRST_SPECULATIVE_TIMEOUT: Duration = Duration::from_millis(50);
 const RECORDS: usize = 100;
 /// What ends each stream.
 const END: &str = "the end";
-
-/// A store whose one stream can be stalled. The proxy's own switch keeps requests before they are
-/// carried out, where the writer's cancelling still reaches them; a disk that hangs keeps them
-/// behind that point, and what it stores once it goes on are the late copies.
-struct Stallable {
-    store: Arc<MemoryStore>,
-    stream: StreamName,
-    held: Mutex<Option<Vec<(Lease, Entry, AppendDone)>>>,
-}
-
-impl Stallable {
-    fn stall(&self) {
-        *self.held.lock().expect("nobody panics while it holds them") = Some(Vec::new());
-    }
-
-    /// Stores what was kept; how many sets.
-    fn go_on(&self) -> usize {
-        let held = self
-            .held
-            .lock()
-            .expect("nobody panics while it holds them")
-            .take()
-            .unwrap_or_default();
-        let count = held.len();
-        for (lease, entry, done) in held {
-            self.store.append(&lease, entry, done);
-        }
-        count
-    }
-}
-
-impl LogStore for Stallable {
-    fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.store.create(stream)
-    }
-
-    fn delete(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
-        self.store.delete(stream)
-    }
-
-    fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
-        self.store.list()
-    }
-
-    fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
-        self.store.describe(stream)
-    }
-
-    fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
-        self.store.acquire(stream, owner)
-    }
-
-    fn release(&self, lease: &Lease) -> StoreFuture<'_, ()> {
-        self.store.release(lease)
-    }
-
-    fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
-        if lease.stream == self.stream
-            && let Some(held) = self
-                .held
-                .lock()
-                .expect("nobody panics while it holds them")
-                .as_mut()
-        {
-            return held.push((lease.clone(), entry, done));
-        }
-        self.store.append(lease, entry, done);
-    }
-
-    fn truncate(&self, stream: &StreamName, before: Dlsn) -> StoreFuture<'_, ()> {
-        self.store.truncate(stream, before)
-    }
-
-    fn read(
-        &self,
-        stream: &StreamName,
-        from: Dlsn,
-        limit: ReadLimit,
-    ) -> StoreFuture<'_, ReadBatch> {
-        self.store.read(stream, from, limit)
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.store.close()
-    }
-}
 
 /// Writes so many records at once, each named after the phase and its number. Every write succeeds.
 async fn write(writer: &MultiStreamWriter, phase: &str) {
@@ -187,12 +98,7 @@ fn reader(store: &Arc<dyn LogStore>) -> MultiReader {
 async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers_each_record_once_also_across_a_restart()
  {
     let memory = MemoryStore::new();
-    let stallable = Arc::new(Stallable {
-        store: memory,
-        stream: STREAMS[2].parse().expect("a name"),
-        held: Mutex::default(),
-    });
-    let store: Arc<dyn LogStore> = Arc::clone(&stallable) as _;
+    let store: Arc<dyn LogStore> = Arc::clone(&memory) as _;
     for stream in STREAMS {
         store
             .create(&stream.parse().expect("a name"))
@@ -214,7 +120,10 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
     let writer = writer.build().await.expect("connects");
 
     write(&writer, "healthy").await;
-    stallable.stall();
+    // The proxy's own switch keeps requests before they are carried out, where the writer's
+    // cancelling still reaches them. A disk that hangs keeps them behind that point, and what it
+    // stores once it goes on are the late copies.
+    memory.hold_appends_of(&STREAMS[2].parse().expect("a name"));
     write(&writer, "stalled").await;
     // A reader meets the first copies, and is gone before the others are there.
     let mut delivered = Delivered::default();
@@ -224,7 +133,7 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
         .await;
     let saved = serde_json::to_string(&first.position()).expect("it serializes");
     drop(first);
-    let late = stallable.go_on();
+    let late = memory.release_appends();
     write(&writer, "released").await;
     writer.close().await;
     let mut client = RawClient::connect(proxy.local_addr())

@@ -219,7 +219,7 @@ mod tests {
     use super::super::output::Captured;
     use super::*;
     use distributedlog_store::{EntryRecord, StoreError, StreamName};
-    use distributedlog_testkit::store::readable::{MemoryStore, plain};
+    use distributedlog_testkit::store::{MemoryStore, plain};
 
     fn args(flags: &str) -> Args {
         let line = format!("dlog multi-reader {flags} distributedlog://h/n s-1,s-2");
@@ -238,7 +238,7 @@ mod tests {
 
     /// Stream s-1 with two records, s-2 with none.
     async fn store() -> Arc<MemoryStore> {
-        let store = Arc::new(MemoryStore::default());
+        let store = MemoryStore::new();
         store.put_plain(&stream("s-1"), 0, "one");
         store.put_plain(&stream("s-1"), 2, "two");
         store.create(&stream("s-2")).await.expect("it is new");
@@ -481,7 +481,7 @@ two
 
     #[tokio::test]
     async fn a_missing_stream_is_named_as_in_the_tutorial_with_the_command_that_creates_it() {
-        let store = Arc::new(MemoryStore::default());
+        let store = MemoryStore::new();
         store.create(&stream("s-1")).await.expect("it is new");
         let (text, ended) = read(&store, "").await;
         assert_eq!(text, "Opening log stream s-1\nOpening log stream s-2\n");
@@ -518,7 +518,7 @@ two
     #[tokio::test(start_paused = true)]
     async fn a_store_that_goes_away_is_waited_for() {
         let store = store().await;
-        *store.fault.lock().expect("nobody else holds it") = Some(StoreError::Disconnected {
+        store.fail_next_read(StoreError::Disconnected {
             address: "h:1".into(),
             detail: "reset".into(),
         });

@@ -207,8 +207,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::tests::memory_store::MemoryStore;
     use distributedlog_store::Owner;
+    use distributedlog_testkit::store::MemoryStore;
 
     /// Ten thousand idle connections are cheap only while each task is small: TLS, and what is
     /// rare, must not be a part of it.
@@ -222,7 +222,7 @@ mod tests {
             shard: 1,
             address: address.to_string(),
         };
-        let service = Arc::new(Service::new(owner, &settings, Arc::new(MemoryStore::new())));
+        let service = Arc::new(Service::new(owner, &settings, MemoryStore::new()));
         let (registered, mailbox) = Arc::new(Connections::default())
             .register(1)
             .expect("room for one");

@@ -1,5 +1,3 @@
-use core::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use distributedlog::wire::record_set::{Lz4Table, RecordSetBuilder, SetIdentity, WriterId};
 use distributedlog_testkit::Random;
@@ -7,7 +5,7 @@ use distributedlog_testkit::Random;
 use super::*;
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
 use distributedlog_store::{Acquired, Entry, EntryRecord, Lease, Owner};
-use distributedlog_testkit::store::readable::{MemoryStore, plain};
+use distributedlog_testkit::store::{MemoryStore, plain};
 
 fn stream() -> StreamName {
     StreamName::new("s").expect("a name")
@@ -74,7 +72,7 @@ async fn all(reader: &mut LogReader) -> Vec<String> {
 
 #[tokio::test]
 async fn records_come_one_by_one_each_with_its_own_position_plain_in_sets_and_compressed() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(
         &stream(),
         Dlsn::INITIAL,
@@ -103,7 +101,7 @@ async fn records_come_one_by_one_each_with_its_own_position_plain_in_sets_and_co
 
 #[tokio::test]
 async fn a_reader_that_starts_within_a_set_skips_the_slots_before_its_start() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(
         &stream(),
         Dlsn::INITIAL,
@@ -119,7 +117,7 @@ async fn a_reader_that_starts_within_a_set_skips_the_slots_before_its_start() {
 
 #[tokio::test]
 async fn a_damaged_set_is_reported_with_its_positions_and_reading_goes_on_behind_it() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     let mut cut = set(&["lost", "lost too"], None, 2);
     cut.payload.truncate(20);
     // The proxy counted three records, the set has two: nobody can tell which slots they are.
@@ -152,7 +150,7 @@ async fn a_damaged_set_is_reported_with_its_positions_and_reading_goes_on_behind
 
 #[tokio::test]
 async fn a_damaged_set_says_where_it_is_and_what_is_wrong_with_it() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(
         &stream(),
         Dlsn::INITIAL,
@@ -178,7 +176,7 @@ async fn a_damaged_set_says_where_it_is_and_what_is_wrong_with_it() {
 
 #[tokio::test]
 async fn a_set_that_decompresses_beyond_the_limit_is_refused_before_it_is_decompressed() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     let bomb: Vec<u8> = [0x1001_u32, 1, 0x7fff_ffff, 4, 0]
         .iter()
         .flat_map(|word| word.to_be_bytes())
@@ -204,7 +202,7 @@ async fn records_of_a_set_with_an_identity_carry_it_and_nothing_of_it_is_deliver
         writer: WriterId([7; 16]),
         sequence: 41,
     };
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(
         &stream(),
         Dlsn::INITIAL,
@@ -228,7 +226,7 @@ async fn records_of_a_set_with_an_identity_carry_it_and_nothing_of_it_is_deliver
 
 #[tokio::test(start_paused = true)]
 async fn at_the_end_a_reader_waits_for_the_next_record_without_polling() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put_plain(&stream(), 0, "a");
     let mut reader = reader(&store, Dlsn::INITIAL);
     assert!(matches!(reader.next().await, Ok(ReadEvent::Record(record)) if record.payload == "a"));
@@ -240,7 +238,7 @@ async fn at_the_end_a_reader_waits_for_the_next_record_without_polling() {
     });
     assert!(matches!(reader.next().await, Ok(ReadEvent::Record(record)) if record.payload == "b"));
     assert_eq!(
-        store.reads.load(Ordering::Relaxed),
+        store.reads(),
         4,
         "one for the first record, three waits of half a minute at most"
     );
@@ -248,7 +246,7 @@ async fn at_the_end_a_reader_waits_for_the_next_record_without_polling() {
 
 #[tokio::test(start_paused = true)]
 async fn giving_up_a_wait_loses_nothing() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(&stream(), Dlsn::INITIAL, vec![set(&["a", "b"], None, 2)]);
     let mut reader = reader(&store, Dlsn::INITIAL);
     let mut seen = Vec::new();
@@ -266,21 +264,21 @@ async fn giving_up_a_wait_loses_nothing() {
 
 #[tokio::test]
 async fn after_an_error_a_reader_continues_where_it_was() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put_plain(&stream(), 0, "a");
     let mut reader = reader(&store, Dlsn::INITIAL);
     let lost = StoreError::Disconnected {
         address: "h:1".into(),
         detail: "reset".into(),
     };
-    *store.fault.lock().expect("nobody else holds it") = Some(lost.clone());
+    store.fail_next_read(lost.clone());
     assert_eq!(reader.next().await, Err(lost));
     assert_eq!(all(&mut reader).await, ["0.0 a"]);
 }
 
 #[tokio::test]
 async fn a_reader_tells_where_another_one_would_continue() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(&stream(), Dlsn::INITIAL, vec![set(&["a", "b"], None, 2)]);
     store.put_plain(&stream(), 1, "c");
     let mut first = reader(&store, Dlsn::INITIAL);
@@ -292,9 +290,9 @@ async fn a_reader_tells_where_another_one_would_continue() {
 
 #[tokio::test]
 async fn a_store_whose_answers_lead_nowhere_is_not_asked_for_ever() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put_plain(&stream(), 0, "a");
-    *store.next.lock().expect("nobody else holds it") = Some(Dlsn::INITIAL);
+    store.claim_next(Dlsn::INITIAL);
     let error = reader(&store, Dlsn::INITIAL)
         .next()
         .await
@@ -309,7 +307,7 @@ const PAYLOADS: [&str; 5] = ["", "a", "bb", "ccc", LONG];
 /// A stream of up to eight entries of up to four stored records each, with gaps between them, and
 /// what a reader of all of it sees.
 fn any_stream(random: &mut Random) -> (Arc<MemoryStore>, Vec<(Dlsn, &'static str)>) {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     let mut expected = Vec::new();
     let mut start = Dlsn::INITIAL;
     for _ in 0..=random.below(8) {

@@ -7,7 +7,7 @@ use super::super::args::{Cli, Command};
 use super::super::output::Captured;
 use super::*;
 use distributedlog_store::{EntryRecord, LogStore, StreamName};
-use distributedlog_testkit::store::readable::{MemoryStore, plain};
+use distributedlog_testkit::store::{MemoryStore, plain};
 
 /// Runs `dlog tool LINE -u …` against a store in memory; what it printed and how it ended.
 async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String>) {
@@ -50,7 +50,7 @@ fn name(text: &str) -> StreamName {
 
 /// Streams s-1 with three records and s-2 with none.
 fn two_streams() -> Arc<MemoryStore> {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     store.put(
         &name("s-1"),
         Dlsn::INITIAL,
@@ -63,7 +63,7 @@ fn two_streams() -> Arc<MemoryStore> {
 
 #[tokio::test]
 async fn streams_are_created_listed_and_deleted() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     let (text, ended) = ran(&store, "create -r s- -e 3-5 -f").await;
     assert_eq!(
         (text.as_str(), ended),
@@ -92,7 +92,7 @@ async fn streams_are_created_listed_and_deleted() {
 
 #[tokio::test]
 async fn a_stream_that_is_there_is_left_alone_and_the_others_are_created() {
-    let store = Arc::new(MemoryStore::default());
+    let store = MemoryStore::new();
     ran(&store, "create -e a -f").await.1.expect("it is new");
     let (text, ended) = ran(&store, "create -e a,b -f --format json").await;
     assert_eq!(
@@ -223,7 +223,7 @@ async fn a_stream_is_truncated_in_the_originals_spelling_too() {
 
 #[tokio::test]
 async fn a_stream_that_is_missing_is_named_with_the_command_that_creates_it() {
-    let (_, ended) = ran(&Arc::new(MemoryStore::default()), "dump -s orders").await;
+    let (_, ended) = ran(&MemoryStore::new(), "dump -s orders").await;
     assert_eq!(
         ended,
         Err(

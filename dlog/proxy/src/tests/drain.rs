@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use distributedlog::wire::mux::Message;
 use distributedlog::wire::service::Request;
+use distributedlog_testkit::store::ReleaseOrder;
 use tokio::net::TcpStream;
 
 use super::kit::{Raw, dispatch, framed_call, settings, start, write};
@@ -16,11 +17,11 @@ async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
     let proxy = Arc::new(proxy);
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
-    store.hold_appends();
+    store.hold_results();
     for tag in 2..5 {
         client.dispatch(tag, &write("s", b"x")).await;
     }
-    store.accepted(4).await;
+    store.until_appends(4).await;
     let draining = tokio::spawn({
         let proxy = proxy.clone();
         async move { proxy.drain().await }
@@ -42,7 +43,7 @@ async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
             "Nack: not started: the proxy is shutting down".to_owned()
         )
     );
-    store.answer_held(false);
+    store.release_results(ReleaseOrder::FirstToLast);
     for tag in 2..6 {
         assert_eq!(
             client.heard().await,
@@ -64,7 +65,7 @@ async fn draining_answers_what_is_in_flight_and_gives_the_streams_back() {
         drained,
         "a second call returns the same"
     );
-    assert_eq!((store.owner_of("s"), store.is_closed()), (None, true));
+    assert_eq!((store.owner("s"), store.is_closed()), (None, true));
     assert!(
         TcpStream::connect(proxy.local_addr()).await.is_err(),
         "the port is closed"
@@ -78,7 +79,7 @@ async fn draining_closes_framed_connections_when_they_are_answered() {
     idle.ask_framed(&write("s", b"x")).await;
     let mut silent = Raw::connect(&proxy).await;
     let mut busy = Raw::connect(&proxy).await;
-    store.hold_appends();
+    store.hold_results();
     busy.send(
         &[
             framed_call(&write("s", b"a")),
@@ -87,11 +88,11 @@ async fn draining_closes_framed_connections_when_they_are_answered() {
         .concat(),
     )
     .await;
-    store.accepted(2).await;
+    store.until_appends(2).await;
     let answering = async {
         idle.closed().await;
         silent.closed().await;
-        store.answer_held(false);
+        store.release_results(ReleaseOrder::FirstToLast);
         assert_eq!(busy.heard_framed().await, "200 at 1/1/0");
         assert_eq!(
             busy.heard_framed().await,
@@ -130,9 +131,9 @@ async fn new_streams_are_not_taken_while_draining() {
 async fn a_connection_that_does_not_finish_in_time_is_cut() {
     let (proxy, store) = start(settings().drain_timeout(Duration::from_millis(50))).await;
     let mut client = Raw::connect(&proxy).await;
-    store.hold_appends();
+    store.hold_results();
     client.dispatch(2, &write("s", b"x")).await;
-    store.accepted(1).await;
+    store.until_appends(1).await;
     let drained = proxy.drain().await;
     assert_eq!(client.heard().await.1, "Tdrain");
     client.closed().await;
@@ -205,7 +206,7 @@ async fn draining_under_load_loses_nothing() {
     assert_eq!(proxy.drain().await.connections_cut, 0);
     while let Some(client) = clients.join_next().await {
         let (stream, acknowledged) = client.expect("no panic");
-        let stored: Vec<Vec<u8>> = store
+        let stored: Vec<_> = store
             .records(&stream)
             .into_iter()
             .map(|(_, payload)| payload)

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use distributedlog::wire::crc;
 use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 use distributedlog::wire::service::{Request, WriteContext};
+use distributedlog_testkit::store::ReleaseOrder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -95,11 +96,11 @@ async fn a_set_that_is_sent_again_on_any_connection_gets_the_first_position_and_
 #[tokio::test]
 async fn a_set_whose_answer_was_lost_with_its_connection_is_stored_once() {
     let (proxy, store) = start(settings()).await;
-    store.hold_appends();
+    store.hold_results();
     let set = set(0, &[b"a"]);
     let mut lost = Raw::connect(&proxy).await;
     lost.dispatch(2, &write_set("s", &set)).await;
-    store.accepted(1).await;
+    store.until_appends(1).await;
     drop(lost);
     let mut client = Raw::connect(&proxy).await;
     client.dispatch(3, &write_set("s", &set)).await;
@@ -114,7 +115,7 @@ async fn a_set_whose_answer_was_lost_with_its_connection_is_stored_once() {
         )
         .await;
     assert_eq!(client.heard().await.0, 4);
-    store.answer_held(false);
+    store.release_results(ReleaseOrder::FirstToLast);
     assert_eq!(client.heard().await, (3, "200 at 1/0/0".to_owned()));
     assert_eq!(store.records("s").len(), 1);
 }

@@ -6,6 +6,7 @@ use distributedlog::wire::framed;
 use distributedlog::wire::mux::{Contexts, Message};
 use distributedlog::wire::service::{Request, WriteContext};
 use distributedlog_testkit::Random;
+use distributedlog_testkit::store::ReleaseOrder;
 use tokio::io::AsyncWriteExt;
 
 use super::kit::{Raw, dispatch, framed_call, mux_frame, settings, start, write};
@@ -240,9 +241,9 @@ async fn a_frame_that_is_too_large_is_refused_and_what_is_in_flight_is_not_distu
     let (proxy, store) = start(settings().max_frame_bytes(2 << 20)).await;
     let (mut mux, mut plain) = (Raw::connect(&proxy).await, Raw::connect(&proxy).await);
     mux.ask(&write("s", b"x")).await;
-    store.hold_appends();
+    store.hold_results();
     mux.dispatch(2, &write("s", b"in flight")).await;
-    store.accepted(2).await;
+    store.until_appends(2).await;
     let large = vec![0; 3 << 20];
     let refusal = " bytes, 2097152 are allowed; a single record has at most 1040384 bytes";
     mux.dispatch(
@@ -258,7 +259,7 @@ async fn a_frame_that_is_too_large_is_refused_and_what_is_in_flight_is_not_distu
         tag == 3 && answer.starts_with("Rerr") && answer.contains(refusal),
         "{answer}"
     );
-    store.answer_held(false);
+    store.release_results(ReleaseOrder::FirstToLast);
     assert_eq!(mux.heard().await, (2, "200 at 1/1/0".to_owned()));
     assert_eq!(mux.ask(&write("s", b"x")).await, "200 at 1/2/0");
     plain

@@ -9,8 +9,8 @@ use distributedlog::wire::service::{Reply, Request, SequenceId, WriteContext};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::memory_store::MemoryStore;
 use crate::{Proxy, RunningProxy, Settings, SettingsBuilder, WallClock};
+use distributedlog_testkit::store::MemoryStore;
 
 /// A time of day that does not pass.
 #[derive(Debug)]
@@ -30,14 +30,14 @@ pub(super) fn settings() -> SettingsBuilder {
 }
 
 /// A proxy over a store in memory.
-pub(super) async fn start(settings: SettingsBuilder) -> (RunningProxy, MemoryStore) {
+pub(super) async fn start(settings: SettingsBuilder) -> (RunningProxy, Arc<MemoryStore>) {
     let store = MemoryStore::new();
     (start_on(settings, &store).await, store)
 }
 
-pub(super) async fn start_on(settings: SettingsBuilder, store: &MemoryStore) -> RunningProxy {
+pub(super) async fn start_on(settings: SettingsBuilder, store: &Arc<MemoryStore>) -> RunningProxy {
     let settings = settings.build().expect("legal settings");
-    Proxy::start(settings, Arc::new(store.clone()))
+    Proxy::start(settings, Arc::clone(store) as _)
         .await
         .expect("a free port")
 }

@@ -1,6 +1,7 @@
 //! Limits, and the behaviour at each of them.
 
 use distributedlog::wire::mux::Message;
+use distributedlog_testkit::store::ReleaseOrder;
 
 use super::kit::{Raw, dispatch, settings, start, write};
 
@@ -32,19 +33,19 @@ async fn with_enough_unanswered_a_connection_is_not_read_until_answers_go_out() 
     let (proxy, store) = start(settings().max_requests_per_connection(4)).await;
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
-    store.hold_appends();
+    store.hold_results();
     let mut bytes = Vec::new();
     for tag in 2..12 {
         bytes.extend(dispatch(tag, &[], &write("s", b"x")));
     }
     client.send(&bytes).await;
-    store.accepted(5).await;
+    store.until_appends(5).await;
     // Another connection is not held up.
     let mut other = Raw::connect(&proxy).await;
     other.say(1, Message::Tping).await;
     assert_eq!(other.heard().await.1, "Rping");
     assert_eq!(store.records("s").len(), 5, "the first, and four of ten");
-    store.answer_held(false);
+    store.release_results(ReleaseOrder::FirstToLast);
     for tag in 2..12 {
         assert_eq!(
             client.heard().await,
@@ -59,7 +60,7 @@ async fn a_stream_that_has_enough_to_do_refuses_more_and_others_take_it() {
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("busy", b"x")).await;
     client.ask(&write("idle", b"x")).await;
-    store.hold_appends();
+    store.hold_results();
     for tag in 2..5 {
         client.dispatch(tag, &write("busy", b"12345")).await;
     }
@@ -71,8 +72,8 @@ async fn a_stream_that_has_enough_to_do_refuses_more_and_others_take_it() {
         )
     );
     client.dispatch(5, &write("idle", b"x")).await;
-    store.accepted(5).await;
-    store.answer_held(false);
+    store.until_appends(5).await;
+    store.release_results(ReleaseOrder::FirstToLast);
     let mut answers = vec![
         client.heard().await,
         client.heard().await,
@@ -93,7 +94,7 @@ async fn a_proxy_that_has_enough_to_do_refuses_more() {
     let limited = settings().max_requests_per_stream(2).max_requests(3);
     let (proxy, store) = start(limited).await;
     let mut client = Raw::connect(&proxy).await;
-    store.hold_acquires(true);
+    store.hold_acquires();
     for (tag, stream) in [(2, "a"), (3, "b"), (4, "c"), (5, "d")] {
         client.dispatch(tag, &write(stream, b"x")).await;
     }
@@ -104,7 +105,7 @@ async fn a_proxy_that_has_enough_to_do_refuses_more() {
             "517 (the proxy works on 3 requests of 3 bytes already)".to_owned()
         )
     );
-    store.hold_acquires(false);
+    store.release_acquires();
     for _ in 0..3 {
         assert_eq!(client.heard().await.1, "200 at 1/0/0");
     }

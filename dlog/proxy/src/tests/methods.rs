@@ -1,5 +1,6 @@
 //! The replies to the thirteen methods, in one conversation each.
 
+use bytes::Bytes;
 use distributedlog::wire::crc;
 use distributedlog::wire::service::{
     Binaries, ClientInfo, HeartbeatOptions, Request, WriteContext,
@@ -44,8 +45,8 @@ async fn the_first_write_makes_the_stream_and_gets_its_first_position() {
     assert_eq!(
         store.records("s"),
         [
-            (Dlsn::INITIAL, b"hello".to_vec()),
-            (Dlsn::new(1, 1, 0), Vec::new())
+            (Dlsn::INITIAL, Bytes::from_static(b"hello")),
+            (Dlsn::new(1, 1, 0), Bytes::new())
         ]
     );
 }
@@ -80,7 +81,7 @@ async fn a_write_after_release_opens_the_next_log_segment() {
         context: CONTEXT,
     };
     assert_eq!(client.ask(&release).await, "200");
-    assert_eq!(store.owner_of("s"), None);
+    assert_eq!(store.owner("s"), None);
     assert_eq!(
         client.ask(&release).await,
         "200",
@@ -177,7 +178,7 @@ async fn heartbeats_take_the_stream_and_readers_move_on_on_request() {
             .await,
         "200"
     );
-    assert_eq!(store.owner_of("s").as_ref(), Some(proxy.owner()));
+    assert_eq!(store.owner("s").as_ref(), Some(proxy.owner()));
     let options = HeartbeatOptions {
         send_to_reader: Some(true),
     };
@@ -251,11 +252,11 @@ async fn the_owner_is_returned_if_it_is_this_proxy_or_another() {
         "302 -> 1;1;proxy-1:8000",
         "it would be made here"
     );
-    assert_eq!(store.owner_of("s"), None, "asking takes nothing");
+    assert_eq!(store.owner("s"), None, "asking takes nothing");
     client.ask(&write("s", b"x")).await;
     assert_eq!(client.ask(&owner("s")).await, "302 -> 1;1;proxy-1:8000");
-    store.own(
-        "foreign",
+    store.set_owner(
+        &"foreign".parse().expect("a valid name"),
         &distributedlog_store::Owner {
             shard: 12,
             address: "proxy-2:8000".into(),

@@ -8,7 +8,6 @@ mod golden_files;
 mod hostile;
 mod kit;
 mod limits;
-pub(super) mod memory_store;
 mod methods;
 mod replay;
 mod session;

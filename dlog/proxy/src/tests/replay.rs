@@ -13,9 +13,9 @@ use distributedlog::wire::service::{MessageHeader, Reply, WriteResponse};
 
 use super::golden_files::{Direction, Exchange, Transport, exchanges};
 use super::kit::{Raw, StoppedClock, dispatch, settings, start_on, write};
-use super::memory_store::MemoryStore;
 use crate::RunningProxy;
 use distributedlog_store::Owner;
+use distributedlog_testkit::store::MemoryStore;
 
 /// Exchanges with a different reply of this proxy: the exchange, our reply, and the reason.
 const DIFFERENCES: [(&str, &str, &str); 4] = [
@@ -71,8 +71,8 @@ const RECORDED: [(i32, &str, bool, &[&str]); 3] = [
 /// which it had written a record.
 async fn proxy_like(shard: i32, address: &str, thriftmux: bool) -> RunningProxy {
     let store = MemoryStore::new();
-    store.own(
-        "golden-foreign",
+    store.set_owner(
+        &"golden-foreign".parse().expect("a valid name"),
         &Owner {
             shard: 12,
             address: "localhost:8130".into(),

@@ -5,6 +5,7 @@ use distributedlog::wire::mux::{
     Context, Deadline, INIT_CHECK, InitHeaders, Message, Tag, TraceKeys,
 };
 use distributedlog::wire::service::{Request, SequenceId};
+use distributedlog_testkit::store::ReleaseOrder;
 
 use super::kit::{Raw, StoppedClock, dispatch, framed_call, of_reply, settings, start, write};
 
@@ -156,13 +157,13 @@ async fn answers_overtake_each_other_under_mux() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
-    store.hold_appends();
+    store.hold_results();
     client.dispatch(2, &write("s", b"a")).await;
     client.dispatch(3, &write("s", b"b")).await;
     client.say(1, Message::Tping).await;
     assert_eq!(client.heard().await, (1, "Rping".to_owned()));
-    store.accepted(3).await;
-    store.answer_held(true);
+    store.until_appends(3).await;
+    store.release_results(ReleaseOrder::LastToFirst);
     assert_eq!(client.heard().await, (3, "200 at 1/2/0".to_owned()));
     assert_eq!(client.heard().await, (2, "200 at 1/1/0".to_owned()));
 }
@@ -285,7 +286,7 @@ async fn a_client_whose_clock_is_slow_shakes_hands_on_each_connection_and_is_ser
 async fn a_discarded_request_that_has_not_started_never_does() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
-    store.hold_acquires(true);
+    store.hold_acquires();
     client.dispatch(2, &write("s", b"a")).await;
     client.dispatch(3, &write("s", b"b")).await;
     client.dispatch(4, &write("s", b"c")).await;
@@ -321,7 +322,7 @@ async fn a_discarded_request_that_has_not_started_never_does() {
             "Error: not started: the client discarded the request".to_owned()
         )
     );
-    store.hold_acquires(false);
+    store.release_acquires();
     assert_eq!(client.heard().await, (3, "200 at 1/0/0".to_owned()));
     assert_eq!(store.records("s").len(), 1);
 }
@@ -330,9 +331,9 @@ async fn a_discarded_request_that_has_not_started_never_does() {
 async fn a_discarded_request_that_has_started_is_answered() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
-    store.hold_appends();
+    store.hold_results();
     client.dispatch(2, &write("s", b"a")).await;
-    store.accepted(1).await;
+    store.until_appends(1).await;
     client
         .say(
             0,
@@ -344,7 +345,7 @@ async fn a_discarded_request_that_has_started_is_answered() {
         .await;
     client.say(1, Message::Tping).await;
     assert_eq!(client.heard().await, (1, "Rping".to_owned()));
-    store.answer_held(false);
+    store.release_results(ReleaseOrder::FirstToLast);
     assert_eq!(client.heard().await, (2, "200 at 1/0/0".to_owned()));
 }
 
@@ -355,16 +356,16 @@ async fn what_waits_is_dropped_and_what_has_started_is_finished_when_the_client_
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
-    store.hold_appends();
-    store.hold_acquires(true);
+    store.hold_results();
+    store.hold_acquires();
     client.dispatch(2, &write("s", b"started")).await;
     client.dispatch(3, &write("other", b"waits")).await;
-    store.accepted(2).await;
+    store.until_appends(2).await;
     // A reset, not an orderly end: no client will read a reply.
     client.stream.set_zero_linger().expect("a TCP socket");
     drop(client);
-    store.answer_held(false);
-    store.hold_acquires(false);
+    store.release_results(ReleaseOrder::FirstToLast);
+    store.release_acquires();
     let drained = proxy.drain().await;
     assert_eq!(drained.connections_cut, 0);
     assert_eq!(store.records("s").len(), 2);
@@ -404,7 +405,7 @@ async fn a_client_that_ends_its_sending_side_is_answered_to_the_end() {
 async fn a_tag_that_is_in_use_ends_the_session() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
-    store.hold_appends();
+    store.hold_results();
     client.dispatch(2, &write("s", b"a")).await;
     client.dispatch(2, &write("s", b"b")).await;
     assert_eq!(
@@ -414,7 +415,7 @@ async fn a_tag_that_is_in_use_ends_the_session() {
             r#"Rerr { error: "this tag's earlier request is not answered yet" }"#.to_owned()
         )
     );
-    store.answer_held(false);
+    store.release_results(ReleaseOrder::FirstToLast);
     assert_eq!(client.heard().await, (2, "200 at 1/0/0".to_owned()));
     client.closed().await;
     let mut client = Raw::connect(&proxy).await;

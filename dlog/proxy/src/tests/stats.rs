@@ -103,13 +103,11 @@ async fn faults_are_injected_over_the_stats_port() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named() {
-    use std::sync::Arc;
-
     use crate::{Proxy, ProxyError};
     let (proxy, store) = start(settings()).await;
     let taken = proxy.local_addr();
     let again = settings().listen(taken).build().expect("valid settings");
-    let error = Proxy::start(again, Arc::new(store))
+    let error = Proxy::start(again, store)
         .await
         .expect_err("the address is taken");
     assert!(matches!(error, ProxyError::AddressInUse { address, .. } if address == taken));

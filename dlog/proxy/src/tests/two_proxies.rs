@@ -26,13 +26,15 @@ async fn the_other_takes_over_when_the_owner_is_dead() {
     Raw::connect(&one).await.ask(&write("s", b"x")).await;
     let owner = one.owner().clone();
     drop(one);
-    store.forget_owner(&owner);
+    store.release_owner(&owner);
     assert_eq!(to_two.ask(&write("s", b"x")).await, "200 at 2/0/0");
 }
 
 #[tokio::test]
 async fn an_orderly_end_hands_the_streams_over() {
     let (one, store) = start(settings()).await;
+    // The first proxy closes its connection to the store that the second one goes on using.
+    store.stay_open();
     let two = start_on(settings().shard(2), &store).await;
     Raw::connect(&one).await.ask_framed(&write("s", b"x")).await;
     assert_eq!(one.drain().await.streams_released, 1);
@@ -54,7 +56,7 @@ async fn a_fenced_owner_redirects_what_it_could_not_write() {
     .await;
     let (mut to_one, mut to_two) = (Raw::connect(&one).await, Raw::connect(&two).await);
     to_one.ask(&write("s", b"x")).await;
-    store.forget_owner(one.owner());
+    store.release_owner(one.owner());
     to_two.ask(&write("s", b"y")).await;
     assert_eq!(to_one.ask(&write("s", b"z")).await, "302 -> 1;2;two:8000");
     assert_eq!(store.records("s").len(), 2);
@@ -67,7 +69,7 @@ async fn a_fenced_owner_goes_on_when_the_stream_is_free() {
     let (one, store) = start(settings()).await;
     let mut client = Raw::connect(&one).await;
     client.ask(&write("s", b"x")).await;
-    store.forget_owner(one.owner());
+    store.release_owner(one.owner());
     assert_eq!(client.ask(&write("s", b"y")).await, "200 at 2/0/0");
     let name = distributedlog_store::StreamName::new("s").expect("a valid name");
     store.fail_next_append(StoreError::Fenced(name.clone()));

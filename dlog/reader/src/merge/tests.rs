@@ -1,4 +1,3 @@
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -9,7 +8,7 @@ use distributedlog_testkit::Random;
 use super::*;
 use crate::Record;
 use distributedlog_store::EntryRecord;
-use distributedlog_testkit::store::readable::{MemoryStore, plain};
+use distributedlog_testkit::store::{MemoryStore, plain};
 
 fn name(stream: usize) -> StreamName {
     StreamName::new(&format!("s-{stream}")).expect("a name")
@@ -55,7 +54,7 @@ struct Streams {
 
 impl Streams {
     async fn new(count: usize) -> Self {
-        let memory = Arc::new(MemoryStore::default());
+        let memory = MemoryStore::new();
         for stream in 0..count {
             memory.create(&name(stream)).await.expect("it is new");
         }
@@ -303,7 +302,7 @@ async fn a_stream_created_anew_while_the_store_was_away_is_noticed_when_it_is_ba
         .await
         .expect("there is a record")
         .expect("and no fault");
-    *streams.memory.fault.lock().expect("nobody else holds it") = Some(lost.clone());
+    streams.memory.fail_next_read(lost.clone());
     assert_eq!(trouble(&mut reader).await, StreamTrouble::Unreadable(lost));
     streams.memory.delete(&name(0)).await.expect("it is there");
     streams.memory.create(&name(0)).await.expect("it is new");
@@ -442,12 +441,12 @@ async fn a_stalled_stream_and_a_failing_one_hold_up_no_other() {
             );
         }
     }
-    *streams.memory.stalled.lock().expect("nobody else holds it") = Some(name(0));
+    streams.memory.stall_reads_of(&name(0));
     let lost = StoreError::Disconnected {
         address: "h:1".into(),
         detail: "reset".into(),
     };
-    *streams.memory.fault.lock().expect("nobody else holds it") = Some(lost);
+    streams.memory.fail_next_read(lost);
     let mut reader = streams.reader(MergeSettings::default());
     let seen = all(&mut reader).await;
     assert_eq!(
@@ -498,7 +497,7 @@ async fn calling_again_and_again_at_the_end_asks_the_store_once_for_each_stream(
     for _ in 0..50 {
         assert!(event(&mut reader).await.is_none());
     }
-    assert_eq!(streams.memory.reads.load(Ordering::Relaxed), 3);
+    assert_eq!(streams.memory.reads(), 3);
 }
 
 #[test]

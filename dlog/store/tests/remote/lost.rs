@@ -36,7 +36,7 @@ async fn appends_in_flight_on_a_lost_connection_are_unknown_and_never_sent_again
             Ok(Err(StoreError::Disconnected { .. }))
         ));
     }
-    store.let_appends_go();
+    store.release_appends();
     remote.list().await.expect("reconnects");
     let batch = remote
         .read(&stream, Dlsn::INITIAL, at_once())
@@ -114,7 +114,7 @@ async fn a_restarted_server_is_found_again_and_its_leases_are_gone() {
                 .await
         }
     });
-    store.until_reads_wait(1).await;
+    store.until_waiting_reads(1).await;
     server.drain(LONG).await;
     let _server = serve_at(&address, &store, ServerSettings::default()).await;
     remote.list().await.expect("reconnects");

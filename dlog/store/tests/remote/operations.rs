@@ -135,7 +135,7 @@ async fn a_tailing_read_is_held_on_the_server_until_the_next_append() {
         },
     );
     let tail = tokio::join!(read, async {
-        store.until_reads_wait(1).await;
+        store.until_waiting_reads(1).await;
         append(&writer, &lease, "hello").await.expect("appended");
     });
     assert_eq!(
@@ -156,9 +156,9 @@ async fn a_read_whose_future_is_dropped_ends_on_the_server() {
     remote.create(&stream).await.expect("created");
     tokio::select! {
         _ = remote.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG, created_unix_ms: None }) => panic!("nothing to read"),
-        () = store.until_reads_wait(1) => {}
+        () = store.until_waiting_reads(1) => {}
     }
-    store.until_reads_wait(0).await;
+    store.until_waiting_reads(0).await;
     assert_eq!(
         remote.list().await.map(|names| names.len()),
         Ok(1),
@@ -192,8 +192,8 @@ async fn a_read_may_wait_longer_than_the_server_holds_one() {
     );
     let (batch, ()) = tokio::join!(read, async {
         for _ in 0..5 {
-            store.until_reads_wait(1).await;
-            store.until_reads_wait(0).await;
+            store.until_waiting_reads(1).await;
+            store.until_waiting_reads(0).await;
         }
         append(&remote, &lease, "at last").await.expect("appended");
     });
@@ -230,7 +230,7 @@ async fn appends_beyond_the_limit_are_refused_and_an_entry_larger_than_a_frame_t
         Err(StoreError::Overloaded { limit: 10 })
     );
     store.until(|store| store.held_appends() == 1).await;
-    store.let_appends_go();
+    store.release_appends();
     assert_eq!(first.await, Ok(Ok(Dlsn::INITIAL)));
     let too_large = start_append(&remote, &lease, entry(vec![0; 65_530]))
         .await
@@ -285,7 +285,7 @@ async fn a_drain_finishes_requests_in_flight_and_starts_no_new_ones() {
     let draining = tokio::spawn(server.drain(LONG));
     while append(&remote, &lease, "new").await.is_ok() {}
     let held = store.held_appends();
-    store.let_appends_go();
+    store.release_appends();
     assert_eq!(in_flight.await, Ok(Ok(Dlsn::INITIAL)));
     draining.await.expect("drained");
     assert_eq!(held, 1, "nothing new was started");
@@ -318,7 +318,7 @@ async fn closing_finishes_appends_in_flight_and_releases_the_leases_at_once() {
         let remote = remote.clone();
         async move { remote.close().await }
     });
-    store.let_appends_go();
+    store.release_appends();
     assert_eq!(in_flight.await, Ok(Ok(Dlsn::INITIAL)));
     closing.await.expect("no panic").expect("closed");
     assert_eq!(store.owner(&stream), None);

@@ -1,8 +1,7 @@
-//! What stands in for a store and its disk.
+//! What replaces a store and its disk in tests.
 
 mod memory;
-pub mod readable;
 mod sim_disk;
 
-pub use memory::{MAX_ENTRY_BYTES, MemoryStore};
+pub use memory::{MAX_ENTRY_BYTES, MemoryStore, PUT_UNIX_MS, ReleaseOrder, plain};
 pub use sim_disk::{SECTOR_BYTES, SimDisk};

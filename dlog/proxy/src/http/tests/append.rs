@@ -225,7 +225,7 @@ async fn pushback_says_when_to_come_back() {
     let (slow, refused) = tokio::join!(client.write("s", b"slow"), async {
         store.until(|store| store.held_appends() == 1).await;
         let refused = client.write("s", b"too much").await;
-        store.let_appends_go();
+        store.release_appends();
         refused
     });
     assert_eq!(slow.status, 200);

@@ -721,7 +721,7 @@ async fn refusals_of_the_client_and_the_time(contract: &mut Contract) {
                     contract.ask(&late, 503, method, path, of("s")).await;
                 }
             }
-            store.let_appends_go();
+            store.release_appends();
         };
         tokio::join!(drain, during);
     };
@@ -818,7 +818,7 @@ async fn failures_of_the_store(contract: &mut Contract) {
     let (proxy, store) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     assert_eq!(client.write("s", b"x").await.status, 200);
-    store.break_down();
+    store.fail_all();
     let listed: Vec<(String, String)> = contract
         .operations()
         .iter()

@@ -35,7 +35,7 @@ async fn draining_finishes_what_is_in_flight_ends_reads_and_says_so_to_load_bala
                     late.write("s", b"three").await.problem(),
                     "503 SERVICE_UNAVAILABLE 503, not_written"
                 );
-                store.let_appends_go();
+                store.release_appends();
             };
             tokio::join!(drain, during).0
         };
@@ -105,7 +105,7 @@ async fn a_write_that_has_started_goes_on_without_its_client_and_leaves_nothing_
     }
     until_metric(&observer, "dlog_proxy_http_aborted_total", 1.0).await;
     assert_eq!(metric(&observer, "dlog_proxy_discarded_total").await, 0.0);
-    store.let_appends_go();
+    store.release_appends();
     assert_eq!(
         client.write("s", b"two").await.json()["dlsn"]["text"],
         "1,1,0",
