@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { launch } from "./chromium.js";
 import { leaveBehind, leftBehind, PAGE, PATIENT, serve } from "./pages.js";
 import { Proxy } from "./proxy.js";
+import { NO_HISTORY } from "./settings.js";
 import { assertStalledTail } from "./tail.js";
 import { until } from "./wait.js";
 
@@ -65,7 +66,13 @@ describe("in Chromium", () => {
 
   const stored = async () =>
     new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
-  const options = (more = {}) => ({ url: proxy.url, streams, requestTimeout: 10_000, ...more });
+  const options = (more = {}) => ({
+    ...NO_HISTORY,
+    url: proxy.url,
+    streams,
+    requestTimeout: 10_000,
+    ...more,
+  });
 
   test("ten thousand records over five streams are read back at their positions", async (t) => {
     const page = await openPage(t);

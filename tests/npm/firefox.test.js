@@ -7,6 +7,7 @@ import puppeteer from "puppeteer-core";
 
 import { leaveBehind, leftBehind, PAGE, PATIENT, serve } from "./pages.js";
 import { Proxy } from "./proxy.js";
+import { NO_HISTORY } from "./settings.js";
 import { until } from "./wait.js";
 
 const streams = ["f-1", "f-2", "f-3"];
@@ -39,7 +40,13 @@ describe("in Firefox", () => {
     return page;
   }
 
-  const options = (more = {}) => ({ url: proxy.url, streams, requestTimeout: 10_000, ...more });
+  const options = (more = {}) => ({
+    ...NO_HISTORY,
+    url: proxy.url,
+    streams,
+    requestTimeout: 10_000,
+    ...more,
+  });
   const stored = async () =>
     new Map(await Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])));
 

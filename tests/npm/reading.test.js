@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { Dlsn, MultiStreamReader, MultiStreamWriter, ReadError } from "distributedlog";
 
 import { Proxy } from "./proxy.js";
+import { NO_HISTORY } from "./settings.js";
 import { until } from "./wait.js";
 
 describe("reading", () => {
@@ -31,6 +32,7 @@ describe("reading", () => {
 
   const writerOf = (t, streams, options = {}) => {
     const writer = new MultiStreamWriter({
+      ...NO_HISTORY,
       url: proxy.url,
       streams,
       requestTimeout: 30_000,

@@ -13,6 +13,7 @@ import {
 } from "distributedlog";
 
 import { Proxy } from "./proxy.js";
+import { NO_HISTORY } from "./settings.js";
 import { assertStalledTail } from "./tail.js";
 import { until } from "./wait.js";
 
@@ -28,7 +29,13 @@ describe("writing", () => {
   after(() => proxy.stop());
 
   const open = (options = {}) =>
-    new MultiStreamWriter({ url: proxy.url, streams, requestTimeout: 10_000, ...options });
+    new MultiStreamWriter({
+      ...NO_HISTORY,
+      url: proxy.url,
+      streams,
+      requestTimeout: 10_000,
+      ...options,
+    });
   const stored = () =>
     Promise.all(streams.map(async (stream) => [stream, await proxy.stored(stream)])).then(
       (all) => new Map(all),
