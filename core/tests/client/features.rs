@@ -130,7 +130,8 @@ fn a_protocol_that_the_features_leave_out_is_refused() {
         assert_eq!(
             refused.to_string(),
             format!(
-                "protocol is {name}; it must be thriftmux: the session's features leave the others out"
+                "protocol is {name}; it must be thriftmux: \
+                 the session's features leave the others out"
             )
         );
     }

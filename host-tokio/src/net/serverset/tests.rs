@@ -155,12 +155,9 @@ async fn until(set: &mut ServerSet, expected: &[(u16, i32)]) {
 fn json(port: u16, shard: i32) -> Vec<u8> {
     let endpoint = format!(r#"{{"host":"127.0.0.1","port":{port}}}"#);
     let other = format!(r#"{{"host":"127.0.0.1","port":{}}}"#, port + 1000);
-    let further = format!(r#"{{"thrift":{other}}}"#);
-    let status = r#""status":"ALIVE""#;
-    format!(
-        "{{\"serviceEndpoint\":{endpoint},\"additionalEndpoints\":{further},{status},\"shard\":{shard}}}"
-    )
-    .into_bytes()
+    let further = format!(r#""additionalEndpoints":{{"thrift":{other}}}"#);
+    format!(r#"{{"serviceEndpoint":{endpoint},{further},"status":"ALIVE","shard":{shard}}}"#)
+        .into_bytes()
 }
 
 async fn path(client: &Client) {
