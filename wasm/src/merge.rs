@@ -14,7 +14,8 @@ pub struct DeduplicatorHandle(Deduplicator);
 #[wasm_bindgen]
 impl DeduplicatorHandle {
     /// Creates an empty deduplicator, or restores the one that [`save`](Self::save) returned as
-    /// `saved`. Returns `None` if `saved` is neither empty nor valid. A size of 0 selects core's default.
+    /// `saved`. Returns `None` if `saved` is neither empty nor valid. A size of 0 selects core's
+    /// default.
     #[must_use]
     pub fn restore(sequences: u32, writers: u16, saved: &[u8]) -> Option<Self> {
         let defaults = MergeSettings::default();
