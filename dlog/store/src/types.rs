@@ -156,6 +156,32 @@ pub struct Entry {
     pub records: Vec<EntryRecord>,
 }
 
+impl Entry {
+    /// Checks what every store requires of an entry, apart from its size.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InvalidEntry`] if the entry has no records, or a record set has no slots, or
+    /// a record has 2^31 slots or more.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let invalid = |detail: &str| {
+            Err(StoreError::InvalidEntry {
+                detail: detail.to_owned(),
+            })
+        };
+        if self.records.is_empty() {
+            return invalid("it has no records");
+        }
+        let slots_are_valid = |record: &EntryRecord| {
+            record.slots < 1 << 31 && (record.slots > 0 || !record.is_record_set)
+        };
+        if !self.records.iter().all(slots_are_valid) {
+            return invalid("a record set has no slots, or a record has 2^31 and more");
+        }
+        Ok(())
+    }
+}
+
 /// One record of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryRecord {

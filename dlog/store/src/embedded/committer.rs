@@ -90,7 +90,11 @@ impl Committer {
             volume_error: None,
             closing: false,
         };
-        committer.last_unix_ms = (committer.shared.unix_ms)();
+        // Not before what the previous process wrote, even if the clock was set back since: times
+        // of entries do not decrease, and a stream that gets a deleted one's name has another time
+        // of creation.
+        let recovered_unix_ms = committer.shared.state().last_unix_ms;
+        committer.last_unix_ms = recovered_unix_ms.max((committer.shared.unix_ms)());
         match committer.begin_volume() {
             Err(StoreError::DiskFull { path } | StoreError::ReadOnly { path })
                 if committer.newest.number > 0 =>

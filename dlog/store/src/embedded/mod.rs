@@ -256,20 +256,23 @@ impl LogStore for EmbeddedStore {
     }
 
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
-        let mut names: Vec<_> = self.shared.state().names().cloned().collect();
-        names.sort_unstable();
-        Box::pin(core::future::ready(Ok(names)))
+        let names = self.shared.check_open().map(|()| {
+            let mut names: Vec<_> = self.shared.state().names().cloned().collect();
+            names.sort_unstable();
+            names
+        });
+        Box::pin(core::future::ready(names))
     }
 
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {
-        let info = self
-            .shared
-            .state()
-            .named(stream)
-            .map(|stream| stream.meta.info());
-        Box::pin(core::future::ready(
-            info.ok_or_else(|| StoreError::StreamNotFound(stream.clone())),
-        ))
+        let info = self.shared.check_open().and_then(|()| {
+            self.shared
+                .state()
+                .named(stream)
+                .map(|stream| stream.meta.info())
+                .ok_or_else(|| StoreError::StreamNotFound(stream.clone()))
+        });
+        Box::pin(core::future::ready(info))
     }
 
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
@@ -292,19 +295,8 @@ impl LogStore for EmbeddedStore {
             frame::entry_size(&entry),
             self.shared.settings.max_entry_bytes,
         );
-        let invalid = |detail: &str| StoreError::InvalidEntry {
-            detail: detail.to_owned(),
-        };
-        if entry.records.is_empty() {
-            done(Err(invalid("it has no records")));
-        } else if entry
-            .records
-            .iter()
-            .any(|record| (record.slots == 0 && record.is_record_set) || record.slots >= 1 << 31)
-        {
-            done(Err(invalid(
-                "a record set has no slots, or a record has 2^31 slots or more",
-            )));
+        if let Err(invalid) = entry.check() {
+            done(Err(invalid));
         } else if size > limit {
             done(Err(StoreError::TooLarge { size, limit }));
         } else {

@@ -280,7 +280,9 @@ fn replay(
             .previous_end,
         )
     };
-    recovered.state.add_volume(number);
+    let state = &mut recovered.state;
+    state.last_unix_ms = state.last_unix_ms.max(header.created_unix_ms);
+    state.add_volume(number);
     if number < last {
         let state = &mut recovered.state;
         let end = scan(&*file, &path, &header, until, &mut |batch| {

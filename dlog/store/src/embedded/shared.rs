@@ -102,6 +102,14 @@ impl Shared {
         }
     }
 
+    /// Refuses with [`StoreError::Closed`] once the store is being closed.
+    pub(super) fn check_open(&self) -> Result<(), StoreError> {
+        if self.queue().closed {
+            return Err(StoreError::Closed);
+        }
+        Ok(())
+    }
+
     pub(super) fn path(&self, kind: FileKind, number: u64) -> PathBuf {
         file_path(&self.settings.folder, kind, number)
     }

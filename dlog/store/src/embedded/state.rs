@@ -22,6 +22,8 @@ pub(super) struct StoreState {
     pub(super) next_epoch: u64,
     /// The newest snapshot on disk has the state as of the beginning of this volume.
     pub(super) snapshot_base: u64,
+    /// Latest time of the frames and volumes that recovery read: milliseconds since 1970.
+    pub(super) last_unix_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,6 +115,7 @@ impl StoreState {
         volume: u64,
         location: FrameLocation,
     ) -> Result<(), String> {
+        self.last_unix_ms = self.last_unix_ms.max(frame.unix_ms);
         match &frame.body {
             Body::Change(change) => self.apply_change(change, frame.unix_ms),
             Body::Entry { key, records } => {

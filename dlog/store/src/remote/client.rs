@@ -274,7 +274,7 @@ impl RemoteStore {
         &self,
         stream: StreamName,
         from: Dlsn,
-        limit: ReadLimit,
+        mut limit: ReadLimit,
     ) -> Result<ReadBatch, StoreError> {
         let deadline = Instant::now().checked_add(limit.wait);
         let mut wait = limit.wait;
@@ -312,6 +312,8 @@ impl RemoteStore {
             if !batch.entries.is_empty() || wait.is_zero() {
                 return Ok(batch);
             }
+            // The rest of the wait is for the same stream, not for one that gets its name.
+            limit.created_unix_ms = Some(batch.created_unix_ms);
         }
     }
 

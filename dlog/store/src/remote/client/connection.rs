@@ -124,6 +124,9 @@ impl Connection {
     /// Sends an append. `done` is called with the reply, or when the connection is lost, or by this
     /// function if the append is refused.
     pub(super) fn append(&self, lease: &Lease, entry: &Entry, done: AppendDone) {
+        if let Err(invalid) = entry.check() {
+            return done(Err(invalid));
+        }
         let size = entry
             .records
             .iter()
@@ -159,10 +162,15 @@ impl Connection {
                 done,
             ));
         }
+        let limit = self.welcome.max_frame_bytes as usize;
+        // Refused before it is encoded: encoding hundreds of megabytes with the tags locked would
+        // delay the replies to pings until the server closes the connection.
+        if bytes > limit {
+            return Err((StoreError::TooLarge { size: bytes, limit }, done));
+        }
         tags.appends += 1;
         tags.append_bytes += bytes;
         let tag = tags.take(Slot::Append { done, bytes });
-        let limit = self.welcome.max_frame_bytes as usize;
         let mut fits = true;
         // Pushed with the tags locked, so that no request follows the confirmation of a drain. If
         // the outbox was closed in between, `fail_all` completes the append.
