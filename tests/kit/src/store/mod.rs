@@ -1,5 +1,6 @@
 //! What replaces a store and its disk in tests.
 
+pub mod conformance;
 mod memory;
 mod sim_disk;
 

@@ -26,8 +26,9 @@ pub const PUT_UNIX_MS: u64 = 7;
 /// A [`LogStore`](distributedlog_store::LogStore) in memory whose behaviour a test controls. It
 /// keeps nothing beyond its own lifetime.
 ///
-/// Without controls it fulfils the contract of `LogStore` and answers appends at once, on the
-/// caller's thread. A control changes one thing:
+/// Without controls it fulfils the contract of `LogStore` (it passes the
+/// [conformance suite](crate::store::conformance)) and answers appends at once, on the caller's
+/// thread. A control changes one thing:
 ///
 /// - [`hold_appends`](Self::hold_appends), [`hold_appends_of`](Self::hold_appends_of): appends
 ///   are not written until [`release_appends`](Self::release_appends).
@@ -215,19 +216,7 @@ impl Inner {
 /// Refuses an entry that no store may write: [`StoreError::InvalidEntry`] or
 /// [`StoreError::TooLarge`].
 fn check_entry(entry: &Entry) -> Result<(), StoreError> {
-    let invalid = |detail: &str| StoreError::InvalidEntry {
-        detail: detail.to_owned(),
-    };
-    if entry.records.is_empty() {
-        return Err(invalid("it has no records"));
-    }
-    if entry
-        .records
-        .iter()
-        .any(|record| record.is_record_set && record.slots == 0)
-    {
-        return Err(invalid("a record set has no slots"));
-    }
+    entry.check()?;
     let size = stream::payload_bytes(&entry.records);
     if size > MAX_ENTRY_BYTES {
         return Err(StoreError::TooLarge {
