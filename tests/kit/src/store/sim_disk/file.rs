@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use std::sync::MutexGuard;
 
 use super::SimDisk;
-use super::world::World;
+use super::state::DiskState;
 use distributedlog_store::embedded::{Access, DiskFile};
 
-/// An open file of the process of one generation.
+/// An open file of the process with this generation.
 pub(super) struct SimFile {
     pub(super) disk: SimDisk,
     pub(super) file: u64,
@@ -15,52 +15,52 @@ pub(super) struct SimFile {
 }
 
 impl SimFile {
-    fn world(&self) -> io::Result<MutexGuard<'_, World>> {
-        let world = self.disk.world();
-        world.check_on()?;
-        if world.generation != self.generation {
+    fn state(&self) -> io::Result<MutexGuard<'_, DiskState>> {
+        let state = self.disk.state();
+        state.check_running()?;
+        if state.generation != self.generation {
             return Err(io::Error::other(
                 "the process that opened the file has ended",
             ));
         }
-        Ok(world)
+        Ok(state)
     }
 
-    fn world_to_write(&self) -> io::Result<MutexGuard<'_, World>> {
+    fn writable_state(&self) -> io::Result<MutexGuard<'_, DiskState>> {
         if self.access == Access::Read {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        self.world()
+        self.state()
     }
 }
 
 impl DiskFile for SimFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.world()?.size(self.file) as u64)
+        Ok(self.state()?.size(self.file) as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        Ok(self.world()?.read(self.file, buffer, offset))
+        Ok(self.state()?.read(self.file, buffer, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.world_to_write()?.write(self.file, bytes, offset)
+        self.writable_state()?.write(self.file, bytes, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.world_to_write()?.sync(self.file)
+        self.writable_state()?.sync(self.file)
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
-        self.world_to_write()?.resize(self.file, size, true)
+        self.writable_state()?.resize(self.file, size, true)
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.world_to_write()?.resize(self.file, size, false)
+        self.writable_state()?.resize(self.file, size, false)
     }
 }
 
-/// A lock of the process of one generation.
+/// A lock of the process with this generation.
 pub(super) struct SimLock {
     pub(super) disk: SimDisk,
     pub(super) path: PathBuf,
@@ -69,9 +69,9 @@ pub(super) struct SimLock {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        let mut world = self.disk.world();
-        if world.generation == self.generation {
-            world.locks.remove(&self.path);
+        let mut state = self.disk.state();
+        if state.generation == self.generation {
+            state.locks.remove(&self.path);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! The contents of the disk, durable and not, and its faults.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +9,13 @@ use crate::Random;
 use super::SECTOR_BYTES;
 
 /// Everything on the disk, durable and not.
-pub(super) struct World {
+pub(super) struct DiskState {
     random: Random,
     pub(super) operations: u64,
     pub(super) crash_at: Option<u64>,
     pub(super) crashed: bool,
-    /// How often the process that uses the disk was another one: files opened before are of no
-    /// use.
+    /// Number of processes that have used the disk before. Files opened by an earlier one are
+    /// invalid.
     pub(super) generation: u64,
     pub(super) capacity: Option<u64>,
     pub(super) read_only: bool,
@@ -24,7 +26,7 @@ pub(super) struct World {
     pub(super) names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
     name_changes: Vec<NameChange>,
-    files: HashMap<u64, File>,
+    files: HashMap<u64, FileState>,
     next_file: u64,
     pub(super) locks: HashMap<PathBuf, String>,
 }
@@ -47,14 +49,14 @@ pub(super) enum NameChange {
 }
 
 #[derive(Clone, Default)]
-struct File {
+struct FileState {
     current: Vec<u8>,
     durable: Vec<u8>,
     /// Sectors that the next sync makes durable.
     dirty: BTreeSet<usize>,
 }
 
-impl World {
+impl DiskState {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
@@ -93,18 +95,18 @@ impl World {
         }
     }
 
-    pub(super) fn check_on(&self) -> io::Result<()> {
+    pub(super) fn check_running(&self) -> io::Result<()> {
         if self.crashed {
-            Err(io::Error::other("the machine is off"))
+            Err(io::Error::other("the machine has crashed"))
         } else {
             Ok(())
         }
     }
 
-    /// Counts an operation that changes something. `Ok(true)`: it is the one at which the machine
-    /// goes off.
-    pub(super) fn count(&mut self) -> io::Result<bool> {
-        self.check_on()?;
+    /// Counts an operation that changes something. Returns true if it is the one at which the
+    /// machine crashes.
+    pub(super) fn count_operation(&mut self) -> io::Result<bool> {
+        self.check_running()?;
         if self.read_only {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
@@ -113,19 +115,19 @@ impl World {
         Ok(self.crashed)
     }
 
-    /// A change that happens or does not when the machine goes off at it.
+    /// Makes a change, or randomly not if the machine crashes at it.
     pub(super) fn begin_change(&mut self, change: impl FnOnce(&mut Self)) -> io::Result<()> {
-        let crashes = self.count()?;
+        let crashes = self.count_operation()?;
         if !crashes || self.random.one_in(2) {
             change(self);
         }
-        self.check_on()
+        self.check_running()
     }
 
     pub(super) fn add_file(&mut self) -> u64 {
         let file = self.next_file;
         self.next_file += 1;
-        self.files.insert(file, File::default());
+        self.files.insert(file, FileState::default());
         file
     }
 
@@ -135,9 +137,9 @@ impl World {
     }
 
     pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
-        if self.count()? {
-            // What is lost is decided when the power goes.
-            return self.check_on();
+        if self.count_operation()? {
+            // The power loss decides what is lost.
+            return self.check_running();
         }
         if self.failing_folder_syncs > 0 {
             self.failing_folder_syncs -= 1;
@@ -172,7 +174,8 @@ impl World {
         self.names = self.durable_names.clone();
         let linked: BTreeSet<u64> = self.names.values().copied().collect();
         self.files.retain(|file, _| linked.contains(file));
-        // In the order of their numbers, so that chance does not depend on the hash map's.
+        // In the order of their numbers, so that the random numbers do not depend on the hash map's
+        // order.
         for file in linked {
             self.files
                 .get_mut(&file)
@@ -195,28 +198,28 @@ impl World {
     }
 
     pub(super) fn write(&mut self, file: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let crashes = self.count()?;
+        let crashes = self.count_operation()?;
         let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let fitting = self
-            .fitting(file, offset + bytes.len())
+        let size_limit = self
+            .size_limit(file, offset + bytes.len())
             .saturating_sub(offset)
             .min(bytes.len());
         let broken = self.failing_writes > 0;
         self.failing_writes = self.failing_writes.saturating_sub(1);
         let written = if crashes || broken {
-            self.random.index(fitting + 1)
+            self.random.index(size_limit + 1)
         } else {
-            fitting
+            size_limit
         };
         self.files
             .get_mut(&file)
             .expect("open files exist")
             .write(&bytes[..written], offset);
-        self.check_on()?;
+        self.check_running()?;
         if broken {
             return Err(io::Error::other("input/output error (simulated)"));
         }
-        if fitting < bytes.len() {
+        if size_limit < bytes.len() {
             Err(io::ErrorKind::StorageFull.into())
         } else {
             Ok(())
@@ -224,13 +227,13 @@ impl World {
     }
 
     pub(super) fn sync(&mut self, file: u64) -> io::Result<()> {
-        let crashes = self.count()?;
+        let crashes = self.count_operation()?;
         let fails = self.failing_syncs > 0;
         self.failing_syncs = self.failing_syncs.saturating_sub(1);
         let target = self.files.get_mut(&file).expect("open files exist");
         if crashes {
-            // What is lost is decided when the power goes; a killed process loses nothing.
-            return self.check_on();
+            // A power loss decides what is lost; a killed process loses nothing.
+            return self.check_running();
         }
         if fails {
             target.fail_sync(&mut self.random);
@@ -241,9 +244,9 @@ impl World {
     }
 
     pub(super) fn resize(&mut self, file: u64, size: u64, only_grow: bool) -> io::Result<()> {
-        let crashes = self.count()?;
+        let crashes = self.count_operation()?;
         let size = usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        if self.fitting(file, size) < size {
+        if self.size_limit(file, size) < size {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if !crashes || self.random.one_in(2) {
@@ -252,11 +255,11 @@ impl World {
                 target.resize(size);
             }
         }
-        self.check_on()
+        self.check_running()
     }
 
-    /// How large a file may become, up to `size`.
-    fn fitting(&self, file: u64, size: usize) -> usize {
+    /// Returns the size that a file may grow to, up to `size`.
+    fn size_limit(&self, file: u64, size: usize) -> usize {
         let Some(capacity) = self.capacity else {
             return size;
         };
@@ -307,7 +310,7 @@ fn apply(names: &mut BTreeMap<PathBuf, u64>, change: &NameChange) {
     }
 }
 
-impl File {
+impl FileState {
     fn write(&mut self, bytes: &[u8], offset: usize) {
         if bytes.is_empty() {
             return;
@@ -323,7 +326,7 @@ impl File {
 
     fn resize(&mut self, size: usize) {
         self.current.resize(size, 0);
-        // A part of the last sector may have gone.
+        // A part of the last sector may have been cut.
         self.dirty.insert(size / SECTOR_BYTES);
     }
 
@@ -334,7 +337,7 @@ impl File {
         }
     }
 
-    /// By chance some of it became durable, and the system believes that all of it did.
+    /// Makes a random part durable; the system regards all of it as durable.
     fn fail_sync(&mut self, random: &mut Random) {
         self.durable.resize(self.current.len(), 0);
         for sector in core::mem::take(&mut self.dirty) {
@@ -368,7 +371,7 @@ impl File {
         self.durable[range.clone()].copy_from_slice(&self.current[range]);
     }
 
-    /// A part of the sector is new; or none of it is anything that was ever written.
+    /// Tears a sector: a part of it is new, or all of it is random bytes.
     fn tear(&mut self, sector: usize, random: &mut Random) {
         let range = self.range(sector);
         if random.one_in(2) {
