@@ -233,7 +233,7 @@ pub struct StoredEntry {
     pub records: Vec<EntryRecord>,
 }
 
-/// What is known of a stream.
+/// Metadata of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamInfo {
     /// Name of the stream.
@@ -302,7 +302,7 @@ pub enum StoreError {
     },
     /// The entry has no records, or a record set without slots. Nothing was written.
     InvalidEntry {
-        /// What is wrong with the entry.
+        /// Reason why the entry is invalid.
         detail: String,
     },
     /// A newer version of this program wrote the store's files. Nothing was changed: use that
@@ -342,14 +342,14 @@ pub enum StoreError {
     Disconnected {
         /// The store's address.
         address: String,
-        /// What happened to the connection.
+        /// Reason why the connection was lost.
         detail: String,
     },
     /// A remote store cannot be reached. Nothing was written; trying again later can succeed.
     Unreachable {
         /// The store's address.
         address: String,
-        /// What was tried, and the error.
+        /// Attempts, and their errors.
         detail: String,
     },
     /// The server at the address is not a usable store: it has another protocol, another version,
@@ -358,7 +358,7 @@ pub enum StoreError {
     Refused {
         /// The store's address.
         address: String,
-        /// What the server is instead, and what to use.
+        /// Description of the server found, and the address to use instead.
         detail: String,
     },
     /// Too many operations are waiting. Nothing was written; trying again later can succeed.

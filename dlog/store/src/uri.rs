@@ -46,8 +46,10 @@ impl fmt::Display for HostPort {
 /// Address of a namespace. Always valid: it has at least one host and a namespace.
 ///
 /// ```
-/// let uri: distributedlog_store::uri::Uri = "distributedlog://127.0.0.1/messaging/distributedlog".parse()?;
-/// assert_eq!(uri.hosts()[0].port, distributedlog_store::uri::DEFAULT_PORT);
+/// use distributedlog_store::uri::{DEFAULT_PORT, Uri};
+///
+/// let uri: Uri = "distributedlog://127.0.0.1/messaging/distributedlog".parse()?;
+/// assert_eq!(uri.hosts()[0].port, DEFAULT_PORT);
 /// assert_eq!(uri.to_string(), "distributedlog://127.0.0.1:7000/messaging/distributedlog");
 /// # Ok::<(), distributedlog_store::uri::UriError>(())
 /// ```
@@ -435,8 +437,8 @@ mod tests {
             .to_string();
         assert_eq!(
             message,
-            "\"distributedlog://h:0/x\" is not the URI of a namespace: at byte 19, the port \"0\" is \
-             not a number from 1 to 65535; one looks like \
+            "\"distributedlog://h:0/x\" is not the URI of a namespace: at byte 19, the port \"0\" \
+             is not a number from 1 to 65535; one looks like \
              distributedlog://127.0.0.1:7000/messaging/distributedlog"
         );
     }

@@ -307,7 +307,8 @@ impl Committer {
         } else if self.batch.frames > 0 {
             self.apply();
         }
-        // Room in the queue before the callers are completed, so that one of them can append at once.
+        // Before the callers are completed, so that each finds room in the queue for its next
+        // append.
         self.shared.queue().bytes -= core::mem::take(&mut self.taken_bytes);
         for reply in self.batch.completions.drain(..) {
             reply.send(failed.as_ref());
@@ -323,8 +324,8 @@ impl Committer {
             .expect("frames are put only where there is room");
         let length = self.batch.bytes.len();
         self.batch.finish(self.newest.nonce, active.next_sequence);
-        // Each batch starts in a sector of its own: a torn write cannot damage the sector of a batch
-        // that was acknowledged.
+        // Each batch starts in a sector of its own: a torn write cannot damage the sectors of a
+        // batch that was acknowledged.
         let padded = length.next_multiple_of(active.sector_bytes as usize);
         self.batch.bytes.resize(padded, 0);
         let start = self.newest.end;

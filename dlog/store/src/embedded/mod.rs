@@ -84,6 +84,9 @@ pub use self::shared::UnixClock;
 
 /// A [`LogStore`] in a folder of this machine. The [module](self) lists its guarantees.
 ///
+/// Waiting reads need a tokio runtime with time; the other operations work on every executor. On a
+/// tokio runtime, reads of older entries use its blocking threads.
+///
 /// [`close`](LogStore::close) releases the folder when its future completes. Dropping the store
 /// does the same and blocks the thread until everything accepted is durable.
 pub struct EmbeddedStore {

@@ -180,8 +180,8 @@ impl ReadWindow<'_> {
                 FrameError::Damaged(why) => BatchFault::Damaged(why),
                 FrameError::Unreadable(why) => BatchFault::Unreadable(offset, why),
             })?;
-            // A checksum of the checksums: each frame can be intact by itself and still be left over
-            // from an earlier write to the same place.
+            // A checksum of the checksums, because a frame that is intact by itself may be left
+            // over from an earlier write to the same place.
             frames_crc = crc32c::crc32c_append(frames_crc, &crc.to_le_bytes());
             frames.push(LocatedFrame {
                 offset,

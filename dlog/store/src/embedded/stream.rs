@@ -140,8 +140,8 @@ impl StreamMeta {
             if (new.lssn, new.entry) != (self.next_lssn, 0) {
                 let (lssn, entry) = expected;
                 return Err(format!(
-                    "stream {} continues with entry {} of log segment {}, but {entry} of {lssn} was \
-                     expected",
+                    "stream {} continues with entry {} of log segment {}, but {entry} of {lssn} \
+                     was expected",
                     self.name, new.entry, new.lssn
                 ));
             }

@@ -183,7 +183,11 @@ fn a_volume_that_is_missing_is_named() {
     disk.remove(&file(2, "volume")).unwrap();
     let error = open_error(&disk);
     assert!(
-        matches!(&error, StoreError::Corrupt { detail, .. } if detail.contains("stream basic-stream-3 is in none")),
+        matches!(
+            &error,
+            StoreError::Corrupt { detail, .. }
+                if detail.contains("stream basic-stream-3 is in none")
+        ),
         "{error}"
     );
 }

@@ -373,9 +373,11 @@ fn the_error_of_a_second_process_names_the_first_and_a_dead_one_is_no_obstacle()
     let disk = SimDisk::new(9);
     let store = open(&disk);
     let second = Stepped::open(&disk, small(), &TestClock::default());
-    assert!(
-        matches!(second, Err(StoreError::InUse { path, holder }) if path == "/store" && holder.starts_with("process "))
-    );
+    assert!(matches!(
+        second,
+        Err(StoreError::InUse { path, holder })
+            if path == "/store" && holder.starts_with("process ")
+    ));
     disk.restart_process();
     let after = open(&disk);
     drop(store);

@@ -46,7 +46,9 @@ async fn zookeeper_is_recognized_and_named() {
     let uri = fake(async |mut stream: TcpStream| {
         let mut four = [0; 4];
         if stream.read_exact(&mut four).await.is_ok() && &four == b"srvr" {
-            stream.write_all(b"Zookeeper version: 3.5.10-beta, built on 01/01/2026\nLatency min/avg/max: 0/0/0\n").await.ok();
+            let text = b"Zookeeper version: 3.5.10-beta, built on 01/01/2026\n\
+                Latency min/avg/max: 0/0/0\n";
+            stream.write_all(text).await.ok();
         }
     });
     let uri = uri.await;
@@ -499,7 +501,11 @@ async fn one_connection_too_many_is_refused_with_the_reason() {
         .await
         .expect_err("full");
     assert!(
-        matches!(&second, StoreError::Unreachable { detail, .. } if detail.contains("limit of 1 connections")),
+        matches!(
+            &second,
+            StoreError::Unreachable { detail, .. }
+                if detail == "the maximum number of connections (1) is open"
+        ),
         "{second:?}"
     );
 }

@@ -176,7 +176,10 @@ async fn a_half_open_connection_is_detected_by_its_pings() {
     };
     let lost = append(&remote, &lease, "into the void").await;
     assert!(
-        matches!(&lost, Err(StoreError::Disconnected { detail, .. }) if detail.contains("sent nothing")),
+        matches!(
+            &lost,
+            Err(StoreError::Disconnected { detail, .. }) if detail.contains("sent nothing")
+        ),
         "{lost:?}"
     );
 }

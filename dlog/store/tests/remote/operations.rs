@@ -154,8 +154,13 @@ async fn a_read_whose_future_is_dropped_ends_on_the_server() {
     let remote = client(&uri).await;
     let stream = name("s");
     remote.create(&stream).await.expect("created");
+    let limit = ReadLimit {
+        max_bytes: 1000,
+        wait: LONG,
+        created_unix_ms: None,
+    };
     tokio::select! {
-        _ = remote.read(&stream, Dlsn::INITIAL, ReadLimit { max_bytes: 1000, wait: LONG, created_unix_ms: None }) => panic!("nothing to read"),
+        _ = remote.read(&stream, Dlsn::INITIAL, limit) => panic!("nothing to read"),
         () = store.until_waiting_reads(1) => {}
     }
     store.until_waiting_reads(0).await;

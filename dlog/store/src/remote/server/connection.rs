@@ -89,7 +89,7 @@ async fn handshake(
     };
     if !has_permit {
         let why = format!(
-            "the limit of {} connections is reached",
+            "the maximum number of connections ({}) is open",
             context.settings.max_connections
         );
         return Err(refuse(outbox, tag, BUSY, why));
@@ -260,7 +260,9 @@ async fn serve_requests(
         let Some(frame) = frame else { return Ok(()) };
         tokio::select! {
             biased;
-            handled = handle_frame(&requests, outbox, frame) => drain_confirmed |= handled? && draining,
+            confirms = handle_frame(&requests, outbox, frame) => {
+                drain_confirmed |= confirms? && draining;
+            }
             () = client.session_guard.superseded() => return Err(CloseReason::Superseded),
         }
     }
