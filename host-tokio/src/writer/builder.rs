@@ -10,17 +10,67 @@ use distributedlog::writer::{
 use super::MultiStreamWriter;
 use crate::{BuildError, ProxyClientBuilder, ProxyTransport, Tls};
 
+/// Settings that have a method here, each with its documentation. They are kept apart from those of
+/// [`MultiStreamWriterBuilder::settings`], so that the order of the calls does not matter.
+macro_rules! explicit_settings {
+    ($($(#[$doc:meta])+ $name:ident: $type:ty;)+) => {
+        #[derive(Clone, Copy, Debug, Default)]
+        struct ExplicitSettings { $($name: Option<$type>,)+ }
+
+        impl ExplicitSettings {
+            fn apply(self, mut settings: SettingsBuilder) -> SettingsBuilder {
+                $(if let Some(value) = self.$name {
+                    settings = settings.$name(value);
+                })+
+                settings
+            }
+        }
+
+        impl MultiStreamWriterBuilder {
+            $(
+                $(#[$doc])+
+                pub const fn $name(mut self, $name: $type) -> Self {
+                    self.explicit.$name = Some($name);
+                    self
+                }
+            )+
+        }
+    };
+}
+
+explicit_settings! {
+    /// Bytes at which a record set is transmitted; see [`SettingsBuilder::buffer_size`].
+    buffer_size: usize;
+    /// Maximum time a partial set waits before it is transmitted; see
+    /// [`SettingsBuilder::flush_interval`].
+    flush_interval: Duration;
+    /// Time from the acceptance of a record until its write completes at the latest; see
+    /// [`SettingsBuilder::request_timeout`].
+    request_timeout: Duration;
+    /// Time that a set waits for its first attempt before it is hedged; see
+    /// [`SettingsBuilder::first_speculative_timeout`].
+    first_speculative_timeout: Duration;
+    /// Longest time that a set waits before it is hedged again; see
+    /// [`SettingsBuilder::max_speculative_timeout`].
+    max_speculative_timeout: Duration;
+}
+
 /// Settings of a [`MultiStreamWriter`]; [`build`](Self::build) checks them and connects.
 ///
-/// What a writer does is set by [`settings`](Self::settings), how it reaches its proxies by
-/// [`client`](Self::client); the most used of both have a method here.
+/// [`settings`](Self::settings) takes all settings of the writer, [`client`](Self::client) all
+/// settings of the way to its proxies; the most used of both have a method here, which takes
+/// precedence, whichever is called first.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct MultiStreamWriterBuilder {
-    pub(super) streams: Vec<String>,
-    pub(super) settings: SettingsBuilder,
-    pub(super) client: ProxyClientBuilder,
-    pub(super) identity: bool,
+    streams: Vec<String>,
+    settings: SettingsBuilder,
+    explicit: ExplicitSettings,
+    client: ProxyClientBuilder,
+    proxies: Option<String>,
+    client_id: Option<String>,
+    tls: Option<Tls>,
+    identity: bool,
 }
 
 impl MultiStreamWriterBuilder {
@@ -28,81 +78,78 @@ impl MultiStreamWriterBuilder {
         Self {
             streams: streams.into_iter().map(Into::into).collect(),
             settings: Settings::builder(),
+            explicit: ExplicitSettings::default(),
             client: ProxyClientBuilder::new(),
+            proxies: None,
+            client_id: None,
+            tls: None,
             identity: true,
         }
     }
 
-    /// Where the proxies are; see [`ProxyClientBuilder::proxies`].
+    /// Finagle name of the proxies; see [`ProxyClientBuilder::proxies`].
     pub fn proxies(mut self, name: impl Into<String>) -> Self {
-        self.client = self.client.proxies(name);
+        self.proxies = Some(name.into());
         self
     }
 
-    /// What the proxies are told about who calls; see [`ProxyClientBuilder::client_id`].
+    /// Name by which the client identifies itself; see [`ProxyClientBuilder::client_id`].
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
-        self.client = self.client.client_id(id);
+        self.client_id = Some(id.into());
         self
     }
 
     /// Encrypts the connections; see [`ProxyClientBuilder::tls`].
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.client = self.client.tls(tls);
+        self.tls = Some(tls);
         self
     }
 
-    /// Bytes at which a record set is transmitted; see [`SettingsBuilder::buffer_size`].
-    pub const fn buffer_size(mut self, bytes: usize) -> Self {
-        self.settings = self.settings.buffer_size(bytes);
-        self
-    }
-
-    /// How long the first record of a set waits for company; see
-    /// [`SettingsBuilder::flush_interval`].
-    pub const fn flush_interval(mut self, interval: Duration) -> Self {
-        self.settings = self.settings.flush_interval(interval);
-        self
-    }
-
-    /// How long after it was accepted a record's write completes at the latest; see
-    /// [`SettingsBuilder::request_timeout`].
-    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.settings = self.settings.request_timeout(timeout);
-        self
-    }
-
-    /// When a set that was not answered goes to another stream too: after `first`, then after
+    /// Time until a set without an answer goes to another stream too: after `first`, then after
     /// longer times up to `max`.
-    pub const fn speculative_timeouts(mut self, first: Duration, max: Duration) -> Self {
-        self.settings = self
-            .settings
-            .first_speculative_timeout(first)
-            .max_speculative_timeout(max);
-        self
+    pub const fn speculative_timeouts(self, first: Duration, max: Duration) -> Self {
+        self.first_speculative_timeout(first)
+            .max_speculative_timeout(max)
     }
 
-    /// Whether record sets carry an identity by which readers of several streams tell the copies of
-    /// a set (R12): 40 bytes each, where the original's readers skip them. Default: yes, with a
-    /// writer id made of 16 random bytes.
+    /// Adds an identity to record sets, by which readers of several streams recognise the copies of
+    /// a set (R12): 40 bytes each, which the original's readers skip. Default: on, with a writer id
+    /// of 16 random bytes.
     ///
-    /// An identity in the [`settings`](Self::settings) is used as it is, whatever this says.
-    pub const fn identity(mut self, yes: bool) -> Self {
-        self.identity = yes;
+    /// An identity in the [`settings`](Self::settings) is used in any case.
+    pub const fn identity(mut self, on: bool) -> Self {
+        self.identity = on;
         self
     }
 
-    /// Replaces all settings of the writer itself; unless it is called, they are the
-    /// [recommended](SettingsBuilder::recommended) ones. Where they give no
+    /// All settings of the writer itself. Default: [`Settings::default`]. Methods of this builder
+    /// that set a single one take precedence. If the settings have no
     /// [identity](SettingsBuilder::identity), [`identity`](Self::identity) decides.
     pub const fn settings(mut self, settings: SettingsBuilder) -> Self {
         self.settings = settings;
         self
     }
 
-    /// Replaces all settings of how proxies are reached, the name among them.
+    /// All settings of the way to the proxies, their name included. Methods of this builder that
+    /// set a single one take precedence.
     pub fn client(mut self, client: ProxyClientBuilder) -> Self {
         self.client = client;
         self
+    }
+
+    /// Returns the settings of the writer and of the client, in which single ones take precedence.
+    fn effective(self) -> (SettingsBuilder, ProxyClientBuilder) {
+        let mut client = self.client;
+        if let Some(name) = self.proxies {
+            client = client.proxies(name);
+        }
+        if let Some(id) = self.client_id {
+            client = client.client_id(id);
+        }
+        if let Some(tls) = self.tls {
+            client = client.tls(tls);
+        }
+        (self.explicit.apply(self.settings), client)
     }
 
     /// Checks the settings, starts the task that does the writer's work on the current runtime, and
@@ -116,13 +163,13 @@ impl MultiStreamWriterBuilder {
     ///
     /// When called outside a tokio runtime with I/O and time enabled.
     pub async fn build(self) -> Result<MultiStreamWriter, BuildError> {
-        let count = StreamCount::new(self.streams.len()).map_err(BuildError::Writer)?;
-        let settings = with_randomness(
-            self.settings.build().map_err(BuildError::Writer)?,
-            self.identity,
-        )?;
-        let client = self.client.or_attempt_timeout(settings.request_timeout());
-        let transport = ProxyTransport::connect(client, &self.streams).await?;
+        let (streams, identity) = (self.streams.clone(), self.identity);
+        let (settings, client) = self.effective();
+        let count = StreamCount::new(streams.len()).map_err(BuildError::Writer)?;
+        let settings = settings.build().map_err(BuildError::Writer)?;
+        let settings = with_randomness(settings, identity)?;
+        let client = client.or_attempt_timeout(settings.request_timeout());
+        let transport = ProxyTransport::connect(client, &streams).await?;
         let client_counters = transport.counters();
         let memory = Heap::new(&settings, count);
         let machine = Writer::new(settings, count, memory)
@@ -139,11 +186,7 @@ impl MultiStreamWriterBuilder {
         )));
         let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
         tokio::spawn(runner.run());
-        let streams = self
-            .streams
-            .into_iter()
-            .map(String::into_boxed_str)
-            .collect();
+        let streams = streams.into_iter().map(String::into_boxed_str).collect();
         Ok(MultiStreamWriter {
             writer,
             streams,
@@ -168,4 +211,51 @@ fn with_randomness(settings: Settings, identity: bool) -> Result<Settings, Build
         });
     }
     builder.build().map_err(BuildError::Writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_settings_hold_whether_all_of_them_come_before_or_after() {
+        let (timeout, first, max) = (
+            Duration::from_secs(7),
+            Duration::from_millis(3),
+            Duration::from_millis(5),
+        );
+        let single = |builder: MultiStreamWriterBuilder| {
+            builder
+                .buffer_size(77)
+                .flush_interval(Duration::ZERO)
+                .request_timeout(timeout)
+                .speculative_timeouts(first, max)
+                .proxies("inet!a:1")
+                .client_id("me")
+        };
+        let all = |builder: MultiStreamWriterBuilder| {
+            builder
+                .settings(SettingsBuilder::original().in_flight_sets(9))
+                .client(
+                    ProxyClientBuilder::new()
+                        .proxies("inet!b:2")
+                        .max_in_flight(5),
+                )
+        };
+        let new = || MultiStreamWriterBuilder::new(["a"]);
+        let (before, after) = (single(all(new())), all(single(new())));
+        let ((settings, client), (other, other_client)) = (before.effective(), after.effective());
+        assert_eq!(settings, other);
+        assert_eq!(format!("{client:?}"), format!("{other_client:?}"));
+        let expected = SettingsBuilder::original()
+            .in_flight_sets(9)
+            .buffer_size(77)
+            .flush_interval(Duration::ZERO)
+            .request_timeout(timeout)
+            .first_speculative_timeout(first)
+            .max_speculative_timeout(max);
+        assert_eq!(settings, expected);
+        let client = format!("{client:?}");
+        assert!(client.contains("inet!a:1") && client.contains("max_in_flight: 5"));
+    }
 }
