@@ -74,6 +74,7 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
         | StoreError::Overloaded { .. }
         | StoreError::InvalidEntry { .. }
         | StoreError::NewerVersion { .. }
+        | StoreError::InvalidSetting { .. }
         | StoreError::Closed => fault,
     }
 }

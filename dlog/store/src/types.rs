@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
+use distributedlog::settings::SettingsError;
 use serde::{Deserialize, Serialize};
 
 use crate::StreamName;
@@ -368,6 +369,25 @@ pub enum StoreError {
     },
     /// The store is closed.
     Closed,
+    /// A setting of the store is outside its range. Nothing was opened.
+    InvalidSetting {
+        /// Name of the setting.
+        setting: String,
+        /// Its value.
+        value: String,
+        /// Values that are valid.
+        range: String,
+    },
+}
+
+impl From<SettingsError> for StoreError {
+    fn from(error: SettingsError) -> Self {
+        Self::InvalidSetting {
+            setting: error.setting.to_owned(),
+            value: error.value.to_string(),
+            range: error.range.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -409,6 +429,11 @@ impl fmt::Display for StoreError {
                 "too many operations are waiting for the store (the limit is {limit})"
             ),
             Self::Closed => f.write_str("the store is closed"),
+            Self::InvalidSetting {
+                setting,
+                value,
+                range,
+            } => write!(f, "{setting} is {value}; it must be {range}"),
         }
     }
 }

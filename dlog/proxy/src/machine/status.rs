@@ -27,6 +27,7 @@ pub(super) fn of_append(error: &StoreError) -> StreamReply {
         // Does not pass by itself: the stream goes into probation.
         StoreError::ReadOnly { .. }
         | StoreError::Refused { .. }
+        | StoreError::InvalidSetting { .. }
         | StoreError::NewerVersion { .. } => StatusCode::MetadataException,
         // Cannot be after our own checks; the record is at fault, not the stream.
         StoreError::InvalidEntry { .. } => StatusCode::RequestDenied,
@@ -54,6 +55,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
         | StoreError::ReadOnly { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Io { .. }
+        | StoreError::InvalidSetting { .. }
         | StoreError::Refused { .. } => StatusCode::MetadataException,
         StoreError::Disconnected { .. }
         | StoreError::Unreachable { .. }

@@ -142,7 +142,7 @@ impl Committer {
                 CommitRequest::Close => self.closing = true,
             }
             // A bound on a sync's latency: without it one round could grow to the whole queue.
-            if self.batch.bytes.len() >= self.shared.settings.max_batch_bytes {
+            if self.batch.bytes.len() >= self.shared.settings.max_batch_bytes() {
                 self.write_batch();
             }
         }

@@ -129,8 +129,8 @@ impl EmbeddedStore {
     /// Blocks the thread meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] names the process that holds the folder; [`StoreError::Corrupt`] the
-    /// file, position and kind of damage. [`StoreError::NewerVersion`], [`StoreError::DiskFull`],
+    /// [`StoreError::InvalidSetting`] for a setting outside its range. [`StoreError::InUse`] names
+    /// the process that holds the folder; [`StoreError::Corrupt`] the file, position and kind of damage. [`StoreError::NewerVersion`], [`StoreError::DiskFull`],
     /// [`StoreError::ReadOnly`] and [`StoreError::Io`] as documented there.
     pub fn open(settings: EmbeddedSettings) -> Result<Self, StoreError> {
         Self::open_on(settings, Arc::new(RealDisk), Arc::new(system_unix_ms))
@@ -212,7 +212,7 @@ fn open(
     unix_ms: UnixClock,
     stepped: bool,
 ) -> Result<(Arc<Shared>, Committer, Maintenance), StoreError> {
-    let settings = settings.clamped();
+    settings.check()?;
     let folder = settings.folder.clone();
     disk.create_folder(&folder)
         .map_err(|error| disk::store_error(&folder, &error))?;
@@ -296,7 +296,7 @@ impl LogStore for EmbeddedStore {
     fn append(&self, lease: &Lease, entry: Entry, done: AppendDone) {
         let (size, limit) = (
             frame::entry_size(&entry),
-            self.shared.settings.max_entry_bytes,
+            self.shared.settings.max_entry_bytes(),
         );
         if let Err(invalid) = entry.check() {
             done(Err(invalid));

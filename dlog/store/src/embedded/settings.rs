@@ -1,48 +1,47 @@
-//! Settings of a store in a folder.
-
 use core::time::Duration;
 use std::path::PathBuf;
 
+use distributedlog::settings::{SettingRange, SettingValue, SettingsError};
+
 /// Settings of an [`EmbeddedStore`](super::EmbeddedStore). [`new`](Self::new) has the defaults;
-/// change the fields that matter.
-///
-/// Opening a store moves a value outside its range to the nearest bound.
+/// change single fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddedSettings {
-    /// Folder of the store. Created if it does not exist.
+    /// The store's folder; it is created if it does not exist.
     pub folder: PathBuf,
-    /// Size of one volume file in bytes, the unit in which the store allocates and frees disk
-    /// space. Default: 64 MiB. Range: 16 KiB to 1 GiB.
+    /// Size of one volume file, the unit in which the store takes and gives back disk space.
+    /// Default: 64 MiB. Valid: 16 KiB to 1 GiB.
     pub volume_bytes: u32,
-    /// Reserves a volume's space when its file is created, so that a full disk is noticed before an
-    /// entry is written. Default: true.
+    /// Reserves a volume's space when the file is created, so that a full disk shows before an
+    /// entry is begun. Default: on.
     pub preallocate: bool,
-    /// Alignment of batches in bytes, so that no acknowledged sector is written a second time: a
-    /// power of two, at least the disk's unit of atomic writes. Default: 512. Range: 512 to 4096.
+    /// Batches start at multiples of this, so that no acknowledged sector is written a second
+    /// time: a power of two, at least the disk's unit of atomic writes. Default: 512 B. Valid: 512 B
+    /// to 4 KiB.
     pub sector_bytes: u32,
-    /// Maximum size of an entry in bytes: its payloads and 8 bytes for each record. Default: 4 MiB.
-    /// At most a quarter of `volume_bytes`.
-    pub max_entry_bytes: usize,
-    /// A batch that reaches this size in bytes is written and synced; later requests go into the
-    /// next batch. Default: 4 MiB. At most a quarter of `volume_bytes`.
-    pub max_batch_bytes: usize,
-    /// Maximum size in bytes of all appends that wait for the disk. Beyond it appends fail with
-    /// [`StoreError::Overloaded`](crate::StoreError::Overloaded): they are not written, and a
-    /// caller can retry when some of its earlier appends have finished. Default: 64 MiB. At least
-    /// `max_entry_bytes`.
+    /// Largest entry, as the sum of its payloads; at most a quarter of `volume_bytes`. Default,
+    /// `None`: 4 MiB, or a quarter of `volume_bytes` if that is less.
+    pub max_entry_bytes: Option<usize>,
+    /// Maximum bytes that are written before one sync; what waits beyond is written with the next
+    /// one; at most a quarter of `volume_bytes`. Default, `None`: 4 MiB, or a quarter of
+    /// `volume_bytes` if that is less.
+    pub max_batch_bytes: Option<usize>,
+    /// Maximum payload bytes that wait for the disk, at least one entry. Beyond it appends are
+    /// refused with [`StoreError::Overloaded`](crate::StoreError::Overloaded): nothing of them is
+    /// written, and a caller that waits for some of its earlier appends finds room. Default: 64 MiB.
     pub max_queued_bytes: usize,
-    /// A log segment that has this many payload bytes is completed, and the next append opens
-    /// another one. Default: 1 GiB.
+    /// Payload bytes at which a log segment is completed; the next append opens another. Default:
+    /// 1 GiB.
     pub segment_bytes: u64,
-    /// A log segment that has been open for this long is completed by the next append, which opens
-    /// another one. Default: 12 hours.
+    /// Age at which a log segment is completed by the next append, which opens another. Default:
+    /// 12 h.
     pub segment_age: Duration,
-    /// Maximum number of volume and index files kept open for readers. Default: 64. At least 1.
+    /// Number of sealed volumes that are kept open for readers, at least 1. Default: 64.
     pub open_files: usize,
 }
 
 impl EmbeddedSettings {
-    /// Returns the defaults for a store in `folder`.
+    /// The defaults for a store in `folder`.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
@@ -50,8 +49,8 @@ impl EmbeddedSettings {
             volume_bytes: 64 << 20,
             preallocate: true,
             sector_bytes: 512,
-            max_entry_bytes: 4 << 20,
-            max_batch_bytes: 4 << 20,
+            max_entry_bytes: None,
+            max_batch_bytes: None,
             max_queued_bytes: 64 << 20,
             segment_bytes: 1 << 30,
             segment_age: Duration::from_secs(12 * 3600),
@@ -59,17 +58,92 @@ impl EmbeddedSettings {
         }
     }
 
-    /// Returns the settings with each value moved into its range. A quarter of the volume for an
-    /// entry or a batch leaves room for headers and the reserve for changes: any entry fits into an
-    /// empty volume.
-    pub(super) fn clamped(mut self) -> Self {
-        self.volume_bytes = self.volume_bytes.clamp(16 << 10, 1 << 30);
-        self.sector_bytes = self.sector_bytes.clamp(512, 4096).next_power_of_two();
-        let quarter = self.volume_bytes as usize / 4;
-        self.max_entry_bytes = self.max_entry_bytes.clamp(1, quarter);
-        self.max_batch_bytes = self.max_batch_bytes.clamp(1, quarter);
-        self.max_queued_bytes = self.max_queued_bytes.max(self.max_entry_bytes);
-        self.open_files = self.open_files.max(1);
-        self
+    /// Returns the largest entry in bytes.
+    pub(super) fn max_entry_bytes(&self) -> usize {
+        self.max_entry_bytes
+            .unwrap_or_else(|| self.four_mebibytes())
+    }
+
+    /// Returns the maximum bytes that are written before one sync.
+    pub(super) fn max_batch_bytes(&self) -> usize {
+        self.max_batch_bytes
+            .unwrap_or_else(|| self.four_mebibytes())
+    }
+
+    /// 4 MiB, or a quarter of a volume that is smaller than 16 MiB.
+    fn four_mebibytes(&self) -> usize {
+        (self.volume_bytes as usize / 4).min(4 << 20)
+    }
+
+    /// Checks the settings against their ranges and against each other.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is outside its range.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let count = |setting, value: usize, min: usize, max: usize| {
+            SettingsError::check_count(setting, value as u64, min as u64, max as u64)
+        };
+        // A volume has room for its own blocks and for several of the largest entries.
+        let (volume, quarter) = (self.volume_bytes as usize, self.volume_bytes as usize / 4);
+        count("volume_bytes", volume, 16 << 10, 1 << 30)?;
+        let sector = self.sector_bytes as usize;
+        count("sector_bytes", sector, 512, 4096)?;
+        if !sector.is_power_of_two() {
+            return Err(SettingsError {
+                setting: "sector_bytes",
+                value: SettingValue::Count(sector as u64),
+                range: SettingRange::Text("a power of two from 512 to 4096"),
+            });
+        }
+        count("max_entry_bytes", self.max_entry_bytes(), 1, quarter)?;
+        count("max_batch_bytes", self.max_batch_bytes(), 1, quarter)?;
+        let entry = self.max_entry_bytes();
+        count("max_queued_bytes", self.max_queued_bytes, entry, usize::MAX)?;
+        count("open_files", self.open_files, 1, usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_out_of_its_range_is_refused_and_not_moved_into_it() {
+        let refused = |change: fn(&mut EmbeddedSettings)| {
+            let mut settings = EmbeddedSettings::new("/store");
+            change(&mut settings);
+            settings.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(|_| {}), Ok(()));
+        for (text, change) in [
+            (
+                "volume_bytes is 1000; it must be within 16384 to 1073741824",
+                (|s| s.volume_bytes = 1_000) as fn(&mut EmbeddedSettings),
+            ),
+            ("sector_bytes is 8192; it must be within 512 to 4096", |s| {
+                s.sector_bytes = 8_192
+            }),
+            (
+                "sector_bytes is 1000; it must be a power of two from 512 to 4096",
+                |s| s.sector_bytes = 1_000,
+            ),
+            (
+                "max_entry_bytes is 16777217; it must be within 1 to 16777216",
+                |s| s.max_entry_bytes = Some((16 << 20) + 1),
+            ),
+            (
+                "max_batch_bytes is 0; it must be within 1 to 16777216",
+                |s| s.max_batch_bytes = Some(0),
+            ),
+            ("max_queued_bytes is 9; it must be at least 4194304", |s| {
+                s.max_queued_bytes = 9
+            }),
+            ("open_files is 0; it must be at least 1", |s| {
+                s.open_files = 0
+            }),
+        ] {
+            assert_eq!(refused(change), Err(text.to_owned()));
+        }
     }
 }
