@@ -19,7 +19,6 @@ mod logging;
 mod multi_reader;
 mod namespace;
 mod output;
-mod policy_args;
 mod port;
 mod position;
 mod position_file;

@@ -1,214 +1,336 @@
-use core::time::Duration;
+//! The settings of the multi stream writer as flags, made from the rows of their table.
+//!
+//! A row becomes a flag by itself; only what a row cannot say stands here: flags with names of
+//! their own, and the help of switches that a flag turns off.
 
-use clap::ValueEnum;
-use distributedlog::writer::{Codec, Rounds, Settings};
+use core::marker::PhantomData;
+use std::sync::LazyLock;
 
-use super::policy_args::PolicyArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _, ValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use distributedlog::settings::{SettingRow, SettingValue, SettingsError};
+use distributedlog::writer::{Settings, SettingsBuilder};
+
 use super::{Fault, duration};
 
-/// The settings of the multi stream writer as flags. The defaults are the tutorial's.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "The writer's settings")]
-pub(crate) struct WriterArgs {
-    /// How long a record may take from the moment it was accepted
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "50s")]
-    request_timeout: Duration,
+/// Settings of a command that writes: it starts from the tutorial's.
+pub(crate) type WriterArgs = SettingFlags<Tutorial>;
 
-    /// Never try another stream because an answer takes long, only because an attempt failed
-    #[arg(long)]
-    no_hedging: bool,
+/// A command with flags for the writer's settings.
+pub(crate) trait SettingsOf {
+    /// Heading of the flags in the help.
+    const HEADING: &'static str;
+    /// Settings without a flag.
+    const WITHOUT_FLAG: &'static [&'static str];
 
-    /// How long to wait for a stream's answer before the next stream is tried as well
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
-    first_speculative_timeout: Duration,
-
-    /// The longest to wait before another stream is tried as well
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "20s")]
-    max_speculative_timeout: Duration,
-
-    /// What that wait is multiplied by each time
-    #[arg(long, value_name = "FACTOR", default_value_t = 2.0)]
-    speculative_backoff_multiplier: f32,
-
-    /// Bytes at which a record set is sent; 0 sends each record at once
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    buffer_size: usize,
-
-    /// How long a record waits for company in its set; 0 for as long as it takes
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "0")]
-    flush_interval: Duration,
-
-    /// Let a set fill also while nothing is in flight, as the original does
-    #[arg(long)]
-    no_flush_when_idle: bool,
-
-    /// How record sets are compressed
-    #[arg(long, value_enum, default_value_t)]
-    compression: Compression,
-
-    /// How many sets may be in flight
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    in_flight_sets: usize,
-
-    /// How many bytes may be buffered and in flight
-    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20)]
-    buffered_bytes: usize,
-
-    /// How often a record goes round the streams; 1 as the original does [default: until the
-    /// request timeout]
-    #[arg(long, value_name = "N")]
-    rounds: Option<u32>,
-
-    /// The pause after the first round over the streams
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10ms")]
-    first_backoff: Duration,
-
-    /// The longest pause between rounds
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s")]
-    max_backoff: Duration,
-
-    /// What the order of the streams is made of; the same seed gives the same order [default:
-    /// random]
-    #[arg(long, value_name = "SEED")]
-    seed: Option<u64>,
-
-    /// Write record sets without the identity by which merging readers tell copies, as the
-    /// original does
-    #[arg(long)]
-    no_identity: bool,
-
-    #[command(flatten)]
-    policies: PolicyArgs,
+    /// Returns the settings that flags change.
+    fn base() -> SettingsBuilder;
 }
 
-/// How record sets are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Compression {
-    #[default]
-    None,
-    Lz4,
+/// The tutorial's settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tutorial;
+
+impl SettingsOf for Tutorial {
+    const HEADING: &'static str = "The writer's settings";
+    // Reports of attempts are what `--attempts` prints.
+    const WITHOUT_FLAG: &'static [&'static str] = &["attempt_reports"];
+
+    fn base() -> SettingsBuilder {
+        Settings::tutorial().to_builder()
+    }
 }
 
-impl WriterArgs {
-    /// Whether record sets carry an identity.
+const GROUPS_HEADING: &str = "Budget, health and adaptive timeouts";
+
+/// Flags with names of their own; `budget` and `adaptive` take a number or `off`.
+const NAMES: &[(&str, &str)] = &[
+    ("codec", "compression"),
+    ("rounds.limit", "rounds"),
+    ("rounds.first_backoff", "first-backoff"),
+    ("rounds.max_backoff", "max-backoff"),
+    ("budget.share", "budget"),
+    ("adaptive.quantile", "adaptive"),
+    ("hedging", "no-hedging"),
+    ("flush_when_idle", "no-flush-when-idle"),
+    ("identity", "no-identity"),
+];
+
+/// Groups whose flag is that of their first field, or that are always on.
+const GROUPS_WITHOUT_FLAG: &[&str] = &["rounds", "budget", "adaptive"];
+
+/// Help of flags that turn a switch off.
+const OFF_HELP: &[(&str, &str)] = &[
+    (
+        "hedging",
+        "Send a set to another stream only after an attempt failed, never because it takes long",
+    ),
+    (
+        "flush_when_idle",
+        "Let a set fill also while no other is in flight, as the original does",
+    ),
+    (
+        "identity",
+        "Write record sets without the identity by which merged readers recognise copies, as the \
+         original does",
+    ),
+];
+
+fn lookup(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    table
+        .iter()
+        .find_map(|(key, value)| (*key == name).then_some(*value))
+}
+
+/// Returns the name of a setting's flag.
+pub(crate) fn flag_of(name: &str) -> &'static str {
+    // Clap keeps names for the life of the program. Bounded: one for each row.
+    static FLAGS: LazyLock<Vec<(&'static str, &'static str)>> = LazyLock::new(|| {
+        let flag = |name: &'static str| {
+            let by_rule = || &*name.replace(['_', '.'], "-").leak();
+            (name, lookup(NAMES, name).unwrap_or_else(by_rule))
+        };
+        Settings::rows().map(|row| flag(row.name)).collect()
+    });
+    lookup(&FLAGS, name).expect("every name is a row's")
+}
+
+/// Flags for the writer's settings, as they were given.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingFlags<C> {
+    recommended: bool,
+    /// Fields of groups come after the groups.
+    changes: Vec<(&'static str, SettingValue)>,
+    command: PhantomData<C>,
+}
+
+impl<C: SettingsOf> SettingFlags<C> {
+    /// Returns `true` if record sets carry an identity.
     #[must_use]
-    pub(crate) const fn identity(&self) -> bool {
-        !self.no_identity
+    pub(crate) fn identity(&self) -> bool {
+        !self.changes.iter().any(|(name, _)| *name == "identity")
     }
 
-    /// The settings.
+    /// Returns the command's settings with the changes of the flags, unchecked.
+    pub(crate) fn builder(&self) -> SettingsBuilder {
+        let mut builder = C::base();
+        if self.recommended {
+            builder = builder.recommended();
+        }
+        let off = |group: &str| {
+            let is_off = |(name, value): &(&str, _)| {
+                name.split('.').next() == Some(group) && *value == SettingValue::Switch(false)
+            };
+            self.changes.iter().any(is_off)
+        };
+        for &(name, value) in &self.changes {
+            let (group, field) = name.split_once('.').unwrap_or((name, ""));
+            let (name, value) = match value {
+                // `--budget off`: its flag is that of its first field.
+                SettingValue::Switch(false) => (group, value),
+                _ if !field.is_empty() && off(group) => continue,
+                _ => (name, value),
+            };
+            builder
+                .set(name, value)
+                .expect("a flag's parser makes values of its setting's kind");
+        }
+        builder
+    }
+
+    /// Returns the settings.
     ///
     /// # Errors
-    /// One of them is out of its bounds, or at odds with another.
+    /// One of them is outside its range, or contradicts another.
     pub(crate) fn settings(&self) -> Result<Settings, Fault> {
-        let builder = Settings::tutorial()
-            .to_builder()
-            .request_timeout(self.request_timeout)
-            .hedging(!self.no_hedging)
-            .first_speculative_timeout(self.first_speculative_timeout)
-            .max_speculative_timeout(self.max_speculative_timeout)
-            .speculative_backoff_multiplier(self.speculative_backoff_multiplier)
-            .buffer_size(self.buffer_size)
-            .flush_interval(self.flush_interval)
-            .flush_when_idle(!self.no_flush_when_idle)
-            .codec(match self.compression {
-                Compression::None => Codec::None,
-                Compression::Lz4 => Codec::Lz4,
-            })
-            .in_flight_sets(self.in_flight_sets)
-            .buffered_bytes(self.buffered_bytes)
-            .rounds(Rounds {
-                limit: self.rounds,
-                first_backoff: self.first_backoff,
-                max_backoff: self.max_backoff,
-            });
-        let builder = match self.seed {
-            Some(seed) => builder.seed(seed),
-            None => builder,
-        };
-        self.policies.apply(builder).build().map_err(|error| {
-            let fault = Fault::usage(error.to_string().replace('_', " "));
-            if error.setting() == "max_speculative_timeout" {
-                fault.tip(
-                    "lower --max-speculative-timeout and --first-speculative-timeout too, for \
-                     instance to 200ms and 50ms",
-                )
-            } else {
-                fault
+        self.builder()
+            .build()
+            .map_err(|error| settings_fault(&error))
+    }
+}
+
+/// A setting that is refused, by the name of its flag.
+pub(crate) fn settings_fault(error: &SettingsError) -> Fault {
+    let mut text = error.to_string();
+    for row in Settings::rows() {
+        text = text.replace(row.name, &format!("--{}", flag_of(row.name)));
+    }
+    let fault = Fault::usage(text);
+    if error.setting == "max_speculative_timeout" {
+        fault.tip(
+            "lower --max-speculative-timeout and --first-speculative-timeout too, for instance to \
+             200ms and 50ms",
+        )
+    } else {
+        fault
+    }
+}
+
+/// Returns the rows that have a flag.
+fn rows<C: SettingsOf>() -> impl Iterator<Item = &'static SettingRow> {
+    Settings::rows().filter(|row| {
+        !C::WITHOUT_FLAG.contains(&row.name) && !GROUPS_WITHOUT_FLAG.contains(&row.name)
+    })
+}
+
+impl<C: SettingsOf> FromArgMatches for SettingFlags<C> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |row: &SettingRow| {
+            let flag = flag_of(row.name);
+            if row.unit == "switch" {
+                return matches
+                    .get_flag(&flag)
+                    .then_some(SettingValue::Switch(!flag.starts_with("no-")));
             }
+            matches.get_one::<SettingValue>(flag).copied()
+        };
+        Ok(Self {
+            recommended: matches.get_flag("recommended"),
+            changes: rows::<C>()
+                .filter_map(|row| Some((row.name, given(row)?)))
+                .collect(),
+            command: PhantomData,
         })
+    }
+
+    fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+        Err(clap::Error::new(ErrorKind::InvalidSubcommand))
+    }
+}
+
+impl<C: SettingsOf> clap::Args for SettingFlags<C> {
+    fn augment_args(command: Command) -> Command {
+        let recommended = Arg::new("recommended")
+            .long("recommended")
+            .help("Turn all of these on with their recommended values; flags beside it change single ones")
+            .action(ArgAction::SetTrue)
+            .help_heading(GROUPS_HEADING);
+        let (plain, groups): (Vec<_>, Vec<_>) = rows::<C>().partition(|row| !is_of_a_group(row));
+        let command = command.args(plain.into_iter().map(|row| arg::<C>(row, C::HEADING)));
+        command
+            .arg(recommended)
+            .args(groups.into_iter().map(|row| arg::<C>(row, GROUPS_HEADING)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn is_of_a_group(row: &SettingRow) -> bool {
+    let group = row.name.split('.').next().unwrap_or(row.name);
+    ["budget", "health", "window", "adaptive"].contains(&group)
+}
+
+/// Makes the flag of a setting.
+fn arg<C: SettingsOf>(row: &'static SettingRow, heading: &'static str) -> Arg {
+    let flag = flag_of(row.name);
+    let arg = Arg::new(flag).long(flag).help_heading(heading);
+    if row.unit == "switch" {
+        let help = lookup(OFF_HELP, row.name).map_or_else(|| help(row), str::to_owned);
+        return arg.help(help).action(ArgAction::SetTrue);
+    }
+    let (value_name, parser) = value_of(row);
+    let arg = arg
+        .help(format!("{}{}", help(row), default_note(row, C::base())))
+        .value_name(value_name)
+        .value_parser(parser);
+    // A field alone would switch its group on; the group's own flag says so.
+    let group = row.name.split('.').next().unwrap_or(row.name);
+    if row.name != group && group != "rounds" && flag != group {
+        return arg.requires(group);
+    }
+    arg
+}
+
+/// The first sentence of the documentation, as help has it: without Markdown and a full stop.
+fn help(row: &SettingRow) -> String {
+    let doc = row.doc.trim().replace('`', "");
+    let sentence = doc.split(". ").next().unwrap_or(&doc);
+    sentence.trim_end_matches('.').to_owned()
+}
+
+/// The default for people; of a group that is off, also the recommended value.
+fn default_note(row: &SettingRow, base: SettingsBuilder) -> String {
+    let text = |value: Option<SettingValue>| match value {
+        Some(SettingValue::Time(time)) if time.is_zero() => "0".to_owned(),
+        Some(value) => value.to_string(),
+        None => "off".to_owned(),
+    };
+    let default = match (base.value(row.name), row.name) {
+        // What holds as soon as the group is on.
+        (None, name) if flag_of(name) != name.split('.').next().unwrap_or(name) => {
+            text(base.recommended().value(name))
+        }
+        (value, _) => text(value),
+    };
+    let recommended = text(base.recommended().value(row.name));
+    if default == recommended {
+        format!(" [default: {default}]")
+    } else {
+        format!(" [default: {default}; recommended: {recommended}]")
+    }
+}
+
+/// The name and the parser of a flag's value.
+fn value_of(row: &'static SettingRow) -> (&'static str, ValueParser) {
+    match (row.name, row.unit) {
+        ("window", _) => ("share|N|off", ValueParser::from(window)),
+        ("budget.share", _) => ("SHARE|off", ValueParser::from(number_or_off)),
+        ("adaptive.quantile", _) => ("QUANTILE|off", ValueParser::from(number_or_off)),
+        ("seed", _) => ("SEED", ValueParser::from(count)),
+        (_, "group") => {
+            let on_off = PossibleValuesParser::new(["on", "off"]);
+            (
+                "on|off",
+                on_off.map(|text| SettingValue::Switch(text == "on")).into(),
+            )
+        }
+        (_, "word") => {
+            let words: Vec<&'static str> = row.range.split(" or ").collect();
+            let parser = PossibleValuesParser::new(words.clone()).map(move |text| {
+                let word = words.iter().find(|word| **word == text);
+                SettingValue::Word(word.expect("one of the possible values"))
+            });
+            ("NAME", parser.into())
+        }
+        (_, "time") => ("TIME", ValueParser::from(time)),
+        (_, "bytes") => ("BYTES", ValueParser::from(count)),
+        (_, "factor") => ("FACTOR", ValueParser::from(factor)),
+        _ => ("N", ValueParser::from(count)),
+    }
+}
+
+fn time(text: &str) -> Result<SettingValue, duration::DurationError> {
+    duration::parse(text).map(SettingValue::Time)
+}
+
+fn count(text: &str) -> Result<SettingValue, core::num::ParseIntError> {
+    text.parse().map(SettingValue::Count)
+}
+
+fn factor(text: &str) -> Result<SettingValue, core::num::ParseFloatError> {
+    text.parse().map(SettingValue::Factor)
+}
+
+fn number_or_off(text: &str) -> Result<SettingValue, String> {
+    if text == "off" {
+        return Ok(SettingValue::Switch(false));
+    }
+    factor(text).map_err(|_| "neither a number, as in 0.05, nor off".to_owned())
+}
+
+fn window(text: &str) -> Result<SettingValue, String> {
+    match text {
+        "off" => Ok(SettingValue::Word("off")),
+        "share" => Ok(SettingValue::Word("share")),
+        number => number
+            .parse::<u16>()
+            .map(|attempts| SettingValue::Count(attempts.into()))
+            .map_err(|_| "neither share, nor a number up to 65535, nor off".to_owned()),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(Debug, clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        writer: WriterArgs,
-    }
-
-    fn settings(line: &str) -> Result<Settings, Fault> {
-        Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
-            .writer
-            .settings()
-    }
-
-    #[test]
-    fn without_flags_the_settings_are_the_tutorials() {
-        assert_eq!(
-            settings("").expect("the defaults are legal"),
-            Settings::tutorial()
-        );
-    }
-
-    #[test]
-    fn every_setting_has_its_flag() {
-        let flags = "--request-timeout 5s --first-speculative-timeout 50ms \
-                     --max-speculative-timeout 200ms --speculative-backoff-multiplier 3 \
-                     --buffer-size 16384 --flush-interval 2ms --no-flush-when-idle --compression \
-                     lz4 --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff \
-                     20ms --max-backoff 30ms --seed 42 --no-hedging";
-        let expected = Settings::builder()
-            .original_features()
-            .request_timeout(Duration::from_secs(5))
-            .first_speculative_timeout(Duration::from_millis(50))
-            .max_speculative_timeout(Duration::from_millis(200))
-            .speculative_backoff_multiplier(3.0)
-            .buffer_size(16_384)
-            .flush_interval(Duration::from_millis(2))
-            .flush_when_idle(false)
-            .codec(Codec::Lz4)
-            .in_flight_sets(7)
-            .buffered_bytes(1_000_000)
-            .rounds(Rounds {
-                limit: Some(1),
-                first_backoff: Duration::from_millis(20),
-                max_backoff: Duration::from_millis(30),
-            })
-            .seed(42)
-            .hedging(false)
-            .build();
-        assert_eq!(settings(flags).expect("legal"), expected.expect("legal"));
-    }
-
-    #[test]
-    fn record_sets_carry_an_identity_unless_it_is_switched_off() {
-        let identity = |line: &str| {
-            Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
-                .writer
-                .identity()
-        };
-        assert!(identity("") && !identity("--no-identity"));
-    }
-
-    #[test]
-    fn settings_at_odds_with_each_other_are_a_fault_of_the_command_line() {
-        let fault = settings("--request-timeout 5s").expect_err("20 s are longer than 5 s");
-        assert_eq!(fault.exit_status(), super::super::EXIT_USAGE);
-    }
-}
+mod tests;

@@ -1,9 +1,11 @@
 use core::time::Duration;
 
 use distributedlog::wire::record_set::WriterId;
-use distributedlog::writer::{Adaptive, Budget, Health, Identity, Rounds, Settings, Window};
+use distributedlog::writer::{
+    Adaptive, Budget, Health, Identity, Settings, SettingsBuilder, Window,
+};
 
-use super::super::policy_args::PolicyArgs;
+use super::super::writer_args::{SettingFlags, SettingsOf, settings_fault};
 use super::super::{Fault, duration};
 
 /// How the writer is to be simulated.
@@ -42,85 +44,63 @@ impl Chosen {
     }
 }
 
-/// The settings of the simulated writer. Those that no flag changes are the recommended ones.
+/// The default settings, as far as they matter to sets that are simulated without their bytes.
+#[derive(Clone, Copy, Debug)]
+struct Simulated;
+
+impl SettingsOf for Simulated {
+    const HEADING: &'static str = "The writer's settings, as everywhere; the timeouts and streams \
+                                   hold for the other policies too";
+    const WITHOUT_FLAG: &'static [&'static str] = &[
+        "hedging",
+        "buffer_size",
+        "flush_interval",
+        "flush_when_idle",
+        "codec",
+        "buffered_bytes",
+        "pending_records",
+        // The simulation has a seed of its own, and every set an identity.
+        "seed",
+        "identity",
+        "attempt_reports",
+    ];
+
+    fn base() -> SettingsBuilder {
+        Settings::builder()
+    }
+}
+
+/// Flags of the simulated writer.
 #[derive(Clone, Debug, clap::Args)]
-#[command(
-    next_help_heading = "The writer's settings, as everywhere; the timeouts and streams hold for \
-                         the other policies too"
-)]
 pub(super) struct SettingsArgs {
-    /// How long a set may take
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "500ms")]
-    request_timeout: Duration,
-
-    /// How long to wait for a stream's answer before the next stream is tried as well
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "50ms")]
-    first_speculative_timeout: Duration,
-
-    /// The longest to wait before another stream is tried as well
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "200ms")]
-    max_speculative_timeout: Duration,
-
-    /// What that wait is multiplied by each time
-    #[arg(long, value_name = "FACTOR", default_value_t = 2.0)]
-    speculative_backoff_multiplier: f32,
-
-    /// How many sets may be in flight
-    #[arg(long, value_name = "N", default_value_t = Settings::default().in_flight_sets())]
-    in_flight_sets: usize,
-
-    /// How long a set waits for room when as many are in flight, before it fails; 0 for not at all
-    /// [default: the request timeout]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    wait_for_room: Option<Duration>,
-
-    /// How often a set goes round the streams [default: until the request timeout]
-    #[arg(long, value_name = "N")]
-    rounds: Option<u32>,
-
-    /// The pause after the first round over the streams
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10ms")]
-    first_backoff: Duration,
-
-    /// The longest pause between rounds
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s")]
-    max_backoff: Duration,
-
     #[command(flatten)]
-    policies: PolicyArgs,
+    writer: SettingFlags<Simulated>,
+
+    /// Time that a set waits for room while as many are in flight as may be; 0: it fails at once
+    /// [default: the request timeout]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = Simulated::HEADING)]
+    wait_for_room: Option<Duration>,
 }
 
 impl SettingsArgs {
-    /// What was chosen, for runs from this seed.
+    /// Returns the settings for runs from this seed.
     ///
     /// # Errors
-    /// A setting is out of its bounds, or at odds with another.
+    /// A setting is outside its range, or contradicts another.
     pub(super) fn chosen(&self, seed: u64) -> Result<Chosen, Fault> {
         let settings = self
-            .policies
-            .apply(Settings::builder())
-            .request_timeout(self.request_timeout)
-            .first_speculative_timeout(self.first_speculative_timeout)
-            .max_speculative_timeout(self.max_speculative_timeout)
-            .speculative_backoff_multiplier(self.speculative_backoff_multiplier)
-            .in_flight_sets(self.in_flight_sets)
-            .rounds(Rounds {
-                limit: self.rounds,
-                first_backoff: self.first_backoff,
-                max_backoff: self.max_backoff,
-            })
-            // Any name will do: there is one writer.
+            .writer
+            .builder()
+            // The name does not matter: there is one writer.
             .identity(Identity::Trailer {
                 writer: WriterId(*b"simulated writer"),
                 first_sequence: 0,
             })
             .seed(seed)
             .build()
-            .map_err(|error| Fault::usage(error.to_string().replace('_', " ")))?;
-        Ok(Chosen {
-            settings,
-            patience: self.wait_for_room.unwrap_or(self.request_timeout),
-        })
+            .map_err(|error| settings_fault(&error))?;
+        let patience = self.wait_for_room.unwrap_or(settings.request_timeout());
+        Ok(Chosen { settings, patience })
     }
 }
 

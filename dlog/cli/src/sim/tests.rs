@@ -324,7 +324,10 @@ fn what_makes_no_sense_is_a_fault_of_the_command_line() {
     for (line, part) in [
         ("z", "there is no scenario 'z'"),
         ("--all --streams 3", "--all runs the scenarios as they are"),
-        ("a --max-speculative-timeout 2s", "max speculative timeout"),
+        (
+            "a --max-speculative-timeout 2s",
+            "--max-speculative-timeout is 2s",
+        ),
         ("a --markdown x.md", "about all scenarios"),
         ("a --adaptive 0.2", "0.5 to 0.9999"),
     ] {

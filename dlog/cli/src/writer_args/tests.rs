@@ -1,0 +1,160 @@
+use core::time::Duration;
+
+use clap::Parser as _;
+use distributedlog::writer::{Adaptive, Budget, Codec, Health, Rounds, Window};
+
+use super::*;
+
+#[derive(Debug, clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    writer: WriterArgs,
+}
+
+fn settings(line: &str) -> Result<Settings, Fault> {
+    Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
+        .writer
+        .settings()
+}
+
+#[test]
+fn without_flags_the_settings_are_the_tutorials() {
+    assert_eq!(
+        settings("").expect("the defaults are legal"),
+        Settings::tutorial()
+    );
+}
+
+#[test]
+fn every_setting_has_its_flag() {
+    let flags = "--request-timeout 5s --first-speculative-timeout 50ms \
+                 --max-speculative-timeout 200ms --speculative-backoff-multiplier 3 \
+                 --buffer-size 16384 --flush-interval 2ms --no-flush-when-idle --compression \
+                 lz4 --in-flight-sets 7 --buffered-bytes 1000000 --rounds 1 --first-backoff \
+                 20ms --max-backoff 30ms --seed 42 --no-hedging";
+    let expected = Settings::builder()
+        .original_features()
+        .request_timeout(Duration::from_secs(5))
+        .first_speculative_timeout(Duration::from_millis(50))
+        .max_speculative_timeout(Duration::from_millis(200))
+        .speculative_backoff_multiplier(3.0)
+        .buffer_size(16_384)
+        .flush_interval(Duration::from_millis(2))
+        .flush_when_idle(false)
+        .codec(Codec::Lz4)
+        .in_flight_sets(7)
+        .buffered_bytes(1_000_000)
+        .rounds(Rounds {
+            limit: Some(1),
+            first_backoff: Duration::from_millis(20),
+            max_backoff: Duration::from_millis(30),
+        })
+        .seed(42)
+        .hedging(false)
+        .build();
+    assert_eq!(settings(flags).expect("legal"), expected.expect("legal"));
+}
+
+#[test]
+fn record_sets_carry_an_identity_unless_it_is_switched_off() {
+    let identity = |line: &str| {
+        Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
+            .writer
+            .identity()
+    };
+    assert!(identity("") && !identity("--no-identity"));
+}
+
+#[test]
+fn settings_at_odds_with_each_other_are_a_fault_of_the_command_line() {
+    let fault = settings("--request-timeout 5s").expect_err("20 s are longer than 5 s");
+    assert_eq!(fault.exit_status(), crate::EXIT_USAGE);
+}
+
+fn applied(line: &str) -> Result<SettingsBuilder, clap::Error> {
+    let line = Line::try_parse_from(core::iter::once("x").chain(line.split_whitespace()))?;
+    Ok(line.writer.builder())
+}
+
+#[test]
+fn without_flags_nothing_changes_and_with_recommended_all_of_it_does() {
+    let tutorial = Settings::tutorial().to_builder();
+    assert_eq!(applied("").expect("legal"), tutorial);
+    assert_eq!(
+        applied("--recommended").expect("legal"),
+        tutorial.recommended()
+    );
+}
+
+#[test]
+fn every_policy_has_its_flag() {
+    let flags = "--budget 0.1 --budget-per-second 3 --budget-burst 7 --health on \
+                 --health-strikes 5 --health-first-backoff 50ms --health-max-backoff 4s \
+                 --window 9 --adaptive 0.99 --adaptive-floor 5ms --adaptive-warm-up 100";
+    let (first_backoff, max_backoff) = (Duration::from_millis(50), Duration::from_secs(4));
+    let expected = Settings::tutorial()
+        .to_builder()
+        .budget(Budget::Share {
+            share: 0.1,
+            per_second: 3,
+            burst: 7,
+        })
+        .health(Health::Probation {
+            strikes: 5,
+            first_backoff,
+            max_backoff,
+        })
+        .window(Window::Attempts(9))
+        .adaptive(Adaptive::Quantile {
+            quantile: 0.99,
+            floor: Duration::from_millis(5),
+            warm_up: 100,
+        });
+    assert_eq!(applied(flags).expect("legal"), expected);
+    assert_eq!(
+        applied("--health on").expect("legal"),
+        Settings::tutorial()
+            .to_builder()
+            .health(Health::RECOMMENDED)
+    );
+    assert_eq!(
+        applied("--window off").expect("legal"),
+        Settings::tutorial().to_builder().window(Window::Off)
+    );
+}
+
+#[test]
+fn a_flag_beside_recommended_changes_its_own_setting() {
+    let recommended = Settings::tutorial().to_builder().recommended();
+    assert_eq!(
+        applied("--recommended --health off").expect("legal"),
+        recommended.health(Health::Off)
+    );
+    assert_eq!(
+        applied("--recommended --budget off").expect("legal"),
+        recommended.budget(Budget::Off)
+    );
+    assert_eq!(
+        applied("--recommended --adaptive off").expect("legal"),
+        recommended.adaptive(Adaptive::Off)
+    );
+}
+
+#[test]
+fn what_cannot_be_understood_or_says_nothing_alone_is_refused() {
+    for (line, said) in [
+        ("--budget much", "neither a number, as in 0.05, nor off"),
+        (
+            "--window 70000",
+            "neither share, nor a number up to 65535, nor off",
+        ),
+        ("--budget-burst 5", "--budget <SHARE|off>"),
+        ("--health-strikes 5", "--health <on|off>"),
+        ("--health-max-backoff 5s", "--health <on|off>"),
+        ("--adaptive-floor 5ms", "--adaptive <QUANTILE|off>"),
+        ("--adaptive-warm-up 5", "--adaptive <QUANTILE|off>"),
+    ] {
+        let error = applied(line).expect_err(line).to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
