@@ -235,7 +235,8 @@ fn arg<C: SettingsOf>(row: &'static SettingRow, heading: &'static str) -> Arg {
     let arg = arg
         .help(format!("{}{}", help(row), default_note(row, C::base())))
         .value_name(value_name)
-        .value_parser(parser);
+        .value_parser(parser)
+        .hide_possible_values(row.unit == "group");
     // A field alone would switch its group on; the group's own flag says so.
     let group = row.name.split('.').next().unwrap_or(row.name);
     if row.name != group && group != "rounds" && flag != group {
@@ -246,7 +247,7 @@ fn arg<C: SettingsOf>(row: &'static SettingRow, heading: &'static str) -> Arg {
 
 /// The first sentence of the documentation, as help has it: without Markdown and a full stop.
 fn help(row: &SettingRow) -> String {
-    let doc = row.doc.trim().replace('`', "");
+    let doc = row.doc.trim().replace('`', "").replace(" (R10)", "");
     let sentence = doc.split(". ").next().unwrap_or(&doc);
     sentence.trim_end_matches('.').to_owned()
 }
@@ -279,6 +280,7 @@ fn value_of(row: &'static SettingRow) -> (&'static str, ValueParser) {
         ("window", _) => ("share|N|off", ValueParser::from(window)),
         ("budget.share", _) => ("SHARE|off", ValueParser::from(number_or_off)),
         ("adaptive.quantile", _) => ("QUANTILE|off", ValueParser::from(number_or_off)),
+        ("rounds.limit", _) => ("N", ValueParser::from(count_or_none)),
         ("seed", _) => ("SEED", ValueParser::from(count)),
         (_, "group") => {
             let on_off = PossibleValuesParser::new(["on", "off"]);
@@ -308,6 +310,13 @@ fn time(text: &str) -> Result<SettingValue, duration::DurationError> {
 
 fn count(text: &str) -> Result<SettingValue, core::num::ParseIntError> {
     text.parse().map(SettingValue::Count)
+}
+
+fn count_or_none(text: &str) -> Result<SettingValue, core::num::ParseIntError> {
+    match text {
+        "none" => Ok(SettingValue::Word("none")),
+        number => count(number),
+    }
 }
 
 fn factor(text: &str) -> Result<SettingValue, core::num::ParseFloatError> {

@@ -169,7 +169,7 @@ group! {
     Quantile;
     /// Quantile of the stream's latencies after which a set is hedged.
     quantile: f32, default (0.97), valid (factor 0.5 to 0.9999);
-    /// Shortest timeout.
+    /// Shortest adaptive timeout.
     floor: Duration, default (1 ms), valid (time 0 ns to the max_speculative_timeout);
     /// Number of a stream's attempts that must have ended before its quantile is used; until then
     /// the fixed timeout is.
