@@ -1,56 +1,15 @@
 import { WriterSettings } from "../dist/glue/distributedlog.js";
 import type { MultiStreamWriterOptions } from "../types/index.js";
 import { SettingsError } from "./errors.js";
+import { GROUPS, NUMBERS, SWITCHES, VALID } from "./settings-table.js";
 
-/** What each setting may be; the module checks it, and names the one that is not. */
-const EXPECTED: Record<string, string> = {
-  streams: "a list of 1 to 256 names",
-  bufferSize: "a number of bytes",
-  flushInterval: "below requestTimeout",
-  flushWhenIdle: "true or false",
-  hedging: "true or false",
-  requestTimeout: "above 0 and at most 30 days",
-  firstSpeculativeTimeout: "above 0 and at most maxSpeculativeTimeout",
-  maxSpeculativeTimeout: "below requestTimeout",
-  speculativeBackoffMultiplier: "within 1 to 1000",
-  seed: "a number",
-  connections: "at least 1",
-  inFlightSets: "within 1 to 65000",
-  bufferedBytes: "within 64 bytes and half of the memory that a module can have",
-  pendingRecords: "within 1 to 2^31",
-  rounds: "a limit of at least 1, and pauses of at most 30 days, the first above 0 and not above the longest",
-  budget: "a share above 0 and at most 1, tokens a second of at most 1000000, and a burst of 1 to 1000000",
-  health: "at least 1 strike, and pauses of at most 30 days, the first above 0 and not above the longest",
-  adaptive: "a quantile of 0.5 to 0.9999, a floor of at most maxSpeculativeTimeout, and a warm-up of at least 1",
-  window: "at least 1",
-};
+/** The valid values of each setting; the module checks them, and names the setting that is refused. */
+const EXPECTED: Record<string, string> = { ...VALID, streams: "a list of 1 to 256 names", connections: "at least 1" };
 
-const NUMBERS = [
-  "bufferSize",
-  "flushInterval",
-  "requestTimeout",
-  "firstSpeculativeTimeout",
-  "maxSpeculativeTimeout",
-  "speculativeBackoffMultiplier",
-  "seed",
-  "connections",
-  "inFlightSets",
-  "bufferedBytes",
-  "pendingRecords",
-] as const;
+/** Numbers of this package and of the table. */
+const ALL_NUMBERS = ["connections", ...NUMBERS] as const;
 
-const SWITCHES = ["flushWhenIdle", "hedging"] as const;
-
-/** Each with its fields, in the order in which the module takes them. */
-const POLICIES = {
-  budget: ["share", "perSecond", "burst"],
-  health: ["strikes", "firstBackoff", "maxBackoff"],
-  adaptive: ["quantile", "floor", "warmUp"],
-  window: [],
-  rounds: ["limit", "firstBackoff", "maxBackoff"],
-} as const;
-
-/** Options that are none of the module's. */
+/** Options that are not the module's. */
 const OTHERS = ["url", "fetch", "headers", "token", "streams", "flushOnPageHide", "identity", ...SWITCHES];
 
 /** The refusal of a setting, which the module names as Rust does. */
@@ -58,16 +17,16 @@ export function refusal(name: string, options: MultiStreamWriterOptions): Settin
   const setting = name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   const value: unknown = (options as unknown as Record<string, unknown>)[setting];
   const shown = typeof value === "object" && value !== null ? JSON.stringify(value) : value;
-  return new SettingsError(setting, shown, EXPECTED[setting] ?? "legal");
+  return new SettingsError(setting, shown, EXPECTED[setting] ?? "valid");
 }
 
-/** Refuses what has the wrong type or an unknown name: what a compiler would, for those who have none. */
+/** Refuses a value of the wrong type or an unknown name, as a compiler does, for users without one. */
 export function check(options: MultiStreamWriterOptions): void {
-  const known = new Set<string>([...NUMBERS, ...Object.keys(POLICIES), ...OTHERS]);
+  const known = new Set<string>([...ALL_NUMBERS, ...Object.keys(GROUPS), ...OTHERS]);
   for (const [name, value] of Object.entries(options)) {
     if (!known.has(name)) throw new SettingsError(name, value, `a setting; there are ${[...known].join(", ")}`);
   }
-  for (const name of NUMBERS) {
+  for (const name of ALL_NUMBERS) {
     const value = options[name];
     if (value !== undefined && !isCount(value)) throw refusal(name, options);
   }
@@ -75,8 +34,8 @@ export function check(options: MultiStreamWriterOptions): void {
 }
 
 export function checkStreams(streams: unknown): asserts streams is readonly string[] {
-  const legal = Array.isArray(streams) && streams.length > 0 && streams.length <= 256;
-  if (!legal || !streams.every((name) => typeof name === "string" && name !== "")) {
+  const valid = Array.isArray(streams) && streams.length > 0 && streams.length <= 256;
+  if (!valid || !streams.every((name) => typeof name === "string" && name !== "")) {
     throw new SettingsError("streams", JSON.stringify(streams), EXPECTED["streams"] ?? "");
   }
   const twice = streams.find((name, index) => streams.indexOf(name) !== index);
@@ -90,32 +49,35 @@ export function isCount(value: unknown): value is number {
 /** The module's settings. The caller frees them. */
 export function moduleSettings(options: MultiStreamWriterOptions): WriterSettings {
   const settings = new WriterSettings();
-  for (const name of NUMBERS) {
+  for (const name of ALL_NUMBERS) {
     const value = options[name];
-    if (value !== undefined) settings.set(name, value);
+    if (value !== undefined) settings.set(inRust(name), value);
   }
-  if (options.rounds?.limit === 0) throw refusal("rounds", options);
   for (const name of SWITCHES) {
     const value = options[name];
-    if (value !== undefined) settings.set(name, value ? 1 : 0);
+    if (value !== undefined) settings.set_switch(inRust(name), Boolean(value));
   }
-  if (options.identity === false) settings.set_policy("identity", new Float64Array());
-  for (const [name, fields] of Object.entries(POLICIES) as [keyof typeof POLICIES, readonly string[]][]) {
-    // A round's fields can be left out, a policy's cannot: they go together.
-    const value: unknown = name === "rounds" && options.rounds ? { limit: 0, firstBackoff: 10, maxBackoff: 1000, ...options.rounds } : options[name];
-    if (value !== undefined) settings.set_policy(name, numbersOf(value, fields) ?? raise(refusal(name, options)));
+  if (options.identity === false) settings.set_switch("identity", false);
+  for (const [name, fields] of Object.entries(GROUPS) as [keyof typeof GROUPS, readonly string[]][]) {
+    const value: unknown = options[name];
+    if (value !== undefined && !setGroup(settings, name, fields, value)) throw refusal(name, options);
   }
   return settings;
 }
 
-/** The numbers of a policy as the module takes them. */
-function numbersOf(value: unknown, fields: readonly string[]): Float64Array | undefined {
-  if (value === false) return new Float64Array();
-  if (value === true) return Float64Array.of(Number.NaN);
-  const numbers = typeof value === "number" ? [value] : fields.map((field) => (value as Record<string, unknown>)[field]);
-  return numbers.every(isCount) ? Float64Array.from(numbers) : undefined;
+/** Sets a group to a switch, a number or its fields. A round's fields can be left out; others go together. */
+function setGroup(settings: WriterSettings, name: string, fields: readonly string[], value: unknown): boolean {
+  if (typeof value === "boolean") return settings.set_switch(name, value);
+  if (typeof value === "number") return isCount(value) && settings.set(name, value);
+  if (typeof value !== "object" || value === null) return false;
+  return fields.every((field) => {
+    const number = (value as Record<string, unknown>)[field];
+    if (number === undefined && name === "rounds") return true;
+    return isCount(number) && settings.set(`${name}.${inRust(field)}`, number);
+  });
 }
 
-function raise(error: Error): never {
-  throw error;
+/** The name that a setting has in Rust. */
+function inRust(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -63,48 +63,47 @@ export interface ConnectionOptions {
 
 /** Names, meaning and defaults are those of the Rust builder. Durations are in milliseconds. */
 export interface WriterSettings {
-  /** Bytes at which a record set is transmitted, 0 for each record at once. Default: 16384. */
-  bufferSize?: number;
-  /** How long the first record of a set waits for company; 0: no such timer. Below `requestTimeout`. Default: 2. */
-  flushInterval?: number;
-  /** Whether a set is transmitted at once while no other is in flight. Default: true. */
-  flushWhenIdle?: boolean;
-  /** How long after it was accepted a record's write completes at the latest. Default: 500. */
+  // Made from the settings' table.
+  /** Time from the acceptance of a record until its write completes at the latest. Default: 500. */
   requestTimeout?: number;
-  /**
-   * Whether a set whose attempt takes long is tried at the next stream as well. Without it a set goes on only after a failure, and the
-   * speculative timeouts are not looked at. Default: true.
-   */
+  /** Sends a set whose attempt takes long to the next stream as well. Without it a set goes to another stream only after a failure, and the speculative timeouts are ignored. Default: true. */
   hedging?: boolean;
-  /** How long a set waits for its first attempt before it is hedged: at most `maxSpeculativeTimeout`. Default: 50. */
+  /** Time that a set waits for its first attempt before it is hedged. Default: 50. */
   firstSpeculativeTimeout?: number;
-  /** The longest a set waits before it is hedged again: below `requestTimeout`. Default: 200. */
+  /** Longest time that a set waits before it is hedged again. Default: 200. */
   maxSpeculativeTimeout?: number;
-  /** What a set's speculative timeout is multiplied by with each hedge: 1 to 1000. Default: 2. */
+  /** Factor by which a set's speculative timeout grows with each hedge. Default: 2. */
   speculativeBackoffMultiplier?: number;
-  /** What the order of the streams and the jitter are made of. Default: random. */
-  seed?: number;
-  /** How many requests may be under way at a time. Default: 6, what browsers open to one server over HTTP/1.1; more do no harm over HTTP/2. */
-  connections?: number;
-  /** How many transmitted sets may be unfinished at a time. Default: two less than `connections`, which leaves two for hedges. */
+  /** Bytes, header and record lengths included, at which a record set is transmitted; 0: each record at once. Above the largest set (`MAX_SET_BYTES`) it is lowered to that, as in the original. Default: 16384. */
+  bufferSize?: number;
+  /** Maximum time a partial set waits before it is transmitted; 0: no such limit. Default: 2. */
+  flushInterval?: number;
+  /** Transmits a set at once while no other is in flight; sets fill while one is. Default: true. */
+  flushWhenIdle?: boolean;
+  /** Maximum number of transmitted sets that are not finished; the writer's storage may hold fewer. Default: two less than `connections`, which leaves two for hedges. */
   inFlightSets?: number;
-  /** How many bytes may be buffered, those in flight included. Bounds the largest record too. Default: 32 MiB. */
+  /** Maximum bytes of records and set headers in memory, those of transmitted sets included until they are finished. It bounds the largest record too. Default: 33554432. */
   bufferedBytes?: number;
-  /** How many records may be accepted and not completed. Default: 16384. */
+  /** Maximum number of records that are accepted and whose result was not taken; the writer's storage may hold fewer. Default: 16384. */
   pendingRecords?: number;
-  /** What happens after every stream was tried. Default: go round until the deadline, pausing 10 ms, then twice as long, at most 1 s. */
+  /** Seed of the streams' permutation and of the jitter. Without one, the adapter draws a random one, and the core uses 0. Default: random. */
+  seed?: number;
+  /** Rounds over the streams after an attempt failed on every one of them. Default: `{ firstBackoff: 10, maxBackoff: 1000 }`. */
   rounds?: { limit?: number; firstBackoff?: number; maxBackoff?: number };
-  /** The budget of extra attempts; `true`: what is recommended. Default: false. */
+  /** Budget of extra attempts. `true`: with the recommended values. Default: true. */
   budget?: boolean | { share: number; perSecond: number; burst: number };
-  /** What is remembered of streams that stall or fail; `true`: what is recommended. Default: false. */
+  /** Probation of streams that stall or fail. `true`: with the recommended values. Default: true. */
   health?: boolean | { strikes: number; firstBackoff: number; maxBackoff: number };
-  /** Whether the speculative timeout follows the latency; `true`: what is recommended. Default: false. */
-  adaptive?: boolean | { quantile: number; floor: number; warmUp: number };
-  /** How many attempts may be outstanding at one stream; `true`: twice its share of the sets in flight. Default: true. */
+  /** Maximum number of attempts that are outstanding at one stream; `true`: twice its share of the sets in flight. Default: true. */
   window?: boolean | number;
-  /** Whether sets carry an identity by which merged readers tell their copies. Default: true, with 16 random bytes. */
+  /** Speculative timeouts that follow the latency. `true`: with the recommended values. Default: true. */
+  adaptive?: boolean | { quantile: number; floor: number; warmUp: number };
+  /** Identity by which readers of several streams recognise copies of a set. Adapters with a source of randomness switch it on. Default: true, with 16 random bytes. */
   identity?: boolean;
-  /** Whether what fills is sent when the page is hidden or left. Default: true, where there are pages. */
+  // Settings of this package alone.
+  /** Maximum number of requests in flight. Default: 6, what browsers open to one server over HTTP/1.1; more do no harm over HTTP/2. */
+  connections?: number;
+  /** Transmits the partial set when the page is hidden or left. Default: true, where there are pages. */
   flushOnPageHide?: boolean;
 }
 

@@ -158,3 +158,14 @@ fn what_cannot_be_understood_or_says_nothing_alone_is_refused() {
         assert!(error.contains(said), "{error}");
     }
 }
+
+#[test]
+fn every_row_of_the_table_has_a_flag_or_is_named_as_without() {
+    let command = <WriterArgs as clap::Args>::augment_args(Command::new("x"));
+    let flags: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
+    for row in Settings::rows() {
+        // `rounds` and others are the flags of their groups' first fields.
+        let without = Tutorial::WITHOUT_FLAG.contains(&row.name);
+        assert_eq!(flags.contains(&flag_of(row.name)), !without, "{}", row.name);
+    }
+}
