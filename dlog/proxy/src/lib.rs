@@ -1,18 +1,48 @@
-//! The write proxy: accepts thriftmux and framed thrift from clients, owns streams, and appends to
-//! a [`LogStore`](distributedlog_store::LogStore).
+//! DistributedLog's write proxy: takes records from clients, owns the streams that they write to,
+//! and appends to a [`LogStore`](distributedlog_store::LogStore).
+//!
+//! Clients connect by thriftmux or framed thrift, as the original's do, or by HTTP. Streams are
+//! owned by one proxy at a time; a client that asks another one is redirected. Requests are bounded
+//! by connection, by stream and in all, and every bad input is refused with a reason.
+//!
+//! # Example
+//!
+//! A proxy over a store in a folder of this machine, which is drained on Ctrl-C:
 //!
 //! ```no_run
-//! # async fn example(store: std::sync::Arc<dyn distributedlog_store::LogStore>) -> Result<(), Box<dyn std::error::Error>> {
-//! use distributedlog_proxy::{Proxy, Settings};
+//! use std::sync::Arc;
 //!
-//! let settings = Settings::builder().shard(1).build()?;
-//! let running = Proxy::start(settings, store).await?;
-//! println!("clients go to inet!{}", running.local_addr());
-//! tokio::signal::ctrl_c().await?;
-//! running.drain().await;
-//! # Ok(())
-//! # }
+//! use distributedlog_proxy::{Proxy, Settings};
+//! use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let store = Arc::new(EmbeddedStore::open(EmbeddedSettings::new("/var/lib/dlog"))?);
+//!     let settings = Settings::builder()
+//!         .shard(1)
+//!         .http_listen(Some(([127, 0, 0, 1], 8002).into()))
+//!         .build()?;
+//!     let proxy = Proxy::start(settings, store).await?;
+//!     println!("clients connect to inet!{}", proxy.local_addr());
+//!
+//!     tokio::signal::ctrl_c().await?;
+//!     let report = proxy.drain().await;
+//!     println!("{} streams released", report.streams_released);
+//!     Ok(())
+//! }
 //! ```
+//!
+//! # What it is not
+//!
+//! The crate does not write to streams itself: `distributedlog-tokio` is the client. It does not
+//! replicate: the store decides how durable an acknowledged record is. The command `dlog proxy` is
+//! this crate with flags, signals and announcements.
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `page` | yes | the page at `/` of the HTTP port that writes and reads from a browser; its files are part of the binary (about 170 KiB) |
 
 mod connection;
 mod error;

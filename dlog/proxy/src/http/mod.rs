@@ -9,6 +9,7 @@ mod guard;
 mod line;
 mod openapi;
 mod operator;
+#[cfg_attr(not(feature = "page"), path = "no_page.rs")]
 mod page;
 mod position;
 mod problem;
@@ -121,10 +122,9 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
         Route::new(Method::PUT, STREAM, streams::create, state),
         Route::new(Method::GET, STREAM, streams::describe, state),
         Route::new(Method::DELETE, STREAM, streams::delete, state),
-        Route::new(Method::GET, "/openapi.json", openapi::document, state),
-        Route::new(Method::GET, "/", page::index, state),
-        Route::new(Method::GET, "/page/{file}", page::file, state),
+        Route::new(Method::GET, "/openapi.json", openapi::serve, state),
     ];
+    routes.extend(page::routes(state));
     routes.extend(operator::routes(operator));
     routes
 }

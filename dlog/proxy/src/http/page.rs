@@ -1,8 +1,12 @@
+use std::sync::Arc;
+
 use axum::extract::Path;
-use axum::http::{HeaderName, StatusCode as Http, header};
+use axum::http::{HeaderName, Method, StatusCode as Http, header};
 use axum::response::{IntoResponse, Response};
 
+use super::HttpState;
 use super::problem::Problem;
+use super::route::Route;
 
 /// Content security policy of the page: it may run its own scripts and the package's WebAssembly
 /// module, and send requests to this proxy. No inline scripts or styles, no other servers, and no
@@ -46,13 +50,21 @@ static FILES: [PageFile; 13] = files! {
     "distributedlog_bg.wasm" "package/distributedlog_bg.wasm" "application/wasm";
 };
 
+/// Returns the routes of the page and its files.
+pub(super) fn routes(state: &Arc<HttpState>) -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/", index, state),
+        Route::new(Method::GET, "/page/{file}", file, state),
+    ]
+}
+
 /// Serves the page itself.
-pub(super) async fn index() -> Response {
+async fn index() -> Response {
     serve(&FILES[0])
 }
 
 /// Serves a file that the page loads.
-pub(super) async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
     let found = FILES[1..].iter().find(|file| file.name == name);
     let missing = || {
         Problem::new(
