@@ -99,7 +99,7 @@ describe("the proxy's page", () => {
         "the record is at the position that the page shows",
       );
     }
-    await page.getByRole("button", { name: "Go on" }).click();
+    await page.getByRole("button", { name: "Resume" }).click();
     await until("it writes again", async () => (await rate(page, "page-1", "hedged")) > 0);
   });
 

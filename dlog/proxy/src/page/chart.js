@@ -9,7 +9,7 @@ const MARGIN = { left: 58, right: 14, top: 12, bottom: 26 };
 /**
  * @param {HTMLCanvasElement} canvas
  * @param {{ name: string, dashed: boolean, values: (number | undefined)[] }[]} lines one value a second, the newest last
- * @param {boolean[]} stalled whether any stream was, in each second, the newest last
+ * @param {boolean[]} stalled one value a second, the newest last: true if a stream was stalled
  */
 export function draw(canvas, lines, stalled) {
   const { width, height } = canvas.getBoundingClientRect();
@@ -52,7 +52,7 @@ export function draw(canvas, lines, stalled) {
   for (const line of lines) trace(pen, line, x, y, colour(line.name));
 }
 
-/** Where streams were stalled. */
+/** Shades the seconds in which streams were stalled. */
 function shade(pen, stalled, x, height, colour) {
   let labelled = false;
   stalled.forEach((on, index) => {

@@ -1,4 +1,4 @@
-// Puts the page together: two writers under the same load, a reader, and the switch that stalls streams.
+// The page: two writers under the same load, a reader, and buttons that stall streams.
 import { init } from "./web.js";
 import { draw } from "./chart.js";
 import { Offline, Problem, Proxy } from "./proxy.js";
@@ -9,8 +9,8 @@ import { Tail } from "./tail.js";
 
 const STREAMS = ["page-1", "page-2", "page-3", "page-4", "page-5"];
 const TICK_MS = 20;
-/** The load goes on as it should after a hiccup of the page, but what a sleep left out is not made up for. */
-const MOST_MADE_UP_MS = 200;
+/** Longest gap between two ticks whose records are written late, in milliseconds. Of a longer gap, as after a sleep, the rest is not written. */
+const MAX_GAP_MS = 200;
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
@@ -18,13 +18,14 @@ const number = new Intl.NumberFormat("en");
 let proxy;
 let sides = [];
 let running = true;
-/** The streams that are stalled; `undefined` while that is not known. */
+/** The stalled streams; `undefined` while the proxy does not answer. */
 let stalled;
 let canStall = false;
-const stalledPast = [];
+/** One value a second, the newest last: true if a stream was stalled. */
+const stallHistory = [];
 let serial = 0;
 let hiddenSince;
-/** Why nothing is read any more. */
+/** The error that ended reading, or "". */
 let readingEnded = "";
 
 const streams = new Streams($("rows"), STREAMS, (stream, on) => toggle([stream], on));
@@ -42,7 +43,7 @@ async function start() {
     if (error instanceof Problem && error.status === 401) return askForToken(error);
     const offline = error instanceof Offline;
     showState("offline", offline ? "No answer" : "Cannot write");
-    notice(`${error.message} ${offline ? "Trying again every two seconds." : "This page wants to write to it, and tries again every two seconds."}`);
+    notice(`${error.message} ${offline ? "Trying again every two seconds." : "Trying again every two seconds."}`);
     setTimeout(start, 2000);
     return;
   }
@@ -69,7 +70,7 @@ function makeLoad() {
   let owed = 0;
   setInterval(() => {
     const now = performance.now();
-    const passed = Math.min(now - last, MOST_MADE_UP_MS);
+    const passed = Math.min(now - last, MAX_GAP_MS);
     last = now;
     if (!running || document.hidden) return;
     owed += (Number($("rate").value) * passed) / 1000;
@@ -80,7 +81,7 @@ function makeLoad() {
   }, TICK_MS);
 }
 
-/** Reads everything back, over one connection. */
+/** Reads all streams, over one connection. */
 async function read() {
   try {
     await tail.follow({ url: location.origin, token: proxy.token, connections: 1 });
@@ -90,7 +91,7 @@ async function read() {
   }
 }
 
-/** Nobody looks: whoever does, in another tab, has the same six connections to this server, and shall have them for itself. */
+/** Pauses the page while it is hidden: a page in another tab shares the six connections that the browser opens to this server. */
 function changeVisibility() {
   if (sides.length === 0) return;
   if (document.hidden) {
@@ -102,7 +103,7 @@ function changeVisibility() {
   const seconds = Math.round((performance.now() - hiddenSince) / 1000);
   hiddenSince = undefined;
   for (const { samples } of sides) samples.skip(seconds);
-  stalledPast.push(...Array(Math.min(seconds, SECONDS)).fill(false));
+  stallHistory.push(...Array(Math.min(seconds, SECONDS)).fill(false));
   read();
 }
 
@@ -112,13 +113,13 @@ function everySecond() {
   if (document.hidden) return;
   const now = performance.now();
   for (const side of sides) side.samples.tick(now);
-  stalledPast.push(stalled !== undefined && stalled.size > 0);
-  stalledPast.splice(0, stalledPast.length - SECONDS);
+  stallHistory.push(stalled !== undefined && stalled.size > 0);
+  stallHistory.splice(0, stallHistory.length - SECONDS);
   show();
   if (!checking) check();
 }
 
-/** Whether the proxy is there, and whether somebody else stalled a stream. */
+/** Checks that the proxy answers, and which streams are stalled, also by other clients. */
 async function check() {
   checking = true;
   try {
@@ -134,7 +135,7 @@ async function check() {
   } catch {
     stalled = undefined;
     showState("offline", "No answer");
-    notice("The proxy does not answer. Both writers and the reader go on by themselves when it does again.");
+    notice("The proxy does not answer. Both writers and the reader go on by themselves when it answers again.");
   } finally {
     checking = false;
   }
@@ -143,7 +144,7 @@ async function check() {
 function show() {
   const lines = sides.map(({ name, samples }) => ({ name, dashed: name === "plain", values: samples.past.map(({ p99 }) => p99) }));
   // The line without hedging first, so that the other lies above it where both are the same.
-  draw($("chart"), lines.toReversed(), stalledPast);
+  draw($("chart"), lines.toReversed(), stallHistory);
   const said = ["hedged", "plain"].map((name) => showFigures(name, sides.find((side) => side.name === name)));
   if (sides.length === 0) return;
   $("chart").setAttribute("aria-label", `In the last ten seconds 99 % of writes took less than ${said[0]} with hedging, ${said[1]} without`);
@@ -204,7 +205,7 @@ function notice(text) {
 
 $("run").addEventListener("click", () => {
   running = !running;
-  $("run").textContent = running ? "Pause" : "Go on";
+  $("run").textContent = running ? "Pause" : "Resume";
 });
 $("release").addEventListener("click", () => toggle([...(stalled ?? [])], false));
 $("token").addEventListener("submit", (event) => {

@@ -1,12 +1,12 @@
-// What the page asks of the proxy besides writing and reading, which the package does.
+// Requests of the page other than writes and reads, which the package sends.
 
-/** The proxy does not answer at all. */
+/** The proxy does not answer. */
 export class Offline extends Error {}
 
-/** An answer that is no success. */
+/** A response that is not a success. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(sentence(body?.detail ?? `the proxy answered ${status}`));
+    super(sentence(body?.detail ?? `the proxy responded with status ${status}`));
     this.status = status;
   }
 }
@@ -19,13 +19,13 @@ export class Proxy {
   }
 
   /**
-   * One question after the other: one connection is what writers and reader leave.
-   * @returns {Promise<any>} the answer's JSON, `undefined` where there is none
+   * Sends one request after the other: writers and reader leave one connection.
+   * @returns {Promise<any>} the response's JSON, or `undefined` if it has none
    */
   ask(method, path) {
-    const answer = this.last.then(() => this.#ask(method, path));
-    this.last = answer.catch(() => {});
-    return answer;
+    const response = this.last.then(() => this.#ask(method, path));
+    this.last = response.catch(() => {});
+    return response;
   }
 
   async #ask(method, path) {
@@ -51,12 +51,12 @@ export class Proxy {
     return on ? this.ask("PUT", `${path}/stall`) : this.ask("DELETE", path);
   }
 
-  /** Whether it is there. */
+  /** Succeeds if the proxy answers. */
   alive() {
     return this.ask("GET", "/healthz");
   }
 
-  /** The streams that are stalled; `undefined` where this proxy stalls none. */
+  /** Returns the stalled streams, or `undefined` if this proxy does not allow injected faults. */
   async stalled() {
     try {
       const { faults } = await this.ask("GET", "/faults");
@@ -68,7 +68,7 @@ export class Proxy {
   }
 }
 
-/** What the proxy says in the middle of a line, as a sentence of its own. */
+/** Makes a sentence of a problem's detail. */
 function sentence(text) {
   return `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 }

@@ -1,6 +1,6 @@
-// What one writer did, second by second: latencies of what was acknowledged or failed, and how long what still waits has waited.
+// Measurements of one writer, second by second: latencies of records that were acknowledged or failed, and the age of those that wait.
 
-/** How many seconds are kept. */
+/** Number of seconds that are kept. */
 export const SECONDS = 60;
 
 export class Samples {
@@ -8,12 +8,12 @@ export class Samples {
     /** One for each second, the newest last. */
     this.past = [];
     this.current = fresh();
-    /** When each unanswered record was written, oldest first. */
+    /** Time at which each unanswered record was written, oldest first. */
     this.waiting = new Set();
     this.failed = 0;
   }
 
-  /** Notes a record; what comes back takes note of its end. */
+  /** Notes a record. Returns the function that notes its end. */
   begin(now) {
     const entry = { at: now };
     this.waiting.add(entry);
@@ -29,7 +29,7 @@ export class Samples {
     };
   }
 
-  /** Ends a second. What has waited for long counts with its age so far: a writer that is stuck has no latencies to show otherwise. */
+  /** Ends a second. Records that have waited for a second count with their age, because a writer that is stuck has no other latencies. */
   tick(now) {
     const { latencies, failed, streams } = this.current;
     const ages = [];
@@ -43,13 +43,13 @@ export class Samples {
     this.current = fresh();
   }
 
-  /** Records of one stream a second, over the last five: a writer that was held up acknowledges in bursts. */
+  /** Returns the records of one stream per second, over the last five seconds: a writer that was blocked acknowledges in bursts. */
   rate(stream) {
     const last = this.past.slice(-5);
     return last.reduce((sum, second) => sum + (second.streams.get(stream) ?? 0), 0) / Math.max(last.length, 1);
   }
 
-  /** Notes seconds in which nothing was written and nobody looked. */
+  /** Notes seconds in which the page was hidden and nothing was written. */
   skip(seconds) {
     const none = { written: 0, failed: 0, streams: new Map(), all: new Float64Array(), p50: undefined, p99: undefined };
     this.past.push(...Array.from({ length: Math.min(seconds, SECONDS) }, () => none));
@@ -57,7 +57,7 @@ export class Samples {
     this.current = fresh();
   }
 
-  /** The last ten seconds as one. */
+  /** Returns the median, the 99th percentile and the rate of the last ten seconds. */
   summary() {
     const last = this.past.slice(-10);
     const all = Float64Array.from(last.flatMap((second) => [...second.all])).sort();
@@ -70,7 +70,7 @@ function fresh() {
   return { latencies: [], failed: 0, streams: new Map() };
 }
 
-/** The quantile of sorted numbers; `undefined` of none. */
+/** Returns the quantile of sorted numbers, or `undefined` if there are none. */
 function quantile(sorted, q) {
   return sorted.length === 0 ? undefined : sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)];
 }

@@ -1,16 +1,16 @@
-// One of the two writers, and what it does.
+// One of the two writers, with its measurements.
 import { MultiStreamWriter } from "./web.js";
 import { Samples } from "./samples.js";
 
-/** How long a record may take: with no hedging, how long a stalled stream holds it. In milliseconds. */
+/** Timeout of a record, in milliseconds. Without hedging, a stalled stream holds a record for that long. */
 const REQUEST_TIMEOUT = 2000;
 
-/** How many records may wait for a writer that is stuck; more are not written, as an application would shed them. */
+/** Limit of unanswered records of a writer. Further ones are not written, as an application would shed them. */
 const MAX_WAITING = 5000;
 
 /**
- * What the two differ in. Browsers open six connections to a server over HTTP/1.1, and what is asked beyond them waits: the writers take
- * three and one, the reader takes one, and the page asks one thing at a time over the last.
+ * Settings in which the two writers differ. Browsers open six connections to a server over HTTP/1.1, and further requests wait: the writers
+ * use three and one, the reader uses one, and the page sends one request at a time over the last.
  */
 export const HEDGING = {
   hedged: { connections: 3, firstSpeculativeTimeout: 50, budget: true, health: true, adaptive: true },
@@ -31,7 +31,7 @@ export class Side {
     });
   }
 
-  /** Writes records, as many as there are texts. */
+  /** Writes one record for each text. */
   write(texts) {
     for (const text of texts) {
       if (this.samples.waiting.size >= MAX_WAITING) return;
@@ -43,7 +43,7 @@ export class Side {
     }
   }
 
-  /** Of all requests made, the share that was made because an earlier one took too long, in percent. */
+  /** Returns the share of hedges in all requests, in percent. */
   extra() {
     const { attempts, hedgesSent } = this.writer.stats();
     return attempts === 0 ? 0 : (100 * hedgesSent) / attempts;

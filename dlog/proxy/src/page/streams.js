@@ -1,21 +1,21 @@
-// The table of streams: what each writer has acknowledged on them, how the hedging writer takes them, and the switch that stalls one.
+// The table of streams: acknowledged records of each writer, health as the hedging writer sees it, and a button that stalls the stream.
 
 const number = new Intl.NumberFormat("en");
 
 export class Streams {
-  /** @param {HTMLElement} body where the rows go @param {(stream: string, on: boolean) => void} onToggle */
+  /** @param {HTMLElement} body parent of the rows @param {(stream: string, on: boolean) => void} onToggle */
   constructor(body, names, onToggle) {
     this.names = names;
     this.rows = new Map(names.map((name) => [name, rowOf(name, onToggle)]));
     body.replaceChildren(...this.rows.values());
   }
 
-  /** Shows the switches, where the proxy lets streams be stalled. */
+  /** Shows the buttons if the proxy allows injected faults. */
   allowStalls(allowed) {
     for (const row of this.rows.values()) row.querySelector("button").hidden = !allowed;
   }
 
-  /** Which streams are stalled, and what is known of them: `undefined` while the proxy does not answer. */
+  /** Updates the rows. `stalled` has the stalled streams, and is `undefined` while the proxy does not answer. */
   show(sides, stalled) {
     const rates = this.names.map((name) => sides.map(({ samples }) => samples.rate(name)));
     const most = Math.max(1, ...rates.flat());
@@ -41,7 +41,7 @@ export class Streams {
 
 function wordOf(stalled, healthy) {
   if (stalled) return healthy ? "stalled" : "stalled, avoided";
-  return healthy ? "healthy" : "tried again";
+  return healthy ? "healthy" : "retrying";
 }
 
 function rowOf(name, onToggle) {

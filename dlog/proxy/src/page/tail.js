@@ -1,24 +1,24 @@
-// What is read back: of each stream the newest record, and how many there were.
+// The table of records that are read: the newest of each stream, and their number.
 import { MultiStreamReader } from "./web.js";
 
 const number = new Intl.NumberFormat("en");
 
-/** How often what was read is shown, in milliseconds: often enough to look alive, and seldom for those who asked for calm. */
+/** Interval of updates, in milliseconds. Longer for users who prefer reduced motion. */
 const SHOW_MS = 250;
-const SHOW_CALMLY_MS = 1000;
+const SHOW_REDUCED_MS = 1000;
 
 export class Tail {
-  /** @param {HTMLElement} body where the rows go @param {string[]} streams what is read */
+  /** @param {HTMLElement} body parent of the rows @param {string[]} streams streams that are read */
   constructor(body, streams) {
     this.read = 0;
     this.copiesDropped = 0;
     this.streams = new Map(streams.map((name) => [name, { row: rowOf(name), read: 0 }]));
     body.replaceChildren(...[...this.streams.values()].map(({ row }) => row));
     this.shown = 0;
-    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    this.reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   }
 
-  /** Reads on, from where it was, until `pause`. The package goes on by itself when the connection is lost. */
+  /** Reads from the last position until `pause`. The package reconnects by itself when the connection is lost. */
   async follow(options) {
     const reader = new MultiStreamReader({ ...options, streams: [...this.streams.keys()], from: "end", position: this.position });
     this.reader = reader;
@@ -30,11 +30,11 @@ export class Tail {
       stream.newest = record;
       this.copiesDropped = droppedBefore + reader.stats().copiesDropped;
       const now = performance.now();
-      if (now - this.shown >= (this.calm.matches ? SHOW_CALMLY_MS : SHOW_MS)) this.show(now);
+      if (now - this.shown >= (this.reducedMotion.matches ? SHOW_REDUCED_MS : SHOW_MS)) this.show(now);
     }
   }
 
-  /** Gives its connections to others. */
+  /** Stops reading, which closes the connection. */
   pause() {
     this.position = this.reader?.position();
     return this.reader?.return();
@@ -51,10 +51,10 @@ export class Tail {
     }
   }
 
-  /** All in one line. */
+  /** Returns the totals in one line. */
   summary() {
     const copies = this.copiesDropped === 1 ? "copy" : "copies";
-    return `${number.format(this.read)} read · ${number.format(this.copiesDropped)} ${copies} left out`;
+    return `${number.format(this.read)} read · ${number.format(this.copiesDropped)} ${copies} dropped`;
   }
 }
 
