@@ -42,7 +42,7 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
-//! | `page` | yes | the page at `/` of the HTTP port that writes and reads from a browser; its files are part of the binary (about 170 KiB) |
+//! | `page` | yes | the page at `/` of the HTTP port; its files (170 KiB) are part of the binary |
 
 mod connection;
 mod error;

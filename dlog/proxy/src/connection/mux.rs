@@ -125,7 +125,7 @@ impl MuxSession {
             return Ok(());
         }
         if self.requests.contains_key(&tag.get()) {
-            // Two requests under one tag: no answer could be told from the other.
+            // Of two requests under one tag, the client could not tell the replies apart.
             say(
                 out,
                 tag,

@@ -141,7 +141,7 @@ async fn a_connection_that_does_not_finish_in_time_is_cut() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_to_the_drain_is_closed_all_the_same() {
+async fn a_client_that_does_not_answer_the_drain_is_closed() {
     let (proxy, _) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
@@ -169,9 +169,9 @@ async fn draining_under_load_loses_nothing() {
         clients.spawn(async move {
             let stream = format!("s{number}");
             let mut acknowledged = Vec::new();
-            let mut told = false;
+            let mut drain_seen = false;
             for round in 0.. {
-                if told {
+                if drain_seen {
                     break;
                 }
                 let payload = [number.to_be_bytes(), u32::to_be_bytes(round)].concat();
@@ -182,7 +182,7 @@ async fn draining_under_load_loses_nothing() {
                     let (_, answer) = client.heard().await;
                     match answer.as_str() {
                         "Tdrain" => {
-                            told = true;
+                            drain_seen = true;
                             client.say(1, Message::Rdrain).await;
                         }
                         answer if answer.starts_with("200") => break acknowledged.push(payload),

@@ -366,7 +366,7 @@ async fn a_client_that_closes_in_the_middle_of_anything_disturbs_no_other() {
     assert_serves(&proxy).await;
 }
 
-/// Bytes of legal frames, changed here and there: every one is answered or ends its connection, and
+/// Bytes of valid frames, with random changes: every one is answered or ends its connection, and
 /// the proxy goes on.
 #[tokio::test]
 async fn damaged_frames_disturb_no_other_client() {

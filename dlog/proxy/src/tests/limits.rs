@@ -126,7 +126,7 @@ async fn a_proxy_owns_so_many_streams_and_no_more() {
 }
 
 /// The answers of a client that reads nothing fill the sockets' buffers and then the proxy's own
-/// bound; it is closed, and nobody else is.
+/// bound; it is closed, and no other client is.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed() {
     use core::time::Duration;

@@ -52,7 +52,7 @@ async fn the_first_write_makes_the_stream_and_gets_its_first_position() {
 }
 
 #[tokio::test]
-async fn streams_that_do_not_exist_stay_so_when_the_settings_say_so() {
+async fn missing_streams_are_not_created_when_the_settings_forbid_it() {
     let (proxy, _) = start(settings().create_missing_streams(false)).await;
     let mut client = Raw::connect(&proxy).await;
     assert_eq!(
@@ -306,7 +306,7 @@ async fn a_proxy_that_accepts_no_new_streams_serves_those_that_it_has() {
 }
 
 #[tokio::test]
-async fn handshakes_list_what_is_asked_for() {
+async fn handshakes_list_the_requested_ownerships() {
     let (proxy, _) = start(settings().announce(Some("p:1".into()))).await;
     let mut client = Raw::connect(&proxy).await;
     assert_eq!(client.ask(&Request::Handshake).await, "server 100 []");
@@ -343,7 +343,7 @@ async fn handshakes_list_what_is_asked_for() {
 
 /// A full disk is answered by a code that says "not written", a failed disk by one that does not.
 #[tokio::test]
-async fn what_the_store_says_is_passed_on() {
+async fn errors_of_the_store_are_passed_on() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;

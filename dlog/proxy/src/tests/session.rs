@@ -352,7 +352,7 @@ async fn a_discarded_request_that_has_started_is_answered() {
 /// The invariant of a connection: every request that it passed to the service is answered there,
 /// even if the client has gone.
 #[tokio::test]
-async fn what_waits_is_dropped_and_what_has_started_is_finished_when_the_client_is_gone() {
+async fn queued_requests_are_dropped_and_started_ones_finished_when_the_client_has_gone() {
     let (proxy, store) = start(settings()).await;
     let mut client = Raw::connect(&proxy).await;
     client.ask(&write("s", b"x")).await;
@@ -425,7 +425,7 @@ async fn a_tag_that_is_in_use_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_demands_client_ids_says_so_in_the_originals_words() {
+async fn a_proxy_that_requires_client_ids_refuses_in_the_originals_words() {
     let (proxy, _) = start(settings().require_client_id(true)).await;
     let mut client = Raw::connect(&proxy).await;
     let answer = client.ask(&Request::Handshake).await;

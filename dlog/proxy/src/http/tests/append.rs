@@ -127,7 +127,7 @@ async fn a_checksum_that_does_not_match_is_refused() {
 }
 
 #[tokio::test]
-async fn content_types_say_what_the_body_is() {
+async fn content_types_distinguish_records_and_record_sets() {
     let (proxy, _) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     let path = "/v1/streams/s/records";
@@ -202,7 +202,7 @@ async fn names_that_no_stream_may_have_are_refused() {
 }
 
 #[tokio::test]
-async fn a_stream_that_does_not_exist_is_made_unless_the_settings_say_no() {
+async fn a_missing_stream_is_created_unless_the_settings_forbid_it() {
     let (proxy, _) = start(settings().create_missing_streams(false)).await;
     let client = Client::new(&proxy, Version::One);
     assert_eq!(
@@ -218,7 +218,7 @@ async fn a_stream_that_does_not_exist_is_made_unless_the_settings_say_no() {
 }
 
 #[tokio::test]
-async fn pushback_says_when_to_come_back() {
+async fn pushback_has_a_retry_after_header() {
     let (proxy, store) = start(settings().max_requests_per_stream(1)).await;
     let client = Client::new(&proxy, Version::Two);
     store.hold_appends();
@@ -293,7 +293,7 @@ async fn work_whose_time_is_over_before_its_turn_is_not_started() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_store_that_leaves_things_open_says_unknown() {
+async fn an_error_of_the_store_after_which_the_record_may_be_stored_is_reported_as_unknown() {
     let (proxy, store) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     client.write("s", b"x").await;

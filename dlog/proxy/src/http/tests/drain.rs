@@ -7,7 +7,7 @@ use super::kit::{Client, Version, metric, settings, start, until_metric};
 use distributedlog_store::{LogStore, StreamName};
 
 #[tokio::test]
-async fn draining_finishes_what_is_in_flight_ends_reads_and_says_so_to_load_balancers() {
+async fn draining_finishes_requests_in_flight_ends_reads_and_makes_the_proxy_unready() {
     for version in [Version::One, Version::Two] {
         let (proxy, store) = start(settings()).await;
         let client = Client::new(&proxy, version);

@@ -20,7 +20,7 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_refused_with_the_flag_that_lets_them() {
+async fn pages_of_other_origins_are_refused_with_the_flag_that_allows_them() {
     let (proxy, store) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     let path = "/v1/streams/s/records";

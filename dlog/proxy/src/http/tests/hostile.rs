@@ -88,7 +88,7 @@ async fn the_largest_record_is_stored_and_one_byte_more_is_not() {
 
 /// The answer must not be lost because the client is busy sending when it comes.
 #[tokio::test]
-async fn a_client_that_goes_on_sending_hears_why_it_should_not_have() {
+async fn a_client_that_continues_to_send_receives_the_refusal() {
     let (proxy, _) = start(settings()).await;
     let mut raw = connect(&proxy).await;
     raw.write_all(

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::kit::{Client, Version, settings, start};
 
 #[tokio::test]
-async fn creating_a_stream_twice_says_that_it_was_there() {
+async fn creating_a_stream_twice_reports_that_it_existed() {
     let (proxy, _) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     for (status, created) in [(201, true), (200, false)] {
@@ -111,7 +111,7 @@ async fn a_stream_is_described_and_truncated() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_cannot_be_described_cut_or_deleted() {
+async fn a_missing_stream_cannot_be_described_truncated_or_deleted() {
     let (proxy, _) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     assert_eq!(

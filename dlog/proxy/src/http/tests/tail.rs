@@ -128,7 +128,7 @@ async fn a_reader_that_follows_gets_what_is_written_later_over_both_versions() {
 }
 
 #[tokio::test]
-async fn reading_begins_where_it_is_told_in_every_form_of_a_position() {
+async fn reading_begins_at_the_position_in_each_of_its_forms() {
     let (proxy, _) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     client
@@ -240,7 +240,7 @@ async fn events_resume_by_their_ids_as_browsers_do() {
 }
 
 #[tokio::test]
-async fn a_set_that_cannot_be_read_is_told_and_passed() {
+async fn a_set_that_cannot_be_decoded_is_reported_and_skipped() {
     use distributedlog_store::{Entry, EntryRecord, Owner};
     let (proxy, store) = start(settings()).await;
     let name = StreamName::new("s").expect("a name");
@@ -324,7 +324,7 @@ async fn a_stream_that_is_deleted_ends_its_readers() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_refused() {
+async fn malformed_read_requests_are_refused() {
     let (proxy, _) = start(settings().http_max_readers(1)).await;
     let client = Client::new(&proxy, Version::One);
     assert_eq!(

@@ -165,7 +165,7 @@ fn a_stream_that_was_given_up_has_forgotten_its_sets() {
 }
 
 #[test]
-fn an_answer_of_an_ownership_that_ended_says_nothing_about_the_next_one() {
+fn an_append_result_of_an_ended_ownership_does_not_affect_the_next_one() {
     let fenced = || Err(StoreError::Fenced(name("s")));
     play(
         LIMITS,

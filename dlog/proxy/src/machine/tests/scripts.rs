@@ -98,7 +98,7 @@ fn a_foreign_stream_is_forgotten_once_all_are_redirected() {
 }
 
 #[test]
-fn release_and_delete_wait_for_what_is_under_way_and_hold_up_what_comes_behind() {
+fn release_and_delete_wait_for_work_in_the_store_and_block_later_work() {
     play(
         LIMITS,
         &[
@@ -270,7 +270,7 @@ fn work_whose_deadline_passes_while_it_waits_is_not_started() {
 }
 
 #[test]
-fn what_waits_is_told_when_its_deadline_has_passed_though_nothing_else_happens() {
+fn queued_work_is_answered_when_its_deadline_passes_without_other_events() {
     let bench = play(
         LIMITS,
         &[
@@ -336,7 +336,7 @@ fn of_a_bulk_write_whose_deadline_passes_nothing_is_left() {
 }
 
 #[test]
-fn discarding_drops_what_waits_and_lets_what_is_behind_it_go() {
+fn discarding_drops_queued_work_and_lets_later_work_start() {
     play(
         LIMITS,
         &[
@@ -355,7 +355,7 @@ fn discarding_drops_what_waits_and_lets_what_is_behind_it_go() {
 }
 
 #[test]
-fn limits_count_what_waits_and_what_the_store_works_on_until_it_is_answered() {
+fn limits_count_queued_work_and_work_in_the_store_until_it_is_answered() {
     let limits = Limits {
         stream: Usage {
             requests: 2,
@@ -396,7 +396,7 @@ fn limits_count_what_waits_and_what_the_store_works_on_until_it_is_answered() {
 }
 
 #[test]
-fn a_proxy_that_accepts_nothing_new_does_not_take_back_what_it_gave_up() {
+fn a_proxy_that_accepts_no_streams_does_not_acquire_released_ones_again() {
     play(
         LIMITS,
         &[
