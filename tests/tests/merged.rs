@@ -253,7 +253,7 @@ async fn the_merging_reader_goes_on_where_it_was_interrupted() {
     assert!(
         ended
             .text(From::Stderr)
-            .contains("12 records read, 0 copies dropped"),
+            .contains("12 records read, 0 duplicates dropped"),
         "{}",
         ended.text(From::Stderr)
     );

@@ -5,8 +5,8 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 use super::logging::{self, Verbosity};
 use super::{
-    Fault, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy, quickstart,
-    sim, tool,
+    CliError, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy,
+    quickstart, sim, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -29,15 +29,15 @@ The tutorial, one terminal each:
   dlog multi-reader $URI basic-stream-3,basic-stream-4,basic-stream-5
   dlog console-multi-writer 'inet!127.0.0.1:8000' basic-stream-3,basic-stream-4,basic-stream-5
 
-Exit status: 0 done, 1 failed, 2 the command line cannot mean anything."
+Exit status: 0 done, 1 failed, 2 usage error."
 )]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log more to the standard error (-vv debug, -vvv trace). RUST_LOG, when set, decides
-    /// instead.
+    /// Log more to the standard error (-vv debug, -vvv trace). RUST_LOG overrides it when
+    /// set.
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Logging")]
     pub(crate) verbose: u8,
 
@@ -47,7 +47,7 @@ pub(crate) struct Cli {
 }
 
 // Each command's first line of help stands on its arguments.
-/// What `dlog` can do.
+/// Commands of `dlog`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Quickstart(quickstart::Args),
@@ -63,8 +63,8 @@ pub(crate) enum Command {
     Completions(completions::Args),
 }
 
-/// Lays out the help of a command and of those below it. What its documentation says behind the
-/// first line becomes a paragraph above the usage, and `-h` and `--help` say the same: clap's long
+/// Lays out the help of a command and of its subcommands. The paragraphs of its documentation after
+/// the first line stand above the usage, and `-h` and `--help` print the same text: clap's long
 /// help would take three lines for each flag.
 fn laid_out(command: clap::Command) -> clap::Command {
     let about = command
@@ -98,9 +98,9 @@ fn laid_out(command: clap::Command) -> clap::Command {
         .mut_subcommands(laid_out)
 }
 
-/// The same refusal with what to type when the namespace's URI is missing: nobody knows that by
-/// heart.
-fn advised(mut error: clap::Error) -> clap::Error {
+/// Adds a tip with a URI to type to an error about a missing namespace URI: users do not know the
+/// URI by heart.
+fn with_uri_tip(mut error: clap::Error) -> clap::Error {
     let missing = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::Strings(missing))
             if error.kind() == ErrorKind::MissingRequiredArgument =>
@@ -123,7 +123,7 @@ fn advised(mut error: clap::Error) -> clap::Error {
 }
 
 impl Cli {
-    /// The whole command, with its help laid out.
+    /// Returns the whole command, with its help laid out.
     pub(crate) fn laid_out() -> clap::Command {
         laid_out(Self::command())
     }
@@ -131,23 +131,23 @@ impl Cli {
     /// Reads a command line, the program's name included.
     ///
     /// # Errors
-    /// The command line cannot mean anything, or asks for help or the version. Either way the error
-    /// prints what is to be said.
+    /// A usage error, or the command line asks for help or the version. In both cases the error
+    /// prints the text for the user.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = Self::laid_out()
             .try_get_matches_from(legacy::rewrite(args))
-            .map_err(advised)?;
+            .map_err(with_uri_tip)?;
         Self::from_arg_matches(&matches)
     }
 
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// Why it did not do what it was asked.
-    pub(crate) fn run(self) -> Result<(), Fault> {
+    /// The command failed.
+    pub(crate) fn run(self) -> Result<(), CliError> {
         let verbosity = Verbosity::new(self.verbose, self.quiet);
         let output = Output::stdout();
-        // No runtime and no log for what only turns text into text.
+        // Commands that only convert text need no runtime and no log.
         match self.command {
             Command::Completions(args) => args.run(&output),
             Command::Tool(args) if args.is_offline() => args.run_offline(&output),
@@ -163,11 +163,11 @@ impl Cli {
 }
 
 impl Command {
-    /// Runs the command on a runtime of its own.
-    fn start(self, verbosity: Verbosity, output: &Output, verbose: u8) -> Result<(), Fault> {
+    /// Runs the command on a new tokio runtime.
+    fn start(self, verbosity: Verbosity, output: &Output, verbose: u8) -> Result<(), CliError> {
         let serves = matches!(self, Self::Local(_) | Self::Proxy(_));
         logging::start(if serves {
-            verbosity.of_server()
+            verbosity.for_server()
         } else {
             verbosity
         });
@@ -175,23 +175,21 @@ impl Command {
             .enable_all()
             .build()
             .map_err(|error| {
-                Fault::failure(format!(
-                    "cannot start the threads that do the work: {error}"
-                ))
+                CliError::failure(format!("cannot start the runtime's threads: {error}"))
             })?;
-        let ended = runtime.block_on(self.run(output, verbose));
-        // A thread that waits for the terminal's next line must not keep the process.
+        let result = runtime.block_on(self.run(output, verbose));
+        // A thread that waits for the terminal's next line must not keep the process alive.
         runtime.shutdown_background();
-        ended
+        result
     }
 
-    async fn run(self, output: &Output, verbose: u8) -> Result<(), Fault> {
+    async fn run(self, output: &Output, verbose: u8) -> Result<(), CliError> {
         let shutdown = Shutdown::on_signals();
         match self {
             Self::Quickstart(args) => args.run(output, verbose, &shutdown).await,
             Self::Local(args) => args.run(output, &shutdown).await,
             Self::Proxy(args) => args.run(output, &shutdown).await,
-            Self::Tool(args) => shutdown_ends(&shutdown, args.run(output)).await,
+            Self::Tool(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),
@@ -200,13 +198,13 @@ impl Command {
     }
 }
 
-/// Runs what has nothing to drain until it ends or is asked to.
-async fn shutdown_ends(
+/// Runs `work`, which has nothing to drain, and cancels it on shutdown.
+async fn until_shutdown(
     shutdown: &Shutdown,
-    work: impl Future<Output = Result<(), Fault>>,
-) -> Result<(), Fault> {
+    work: impl Future<Output = Result<(), CliError>>,
+) -> Result<(), CliError> {
     tokio::select! {
-        ended = work => ended,
-        () = shutdown.asked() => Err(Fault::failure("interrupted before the end")),
+        result = work => result,
+        () = shutdown.requested() => Err(CliError::failure("interrupted before the end")),
     }
 }

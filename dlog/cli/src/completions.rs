@@ -1,6 +1,6 @@
 use clap_complete::Shell;
 
-use super::{Cli, Fault, Output};
+use super::{Cli, CliError, Output};
 
 /// Print a completion script for a shell.
 #[derive(Debug, clap::Args)]
@@ -10,7 +10,7 @@ Examples:
   dlog completions zsh  > ~/.zfunc/_dlog
   dlog completions fish > ~/.config/fish/completions/dlog.fish")]
 pub(crate) struct Args {
-    /// Which shell
+    /// The shell to print a script for
     shell: Shell,
 }
 
@@ -19,7 +19,7 @@ impl Args {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) fn run(self, output: &Output) -> Result<(), CliError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::laid_out(), "dlog", &mut script);
         output.write(&script)

@@ -1,37 +1,38 @@
 use std::io::{self, BufRead, IsTerminal};
 
-use super::{Fault, Output};
+use super::{CliError, Output};
 
-/// How often an answer that is neither yes nor no is asked again.
-const MAX_ASKED: usize = 5;
+/// Maximum number of times the question is asked.
+const MAX_QUESTIONS: usize = 5;
 
-/// Asks before something that cannot be taken back, or is simply worth a look: `question (Y or N)`.
+/// Asks the user to confirm an action that cannot be undone, or that is worth a second look:
+/// `question (Y or N)`. After [`MAX_QUESTIONS`] invalid answers the answer is no.
 ///
-/// With `force` the answer is yes without asking.
+/// Returns true without asking if `force` is set.
 ///
 /// # Errors
-/// Nobody can answer, because the standard input is not a terminal: better refused than waiting for
-/// ever.
-pub(crate) fn confirm(question: &str, force: bool, output: &Output) -> Result<bool, Fault> {
+/// The standard input is not a terminal, so no user can answer: refused, because waiting would
+/// never end.
+pub(crate) fn confirm(question: &str, force: bool, output: &Output) -> Result<bool, CliError> {
     if force {
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
-        return Err(Fault::usage(format!(
-            "nobody can be asked, because the standard input is not a terminal: {question}"
+        return Err(CliError::usage(format!(
+            "cannot ask for confirmation, because the standard input is not a terminal: {question}"
         ))
-        .tip("add -f (or --force) to go ahead without being asked"));
+        .tip("add -f (or --force) to go ahead without a question"));
     }
     ask(question, &mut io::stdin().lock(), output)
 }
 
-fn ask(question: &str, answers: &mut dyn BufRead, output: &Output) -> Result<bool, Fault> {
-    for _ in 0..MAX_ASKED {
+fn ask(question: &str, answers: &mut dyn BufRead, output: &Output) -> Result<bool, CliError> {
+    for _ in 0..MAX_QUESTIONS {
         output.write(format!("{question} (Y or N) ").as_bytes())?;
         let mut answer = String::new();
         let read = answers
             .read_line(&mut answer)
-            .map_err(|error| Fault::failure(format!("cannot read the answer: {error}")))?;
+            .map_err(|error| CliError::failure(format!("cannot read the answer: {error}")))?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
@@ -47,11 +48,11 @@ fn ask(question: &str, answers: &mut dyn BufRead, output: &Output) -> Result<boo
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::Captured;
+    use super::super::output::CapturedOutput;
     use super::*;
 
     fn answered(answers: &str) -> (bool, String) {
-        let captured = Captured::default();
+        let captured = CapturedOutput::default();
         let yes = ask(
             "You are going to create streams : [a]",
             &mut answers.as_bytes(),
@@ -81,7 +82,7 @@ mod tests {
         let (yes, text) = answered(&"?\n".repeat(100));
         assert_eq!(
             (yes, text.matches("Please answer").count()),
-            (false, MAX_ASKED)
+            (false, MAX_QUESTIONS)
         );
     }
 

@@ -1,11 +1,11 @@
 use core::fmt;
 use core::time::Duration;
 
-/// Reads a duration with its unit: `250us`, `2ms`, `10s`, `1.5s`, `5m`. Nought needs no unit.
+/// Parses a duration with its unit: `250us`, `2ms`, `10s`, `1.5s`, `5m`. Zero needs no unit.
 ///
 /// # Errors
-/// [`DurationError`] when the number or the unit is missing or not understood; a bare number is
-/// refused because its unit would be a guess.
+/// [`DurationError`] when the number or the unit is missing or unknown, or the duration is above a
+/// year. A number without a unit is refused because its unit would be a guess.
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
     let refuse = || DurationError {
@@ -25,20 +25,20 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
         _ => return Err(refuse()),
     };
     let micros = number * micros_per_unit;
-    // A year is more than any setting needs, and far from where a microsecond count in 64 bits or
-    // 53 would end.
+    // A year, 3.2e13 us, is more than any setting needs, and far below 2^53 us, up to which f64
+    // counts microseconds exactly.
     if micros > 365.0 * 24.0 * 3600.0 * 1e6 {
         return Err(refuse());
     }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "between nought and a year, and whole after rounding"
+        reason = "between zero and a year, and whole after rounding"
     )]
     Ok(Duration::from_micros(micros.round() as u64))
 }
 
-/// Why a text is no duration.
+/// Error of a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DurationError {
     text: String,
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn what_is_not_a_duration_is_refused() {
         for text in [
             "",
             "s",

@@ -1,24 +1,25 @@
 use core::fmt;
 
-/// The most streams that one expression may name: a slip such as `1-10000000` should not create ten
-/// million streams.
+/// Maximum number of streams that one expression may name: a typing error such as `1-10000000` must
+/// not create ten million streams.
 pub(crate) const MAX_STREAMS: usize = 10_000;
 
-/// Which streams are meant, as it is written after `-e`: a range `3-7`, a list `3,5,9`, a name
-/// `orders`, or a list of those.
+/// Value of `-e`, which names streams: a range `3-7`, a list `3,5,9`, a name `orders`, or a list of
+/// those.
 ///
-/// Only digits make a range: `my-stream` is a name. A range that starts with digits and does not go
-/// on as one (`3-`, `3-x`, `7-3`) is refused, because a slip is likelier there than a name.
+/// Only digits make a range: `my-stream` is a name. A text that starts as a range and does not
+/// continue as one (`3-`, `3-x`, `7-3`) is refused, because a typing error is likelier than such a
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expression {
     suffixes: Vec<String>,
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// [`ExpressionError`], which says which part is wrong and what would be right.
+    /// [`ExpressionError`], which names the wrong part and a correct form.
     pub(crate) fn parse(text: &str) -> Result<Self, ExpressionError> {
         let mut suffixes = Vec::new();
         for part in text.split(',') {
@@ -33,7 +34,8 @@ impl Expression {
         Ok(Self { suffixes })
     }
 
-    /// The streams' names: `prefix` before each suffix, in the order of the expression, each once.
+    /// Returns the streams' names: `prefix` before each suffix, in the order of the expression,
+    /// each once.
     #[must_use]
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
         let mut seen = std::collections::HashSet::new();
@@ -53,7 +55,7 @@ impl core::str::FromStr for Expression {
     }
 }
 
-/// Adds the suffixes that one part of a list stands for.
+/// Appends the suffixes of one part of a list.
 fn push_part(part: &str, suffixes: &mut Vec<String>) -> Result<(), ExpressionError> {
     let room = MAX_STREAMS - suffixes.len().min(MAX_STREAMS);
     let Some((first, last)) = split_range(part)? else {
@@ -73,7 +75,7 @@ fn push_part(part: &str, suffixes: &mut Vec<String>) -> Result<(), ExpressionErr
     Ok(())
 }
 
-/// The two ends of a range, `None` for a name.
+/// Returns the two ends of a range, or `None` for a name.
 fn split_range(part: &str) -> Result<Option<(u64, u64)>, ExpressionError> {
     let Some((first, last)) = part.split_once('-') else {
         return Ok(None);
@@ -90,27 +92,27 @@ fn split_range(part: &str) -> Result<Option<(u64, u64)>, ExpressionError> {
     Ok(Some((first, last)))
 }
 
-/// Why an expression names no streams.
+/// Error of an invalid expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExpressionError {
-    /// Nothing stands before, between or after its commas.
+    /// A part between commas is empty.
     EmptyPart {
         /// The whole expression.
         expression: String,
     },
-    /// It starts as a range and does not go on as one.
+    /// A part starts as a range and does not continue as one.
     BadRange {
         /// The part that looks like a range.
         range: String,
     },
-    /// The range ends before it starts.
+    /// A range ends before it starts.
     Backwards {
-        /// Where it starts.
+        /// Start of the range.
         first: u64,
-        /// Where it ends.
+        /// End of the range.
         last: u64,
     },
-    /// It names more than [`MAX_STREAMS`] streams.
+    /// The expression names more than [`MAX_STREAMS`] streams.
     TooMany,
 }
 
@@ -118,7 +120,7 @@ impl fmt::Display for ExpressionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyPart { expression } if expression.trim().is_empty() => {
-                f.write_str("it is empty; write a range 3-7, a list 3,5,9 or a name")
+                f.write_str("the expression is empty; write a range 3-7, a list 3,5,9 or a name")
             }
             Self::EmptyPart { expression } => write!(
                 f,
@@ -136,7 +138,7 @@ impl fmt::Display for ExpressionError {
             ),
             Self::TooMany => write!(
                 f,
-                "it names more than {MAX_STREAMS} streams; create them in several steps"
+                "the expression names more than {MAX_STREAMS} streams; use several commands"
             ),
         }
     }
@@ -170,18 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_named_twice_is_meant_once() {
+    fn a_stream_that_is_named_twice_is_returned_once() {
         assert_eq!(names("1-3,2,x,x"), ["s-1", "s-2", "s-3", "s-x"]);
     }
 
     #[test]
-    fn a_name_may_hold_hyphens() {
+    fn a_name_may_contain_hyphens() {
         assert_eq!(names("orders"), ["s-orders"]);
         assert_eq!(names("basic-stream-3"), ["s-basic-stream-3"]);
     }
 
     #[test]
-    fn a_range_that_runs_backwards_is_refused_with_the_one_that_was_meant() {
+    fn a_range_that_runs_backwards_is_refused_with_the_likely_one() {
         assert_eq!(
             refused("7-3"),
             "the range 7-3 runs backwards; did you mean 3-7?"
@@ -200,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_refused() {
-        assert!(refused("").contains("it is empty"));
+    fn an_empty_part_is_refused() {
+        assert!(refused("").contains("the expression is empty"));
         assert!(refused("1,,2").contains("'1,,2' has nothing between two commas"));
         assert!(refused("1,2,").contains("nothing between"));
     }
 
     #[test]
-    fn a_slip_does_not_name_millions_of_streams() {
+    fn a_typing_error_cannot_name_millions_of_streams() {
         assert_eq!(names("1-10000").len(), MAX_STREAMS);
         assert!(refused("1-10001").contains("more than 10000"));
         assert!(refused("0-18446744073709551615").contains("more than 10000"));

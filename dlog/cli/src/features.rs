@@ -1,11 +1,11 @@
-//! Parts that can be left out when dlog is built, and the message for a flag that needs one of them.
+//! Refusals of flags and names that need a cargo feature which this binary was built without.
 
-use super::Fault;
+use super::CliError;
 
-/// Refuses `flag`, which needs a cargo feature that this binary was built without.
+/// Returns the usage error for `flag`, which needs the cargo feature `feature`.
 #[must_use]
-pub(crate) fn missing(flag: &str, feature: &str) -> Fault {
-    Fault::usage(format!(
+pub(crate) fn missing(flag: &str, feature: &str) -> CliError {
+    CliError::usage(format!(
         "{flag} needs the feature `{feature}`, which this dlog was built without"
     ))
     .tip(format!(
@@ -13,12 +13,12 @@ pub(crate) fn missing(flag: &str, feature: &str) -> Fault {
     ))
 }
 
-/// Refuses a name that is looked up in ZooKeeper, if this binary was built without it.
+/// Refuses a name of proxies that is looked up in ZooKeeper.
 ///
 /// # Errors
-/// `name` begins with `zk!` or `serverset!`, and the feature `zookeeper` is missing.
+/// `name` begins with `zk!` or `serverset!`.
 #[cfg(not(feature = "zookeeper"))]
-pub(crate) fn check_proxies_name(name: &str) -> Result<(), Fault> {
+pub(crate) fn check_proxies_name(name: &str) -> Result<(), CliError> {
     match name.split_once('!') {
         Some((scheme @ ("zk" | "serverset"), _)) => Err(missing(
             &format!("a name that begins with {scheme}!"),

@@ -1,14 +1,14 @@
 use std::path::PathBuf;
 
-use super::Fault;
+use super::CliError;
 
-/// The folder of a user's own data of this program, or the one below it.
+/// Returns the folder `below` in the folder of this program's user data.
 ///
 /// # Errors
-/// The system names no such folder, for instance because `HOME` is unset.
-pub(crate) fn user_data(below: &str) -> Result<PathBuf, Fault> {
+/// The system has no such folder, for instance because `HOME` is unset.
+pub(crate) fn user_data(below: &str) -> Result<PathBuf, CliError> {
     let base = dirs::data_dir().ok_or_else(|| {
-        Fault::failure("this system names no folder for a user's data (is HOME set?)")
+        CliError::failure("cannot find the folder of the user's data (is HOME set?)")
             .tip("name a folder with --data DIR")
     })?;
     Ok(base.join("dlog").join(below))

@@ -10,11 +10,11 @@ use std::ffi::OsString;
 /// One flag of the original.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flag {
-    /// The command that has it, with its group.
+    /// Command that has the flag, with its group.
     pub(crate) command: &'static [&'static str],
-    /// As the original spells it.
+    /// Spelling of the original.
     pub(crate) short: &'static str,
-    /// As it is spelled here.
+    /// Spelling of this command.
     pub(crate) long: &'static str,
 }
 
@@ -45,8 +45,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(&["tool", "deserialize_dlsn"], "-b64", "--base64"),
 ];
 
-/// The same command line with the original's flags of several letters spelled out. The first
-/// argument is the program.
+/// Spells out the original's flags of several letters in a command line. The first argument is the
+/// program's name.
 pub(crate) fn rewrite(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut command: Vec<String> = Vec::new();
     let mut ended = false;
@@ -61,8 +61,8 @@ pub(crate) fn rewrite(args: impl IntoIterator<Item = OsString>) -> Vec<OsString>
             } else if text.starts_with('-') {
                 return spelled_out(&command, text).map_or(arg, OsString::from);
             } else if command.len() < 2 {
-                // `tool` is the only command with commands of its own; for the others the second
-                // word is a value and matches nothing.
+                // `tool` is the only command with subcommands; for the others the second word is a
+                // value and matches nothing.
                 command.push(text.to_owned());
             }
             arg
@@ -130,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_rewritten_behind_two_dashes_or_in_the_programs_name() {
+    fn nothing_is_rewritten_after_two_dashes_or_in_the_programs_name() {
         assert_eq!(rewritten("dlog proxy -- -sp"), "dlog proxy -- -sp");
         assert_eq!(rewritten("-sp proxy -sp"), "-sp proxy --stats-port");
     }
 
     #[test]
-    fn arguments_that_are_no_text_pass_through() {
+    fn arguments_that_are_not_text_pass_through() {
         #[cfg(unix)]
         {
             use std::os::unix::ffi::OsStringExt as _;

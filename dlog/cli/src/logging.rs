@@ -5,25 +5,25 @@ use tracing_subscriber::EnvFilter;
 
 use super::output::stderr_colour;
 
-/// How much to log, from `-v` and `-q`. Zero logs warnings and errors.
+/// Number of `-v` minus number of `-q`. Zero logs warnings and errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verbosity(i8);
 
 impl Verbosity {
-    /// `verbose` counts `-v`, `quiet` counts `-q`; they cancel out.
+    /// Creates it from the number of `-v` and of `-q`; they cancel out.
     #[must_use]
     pub(crate) fn new(verbose: u8, quiet: u8) -> Self {
         let part = |count: u8| i8::try_from(count.min(8)).expect("8 fits");
         Self(part(verbose) - part(quiet))
     }
 
-    /// One step more, for the commands that serve and whose log is their only voice.
+    /// Returns it one step higher, for commands that serve: their log is their only output.
     #[must_use]
-    pub(crate) const fn of_server(self) -> Self {
+    pub(crate) const fn for_server(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// The most detailed level that is logged.
+    /// Returns the most detailed level that is logged.
     #[must_use]
     pub(crate) const fn level(self) -> LevelFilter {
         match self.0 {
@@ -37,15 +37,15 @@ impl Verbosity {
     }
 }
 
-/// Sends the log to the standard error, in colour where that is a terminal. `RUST_LOG` says what to
-/// log when it is set and understood, `verbosity` otherwise.
+/// Sends the log to the standard error, in colour where that is a terminal. `RUST_LOG` selects what
+/// is logged when it is set and valid, `verbosity` otherwise.
 ///
-/// A second call, as tests make it, changes nothing.
+/// A second call in the same process, as tests make it, has no effect.
 pub(crate) fn start(verbosity: Verbosity) {
-    let asked = std::env::var("RUST_LOG")
+    let requested = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.trim().is_empty());
-    let (filter, refused) = match asked.as_deref().map(EnvFilter::try_new) {
+    let (filter, refused) = match requested.as_deref().map(EnvFilter::try_new) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (fallback(verbosity), Some(error)),
         None => (fallback(verbosity), None),
@@ -55,12 +55,14 @@ pub(crate) fn start(verbosity: Verbosity) {
         .with_writer(io::stderr)
         .with_ansi(stderr_colour())
         .with_target(verbosity.level() >= LevelFilter::DEBUG)
-        // A line that cannot be written would be complained about on the same standard error, by a
-        // macro that panics when that fails too.
+        // tracing would report a line that cannot be written on the same standard error, with a
+        // macro that panics when that write fails too.
         .log_internal_errors(false)
         .try_init();
     if let Some(error) = refused {
-        tracing::warn!("RUST_LOG is ignored: {error}; it should read like info or dlog=debug");
+        tracing::warn!(
+            "RUST_LOG is ignored: {error}; write a level or a filter, as in info or dlog=debug"
+        );
     }
 }
 
@@ -84,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn servers_log_what_they_do_unless_told_to_be_quiet() {
-        assert_eq!(Verbosity::new(0, 0).of_server().level(), LevelFilter::INFO);
-        assert_eq!(Verbosity::new(0, 1).of_server().level(), LevelFilter::WARN);
+    fn servers_log_one_level_more_unless_q_is_given() {
+        assert_eq!(Verbosity::new(0, 0).for_server().level(), LevelFilter::INFO);
+        assert_eq!(Verbosity::new(0, 1).for_server().level(), LevelFilter::WARN);
     }
 }

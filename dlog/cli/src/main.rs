@@ -1,15 +1,16 @@
-//! The `dlog` command: one file for each of its commands, with its flags, its help text and what it prints.
+//! The `dlog` command: one file for each of its commands, with its flags, its help text and its
+//! output.
 //!
-//! Results go to the standard output, everything else to the standard error. A command ends with
-//! status 0, with 1 when it failed, and with 2 when its command line cannot mean anything.
+//! Results go to the standard output, everything else to the standard error. A command exits with
+//! status 0, with 1 when it failed, and with 2 after a usage error.
 
 mod args;
 mod completions;
 mod confirm;
 mod console;
 mod duration;
+mod error;
 mod expression;
-mod fault;
 #[cfg(not(all(feature = "plots", feature = "zookeeper")))]
 mod features;
 mod folder;
@@ -33,11 +34,13 @@ mod tool;
 mod writer_args;
 
 pub(crate) use args::Cli;
-pub(crate) use fault::Fault;
+pub(crate) use error::CliError;
+// The name that the settings' flags still use.
+pub(crate) use error::CliError as Fault;
 
 #[cfg(test)]
-pub(crate) use fault::EXIT_FAILURE;
-pub(crate) use fault::{EXIT_OK, EXIT_USAGE};
+pub(crate) use error::EXIT_FAILURE;
+pub(crate) use error::{EXIT_OK, EXIT_USAGE};
 pub(crate) use output::{Format, Output};
 pub(crate) use shutdown::Shutdown;
 
@@ -46,11 +49,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(told) => {
-            // Help and version are such "errors" too, with status 0. A closed pipe is no reason to
-            // fail.
-            let _ = told.print();
-            return ExitCode::from(if told.use_stderr() {
+        Err(error) => {
+            // clap returns help and version as "errors" too; they exit with status 0. A closed
+            // pipe is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
                 EXIT_USAGE
             } else {
                 EXIT_OK
@@ -59,11 +62,11 @@ fn main() -> ExitCode {
     };
     let status = match cli.run() {
         Ok(()) => EXIT_OK,
-        Err(fault) => {
-            if let Some(report) = fault.report(output::stderr_colour()) {
+        Err(error) => {
+            if let Some(report) = error.report(output::stderr_colour()) {
                 output::note(report.trim_end());
             }
-            fault.exit_status()
+            error.exit_status()
         }
     };
     ExitCode::from(status)

@@ -9,21 +9,23 @@ use super::position::Position;
 use super::position_file::PositionFile;
 use super::streams::StreamList;
 use super::tail::{self, Tail};
-use super::{Fault, Format, Output, Shutdown, namespace, record_text};
+use super::{CliError, Format, Output, Shutdown, namespace, record_text};
 use distributedlog_reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamTrouble};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StreamInfo};
 
-/// How often the position is saved while records come.
+/// Interval at which the position is saved while records arrive.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
-/// Print the records of several streams, and go on as they arrive.
+/// Print the records of several streams, and new ones as they arrive.
 ///
 /// Reads the store, not the proxy. Starts with each stream's last record, as the tutorial's reader
-/// does. Ends with Ctrl-C, or after --count records. A store that goes away is waited for.
+/// does. Ends on Ctrl-C, or after --count records. Tries again while the store
+/// cannot be reached.
 ///
-/// A record of a slow stream is written to another one too. With --merge each is printed once:
-/// copies are told by the identity that writers put into their record sets.
+/// A writer may write a record to several streams when one of them is slow. With --merge each
+/// record is printed once: duplicates are recognized by the identity that writers put into their
+/// record sets.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -32,68 +34,67 @@ Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog multi-reader --format json $URI basic-stream-3 | jq .payload
   dlog multi-reader --merge --position orders.position $URI basic-stream-3,basic-stream-4
 
-A record set that is damaged is reported on the standard error with its position, and the reading \
-                        goes on behind it.")]
+A damaged record set is reported on the standard error with its position, and skipped.")]
 pub(crate) struct Args {
-    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
+    /// The namespace: distributedlog://HOST:PORT/NAMESPACE
     uri: Uri,
 
     /// The streams, separated by commas
     #[arg(value_name = "STREAM[,STREAM]")]
     streams: StreamList,
 
-    /// Where to start: last (each stream's last record, that one included), oldest, latest (only
-    /// what is written from now on), or a DLSN such as 1,0,0
+    /// The position to start at: last (each stream's last record, included), oldest, latest (only
+    /// records that are written from now on), or a DLSN such as 1,0,0
     #[arg(long, value_name = "POSITION", default_value = "last")]
     from: Position,
 
-    /// End after this many records of all streams together
+    /// Exit after this many records, counted over all streams
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Print each record once, also when it was written to several of the streams (-v says at the
-    /// end how many copies were dropped)
+    /// Print each record once, also when it was written to several of the streams (-v logs the
+    /// number of duplicates at the end)
     #[arg(long)]
     merge: bool,
 
-    /// Go on where the file says, and keep it up to date: once a second and at the end. Streams
-    /// that it does not name start at --from, as all do when there is no such file. After a
-    /// crash the records of the last second may be printed again
+    /// Continue at the position in this file, and save the position there once a second and at the
+    /// end. Streams that it does not name start at --from, as all do when there is no such file.
+    /// After a crash the records of the last second may be printed again
     #[arg(long, value_name = "FILE", requires = "merge")]
     position: Option<PathBuf>,
 
-    /// How to print records
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 impl Args {
-    /// Reads until the count is reached or the end is asked for.
+    /// Reads until the count is reached or shutdown is requested.
     ///
     /// # Errors
-    /// A stream is missing, the store cannot be reached at the start, or a stream cannot be read
-    /// any more.
-    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+    /// A stream does not exist, the store cannot be reached at the start, or a stream can no longer
+    /// be read.
+    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
         let store = tokio::select! {
             connected = namespace::connect(&self.uri) => connected?,
-            () = shutdown.asked() => return Ok(()),
+            () = shutdown.requested() => return Ok(()),
         };
         if self.merge {
             return self.merge_from(&store, output, shutdown).await;
         }
         tokio::select! {
-            ended = self.read_from(&store, output) => ended,
-            () = shutdown.asked() => Ok(()),
+            result = self.read_from(&store, output) => result,
+            () = shutdown.requested() => Ok(()),
         }
     }
 
-    async fn read_from(&self, store: &Arc<dyn LogStore>, output: &Output) -> Result<(), Fault> {
-        let told = (self.format == Format::Text).then_some(output);
+    async fn read_from(&self, store: &Arc<dyn LogStore>, output: &Output) -> Result<(), CliError> {
+        let announce_to = (self.format == Format::Text).then_some(output);
         let mut tail = Tail::open(
             store,
             self.streams.names(),
             self.from,
-            told,
+            announce_to,
             Some(&self.uri),
         )
         .await?;
@@ -111,7 +112,7 @@ impl Args {
         store: &Arc<dyn LogStore>,
         output: &Output,
         shutdown: &Shutdown,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let file = self
             .position
             .as_deref()
@@ -122,16 +123,23 @@ impl Args {
         let saved_start = |info: &StreamInfo| {
             let saved = saved.as_ref()?;
             let (_, start) = saved.streams().find(|(name, _)| **name == info.name)?;
-            // The reader finds that out too, and says so.
-            let anew = saved
+            // The reader detects a stream that was created again too, and reports it.
+            let created_again = saved
                 .created_unix_ms(&info.name)
                 .is_some_and(|created| created != info.created_unix_ms);
-            Some(if anew { Dlsn::INITIAL } else { start })
+            Some(if created_again { Dlsn::INITIAL } else { start })
         };
-        let told = (self.format == Format::Text).then_some(output);
+        let announce_to = (self.format == Format::Text).then_some(output);
         let from =
             |info: &StreamInfo| saved_start(info).unwrap_or_else(|| self.from.in_stream(info));
-        let starts = tail::starts(store, self.streams.names(), from, told, Some(&self.uri)).await?;
+        let starts = tail::start_positions(
+            store,
+            self.streams.names(),
+            from,
+            announce_to,
+            Some(&self.uri),
+        )
+        .await?;
         let settings = MergeSettings::default();
         let mut reader = match saved {
             Some(saved) => {
@@ -142,25 +150,25 @@ impl Args {
             }
             None => MultiReader::new(store, starts, settings),
         };
-        let ended = self
+        let result = self
             .print_merged(&mut reader, file.as_ref(), output, shutdown)
             .await;
         tail::log_counters(reader.counters());
-        ended
+        result
     }
 
-    /// Prints until the count is reached or the end is asked for, and saves the position. A record
-    /// that could not be printed is not taken for read: what was printed since the position was
-    /// last saved is printed again next time.
+    /// Prints until the count is reached or shutdown is requested, and saves the position. A record
+    /// that could not be printed does not count as read: the records since the last saved position
+    /// are printed again by the next run.
     async fn print_merged(
         &self,
         reader: &mut MultiReader,
         file: Option<&PositionFile>,
         output: &Output,
         shutdown: &Shutdown,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let save = |reader: &MultiReader| file.map_or(Ok(()), |file| file.save(&reader.position()));
-        // A file that cannot be written is found out now, and not when a day's records are printed.
+        // A file that cannot be written must fail the command now, not after a day's records.
         save(reader)?;
         let mut saves = tokio::time::interval(SAVE_EVERY);
         saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -168,7 +176,7 @@ impl Args {
         while left != Some(0) {
             let event = tokio::select! {
                 biased;
-                () = shutdown.asked() => break,
+                () = shutdown.requested() => break,
                 _ = saves.tick(), if unsaved => {
                     save(reader)?;
                     unsaved = false;
@@ -188,16 +196,16 @@ impl Args {
                     stream,
                     event: ReadEvent::Malformed(set),
                 })) => {
-                    tracing::error!("stream {stream}: {set}; reading goes on behind it");
+                    tracing::error!("stream {stream}: {set}; skipped");
                 }
                 Some(Err(fault)) => match &fault.trouble {
                     StreamTrouble::CreatedAnew => tracing::warn!("{fault}"),
-                    StreamTrouble::Unreadable(error) if tail::is_away(error) => {
+                    StreamTrouble::Unreadable(error) if tail::is_unreachable(error) => {
                         tracing::warn!("{fault}")
                     }
                     StreamTrouble::Unreadable(error) => {
                         save(reader)?;
-                        return Err(tail::cannot_be_read(&fault.stream, error));
+                        return Err(tail::read_error(&fault.stream, error));
                     }
                 },
                 None => break,
@@ -216,7 +224,7 @@ mod tests {
     use distributedlog::wire::record_set::{RecordSetBuilder, SetIdentity, WriterId};
 
     use super::super::args::{Cli, Command};
-    use super::super::output::Captured;
+    use super::super::output::CapturedOutput;
     use super::*;
     use distributedlog_store::{EntryRecord, StoreError, StreamName};
     use distributedlog_testkit::store::{MemoryStore, plain};
@@ -245,20 +253,20 @@ mod tests {
         store
     }
 
-    async fn read(store: &Arc<MemoryStore>, flags: &str) -> (String, Result<(), Fault>) {
-        let captured = Captured::default();
-        let ended = args(flags)
+    async fn read(store: &Arc<MemoryStore>, flags: &str) -> (String, Result<(), CliError>) {
+        let captured = CapturedOutput::default();
+        let result = args(flags)
             .read_from(
                 &(Arc::clone(store) as Arc<dyn LogStore>),
                 &captured.output(),
             )
             .await;
-        (captured.text(), ended)
+        (captured.text(), result)
     }
 
     #[tokio::test]
     async fn the_output_is_the_tutorials() {
-        let (text, ended) = read(&store().await, "--count 1").await;
+        let (text, result) = read(&store().await, "--count 1").await;
         assert_eq!(
             text,
             "\
@@ -275,7 +283,7 @@ two
 \"\"\"
 "
         );
-        assert!(ended.is_ok());
+        assert!(result.is_ok());
     }
 
     #[tokio::test]
@@ -305,11 +313,11 @@ two
         );
     }
 
-    /// The payloads that a merging reader prints.
-    async fn merged(store: &Arc<MemoryStore>, flags: &str) -> (Vec<String>, Result<(), Fault>) {
-        let captured = Captured::default();
+    /// Returns the payloads that a merging reader prints.
+    async fn merged(store: &Arc<MemoryStore>, flags: &str) -> (Vec<String>, Result<(), CliError>) {
+        let captured = CapturedOutput::default();
         let store = Arc::clone(store) as Arc<dyn LogStore>;
-        let ended = args(flags)
+        let result = args(flags)
             .merge_from(&store, &captured.output(), &Shutdown::manual())
             .await;
         let text = captured.text();
@@ -319,10 +327,10 @@ two
             .step_by(2)
             .map(|payload| payload.trim_end().to_owned())
             .collect();
-        (payloads, ended)
+        (payloads, result)
     }
 
-    /// A set of one record with an identity.
+    /// Builds a set of one record with an identity.
     fn set(payload: &str, sequence: u64) -> EntryRecord {
         let mut buffer = vec![0; 256];
         let mut builder = RecordSetBuilder::new(buffer.len(), true);
@@ -342,15 +350,15 @@ two
     }
 
     #[tokio::test]
-    async fn merging_prints_what_reading_prints_when_there_are_no_copies() {
+    async fn merging_prints_what_reading_prints_when_there_are_no_duplicates() {
         let store = store().await;
         let flags = "--from oldest --count 2";
-        let captured = Captured::default();
+        let captured = CapturedOutput::default();
         let erased = Arc::clone(&store) as Arc<dyn LogStore>;
-        let ended = args(&format!("{flags} --merge"))
+        let result = args(&format!("{flags} --merge"))
             .merge_from(&erased, &captured.output(), &Shutdown::manual())
             .await;
-        assert!(ended.is_ok());
+        assert!(result.is_ok());
         assert_eq!(captured.text(), read(&store, flags).await.0);
     }
 
@@ -376,9 +384,9 @@ two
             Dlsn::INITIAL,
             vec![set("four", 1), set("three", 0), set("five", 2)],
         );
-        let (mut printed, ended) = merged(&store, &flags(2)).await;
+        let (mut printed, result) = merged(&store, &flags(2)).await;
         printed.sort_unstable();
-        assert!(ended.is_ok());
+        assert!(result.is_ok());
         assert_eq!(printed, ["five", "four"]);
     }
 
@@ -397,15 +405,15 @@ two
         let cases = [
             (
                 good[..good.len() / 2].to_owned(),
-                "no position of a merged reader",
+                "not the position of a merged reader",
             ),
             (
                 "{\"orders\": []}".to_owned(),
-                "no position of a merged reader",
+                "not the position of a merged reader",
             ),
             (
                 good.replace("distributedlog://h:7000/n", "distributedlog://h:7000/other"),
-                "of distributedlog://h:7000/other, not of",
+                "belongs to distributedlog://h:7000/other, not to",
             ),
             (good.replace("\"s-2\"", "\"s-3\""), "s-3"),
             (
@@ -415,8 +423,8 @@ two
         ];
         for (text, said) in cases {
             std::fs::write(&file, &text).expect("the folder can be written");
-            let (printed, ended) = merged(&store, &flags).await;
-            let report = ended.expect_err(said).report(false).unwrap_or_default();
+            let (printed, result) = merged(&store, &flags).await;
+            let report = result.expect_err(said).report(false).unwrap_or_default();
             assert!(
                 report.contains(said) && report.contains("position") && report.contains("tip: "),
                 "{report}"
@@ -427,15 +435,15 @@ two
     }
 
     #[tokio::test]
-    async fn a_position_file_that_cannot_be_written_is_found_out_before_the_first_record() {
+    async fn a_position_file_that_cannot_be_written_is_reported_before_the_first_record() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let flags = format!(
             "--merge --position {}",
             folder.path().join("none/position").display()
         );
-        let (printed, ended) = merged(&store().await, &flags).await;
+        let (printed, result) = merged(&store().await, &flags).await;
         assert!(
-            ended
+            result
                 .expect_err("there is no such folder")
                 .to_string()
                 .contains("none")
@@ -464,12 +472,12 @@ two
         let args = args(&format!("{flags} --format json"));
         args.merge_from(&erased, &Output::to(Closed), &Shutdown::manual())
             .await
-            .expect_err("nobody reads it");
+            .expect_err("the pipe is closed");
         assert_eq!(merged(&store, &flags).await.0, ["one", "two"]);
     }
 
     #[tokio::test]
-    async fn programs_get_records_and_nothing_else() {
+    async fn in_json_only_records_are_printed() {
         let (text, _) = read(&store().await, "--from oldest --count 2 --format json").await;
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(
@@ -483,10 +491,10 @@ two
     async fn a_missing_stream_is_named_as_in_the_tutorial_with_the_command_that_creates_it() {
         let store = MemoryStore::new();
         store.create(&stream("s-1")).await.expect("it is new");
-        let (text, ended) = read(&store, "").await;
+        let (text, result) = read(&store, "").await;
         assert_eq!(text, "Opening log stream s-1\nOpening log stream s-2\n");
         assert_eq!(
-            ended.expect_err("s-2 is missing").report(false).as_deref(),
+            result.expect_err("s-2 is missing").report(false).as_deref(),
             Some(
                 "error: Log stream s-2 is not found. Please create it first.\n  tip: create it \
                  with: dlog tool create -u distributedlog://h:7000/n -e s-2\n"
@@ -508,35 +516,35 @@ two
                 plain("three"),
             ],
         );
-        let (text, ended) = read(&store, "--from oldest --count 3").await;
+        let (text, result) = read(&store, "--from oldest --count 3").await;
         assert!(
-            ended.is_ok() && text.contains("\nthree\n") && !text.contains("nonsense"),
+            result.is_ok() && text.contains("\nthree\n") && !text.contains("nonsense"),
             "{text}"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_goes_away_is_waited_for() {
+    async fn a_reader_reconnects_when_the_store_disconnects() {
         let store = store().await;
         store.fail_next_read(StoreError::Disconnected {
             address: "h:1".into(),
             detail: "reset".into(),
         });
-        let (text, ended) = read(&store, "--from oldest --count 2").await;
+        let (text, result) = read(&store, "--from oldest --count 2").await;
         assert!(
-            ended.is_ok() && text.contains("\none\n") && text.contains("\ntwo\n"),
+            result.is_ok() && text.contains("\none\n") && text.contains("\ntwo\n"),
             "{text}"
         );
     }
 
     #[tokio::test]
-    async fn a_stream_that_is_deleted_while_it_is_read_ends_the_reading() {
+    async fn reading_ends_when_a_stream_is_deleted() {
         let store = store().await;
         let late = Arc::clone(&store);
         tokio::spawn(async move { late.delete(&stream("s-2")).await });
-        let (_, ended) = read(&store, "--from latest").await;
+        let (_, result) = read(&store, "--from latest").await;
         assert!(
-            ended
+            result
                 .expect_err("s-2 is gone")
                 .to_string()
                 .contains("stream s-2: log stream s-2 is not found")

@@ -1,15 +1,15 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::Fault;
+use super::CliError;
 use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
-/// The flag that names a namespace.
+/// Flag that names a namespace.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct UriArg {
-    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
+    /// The namespace: distributedlog://HOST:PORT/NAMESPACE
     #[arg(
         short,
         long,
@@ -23,48 +23,46 @@ pub(crate) struct UriArg {
 /// Connects to the store behind `uri`.
 ///
 /// # Errors
-/// It cannot be reached, or what answers is no store of ours.
-pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, Fault> {
+/// The store cannot be reached, or another kind of server answers.
+pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, CliError> {
     let store = RemoteStore::connect(uri, ClientSettings::default())
         .await
-        .map_err(|error| fault(&error, Some(uri)))?;
+        .map_err(|error| store_error(&error, Some(uri)))?;
     Ok(Arc::new(store))
 }
 
-/// What a store's error means to whoever typed the command, with the command that would help where
-/// there is one.
+/// Converts a store's error for the user, with the command that helps where there is one.
 #[must_use]
-pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
-    let fault = Fault::failure(error.to_string());
+pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
+    let cli_error = CliError::failure(error.to_string());
     let place = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
     match error {
-        StoreError::StreamNotFound(stream) => fault.tip(create_tip(&place, stream)),
+        StoreError::StreamNotFound(stream) => cli_error.tip(create_tip(&place, stream)),
         StoreError::StreamExists(_) => {
-            fault.tip(format!("see what is there with: dlog tool list -u {place}"))
+            cli_error.tip(format!("list the streams with: dlog tool list -u {place}"))
         }
         StoreError::Unreachable { .. } => {
             let first = uri.and_then(|uri| uri.hosts().first());
             let port = first.map_or(DEFAULT_PORT, |first| first.port);
             if first.is_none_or(|first| is_loopback(&first.host)) {
-                fault.tip(format!("start a store there with: dlog local {port}"))
+                cli_error.tip(format!("start a store there with: dlog local {port}"))
             } else {
-                fault.tip(format!(
-                    "see whether the address is right; on that machine a store is started with: \
+                cli_error.tip(format!(
+                    "check the address; start a store on that machine with: \
                      dlog local {port} --bind ADDRESS"
                 ))
             }
         }
         StoreError::Disconnected { .. } => {
-            fault.tip("see whether the store still runs, then try again")
+            cli_error.tip("check that the store still runs, then try again")
         }
         StoreError::InUse { .. } => {
-            fault.tip("end that process, or name another folder with --data DIR")
+            cli_error.tip("stop that process, or name another folder with --data DIR")
         }
-        StoreError::DiskFull { .. } => {
-            fault.tip("make room on that disk, or name a folder on another one with --data DIR")
-        }
+        StoreError::DiskFull { .. } => cli_error
+            .tip("free space on that disk, or name a folder on another disk with --data DIR"),
         StoreError::ReadOnly { .. } => {
-            fault.tip("make the folder writable, or name another one with --data DIR")
+            cli_error.tip("make the folder writable, or name another folder with --data DIR")
         }
         StoreError::Fenced(_)
         | StoreError::TooLarge { .. }
@@ -75,11 +73,11 @@ pub(crate) fn fault(error: &StoreError, uri: Option<&Uri>) -> Fault {
         | StoreError::InvalidEntry { .. }
         | StoreError::NewerVersion { .. }
         | StoreError::InvalidSetting { .. }
-        | StoreError::Closed => fault,
+        | StoreError::Closed => cli_error,
     }
 }
 
-/// Whether a host is surely this machine.
+/// Returns true if `host` is certainly this machine.
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host
@@ -87,7 +85,7 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// The command that creates a stream.
+/// Returns a tip with the command that creates a stream.
 fn create_tip(uri: &str, stream: &StreamName) -> String {
     format!("create it with: dlog tool create -u {uri} -e {stream}")
 }
@@ -103,7 +101,7 @@ mod tests {
             address: "127.0.0.1:7100".into(),
             detail: "connection refused".into(),
         };
-        let report = fault(&error, Some(&uri))
+        let report = store_error(&error, Some(&uri))
             .report(false)
             .expect("there is something to say");
         assert!(
@@ -120,7 +118,7 @@ mod tests {
     fn a_stream_that_is_missing_comes_with_the_command_that_creates_it() {
         let uri: Uri = "distributedlog://127.0.0.1:7000/n".parse().expect("a URI");
         let stream = StreamName::new("orders").expect("a name");
-        let report = fault(&StoreError::StreamNotFound(stream), Some(&uri))
+        let report = store_error(&StoreError::StreamNotFound(stream), Some(&uri))
             .report(false)
             .expect("there is something to say");
         assert!(

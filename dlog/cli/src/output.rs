@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
 
-use super::Fault;
+use super::CliError;
 
-/// How a command writes what it found.
+/// Format of a command's results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     // For people.
@@ -16,20 +16,21 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Where a command's results go: the standard output, the console above its prompt, or a test's
+/// Sink for a command's results: the standard output, the console above its prompt, or a test's
 /// buffer. Clones share it.
 ///
 /// Each call writes its whole text at once, so that the texts of several tasks never mix.
 #[derive(Clone)]
 pub(crate) struct Output {
     sink: Arc<Mutex<Box<dyn Write + Send>>>,
+    /// The sink is a terminal: control characters of records are replaced.
     escapes: bool,
-    /// Whether what is beside the results goes there too, rather than to the standard error.
+    /// Notices go to the sink too, rather than to the standard error.
     takes_notices: bool,
 }
 
 impl Output {
-    /// The standard output.
+    /// Creates an output to the standard output.
     #[must_use]
     pub(crate) fn stdout() -> Self {
         Self {
@@ -39,7 +40,7 @@ impl Output {
         }
     }
 
-    /// Anything else that takes bytes.
+    /// Creates an output to anything else that takes bytes.
     #[must_use]
     pub(crate) fn to(sink: impl Write + Send + 'static) -> Self {
         Self {
@@ -49,7 +50,8 @@ impl Output {
         }
     }
 
-    /// A terminal behind something else, such as a line editor that redraws its prompt.
+    /// Creates an output to a terminal behind something else, such as a line editor that redraws
+    /// its prompt.
     #[must_use]
     pub(crate) fn to_terminal(sink: impl Write + Send + 'static) -> Self {
         Self {
@@ -58,22 +60,22 @@ impl Output {
         }
     }
 
-    /// Writes `text` and a line's end, and hands them to the system at once.
+    /// Writes `text` and a line end, and flushes them.
     ///
     /// # Errors
-    /// The output is closed, or could not be written.
-    pub(crate) fn line(&self, text: impl fmt::Display) -> Result<(), Fault> {
+    /// The output is closed, or a write failed.
+    pub(crate) fn line(&self, text: impl fmt::Display) -> Result<(), CliError> {
         self.write(format!("{text}\n").as_bytes())
     }
 
-    /// Says something that nobody may be there to hear: a server does not end because whoever
-    /// started it stopped listening.
+    /// Writes a line and ignores errors: a server does not end because the process that started it
+    /// closed the pipe.
     pub(crate) fn announce(&self, text: impl fmt::Display) {
         let _ = self.line(text);
     }
 
-    /// Tells the user something beside the results: above the prompt of a console, on the standard
-    /// error otherwise.
+    /// Writes a message that is not a result: above the prompt of a console, on the standard error
+    /// otherwise.
     pub(crate) fn notice(&self, text: impl fmt::Display) {
         if self.takes_notices {
             self.announce(text)
@@ -82,21 +84,21 @@ impl Output {
         }
     }
 
-    /// Writes `bytes` as they are, and hands them to the system at once.
+    /// Writes `bytes` unchanged, and flushes them.
     ///
     /// # Errors
-    /// The output is closed, or could not be written.
-    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Fault> {
-        // A task that panicked while it wrote left at worst half a line behind.
+    /// The output is closed, or a write failed.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), CliError> {
+        // A task that panicked during a write left at most half a line.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         sink.write_all(bytes)
             .and_then(|()| sink.flush())
-            .map_err(|error| Fault::output(&error))
+            .map_err(|error| CliError::output(&error))
     }
 
-    /// A record's bytes as text for this output: UTF-8, with U+FFFD for what is none. On a terminal
-    /// control characters other than line ends and tabs are shown as U+FFFD too: a record must
-    /// not be able to rewrite the screen of whoever looks at it.
+    /// Converts a record's bytes to text for this output: UTF-8, with U+FFFD for invalid bytes. On
+    /// a terminal U+FFFD also replaces control characters other than line ends and tabs: a record
+    /// must not be able to rewrite the user's screen.
     #[must_use]
     pub(crate) fn payload_text(&self, payload: &[u8]) -> String {
         let text = String::from_utf8_lossy(payload);
@@ -123,13 +125,14 @@ impl fmt::Debug for Output {
     }
 }
 
-/// Whether the standard error may be coloured: it is a terminal, and `NO_COLOR` is unset or empty.
+/// Returns true if the standard error may be coloured: it is a terminal, and `NO_COLOR` is unset or
+/// empty.
 #[must_use]
 pub(crate) fn stderr_colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// A number of things: `1 record`, `2 records`.
+/// Formats a number of things: `1 record`, `2 records`. The plural of `thing` must end in s.
 #[must_use]
 pub(crate) fn counted(number: u64, thing: &str) -> String {
     if number == 1 {
@@ -139,18 +142,18 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     }
 }
 
-/// Tells the user something on the standard error. Nobody to tell it to is no reason to fail.
+/// Writes a line to the standard error, and ignores errors: a closed pipe is no reason to fail.
 pub(crate) fn note(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A buffer that a test reads what a command wrote from. Clones share it.
+/// Buffer from which a test reads the output of a command. Clones share it.
 #[cfg(test)]
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
 #[cfg(test)]
-impl Captured {
+impl CapturedOutput {
     pub(crate) fn output(&self) -> Output {
         Output::to(self.clone())
     }
@@ -167,7 +170,7 @@ impl Captured {
 }
 
 #[cfg(test)]
-impl Write for Captured {
+impl Write for CapturedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0
             .lock()
@@ -186,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_record_holds_reaches_a_pipe_as_it_is_and_cannot_drive_a_terminal() {
+    fn a_records_bytes_reach_a_pipe_unchanged_and_cannot_control_a_terminal() {
         let payload = b"caf\xc3\xa9\t\x1b[2J\nend\xff";
         assert_eq!(
             Output::to(Vec::new()).payload_text(payload),
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_was_closed_ends_the_command_quietly() {
+    fn a_closed_pipe_ends_the_command_quietly() {
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -209,11 +212,11 @@ mod tests {
                 Ok(())
             }
         }
-        let fault = Output::to(Closed)
+        let error = Output::to(Closed)
             .line("x")
             .expect_err("the pipe is closed");
         assert_eq!(
-            (fault.exit_status(), fault.report(false)),
+            (error.exit_status(), error.report(false)),
             (super::super::EXIT_OK, None)
         );
     }

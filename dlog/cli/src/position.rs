@@ -6,21 +6,22 @@ use distributedlog::Dlsn;
 use distributedlog_store::StreamInfo;
 use distributedlog_store::dlsn_text::{DlsnTextError, parse_dlsn};
 
-/// Where to start reading, as it is written after `--from`.
+/// Value of `--from`: the position at which reading starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
-    /// The stream's first record that is left.
+    /// First record that the stream still has.
     Oldest,
-    /// The stream's last record, that one included: what the tutorial's reader does.
+    /// Last record of the stream, included, as the tutorial's reader does.
     Last,
-    /// Behind the stream's last record: only what is written from now on.
+    /// After the stream's last record: only records that are written from now on.
     Latest,
-    /// The first record at or after this one.
+    /// First record at or after this DLSN.
     At(Dlsn),
 }
 
 impl Position {
-    /// The DLSN that it stands for in a stream: where an empty stream will begin when it is empty.
+    /// Returns the DLSN of this position in a stream. For an empty stream: the DLSN of its first
+    /// record to come.
     #[must_use]
     pub(crate) fn in_stream(self, info: &StreamInfo) -> Dlsn {
         match self {
@@ -45,13 +46,13 @@ impl FromStr for Position {
     }
 }
 
-/// Why a text is no place to start.
+/// Error of a text that is not a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PositionError(DlsnTextError);
 
 impl fmt::Display for PositionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; or one of oldest, last or latest", self.0)
+        write!(f, "{}; or write oldest, last or latest", self.0)
     }
 }
 

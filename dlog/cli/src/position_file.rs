@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::CliError;
 use distributedlog_reader::MergePosition;
 use distributedlog_store::StreamName;
 use distributedlog_store::uri::Uri;
 
-/// The largest file that is read: far beyond what the default settings of a merged reader can
-/// write.
+/// Maximum size of a file that is read: far above the largest that a merged reader with default
+/// settings can write.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// A file that says where a merged reader is in the streams of a namespace.
+/// File with the position of a merged reader in the streams of a namespace.
 #[derive(Debug)]
 pub(crate) struct PositionFile {
     path: PathBuf,
     namespace: String,
 }
 
-/// What is in the file.
+/// Content of the file, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
@@ -29,7 +29,7 @@ struct Content {
 }
 
 impl PositionFile {
-    /// The file at `path`, which need not be there yet.
+    /// Creates a handle for the file at `path`, which need not exist yet.
     pub(crate) fn new(path: &Path, namespace: &Uri) -> Self {
         Self {
             path: path.to_owned(),
@@ -37,23 +37,23 @@ impl PositionFile {
         }
     }
 
-    /// The position that was saved; `None` when there is no file.
+    /// Returns the saved position, or `None` if there is no file.
     ///
     /// # Errors
-    /// The file cannot be read, is something else, or is about another namespace or streams that
-    /// are not among `streams`.
-    pub(crate) fn load(&self, streams: &[StreamName]) -> Result<Option<MergePosition>, Fault> {
+    /// The file cannot be read, is not a position file, or belongs to another namespace or to
+    /// streams that are not among `streams`.
+    pub(crate) fn load(&self, streams: &[StreamName]) -> Result<Option<MergePosition>, CliError> {
         let mut text = Vec::new();
         match File::open(&self.path)
             .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text))
         {
             Ok(read) if read as u64 > MAX_BYTES => {
-                return Err(self.foreign(&format!("it has more than {MAX_BYTES} bytes")));
+                return Err(self.foreign(&format!("it is larger than {MAX_BYTES} bytes")));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(Fault::failure(format!(
+                return Err(CliError::failure(format!(
                     "cannot read the position file {}: {error}",
                     self.path.display()
                 )));
@@ -64,11 +64,11 @@ impl PositionFile {
         if content.namespace != self.namespace {
             let found = content.namespace;
             let message = format!(
-                "the position file {} is of {found}, not of {}",
+                "the position file {} belongs to {found}, not to {}",
                 self.path.display(),
                 self.namespace
             );
-            return Err(Fault::failure(message).tip("name another file with --position"));
+            return Err(CliError::failure(message).tip("name another file with --position"));
         }
         let others: Vec<&str> = content
             .position
@@ -80,22 +80,22 @@ impl PositionFile {
         if !others.is_empty() {
             let others = others.join(",");
             let message = format!(
-                "the position file {} has streams that are not to be read: {others}",
+                "the position file {} has streams that this command does not read: {others}",
                 self.path.display()
             );
-            return Err(Fault::failure(message)
+            return Err(CliError::failure(message)
                 .tip("read these streams as well, or name another file with --position"));
         }
         Ok(Some(content.position))
     }
 
-    /// Replaces the file: whatever happens meanwhile, it is either as it was or as it should be.
+    /// Replaces the file atomically: after a crash it has either the old or the new position.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub(crate) fn save(&self, position: &MergePosition) -> Result<(), Fault> {
+    /// The file cannot be written.
+    pub(crate) fn save(&self, position: &MergePosition) -> Result<(), CliError> {
         self.replace(position).map_err(|error| {
-            Fault::failure(format!(
+            CliError::failure(format!(
                 "cannot write the position file {}: {error}",
                 self.path.display()
             ))
@@ -117,19 +117,19 @@ impl PositionFile {
         file.write_all(&serde_json::to_vec(&content)?)?;
         file.as_file().sync_all()?;
         file.persist(&self.path).map_err(|error| error.error)?;
-        // The new name too must outlive a power cut. Where folders cannot be opened, the system
-        // sees to that.
+        // The new name must survive a power cut too, so the folder is synced as well. Windows
+        // cannot open folders, and needs no such sync.
         match fs::File::open(folder) {
             Ok(folder) => folder.sync_all(),
             Err(_) => Ok(()),
         }
     }
 
-    fn foreign(&self, why: &str) -> Fault {
-        Fault::failure(format!(
-            "{} is no position of a merged reader: {why}",
+    fn foreign(&self, why: &str) -> CliError {
+        CliError::failure(format!(
+            "{} is not the position of a merged reader: {why}",
             self.path.display()
         ))
-        .tip("name another file with --position, or remove this one to start where --from says")
+        .tip("name another file with --position, or remove this file to start at --from")
     }
 }

@@ -8,13 +8,16 @@ use distributedlog::writer::Settings as WriterSettings;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::console::{self, Connected, Digest, Line, Release, Report, Tally};
+use super::console::{
+    self, ConnectedWriter, ConsoleInput, DoneGuard, InputLine, LineCounts, LineReporter,
+    RecordDigest,
+};
 use super::expression::Expression;
 use super::output::counted;
 use super::position::Position;
 use super::writer_args::WriterArgs;
 use super::{
-    Fault, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail,
+    CliError, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail,
 };
 use distributedlog_proxy::{Proxy, ProxyError, RunningProxy, Settings};
 use distributedlog_reader::{
@@ -23,11 +26,11 @@ use distributedlog_reader::{
 use distributedlog_store::embedded::EmbeddedSettings;
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
-/// The tutorial's streams.
+/// Streams of the tutorial.
 const PREFIX: &str = "basic-stream-";
 const EXPRESSION: &str = "3-7";
 
-/// The ports that are tried first.
+/// Ports that are tried first.
 const PORT: u16 = 8000;
 const HTTP_PORT: u16 = 8002;
 
@@ -35,26 +38,26 @@ const HTTP_PORT: u16 = 8002;
 ///
 /// The tutorial "Write records to multiple streams" without any set-up: a store in a temporary
 /// folder, a write proxy on a real socket, the streams basic-stream-3 to basic-stream-7, a reader
-/// that prints what arrives in them, and a prompt. Each line that is typed is written through
-/// the proxy and comes out of one of the streams, once, also when it was written to a second one
-/// because the first was slow. From a pipe it ends when every line has been acknowledged and read
-/// back.
+/// that prints their records, and a prompt. Each line that you type is written through the proxy
+/// to one of the streams and printed once by the reader, also when it was written to a second
+/// stream because the first was slow. From a pipe the command ends when every line has been
+/// acknowledged and read back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   dlog quickstart
   printf 'message-1\\nmessage-2\\n' | dlog quickstart
-  dlog quickstart --data ./records        (keeps the records; run it again and go on)")]
+  dlog quickstart --data ./records        (keeps the records for the next run)")]
 pub(crate) struct Args {
-    /// Keep the records in this folder [default: a temporary one, removed at the end]
+    /// Keep the records in this folder [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// The proxy's port; 0 lets the system choose [default: 8000, or one that is free]
+    /// The proxy's port; 0 lets the system choose [default: 8000, or a free one]
     #[arg(short, long, value_name = "PORT", value_parser = port::parse)]
     port: Option<u16>,
 
-    /// The proxy's HTTP port; 0 lets the system choose [default: 8002, or one that is free]
+    /// The proxy's HTTP port; 0 lets the system choose [default: 8002, or a free one]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
@@ -63,16 +66,16 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Runs until the input ends, or the end is asked for.
+    /// Runs until the input ends or shutdown is requested.
     ///
     /// # Errors
-    /// Something could not be started, or a line failed.
+    /// The store or the proxy could not be started, or a line failed.
     pub(crate) async fn run(
         self,
         output: &Output,
         verbose: u8,
         shutdown: &Shutdown,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         self.run_with(
             |writer| console::input(writer, output, shutdown),
             output,
@@ -82,19 +85,20 @@ impl Args {
         .await
     }
 
-    /// The same with another input: `open` answers the lines, and where to print while they come.
+    /// Does the same with another input: `open` returns the lines, and the output to print to while
+    /// they arrive.
     async fn run_with(
         self,
-        open: impl FnOnce(&Connected) -> Result<(mpsc::Receiver<Line>, Output), Fault>,
+        open: impl FnOnce(&ConnectedWriter) -> Result<ConsoleInput, CliError>,
         output: &Output,
         verbose: u8,
         shutdown: &Shutdown,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let (settings, identity) = (self.writer.settings()?, self.writer.identity());
         let stack = Stack::start(self.data.as_deref(), self.port, self.http_port).await?;
-        // Whatever happens in between, what was started is ended in order and the temporary folder
-        // goes.
-        let talked = talk(
+        // On success and on errors the proxy is drained, the store closed and the temporary folder
+        // removed.
+        let counts = run_session(
             &stack,
             (settings, identity),
             open,
@@ -104,26 +108,26 @@ impl Args {
         )
         .await;
         console::restore_terminal();
-        let ended = stack.end().await;
-        let tally = talked?;
-        ended?;
-        // To the output itself: an editor that was interrupted does not draw any more.
-        conclude(tally, output)
+        let stopped = stack.stop().await;
+        let counts = counts?;
+        stopped?;
+        // To `output`, not above the prompt: an editor that was interrupted does not draw any more.
+        print_totals(counts, output)
     }
 }
 
-/// Connects to the proxy as any writer would, and writes and reads until the input has ended.
-/// Answers how many lines.
-async fn talk(
+/// Connects to the proxy as any writer does, and writes and reads until the input has ended.
+/// Returns the numbers of lines.
+async fn run_session(
     stack: &Stack,
     (settings, identity): (WriterSettings, bool),
-    open: impl FnOnce(&Connected) -> Result<(mpsc::Receiver<Line>, Output), Fault>,
+    open: impl FnOnce(&ConnectedWriter) -> Result<ConsoleInput, CliError>,
     output: &Output,
     verbose: u8,
     shutdown: &Shutdown,
-) -> Result<Tally, Fault> {
+) -> Result<LineCounts, CliError> {
     stack.introduce(output)?;
-    let writer = Connected::open(
+    let writer = ConnectedWriter::open(
         &stack.name(),
         &stack.streams,
         settings,
@@ -131,7 +135,7 @@ async fn talk(
         "quickstart",
     )
     .await?;
-    let starts = tail::starts(
+    let starts = tail::start_positions(
         &stack.store,
         &stack.streams,
         |info| Position::Latest.in_stream(info),
@@ -141,7 +145,7 @@ async fn talk(
     .await?;
     let mut reader = MultiReader::new(&stack.store, starts, MergeSettings::default());
     let (lines, above_prompt) = open(&writer)?;
-    let ended = write_and_read_back(
+    let counts = write_and_read_back(
         lines,
         &writer,
         &mut reader,
@@ -152,18 +156,18 @@ async fn talk(
     .await;
     tail::log_counters(reader.counters());
     writer.close().await;
-    ended
+    counts
 }
 
-/// Says how it went.
-fn conclude(tally: Tally, output: &Output) -> Result<(), Fault> {
-    let Tally { written, failed } = tally;
+/// Prints the totals.
+fn print_totals(counts: LineCounts, output: &Output) -> Result<(), CliError> {
+    let LineCounts { written, failed } = counts;
     output.line(format_args!(
         "\n{} written, acknowledged and read back.",
         counted(written, "record")
     ))?;
     if failed > 0 {
-        Err(Fault::failure(format!(
+        Err(CliError::failure(format!(
             "not acknowledged: {}",
             counted(failed, "line")
         )))
@@ -172,13 +176,13 @@ fn conclude(tally: Tally, output: &Output) -> Result<(), Fault> {
     }
 }
 
-/// Everything that quickstart starts.
+/// Store, proxy and streams that quickstart starts.
 struct Stack {
     store: Arc<dyn LogStore>,
     proxy: RunningProxy,
     streams: Vec<StreamName>,
     folder: PathBuf,
-    /// Removes the folder when it is dropped.
+    /// The temporary folder, removed when it is dropped. `None` with `--data`.
     temporary: Option<TempDir>,
 }
 
@@ -187,42 +191,27 @@ impl Stack {
         data: Option<&Path>,
         port: Option<u16>,
         http_port: Option<u16>,
-    ) -> Result<Self, Fault> {
-        let temporary = match data {
-            Some(_) => None,
-            None => Some(
-                tempfile::Builder::new()
-                    .prefix("dlog-quickstart-")
-                    .tempdir()
-                    .map_err(|error| {
-                        Fault::failure(format!("cannot make a temporary folder: {error}"))
-                            .tip("name a folder with --data DIR")
-                    })?,
-            ),
+    ) -> Result<Self, CliError> {
+        let (folder, temporary) = match data {
+            Some(folder) => (folder.to_owned(), None),
+            None => {
+                let temporary = temporary_folder()?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
         };
-        let folder = data.map_or_else(
-            || {
-                temporary
-                    .as_ref()
-                    .expect("one of them is there")
-                    .path()
-                    .to_owned()
-            },
-            Path::to_owned,
-        );
-        // A try-out reserves no disk space ahead: the temporary folder may be in memory.
+        // A temporary store preallocates no disk space: its folder may be in memory.
         let store = local::open_with(EmbeddedSettings {
             preallocate: temporary.is_none(),
             ..EmbeddedSettings::new(&folder)
         })
         .await?;
-        let expression = Expression::parse(EXPRESSION).expect("the tutorial's expression is one");
-        let streams = streams::expand(PREFIX, &expression).expect("the tutorial's names are names");
+        let expression = Expression::parse(EXPRESSION).expect("the tutorial's expression is valid");
+        let streams = streams::expand(PREFIX, &expression).expect("the tutorial's names are valid");
         for stream in &streams {
             match store.create(stream).await {
-                // With --data they are there from the last time.
+                // With --data the streams exist from the previous run.
                 Ok(()) | Err(StoreError::StreamExists(_)) => {}
-                Err(error) => return Err(namespace::fault(&error, None)),
+                Err(error) => return Err(namespace::store_error(&error, None)),
             }
         }
         let proxy = start_proxy(&store, port, http_port).await?;
@@ -235,23 +224,24 @@ impl Stack {
         })
     }
 
-    /// The proxy's Finagle name.
+    /// Returns the proxy's Finagle name.
     fn name(&self) -> String {
         format!("inet!{}", self.proxy.local_addr())
     }
 
-    /// The first screen: what was started, where, and what to do now.
-    fn introduce(&self, output: &Output) -> Result<(), Fault> {
-        let address = self.proxy.http_addr().expect("it was asked for");
+    /// Prints the first screen: the addresses of what was started, and what to do next.
+    fn introduce(&self, output: &Output) -> Result<(), CliError> {
+        let address = self
+            .proxy
+            .http_addr()
+            .expect("quickstart always serves HTTP");
         let http = if cfg!(feature = "page") {
-            format!(
-                "page     http://{address} (a browser that writes; stall one of its streams and watch)"
-            )
+            format!("page     http://{address} (write from a browser; stall a stream and watch)")
         } else {
-            format!("HTTP     http://{address} (clients that write and read by HTTP)")
+            format!("HTTP     http://{address} (clients that write and read over HTTP)")
         };
         let kept = if self.temporary.is_some() {
-            "removed at the end; --data DIR keeps it"
+            "removed at the end; keep it with --data DIR"
         } else {
             "kept"
         };
@@ -264,7 +254,8 @@ dlog {} quickstart: the multi stream writer's tutorial in one process
   streams  {PREFIX}3 to {PREFIX}7, and a reader of all five
   {http}
 
-Type a line and press Enter: it becomes a record in one of the streams, and the reader prints it. Ctrl-D ends.
+Type a line and press Enter: it becomes a record in one of the streams, and the reader prints it.
+Ctrl-D ends.
 ",
             env!("CARGO_PKG_VERSION"),
             self.folder.display(),
@@ -272,29 +263,40 @@ Type a line and press Enter: it becomes a record in one of the streams, and the 
         ))
     }
 
-    /// Drains the proxy, which closes the store, and removes the folder if it is temporary.
-    async fn end(self) -> Result<(), Fault> {
+    /// Drains the proxy, closes the store, and removes the folder if it is temporary.
+    async fn stop(self) -> Result<(), CliError> {
         self.proxy.drain().await;
         self.store
             .close()
             .await
-            .map_err(|error| namespace::fault(&error, None))?;
+            .map_err(|error| namespace::store_error(&error, None))?;
         match self.temporary {
             Some(folder) => folder.close().map_err(|error| {
-                Fault::failure(format!("cannot remove {}: {error}", self.folder.display()))
+                CliError::failure(format!("cannot remove {}: {error}", self.folder.display()))
             }),
             None => Ok(()),
         }
     }
 }
 
-/// Starts the proxy on the ports that were asked for; where none was, on the default one or else on
-/// one that is free.
+/// Creates a temporary folder for the store.
+fn temporary_folder() -> Result<TempDir, CliError> {
+    tempfile::Builder::new()
+        .prefix("dlog-quickstart-")
+        .tempdir()
+        .map_err(|error| {
+            CliError::failure(format!("cannot create a temporary folder: {error}"))
+                .tip("name a folder with --data DIR")
+        })
+}
+
+/// Starts the proxy on the given ports; without one, on the default port, or on a free one if that
+/// is in use.
 async fn start_proxy(
     store: &Arc<dyn LogStore>,
     port: Option<u16>,
     http_port: Option<u16>,
-) -> Result<RunningProxy, Fault> {
+) -> Result<RunningProxy, CliError> {
     let (mut clients, mut http) = (port.unwrap_or(PORT), http_port.unwrap_or(HTTP_PORT));
     loop {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
@@ -302,10 +304,10 @@ async fn start_proxy(
             .listen(loopback(clients))
             .http_listen(Some(loopback(http)))
             .faults(true);
-        let settings = settings.build().expect("loopback and defaults are legal");
+        let settings = settings.build().expect("loopback and defaults are valid");
         match Proxy::start(settings, Arc::clone(store)).await {
             Ok(running) => return Ok(running),
-            // Each of them once: port 0 is always free.
+            // Bounded: once for each of the two ports, because port 0 is never in use.
             Err(ProxyError::AddressInUse { address, .. })
                 if port.is_none() && address.port() == clients =>
             {
@@ -316,84 +318,108 @@ async fn start_proxy(
             {
                 http = 0
             }
-            Err(error) => return Err(proxy::start_fault(&error)),
+            Err(error) => return Err(proxy::start_error(&error)),
         }
     }
 }
 
 /// Writes each line and prints each record, until the input has ended and every acknowledged line
-/// has been read back.
+/// has been read back. Returns the numbers of lines.
 async fn write_and_read_back(
-    lines: mpsc::Receiver<Line>,
-    writer: &Connected,
+    lines: mpsc::Receiver<InputLine>,
+    writer: &ConnectedWriter,
     reader: &mut MultiReader,
     output: &Output,
     verbose: bool,
     shutdown: &Shutdown,
-) -> Result<Tally, Fault> {
+) -> Result<LineCounts, CliError> {
     let (written, mut acknowledged) = mpsc::unbounded_channel();
-    let mut on_written = |digest: Digest, release: Release| {
+    let mut on_written = |digest: RecordDigest, done: DoneGuard| {
         // The receiver lives as long as this future does.
-        let _ = written.send((digest, release));
+        let _ = written.send((digest, done));
     };
     let mut session = core::pin::pin!(console::run(
         lines,
         writer,
         output,
-        Report::new(Format::Text, verbose, false),
+        LineReporter::new(Format::Text, verbose, false),
         shutdown,
         &mut on_written
     ));
-    let mut balance = Balance::default();
-    let mut tally = None;
+    let mut read_back = ReadBack::default();
+    let mut counts = None;
     loop {
-        if let Some(tally) = tally
+        if let Some(counts) = counts
             && acknowledged.is_empty()
-            && balance.is_even()
+            && read_back.is_complete()
         {
-            return Ok(tally);
+            return Ok(counts);
         }
         tokio::select! {
-            ended = &mut session, if tally.is_none() => tally = Some(ended?),
-            Some((digest, release)) = acknowledged.recv() => balance.written(digest, release),
-            event = reader.next() => match event.expect("a stream's end is told as a fault, and ends the reading") {
-                Ok(Merged { stream, event: ReadEvent::Record(record) }) => {
-                    record_text::print(output, Format::Text, &stream, &record)?;
-                    balance.read(Digest::of(&record.payload));
-                },
-                Ok(Merged { stream, event: ReadEvent::Malformed(set) }) => {
-                    tracing::error!("stream {stream}: {set}; reading goes on behind it");
-                },
-                Err(StreamFault { stream, trouble: StreamTrouble::Unreadable(error), .. }) => {
-                    return Err(tail::cannot_be_read(&stream, &error));
-                }
-                Err(fault @ StreamFault { trouble: StreamTrouble::CreatedAnew, .. }) => tracing::warn!("{fault}"),
-            },
+            result = &mut session, if counts.is_none() => counts = Some(result?),
+            Some((digest, done)) = acknowledged.recv() => read_back.written(digest, done),
+            event = reader.next() => {
+                let event = event.expect("the first stream that ends is an error, which returns");
+                print_event(event, output, &mut read_back)?;
+            }
         }
     }
 }
 
-/// Which records were acknowledged and not yet read, and the other way round: a reader may be
-/// faster than the acknowledgement.
-///
-/// Records are told by their bytes, not by their positions: a record that two streams hold may be
-/// acknowledged at one and read from the other.
-#[derive(Debug, Default)]
-struct Balance {
-    unread: HashMap<Digest, Vec<Release>>,
-    unacknowledged: HashMap<Digest, u64>,
+/// Prints a record; logs a damaged record set and a stream that was created again.
+fn print_event(
+    event: Result<Merged, StreamFault>,
+    output: &Output,
+    read_back: &mut ReadBack,
+) -> Result<(), CliError> {
+    match event {
+        Ok(Merged {
+            stream,
+            event: ReadEvent::Record(record),
+        }) => {
+            record_text::print(output, Format::Text, &stream, &record)?;
+            read_back.read(RecordDigest::of(&record.payload));
+        }
+        Ok(Merged {
+            stream,
+            event: ReadEvent::Malformed(set),
+        }) => tracing::error!("stream {stream}: {set}; skipped"),
+        Err(StreamFault {
+            stream,
+            trouble: StreamTrouble::Unreadable(error),
+            ..
+        }) => return Err(tail::read_error(&stream, &error)),
+        Err(
+            fault @ StreamFault {
+                trouble: StreamTrouble::CreatedAnew,
+                ..
+            },
+        ) => tracing::warn!("{fault}"),
+    }
+    Ok(())
 }
 
-impl Balance {
-    fn written(&mut self, record: Digest, release: Release) {
+/// Records that were acknowledged and not yet read, and records that were read and not yet
+/// acknowledged: a reader may be faster than the acknowledgement.
+///
+/// Records are identified by their bytes, not by their positions: a record that was written to two
+/// streams may be acknowledged by one and read from the other.
+#[derive(Debug, Default)]
+struct ReadBack {
+    unread: HashMap<RecordDigest, Vec<DoneGuard>>,
+    unacknowledged: HashMap<RecordDigest, u64>,
+}
+
+impl ReadBack {
+    fn written(&mut self, record: RecordDigest, done: DoneGuard) {
         match self.unacknowledged.entry(record) {
             Entry::Occupied(read) if *read.get() == 1 => drop(read.remove()),
             Entry::Occupied(mut read) => *read.get_mut() -= 1,
-            Entry::Vacant(_) => self.unread.entry(record).or_default().push(release),
+            Entry::Vacant(_) => self.unread.entry(record).or_default().push(done),
         }
     }
 
-    fn read(&mut self, record: Digest) {
+    fn read(&mut self, record: RecordDigest) {
         match self.unread.entry(record) {
             Entry::Occupied(mut written) => {
                 written.get_mut().pop();
@@ -405,9 +431,9 @@ impl Balance {
         }
     }
 
-    /// Whether every acknowledged record was read. What was read and never acknowledged failed for
-    /// its writer, or is another writer's.
-    fn is_even(&self) -> bool {
+    /// Returns true if every acknowledged record was read. A record that was read and is never
+    /// acknowledged failed for this writer, or is another writer's.
+    fn is_complete(&self) -> bool {
         self.unread.is_empty()
     }
 }
@@ -418,12 +444,12 @@ mod tests {
     use std::ffi::OsString;
 
     use super::super::args::{Cli, Command};
-    use super::super::output::Captured;
+    use super::super::output::CapturedOutput;
     use super::*;
 
-    /// Runs `dlog quickstart -p 0 --http-port 0 FLAGS` with `input` piped into it, everything in
-    /// this process; what it printed and how it ended.
-    async fn ran(flags: &str, input: &str) -> (String, Result<(), Fault>) {
+    /// Runs `dlog quickstart -p 0 --http-port 0 FLAGS` in this process with `input` as its lines;
+    /// returns its output and its result.
+    async fn ran(flags: &str, input: &str) -> (String, Result<(), CliError>) {
         let line = format!("dlog quickstart -p 0 --http-port 0 {flags}");
         let Command::Quickstart(args) = Cli::read(line.split_whitespace().map(OsString::from))
             .expect("a command line")
@@ -431,34 +457,34 @@ mod tests {
         else {
             panic!("{line}");
         };
-        let captured = Captured::default();
+        let captured = CapturedOutput::default();
         let output = captured.output();
-        let open = |writer: &Connected| {
+        let open = |writer: &ConnectedWriter| {
             Ok((
-                console::of_text(input, writer.max_record_bytes()),
+                console::read_text(input, writer.max_record_bytes()),
                 captured.output(),
             ))
         };
-        let ended = args.run_with(open, &output, 0, &Shutdown::manual()).await;
-        (captured.text(), ended)
+        let result = args.run_with(open, &output, 0, &Shutdown::manual()).await;
+        (captured.text(), result)
     }
 
     #[test]
-    fn a_line_is_even_whichever_of_its_copies_is_read_and_equal_lines_are_counted() {
-        let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
-        let mut balance = Balance::default();
-        balance.read(one);
-        balance.written(two, Release::default());
-        balance.written(one, Release::default());
-        assert!(!balance.is_even());
-        balance.read(two);
-        assert!(balance.is_even());
-        balance.written(one, Release::default());
-        balance.written(one, Release::default());
-        balance.read(one);
-        assert!(!balance.is_even());
-        balance.read(one);
-        assert!(balance.is_even() && balance.unacknowledged.is_empty());
+    fn a_line_counts_as_read_with_any_of_its_duplicates_and_equal_lines_are_counted() {
+        let (one, two) = (RecordDigest::of(b"one"), RecordDigest::of(b"two"));
+        let mut read_back = ReadBack::default();
+        read_back.read(one);
+        read_back.written(two, DoneGuard::default());
+        read_back.written(one, DoneGuard::default());
+        assert!(!read_back.is_complete());
+        read_back.read(two);
+        assert!(read_back.is_complete());
+        read_back.written(one, DoneGuard::default());
+        read_back.written(one, DoneGuard::default());
+        read_back.read(one);
+        assert!(!read_back.is_complete());
+        read_back.read(one);
+        assert!(read_back.is_complete() && read_back.unacknowledged.is_empty());
     }
 
     fn received(text: &str) -> Vec<&str> {
@@ -468,17 +494,18 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_tutorials_five_messages_come_out_of_five_streams_each_at_the_first_position() {
-        let (text, ended) = ran(
+    async fn the_tutorials_five_messages_are_read_from_five_streams_each_at_the_first_position() {
+        let (text, result) = ran(
             "",
             "message-1\nmessage-2\nmessage-3\nmessage-4\nmessage-5\n",
         )
         .await;
-        ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+        result.unwrap_or_else(|error| panic!("{error}\n{text}"));
         let lines: HashSet<&str> = received(&text).into_iter().collect();
         for stream in 3..=7 {
             let line = format!(
-                "Received record DLSN{{logSegmentSequenceNo=1, entryId=0, slotId=0}} from stream basic-stream-{stream}"
+                "Received record DLSN{{logSegmentSequenceNo=1, entryId=0, slotId=0}} from stream \
+                 basic-stream-{stream}"
             );
             assert!(
                 lines.contains(line.as_str()),
@@ -498,14 +525,14 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_temporary_folder_is_gone_at_the_end() {
-        let (text, ended) = ran("", "x").await;
-        ended.unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+    async fn the_temporary_folder_is_removed_at_the_end() {
+        let (text, result) = ran("", "x").await;
+        result.unwrap_or_else(|error| panic!("{error}\n{text}"));
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix("  store    "))
             .expect("the first screen names the folder");
-        let (folder, _) = line.split_once(" (").expect("and what becomes of it");
+        let (folder, _) = line.split_once(" (").expect("and whether it is kept");
         let folder = Path::new(folder);
         assert!(
             folder.is_absolute() && !folder.exists(),
@@ -515,13 +542,13 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_folder_that_is_kept_is_gone_on_with() {
+    async fn a_folder_that_is_kept_is_used_by_the_next_run() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let flags = format!("--data {}", folder.path().display());
         let many = "x\n".repeat(20);
         for round in 1..=2 {
-            let (text, ended) = ran(&flags, &many).await;
-            ended.unwrap_or_else(|fault| panic!("round {round}: {fault}\n{text}"));
+            let (text, result) = ran(&flags, &many).await;
+            result.unwrap_or_else(|error| panic!("round {round}: {error}\n{text}"));
             assert_eq!(received(&text).len(), 20, "round {round}:\n{text}");
             assert!(
                 text.contains(&format!("logSegmentSequenceNo={round}, entryId=0")),
@@ -531,30 +558,30 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_folder_that_another_process_would_hold_is_refused_by_name() {
+    async fn a_folder_that_another_process_has_locked_is_refused_by_name() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let held = local::open(folder.path()).await.expect("an empty folder");
-        let (_, ended) = ran(&format!("--data {}", folder.path().display()), "x").await;
-        let said = ended
+        let (_, result) = ran(&format!("--data {}", folder.path().display()), "x").await;
+        let report = result
             .expect_err("it is held")
             .report(false)
             .unwrap_or_default();
         assert!(
-            said.contains(&folder.path().display().to_string())
-                && said.contains("tip: end that process"),
-            "{said}"
+            report.contains(&folder.path().display().to_string())
+                && report.contains("tip: stop that process"),
+            "{report}"
         );
         held.close().await.expect("it is open");
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_line_that_is_no_record_is_reported_and_the_others_are_written() {
-        let (text, ended) = ran("", &format!("one\n{}\ntwo\n", "x".repeat(2 << 20))).await;
-        let said = ended
+    async fn a_line_that_cannot_be_a_record_is_reported_and_the_others_are_written() {
+        let (text, result) = ran("", &format!("one\n{}\ntwo\n", "x".repeat(2 << 20))).await;
+        let report = result
             .expect_err("one line is too long")
             .report(false)
             .unwrap_or_default();
-        assert_eq!(said, "error: not acknowledged: 1 line\n");
+        assert_eq!(report, "error: not acknowledged: 1 line\n");
         assert!(
             text.contains("line 2 was not acknowledged: the line is longer than"),
             "{text}"

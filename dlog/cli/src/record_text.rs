@@ -1,7 +1,7 @@
 use distributedlog::Dlsn;
 use serde::Serialize;
 
-use super::{Fault, Format, Output};
+use super::{CliError, Format, Output};
 use distributedlog_reader::Record;
 use distributedlog_store::StreamName;
 
@@ -31,10 +31,10 @@ struct RecordJson<'a> {
     dlsn: DlsnJson,
     written_unix_ms: u64,
     bytes: usize,
-    /// The payload where it is UTF-8.
+    /// The payload if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a str>,
-    /// The payload where it is not.
+    /// The payload in hexadecimal digits if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_hex: Option<String>,
 }
@@ -48,7 +48,7 @@ pub(crate) fn print(
     format: Format,
     stream: &StreamName,
     record: &Record,
-) -> Result<(), Fault> {
+) -> Result<(), CliError> {
     match format {
         Format::Text => output.line(format_args!(
             "Received record {} from stream {stream}\n\"\"\"\n{}\n\"\"\"",
@@ -63,7 +63,7 @@ pub(crate) fn print(
 ///
 /// # Errors
 /// The output cannot be written.
-pub(crate) fn json_line(output: &Output, value: &impl Serialize) -> Result<(), Fault> {
+pub(crate) fn json_line(output: &Output, value: &impl Serialize) -> Result<(), CliError> {
     output.line(
         serde_json::to_string(value)
             .expect("the keys are texts and nothing in it fails to serialize"),
@@ -82,7 +82,7 @@ fn record_json<'a>(stream: &'a StreamName, record: &'a Record) -> RecordJson<'a>
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Formats bytes as lower-case hexadecimal digits.
 #[must_use]
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -92,11 +92,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::output::Captured;
+    use super::super::output::CapturedOutput;
     use super::*;
 
     fn printed(format: Format, payload: &'static [u8]) -> String {
-        let captured = Captured::default();
+        let captured = CapturedOutput::default();
         let payload = Bytes::from_static(payload);
         let record = Record {
             dlsn: Dlsn::INITIAL,

@@ -1,76 +1,80 @@
 use tokio::sync::watch;
 
-use super::fault::EXIT_FAILURE;
+use super::error::EXIT_FAILURE;
 use super::output::note;
 
-/// Tells a command that it was asked to end. Cheap to clone; every clone is told.
+/// Shutdown request of a command. Cheap to clone; a request reaches every clone.
 ///
-/// The first SIGINT or SIGTERM asks for a drain: stop accepting, finish what is in flight, sync,
+/// The first SIGINT or SIGTERM requests a drain: stop accepting, finish what is in flight, sync,
 /// exit 0. The second one ends the process at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
-    asked: watch::Receiver<bool>,
-    ask: watch::Sender<bool>,
+    requested: watch::Receiver<bool>,
+    sender: watch::Sender<bool>,
 }
 
 impl Shutdown {
-    /// One that only [`ask`](Self::ask) sets off.
+    /// Creates one that only [`request`](Self::request) triggers.
     #[must_use]
     pub(crate) fn manual() -> Self {
-        let (ask, asked) = watch::channel(false);
-        Self { asked, ask }
+        let (sender, requested) = watch::channel(false);
+        Self { requested, sender }
     }
 
-    /// One that the process's signals set off. Must be called on a tokio runtime with I/O.
+    /// Creates one that the process's signals trigger. Must be called on a tokio runtime with I/O.
     #[must_use]
     pub(crate) fn on_signals() -> Self {
         let shutdown = Self::manual();
-        let ask = shutdown.clone();
+        let on_signal = shutdown.clone();
         tokio::spawn(async move {
             let Ok(mut signals) = Signals::listen() else {
                 tracing::warn!(
-                    "this system lets no program handle its interrupts: Ctrl-C will end this one \
-                     without a drain"
+                    "cannot handle interrupts on this system: Ctrl-C will end dlog without a drain"
                 );
                 return;
             };
-            // Ctrl-C typed into the line editor asks without a signal.
+            // Ctrl-C typed into the line editor requests shutdown without a signal.
             tokio::select! {
                 () = signals.next() => {},
-                () = ask.asked() => {},
+                () = on_signal.requested() => {},
             }
-            tracing::info!("asked to end: finishing what is in flight (again to end at once)");
-            ask.ask();
+            tracing::info!(
+                "shutting down: finishing what is in flight (interrupt again to end at once)"
+            );
+            on_signal.request();
             signals.next().await;
-            note("dlog: ended at once by a second interrupt; what was in flight is unfinished");
+            note("dlog: ended at once by a second interrupt; writes in flight were not finished");
             super::console::restore_terminal();
             std::process::exit(i32::from(EXIT_FAILURE));
         });
         shutdown
     }
 
-    /// Asks for the drain.
-    pub(crate) fn ask(&self) {
-        // `send_replace` reaches also those who subscribe later.
-        self.ask.send_replace(true);
+    /// Requests the drain.
+    pub(crate) fn request(&self) {
+        // Unlike `send`, `send_replace` keeps the value for receivers that subscribe later.
+        self.sender.send_replace(true);
     }
 
-    /// Whether the drain was asked for.
+    /// Returns true if the drain was requested.
     #[cfg(test)]
     #[must_use]
-    pub(crate) fn is_asked(&self) -> bool {
-        *self.asked.borrow()
+    pub(crate) fn is_requested(&self) -> bool {
+        *self.requested.borrow()
     }
 
-    /// Completes when the drain is asked for, at once when it was already. Cancel safe.
-    pub(crate) async fn asked(&self) {
-        let mut asked = self.asked.clone();
+    /// Completes when the drain is requested, at once if it was already.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(crate) async fn requested(&self) {
+        let mut requested = self.requested.clone();
         // The sender lives in `self`, so waiting cannot fail while `self` is borrowed.
-        let _ = asked.wait_for(|asked| *asked).await;
+        let _ = requested.wait_for(|requested| *requested).await;
     }
 }
 
-/// The signals that ask a process to end.
+/// Signals that ask a process to end.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -117,16 +121,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn everyone_who_holds_it_is_told_to_end_also_those_who_ask_later() {
+    async fn a_request_reaches_every_clone_also_later_ones() {
         let shutdown = Shutdown::manual();
         let early = tokio::spawn({
             let shutdown = shutdown.clone();
-            async move { shutdown.asked().await }
+            async move { shutdown.requested().await }
         });
-        assert!(!shutdown.is_asked());
-        shutdown.ask();
+        assert!(!shutdown.is_requested());
+        shutdown.request();
         early.await.expect("the task waits and ends");
-        shutdown.clone().asked().await;
-        assert!(shutdown.is_asked());
+        shutdown.clone().requested().await;
+        assert!(shutdown.is_requested());
     }
 }

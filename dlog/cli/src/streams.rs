@@ -1,16 +1,16 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::Fault;
+use super::CliError;
 use super::expression::Expression;
 use distributedlog_store::StreamName;
 
-/// Names of streams, separated by commas: what commands of the original take.
+/// Names of streams, separated by commas, as commands of the original take them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamList(Vec<StreamName>);
 
 impl StreamList {
-    /// The names, at least one, each once, in the order given.
+    /// Returns the names, at least one, each once, in the order given.
     #[must_use]
     pub(crate) fn names(&self) -> &[StreamName] {
         &self.0
@@ -37,7 +37,7 @@ impl FromStr for StreamList {
     }
 }
 
-/// Why a text is no list of stream names.
+/// Error of a text that is not a list of stream names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamListError(String);
 
@@ -49,63 +49,68 @@ impl fmt::Display for StreamListError {
 
 impl core::error::Error for StreamListError {}
 
-/// Which streams a tool's command is about: by name, or by prefix and expression as they were
+/// Streams that a command of the tool works on: by name, or by prefix and expression as they were
 /// created.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Which {
+pub(crate) struct StreamSelection {
     /// The streams, separated by commas
-    #[arg(short, long, value_name = "STREAM[,STREAM]", conflicts_with_all = ["prefix", "expression"])]
+    #[arg(
+        short,
+        long,
+        value_name = "STREAM[,STREAM]",
+        conflicts_with_all = ["prefix", "expression"]
+    )]
     pub(crate) stream: Option<StreamList>,
 
-    /// What the streams' names begin with
+    /// The prefix of the streams' names
     #[arg(short = 'r', long, value_name = "PREFIX", requires = "expression")]
     pub(crate) prefix: Option<String>,
 
-    /// How they go on: a range 3-7, a list 3,5,9, or a name
+    /// The rest of the names: a range 3-7, a list 3,5,9, or a name
     #[arg(short, long, value_name = "EXPRESSION")]
     pub(crate) expression: Option<Expression>,
 }
 
-impl Which {
-    /// The streams that are meant, at least one.
+impl StreamSelection {
+    /// Returns the selected streams, at least one.
     ///
     /// # Errors
-    /// None is named, or a name is none.
-    pub(crate) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+    /// No stream is named, or a name is invalid.
+    pub(crate) fn names(&self) -> Result<Vec<StreamName>, CliError> {
         if let Some(list) = &self.stream {
             return Ok(list.0.clone());
         }
         let Some(expression) = &self.expression else {
-            return Err(Fault::usage("no stream is named").tip(
-                "name it with -s STREAM, or several as they were created with -r PREFIX -e 3-7",
+            return Err(CliError::usage("the command names no stream").tip(
+                "name streams with -s STREAM, or with -r PREFIX -e 3-7 as they were created",
             ));
         };
         expand(self.prefix.as_deref().unwrap_or(""), expression)
     }
 }
 
-/// The names that a prefix and an expression stand for.
+/// Returns the streams that a prefix and an expression name.
 ///
 /// # Errors
-/// One of them is no stream's name.
-pub(crate) fn expand(prefix: &str, expression: &Expression) -> Result<Vec<StreamName>, Fault> {
+/// One of the names is invalid.
+pub(crate) fn expand(prefix: &str, expression: &Expression) -> Result<Vec<StreamName>, CliError> {
     let names = expression.names(prefix);
     names
         .iter()
-        .map(|name| parse_name(name).map_err(Fault::usage))
+        .map(|name| parse_name(name).map_err(CliError::usage))
         .collect()
 }
 
-/// Reads one name.
+/// Parses the name of a stream.
 ///
 /// # Errors
-/// Which text is no name, and what is wrong with it.
+/// The name is invalid; the message says why.
 pub(crate) fn parse_name(text: &str) -> Result<StreamName, String> {
     let shown: String = text.chars().take(64).collect();
-    StreamName::new(text).map_err(|error| format!("\"{shown}\" is no stream's name: {error}"))
+    StreamName::new(text).map_err(|error| format!("\"{shown}\" is not a stream name: {error}"))
 }
 
-/// Names as Java prints a list: `[a, b]`.
+/// Formats names as Java prints a list: `[a, b]`.
 #[must_use]
 pub(crate) fn bracketed(names: &[StreamName]) -> String {
     let names: Vec<&str> = names.iter().map(StreamName::as_str).collect();
@@ -125,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_by_name() {
+    fn an_invalid_name_is_refused_with_the_name() {
         for (text, said) in [
             ("", "a name is missing"),
             ("a,,b", "a name is missing"),

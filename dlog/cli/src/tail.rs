@@ -7,19 +7,19 @@ use tokio::task::JoinSet;
 
 use super::output::counted;
 use super::position::Position;
-use super::{Fault, Output, namespace};
+use super::{CliError, Output, namespace};
 use distributedlog_reader::{LogReader, MergeCounters, ReadEvent};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError, StreamInfo, StreamName};
 
-/// How many records may wait to be printed. Readers stop reading until there is room.
+/// Maximum number of records that wait to be printed. Readers pause until there is room.
 const WAITING_RECORDS: usize = 256;
 
-/// The pauses of a reader whose store went away: the first, doubled up to the longest.
+/// Pauses of a reader that cannot reach the store: the first, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Readers of several streams whose records come out of one place. Dropping it ends them.
+/// Readers of several streams, whose records arrive in one channel. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Tail {
     events: mpsc::Receiver<(StreamName, Result<ReadEvent, StoreError>)>,
@@ -27,19 +27,26 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Opens a reader for each stream and says so as the tutorial's reader does, when there is an
-    /// output for that.
+    /// Opens a reader for each stream, and writes to `announce_to`, if given, the lines that the
+    /// tutorial's reader prints.
     ///
     /// # Errors
-    /// A stream is missing, or the store does not answer.
+    /// A stream does not exist, or the store does not answer.
     pub(crate) async fn open(
         store: &Arc<dyn LogStore>,
         streams: &[StreamName],
         from: Position,
-        told: Option<&Output>,
+        announce_to: Option<&Output>,
         uri: Option<&Uri>,
-    ) -> Result<Self, Fault> {
-        let starts = starts(store, streams, |info| from.in_stream(info), told, uri).await?;
+    ) -> Result<Self, CliError> {
+        let starts = start_positions(
+            store,
+            streams,
+            |info| from.in_stream(info),
+            announce_to,
+            uri,
+        )
+        .await?;
         let (sender, events) = mpsc::channel(WAITING_RECORDS);
         let mut readers = JoinSet::new();
         for (stream, start) in starts {
@@ -54,17 +61,16 @@ impl Tail {
         })
     }
 
-    /// The next record of any of the streams. Record sets that cannot be read are logged and
-    /// skipped.
+    /// Returns the next record of any of the streams. Damaged record sets are logged and skipped.
     ///
     /// # Errors
-    /// A stream cannot be read any more, for instance because it was deleted.
+    /// A stream can no longer be read, for instance because it was deleted.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub(crate) async fn next(
         &mut self,
-    ) -> Result<(StreamName, distributedlog_reader::Record), Fault> {
+    ) -> Result<(StreamName, distributedlog_reader::Record), CliError> {
         loop {
             let (stream, event) = self
                 .events
@@ -74,29 +80,29 @@ impl Tail {
             match event {
                 Ok(ReadEvent::Record(record)) => return Ok((stream, record)),
                 Ok(ReadEvent::Malformed(set)) => {
-                    tracing::error!("stream {stream}: {set}; reading goes on behind it")
+                    tracing::error!("stream {stream}: {set}; skipped")
                 }
-                Err(error) => return Err(cannot_be_read(&stream, &error)),
+                Err(error) => return Err(read_error(&stream, &error)),
             }
         }
     }
 }
 
-/// Where reading starts in each stream, after saying so as the tutorial's reader does, when there
-/// is an output for that.
+/// Returns the position at which reading starts in each stream, and writes to `announce_to`, if
+/// given, the lines that the tutorial's reader prints.
 ///
 /// # Errors
-/// A stream is missing, or the store does not answer.
-pub(crate) async fn starts(
+/// A stream does not exist, or the store does not answer.
+pub(crate) async fn start_positions(
     store: &Arc<dyn LogStore>,
     streams: &[StreamName],
     from: impl Fn(&StreamInfo) -> Dlsn,
-    told: Option<&Output>,
+    announce_to: Option<&Output>,
     uri: Option<&Uri>,
-) -> Result<Vec<(StreamName, Dlsn)>, Fault> {
-    let tell = |text: String| told.map_or(Ok(()), |output| output.line(text));
+) -> Result<Vec<(StreamName, Dlsn)>, CliError> {
+    let announce = |text: String| announce_to.map_or(Ok(()), |output| output.line(text));
     for stream in streams {
-        tell(format!("Opening log stream {stream}"))?;
+        announce(format!("Opening log stream {stream}"))?;
     }
     let mut found = Vec::with_capacity(streams.len());
     let mut missing = Vec::new();
@@ -104,7 +110,7 @@ pub(crate) async fn starts(
         match store.describe(stream).await {
             Ok(info) => found.push((stream, from(&info), info.last.is_none())),
             Err(StoreError::StreamNotFound(_)) => missing.push(stream.clone()),
-            Err(error) => return Err(namespace::fault(&error, uri)),
+            Err(error) => return Err(namespace::store_error(&error, uri)),
         }
     }
     if !missing.is_empty() {
@@ -112,12 +118,12 @@ pub(crate) async fn starts(
     }
     for (stream, start, empty) in &found {
         if *empty {
-            tell(format!("Log stream {stream} is empty."))?;
+            announce(format!("Log stream {stream} is empty."))?;
         }
-        tell(format!(
+        announce(format!(
             "Wait for records from {stream} starting from {start}"
         ))?;
-        tell(format!("Open reader to read records from stream {stream}"))?;
+        announce(format!("Open reader to read records from stream {stream}"))?;
     }
     Ok(found
         .into_iter()
@@ -125,14 +131,14 @@ pub(crate) async fn starts(
         .collect())
 }
 
-/// A stream that cannot be read any more.
-pub(crate) fn cannot_be_read(stream: &StreamName, error: &StoreError) -> Fault {
-    Fault::failure(format!(
+/// Returns the error of a stream that can no longer be read.
+pub(crate) fn read_error(stream: &StreamName, error: &StoreError) -> CliError {
+    CliError::failure(format!(
         "encountered an error on reading records from stream {stream}: {error}"
     ))
 }
 
-/// Logs what a merged reader did: `-v` shows it.
+/// Logs the counters of a merged reader; `-v` shows them.
 pub(crate) fn log_counters(counters: MergeCounters) {
     let MergeCounters {
         delivered,
@@ -141,36 +147,38 @@ pub(crate) fn log_counters(counters: MergeCounters) {
         writers_forgotten,
     } = counters;
     tracing::info!(
-        "{} read, {copies_dropped} copies dropped, {beyond_window} of the records may be copies \
-         all the same; {} forgotten for others",
+        "{} read, {} dropped; {} beyond the dedup window may still be duplicates; {} forgotten to \
+         make room",
         counted(delivered, "record"),
+        counted(copies_dropped, "duplicate"),
+        counted(beyond_window, "record"),
         counted(writers_forgotten, "writer")
     );
 }
 
-/// Whether the store went away and is waited for.
-pub(crate) const fn is_away(error: &StoreError) -> bool {
+/// Returns true if the store cannot be reached and the reader tries again.
+pub(crate) const fn is_unreachable(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Disconnected { .. } | StoreError::Unreachable { .. }
     )
 }
 
-fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> Fault {
-    let said: Vec<String> = missing
+fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> CliError {
+    let lines: Vec<String> = missing
         .iter()
         .map(|stream| format!("Log stream {stream} is not found. Please create it first."))
         .collect();
     let names: Vec<&str> = missing.iter().map(StreamName::as_str).collect();
-    let place = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
-    Fault::failure(said.join("\n")).tip(format!(
-        "create it with: dlog tool create -u {place} -e {}",
+    let uri = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
+    CliError::failure(lines.join("\n")).tip(format!(
+        "create it with: dlog tool create -u {uri} -e {}",
         names.join(",")
     ))
 }
 
-/// Reads one stream until nobody listens or it cannot be read any more. A store that went away is
-/// waited for.
+/// Reads one stream until the receiver is dropped or the stream can no longer be read. While the
+/// store cannot be reached, it tries again.
 async fn read(
     mut reader: LogReader,
     events: mpsc::Sender<(StreamName, Result<ReadEvent, StoreError>)>,
@@ -178,7 +186,7 @@ async fn read(
     let mut pause = FIRST_PAUSE;
     loop {
         let event = match reader.next().await {
-            Err(error) if is_away(&error) => {
+            Err(error) if is_unreachable(&error) => {
                 tracing::warn!("stream {}: {error}; trying again", reader.stream());
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

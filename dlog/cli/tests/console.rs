@@ -1,4 +1,4 @@
-//! The console between pipes: what it says of each line, and to whom it says what.
+//! The console between pipes: what it prints for each line, and to which output.
 
 use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-/// After this long without what the test waits for, it fails. Far beyond what anything takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time without the expected line after which a test fails. Far above the longest expected wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process that ends with its test, however that ends.
+/// Process that is killed when its test ends or panics.
 struct Running(Child);
 
 impl Running {
@@ -23,7 +23,7 @@ impl Running {
         Self(child.expect("the command was built"))
     }
 
-    /// Ends it as a crash would.
+    /// Kills the process, as a crash does.
     fn kill(mut self) {
         self.0.kill().expect("it runs");
         self.0.wait().expect("it was started");
@@ -32,13 +32,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The lines that a process writes.
+/// Lines that a process writes.
 struct Lines(Receiver<String>);
 
 impl Lines {
@@ -53,12 +53,12 @@ impl Lines {
         Self(lines)
     }
 
-    /// The next line that holds this text.
+    /// Returns the next line that contains `text`.
     fn with(&self, text: &str) -> String {
         loop {
             let line = self
                 .0
-                .recv_timeout(PATIENCE)
+                .recv_timeout(TIMEOUT)
                 .unwrap_or_else(|_| panic!("no line with {text:?}"));
             if line.contains(text) {
                 return line;
@@ -84,14 +84,14 @@ fn proxy(data: &Path, port: &str) -> (Running, String) {
     )
 }
 
-fn say(to: &mut ChildStdin, line: &str) {
+fn type_line(to: &mut ChildStdin, line: &str) {
     to.write_all(line.as_bytes())
         .and_then(|()| to.flush())
         .expect("the console reads");
 }
 
 #[test]
-fn while_no_proxy_answers_the_console_says_so_and_goes_on_when_one_is_back() {
+fn while_no_proxy_answers_the_console_reports_it_and_continues_when_one_is_back() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let (first, address) = proxy(home.path(), "0");
     let name = format!("inet!{address}");
@@ -112,7 +112,7 @@ fn while_no_proxy_answers_the_console_says_so_and_goes_on_when_one_is_back() {
         Lines::of(console.0.stderr.take()),
     );
 
-    say(&mut keyboard, "one\n");
+    type_line(&mut keyboard, "one\n");
     let line = results.json();
     assert_eq!(
         (&line["line"], &line["attempts"][0]["outcome"]),
@@ -122,7 +122,7 @@ fn while_no_proxy_answers_the_console_says_so_and_goes_on_when_one_is_back() {
     assert_eq!(line["stream"], line["attempts"][0]["stream"]);
 
     first.kill();
-    say(&mut keyboard, "two\n");
+    type_line(&mut keyboard, "two\n");
     let notice = notices.with("No proxy answers");
     assert!(notice.contains(&name) && notice.contains("50s"), "{notice}");
 

@@ -1,4 +1,4 @@
-//! The command on a terminal: a pseudo terminal whose other end plays the user.
+//! The command on a pseudo terminal, with a test as its user.
 #![cfg(unix)]
 
 use core::time::Duration;
@@ -13,15 +13,15 @@ use std::time::Instant;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// After this long without what the test waits for, it fails. Far beyond what anything takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time without the expected text after which a test fails. Far above the longest expected wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A process that ends with its test, however that ends.
+/// Process that is killed when its test ends or panics.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -32,13 +32,13 @@ struct User {
     child: Running,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
-    /// All that was shown so far, and how much of it was expected already.
+    /// Output so far, and the number of its bytes that the test has matched.
     shown: String,
     seen: usize,
 }
 
 impl User {
-    /// Types `dlog ARGS` and Enter. What the command keeps for its user goes to `home`.
+    /// Starts `dlog ARGS` with `home` as the home folder.
     fn runs(args: &str, home: &Path) -> Self {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)
             .expect("the system has pseudo terminals");
@@ -67,7 +67,7 @@ impl User {
         let (sender, screen) = channel();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The system answers an error when the command and with it the other end is gone.
+            // The read fails when the command has exited and its end is closed.
             while let Ok(length @ 1..) = from_screen.read(&mut buffer) {
                 if sender.send(buffer[..length].to_vec()).is_err() {
                     return;
@@ -89,9 +89,9 @@ impl User {
             .expect("the command still runs");
     }
 
-    /// Waits until `text` is shown behind what was waited for last.
+    /// Waits until `text` is shown after the last match.
     fn sees(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(at) = self.shown[self.seen..].find(text) {
                 self.seen += at + text.len();
@@ -122,7 +122,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn lines_are_edited_recalled_and_come_out_of_the_streams_above_the_prompt() {
+fn lines_are_edited_and_recalled_and_their_records_are_printed_above_the_prompt() {
     let home = folder();
     let mut user = User::runs("quickstart -p 0", home.path());
     user.sees("Type a line and press Enter");
@@ -157,14 +157,14 @@ fn an_interrupt_at_the_prompt_ends_the_console_in_order() {
 }
 
 #[test]
-fn what_a_record_holds_cannot_drive_the_terminal() {
+fn a_records_bytes_cannot_control_the_terminal() {
     let home = folder();
     let mut user = User::runs("quickstart -p 0", home.path());
     user.sees("[dlog] > ");
-    // Ctrl-V takes the next key as it is: an escape character gets into the record.
+    // Ctrl-V takes the next key literally: an escape character becomes part of the record.
     user.types("\x16\x1b[2Jgone\r");
     user.sees("\"\"\"\r\n\u{fffd}[2Jgone\r\n\"\"\"");
-    // Keys pressed before the editor is back would be the terminal's own to interpret.
+    // The terminal itself would interpret keys that are pressed before the editor is back.
     user.sees("[dlog] > ");
     user.types("\x04");
     user.sees("1 record written");
@@ -184,7 +184,7 @@ fn streams_are_created_and_deleted_only_when_the_user_says_yes() {
     let mut uri = String::new();
     BufReader::new(local.0.stdout.take().expect("it is piped"))
         .read_line(&mut uri)
-        .expect("it says its URI first");
+        .expect("it prints its URI first");
     let uri = uri.trim();
 
     let mut user = User::runs(&format!("tool create -u {uri} -r s- -e 1-2"), home.path());
@@ -249,7 +249,7 @@ fn records_of_other_writers_are_shown_above_the_line_that_is_being_typed() {
 }
 
 #[test]
-fn that_no_proxy_answers_is_said_above_the_line_that_is_being_typed() {
+fn a_missing_proxy_is_reported_above_the_line_that_is_being_typed() {
     let home = folder();
     let mut proxy = Command::new(env!("CARGO_BIN_EXE_dlog"))
         .args(["proxy", "-p", "0", "-q", "--data"])
@@ -261,7 +261,7 @@ fn that_no_proxy_answers_is_said_above_the_line_that_is_being_typed() {
     let mut listening = String::new();
     BufReader::new(proxy.0.stdout.take().expect("it is piped"))
         .read_line(&mut listening)
-        .expect("it says where it listens first");
+        .expect("it prints its address first");
     let name = format!(
         "inet!{}",
         listening.trim().trim_start_matches("listening on ")

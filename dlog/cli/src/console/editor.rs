@@ -8,32 +8,32 @@ use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use tokio::sync::mpsc;
 
-use super::super::{Fault, Output, Shutdown, folder};
-use super::lines::{Line, LineError, Release};
+use super::super::{CliError, Output, Shutdown, folder};
+use super::lines::{DoneGuard, InputLine, LineError};
 
 /// The prompt of the tutorial's console.
 pub(crate) const PROMPT: &str = "[dlog] > ";
 
-/// How many lines the history keeps.
+/// Maximum number of lines in the history.
 const HISTORY_LINES: usize = 1_000;
 
-/// How long the next prompt waits for the last line to be dealt with: results that come soon then
-/// stand above it without a redraw.
-const PROMPT_WAITS: Duration = Duration::from_millis(250);
+/// Maximum time that the next prompt waits for the last line's outcome: results that arrive in that
+/// time are printed above it without a redraw.
+const PROMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A line editor on the terminal: the lines that are typed, and an output that writes above the
-/// prompt.
+/// Opens a line editor on the terminal. Returns the lines that the user types, and an output that
+/// writes above the prompt.
 ///
-/// Ctrl-D ends the input, and so does Ctrl-C, which also asks for the end.
+/// Ctrl-D ends the input, and so does Ctrl-C, which also requests shutdown.
 ///
 /// # Errors
-/// The terminal cannot be used.
+/// The editor cannot use the terminal.
 pub(crate) fn open(
     limit: usize,
     shutdown: &Shutdown,
-) -> Result<(mpsc::Receiver<Line>, Output), Fault> {
+) -> Result<(mpsc::Receiver<InputLine>, Output), CliError> {
     let refused = |error: ReadlineError| {
-        Fault::failure(format!("cannot edit lines on this terminal: {error}"))
+        CliError::failure(format!("cannot edit lines on this terminal: {error}"))
     };
     terminal_mode::remember();
     let config = Config::builder()
@@ -48,10 +48,10 @@ pub(crate) fn open(
     });
     let history = history_file();
     if let Some(path) = &history {
-        // A first start has none, and a damaged one is no reason to keep anyone from writing.
+        // The first start has no history, and a damaged one must not keep the user from writing.
         let _ = editor.load_history(path);
     }
-    // One line at a time: the editor waits for each.
+    // Bounded: one line, because the editor waits for each.
     let (sender, lines) = mpsc::channel(1);
     let shutdown = shutdown.clone();
     thread::spawn(move || {
@@ -60,52 +60,53 @@ pub(crate) fn open(
     Ok((lines, output))
 }
 
+/// Reads lines until the input ends or the receiver is dropped.
 fn edit(
     editor: &mut DefaultEditor,
     history: Option<&Path>,
     limit: usize,
-    sender: &mpsc::Sender<Line>,
+    sender: &mpsc::Sender<InputLine>,
     shutdown: &Shutdown,
 ) {
     for number in 1.. {
-        let (content, ended) = match editor.readline(PROMPT) {
+        let (content, last) = match editor.readline(PROMPT) {
             Ok(line) if line.len() > limit => (Err(LineError::TooLong { limit }), false),
             Ok(line) => (Ok(Bytes::from(line)), false),
             Err(ReadlineError::Eof) => return,
             Err(ReadlineError::Interrupted) => {
-                shutdown.ask();
+                shutdown.request();
                 return;
             }
             Err(error) => (Err(LineError::Input(error.to_string())), true),
         };
-        // Line by line: the process may end while the next line is being edited.
+        // After each line: the process may end while the next line is being edited.
         if let Some(path) = history
             && let Err(error) = editor.append_history(path)
         {
             tracing::debug!(
-                "the history could not be kept in {}: {error}",
+                "cannot append to the history in {}: {error}",
                 path.display()
             );
         }
-        let (waiter, dealt_with) = std::sync::mpsc::sync_channel(0);
+        let (on_drop, done) = std::sync::mpsc::sync_channel(0);
         if sender
-            .blocking_send(Line {
+            .blocking_send(InputLine {
                 number,
                 content,
-                release: Release::of(waiter),
+                done: DoneGuard::new(on_drop),
             })
             .is_err()
-            || ended
+            || last
         {
             return;
         }
-        // Nothing is ever sent: the wait ends when the line's release is dropped, or in time for
-        // the next prompt.
-        let _ = dealt_with.recv_timeout(PROMPT_WAITS);
+        // Nothing is ever sent: the wait ends when the line's guard drops the sender, or after the
+        // delay.
+        let _ = done.recv_timeout(PROMPT_DELAY);
     }
 }
 
-/// Where the history is kept: a file below the user's data folder.
+/// Returns the history's file in the user's data folder, or `None` if there can be none.
 fn history_file() -> Option<PathBuf> {
     let file = folder::user_data("history").ok()?;
     std::fs::create_dir_all(file.parent()?).ok()?;
@@ -131,8 +132,8 @@ impl<P: ExternalPrinter> Write for AbovePrompt<P> {
     }
 }
 
-/// Puts the terminal back as it was before the editor took it, if it did. For processes that end
-/// while a line is being edited.
+/// Restores the terminal mode from before the editor changed it. For processes that end while a
+/// line is being edited.
 pub(crate) fn restore_terminal() {
     terminal_mode::restore();
 }
@@ -148,7 +149,7 @@ mod terminal_mode {
 
     pub(super) fn remember() {
         if let Ok(mode) = tcgetattr(io::stdin()) {
-            // A second editor in the same process finds the mode that the first one found.
+            // Keeps the first: a second editor in the same process would save the same mode.
             let _ = BEFORE.set(mode);
         }
     }
@@ -160,7 +161,7 @@ mod terminal_mode {
     }
 }
 
-/// Elsewhere the editor itself puts the terminal back.
+/// On other systems the editor itself restores the terminal.
 #[cfg(not(unix))]
 mod terminal_mode {
     pub(super) const fn remember() {}

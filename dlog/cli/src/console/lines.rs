@@ -4,43 +4,44 @@ use std::thread;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// How many lines are read ahead of the writer.
-const AHEAD: usize = 64;
+/// Maximum number of lines that are read ahead of the writer.
+const LINES_AHEAD: usize = 64;
 
 /// One line of input.
 #[derive(Debug)]
-pub(crate) struct Line {
-    /// Its number, from 1.
+pub(crate) struct InputLine {
+    /// Number of the line, from 1.
     pub(crate) number: u64,
-    /// What it holds, without its end, or why it cannot be a record.
+    /// Content without the line end, or the reason why it cannot be a record.
     pub(crate) content: Result<Bytes, LineError>,
-    /// Dropped when the line was dealt with, so that an editor can ask for the next one.
-    pub(crate) release: Release,
+    /// Dropped when the outcome of the line is known, so that an editor can prompt for the next
+    /// one.
+    pub(crate) done: DoneGuard,
 }
 
-/// Tells an editor that waits that a line was dealt with, by being dropped.
+/// Guard that notifies a waiting editor, when it is dropped, that a line is done.
 #[derive(Debug, Default)]
-pub(crate) struct Release(
-    #[expect(dead_code, reason = "only its end is of interest")]
+pub(crate) struct DoneGuard(
+    #[expect(dead_code, reason = "only its drop has an effect")]
     Option<std::sync::mpsc::SyncSender<()>>,
 );
 
-impl Release {
-    /// One that tells `waiter`.
-    pub(super) const fn of(waiter: std::sync::mpsc::SyncSender<()>) -> Self {
-        Self(Some(waiter))
+impl DoneGuard {
+    /// Creates a guard that drops `on_drop` when it is dropped, which ends the receiver's wait.
+    pub(super) const fn new(on_drop: std::sync::mpsc::SyncSender<()>) -> Self {
+        Self(Some(on_drop))
     }
 }
 
-/// Why a line cannot be a record.
+/// Reason why a line cannot be a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LineError {
-    /// It is longer than a record may be. It was skipped to its end without being kept.
+    /// The line is longer than a record may be. It was skipped to its end and not kept.
     TooLong {
-        /// The most bytes that a record may have.
+        /// Maximum length of a record in bytes.
         limit: usize,
     },
-    /// The input failed. There are no more lines.
+    /// Reading the input failed. There are no more lines.
     Input(String),
 }
 
@@ -49,25 +50,25 @@ impl core::fmt::Display for LineError {
         match self {
             Self::TooLong { limit } => write!(
                 f,
-                "the line is longer than the {limit} bytes that a record may have"
+                "the line is longer than {limit} bytes, the maximum length of a record"
             ),
             Self::Input(error) => write!(f, "cannot read the input: {error}"),
         }
     }
 }
 
-/// Reads the standard input's lines on a thread of its own, a few ahead.
+/// Reads the standard input's lines on a new thread, up to [`LINES_AHEAD`] ahead of the writer.
 ///
 /// The thread ends with the input, or with the next line after the receiver was dropped.
-pub(crate) fn of_stdin(limit: usize) -> mpsc::Receiver<Line> {
+pub(crate) fn read_stdin(limit: usize) -> mpsc::Receiver<InputLine> {
     spawn(move || io::stdin().lock(), limit)
 }
 
 fn spawn<R: BufRead>(
     open: impl FnOnce() -> R + Send + 'static,
     limit: usize,
-) -> mpsc::Receiver<Line> {
-    let (sender, lines) = mpsc::channel(AHEAD);
+) -> mpsc::Receiver<InputLine> {
+    let (sender, lines) = mpsc::channel(LINES_AHEAD);
     thread::spawn(move || {
         let mut input = open();
         for number in 1.. {
@@ -76,15 +77,15 @@ fn spawn<R: BufRead>(
                 Ok(None) => return,
                 Err(error) => Err(LineError::Input(error.to_string())),
             };
-            let ended = matches!(content, Err(LineError::Input(_)));
+            let last = matches!(content, Err(LineError::Input(_)));
             if sender
-                .blocking_send(Line {
+                .blocking_send(InputLine {
                     number,
                     content,
-                    release: Release::default(),
+                    done: DoneGuard::default(),
                 })
                 .is_err()
-                || ended
+                || last
             {
                 return;
             }
@@ -93,8 +94,8 @@ fn spawn<R: BufRead>(
     lines
 }
 
-/// Reads up to a line's end, which is `\n` or `\r\n` or the end of the input. At most `limit` bytes
-/// and the line's end are kept.
+/// Reads one line, which ends with `\n`, with `\r\n` or with the input. Returns `None` at the end
+/// of the input. Keeps at most `limit` bytes and the line end in memory.
 fn read_line(
     input: &mut impl BufRead,
     limit: usize,
@@ -114,7 +115,7 @@ fn read_line(
         any = true;
         let end = buffer.iter().position(|byte| *byte == b'\n');
         let part = &buffer[..end.unwrap_or(buffer.len())];
-        // One byte more than the limit, because it may be the `\r` of the line's end.
+        // One byte more than the limit, because it may be the `\r` of the line end.
         if line.len() + part.len() > limit + 1 {
             too_long = true;
             line.clear();
@@ -140,9 +141,9 @@ fn read_line(
     }))
 }
 
-/// Lines from memory, for tests.
+/// Reads lines from memory, for tests.
 #[cfg(test)]
-pub(crate) fn of_text(text: &str, limit: usize) -> mpsc::Receiver<Line> {
+pub(crate) fn read_text(text: &str, limit: usize) -> mpsc::Receiver<InputLine> {
     let bytes = text.as_bytes().to_vec();
     spawn(move || io::Cursor::new(bytes), limit)
 }
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str) -> Vec<Result<Bytes, LineError>> {
-        // A buffer of three bytes, so that lines fall apart in every way.
+        // A buffer of three bytes, so that lines are split at every offset.
         let mut input = io::BufReader::with_capacity(3, text.as_bytes());
         core::iter::from_fn(|| read_line(&mut input, 8).expect("memory does not fail")).collect()
     }
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_is_a_record_without_its_end_also_the_empty_and_the_unfinished_one() {
+    fn each_line_is_a_record_without_its_line_end_also_an_empty_and_an_unfinished_one() {
         assert_eq!(
             lines("one\ntwo\r\n\nlast"),
             [kept("one"), kept("two"), kept(""), kept("last")]
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_kept() {
+    fn bytes_that_are_not_text_are_kept() {
         let mut input: &[u8] = b"\xff\x00\n";
         assert_eq!(
             read_line(&mut input, 8).expect("memory does not fail"),

@@ -12,26 +12,26 @@ use std::io::{self, IsTerminal};
 use tokio::sync::mpsc;
 
 pub(crate) use editor::restore_terminal;
-use lines::of_stdin;
+use lines::read_stdin;
 #[cfg(test)]
-pub(crate) use lines::of_text;
-pub(crate) use lines::{Line, Release};
-pub(crate) use report::Report;
-pub(crate) use session::{Digest, Tally, run};
-pub(crate) use writer::Connected;
+pub(crate) use lines::read_text;
+pub(crate) use lines::{DoneGuard, InputLine};
+pub(crate) use report::LineReporter;
+pub(crate) use session::{LineCounts, RecordDigest, run};
+pub(crate) use writer::ConnectedWriter;
 
 use super::output::note;
 use super::streams::StreamList;
 use super::writer_args::WriterArgs;
-use super::{Fault, Format, Output, Shutdown};
+use super::{CliError, Format, Output, Shutdown};
 
 /// Write each line that is typed or piped in as a record to one of several streams.
 ///
-/// Each record goes to the next of the streams in turn; when that one does not answer in time, to
-/// the one after it as well. On a terminal there is a prompt with line editing and history, and
-/// Ctrl-D ends it. From a pipe it ends at the end of the input, when every line has been
-/// acknowledged. A line that fails is reported with why, and the next one goes on; the exit status
-/// is 1 then. The settings are the tutorial's.
+/// Each record goes to the next stream in turn; if that stream does not answer in time, also to the
+/// one after it. On a terminal there is a prompt with line editing and history, and Ctrl-D ends the
+/// command. From a pipe it ends when the input has ended and every line has been acknowledged. A
+/// line that fails is reported with the reason, the next lines are still written, and the exit
+/// status is 1. The default settings are the tutorial's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
@@ -41,17 +41,16 @@ Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
       --first-speculative-timeout 50ms 'inet!127.0.0.1:8000' $STREAMS < records.txt
   dlog console-multi-writer --recommended --attempts --stats 'inet!127.0.0.1:8000' $STREAMS
 
-Times are written with their unit: 250us, 2ms, 10s, 5m. With -v each line's stream and position is \
-                        printed.")]
+Write times with their unit: 250us, 2ms, 10s, 5m. -v prints the position of each line.")]
 pub(crate) struct Args {
     #[cfg_attr(
         feature = "zookeeper",
-        doc = "Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT], or \
-               zk!HOST:PORT!/PATH where proxies announce themselves in ZooKeeper"
+        doc = "The proxies as a Finagle name: inet!HOST:PORT[,HOST:PORT], or zk!HOST:PORT!/PATH \
+               for proxies that announce themselves in ZooKeeper"
     )]
     #[cfg_attr(
         not(feature = "zookeeper"),
-        doc = "Where the proxies are, as a Finagle name: inet!HOST:PORT[,HOST:PORT]"
+        doc = "The proxies as a Finagle name: inet!HOST:PORT[,HOST:PORT]"
     )]
     #[arg(value_name = "NAME")]
     name: String,
@@ -60,17 +59,16 @@ pub(crate) struct Args {
     #[arg(value_name = "STREAM[,STREAM]")]
     streams: StreamList,
 
-    /// How lines are reported: as text, where -v says where each went, or each as a JSON object
+    /// Output format: text (-v prints the position of each line), or a JSON object for each line
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 
-    /// Report of each line which streams it was tried at, when, how long that took and what came
-    /// of it
+    /// Print the attempts of each line: stream, start, duration and outcome
     #[arg(long)]
     attempts: bool,
 
-    /// Print at the end, to the standard error, what was counted: records, attempts, hedges,
-    /// connections, and how each stream does
+    /// Print counters to the standard error at the end: records, attempts, hedges, connections, and
+    /// the state of each stream
     #[arg(long)]
     stats: bool,
 
@@ -79,16 +77,16 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Writes lines to the end of the input.
+    /// Writes lines until the input ends.
     ///
     /// # Errors
-    /// The settings are at odds, no proxy answers, or a line failed.
+    /// The settings are invalid, no proxy answers, or a line failed.
     pub(crate) async fn run(
         self,
         output: &Output,
         verbose: u8,
         shutdown: &Shutdown,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let settings = self
             .writer
             .settings()?
@@ -96,40 +94,49 @@ impl Args {
             .attempt_reports(self.attempts);
         let settings = settings
             .build()
-            .map_err(|error| Fault::usage(error.to_string()))?;
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        let connect = ConnectedWriter::open(
+            &self.name,
+            self.streams.names(),
+            settings,
+            self.writer.identity(),
+            "console-proxy-writer",
+        );
         let writer = tokio::select! {
-            connected = Connected::open(&self.name, self.streams.names(), settings, self.writer.identity(), "console-proxy-writer") => connected?,
-            () = shutdown.asked() => return Ok(()),
+            connected = connect => connected?,
+            () = shutdown.requested() => return Ok(()),
         };
         let (lines, output) = input(&writer, output, shutdown)?;
-        let report = Report::new(self.format, verbose > 0, self.attempts);
-        let ended = run(lines, &writer, &output, report, shutdown, &mut |_, _| {}).await;
+        let report = LineReporter::new(self.format, verbose > 0, self.attempts);
+        let result = run(lines, &writer, &output, report, shutdown, &mut |_, _| {}).await;
         writer.close().await;
         restore_terminal();
         if self.stats {
             note(writer.stats().to_text(self.format));
         }
-        match ended?.failed {
+        match result?.failed {
             0 => Ok(()),
-            // Each was told when it failed.
-            1.. => Err(Fault::told()),
+            // Each of them was reported when it failed.
+            1.. => Err(CliError::already_reported()),
         }
     }
 }
 
-/// The lines of the standard input, and where to print meanwhile: an editor on a terminal, plain
-/// lines otherwise.
+/// Lines of the input, and the output to print to while they arrive.
+pub(crate) type ConsoleInput = (mpsc::Receiver<InputLine>, Output);
+
+/// Opens the standard input: a line editor on a terminal, plain lines otherwise.
 ///
 /// # Errors
-/// The terminal cannot be used.
+/// The editor cannot use the terminal.
 pub(crate) fn input(
-    writer: &Connected,
+    writer: &ConnectedWriter,
     output: &Output,
     shutdown: &Shutdown,
-) -> Result<(mpsc::Receiver<Line>, Output), Fault> {
+) -> Result<ConsoleInput, CliError> {
     let limit = writer.max_record_bytes();
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return editor::open(limit, shutdown);
     }
-    Ok((of_stdin(limit), output.clone()))
+    Ok((read_stdin(limit), output.clone()))
 }

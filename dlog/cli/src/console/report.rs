@@ -5,50 +5,50 @@ use distributedlog::{Dlsn, WriteState};
 use serde::Serialize;
 
 use super::super::record_text::{DlsnJson, json_line};
-use super::super::{Fault, Format, Output};
+use super::super::{CliError, Format, Output};
 use distributedlog_store::StreamName;
 
-/// Where a line went.
+/// Stream and position of an acknowledged line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    /// The stream that took it.
+pub(crate) struct RecordLocation {
+    /// Stream that has the record.
     pub(crate) stream: StreamName,
-    /// Its position there.
+    /// Position of the record in the stream.
     pub(crate) dlsn: Dlsn,
 }
 
-/// Why a line was not acknowledged.
+/// Failure of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unacknowledged {
-    pub(crate) why: String,
-    /// Whether its record may be in a stream.
-    pub(crate) known: WriteState,
+pub(crate) struct LineFailure {
+    /// Reason, for the user.
+    pub(crate) reason: String,
+    /// Certainty about whether the record is in a stream.
+    pub(crate) state: WriteState,
 }
 
-/// How a line ended, and what each attempt to write it met: none unless the writer's settings keep
-/// them.
+/// Outcome of a line, and its attempts. There are none unless the writer's settings keep them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) result: Result<Place, Unacknowledged>,
-    pub(crate) attempts: Vec<Attempt>,
+pub(crate) struct LineOutcome {
+    pub(crate) result: Result<RecordLocation, LineFailure>,
+    pub(crate) attempts: Vec<AttemptSummary>,
 }
 
 /// One attempt to write a line's record set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attempt {
+pub(crate) struct AttemptSummary {
     stream: StreamName,
-    /// How long after the first one it was started.
+    /// Time from the start of the first attempt to the start of this one.
     started: Duration,
     took: Duration,
     outcome: AttemptOutcome,
 }
 
-/// The attempts of a writer over these streams.
-pub(crate) fn attempts(reports: &AttemptReports, streams: &[StreamName]) -> Vec<Attempt> {
+/// Converts the attempts of a writer of these streams.
+pub(crate) fn attempts(reports: &AttemptReports, streams: &[StreamName]) -> Vec<AttemptSummary> {
     let Some(first) = reports.first() else {
         return Vec::new();
     };
-    let of = |report: &distributedlog::writer::AttemptReport| Attempt {
+    let of = |report: &distributedlog::writer::AttemptReport| AttemptSummary {
         stream: streams[usize::from(report.stream.0)].clone(),
         started: report.started.since(first.started),
         took: report.took,
@@ -57,18 +57,18 @@ pub(crate) fn attempts(reports: &AttemptReports, streams: &[StreamName]) -> Vec<
     reports.iter().map(of).collect()
 }
 
-/// What is said of each line.
+/// Prints the outcome of lines.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Report {
+pub(crate) struct LineReporter {
     format: Format,
-    /// Whether lines that went well are worth a word.
+    /// Prints successful lines too.
     verbose: bool,
     attempts: bool,
 }
 
-impl Report {
-    /// Says where lines went only when `verbose`; failures always. With `attempts`, the attempts of
-    /// each line too. As JSON, everything of every line.
+impl LineReporter {
+    /// Creates a reporter that prints failures, and successful lines too if `verbose`. With
+    /// `attempts` it prints all lines with their attempts. As JSON it prints every line in full.
     pub(crate) const fn new(format: Format, verbose: bool, attempts: bool) -> Self {
         Self {
             format,
@@ -77,26 +77,31 @@ impl Report {
         }
     }
 
-    /// Says how a line ended.
+    /// Prints the outcome of a line.
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(super) fn line(self, number: u64, ended: &Ended, output: &Output) -> Result<(), Fault> {
+    pub(super) fn line(
+        self,
+        number: u64,
+        outcome: &LineOutcome,
+        output: &Output,
+    ) -> Result<(), CliError> {
         if let Format::Json = self.format {
-            return json_line(output, &LineJson::new(number, ended));
+            return json_line(output, &LineJson::new(number, outcome));
         }
-        let mut text = match &ended.result {
+        let mut text = match &outcome.result {
             Ok(_) if !self.verbose => return Ok(()),
-            Ok(place) => format!("line {number}: {} in stream {}", place.dlsn, place.stream),
-            Err(error) => format!("line {number} was not acknowledged: {}", error.why),
+            Ok(at) => format!("line {number}: {} in stream {}", at.dlsn, at.stream),
+            Err(error) => format!("line {number} was not acknowledged: {}", error.reason),
         };
         if self.attempts {
-            for Attempt {
+            for AttemptSummary {
                 stream,
                 started,
                 took,
                 outcome,
-            } in &ended.attempts
+            } in &outcome.attempts
             {
                 let (started, took) = (millis(*started), millis(*took));
                 text += &format!("\n  {stream}, started at {started}: ");
@@ -148,21 +153,21 @@ struct AttemptJson<'a> {
 }
 
 impl<'a> LineJson<'a> {
-    fn new(line: u64, ended: &'a Ended) -> Self {
-        let (place, error) = (ended.result.as_ref().ok(), ended.result.as_ref().err());
+    fn new(line: u64, outcome: &'a LineOutcome) -> Self {
+        let (at, error) = (outcome.result.as_ref().ok(), outcome.result.as_ref().err());
         Self {
             line,
-            stream: place.map(|place| &place.stream),
-            dlsn: place.map(|place| place.dlsn.into()),
-            error: error.map(|error| &*error.why),
-            known: error.map(|error| error.known.to_string()),
-            attempts: ended.attempts.iter().map(AttemptJson::new).collect(),
+            stream: at.map(|at| &at.stream),
+            dlsn: at.map(|at| at.dlsn.into()),
+            error: error.map(|error| &*error.reason),
+            known: error.map(|error| error.state.to_string()),
+            attempts: outcome.attempts.iter().map(AttemptJson::new).collect(),
         }
     }
 }
 
 impl<'a> AttemptJson<'a> {
-    fn new(attempt: &'a Attempt) -> Self {
+    fn new(attempt: &'a AttemptSummary) -> Self {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (outcome, cause, known) = match attempt.outcome {
             AttemptOutcome::Won => ("won", None, None),
@@ -187,22 +192,22 @@ impl<'a> AttemptJson<'a> {
 mod tests {
     use distributedlog::Cause;
 
-    use super::super::super::output::Captured;
+    use super::super::super::output::CapturedOutput;
     use super::*;
 
     fn name(stream: &str) -> StreamName {
         StreamName::new(stream).expect("a name")
     }
 
-    fn hedged() -> Ended {
-        let attempt = |stream, started, took, outcome| Attempt {
+    fn hedged() -> LineOutcome {
+        let attempt = |stream, started, took, outcome| AttemptSummary {
             stream: name(stream),
             started: Duration::from_micros(started),
             took: Duration::from_micros(took),
             outcome,
         };
-        Ended {
-            result: Ok(Place {
+        LineOutcome {
+            result: Ok(RecordLocation {
                 stream: name("c"),
                 dlsn: Dlsn::new(1, 2, 0),
             }),
@@ -222,54 +227,54 @@ mod tests {
         }
     }
 
-    fn failed() -> Ended {
-        Ended {
-            result: Err(Unacknowledged {
-                why: "no luck".to_owned(),
-                known: WriteState::NotWritten,
+    fn failed() -> LineOutcome {
+        LineOutcome {
+            result: Err(LineFailure {
+                reason: "no luck".to_owned(),
+                state: WriteState::NotWritten,
             }),
             attempts: Vec::new(),
         }
     }
 
-    fn said(report: Report, ended: &Ended) -> String {
-        let captured = Captured::default();
+    fn printed(report: LineReporter, outcome: &LineOutcome) -> String {
+        let captured = CapturedOutput::default();
         report
-            .line(7, ended, &captured.output())
+            .line(7, outcome, &captured.output())
             .expect("the buffer takes all");
         captured.text()
     }
 
     #[test]
-    fn as_much_is_said_as_was_asked_for() {
-        let quiet = Report::new(Format::Text, false, false);
-        assert_eq!(said(quiet, &hedged()), "");
+    fn the_flags_decide_how_much_is_printed_of_each_line() {
+        let quiet = LineReporter::new(Format::Text, false, false);
+        assert_eq!(printed(quiet, &hedged()), "");
         assert_eq!(
-            said(quiet, &failed()),
+            printed(quiet, &failed()),
             "line 7 was not acknowledged: no luck\n"
         );
-        let place = "line 7: DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0} in stream c\n";
+        let position = "line 7: DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0} in stream c\n";
         assert_eq!(
-            said(Report::new(Format::Text, true, false), &hedged()),
-            place
+            printed(LineReporter::new(Format::Text, true, false), &hedged()),
+            position
         );
         let attempts = "  a, started at 0.0 ms: given up after 52.3 ms\n  b, started at 50.0 ms: \
                         failed after 0.3 ms: the connection was lost (unknown whether written)\n  \
                         c, started at 50.3 ms: written, answered after 2.0 ms\n";
         assert_eq!(
-            said(Report::new(Format::Text, false, true), &hedged()),
-            format!("{place}{attempts}")
+            printed(LineReporter::new(Format::Text, false, true), &hedged()),
+            format!("{position}{attempts}")
         );
     }
 
     #[test]
-    fn in_json_every_line_says_everything() {
-        let report = Report::new(Format::Json, false, false);
+    fn in_json_every_line_is_printed_in_full() {
+        let report = LineReporter::new(Format::Json, false, false);
         assert_eq!(
-            said(report, &failed()),
+            printed(report, &failed()),
             "{\"line\":7,\"error\":\"no luck\",\"known\":\"not written\"}\n"
         );
-        let text = said(report, &hedged());
+        let text = printed(report, &hedged());
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(
             (&value["stream"], &value["dlsn"]["entryId"]),

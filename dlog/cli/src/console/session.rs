@@ -11,28 +11,28 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::super::output::{counted, note};
-use super::super::{Fault, Output, Shutdown};
-use super::lines::{Line, Release};
-use super::report::{Ended, Report, Unacknowledged};
+use super::super::{CliError, Output, Shutdown};
+use super::lines::{DoneGuard, InputLine};
+use super::report::{LineFailure, LineOutcome, LineReporter};
 
-/// How many lines may wait for their acknowledgement. The writer bounds its bytes and sets by
-/// itself.
+/// Maximum number of lines that wait for their acknowledgement. The writer itself bounds its bytes
+/// and sets.
 const MAX_WAITING: usize = 4_096;
 
-/// How long lines may wait without any of them ending before it is looked at why.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Time without the outcome of any waiting line after which the user is notified of a known
+/// problem.
+const STALL_NOTICE_AFTER: Duration = Duration::from_secs(2);
 
-/// A future of the console's, boxed because the writer behind it differs between the product and
-/// its tests.
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// Boxed future, because the writer behind it differs between the product and its tests.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A digest of a record's bytes, by which what was written is found again in what is read: unlike a
-/// position, it is the same on every copy.
+/// Digest of a record's bytes, which matches a written record with the one that is read: unlike a
+/// position, it is the same on every duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Digest(u64);
+pub(crate) struct RecordDigest(u64);
 
-impl Digest {
-    /// The digest of these bytes.
+impl RecordDigest {
+    /// Computes the digest of a record.
     pub(crate) fn of(record: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(record);
@@ -40,180 +40,283 @@ impl Digest {
     }
 }
 
-/// An accepted line's future: where it went, or why it failed and what is known of it.
-pub(crate) type Acknowledgement = Boxed<'static, Ended>;
+/// Future of an accepted line's outcome.
+pub(crate) type Acknowledgement = BoxFuture<'static, LineOutcome>;
 
-/// What a console writes to.
+/// Writer of a console's lines.
 pub(crate) trait LineWriter: Send + Sync {
-    /// Waits for room and takes the record; lines are taken in the order of the calls. Or says why
-    /// it takes none.
-    fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>>;
+    /// Waits for room and accepts the record; records are accepted in the order of the calls.
+    ///
+    /// # Errors
+    /// The writer refuses the record.
+    fn submit(&self, record: Bytes) -> BoxFuture<'_, Result<Acknowledgement, LineFailure>>;
 
-    /// Why nothing is acknowledged, when something is known to be wrong just now: for somebody who
-    /// waits.
-    fn trouble(&self) -> Option<String>;
+    /// Returns a message about the problem that keeps lines from being acknowledged, or `None` if
+    /// no problem is known.
+    fn problem(&self) -> Option<String>;
 }
 
-/// How the lines ended.
+/// Numbers of acknowledged and failed lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct LineCounts {
     /// Lines that were acknowledged.
     pub(crate) written: u64,
     /// Lines that failed.
     pub(crate) failed: u64,
 }
 
-/// Something that wants to know of each acknowledged line. Gets its release too, and lets the
-/// editor go on by dropping it.
-pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(Digest, Release) + Send);
+/// Callback for each acknowledged line. Dropping the guard lets the editor prompt for the next
+/// line.
+pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(RecordDigest, DoneGuard) + Send);
 
-/// Writes each line of `lines` as a record and reports how it went, in the order of the lines. Ends
-/// when every line up to the end of the input was acknowledged or has failed; being asked to end
-/// counts as the end of the input. While lines wait and none ends for [`SILENCE`], it says what is
-/// wrong if that is known, and when it is over.
+/// Writes each line of `lines` as a record and reports the outcomes in the order of the lines.
+///
+/// Returns when every line up to the end of the input was acknowledged or has failed; a shutdown
+/// request counts as the end of the input. While lines wait and none is acknowledged or fails for
+/// [`STALL_NOTICE_AFTER`], it notifies the user of a known problem, and again when the problem is
+/// over.
 ///
 /// # Errors
-/// The output cannot be written. Failed lines are no error: they are counted.
+/// The output cannot be written. Failed lines are not an error: they are counted.
 pub(crate) async fn run(
-    mut lines: mpsc::Receiver<Line>,
+    mut lines: mpsc::Receiver<InputLine>,
     writer: &dyn LineWriter,
     output: &Output,
-    report: Report,
+    report: LineReporter,
     shutdown: &Shutdown,
     on_written: OnWritten<'_>,
-) -> Result<Tally, Fault> {
-    let mut silence = Silence::new();
-    let mut tally = Tally::default();
-    let (mut open, mut asked) = (true, false);
-    let mut accepting: Option<Accepting<'_>> = None;
-    let mut waiting: VecDeque<Waiting> = VecDeque::new();
-    while open || accepting.is_some() || !waiting.is_empty() {
-        let room = accepting.is_none() && waiting.len() < MAX_WAITING;
+) -> Result<LineCounts, CliError> {
+    let mut session = Session {
+        writer,
+        output,
+        report,
+        shutdown,
+        on_written,
+        stall: StallNotice::new(),
+        counts: LineCounts::default(),
+        input_open: true,
+        shutdown_seen: false,
+        submitting: None,
+        accepted: VecDeque::new(),
+    };
+    while session.input_open || session.waits() {
+        session.step(&mut lines).await?;
+    }
+    Ok(session.counts)
+}
+
+/// State of [`run`].
+struct Session<'a> {
+    writer: &'a dyn LineWriter,
+    output: &'a Output,
+    report: LineReporter,
+    shutdown: &'a Shutdown,
+    on_written: OnWritten<'a>,
+    stall: StallNotice,
+    counts: LineCounts,
+    /// The input may have more lines, and shutdown was not requested.
+    input_open: bool,
+    /// Shutdown was requested, and the user was notified of lines that still wait.
+    shutdown_seen: bool,
+    /// The line that waits for room in the writer.
+    submitting: Option<SubmittingLine<'a>>,
+    /// Lines that wait for their outcome, the oldest first. Bounded: [`MAX_WAITING`].
+    accepted: VecDeque<AcceptedLine>,
+}
+
+impl Session<'_> {
+    /// Returns true if a line waits for room or for its outcome.
+    fn waits(&self) -> bool {
+        self.submitting.is_some() || !self.accepted.is_empty()
+    }
+
+    /// Waits for the next event and handles it.
+    async fn step(&mut self, lines: &mut mpsc::Receiver<InputLine>) -> Result<(), CliError> {
+        let room = self.submitting.is_none() && self.accepted.len() < MAX_WAITING;
+        let waits = self.waits();
         tokio::select! {
             // Acknowledgements first: they make room.
             biased;
-            ended = oldest(&mut waiting), if !waiting.is_empty() => {
-                let Waiting { number, digest, release, .. } = waiting.pop_front().expect("it was just waited for");
-                report.line(number, &ended, output)?;
-                silence.ended(&ended, output);
-                if ended.result.is_ok() {
-                    tally.written += 1;
-                    on_written(digest, release);
-                } else {
-                    tally.failed += 1;
-                }
-            },
-            accepted = accept(&mut accepting), if accepting.is_some() => {
-                let Accepting { number, digest, release, .. } = accepting.take().expect("it was just waited for");
-                let acknowledgement = accepted.unwrap_or_else(failed);
-                waiting.push_back(Waiting { number, digest, release, acknowledgement });
-            },
-            () = silence.passed(), if accepting.is_some() || !waiting.is_empty() => silence.tell(writer, output),
-            () = shutdown.asked(), if !asked => {
-                (asked, open) = (true, false);
-                let unfinished = waiting.len() as u64 + u64::from(accepting.is_some());
-                if unfinished > 0 {
-                    note(format_args!("Waiting for {} to be acknowledged; Ctrl-C again gives them up.", counted(unfinished, "line")));
-                }
-            },
-            line = lines.recv(), if open && room => match line {
-                None => open = false,
-                Some(Line { number, content: Ok(record), release }) => {
-                    if waiting.is_empty() {
-                        silence.begins();
-                    }
-                    let digest = Digest::of(&record);
-                    accepting = Some(Accepting { number, digest, release, submitted: writer.submit(record) });
-                },
-                Some(Line { number, content: Err(error), release }) => {
-                    let (digest, acknowledgement) = (Digest::of(&[]), failed(Unacknowledged { why: error.to_string(), known: WriteState::NotWritten }));
-                    waiting.push_back(Waiting { number, digest, release, acknowledgement });
-                },
+            outcome = oldest_outcome(&mut self.accepted), if !self.accepted.is_empty() => {
+                self.finish_oldest(&outcome)?;
+            }
+            submitted = submit_result(&mut self.submitting), if self.submitting.is_some() => {
+                let line = self.submitting.take().expect("it was just waited for");
+                let acknowledgement = submitted.unwrap_or_else(failed);
+                self.accept(line.number, line.digest, line.done, acknowledgement);
+            }
+            () = self.stall.elapsed(), if waits => self.stall.notify(self.writer, self.output),
+            () = self.shutdown.requested(), if !self.shutdown_seen => {
+                (self.shutdown_seen, self.input_open) = (true, false);
+                self.note_unfinished();
+            }
+            line = lines.recv(), if self.input_open && room => match line {
+                None => self.input_open = false,
+                Some(line) => self.take(line),
             },
         }
+        Ok(())
     }
-    Ok(tally)
+
+    /// Submits a line of the input, or fails it if it cannot be a record.
+    fn take(&mut self, line: InputLine) {
+        let InputLine {
+            number,
+            content,
+            done,
+        } = line;
+        match content {
+            Ok(record) => {
+                if self.accepted.is_empty() {
+                    self.stall.restart();
+                }
+                self.submitting = Some(SubmittingLine {
+                    number,
+                    digest: RecordDigest::of(&record),
+                    done,
+                    submitted: self.writer.submit(record),
+                });
+            }
+            Err(error) => {
+                let failure = LineFailure {
+                    reason: error.to_string(),
+                    state: WriteState::NotWritten,
+                };
+                self.accept(number, RecordDigest::of(&[]), done, failed(failure));
+            }
+        }
+    }
+
+    /// Queues a line behind the ones that wait for their outcome.
+    fn accept(
+        &mut self,
+        number: u64,
+        digest: RecordDigest,
+        done: DoneGuard,
+        acknowledgement: Acknowledgement,
+    ) {
+        self.accepted.push_back(AcceptedLine {
+            number,
+            digest,
+            done,
+            acknowledgement,
+        });
+    }
+
+    /// Reports and counts the oldest line.
+    fn finish_oldest(&mut self, outcome: &LineOutcome) -> Result<(), CliError> {
+        let line = self
+            .accepted
+            .pop_front()
+            .expect("its outcome was just waited for");
+        self.report.line(line.number, outcome, self.output)?;
+        self.stall.line_finished(outcome, self.output);
+        if outcome.result.is_ok() {
+            self.counts.written += 1;
+            (self.on_written)(line.digest, line.done);
+        } else {
+            self.counts.failed += 1;
+        }
+        Ok(())
+    }
+
+    /// Notifies the user on shutdown that lines still wait.
+    fn note_unfinished(&self) {
+        let unfinished = self.accepted.len() as u64 + u64::from(self.submitting.is_some());
+        if unfinished > 0 {
+            note(format_args!(
+                "Waiting for {} to be acknowledged; press Ctrl-C again to give up.",
+                counted(unfinished, "line")
+            ));
+        }
+    }
 }
 
-/// A line that waits for room.
-struct Accepting<'a> {
+/// A line that waits for room in the writer.
+struct SubmittingLine<'a> {
     number: u64,
-    digest: Digest,
-    release: Release,
-    submitted: Boxed<'a, Result<Acknowledgement, Unacknowledged>>,
+    digest: RecordDigest,
+    done: DoneGuard,
+    submitted: BoxFuture<'a, Result<Acknowledgement, LineFailure>>,
 }
 
-/// A line that was accepted.
-struct Waiting {
+/// A line that the writer accepted, or that failed before.
+struct AcceptedLine {
     number: u64,
-    digest: Digest,
-    release: Release,
+    digest: RecordDigest,
+    done: DoneGuard,
     acknowledgement: Acknowledgement,
 }
 
-async fn oldest(waiting: &mut VecDeque<Waiting>) -> Ended {
-    match waiting.front_mut() {
+/// Completes with the outcome of the oldest line; pending while no line waits.
+async fn oldest_outcome(accepted: &mut VecDeque<AcceptedLine>) -> LineOutcome {
+    match accepted.front_mut() {
         Some(first) => first.acknowledgement.as_mut().await,
         None => core::future::pending().await,
     }
 }
 
-async fn accept(accepting: &mut Option<Accepting<'_>>) -> Result<Acknowledgement, Unacknowledged> {
-    match accepting {
+/// Completes when the writer accepts or refuses the line; pending while there is no line.
+async fn submit_result(
+    submitting: &mut Option<SubmittingLine<'_>>,
+) -> Result<Acknowledgement, LineFailure> {
+    match submitting {
         Some(line) => line.submitted.as_mut().await,
         None => core::future::pending().await,
     }
 }
 
-/// A line that failed before it was accepted still waits its turn, so that lines are reported in
-/// their order.
-fn failed(error: Unacknowledged) -> Acknowledgement {
-    Box::pin(core::future::ready(Ended {
+/// Returns the acknowledgement of a line that failed before it was accepted. Such a line still
+/// waits for its turn, so that lines are reported in their order.
+fn failed(error: LineFailure) -> Acknowledgement {
+    Box::pin(core::future::ready(LineOutcome {
         result: Err(error),
         attempts: Vec::new(),
     }))
 }
 
-/// Notices when lines wait and none of them ends.
-struct Silence {
-    over: Pin<Box<Sleep>>,
-    /// Whether the user was told that something is wrong.
-    told: bool,
+/// Timer that notices when lines wait and none of them is acknowledged or fails.
+struct StallNotice {
+    deadline: Pin<Box<Sleep>>,
+    /// The user was notified of a problem.
+    notified: bool,
 }
 
-impl Silence {
+impl StallNotice {
     fn new() -> Self {
         Self {
-            over: Box::pin(tokio::time::sleep(SILENCE)),
-            told: false,
+            deadline: Box::pin(tokio::time::sleep(STALL_NOTICE_AFTER)),
+            notified: false,
         }
     }
 
-    /// A line begins to wait, behind no other.
-    fn begins(&mut self) {
-        self.over.as_mut().reset(Instant::now() + SILENCE);
+    /// Restarts the timer.
+    fn restart(&mut self) {
+        self.deadline
+            .as_mut()
+            .reset(Instant::now() + STALL_NOTICE_AFTER);
     }
 
-    /// Completes when nothing has ended for long enough.
-    async fn passed(&mut self) {
-        self.over.as_mut().await;
+    /// Completes when the timer elapses.
+    async fn elapsed(&mut self) {
+        self.deadline.as_mut().await;
     }
 
-    /// Tells the user what is wrong, once, if something is known to be; looks again later.
-    fn tell(&mut self, writer: &dyn LineWriter, output: &Output) {
-        self.begins();
-        if !self.told
-            && let Some(trouble) = writer.trouble()
+    /// Notifies the user of a known problem, once, and restarts the timer.
+    fn notify(&mut self, writer: &dyn LineWriter, output: &Output) {
+        self.restart();
+        if !self.notified
+            && let Some(problem) = writer.problem()
         {
-            self.told = true;
-            output.notice(trouble);
+            self.notified = true;
+            output.notice(problem);
         }
     }
 
-    /// A line ended.
-    fn ended(&mut self, ended: &Ended, output: &Output) {
-        self.begins();
-        if ended.result.is_ok() && core::mem::take(&mut self.told) {
+    /// Restarts the timer, and notifies the user if an acknowledgement ends a problem.
+    fn line_finished(&mut self, outcome: &LineOutcome, output: &Output) {
+        self.restart();
+        if outcome.result.is_ok() && core::mem::take(&mut self.notified) {
             output.notice("Lines are acknowledged again.");
         }
     }
@@ -226,39 +329,42 @@ mod tests {
     use distributedlog::Dlsn;
 
     use super::super::super::Format;
-    use super::super::super::output::Captured;
-    use super::super::lines::of_text;
-    use super::super::report::Place;
+    use super::super::super::output::CapturedOutput;
+    use super::super::lines::read_text;
+    use super::super::report::RecordLocation;
     use super::*;
     use distributedlog_store::StreamName;
 
-    /// Takes every record but those that begin with "bad" (never taken) or "late" (taken, then
-    /// failed); "slow" ones take nine seconds.
+    /// Writer that refuses records that begin with "bad", fails accepted ones that begin with
+    /// "late", and acknowledges the others, "slow" ones after nine seconds.
     #[derive(Default)]
     struct Fake {
-        taken: Mutex<Vec<Bytes>>,
-        trouble: Option<String>,
+        accepted: Mutex<Vec<Bytes>>,
+        problem: Option<String>,
     }
 
     impl LineWriter for Fake {
-        fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>> {
+        fn submit(&self, record: Bytes) -> BoxFuture<'_, Result<Acknowledgement, LineFailure>> {
             Box::pin(async move {
-                let failed = |why: &str, known| Unacknowledged {
-                    why: why.to_owned(),
-                    known,
+                let failed = |reason: &str, state| LineFailure {
+                    reason: reason.to_owned(),
+                    state,
                 };
                 if record.starts_with(b"bad") {
                     return Err(failed("refused", WriteState::NotWritten));
                 }
-                let mut taken = self.taken.lock().expect("no test panics while it holds it");
-                taken.push(record.clone());
-                let slot = taken.len() as i64 - 1;
+                let mut accepted = self
+                    .accepted
+                    .lock()
+                    .expect("no test panics while it holds it");
+                accepted.push(record.clone());
+                let slot = accepted.len() as i64 - 1;
                 let acknowledgement: Acknowledgement = Box::pin(async move {
                     tokio::task::yield_now().await;
                     if record.starts_with(b"slow") {
                         tokio::time::sleep(Duration::from_secs(9)).await;
                     }
-                    let place = Place {
+                    let place = RecordLocation {
                         stream: StreamName::new("s").expect("a name"),
                         dlsn: Dlsn::new(1, slot, 0),
                     };
@@ -267,7 +373,7 @@ mod tests {
                     } else {
                         Ok(place)
                     };
-                    Ended {
+                    LineOutcome {
                         result,
                         attempts: Vec::new(),
                     }
@@ -276,35 +382,35 @@ mod tests {
             })
         }
 
-        fn trouble(&self) -> Option<String> {
-            self.trouble.clone()
+        fn problem(&self) -> Option<String> {
+            self.problem.clone()
         }
     }
 
-    async fn ran(text: &str, verbose: bool, shutdown: &Shutdown) -> (Tally, String, usize) {
-        let (fake, captured) = (Fake::default(), Captured::default());
-        let mut told = 0;
-        let mut on_written = |_: Digest, _: Release| told += 1;
-        let tally = run(
-            of_text(text, 100),
+    async fn ran(text: &str, verbose: bool, shutdown: &Shutdown) -> (LineCounts, String, usize) {
+        let (fake, captured) = (Fake::default(), CapturedOutput::default());
+        let mut written = 0;
+        let mut on_written = |_: RecordDigest, _: DoneGuard| written += 1;
+        let counts = run(
+            read_text(text, 100),
             &fake,
             &captured.output(),
-            Report::new(Format::Text, verbose, false),
+            LineReporter::new(Format::Text, verbose, false),
             shutdown,
             &mut on_written,
         )
         .await
         .expect("the buffer takes all");
-        (tally, captured.text(), told)
+        (counts, captured.text(), written)
     }
 
     #[tokio::test]
-    async fn lines_that_are_acknowledged_are_passed_over_in_silence() {
-        let (tally, text, told) = ran("a\nb\nc", false, &Shutdown::manual()).await;
+    async fn acknowledged_lines_print_nothing() {
+        let (counts, text, written) = ran("a\nb\nc", false, &Shutdown::manual()).await;
         assert_eq!(
-            (tally, text.as_str(), told),
+            (counts, text.as_str(), written),
             (
-                Tally {
+                LineCounts {
                     written: 3,
                     failed: 0
                 },
@@ -315,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn asked_for_more_the_console_says_where_each_line_went() {
+    async fn with_v_the_position_of_each_line_is_printed() {
         let (_, text, _) = ran("a\nb\n", true, &Shutdown::manual()).await;
         assert_eq!(
             text,
@@ -325,16 +431,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_fails_is_reported_with_why_and_the_rest_goes_on() {
-        let (tally, text, _) = ran(
+    async fn a_line_that_fails_is_reported_with_the_reason_and_the_next_lines_are_written() {
+        let (counts, text, _) = ran(
             &format!("a\nbad\nlate\n{}\nb\n", "x".repeat(101)),
             false,
             &Shutdown::manual(),
         )
         .await;
         assert_eq!(
-            tally,
-            Tally {
+            counts,
+            LineCounts {
                 written: 2,
                 failed: 3
             }
@@ -350,44 +456,44 @@ mod tests {
         );
         assert!(
             text.contains(
-                "line 4 was not acknowledged: the line is longer than the 100 bytes that a record \
-                 may have\n"
+                "line 4 was not acknowledged: the line is longer than 100 bytes, the maximum \
+                 length of a record\n"
             ),
             "{text}"
         );
     }
 
     #[tokio::test]
-    async fn far_more_lines_than_may_wait_are_all_written() {
-        let (tally, _, told) =
+    async fn more_lines_than_may_wait_at_once_are_all_written() {
+        let (counts, _, written) =
             ran(&"x\n".repeat(3 * MAX_WAITING), false, &Shutdown::manual()).await;
         assert_eq!(
-            (tally.written, told),
+            (counts.written, written),
             (3 * MAX_WAITING as u64, 3 * MAX_WAITING)
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_is_told_once_what_is_wrong_and_when_it_is_over() {
-        let quiet = Report::new(Format::Text, false, false);
-        for (trouble, text, told) in [
+    async fn a_problem_is_reported_once_and_so_is_its_end() {
+        let quiet = LineReporter::new(Format::Text, false, false);
+        for (problem, text, notices) in [
             (
-                Some("nobody answers"),
+                Some("no proxy answers"),
                 "slow\nslow\na\n",
-                "nobody answers\nLines are acknowledged again.\nnobody answers\nLines are \
+                "no proxy answers\nLines are acknowledged again.\nno proxy answers\nLines are \
                  acknowledged again.\n",
             ),
-            (Some("nobody answers"), "a\nb\n", ""),
+            (Some("no proxy answers"), "a\nb\n", ""),
             (None, "slow\n", ""),
         ] {
             let fake = Fake {
-                trouble: trouble.map(str::to_owned),
+                problem: problem.map(str::to_owned),
                 ..Fake::default()
             };
-            let captured = Captured::default();
+            let captured = CapturedOutput::default();
             let shutdown = Shutdown::manual();
             run(
-                of_text(text, 100),
+                read_text(text, 100),
                 &fake,
                 &captured.output(),
                 quiet,
@@ -396,15 +502,15 @@ mod tests {
             )
             .await
             .expect("the buffer takes all");
-            assert_eq!(captured.text(), told, "{text}");
+            assert_eq!(captured.text(), notices, "{text}");
         }
     }
 
     #[tokio::test]
-    async fn asked_to_end_the_console_takes_no_more_lines() {
+    async fn after_a_shutdown_request_the_console_accepts_no_more_lines() {
         let shutdown = Shutdown::manual();
-        shutdown.ask();
-        let (tally, ..) = ran("a\n", false, &shutdown).await;
-        assert_eq!(tally, Tally::default());
+        shutdown.request();
+        let (counts, ..) = ran("a\n", false, &shutdown).await;
+        assert_eq!(counts, LineCounts::default());
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::Format;
 use distributedlog_store::StreamName;
 
-/// What a writer did, how its streams do, and what the client behind it did.
+/// Counters of a writer and of its client, and the state of its streams.
 #[derive(Debug, Serialize)]
 pub(crate) struct Stats {
     pub(super) writer: Counters,
@@ -15,12 +15,12 @@ pub(crate) struct Stats {
     pub(super) streams: Vec<StreamStats>,
 }
 
-/// How a stream does.
+/// State and counters of a stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct StreamStats {
     stream: StreamName,
     healthy: bool,
-    /// The quantile of its latencies that the settings name, once it is known.
+    /// The quantile of the latencies that the settings name; `None` until it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<u64>,
     attempts: u64,
@@ -52,15 +52,15 @@ impl StreamStats {
 }
 
 impl Stats {
-    /// As one line of JSON, or, for people, with a line for each figure.
+    /// Formats the counters as one line of JSON, or as text with a line for each counter.
     pub(crate) fn to_text(&self, format: Format) -> String {
-        const WHY: &str = "the keys are texts and nothing in it fails to serialize";
+        const PROOF: &str = "the keys are texts and nothing in it fails to serialize";
         match format {
-            Format::Json => serde_json::to_string(self).expect(WHY),
-            // JSON without its punctuation: each figure keeps its name, and none is left out when
-            // one is added.
+            Format::Json => serde_json::to_string(self).expect(PROOF),
+            // JSON without its punctuation: a counter that is added later is printed, with its
+            // name.
             Format::Text => {
-                let pretty = serde_json::to_string_pretty(self).expect(WHY);
+                let pretty = serde_json::to_string_pretty(self).expect(PROOF);
                 let lines = pretty
                     .lines()
                     .map(|line| line.replace(['"', ',', '{', '}', '[', ']'], ""));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn people_get_a_line_for_each_figure() {
+    fn the_text_has_a_line_for_each_counter() {
         let text = stats().to_text(Format::Text);
         for line in [
             "  writer: ",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_an_object() {
+    fn json_is_one_object() {
         let value: serde_json::Value =
             serde_json::from_str(&stats().to_text(Format::Json)).expect("it is JSON");
         assert_eq!(

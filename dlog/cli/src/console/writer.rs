@@ -6,26 +6,26 @@ use distributedlog::StreamIndex;
 use distributedlog::writer::{Settings, WriteError, Written};
 use distributedlog_tokio::{BuildError, ClientCounters, MultiStreamWriter, ProxyClient};
 
-use super::super::Fault;
+use super::super::CliError;
 use super::super::output::note;
-use super::report::{Ended, Place, Unacknowledged, attempts};
-use super::session::{Acknowledgement, Boxed, LineWriter};
+use super::report::{LineFailure, LineOutcome, RecordLocation, attempts};
+use super::session::{Acknowledgement, BoxFuture, LineWriter};
 use super::stats::{Stats, StreamStats};
 use distributedlog_store::StreamName;
 
-/// How long a proxy may take to shake hands before whoever waits is told.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time without a handshake after which the user is notified.
+const CONNECT_NOTICE_AFTER: Duration = Duration::from_secs(2);
 
-/// A multi stream writer that is connected to its proxies.
+/// Multi stream writer that is connected to its proxies.
 #[derive(Clone, Debug)]
-pub(crate) struct Connected {
+pub(crate) struct ConnectedWriter {
     writer: MultiStreamWriter,
     streams: Arc<[StreamName]>,
     name: Box<str>,
 }
 
-impl Connected {
-    /// Connects to the proxies behind `name`. With `identity`, its record sets carry one (R12).
+impl ConnectedWriter {
+    /// Connects to the proxies behind `name`. With `identity`, record sets have an identity (R12).
     ///
     /// # Errors
     /// The name is invalid, or no proxy answers.
@@ -35,11 +35,11 @@ impl Connected {
         settings: Settings,
         identity: bool,
         client_id: &str,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, CliError> {
         #[cfg(not(feature = "zookeeper"))]
         super::super::features::check_proxies_name(name)?;
-        // The deadline is the writer's; an attempt that takes longer than the client's own limit
-        // would be taken for lost before its time.
+        // The writer enforces the deadline. The client's own limit must not be shorter, or it would
+        // give up attempts before the deadline.
         let client = ProxyClient::builder()
             .proxies(name)
             .client_id(client_id)
@@ -49,17 +49,17 @@ impl Connected {
             .settings(settings.to_builder())
             .identity(identity);
         let mut building = core::pin::pin!(writer.build());
-        let built = match tokio::time::timeout(PATIENCE, &mut building).await {
+        let built = match tokio::time::timeout(CONNECT_NOTICE_AFTER, &mut building).await {
             Ok(built) => built,
             Err(_) => {
                 note(format_args!(
-                    "No proxy answers at {name} yet. Trying for a few seconds more; Ctrl-C ends \
-                     it."
+                    "No proxy answers at {name} yet. Trying for a few more seconds; press \
+                     Ctrl-C to stop."
                 ));
                 building.await
             }
         };
-        let writer = built.map_err(|error| build_fault(&error, name))?;
+        let writer = built.map_err(|error| build_error(&error, name))?;
         Ok(Self {
             writer,
             streams: streams.into(),
@@ -67,13 +67,13 @@ impl Connected {
         })
     }
 
-    /// The longest line that can be a record, in bytes.
+    /// Returns the maximum length of a record, in bytes.
     #[must_use]
     pub(crate) fn max_record_bytes(&self) -> usize {
         self.writer.max_record_bytes()
     }
 
-    /// What was done so far.
+    /// Returns the counters so far.
     pub(crate) fn stats(&self) -> Stats {
         let status = |(index, stream): (u16, &StreamName)| {
             let status = self
@@ -95,8 +95,8 @@ impl Connected {
     }
 }
 
-impl LineWriter for Connected {
-    fn submit(&self, record: Bytes) -> Boxed<'_, Result<Acknowledgement, Unacknowledged>> {
+impl LineWriter for ConnectedWriter {
+    fn submit(&self, record: Bytes) -> BoxFuture<'_, Result<Acknowledgement, LineFailure>> {
         Box::pin(async move {
             let accepted = self
                 .writer
@@ -106,12 +106,12 @@ impl LineWriter for Connected {
             let streams = Arc::clone(&self.streams);
             let acknowledgement: Acknowledgement = Box::pin(async move {
                 let (result, reports) = accepted.with_attempts().await;
-                let place = |written: Written| Place {
+                let location = |written: Written| RecordLocation {
                     stream: streams[usize::from(written.stream.0)].clone(),
                     dlsn: written.dlsn,
                 };
-                Ended {
-                    result: result.map(place).map_err(|error| unacknowledged(&error)),
+                LineOutcome {
+                    result: result.map(location).map_err(|error| unacknowledged(&error)),
                     attempts: attempts(&reports, &streams),
                 }
             });
@@ -119,7 +119,7 @@ impl LineWriter for Connected {
         })
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn problem(&self) -> Option<String> {
         let ClientCounters {
             connects,
             disconnects,
@@ -128,50 +128,51 @@ impl LineWriter for Connected {
         let timeout = self.writer.settings().request_timeout();
         (connects == disconnects).then(|| {
             format!(
-                "No proxy answers at {}. Trying again; a line fails when {timeout:?} have passed.",
+                "No proxy answers at {}. Trying again; a line fails {timeout:?} after it was \
+                 accepted.",
                 self.name
             )
         })
     }
 }
 
-fn unacknowledged(error: &WriteError) -> Unacknowledged {
-    Unacknowledged {
-        why: error.to_string(),
-        known: error.known,
+fn unacknowledged(error: &WriteError) -> LineFailure {
+    LineFailure {
+        reason: error.to_string(),
+        state: error.known,
     }
 }
 
-/// Why no writer could be made, with what to do about it.
-fn build_fault(error: &BuildError, name: &str) -> Fault {
+/// Describes why the writer could not be built, with what to do about it.
+fn build_error(error: &BuildError, name: &str) -> CliError {
     let message = error.to_string();
     if let BuildError::Name { .. } = error {
-        Fault::usage(message)
+        CliError::usage(message)
             .tip("write it as in 'inet!127.0.0.1:8000' (with the quotes: the shell reads !)")
     } else if let BuildError::UnsupportedName { .. } = error {
-        Fault::usage(message).tip("name the proxies themselves, as in 'inet!127.0.0.1:8000'")
+        CliError::usage(message).tip("name the proxies themselves, as in 'inet!127.0.0.1:8000'")
     } else if let BuildError::Routing(_)
     | BuildError::Session(_)
     | BuildError::Writer(_)
     | BuildError::MaxInFlight { .. }
     | BuildError::StreamName { .. } = error
     {
-        Fault::usage(message)
+        CliError::usage(message)
     } else if let BuildError::NoProxy { .. } = error {
         if name.starts_with("zk!") || name.starts_with("serverset!") {
-            let tip = "see whether ZooKeeper runs there, and whether proxies have announced \
+            let tip = "check that ZooKeeper runs there, and that proxies have announced \
                        themselves under that path";
-            return Fault::failure(message).tip(tip);
+            return CliError::failure(message).tip(tip);
         }
         let port: u16 = name
             .rsplit(':')
             .next()
             .and_then(|port| port.parse().ok())
             .unwrap_or(8000);
-        Fault::failure(message).tip(format!(
-            "see whether a proxy runs there, or start one with: dlog proxy -p {port} -u URI"
+        CliError::failure(message).tip(format!(
+            "check that a proxy runs there, or start one with: dlog proxy -p {port} -u URI"
         ))
     } else {
-        Fault::failure(message)
+        CliError::failure(message)
     }
 }

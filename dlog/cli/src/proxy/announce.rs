@@ -3,11 +3,11 @@ use std::path::Path;
 use distributedlog_proxy::RunningProxy;
 use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 
-use super::super::{Fault, Output, Shutdown};
+use super::super::{CliError, Output, Shutdown};
 use super::announce_args::AnnounceArgs;
 
 /// Announces the proxy, if the flags ask for it, and withdraws it on shutdown, before the proxy is
-/// drained: clients must not find a proxy that would send them away.
+/// drained: clients must not find a proxy that refuses them.
 ///
 /// # Errors
 /// The name is invalid, or ZooKeeper cannot be asked.
@@ -17,19 +17,19 @@ pub(super) async fn announce_until_shutdown(
     proxy: &RunningProxy,
     output: &Output,
     shutdown: &Shutdown,
-) -> Result<(), Fault> {
+) -> Result<(), CliError> {
     let Some(name) = &args.announce else {
         return Ok(());
     };
     let announced = tokio::select! {
         announced = publish(name, args.zookeeper_login.as_deref(), shard_id, proxy) => announced?,
-        () = shutdown.asked() => return Ok(()),
+        () = shutdown.requested() => return Ok(()),
     };
     output.announce(format_args!(
         "announced in ZooKeeper as {}",
         announced.node()
     ));
-    shutdown.asked().await;
+    shutdown.requested().await;
     announced.withdraw().await;
     Ok(())
 }
@@ -40,7 +40,7 @@ async fn publish(
     login_file: Option<&Path>,
     shard_id: i32,
     proxy: &RunningProxy,
-) -> Result<Announced, Fault> {
+) -> Result<Announced, CliError> {
     let (host, port) = host_and_port(&proxy.owner().address);
     let mut announcement = Announcement::new(name, host, port).shard(shard_id);
     for endpoint in ["service", "thrift"] {
@@ -59,16 +59,16 @@ async fn publish(
     }
     announcement.publish().await.map_err(|error| {
         if let AnnounceError::ZooKeeper { .. } = error {
-            let tip = "see whether ZooKeeper runs there; without -a, clients name the proxy: \
+            let tip = "check that ZooKeeper runs there; without -a, clients name the proxy: \
                        'inet!HOST:PORT'";
-            Fault::failure(error.to_string()).tip(tip)
+            CliError::failure(error.to_string()).tip(tip)
         } else {
-            Fault::usage(error.to_string())
+            CliError::usage(error.to_string())
         }
     })
 }
 
-/// The parts of a proxy's own address.
+/// Splits a proxy's own address into host and port.
 fn host_and_port(address: &str) -> (&str, u16) {
     let (host, port) = address
         .rsplit_once(':')
@@ -82,13 +82,13 @@ fn host_and_port(address: &str) -> (&str, u16) {
     )
 }
 
-/// The user of ZooKeeper in this file.
-fn login(file: &Path) -> Result<ZooKeeperLogin, Fault> {
+/// Reads the login of ZooKeeper from a file.
+fn login(file: &Path) -> Result<ZooKeeperLogin, CliError> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Fault::failure(format!("cannot read {}: {error}", file.display())))?;
+        .map_err(|error| CliError::failure(format!("cannot read {}: {error}", file.display())))?;
     let malformed = || {
-        Fault::failure(format!(
-            "{} holds no login of ZooKeeper: it must be one line, user:password",
+        CliError::failure(format!(
+            "{} is not a login of ZooKeeper: it must be one line, user:password",
             file.display()
         ))
     };

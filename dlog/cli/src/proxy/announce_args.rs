@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::super::Fault;
+use super::super::CliError;
 #[cfg(not(feature = "zookeeper"))]
 use super::super::features;
 
@@ -9,7 +9,8 @@ use super::super::features;
 pub(super) struct AnnounceArgs {
     /// Announce the proxy in this serverset of ZooKeeper, zk!HOST:PORT!/PATH, so that clients find
     /// it by that name
-    // The original's takes no value, so that leaving it out can be answered with what is missing.
+    // The original's takes no value. It is optional here, so that a missing one can be refused with
+    // the form of the name.
     #[arg(
         short,
         long,
@@ -20,7 +21,7 @@ pub(super) struct AnnounceArgs {
     )]
     pub(super) announce: Option<String>,
 
-    /// Announce as the user of ZooKeeper (scheme digest) in this file: user:password
+    /// Log in to ZooKeeper (scheme digest) with the line in this file, user:password
     #[arg(
         long,
         value_name = "FILE",
@@ -37,12 +38,13 @@ impl AnnounceArgs {
     /// # Errors
     /// The serverset's name is missing.
     #[cfg(feature = "zookeeper")]
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    pub(super) fn check(&self) -> Result<(), CliError> {
         if self.announce.as_deref() == Some("") {
-            let message = "-a (--announce) needs the name of a serverset: -u leads to no \
-                           ZooKeeper here, in which the original would find its own";
-            return Err(Fault::usage(message)
-                .tip("name it: -a 'zk!HOST:PORT!/PATH' (with the quotes: the shell reads !)"));
+            let message = "-a (--announce) needs the name of a serverset: the store of -u uses no \
+                           ZooKeeper in which the proxy could find one, as the original does";
+            return Err(CliError::usage(message).tip(
+                "write it as in -a 'zk!HOST:PORT!/PATH' (with the quotes: the shell reads !)",
+            ));
         }
         Ok(())
     }
@@ -52,7 +54,7 @@ impl AnnounceArgs {
     /// # Errors
     /// One of the flags was given.
     #[cfg(not(feature = "zookeeper"))]
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    pub(super) fn check(&self) -> Result<(), CliError> {
         let flag = if self.announce.is_some() {
             "-a (--announce)"
         } else if self.zookeeper_login.is_some() {

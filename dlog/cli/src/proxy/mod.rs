@@ -7,7 +7,7 @@ mod announce;
 mod announce_args;
 mod original_args;
 
-use super::{Fault, Output, Shutdown, local, namespace, port};
+use super::{CliError, Output, Shutdown, local, namespace, port};
 use announce_args::AnnounceArgs;
 use distributedlog_proxy::{
     CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings, SettingsBuilder,
@@ -20,21 +20,20 @@ use original_args::OriginalArgs;
 /// Run the write proxy.
 ///
 /// Clients write through it, by thriftmux or framed thrift on the same port. It stores records in
-/// the namespace behind -u, or in a folder of its own with --data. Prints a line `listening on
-/// ADDRESS` once it serves. Ctrl-C drains it: no new connections, what is in flight is finished and
-/// on disk, then it ends.
+/// the namespace of -u, or in the folder of --data. Prints a line `listening on ADDRESS` once it
+/// serves. Ctrl-C drains it: it accepts no new connections, syncs what is in flight, and exits.
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
     after_help = after_help()
 )]
 pub(crate) struct Args {
-    /// Where the namespace is served: distributedlog://HOST:PORT/NAMESPACE
+    /// The namespace: distributedlog://HOST:PORT/NAMESPACE
     #[arg(short, long, value_name = "URI")]
     uri: Option<Uri>,
 
-    /// Keep the records in this folder, within this process; readers and the tool cannot get at
-    /// them while it runs
+    /// Store the records in this folder, within this process; readers and the tool cannot open it
+    /// while the proxy runs
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -46,52 +45,52 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     stats_port: Option<u16>,
 
-    /// The port for clients that speak HTTP: they write, read, and administer streams; metrics and
-    /// health are there too [default: none]
+    /// The port for HTTP clients, which write, read, and administer streams; it serves metrics and
+    /// health too [default: none]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
-    /// Let pages of this origin use the HTTP port from a browser, such as https://example.org; more
-    /// than once for several
+    /// Allow pages of this origin, such as https://example.org, to use the HTTP port from a
+    /// browser; repeat it for several origins
     #[arg(long, value_name = "ORIGIN", requires = "http_port")]
     cors_origin: Vec<CorsOrigin>,
 
-    /// Demand the token in this file of HTTP clients, as `Authorization: Bearer TOKEN`
+    /// Require the token in this file from HTTP clients, as `Authorization: Bearer TOKEN`
     #[arg(long, value_name = "FILE", requires = "http_port")]
     http_token_file: Option<PathBuf>,
 
-    /// The number of this proxy among others, -1 for none (-si)
+    /// The shard number of this proxy, -1 for none (-si)
     #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     shard_id: i32,
 
-    /// Speak thriftmux too (-mx). Always so: the proxy tells thriftmux and framed thrift apart by
+    /// Accept thriftmux too (-mx). Always on: the proxy detects thriftmux and framed thrift by
     /// itself
     #[arg(long)]
     thriftmux: bool,
 
-    /// The address to listen on. Whoever can reach it can write
+    /// The address to listen on. Every client that can reach it can write
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
 
-    /// Where clients reach this proxy, HOST or HOST:PORT; needed when it listens on every address
-    /// [default: where it listens]
+    /// The address at which clients reach this proxy, HOST or HOST:PORT; required when it listens
+    /// on every address [default: the address it listens on]
     #[arg(long, value_name = "HOST[:PORT]")]
     advertise: Option<String>,
 
-    /// Refuse everything that would change a stream
+    /// Refuse requests that change a stream
     #[arg(long)]
     read_only: bool,
 
-    /// Refuse writes to streams that do not exist, rather than create them
+    /// Refuse writes to streams that do not exist, instead of creating them
     #[arg(long)]
     no_create: bool,
 
-    /// How many record sets are remembered, so that a copy which is sent to the same stream again
-    /// is answered and not stored; 0: none
+    /// Number of record sets to remember, so that a duplicate which is sent to the same stream is
+    /// answered and not stored again; 0: none
     #[arg(long, value_name = "N", default_value_t = 262_144)]
     remembered_sets: usize,
 
-    /// Encrypt with this certificate chain (PEM)
+    /// Serve TLS with this certificate chain (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificates: Option<PathBuf>,
 
@@ -99,8 +98,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_certificates")]
     tls_key: Option<PathBuf>,
 
-    /// Let streams be stalled and failed on purpose, over the stats port and the HTTP port. For
-    /// demonstrations and tests: whoever reaches them can
+    /// Allow clients of the stats port and of the HTTP port to stall streams and to make them fail.
+    /// For demonstrations and tests: every client that can reach these ports can do it
     #[arg(long, alias = "test-only-faults")]
     faults: bool,
 
@@ -117,7 +116,7 @@ fn after_help() -> String {
         (
             "\n  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI \
              -a 'zk!zk-1!/proxies'",
-            "its -a needs a value here, because -u leads to no ZooKeeper.",
+            "its -a needs a value here, because the store of -u uses no ZooKeeper.",
         )
     } else {
         (
@@ -133,25 +132,25 @@ Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog proxy --data /var/lib/dlog --http-port 8002 --cors-origin https://example.org
   dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI{example}
 
-The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd and -la mean nothing here and
-are refused by name; {announce}"
+The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd and -la have no meaning here
+and are refused; {announce}"
     )
 }
 
 impl Args {
-    /// Serves until the end is asked for.
+    /// Serves until shutdown is requested.
     ///
     /// # Errors
-    /// The store cannot be reached or opened, an address cannot be listened on, or a flag means
-    /// nothing here.
-    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+    /// The store cannot be reached or opened, an address cannot be listened on, or a flag is
+    /// invalid.
+    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
         raise_open_files();
         let settings = self.settings()?;
         self.announcement.check()?;
         let store = self.store().await?;
         let proxy = Proxy::start(settings, store)
             .await
-            .map_err(|error| start_fault(&error))?;
+            .map_err(|error| start_error(&error))?;
         output.announce(format_args!("listening on {}", proxy.local_addr()));
         if let Some(stats) = proxy.stats_addr() {
             output.announce(format_args!("metrics and health on http://{stats}"));
@@ -173,14 +172,14 @@ impl Args {
             shutdown,
         )
         .await?;
-        shutdown.asked().await;
-        // It says itself how that went.
+        shutdown.requested().await;
+        // The proxy logs the result of the drain.
         proxy.drain().await;
         Ok(())
     }
 
-    /// The proxy's settings, before anything is opened.
-    fn settings(&self) -> Result<Settings, Fault> {
+    /// Builds the proxy's settings, before anything is opened.
+    fn settings(&self) -> Result<Settings, CliError> {
         self.original.check()?;
         let builder: SettingsBuilder = Settings::builder()
             .listen(SocketAddr::new(self.bind, self.port))
@@ -196,47 +195,47 @@ impl Args {
             .http_origins(self.cors_origin.clone());
         let builder = match &self.http_token_file {
             Some(file) => builder.http_token(Some(
-                HttpToken::from_file(file).map_err(|error| Fault::failure(error.to_string()))?,
+                HttpToken::from_file(file).map_err(|error| CliError::failure(error.to_string()))?,
             )),
             None => builder,
         };
         let builder = match (&self.tls_certificates, &self.tls_key) {
             (Some(certificates), Some(key)) => {
                 let identity = ServerCertificate::from_pem_files(certificates, key)
-                    .map_err(|error| Fault::failure(error.to_string()))?;
+                    .map_err(|error| CliError::failure(error.to_string()))?;
                 builder.tls(Some(identity))
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => builder,
         };
         builder.build().map_err(|error| {
-            let fault = Fault::usage(error.to_string());
+            let error = CliError::usage(error.to_string());
             if self.bind.is_unspecified() {
-                fault.tip("add --advertise HOST, the name under which clients reach this machine")
+                error.tip("add --advertise HOST, the name under which clients reach this machine")
             } else {
-                fault
+                error
             }
         })
     }
 
-    async fn store(&self) -> Result<Arc<dyn LogStore>, Fault> {
+    async fn store(&self) -> Result<Arc<dyn LogStore>, CliError> {
         match (&self.uri, &self.data) {
             (Some(uri), _) => namespace::connect(uri).await,
             (None, Some(folder)) => local::open(folder).await,
-            (None, None) => unreachable!("clap demands one of them"),
+            (None, None) => unreachable!("clap requires one of them"),
         }
     }
 }
 
-/// Why a proxy does not start, with what to do about it.
-pub(crate) fn start_fault(error: &ProxyError) -> Fault {
-    let fault = Fault::failure(error.to_string());
+/// Describes why a proxy does not start, with what to do about it.
+pub(crate) fn start_error(error: &ProxyError) -> CliError {
+    let cli_error = CliError::failure(error.to_string());
     if let ProxyError::AddressInUse { purpose, .. } = error {
         let flag = match *purpose {
             "clients" => "-p",
             "HTTP" => "--http-port",
             _ => "-sp",
         };
-        return fault.tip(format!("choose another port with: {flag} PORT"));
+        return cli_error.tip(format!("choose another port with: {flag} PORT"));
     }
-    fault
+    cli_error
 }

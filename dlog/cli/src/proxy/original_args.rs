@@ -1,6 +1,7 @@
-use super::super::Fault;
+use super::super::CliError;
 
-/// Flags of the original that mean nothing here. Taken apart so that each is refused by its name.
+/// Flags of the original that have no meaning here. They are parsed so that each can be refused by
+/// its name.
 #[derive(Debug, clap::Args)]
 pub(super) struct OriginalArgs {
     #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "")]
@@ -18,7 +19,7 @@ impl OriginalArgs {
     ///
     /// # Errors
     /// One of them was given.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    pub(super) fn check(&self) -> Result<(), CliError> {
         let refused = [
             (
                 &self.conf,
@@ -36,20 +37,21 @@ impl OriginalArgs {
             (
                 &self.stats_provider,
                 "-pd (--stats-provider)",
-                "it names a Java class; metrics are served in Prometheus' format",
+                "it names a Java class; this proxy serves metrics in Prometheus' format",
                 "leave it out, and serve metrics with: -sp 8001",
             ),
             (
                 &self.load_appraiser,
                 "-la (--load-appraiser)",
-                "it names a Java class; load is bounded by requests and bytes in flight",
+                "it names a Java class; this proxy bounds the requests and bytes in flight",
                 "leave it out",
             ),
         ];
         match refused.into_iter().find(|(given, ..)| given.is_some()) {
-            Some((_, flag, reason, tip)) => {
-                Err(Fault::usage(format!("{flag} means nothing to this proxy: {reason}")).tip(tip))
-            }
+            Some((_, flag, reason, tip)) => Err(CliError::usage(format!(
+                "{flag} has no meaning for this proxy: {reason}"
+            ))
+            .tip(tip)),
             None => Ok(()),
         }
     }

@@ -3,26 +3,27 @@ use core::time::Duration;
 
 use distributedlog_sim::{Distribution, Scenario, Simulation, Stragglers, scenarios};
 
-use super::super::Fault;
-use super::policies::Kind;
+use super::super::CliError;
+use super::policies::PolicyKind;
 use super::settings_args::Chosen;
-use super::summary::{self, Compared};
+use super::summary::{self, Comparison};
 use super::table;
 
-/// The document without its figures: `{summary}`, `{noise}`, `{room}`, `{stragglers}` and, for each
-/// scenario, `{a}` to `{h}` stand for tables.
+/// Template of the document: `{summary}`, `{noise}`, `{room}`, `{stragglers}` and, for each
+/// scenario,
+/// `{a}` to `{h}` are replaced by tables.
 const TEMPLATE: &str = include_str!("hedging.md");
 
-/// The document that explains the scenarios, with what came of them, and of three variations.
+/// Returns the document about the scenarios, with their results and those of three variations.
 ///
 /// # Errors
-/// It was interrupted.
+/// The command was interrupted.
 pub(super) fn text(
-    all: &[Compared],
+    all: &[Comparison],
     chosen: &Chosen,
     seed: u64,
     stop: &AtomicBool,
-) -> Result<String, Fault> {
+) -> Result<String, CliError> {
     let mut text = TEMPLATE.replace("{summary}\n", &summary::markdown(all));
     text = text
         .replace("{noise}\n", &noise(chosen, seed, stop)?)
@@ -36,13 +37,14 @@ pub(super) fn text(
     }))
 }
 
-/// The scenarios of one sick stream, with healthy streams that vary less and less.
-fn noise(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
-    const POLICIES: [Kind; 4] = [
-        Kind::Original,
-        Kind::Ours,
-        Kind::BestDelays,
-        Kind::Clairvoyant,
+/// Returns a table of the scenarios with one faulty stream, with healthy streams that vary less and
+/// less.
+fn noise(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, CliError> {
+    const POLICIES: [PolicyKind; 4] = [
+        PolicyKind::Original,
+        PolicyKind::Ours,
+        PolicyKind::BestDelays,
+        PolicyKind::Clairvoyant,
     ];
     let mut text = "| scenario, deviation | original | ours | best two delays | clairvoyant | \
                     ours ÷ clairvoyant |\n|---|--:|--:|--:|--:|--:|\n"
@@ -64,40 +66,41 @@ fn noise(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault>
                 seed,
                 stop,
             )?;
-            let tail = |kind| {
+            let p999 = |kind| {
                 compared.run(kind).map_or_else(
                     || "–".to_owned(),
                     |run| table::latency(run.report.latency(0.999)),
                 )
             };
             let ratio = compared
-                .ratio(Kind::Clairvoyant)
+                .ratio(PolicyKind::Clairvoyant)
                 .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
             text += &format!(
                 "| ({letter}), {} ms | {} | {ratio} |\n",
                 micros as f64 / 1e3,
-                POLICIES.map(tail).join(" | ")
+                POLICIES.map(p999).join(" | ")
             );
         }
     }
     Ok(text)
 }
 
-/// Which stragglers scenario (a) is tried with: how many, and how many times as slow.
+/// Returns the stragglers that scenario (a) is varied with: shares, and factors of their latency.
 pub(super) fn straggling() -> impl Iterator<Item = Stragglers> {
     [0.05, 0.1, 0.2, 0.4]
         .into_iter()
         .flat_map(|share| [5.0, 10.0, 20.0].map(|factor| Stragglers { share, factor }))
 }
 
-/// Scenario (a) with fewer and with many more stragglers than the budget pays hedges for.
-fn stragglers(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
-    const POLICIES: [Kind; 5] = [
-        Kind::Original,
-        Kind::P95,
-        Kind::Grpc,
-        Kind::Ours,
-        Kind::BestDelays,
+/// Returns a table of scenario (a) with fewer and with many more stragglers than the budget has
+/// hedges for.
+fn stragglers(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, CliError> {
+    const POLICIES: [PolicyKind; 5] = [
+        PolicyKind::Original,
+        PolicyKind::P95,
+        PolicyKind::Grpc,
+        PolicyKind::Ours,
+        PolicyKind::BestDelays,
     ];
     let mut text = "| | p99: original | ours | p99.9: original | p95, one hedge | gRPC A6 | ours \
                     | best two delays | ours ÷ best two | extra load: p95 | gRPC A6 | ours, \
@@ -118,7 +121,7 @@ fn stragglers(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, F
         let run = |kind| {
             compared
                 .run(kind)
-                .expect("latencies do not depend on the load: each of them means something")
+                .expect("latencies do not depend on the load, so every policy has a result")
         };
         let at = |kind, quantile| table::latency(run(kind).report.latency(quantile));
         let load = |kind| table::percent(run(kind).report.extra_load());
@@ -127,23 +130,25 @@ fn stragglers(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, F
             stragglers.share * 100.0,
             stragglers.factor
         )];
-        row.extend([Kind::Original, Kind::Ours].map(|kind| at(kind, 0.99)));
+        row.extend([PolicyKind::Original, PolicyKind::Ours].map(|kind| at(kind, 0.99)));
         row.extend(POLICIES.map(|kind| at(kind, 0.999)));
         row.push(
             compared
-                .ratio(Kind::BestDelays)
+                .ratio(PolicyKind::BestDelays)
                 .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
         );
-        row.extend([Kind::P95, Kind::Grpc].map(load));
-        row.push(table::percent(compared.steady_extra_load(run(Kind::Ours))));
+        row.extend([PolicyKind::P95, PolicyKind::Grpc].map(load));
+        row.push(table::percent(
+            compared.steady_extra_load(run(PolicyKind::Ours)),
+        ));
         text += &format!("| {} |\n", row.join(" | "));
     }
     Ok(text)
 }
 
-/// The overloaded scenarios, with sets that wait in front of the writer, with sets that are refused
-/// there, and with room for all of them, so that it is the proxies that turn them down.
-fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> {
+/// Returns a table of the overloaded scenarios: with sets that wait for room in the writer, with
+/// sets that the writer refuses, and with room for all of them, so that the proxies refuse them.
+fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, CliError> {
     let many = chosen.with_in_flight_sets(1_024);
     let refusing = Chosen {
         patience: Duration::ZERO,
@@ -151,21 +156,21 @@ fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> 
     };
     let mut text = "| | p50 | p90 | p99 | p99.9 | failed |\n|---|--:|--:|--:|--:|--:|\n".to_owned();
     for letter in ["e", "f"] {
-        let rows: [(&str, Kind, &Chosen); 4] = [
-            ("original", Kind::Original, chosen),
-            ("ours, 256 in flight, others wait", Kind::Ours, chosen),
+        let rows: [(&str, PolicyKind, &Chosen); 4] = [
+            ("original", PolicyKind::Original, chosen),
+            ("ours, 256 in flight, others wait", PolicyKind::Ours, chosen),
             (
                 "ours, 256 in flight, others fail at once",
-                Kind::Ours,
+                PolicyKind::Ours,
                 &refusing,
             ),
-            ("ours, 1,024 in flight", Kind::Ours, &many),
+            ("ours, 1,024 in flight", PolicyKind::Ours, &many),
         ];
         for (name, kind, chosen) in rows {
             let compared = compare(letter, |scenario| scenario, &[kind], chosen, seed, stop)?;
             let report = &compared
                 .run(kind)
-                .expect("each of them means something")
+                .expect("neither policy is a bound, so both have a result")
                 .report;
             let quantiles =
                 [0.5, 0.9, 0.99, 0.999].map(|quantile| table::latency(report.latency(quantile)));
@@ -179,18 +184,18 @@ fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, Fault> 
     Ok(text)
 }
 
-/// Runs a scenario of the table, changed.
+/// Runs a scenario of the table after `change`.
 fn compare(
     letter: &str,
     change: impl FnOnce(Scenario) -> Scenario,
-    policies: &[Kind],
+    policies: &[PolicyKind],
     chosen: &Chosen,
     seed: u64,
     stop: &AtomicBool,
-) -> Result<Compared, Fault> {
-    let (about, scenario) = scenarios::named(letter).expect("it is one of the table");
+) -> Result<Comparison, CliError> {
+    let (about, scenario) = scenarios::named(letter).expect("the letter is in the table");
     let simulation = Simulation::new(change(scenario), seed)
-        .map_err(|error| Fault::failure(error.to_string()))?;
+        .map_err(|error| CliError::failure(error.to_string()))?;
     summary::compare(
         letter.to_owned(),
         about.to_owned(),

@@ -2,11 +2,11 @@ use distributedlog::writer::Counters;
 use distributedlog_sim::Latency;
 use serde::Serialize;
 
-use super::policies::Run;
-use super::summary::Compared;
+use super::policies::PolicyRun;
+use super::summary::Comparison;
 use super::table::QUANTILES;
 
-/// What came of one policy, for programs.
+/// Results of one policy, as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct RunJson<'a> {
     scenario: &'a str,
@@ -16,7 +16,7 @@ pub(super) struct RunJson<'a> {
     written: u64,
     failed: u64,
     operations: u64,
-    /// In microseconds; null where more than the rest of them failed.
+    /// Percentiles in microseconds; null if more sets failed than are above the percentile.
     p50_us: Option<u64>,
     p90_us: Option<u64>,
     p99_us: Option<u64>,
@@ -24,7 +24,7 @@ pub(super) struct RunJson<'a> {
     p9999_us: Option<u64>,
     attempts: u64,
     extra_load: f64,
-    /// Without the first second, and without that of each fault.
+    /// Extra load without the first second of the run and of each fault.
     steady_extra_load: f64,
     copies: u64,
     delivered: u64,
@@ -32,15 +32,14 @@ pub(super) struct RunJson<'a> {
     written_and_not_delivered: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     counters: Option<Counters>,
-    /// Latencies in microseconds of the operations that did not fail, and how many of them there
-    /// were.
+    /// Latencies in microseconds of the operations that did not fail, each with its number.
     #[serde(skip_serializing_if = "Option::is_none")]
     latencies: Option<Vec<(u64, u64)>>,
 }
 
 impl<'a> RunJson<'a> {
-    /// One policy's run; with its whole distribution, if that is wanted.
-    pub(super) fn new(compared: &'a Compared, run: &Run, whole: bool) -> Self {
+    /// Converts one policy's run; with its whole distribution if `whole`.
+    pub(super) fn new(compared: &'a Comparison, run: &PolicyRun, whole: bool) -> Self {
         let report = &run.report;
         let quantiles = QUANTILES.map(|(_, quantile)| match report.latency(quantile) {
             Latency::Within(latency) => Some(latency.as_micros() as u64),

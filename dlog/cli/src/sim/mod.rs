@@ -1,4 +1,4 @@
-//! Simulates hedging policies, to choose settings by.
+//! `dlog sim`: simulates hedging policies, to help choose settings.
 
 mod document;
 mod json;
@@ -19,35 +19,36 @@ use std::sync::Arc;
 
 use distributedlog_sim::{Simulation, scenarios};
 
+use super::output::counted;
 use super::record_text::json_line;
-use super::{Fault, Format, Output, Shutdown};
+use super::{CliError, Format, Output, Shutdown};
 use json::RunJson;
-use policies::Kind;
+use policies::PolicyKind;
 use scenario_args::ScenarioArgs;
 use settings_args::SettingsArgs;
-use summary::Compared;
+use summary::Comparison;
 
-/// Simulate how long writes take, and what load they make, with settings that you choose.
+/// Simulate the latency and the load of writes with settings that you choose.
 ///
-/// The writer itself runs, in virtual time, over streams that straggle, stall, move or are
-/// overloaded; so do models of what others do, and the bounds that nobody passes. The same seed
-/// gives all of them the same latencies, and the same figures each time. A set that failed
-/// counts as slower than all others. Every copy that comes to lie in a stream is shown to a merged
-/// reader: "read twice" is what it would deliver again.
+/// Runs the writer itself, in virtual time, over streams that straggle, stall, move or are
+/// overloaded; also models of other policies, and theoretical bounds. The same seed gives all of
+/// them the same latencies, and the same results each time. A set that failed counts as slower than
+/// all others. A merged reader reads every duplicate that is in a stream: "read twice" counts the
+/// records that it delivers again.
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
     after_help = after_help()
 )]
 pub(crate) struct Args {
-    /// Which scenario, a to h; none: one in which nothing goes wrong but what the flags say
+    /// The scenario, a to h [default: healthy streams, with the faults that the flags describe]
     scenario: Option<String>,
 
-    /// All scenarios, one after the other
+    /// Simulate all scenarios, one after the other
     #[arg(long, conflicts_with_all = ["scenario", "plot"])]
     all: bool,
 
-    /// Which policies, separated by commas
+    /// The policies to compare, separated by commas
     #[arg(
         long,
         value_enum,
@@ -56,25 +57,25 @@ pub(crate) struct Args {
         value_name = "POLICY[,POLICY]",
         default_value = "none,original,p95,grpc,ours,best-delays,clairvoyant"
     )]
-    policy: Vec<Kind>,
+    policy: Vec<PolicyKind>,
 
-    /// What everything is drawn from
+    /// The seed of all random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 
-    /// Write the results to this file too, as JSON, with every latency
+    /// Also write the results to this file, as JSON, with every latency
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 
-    /// Draw the distribution of the latencies to this file, .svg or .png
+    /// Plot the distribution of the latencies to this file, .svg or .png
     #[arg(long, value_name = "FILE", hide = cfg!(not(feature = "plots")))]
     plot: Option<PathBuf>,
 
-    /// Write the document that explains the scenarios, with these figures, to this file
+    /// Write the document about the scenarios, with these results, to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
 
@@ -85,7 +86,7 @@ pub(crate) struct Args {
     settings: SettingsArgs,
 }
 
-/// Returns the scenarios and the examples.
+/// Returns the help text about scenarios, with examples.
 fn after_help() -> String {
     let plot = if cfg!(feature = "plots") {
         " --plot tail.svg"
@@ -97,54 +98,54 @@ fn after_help() -> String {
 Scenarios:
   a  5 % of the attempts take ten times as long    e  brown-out: all at half of their capacity
   b  one of five streams stalls for 30 s           f  bursts above the capacity
-  c  one of five is ten times slower for good      g  one stream only
+  c  one of five is ten times slower               g  one stream only
   d  ownership failover: silent for 10 s           h  fan-out: 100 sets to 100 streams each time
 
 Examples:
   dlog sim b
       all policies while one of five streams stalls
   dlog sim a --policy ours,clairvoyant --sets 1000000 --budget 0.02 --adaptive 0.98
-      what a budget of 2 % would do
+      the effect of a budget of 2 %
   dlog sim --latency recorded:latencies.txt --streams 3 --stall 1:10s-20s{plot}
-      latencies of one's own, one a line (4.1ms, or 4.1ms 250 for 250 of them), and a stall
+      your own latencies, one a line (4.1ms, or 4.1ms 250 for 250 of them), and a stall
   dlog sim --all --markdown docs/hedging.md
       the table of the documentation
 
-Budget, health and adaptive timeouts are on here, as recommended, unless a flag says otherwise."
+Budget, health and adaptive timeouts are on, as recommended, unless a flag switches them off."
     )
 }
 
 impl Args {
-    /// Runs the simulations and prints, saves and draws what came of them.
+    /// Runs the simulations, and prints, saves and plots the results.
     ///
     /// # Errors
-    /// The flags make no sense, a file cannot be read or written, or it was interrupted.
-    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), Fault> {
+    /// A flag is invalid, a file cannot be read or written, or the command was interrupted.
+    pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
         let stop = Arc::new(AtomicBool::new(false));
         let work = {
             let (output, stop) = (output.clone(), Arc::clone(&stop));
             tokio::task::spawn_blocking(move || self.work(&output, &stop))
         };
         tokio::pin!(work);
-        let ended = tokio::select! {
-            ended = &mut work => ended,
-            () = shutdown.asked() => {
+        let result = tokio::select! {
+            result = &mut work => result,
+            () = shutdown.requested() => {
                 stop.store(true, Ordering::Relaxed);
                 work.await
             }
         };
-        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    fn work(self, output: &Output, stop: &AtomicBool) -> Result<(), Fault> {
+    fn work(self, output: &Output, stop: &AtomicBool) -> Result<(), CliError> {
         let chosen = self.settings.chosen(self.seed)?;
         self.check_plot()?;
         if self.markdown.is_some() && !self.all {
-            return Err(Fault::usage("the document is about all scenarios")
+            return Err(CliError::usage("--markdown needs all scenarios")
                 .tip("dlog sim --all --markdown docs/hedging.md"));
         }
         let simulations = self.simulations()?;
-        if self.format == Format::Text && self.policy.contains(&Kind::Ours) {
+        if self.format == Format::Text && self.policy.contains(&PolicyKind::Ours) {
             output.line(chosen.text())?;
         }
         let mut all = Vec::with_capacity(simulations.len());
@@ -161,7 +162,7 @@ impl Args {
             plot::draw(compared, file)?;
         }
         if let Some(file) = &self.markdown {
-            written(
+            write_file(
                 file,
                 document::text(&all, &chosen, self.seed, stop)?.as_bytes(),
             )?;
@@ -171,27 +172,27 @@ impl Args {
 
     /// Checks that the plot can be drawn, before anything is simulated.
     #[cfg(feature = "plots")]
-    fn check_plot(&self) -> Result<(), Fault> {
+    fn check_plot(&self) -> Result<(), CliError> {
         self.plot
             .as_deref()
-            .map_or(Ok(()), |file| plot::Image::of(file).map(|_| ()))
+            .map_or(Ok(()), |file| plot::PlotFormat::from_path(file).map(|_| ()))
     }
 
     /// Refuses to draw: this binary was built without plots.
     #[cfg(not(feature = "plots"))]
-    fn check_plot(&self) -> Result<(), Fault> {
+    fn check_plot(&self) -> Result<(), CliError> {
         if self.plot.is_some() {
             return Err(super::features::missing("--plot", "plots"));
         }
         Ok(())
     }
 
-    /// What is to be simulated: what it is called, what it is, and it.
-    fn simulations(&self) -> Result<Vec<(String, String, Simulation)>, Fault> {
+    /// Returns the name, the description and the simulation of each scenario to run.
+    fn simulations(&self) -> Result<Vec<(String, String, Simulation)>, CliError> {
         let letters: Vec<Option<&str>> = match (&self.scenario, self.all) {
             (letter, false) => vec![letter.as_deref()],
             (_, true) if !self.scenario_args.is_empty() => {
-                return Err(Fault::usage("--all runs the scenarios as they are")
+                return Err(CliError::usage("--all runs the scenarios unchanged")
                     .tip("change one of them: dlog sim a --streams 3"));
             }
             (_, true) => scenarios::ALL
@@ -202,18 +203,18 @@ impl Args {
         let simulation = |letter: Option<&str>| {
             let (about, scenario) = self.scenario_args.scenario(letter)?;
             let simulation = Simulation::new(scenario, self.seed)
-                .map_err(|error| Fault::usage(error.to_string()))?;
+                .map_err(|error| CliError::usage(error.to_string()))?;
             Ok((letter.unwrap_or("-").to_owned(), about, simulation))
         };
         letters.into_iter().map(simulation).collect()
     }
 
-    fn print(&self, compared: &Compared, output: &Output) -> Result<(), Fault> {
+    fn print(&self, compared: &Comparison, output: &Output) -> Result<(), CliError> {
         match self.format {
             Format::Text => {
-                let sets = compared.scenario.sets;
+                let sets = counted(compared.scenario.sets, "set");
                 output.line(format!(
-                    "({}) {}: {sets} sets, seed {}",
+                    "({}) {}: {sets}, seed {}",
                     compared.name, compared.about, compared.seed
                 ))?;
                 output.line(table::text(&compared.runs))
@@ -226,8 +227,8 @@ impl Args {
     }
 }
 
-/// Writes all results to a file.
-fn save(all: &[Compared], file: &Path) -> Result<(), Fault> {
+/// Writes all results to a file, as JSON.
+fn save(all: &[Comparison], file: &Path) -> Result<(), CliError> {
     let runs: Vec<RunJson<'_>> = all
         .iter()
         .flat_map(|compared| {
@@ -238,12 +239,13 @@ fn save(all: &[Compared], file: &Path) -> Result<(), Fault> {
         })
         .collect();
     let mut text = serde_json::to_vec(&runs)
-        .map_err(|error| Fault::failure(format!("cannot write the results as JSON: {error}")))?;
+        .map_err(|error| CliError::failure(format!("cannot write the results as JSON: {error}")))?;
     text.push(b'\n');
-    written(file, &text)
+    write_file(file, &text)
 }
 
-fn written(file: &Path, bytes: &[u8]) -> Result<(), Fault> {
+/// Writes a file.
+fn write_file(file: &Path, bytes: &[u8]) -> Result<(), CliError> {
     std::fs::write(file, bytes)
-        .map_err(|error| Fault::failure(format!("cannot write {}: {error}", file.display())))
+        .map_err(|error| CliError::failure(format!("cannot write {}: {error}", file.display())))
 }

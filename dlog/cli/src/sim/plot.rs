@@ -1,4 +1,5 @@
 use core::fmt::Display;
+use core::ops::Range;
 use std::path::Path;
 
 use distributedlog_sim::Report;
@@ -6,12 +7,14 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use super::super::Fault;
-use super::summary::Compared;
+use super::super::CliError;
+use super::summary::Comparison;
 
+/// Size of a plot in pixels.
 const SIZE: (u32, u32) = (960, 600);
 
-/// One for each policy, told apart also by who does not see red and green (Okabe and Ito).
+/// Colours, one for each policy. Users with red-green colour blindness can distinguish them (Okabe
+/// and Ito).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0x99, 0x99, 0x99),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -22,23 +25,23 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0x00, 0x9e, 0x73),
 ];
 
-/// What a plot's file is.
+/// File format of a plot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Image {
+pub(super) enum PlotFormat {
     Svg,
     Png,
 }
 
-impl Image {
-    /// Which one a file's name asks for.
+impl PlotFormat {
+    /// Returns the format of a file by the extension of its name.
     ///
     /// # Errors
-    /// Neither.
-    pub(super) fn of(file: &Path) -> Result<Self, Fault> {
+    /// The extension is neither `svg` nor `png`.
+    pub(super) fn from_path(file: &Path) -> Result<Self, CliError> {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            Some(_) | None => Err(Fault::usage(format!(
+            Some(_) | None => Err(CliError::usage(format!(
                 "'{}' ends neither in .svg nor in .png",
                 file.display()
             ))),
@@ -46,39 +49,89 @@ impl Image {
     }
 }
 
-/// Draws, for each policy, how many operations take longer than a latency: both axes in powers of
-/// ten, so that tails can be seen.
+/// Draws, for each policy, the share of operations that take longer than a latency. Both axes are
+/// logarithmic, which shows the tails.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(super) fn draw(compared: &Compared, file: &Path) -> Result<(), Fault> {
-    match Image::of(file)? {
-        Image::Svg => chart(compared, &SVGBackend::new(file, SIZE).into_drawing_area()),
-        Image::Png => chart(
+pub(super) fn draw(compared: &Comparison, file: &Path) -> Result<(), CliError> {
+    match PlotFormat::from_path(file)? {
+        PlotFormat::Svg => chart(compared, &SVGBackend::new(file, SIZE).into_drawing_area()),
+        PlotFormat::Png => chart(
             compared,
             &BitMapBackend::new(file, SIZE).into_drawing_area(),
         ),
     }
-    .map_err(|error| Fault::failure(format!("cannot draw to {}: {error}", file.display())))
+    .map_err(|error| {
+        CliError::failure(format!("cannot write the plot {}: {error}", file.display()))
+    })
+}
+
+/// A policy's name and its points.
+type Curve<'a> = (&'a str, Vec<(f64, f64)>);
+
+/// Converts a backend's error, whose type depends on the backend, to text.
+fn text<E: core::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> Box<dyn Display> {
+    Box::new(error.to_string())
 }
 
 fn chart<B: DrawingBackend>(
-    compared: &Compared,
+    compared: &Comparison,
     area: &DrawingArea<B, Shift>,
 ) -> Result<(), Box<dyn Display>>
 where
     B::ErrorType: 'static,
 {
-    let told = |error: DrawingAreaErrorKind<B::ErrorType>| -> Box<dyn Display> {
-        Box::new(error.to_string())
-    };
-    // Bitmaps have no letters of their own, and this system's fonts may be none.
+    // Bitmaps need a font, and this system may have none. An error means that it is registered.
     let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    let curves: Vec<(&str, Vec<(f64, f64)>)> = compared
+    let curves: Vec<Curve<'_>> = compared
         .runs
         .iter()
         .map(|run| (run.kind.name(), curve(&run.report)))
         .collect();
+    let (latencies, shares) = ranges(compared, &curves);
+
+    area.fill(&WHITE).map_err(text)?;
+    let caption = format!("({}) {}", compared.name, compared.about);
+    let mut chart = ChartBuilder::on(area)
+        .caption(caption, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(72)
+        .build_cartesian_2d(latencies.log_scale(), shares.log_scale())
+        .map_err(text)?;
+    chart
+        .configure_mesh()
+        .x_desc("latency in ms")
+        .y_desc("share of operations that take longer, or fail")
+        .x_label_formatter(&|latency| format!("{latency}"))
+        .y_label_formatter(&|share| format!("{} %", share * 100.0))
+        .label_style(("sans-serif", 14))
+        .light_line_style(RGBColor(0xee, 0xee, 0xee))
+        .draw()
+        .map_err(text)?;
+    for ((name, curve), colour) in curves.into_iter().zip(COLOURS.iter().cycle()) {
+        let style = colour.stroke_width(2);
+        chart
+            .draw_series(LineSeries::new(curve, style))
+            .map_err(text)?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerLeft)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(0xcc, 0xcc, 0xcc))
+        .label_font(("sans-serif", 14))
+        .draw()
+        .map_err(text)?;
+    area.present().map_err(text)
+}
+
+/// Returns the ranges of the axes: latencies in milliseconds, and shares of operations, down to one
+/// operation.
+fn ranges(compared: &Comparison, curves: &[Curve<'_>]) -> (Range<f64>, Range<f64>) {
     let operations = compared
         .runs
         .iter()
@@ -93,51 +146,11 @@ where
     let longest = points()
         .map(|(latency, _)| *latency)
         .fold(shortest * 2.0, f64::max);
-    let rarest = 1.0 / operations as f64;
-
-    area.fill(&WHITE).map_err(told)?;
-    let caption = format!("({}) {}", compared.name, compared.about);
-    let mut chart = ChartBuilder::on(area)
-        .caption(caption, ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(44)
-        .y_label_area_size(72)
-        .build_cartesian_2d(
-            (shortest..longest * 1.1).log_scale(),
-            (rarest..1.0).log_scale(),
-        )
-        .map_err(told)?;
-    chart
-        .configure_mesh()
-        .x_desc("latency in ms")
-        .y_desc("share of operations that take longer, or fail")
-        .x_label_formatter(&|latency| format!("{latency}"))
-        .y_label_formatter(&|share| format!("{} %", share * 100.0))
-        .label_style(("sans-serif", 14))
-        .light_line_style(RGBColor(0xee, 0xee, 0xee))
-        .draw()
-        .map_err(told)?;
-    for ((name, curve), colour) in curves.into_iter().zip(COLOURS.iter().cycle()) {
-        let style = colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(curve, style))
-            .map_err(told)?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(RGBColor(0xcc, 0xcc, 0xcc))
-        .label_font(("sans-serif", 14))
-        .draw()
-        .map_err(told)?;
-    area.present().map_err(told)
+    (shortest..longest * 1.1, 1.0 / operations as f64..1.0)
 }
 
-/// Latencies in milliseconds, and the share of the operations that take longer. It ends where only
-/// failures are left.
+/// Returns latencies in milliseconds, each with the share of the operations that take longer. The
+/// curve ends at the share of failures.
 fn curve(report: &Report) -> Vec<(f64, f64)> {
     let operations = report.operations().max(1) as f64;
     let mut done = 0;

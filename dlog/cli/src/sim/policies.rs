@@ -10,12 +10,12 @@ use distributedlog_sim::{
 
 use super::settings_args::Chosen;
 
-/// What is compared.
+/// Policy or bound to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
-    /// A set waits for its stream
+pub(super) enum PolicyKind {
+    /// No hedging: a set waits for its stream
     None,
-    /// The algorithm of Apache DistributedLog's multi stream writer, with its faults
+    /// The algorithm of Apache DistributedLog's multi stream writer, with its bugs
     Original,
     /// One hedge after the 95th percentile, without a budget, as tower's hedge middleware
     P95,
@@ -23,13 +23,13 @@ pub(super) enum Kind {
     Grpc,
     /// This writer
     Ours,
-    /// A bound: the two fixed delays that would have been best for the same extra load
+    /// A bound: the two fixed delays that are best in hindsight, for the same extra load
     BestDelays,
-    /// The bound: who knows every latency in advance, for the same extra load
+    /// A bound: a policy that knows every latency in advance, for the same extra load
     Clairvoyant,
 }
 
-impl Kind {
+impl PolicyKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::None => "no hedging",
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// The name by which the command line and JSON know it.
+    /// Returns the name on the command line and in JSON.
     pub(super) fn key(self) -> String {
         self.to_possible_value()
             .expect("none is skipped")
@@ -51,34 +51,34 @@ impl Kind {
     }
 }
 
-/// A policy's run.
+/// Result of a policy's simulation.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) kind: Kind,
+pub(super) struct PolicyRun {
+    pub(super) kind: PolicyKind,
     pub(super) report: Report,
-    /// What the writer counted, where it was ours.
+    /// Counters of the writer; `None` for other policies.
     pub(super) counters: Option<Counters>,
 }
 
-/// Runs a simulation under a policy. None when the policy means nothing in it.
+/// Runs a simulation with a policy. Returns `None` if the bound does not exist for this scenario.
 pub(super) fn run(
-    kind: Kind,
+    kind: PolicyKind,
     simulation: &Simulation,
     chosen: &Chosen,
     watch: impl FnMut(u64) -> ControlFlow<()>,
-) -> Result<Option<Run>, Stopped> {
+) -> Result<Option<PolicyRun>, Stopped> {
     let streams = simulation.scenario().streams;
     let (settings, share) = (&chosen.settings, chosen.share());
     let timeout = settings.request_timeout();
-    let told = |report| Run {
+    let without_counters = |report| PolicyRun {
         kind,
         report,
         counters: None,
     };
     match kind {
-        Kind::None => model(simulation, Unhedged::new(streams, timeout), watch)
-            .map(|report| Some(told(report))),
-        Kind::Original => {
+        PolicyKind::None => model(simulation, Unhedged::new(streams, timeout), watch)
+            .map(|report| Some(without_counters(report))),
+        PolicyKind::Original => {
             let (first, max) = (
                 settings.first_speculative_timeout(),
                 settings.max_speculative_timeout(),
@@ -89,39 +89,41 @@ pub(super) fn run(
                 Original::new(streams, timeout, first, max, multiplier),
                 watch,
             )
-            .map(|report| Some(told(report)))
+            .map(|report| Some(without_counters(report)))
         }
-        Kind::P95 => model(
+        PolicyKind::P95 => model(
             simulation,
             Percentile::new(streams, timeout, PercentileSettings::default()),
             watch,
         )
-        .map(|report| Some(told(report))),
-        Kind::Grpc => model(
+        .map(|report| Some(without_counters(report))),
+        PolicyKind::Grpc => model(
             simulation,
             Grpc::new(streams, timeout, GrpcSettings::default()),
             watch,
         )
-        .map(|report| Some(told(report))),
-        Kind::Ours => {
+        .map(|report| Some(without_counters(report))),
+        PolicyKind::Ours => {
             let ours = Ours::new(streams, chosen.settings)
-                .expect("the scenario's streams are legal, and so are the settings");
+                .expect("the scenario's streams and the settings are valid");
             let mut ours = ours.with_patience(chosen.patience);
             let report = simulation.run(
                 &mut ours,
                 &mut Deduplicator::new(MergeSettings::default()),
                 watch,
             )?;
-            Ok(Some(Run {
+            Ok(Some(PolicyRun {
                 kind,
                 report,
                 counters: Some(ours.counters()),
             }))
         }
-        Kind::BestDelays => Ok(BestDelays { share }
+        PolicyKind::BestDelays => Ok(BestDelays { share }
             .bound(simulation)
-            .map(|(report, _)| told(report))),
-        Kind::Clairvoyant => Ok(Clairvoyant { share }.bound(simulation).map(told)),
+            .map(|(report, _)| without_counters(report))),
+        PolicyKind::Clairvoyant => Ok(Clairvoyant { share }
+            .bound(simulation)
+            .map(without_counters)),
     }
 }
 

@@ -5,17 +5,18 @@ use core::time::Duration;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-/// After which time a run is long enough for whoever waits to be told how far it is, and how often.
-const PATIENCE: Duration = Duration::from_millis(500);
+use super::super::output::counted;
 
-/// Tells on the terminal how far a run is, if there is one, and ends the run when that is asked
-/// for.
+/// Interval at which the progress is printed, the first time after one interval.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Prints the progress of a run on the terminal, if there is one, and stops the run on request.
 pub(super) struct Progress<'a> {
     name: &'static str,
     sets: u64,
     stop: &'a AtomicBool,
     began: Instant,
-    told: Cell<Instant>,
+    printed: Cell<Instant>,
     shown: Cell<bool>,
     terminal: bool,
 }
@@ -28,19 +29,19 @@ impl<'a> Progress<'a> {
             sets,
             stop,
             began,
-            told: Cell::new(began),
+            printed: Cell::new(began),
             shown: Cell::new(false),
             terminal,
         }
     }
 
-    /// So many sets have arrived.
-    pub(super) fn tell(&self, sets: u64) -> ControlFlow<()> {
+    /// Prints the progress after `sets` sets have arrived, at most once in each interval.
+    pub(super) fn update(&self, sets: u64) -> ControlFlow<()> {
         if self.stop.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        if self.terminal && self.told.get().elapsed() >= PATIENCE {
-            self.told.set(Instant::now());
+        if self.terminal && self.printed.get().elapsed() >= INTERVAL {
+            self.printed.set(Instant::now());
             self.shown.set(true);
             let _ = write!(
                 std::io::stderr(),
@@ -52,15 +53,16 @@ impl<'a> Progress<'a> {
         ControlFlow::Continue(())
     }
 
-    /// The run is over: the line is empty again.
+    /// Clears the progress line and logs the duration of the run.
     pub(super) fn end(&self, sets: u64) {
         if self.shown.get() {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
         let took = self.began.elapsed().as_secs_f64();
         tracing::info!(
-            "{}: {sets} sets in {took:.3} s, {:.0} sets a second",
+            "{}: {} in {took:.3} s, {:.0} sets per second",
             self.name,
+            counted(sets, "set"),
             sets as f64 / took
         );
     }

@@ -6,65 +6,65 @@ use distributedlog_sim::{
     Stragglers, scenarios,
 };
 
-use super::super::{Fault, duration};
+use super::super::output::counted;
+use super::super::{CliError, duration};
 
-/// What happens to the writer. Flags change the scenario that is named, or one in which nothing
-/// goes wrong.
+/// Flags that change the named scenario, or the healthy one if none is named.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "What happens")]
+#[command(next_help_heading = "Scenario")]
 pub(super) struct ScenarioArgs {
-    /// How many streams there are
+    /// Number of streams
     #[arg(long, value_name = "N")]
     streams: Option<u16>,
 
-    /// How many record sets are written
+    /// Number of record sets to write
     #[arg(long, value_name = "N")]
     sets: Option<u64>,
 
-    /// How many a second, at random
+    /// Mean number of sets per second, without bursts; they arrive at random times
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
 
-    /// How many belong together: what is timed is how long it takes until all of them are written
+    /// Number of sets in an operation, whose latency is the time until all of them are written
     #[arg(long, value_name = "N")]
     fan_out: Option<u32>,
 
-    /// Bursts: how often, for how long, and what the rate is multiplied by; for instance
-    /// 2s,200ms,3
+    /// Bursts: interval, duration, and factor of the rate; for instance 2s,200ms,3
     #[arg(long, value_name = "EVERY,LENGTH,FACTOR", value_parser = bursts)]
     bursts: Option<Bursts>,
 
-    /// How long a stream takes: 5ms, lognormal:MEAN,SD, bimodal:FAST,SLOW,SHARE or recorded:FILE
+    /// Latency of a stream: 5ms, lognormal:MEAN,SD, bimodal:FAST,SLOW,SHARE or recorded:FILE
     #[arg(long, value_name = "LATENCY", value_parser = latency)]
     latency: Option<LatencyArg>,
 
-    /// Attempts that take longer: how many, and how many times as long; for instance 0.05,10
+    /// Attempts that take longer: their share, and the factor of their latency; for instance
+    /// 0.05,10
     #[arg(long, value_name = "SHARE,FACTOR", value_parser = stragglers)]
     stragglers: Option<Stragglers>,
 
-    /// A stream stands still: 1:10s-40s, or all:10s-40s
-    #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = |text: &str| stream_fault(text, FaultKind::Stall))]
+    /// Stall a stream: 1:10s-40s, or all:10s-40s
+    #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = stall)]
     stall: Vec<StreamFault>,
 
-    /// A stream moves to another owner, and nothing of what it has or gets meanwhile is answered
-    #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = |text: &str| stream_fault(text, FaultKind::Away))]
+    /// Move a stream to another owner: attempts that wait or arrive in that time are never answered
+    #[arg(long, value_name = "STREAM:FROM-UNTIL", value_parser = away)]
     away: Vec<StreamFault>,
 
-    /// A stream takes longer: 1:10s-20s:10 for ten times as long, 1:0s-:10 for good
+    /// Slow a stream down: 1:10s-20s:10 by a factor of ten, 1:0s-:10 until the end
     #[arg(long, value_name = "STREAM:FROM-UNTIL:FACTOR", value_parser = slow)]
     slow: Vec<StreamFault>,
 
-    /// The share of attempts that are never answered
+    /// Share of attempts that are never answered
     #[arg(long, value_name = "SHARE")]
     loss: Option<f64>,
 
-    /// How much a stream can do: sets at a time, each for as long as its latency, and sets that
-    /// may wait; for instance 4,64
+    /// Capacity of a stream: sets that it writes at the same time, each for its latency, and sets
+    /// that may wait; for instance 4,64
     #[arg(long, value_name = "WORKERS,QUEUE", value_parser = capacity)]
     capacity: Option<Capacity>,
 }
 
-/// A distribution, or the file that it is in.
+/// A distribution, or the file with its latencies.
 #[derive(Clone, Debug)]
 enum LatencyArg {
     Known(Distribution),
@@ -72,7 +72,7 @@ enum LatencyArg {
 }
 
 impl ScenarioArgs {
-    /// Whether no flag describes a scenario.
+    /// Returns true if no flag changes the scenario, other than its number of sets.
     pub(super) fn is_empty(&self) -> bool {
         let Self {
             streams,
@@ -94,14 +94,14 @@ impl ScenarioArgs {
         numbers && shapes && stall.is_empty() && away.is_empty() && slow.is_empty()
     }
 
-    /// The scenario of this letter, or the healthy one, with what the flags change; and what to
-    /// call it.
+    /// Returns the description and the scenario of this letter, or the healthy one, with the
+    /// changes of the flags.
     ///
     /// # Errors
-    /// There is no such letter, a file cannot be read, or the scenario makes no sense.
-    pub(super) fn scenario(&self, letter: Option<&str>) -> Result<(String, Scenario), Fault> {
+    /// The letter is unknown, a file cannot be read, or the scenario is invalid.
+    pub(super) fn scenario(&self, letter: Option<&str>) -> Result<(String, Scenario), CliError> {
         let (about, base) = match letter {
-            None => ("of one's own", healthy()),
+            None => ("custom", healthy()),
             Some(letter) => scenarios::named(letter).ok_or_else(|| unknown(letter))?,
         };
         let about = if letter.is_some() && (!self.is_empty() || self.sets.is_some()) {
@@ -114,7 +114,7 @@ impl ScenarioArgs {
             Some(LatencyArg::Known(distribution)) => distribution.clone(),
             Some(LatencyArg::Recorded(file)) => {
                 let refuse = |error: &dyn core::fmt::Display| {
-                    Fault::failure(format!(
+                    CliError::failure(format!(
                         "cannot read latencies from {}: {error}",
                         file.display()
                     ))
@@ -141,33 +141,35 @@ impl ScenarioArgs {
         };
         scenario
             .check()
-            .map_err(|error| Fault::usage(error.to_string()))?;
+            .map_err(|error| CliError::usage(error.to_string()))?;
         Ok((about, scenario))
     }
 }
 
 /// Scenario (a) without its stragglers.
 fn healthy() -> Scenario {
-    let (_, base) = scenarios::named("a").expect("it is the first of them");
+    let (_, base) = scenarios::named("a").expect("the table begins with it");
     Scenario {
         stragglers: None,
         ..base
     }
 }
 
-fn unknown(letter: &str) -> Fault {
+fn unknown(letter: &str) -> CliError {
     let known: Vec<String> = scenarios::ALL
         .iter()
         .map(|(letter, about)| format!("{letter}  {about}"))
         .collect();
-    Fault::usage(format!("there is no scenario '{letter}'")).tip(known.join("\n"))
+    CliError::usage(format!("there is no scenario '{letter}'")).tip(known.join("\n"))
 }
 
-/// The parts of a text between commas, as many as there must be.
+/// Splits a text at commas into exactly `N` parts.
 fn parts<const N: usize>(text: &str) -> Result<[&str; N], String> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    <[&str; N]>::try_from(parts)
-        .map_err(|parts| format!("{} values between commas instead of {N}", parts.len()))
+    <[&str; N]>::try_from(parts).map_err(|parts| {
+        let found = counted(parts.len() as u64, "value");
+        format!("{found} separated by commas instead of {N}")
+    })
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -224,7 +226,7 @@ fn latency(text: &str) -> Result<LatencyArg, String> {
         }
         Some((other, _)) => {
             return Err(format!(
-                "'{other}' is no distribution; there are lognormal, bimodal, recorded, and a time \
+                "'{other}' is not a distribution; write lognormal, bimodal, recorded, or a time \
                  alone"
             ));
         }
@@ -233,7 +235,7 @@ fn latency(text: &str) -> Result<LatencyArg, String> {
 }
 
 fn stream_fault(text: &str, kind: FaultKind) -> Result<StreamFault, String> {
-    let shape = || format!("'{text}' is not a stream and when: write 1:10s-20s, or all:10s-20s");
+    let shape = || format!("'{text}' is not a stream and a time: write 1:10s-20s, or all:10s-20s");
     let (stream, times) = text.split_once(':').ok_or_else(shape)?;
     let (from, until) = times.split_once('-').ok_or_else(shape)?;
     let stream = if stream == "all" {
@@ -254,10 +256,16 @@ fn stream_fault(text: &str, kind: FaultKind) -> Result<StreamFault, String> {
     })
 }
 
+fn stall(text: &str) -> Result<StreamFault, String> {
+    stream_fault(text, FaultKind::Stall)
+}
+
+fn away(text: &str) -> Result<StreamFault, String> {
+    stream_fault(text, FaultKind::Away)
+}
+
 fn slow(text: &str) -> Result<StreamFault, String> {
-    let shape = || {
-        format!("'{text}' is not a stream, when, and how many times as slow: write 1:10s-20s:10")
-    };
+    let shape = || format!("'{text}' is not a stream, a time and a factor: write 1:10s-20s:10");
     let (when, factor) = text
         .rsplit_once(':')
         .filter(|(when, _)| when.contains(':'))
@@ -272,18 +280,18 @@ mod tests {
     use super::*;
 
     #[derive(Debug, clap::Parser)]
-    struct Line {
+    struct TestCli {
         #[command(flatten)]
         scenario: ScenarioArgs,
     }
 
     fn scenario(line: &str) -> Result<Scenario, String> {
-        let line = Line::try_parse_from(core::iter::once("x").chain(line.split_whitespace()))
+        let line = TestCli::try_parse_from(core::iter::once("x").chain(line.split_whitespace()))
             .map_err(|error| error.to_string())?;
         line.scenario
             .scenario(None)
             .map(|(_, scenario)| scenario)
-            .map_err(|fault| fault.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -329,17 +337,17 @@ mod tests {
                 queue: 3,
             }),
         };
-        assert_eq!(scenario(flags).expect("legal"), expected);
+        assert_eq!(scenario(flags).expect("the flags are valid"), expected);
     }
 
     #[test]
-    fn nonsense_is_refused_with_what_would_be_right() {
+    fn invalid_flags_are_refused_with_a_correct_form() {
         for (line, part) in [
             ("--latency fast", "not a duration"),
-            ("--latency uniform:1ms,2ms", "there are lognormal"),
+            ("--latency uniform:1ms,2ms", "write lognormal"),
             (
                 "--latency lognormal:1ms",
-                "1 values between commas instead of 2",
+                "1 value separated by commas instead of 2",
             ),
             ("--latency recorded:/nowhere", "/nowhere"),
             ("--stall 1", "write 1:10s-20s"),
@@ -355,20 +363,20 @@ mod tests {
             ("--capacity 0,0", "1 to 100000"),
             ("--stragglers 7,1", "0 to 1"),
         ] {
-            let said = scenario(line).expect_err(line);
-            assert!(said.contains(part), "{line}: {said}");
+            let message = scenario(line).expect_err(line);
+            assert!(message.contains(part), "{line}: {message}");
         }
     }
 
     #[test]
-    fn a_letter_that_is_none_is_answered_with_those_that_there_are() {
-        let line = Line::parse_from(["x"]);
-        let fault = line
+    fn an_unknown_letter_is_refused_with_the_list_of_scenarios() {
+        let line = TestCli::parse_from(["x"]);
+        let error = line
             .scenario
             .scenario(Some("z"))
             .expect_err("there is no z");
         assert!(
-            fault
+            error
                 .report(false)
                 .expect("a message")
                 .contains("stalls for 30 s")

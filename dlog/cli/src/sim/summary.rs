@@ -2,44 +2,44 @@ use core::sync::atomic::AtomicBool;
 
 use distributedlog_sim::{Latency, Report, Scenario, Simulation};
 
-use super::super::Fault;
-use super::policies::{self, Kind, Run};
+use super::super::CliError;
+use super::policies::{self, PolicyKind, PolicyRun};
 use super::progress::Progress;
 use super::settings_args::Chosen;
 use super::table;
 
-/// A scenario, and what came of it under each policy.
+/// Results of a scenario with each policy.
 #[derive(Clone, Debug)]
-pub(super) struct Compared {
-    /// Its letter, or what else it is called.
+pub(super) struct Comparison {
+    /// Letter of the scenario, or "-".
     pub(super) name: String,
     pub(super) about: String,
     pub(super) scenario: Scenario,
     pub(super) seed: u64,
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Vec<PolicyRun>,
 }
 
-/// Runs a scenario under those of the policies that mean something in it.
+/// Runs a scenario with each policy, leaving out bounds that do not exist for it.
 ///
 /// # Errors
-/// It was interrupted.
+/// The command was interrupted.
 pub(super) fn compare(
     name: String,
     about: String,
     simulation: &Simulation,
-    policies: &[Kind],
+    policies: &[PolicyKind],
     chosen: &Chosen,
     stop: &AtomicBool,
-) -> Result<Compared, Fault> {
+) -> Result<Comparison, CliError> {
     let (scenario, seed) = (simulation.scenario().clone(), simulation.seed());
     let mut runs = Vec::with_capacity(policies.len());
     for &kind in policies {
         let progress = Progress::new(kind.name(), scenario.sets, stop);
-        let ran = policies::run(kind, simulation, chosen, |sets| progress.tell(sets));
+        let ran = policies::run(kind, simulation, chosen, |sets| progress.update(sets));
         progress.end(scenario.sets);
-        runs.extend(ran.map_err(|_| Fault::failure("interrupted before the end"))?);
+        runs.extend(ran.map_err(|_| CliError::failure("interrupted before the end"))?);
     }
-    Ok(Compared {
+    Ok(Comparison {
         name,
         about,
         scenario,
@@ -48,14 +48,14 @@ pub(super) fn compare(
     })
 }
 
-impl Compared {
-    pub(super) fn run(&self, kind: Kind) -> Option<&Run> {
+impl Comparison {
+    pub(super) fn run(&self, kind: PolicyKind) -> Option<&PolicyRun> {
         self.runs.iter().find(|run| run.kind == kind)
     }
 
-    /// The extra load without the first second, in which the writer spends what its budget begins
-    /// with, and without that of each fault.
-    pub(super) fn steady_extra_load(&self, run: &Run) -> f64 {
+    /// Returns the extra load without the first second, in which the writer spends the initial
+    /// tokens of its budget, and without the first second of each fault.
+    pub(super) fn steady_extra_load(&self, run: &PolicyRun) -> f64 {
         let begins = |second: usize| {
             second == 0
                 || self.scenario.faults.iter().any(|fault| {
@@ -66,8 +66,9 @@ impl Compared {
         run.report.extra_load_of(|second| !begins(second))
     }
 
-    /// The extra load while a fault lasts that begins in the course of the run; none without such.
-    pub(super) fn extra_load_in_faults(&self, run: &Run) -> Option<f64> {
+    /// Returns the extra load during faults that begin after the start of the run, or `None` if
+    /// there are none.
+    pub(super) fn extra_load_in_faults(&self, run: &PolicyRun) -> Option<f64> {
         let mut faults = self
             .scenario
             .faults
@@ -92,18 +93,19 @@ impl Compared {
         }))
     }
 
-    /// Our 99.9th percentile as a multiple of another's.
-    pub(super) fn ratio(&self, to: Kind) -> Option<f64> {
+    /// Returns our 99.9th percentile as a multiple of that of `to`, or `None` if one of them
+    /// failed.
+    pub(super) fn ratio(&self, to: PolicyKind) -> Option<f64> {
         let micros = |kind| match self.run(kind)?.report.latency(0.999) {
             Latency::Within(latency) => Some(latency.as_secs_f64()),
             Latency::Failed => None,
         };
-        Some(micros(Kind::Ours)? / micros(to)?)
+        Some(micros(PolicyKind::Ours)? / micros(to)?)
     }
 }
 
-/// The table of all scenarios: our 99.9th percentile against others', and what it costs.
-pub(super) fn markdown(all: &[Compared]) -> String {
+/// Returns a table of all scenarios: our 99.9th percentile beside others', and its cost in load.
+pub(super) fn markdown(all: &[Comparison]) -> String {
     let header = [
         "",
         "original",
@@ -123,14 +125,14 @@ pub(super) fn markdown(all: &[Compared]) -> String {
         "--:|".repeat(header.len() - 1)
     );
     for compared in all {
-        if let Some(run) = compared.run(Kind::Ours) {
+        if let Some(run) = compared.run(PolicyKind::Ours) {
             text += &format!("| {} |\n", row(compared, run).join(" | "));
         }
     }
     text
 }
 
-fn row(compared: &Compared, run: &Run) -> Vec<String> {
+fn row(compared: &Comparison, run: &PolicyRun) -> Vec<String> {
     let of = |kind, text: fn(&Report) -> String| {
         compared
             .run(kind)
@@ -145,16 +147,16 @@ fn row(compared: &Compared, run: &Run) -> Vec<String> {
     };
     vec![
         format!("({}) {}", compared.name, compared.about),
-        of(Kind::Original, tail),
+        of(PolicyKind::Original, tail),
         tail(&run.report),
-        ratio(Kind::BestDelays),
-        ratio(Kind::Clairvoyant),
+        ratio(PolicyKind::BestDelays),
+        ratio(PolicyKind::Clairvoyant),
         table::percent(run.report.extra_load()),
         table::percent(compared.steady_extra_load(run)),
         compared
             .extra_load_in_faults(run)
             .map_or_else(|| "–".to_owned(), table::percent),
-        of(Kind::Original, failed),
+        of(PolicyKind::Original, failed),
         failed(&run.report),
         run.report.read.twice.to_string(),
     ]

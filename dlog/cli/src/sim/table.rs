@@ -2,9 +2,9 @@ use core::time::Duration;
 
 use distributedlog_sim::Latency;
 
-use super::policies::Run;
+use super::policies::PolicyRun;
 
-/// The percentiles that are shown.
+/// Percentiles in the tables.
 pub(super) const QUANTILES: [(&str, f64); 5] = [
     ("p50", 0.5),
     ("p90", 0.9),
@@ -13,8 +13,8 @@ pub(super) const QUANTILES: [(&str, f64); 5] = [
     ("p99.99", 0.9999),
 ];
 
-/// A table of policies, for people: one line each, names to the left, numbers to the right.
-pub(super) fn text(runs: &[Run]) -> String {
+/// Formats a table of policies as text: one line each, names to the left, numbers to the right.
+pub(super) fn text(runs: &[PolicyRun]) -> String {
     let rows = rows(runs);
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| {
@@ -40,8 +40,8 @@ pub(super) fn text(runs: &[Run]) -> String {
     text
 }
 
-/// The same table for a document.
-pub(super) fn markdown(runs: &[Run]) -> String {
+/// Formats the same table in Markdown.
+pub(super) fn markdown(runs: &[PolicyRun]) -> String {
     let rows = rows(runs);
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
@@ -53,7 +53,7 @@ pub(super) fn markdown(runs: &[Run]) -> String {
     text
 }
 
-fn rows(runs: &[Run]) -> Vec<Vec<String>> {
+fn rows(runs: &[PolicyRun]) -> Vec<Vec<String>> {
     core::iter::once(header())
         .chain(runs.iter().map(row))
         .collect()
@@ -68,7 +68,7 @@ fn header() -> Vec<String> {
         .collect()
 }
 
-fn row(run: &Run) -> Vec<String> {
+fn row(run: &PolicyRun) -> Vec<String> {
     let report = &run.report;
     let quantiles = QUANTILES
         .iter()
@@ -85,7 +85,7 @@ fn row(run: &Run) -> Vec<String> {
         .collect()
 }
 
-/// A latency to three digits.
+/// Formats a latency with three digits.
 pub(super) fn latency(latency: Latency) -> String {
     match latency {
         Latency::Failed => "failed".to_owned(),
@@ -103,11 +103,11 @@ fn time(length: Duration) -> String {
     }
 }
 
-/// A share in percent.
+/// Formats a share in percent.
 pub(super) fn percent(share: f64) -> String {
     let percent = (share * 10_000.0).round() / 100.0;
-    // Nought has no sign; what is below it has: sets that failed before they were sent to any
-    // stream.
+    // Zero has no sign. Negative shares have one: they come from sets that failed before they were
+    // sent to any stream.
     format!("{:.2} %", if percent == 0.0 { 0.0 } else { percent })
 }
 
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_have_a_sign_when_they_are_below_nought_and_else_none() {
+    fn only_shares_below_zero_have_a_sign() {
         for (share, text) in [
             (0.05, "5.00 %"),
             (0.0, "0.00 %"),

@@ -1,4 +1,4 @@
-//! The command as it is typed, and the targets of the table.
+//! Command lines of `dlog sim`, and the targets of the table.
 
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
@@ -8,40 +8,40 @@ use distributedlog_sim::{Latency, Report, Stragglers};
 use serde_json::Value;
 
 use super::*;
-use crate::output::Captured;
+use crate::output::CapturedOutput;
 
 #[derive(Debug, clap::Parser)]
-struct Line {
+struct TestCli {
     #[command(flatten)]
     args: Args,
 }
 
 fn parse(line: &str) -> Result<Args, clap::Error> {
-    Line::try_parse_from(core::iter::once("sim").chain(line.split_whitespace()))
+    TestCli::try_parse_from(core::iter::once("sim").chain(line.split_whitespace()))
         .map(|line| line.args)
 }
 
-fn told(line: &str) -> Result<String, Fault> {
-    let output = Captured::default();
+fn run_sim(line: &str) -> Result<String, CliError> {
+    let output = CapturedOutput::default();
     parse(line)
         .expect("the flags are known")
         .work(&output.output(), &AtomicBool::new(false))?;
     Ok(output.text())
 }
 
-/// A scenario under ours, the original and the bounds, as the table has it.
-fn compared(line: &str) -> Compared {
+/// Simulates a scenario with our policy, the original and the bounds, as in the table.
+fn compared(line: &str) -> Comparison {
     let args = parse(line).expect("the flags are known");
-    let chosen = args.settings.chosen(1).expect("the defaults are legal");
+    let chosen = args.settings.chosen(1).expect("the defaults are valid");
     let (name, about, simulation) = args
         .simulations()
         .expect("a scenario of the table")
         .remove(0);
     let policies = [
-        Kind::Original,
-        Kind::Ours,
-        Kind::BestDelays,
-        Kind::Clairvoyant,
+        PolicyKind::Original,
+        PolicyKind::Ours,
+        PolicyKind::BestDelays,
+        PolicyKind::Clairvoyant,
     ];
     summary::compare(
         name,
@@ -51,10 +51,10 @@ fn compared(line: &str) -> Compared {
         &chosen,
         &AtomicBool::new(false),
     )
-    .expect("nobody interrupts it")
+    .expect("no test interrupts it")
 }
 
-fn report(compared: &Compared, kind: Kind) -> &Report {
+fn report(compared: &Comparison, kind: PolicyKind) -> &Report {
     &compared.run(kind).expect("it ran").report
 }
 
@@ -66,13 +66,13 @@ fn within(latency: Latency) -> Duration {
 }
 
 #[test]
-fn in_every_scenario_each_set_is_accounted_for_and_read_once_and_the_tail_is_not_above_the_originals()
- {
+fn in_every_scenario_sets_are_accounted_for_and_read_once_and_the_tail_is_not_above_the_originals()
+{
     for (letter, _) in scenarios::ALL {
         let compared = compared(letter);
         let (ours, original) = (
-            report(&compared, Kind::Ours),
-            report(&compared, Kind::Original),
+            report(&compared, PolicyKind::Ours),
+            report(&compared, PolicyKind::Original),
         );
         assert!(
             ours.is_accounted_for(),
@@ -87,18 +87,18 @@ fn in_every_scenario_each_set_is_accounted_for_and_read_once_and_the_tail_is_not
             "({letter}) {:?}",
             ours.latency(0.999)
         );
-        let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
+        let steady = compared.steady_extra_load(compared.run(PolicyKind::Ours).expect("it ran"));
         assert!(steady <= 0.05, "({letter}) {steady} in the steady state");
     }
 }
 
 #[test]
-fn however_many_straggle_the_budget_is_spent_where_it_helps_the_tail() {
+fn with_any_share_of_stragglers_the_budget_is_spent_where_it_helps_the_tail() {
     for Stragglers { share, factor } in document::straggling() {
         let compared = compared(&format!("a --stragglers {share},{factor}"));
         let (ours, original) = (
-            report(&compared, Kind::Ours),
-            report(&compared, Kind::Original),
+            report(&compared, PolicyKind::Ours),
+            report(&compared, PolicyKind::Original),
         );
         for quantile in [0.5, 0.9, 0.99, 0.999] {
             let (ours, original) = (
@@ -106,7 +106,7 @@ fn however_many_straggle_the_budget_is_spent_where_it_helps_the_tail() {
                 within(original.latency(quantile)),
             );
             // Where hedges come too late to matter, the two differ by which streams the sets began
-            // at, hence what was drawn for them.
+            // at, and so by their random latencies.
             let most = if quantile < 0.95 {
                 original.mul_f64(1.02)
             } else {
@@ -117,12 +117,14 @@ fn however_many_straggle_the_budget_is_spent_where_it_helps_the_tail() {
                 "{share} x {factor}, {quantile}: {ours:?}, original {original:?}"
             );
         }
-        let ratio = compared.ratio(Kind::BestDelays).expect("neither fails");
+        let ratio = compared
+            .ratio(PolicyKind::BestDelays)
+            .expect("neither fails");
         assert!(
             ratio <= 1.15,
             "{share} x {factor}: {ratio} times the best two delays"
         );
-        let steady = compared.steady_extra_load(compared.run(Kind::Ours).expect("it ran"));
+        let steady = compared.steady_extra_load(compared.run(PolicyKind::Ours).expect("it ran"));
         assert!(
             (0.049..=0.05).contains(&steady),
             "{share} x {factor}: {steady} in the steady state"
@@ -131,12 +133,12 @@ fn however_many_straggle_the_budget_is_spent_where_it_helps_the_tail() {
 }
 
 #[test]
-fn a_stall_in_the_first_second_is_bridged_with_what_the_bucket_begins_with() {
+fn a_stall_in_the_first_second_is_bridged_with_the_initial_tokens_of_the_budget() {
     for when in ["0s-1s", "200ms-1s", "500ms-5s"] {
         let compared = compared(&format!("--sets 10000 --stall 1:{when}"));
         let (ours, original) = (
-            report(&compared, Kind::Ours),
-            report(&compared, Kind::Original),
+            report(&compared, PolicyKind::Ours),
+            report(&compared, PolicyKind::Original),
         );
         assert_eq!((ours.failed, ours.read.twice), (0, 0), "{when}");
         for quantile in [0.9, 0.99, 0.999, 0.9999] {
@@ -155,10 +157,10 @@ fn a_stall_in_the_first_second_is_bridged_with_what_the_bucket_begins_with() {
 }
 
 #[test]
-fn the_tail_is_near_to_what_can_be_reached_without_foresight() {
+fn the_tail_is_near_the_best_two_delays() {
     for (letter, most) in [("a", 1.1), ("b", 1.1), ("c", 1.1), ("d", 1.1)] {
         let ratio = compared(letter)
-            .ratio(Kind::BestDelays)
+            .ratio(PolicyKind::BestDelays)
             .expect("neither fails");
         assert!(ratio <= most, "({letter}) {ratio}");
     }
@@ -169,12 +171,12 @@ fn a_brown_out_costs_no_more_than_the_budget() {
     // With room for all sets, so that the proxies are asked, and not the writer's bound on sets in
     // flight.
     let compared = compared("e --in-flight-sets 1024");
-    let run = compared.run(Kind::Ours).expect("it ran");
+    let run = compared.run(PolicyKind::Ours).expect("it ran");
     let offered: u64 = run.report.seconds[10..20]
         .iter()
         .map(|second| second.sets)
         .sum();
-    // The share, and what was saved up before.
+    // The share of the budget, and the tokens that were saved before.
     let most = 0.05 + (100.0 + 10.0) / offered as f64;
     let extra = compared
         .extra_load_in_faults(run)
@@ -185,24 +187,24 @@ fn a_brown_out_costs_no_more_than_the_budget() {
 #[test]
 fn with_one_stream_nothing_fails_early() {
     let compared = compared("g");
-    let ours = report(&compared, Kind::Ours);
+    let ours = report(&compared, PolicyKind::Ours);
     assert_eq!((ours.written, ours.failed), (50_000, 0));
     assert!(
-        report(&compared, Kind::Original).failed > 0,
+        report(&compared, PolicyKind::Original).failed > 0,
         "the original does"
     );
 }
 
 #[test]
-fn copies_reach_whoever_reads_sets_without_an_identity() {
+fn readers_of_sets_without_an_identity_get_duplicates() {
     let args = parse("b --sets 20000 --policy p95").expect("the flags are known");
-    let chosen = args.settings.chosen(1).expect("the defaults are legal");
+    let chosen = args.settings.chosen(1).expect("the defaults are valid");
     let (.., simulation) = args.simulations().expect("a scenario").remove(0);
-    let run = policies::run(Kind::P95, &simulation, &chosen, |_| {
+    let run = policies::run(PolicyKind::P95, &simulation, &chosen, |_| {
         core::ops::ControlFlow::Continue(())
     });
     let report = run
-        .expect("nobody interrupts it")
+        .expect("no test interrupts it")
         .expect("it means something")
         .report;
     assert!(
@@ -213,8 +215,8 @@ fn copies_reach_whoever_reads_sets_without_an_identity() {
 }
 
 #[test]
-fn a_table_is_printed_for_people() {
-    let text = told("c --sets 2000 --policy none,ours --seed 3").expect("it runs");
+fn a_table_is_printed_as_text() {
+    let text = run_sim("c --sets 2000 --policy none,ours --seed 3").expect("it runs");
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("ours: budget 0.05 and 1/s"), "{text}");
     assert_eq!(
@@ -231,14 +233,14 @@ fn a_table_is_printed_for_people() {
     );
     assert_eq!(
         text,
-        told("c --sets 2000 --policy none,ours --seed 3").expect("it runs"),
+        run_sim("c --sets 2000 --policy none,ours --seed 3").expect("it runs"),
         "the same seed gives the same figures"
     );
 }
 
 #[test]
-fn each_policy_is_a_line_of_json_for_programs() {
-    let text = told("b --sets 2000 --format json").expect("it runs");
+fn each_policy_is_a_line_of_json() {
+    let text = run_sim("b --sets 2000 --format json").expect("it runs");
     let lines: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -273,7 +275,7 @@ fn each_policy_is_a_line_of_json_for_programs() {
 fn results_are_saved() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let save = folder.path().join("run.json");
-    told(&format!("a --sets 2000 --save {}", save.display())).expect("it runs");
+    run_sim(&format!("a --sets 2000 --save {}", save.display())).expect("it runs");
     let saved: Vec<Value> =
         serde_json::from_slice(&std::fs::read(&save).expect("it was saved")).expect("JSON");
     let latencies = saved[0]["latencies"].as_array().expect("every latency");
@@ -291,7 +293,7 @@ fn results_are_drawn() {
     let file = |name: &str| folder.path().join(name);
     let (svg, png) = (file("tail.svg"), file("tail.png"));
     for plot in [&svg, &png] {
-        told(&format!("a --sets 2000 --plot {}", plot.display())).expect("it runs");
+        run_sim(&format!("a --sets 2000 --plot {}", plot.display())).expect("it runs");
     }
     let text = std::fs::read_to_string(&svg).expect("it was drawn");
     for part in ["<svg", "latency in ms", "clairvoyant", "polyline"] {
@@ -306,7 +308,7 @@ fn results_are_drawn() {
 }
 
 #[test]
-fn latencies_of_ones_own_are_read_from_a_file() {
+fn latencies_are_read_from_a_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("latencies.txt");
     std::fs::write(&file, "2ms 99\n40ms 1\n").expect("the folder can be written");
@@ -314,26 +316,26 @@ fn latencies_of_ones_own_are_read_from_a_file() {
         "--latency recorded:{} --sets 5000 --policy none --format json",
         file.display()
     );
-    let run: Value = serde_json::from_str(&told(&line).expect("it runs")).expect("JSON");
+    let run: Value = serde_json::from_str(&run_sim(&line).expect("it runs")).expect("JSON");
     assert_eq!(run["p50_us"], 2_000);
     assert!(run["p999_us"].as_u64().expect("a latency").abs_diff(40_000) < 100);
 }
 
 #[test]
-fn what_makes_no_sense_is_a_fault_of_the_command_line() {
+fn invalid_command_lines_are_usage_errors() {
     for (line, part) in [
         ("z", "there is no scenario 'z'"),
-        ("--all --streams 3", "--all runs the scenarios as they are"),
+        ("--all --streams 3", "--all runs the scenarios unchanged"),
         (
             "a --max-speculative-timeout 2s",
             "--max-speculative-timeout is 2s",
         ),
-        ("a --markdown x.md", "about all scenarios"),
+        ("a --markdown x.md", "needs all scenarios"),
         ("a --adaptive 0.2", "0.5 to 0.9999"),
     ] {
-        let fault = told(line).expect_err(line);
-        assert_eq!(fault.exit_status(), crate::EXIT_USAGE, "{line}");
-        assert!(fault.to_string().contains(part), "{line}: {fault}");
+        let error = run_sim(line).expect_err(line);
+        assert_eq!(error.exit_status(), crate::EXIT_USAGE, "{line}");
+        assert!(error.to_string().contains(part), "{line}: {error}");
     }
     for line in [
         "a --all",
@@ -349,23 +351,23 @@ fn what_makes_no_sense_is_a_fault_of_the_command_line() {
 #[cfg(feature = "plots")]
 #[test]
 fn a_plot_that_is_neither_svg_nor_png_is_refused() {
-    let error = told("a --plot tail.gif").expect_err("there is no such format");
+    let error = run_sim("a --plot tail.gif").expect_err("there is no such format");
     assert_eq!(error.exit_status(), crate::EXIT_USAGE);
     let text = error.to_string();
     assert!(text.contains("neither in .svg nor in .png"), "{text}");
 }
 
 #[test]
-fn an_interrupted_run_says_so_and_writes_nothing() {
+fn an_interrupted_run_fails_and_writes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let save = folder.path().join("run.json");
     let args =
         parse(&format!("a --sets 1000000 --save {}", save.display())).expect("the flags are known");
-    let fault = args
-        .work(&Captured::default().output(), &AtomicBool::new(true))
+    let error = args
+        .work(&CapturedOutput::default().output(), &AtomicBool::new(true))
         .expect_err("it was interrupted");
     assert_eq!(
-        (fault.exit_status(), fault.to_string().as_str()),
+        (error.exit_status(), error.to_string().as_str()),
         (crate::EXIT_FAILURE, "interrupted before the end")
     );
     assert!(!save.exists());
@@ -375,7 +377,7 @@ fn an_interrupted_run_says_so_and_writes_nothing() {
 fn the_document_has_every_table() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("hedging.md");
-    told(&format!("--all --sets 1000 --markdown {}", file.display())).expect("it runs");
+    run_sim(&format!("--all --sets 1000 --markdown {}", file.display())).expect("it runs");
     let text = std::fs::read_to_string(&file).expect("it was written");
     assert!(!text.contains('{'), "a table is missing");
     assert_eq!(

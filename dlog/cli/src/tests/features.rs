@@ -31,13 +31,13 @@ mod missing {
     use std::ffi::OsString;
 
     use super::super::super::args::{Cli, Command};
-    use super::super::super::output::Captured;
+    use super::super::super::output::CapturedOutput;
     use super::super::super::{EXIT_USAGE, Shutdown};
 
     /// Runs a command line and checks that it is refused as one that needs `feature`.
     async fn refused(line: &str, feature: &str) {
         let cli = Cli::read(line.split(' ').map(OsString::from)).expect(line);
-        let output = Captured::default().output();
+        let output = CapturedOutput::default().output();
         let shutdown = Shutdown::manual();
         let ended = match cli.command {
             Command::Proxy(args) => args.run(&output, &shutdown).await,

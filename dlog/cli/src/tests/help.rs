@@ -1,5 +1,5 @@
-//! The help texts are kept as files in `help/`, so that a change of one shows as a difference.
-//! `UPDATE_SNAPSHOTS=1 cargo test -p dlog` writes them anew.
+//! Help texts, compared with the snapshots in `help/`, so that a change shows as a diff.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p dlog` writes the snapshots again.
 
 use super::super::args::Cli;
 
@@ -14,10 +14,10 @@ pub(super) fn collect(mut command: clap::Command, name: String, texts: &mut Vec<
     }
 }
 
-// What is kept is the help of a binary with every feature; `features.rs` looks at the others.
+// The snapshots are of a binary with every feature; `features.rs` tests the others.
 #[cfg(all(feature = "plots", feature = "zookeeper"))]
 #[test]
-fn every_commands_help_reads_as_it_is_kept() {
+fn every_commands_help_equals_its_snapshot() {
     use std::fs;
 
     let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/tests/help");
@@ -45,7 +45,7 @@ fn every_commands_help_reads_as_it_is_kept() {
     assert_eq!(
         kept,
         texts.len(),
-        "a help text is kept of a command that is gone"
+        "there is a snapshot of a command that no longer exists"
     );
 }
 

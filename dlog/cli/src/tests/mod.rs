@@ -1,5 +1,4 @@
-//! Command lines as people type them: the help that they get, and what is said of the ones that
-//! cannot mean anything.
+//! Command lines: their help, and the errors of invalid ones.
 
 mod features;
 mod help;

@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use super::super::EXIT_USAGE;
 use super::super::args::Cli;
 
-/// What is said of a command line that cannot mean anything.
+/// Returns the usage error of a command line.
 fn refused(line: &str) -> String {
     let error = Cli::read(line.split(' ').map(OsString::from)).expect_err(line);
     assert!(error.use_stderr(), "{line}");
@@ -18,7 +18,7 @@ fn accepted(line: &str) {
 }
 
 #[test]
-fn the_tutorials_command_lines_are_understood() {
+fn the_tutorials_command_lines_are_accepted() {
     for line in [
         "dlog local 7000",
         "dlog proxy -p 8000 --shard-id 1 -sp 8001 -u \
@@ -35,7 +35,7 @@ fn the_tutorials_command_lines_are_understood() {
 }
 
 #[test]
-fn the_originals_spellings_are_understood() {
+fn the_originals_spellings_are_accepted() {
     for line in [
         "dlog proxy -si -1 -p 0 -u distributedlog://h/n",
         "dlog tool truncate_stream -u distributedlog://h/n -s x -dlsn 1,0,0 -f",
@@ -50,8 +50,8 @@ fn the_originals_spellings_are_understood() {
 }
 
 #[test]
-fn a_wrong_value_is_named_with_its_flag_what_is_wrong_and_what_would_be_right() {
-    for (line, said) in [
+fn an_invalid_value_is_refused_with_its_flag_the_reason_and_a_correct_form() {
+    for (line, parts) in [
         (
             "dlog tool create -u distributedlog://h/n -e 7-3",
             &["'7-3' for '--expression <EXPRESSION>'", "did you mean 3-7?"][..],
@@ -90,7 +90,7 @@ fn a_wrong_value_is_named_with_its_flag_what_is_wrong_and_what_would_be_right() 
         ),
         (
             "dlog tool dump -u distributedlog://h/n -s .x",
-            &["\".x\" is no stream's name"],
+            &["\".x\" is not a stream name"],
         ),
         (
             "dlog multi-reader distributedlog://h/n a,,b",
@@ -110,7 +110,7 @@ fn a_wrong_value_is_named_with_its_flag_what_is_wrong_and_what_would_be_right() 
         ),
         (
             "dlog proxy -p 99999 -u distributedlog://h/n",
-            &["'99999' is no port; write a number up to 65535"],
+            &["'99999' is not a port; write a number up to 65535"],
         ),
         (
             "dlog proxy -p 8000",
@@ -130,12 +130,12 @@ fn a_wrong_value_is_named_with_its_flag_what_is_wrong_and_what_would_be_right() 
             "dlog proxy -u distributedlog://h/n --data /x",
             &["cannot be used with"],
         ),
-        ("dlog local seven", &["'seven' is no port"]),
+        ("dlog local seven", &["'seven' is not a port"]),
         ("dlog tool cretae -e 1", &["cretae", "create"]),
         ("dlog quikstart", &["quickstart"]),
     ] {
         let text = refused(line);
-        for part in said {
+        for part in parts {
             assert!(
                 text.contains(part),
                 "{line}: {part:?} is missing in:\n{text}"

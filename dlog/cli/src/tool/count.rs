@@ -6,16 +6,16 @@ use serde::Serialize;
 use super::super::namespace::{self, UriArg};
 use super::super::output;
 use super::super::record_text;
-use super::super::streams::Which;
-use super::super::{Fault, Format, Output};
+use super::super::streams::StreamSelection;
+use super::super::{CliError, Format, Output};
 use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::dlsn_text::parse_dlsn;
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
-/// Count the records that streams hold, all of them or those between two positions.
+/// Count the records of streams, all of them or those between two positions.
 ///
-/// Reads the records, so it counts what a reader would be given: record sets count as their
-/// records.
+/// Reads the streams, so it counts the records that a reader would return: each record of a record
+/// set counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -26,41 +26,41 @@ pub(crate) struct Args {
     uri: UriArg,
 
     #[command(flatten)]
-    which: Which,
+    selection: StreamSelection,
 
-    /// Count from this position on, that one included [default: the first record]
+    /// Count from this position, included [default: the first record]
     #[arg(value_name = "START", value_parser = parse_dlsn)]
     start: Option<Dlsn>,
 
-    /// Count up to this position, that one included [default: the last record]
+    /// Count up to this position, included [default: the last record]
     #[arg(value_name = "END", value_parser = parse_dlsn)]
     end: Option<Dlsn>,
 
-    /// How to print the numbers
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Serialize)]
-struct Counted<'a> {
+struct CountedJson<'a> {
     stream: &'a str,
     records: u64,
     damaged_sets: u64,
 }
 
 impl Args {
-    /// Prints each stream's number, and their sum.
+    /// Prints the count of each stream, and the total.
     ///
     /// # Errors
-    /// The store cannot be reached, a stream does not exist, or a record set was damaged.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    /// The store cannot be reached, a stream does not exist, or a record set is damaged.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.names()?;
         self.count(&namespace::connect(&self.uri.uri).await?, &names, output)
             .await
     }
 
-    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
-        self.which.names()
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, CliError> {
+        self.selection.names()
     }
 
     pub(super) async fn count(
@@ -68,9 +68,9 @@ impl Args {
         store: &Arc<dyn LogStore>,
         names: &[StreamName],
         output: &Output,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let uri = &self.uri.uri;
-        let mut total = Counted {
+        let mut total = CountedJson {
             stream: "",
             records: 0,
             damaged_sets: 0,
@@ -83,7 +83,7 @@ impl Args {
             );
             let counted = count_records(reader, name, self.end)
                 .await
-                .map_err(|error| namespace::fault(&error, Some(uri)))?;
+                .map_err(|error| namespace::store_error(&error, Some(uri)))?;
             total.records += counted.records;
             total.damaged_sets += counted.damaged_sets;
             match self.format {
@@ -102,7 +102,7 @@ impl Args {
         }
         match total.damaged_sets {
             0 => Ok(()),
-            damaged => Err(Fault::failure(format!(
+            damaged => Err(CliError::failure(format!(
                 "not counted: {}",
                 output::counted(damaged, "damaged record set")
             ))),
@@ -114,8 +114,8 @@ async fn count_records(
     mut reader: LogReader,
     name: &StreamName,
     end: Option<Dlsn>,
-) -> Result<Counted<'_>, StoreError> {
-    let mut counted = Counted {
+) -> Result<CountedJson<'_>, StoreError> {
+    let mut counted = CountedJson {
         stream: name.as_str(),
         records: 0,
         damaged_sets: 0,
@@ -127,7 +127,7 @@ async fn count_records(
         match event {
             ReadEvent::Record(_) => counted.records += 1,
             ReadEvent::Malformed(set) => {
-                tracing::error!("stream {name}: {set}; going on behind it");
+                tracing::error!("stream {name}: {set}; skipped");
                 counted.damaged_sets += 1;
             }
         }

@@ -3,13 +3,13 @@ use serde::Serialize;
 use super::super::expression::Expression;
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
-use super::super::{Fault, Format, Output, confirm, record_text, streams};
+use super::super::{CliError, Format, Output, confirm, record_text, streams};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
 /// Create streams.
 ///
-/// Asks first, unless -f is given. A stream that exists already is left as it is and reported; the
-/// others are created all the same.
+/// Asks first, unless -f is given. A stream that exists already is not changed; it is reported, and
+/// the other streams are created.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,
 
-    /// What the streams' names begin with
+    /// The prefix of the streams' names
     #[arg(
         short = 'r',
         long,
@@ -30,21 +30,21 @@ pub(crate) struct Args {
     )]
     prefix: String,
 
-    /// How they go on: a range 3-7, a list 3,5,9, or a name
+    /// The rest of the names: a range 3-7, a list 3,5,9, or a name
     #[arg(short, long, value_name = "EXPRESSION")]
     expression: Expression,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     force: bool,
 
-    /// How to print what was created
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Serialize)]
-struct Created<'a> {
+struct CreatedJson<'a> {
     stream: &'a str,
     created: bool,
 }
@@ -55,7 +55,7 @@ impl Args {
     /// # Errors
     /// The store cannot be reached, or a stream could not be created: it exists already, or the
     /// disk is full.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.names()?;
         if !confirm::confirm(
             &format!(
@@ -72,7 +72,7 @@ impl Args {
         self.create(store.as_ref(), &names, output).await
     }
 
-    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, CliError> {
         streams::expand(&self.prefix, &self.expression)
     }
 
@@ -81,7 +81,7 @@ impl Args {
         store: &dyn LogStore,
         names: &[StreamName],
         output: &Output,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let mut existing = Vec::new();
         for name in names {
             let created = match store.create(name).await {
@@ -90,7 +90,7 @@ impl Args {
                     existing.push(name.clone());
                     false
                 }
-                Err(error) => return Err(namespace::fault(&error, Some(&self.uri.uri))),
+                Err(error) => return Err(namespace::store_error(&error, Some(&self.uri.uri))),
             };
             match self.format {
                 Format::Text if created => {
@@ -99,7 +99,7 @@ impl Args {
                 Format::Text => {}
                 Format::Json => record_text::json_line(
                     output,
-                    &Created {
+                    &CreatedJson {
                         stream: name.as_str(),
                         created,
                     },
@@ -109,12 +109,12 @@ impl Args {
         if existing.is_empty() {
             return Ok(());
         }
-        Err(Fault::failure(format!(
-            "already there, and left as they are : {}",
+        Err(CliError::failure(format!(
+            "streams exist already, and were not changed : {}",
             streams::bracketed(&existing)
         ))
         .tip(format!(
-            "see what is there with: dlog tool list -u {}",
+            "list the streams with: dlog tool list -u {}",
             self.uri.uri
         )))
     }

@@ -2,13 +2,13 @@ use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
-use super::super::streams::{self, Which};
-use super::super::{Fault, Format, Output, confirm, record_text};
+use super::super::streams::{self, StreamSelection};
+use super::super::{CliError, Format, Output, confirm, record_text};
 use distributedlog_store::{LogStore, StreamName};
 
-/// Delete streams with everything in them.
+/// Delete streams and all their records.
 ///
-/// Asks first, unless -f is given. Nothing is deleted when one of the streams does not exist.
+/// Asks first, unless -f is given. Deletes nothing if one of the streams does not exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -19,19 +19,19 @@ pub(crate) struct Args {
     uri: UriArg,
 
     #[command(flatten)]
-    which: Which,
+    selection: StreamSelection,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     force: bool,
 
-    /// How to print what was deleted
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Serialize)]
-struct Deleted<'a> {
+struct DeletedJson<'a> {
     stream: &'a str,
     deleted: bool,
 }
@@ -41,7 +41,7 @@ impl Args {
     ///
     /// # Errors
     /// The store cannot be reached, or a stream does not exist.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.names()?;
         let question = format!(
             "You are going to delete streams with all their records : {}",
@@ -55,8 +55,8 @@ impl Args {
         self.delete(store.as_ref(), &names, output).await
     }
 
-    pub(super) fn names(&self) -> Result<Vec<StreamName>, Fault> {
-        self.which.names()
+    pub(super) fn names(&self) -> Result<Vec<StreamName>, CliError> {
+        self.selection.names()
     }
 
     pub(super) async fn delete(
@@ -64,24 +64,24 @@ impl Args {
         store: &dyn LogStore,
         names: &[StreamName],
         output: &Output,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let uri = &self.uri.uri;
         for name in names {
             store
                 .describe(name)
                 .await
-                .map_err(|error| not_deleted(namespace::fault(&error, None), uri))?;
+                .map_err(|error| not_deleted(namespace::store_error(&error, None), uri))?;
         }
         for name in names {
             store
                 .delete(name)
                 .await
-                .map_err(|error| namespace::fault(&error, Some(uri)))?;
+                .map_err(|error| namespace::store_error(&error, Some(uri)))?;
             match self.format {
                 Format::Text => output.line(format_args!("Deleted log stream {name}."))?,
                 Format::Json => record_text::json_line(
                     output,
-                    &Deleted {
+                    &DeletedJson {
                         stream: name.as_str(),
                         deleted: true,
                     },
@@ -92,9 +92,9 @@ impl Args {
     }
 }
 
-/// Creating what was to be deleted would be odd advice.
-fn not_deleted(fault: Fault, uri: &distributedlog_store::uri::Uri) -> Fault {
-    fault.tip(format!(
-        "nothing was deleted; see what is there with: dlog tool list -u {uri}"
+/// Replaces the tip: to create a stream that the user wanted to delete would be wrong advice.
+fn not_deleted(error: CliError, uri: &distributedlog_store::uri::Uri) -> CliError {
+    error.tip(format!(
+        "nothing was deleted; list the streams with: dlog tool list -u {uri}"
     ))
 }

@@ -1,17 +1,17 @@
 use distributedlog::Dlsn;
 
 use super::super::record_text::hex;
-use super::super::{Fault, Output};
+use super::super::{CliError, Output};
 use distributedlog_store::dlsn_text::parse_dlsn;
 
-/// Turn a position into the base64 that the wire carries.
+/// Convert a position to base64, as it is sent on the wire.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   dlog tool serialize-dlsn 1,0,0
   dlog tool serialize_dlsn -dlsn 1,0,0 --hex")]
 pub(crate) struct SerializeArgs {
-    /// The position: its three numbers as in 1,0,0, or as a command printed it
+    /// The position: three numbers as in 1,0,0, or as a command printed it
     #[arg(value_name = "DLSN", value_parser = parse_dlsn, required_unless_present = "dlsn")]
     position: Option<Dlsn>,
 
@@ -29,7 +29,7 @@ impl SerializeArgs {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) fn run(self, output: &Output) -> Result<(), CliError> {
         let dlsn = self
             .position
             .or(self.dlsn)
@@ -42,7 +42,7 @@ impl SerializeArgs {
     }
 }
 
-/// Turn base64 into a position.
+/// Convert base64 to a position.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +63,7 @@ impl DeserializeArgs {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(crate) fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) fn run(self, output: &Output) -> Result<(), CliError> {
         output.line(self.text.or(self.base64).expect("clap demands one of them"))
     }
 }

@@ -7,12 +7,12 @@ use super::super::output;
 use super::super::position::Position;
 use super::super::record_text::{self, hex};
 use super::super::streams::parse_name;
-use super::super::{Fault, Format, Output};
+use super::super::{CliError, Format, Output};
 use distributedlog_reader::{LogReader, ReadEvent, Record};
 use distributedlog_store::utc;
 use distributedlog_store::{LogStore, StreamName};
 
-/// Print the records that a stream holds, to its end as it is now.
+/// Print the records of a stream up to its current end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -20,8 +20,8 @@ Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog tool dump -u $URI -s basic-stream-3 --from 1,0,0 --limit 10
   dlog tool dump -u $URI -s basic-stream-3 --format json | jq .payload
 
-A record set that is damaged is reported on the standard error with its position; the records \
-                        behind it are printed, and the exit status is 1.")]
+A damaged record set is reported on the standard error with its position, and skipped; the exit \
+status is 1.")]
 pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "STREAM", value_parser = parse_name)]
     stream: StreamName,
 
-    /// Where to start: oldest, last, or a DLSN such as 1,0,0
+    /// The position to start at: oldest, last, or a DLSN such as 1,0,0
     #[arg(
         long,
         value_name = "POSITION",
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     )]
     from: Position,
 
-    /// Start in this log segment (as the original; the same as --from SEQNO,EID,SLOT)
+    /// Start in this log segment (as in the original; the same as --from SEQNO,EID,SLOT)
     #[arg(short = 'n', long, value_name = "SEQNO")]
     seqno: Option<i64>,
 
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     )]
     slot: i64,
 
-    /// End after this many records
+    /// Stop after this many records
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
@@ -77,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "format")]
     skip_payload: bool,
 
-    /// How to print records
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -86,8 +86,8 @@ impl Args {
     /// Prints the records.
     ///
     /// # Errors
-    /// The store cannot be reached, the stream does not exist, or a record set was damaged.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    /// The store cannot be reached, the stream does not exist, or a record set is damaged.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         self.dump(namespace::connect(&self.uri.uri).await?, output)
             .await
     }
@@ -96,12 +96,12 @@ impl Args {
         &self,
         store: Arc<dyn LogStore>,
         output: &Output,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let uri = &self.uri.uri;
         let info = store
             .describe(&self.stream)
             .await
-            .map_err(|error| namespace::fault(&error, Some(uri)))?;
+            .map_err(|error| namespace::store_error(&error, Some(uri)))?;
         let from = self.seqno.map_or(self.from, |seqno| {
             Position::At(Dlsn::new(seqno, self.eid, self.slot))
         });
@@ -111,7 +111,7 @@ impl Args {
             match reader
                 .next_available()
                 .await
-                .map_err(|error| namespace::fault(&error, Some(uri)))?
+                .map_err(|error| namespace::store_error(&error, Some(uri)))?
             {
                 None => break,
                 Some(ReadEvent::Record(record)) => {
@@ -119,14 +119,14 @@ impl Args {
                     printed += 1;
                 }
                 Some(ReadEvent::Malformed(set)) => {
-                    tracing::error!("stream {}: {set}; going on behind it", self.stream);
+                    tracing::error!("stream {}: {set}; skipped", self.stream);
                     damaged += 1;
                 }
             }
         }
         if damaged > 0 {
-            Err(Fault::failure(format!(
-                "left out: {}",
+            Err(CliError::failure(format!(
+                "skipped: {}",
                 output::counted(damaged, "damaged record set")
             )))
         } else {
@@ -134,7 +134,7 @@ impl Args {
         }
     }
 
-    fn print(&self, output: &Output, record: &Record) -> Result<(), Fault> {
+    fn print(&self, output: &Output, record: &Record) -> Result<(), CliError> {
         if self.format == Format::Json {
             return record_text::print(output, Format::Json, &self.stream, record);
         }

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
-use super::super::{Fault, Format, Output, record_text};
+use super::super::{CliError, Format, Output, record_text};
 use distributedlog_store::LogStore;
 
 /// List the streams' names, one per line.
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     uri: UriArg,
 
-    /// Only streams whose names begin so
+    /// List only streams whose names begin with this prefix
     #[arg(
         short = 'r',
         long,
@@ -25,13 +25,13 @@ pub(crate) struct Args {
     )]
     prefix: String,
 
-    /// How to print the names
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedJson<'a> {
     stream: &'a str,
 }
 
@@ -40,16 +40,16 @@ impl Args {
     ///
     /// # Errors
     /// The store cannot be reached.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         self.list(namespace::connect(&self.uri.uri).await?.as_ref(), output)
             .await
     }
 
-    pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), Fault> {
+    pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), CliError> {
         let names = store
             .list()
             .await
-            .map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
+            .map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?;
         let mut any = false;
         for name in names
             .iter()
@@ -60,7 +60,7 @@ impl Args {
                 Format::Text => output.line(name)?,
                 Format::Json => record_text::json_line(
                     output,
-                    &Listed {
+                    &ListedJson {
                         stream: name.as_str(),
                     },
                 )?,
@@ -68,8 +68,8 @@ impl Args {
         }
         if !any && self.format == Format::Text {
             note(format_args!(
-                "There is no stream that begins with \"{}\" under {}.",
-                self.prefix, self.uri.uri
+                "No stream in {} has a name that begins with \"{}\".",
+                self.uri.uri, self.prefix
             ));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `dlog tool`: create, list, look into, truncate and delete log streams.
+//! `dlog tool`: creates, lists, shows, dumps, truncates and deletes log streams.
 
 mod count;
 mod create;
@@ -11,12 +11,12 @@ mod truncate;
 
 use clap::Subcommand;
 
-use super::{Fault, Output};
+use super::{CliError, Output};
 
-/// Create, list, look into and delete log streams.
+/// Create, list, inspect and delete log streams.
 ///
-/// The commands and flags of the original's tool work where they mean something here, in their
-/// spelling too (truncate_stream, serialize_dlsn, -dlsn, -b64, …).
+/// Accepts the commands and flags of the original's tool that have a meaning here, also in the
+/// original's spelling (truncate_stream, serialize_dlsn, -dlsn, -b64, …).
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -28,16 +28,16 @@ Examples:
   dlog tool list
   dlog tool dump -s basic-stream-3
 
-Where output is read by machines, --format json prints one JSON object per line."
+For programs, --format json prints one JSON object per line."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    command: Tool,
+    command: ToolCommand,
 }
 
 // Each command's first line of help stands on its arguments.
 #[derive(Debug, Subcommand)]
-enum Tool {
+enum ToolCommand {
     Create(create::Args),
     List(list::Args),
     Show(show::Args),
@@ -53,31 +53,31 @@ enum Tool {
 }
 
 impl Args {
-    /// Whether the command only turns text into text.
+    /// Returns true if the command only converts text.
     #[must_use]
     pub(crate) const fn is_offline(&self) -> bool {
         matches!(
             self.command,
-            Tool::SerializeDlsn(_) | Tool::DeserializeDlsn(_)
+            ToolCommand::SerializeDlsn(_) | ToolCommand::DeserializeDlsn(_)
         )
     }
 
-    /// Runs a command that only turns text into text.
+    /// Runs a command that only converts text.
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(crate) fn run_offline(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) fn run_offline(self, output: &Output) -> Result<(), CliError> {
         match self.command {
-            Tool::SerializeDlsn(args) => args.run(output),
-            Tool::DeserializeDlsn(args) => args.run(output),
-            Tool::Create(_)
-            | Tool::List(_)
-            | Tool::Show(_)
-            | Tool::Dump(_)
-            | Tool::Count(_)
-            | Tool::Delete(_)
-            | Tool::Truncate(_) => {
-                unreachable!("is_offline was asked first")
+            ToolCommand::SerializeDlsn(args) => args.run(output),
+            ToolCommand::DeserializeDlsn(args) => args.run(output),
+            ToolCommand::Create(_)
+            | ToolCommand::List(_)
+            | ToolCommand::Show(_)
+            | ToolCommand::Dump(_)
+            | ToolCommand::Count(_)
+            | ToolCommand::Delete(_)
+            | ToolCommand::Truncate(_) => {
+                unreachable!("the caller checks is_offline first")
             }
         }
     }
@@ -85,18 +85,18 @@ impl Args {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why it did not do what it was asked.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    /// The command failed.
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         match self.command {
-            Tool::Create(args) => args.run(output).await,
-            Tool::List(args) => args.run(output).await,
-            Tool::Show(args) => args.run(output).await,
-            Tool::Dump(args) => args.run(output).await,
-            Tool::Count(args) => args.run(output).await,
-            Tool::Delete(args) => args.run(output).await,
-            Tool::Truncate(args) => args.run(output).await,
-            Tool::SerializeDlsn(args) => args.run(output),
-            Tool::DeserializeDlsn(args) => args.run(output),
+            ToolCommand::Create(args) => args.run(output).await,
+            ToolCommand::List(args) => args.run(output).await,
+            ToolCommand::Show(args) => args.run(output).await,
+            ToolCommand::Dump(args) => args.run(output).await,
+            ToolCommand::Count(args) => args.run(output).await,
+            ToolCommand::Delete(args) => args.run(output).await,
+            ToolCommand::Truncate(args) => args.run(output).await,
+            ToolCommand::SerializeDlsn(args) => args.run(output),
+            ToolCommand::DeserializeDlsn(args) => args.run(output),
         }
     }
 }

@@ -3,12 +3,12 @@ use serde::Serialize;
 use super::super::namespace::{self, UriArg};
 use super::super::output;
 use super::super::record_text::{self, DlsnJson};
-use super::super::streams::Which;
-use super::super::{Fault, Format, Output};
+use super::super::streams::StreamSelection;
+use super::super::{CliError, Format, Output};
 use distributedlog_store::utc;
 use distributedlog_store::{LogStore, Owner, SegmentInfo, StreamInfo, StreamName};
 
-/// Show what is known of streams: positions, owner, log segments.
+/// Show the state of streams: positions, owner, log segments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -19,24 +19,24 @@ pub(crate) struct Args {
     uri: UriArg,
 
     #[command(flatten)]
-    which: Which,
+    selection: StreamSelection,
 
     /// Leave the log segments out (the original's -ns)
     #[arg(long)]
     no_log_segments: bool,
 
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 impl Args {
-    /// Prints what is known of each stream.
+    /// Prints the state of each stream.
     ///
     /// # Errors
     /// The store cannot be reached, or a stream does not exist.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
-        let names = self.which.names()?;
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
+        let names = self.selection.names()?;
         self.show(
             namespace::connect(&self.uri.uri).await?.as_ref(),
             &names,
@@ -50,12 +50,12 @@ impl Args {
         store: &dyn LogStore,
         names: &[StreamName],
         output: &Output,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         for name in names {
             let mut info = store
                 .describe(name)
                 .await
-                .map_err(|error| namespace::fault(&error, Some(&self.uri.uri)))?;
+                .map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?;
             let records = info.segments.iter().map(|segment| segment.records).sum();
             if self.no_log_segments {
                 info.segments.clear();
@@ -69,7 +69,7 @@ impl Args {
     }
 }
 
-/// What is known of a stream, for people.
+/// Formats the state of a stream as text.
 fn text(info: &StreamInfo, records: u64) -> String {
     let dlsn = |dlsn: Option<distributedlog::Dlsn>, none: &str| {
         dlsn.map_or_else(|| none.to_owned(), |dlsn| dlsn.to_string())
@@ -111,14 +111,17 @@ fn owner_text(owner: &Owner) -> String {
 
 fn segment_text(segment: &SegmentInfo) -> String {
     format!(
-        "  log segment {} {}, {} entries, {}, {}, from {} to {}",
+        "  log segment {} {}, {}, {}, {}, from {} to {}",
         segment.log_segment_sequence_no,
         if segment.completed {
             "completed"
         } else {
             "in progress"
         },
-        segment.entries,
+        match segment.entries {
+            1 => "1 entry".to_owned(),
+            entries => format!("{entries} entries"),
+        },
         output::counted(segment.records, "record"),
         output::counted(segment.payload_bytes, "byte"),
         utc::text(segment.first_unix_ms),
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_stream_is_shown_to_people() {
+    fn a_streams_state_is_shown_as_text() {
         assert_eq!(
             text(&info(), 5),
             "\
@@ -199,7 +202,7 @@ Log stream basic-stream-3
     }
 
     #[test]
-    fn what_is_known_of_a_stream_is_shown_to_programs() {
+    fn a_streams_state_is_shown_as_json() {
         assert_eq!(
             serde_json::to_string(&json(&info(), 5)).expect("it serializes"),
             "{\"stream\":\"basic-stream-3\",\"created_unix_ms\":1795449504000,\"records\":5,\"\

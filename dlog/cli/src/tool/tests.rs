@@ -4,12 +4,12 @@ use std::sync::Arc;
 use distributedlog::Dlsn;
 
 use super::super::args::{Cli, Command};
-use super::super::output::Captured;
+use super::super::output::CapturedOutput;
 use super::*;
 use distributedlog_store::{EntryRecord, LogStore, StreamName};
 use distributedlog_testkit::store::{MemoryStore, plain};
 
-/// Runs `dlog tool LINE -u …` against a store in memory; what it printed and how it ended.
+/// Runs `dlog tool LINE -u …` against a store in memory; returns its output and its result.
 async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String>) {
     let words = format!("dlog tool {line} -u distributedlog://h/n");
     let cli = Cli::read(words.split_whitespace().map(OsString::from))
@@ -17,30 +17,32 @@ async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String
     let Command::Tool(Args { command }) = cli.command else {
         panic!("{words} is a command of the tool")
     };
-    let captured = Captured::default();
+    let captured = CapturedOutput::default();
     let (output, dynamic) = (captured.output(), Arc::clone(store) as Arc<dyn LogStore>);
-    let ended = match command {
-        Tool::Create(args) => {
+    let result = match command {
+        ToolCommand::Create(args) => {
             let names = args.names().expect("names");
             args.create(dynamic.as_ref(), &names, &output).await
         }
-        Tool::List(args) => args.list(dynamic.as_ref(), &output).await,
-        Tool::Show(args) => args.show(dynamic.as_ref(), &[name("s-1")], &output).await,
-        Tool::Dump(args) => args.dump(dynamic, &output).await,
-        Tool::Count(args) => {
+        ToolCommand::List(args) => args.list(dynamic.as_ref(), &output).await,
+        ToolCommand::Show(args) => args.show(dynamic.as_ref(), &[name("s-1")], &output).await,
+        ToolCommand::Dump(args) => args.dump(dynamic, &output).await,
+        ToolCommand::Count(args) => {
             args.count(&dynamic, &args.names().expect("names"), &output)
                 .await
         }
-        Tool::Delete(args) => {
+        ToolCommand::Delete(args) => {
             args.delete(dynamic.as_ref(), &args.names().expect("names"), &output)
                 .await
         }
-        Tool::Truncate(args) => args.truncate(dynamic.as_ref(), &output).await,
-        Tool::SerializeDlsn(_) | Tool::DeserializeDlsn(_) => unreachable!("they take no URI"),
+        ToolCommand::Truncate(args) => args.truncate(dynamic.as_ref(), &output).await,
+        ToolCommand::SerializeDlsn(_) | ToolCommand::DeserializeDlsn(_) => {
+            unreachable!("they take no URI")
+        }
     };
     (
         captured.text(),
-        ended.map_err(|fault| fault.report(false).unwrap_or_default()),
+        result.map_err(|error| error.report(false).unwrap_or_default()),
     )
 }
 
@@ -64,9 +66,9 @@ fn two_streams() -> Arc<MemoryStore> {
 #[tokio::test]
 async fn streams_are_created_listed_and_deleted() {
     let store = MemoryStore::new();
-    let (text, ended) = ran(&store, "create -r s- -e 3-5 -f").await;
+    let (text, result) = ran(&store, "create -r s- -e 3-5 -f").await;
     assert_eq!(
-        (text.as_str(), ended),
+        (text.as_str(), result),
         (
             "Created log stream s-3.\nCreated log stream s-4.\nCreated log stream s-5.\n",
             Ok(())
@@ -91,19 +93,19 @@ async fn streams_are_created_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_there_is_left_alone_and_the_others_are_created() {
+async fn a_stream_that_exists_is_not_changed_and_the_others_are_created() {
     let store = MemoryStore::new();
     ran(&store, "create -e a -f").await.1.expect("it is new");
-    let (text, ended) = ran(&store, "create -e a,b -f --format json").await;
+    let (text, result) = ran(&store, "create -e a,b -f --format json").await;
     assert_eq!(
         text,
         "{\"stream\":\"a\",\"created\":false}\n{\"stream\":\"b\",\"created\":true}\n"
     );
     assert_eq!(
-        ended,
+        result,
         Err(
-            "error: already there, and left as they are : [a]\n  tip: see what is there with: \
-             dlog tool list -u distributedlog://h:7000/n\n"
+            "error: streams exist already, and were not changed : [a]\n  tip: list the streams \
+             with: dlog tool list -u distributedlog://h:7000/n\n"
                 .to_owned()
         )
     );
@@ -112,9 +114,9 @@ async fn a_stream_that_is_there_is_left_alone_and_the_others_are_created() {
 #[tokio::test]
 async fn nothing_is_deleted_when_one_of_the_streams_is_missing() {
     let store = two_streams();
-    let (text, ended) = ran(&store, "delete -s s-1,s-9 -f").await;
+    let (text, result) = ran(&store, "delete -s s-1,s-9 -f").await;
     assert_eq!(text, "");
-    let said = ended.expect_err("s-9 is missing");
+    let said = result.expect_err("s-9 is missing");
     assert!(
         said.contains("s-9") && said.contains("nothing was deleted"),
         "{said}"
@@ -123,9 +125,9 @@ async fn nothing_is_deleted_when_one_of_the_streams_is_missing() {
 }
 
 #[tokio::test]
-async fn records_are_dumped_for_people_and_for_programs() {
+async fn records_are_dumped_as_text_and_as_json() {
     let store = two_streams();
-    let (text, ended) = ran(&store, "dump -s s-1").await;
+    let (text, result) = ran(&store, "dump -s s-1").await;
     assert_eq!(
         text,
         "\
@@ -140,7 +142,7 @@ Record (dlsn = DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0}, bytes = 5, wri
 three
 "
     );
-    assert_eq!(ended, Ok(()));
+    assert_eq!(result, Ok(()));
     assert_eq!(
         ran(&store, "dump -s s-1 --from 1,0,1 --limit 1 --format json")
             .await
@@ -180,7 +182,7 @@ async fn records_are_counted_also_between_positions() {
 }
 
 #[tokio::test]
-async fn damage_is_passed_over_and_makes_the_command_fail() {
+async fn damaged_sets_are_skipped_and_make_the_command_fail() {
     let store = two_streams();
     let damaged = EntryRecord {
         is_record_set: true,
@@ -188,17 +190,17 @@ async fn damage_is_passed_over_and_makes_the_command_fail() {
         ..plain("nonsense")
     };
     store.put(&name("s-2"), Dlsn::new(1, 1, 0), vec![damaged, plain("y")]);
-    let (text, ended) = ran(&store, "dump -s s-2 -sp").await;
+    let (text, result) = ran(&store, "dump -s s-2 -sp").await;
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(
-        ended
+        result
             .expect_err("something is damaged")
-            .contains("left out: 1 damaged record set")
+            .contains("skipped: 1 damaged record set")
     );
-    let (text, ended) = ran(&store, "count -s s-2").await;
+    let (text, result) = ran(&store, "count -s s-2").await;
     assert_eq!(text, "s-2: 2 records\ntotal is 2 records.\n");
     assert!(
-        ended
+        result
             .expect_err("something is damaged")
             .contains("not counted: 1 damaged record set")
     );
@@ -207,9 +209,9 @@ async fn damage_is_passed_over_and_makes_the_command_fail() {
 #[tokio::test]
 async fn a_stream_is_truncated_in_the_originals_spelling_too() {
     let store = two_streams();
-    let (text, ended) = ran(&store, "truncate_stream -s s-1 -dlsn 1,2,0 -f").await;
+    let (text, result) = ran(&store, "truncate_stream -s s-1 -dlsn 1,2,0 -f").await;
     assert_eq!(
-        (text.as_str(), ended),
+        (text.as_str(), result),
         (
             "Truncated log stream s-1 before DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0}.\n",
             Ok(())
@@ -223,9 +225,9 @@ async fn a_stream_is_truncated_in_the_originals_spelling_too() {
 
 #[tokio::test]
 async fn a_stream_that_is_missing_is_named_with_the_command_that_creates_it() {
-    let (_, ended) = ran(&MemoryStore::new(), "dump -s orders").await;
+    let (_, result) = ran(&MemoryStore::new(), "dump -s orders").await;
     assert_eq!(
-        ended,
+        result,
         Err(
             "error: log stream orders is not found\n  tip: create it with: dlog tool create -u \
              distributedlog://h:7000/n -e orders\n"

@@ -3,14 +3,14 @@ use distributedlog::Dlsn;
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
 use super::super::streams::parse_name;
-use super::super::{Fault, Output, confirm};
+use super::super::{CliError, Output, confirm};
 use distributedlog_store::dlsn_text::parse_dlsn;
 use distributedlog_store::{LogStore, StreamName};
 
 /// Discard the records of a stream that are older than a position.
 ///
-/// Asks first, unless -f is given. Readers that start earlier start there. Disk space comes back
-/// when a whole log segment is discarded.
+/// Asks first, unless -f is given. Readers that start before the position start at it. Disk space
+/// is freed when a whole log segment is discarded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, visible_alias = "before", value_name = "DLSN", value_parser = parse_dlsn)]
     dlsn: Dlsn,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     force: bool,
 }
@@ -38,7 +38,7 @@ impl Args {
     ///
     /// # Errors
     /// The store cannot be reached, or the stream does not exist.
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Fault> {
+    pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         self.truncate(namespace::connect(&self.uri.uri).await?.as_ref(), output)
             .await
     }
@@ -47,15 +47,15 @@ impl Args {
         &self,
         store: &dyn LogStore,
         output: &Output,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let Self {
             uri,
             stream,
             dlsn,
             force,
         } = self;
-        let fault = |error| namespace::fault(&error, Some(&uri.uri));
-        let last = store.describe(stream).await.map_err(fault)?.last;
+        let store_error = |error| namespace::store_error(&error, Some(&uri.uri));
+        let last = store.describe(stream).await.map_err(store_error)?.last;
         let beyond = last.is_none_or(|last| *dlsn > last);
         let what = if beyond {
             "every record"
@@ -70,7 +70,7 @@ impl Args {
             note("Nothing was truncated.");
             return Ok(());
         }
-        store.truncate(stream, *dlsn).await.map_err(fault)?;
+        store.truncate(stream, *dlsn).await.map_err(store_error)?;
         output.line(format_args!("Truncated log stream {stream} before {dlsn}."))
     }
 }

@@ -1,19 +1,19 @@
 use core::fmt;
 use std::io;
 
-/// Exit status of a command that did what it was asked.
+/// Exit status of a command that succeeded.
 pub(crate) const EXIT_OK: u8 = 0;
 /// Exit status of a command that failed.
 pub(crate) const EXIT_FAILURE: u8 = 1;
-/// Exit status of a command line that cannot mean anything.
+/// Exit status after a usage error.
 pub(crate) const EXIT_USAGE: u8 = 2;
 
-/// Why a command ends without having done what it was asked.
+/// Error that ends a command.
 ///
-/// Its message says what was wrong and where; its tip says what would be right, as a command to
-/// type where there is one.
+/// Its message says what failed, with which value; its tip says what to do, as a command to type
+/// where there is one.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct CliError {
     kind: Kind,
     message: String,
     tip: Option<String>,
@@ -21,18 +21,18 @@ pub(crate) struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The command line cannot mean anything. The user's to change.
+    /// A usage error: the user must change the command line.
     Usage,
-    /// What was asked could not be done.
+    /// The command could not do its work.
     Failure,
-    /// The failure was told already, for instance line by line.
-    Told,
-    /// Whoever read our output went away (`dlog … | head`), which is their right.
+    /// The failure was printed already, for instance line by line.
+    AlreadyReported,
+    /// The reader of the output closed the pipe (`dlog … | head`), which is no failure.
     OutputClosed,
 }
 
-impl Fault {
-    /// The command line cannot mean anything: exit status 2.
+impl CliError {
+    /// Creates a usage error: exit status 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Usage,
@@ -41,7 +41,7 @@ impl Fault {
         }
     }
 
-    /// What was asked could not be done: exit status 1.
+    /// Creates a failure: exit status 1.
     pub(crate) fn failure(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Failure,
@@ -50,17 +50,17 @@ impl Fault {
         }
     }
 
-    /// A failure that was told already: exit status 1 without another word.
+    /// Creates a failure that was printed already: exit status 1 without a message.
     #[must_use]
-    pub(crate) const fn told() -> Self {
+    pub(crate) const fn already_reported() -> Self {
         Self {
-            kind: Kind::Told,
+            kind: Kind::AlreadyReported,
             message: String::new(),
             tip: None,
         }
     }
 
-    /// The same fault with what would be right.
+    /// Adds a tip: what the user can do about it. Replaces an earlier tip.
     #[must_use]
     pub(crate) fn tip(self, tip: impl Into<String>) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Fault {
         }
     }
 
-    /// What a failed write to the standard output means: a closed pipe ends the command quietly,
+    /// Converts a failed write to the standard output: a closed pipe ends the command quietly,
     /// anything else is a failure.
     #[must_use]
     pub(crate) fn output(error: &io::Error) -> Self {
@@ -83,22 +83,22 @@ impl Fault {
         Self::failure(format!("cannot write to the standard output: {error}"))
     }
 
-    /// The exit status of a command that ends with this fault.
+    /// Returns the exit status of a command that ends with this error.
     #[must_use]
     pub(crate) const fn exit_status(&self) -> u8 {
         match self.kind {
             Kind::Usage => EXIT_USAGE,
-            Kind::Failure | Kind::Told => EXIT_FAILURE,
+            Kind::Failure | Kind::AlreadyReported => EXIT_FAILURE,
             Kind::OutputClosed => EXIT_OK,
         }
     }
 
-    /// What to print on the standard error, if there is anything left to say. `coloured` as for a
-    /// terminal.
+    /// Returns the text for the standard error, or `None` if there is nothing left to print.
+    /// `coloured`: with a terminal's escape sequences.
     #[must_use]
     pub(crate) fn report(&self, coloured: bool) -> Option<String> {
         match self.kind {
-            Kind::Told | Kind::OutputClosed => return None,
+            Kind::AlreadyReported | Kind::OutputClosed => return None,
             Kind::Usage | Kind::Failure => {}
         }
         let (red, green, plain) = if coloured {
@@ -116,38 +116,38 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl core::error::Error for Fault {}
+impl core::error::Error for CliError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_says_what_was_wrong_and_then_what_would_be_right() {
-        let fault = Fault::failure("nothing answers at 127.0.0.1:7000").tip("dlog local 7000");
+    fn an_error_prints_its_message_and_then_its_tip() {
+        let error = CliError::failure("nothing answers at 127.0.0.1:7000").tip("dlog local 7000");
         assert_eq!(
-            fault.report(false).as_deref(),
+            error.report(false).as_deref(),
             Some("error: nothing answers at 127.0.0.1:7000\n  tip: dlog local 7000\n")
         );
-        assert_eq!(fault.exit_status(), EXIT_FAILURE);
+        assert_eq!(error.exit_status(), EXIT_FAILURE);
     }
 
     #[test]
-    fn a_reader_that_leaves_is_no_failure_and_gets_no_message() {
-        let fault = Fault::output(&io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!((fault.exit_status(), fault.report(true)), (EXIT_OK, None));
+    fn a_closed_pipe_is_no_failure_and_prints_no_message() {
+        let error = CliError::output(&io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((error.exit_status(), error.report(true)), (EXIT_OK, None));
     }
 
     #[test]
     fn a_full_disk_under_the_standard_output_is_a_failure() {
-        let fault = Fault::output(&io::Error::from(io::ErrorKind::StorageFull));
-        assert_eq!(fault.exit_status(), EXIT_FAILURE);
-        assert!(fault.report(false).is_some());
+        let error = CliError::output(&io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(error.exit_status(), EXIT_FAILURE);
+        assert!(error.report(false).is_some());
     }
 }
