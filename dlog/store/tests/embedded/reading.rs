@@ -208,7 +208,7 @@ fn woken_by(
     }
     wakes.0.store(0, Ordering::Relaxed);
     happens(store);
-    assert!(wakes.0.load(Ordering::Relaxed) > 0, "nobody was woken");
+    assert!(wakes.0.load(Ordering::Relaxed) > 0, "no reader was woken");
     for _ in 0..5 {
         if let Poll::Ready(read) = waiting.as_mut().poll(&mut context) {
             return read;
@@ -354,29 +354,29 @@ fn truncation_moves_the_beginning_never_back_and_never_past_the_end() {
         .unwrap();
     store.append(&lease, entry("e")).unwrap();
     let texts = |store: &Stepped| found(&read(&store.store, &name(), Dlsn::INITIAL, ALL).unwrap());
-    let told = |store: &mut Stepped| {
+    let extent = |store: &mut Stepped| {
         let info = run(&mut store.steps, store.store.describe(&name())).unwrap();
         (info.first, info.last, info.truncated_before)
     };
     let (end, none) = (Some(Dlsn::new(1, 1, 0)), None);
-    assert_eq!(told(&mut store), (Some(Dlsn::INITIAL), end, none));
+    assert_eq!(extent(&mut store), (Some(Dlsn::INITIAL), end, none));
     store.truncate(&name(), Dlsn::new(1, 0, 2)).unwrap();
     assert_eq!(
         texts(&store),
         [(1, 0, 1, "bcd".to_owned()), (1, 1, 0, "e".to_owned())]
     );
     assert_eq!(
-        told(&mut store),
+        extent(&mut store),
         (Some(Dlsn::new(1, 0, 2)), end, Some(Dlsn::new(1, 0, 2)))
     );
     store.truncate(&name(), Dlsn::new(1, 0, 1)).unwrap();
     assert_eq!(
-        told(&mut store),
+        extent(&mut store),
         (Some(Dlsn::new(1, 0, 2)), end, Some(Dlsn::new(1, 0, 2)))
     );
     store.truncate(&name(), Dlsn::new(9, 9, 9)).unwrap();
     assert_eq!(texts(&store), []);
-    assert_eq!(told(&mut store), (None, None, Some(Dlsn::new(1, 2, 0))));
+    assert_eq!(extent(&mut store), (None, None, Some(Dlsn::new(1, 2, 0))));
     assert_eq!(store.append(&lease, entry("f")), Ok(Dlsn::new(1, 2, 0)));
     assert_eq!(texts(&store), [(1, 2, 0, "f".to_owned())]);
 }

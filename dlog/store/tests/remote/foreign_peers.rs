@@ -145,16 +145,16 @@ async fn a_server_that_closes_at_the_hello_and_a_closed_port_are_unreachable() {
         matches!(&closed, StoreError::Unreachable { .. }),
         "{closed:?}"
     );
-    let nobody = {
+    let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         Uri::local("127.0.0.1", listener.local_addr().expect("bound").port())
     };
-    let nobody = RemoteStore::connect(&nobody, client_settings())
+    let closed = RemoteStore::connect(&closed, client_settings())
         .await
         .expect_err("no store");
     assert!(
-        matches!(&nobody, StoreError::Unreachable { detail, .. } if detail.contains("refused")),
-        "{nobody:?}"
+        matches!(&closed, StoreError::Unreachable { detail, .. } if detail.contains("refused")),
+        "{closed:?}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Connecting to a host: the handshake, and what is there instead if it fails.
+//! Connecting to a host: the handshake, and identifying other servers if it fails.
 
 use std::io;
 
