@@ -19,6 +19,8 @@ npm_app() {
     rm -rf "$folder"
     mkdir -p "$folder"
     cp tests/npm/* "$folder/"
+    cp examples/javascript/page.html "$folder/"
+    cp examples/javascript/worker.mjs "$folder/example-worker.mjs"
     npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "$tarball" "$@" >/dev/null
 }
 
