@@ -175,7 +175,7 @@ async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers
         all.counters(),
         MergeCounters {
             delivered,
-            copies_dropped: copies,
+            duplicates_dropped: copies,
             ..MergeCounters::default()
         }
     );

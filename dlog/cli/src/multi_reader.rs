@@ -10,7 +10,7 @@ use super::position_file::PositionFile;
 use super::streams::StreamList;
 use super::tail::{self, Tail};
 use super::{CliError, Format, Output, Shutdown, namespace, record_text};
-use distributedlog_reader::{MergeSettings, Merged, MultiReader, ReadEvent, StreamTrouble};
+use distributedlog_reader::{MergeSettings, MergedEvent, MultiReader, ReadEvent, StreamErrorKind};
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StreamInfo};
 
@@ -185,25 +185,25 @@ impl Args {
                 event = reader.next() => event,
             };
             match event {
-                Some(Ok(Merged {
+                Some(Ok(MergedEvent {
                     stream,
                     event: ReadEvent::Record(record),
                 })) => {
                     record_text::print(output, self.format, &stream, &record)?;
                     left = left.map(|left| left - 1);
                 }
-                Some(Ok(Merged {
+                Some(Ok(MergedEvent {
                     stream,
                     event: ReadEvent::Malformed(set),
                 })) => {
                     tracing::error!("stream {stream}: {set}; skipped");
                 }
-                Some(Err(fault)) => match &fault.trouble {
-                    StreamTrouble::CreatedAnew => tracing::warn!("{fault}"),
-                    StreamTrouble::Unreadable(error) if tail::is_unreachable(error) => {
+                Some(Err(fault)) => match &fault.kind {
+                    StreamErrorKind::Recreated => tracing::warn!("{fault}"),
+                    StreamErrorKind::Unreadable(error) if tail::is_unreachable(error) => {
                         tracing::warn!("{fault}")
                     }
-                    StreamTrouble::Unreadable(error) => {
+                    StreamErrorKind::Unreadable(error) => {
                         save(reader)?;
                         return Err(tail::read_error(&fault.stream, error));
                     }

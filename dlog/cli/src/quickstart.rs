@@ -21,7 +21,7 @@ use super::{
 };
 use distributedlog_proxy::{Proxy, ProxyError, RunningProxy, Settings};
 use distributedlog_reader::{
-    MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble,
+    MergeSettings, MergedEvent, MultiReader, ReadEvent, StreamError, StreamErrorKind,
 };
 use distributedlog_store::embedded::EmbeddedSettings;
 use distributedlog_store::{LogStore, StoreError, StreamName};
@@ -368,30 +368,30 @@ async fn write_and_read_back(
 
 /// Prints a record; logs a damaged record set and a stream that was created again.
 fn print_event(
-    event: Result<Merged, StreamFault>,
+    event: Result<MergedEvent, StreamError>,
     output: &Output,
     read_back: &mut ReadBack,
 ) -> Result<(), CliError> {
     match event {
-        Ok(Merged {
+        Ok(MergedEvent {
             stream,
             event: ReadEvent::Record(record),
         }) => {
             record_text::print(output, Format::Text, &stream, &record)?;
             read_back.read(RecordDigest::of(&record.payload));
         }
-        Ok(Merged {
+        Ok(MergedEvent {
             stream,
             event: ReadEvent::Malformed(set),
         }) => tracing::error!("stream {stream}: {set}; skipped"),
-        Err(StreamFault {
+        Err(StreamError {
             stream,
-            trouble: StreamTrouble::Unreadable(error),
+            kind: StreamErrorKind::Unreadable(error),
             ..
         }) => return Err(tail::read_error(&stream, &error)),
         Err(
-            fault @ StreamFault {
-                trouble: StreamTrouble::CreatedAnew,
+            fault @ StreamError {
+                kind: StreamErrorKind::Recreated,
                 ..
             },
         ) => tracing::warn!("{fault}"),

@@ -142,7 +142,7 @@ pub(crate) fn read_error(stream: &StreamName, error: &StoreError) -> CliError {
 pub(crate) fn log_counters(counters: MergeCounters) {
     let MergeCounters {
         delivered,
-        copies_dropped,
+        duplicates_dropped,
         beyond_window,
         writers_forgotten,
     } = counters;
@@ -150,7 +150,7 @@ pub(crate) fn log_counters(counters: MergeCounters) {
         "{} read, {} dropped; {} beyond the dedup window may still be duplicates; {} forgotten to \
          make room",
         counted(delivered, "record"),
-        counted(copies_dropped, "duplicate"),
+        counted(duplicates_dropped, "duplicate"),
         counted(beyond_window, "record"),
         counted(writers_forgotten, "writer")
     );

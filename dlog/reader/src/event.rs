@@ -4,17 +4,17 @@ use bytes::Bytes;
 use distributedlog::Dlsn;
 use distributedlog::wire::record_set::SetIdentity;
 
-/// What a reader delivers.
+/// An item that a reader delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadEvent {
     /// A record.
     Record(Record),
-    /// A record set that cannot be read. The reading goes on behind it.
+    /// A record set that cannot be read. The reader goes on behind it.
     Malformed(MalformedSet),
 }
 
 impl ReadEvent {
-    /// The position of the record, or of the set's first one.
+    /// Returns the position of the record, or of the set's first record.
     #[must_use]
     pub const fn dlsn(&self) -> Dlsn {
         match self {
@@ -31,27 +31,28 @@ pub struct Record {
     pub dlsn: Dlsn,
     /// The application's bytes.
     pub payload: Bytes,
-    /// When the store wrote it: milliseconds since 1970.
+    /// Time at which the store wrote the record: milliseconds since 1970.
     pub written_unix_ms: u64,
-    /// Which record set it came in, when the set's writer said so (R12): copies of a set in other
-    /// streams carry the same identity.
+    /// Identity of the record set that the record came in (R12): duplicates of the set in other
+    /// streams have the same one. `None` if the record was written alone, or its writer puts no
+    /// identities into its sets.
     pub set: Option<SetIdentity>,
-    /// Which record of its set it is, from 0; 0 for a record that was written alone.
+    /// Index of the record in its set, from 0; 0 for a record that was written alone.
     pub set_slot: u32,
-    /// How many records its set has, itself included; 1 for a record that was written alone.
+    /// Number of records in its set, itself included; 1 for a record that was written alone.
     pub set_slots: u32,
 }
 
-/// A record set that cannot be read: its positions hold nothing that could be delivered.
+/// A record set that cannot be read: no record at its positions can be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MalformedSet {
-    /// The position of its first record.
+    /// Position of its first record at or after the reader's start.
     pub dlsn: Dlsn,
-    /// How many positions it takes, from `dlsn` on.
+    /// Number of positions that it takes, from `dlsn` on.
     pub slots: u32,
-    /// How many bytes of it are in the store.
+    /// Size of the set in the store, in bytes.
     pub stored_bytes: usize,
-    /// What is wrong with it.
+    /// Description of the damage.
     pub reason: String,
 }
 

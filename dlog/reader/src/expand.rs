@@ -9,12 +9,12 @@ use distributedlog::wire::record_set::{
 use super::event::{MalformedSet, ReadEvent, Record};
 use distributedlog_store::{EntryRecord, StoredEntry};
 
-/// Appends to `events` what `entry` holds at and after `start`, in order.
+/// Appends the records of `entry` at and after `start` to `events`, in order.
 pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<ReadEvent>) {
     let mut dlsn = entry.dlsn;
     for stored in &entry.records {
         let end = dlsn.slot(stored.slots);
-        // A control record is for its position alone.
+        // A control record has a position but nothing to deliver.
         if end > start && stored.slots > 0 {
             record(stored, dlsn, entry.written_unix_ms, start, events);
         }
@@ -22,7 +22,7 @@ pub(super) fn entry(entry: &StoredEntry, start: Dlsn, events: &mut VecDeque<Read
     }
 }
 
-/// One record, or the records of one set, at and after `start`.
+/// Appends one record, or the records of one set, at and after `start`.
 fn record(
     stored: &EntryRecord,
     dlsn: Dlsn,
@@ -62,7 +62,8 @@ fn record(
     }
 }
 
-/// A damaged set as it looks from `start`: the positions before it are nobody's loss.
+/// Makes the event of a damaged set. Positions before `start` are not counted: the reader does not
+/// read them.
 fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> ReadEvent {
     let skipped = if dlsn < start {
         start.slot_id.abs_diff(dlsn.slot_id)
@@ -78,8 +79,8 @@ fn malformed(stored: &EntryRecord, dlsn: Dlsn, start: Dlsn, reason: String) -> R
     })
 }
 
-/// The records of a set, which share the set's memory or that of its decompressed payload, and the
-/// set's identity.
+/// Returns the records of a set and its identity. The records share the memory of the set, or of
+/// its decompressed payload.
 fn split(stored: &Bytes) -> Result<(Vec<Bytes>, Option<SetIdentity>), RecordSetError> {
     let header = Header::parse(stored)?;
     match header.codec {

@@ -1,17 +1,46 @@
-//! Reads log streams: the records one by one, each with its own position, also those that were
-//! written as record sets.
+//! Readers of DistributedLog's streams: records one by one, each with its own position, also those
+//! that were written as record sets.
 //!
-//! A reader reads the store, not the proxy. [`LogReader`] starts at a position, delivers every
-//! record at or after it in order, and at the end of the stream waits for the next one without
-//! polling.
+//! - [`LogReader`] reads one stream in order, from a position on. At the end of the stream it waits
+//!   for the next record without polling.
+//! - [`MultiReader`] merges several streams and delivers each record once, although a multi stream
+//!   writer may have stored duplicates of it in several streams (R12). Its [`MergePosition`] can be
+//!   saved with serde, and a reader that resumes there delivers what is left.
 //!
-//! A record set that is damaged does not end the reading: it is delivered as one
-//! [`ReadEvent::Malformed`] that says which positions are lost and why, and the reading goes on
-//! behind it. An operator can look at such a set in the store; a reader that stopped there would
-//! keep everything behind it from everyone.
+//! ```
+//! use std::sync::Arc;
+//! use distributedlog_reader::{MergeSettings, MultiReader, ReadEvent};
+//! use distributedlog_store::{LogStore, StreamName};
 //!
-//! [`MultiReader`] reads several streams as one and delivers each record once, whatever copies of
-//! it a writer made (R12).
+//! /// Reads a batch of records and returns the position to save.
+//! async fn read_some(store: &Arc<dyn LogStore>, streams: [StreamName; 2]) -> String {
+//!     let starts = streams.map(|stream| (stream, distributedlog::Dlsn::INITIAL));
+//!     let mut reader = MultiReader::new(store, starts, MergeSettings::default());
+//!     for _ in 0..100 {
+//!         match reader.next().await {
+//!             Some(Ok(merged)) => match merged.event {
+//!                 ReadEvent::Record(record) => println!("{}", record.dlsn),
+//!                 ReadEvent::Malformed(set) => eprintln!("{set}"),
+//!             },
+//!             Some(Err(error)) => eprintln!("{error}"),
+//!             None => break,
+//!         }
+//!     }
+//!     serde_json::to_string(&reader.position()).expect("a position serializes")
+//! }
+//! ```
+//!
+//! Readers read a [`LogStore`]: the embedded one of this process, or the remote one that another
+//! process serves. They do not read through a write proxy, and they keep no position in the store:
+//! the application saves it together with what it did with the records.
+//!
+//! A damaged record set does not end the stream. It is delivered as [`ReadEvent::Malformed`], with
+//! its positions and the reason, and reading goes on behind it. An operator can inspect such a set
+//! in the store; a reader that stopped there would make every record behind it unreadable.
+//!
+//! # Features
+//!
+//! The crate has no features. The store's client and server come with `distributedlog-store`.
 
 mod event;
 mod expand;
@@ -19,8 +48,8 @@ mod merge;
 
 pub use event::{MalformedSet, ReadEvent, Record};
 pub use merge::{
-    MergeCounters, MergePosition, MergePositionError, MergeSettings, Merged, MultiReader,
-    StreamFault, StreamTrouble,
+    MergeCounters, MergePosition, MergePositionError, MergeSettings, MergedEvent, MultiReader,
+    StreamError, StreamErrorKind,
 };
 
 use core::time::Duration;
@@ -31,17 +60,17 @@ use distributedlog::Dlsn;
 
 use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry, StreamName};
 
-/// How much a reader asks the store for at once.
+/// Maximum payload bytes of one read of the store: 1 MiB. Bounds the memory of a reader.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// How long one read waits at the end of a stream before the reader asks again. Waiting costs
-/// nothing: a record that arrives is delivered at once.
+/// Maximum wait of one read at the end of a stream: 30 s. The next append ends the wait, so the
+/// value does not delay records; it bounds how long the store keeps a read.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Delivers the records of one stream in order.
+/// A reader that delivers the records of one stream in order.
 ///
-/// The invariant: every position before [`position`](Self::position) was delivered or lies before
-/// the start, and none at or after it was.
+/// Invariant: every position before [`position`](Self::position) was delivered or is before the
+/// start, and no position at or after it was delivered.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -51,7 +80,7 @@ const WAIT: Duration = Duration::from_secs(30);
 ///     let mut reader = LogReader::new(store, stream, distributedlog::Dlsn::INITIAL);
 ///     while let Some(event) = reader.next_available().await? {
 ///         match event {
-///             ReadEvent::Record(record) => println!("{}: {} bytes", record.dlsn, record.payload.len()),
+///             ReadEvent::Record(record) => println!("{}: {:?}", record.dlsn, record.payload),
 ///             ReadEvent::Malformed(set) => eprintln!("{set}"),
 ///         }
 ///     }
@@ -61,24 +90,25 @@ const WAIT: Duration = Duration::from_secs(30);
 pub struct LogReader {
     store: Arc<dyn LogStore>,
     stream: StreamName,
-    /// Where the next read of the store starts. Everything before it is in `entries`, in `ready`,
-    /// or delivered.
+    /// Start of the next read of the store. Every record before it is in `entries`, in `ready`, or
+    /// was delivered.
     fetch: Dlsn,
-    /// Where the last read started, or the stream by then: an entry may hold records before that.
+    /// Start of the last read, or of the stream at that time if that is later: an entry may contain
+    /// records before it, which are not delivered.
     start: Dlsn,
-    /// When the stream was created that this reader is in, once that is known: another one of its
-    /// name has other records at the same positions.
+    /// Time of creation of the stream that is read, or `None` until the first read. Another stream
+    /// of the same name has other records at the same positions.
     created_unix_ms: Option<u64>,
-    /// What was read and not taken apart yet. One entry at a time is, because a compressed one may
-    /// grow manifold.
+    /// Entries that were read and not expanded yet. They are expanded one at a time, because a
+    /// compressed entry may grow by a large factor.
     entries: VecDeque<StoredEntry>,
-    /// What was taken apart and not delivered yet.
+    /// Records of the last expanded entry that were not delivered yet.
     ready: VecDeque<ReadEvent>,
 }
 
 impl LogReader {
-    /// A reader of `stream` that starts with the first record at or after `from`. Nothing is read
-    /// yet.
+    /// Creates a reader of `stream` that starts with the first record at or after `from`. Reads
+    /// nothing yet.
     #[must_use]
     pub const fn new(store: Arc<dyn LogStore>, stream: StreamName, from: Dlsn) -> Self {
         Self {
@@ -92,30 +122,30 @@ impl LogReader {
         }
     }
 
-    /// The stream.
+    /// Returns the stream's name.
     #[must_use]
     pub const fn stream(&self) -> &StreamName {
         &self.stream
     }
 
-    /// A reader of the stream's beginning, in the same store.
+    /// Creates a reader of the same stream from its beginning.
     pub(crate) fn restarted(&self) -> Self {
         Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
     }
 
-    /// The same reader, of the stream that was created then and of no other.
+    /// Restricts the reader to the stream that was created at this time.
     pub(crate) const fn of_stream_created(mut self, unix_ms: u64) -> Self {
         self.created_unix_ms = Some(unix_ms);
         self
     }
 
-    /// When the stream was created that has the name now, by the store.
+    /// Asks the store for the time of creation of the stream that has the name now.
     pub(crate) async fn created_unix_ms(&self) -> Result<u64, StoreError> {
         Ok(self.store.describe(&self.stream).await?.created_unix_ms)
     }
 
-    /// The position at or after which the next record will be. A reader that starts there continues
-    /// where this one is.
+    /// Returns the position at or after which the next record is. A reader that starts there
+    /// delivers what this one has not delivered.
     #[must_use]
     pub fn position(&self) -> Dlsn {
         match (self.ready.front(), self.entries.front()) {
@@ -130,13 +160,16 @@ impl LogReader {
         self.fetch
     }
 
-    /// The next record; at the end of the stream, waits for it.
+    /// Returns the next record; waits for it at the end of the stream.
     ///
     /// # Errors
-    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one
-    /// was created with its name. The reader stays where it is: calling again continues there.
+    ///
+    /// Those of the store; [`StoreError::StreamNotFound`] also if the stream was deleted and
+    /// another one was created with its name. The position does not change: the next call tries
+    /// again.
     ///
     /// # Cancel safety
+    ///
     /// Dropping the future loses nothing: the next call delivers what this one would have.
     pub async fn next(&mut self) -> Result<ReadEvent, StoreError> {
         loop {
@@ -147,13 +180,16 @@ impl LogReader {
         }
     }
 
-    /// The next record, or `None` at the end of the stream.
+    /// Returns the next record, or `None` at the end of the stream.
     ///
     /// # Errors
-    /// The store's; [`StoreError::StreamNotFound`] also when the stream was deleted and another one
-    /// was created with its name. The reader stays where it is: calling again continues there.
+    ///
+    /// Those of the store; [`StoreError::StreamNotFound`] also if the stream was deleted and
+    /// another one was created with its name. The position does not change: the next call tries
+    /// again.
     ///
     /// # Cancel safety
+    ///
     /// Dropping the future loses nothing: the next call delivers what this one would have.
     pub async fn next_available(&mut self) -> Result<Option<ReadEvent>, StoreError> {
         loop {
@@ -166,8 +202,8 @@ impl LogReader {
         }
     }
 
-    /// The next record of those that were read from the store already, or `None` when it takes another
-    /// read to know.
+    /// Returns the next record that was already read from the store, or `None` if the next record,
+    /// if there is one, needs another read.
     pub fn next_buffered(&mut self) -> Option<ReadEvent> {
         while self.ready.is_empty() {
             expand::entry(&self.entries.pop_front()?, self.start, &mut self.ready);
@@ -175,7 +211,7 @@ impl LogReader {
         self.ready.pop_front()
     }
 
-    /// Reads the next batch. Answers whether there was anything, which may yet lie before the
+    /// Reads the next batch. Returns true if it has entries; all their records may be before the
     /// start.
     async fn fetch(&mut self, wait: Duration) -> Result<bool, StoreError> {
         debug_assert!(
@@ -187,14 +223,13 @@ impl LogReader {
             wait,
             created_unix_ms: self.created_unix_ms,
         };
-        // The only await: nothing has changed when it is dropped, and all that follows happens at
-        // once.
+        // The only await: a future that is dropped here has changed nothing.
         let batch = self.store.read(&self.stream, self.fetch, limit).await?;
-        let any = !batch.entries.is_empty();
-        if batch.next < self.fetch || (any && batch.next == self.fetch) {
+        let has_entries = !batch.entries.is_empty();
+        if batch.next < self.fetch || (has_entries && batch.next == self.fetch) {
             let detail = format!(
-                "the store answered a read from {} with {} as the next position, which leads \
-                 nowhere",
+                "the store answered a read from {} with the next position {}, which makes no \
+                 progress",
                 self.fetch, batch.next
             );
             return Err(StoreError::Corrupt {
@@ -206,7 +241,7 @@ impl LogReader {
         self.start = batch.start.max(self.fetch);
         self.fetch = batch.next;
         self.entries = batch.entries.into();
-        Ok(any)
+        Ok(has_entries)
     }
 }
 
@@ -218,6 +253,11 @@ impl core::fmt::Debug for LogReader {
             .finish_non_exhaustive()
     }
 }
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ fn lz4_set(records: &[&str]) -> EntryRecord {
     }
 }
 
-/// What is there, as `entry.slot payload`, and damaged sets as `entry.slot +slots damaged`.
+/// Reads to the end. Records are `entry.slot payload`, damaged sets `entry.slot +slots damaged`.
 async fn all(reader: &mut LogReader) -> Vec<String> {
     let mut seen = Vec::new();
     while let Some(event) = reader.next_available().await.expect("the store answers") {
@@ -71,7 +71,7 @@ async fn all(reader: &mut LogReader) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn records_come_one_by_one_each_with_its_own_position_plain_in_sets_and_compressed() {
+async fn records_alone_in_sets_and_compressed_have_their_own_positions() {
     let store = MemoryStore::new();
     store.put(
         &stream(),
@@ -120,7 +120,7 @@ async fn a_damaged_set_is_reported_with_its_positions_and_reading_goes_on_behind
     let store = MemoryStore::new();
     let mut cut = set(&["lost", "lost too"], None, 2);
     cut.payload.truncate(20);
-    // The proxy counted three records, the set has two: nobody can tell which slots they are.
+    // The proxy counted three records, the set has two: it is unknown which slots they have.
     store.put(
         &stream(),
         Dlsn::INITIAL,
@@ -149,7 +149,7 @@ async fn a_damaged_set_is_reported_with_its_positions_and_reading_goes_on_behind
 }
 
 #[tokio::test]
-async fn a_damaged_set_says_where_it_is_and_what_is_wrong_with_it() {
+async fn the_message_of_a_damaged_set_has_its_position_and_the_damage() {
     let store = MemoryStore::new();
     store.put(
         &stream(),
@@ -197,7 +197,7 @@ async fn a_set_that_decompresses_beyond_the_limit_is_refused_before_it_is_decomp
 }
 
 #[tokio::test]
-async fn records_of_a_set_with_an_identity_carry_it_and_nothing_of_it_is_delivered() {
+async fn records_of_a_set_with_an_identity_have_it_outside_their_payload() {
     let identity = SetIdentity {
         writer: WriterId([7; 16]),
         sequence: 41,
@@ -245,7 +245,7 @@ async fn at_the_end_a_reader_waits_for_the_next_record_without_polling() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn giving_up_a_wait_loses_nothing() {
+async fn dropping_a_waiting_next_loses_nothing() {
     let store = MemoryStore::new();
     store.put(&stream(), Dlsn::INITIAL, vec![set(&["a", "b"], None, 2)]);
     let mut reader = reader(&store, Dlsn::INITIAL);
@@ -277,7 +277,7 @@ async fn after_an_error_a_reader_continues_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_reader_tells_where_another_one_would_continue() {
+async fn another_reader_continues_at_a_readers_position() {
     let store = MemoryStore::new();
     store.put(&stream(), Dlsn::INITIAL, vec![set(&["a", "b"], None, 2)]);
     store.put_plain(&stream(), 1, "c");
@@ -289,7 +289,7 @@ async fn a_reader_tells_where_another_one_would_continue() {
 }
 
 #[tokio::test]
-async fn a_store_whose_answers_lead_nowhere_is_not_asked_for_ever() {
+async fn a_store_whose_next_position_makes_no_progress_is_an_error() {
     let store = MemoryStore::new();
     store.put_plain(&stream(), 0, "a");
     store.claim_next(Dlsn::INITIAL);
@@ -353,7 +353,7 @@ fn any_record(random: &mut Random) -> (EntryRecord, Vec<&'static str>) {
 }
 
 #[tokio::test]
-async fn whatever_was_written_a_reader_from_anywhere_sees_all_of_it_from_there_on() {
+async fn a_reader_from_any_position_delivers_every_record_from_there_on() {
     for seed in 1..=500 {
         let mut random = Random::new(seed);
         let (store, expected) = any_stream(&mut random);
@@ -385,7 +385,7 @@ async fn a_reader_that_waits_at_the_end_of_a_stored_stream_is_woken_by_the_next_
     store.create(&stream()).await.expect("it is new");
     let (reading, waiting) = (Arc::clone(&store), tokio::sync::oneshot::channel());
     let read = tokio::spawn(async move {
-        // A day: only the append can end the wait while anybody looks.
+        // A day: only the append can end the wait during the test.
         let limit = ReadLimit {
             max_bytes: 1,
             wait: Duration::from_secs(86_400),
@@ -408,9 +408,9 @@ async fn a_reader_that_waits_at_the_end_of_a_stored_stream_is_woken_by_the_next_
     let Acquired::Granted(lease) = store
         .acquire(&stream(), &owner)
         .await
-        .expect("nobody owns it")
+        .expect("it has no owner")
     else {
-        panic!("nobody owns it")
+        panic!("it has no owner")
     };
     let (done, appended) = tokio::sync::oneshot::channel();
     let answer = Box::new(move |result| drop(done.send(result)));
@@ -444,9 +444,9 @@ async fn on_disk() -> (tempfile::TempDir, Arc<dyn LogStore>, Lease) {
     let Acquired::Granted(lease) = store
         .acquire(&stream(), &owner)
         .await
-        .expect("nobody owns it")
+        .expect("it has no owner")
     else {
-        panic!("nobody owns it")
+        panic!("it has no owner")
     };
     (folder, store, lease)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
 use distributedlog_reader::{
-    MergePosition, MergeSettings, Merged, MultiReader, ReadEvent, StreamFault, StreamTrouble,
+    MergePosition, MergeSettings, MergedEvent, MultiReader, ReadEvent, StreamError, StreamErrorKind,
 };
 use distributedlog_store::Entropy;
 use distributedlog_store::{LogStore, StoreError, StreamName};
@@ -266,7 +266,7 @@ async fn read(store: &Arc<dyn LogStore>, streams: Vec<StreamName>, kept: &Kept, 
     }
 }
 
-fn take(event: Result<Merged, StreamFault>, reader: &MultiReader, kept: &Kept, trace: &Trace) {
+fn take(event: Result<MergedEvent, StreamError>, reader: &MultiReader, kept: &Kept, trace: &Trace) {
     let inner = &mut *kept.inner();
     match event {
         Ok(merged) => match merged.event {
@@ -280,8 +280,8 @@ fn take(event: Result<Merged, StreamFault>, reader: &MultiReader, kept: &Kept, t
         Err(fault) => {
             trace.note(format_args!("reader: {fault}"));
             let deleted = matches!(
-                fault.trouble,
-                StreamTrouble::Unreadable(StoreError::StreamNotFound(_))
+                fault.kind,
+                StreamErrorKind::Unreadable(StoreError::StreamNotFound(_))
             );
             inner.gave_up |= fault.ended && !deleted;
         }

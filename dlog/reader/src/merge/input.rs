@@ -5,62 +5,63 @@ use core::time::Duration;
 
 use distributedlog::Dlsn;
 
-use super::StreamTrouble;
+use super::StreamErrorKind;
 use crate::{LogReader, ReadEvent};
 use distributedlog_store::{StoreError, StreamName};
 
-/// The pauses before a stream that could not be read is tried again: the first, doubled up to the
-/// longest.
+/// Pause before a stream that could not be read is tried again: the first one, doubled with each
+/// failure up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause before a stream is tried again.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// The reader comes back with what it found.
-type Waiting = Pin<Box<dyn Future<Output = Waited> + Send>>;
+/// A read of the store in progress. It owns the reader until it completes.
+type PendingRead = Pin<Box<dyn Future<Output = ReadOutcome> + Send>>;
 
-/// What came of waiting.
-struct Waited {
+/// Outcome of a [`PendingRead`].
+struct ReadOutcome {
     reader: LogReader,
     created_unix_ms: Option<u64>,
-    result: Result<ReadEvent, StreamTrouble>,
+    result: Result<ReadEvent, StreamErrorKind>,
 }
 
 /// One stream of a merged reader.
 ///
-/// The invariant: everything before `position` was handed out, and nothing at or after it.
+/// Invariant: every record before `position` was returned, and none at or after it.
 pub(super) struct Input {
     stream: StreamName,
     position: Dlsn,
-    /// When the stream was created that the position is of, once that is known.
+    /// Time of creation of the stream that the position belongs to, or `None` until it is known.
     created_unix_ms: Option<u64>,
-    /// Whether the stream is known to be that one still: asked at first, and whenever it could not
-    /// be read.
+    /// True while the stream is known to be the one that was created at that time. The reader asks
+    /// the store before the first read, and again after a failed one.
     checked: bool,
-    state: State,
-    /// The pause before the next read: none unless the last one failed.
+    state: InputState,
+    /// Pause before the next read: zero unless the last one failed.
     pause: Duration,
 }
 
-enum State {
-    /// It may have more of what it read last.
-    Holding(LogReader),
-    /// It waits for the store, whoever is asking. Giving that up and beginning anew with each call
-    /// would cost the store a read each.
-    Waiting(Waiting),
-    /// It was deleted.
+enum InputState {
+    /// No read is in progress; the reader may have buffered events.
+    Idle(LogReader),
+    /// A read is in progress. It outlives the call of `next` that started it: a new read with each
+    /// call would cost the store a request each.
+    Reading(PendingRead),
+    /// The stream was deleted.
     Deleted,
     /// The store was closed.
     Closed,
 }
 
 impl Input {
-    /// An input where `reader` is, of a stream that was created then, if that is known.
+    /// Creates an input at the reader's position, of the stream that was created at this time.
     pub(super) fn new(reader: LogReader, created_unix_ms: Option<u64>) -> Self {
         Self {
             stream: reader.stream().clone(),
             position: reader.position(),
             created_unix_ms,
             checked: false,
-            state: State::Holding(reader),
+            state: InputState::Idle(reader),
             pause: Duration::ZERO,
         }
     }
@@ -78,16 +79,16 @@ impl Input {
     }
 
     pub(super) const fn is_deleted(&self) -> bool {
-        matches!(self.state, State::Deleted)
+        matches!(self.state, InputState::Deleted)
     }
 
     pub(super) const fn is_ended(&self) -> bool {
-        matches!(self.state, State::Deleted | State::Closed)
+        matches!(self.state, InputState::Deleted | InputState::Closed)
     }
 
-    /// The next of what was read already.
+    /// Returns the next event that was already read.
     pub(super) fn buffered(&mut self) -> Option<ReadEvent> {
-        let State::Holding(reader) = &mut self.state else {
+        let InputState::Idle(reader) = &mut self.state else {
             return None;
         };
         let event = reader.next_buffered()?;
@@ -99,106 +100,109 @@ impl Input {
         Some(event)
     }
 
-    /// The next event, or why there is none. Never ready once it ended.
+    /// Returns the next event, or the error of the read. Always pending after the input has ended.
     pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<ReadEvent, StreamTrouble>> {
+    ) -> Poll<Result<ReadEvent, StreamErrorKind>> {
         if let Some(event) = self.buffered() {
             return Poll::Ready(Ok(event));
         }
-        // Whatever comes of it, the state is set anew below.
-        let mut waiting: Waiting = match core::mem::replace(&mut self.state, State::Closed) {
-            State::Holding(reader) if self.checked => Box::pin(wait(reader, self.created_unix_ms)),
-            State::Holding(reader) => {
-                Box::pin(check_and_wait(reader, self.created_unix_ms, self.pause))
+        // `Closed` is a placeholder: each of the ways out below sets the state.
+        let mut read: PendingRead = match core::mem::replace(&mut self.state, InputState::Closed) {
+            InputState::Idle(reader) if self.checked => {
+                Box::pin(read_next(reader, self.created_unix_ms))
             }
-            State::Waiting(waiting) => waiting,
-            ended @ (State::Deleted | State::Closed) => {
+            InputState::Idle(reader) => {
+                Box::pin(check_and_read(reader, self.created_unix_ms, self.pause))
+            }
+            InputState::Reading(read) => read,
+            ended @ (InputState::Deleted | InputState::Closed) => {
                 self.state = ended;
                 return Poll::Pending;
             }
         };
-        let Poll::Ready(Waited {
+        let Poll::Ready(ReadOutcome {
             reader,
             created_unix_ms,
             result,
-        }) = waiting.as_mut().poll(context)
+        }) = read.as_mut().poll(context)
         else {
-            self.state = State::Waiting(waiting);
+            self.state = InputState::Reading(read);
             return Poll::Pending;
         };
         self.position = reader.position();
         self.created_unix_ms = created_unix_ms;
-        self.checked = !matches!(result, Err(StreamTrouble::Unreadable(_)));
+        self.checked = !matches!(result, Err(StreamErrorKind::Unreadable(_)));
         self.pause = if self.checked {
             Duration::ZERO
         } else {
-            (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
+            (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE)
         };
         self.state = if matches!(
             result,
-            Err(StreamTrouble::Unreadable(StoreError::StreamNotFound(_)))
+            Err(StreamErrorKind::Unreadable(StoreError::StreamNotFound(_)))
         ) {
-            State::Deleted
-        } else if matches!(result, Err(StreamTrouble::Unreadable(StoreError::Closed))) {
-            State::Closed
+            InputState::Deleted
+        } else if matches!(result, Err(StreamErrorKind::Unreadable(StoreError::Closed))) {
+            InputState::Closed
         } else {
-            State::Holding(reader)
+            InputState::Idle(reader)
         };
         Poll::Ready(result)
     }
 }
 
-/// Waits for the next event of a stream that was created then.
-async fn wait(mut reader: LogReader, created_unix_ms: Option<u64>) -> Waited {
+/// Reads the next event of the stream that was created at this time.
+async fn read_next(mut reader: LogReader, created_unix_ms: Option<u64>) -> ReadOutcome {
     match reader.next().await {
-        // Another one may have its name by now.
+        // Another stream may have the name by now.
         Err(StoreError::StreamNotFound(_)) if created_unix_ms.is_some() => {
-            check(reader, created_unix_ms).await
+            check_recreated(reader, created_unix_ms).await
         }
-        result => Waited {
+        result => ReadOutcome {
             reader,
             created_unix_ms,
-            result: result.map_err(StreamTrouble::Unreadable),
+            result: result.map_err(StreamErrorKind::Unreadable),
         },
     }
 }
 
-/// Finds out what became of a stream that was created then and is not found any more.
-async fn check(reader: LogReader, before: Option<u64>) -> Waited {
+/// Checks whether a stream that was not found was created again.
+async fn check_recreated(reader: LogReader, before: Option<u64>) -> ReadOutcome {
     match reader.created_unix_ms().await {
-        Err(error) => Waited {
+        Err(error) => ReadOutcome {
             reader,
             created_unix_ms: before,
-            result: Err(StreamTrouble::Unreadable(error)),
+            result: Err(StreamErrorKind::Unreadable(error)),
         },
-        Ok(now) => created_anew(&reader, now),
+        Ok(now) => recreated(&reader, now),
     }
 }
 
-fn created_anew(reader: &LogReader, now: u64) -> Waited {
+/// Restarts the reader at the beginning of the stream that has the name now.
+fn recreated(reader: &LogReader, now: u64) -> ReadOutcome {
     let reader = reader.restarted().of_stream_created(now);
-    Waited {
+    ReadOutcome {
         reader,
         created_unix_ms: Some(now),
-        result: Err(StreamTrouble::CreatedAnew),
+        result: Err(StreamErrorKind::Recreated),
     }
 }
 
-/// The same after a pause, and only if the stream is the one that it was when the reader's position
-/// was reached.
-async fn check_and_wait(reader: LogReader, before: Option<u64>, pause: Duration) -> Waited {
+/// Reads the next event after a pause, if the stream is still the one that the reader's position
+/// belongs to.
+async fn check_and_read(reader: LogReader, before: Option<u64>, pause: Duration) -> ReadOutcome {
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
     match reader.created_unix_ms().await {
-        Err(error) => Waited {
+        Err(error) => ReadOutcome {
             reader,
             created_unix_ms: before,
-            result: Err(StreamTrouble::Unreadable(error)),
+            result: Err(StreamErrorKind::Unreadable(error)),
         },
-        Ok(now) if before.is_some_and(|before| before != now) => created_anew(&reader, now),
-        Ok(now) => wait(reader.of_stream_created(now), Some(now)).await,
+        Ok(now) if before.is_some_and(|before| before != now) => recreated(&reader, now),
+        Ok(now) => read_next(reader.of_stream_created(now), Some(now)).await,
     }
 }

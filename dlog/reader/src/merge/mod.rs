@@ -1,4 +1,4 @@
-//! Several streams read as one, each record once (R12).
+//! A reader of several streams that delivers each record once (R12).
 
 mod input;
 mod position;
@@ -17,89 +17,90 @@ use super::{LogReader, ReadEvent};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 use input::Input;
 
-/// How many sets are delivered from what was read already before the streams that wait are asked
-/// again.
-const BURST: u32 = 32;
+/// Maximum number of sets delivered from buffers before the streams that wait for the store are
+/// polled again: a stream with full buffers does not starve the others.
+const MAX_BURST: u32 = 32;
 
-/// How many copies are dropped before other tasks get their turn.
-const DROPS_AT_ONCE: u32 = 1024;
+/// Maximum number of duplicates dropped in one poll, so that other tasks of the runtime can run.
+const MAX_DROPS_PER_POLL: u32 = 1024;
 
-/// What a [`MultiReader`] did since it was made. All of them count records, but the last, which
-/// counts writers.
+/// Counters of a [`MultiReader`] since it was created. All count records, except
+/// `writers_forgotten`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MergeCounters {
-    /// Delivered.
+    /// Records that were delivered.
     pub delivered: u64,
-    /// Not delivered, because another copy was.
-    pub copies_dropped: u64,
-    /// Delivered although nothing was known of them any more: copies may be among them. Counted in
-    /// `delivered` too.
+    /// Records that were not delivered because a duplicate was.
+    pub duplicates_dropped: u64,
+    /// Records that were delivered although the window of their writer no longer covers them:
+    /// duplicates may be among them. Also counted in `delivered`.
     pub beyond_window: u64,
-    /// Writers that were forgotten to make room for others.
+    /// Writers whose windows were dropped to make room for other writers.
     pub writers_forgotten: u64,
 }
 
-/// What a [`MultiReader`] delivers.
+/// An item that a [`MultiReader`] delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
-    /// The stream that it comes from.
+pub struct MergedEvent {
+    /// The stream that the item was read from.
     pub stream: StreamName,
-    /// A record that was not delivered before, or a set that cannot be read. If the set has a
-    /// whole copy in another stream, its records are delivered from there.
+    /// A record that was not delivered before, or a set that cannot be read. If the set has an
+    /// undamaged duplicate in another stream, its records are delivered from there.
     pub event: ReadEvent,
 }
 
-/// Something is wrong with a stream, or not as it was.
+/// A stream could not be read, or was replaced by another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamFault {
-    /// Which one.
+pub struct StreamError {
+    /// The stream.
     pub stream: StreamName,
-    /// What it is.
-    pub trouble: StreamTrouble,
-    /// Whether the reader has given it up: it was deleted, or the store was closed. If not, it is
-    /// tried again after a pause of 0.1 s to 5 s, longer each time. The other streams are read
-    /// on without a pause either way.
+    /// Kind of the error.
+    pub kind: StreamErrorKind,
+    /// True if the reader stopped reading the stream: it was deleted, or the store was closed.
+    /// Otherwise the reader tries again after a pause, which doubles from 0.1 s to 5 s. The other
+    /// streams are read without a pause in both cases.
     pub ended: bool,
 }
 
-/// What is wrong with a stream.
+/// Kind of a [`StreamError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StreamTrouble {
-    /// It could not be read.
+pub enum StreamErrorKind {
+    /// The stream could not be read.
     Unreadable(StoreError),
-    /// The stream that its position was of was deleted, and another one has its name now. That one
-    /// is read from its beginning; copies in it of sets that were delivered are dropped as
-    /// anywhere.
-    CreatedAnew,
+    /// The stream was deleted, and another one has its name now. The reader reads that one from its
+    /// beginning, and drops duplicates of sets that it delivered.
+    Recreated,
 }
 
-/// Reads several streams as one and delivers each record once: copies of a set, which a writer
-/// makes when a stream is slow, are dropped.
+/// A reader that merges several streams and delivers each record once. It drops the duplicates
+/// that a writer stores when a stream is slow.
 ///
-/// Copies are told by the identity that the writer put into each (R12). Sets without one, and
-/// records that were written alone, are delivered as often as they are stored.
+/// The reader recognizes duplicates by the identity that the writer puts into each set (R12). Sets
+/// without an identity, and records that were written alone, are delivered as often as they are
+/// stored.
 ///
-/// The invariant: a record is dropped only if it was delivered. So nothing is lost by merging,
-/// whatever happens; and nothing is doubled while this holds:
+/// Invariant: a record is dropped only if it was delivered, so merging never loses a record. No
+/// record is delivered twice while both of these hold:
 ///
-/// - A copy's sequence is among the newest [`sequences`](MergeSettings::sequences) of its writer,
-///   or every set of its writer from it up to there has been met. How much later a copy comes, and
-///   in which order, does not matter.
-/// - Fewer than [`writers`](MergeSettings::writers) other writers were met since its writer was
-///   last met.
+/// - The sequence number of a duplicate is among the newest
+///   [`sequences`](MergeSettings::sequences) of its writer, or the reader has seen every set of
+///   that writer from it up to those. The delay and the order of duplicates do not matter.
+/// - The reader has seen sets of fewer than [`writers`](MergeSettings::writers) other writers since
+///   the last set of this writer.
 ///
-/// Beyond that the reader does not know whether a set was delivered, and delivers it;
-/// [`counters`](Self::counters) say how often (a writer that was forgotten counts as a new one).
+/// Beyond that the reader does not know whether it delivered a set, and delivers it.
+/// [`counters`](Self::counters) counts these records, except those of a writer whose window was
+/// dropped, which counts as a new one.
 ///
-/// Records of one stream are delivered in their order, and a set's records one after the other.
-/// Streams take turns, one set each; one that is silent, stalled or failing holds up no other. The
-/// reader buffers up to 1 MiB and one set of each stream.
+/// The records of one stream are delivered in their order, and those of a set without others
+/// between them. Streams take turns, one set each; a stream that is idle, stalled or failing delays
+/// no other. The reader buffers up to 1 MiB and one set for each stream.
 ///
-/// [`position`](Self::position) says where it is; a reader that [resumes](Self::resume) there
-/// delivers what this one had not, and drops the copies of what it had. A stream deleted and
-/// created anew is another stream, which is told by when it was created and read
-/// [from its beginning](StreamTrouble::CreatedAnew). Was it not yet created anew when the reader
-/// looked, then it counts as deleted.
+/// A reader that [resumes](Self::resume) at a [`position`](Self::position) delivers the records
+/// that were not delivered before it, and drops duplicates of those that were. Streams of one name
+/// differ by their time of creation: if a stream was deleted and created again, the new one is read
+/// [from its beginning](StreamErrorKind::Recreated). If it was not yet created again when the
+/// reader noticed the deletion, the stream has ended.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -111,36 +112,37 @@ pub enum StreamTrouble {
 ///     while let Some(event) = reader.next().await {
 ///         match event {
 ///             Ok(merged) => match merged.event {
-///                 ReadEvent::Record(record) => println!("{} {}: {} bytes", merged.stream, record.dlsn, record.payload.len()),
+///                 ReadEvent::Record(record) => println!("{}: {}", merged.stream, record.dlsn),
 ///                 ReadEvent::Malformed(set) => eprintln!("{}: {set}", merged.stream),
 ///             },
-///             Err(fault) => eprintln!("{fault}"),
+///             Err(error) => eprintln!("{error}"),
 ///         }
 ///     }
 /// }
 /// ```
 pub struct MultiReader {
     inputs: Vec<Input>,
-    /// The input whose turn it is.
+    /// Index of the input that is polled first.
     turn: usize,
-    /// Whether it is in the middle of a set, which comes in one piece.
+    /// True between two records of one set of that input: a set is delivered without others
+    /// between its records.
     within_set: bool,
-    /// Sets since the streams that wait were asked.
+    /// Number of sets since the streams that wait for the store were polled.
     burst: u32,
-    seen: Deduplicator,
+    deduplicator: Deduplicator,
     counters: MergeCounters,
 }
 
 impl MultiReader {
-    /// A reader of these streams, each from the first record at or after its position. A stream
-    /// that is named twice is read from the first of its positions only. Nothing is read yet.
+    /// Creates a reader of these streams, each from the first record at or after its position. A
+    /// stream that is named twice is read from the first of its positions only. Reads nothing yet.
     #[must_use]
     pub fn new(
         store: &Arc<dyn LogStore>,
         starts: impl IntoIterator<Item = (StreamName, Dlsn)>,
         settings: MergeSettings,
     ) -> Self {
-        Self::made(
+        Self::with_deduplicator(
             store,
             starts
                 .into_iter()
@@ -149,8 +151,8 @@ impl MultiReader {
         )
     }
 
-    /// A reader that goes on where another one was when it answered `position`. The settings may be
-    /// others than that one's: with smaller ones it forgets what it would have forgotten.
+    /// Creates a reader that continues at another reader's [`position`](Self::position). The
+    /// settings may differ from that reader's: smaller windows drop what they have no room for.
     #[must_use]
     pub fn resume(
         store: &Arc<dyn LogStore>,
@@ -160,17 +162,17 @@ impl MultiReader {
         let starts = position
             .streams()
             .map(|(stream, from)| (stream.clone(), from, position.created_unix_ms(stream)));
-        Self::made(
+        Self::with_deduplicator(
             store,
             starts,
             Deduplicator::restored(settings, position.writers(), position.parts()),
         )
     }
 
-    fn made(
+    fn with_deduplicator(
         store: &Arc<dyn LogStore>,
         starts: impl Iterator<Item = (StreamName, Dlsn, Option<u64>)>,
-        seen: Deduplicator,
+        deduplicator: Deduplicator,
     ) -> Self {
         let mut inputs: Vec<Input> = Vec::new();
         for (stream, from, created_unix_ms) in starts {
@@ -186,34 +188,37 @@ impl MultiReader {
             turn: 0,
             within_set: false,
             burst: 0,
-            seen,
+            deduplicator,
             counters: MergeCounters::default(),
         }
     }
 
-    /// The next record of any of the streams that was not delivered yet; waits for it when there is
-    /// none. `None` when every stream [ended](StreamFault::ended).
+    /// Returns the next record of any stream that was not delivered yet; waits for it if there is
+    /// none. Returns `None` when every stream has [ended](StreamError::ended).
     ///
     /// # Errors
-    /// A stream could not be read just now, or not any more, or is another one than it was. Calling
-    /// again goes on with the others, and with it unless it ended.
+    ///
+    /// A stream could not be read, has ended, or was replaced by another one. The next call goes on
+    /// with the other streams, and with this one unless it has ended.
     ///
     /// # Cancel safety
-    /// Dropping the future loses nothing and doubles nothing: the next call delivers what this one
-    /// would have. Reads of the store that wait go on waiting inside the reader.
+    ///
+    /// Dropping the future loses no record and repeats none: the next call delivers what this one
+    /// would have. Reads of the store that wait stay in the reader and go on waiting.
     ///
     /// # Panics
-    /// When called outside a tokio runtime with time enabled, after a stream could not be read.
-    pub async fn next(&mut self) -> Option<Result<Merged, StreamFault>> {
+    ///
+    /// If it is called outside a tokio runtime with time enabled after a stream could not be read.
+    pub async fn next(&mut self) -> Option<Result<MergedEvent, StreamError>> {
         core::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Where it is: behind everything that [`next`](Self::next) delivered. Streams that were
-    /// deleted are not part of it.
+    /// Returns the position behind every record that [`next`](Self::next) delivered. It does not
+    /// contain streams that were deleted.
     #[must_use]
     pub fn position(&self) -> MergePosition {
         let streams = self.inputs.iter().filter(|input| !input.is_deleted());
-        let (writers, parts) = self.seen.saved();
+        let (writers, parts) = self.deduplicator.saved();
         let streams = streams.map(|input| {
             (
                 input.stream().clone(),
@@ -224,16 +229,16 @@ impl MultiReader {
         MergePosition::new(streams, writers.to_vec(), parts.to_vec())
     }
 
-    /// What it did so far.
+    /// Returns the counters.
     #[must_use]
     pub const fn counters(&self) -> MergeCounters {
         MergeCounters {
-            writers_forgotten: self.seen.forgotten(),
+            writers_forgotten: self.deduplicator.forgotten(),
             ..self.counters
         }
     }
 
-    /// The streams that it reads; those that ended are not among them.
+    /// Returns the streams that the reader reads, without those that have ended.
     pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
         self.inputs
             .iter()
@@ -244,8 +249,8 @@ impl MultiReader {
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Merged, StreamFault>>> {
-        for _ in 0..DROPS_AT_ONCE {
+    ) -> Poll<Option<Result<MergedEvent, StreamError>>> {
+        for _ in 0..MAX_DROPS_PER_POLL {
             let Some((index, result)) = self.next_event(context) else {
                 return if self.inputs.iter().all(Input::is_ended) {
                     Poll::Ready(None)
@@ -255,15 +260,15 @@ impl MultiReader {
             };
             let stream = self.inputs[index].stream().clone();
             match result {
-                Ok(event) if self.delivers(&event) => {
-                    return Poll::Ready(Some(Ok(Merged { stream, event })));
+                Ok(event) if self.accept(&event) => {
+                    return Poll::Ready(Some(Ok(MergedEvent { stream, event })));
                 }
                 Ok(_) => {}
-                Err(trouble) => {
+                Err(kind) => {
                     let ended = self.inputs[index].is_ended();
-                    return Poll::Ready(Some(Err(StreamFault {
+                    return Poll::Ready(Some(Err(StreamError {
                         stream,
-                        trouble,
+                        kind,
                         ended,
                     })));
                 }
@@ -273,43 +278,47 @@ impl MultiReader {
         Poll::Pending
     }
 
-    /// What comes next, and from which input. Sets come in one piece, streams take turns, and those
-    /// that wait are asked when there is nothing else, and after every [`BURST`] sets.
+    /// Returns the next event and the index of its input. A set is delivered without others between
+    /// its records, and inputs take turns. Inputs that wait for the store are polled when no input
+    /// has a buffered event, and after every [`MAX_BURST`] sets.
     fn next_event(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Option<(usize, Result<ReadEvent, StreamTrouble>)> {
+    ) -> Option<(usize, Result<ReadEvent, StreamErrorKind>)> {
         let (first, count) = (self.turn, self.inputs.len());
         if self.within_set
             && let Some(event) = self.inputs[first].buffered()
         {
-            return Some(self.came_from(first, Ok(event)));
+            return Some(self.advance_turn(first, Ok(event)));
         }
         let order = (first..count).chain(0..first);
-        if self.burst < BURST {
+        if self.burst < MAX_BURST {
             for index in order.clone() {
                 if let Some(event) = self.inputs[index].buffered() {
                     self.burst += 1;
-                    return Some(self.came_from(index, Ok(event)));
+                    return Some(self.advance_turn(index, Ok(event)));
                 }
             }
         }
         self.burst = 0;
         for index in order {
             if let Poll::Ready(result) = self.inputs[index].poll(context) {
-                return Some(self.came_from(index, result));
+                return Some(self.advance_turn(index, result));
             }
         }
         None
     }
 
-    /// Says whose turn is next.
-    fn came_from(
+    /// Decides which input is polled first next time. Returns its arguments.
+    fn advance_turn(
         &mut self,
         index: usize,
-        result: Result<ReadEvent, StreamTrouble>,
-    ) -> (usize, Result<ReadEvent, StreamTrouble>) {
-        self.within_set = matches!(&result, Ok(ReadEvent::Record(record)) if record.set_slot + 1 < record.set_slots);
+        result: Result<ReadEvent, StreamErrorKind>,
+    ) -> (usize, Result<ReadEvent, StreamErrorKind>) {
+        self.within_set = match &result {
+            Ok(ReadEvent::Record(record)) => record.set_slot + 1 < record.set_slots,
+            Ok(ReadEvent::Malformed(_)) | Err(_) => false,
+        };
         self.turn = if self.within_set {
             index
         } else {
@@ -318,22 +327,23 @@ impl MultiReader {
         (index, result)
     }
 
-    /// Counts, and takes note of what is delivered.
-    fn delivers(&mut self, event: &ReadEvent) -> bool {
+    /// Returns true if the event is to be delivered. Counts it, and marks its record as delivered.
+    fn accept(&mut self, event: &ReadEvent) -> bool {
         let ReadEvent::Record(record) = event else {
             return true;
         };
-        let verdict = record.set.map_or(Delivery::First, |set| {
-            self.seen.check(set, record.set_slot, record.set_slots)
+        let delivery = record.set.map_or(Delivery::First, |set| {
+            self.deduplicator
+                .check(set, record.set_slot, record.set_slots)
         });
-        match verdict {
+        match delivery {
             Delivery::First => self.counters.delivered += 1,
             Delivery::Unknown => {
                 self.counters.delivered += 1;
                 self.counters.beyond_window += 1;
             }
             Delivery::Duplicate => {
-                self.counters.copies_dropped += 1;
+                self.counters.duplicates_dropped += 1;
                 return false;
             }
         }
@@ -355,25 +365,25 @@ impl fmt::Debug for MultiReader {
     }
 }
 
-impl fmt::Display for StreamFault {
+impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             stream,
-            trouble,
+            kind,
             ended,
         } = self;
-        let error = match trouble {
-            StreamTrouble::Unreadable(error) => error,
-            StreamTrouble::CreatedAnew => {
+        let error = match kind {
+            StreamErrorKind::Unreadable(error) => error,
+            StreamErrorKind::Recreated => {
                 return write!(
                     f,
-                    "stream {stream} was deleted and created anew since it was read last: it is \
-                     read from its beginning"
+                    "stream {stream} was deleted and created again since it was read last; the \
+                     new stream is read from its beginning"
                 );
             }
         };
         let then = if *ended {
-            "it is not read any more"
+            "reading has ended"
         } else {
             "trying again"
         };
@@ -381,7 +391,7 @@ impl fmt::Display for StreamFault {
     }
 }
 
-impl core::error::Error for StreamFault {}
+impl core::error::Error for StreamError {}
 
 #[cfg(test)]
 mod tests;

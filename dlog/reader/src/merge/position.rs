@@ -7,20 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use distributedlog_store::StreamName;
 
-/// The one format there is.
+/// Format of saved positions; the only one so far.
 const FORMAT: u32 = 1;
 
-/// Where a [`MultiReader`](super::MultiReader) is: the next position in each stream, and which sets
-/// were delivered. With serde it becomes whatever is kept of it; what is read back is checked, so
-/// that one which exists can be resumed from.
+/// Position of a [`MultiReader`](super::MultiReader): the next position in each stream, and the
+/// sets that were delivered.
 ///
-/// Its size follows the [settings](super::MergeSettings): a few bytes for each writer none of whose
-/// sets is missing, at most the whole bitmap for one with gaps.
+/// Applications save it with serde, in any format. Deserialization checks it, so a reader can
+/// resume from every value of this type.
+///
+/// The [settings](super::MergeSettings) bound its size: it needs a few bytes for each writer
+/// without missing sets, and at most the whole bitmap for a writer with gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
 pub struct MergePosition(Saved);
 
-/// What is saved, not yet checked.
+/// Serialized form of a position, not checked yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -34,21 +36,21 @@ struct Saved {
 struct StreamPosition {
     stream: StreamName,
     next: Dlsn,
-    /// When the stream was created: with its name, which stream it is. Not known to positions of
-    /// older versions.
+    /// Time of creation of the stream, which tells streams of one name apart. `None` in positions
+    /// that an older version saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_unix_ms: Option<u64>,
 }
 
-/// Why what was read is no position of a merged reader.
+/// The deserialized value is no position of a merged reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergePositionError {
-    /// It has another format, probably that of a newer version.
+    /// The position has another format, probably that of a newer version.
     Format(u32),
-    /// It names a stream twice.
+    /// The position names a stream twice.
     StreamTwice(StreamName),
-    /// What it says of a writer's sets cannot be.
+    /// The position describes the sets of a writer in an impossible way.
     Writer(String),
 }
 
@@ -73,25 +75,25 @@ impl MergePosition {
         })
     }
 
-    /// The streams, each with the position at or after which reading goes on.
+    /// Returns the streams, each with the position at or after which reading continues.
     pub fn streams(&self) -> impl Iterator<Item = (&StreamName, Dlsn)> {
         self.0.streams.iter().map(|at| (&at.stream, at.next))
     }
 
-    /// When the stream was created that its position is of, in milliseconds since 1970. `None` for
-    /// a stream that it does not name, one that was not read yet, and one whose position was
-    /// saved by a version that did not keep this.
+    /// Returns the time of creation of a stream, in milliseconds since 1970. `None` if the position
+    /// does not name the stream, if the stream was not read yet, or if a version that did not save
+    /// the time saved the position.
     #[must_use]
     pub fn created_unix_ms(&self, stream: &StreamName) -> Option<u64> {
         self.0
             .streams
             .iter()
-            .find(|at| at.stream == *stream)?
+            .find(|entry| entry.stream == *stream)?
             .created_unix_ms
     }
 
-    /// The same with another stream, which is read from `from` on. What it holds of sets that were
-    /// delivered is not delivered again. A stream that is there already stays where it is.
+    /// Adds a stream, which is read from `from` on. Its duplicates of sets that were delivered are
+    /// not delivered again. A stream that the position already names keeps its position.
     #[must_use]
     pub fn with_stream(mut self, stream: StreamName, from: Dlsn) -> Self {
         if self.streams().all(|(there, _)| *there != stream) {
@@ -148,7 +150,9 @@ impl fmt::Display for MergePositionError {
         match self {
             Self::Format(found) => write!(f, "its format is {found}, this program reads {FORMAT}"),
             Self::StreamTwice(stream) => write!(f, "it names stream {stream} twice"),
-            Self::Writer(writer) => write!(f, "what it says of the sets of {writer} cannot be"),
+            Self::Writer(writer) => {
+                write!(f, "it describes the sets of {writer} in an impossible way")
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ fn settings(sequences: u32, writers: u16) -> MergeSettings {
     }
 }
 
-/// A store with empty streams, and how far each is.
+/// A store with empty streams, and the number of entries in each.
 struct Streams {
     memory: Arc<MemoryStore>,
     store: Arc<dyn LogStore>,
@@ -91,7 +91,7 @@ impl Streams {
 }
 
 /// The next event, or `None` when the reader waits. The clock is a virtual one.
-async fn event(reader: &mut MultiReader) -> Option<Result<Merged, StreamFault>> {
+async fn event(reader: &mut MultiReader) -> Option<Result<MergedEvent, StreamError>> {
     tokio::time::timeout(Duration::from_millis(1), reader.next())
         .await
         .ok()
@@ -102,27 +102,27 @@ fn text(record: &Record) -> String {
     String::from_utf8_lossy(&record.payload).into_owned()
 }
 
-/// The payloads of what is there, damaged sets as `damaged`, faults as `fault`.
+/// The payloads of what is there, damaged sets as `damaged`, errors as `error`.
 async fn all(reader: &mut MultiReader) -> Vec<String> {
     let mut seen = Vec::new();
     while let Some(event) = event(reader).await {
         seen.push(match event {
-            Ok(Merged {
+            Ok(MergedEvent {
                 event: ReadEvent::Record(record),
                 ..
             }) => text(&record),
-            Ok(Merged {
+            Ok(MergedEvent {
                 event: ReadEvent::Malformed(_),
                 ..
             }) => "damaged".to_owned(),
-            Err(_) => "fault".to_owned(),
+            Err(_) => "error".to_owned(),
         });
     }
     seen
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_the_copies_of_a_set_one_is_delivered_whole_and_the_others_are_dropped() {
+async fn one_of_the_duplicates_of_a_set_is_delivered_whole_and_the_others_are_dropped() {
     let mut streams = Streams::new(3).await;
     for stream in [0, 2, 1, 0] {
         streams.put(stream, set("a", 3, id(1, 0)));
@@ -131,14 +131,14 @@ async fn of_the_copies_of_a_set_one_is_delivered_whole_and_the_others_are_droppe
     assert_eq!(all(&mut reader).await, ["a.0", "a.1", "a.2"]);
     let expected = MergeCounters {
         delivered: 3,
-        copies_dropped: 9,
+        duplicates_dropped: 9,
         ..MergeCounters::default()
     };
     assert_eq!(reader.counters(), expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_identity_every_copy_is_delivered() {
+async fn without_an_identity_every_duplicate_is_delivered() {
     let mut streams = Streams::new(2).await;
     for stream in 0..2 {
         streams.put(stream, set("a", 2, None));
@@ -151,7 +151,7 @@ async fn without_identity_every_copy_is_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_comes_minutes_later_and_a_restart_later_is_dropped() {
+async fn a_duplicate_that_comes_minutes_and_a_restart_later_is_dropped() {
     let mut streams = Streams::new(2).await;
     streams.put(0, set("a", 2, id(1, 0)));
     let mut reader = streams.reader(MergeSettings::default());
@@ -164,8 +164,7 @@ async fn a_copy_that_comes_minutes_later_and_a_restart_later_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_in_the_middle_of_a_set_goes_on_there_and_from_another_copy_if_that_one_is_gone()
-{
+async fn a_restart_within_a_set_goes_on_there_or_in_a_duplicate_if_the_set_is_gone() {
     for gone in [false, true] {
         let mut streams = Streams::new(2).await;
         streams.put(0, set("a", 3, id(1, 0)));
@@ -173,20 +172,20 @@ async fn a_restart_in_the_middle_of_a_set_goes_on_there_and_from_another_copy_if
         event(&mut reader)
             .await
             .expect("there is a record")
-            .expect("and no fault");
+            .expect("it is no error");
         let mut reader = streams.restarted(&reader, MergeSettings::default());
         if gone {
             streams.memory.delete(&name(0)).await.expect("it is there");
         }
         streams.put(1, set("a", 3, id(1, 0)));
         let mut seen = all(&mut reader).await;
-        seen.retain(|event| event != "fault");
+        seen.retain(|event| event != "error");
         assert_eq!(seen, ["a.1", "a.2"], "gone: {gone}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_copy_is_reported_and_the_whole_one_is_delivered() {
+async fn a_damaged_set_is_reported_and_its_undamaged_duplicate_is_delivered() {
     let mut streams = Streams::new(2).await;
     let mut cut = set("a", 2, id(1, 0));
     cut.payload.truncate(24);
@@ -199,17 +198,17 @@ async fn a_damaged_copy_is_reported_and_the_whole_one_is_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_deleted_meanwhile_is_told_once_and_the_others_go_on_also_after_a_restart() {
+async fn a_deleted_stream_is_reported_once_and_the_others_go_on_also_after_a_restart() {
     let mut streams = Streams::new(2).await;
     streams.put(0, set("a", 1, id(1, 0)));
     let mut reader = streams.reader(MergeSettings::default());
     assert_eq!(all(&mut reader).await, ["a.0"]);
     streams.memory.delete(&name(0)).await.expect("it is there");
-    let fault = event(&mut reader)
+    let error = event(&mut reader)
         .await
-        .expect("it is told")
+        .expect("the error is reported")
         .expect_err("it is gone");
-    assert_eq!((fault.stream, fault.ended), (name(0), true));
+    assert_eq!((error.stream, error.ended), (name(0), true));
     streams.put(1, set("a", 1, id(1, 0)));
     streams.put(1, set("b", 1, id(1, 1)));
     assert_eq!(all(&mut reader).await, ["b.0"]);
@@ -226,22 +225,22 @@ async fn a_stream_deleted_meanwhile_is_told_once_and_the_others_go_on_also_after
     reader
         .next()
         .await
-        .expect("it is told")
+        .expect("the error is reported")
         .expect_err("it is gone");
     assert_eq!(reader.next().await, None, "nothing is left to read");
 }
 
-/// The trouble that is told next, and not of a record.
-async fn trouble(reader: &mut MultiReader) -> StreamTrouble {
+/// The kind of the next event, which is an error.
+async fn kind(reader: &mut MultiReader) -> StreamErrorKind {
     event(reader)
         .await
-        .expect("something is told")
-        .expect_err("and no record")
-        .trouble
+        .expect("an event is ready")
+        .expect_err("it is an error")
+        .kind
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_created_anew_while_nobody_read_is_read_from_its_beginning_and_that_is_told() {
+async fn a_stream_recreated_between_two_readers_is_reported_and_read_from_its_beginning() {
     let mut streams = Streams::new(2).await;
     for sequence in 0..3 {
         streams.put(0, set(&format!("{sequence}"), 1, id(1, sequence)));
@@ -254,8 +253,8 @@ async fn a_stream_created_anew_while_nobody_read_is_read_from_its_beginning_and_
     streams.memory.delete(&name(0)).await.expect("it is there");
     streams.memory.create(&name(0)).await.expect("it is new");
     streams.entries[0] = 0;
-    // A copy of what was delivered from the old stream, and what comes behind it: all before the
-    // old position.
+    // A duplicate of a set that was delivered from the old stream, and a new one. Both are before
+    // the old position.
     streams.put(0, set("2", 1, id(1, 2)));
     streams.put(0, set("new", 1, id(1, 3)));
     let resumed = |text: &str| {
@@ -266,17 +265,17 @@ async fn a_stream_created_anew_while_nobody_read_is_read_from_its_beginning_and_
         )
     };
     let mut reader = resumed(&position);
-    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(kind(&mut reader).await, StreamErrorKind::Recreated);
     assert_eq!(all(&mut reader).await, ["new.0"]);
     let position = serde_json::to_string(&reader.position()).expect("it serializes");
     assert!(
         all(&mut resumed(&position)).await.is_empty(),
-        "told once, and read once"
+        "reported once, and read once"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_saved_before_the_first_read_knows_which_stream_it_is_of() {
+async fn a_position_saved_before_the_first_read_identifies_its_stream() {
     let mut streams = Streams::new(1).await;
     streams.put(0, set("a", 1, id(1, 0)));
     let mut reader = streams.reader(MergeSettings::default());
@@ -286,11 +285,11 @@ async fn a_position_saved_before_the_first_read_knows_which_stream_it_is_of() {
     let mut reader = streams.restarted(&reader, MergeSettings::default());
     streams.memory.delete(&name(0)).await.expect("it is there");
     streams.memory.create(&name(0)).await.expect("it is new");
-    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(kind(&mut reader).await, StreamErrorKind::Recreated);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_created_anew_while_the_store_was_away_is_noticed_when_it_is_back() {
+async fn a_stream_recreated_while_the_store_was_unreachable_is_noticed_afterwards() {
     let mut streams = Streams::new(1).await;
     streams.put(0, set("a", 1, id(1, 0)));
     let lost = StoreError::Disconnected {
@@ -301,21 +300,21 @@ async fn a_stream_created_anew_while_the_store_was_away_is_noticed_when_it_is_ba
     event(&mut reader)
         .await
         .expect("there is a record")
-        .expect("and no fault");
+        .expect("it is no error");
     streams.memory.fail_next_read(lost.clone());
-    assert_eq!(trouble(&mut reader).await, StreamTrouble::Unreadable(lost));
+    assert_eq!(kind(&mut reader).await, StreamErrorKind::Unreadable(lost));
     streams.memory.delete(&name(0)).await.expect("it is there");
     streams.memory.create(&name(0)).await.expect("it is new");
     streams.entries[0] = 0;
     streams.put(0, set("b", 1, id(1, 1)));
     assert!(event(&mut reader).await.is_none(), "it pauses");
     tokio::time::advance(FIRST_PAUSE_IS_OVER).await;
-    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(kind(&mut reader).await, StreamErrorKind::Recreated);
     assert_eq!(all(&mut reader).await, ["b.0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_created_anew_between_two_reads_is_noticed() {
+async fn a_stream_recreated_between_two_reads_is_noticed() {
     let mut streams = Streams::new(1).await;
     for sequence in 0..3 {
         streams.put(0, set(&format!("{sequence}"), 1, id(1, sequence)));
@@ -324,8 +323,8 @@ async fn a_stream_created_anew_between_two_reads_is_noticed() {
     event(&mut reader)
         .await
         .expect("there is a record")
-        .expect("and no fault");
-    // Two records more were read and are delivered while nobody asks the store.
+        .expect("it is no error");
+    // Two records more were read and are delivered without a read of the store.
     streams.memory.delete(&name(0)).await.expect("it is there");
     streams.memory.create(&name(0)).await.expect("it is new");
     streams.entries[0] = 0;
@@ -336,18 +335,21 @@ async fn a_stream_created_anew_between_two_reads_is_noticed() {
         event(&mut reader)
             .await
             .expect("there is a record")
-            .expect("and no fault");
+            .expect("it is no error");
     }
-    assert_eq!(trouble(&mut reader).await, StreamTrouble::CreatedAnew);
+    assert_eq!(kind(&mut reader).await, StreamErrorKind::Recreated);
     assert_eq!(all(&mut reader).await, ["3.0", "4.0", "5.0", "6.0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_saved_by_an_older_version_is_gone_on_from() {
+async fn a_reader_resumes_at_a_position_that_an_older_version_saved() {
     let mut streams = Streams::new(1).await;
     streams.put(0, plain("old"));
     streams.put(0, plain("new"));
-    let text = r#"{"format":1,"streams":[{"stream":"s-0","next":{"log_segment_sequence_no":1,"entry_id":1,"slot_id":0}}],"writers":[],"parts":[]}"#;
+    let text = concat!(
+        r#"{"format":1,"streams":[{"stream":"s-0","next":"#,
+        r#"{"log_segment_sequence_no":1,"entry_id":1,"slot_id":0}}],"writers":[],"parts":[]}"#
+    );
     let position: MergePosition = serde_json::from_str(text).expect("a position");
     assert_eq!(position.created_unix_ms(&name(0)), None);
     let mut reader = MultiReader::resume(&streams.store, &position, MergeSettings::default());
@@ -359,8 +361,7 @@ async fn a_position_saved_by_an_older_version_is_gone_on_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn truncation_behind_the_reader_doubles_nothing_and_ahead_of_it_the_other_copies_are_delivered()
- {
+async fn truncation_behind_the_reader_repeats_nothing_and_ahead_of_it_duplicates_are_delivered() {
     let mut streams = Streams::new(2).await;
     for sequence in 0..4 {
         let label = format!("{sequence}");
@@ -371,7 +372,7 @@ async fn truncation_behind_the_reader_doubles_nothing_and_ahead_of_it_the_other_
         event(&mut reader)
             .await
             .expect("there is a record")
-            .expect("and no fault");
+            .expect("it is no error");
     }
     let mut reader = streams.restarted(&reader, MergeSettings::default());
     // Delivered: 0.0, 0.1, 1.0. Sets 0 to 2 go from their first stream.
@@ -389,7 +390,7 @@ async fn truncation_behind_the_reader_doubles_nothing_and_ahead_of_it_the_other_
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_the_window_nothing_is_lost_and_what_may_be_a_copy_is_counted() {
+async fn beyond_the_window_nothing_is_lost_and_possible_duplicates_are_counted() {
     let mut streams = Streams::new(2).await;
     // Sequence 0 never comes, so nothing before a window's edge stays known.
     for sequence in 1..400 {
@@ -403,13 +404,13 @@ async fn beyond_the_window_nothing_is_lost_and_what_may_be_a_copy_is_counted() {
     assert_eq!(
         all(&mut reader).await,
         ["late 0.0", "late 400.0"],
-        "0 is unknown, 336 a copy, 400 new"
+        "0 is unknown, 336 a duplicate, 400 new"
     );
     assert_eq!(reader.counters().beyond_window, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_writer_that_was_forgotten_for_others_is_delivered_again_and_one_that_was_not_is_not() {
+async fn duplicates_of_a_writer_are_delivered_only_after_its_window_was_dropped() {
     let mut streams = Streams::new(2).await;
     for writer in 0..4 {
         streams.put(0, set(&format!("{writer}"), 1, id(writer, 7)));
@@ -427,7 +428,7 @@ async fn a_writer_that_was_forgotten_for_others_is_delivered_again_and_one_that_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_stream_and_a_failing_one_hold_up_no_other() {
+async fn a_stalled_stream_and_a_failing_one_delay_no_other() {
     let mut streams = Streams::new(3).await;
     for sequence in 0..100 {
         for stream in 0..3 {
@@ -452,10 +453,10 @@ async fn a_stalled_stream_and_a_failing_one_hold_up_no_other() {
     assert_eq!(
         (
             seen.len(),
-            seen.iter().filter(|event| *event == "fault").count()
+            seen.iter().filter(|event| *event == "error").count()
         ),
         (101, 1),
-        "the third stream's, and the fault"
+        "the third stream's, and the error"
     );
     tokio::time::advance(FIRST_PAUSE_IS_OVER).await;
     assert_eq!(
@@ -468,7 +469,7 @@ async fn a_stalled_stream_and_a_failing_one_hold_up_no_other() {
 const FIRST_PAUSE_IS_OVER: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn streams_take_turns_and_one_that_waits_is_asked_again_however_much_another_one_holds() {
+async fn streams_take_turns_and_a_waiting_one_is_polled_although_another_has_full_buffers() {
     let mut streams = Streams::new(2).await;
     for sequence in 0..500 {
         streams.put(0, set("a", 2, id(1, sequence)));
@@ -477,7 +478,7 @@ async fn streams_take_turns_and_one_that_waits_is_asked_again_however_much_anoth
     event(&mut reader)
         .await
         .expect("there is a record")
-        .expect("and no fault");
+        .expect("it is no error");
     for sequence in 0..10 {
         streams.put(1, set("b", 1, id(2, sequence)));
     }
@@ -486,12 +487,12 @@ async fn streams_take_turns_and_one_that_waits_is_asked_again_however_much_anoth
         .iter()
         .rposition(|record| record == "b.0")
         .expect("they are delivered");
-    let bound = 2 * usize::try_from(BURST).expect("small") + 3 * 10;
+    let bound = 2 * usize::try_from(MAX_BURST).expect("small") + 3 * 10;
     assert!(last <= bound, "the last of ten came after {last} records");
 }
 
 #[tokio::test(start_paused = true)]
-async fn calling_again_and_again_at_the_end_asks_the_store_once_for_each_stream() {
+async fn repeated_calls_at_the_end_read_each_stream_once() {
     let streams = Streams::new(3).await;
     let mut reader = streams.reader(MergeSettings::default());
     for _ in 0..50 {
@@ -501,8 +502,11 @@ async fn calling_again_and_again_at_the_end_asks_the_store_once_for_each_stream(
 }
 
 #[test]
-fn what_is_no_position_is_refused() {
-    let good = r#"{"format":1,"streams":[{"stream":"s","next":{"log_segment_sequence_no":1,"entry_id":0,"slot_id":0}}],"writers":[],"parts":[]}"#;
+fn an_invalid_position_is_refused() {
+    let good = concat!(
+        r#"{"format":1,"streams":[{"stream":"s","next":"#,
+        r#"{"log_segment_sequence_no":1,"entry_id":0,"slot_id":0}}],"writers":[],"parts":[]}"#
+    );
     let read =
         |text: &str| serde_json::from_str::<MergePosition>(text).map_err(|error| error.to_string());
     read(good).expect("a position");
@@ -526,9 +530,9 @@ fn what_is_no_position_is_refused() {
             good.replace(stream, &format!("{stream},{stream}")),
             "names stream s twice",
         ),
-        (window(65, 64), "cannot be"),
-        (window(5, 63), "cannot be"),
-        (window(5, u64::MAX - 63), "cannot be"),
+        (window(65, 64), "in an impossible way"),
+        (window(5, 63), "in an impossible way"),
+        (window(5, u64::MAX - 63), "in an impossible way"),
         (
             good.replace("\"parts\":[]", "\"parts\":[],\"more\":1"),
             "unknown field",
@@ -540,17 +544,17 @@ fn what_is_no_position_is_refused() {
     }
 }
 
-/// A copy of a set.
+/// One stored set; several may be duplicates of each other.
 struct Written {
     label: String,
     records: u32,
     identity: Option<SetIdentity>,
 }
 
-/// Up to 120 sets of three writers, one of which gives no identity, with up to three copies each,
-/// in any order: of copies, of sets.
+/// Makes up to 120 sets of three writers, one of which gives no identity, with up to three
+/// duplicates each, in any order. Returns the stream and the set of each.
 fn written(random: &mut Random, streams: usize) -> Vec<(usize, Written)> {
-    let mut copies = Vec::new();
+    let mut duplicates = Vec::new();
     for number in 0..random.index(120) {
         let writer = u8::try_from(random.index(3)).expect("small");
         let records = u32::try_from(1 + random.index(4)).expect("small");
@@ -563,7 +567,7 @@ fn written(random: &mut Random, streams: usize) -> Vec<(usize, Written)> {
             } else {
                 records
             };
-            copies.push((
+            duplicates.push((
                 random.index(streams),
                 Written {
                     label,
@@ -573,17 +577,17 @@ fn written(random: &mut Random, streams: usize) -> Vec<(usize, Written)> {
             ));
         }
     }
-    for index in (1..copies.len()).rev() {
-        copies.swap(index, random.index(index + 1));
+    for index in (1..duplicates.len()).rev() {
+        duplicates.swap(index, random.index(index + 1));
     }
-    copies
+    duplicates
 }
 
-/// Writes the copies one by one, reads in between, gives up and restarts at any moment; how often
-/// each record was delivered, and how many were counted as beyond the window.
+/// Writes the sets one by one, with reads, dropped reads and restarts between them. Returns how
+/// often each record was delivered, and how many were counted as beyond the window.
 async fn run(
     random: &mut Random,
-    copies: &[(usize, Written)],
+    duplicates: &[(usize, Written)],
     starts: &[Dlsn],
     settings: MergeSettings,
 ) -> (BTreeMap<String, u32>, u64) {
@@ -591,7 +595,7 @@ async fn run(
     let from = (0..).map(name).zip(starts.iter().copied());
     let mut reader = MultiReader::new(&streams.store, from, settings);
     let (mut seen, mut beyond) = (BTreeMap::new(), 0);
-    let mut left = copies.iter();
+    let mut left = duplicates.iter();
     let mut done = false;
     while !done {
         match random.index(8) {
@@ -613,7 +617,7 @@ async fn run(
                 }
             }
             _ => match event(&mut reader).await {
-                Some(Ok(Merged {
+                Some(Ok(MergedEvent {
                     event: ReadEvent::Record(record),
                     ..
                 })) => *seen.entry(text(&record)).or_default() += 1,
@@ -625,9 +629,9 @@ async fn run(
     (seen, beyond + reader.counters().beyond_window)
 }
 
-/// What is to be delivered: each record once, or once for each copy where there is no identity, of
-/// the copies at and after the starts.
-fn expected(copies: &[(usize, Written)], starts: &[Dlsn]) -> BTreeMap<String, u32> {
+/// Returns how often each record at and after the starts is to be delivered: once, or once for each
+/// duplicate if the set has no identity.
+fn expected(duplicates: &[(usize, Written)], starts: &[Dlsn]) -> BTreeMap<String, u32> {
     let mut expected = BTreeMap::new();
     let mut entries = vec![0; starts.len()];
     for (
@@ -637,7 +641,7 @@ fn expected(copies: &[(usize, Written)], starts: &[Dlsn]) -> BTreeMap<String, u3
             records,
             identity,
         },
-    ) in copies
+    ) in duplicates
     {
         for slot in 0..*records {
             if Dlsn::new(1, entries[*stream], i64::from(slot)) >= starts[*stream] {
@@ -652,33 +656,32 @@ fn expected(copies: &[(usize, Written)], starts: &[Dlsn]) -> BTreeMap<String, u3
 
 /// The test of R12's reading half.
 #[tokio::test(start_paused = true)]
-async fn in_any_order_of_copies_across_any_restarts_and_from_any_start_each_record_is_delivered_exactly_once()
- {
+async fn each_record_is_delivered_once_in_any_order_of_duplicates_across_restarts_from_any_start() {
     for seed in 1..=1_000 {
         let mut random = Random::new(seed);
         let count = 1 + random.index(5);
-        let copies = written(&mut random, count);
+        let duplicates = written(&mut random, count);
         let mut any_start = || match random.index(3) {
             0 => Dlsn::new(1, random.index(20) as i64, random.index(4) as i64),
             _ => Dlsn::INITIAL,
         };
         let starts: Vec<Dlsn> = (0..count).map(|_| any_start()).collect();
-        let (seen, beyond) = run(&mut random, &copies, &starts, MergeSettings::default()).await;
+        let (seen, beyond) = run(&mut random, &duplicates, &starts, MergeSettings::default()).await;
         assert_eq!(
             (seen, beyond),
-            (expected(&copies, &starts), 0),
+            (expected(&duplicates, &starts), 0),
             "seed {seed}"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_small_the_window_nothing_is_lost_and_every_double_is_counted() {
+async fn with_any_window_nothing_is_lost_and_every_repetition_is_counted() {
     let mut doubles = 0;
     for seed in 1..=300 {
         let mut random = Random::new(seed);
-        let mut copies = written(&mut random, 3);
-        for (_, written) in &mut copies {
+        let mut duplicates = written(&mut random, 3);
+        for (_, written) in &mut duplicates {
             // Gaps far wider than the window.
             written.identity = written.identity.map(|identity| SetIdentity {
                 sequence: identity.sequence * 13,
@@ -686,8 +689,8 @@ async fn however_small_the_window_nothing_is_lost_and_every_double_is_counted() 
             });
         }
         let starts = [Dlsn::INITIAL; 3];
-        let (seen, beyond) = run(&mut random, &copies, &starts, settings(64, 8)).await;
-        let expected = expected(&copies, &starts);
+        let (seen, beyond) = run(&mut random, &duplicates, &starts, settings(64, 8)).await;
+        let expected = expected(&duplicates, &starts);
         assert!(
             seen.keys().eq(expected.keys()),
             "seed {seed}: something is lost"
