@@ -167,15 +167,15 @@ settings! {
     /// Time that a connection may be silent with nothing in flight. Default: `None`, no limit: idle
     /// connections are cheap.
     idle_timeout: Option<Duration> = None;
-    /// Time that [`Running::drain`](super::Running::drain) waits for connections to finish before
-    /// it closes them. Default: 30 s.
+    /// Time that [`RunningProxy::drain`](super::RunningProxy::drain) waits for connections to finish
+    /// before it closes them. Default: 30 s.
     drain_timeout: Duration = Duration::from_secs(30), within |it| MILLISECOND, DAY;
     /// Age at which an expired deadline is taken for a wrong clock at once and ignored. Below it, a
     /// client's clock is doubted after eight requests in a row that came after their time. Default:
     /// 5 min.
     max_clock_skew: Duration = Duration::from_secs(300), within |it| MILLISECOND, DAY;
     /// Allows streams to be stalled and failed on purpose, by
-    /// [`Running::faults`](super::Running::faults) and over the stats port. For tests and
+    /// [`RunningProxy::faults`](super::RunningProxy::faults) and over the stats port. For tests and
     /// demonstrations. Default: off.
     faults: bool = false;
     /// Clock that deadlines are compared with. Default: the system's.

@@ -93,8 +93,19 @@ impl MuxSession {
                 self.drain = DrainState::Agreed;
                 Ok(())
             }
-            other => {
-                answer_control(tag, other, out);
+            control @ (Message::Tping
+            | Message::Rping
+            | Message::Tdrain
+            | Message::Rdrain
+            | Message::Tinit { .. }
+            | Message::Rinit { .. }
+            | Message::Rreq { .. }
+            | Message::Rdispatch { .. }
+            | Message::Rdiscarded
+            | Message::Tlease { .. }
+            | Message::Rerr { .. }
+            | Message::BadRerr { .. }) => {
+                answer_control(tag, control, out);
                 Ok(())
             }
         }
