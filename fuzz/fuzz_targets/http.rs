@@ -6,13 +6,13 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use distributedlog_proxy::{Proxy, Running, Settings};
+use distributedlog_proxy::{Proxy, RunningProxy, Settings};
 use distributedlog_store::LogStore;
 use distributedlog_testkit::store::MemoryStore;
 use libfuzzer_sys::fuzz_target;
 
 /// One proxy for all inputs: what one leaves behind, the next meets.
-static PROXY: LazyLock<(tokio::runtime::Runtime, Running)> = LazyLock::new(|| {
+static PROXY: LazyLock<(tokio::runtime::Runtime, RunningProxy)> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -7,7 +7,7 @@ use distributedlog::wire::mux::{InitHeader, InitHeaders, Message, Tag};
 use distributedlog_store::LogStore;
 use distributedlog_store::remote::ServerSettings;
 use distributedlog_store::remote::internals::{
-    Answer, HELLO, Hello, Request, connection_over, decode, decode_versioned, encode,
+    HELLO, Hello, ReplyResult, Request, connection_over, decode, decode_versioned, encode,
     encode_versioned, push,
 };
 use distributedlog_testkit::store::MemoryStore;
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         let again = decode::<Request<'_>>(&out).expect("what was encoded decodes");
         assert_eq!(format!("{again:?}"), format!("{request:?}"));
     }
-    let _ = decode::<Answer<'_>>(bytes);
+    let _ = decode::<ReplyResult<'_>>(bytes);
     let _ = decode_versioned::<Hello<'_>>(bytes);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
