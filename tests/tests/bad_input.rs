@@ -35,7 +35,7 @@ async fn bad_flags_are_usage_errors_that_name_the_flag() {
     refused(
         &["proxy", "--data", "/tmp/x", "-c", "file"],
         2,
-        &["-c (--conf)", "means nothing"],
+        &["-c (--conf)", "has no meaning"],
     )
     .await;
     refused(&["local", "seven"], 2, &["seven"]).await;
@@ -108,7 +108,7 @@ async fn namespaces_that_cannot_be_used_are_failures_that_say_why() {
         "distributedlog://{}/messaging/distributedlog",
         proxy.address
     );
-    refused(&["tool", "list", "-u", &at_the_proxy], 1, &["no store"]).await;
+    refused(&["tool", "list", "-u", &at_the_proxy], 1, &["is not a usable store"]).await;
 }
 
 #[tokio::test]
