@@ -2,10 +2,11 @@
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
-# count PASSED FAILED: adds to the part's result.
+# count PASSED FAILED: adds these numbers to the part's result.
 count() { echo "$1 $2" >>"${TEST_COUNTS:-/dev/null}"; }
 
-# check NAME COMMAND...: one check that is not a cargo test; counts 1 passed or 1 failed and goes on.
+# check NAME COMMAND...: runs a check that is not a cargo test, and counts 1 passed or 1 failed.
+# Returns 1 if it failed.
 check() {
     local name=$1
     shift
@@ -19,7 +20,8 @@ check() {
     fi
 }
 
-# cargo_test ARGS...: runs cargo test, shows its output, and counts what its "test result" lines say.
+# cargo_test ARGS...: runs cargo test, shows its output, and counts the tests of its "test result"
+# lines.
 cargo_test() {
     local log status passed failed
     log=$(mktemp)
@@ -34,7 +36,8 @@ cargo_test() {
     [ "$status" -eq 0 ]
 }
 
-# require_toolchain: cargo with rustfmt and clippy, or the command that installs them.
+# require_toolchain: installs rustfmt and clippy if they are missing, or prints the command and
+# fails. Fails without cargo.
 require_toolchain() {
     if ! command -v cargo >/dev/null; then
         echo "cargo is missing: install Rust's stable toolchain from https://rustup.rs" >&2
@@ -52,7 +55,8 @@ require_toolchain() {
     return 1
 }
 
-# install_packages PACKAGE...: Debian or Ubuntu packages that are not there yet; without root, says the command and fails.
+# install_packages PACKAGE...: installs the missing packages of Debian or Ubuntu. Without root,
+# prints the command and fails.
 install_packages() {
     local missing=() package
     for package in "$@"; do
@@ -64,7 +68,7 @@ install_packages() {
         if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
             sudo=sudo
         else
-            echo "needed and missing: ${missing[*]}. Run: sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+            echo "missing packages: ${missing[*]}. Run: sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
             return 1
         fi
     fi

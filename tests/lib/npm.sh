@@ -1,7 +1,7 @@
 # Shared by the parts wasm and browser. Sourced from the repository's root, after common.sh.
 
-# npm_app FOLDER PACKAGE...: builds the npm package and dlog, and installs the package's tarball and PACKAGEs into FOLDER, beside a copy of
-# tests/npm. Sets BUDGET, and DLOG_BINARY unless it is set.
+# npm_app FOLDER PACKAGE...: builds the npm package and dlog, and installs the package's tarball and
+# PACKAGEs into FOLDER, beside a copy of tests/npm. Sets BUDGET, and DLOG_BINARY unless it is set.
 npm_app() {
     local folder=$1 tarball target=${CARGO_TARGET_DIR:-$PWD/target}
     shift
@@ -24,15 +24,17 @@ npm_app() {
     npm install --prefix "$folder" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "$tarball" "$@" >/dev/null
 }
 
-# npm_tool NAME: prints NAME@VERSION, with the version of the package's devDependencies, or else of tests/npm/package.json.
+# npm_tool NAME: prints NAME@VERSION, with the version in the package's devDependencies, or
+# otherwise in tests/npm/package.json.
 npm_tool() { node -p "'$1@' + (require('./wasm/npm/package.json').devDependencies['$1'] ?? require('./tests/npm/package.json').tools['$1'])"; }
 
-# node_test FOLDER FILE...: runs the test files one after the other, shows their output, and adds node's counts to the part's result.
+# node_test FOLDER FILE...: runs the test files one after the other, shows their output, and adds
+# Node's counts to the part's result.
 node_test() {
     local folder=$1 log status
     shift
     log=$(mktemp)
-    # Node's test runner passes an interrupt on, so that proxies and browsers end too.
+    # Node's test runner forwards an interrupt, so that proxies and browsers end too.
     (cd "$folder" && exec node --test --test-concurrency=1 --test-reporter=spec "$@") 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
     local passed failed
