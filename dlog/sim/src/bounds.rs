@@ -1,44 +1,43 @@
 use core::time::Duration;
 
-use super::world::{Clockwork, World};
+use super::world::{ArrivalTimes, World};
 use super::{Report, Simulation};
 
-/// The bound that nobody passes: who knows every latency in advance.
+/// Lower bound of the latency under any policy: a policy that knows every latency in advance.
 ///
-/// The definition. Each set begins at its stream in rotation, as everyone's does; streams of which
-/// the scenario says that something is the matter with them at that time are passed over, at no
-/// cost, unless all are such. Of all sets, those whose stream takes longest are sent to
-/// the one that is fastest for them too, at once, as many as `share` allows; none where that would
-/// not be faster. Both attempts count as load.
+/// Each set begins at its stream in rotation, as under every policy. Streams that have a fault in
+/// the scenario at that time are skipped, at no cost, unless all have one. The sets with the
+/// slowest streams, as many as `share` allows, are sent at once to the stream that is fastest for
+/// them as well, if that is faster. Both attempts count as load.
 ///
-/// It means something only where latencies do not depend on the load: there is none for a scenario
-/// with a [capacity](super::Scenario::capacity).
+/// The bound exists only if latencies do not depend on the load: there is none for a scenario with
+/// a [capacity](super::Scenario::capacity).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clairvoyant {
-    /// Extra attempts for each set at most. `f64::INFINITY`: as many as help.
+    /// Maximum extra attempts for each set, on average. `f64::INFINITY`: no limit.
     pub share: f64,
 }
 
-/// The bound of those who cannot see ahead: who knows how latencies are distributed, but not which
-/// one comes.
+/// Bound for policies that do not know the future: a policy that knows the distribution of the
+/// latencies, but not the next one.
 ///
-/// The definition. Each set begins as the [`Clairvoyant`]'s does, and is sent to the next stream
-/// and the one behind that when it is as old as two delays say, which are the same for all sets. Of
-/// all delays that cost no more than `share`, they are those with the lowest 99.9th percentile for
-/// these very draws. What separates it from the clairvoyant is the price of not knowing. A policy
-/// that learns while it runs does well to come near it; one that keeps its budget for the sets that
-/// wait longest can be a little better.
+/// Each set begins as under [`Clairvoyant`], and is sent to a second and a third stream after two
+/// delays, which are the same for all sets. Of all pairs of delays that cost no more than `share`,
+/// the bound has the pair with the lowest 99.9th percentile for the latencies of this run. Its
+/// distance from the clairvoyant bound is the cost of not knowing the future. A policy that learns
+/// the distribution while it runs can come close to it; a policy that saves its budget for the
+/// slowest sets can be slightly better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestDelays {
-    /// Extra attempts for each set at most.
+    /// Maximum extra attempts for each set, on average.
     pub share: f64,
 }
 
 impl Clairvoyant {
-    /// The bound for a simulation; none when its latencies depend on the load.
+    /// Returns the bound for a simulation, or `None` if its latencies depend on the load.
     #[must_use]
     pub fn bound(self, simulation: &Simulation) -> Option<Report> {
-        let draws = Draws::of(simulation)?;
+        let draws = Latencies::of(simulation)?;
         let (mut latencies, others): (Vec<u64>, Vec<u64>) =
             draws.each(|world, streams, set, now| {
                 let own = latency(world, set, now, streams.next());
@@ -66,10 +65,11 @@ impl Clairvoyant {
 }
 
 impl BestDelays {
-    /// The bound for a simulation, and the two delays; none when its latencies depend on the load.
+    /// Returns the bound for a simulation and the two delays, or `None` if its latencies depend on
+    /// the load.
     #[must_use]
     pub fn bound(self, simulation: &Simulation) -> Option<(Report, [Duration; 2])> {
-        let draws = Draws::of(simulation)?;
+        let draws = Latencies::of(simulation)?;
         let (own, others): (Vec<u64>, Vec<[u64; 2]>) = draws.each(|world, streams, set, now| {
             let own = latency(world, set, now, streams.next());
             (
@@ -77,9 +77,9 @@ impl BestDelays {
                 [streams.next(), streams.next()].map(|stream| latency(world, set, now, stream)),
             )
         });
-        // Where there are many, as many of the operations as make this many sets are enough to
-        // choose the delays by.
-        let step = (own.len() / SEARCHED).max(1);
+        // A sample is enough to choose the delays: every `step`th operation, about `MAX_SAMPLE`
+        // sets.
+        let step = (own.len() / MAX_SAMPLE).max(1);
         let fan_out = draws.fan_out as usize;
         let sample: Vec<(u64, [u64; 2])> = (0..own.len() / fan_out)
             .step_by(step)
@@ -90,7 +90,7 @@ impl BestDelays {
         let (latencies, attempts): (Vec<u64>, Vec<u64>) = own
             .iter()
             .zip(&others)
-            .map(|(own, others)| raced(*own, *others, delays))
+            .map(|(own, others)| hedged(*own, *others, delays))
             .unzip();
         Some((
             draws.report(&latencies, &attempts),
@@ -99,18 +99,18 @@ impl BestDelays {
     }
 }
 
-/// How many sets the delays are chosen by at most, whole operations aside.
-const SEARCHED: usize = 100_000;
+/// Maximum number of sets that the delays are chosen from, rounded up to whole operations.
+const MAX_SAMPLE: usize = 100_000;
 
-/// Of all pairs of delays that cost no more than `share`, those with the lowest 99.9th percentile.
+/// Returns the pair of delays with the lowest 99.9th percentile that costs no more than `share`.
 fn best_delays(sets: &[(u64, [u64; 2])], fan_out: usize, share: f64) -> [u64; 2] {
     let mut sorted: Vec<u64> = sets.iter().map(|(own, _)| *own).collect();
     sorted.sort_unstable();
     let at =
         |quantile: f64| sorted[((sorted.len() as f64 * quantile) as usize).min(sorted.len() - 1)];
-    // From the delay at which the first hedges alone cost the share to that at which they cost a
-    // thirtieth of it; and from the first to the second as long as an attempt takes, from the
-    // fastest third to the slowest hundredth, or for ever.
+    // First delays: from the one at which first hedges alone cost the share to the one at which
+    // they cost a thirtieth of it (0.885^28 = 0.03). Pauses between the delays: latencies from the
+    // fastest third to the slowest hundredth (0.66 * 0.76^15 = 0.01), or no second hedge.
     let firsts = (0..28).map(|step| at(1.0 - share * 0.885_f64.powi(step)));
     let pauses: Vec<u64> = (0..16)
         .map(|step| at(1.0 - 0.66 * 0.76_f64.powi(step)))
@@ -122,13 +122,13 @@ fn best_delays(sets: &[(u64, [u64; 2])], fan_out: usize, share: f64) -> [u64; 2]
             let delays = [first, first.saturating_add(*pause)];
             let hedges: u64 = sets
                 .iter()
-                .map(|(own, others)| raced(*own, *others, delays).1 - 1)
+                .map(|(own, others)| hedged(*own, *others, delays).1 - 1)
                 .sum();
             if hedges as f64 <= sets.len() as f64 * share {
                 let slowest = |operation: &[(u64, [u64; 2])]| {
                     operation
                         .iter()
-                        .map(|(own, others)| raced(*own, *others, delays).0)
+                        .map(|(own, others)| hedged(*own, *others, delays).0)
                         .max()
                         .unwrap_or(0)
                 };
@@ -141,11 +141,11 @@ fn best_delays(sets: &[(u64, [u64; 2])], fan_out: usize, share: f64) -> [u64; 2]
     best.1
 }
 
-/// Later than anything, with room to add to it.
+/// A time later than any other, with room for a sum of four.
 const NEVER: u64 = u64::MAX >> 2;
 
-/// What a set takes, and how many attempts it makes, when it is sent on at these ages.
-fn raced(own: u64, others: [u64; 2], delays: [u64; 2]) -> (u64, u64) {
+/// Returns the latency of a set and its number of attempts if it is hedged after these delays.
+fn hedged(own: u64, others: [u64; 2], delays: [u64; 2]) -> (u64, u64) {
     let (mut took, mut attempts) = (own, 1);
     for (other, delay) in others.into_iter().zip(delays) {
         if other < u64::MAX && took > delay {
@@ -156,27 +156,26 @@ fn raced(own: u64, others: [u64; 2], delays: [u64; 2]) -> (u64, u64) {
     (took, attempts)
 }
 
-/// What an attempt at a stream takes; for ever if there is none, or no answer.
+/// Returns the latency of an attempt; `u64::MAX` if there is no stream, or no response.
 fn latency(world: &World, set: u64, now: u64, stream: Option<u16>) -> u64 {
     stream
         .and_then(|stream| world.foresee(now, set, stream))
         .map_or(u64::MAX, |done| done - now)
 }
 
-/// The streams as a set meets them: those that are well, from the one whose turn it is on; all if
-/// none is well.
-type Turns<'a> = dyn Iterator<Item = u16> + 'a;
+/// The healthy streams in the order of a set's rotation; all streams if none is healthy.
+type Rotation<'a> = dyn Iterator<Item = u16> + 'a;
 
-/// All latencies of a simulation, to be looked up.
-struct Draws {
+/// The latencies of a simulation.
+struct Latencies {
     world: World,
     streams: u16,
     fan_out: u64,
-    /// When each operation begins.
+    /// Time at which each operation begins.
     began: Vec<u64>,
 }
 
-impl Draws {
+impl Latencies {
     fn of(simulation: &Simulation) -> Option<Self> {
         let scenario = simulation.scenario();
         if scenario.capacity.is_some() {
@@ -186,14 +185,14 @@ impl Draws {
             world: World::new(scenario, simulation.seed()),
             streams: scenario.streams,
             fan_out: u64::from(scenario.arrivals.fan_out),
-            began: Clockwork::new(scenario, simulation.seed()).collect(),
+            began: ArrivalTimes::new(scenario, simulation.seed()).collect(),
         })
     }
 
-    /// Two values for each set.
+    /// Computes two values for each set.
     fn each<A, B>(
         &self,
-        mut look: impl FnMut(&World, &mut Turns<'_>, u64, u64) -> (A, B),
+        mut look: impl FnMut(&World, &mut Rotation<'_>, u64, u64) -> (A, B),
     ) -> (Vec<A>, Vec<B>) {
         let count = u64::from(self.streams);
         let all = self.began.iter().enumerate().flat_map(|(operation, &now)| {
@@ -201,11 +200,11 @@ impl Draws {
             (first..first + self.fan_out).map(move |set| (set, now))
         });
         all.map(|(set, now)| {
-            let any = (0..self.streams).any(|stream| self.world.is_well(now, stream));
+            let any = (0..self.streams).any(|stream| self.world.is_healthy(now, stream));
             let turn = (0..count).map(|step| ((set + step) % count) as u16);
             look(
                 &self.world,
-                &mut turn.filter(|stream| !any || self.world.is_well(now, *stream)),
+                &mut turn.filter(|stream| !any || self.world.is_healthy(now, *stream)),
                 set,
                 now,
             )
@@ -226,7 +225,7 @@ impl Draws {
             let slowest = latencies.iter().copied().max().unwrap_or(0);
             report.record((slowest < u64::MAX).then_some(slowest));
         }
-        report.copies = report.attempts - report.sets;
+        report.duplicates = report.attempts - report.sets;
         report.written = latencies
             .iter()
             .filter(|latency| **latency < u64::MAX)

@@ -4,56 +4,58 @@ use std::sync::Arc;
 
 use distributedlog_testkit::Random;
 
-/// How long streams take to answer, or, where they have a [capacity](super::Capacity), how long
-/// they work at a set.
+/// Distribution of the latencies of streams or, for streams with a [capacity](super::Capacity), of
+/// the time that a worker needs for a set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Distribution {
-    /// Always the same.
+    /// Every latency is the same.
     Constant(Duration),
-    /// Lognormal with this mean and this standard deviation (of the latency, not of its logarithm).
+    /// Latencies are lognormal, with this mean and standard deviation of the latency (not of its
+    /// logarithm).
     Lognormal {
         /// The mean.
         mean: Duration,
         /// The standard deviation.
         sd: Duration,
     },
-    /// Fast as a rule, slow with this probability.
+    /// Latencies are fast, or slow with some probability.
     Bimodal {
-        /// The usual latency.
+        /// The fast latency.
         fast: Duration,
-        /// The other one.
+        /// The slow latency.
         slow: Duration,
-        /// The probability of the other one, 0 to 1.
+        /// The probability of the slow latency, 0 to 1.
         slow_share: f64,
     },
-    /// As often as it was recorded.
+    /// Each recorded latency is as frequent as in the recording.
     Recorded(Recorded),
 }
 
-/// Latencies that were recorded somewhere, and how often each was.
+/// Recorded latencies with their counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded(Arc<[(u64, u64)]>);
 
-/// Why a text is no record of latencies.
+/// A text is no valid recording of latencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedError {
-    /// The line, from 1; 0 when the text as a whole is at fault.
+    /// The line, from 1; 0 if the error concerns the whole text.
     pub line: usize,
-    what: String,
+    detail: String,
 }
 
 impl Recorded {
-    /// Reads latencies from a text: one a line, in microseconds or with a unit (`us`, `ms`, `s`),
-    /// and behind it, if it is not 1, how often it was seen. Empty lines and what follows a `#`
-    /// are skipped.
+    /// Parses latencies from a text: one a line, in microseconds or with a unit (`us`, `ms`, `s`),
+    /// followed by its count if that is not 1. Empty lines and comments from `#` on are skipped.
     ///
     /// # Errors
-    /// The first line that is neither, or that there is no latency at all.
+    ///
+    /// The first invalid line, or that the text has no latency.
     ///
     /// ```
     /// use distributedlog_sim::Recorded;
     ///
-    /// let recorded = Recorded::parse("1.2ms 950\n3ms 45\n80000 5 # five of a thousand took 80 ms\n").unwrap();
+    /// let text = "1.2ms 950\n3ms 45\n80000 5 # five of a thousand took 80 ms\n";
+    /// let recorded = Recorded::parse(text).unwrap();
     /// assert_eq!(recorded.len(), 1_000);
     /// assert!(Recorded::parse("fast").unwrap_err().to_string().contains("line 1"));
     /// ```
@@ -62,9 +64,9 @@ impl Recorded {
         let mut total = 0_u64;
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
-            let refuse = |what: String| RecordedError {
+            let refuse = |detail: String| RecordedError {
                 line: index + 1,
-                what,
+                detail,
             };
             let mut words = line.split_whitespace();
             let Some(latency) = words.next() else {
@@ -99,19 +101,19 @@ impl Recorded {
         if latencies.is_empty() {
             return Err(RecordedError {
                 line: 0,
-                what: "there is no latency in it".to_owned(),
+                detail: "there is no latency in it".to_owned(),
             });
         }
         Ok(Self(latencies.into()))
     }
 
-    /// How many latencies were recorded.
+    /// Returns the number of recorded latencies.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.0.last().map_or(0, |(_, total)| *total)
     }
 
-    /// Never: there is at least one.
+    /// Returns false: a recording has at least one latency.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -124,7 +126,7 @@ impl Recorded {
     }
 }
 
-/// A latency with or without its unit in microseconds; at most a day.
+/// Parses a latency with or without a unit. Returns microseconds, at most a day.
 fn micros(text: &str) -> Option<u64> {
     let split = text
         .find(|character: char| !character.is_ascii_digit() && character != '.')
@@ -143,15 +145,15 @@ fn micros(text: &str) -> Option<u64> {
 impl fmt::Display for RecordedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => f.write_str(&self.what),
-            line => write!(f, "line {line}: {}", self.what),
+            0 => f.write_str(&self.detail),
+            line => write!(f, "line {line}: {}", self.detail),
         }
     }
 }
 
 impl core::error::Error for RecordedError {}
 
-/// A distribution, ready to be drawn from: in microseconds.
+/// A distribution prepared for drawing, in microseconds.
 #[derive(Clone, Debug)]
 pub(crate) enum Sampler {
     Constant(f64),
@@ -194,7 +196,7 @@ impl Sampler {
         }
     }
 
-    /// A latency in microseconds.
+    /// Draws a latency in microseconds.
     pub(crate) fn draw(&self, random: &mut Random) -> f64 {
         match self {
             Self::Constant(latency) => *latency,
@@ -215,12 +217,12 @@ impl Sampler {
     }
 }
 
-/// Evenly between 0, excluded, and 1.
+/// Draws a number uniformly from 0, excluded, to 1.
 pub(crate) fn unit(random: &mut Random) -> f64 {
     ((random.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
 }
 
-/// A standard normal number (Box and Muller).
+/// Draws a standard normal number (Box and Muller).
 fn normal(random: &mut Random) -> f64 {
     let radius = (-2.0 * unit(random).ln()).sqrt();
     radius * (core::f64::consts::TAU * unit(random)).cos()

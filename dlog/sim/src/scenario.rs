@@ -3,102 +3,102 @@ use core::time::Duration;
 
 use super::Distribution;
 
-/// What happens to a writer: how often it writes, to how many streams, and what these do.
+/// Load of a writer, and behaviour of its streams.
 ///
-/// Everything is drawn from a seed: how long a stream takes over a set depends on the seed, the
-/// set, the stream and how often the set was tried there, not on who asks. So all policies meet the
+/// Everything is drawn from a seed. The latency of an attempt depends on the seed, the set, the
+/// stream and the number of earlier attempts there, not on the policy, so all policies meet the
 /// same latencies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// How many streams there are.
+    /// Number of streams.
     pub streams: u16,
-    /// How many record sets are written.
+    /// Number of record sets that are written.
     pub sets: u64,
-    /// When.
+    /// Times at which sets are written.
     pub arrivals: Arrivals,
-    /// How long a stream takes.
+    /// Distribution of the latencies.
     pub latency: Distribution,
-    /// Which attempts take much longer.
+    /// Attempts that take much longer; `None` if none do.
     pub stragglers: Option<Stragglers>,
-    /// What happens to streams.
+    /// Faults of the streams.
     pub faults: Vec<Fault>,
-    /// The probability that an attempt is never answered: of two such, one never reached the
-    /// stream, and one was stored.
+    /// Probability that an attempt has no outcome, 0 to 1. Half of these attempts never reach the
+    /// stream; the others are stored and their response is lost.
     pub loss: f64,
-    /// How much a stream can do; none for any amount.
+    /// Capacity of a stream; `None` if it is unlimited.
     pub capacity: Option<Capacity>,
 }
 
-/// When sets are written. At random (Poisson) around the rate.
+/// Times at which sets are written: random (Poisson) around the rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Arrivals {
-    /// Record sets a second, bursts aside.
+    /// Record sets a second, outside of bursts.
     pub per_second: f64,
-    /// How many sets are written at a time; what is timed is how long it takes until all of them
-    /// are written. 1: each for itself.
+    /// Number of sets of one operation, which are written at the same time. The latency of the
+    /// operation ends when all of them are written.
     pub fan_out: u32,
-    /// When there are more.
+    /// Times of a higher rate; `None` if there are none.
     pub bursts: Option<Bursts>,
 }
 
-/// Bursts that come back regularly.
+/// Bursts at regular intervals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bursts {
-    /// From the beginning of one to that of the next. The first begins after one such time.
+    /// Time from the beginning of a burst to that of the next; also that before the first burst.
     pub every: Duration,
-    /// How long each lasts.
+    /// Duration of each burst.
     pub length: Duration,
-    /// What the rate is multiplied by meanwhile.
+    /// Factor of the rate during a burst.
     pub factor: f64,
 }
 
-/// Attempts that take much longer than others, at random.
+/// Random attempts that take much longer than others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stragglers {
-    /// How many: 0 to 1.
+    /// Share of the attempts, 0 to 1.
     pub share: f64,
-    /// What their latency is multiplied by.
+    /// Factor of their latency.
     pub factor: f64,
 }
 
-/// How much a stream can do.
+/// Capacity of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// How many sets a stream works at at a time, each for as long as the scenario's latency says;
-    /// others wait in the order in which they came.
+    /// Number of sets that a stream processes at a time, each for the latency of the scenario.
+    /// Others wait in the order of arrival.
     pub workers: u32,
-    /// How many may wait. A further one is answered OVER_CAPACITY after a millisecond.
+    /// Maximum number of sets that wait. A further one is refused with OVER_CAPACITY after 1 ms.
     pub queue: u32,
 }
 
-/// Something that happens to streams for a while.
+/// A fault of one or all streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault {
-    /// The stream it happens to; none: all of them.
+    /// The stream; `None` for all.
     pub stream: Option<u16>,
-    /// When it begins.
+    /// Time at which the fault begins.
     pub from: Duration,
-    /// When it ends; none: never.
+    /// Time at which the fault ends; `None` if it does not end.
     pub until: Option<Duration>,
-    /// What happens.
+    /// Kind of the fault.
     pub kind: FaultKind,
 }
 
-/// What happens to a stream.
+/// Kind of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FaultKind {
-    /// When it stands still: whatever it has, and whatever comes meanwhile, is done after it goes
-    /// on.
+    /// The stream makes no progress: the work that it has, and that arrives meanwhile, is done
+    /// after the end of the fault.
     Stall,
-    /// When it changes its owner: what the old one has is not answered any more (every other such
-    /// set is stored all the same), what comes meanwhile is lost, and afterwards the new owner
-    /// answers as ever.
-    Away,
-    /// When it takes this many times as long.
+    /// The stream changes its owner. Attempts in flight at the old owner have no outcome, although
+    /// half of these sets are stored; attempts during the fault are lost; after it the new owner
+    /// responds normally.
+    Failover,
+    /// Latencies of the stream are multiplied by this factor.
     Slow(f64),
 }
 
-/// Why a scenario cannot be.
+/// A scenario is invalid. The message says which value, and the valid range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError(String);
 
@@ -110,14 +110,15 @@ impl fmt::Display for ScenarioError {
 
 impl core::error::Error for ScenarioError {}
 
-/// The most sets of one run: a byte is kept of each.
+/// Maximum number of sets of a run: 2^30. The simulation keeps one byte for each.
 pub const MAX_SETS: u64 = 1 << 30;
 
 impl Scenario {
-    /// Checks that everything is within its bounds and fits together.
+    /// Checks that every value is in its range and that they are consistent.
     ///
     /// # Errors
-    /// What does not, and what would.
+    ///
+    /// The first invalid value, with the valid range.
     pub fn check(&self) -> Result<(), ScenarioError> {
         let refuse = |what: String| Err(ScenarioError(what));
         if self.streams == 0 || usize::from(self.streams) > distributedlog::writer::MAX_STREAMS {
@@ -186,7 +187,7 @@ impl Scenario {
 
     fn check_latency(&self) -> Result<(), ScenarioError> {
         const LONGEST: Duration = Duration::from_secs(86_400);
-        let (legal, what) = match &self.latency {
+        let (valid, what) = match &self.latency {
             Distribution::Constant(latency) => (*latency <= LONGEST, "a latency is at most a day"),
             Distribution::Lognormal { mean, sd } => (
                 !mean.is_zero() && *mean <= LONGEST && *sd <= *mean * 100,
@@ -202,7 +203,7 @@ impl Scenario {
             ),
             Distribution::Recorded(_) => (true, ""),
         };
-        if !legal {
+        if !valid {
             return Err(ScenarioError(format!("{:?}: {what}", self.latency)));
         }
         if let Some(Stragglers { share, factor }) = self.stragglers
@@ -234,12 +235,13 @@ impl Scenario {
         }
         match fault.kind {
             FaultKind::Stall if fault.until.is_none() => Err(ScenarioError(
-                "a stall without an end: what it holds back would never be done".to_owned(),
+                "a stall without an end: the sets that it holds back would never be stored"
+                    .to_owned(),
             )),
             FaultKind::Slow(factor) if !(0.0..=1e6).contains(&factor) => Err(ScenarioError(
                 format!("{factor} times as slow: it may be 0 to 1000000"),
             )),
-            FaultKind::Stall | FaultKind::Away | FaultKind::Slow(_) => Ok(()),
+            FaultKind::Stall | FaultKind::Failover | FaultKind::Slow(_) => Ok(()),
         }
     }
 }

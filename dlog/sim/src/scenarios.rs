@@ -1,14 +1,14 @@
-//! The scenarios of the table, by their letters.
+//! The scenarios that `docs/hedging.md` compares, by letter.
 
 use core::time::Duration;
 
 use super::{Arrivals, Bursts, Capacity, Distribution, Fault, FaultKind, Scenario, Stragglers};
 
-/// The letter of each scenario, and what it is in one line.
+/// Letter and one-line description of each scenario.
 pub const ALL: [(&str, &str); 8] = [
     ("a", "5 % of the attempts take ten times as long"),
     ("b", "one of five streams stalls for 30 s"),
-    ("c", "one of five streams is ten times slower for good"),
+    ("c", "one of five streams is ten times slower throughout"),
     (
         "d",
         "ownership failover: a stream answers nothing for 10 s, then from elsewhere",
@@ -22,7 +22,7 @@ pub const ALL: [(&str, &str); 8] = [
     ("h", "fan-out: an operation is 100 sets to 100 streams"),
 ];
 
-/// The scenario of this letter, and what it is in one line.
+/// Returns the scenario with this letter and its description, or `None` if there is none.
 #[must_use]
 pub fn named(letter: &str) -> Option<(&'static str, Scenario)> {
     let (letter, about) = ALL.into_iter().find(|(of, _)| *of == letter)?;
@@ -43,7 +43,7 @@ pub fn named(letter: &str) -> Option<(&'static str, Scenario)> {
             ..plain()
         },
         "d" => Scenario {
-            faults: vec![fault(10, Some(20), FaultKind::Away)],
+            faults: vec![fault(10, Some(20), FaultKind::Failover)],
             ..plain()
         },
         "e" => brown_out(),
@@ -62,7 +62,7 @@ pub fn named(letter: &str) -> Option<(&'static str, Scenario)> {
 }
 
 impl Scenario {
-    /// The same with another number of sets.
+    /// Returns the scenario with another number of sets.
     #[must_use]
     pub fn with_sets(self, sets: u64) -> Self {
         Self { sets, ..self }
@@ -93,7 +93,7 @@ fn plain() -> Scenario {
     }
 }
 
-/// What happens to the second of the streams.
+/// Makes a fault of the second stream; times are in seconds.
 fn fault(from: u64, until: Option<u64>, kind: FaultKind) -> Fault {
     Fault {
         stream: Some(1),
@@ -103,8 +103,8 @@ fn fault(from: u64, until: Option<u64>, kind: FaultKind) -> Fault {
     }
 }
 
-/// Five streams that can do 4,000 sets a second together, and half of that from 10 s to 20 s. 2,400
-/// are offered.
+/// Five streams with a capacity of 4,000 sets a second together, and half of that from 10 s to
+/// 20 s, under a load of 2,400 sets a second.
 fn brown_out() -> Scenario {
     Scenario {
         sets: 72_000,
@@ -125,8 +125,8 @@ fn brown_out() -> Scenario {
     }
 }
 
-/// The same streams, all well; 2,000 sets a second are offered, and 6,000 for 200 ms every two
-/// seconds.
+/// The same streams without faults, under a load of 2,000 sets a second, and of 6,000 for 200 ms
+/// every two seconds.
 fn bursts() -> Scenario {
     Scenario {
         sets: 72_000,

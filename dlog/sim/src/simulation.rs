@@ -6,20 +6,24 @@ use distributedlog::merge::{Deduplicator, Delivery};
 use distributedlog::wire::record_set::SetIdentity;
 use distributedlog::{Instant, StreamIndex};
 
-use super::world::{Clockwork, World};
-use super::{Answer, Policy, Report, Scenario, ScenarioError, Start, Todo};
+use super::world::{ArrivalTimes, World};
+use super::{Actions, AttemptOutcome, AttemptStart, Policy, Report, Scenario, ScenarioError};
 
-/// Reads all streams as one: is shown every copy of a set when it is stored, and says whether it
-/// delivers it.
+/// A reader of all streams, which sees every set, and every duplicate of it, at the time it is
+/// stored.
 pub trait MergedReader {
-    /// A copy of a set came to lie in a stream. Answers whether the set is delivered from this
-    /// copy.
-    fn meet(&mut self, stream: StreamIndex, set: u64, identity: Option<SetIdentity>) -> bool;
+    /// Handles a set that was stored in a stream. Returns true if the reader delivers it.
+    fn handle_stored(
+        &mut self,
+        stream: StreamIndex,
+        set: u64,
+        identity: Option<SetIdentity>,
+    ) -> bool;
 }
 
-/// The merged reader's memory of what it delivered, as `MultiReader` has it.
+/// Delivers each set once, as `MultiReader` does.
 impl MergedReader for Deduplicator {
-    fn meet(&mut self, _: StreamIndex, _: u64, identity: Option<SetIdentity>) -> bool {
+    fn handle_stored(&mut self, _: StreamIndex, _: u64, identity: Option<SetIdentity>) -> bool {
         match identity.map_or(Delivery::First, |set| self.check(set, 0, 1)) {
             Delivery::First | Delivery::Unknown => true,
             Delivery::Duplicate => false,
@@ -27,25 +31,24 @@ impl MergedReader for Deduplicator {
     }
 }
 
-/// Delivers everything.
+/// Delivers every set as often as it is stored.
 impl MergedReader for () {
-    fn meet(&mut self, _: StreamIndex, _: u64, _: Option<SetIdentity>) -> bool {
+    fn handle_stored(&mut self, _: StreamIndex, _: u64, _: Option<SetIdentity>) -> bool {
         true
     }
 }
 
-/// The run was stopped by its `watch`.
+/// The run was stopped by `watch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// After how many events somebody who watches is told.
-const WATCHED: u32 = 1 << 16;
+/// Number of events between two calls of `watch`.
+const WATCH_INTERVAL: u32 = 1 << 16;
 
-/// Runs a scenario under a policy, from a seed, as fast as it goes: virtual time jumps from one
-/// event to the next.
+/// A scenario and a seed, to be run under policies. Virtual time jumps from one event to the next.
 ///
-/// Cancelling an attempt takes no work off its stream: the set is stored all the same if it was
-/// under way. That is the worst case, for the load and for copies.
+/// A cancelled attempt still uses its stream, and its set is stored. That is the worst case for the
+/// load and for duplicates.
 ///
 /// ```
 /// use core::ops::ControlFlow;
@@ -66,35 +69,38 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// One of this scenario.
+    /// Creates a simulation of this scenario.
     ///
     /// # Errors
-    /// The scenario cannot be.
+    ///
+    /// The scenario is invalid.
     pub fn new(scenario: Scenario, seed: u64) -> Result<Self, ScenarioError> {
         scenario.check()?;
         Ok(Self { scenario, seed })
     }
 
-    /// The scenario.
+    /// Returns the scenario.
     #[must_use]
     pub const fn scenario(&self) -> &Scenario {
         &self.scenario
     }
 
-    /// What the draws are made of.
+    /// Returns the seed of all random numbers.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Runs it to its end: until every set has ended and no attempt is under way any more. `watch`
-    /// is told every now and then how many sets have arrived, and may break it off.
+    /// Runs the scenario until every set has ended and no attempt is in flight. Calls `watch` at
+    /// intervals with the number of sets that have arrived; it may stop the run.
     ///
     /// # Errors
-    /// `watch` broke it off.
+    ///
+    /// `watch` stopped the run.
     ///
     /// # Panics
-    /// When the policy ends a set twice or never, or sends to a stream that does not exist.
+    ///
+    /// If the policy ends a set twice or never, or sends to a stream that does not exist.
     pub fn run(
         &self,
         policy: &mut impl Policy,
@@ -102,65 +108,69 @@ impl Simulation {
         mut watch: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Report, Stopped> {
         let mut run = Run::new(self, reader);
-        let mut clockwork = Clockwork::new(&self.scenario, self.seed);
-        let mut arrival = clockwork.next();
-        let mut todo = Todo::default();
+        let mut arrivals = ArrivalTimes::new(&self.scenario, self.seed);
+        let mut arrival = arrivals.next();
+        let mut actions = Actions::default();
         for events in 1_u32.. {
             let event = run.events.peek().map(|Reverse(event)| event.at);
-            let timer = policy.next_timeout().map(Instant::as_micros);
+            let timer = policy.poll_timeout().map(Instant::as_micros);
             let Some(now) = [event, timer, arrival].into_iter().flatten().min() else {
                 break;
             };
             let time = Instant::from_micros(now);
-            // Answers come before timers: one that is there already is never overtaken by a timer.
+            // Outcomes come before timers of the same time: a timer must not overtake an outcome
+            // that has arrived.
             if event == Some(now) {
-                if let Some(answer) = run.next_event() {
-                    policy.answered(time, answer, &mut todo);
+                if let Some(outcome) = run.next_event() {
+                    policy.handle_outcome(time, outcome, &mut actions);
                 }
             } else if timer == Some(now) {
-                policy.handle_timeout(time, &mut todo);
+                policy.handle_timeout(time, &mut actions);
             } else {
                 for set in run.begin(now) {
-                    policy.arrive(time, set, &mut todo);
+                    policy.handle_set(time, set, &mut actions);
                 }
-                arrival = clockwork.next();
+                arrival = arrivals.next();
             }
-            run.carry_out(now, &mut todo);
-            if events % WATCHED == 0 && watch(run.report.sets).is_break() {
+            run.carry_out(now, &mut actions);
+            if events % WATCH_INTERVAL == 0 && watch(run.report.sets).is_break() {
                 return Err(Stopped);
             }
         }
-        debug_assert_eq!(clockwork.left(), 0, "all have arrived");
+        debug_assert_eq!(arrivals.left(), 0, "all have arrived");
         Ok(run.finish())
     }
 }
 
-/// Something that happens to an attempt. The earliest is the least.
+/// An event of an attempt. The earliest one is the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Event {
     at: u64,
-    /// Tells those of the same time apart.
+    /// Orders events of the same time by their creation.
     order: u64,
-    what: What,
+    kind: EventKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    /// When a set is stored, and its writer told if there is an answer.
-    Stored { attempt: Sent, told: bool },
-    /// When a writer is told that there was no room.
-    Refused { attempt: Sent },
+enum EventKind {
+    /// When a set is stored. The writer learns it if `has_outcome` is true.
+    Stored {
+        attempt: SentAttempt,
+        has_outcome: bool,
+    },
+    /// When a writer learns that a stream had no room.
+    Refused { attempt: SentAttempt },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Sent {
+struct SentAttempt {
     set: u64,
     stream: u16,
     attempt: u64,
     identity: Option<SetIdentity>,
 }
 
-/// Sets that were written at a time, and have not all ended.
+/// An operation whose sets have not all ended.
 #[derive(Clone, Copy, Debug)]
 struct Operation {
     began: u64,
@@ -168,9 +178,8 @@ struct Operation {
     failed: bool,
 }
 
-/// What is known of a set, in one byte: two flags, whether it was delivered, and whether a copy is
-/// stored.
-mod mark {
+/// Flags of a set, in one byte.
+mod flag {
     pub(super) const ENDED: u8 = 1;
     pub(super) const WRITTEN: u8 = 2;
     pub(super) const STORED: u8 = 4;
@@ -203,7 +212,7 @@ impl<'a, R: MergedReader> Run<'a, R> {
         }
     }
 
-    /// An operation begins: its sets.
+    /// Begins an operation. Returns its sets.
     fn begin(&mut self, now: u64) -> core::ops::Range<u64> {
         let first = self.report.sets;
         self.report.sets += self.fan_out;
@@ -220,34 +229,37 @@ impl<'a, R: MergedReader> Run<'a, R> {
         first..self.report.sets
     }
 
-    /// Takes the earliest event; what the policy is told of it.
-    fn next_event(&mut self) -> Option<Answer> {
-        let Reverse(Event { what, .. }) = self.events.pop()?;
+    /// Handles the earliest event. Returns the outcome that the policy learns, if there is one.
+    fn next_event(&mut self) -> Option<AttemptOutcome> {
+        let Reverse(Event { kind, .. }) = self.events.pop()?;
         let (
-            Sent {
+            SentAttempt {
                 set,
                 stream,
                 attempt,
                 identity,
             },
             stored,
-            told,
-        ) = match what {
-            What::Stored { attempt, told } => (attempt, true, told),
-            What::Refused { attempt } => (attempt, false, true),
+            has_outcome,
+        ) = match kind {
+            EventKind::Stored {
+                attempt,
+                has_outcome,
+            } => (attempt, true, has_outcome),
+            EventKind::Refused { attempt } => (attempt, false, true),
         };
         let stream = StreamIndex(stream);
         if stored {
-            let delivered = self.reader.meet(stream, set, identity);
-            let marks = &mut self.sets[set as usize];
-            self.report.copies += u64::from(*marks & mark::STORED != 0);
-            *marks |= mark::STORED;
+            let delivered = self.reader.handle_stored(stream, set, identity);
+            let flags = &mut self.sets[set as usize];
+            self.report.duplicates += u64::from(*flags & flag::STORED != 0);
+            *flags |= flag::STORED;
             if delivered {
-                self.report.read.twice += u64::from(*marks & mark::DELIVERED != 0);
-                *marks |= mark::DELIVERED;
+                self.report.read.repeated += u64::from(*flags & flag::DELIVERED != 0);
+                *flags |= flag::DELIVERED;
             }
         }
-        told.then_some(Answer {
+        has_outcome.then_some(AttemptOutcome {
             set,
             stream,
             attempt,
@@ -255,54 +267,54 @@ impl<'a, R: MergedReader> Run<'a, R> {
         })
     }
 
-    /// Does what the policy wants done.
-    fn carry_out(&mut self, now: u64, todo: &mut Todo) {
-        for Start {
+    /// Carries out the policy's actions.
+    fn carry_out(&mut self, now: u64, actions: &mut Actions) {
+        for AttemptStart {
             set,
             stream,
             attempt,
-            again,
+            earlier_attempts,
             identity,
-        } in todo.starts.drain(..)
+        } in actions.starts.drain(..)
         {
             self.report.attempts += 1;
             self.report.second(now).attempts += 1;
-            let fate = self.world.send(now, set, stream.0, again);
-            let attempt = Sent {
+            let scheduled = self.world.send(now, set, stream.0, earlier_attempts);
+            let attempt = SentAttempt {
                 set,
                 stream: stream.0,
                 attempt,
                 identity,
             };
-            let event = match (fate.stored, fate.answer) {
-                (Some(at), answer) => Some((
+            let event = match (scheduled.stored, scheduled.outcome) {
+                (Some(at), outcome) => Some((
                     at,
-                    What::Stored {
+                    EventKind::Stored {
                         attempt,
-                        told: answer.is_some(),
+                        has_outcome: outcome.is_some(),
                     },
                 )),
-                (None, Some((at, _))) => Some((at, What::Refused { attempt })),
+                (None, Some((at, _))) => Some((at, EventKind::Refused { attempt })),
                 (None, None) => None,
             };
-            if let Some((at, what)) = event {
+            if let Some((at, kind)) = event {
                 self.order += 1;
                 self.events.push(Reverse(Event {
                     at,
                     order: self.order,
-                    what,
+                    kind,
                 }));
             }
         }
-        for (set, written) in todo.ended.drain(..) {
+        for (set, written) in actions.ended.drain(..) {
             self.end(now, set, written);
         }
     }
 
     fn end(&mut self, now: u64, set: u64, written: bool) {
-        let marks = &mut self.sets[set as usize];
-        assert!(*marks & mark::ENDED == 0, "set {set} ended twice");
-        *marks |= mark::ENDED | if written { mark::WRITTEN } else { 0 };
+        let flags = &mut self.sets[set as usize];
+        assert!(*flags & flag::ENDED == 0, "set {set} ended twice");
+        *flags |= flag::ENDED | if written { flag::WRITTEN } else { 0 };
         *if written {
             &mut self.report.written
         } else {
@@ -328,10 +340,10 @@ impl<'a, R: MergedReader> Run<'a, R> {
             "{} operations never ended",
             self.operations.len()
         );
-        for marks in self.sets {
-            let delivered = marks & mark::DELIVERED != 0;
+        for flags in self.sets {
+            let delivered = flags & flag::DELIVERED != 0;
             self.report.read.delivered += u64::from(delivered);
-            self.report.read.missing += u64::from(marks & mark::WRITTEN != 0 && !delivered);
+            self.report.read.missing += u64::from(flags & flag::WRITTEN != 0 && !delivered);
         }
         self.report
     }

@@ -7,19 +7,20 @@ use super::distribution::{Sampler, unit};
 use super::{Bursts, Capacity, FaultKind, Scenario};
 use distributedlog_testkit::Random;
 
-/// After which time a stream that has no room for a set says so.
-const REFUSAL: u64 = 1_000;
+/// Time after which a stream without room refuses a set, in microseconds.
+const REFUSAL_US: u64 = 1_000;
 
-/// What becomes of an attempt. Times are in microseconds from the beginning.
+/// Course of an attempt. Times are in microseconds from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fate {
-    /// When the set is in the stream.
+pub(crate) struct Schedule {
+    /// Time at which the set is stored; `None` if it never is.
     pub(crate) stored: Option<u64>,
-    /// When its writer is told, and whether it was stored or there was no room.
-    pub(crate) answer: Option<(u64, bool)>,
+    /// Time at which the writer learns the outcome, and true if the set was stored, false if there
+    /// was no room. `None` if there is no outcome.
+    pub(crate) outcome: Option<(u64, bool)>,
 }
 
-/// The streams and what happens to them.
+/// The streams and their faults.
 #[derive(Debug)]
 pub(crate) struct World {
     seed: u64,
@@ -31,16 +32,16 @@ pub(crate) struct World {
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// From, until, what.
+    /// Begin, end and kind of each fault.
     faults: Vec<(u64, u64, FaultKind)>,
     servers: Option<Servers>,
 }
 
 #[derive(Debug)]
 struct Servers {
-    /// When each worker is free again, the earliest on top.
+    /// Time at which each worker is free, the earliest on top.
     free: BinaryHeap<Reverse<u64>>,
-    /// When those who wait begin, in order.
+    /// Time at which a worker begins each waiting set, in order.
     waiting: VecDeque<u64>,
     queue: usize,
 }
@@ -82,17 +83,23 @@ impl World {
         }
     }
 
-    /// A set is sent to a stream, the `again`th time.
-    pub(crate) fn send(&mut self, now: u64, set: u64, stream: u16, again: u32) -> Fate {
-        let mut random = keyed(self.seed, set, stream, again);
+    /// Sends a set to a stream, after this number of earlier attempts there.
+    pub(crate) fn send(
+        &mut self,
+        now: u64,
+        set: u64,
+        stream: u16,
+        earlier_attempts: u32,
+    ) -> Schedule {
+        let mut random = keyed(self.seed, set, stream, earlier_attempts);
         let latency = self.latency(&mut random);
         let lost = self.loss > 0.0 && random.chance(self.loss);
         let even = random.bits() & 1 == 0;
         let place = &mut self.streams[usize::from(stream)];
         if lost && even {
-            return Fate {
+            return Schedule {
                 stored: None,
-                answer: None,
+                outcome: None,
             };
         }
         let begun = match &mut place.servers {
@@ -100,9 +107,9 @@ impl World {
             Some(servers) => match servers.begin(now) {
                 Some(begun) => begun,
                 None => {
-                    return Fate {
+                    return Schedule {
                         stored: None,
-                        answer: Some((now + REFUSAL, false)),
+                        outcome: Some((now + REFUSAL_US, false)),
                     };
                 }
             },
@@ -112,22 +119,23 @@ impl World {
             servers.free.push(Reverse(done));
         }
         for &(from, until, kind) in &place.faults {
-            if kind == FaultKind::Away && now < until && done > from {
+            if kind == FaultKind::Failover && now < until && done > from {
                 let stored = (now < from && even).then_some(from);
-                return Fate {
+                return Schedule {
                     stored,
-                    answer: None,
+                    outcome: None,
                 };
             }
         }
-        Fate {
+        Schedule {
             stored: Some(done),
-            answer: (!lost).then_some((done, true)),
+            outcome: (!lost).then_some((done, true)),
         }
     }
 
-    /// When a set that is sent now would be stored and its writer told; none if never. For streams
-    /// without a capacity, nothing else matters.
+    /// Returns the time at which a set that is sent now would be stored and acknowledged, or `None`
+    /// if it would not. Correct for streams without a capacity, whose latencies depend on nothing
+    /// else.
     pub(crate) fn foresee(&self, now: u64, set: u64, stream: u16) -> Option<u64> {
         let mut random = keyed(self.seed, set, stream, 0);
         let latency = self.latency(&mut random);
@@ -135,13 +143,13 @@ impl World {
         let place = &self.streams[usize::from(stream)];
         let done = place.done(now, latency);
         let away = |&(from, until, kind): &(u64, u64, FaultKind)| {
-            kind == FaultKind::Away && now < until && done > from
+            kind == FaultKind::Failover && now < until && done > from
         };
         (!lost && !place.faults.iter().any(away)).then_some(done)
     }
 
-    /// Whether nothing is the matter with a stream.
-    pub(crate) fn is_well(&self, now: u64, stream: u16) -> bool {
+    /// Returns true if the stream has no fault at this time.
+    pub(crate) fn is_healthy(&self, now: u64, stream: u16) -> bool {
         self.streams[usize::from(stream)]
             .faults
             .iter()
@@ -160,7 +168,7 @@ impl World {
 }
 
 impl Stream {
-    /// When what begins then is done.
+    /// Returns the time at which work that begins at this time is done.
     fn done(&self, begun: u64, latency: f64) -> u64 {
         let mut latency = latency;
         for &(from, until, kind) in &self.faults {
@@ -181,7 +189,8 @@ impl Stream {
 }
 
 impl Servers {
-    /// When the work at a set that comes now begins; none when there is no room for it.
+    /// Returns the time at which a worker begins a set that arrives now, or `None` if there is no
+    /// room for it.
     fn begin(&mut self, now: u64) -> Option<u64> {
         while self.waiting.front().is_some_and(|begins| *begins <= now) {
             self.waiting.pop_front();
@@ -199,27 +208,28 @@ impl Servers {
     }
 }
 
-/// The generator of one attempt.
-fn keyed(seed: u64, set: u64, stream: u16, again: u32) -> Random {
+/// Returns the random number generator of one attempt.
+fn keyed(seed: u64, set: u64, stream: u16, earlier_attempts: u32) -> Random {
     let key = seed
         ^ set.wrapping_mul(0xA24B_AED4_963E_E407)
-        ^ (u64::from(stream) << 32 | u64::from(again)).wrapping_mul(0x9FB2_1C65_1E98_DF25);
-    // One step of the generator: keys that are alike lie far apart.
+        ^ (u64::from(stream) << 32 | u64::from(earlier_attempts))
+            .wrapping_mul(0x9FB2_1C65_1E98_DF25);
+    // One step of the generator, so that similar keys give unrelated sequences.
     Random::new(Random::new(key).bits())
 }
 
-/// When operations begin: drawn from the seed.
+/// Iterator over the times at which operations begin, drawn from the seed.
 #[derive(Debug)]
-pub(crate) struct Clockwork {
+pub(crate) struct ArrivalTimes {
     random: Random,
-    /// Operations a microsecond.
+    /// Operations per microsecond.
     rate: f64,
     bursts: Option<(f64, f64, f64)>,
     now: f64,
     left: u64,
 }
 
-impl Clockwork {
+impl ArrivalTimes {
     pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
         let fan_out = f64::from(scenario.arrivals.fan_out);
         let burst = |Bursts {
@@ -236,20 +246,20 @@ impl Clockwork {
         }
     }
 
-    /// How many operations are still to come.
+    /// Returns the number of operations that have not begun.
     pub(crate) const fn left(&self) -> u64 {
         self.left
     }
 }
 
-impl Iterator for Clockwork {
+impl Iterator for ArrivalTimes {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
         self.left = self.left.checked_sub(1)?;
         let mut work = -unit(&mut self.random).ln();
-        // The rate changes at the edges of bursts: what is left of the pause is walked at the new
-        // one.
+        // The rate changes at the edges of bursts. An exponential pause has no memory, so the rest
+        // of it is scaled to the new rate.
         loop {
             let (rate, edge) = match self.bursts {
                 None => (self.rate, f64::INFINITY),

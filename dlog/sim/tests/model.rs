@@ -6,9 +6,9 @@ use core::time::Duration;
 use distributedlog::writer::{Budget, Settings};
 use distributedlog::{Instant, StreamIndex};
 use distributedlog_sim::{
-    Answer, BestDelays, Capacity, Clairvoyant, Distribution, Fault, FaultKind, Grpc, GrpcSettings,
-    Latency, MergedReader, Original, Ours, Percentile, PercentileSettings, Policy, Report,
-    Scenario, Simulation, Start, Todo, Unhedged, scenarios,
+    Actions, AttemptOutcome, AttemptStart, BestDelays, Capacity, Clairvoyant, Distribution, Fault,
+    FaultKind, Grpc, GrpcSettings, Latency, MergedReader, Original, Ours, Percentile,
+    PercentileSettings, Policy, Report, Scenario, Simulation, Unhedged, scenarios,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -61,7 +61,7 @@ fn about(latency: Duration, expected: Duration) -> bool {
 }
 
 #[test]
-fn streams_that_are_well_take_what_the_scenario_says() {
+fn healthy_streams_take_the_latency_of_the_scenario() {
     let report = run(steady(), Unhedged::new(5, TIMEOUT));
     assert_eq!(
         (
@@ -69,7 +69,7 @@ fn streams_that_are_well_take_what_the_scenario_says() {
             report.written,
             report.failed,
             report.attempts,
-            report.copies
+            report.duplicates
         ),
         (10_000, 10_000, 0, 10_000, 0)
     );
@@ -78,7 +78,7 @@ fn streams_that_are_well_take_what_the_scenario_says() {
 }
 
 #[test]
-fn a_stall_holds_back_what_a_stream_has_until_it_ends() {
+fn a_stall_delays_the_work_of_a_stream_until_it_ends() {
     let scenario = Scenario {
         faults: fault(0, MS * 1_000, Some(MS * 1_400), FaultKind::Stall),
         ..steady()
@@ -90,15 +90,15 @@ fn a_stall_holds_back_what_a_stream_has_until_it_ends() {
 }
 
 #[test]
-fn what_an_owner_has_when_it_goes_is_not_answered_and_some_of_it_is_stored() {
+fn attempts_at_an_owner_that_goes_have_no_outcome_and_some_are_stored() {
     let scenario = Scenario {
-        faults: fault(0, MS * 1_000, Some(MS * 2_000), FaultKind::Away),
+        faults: fault(0, MS * 1_000, Some(MS * 2_000), FaultKind::Failover),
         ..steady()
     };
     let mut stored = 0;
     struct Counting<'a>(&'a mut u64);
     impl MergedReader for Counting<'_> {
-        fn meet(
+        fn handle_stored(
             &mut self,
             _: StreamIndex,
             _: u64,
@@ -124,7 +124,7 @@ fn what_an_owner_has_when_it_goes_is_not_answered_and_some_of_it_is_stored() {
 }
 
 #[test]
-fn a_queue_makes_sets_wait_and_one_that_is_full_turns_them_down() {
+fn a_queue_makes_sets_wait_and_a_full_queue_refuses_them() {
     // 5 streams with one worker and 5 ms each: 1,000 sets a second at most, and 2,000 are offered.
     let capacity = Some(Capacity {
         workers: 1,
@@ -152,7 +152,7 @@ fn a_queue_makes_sets_wait_and_one_that_is_full_turns_them_down() {
 }
 
 #[test]
-fn lost_attempts_are_never_answered_and_half_of_them_are_stored() {
+fn lost_attempts_have_no_outcome_and_half_of_them_are_stored() {
     let report = run(
         Scenario {
             loss: 0.1,
@@ -179,7 +179,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another_one() {
 }
 
 #[test]
-fn the_writer_spends_its_budget_and_no_more_however_much_is_slow() {
+fn the_writer_spends_at_most_its_budget_with_any_number_of_slow_attempts() {
     // As many stragglers as the budget pays hedges for, and hedges that straggle.
     let (_, scenario) = scenarios::named("a").expect("it is one of the table");
     let report = run(scenario.with_sets(10_000), ours());
@@ -206,7 +206,7 @@ fn the_writer_spends_its_budget_and_no_more_however_much_is_slow() {
 }
 
 #[test]
-fn who_has_no_patience_is_refused_at_once_when_too_many_sets_are_in_flight() {
+fn without_a_wait_a_set_fails_at_once_when_too_many_are_in_flight() {
     let stall = Fault {
         stream: None,
         from: Duration::ZERO,
@@ -227,7 +227,7 @@ fn who_has_no_patience_is_refused_at_once_when_too_many_sets_are_in_flight() {
             .with_sets(400),
             Ours::new(5, settings)
                 .expect("five streams")
-                .with_patience(patience),
+                .with_max_wait(patience),
         )
     };
     let (refused, waited) = (with(Duration::ZERO), with(TIMEOUT));
@@ -245,7 +245,7 @@ fn who_has_no_patience_is_refused_at_once_when_too_many_sets_are_in_flight() {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_stops() {
+fn a_run_stops_when_watch_stops_it() {
     let mut told = 0;
     let stopped = simulation(steady().with_sets(1_000_000)).run(&mut ours(), &mut (), |sets| {
         told = sets;
@@ -254,11 +254,12 @@ fn a_run_that_is_told_to_stop_stops() {
     assert!(stopped.is_err() && told > 0 && told < 1_000_000);
 }
 
-/// Starts of a policy, call by call: which stream.
-fn streams(todo: &mut Todo) -> Vec<u16> {
-    todo.starts
+/// Takes the attempts of the last call; returns their streams.
+fn streams(actions: &mut Actions) -> Vec<u16> {
+    actions
+        .starts
         .drain(..)
-        .map(|Start { stream, .. }| stream.0)
+        .map(|AttemptStart { stream, .. }| stream.0)
         .collect()
 }
 
@@ -267,114 +268,121 @@ fn at(millis: u64) -> Instant {
 }
 
 #[test]
-fn the_originals_timeout_grows_with_every_set_and_is_never_set_back() {
+fn the_originals_timeout_grows_with_every_set_and_is_never_reset() {
     let mut original = Original::new(5, TIMEOUT, MS * 50, MS * 200, 2.0);
-    let mut todo = Todo::default();
+    let mut actions = Actions::default();
     for (set, expected) in [(0, 50), (1, 100), (2, 200), (3, 200)] {
-        original.arrive(at(0), set, &mut todo);
-        let stream = todo.starts.pop().expect("it is sent").stream;
-        let timers = original.next_timeout();
+        original.handle_set(at(0), set, &mut actions);
+        let stream = actions.starts.pop().expect("it is sent").stream;
+        let timers = original.poll_timeout();
         assert_eq!(timers, Some(at(expected)), "set {set}");
-        // Answered at once. Its timer rings for nothing.
-        original.answered(
+        // The outcome comes at once, so its timer has no effect.
+        original.handle_outcome(
             at(0),
-            Answer {
+            AttemptOutcome {
                 set,
                 stream,
                 attempt: 0,
                 stored: true,
             },
-            &mut todo,
+            &mut actions,
         );
-        original.handle_timeout(at(expected), &mut todo);
-        assert!(todo.starts.is_empty());
+        original.handle_timeout(at(expected), &mut actions);
+        assert!(actions.starts.is_empty());
     }
 }
 
 #[test]
 fn the_original_fails_a_set_while_its_attempts_are_outstanding() {
     let mut original = Original::new(2, TIMEOUT, MS * 50, MS * 200, 2.0);
-    let mut todo = Todo::default();
-    original.arrive(at(0), 0, &mut todo);
-    original.handle_timeout(at(50), &mut todo);
-    assert_eq!((streams(&mut todo), todo.ended.len()), (vec![0, 1], 0));
-    original.handle_timeout(at(150), &mut todo);
-    assert_eq!(todo.ended, [(0, false)]);
+    let mut actions = Actions::default();
+    original.handle_set(at(0), 0, &mut actions);
+    original.handle_timeout(at(50), &mut actions);
+    assert_eq!(
+        (streams(&mut actions), actions.ended.len()),
+        (vec![0, 1], 0)
+    );
+    original.handle_timeout(at(150), &mut actions);
+    assert_eq!(actions.ended, [(0, false)]);
 }
 
 #[test]
 fn grpc_hedges_at_its_cadence_and_stops_when_failures_took_its_tokens() {
     let mut grpc = Grpc::new(5, TIMEOUT, GrpcSettings::default());
-    let mut todo = Todo::default();
-    grpc.arrive(at(0), 0, &mut todo);
+    let mut actions = Actions::default();
+    grpc.handle_set(at(0), 0, &mut actions);
     for millis in [10, 20, 30, 40, 50] {
-        grpc.handle_timeout(at(millis), &mut todo);
+        grpc.handle_timeout(at(millis), &mut actions);
     }
-    assert_eq!(streams(&mut todo), [0, 1, 2, 3], "four attempts in all");
+    assert_eq!(streams(&mut actions), [0, 1, 2, 3], "four attempts in all");
     // Each failure takes a token of ten; from the fifth on there is no hedge, not even after a
     // failure.
     for set in 1..=5 {
-        grpc.arrive(at(60), set, &mut todo);
-        let stream = todo
+        grpc.handle_set(at(60), set, &mut actions);
+        let stream = actions
             .starts
             .drain(..)
             .next_back()
             .expect("it is sent")
             .stream;
-        grpc.answered(
+        grpc.handle_outcome(
             at(60),
-            Answer {
+            AttemptOutcome {
                 set,
                 stream,
                 attempt: 0,
                 stored: false,
             },
-            &mut todo,
+            &mut actions,
         );
-        assert_eq!(streams(&mut todo).len(), usize::from(set < 5), "set {set}");
+        assert_eq!(
+            streams(&mut actions).len(),
+            usize::from(set < 5),
+            "set {set}"
+        );
     }
-    assert_eq!(todo.ended, [(5, false)], "the fifth has no attempt left");
+    assert_eq!(actions.ended, [(5, false)], "the fifth has no attempt left");
 }
 
 #[test]
-fn one_hedge_goes_out_after_the_percentile_and_the_first_result_counts() {
+fn one_hedge_is_sent_after_the_percentile_and_the_first_outcome_counts() {
     let settings = PercentileSettings {
         min_data_points: 10,
         ..PercentileSettings::default()
     };
     let mut percentile = Percentile::new(5, TIMEOUT, settings);
-    let mut todo = Todo::default();
+    let mut actions = Actions::default();
     for set in 0..20 {
-        percentile.arrive(at(set), set, &mut todo);
-        percentile.answered(
+        percentile.handle_set(at(set), set, &mut actions);
+        percentile.handle_outcome(
             at(set + 5),
-            Answer {
+            AttemptOutcome {
                 set,
                 stream: StreamIndex(0),
                 attempt: 0,
                 stored: true,
             },
-            &mut todo,
+            &mut actions,
         );
     }
-    todo = Todo::default();
-    percentile.arrive(at(1_500), 20, &mut todo);
-    percentile.handle_timeout(at(1_504), &mut todo);
-    assert_eq!(streams(&mut todo).len(), 1, "the first attempt only");
-    percentile.handle_timeout(at(1_505), &mut todo);
-    percentile.handle_timeout(at(1_900), &mut todo);
-    assert_eq!(streams(&mut todo).len(), 1, "one hedge");
-    percentile.answered(
+    actions = Actions::default();
+    percentile.handle_set(at(1_500), 20, &mut actions);
+    percentile.handle_timeout(at(1_504), &mut actions);
+    assert_eq!(streams(&mut actions).len(), 1, "the first attempt only");
+    percentile.handle_timeout(at(1_505), &mut actions);
+    percentile.handle_timeout(at(1_900), &mut actions);
+    assert_eq!(streams(&mut actions).len(), 1, "one hedge");
+    percentile.handle_outcome(
         at(1_901),
-        Answer {
+        AttemptOutcome {
             set: 20,
             stream: StreamIndex(1),
             attempt: 1,
             stored: false,
         },
-        &mut todo,
+        &mut actions,
     );
-    assert_eq!(todo.ended, [(20, false)]);
+    assert_eq!(actions.ended, [(20, false)]);
 }
 
 #[test]

@@ -54,8 +54,8 @@ fn extra(report: &Report) -> f64 {
 }
 
 #[test]
-fn one_stream_that_stalls_moves_or_is_slow_is_hardly_noticed() {
-    // Who knows the latencies' distribution but not the latencies, and hedges one set in twenty
+fn one_stream_that_stalls_moves_or_is_slow_hardly_changes_the_latency() {
+    // A policy that knows the distribution but not the latencies, and hedges one set in twenty
     // after 8.7 ms, has 13.6 ms.
     for letter in ["b", "c", "d"] {
         let played = play(letter);
@@ -85,7 +85,7 @@ fn one_stream_that_stalls_moves_or_is_slow_is_hardly_noticed() {
 }
 
 #[test]
-fn the_quantiles_of_each_stream_can_be_asked_for() {
+fn the_quantiles_of_each_stream_are_measured() {
     let settings = Settings::builder()
         .recommended()
         .buffer_size(0)
@@ -109,14 +109,14 @@ fn the_quantiles_of_each_stream_can_be_asked_for() {
     }
     for stream in [0, 1].map(StreamIndex) {
         for (quantile, millis) in [(0.1, 10.0), (0.5, 50.0), (0.9, 90.0)] {
-            let answer = writer
+            let outcome = writer
                 .latency_quantile(stream, quantile)
                 .unwrap()
                 .as_secs_f64()
                 * 1e3;
             assert!(
-                (answer / millis - 1.0).abs() < 0.1,
-                "{quantile}: {answer} ms"
+                (outcome / millis - 1.0).abs() < 0.1,
+                "{quantile}: {outcome} ms"
             );
         }
         assert_eq!(writer.latency_quantile(stream, 1.5), None);
@@ -125,7 +125,7 @@ fn the_quantiles_of_each_stream_can_be_asked_for() {
 }
 
 #[test]
-fn what_the_budget_has_goes_to_the_sets_that_wait_longest() {
+fn the_budget_is_spent_on_the_sets_that_wait_longest() {
     // Five in a hundred attempts straggle, and five in a hundred is what the budget allows: the
     // best two fixed delays come to 42 ms.
     let played = play("a");
@@ -139,7 +139,7 @@ fn what_the_budget_has_goes_to_the_sets_that_wait_longest() {
 }
 
 #[test]
-fn in_overload_the_writer_pushes_back_and_keeps_to_its_budget() {
+fn in_overload_the_writer_refuses_sets_and_stays_within_its_budget() {
     for letter in ["e", "f"] {
         let played = play(letter);
         assert!(
@@ -166,7 +166,7 @@ fn in_overload_the_writer_pushes_back_and_keeps_to_its_budget() {
 }
 
 #[test]
-fn a_single_stream_has_nothing_to_hedge_with_and_fails_nothing() {
+fn with_a_single_stream_nothing_is_hedged_and_nothing_fails() {
     let played = play("g");
     assert_eq!((extra(&played.ours), played.ours.failed), (0.0, 0));
     assert!(p999(&played.ours) <= p999(&played.original));

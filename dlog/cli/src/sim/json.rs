@@ -62,9 +62,9 @@ impl<'a> RunJson<'a> {
             attempts: report.attempts,
             extra_load: report.extra_load(),
             steady_extra_load: compared.steady_extra_load(run),
-            copies: report.copies,
+            copies: report.duplicates,
             delivered: report.read.delivered,
-            delivered_twice: report.read.twice,
+            delivered_twice: report.read.repeated,
             written_and_not_delivered: report.read.missing,
             counters: run.counters,
             latencies: whole.then(|| {

@@ -261,7 +261,7 @@ fn stall(text: &str) -> Result<StreamFault, String> {
 }
 
 fn away(text: &str) -> Result<StreamFault, String> {
-    stream_fault(text, FaultKind::Away)
+    stream_fault(text, FaultKind::Failover)
 }
 
 fn slow(text: &str) -> Result<StreamFault, String> {
@@ -328,7 +328,7 @@ mod tests {
             }),
             faults: vec![
                 fault(Some(1), 1, Some(2), FaultKind::Stall),
-                fault(None, 3, Some(4), FaultKind::Away),
+                fault(None, 3, Some(4), FaultKind::Failover),
                 fault(Some(6), 0, None, FaultKind::Slow(10.0)),
             ],
             loss: 0.5,

@@ -158,6 +158,6 @@ fn row(compared: &Comparison, run: &PolicyRun) -> Vec<String> {
             .map_or_else(|| "–".to_owned(), table::percent),
         of(PolicyKind::Original, failed),
         failed(&run.report),
-        run.report.read.twice.to_string(),
+        run.report.read.repeated.to_string(),
     ]
 }

@@ -75,8 +75,8 @@ fn row(run: &PolicyRun) -> Vec<String> {
         .map(|(_, quantile)| latency(report.latency(*quantile)));
     let rest = [
         percent(report.extra_load()),
-        report.copies.to_string(),
-        report.read.twice.to_string(),
+        report.duplicates.to_string(),
+        report.read.repeated.to_string(),
         report.failed.to_string(),
     ];
     core::iter::once(run.kind.name().to_owned())

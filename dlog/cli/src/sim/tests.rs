@@ -81,7 +81,7 @@ fn in_every_scenario_sets_are_accounted_for_and_read_once_and_the_tail_is_not_ab
             ours.failed,
             ours.read.missing
         );
-        assert_eq!(ours.read.twice, 0, "({letter})");
+        assert_eq!(ours.read.repeated, 0, "({letter})");
         assert!(
             ours.latency(0.999) <= original.latency(0.999),
             "({letter}) {:?}",
@@ -140,7 +140,7 @@ fn a_stall_in_the_first_second_is_bridged_with_the_initial_tokens_of_the_budget(
             report(&compared, PolicyKind::Ours),
             report(&compared, PolicyKind::Original),
         );
-        assert_eq!((ours.failed, ours.read.twice), (0, 0), "{when}");
+        assert_eq!((ours.failed, ours.read.repeated), (0, 0), "{when}");
         for quantile in [0.9, 0.99, 0.999, 0.9999] {
             assert!(
                 ours.latency(quantile) <= original.latency(quantile),
@@ -208,7 +208,7 @@ fn readers_of_sets_without_an_identity_get_duplicates() {
         .expect("it means something")
         .report;
     assert!(
-        report.copies > 0 && report.read.twice == report.copies,
+        report.duplicates > 0 && report.read.repeated == report.duplicates,
         "the check of the merged reader can fail: {:?}",
         report.read
     );
@@ -221,7 +221,7 @@ fn a_table_is_printed_as_text() {
     assert!(lines[0].starts_with("ours: budget 0.05 and 1/s"), "{text}");
     assert_eq!(
         lines[1],
-        "(c) one of five streams is ten times slower for good, changed: 2000 sets, seed 3"
+        "(c) one of five streams is ten times slower throughout, changed: 2000 sets, seed 3"
     );
     assert!(
         lines[2].starts_with("policy") && lines[2].ends_with("failed"),

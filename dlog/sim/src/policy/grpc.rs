@@ -2,8 +2,8 @@ use core::time::Duration;
 
 use distributedlog::Instant;
 
-use super::races::{Bell, Races};
-use super::{Answer, Policy, Todo};
+use super::in_flight::{InFlightSets, TimerKind};
+use super::{Actions, AttemptOutcome, Policy};
 
 /// Hedging as gRPC's proposal A6 specifies it: a further attempt after each fixed delay, at once
 /// after a failure, up to a number of attempts; throttled by a token bucket that failures empty and
@@ -12,7 +12,7 @@ use super::{Answer, Policy, Todo};
 /// "No room" counts as a failure that is not fatal. Each attempt goes to another stream.
 #[derive(Debug)]
 pub struct Grpc {
-    races: Races,
+    in_flight: InFlightSets,
     request_timeout: Duration,
     settings: GrpcSettings,
     tokens: f64,
@@ -21,19 +21,17 @@ pub struct Grpc {
 /// The service config's `hedgingPolicy` and `retryThrottling`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GrpcSettings {
-    /// `hedgingDelay`.
+    /// `hedgingDelay`. Default: 10 ms, as in The Tail at Scale.
     pub hedging_delay: Duration,
-    /// `maxAttempts`, the first one included. Clients allow 5 at most.
+    /// `maxAttempts`, the first one included; gRPC clients allow at most 5. Default: 4.
     pub max_attempts: u16,
-    /// `maxTokens`. Hedges are sent while there are more than half of them.
+    /// `maxTokens`. Hedges are sent while more than half of the tokens are left. Default: 10.
     pub max_tokens: f64,
-    /// `tokenRatio`: what a success puts back of the token that a failure takes.
+    /// `tokenRatio`: tokens that a success adds; a failure takes one. Default: 0.1.
     pub token_ratio: f64,
 }
 
 impl Default for GrpcSettings {
-    /// A delay of 10 ms, as The Tail at Scale's, and the rest as in the proposal's examples: 4
-    /// attempts, 10 tokens, a ratio of 0.1.
     fn default() -> Self {
         Self {
             hedging_delay: Duration::from_millis(10),
@@ -45,68 +43,69 @@ impl Default for GrpcSettings {
 }
 
 impl Grpc {
-    /// One that writes to so many streams and gives a set up after `request_timeout`.
+    /// Creates a policy for this number of streams that fails a set after `request_timeout`.
     #[must_use]
     pub fn new(streams: u16, request_timeout: Duration, settings: GrpcSettings) -> Self {
         Self {
-            races: Races::new(streams),
+            in_flight: InFlightSets::new(streams),
             request_timeout,
             settings,
             tokens: settings.max_tokens,
         }
     }
 
-    fn hedge(&mut self, now: Instant, set: u64, todo: &mut Todo) {
+    fn hedge(&mut self, now: Instant, set: u64, actions: &mut Actions) {
         let left = self
-            .races
+            .in_flight
             .get(set)
-            .is_some_and(|race| race.tried < self.settings.max_attempts);
-        if left && self.tokens > self.settings.max_tokens / 2.0 && self.races.send(set, todo) {
-            self.races
-                .arm(now + self.settings.hedging_delay, set, Bell::Hedge);
+            .is_some_and(|in_flight_set| in_flight_set.tried < self.settings.max_attempts);
+        if left && self.tokens > self.settings.max_tokens / 2.0 && self.in_flight.send(set, actions)
+        {
+            self.in_flight
+                .set_timer(now + self.settings.hedging_delay, set, TimerKind::Hedge);
         }
     }
 }
 
 impl Policy for Grpc {
-    fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
-        self.races.begin(now, set);
-        self.races.send(set, todo);
-        self.races
-            .arm(now + self.settings.hedging_delay, set, Bell::Hedge);
-        self.races
-            .arm(now + self.request_timeout, set, Bell::Deadline);
+    fn handle_set(&mut self, now: Instant, set: u64, actions: &mut Actions) {
+        self.in_flight.begin(now, set);
+        self.in_flight.send(set, actions);
+        self.in_flight
+            .set_timer(now + self.settings.hedging_delay, set, TimerKind::Hedge);
+        self.in_flight
+            .set_timer(now + self.request_timeout, set, TimerKind::Deadline);
     }
 
-    fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo) {
-        // What is answered after the end was cancelled: it counts for nothing.
-        if self.races.settle(answer.set).is_none() {
+    fn handle_outcome(&mut self, now: Instant, outcome: AttemptOutcome, actions: &mut Actions) {
+        // Attempts are cancelled when their set ends: later outcomes do not count.
+        if self.in_flight.finish_attempt(outcome.set).is_none() {
             return;
         }
-        if answer.stored {
+        if outcome.stored {
             self.tokens = (self.tokens + self.settings.token_ratio).min(self.settings.max_tokens);
-            return self.races.end(answer.set, true, todo);
+            return self.in_flight.end(outcome.set, true, actions);
         }
         self.tokens = (self.tokens - 1.0).max(0.0);
-        self.hedge(now, answer.set, todo);
+        self.hedge(now, outcome.set, actions);
         if self
-            .races
-            .get(answer.set)
-            .is_some_and(|race| race.outstanding == 0)
+            .in_flight
+            .get(outcome.set)
+            .is_some_and(|in_flight_set| in_flight_set.outstanding == 0)
         {
-            self.races.end(answer.set, false, todo);
+            self.in_flight.end(outcome.set, false, actions);
         }
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
-        self.races.next_timeout()
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.in_flight.poll_timeout()
     }
 
-    fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {
-        while let Some((set, bell)) = self.races.ring(now) {
-            match bell {
-                Bell::Hedge => self.hedge(now, set, todo),
-                Bell::Deadline => self.races.end(set, false, todo),
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
+        while let Some((set, timer)) = self.in_flight.next_due(now) {
+            match timer {
+                TimerKind::Hedge => self.hedge(now, set, actions),
+                TimerKind::Deadline => self.in_flight.end(set, false, actions),
             }
         }
     }

@@ -1,10 +1,10 @@
-//! Who decides which set is sent where, and when.
+//! Policies: models of writers, and the writer itself.
 
 mod grpc;
+mod in_flight;
 mod original;
 mod ours;
 mod percentile;
-mod races;
 mod unhedged;
 
 use distributedlog::wire::record_set::SetIdentity;
@@ -16,58 +16,59 @@ pub use ours::Ours;
 pub use percentile::{Percentile, PercentileSettings};
 pub use unhedged::Unhedged;
 
-/// Decides which set is sent to which streams, and when: a writer, or a model of one.
+/// A writer, or a model of one: decides to which streams a set is sent, and when.
 ///
-/// The simulation calls it as a transport and a clock would, and then does what is [`Todo`]. Every
-/// set that arrives ends exactly once.
+/// The simulation calls it as a transport and a clock would, and then carries out the [`Actions`].
+/// A policy ends every set that arrives exactly once.
 pub trait Policy {
-    /// A record set is to be written.
-    fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo);
+    /// Handles the arrival of a record set that is to be written.
+    fn handle_set(&mut self, now: Instant, set: u64, actions: &mut Actions);
 
-    /// An attempt was answered. Attempts are answered once or never; what comes after the set ended
-    /// changes nothing.
-    fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo);
+    /// Handles the outcome of an attempt. An attempt has one outcome or none; an outcome after the
+    /// end of its set has no effect.
+    fn handle_outcome(&mut self, now: Instant, outcome: AttemptOutcome, actions: &mut Actions);
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    fn next_timeout(&self) -> Option<Instant>;
+    /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout), or `None` if no
+    /// timer is set.
+    fn poll_timeout(&self) -> Option<Instant>;
 
-    /// Time went by.
-    fn handle_timeout(&mut self, now: Instant, todo: &mut Todo);
+    /// Handles the timers that are due at `now`.
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions);
 }
 
-/// An attempt's answer.
+/// Outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct AttemptOutcome {
     /// The set.
     pub set: u64,
     /// The stream that it was sent to.
     pub stream: StreamIndex,
-    /// What the policy called the attempt.
+    /// The policy's number of the attempt.
     pub attempt: u64,
-    /// Whether it was stored; if not, there was no room (OVER_CAPACITY).
+    /// True if the stream stored the set; false if it had no room (OVER_CAPACITY).
     pub stored: bool,
 }
 
 /// An attempt to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct AttemptStart {
     /// The set.
     pub set: u64,
     /// The stream to send it to.
     pub stream: StreamIndex,
-    /// What the policy calls the attempt.
+    /// The policy's number of the attempt.
     pub attempt: u64,
-    /// How often the set was sent to this stream before.
-    pub again: u32,
-    /// What tells copies of the set, if anything does (R12).
+    /// Number of earlier attempts of this set at this stream.
+    pub earlier_attempts: u32,
+    /// Identity by which readers recognize duplicates of the set (R12); `None` if it has none.
     pub identity: Option<SetIdentity>,
 }
 
-/// What a policy wants done.
+/// Actions of a policy that the simulation carries out.
 #[derive(Clone, Debug, Default)]
-pub struct Todo {
+pub struct Actions {
     /// Attempts to start, in order.
-    pub starts: Vec<Start>,
-    /// Sets that ended, and whether they were written.
+    pub starts: Vec<AttemptStart>,
+    /// Sets that ended; true for those that were written.
     pub ended: Vec<(u64, bool)>,
 }

@@ -2,24 +2,24 @@ use core::time::Duration;
 
 use distributedlog::Instant;
 
-use super::races::{Bell, Races};
-use super::{Answer, Policy, Todo};
+use super::in_flight::{InFlightSets, TimerKind};
+use super::{Actions, AttemptOutcome, Policy};
 
-/// The algorithm of Apache DistributedLog 0.5.0's `DistributedLogMultiStreamWriter`, with its
-/// faults:
+/// The algorithm of `DistributedLogMultiStreamWriter` in Apache DistributedLog 0.5.0, with its
+/// defects:
 ///
-/// - The speculative timeout is one field that all sets share: it grows with every attempt that is
-///   timed and is never set back.
-/// - When a set was sent to every stream, the next timer or failure fails it, whatever is still
-///   outstanding and however much time is left.
-/// - The request timeout is looked at only then.
+/// - All sets share one speculative timeout, which grows with every attempt that has a timer and is
+///   never reset.
+/// - After a set was sent to every stream, the next timer or failure fails it, although attempts
+///   are outstanding and time is left.
+/// - The request timeout is checked only at timers and failures.
 ///
 /// Not modelled: a loser that fails after its set was written sends the set once more.
 #[derive(Debug)]
 pub struct Original {
-    races: Races,
+    in_flight: InFlightSets,
     settings: OriginalSettings,
-    /// The field.
+    /// The shared speculative timeout.
     next_speculative: Duration,
 }
 
@@ -31,7 +31,7 @@ struct OriginalSettings {
 }
 
 impl Original {
-    /// One that writes to so many streams with these timeouts.
+    /// Creates a policy for this number of streams with these timeouts.
     #[must_use]
     pub fn new(
         streams: u16,
@@ -46,29 +46,31 @@ impl Original {
             multiplier,
         };
         Self {
-            races: Races::new(streams),
+            in_flight: InFlightSets::new(streams),
             settings,
             next_speculative: first,
         }
     }
 
-    /// `sendNextWrite`: to the next stream, unless the set failed by that; whether it was sent.
-    fn send_next(&mut self, now: Instant, set: u64, todo: &mut Todo) -> bool {
-        let Some(race) = self.races.get(set) else {
+    /// `sendNextWrite`: sends the set to the next stream, or fails it. Returns true if it was sent.
+    fn send_next(&mut self, now: Instant, set: u64, actions: &mut Actions) -> bool {
+        let Some(in_flight_set) = self.in_flight.get(set) else {
             return false;
         };
-        if now.since(race.began) > self.settings.request_timeout || !self.races.send(set, todo) {
-            self.races.end(set, false, todo);
+        if now.since(in_flight_set.began) > self.settings.request_timeout
+            || !self.in_flight.send(set, actions)
+        {
+            self.in_flight.end(set, false, actions);
             return false;
         }
         true
     }
 
-    /// `issueSpeculativeRequest`: sends and sets the timer for the next time.
-    fn speculate(&mut self, now: Instant, set: u64, todo: &mut Todo) {
-        if self.send_next(now, set, todo) {
-            self.races
-                .arm(now + self.next_speculative, set, Bell::Hedge);
+    /// `issueSpeculativeRequest`: sends the set and sets the timer of its next attempt.
+    fn speculate(&mut self, now: Instant, set: u64, actions: &mut Actions) {
+        if self.send_next(now, set, actions) {
+            self.in_flight
+                .set_timer(now + self.next_speculative, set, TimerKind::Hedge);
             self.next_speculative = self
                 .next_speculative
                 .mul_f64(self.settings.multiplier)
@@ -78,28 +80,28 @@ impl Original {
 }
 
 impl Policy for Original {
-    fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
-        self.races.begin(now, set);
-        self.speculate(now, set, todo);
+    fn handle_set(&mut self, now: Instant, set: u64, actions: &mut Actions) {
+        self.in_flight.begin(now, set);
+        self.speculate(now, set, actions);
     }
 
-    fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo) {
-        if answer.stored {
-            self.races.end(answer.set, true, todo);
-        } else if self.races.settle(answer.set).is_some() {
-            self.send_next(now, answer.set, todo);
+    fn handle_outcome(&mut self, now: Instant, outcome: AttemptOutcome, actions: &mut Actions) {
+        if outcome.stored {
+            self.in_flight.end(outcome.set, true, actions);
+        } else if self.in_flight.finish_attempt(outcome.set).is_some() {
+            self.send_next(now, outcome.set, actions);
         }
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
-        self.races.next_timeout()
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.in_flight.poll_timeout()
     }
 
-    fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {
-        while let Some((set, bell)) = self.races.ring(now) {
-            match bell {
-                Bell::Hedge => self.speculate(now, set, todo),
-                Bell::Deadline => {}
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
+        while let Some((set, timer)) = self.in_flight.next_due(now) {
+            match timer {
+                TimerKind::Hedge => self.speculate(now, set, actions),
+                TimerKind::Deadline => {}
             }
         }
     }

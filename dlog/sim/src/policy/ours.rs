@@ -7,39 +7,40 @@ use distributedlog::writer::{
 };
 use distributedlog::{AttemptId, Dlsn, Failure, Instant, StatusCode};
 
-use super::{Answer, Policy, Start, Todo};
+use super::{Actions, AttemptOutcome, AttemptStart, Policy};
 
-/// The multi stream writer itself: the machine that the product runs, with the settings that it
-/// would run with. Each set is one record.
+/// The multi stream writer itself: the state machine and the settings that the product runs. Each
+/// set is one record.
 ///
-/// A set for which it has no room waits in front of it, first come, first served, for as long as
-/// whoever wrote it has patience; that counts as part of its latency.
+/// A set for which the writer has no room waits for it, in the order of arrival, for at most the
+/// maximum wait. The wait is part of its latency.
 #[derive(Debug)]
 pub struct Ours {
     writer: Writer<Heap>,
     streams: u32,
-    /// Which set the record in each of the writer's slots is.
+    /// The set in each of the writer's record slots.
     sets: Vec<u64>,
-    /// Until when which set waits for room.
+    /// Sets that wait for room, with the time at which their wait ends, in the order of arrival.
     waiting: VecDeque<(Instant, u64)>,
-    patience: Duration,
-    /// How many sets waited.
+    max_wait: Duration,
+    /// Number of sets that waited.
     waited: u64,
     entry: i64,
 }
 
 impl Ours {
-    /// The writer with these settings, but for what batches records: here, a set is what is
-    /// written. A set waits for room for as long as a request may take.
+    /// Creates the writer with these settings, except that it does not batch records: each set is
+    /// one record. The maximum wait for room is the request timeout.
     ///
     /// # Errors
-    /// The number of streams is not legal.
+    ///
+    /// The number of streams is invalid.
     pub fn new(streams: u16, settings: Settings) -> Result<Self, SettingsError> {
         let settings = settings.to_builder().buffer_size(0).build()?;
         let count = StreamCount::new(usize::from(streams))?;
         let writer = Writer::new(settings, count, Heap::new(&settings, count))
             .expect("the heap has what the settings ask for");
-        let (sets, patience) = (
+        let (sets, max_wait) = (
             vec![0; settings.pending_records()],
             settings.request_timeout(),
         );
@@ -48,32 +49,31 @@ impl Ours {
             streams: u32::from(streams),
             sets,
             waiting: VecDeque::new(),
-            patience,
+            max_wait,
             waited: 0,
             entry: 0,
         })
     }
 
-    /// The same, but a set waits for room for so long; without any patience it fails when there is
-    /// none.
+    /// Sets the maximum wait for room. With zero, a set for which there is no room fails at once.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn with_max_wait(self, max_wait: Duration) -> Self {
+        Self { max_wait, ..self }
     }
 
-    /// What the writer counted.
+    /// Returns the writer's counters.
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.writer.counters()
     }
 
-    /// How many sets waited for room.
+    /// Returns the number of sets that waited for room.
     #[must_use]
     pub const fn waited(&self) -> u64 {
         self.waited
     }
 
-    /// Hands a set to the writer; whether it took it.
+    /// Hands a set to the writer. Returns false if the writer has no room.
     fn submit(&mut self, now: Instant, set: u64) -> bool {
         match self.writer.write(now, &set.to_be_bytes()) {
             Ok(record) => self.sets[record.slot()] = set,
@@ -83,8 +83,8 @@ impl Ours {
         true
     }
 
-    /// Does what the writer wants done, until it wants nothing more.
-    fn drive(&mut self, now: Instant, todo: &mut Todo) {
+    /// Moves the writer's attempts and completions into `actions`, until the writer has no more.
+    fn drive(&mut self, now: Instant, actions: &mut Actions) {
         loop {
             while self.writer.poll_cancel().is_some() {}
             while let Some(attempt) = self.writer.poll_transmit(now) {
@@ -94,17 +94,19 @@ impl Ours {
                     .records()
                     .next()
                     .and_then(|record| record.try_into().ok());
-                todo.starts.push(Start {
+                actions.starts.push(AttemptStart {
                     set: u64::from_be_bytes(record.expect("each record is the number of its set")),
                     stream: attempt.stream,
                     attempt: attempt.id.0,
-                    again: attempt.earlier_attempts / self.streams,
+                    earlier_attempts: attempt.earlier_attempts / self.streams,
                     identity: record_set.identity(),
                 });
             }
             while let Some(record) = self.writer.poll_completed() {
                 let result = self.writer.take(record).expect("it completed");
-                todo.ended.push((self.sets[record.slot()], result.is_ok()));
+                actions
+                    .ended
+                    .push((self.sets[record.slot()], result.is_ok()));
             }
             let Some(&(_, set)) = self.waiting.front() else {
                 return;
@@ -118,30 +120,30 @@ impl Ours {
 }
 
 impl Policy for Ours {
-    fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
+    fn handle_set(&mut self, now: Instant, set: u64, actions: &mut Actions) {
         if !self.waiting.is_empty() || !self.submit(now, set) {
-            if self.patience.is_zero() {
-                return todo.ended.push((set, false));
+            if self.max_wait.is_zero() {
+                return actions.ended.push((set, false));
             }
-            self.waiting.push_back((now + self.patience, set));
+            self.waiting.push_back((now + self.max_wait, set));
             self.waited += 1;
             return;
         }
-        self.drive(now, todo);
+        self.drive(now, actions);
     }
 
-    fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo) {
+    fn handle_outcome(&mut self, now: Instant, outcome: AttemptOutcome, actions: &mut Actions) {
         self.entry += 1;
-        let outcome = match answer.stored {
+        let result = match outcome.stored {
             true => Ok(Dlsn::new(1, self.entry, 0)),
             false => Err(Failure::of_status(StatusCode::OverCapacity)),
         };
         self.writer
-            .handle_finished(now, AttemptId(answer.attempt), outcome);
-        self.drive(now, todo);
+            .handle_finished(now, AttemptId(outcome.attempt), result);
+        self.drive(now, actions);
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let waits = self.waiting.front().map(|(until, _)| *until);
         [waits, self.writer.poll_timeout()]
             .into_iter()
@@ -149,14 +151,14 @@ impl Policy for Ours {
             .min()
     }
 
-    fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
         self.writer.handle_timeout(now);
         while let Some(&(until, set)) = self.waiting.front()
             && until <= now
         {
             self.waiting.pop_front();
-            todo.ended.push((set, false));
+            actions.ended.push((set, false));
         }
-        self.drive(now, todo);
+        self.drive(now, actions);
     }
 }

@@ -4,43 +4,42 @@ use std::collections::HashMap;
 use distributedlog::Instant;
 use hdrhistogram::Histogram;
 
-use super::races::{Bell, Races};
-use super::{Answer, Policy, Todo};
+use super::in_flight::{InFlightSets, TimerKind};
+use super::{Actions, AttemptOutcome, Policy};
 
 /// One hedge after the 95th percentile of recent latencies, without a budget, as tower's `hedge`
 /// middleware does it:
 ///
-/// - Two histograms take turns, one is written while the other is read; latencies are rounded up to
-///   whole milliseconds.
-/// - Nothing is hedged before the one that is read holds enough latencies.
-/// - What is dropped because another attempt was faster is not in the histogram, which hedging
-///   makes too low by that.
-/// - The first result counts, also when it is a failure.
+/// - Of two histograms, one is written while the other is read, and they take turns. Latencies are
+///   rounded up to whole milliseconds.
+/// - No set is hedged before the histogram that is read has enough latencies.
+/// - An attempt that was dropped because another one was faster is not in the histogram, so hedging
+///   lowers the percentile that it uses.
+/// - The first outcome counts, also if it is a failure.
 #[derive(Debug)]
 pub struct Percentile {
-    races: Races,
+    in_flight: InFlightSets,
     request_timeout: Duration,
     settings: PercentileSettings,
     read: Histogram<u64>,
     write: Histogram<u64>,
     rotated: Instant,
-    /// When the hedges of sets that are on their way were sent.
+    /// Time at which the hedge of each set in flight was sent.
     hedged: HashMap<u64, Instant>,
 }
 
-/// What [`Percentile`] goes by.
+/// Settings of [`Percentile`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PercentileSettings {
-    /// Which percentile, as a share.
+    /// The quantile after which a set is hedged, 0 to 1. Default: 0.95.
     pub quantile: f64,
-    /// How many latencies there must be.
+    /// Minimum number of latencies in the histogram. Default: 20.
     pub min_data_points: u64,
-    /// How long each histogram is written.
+    /// Time for which each histogram is written. Default: 1 s.
     pub period: Duration,
 }
 
 impl Default for PercentileSettings {
-    /// The 95th percentile of at least 20 latencies of the last second or two.
     fn default() -> Self {
         Self {
             quantile: 0.95,
@@ -51,13 +50,13 @@ impl Default for PercentileSettings {
 }
 
 impl Percentile {
-    /// One that writes to so many streams and gives a set up after `request_timeout`.
+    /// Creates a policy for this number of streams that fails a set after `request_timeout`.
     #[must_use]
     pub fn new(streams: u16, request_timeout: Duration, settings: PercentileSettings) -> Self {
-        let histogram = || Histogram::new_with_bounds(1, 1 << 40, 2).expect("legal bounds");
+        let histogram = || Histogram::new_with_bounds(1, 1 << 40, 2).expect("the bounds are valid");
         let (read, write) = (histogram(), histogram());
         Self {
-            races: Races::new(streams),
+            in_flight: InFlightSets::new(streams),
             request_timeout,
             settings,
             read,
@@ -81,50 +80,50 @@ impl Percentile {
 }
 
 impl Policy for Percentile {
-    fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
+    fn handle_set(&mut self, now: Instant, set: u64, actions: &mut Actions) {
         self.rotate(now);
-        self.races.begin(now, set);
-        self.races.send(set, todo);
+        self.in_flight.begin(now, set);
+        self.in_flight.send(set, actions);
         if self.read.len() >= self.settings.min_data_points {
             let delay = Duration::from_millis(self.read.value_at_quantile(self.settings.quantile));
-            self.races.arm(now + delay, set, Bell::Hedge);
+            self.in_flight.set_timer(now + delay, set, TimerKind::Hedge);
         }
-        self.races
-            .arm(now + self.request_timeout, set, Bell::Deadline);
+        self.in_flight
+            .set_timer(now + self.request_timeout, set, TimerKind::Deadline);
     }
 
-    fn answered(&mut self, now: Instant, answer: Answer, todo: &mut Todo) {
-        let Some(race) = self.races.settle(answer.set) else {
+    fn handle_outcome(&mut self, now: Instant, outcome: AttemptOutcome, actions: &mut Actions) {
+        let Some(in_flight_set) = self.in_flight.finish_attempt(outcome.set) else {
             return;
         };
-        let hedged = self.hedged.remove(&answer.set);
-        if answer.stored {
-            let began = if answer.attempt == 0 {
-                race.began
+        let hedged = self.hedged.remove(&outcome.set);
+        if outcome.stored {
+            let began = if outcome.attempt == 0 {
+                in_flight_set.began
             } else {
-                hedged.unwrap_or(race.began)
+                hedged.unwrap_or(in_flight_set.began)
             };
             self.write
                 .saturating_record((now.since(began).as_micros() as u64).div_ceil(1_000).max(1));
         }
-        self.races.end(answer.set, answer.stored, todo);
+        self.in_flight.end(outcome.set, outcome.stored, actions);
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
-        self.races.next_timeout()
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.in_flight.poll_timeout()
     }
 
-    fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {
-        while let Some((set, bell)) = self.races.ring(now) {
-            match bell {
-                Bell::Hedge => {
-                    if self.races.send(set, todo) {
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
+        while let Some((set, timer)) = self.in_flight.next_due(now) {
+            match timer {
+                TimerKind::Hedge => {
+                    if self.in_flight.send(set, actions) {
                         self.hedged.insert(set, now);
                     }
                 }
-                Bell::Deadline => {
+                TimerKind::Deadline => {
                     self.hedged.remove(&set);
-                    self.races.end(set, false, todo);
+                    self.in_flight.end(set, false, actions);
                 }
             }
         }

@@ -2,53 +2,55 @@ use core::time::Duration;
 
 use distributedlog::Instant;
 
-use super::races::{Bell, Races};
-use super::{Answer, Policy, Todo};
+use super::in_flight::{InFlightSets, TimerKind};
+use super::{Actions, AttemptOutcome, Policy};
 
-/// No hedging: a set waits for its stream. If that answers that it has no room, the next one is
-/// tried, each once.
+/// No hedging: a set waits for its stream. If the stream has no room, the next one is tried, each
+/// once.
 #[derive(Debug)]
 pub struct Unhedged {
-    races: Races,
+    in_flight: InFlightSets,
     request_timeout: Duration,
 }
 
 impl Unhedged {
-    /// One that writes to so many streams and gives a set up after `request_timeout`.
+    /// Creates a policy for this number of streams that fails a set after `request_timeout`.
     #[must_use]
     pub fn new(streams: u16, request_timeout: Duration) -> Self {
         Self {
-            races: Races::new(streams),
+            in_flight: InFlightSets::new(streams),
             request_timeout,
         }
     }
 }
 
 impl Policy for Unhedged {
-    fn arrive(&mut self, now: Instant, set: u64, todo: &mut Todo) {
-        self.races.begin(now, set);
-        self.races.send(set, todo);
-        self.races
-            .arm(now + self.request_timeout, set, Bell::Deadline);
+    fn handle_set(&mut self, now: Instant, set: u64, actions: &mut Actions) {
+        self.in_flight.begin(now, set);
+        self.in_flight.send(set, actions);
+        self.in_flight
+            .set_timer(now + self.request_timeout, set, TimerKind::Deadline);
     }
 
-    fn answered(&mut self, _now: Instant, answer: Answer, todo: &mut Todo) {
-        if answer.stored {
-            self.races.end(answer.set, true, todo);
-        } else if self.races.settle(answer.set).is_some() && !self.races.send(answer.set, todo) {
-            self.races.end(answer.set, false, todo);
+    fn handle_outcome(&mut self, _now: Instant, outcome: AttemptOutcome, actions: &mut Actions) {
+        if outcome.stored {
+            self.in_flight.end(outcome.set, true, actions);
+        } else if self.in_flight.finish_attempt(outcome.set).is_some()
+            && !self.in_flight.send(outcome.set, actions)
+        {
+            self.in_flight.end(outcome.set, false, actions);
         }
     }
 
-    fn next_timeout(&self) -> Option<Instant> {
-        self.races.next_timeout()
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.in_flight.poll_timeout()
     }
 
-    fn handle_timeout(&mut self, now: Instant, todo: &mut Todo) {
-        while let Some((set, bell)) = self.races.ring(now) {
-            match bell {
-                Bell::Deadline => self.races.end(set, false, todo),
-                Bell::Hedge => {}
+    fn handle_timeout(&mut self, now: Instant, actions: &mut Actions) {
+        while let Some((set, timer)) = self.in_flight.next_due(now) {
+            match timer {
+                TimerKind::Deadline => self.in_flight.end(set, false, actions),
+                TimerKind::Hedge => {}
             }
         }
     }
