@@ -38,7 +38,14 @@ pub enum SettingValue {
     Factor(f32),
     /// One of the setting's names for values, for instance `none`.
     Word(&'static str),
+    /// A number for a setting of any kind that has one, times in milliseconds: for languages with
+    /// one type of numbers. Fractions of counts and negative numbers are cut off.
+    Number(f64),
 }
+
+/// There is no setting of this name, or it cannot have a value of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchSetting;
 
 /// Values that a setting may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,6 +205,7 @@ impl fmt::Display for SettingValue {
             Self::Time(time) => write!(f, "{time:?}"),
             Self::Factor(factor) => factor.fmt(f),
             Self::Word(word) => f.write_str(word),
+            Self::Number(number) => number.fmt(f),
         }
     }
 }
@@ -234,6 +242,14 @@ impl fmt::Display for SettingsError {
 
 impl core::error::Error for SettingsError {}
 
+impl fmt::Display for NoSuchSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no such setting, or it has no value of this kind")
+    }
+}
+
+impl core::error::Error for NoSuchSetting {}
+
 /// Converts a setting's own type from and to [`SettingValue`].
 pub(crate) trait Setting: Sized {
     /// Returns the value; `None` for a group, whose fields have rows of their own.
@@ -243,7 +259,7 @@ pub(crate) trait Setting: Sized {
 }
 
 macro_rules! setting {
-    ($($type:ty: $variant:ident($inner:ident) => $to:expr, $from:expr;)*) => {$(
+    ($($type:ty: $variant:ident($inner:ident) => $to:expr, $from:expr, $number:expr;)*) => {$(
         impl Setting for $type {
             fn to_value(self) -> Option<SettingValue> {
                 let $inner = self;
@@ -253,6 +269,7 @@ macro_rules! setting {
             fn from_value(value: SettingValue) -> Option<Self> {
                 match value {
                     SettingValue::$variant($inner) => $from,
+                    SettingValue::Number($inner) => $number,
                     _ => None,
                 }
             }
@@ -261,11 +278,12 @@ macro_rules! setting {
 }
 
 setting! {
-    bool: Switch(on) => on, Some(on);
-    usize: Count(count) => count as u64, usize::try_from(count).ok();
-    u32: Count(count) => count.into(), u32::try_from(count).ok();
-    Duration: Time(time) => time, Some(time);
-    f32: Factor(factor) => factor, Some(factor);
+    bool: Switch(on) => on, Some(on), { let _: f64 = on; None };
+    usize: Count(n) => n as u64, usize::try_from(n).ok(), Some(n as usize);
+    u32: Count(n) => n.into(), u32::try_from(n).ok(), Some(n as u32);
+    // Microseconds are the writer's unit.
+    Duration: Time(time) => time, Some(time), Some(Duration::from_micros((time * 1e3) as u64));
+    f32: Factor(factor) => factor, Some(factor), Some(factor as f32);
 }
 
 /// The value that a table's tokens stand for: `16 KiB`, `2 ms`, `on`, `none`, an expression, or

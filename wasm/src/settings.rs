@@ -1,5 +1,3 @@
-use core::time::Duration;
-
 use distributedlog::settings::SettingValue;
 use distributedlog::writer::{Identity, Settings, SettingsBuilder, WriterId};
 use wasm_bindgen::prelude::*;
@@ -13,11 +11,6 @@ pub struct WriterSettings {
     builder: SettingsBuilder,
     connections: usize,
     in_flight_sets: bool,
-}
-
-/// Converts milliseconds. NaN and negative numbers become 0, which settings that need more refuse.
-fn milliseconds(value: f64) -> Duration {
-    Duration::from_micros((value * 1_000.0) as u64)
 }
 
 #[wasm_bindgen]
@@ -51,17 +44,7 @@ impl WriterSettings {
             return true;
         }
         self.in_flight_sets |= name == "in_flight_sets";
-        // The present value says of which kind the new one is.
-        let value = match self.builder.value(name) {
-            Some(SettingValue::Time(_)) => SettingValue::Time(milliseconds(value)),
-            Some(SettingValue::Factor(_)) => SettingValue::Factor(value as f32),
-            // A number in place of a word: a seed, a limit, a window.
-            Some(SettingValue::Count(_) | SettingValue::Word(_)) => {
-                SettingValue::Count(value as u64)
-            }
-            Some(SettingValue::Switch(_)) | None => return false,
-        };
-        self.builder.set(name, value).is_ok()
+        self.builder.set(name, SettingValue::Number(value)).is_ok()
     }
 
     /// Switches a setting or a group of settings on, with its recommended values, or off. Returns
@@ -75,7 +58,7 @@ impl WriterSettings {
 const CONNECTIONS: usize = 6;
 
 impl WriterSettings {
-    /// Returns the settings and the maximum number of requests in flight, or the name of the setting
+    /// Returns the settings and the maximum number of requests in flight, or the row of the setting
     /// that is refused. Unless the user sets it, the number of sets in flight leaves two connections
     /// for hedges: a set whose request waits for a connection is hedged in vain.
     pub(crate) fn build(&self) -> Result<(Settings, usize), &'static str> {
@@ -90,7 +73,7 @@ impl WriterSettings {
         builder
             .build()
             .map(|settings| (settings, self.connections))
-            .map_err(|error| error.setting())
+            .map_err(|error| error.setting)
     }
 }
 

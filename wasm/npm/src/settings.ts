@@ -14,7 +14,8 @@ const OTHERS = ["url", "fetch", "headers", "token", "streams", "flushOnPageHide"
 
 /** The refusal of a setting, which the module names as Rust does. */
 export function refusal(name: string, options: MultiStreamWriterOptions): SettingsError {
-  const setting = name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  const [group = name] = name.split(".");
+  const setting = group.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   const value: unknown = (options as unknown as Record<string, unknown>)[setting];
   const shown = typeof value === "object" && value !== null ? JSON.stringify(value) : value;
   return new SettingsError(setting, shown, EXPECTED[setting] ?? "valid");

@@ -11,7 +11,6 @@ pub use table::SettingsBuilder;
 pub use crate::settings::SettingsError;
 
 use super::{MAX_SET_BYTES, MAX_STREAMS};
-use crate::settings::{SettingRange, SettingValue};
 
 /// Settings of a multi stream writer. A value of this type is valid: [`SettingsBuilder::build`] is
 /// the only way to make one.
@@ -140,15 +139,6 @@ impl TryFrom<SettingsBuilder> for Settings {
 
     fn try_from(builder: SettingsBuilder) -> Result<Self, SettingsError> {
         builder.build()
-    }
-}
-
-/// The refusal of a value of the wrong kind.
-const fn not_a_value(setting: &'static str, value: SettingValue) -> SettingsError {
-    SettingsError {
-        setting,
-        value,
-        range: SettingRange::Text("the name of a setting with a value of its kind"),
     }
 }
 

@@ -1,8 +1,10 @@
 use core::time::Duration;
 
 use super::table::set;
-use super::{Settings, SettingsBuilder, not_a_value};
-use crate::settings::{Setting, SettingRange, SettingRow, SettingValue, SettingsError};
+use super::{Settings, SettingsBuilder};
+use crate::settings::{
+    NoSuchSetting, Setting, SettingRange, SettingRow, SettingValue, SettingsError,
+};
 use crate::settings::{check_setting, setting_row, setting_text, setting_value};
 use crate::wire::record_set::WriterId;
 use crate::writer::Codec;
@@ -81,13 +83,13 @@ macro_rules! group {
                 &mut self,
                 name: &str,
                 value: SettingValue,
-            ) -> Option<Result<(), SettingsError>> {
+            ) -> Option<Result<(), NoSuchSetting>> {
                 let mut changed = if matches!(self, Self::Off) { Self::RECOMMENDED } else { *self };
                 let Self::$on { $($field,)+ } = &mut changed else {
                     return None;
                 };
                 $(if name == concat!($group, ".", stringify!($field)) {
-                    let done = set($field, concat!($group, ".", stringify!($field)), value);
+                    let done = set($field, value);
                     *self = changed;
                     return Some(done);
                 })+
@@ -237,22 +239,20 @@ impl Rounds {
         }
     }
 
-    fn set(&mut self, name: &str, value: SettingValue) -> Option<Result<(), SettingsError>> {
+    fn set(&mut self, name: &str, value: SettingValue) -> Option<Result<(), NoSuchSetting>> {
         match name {
-            "rounds.limit" if value == SettingValue::Word("none") => {
+            "rounds.limit" if matches!(value, SettingValue::Word("none")) => {
                 self.limit = None;
                 Some(Ok(()))
             }
             "rounds.limit" => {
                 let mut limit = 0;
-                let done = set(&mut limit, "rounds.limit", value);
+                let done = set(&mut limit, value);
                 self.limit = Some(limit);
                 Some(done)
             }
-            "rounds.first_backoff" => {
-                Some(set(&mut self.first_backoff, "rounds.first_backoff", value))
-            }
-            "rounds.max_backoff" => Some(set(&mut self.max_backoff, "rounds.max_backoff", value)),
+            "rounds.first_backoff" => Some(set(&mut self.first_backoff, value)),
+            "rounds.max_backoff" => Some(set(&mut self.max_backoff, value)),
             _ => None,
         }
     }
@@ -364,12 +364,12 @@ impl SettingsBuilder {
         &mut self,
         name: &str,
         value: SettingValue,
-    ) -> Result<(), SettingsError> {
+    ) -> Result<(), NoSuchSetting> {
         let done = self.rounds.set(name, value);
         done.or_else(|| self.budget.set(name, value))
             .or_else(|| self.health.set(name, value))
             .or_else(|| self.adaptive.set(name, value))
-            .unwrap_or_else(|| Err(not_a_value("setting", SettingValue::Word("unknown"))))
+            .unwrap_or(Err(NoSuchSetting))
     }
 }
 
@@ -381,6 +381,7 @@ impl Setting for Option<u64> {
     fn from_value(value: SettingValue) -> Option<Self> {
         match value {
             SettingValue::Count(count) => Some(Some(count)),
+            SettingValue::Number(number) => Some(Some(number as u64)),
             SettingValue::Word("random") => Some(None),
             _ => None,
         }
@@ -428,6 +429,7 @@ impl Setting for Window {
             SettingValue::Word("off") | SettingValue::Switch(false) => Some(Self::Off),
             SettingValue::Word("share") | SettingValue::Switch(true) => Some(Self::Share),
             SettingValue::Count(count) => u16::try_from(count).ok().map(Self::Attempts),
+            SettingValue::Number(number) => Some(Self::Attempts(number as u16)),
             _ => None,
         }
     }
@@ -440,6 +442,6 @@ impl Setting for Identity {
     }
 
     fn from_value(value: SettingValue) -> Option<Self> {
-        (value == SettingValue::Switch(false)).then_some(Self::Off)
+        matches!(value, SettingValue::Switch(false)).then_some(Self::Off)
     }
 }

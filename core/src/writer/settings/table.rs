@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, Window};
-use crate::settings::{Setting, SettingRow, SettingValue, SettingsError};
+use crate::settings::{NoSuchSetting, Setting, SettingRow, SettingValue, SettingsError};
 use crate::settings::{check_setting, setting_row, setting_text, setting_value};
 use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
@@ -81,9 +81,9 @@ macro_rules! settings_table {
             ///
             /// There is no such setting, or it cannot have such a value. Ranges are checked by
             /// [`build`](Self::build).
-            pub fn set(&mut self, name: &str, value: SettingValue) -> Result<(), SettingsError> {
+            pub fn set(&mut self, name: &str, value: SettingValue) -> Result<(), NoSuchSetting> {
                 $(if name == stringify!($name) {
-                    return set(&mut self.$name, stringify!($name), value);
+                    return set(&mut self.$name, value);
                 })*
                 self.set_group(name, value)
             }
@@ -184,14 +184,7 @@ const _: () = assert!(limits::MAX_PENDING_RECORDS == 2_147_483_648);
 const _: () = assert!(limits::MIN_BUFFERED_BYTES == 64);
 
 /// Replaces a setting's value by one of any kind, if it can be converted.
-pub(super) fn set<T: Setting>(
-    setting: &mut T,
-    name: &'static str,
-    value: SettingValue,
-) -> Result<(), SettingsError> {
-    let Some(value) = T::from_value(value) else {
-        return Err(super::not_a_value(name, value));
-    };
-    *setting = value;
+pub(super) fn set<T: Setting>(setting: &mut T, value: SettingValue) -> Result<(), NoSuchSetting> {
+    *setting = T::from_value(value).ok_or(NoSuchSetting)?;
     Ok(())
 }
