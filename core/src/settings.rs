@@ -1,5 +1,5 @@
-//! What the settings of all machines have in common: rows that describe them, values, ranges, and
-//! the error that refuses one.
+//! Common parts of the settings of all machines: rows that describe them, values, ranges, and the
+//! error that refuses one.
 //!
 //! Each machine's settings stand in one table (`settings_table!`). A row's name, type, default,
 //! range and documentation make the field, the builder's method, the check and the
@@ -25,7 +25,7 @@ pub struct SettingRow {
     pub doc: &'static str,
 }
 
-/// Value of a setting, whichever it is.
+/// Value of a setting of any kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SettingValue {
     /// On or off.
@@ -60,7 +60,7 @@ pub enum SettingRange {
     Below(&'static str, Duration),
     /// From this time to another setting, which has this value.
     UpTo(Duration, &'static str, Duration),
-    /// What the text says.
+    /// The values that the text names.
     Text(&'static str),
 }
 
@@ -359,10 +359,14 @@ macro_rules! check_setting {
         }
     };
     ($of:expr, $name:expr, $value:expr, time below $other:ident if $on:ident) => {
-        if $of.$on { $crate::settings::check_setting!($of, $name, $value, time below $other) }
+        if $of.$on {
+            $crate::settings::check_setting!($of, $name, $value, time below $other)
+        }
     };
     ($of:expr, $name:expr, $value:expr, time $n:literal $u:ident to $other:ident if $on:ident) => {
-        if $of.$on { $crate::settings::check_setting!($of, $name, $value, time $n $u to $other) }
+        if $of.$on {
+            $crate::settings::check_setting!($of, $name, $value, time $n $u to $other)
+        }
     };
     ($of:expr, $name:expr, $value:expr, time below $other:ident) => {
         $crate::settings::check_setting!(@$crate::settings::SettingsError::check_below(
@@ -382,32 +386,44 @@ macro_rules! check_setting {
     ($of:expr, $name:expr, $value:expr,
         time $n:literal $u:ident to $m:literal $v:ident) => {
         $crate::settings::check_setting!(@$crate::settings::SettingsError::check_time(
-            $name, $value, $crate::settings::setting_value!($n $u), $crate::settings::setting_value!($m $v),
+            $name, $value,
+            $crate::settings::setting_value!($n $u), $crate::settings::setting_value!($m $v),
         ))
     };
     ($of:expr, $name:expr, $value:expr, count at least $n:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count($name, $value as u64, $n, u64::MAX))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
+            $name, $value as u64, $n, u64::MAX,
+        ))
     };
     ($of:expr, $name:expr, $value:expr, count $n:literal to $m:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count($name, $value as u64, $n, $m))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
+            $name, $value as u64, $n, $m,
+        ))
     };
     ($of:expr, $name:expr, $value:expr, bytes at least $n:literal $u:ident) => {
         $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
             $name, $value as u64, $crate::settings::setting_value!($n $u), u64::MAX,
         ))
     };
-    // Where addresses have 32 bits, half of them is the most that can be asked for.
+    // With addresses of 32 bits, half of the memory is the maximum.
     ($of:expr, $name:expr, $value:expr, bytes $n:literal $u:ident to $m:literal $v:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count($name, $value as u64, $crate::settings::setting_value!($n $u), {
-            let (max, half): (u64, u64) = ($crate::settings::setting_value!($m $v), usize::MAX as u64 / 2);
-            if max < half { max } else { half }
-        }))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
+            $name, $value as u64, $crate::settings::setting_value!($n $u), {
+                let max: u64 = $crate::settings::setting_value!($m $v);
+                let half = usize::MAX as u64 / 2;
+                if max < half { max } else { half }
+            },
+        ))
     };
     ($of:expr, $name:expr, $value:expr, factor above 0 to $m:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor($name, $value, f32::MIN_POSITIVE, $m))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor(
+            $name, $value, f32::MIN_POSITIVE, $m,
+        ))
     };
     ($of:expr, $name:expr, $value:expr, factor $n:literal to $m:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor($name, $value, $n, $m))
+        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor(
+            $name, $value, $n, $m,
+        ))
     };
     ($of:expr, $name:expr, $value:expr, time none or at least $n:literal $u:ident) => {
         if let Some(value) = $value {
@@ -486,7 +502,8 @@ macro_rules! machine_settings {
                 @setter $name: $type $(= $by_hand)?;
                 $(#[doc = $doc])+
                 #[doc = concat!(
-                    "\n\nDefault: ", $crate::settings::setting_text!($($default)+), ". Valid: ", stringify!($($range)+), "."
+                    "\n\nDefault: ", $crate::settings::setting_text!($($default)+),
+                    ". Valid: ", stringify!($($range)+), "."
                 )]
             })*
 

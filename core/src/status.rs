@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::{Advice, WriteState};
 
-/// What a routing client does with a request that a proxy answered with this code.
+/// Action of a routing client on a request that a proxy answered with a code.
 ///
 /// Both the answers of DistributedLog's own client and ours fall into these groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,16 +84,19 @@ fn the_page_of_settings_is_what_the_tables_say() {
     let mut page = "\
 # Settings
 
-Made from the tables of the settings by `UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings`; do not edit.
-Durations are `Duration` in Rust, `2ms` or `10s` in flags, and milliseconds in npm. A value that is not valid is refused with the setting,
-the value and what is valid.
+Made from the tables of the settings; do not edit. To make it anew:
+`UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings`. Durations are `Duration` in
+Rust, `2ms` or `10s` in flags, and milliseconds in npm. A value that is not valid is refused with the
+setting, the value and the valid values.
 
 ## Writer
 
-`distributedlog::writer::Settings`, and the methods of its builder. npm has the same names in camel case (`requestTimeout`), the command as flags
-(`--request-timeout`). *original* is what Apache DistributedLog's writer does where that differs: `Settings::original()`.
-Exceptions: npm's `inFlightSets` is two less than its `connections` (6) unless given; the tokio writer and npm draw `seed` and `identity` at random;
-`dlog console-multi-writer` starts from the tutorial's settings (`Settings::tutorial()`), its help says which.
+`distributedlog::writer::Settings`, and the methods of its builder. npm has the same names in camel
+case (`requestTimeout`), the command as flags (`--request-timeout`). *original* is the value of
+Apache DistributedLog's writer where it differs: `Settings::original()`. Exceptions: npm's
+`inFlightSets` is two less than its `connections` (6) unless given; the tokio writer and npm draw
+`seed` and `identity` at random; `dlog console-multi-writer` starts from the tutorial's settings
+(`Settings::tutorial()`), which its help shows.
 
 "
     .to_owned();
@@ -104,7 +107,10 @@ Exceptions: npm's `inFlightSets` is two less than its `connections` (6) unless g
     table(&mut page, routing::Settings::ROWS.iter(), false);
     page.push_str("## Client: connections\n\n`distributedlog::client::session::Settings`.\n\n");
     table(&mut page, session::Settings::ROWS.iter(), false);
-    page.push_str("## Write proxy\n\n`distributedlog_proxy::Settings`; the flags: `dlog proxy --help`.\n\n| setting | |\n|---|---|\n");
+    page.push_str(
+        "## Write proxy\n\n`distributedlog_proxy::Settings`; the flags: `dlog proxy --help`.\n\n\
+         | setting | |\n|---|---|\n",
+    );
     for (name, doc) in distributedlog_proxy::Settings::ROWS {
         writeln!(page, "| `{name}` | {} |", prose(doc)).expect("a string takes all");
     }
@@ -271,7 +277,8 @@ fn the_types_of_npm_are_what_the_table_says() {
 #[test]
 fn what_the_package_checks_is_what_the_table_says() {
     let mut text = "\
-// Made from the settings' table by `UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings`; do not edit.
+// Made from the settings' table; do not edit. To make it anew:
+// UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings
 
 /** The valid values of each setting. */
 export const VALID: Record<string, string> = {
@@ -304,8 +311,10 @@ export const VALID: Record<string, string> = {
     );
     write!(
         text,
-        "}};\n\nexport const NUMBERS = [{numbers}] as const;\n\nexport const SWITCHES = [{switches}] as const;\n\n\
-         /** Groups of settings with their fields; `window` is a number. */\nexport const GROUPS = {{\n"
+        "}};\n\nexport const NUMBERS = [{numbers}] as const;\n\n\
+         export const SWITCHES = [{switches}] as const;\n\n\
+         /** Groups of settings with their fields; `window` is a number. */\n\
+         export const GROUPS = {{\n"
     )
     .expect("a string takes all");
     for row in npm_rows().filter(|row| row.unit == "group" || row.unit == "word") {

@@ -59,8 +59,8 @@ const CONNECTIONS: usize = 6;
 
 impl WriterSettings {
     /// Returns the settings and the maximum number of requests in flight, or the row of the setting
-    /// that is refused. Unless the user sets it, the number of sets in flight leaves two connections
-    /// for hedges: a set whose request waits for a connection is hedged in vain.
+    /// that is refused. Unless the user sets it, the number of sets in flight leaves two
+    /// connections for hedges: a set whose request waits for a connection is hedged in vain.
     pub(crate) fn build(&self) -> Result<(Settings, usize), &'static str> {
         if self.connections == 0 {
             return Err("connections");

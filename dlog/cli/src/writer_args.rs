@@ -203,7 +203,10 @@ impl<C: SettingsOf> clap::Args for SettingFlags<C> {
     fn augment_args(command: Command) -> Command {
         let recommended = Arg::new("recommended")
             .long("recommended")
-            .help("Turn all of these on with their recommended values; flags beside it change single ones")
+            .help(
+                "Turn all of these on with their recommended values; flags beside it change \
+                   single ones",
+            )
             .action(ArgAction::SetTrue)
             .help_heading(GROUPS_HEADING);
         let (plain, groups): (Vec<_>, Vec<_>) = rows::<C>().partition(|row| !is_of_a_group(row));

@@ -12,7 +12,7 @@ use super::{CorsOrigin, HttpToken, ServerCertificate};
 /// the original checks it.
 pub const MAX_RECORD_BYTES: usize = (1 << 20) - (8 << 10);
 
-/// What a frame holds besides its payload at most: contexts, names, hosts already tried. A frame
+/// Maximum bytes of a frame besides its payload: contexts, names, hosts already tried. A frame
 /// limit below a record and this could refuse records that the proxy stores.
 const FRAME_OVERHEAD_BYTES: usize = 64 << 10;
 
@@ -45,7 +45,11 @@ macro_rules! settings {
         }
 
         impl SettingsBuilder {
-            $($(#[doc = $doc])+ pub fn $name(mut self, $name: $type) -> Self { self.settings.$name = $name; self })*
+            $($(#[doc = $doc])+
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.settings.$name = $name;
+                self
+            })*
 
             fn check_ranges(&self) -> Result<(), SettingsError> {
                 $($(
@@ -146,16 +150,16 @@ settings! {
     /// Maximum number of streams that the proxy owns; another one is refused (524). Default:
     /// 100,000.
     max_streams: usize = 100_000, within |it| 1, 1 << 24;
-    /// Maximum number of record sets with an identity (R12) that the proxy remembers, so that a copy
-    /// of a set for the same stream is answered with the first copy's position and not stored again.
-    /// Default: 262,144, at most 25 MB; 0: every copy is stored.
+    /// Maximum number of record sets with an identity (R12) that the proxy remembers, so that a
+    /// copy of a set for the same stream is answered with the first copy's position and not stored
+    /// again. Default: 262,144, at most 25 MB; 0: every copy is stored.
     ///
     /// A copy is recognised if this proxy has owned the stream without a break since the set came,
-    /// has received fewer than 1,024 sets with a higher sequence by the same writer for that stream,
-    /// and did not have to make room for sets of others: those of writers that were idle for a
-    /// while, a writer counting once for each of its streams, are dropped first, also when there are
-    /// more than 4,096 of them. Nothing is kept over a restart. A copy for another stream is stored
-    /// there, because a position belongs to its stream; merged readers drop it.
+    /// has received fewer than 1,024 sets with a higher sequence by the same writer for that
+    /// stream, and did not have to make room for sets of others: those of writers that were idle
+    /// for a while, a writer counting once for each of its streams, are dropped first, also when
+    /// there are more than 4,096 of them. Nothing is kept over a restart. A copy for another stream
+    /// is stored there, because a position belongs to its stream; merged readers drop it.
     remembered_sets: usize = 1 << 18, within |it| 0, 1 << 28;
     /// Time until a connection's first frame, and its TLS handshake, are complete once begun.
     /// Default: 10 s.

@@ -62,65 +62,63 @@ impl ProxyClientBuilder {
         }
     }
 
-    /// Where the proxies are, as a Finagle name: `inet!host:port,host:port` (looked up again and
-    /// again), `fixedinet!host:port` (looked up once), `nil!`, `neg!`, `fail!`. No default: it
-    /// must be given.
+    /// Finagle name of the proxies: `inet!host:port,host:port` (resolved again at intervals),
+    /// `fixedinet!host:port` (resolved once), `nil!`, `neg!`, `fail!`. No default: it is required.
     pub fn proxies(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// What the proxies are told about who calls. Default: `distributedlog`.
+    /// Name by which the client identifies itself to the proxies. Default: `distributedlog`.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = id.into();
         self
     }
 
-    /// How requests are put on a connection. Default: [`Protocol::ThriftMux`], many at a time; with
+    /// Protocol of the connections. Default: [`Protocol::ThriftMux`], many requests at a time; with
     /// [`Protocol::Thrift`], each waits for the one before it.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.session = self.session.protocol(protocol);
         self
     }
 
-    /// Encrypts the connections. Default: they are not.
+    /// Encrypts the connections. Default: off.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Who this client is to ZooKeeper, where the name is a serverset's that not everyone may read.
-    /// Default: nobody.
+    /// Login to ZooKeeper, for the name of a serverset that not everyone may read. Default: none.
     #[cfg(feature = "zookeeper")]
     pub fn zookeeper_login(mut self, login: ZooKeeperLogin) -> Self {
         self.zookeeper_login = Some(login);
         self
     }
 
-    /// How long an operation may take altogether: waiting for a connection, redirects and retries
-    /// included. Default: 10 s; under a [`MultiStreamWriter`](crate::MultiStreamWriter) none
-    /// but that of the writer.
+    /// Maximum time of an operation: waiting for a connection, redirects and retries included.
+    /// Default: 10 s; under a [`MultiStreamWriter`](crate::MultiStreamWriter) none but that of the
+    /// writer.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self
     }
 
-    /// How long one proxy may take to answer. Default: 1 s; under a
+    /// Time that one proxy may take to answer. Default: 1 s; under a
     /// [`MultiStreamWriter`](crate::MultiStreamWriter) its request timeout, since it hedges.
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
     }
 
-    /// How long making a connection may take, its handshakes included. Default: 1 s.
+    /// Time that making a connection may take, its handshakes included. Default: 1 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// When a silent proxy is asked whether it still lives (mux only): after `idle` without
-    /// requests under way, after `silence` with some; and how long it may then take to answer.
-    /// Default: 5 s, 1 s, 4 s.
+    /// Times of pings to a silent proxy (mux only): after `idle` without requests in flight, after
+    /// `silence` with some; `timeout` is the time that it may take to answer. Default: 5 s, 1 s, 4
+    /// s.
     pub fn pings(mut self, idle: Option<Duration>, silence: Duration, timeout: Duration) -> Self {
         self.session = self
             .session
@@ -130,55 +128,55 @@ impl ProxyClientBuilder {
         self
     }
 
-    /// How proxies are chosen and what is sent again: redirects, backoff, blackouts. What it says
-    /// of timeouts gives way to this builder's own methods for them. Default: the core's
-    /// defaults.
+    /// Settings of the choice of proxies and of what is sent again: redirects, backoff, blackouts.
+    /// This builder's own methods for timeouts take precedence. Default: the core's defaults.
     pub const fn routing(mut self, settings: routing::SettingsBuilder) -> Self {
         self.routing = settings;
         self
     }
 
-    /// How long [`build`](Self::build) waits for a proxy to shake hands; zero: not at all, the
-    /// client then connects in the background. Default: 5 s.
+    /// Maximum time that [`build`](Self::build) waits for a proxy to shake hands; zero: it does not
+    /// wait, and the client connects in the background. Default: 5 s.
     pub const fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;
         self
     }
 
-    /// How long [`close`](ProxyClient::close) waits for what is in flight. Default: 10 s.
+    /// Maximum time that [`close`](ProxyClient::close) waits for operations in flight. Default: 10
+    /// s.
     pub const fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// How often the hosts of an `inet!` name are looked up again. Default: 10 s.
+    /// Interval at which the hosts of an `inet!` name are resolved again. Default: 10 s.
     pub const fn resolve_interval(mut self, interval: Duration) -> Self {
         self.resolve_interval = interval;
         self
     }
 
-    /// Which streams' owners proxies are asked for in handshakes, as a regular expression of
-    /// theirs. Default: `.*`.
+    /// Regular expression of the streams whose owners proxies are asked for in handshakes, in the
+    /// proxies' syntax. Default: `.*`.
     pub fn stream_name_regex(mut self, regex: impl Into<String>) -> Self {
         self.stream_name_regex = regex.into();
         self
     }
 
-    /// How many operations may be under way at a time, 1 to 4,032; others wait. Default: 2,048.
+    /// Maximum number of operations in flight, 1 to 4,032; others wait. Default: 2,048.
     pub const fn max_in_flight(mut self, operations: usize) -> Self {
         self.max_in_flight = operations;
         self
     }
 
-    /// How many bytes of records may be under way at a time; operations beyond wait. A single
-    /// larger operation is let through alone. Default: 64 MiB.
+    /// Maximum bytes of records in flight; operations beyond wait. A single larger operation is let
+    /// through alone. Default: 64 MiB.
     pub const fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// The largest frame that a proxy may send; a larger one ends the connection before it is
-    /// buffered. Default: 16 MiB.
+    /// Largest frame that a proxy may send; a larger one ends the connection before it is buffered.
+    /// Default: 16 MiB.
     pub fn max_frame_bytes(mut self, bytes: usize) -> Self {
         self.session = self.session.max_frame_bytes(bytes);
         self
@@ -189,7 +187,7 @@ impl ProxyClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]; [`BuildError::NoProxy`] names each host and why it did not do.
+    /// [`BuildError`]; [`BuildError::NoProxy`] has each host with the reason of its failure.
     ///
     /// # Panics
     ///

@@ -157,7 +157,7 @@ impl MultiStreamWriterBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]; [`BuildError::NoProxy`] names each host and why it did not do.
+    /// [`BuildError`]; [`BuildError::NoProxy`] has each host with the reason of its failure.
     ///
     /// # Panics
     ///

@@ -1,4 +1,5 @@
-// Made from the settings' table by `UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings`; do not edit.
+// Made from the settings' table; do not edit. To make it anew:
+// UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings
 
 /** The valid values of each setting. */
 export const VALID: Record<string, string> = {

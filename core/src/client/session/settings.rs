@@ -9,8 +9,8 @@ use crate::settings::{SettingRange, SettingValue, machine_settings};
 pub enum Protocol {
     /// Mux frames with thrift inside, many requests in flight (the original's `thriftmux`).
     ThriftMux,
-    /// Framed thrift, one request at a time, upgraded with trace, deadline and client id if the peer
-    /// supports it. The original's default.
+    /// Framed thrift, one request at a time, upgraded with trace, deadline and client id if the
+    /// peer supports it. The original's default.
     #[default]
     Thrift,
     /// Framed thrift, one request at a time, without asking for the upgrade. The real proxy refuses
@@ -21,8 +21,8 @@ pub enum Protocol {
 type ClientId = heapless::String<{ Settings::MAX_CLIENT_ID_BYTES }>;
 
 machine_settings! {
-    /// Settings of a [`Session`](super::Session). A value of this type is valid: the builder checked
-    /// it.
+    /// Settings of a [`Session`](super::Session). A value of this type is valid: the builder
+    /// checked it.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[cfg_attr(feature = "serde", derive(serde::Serialize))]
     struct Settings;

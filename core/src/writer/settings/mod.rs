@@ -23,7 +23,8 @@ use super::{MAX_SET_BYTES, MAX_STREAMS};
 /// use core::time::Duration;
 /// use distributedlog::writer::Settings;
 ///
-/// let settings = Settings::builder().buffer_size(0).request_timeout(Duration::from_secs(5)).build()?;
+/// let settings =
+/// Settings::builder().buffer_size(0).request_timeout(Duration::from_secs(5)).build()?;
 /// assert_eq!(settings.first_speculative_timeout(), Duration::from_millis(50));
 /// # Ok::<(), distributedlog::writer::SettingsError>(())
 /// ```
@@ -42,8 +43,8 @@ impl Settings {
     }
 
     /// Returns the settings of the tutorial "Write records to multiple streams": every record is a
-    /// set of its own, transmitted at once; the first hedge after 10 s, later ones after at most
-    /// 20 s, failure after 50 s; nothing that [`OriginalFeatures`](super::OriginalFeatures) leave out.
+    /// set of its own, transmitted at once; the first hedge after 10 s, later ones after at most 20
+    /// s, failure after 50 s; nothing that [`OriginalFeatures`](super::OriginalFeatures) leave out.
     #[must_use]
     pub fn tutorial() -> Self {
         Self::builder()
@@ -104,8 +105,8 @@ impl SettingsBuilder {
             .adaptive(Adaptive::RECOMMENDED)
     }
 
-    /// Switches off what [`OriginalFeatures`](super::OriginalFeatures) leave out: budget, health, adaptive
-    /// timeouts and identity. Everything else stays.
+    /// Switches off what [`OriginalFeatures`](super::OriginalFeatures) leave out: budget, health,
+    /// adaptive timeouts and identity. Everything else stays.
     pub const fn original_features(self) -> Self {
         self.budget(Budget::Off)
             .health(Health::Off)

@@ -51,7 +51,8 @@ macro_rules! group {
             pub const RECOMMENDED: Self = Self::$on { $($field: setting_value!($($default)+),)+ };
 
             const ROWS: &'static [SettingRow] = &[$(setting_row!(
-                concat!($group, ".", stringify!($field)), ($($field_doc)+), ($($default)+), ($($range)+)
+                concat!($group, ".", stringify!($field)),
+                ($($field_doc)+), ($($default)+), ($($range)+)
             ),)+];
 
             const fn check(self) -> Result<(), SettingsError> {

@@ -44,7 +44,8 @@ macro_rules! settings_table {
                 @setter $name: $type $(, from $from as $convert)?;
                 $(#[doc = $doc])+
                 #[doc = concat!(
-                    "\n\nDefault: ", setting_text!($($default)+), ". Valid: ", stringify!($($range)+), "."
+                    "\n\nDefault: ", setting_text!($($default)+),
+                    ". Valid: ", stringify!($($range)+), "."
                 )]
             })*
 

@@ -8,11 +8,11 @@ use distributedlog::writer::{
 use super::super::writer_args::{SettingFlags, SettingsOf, settings_fault};
 use super::super::{Fault, duration};
 
-/// How the writer is to be simulated.
+/// Settings of a simulated writer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen {
     pub(super) settings: Settings,
-    /// How long a set waits for room in front of the writer.
+    /// Maximum time that a set waits for room in front of the writer.
     pub(super) patience: Duration,
 }
 
@@ -78,7 +78,12 @@ pub(super) struct SettingsArgs {
 
     /// Time that a set waits for room while as many are in flight as may be; 0: it fails at once
     /// [default: the request timeout]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = Simulated::HEADING)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration::parse,
+        help_heading = Simulated::HEADING
+    )]
     wait_for_room: Option<Duration>,
 }
 
@@ -104,7 +109,7 @@ impl SettingsArgs {
     }
 }
 
-/// What the writer runs with, in a line for people.
+/// Returns the settings in a line for people.
 fn text(settings: &Settings) -> String {
     let budget = match settings.budget() {
         Budget::Off => "no budget".to_owned(),

@@ -15,9 +15,9 @@ pub struct EmbeddedSettings {
     /// Reserves a volume's space when the file is created, so that a full disk shows before an
     /// entry is begun. Default: on.
     pub preallocate: bool,
-    /// Batches start at multiples of this, so that no acknowledged sector is written a second
-    /// time: a power of two, at least the disk's unit of atomic writes. Default: 512 B. Valid: 512 B
-    /// to 4 KiB.
+    /// Batches start at multiples of this, so that no acknowledged sector is written a second time:
+    /// a power of two, at least the disk's unit of atomic writes. Default: 512 B. Valid: 512 B to 4
+    /// KiB.
     pub sector_bytes: u32,
     /// Largest entry, as the sum of its payloads; at most a quarter of `volume_bytes`. Default,
     /// `None`: 4 MiB, or a quarter of `volume_bytes` if that is less.
@@ -28,7 +28,8 @@ pub struct EmbeddedSettings {
     pub max_batch_bytes: Option<usize>,
     /// Maximum payload bytes that wait for the disk, at least one entry. Beyond it appends are
     /// refused with [`StoreError::Overloaded`](crate::StoreError::Overloaded): nothing of them is
-    /// written, and a caller that waits for some of its earlier appends finds room. Default: 64 MiB.
+    /// written, and a caller that waits for some of its earlier appends finds room. Default: 64
+    /// MiB.
     pub max_queued_bytes: usize,
     /// Payload bytes at which a log segment is completed; the next append opens another. Default:
     /// 1 GiB.
