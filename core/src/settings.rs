@@ -354,6 +354,7 @@ macro_rules! setting_text {
 macro_rules! check_setting {
     // Not `?`, which constants cannot use yet.
     (@$check:expr) => {
+        #[allow(clippy::question_mark, reason = "constants cannot use `?` yet")]
         if let Err(error) = $check {
             return Err(error);
         }

@@ -55,7 +55,7 @@ fn the_document_about_http_agrees_with_the_table() {
             // "`not_written`; 525: `unknown`"
             let known = known
                 .split_once(&format!("{code}: `"))
-                .map_or(known.trim_start_matches('`'), |(_, own)| own);
+                .map_or_else(|| known.trim_start_matches('`'), |(_, own)| own);
             let known = known.split('`').next().expect("a word");
             let code = StatusCode::from_i32(code.parse().expect("a number"));
             assert_eq!(code.name(), name);

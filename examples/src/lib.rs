@@ -1,6 +1,6 @@
 //! The store and the write proxy that the examples run over, in their own process.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use distributedlog_proxy::{Proxy, RunningProxy, Settings};
@@ -9,7 +9,7 @@ use distributedlog_store::{LogStore, StreamName};
 use tempfile::TempDir;
 
 /// Error of an example: printed, and the program ends.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Error = Box<dyn core::error::Error + Send + Sync>;
 
 /// A store in a temporary folder and a write proxy over it, on a free port of this machine.
 pub struct Local {
@@ -31,7 +31,7 @@ impl Local {
         let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings)).await??;
         let store: Arc<dyn LogStore> = Arc::new(store);
         for stream in streams {
-            store.create(&StreamName::new(*stream)?).await?;
+            store.create(&StreamName::new(stream)?).await?;
         }
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = Settings::builder().listen(any_port).build()?;

@@ -4,7 +4,7 @@
 //!
 //! `UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings` writes the files anew.
 
-use std::fmt::Write as _;
+use core::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -127,7 +127,10 @@ fn rows_values_and_names_agree() {
         SettingValue::Count(n) if n >= 1 << 20 && n % (1 << 20) == 0 => format!("{} MiB", n >> 20),
         SettingValue::Count(n) if n == 16 << 10 => "16 KiB".to_owned(),
         SettingValue::Factor(factor) => format!("{factor:?}"),
-        value => value.to_string(),
+        SettingValue::Count(_)
+        | SettingValue::Switch(_)
+        | SettingValue::Word(_)
+        | SettingValue::Number(_) => value.to_string(),
     };
     let mut names = Vec::new();
     for row in Settings::rows() {

@@ -40,7 +40,7 @@ impl ErrorResponse {
     pub fn failure(self) -> Failure {
         let mut failure = match self.code {
             Some(code) => Failure::of_status(StatusCode::from_i32(code)),
-            None => self.from_http_status(),
+            None => self.failure_of_http_status(),
         };
         failure.known = self.known.unwrap_or(failure.known);
         if failure.known == WriteState::Rejected {
@@ -68,7 +68,7 @@ impl ErrorResponse {
 
     /// Returns the failure of a response without a DistributedLog code: the refusal of the HTTP
     /// layer, or of a gateway.
-    const fn from_http_status(self) -> Failure {
+    const fn failure_of_http_status(self) -> Failure {
         let (cause, known, advice) = match self.http {
             413 | 415 => (Cause::Refused, WriteState::Rejected, Advice::FailRecords),
             408 | 421 => (Cause::Refused, WriteState::NotWritten, Advice::NextStream),

@@ -129,8 +129,17 @@ impl<C: SettingsOf> SettingFlags<C> {
             let (name, value) = match value {
                 // `--budget off`: its flag is that of its first field.
                 SettingValue::Switch(false) => (group, value),
-                _ if !field.is_empty() && off(group) => continue,
-                _ => (name, value),
+                SettingValue::Switch(true)
+                | SettingValue::Count(_)
+                | SettingValue::Time(_)
+                | SettingValue::Factor(_)
+                | SettingValue::Word(_)
+                | SettingValue::Number(_) => {
+                    if !field.is_empty() && off(group) {
+                        continue;
+                    }
+                    (name, value)
+                }
             };
             builder
                 .set(name, value)
@@ -180,7 +189,7 @@ impl<C: SettingsOf> FromArgMatches for SettingFlags<C> {
             let flag = flag_of(row.name);
             if row.unit == "switch" {
                 return matches
-                    .get_flag(&flag)
+                    .get_flag(flag)
                     .then_some(SettingValue::Switch(!flag.starts_with("no-")));
             }
             matches.get_one::<SettingValue>(flag).copied()

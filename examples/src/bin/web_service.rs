@@ -27,7 +27,9 @@ async fn main() -> Result<(), Error> {
     let app = Router::new()
         .route("/orders", post(order))
         .with_state(writer.clone());
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:3000".into());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}/orders", listener.local_addr()?);
     axum::serve(listener, app)

@@ -384,7 +384,10 @@ impl Setting for Option<u64> {
             SettingValue::Count(count) => Some(Some(count)),
             SettingValue::Number(number) => Some(Some(number as u64)),
             SettingValue::Word("random") => Some(None),
-            _ => None,
+            SettingValue::Switch(_)
+            | SettingValue::Time(_)
+            | SettingValue::Factor(_)
+            | SettingValue::Word(_) => None,
         }
     }
 }
@@ -411,7 +414,12 @@ impl Setting for Codec {
         match value {
             SettingValue::Word("none") => Some(Self::None),
             SettingValue::Word("lz4") => Some(Self::Lz4),
-            _ => None,
+            SettingValue::Switch(_)
+            | SettingValue::Count(_)
+            | SettingValue::Number(_)
+            | SettingValue::Time(_)
+            | SettingValue::Factor(_)
+            | SettingValue::Word(_) => None,
         }
     }
 }
@@ -431,7 +439,7 @@ impl Setting for Window {
             SettingValue::Word("share") | SettingValue::Switch(true) => Some(Self::Share),
             SettingValue::Count(count) => u16::try_from(count).ok().map(Self::Attempts),
             SettingValue::Number(number) => Some(Self::Attempts(number as u16)),
-            _ => None,
+            SettingValue::Time(_) | SettingValue::Factor(_) | SettingValue::Word(_) => None,
         }
     }
 }

@@ -104,7 +104,9 @@ impl SettingsArgs {
             .seed(seed)
             .build()
             .map_err(|error| settings_fault(&error))?;
-        let patience = self.wait_for_room.unwrap_or(settings.request_timeout());
+        let patience = self
+            .wait_for_room
+            .unwrap_or_else(|| settings.request_timeout());
         Ok(Chosen { settings, patience })
     }
 }

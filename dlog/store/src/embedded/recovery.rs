@@ -184,13 +184,16 @@ fn load_sealed(
     }))
 }
 
+/// Extents by stream and log segment.
+type Extents = BTreeMap<(u64, u64), Extent>;
+
 /// Reads a volume. Returns its extents by stream and log segment, and the offset of its end.
 fn read_extents(
     disk: &dyn Disk,
     folder: &Path,
     files: &Files,
     number: u64,
-) -> Result<(BTreeMap<(u64, u64), Extent>, u64), StoreError> {
+) -> Result<(Extents, u64), StoreError> {
     let until = match files.volumes.binary_search(&(number + 1)) {
         Ok(_) => VolumeEnd::Known(
             read_file(
@@ -212,7 +215,7 @@ fn read_extents(
         number,
         |file, path, number| {
             let header = VolumeHeader::read(file, path, number)?;
-            let mut extents = BTreeMap::<(u64, u64), Extent>::new();
+            let mut extents = Extents::new();
             let end = scan(file, path, &header, until, &mut |batch| {
                 for located in &batch.frames {
                     if let Body::Entry { key, .. } = located.frame.body {

@@ -38,7 +38,7 @@ mod tools;
 mod truncation;
 mod waiting;
 
-use std::any::Any;
+use core::any::Any;
 use std::sync::Arc;
 
 use distributedlog_store::LogStore;
