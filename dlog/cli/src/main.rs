@@ -35,8 +35,6 @@ mod writer_args;
 
 pub(crate) use args::Cli;
 pub(crate) use error::CliError;
-// The name that the settings' flags still use.
-pub(crate) use error::CliError as Fault;
 
 #[cfg(test)]
 pub(crate) use error::EXIT_FAILURE;

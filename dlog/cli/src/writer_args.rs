@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use distributedlog::settings::{SettingRow, SettingValue, SettingsError};
 use distributedlog::writer::{Settings, SettingsBuilder};
 
-use super::{Fault, duration};
+use super::{CliError, duration};
 
 /// Settings of a command that writes: it starts from the tutorial's.
 pub(crate) type WriterArgs = SettingFlags<Tutorial>;
@@ -152,7 +152,7 @@ impl<C: SettingsOf> SettingFlags<C> {
     ///
     /// # Errors
     /// One of them is outside its range, or contradicts another.
-    pub(crate) fn settings(&self) -> Result<Settings, Fault> {
+    pub(crate) fn settings(&self) -> Result<Settings, CliError> {
         self.builder()
             .build()
             .map_err(|error| settings_fault(&error))
@@ -160,12 +160,12 @@ impl<C: SettingsOf> SettingFlags<C> {
 }
 
 /// A setting that is refused, by the name of its flag.
-pub(crate) fn settings_fault(error: &SettingsError) -> Fault {
+pub(crate) fn settings_fault(error: &SettingsError) -> CliError {
     let mut text = error.to_string();
     for row in Settings::rows() {
         text = text.replace(row.name, &format!("--{}", flag_of(row.name)));
     }
-    let fault = Fault::usage(text);
+    let fault = CliError::usage(text);
     if error.setting == "max_speculative_timeout" {
         fault.tip(
             "lower --max-speculative-timeout and --first-speculative-timeout too, for instance to \

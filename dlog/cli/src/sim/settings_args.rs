@@ -6,7 +6,7 @@ use distributedlog::writer::{
 };
 
 use super::super::writer_args::{SettingFlags, SettingsOf, settings_fault};
-use super::super::{Fault, duration};
+use super::super::{CliError, duration};
 
 /// Settings of a simulated writer.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ impl SettingsArgs {
     ///
     /// # Errors
     /// A setting is outside its range, or contradicts another.
-    pub(super) fn chosen(&self, seed: u64) -> Result<Chosen, Fault> {
+    pub(super) fn chosen(&self, seed: u64) -> Result<Chosen, CliError> {
         let settings = self
             .writer
             .builder()
