@@ -108,7 +108,12 @@ async fn namespaces_that_cannot_be_used_are_failures_that_say_why() {
         "distributedlog://{}/messaging/distributedlog",
         proxy.address
     );
-    refused(&["tool", "list", "-u", &at_the_proxy], 1, &["is not a usable store"]).await;
+    refused(
+        &["tool", "list", "-u", &at_the_proxy],
+        1,
+        &["is not a usable store"],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -122,8 +122,7 @@ fn parse_stored(record: &str) -> Option<Acknowledged> {
 
 #[tokio::test]
 #[ignore = "needs qemu-system-arm and the built firmware: tests/run firmware"]
-async fn what_a_device_says_to_be_stored_is_there_over_a_stalled_stream_a_killed_proxy_and_a_lost_link()
- {
+async fn what_a_device_reports_stored_is_there_over_a_stall_a_killed_proxy_and_a_lost_link() {
     let folder = tempfile::tempdir().expect("a folder");
     let flags = ["-sp", "0", "--test-only-faults"];
     let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &flags).await;

@@ -95,8 +95,8 @@ fn reader(store: &Arc<dyn LogStore>) -> MultiReader {
 
 /// The end-to-end test of R12.
 #[tokio::test(flavor = "multi_thread")]
-async fn late_copies_of_a_stalled_stream_are_stored_and_a_merged_reader_delivers_each_record_once_also_across_a_restart()
- {
+async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_once_across_restarts()
+{
     let memory = MemoryStore::new();
     let store: Arc<dyn LogStore> = Arc::clone(&memory) as _;
     for stream in STREAMS {

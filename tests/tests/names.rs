@@ -63,7 +63,13 @@ async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
 async fn announce(client: &Client, address: SocketAddr, shard: i32) -> String {
     let (host, port) = (address.ip(), address.port());
     let json = format!(
-        r#"{{"serviceEndpoint":{{"host":"{host}","port":{port}}},"additionalEndpoints":{{}},"status":"ALIVE","shard":{shard}}}"#
+        concat!(
+            r#"{{"serviceEndpoint":{{"host":"{host}","port":{port}}},"#,
+            r#""additionalEndpoints":{{}},"status":"ALIVE","shard":{shard}}}"#,
+        ),
+        host = host,
+        port = port,
+        shard = shard,
     );
     let options = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
     let (_, sequence) = client

@@ -86,8 +86,8 @@ fn the_page_of_settings_is_what_the_tables_say() {
 
 Made from the tables of the settings; do not edit. To make it anew:
 `UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings`. Durations are `Duration` in
-Rust, `2ms` or `10s` in flags, and milliseconds in npm. A value that is not valid is refused with the
-setting, the value and the valid values.
+Rust, `2ms` or `10s` in flags, and milliseconds in npm. A value that is not valid is refused with
+the setting, the value and the valid values.
 
 ## Writer
 

@@ -64,8 +64,7 @@ async fn write_all(writer: &Arc<MultiStreamWriter>) -> Latencies {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_one_of_five_streams_stalled_every_write_succeeds_within_the_first_speculative_timeout_and_a_healthy_write()
- {
+async fn with_one_of_five_streams_stalled_every_write_succeeds_within_one_speculative_timeout() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut proxy = Proxy::start(
         Keeps::In(folder.path()),

@@ -3,8 +3,8 @@
 //!
 //! - time in the buffer is not part of the request timeout: `completion`; losing attempts are not
 //!   cancelled: `completion` (R11);
-//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot recognise copies:
-//!   `policies` (R12);
+//! - the 4-byte length is forgotten in the overflow check: `batching`; readers cannot recognise
+//!   duplicates: `policies` (R12);
 //! - a stalled stream keeps its full share of first attempts: `policies` and the async writer's
 //!   `stalled_stream` (R9);
 //! - `write` holds the lock while it sends: the async writer's `fixed_storage`;

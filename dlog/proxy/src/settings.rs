@@ -171,8 +171,8 @@ settings! {
     /// Time that a connection may be silent with nothing in flight. Default: `None`, no limit: idle
     /// connections are cheap.
     idle_timeout: Option<Duration> = None;
-    /// Time that [`RunningProxy::drain`](super::RunningProxy::drain) waits for connections to finish
-    /// before it closes them. Default: 30 s.
+    /// Time that [`RunningProxy::drain`](super::RunningProxy::drain) waits for connections to
+    /// finish before it closes them. Default: 30 s.
     drain_timeout: Duration = Duration::from_secs(30), within |it| MILLISECOND, DAY;
     /// Age at which an expired deadline is taken for a wrong clock at once and ignored. Below it, a
     /// client's clock is doubted after eight requests in a row that came after their time. Default:
