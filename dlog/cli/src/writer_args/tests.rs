@@ -11,7 +11,7 @@ struct Line {
     writer: WriterArgs,
 }
 
-fn settings(line: &str) -> Result<Settings, Fault> {
+fn settings(line: &str) -> Result<Settings, CliError> {
     Line::parse_from(core::iter::once("x").chain(line.split_whitespace()))
         .writer
         .settings()
