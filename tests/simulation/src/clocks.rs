@@ -1,4 +1,5 @@
-//! The times of day that processes believe in: each has its own, which may be wrong and may jump.
+//! Wall clocks of the simulated processes: each process has its own, which may be wrong and may
+//! jump.
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -6,12 +7,12 @@ use std::sync::Arc;
 use distributedlog_proxy::WallClock;
 use distributedlog_store::embedded::UnixClock;
 
-/// When runs begin: milliseconds since 1970.
+/// Start of every run, in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_800_000_000_000;
 
-/// One process's time of day. Clones are the same clock.
+/// A process's wall clock. Clones share the same clock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wall(Arc<Inner>);
+pub(crate) struct SimWallClock(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -19,12 +20,12 @@ struct Inner {
     offset: AtomicI64,
 }
 
-impl Wall {
+impl SimWallClock {
     pub(crate) fn set_now(&self, now: u64) {
         self.0.now.store(now, Ordering::Relaxed);
     }
 
-    /// Somebody sets the clock: it is wrong by so many milliseconds from now on.
+    /// Sets the error of the clock from now on, in milliseconds; negative is behind.
     pub(crate) fn set_offset(&self, millis: i64) {
         self.0.offset.store(millis, Ordering::Relaxed);
     }
@@ -35,12 +36,12 @@ impl Wall {
     }
 
     pub(crate) fn for_store(&self) -> UnixClock {
-        let wall = self.clone();
-        Arc::new(move || wall.unix_ms())
+        let wall_clock = self.clone();
+        Arc::new(move || wall_clock.unix_ms())
     }
 }
 
-impl WallClock for Wall {
+impl WallClock for SimWallClock {
     fn unix_nanos(&self) -> u64 {
         self.unix_ms() * 1_000_000
     }

@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! Kinds of faults, and the plan that draws them.
 
 use distributedlog_testkit::Random;
 
@@ -12,7 +12,7 @@ macro_rules! kinds {
             /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// Its name in reports.
+            /// Returns the name in reports.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
@@ -22,18 +22,17 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A connection breaks, with any part of what was under way delivered.
+    /// A connection breaks; any part of the bytes in flight is still delivered.
     BrokenConnection = "broken connections";
-    /// Between two machines nothing gets through, in one direction or both, for a while.
+    /// Nothing gets through between two machines, in one direction or both, for a while.
     Partition = "partitions";
-    /// Between two machines everything takes longer for a while, by a different length each time.
+    /// Everything takes longer between two machines for a while, each time by a different length.
     SlowLink = "slow links";
     /// A process is killed: a writer's, a proxy's, the store's or a reader's.
     Kill = "processes killed";
     /// A machine loses its power; the store's disk loses or tears what was not synced.
     PowerLoss = "machines without power";
-    /// The store's machine goes off in the middle of an operation of its disk, also while it
-    /// recovers.
+    /// The store's machine crashes in the middle of a disk operation, also during recovery.
     DiskCrash = "crashes at a disk operation";
     /// A sync or a write of the disk fails.
     DiskError = "failing syncs and writes";
@@ -41,21 +40,23 @@ kinds! {
     DiskFull = "full disks";
     /// The disk does nothing for a while.
     DiskStall = "stalled disks";
-    /// A process does nothing for a while, and then finds its clock gone on.
+    /// A process stops for a while and resumes with its clock advanced.
     Stall = "stalled processes";
-    /// Somebody sets a machine's time of day, forwards or back.
+    /// The wall clock of a machine is set, forwards or back.
     ClockJump = "clock jumps";
-    /// A proxy is asked to finish and go, and is started again later.
+    /// A proxy is drained, and started again later.
     Drain = "proxies drained";
-    /// Somebody truncates a stream before a record that it holds, or held in a former life.
+    /// The operator truncates a stream before a record that it holds, or held in a former
+    /// incarnation.
     Truncate = "streams truncated";
-    /// Somebody deletes a stream, and perhaps creates it anew at once; if not, the next write does.
+    /// The operator deletes a stream and, in half of the cases, creates it again at once; otherwise
+    /// the next write creates it.
     Delete = "streams deleted";
 }
 
 impl Fault {
-    /// In which share of the runs it happens. After a deletion less can be asked of what was
-    /// written before, so most runs have none.
+    /// Returns the share of runs in which this fault occurs, from 0 to 1. A deletion weakens the
+    /// checks of earlier writes, so most runs have none.
     const fn share_of_runs(self) -> f64 {
         match self {
             Self::Delete => 0.15,
@@ -76,7 +77,7 @@ impl Fault {
     }
 }
 
-/// How often each kind happened.
+/// Number of faults of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultCounts([u64; Fault::ALL.len()]);
 
@@ -85,33 +86,33 @@ impl FaultCounts {
         self.0[fault as usize] += 1;
     }
 
-    /// Each kind and how often it happened.
+    /// Returns each kind with its count.
     pub fn each(&self) -> impl Iterator<Item = (Fault, u64)> {
         Fault::ALL
             .iter()
             .map(|fault| (*fault, self.0[*fault as usize]))
     }
 
-    /// Adds another run's.
+    /// Adds the counts of another run.
     pub fn merge(&mut self, other: &Self) {
         for (count, more) in self.0.iter_mut().zip(other.0) {
             *count += more;
         }
     }
 
-    /// All of them.
+    /// Returns the total number of faults.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 }
 
-/// Which kinds happen in a run, and how often: many of few kinds in one run find what few of all
-/// kinds do not.
+/// Kinds of faults that occur in a run, and their rate: many faults of few kinds in one run find
+/// bugs that few faults of all kinds do not.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     kinds: Vec<Fault>,
-    /// How many milliseconds lie between two faults on average.
+    /// Mean time between two faults, in milliseconds.
     every: u64,
 }
 
@@ -126,7 +127,7 @@ impl Plan {
         if random.chance(0.75) {
             return Self { kinds, every };
         }
-        // What takes two or three faults in a certain order, soon after each other.
+        // Some bugs need two or three faults in a certain order, soon after each other.
         let kinds = (0..2 + random.below(2))
             .map(|_| Fault::ALL[random.below(Fault::ALL.len() as u64) as usize])
             .collect();
@@ -136,7 +137,7 @@ impl Plan {
         }
     }
 
-    /// What goes wrong in this millisecond, if anything does.
+    /// Returns the fault of this millisecond, or `None`.
     pub(crate) fn next(&self, random: &mut Random) -> Option<Fault> {
         if self.kinds.is_empty() || random.below(self.every) > 0 {
             return None;

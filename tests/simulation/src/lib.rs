@@ -1,11 +1,10 @@
-//! The whole system in one thread: writers, clients, proxies, the store and merged readers as they
-//! are, over a simulated network and a simulated disk, in virtual time, from one seed.
+//! Simulation of the whole system in one thread: writers, clients, proxies, the store and merged
+//! readers over a simulated network and a simulated disk, in virtual time, from one seed.
 //!
-//! Everything of the product runs as it is: core's writer and client state machines, the proxy with
+//! All code of the product runs unchanged: core's writer and client state machines, the proxy with
 //! its connections, the store's server and its client, the embedded store with its recovery, the
-//! merged reader. What is simulated is what surrounds it: TCP, the disk, the time, and who is
-//! alive. `docs/simulation.md` says what goes wrong in a run, what is checked, and how to replay
-//! one.
+//! merged reader. TCP, the disk, time and crashes are simulated. `docs/simulation.md` lists the
+//! faults of a run, the checks, and the way to replay a run.
 
 mod clocks;
 mod faults;
@@ -23,7 +22,7 @@ mod world;
 mod writer;
 
 pub use faults::{Fault, FaultCounts};
-pub use oracle::Fates;
+pub use oracle::RecordCounts;
 pub use run::{Report, run};
-pub use seeds::{Broken, Summary, run_caught, run_seeds};
+pub use seeds::{SeedFailure, Summary, run_caught, run_seeds};
 pub use trace::Counts;

@@ -3,36 +3,36 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use distributedlog_simulation::{Broken, Summary, run_caught, run_seeds};
+use distributedlog_simulation::{SeedFailure, Summary, run_caught, run_seeds};
 
 /// Simulates the whole system: writers, proxies, store and readers over a network and a disk that
-/// do the worst that they may.
+/// behave as badly as they may
 #[derive(Parser)]
 struct Args {
-    /// Run this seed alone.
+    /// Run only this seed
     #[arg(long)]
     seed: Option<u64>,
-    /// Print everything that happens in it.
+    /// Print every event of the run
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// The first seed.
+    /// First seed
     #[arg(long, default_value_t = 0)]
     first: u64,
-    /// How many seeds.
+    /// Number of seeds
     #[arg(long, default_value_t = 100)]
     seeds: u64,
-    /// On how many threads. A seed is run by one of them from its beginning to its end.
+    /// Number of threads; each seed runs on one thread from start to end
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Switch one of the seeded bugs on; `list` names them.
+    /// Enable one seeded bug; an unknown name, such as `list`, prints all names
     #[cfg(seeded_bugs)]
     #[arg(long)]
     bug: Option<String>,
-    /// Switch the seeded bugs on one after the other, and say which seed finds each.
+    /// Enable the seeded bugs one after the other, and print the seed that finds each
     #[cfg(seeded_bugs)]
     #[arg(long, conflicts_with = "bug")]
     every_bug: bool,
-    /// Stop after so many seeds that broke a promise.
+    /// Stop after this number of seeds that broke a promise
     #[arg(long, default_value_t = 5)]
     stop_at: usize,
 }
@@ -59,15 +59,15 @@ fn main() -> ExitCode {
                 println!("{report:#?}");
                 ExitCode::SUCCESS
             }
-            Err(broken) => {
-                tell(&broken);
+            Err(failure) => {
+                print_failure(&failure);
                 ExitCode::FAILURE
             }
         },
         None => {
             let summary = run_seeds(args.first, args.seeds, args.threads, args.stop_at);
-            print(&summary);
-            if summary.broken.is_empty() {
+            print_summary(&summary);
+            if summary.failures.is_empty() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Switches a bug on. False: there is none of that name, and they were listed.
+/// Enables a seeded bug. Returns false, and prints all names, if no bug has this name.
 #[cfg(seeded_bugs)]
 fn switch_on_named(name: &str) -> bool {
     use distributedlog::seeded_bugs::{Bug, switch_on};
@@ -95,7 +95,8 @@ fn switch_on_named(name: &str) -> bool {
     }
 }
 
-/// Whether each seeded bug is found by one of the seeds, and none of them fails without a bug.
+/// Runs the seeds once for each seeded bug, and prints the seed that finds it. Returns false if a
+/// bug was missed.
 #[cfg(seeded_bugs)]
 fn find_every_bug(args: &Args) -> bool {
     use distributedlog::seeded_bugs::{Bug, switch_on};
@@ -104,8 +105,8 @@ fn find_every_bug(args: &Args) -> bool {
         switch_on(*bug);
         let summary = run_seeds(args.first, args.seeds, args.threads, 1);
         let seconds = summary.took.as_secs_f64();
-        match summary.broken.first() {
-            Some(Broken { seed, message }) => {
+        match summary.failures.first() {
+            Some(SeedFailure { seed, message }) => {
                 println!(
                     "found: {} by seed {seed} after {} seeds, {seconds:.1} s: {message}",
                     bug.name(),
@@ -126,29 +127,29 @@ fn find_every_bug(args: &Args) -> bool {
     all
 }
 
-fn tell(Broken { seed, message }: &Broken) {
+fn print_failure(SeedFailure { seed, message }: &SeedFailure) {
     println!("seed {seed}: {message}");
     println!("  replay: cargo run -p distributedlog-simulation -- --seed {seed} --trace");
 }
 
-fn print(summary: &Summary) {
+fn print_summary(summary: &Summary) {
     let Summary {
         passed,
-        broken,
+        failures,
         counts,
         faults,
-        fates,
+        records,
         virtual_ms,
         took,
     } = summary;
-    for broken in broken {
-        tell(broken);
+    for failure in failures {
+        print_failure(failure);
     }
     let (seconds, hours) = (took.as_secs_f64(), *virtual_ms as f64 / 3.6e6);
     println!(
         "{passed} seeds passed, {} failed, in {seconds:.1} s ({hours:.1} hours on the simulated \
          clocks)",
-        broken.len()
+        failures.len()
     );
     println!(
         "{:.2} million steps, {} faults",
@@ -168,7 +169,7 @@ fn print(summary: &Summary) {
     }
     println!(
         "records: {} acknowledged, {} not written, {} unknown, {} of writers that died; {} have \
-         copies",
-        fates.written, fates.not_written, fates.unknown, fates.orphaned, fates.copied
+         duplicates",
+        records.written, records.not_written, records.unknown, records.orphaned, records.duplicated
     );
 }

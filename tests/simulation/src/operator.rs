@@ -1,5 +1,5 @@
-//! A machine from which somebody truncates, deletes and creates streams while they are written and
-//! read, as `dlog tool` does.
+//! Operator: truncates, deletes and creates streams while they are written and read, as `dlog tool`
+//! does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,12 @@ use distributedlog_store::Entropy;
 use distributedlog_store::{LogStore, StoreError, StreamName};
 use tokio::sync::mpsc;
 
-use crate::net::{Death, HostId, Network};
+use crate::net::{CrashKind, HostId, Network};
 use crate::process::Process;
 use crate::proxy::connect;
 use crate::trace::Trace;
 
-/// What is asked of the store.
+/// Operation of the operator on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Truncate(Dlsn),
@@ -22,13 +22,13 @@ pub(crate) enum Task {
     Create,
 }
 
-/// The number of a task, the stream, and what is to be done with it.
-type Asked = (u64, usize, Task);
+/// Number of a task, index of its stream, and the task.
+type TaskRequest = (u64, usize, Task);
 
-/// The number of a task, and what is known of it.
-type Answer = (u64, Result<(), StoreError>);
+/// Number of a task and its result.
+type TaskResult = (u64, Result<(), StoreError>);
 
-/// The machine.
+/// Machine that runs the operator.
 pub(crate) struct OperatorMachine {
     pub(crate) host: HostId,
     store: HostId,
@@ -36,16 +36,16 @@ pub(crate) struct OperatorMachine {
     trace: Trace,
     streams: Vec<StreamName>,
     entropy: Entropy,
-    answers: Answers,
-    running: Option<(Process, mpsc::UnboundedSender<Asked>)>,
+    results: TaskResults,
+    running: Option<(Process, mpsc::UnboundedSender<TaskRequest>)>,
 }
 
-/// What was answered. Clones are the same.
+/// Results that have not been taken yet. Clones share the same queue.
 #[derive(Clone, Debug, Default)]
-struct Answers(Arc<Mutex<VecDeque<Answer>>>);
+struct TaskResults(Arc<Mutex<VecDeque<TaskResult>>>);
 
-impl Answers {
-    fn inner(&self) -> MutexGuard<'_, VecDeque<Answer>> {
+impl TaskResults {
+    fn inner(&self) -> MutexGuard<'_, VecDeque<TaskResult>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,7 +67,7 @@ impl OperatorMachine {
             trace,
             streams: streams.to_vec(),
             entropy,
-            answers: Answers::default(),
+            results: TaskResults::default(),
             running: None,
         }
     }
@@ -78,41 +78,41 @@ impl OperatorMachine {
 
     pub(crate) fn start(&mut self) {
         self.network.set_up(self.host);
-        let (asks, asked) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
         let (network, host, store, entropy) = (
             self.network.clone(),
             self.host,
             self.store,
             self.entropy.clone(),
         );
-        let (streams, answers) = (self.streams.clone(), self.answers.clone());
+        let (streams, results) = (self.streams.clone(), self.results.clone());
         let process = Process::start(async move {
             let store = Arc::new(connect(network, host, store, entropy).await) as Arc<dyn LogStore>;
-            serve(&store, &streams, asked, &answers).await;
+            serve(&store, &streams, requests, &results).await;
         });
-        self.running = Some((process, asks));
+        self.running = Some((process, sender));
     }
 
-    /// Begins a task, beside those that are under way. False: nobody is there to do it.
+    /// Starts a task; those in flight go on. Returns false if the process is down.
     pub(crate) fn begin(&self, number: u64, stream: usize, task: Task) -> bool {
         self.trace.note(format_args!(
             "operator: {number} is {task:?} of stream {stream}"
         ));
         self.running
             .as_ref()
-            .is_some_and(|(_, asks)| asks.send((number, stream, task)).is_ok())
+            .is_some_and(|(_, sender)| sender.send((number, stream, task)).is_ok())
     }
 
-    /// The next answer: which task, and whether it was done.
-    pub(crate) fn next_answer(&self) -> Option<Answer> {
-        let (number, answer) = self.answers.inner().pop_front()?;
+    /// Takes the next result.
+    pub(crate) fn next_result(&self) -> Option<TaskResult> {
+        let (number, result) = self.results.inner().pop_front()?;
         self.trace
-            .note(format_args!("operator: {number} {answer:?}"));
-        Some((number, answer))
+            .note(format_args!("operator: {number} {result:?}"));
+        Some((number, result))
     }
 
-    pub(crate) fn crash(&mut self, death: Death) {
-        self.network.end_host(self.host, death);
+    pub(crate) fn crash(&mut self, kind: CrashKind) {
+        self.network.end_host(self.host, kind);
         self.running = None;
     }
 
@@ -122,9 +122,9 @@ impl OperatorMachine {
         }
     }
 
-    pub(crate) fn oversleep(&mut self, millis: u64) {
+    pub(crate) fn advance_clock(&mut self, millis: u64) {
         if let Some((process, _)) = &mut self.running {
-            process.oversleep(millis);
+            process.advance_clock(millis);
         }
     }
 }
@@ -132,19 +132,19 @@ impl OperatorMachine {
 async fn serve(
     store: &Arc<dyn LogStore>,
     streams: &[StreamName],
-    mut asked: mpsc::UnboundedReceiver<Asked>,
-    answers: &Answers,
+    mut requests: mpsc::UnboundedReceiver<TaskRequest>,
+    results: &TaskResults,
 ) {
-    while let Some((number, stream, task)) = asked.recv().await {
-        let (store, stream, answers) =
-            (Arc::clone(store), streams[stream].clone(), answers.clone());
+    while let Some((number, stream, task)) = requests.recv().await {
+        let (store, stream, results) =
+            (Arc::clone(store), streams[stream].clone(), results.clone());
         tokio::spawn(async move {
-            let answer = match task {
+            let result = match task {
                 Task::Truncate(before) => store.truncate(&stream, before).await,
                 Task::Delete => store.delete(&stream).await,
                 Task::Create => store.create(&stream).await,
             };
-            answers.inner().push_back((number, answer));
+            results.inner().push_back((number, result));
         });
     }
 }

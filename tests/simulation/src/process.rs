@@ -1,22 +1,21 @@
-//! One process: everything that it has running, on a runtime of its own, whose clock goes a
-//! millisecond at a time when it is told to.
+//! Simulated process: a runtime of its own, whose clock advances one millisecond for each turn.
 
 use core::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, advance, sleep};
 
-/// A process. Dropping it is what `kill -9` is to a real one: nothing in it runs any more.
+/// Simulated process. Dropping it is `kill -9`: its tasks do not run again.
 #[derive(Debug)]
 pub(crate) struct Process {
     runtime: Runtime,
     began: Instant,
-    /// How many milliseconds it has lived.
+    /// Age in milliseconds.
     lived: u64,
 }
 
 impl Process {
-    /// A process that does `main`. Nothing runs before its first turn.
+    /// Starts a process that runs `main`. Nothing runs before its first turn.
     pub(crate) fn start(main: impl Future<Output = ()> + Send + 'static) -> Self {
         let runtime = Builder::new_current_thread()
             .enable_time()
@@ -35,7 +34,7 @@ impl Process {
         }
     }
 
-    /// Lets it live for a millisecond: whatever can run does.
+    /// Runs the process for one millisecond: every task that is ready runs.
     pub(crate) fn turn(&mut self) {
         self.runtime
             .block_on(async { sleep(Duration::from_millis(1)).await });
@@ -43,12 +42,12 @@ impl Process {
         debug_assert_eq!(
             self.age(),
             Duration::from_millis(self.lived),
-            "its clock goes as it is told"
+            "the clock advances only by turns and stalls"
         );
     }
 
-    /// It was asleep for so long, and finds that its clock has gone on.
-    pub(crate) fn oversleep(&mut self, millis: u64) {
+    /// Advances the clock after a stall of `millis` milliseconds, in which no task ran.
+    pub(crate) fn advance_clock(&mut self, millis: u64) {
         if millis > 0 {
             self.runtime
                 .block_on(async { advance(Duration::from_millis(millis)).await });

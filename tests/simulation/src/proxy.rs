@@ -11,17 +11,17 @@ use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::Uri;
 use tokio::sync::watch;
 
-use crate::clocks::Wall;
-use crate::net::{Death, HostId, Network, SimDial};
+use crate::clocks::SimWallClock;
+use crate::net::{CrashKind, HostId, Network, SimDial};
 use crate::process::Process;
 
-/// Where clients find proxies.
+/// Port on which proxies listen.
 pub(crate) const PROXY_PORT: u16 = 8000;
 
-/// A machine with a write proxy.
+/// Machine that runs a write proxy.
 pub(crate) struct ProxyMachine {
     pub(crate) host: HostId,
-    pub(crate) wall: Wall,
+    pub(crate) wall_clock: SimWallClock,
     store: HostId,
     network: Network,
     entropy: Entropy,
@@ -30,15 +30,15 @@ pub(crate) struct ProxyMachine {
 
 struct Running {
     process: Process,
-    /// Tells it to go in peace.
-    leave: watch::Sender<bool>,
-    /// Told when it has.
-    left: watch::Receiver<bool>,
-    /// The proxy, once it listens.
+    /// Requests the drain.
+    drain: watch::Sender<bool>,
+    /// Becomes true when the drain is over.
+    drained: watch::Receiver<bool>,
+    /// Proxy, once it listens.
     proxy: Arc<OnceLock<distributedlog_proxy::RunningProxy>>,
 }
 
-/// The store's client, as every process of the simulation uses it.
+/// Connects to the store as every process of the simulation does, and retries every 100 ms.
 pub(crate) async fn connect(
     network: Network,
     host: HostId,
@@ -56,7 +56,7 @@ pub(crate) async fn connect(
     loop {
         match RemoteStore::connect(&uri, settings.clone()).await {
             Ok(store) => return store,
-            // Who started the process would start it again.
+            // A supervisor would restart the process until it connects.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
@@ -64,10 +64,10 @@ pub(crate) async fn connect(
 
 impl ProxyMachine {
     pub(crate) fn new(seed: u64, host: HostId, store: HostId, network: &Network) -> Self {
-        let (wall, entropy) = (Wall::default(), Entropy::seeded(seed));
+        let (wall_clock, entropy) = (SimWallClock::default(), Entropy::seeded(seed));
         Self {
             host,
-            wall,
+            wall_clock,
             store,
             network: network.clone(),
             entropy,
@@ -81,8 +81,8 @@ impl ProxyMachine {
 
     pub(crate) fn start(&mut self) {
         self.network.set_up(self.host);
-        let (leave, mut leaving) = watch::channel(false);
-        let (leaves, left) = watch::channel(false);
+        let (drain, mut drain_requests) = watch::channel(false);
+        let (drained_sender, drained) = watch::channel(false);
         let (network, host, store, entropy) = (
             self.network.clone(),
             self.host,
@@ -93,7 +93,7 @@ impl ProxyMachine {
         let settings = Settings::builder()
             .shard(i32::from(host.0))
             .announce(Some(address.to_string()))
-            .wall_clock(Arc::new(self.wall.clone()))
+            .wall_clock(Arc::new(self.wall_clock.clone()))
             .drain_timeout(Duration::from_secs(2))
             .build()
             .expect("settings within their bounds");
@@ -107,19 +107,19 @@ impl ProxyMachine {
                 .expect("nothing else is to be listened on");
             let running = started.get_or_init(|| running);
             // The sender lives as long as the process.
-            let _ = leaving.wait_for(|leave| *leave).await;
+            let _ = drain_requests.wait_for(|requested| *requested).await;
             running.drain().await;
-            leaves.send_replace(true);
+            drained_sender.send_replace(true);
         });
         self.running = Some(Running {
             process,
-            leave,
-            left,
+            drain,
+            drained,
             proxy,
         });
     }
 
-    /// What it has under way.
+    /// Returns the streams, requests and bytes that the proxy holds.
     pub(crate) fn load(&self) -> ProxyLoad {
         let proxy = self
             .running
@@ -128,34 +128,34 @@ impl ProxyMachine {
         proxy.map_or_else(ProxyLoad::default, distributedlog_proxy::RunningProxy::load)
     }
 
-    /// Asks it to finish and go.
+    /// Requests that the proxy drains and exits.
     pub(crate) fn drain(&self) {
         if let Some(running) = &self.running {
-            running.leave.send_replace(true);
+            running.drain.send_replace(true);
         }
     }
 
-    pub(crate) fn crash(&mut self, death: Death) {
-        self.network.end_host(self.host, death);
+    pub(crate) fn crash(&mut self, kind: CrashKind) {
+        self.network.end_host(self.host, kind);
         self.running = None;
     }
 
-    /// A millisecond passes. Says whether it has gone in peace.
+    /// Runs the process for one millisecond. Returns true if it has drained and exited.
     pub(crate) fn turn(&mut self) -> bool {
         let Some(running) = &mut self.running else {
             return false;
         };
         running.process.turn();
-        let left = *running.left.borrow();
-        if left {
-            self.crash(Death::Killed);
+        let drained = *running.drained.borrow();
+        if drained {
+            self.crash(CrashKind::Killed);
         }
-        left
+        drained
     }
 
-    pub(crate) fn oversleep(&mut self, millis: u64) {
+    pub(crate) fn advance_clock(&mut self, millis: u64) {
         if let Some(running) = &mut self.running {
-            running.process.oversleep(millis);
+            running.process.advance_clock(millis);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A machine with a merged reader, which keeps what it delivered and where it was, and goes on
-//! there when it is started again.
+//! Machine with a merged reader, which saves the records that it delivered and its position, and
+//! resumes there when it is restarted.
 
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
@@ -14,20 +14,20 @@ use distributedlog_store::Entropy;
 use distributedlog_store::{LogStore, StoreError, StreamName};
 use distributedlog_testkit::Random;
 
-use crate::net::{Death, HostId, Network};
-use crate::oracle::{Places, serial_of};
+use crate::net::{CrashKind, HostId, Network};
+use crate::oracle::{RecordPositions, serial_of};
 use crate::process::Process;
 use crate::proxy::connect;
 use crate::trace::Trace;
 
-/// What a saved position may take: for each of sixteen writers a window of 4,096 sequences in text,
-/// and the streams.
+/// Largest size of a saved position: for each of 16 writers a window of 4,096 sequences (8 to a
+/// byte, 4 characters to a byte) and 256 bytes, and 1 KiB for the streams.
 const MAX_POSITION_BYTES: usize = 16 * (4096 / 8 * 4 + 256) + 1024;
 
-/// How often it looks whether streams that were deleted are there again.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Interval between checks of the existence of deleted streams.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A machine with a merged reader.
+/// Machine that runs a merged reader.
 pub(crate) struct ReaderMachine {
     pub(crate) host: HostId,
     store: HostId,
@@ -35,28 +35,28 @@ pub(crate) struct ReaderMachine {
     trace: Trace,
     streams: Vec<StreamName>,
     entropy: Entropy,
-    kept: Kept,
+    saved_state: SavedState,
     running: Option<Process>,
 }
 
-/// What survives the process. Clones are the same.
+/// State that survives the process. Clones share the same state.
 #[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Inner>>);
+struct SavedState(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
     random: Random,
-    /// The payloads in the order of their delivery.
+    /// Payloads in the order of their delivery.
     delivered: Vec<Vec<u8>>,
-    /// The position as it was saved, and how much was delivered by then.
+    /// Saved position, and number of records delivered by then.
     saved: Option<(String, usize)>,
     malformed: u64,
-    /// Whether it gave a stream up that was not deleted.
+    /// The reader gave up a stream that was not deleted.
     gave_up: bool,
-    /// How probable it is that the position is saved after a record.
-    saves: f64,
-    /// How probable it is that a record takes whoever reads it a while.
-    slow: f64,
+    /// Probability that the position is saved after a record.
+    save_chance: f64,
+    /// Probability that the application is slow to handle a record.
+    slow_chance: f64,
     forgotten: u64,
 }
 
@@ -68,30 +68,30 @@ impl Default for Inner {
             saved: None,
             malformed: 0,
             gave_up: false,
-            saves: 0.1,
-            slow: 0.0,
+            save_chance: 0.1,
+            slow_chance: 0.0,
             forgotten: 0,
         }
     }
 }
 
-impl Kept {
+impl SavedState {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Some save their position often, some seldom; some are slower than the writers, so that the
-    /// store has much for them at once.
-    fn draw_habits(&self) {
+    /// Draws the probabilities anew. Some readers save often, some seldom; some are slower than the
+    /// writers, so that records pile up in the store.
+    fn draw_chances(&self) {
         let inner = &mut *self.inner();
-        inner.saves = [0.02, 0.1, 0.5][inner.random.below(3) as usize];
-        inner.slow = [0.0, 0.02, 0.2][inner.random.below(3) as usize];
+        inner.save_chance = [0.02, 0.1, 0.5][inner.random.below(3) as usize];
+        inner.slow_chance = [0.0, 0.02, 0.2][inner.random.below(3) as usize];
     }
 
-    /// Whether whoever reads takes a while for what was read now.
+    /// Draws if the application is slow to handle the last record.
     fn is_slow(&self) -> bool {
         let inner = &mut *self.inner();
-        inner.slow > 0.0 && inner.random.chance(inner.slow)
+        inner.slow_chance > 0.0 && inner.random.chance(inner.slow_chance)
     }
 }
 
@@ -104,8 +104,8 @@ impl ReaderMachine {
         streams: &[StreamName],
         trace: &Trace,
     ) -> Self {
-        let kept = Kept::default();
-        kept.inner().random = Random::new(seed ^ 0x5eed);
+        let saved_state = SavedState::default();
+        saved_state.inner().random = Random::new(seed ^ 0x5eed);
         Self {
             host,
             store,
@@ -113,7 +113,7 @@ impl ReaderMachine {
             trace: trace.clone(),
             streams: streams.to_vec(),
             entropy: Entropy::seeded(seed),
-            kept,
+            saved_state,
             running: None,
         }
     }
@@ -130,16 +130,20 @@ impl ReaderMachine {
             self.store,
             self.entropy.clone(),
         );
-        let (streams, kept, trace) = (self.streams.clone(), self.kept.clone(), self.trace.clone());
+        let (streams, saved_state, trace) = (
+            self.streams.clone(),
+            self.saved_state.clone(),
+            self.trace.clone(),
+        );
         self.running = Some(Process::start(async move {
             let store = Arc::new(connect(network, host, store, entropy).await) as Arc<dyn LogStore>;
-            wait_for(&store, &streams).await;
-            read(&store, streams, &kept, &trace).await;
+            wait_for_streams(&store, &streams).await;
+            read(&store, streams, &saved_state, &trace).await;
         }));
     }
 
-    pub(crate) fn crash(&mut self, death: Death) {
-        self.network.end_host(self.host, death);
+    pub(crate) fn crash(&mut self, kind: CrashKind) {
+        self.network.end_host(self.host, kind);
         self.running = None;
     }
 
@@ -149,40 +153,41 @@ impl ReaderMachine {
         }
     }
 
-    pub(crate) fn oversleep(&mut self, millis: u64) {
+    pub(crate) fn advance_clock(&mut self, millis: u64) {
         if let Some(process) = &mut self.running {
-            process.oversleep(millis);
+            process.advance_clock(millis);
         }
     }
 
-    /// Whether it has delivered all of these records, beside others.
-    pub(crate) fn has_delivered(&self, places: &Places) -> bool {
-        let inner = self.kept.inner();
+    /// Returns true if every one of these records was delivered; others may have been delivered
+    /// too.
+    pub(crate) fn has_delivered(&self, positions: &RecordPositions) -> bool {
+        let inner = self.saved_state.inner();
         let delivered: BTreeSet<u64> = inner
             .delivered
             .iter()
             .map(|payload| serial_of(payload))
             .collect();
-        places.keys().all(|serial| delivered.contains(serial))
+        positions.keys().all(|serial| delivered.contains(serial))
     }
 
-    /// The payloads that it delivered, in order.
+    /// Returns the delivered payloads, in order.
     pub(crate) fn delivered(&self) -> Vec<Vec<u8>> {
-        self.kept.inner().delivered.clone()
+        self.saved_state.inner().delivered.clone()
     }
 
-    /// How many sets it could not read.
+    /// Returns the number of malformed sets.
     pub(crate) fn malformed(&self) -> u64 {
-        self.kept.inner().malformed
+        self.saved_state.inner().malformed
     }
 
-    /// Whether it gave a stream up that was not deleted, which it has no reason for.
+    /// Returns true if the reader gave up a stream that was not deleted, which it never should.
     pub(crate) fn has_given_up(&self) -> bool {
-        self.kept.inner().gave_up
+        self.saved_state.inner().gave_up
     }
 }
 
-/// The same number of writers and sets as a real one with little memory.
+/// Settings of a reader with little memory.
 fn settings() -> MergeSettings {
     MergeSettings {
         sequences: NonZeroU32::new(4096).expect("not zero"),
@@ -190,29 +195,28 @@ fn settings() -> MergeSettings {
     }
 }
 
-/// A reader takes a stream that does not exist for one that was deleted, so it begins when there is
-/// one.
-async fn wait_for(store: &Arc<dyn LogStore>, streams: &[StreamName]) {
-    while !are_there(store, streams).await {
-        tokio::time::sleep(LOOK_EVERY).await;
+/// Waits until all streams exist: a reader treats a stream that does not exist as deleted.
+async fn wait_for_streams(store: &Arc<dyn LogStore>, streams: &[StreamName]) {
+    while !all_exist(store, streams).await {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn are_there(store: &Arc<dyn LogStore>, streams: &[StreamName]) -> bool {
+async fn all_exist(store: &Arc<dyn LogStore>, streams: &[StreamName]) -> bool {
     store
         .list()
         .await
         .is_ok_and(|there| streams.iter().all(|stream| there.contains(stream)))
 }
 
-/// A reader of all streams that goes on where the last one was whose position was saved.
+/// Creates a reader of all streams, which resumes at the saved position if there is one.
 fn begin(
     store: &Arc<dyn LogStore>,
     streams: &[StreamName],
-    kept: &Kept,
+    saved_state: &SavedState,
     trace: &Trace,
 ) -> MultiReader {
-    let mut inner = kept.inner();
+    let mut inner = saved_state.inner();
     let Some((position, count)) = inner.saved.clone() else {
         inner.delivered.clear();
         return MultiReader::new(
@@ -221,8 +225,8 @@ fn begin(
             settings(),
         );
     };
-    // What was delivered after that is delivered again, so whoever keeps it starts from the same
-    // point.
+    // Records after the saved position are delivered again, so drop them from the delivered
+    // records.
     inner.delivered.truncate(count);
     trace.note(format_args!("reader: goes on behind record {count}"));
     resume(
@@ -232,7 +236,7 @@ fn begin(
     )
 }
 
-/// A reader that goes on there; streams that had been deleted are read from their beginning.
+/// Resumes at a position; streams that were deleted are read from their beginning.
 fn resume(
     store: &Arc<dyn LogStore>,
     position: MergePosition,
@@ -244,30 +248,40 @@ fn resume(
     MultiReader::resume(store, &position, settings())
 }
 
-async fn read(store: &Arc<dyn LogStore>, streams: Vec<StreamName>, kept: &Kept, trace: &Trace) {
-    kept.draw_habits();
-    let mut reader = begin(store, &streams, kept, trace);
+async fn read(
+    store: &Arc<dyn LogStore>,
+    streams: Vec<StreamName>,
+    saved_state: &SavedState,
+    trace: &Trace,
+) {
+    saved_state.draw_chances();
+    let mut reader = begin(store, &streams, saved_state, trace);
     loop {
-        if reader.streams().count() < streams.len() && are_there(store, &streams).await {
+        if reader.streams().count() < streams.len() && all_exist(store, &streams).await {
             trace.note(format_args!(
                 "reader: takes streams up again that were deleted"
             ));
             reader = resume(store, reader.position(), &streams);
         }
-        // Nothing is lost by asking again.
-        match tokio::time::timeout(LOOK_EVERY, reader.next()).await {
+        // `next` is cancel safe: no event is lost if the timeout drops it.
+        match tokio::time::timeout(POLL_INTERVAL, reader.next()).await {
             Err(_) => {}
-            Ok(None) => tokio::time::sleep(LOOK_EVERY).await,
-            Ok(Some(event)) => take(event, &reader, kept, trace),
+            Ok(None) => tokio::time::sleep(POLL_INTERVAL).await,
+            Ok(Some(event)) => handle_event(event, &reader, saved_state, trace),
         }
-        if kept.is_slow() {
+        if saved_state.is_slow() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
-fn take(event: Result<MergedEvent, StreamError>, reader: &MultiReader, kept: &Kept, trace: &Trace) {
-    let inner = &mut *kept.inner();
+fn handle_event(
+    event: Result<MergedEvent, StreamError>,
+    reader: &MultiReader,
+    saved_state: &SavedState,
+    trace: &Trace,
+) {
+    let inner = &mut *saved_state.inner();
     match event {
         Ok(merged) => match merged.event {
             ReadEvent::Record(record) => {
@@ -287,7 +301,7 @@ fn take(event: Result<MergedEvent, StreamError>, reader: &MultiReader, kept: &Ke
         }
     }
     inner.forgotten = reader.counters().writers_forgotten;
-    if inner.random.chance(inner.saves) {
+    if inner.random.chance(inner.save_chance) {
         let position = serde_json::to_string(&reader.position()).expect("positions have a text");
         assert!(
             position.len() <= MAX_POSITION_BYTES,

@@ -1,4 +1,4 @@
-//! One run from its seed: faults, calm, and the questions at the end.
+//! One run of a seed: faults, settling, and the final checks.
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -10,82 +10,81 @@ use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
 use crate::faults::FaultCounts;
-use crate::net::Death;
-use crate::oracle::{Fate, Fates, Held, Life, Places};
+use crate::net::CrashKind;
+use crate::oracle::{Incarnation, RecordCounts, RecordPositions, RecordState, StreamContents};
 use crate::proxy::ProxyMachine;
 use crate::trace::Counts;
 use crate::world::World;
 use crate::writer::WriterMachine;
 
-/// How long a run takes for everything to come to its end once nothing goes wrong any more, in
-/// milliseconds.
-const CALM_MS: u64 = 60_000;
+/// Time limit of each step after the last fault, in milliseconds.
+const SETTLE_MS: u64 = 60_000;
 
-/// What a run was.
+/// Report of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// A number that depends on everything that happened: the same seed has the same one.
+    /// Hash of the whole trace: the same seed has the same hash.
     pub hash: u64,
-    /// How long it took on the simulated clock, in milliseconds.
+    /// Duration on the simulated clock, in milliseconds.
     pub virtual_ms: u64,
-    /// How much happened.
+    /// Number of events.
     pub counts: Counts,
-    /// What went wrong.
+    /// Number of faults.
     pub faults: FaultCounts,
-    /// What became of the records.
-    pub fates: Fates,
+    /// Number of records by result.
+    pub records: RecordCounts,
 }
 
-/// Runs a seed to its end. With `prints`, everything that happens is printed.
+/// Runs a seed to its end. With `prints`, every event is printed.
 ///
 /// # Panics
 ///
-/// When the system breaks a promise; the message says which.
+/// If the system breaks a promise; the message names it.
 #[must_use]
 pub fn run(seed: u64, prints: bool) -> Report {
     let mut world = World::new(seed, prints);
     let busy = 1_500 + world.random.below(4_000);
     for _ in 0..busy {
         world.tick(true, true);
-        check_now_and_then(&mut world);
+        check_periodically(&mut world);
     }
-    world.calm_down();
+    world.stop_faults();
     settle(&mut world);
     recover(&mut world);
-    finish_tasks(&mut world);
-    let places = check_store(&mut world, "at the end", Death::PowerLost);
-    read_everything(&mut world, &places);
-    check_rest(&mut world);
+    settle_tasks(&mut world);
+    let positions = check_store(&mut world, "at the end", CrashKind::PowerLost);
+    read_everything(&mut world, &positions);
+    check_idle(&mut world);
     Report {
         seed,
         hash: world.trace.hash(),
         virtual_ms: world.now,
         counts: world.trace.counts(),
         faults: world.faults,
-        fates: world.oracle.fates(&places),
+        records: world.oracle.count_records(&positions),
     }
 }
 
-/// What must be true at any time: here, what a recovery would find now.
-fn check_now_and_then(world: &mut World) {
+/// Checks twice in a second what a recovery would find now.
+fn check_periodically(world: &mut World) {
     if world.now.is_multiple_of(500) && world.store.is_up() && !world.store.disk.has_crashed() {
         check_store(
             world,
             "in between",
             if world.now.is_multiple_of(1000) {
-                Death::Killed
+                CrashKind::Killed
             } else {
-                Death::PowerLost
+                CrashKind::PowerLost
             },
         );
     }
 }
 
-/// Every write comes to its end by its deadline, whatever happened.
+/// Waits until every write has completed, which must happen by its deadline under any faults.
 fn settle(world: &mut World) {
-    let end = world.now + CALM_MS;
+    let end = world.now + SETTLE_MS;
     while world.oracle.pending() > 0 {
         assert!(
             world.now < end,
@@ -96,19 +95,22 @@ fn settle(world: &mut World) {
     }
 }
 
-/// Once nothing goes wrong any more, writes succeed again.
+/// Checks that writes succeed again after the last fault.
 fn recover(world: &mut World) {
-    let end = world.now + CALM_MS;
+    let end = world.now + SETTLE_MS;
     for index in 0..world.writers.len() {
         loop {
             assert!(world.now < end, "writes do not succeed again");
             let now = world.instant();
             let serial = world.writers[index].write(now, &mut world.oracle);
             world.writers[index].flush();
-            while serial.is_some_and(|serial| world.oracle.fate(serial) == Fate::Pending) {
+            while serial.is_some_and(|serial| world.oracle.state_of(serial) == RecordState::Pending)
+            {
                 world.tick(false, false);
             }
-            if serial.is_some_and(|serial| matches!(world.oracle.fate(serial), Fate::Written(_))) {
+            if serial.is_some_and(|serial| {
+                matches!(world.oracle.state_of(serial), RecordState::Written(_))
+            }) {
                 break;
             }
             world.tick(false, false);
@@ -116,15 +118,15 @@ fn recover(world: &mut World) {
     }
 }
 
-/// What the operator was told to do is done, or will never be.
-fn finish_tasks(world: &mut World) {
-    let end = world.now + CALM_MS;
-    while world.oracle.lives.unsettled().0 > 0 {
+/// Waits until the tasks of the operator have a result or can no longer take effect.
+fn settle_tasks(world: &mut World) {
+    let end = world.now + SETTLE_MS;
+    while world.oracle.histories.unsettled().0 > 0 {
         assert!(world.now < end, "the operator's tasks are not answered");
         world.tick(false, false);
     }
-    // What is on its way of tasks that nobody waits for arrives.
-    let ticks = if world.oracle.lives.unsettled().1 > 0 {
+    // Tasks without a waiting operator may still be in flight: 300 ms let them arrive.
+    let ticks = if world.oracle.histories.unsettled().1 > 0 {
         300
     } else {
         0
@@ -134,43 +136,47 @@ fn finish_tasks(world: &mut World) {
     }
 }
 
-/// Opens a copy of the disk, as it is after a crash, and compares what is in it with what was said.
-fn check_store(world: &mut World, when: &str, death: Death) -> Places {
-    let (store, _steps) = match world.store.opened_copy(world.now, death) {
+/// Opens a copy of the disk as it is after a crash, and compares its contents with the reported
+/// results.
+fn check_store(world: &mut World, when: &str, kind: CrashKind) -> RecordPositions {
+    let (store, _steps) = match world.store.opened_copy(world.now, kind) {
         Ok(opened) => opened,
-        Err(error) => panic!("{when}: the store does not open after {death:?}: {error}"),
+        Err(error) => panic!("{when}: the store does not open after {kind:?}: {error}"),
     };
     let store = Arc::new(store) as Arc<dyn LogStore>;
-    let held: Vec<Held> = world
+    let contents: Vec<StreamContents> = world
         .streams()
         .iter()
         .map(|stream| read_stream(&store, stream))
         .collect();
-    world.oracle.check_streams(when, &held)
+    world.oracle.check_streams(when, &contents)
 }
 
-fn read_stream(store: &Arc<dyn LogStore>, stream: &StreamName) -> Held {
+fn read_stream(store: &Arc<dyn LogStore>, stream: &StreamName) -> StreamContents {
     let mut reader = LogReader::new(Arc::clone(store), stream.clone(), Dlsn::INITIAL);
-    let mut held = Held {
-        life: life_of(store, stream),
+    let mut contents = StreamContents {
+        incarnation: describe_stream(store, stream),
         records: Vec::new(),
     };
     loop {
-        match finish(reader.next_available()) {
-            Ok(Some(ReadEvent::Record(record))) => {
-                held.records.push((record.dlsn, record.payload.to_vec()))
-            }
+        match block_on(reader.next_available()) {
+            Ok(Some(ReadEvent::Record(record))) => contents
+                .records
+                .push((record.dlsn, record.payload.to_vec())),
             Ok(Some(ReadEvent::Malformed(set))) => panic!("stream {stream}: {set}"),
-            Ok(None) | Err(StoreError::StreamNotFound(_)) => return held,
+            Ok(None) | Err(StoreError::StreamNotFound(_)) => return contents,
             Err(error) => panic!("stream {stream}: {error}"),
         }
     }
 }
 
-/// What a stepped store shows of a stream.
-pub(crate) fn life_of(store: &Arc<dyn LogStore>, stream: &StreamName) -> Option<Life> {
-    match finish(store.describe(stream)) {
-        Ok(info) => Some(Life {
+/// Returns the state that a stepped store shows of a stream, or `None` if it does not exist.
+pub(crate) fn describe_stream(
+    store: &Arc<dyn LogStore>,
+    stream: &StreamName,
+) -> Option<Incarnation> {
+    match block_on(store.describe(stream)) {
+        Ok(info) => Some(Incarnation {
             created_unix_ms: info.created_unix_ms,
             truncated_before: info.truncated_before,
         }),
@@ -179,9 +185,9 @@ pub(crate) fn life_of(store: &Arc<dyn LogStore>, stream: &StreamName) -> Option<
     }
 }
 
-/// What a future of a stepped store answers: it reads on the caller's thread, and gives others
-/// their turn now and then.
-fn finish<T>(future: impl Future<Output = T>) -> T {
+/// Polls a future of a stepped store until it is ready: it reads on the caller's thread and yields
+/// now and then.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(answer) = future
@@ -193,21 +199,21 @@ fn finish<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The merged reader comes to the end of all streams, and has delivered each record once.
-fn read_everything(world: &mut World, places: &Places) {
-    let end = world.now + CALM_MS;
-    // A merged reader begins when all its streams are there, and some may never have been written
-    // to.
+/// Waits until the merged reader has read all streams, and checks that it delivered each record
+/// exactly once.
+fn read_everything(world: &mut World, positions: &RecordPositions) {
+    let end = world.now + SETTLE_MS;
+    // A merged reader starts when all its streams exist, and some may never have been written to.
     while !world.store.is_up() {
         world.tick(false, false);
     }
     world.create_streams();
-    while !world.reader.has_delivered(places) && world.now < end {
+    while !world.reader.has_delivered(positions) && world.now < end {
         for _ in 0..20 {
             world.tick(false, false);
         }
     }
-    // A copy too many would come now.
+    // A duplicate delivery would arrive in these 200 ms.
     for _ in 0..200 {
         world.tick(false, false);
     }
@@ -222,14 +228,14 @@ fn read_everything(world: &mut World, places: &Places) {
     );
     world
         .oracle
-        .check_delivered(&world.reader.delivered(), places);
+        .check_delivered(&world.reader.delivered(), positions);
 }
 
-/// When all is done, nothing is held any more.
-fn check_rest(world: &mut World) {
-    // What was given up is answered all the same, or its connection counts as dead.
-    let end = world.now + CALM_MS;
-    // Each of two proxies may be asked for its health just now.
+/// Checks that all machines are idle and hold no requests or bytes.
+fn check_idle(world: &mut World) {
+    // Wait until the abandoned requests are answered or their connections time out.
+    let end = world.now + SETTLE_MS;
+    // Each of the two proxies may have a health check in flight.
     let is_idle =
         |[bytes, sets, requests, calls]: [usize; 4]| bytes + sets + requests == 0 && calls <= 2;
     while !world.writers.iter().all(|writer| is_idle(writer.load()))
@@ -239,7 +245,7 @@ fn check_rest(world: &mut World) {
         let proxies: Vec<_> = world.proxies.iter().map(ProxyMachine::load).collect();
         assert!(
             world.now < end,
-            "R7: at rest, writers hold bytes, sets, requests, places on connections {writers:?}; \
+            "R7: at rest, writers hold bytes, sets, requests, calls on connections {writers:?}; \
              proxies hold {proxies:?}"
         );
         world.tick(false, false);

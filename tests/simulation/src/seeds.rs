@@ -1,4 +1,4 @@
-//! Many runs, and what they amount to.
+//! Runs of many seeds, and their summary.
 
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -9,54 +9,54 @@ use std::thread;
 use std::time::Instant;
 
 use crate::faults::FaultCounts;
-use crate::oracle::Fates;
+use crate::oracle::RecordCounts;
 use crate::run::{Report, run};
 use crate::trace::Counts;
 
-/// A seed whose run broke a promise.
+/// Seed whose run broke a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The seed.
+pub struct SeedFailure {
+    /// Seed of the run.
     pub seed: u64,
-    /// Which promise, and where.
+    /// Message that names the promise, with the source location.
     pub message: String,
 }
 
-/// What many runs amount to.
+/// Summary of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Runs that kept every promise.
+    /// Number of runs that kept every promise.
     pub passed: u64,
-    /// Runs that did not.
-    pub broken: Vec<Broken>,
-    /// How much happened.
+    /// Runs that broke a promise.
+    pub failures: Vec<SeedFailure>,
+    /// Number of events.
     pub counts: Counts,
-    /// What went wrong.
+    /// Number of faults.
     pub faults: FaultCounts,
-    /// What became of the records.
-    pub fates: Fates,
-    /// How long it took on the simulated clocks, in milliseconds.
+    /// Number of records by result.
+    pub records: RecordCounts,
+    /// Duration on the simulated clocks, in milliseconds.
     pub virtual_ms: u64,
-    /// How long it took.
+    /// Duration in real time.
     pub took: Duration,
 }
 
 thread_local! {
-    /// While this thread runs a seed, the first panic in it. One inside of a task would else end
-    /// that task alone, and nobody would hear of it.
-    static PANIC: RefCell<Watch> = const { RefCell::new(Watch::Off) };
+    /// First panic on this thread while it runs a seed. A panic inside a task would otherwise end
+    /// only that task and pass unseen.
+    static PANIC: RefCell<PanicCapture> = const { RefCell::new(PanicCapture::Off) };
 }
 
-/// Whether a thread's panics are a run's, and the first of them.
-enum Watch {
+/// State of the panic capture of a thread: off, or on with the first panic.
+enum PanicCapture {
     Off,
     On(Option<String>),
 }
 
-/// The panic that happened on this thread since the run began, also where something caught it.
+/// Returns the first panic on this thread since the run began, also if the panic was caught.
 pub(crate) fn panicked() -> Option<String> {
-    PANIC.with_borrow(|watch| {
-        if let Watch::On(first) = watch {
+    PANIC.with_borrow(|capture| {
+        if let PanicCapture::On(first) = capture {
             first.clone()
         } else {
             None
@@ -64,7 +64,7 @@ pub(crate) fn panicked() -> Option<String> {
     })
 }
 
-fn watch_panics() {
+fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = panic::take_hook();
@@ -74,59 +74,59 @@ fn watch_panics() {
                 .downcast_ref::<String>()
                 .map(String::as_str)
                 .or_else(|| payload.downcast_ref::<&str>().copied());
-            let place = info.location().map_or(String::new(), |place| {
-                format!(" ({}:{})", place.file(), place.line())
+            let location = info.location().map_or(String::new(), |location| {
+                format!(" ({}:{})", location.file(), location.line())
             });
-            PANIC.with_borrow_mut(|watch| match watch {
-                Watch::On(first) => {
+            PANIC.with_borrow_mut(|capture| match capture {
+                PanicCapture::On(first) => {
                     _ = first.get_or_insert_with(|| {
-                        format!("{}{place}", text.unwrap_or("a panic without words"))
+                        format!("{}{location}", text.unwrap_or("a panic without a message"))
                     })
                 }
-                Watch::Off => usual(info),
+                PanicCapture::Off => usual(info),
             });
         }));
     });
 }
 
-/// Runs a seed; says which promise it broke, if it did.
+/// Runs a seed, and catches panics.
 ///
 /// # Errors
 ///
-/// [`Broken`], also when a panic was caught inside of the system.
-pub fn run_caught(seed: u64, prints: bool) -> Result<Report, Broken> {
-    watch_panics();
-    PANIC.set(Watch::On(None));
+/// [`SeedFailure`] if the run broke a promise, also if the system itself caught the panic.
+pub fn run_caught(seed: u64, prints: bool) -> Result<Report, SeedFailure> {
+    install_panic_hook();
+    PANIC.set(PanicCapture::On(None));
     let report = panic::catch_unwind(|| run(seed, prints));
     let message = panicked();
-    PANIC.set(Watch::Off);
+    PANIC.set(PanicCapture::Off);
     match (message, report) {
         (None, Ok(report)) => Ok(report),
-        (message, _) => Err(Broken {
+        (message, _) => Err(SeedFailure {
             seed,
             message: message.unwrap_or_default(),
         }),
     }
 }
 
-/// Runs `count` seeds from `first` on, on so many threads. Stops early at `stop_at` broken ones.
+/// Runs `count` seeds from `first` on, on `threads` threads. Stops early at `stop_at` failures.
 #[must_use]
 pub fn run_seeds(first: u64, count: u64, threads: usize, stop_at: usize) -> Summary {
     let began = Instant::now();
     let next = AtomicU64::new(first);
-    let broken = AtomicU64::new(0);
+    let failure_count = AtomicU64::new(0);
     let work = || {
         let mut summary = Summary::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + count || broken.load(Ordering::Relaxed) >= stop_at as u64 {
+            if seed >= first + count || failure_count.load(Ordering::Relaxed) >= stop_at as u64 {
                 return summary;
             }
             match run_caught(seed, false) {
                 Ok(report) => summary.add(&report),
-                Err(why) => {
-                    broken.fetch_add(1, Ordering::Relaxed);
-                    summary.broken.push(why);
+                Err(failure) => {
+                    failure_count.fetch_add(1, Ordering::Relaxed);
+                    summary.failures.push(failure);
                 }
             }
         }
@@ -138,7 +138,7 @@ pub fn run_seeds(first: u64, count: u64, threads: usize, stop_at: usize) -> Summ
             all.merge(thread.join().expect("runs are caught"));
         }
     });
-    all.broken.sort_by_key(|broken| broken.seed);
+    all.failures.sort_by_key(|failure| failure.seed);
     all.took = began.elapsed();
     all
 }
@@ -149,15 +149,15 @@ impl Summary {
         self.virtual_ms += report.virtual_ms;
         self.counts.merge(&report.counts);
         self.faults.merge(&report.faults);
-        self.fates.merge(&report.fates);
+        self.records.merge(&report.records);
     }
 
     fn merge(&mut self, other: Self) {
         self.passed += other.passed;
-        self.broken.extend(other.broken);
+        self.failures.extend(other.failures);
         self.virtual_ms += other.virtual_ms;
         self.counts.merge(&other.counts);
         self.faults.merge(&other.faults);
-        self.fates.merge(&other.fates);
+        self.records.merge(&other.records);
     }
 }

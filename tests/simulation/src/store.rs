@@ -1,4 +1,4 @@
-//! The machine with the disk: the real store on a simulated disk, served by the real server.
+//! Machine with the disk: the real store on a simulated disk, served by the real server.
 
 use std::sync::Arc;
 
@@ -9,31 +9,32 @@ use distributedlog_store::{LogStore, StoreError, StreamName};
 use distributedlog_testkit::Random;
 use distributedlog_testkit::store::SimDisk;
 
-use crate::clocks::Wall;
-use crate::net::{Death, HostId, Network};
+use crate::clocks::SimWallClock;
+use crate::net::{CrashKind, HostId, Network};
 use crate::process::Process;
 use crate::trace::Trace;
 
-/// Where the store is served.
+/// Port on which the store listens.
 pub(crate) const STORE_PORT: u16 = 7000;
 
-/// The machine with the disk.
+/// Machine that runs the store.
 pub(crate) struct StoreMachine {
     pub(crate) host: HostId,
     pub(crate) disk: SimDisk,
-    pub(crate) wall: Wall,
+    pub(crate) wall_clock: SimWallClock,
     network: Network,
     trace: Trace,
     settings: EmbeddedSettings,
     entropy: Entropy,
     running: Option<Running>,
     counted: u64,
-    /// Until then the disk does nothing.
+    /// The disk does nothing before this time.
     pub(crate) disk_stalls_until: u64,
 }
 
 struct Running {
-    // Before the store, so that nothing of it is asked by a process that ends.
+    // Declared before the store, so that it is dropped first: a process that ends makes no further
+    // calls.
     process: Process,
     store: Arc<EmbeddedStore>,
     steps: StoreSteps,
@@ -43,7 +44,7 @@ impl StoreMachine {
     pub(crate) fn new(seed: u64, host: HostId, network: &Network, trace: &Trace) -> Self {
         let mut random = Random::new(seed);
         let settings = EmbeddedSettings {
-            // Small, so that volumes are filled, sealed and swept.
+            // Small volumes and segments are filled, sealed and swept within a run.
             volume_bytes: 1 << (14 + random.below(6)),
             segment_bytes: 1 << (10 + random.below(12)),
             preallocate: random.chance(0.5),
@@ -52,7 +53,7 @@ impl StoreMachine {
         Self {
             host,
             disk: SimDisk::new(random.bits()),
-            wall: Wall::default(),
+            wall_clock: SimWallClock::default(),
             network: network.clone(),
             trace: trace.clone(),
             settings,
@@ -71,12 +72,12 @@ impl StoreMachine {
     ///
     /// # Errors
     ///
-    /// Why it does not open: the disk may have crashed once more, or be full.
+    /// The error of opening: the disk may have crashed once more, or be full.
     pub(crate) fn start(&mut self) -> Result<(), StoreError> {
         let (store, steps) = EmbeddedStore::open_stepped(
             self.settings.clone(),
             Arc::new(self.disk.clone()),
-            self.wall.for_store(),
+            self.wall_clock.for_store(),
         )?;
         let store = Arc::new(store);
         self.network.set_up(self.host);
@@ -99,18 +100,19 @@ impl StoreMachine {
         Ok(())
     }
 
-    /// The process or the machine ends at once.
-    pub(crate) fn crash(&mut self, death: Death) {
-        self.network.end_host(self.host, death);
+    /// Ends the process, or the machine, at once.
+    pub(crate) fn crash(&mut self, kind: CrashKind) {
+        self.network.end_host(self.host, kind);
         self.disk.crash();
         self.running = None;
-        match death {
-            Death::Killed => self.disk.restart_process(),
-            Death::PowerLost => self.disk.power_cycle(),
+        match kind {
+            CrashKind::Killed => self.disk.restart_process(),
+            CrashKind::PowerLost => self.disk.power_cycle(),
         }
     }
 
-    /// A millisecond passes. Says whether the machine went off in it, at an operation of its disk.
+    /// Runs the process for one millisecond. Returns true if the machine crashed in it, at a disk
+    /// operation.
     pub(crate) fn turn(&mut self, now: u64, random: &mut Random) -> bool {
         let Some(running) = &mut self.running else {
             return false;
@@ -126,26 +128,26 @@ impl StoreMachine {
         self.disk.has_crashed()
     }
 
-    /// The process was stopped for so long.
-    pub(crate) fn oversleep(&mut self, millis: u64) {
+    /// Advances the clock after a stall of `millis` milliseconds.
+    pub(crate) fn advance_clock(&mut self, millis: u64) {
         if let Some(running) = &mut self.running {
-            running.process.oversleep(millis);
+            running.process.advance_clock(millis);
         }
     }
 
-    /// Creates streams before anything else happens.
+    /// Creates streams that do not exist yet.
     pub(crate) fn create(&mut self, streams: &[StreamName]) {
         let Some(running) = &mut self.running else {
             return;
         };
         for stream in streams {
-            // The change is queued by the call; nobody has to wait for its answer.
+            // The call itself queues the change; its result is not needed.
             drop(running.store.create(stream));
         }
         running.steps.run();
     }
 
-    /// The store, while it is up.
+    /// Returns the store, or `None` while it is down.
     pub(crate) fn served(&self) -> Option<Arc<dyn LogStore>> {
         self.running
             .as_ref()
@@ -163,18 +165,22 @@ impl StoreMachine {
         }
     }
 
-    /// What a process that opens the store now would find, on a copy of the disk as it is after
-    /// `death`; the store itself is left alone.
+    /// Opens a copy of the disk, as it is after a crash of this kind. The store itself does not
+    /// change.
     pub(crate) fn opened_copy(
         &self,
         seed: u64,
-        death: Death,
+        kind: CrashKind,
     ) -> Result<(EmbeddedStore, StoreSteps), StoreError> {
         let disk = self.disk.fork(seed);
-        match death {
-            Death::Killed => disk.restart_process(),
-            Death::PowerLost => disk.power_cycle(),
+        match kind {
+            CrashKind::Killed => disk.restart_process(),
+            CrashKind::PowerLost => disk.power_cycle(),
         }
-        EmbeddedStore::open_stepped(self.settings.clone(), Arc::new(disk), self.wall.for_store())
+        EmbeddedStore::open_stepped(
+            self.settings.clone(),
+            Arc::new(disk),
+            self.wall_clock.for_store(),
+        )
     }
 }

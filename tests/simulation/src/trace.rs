@@ -1,11 +1,11 @@
-//! What happened, as one number, and in words for whoever looks.
+//! Trace of a run: a hash of all events, their counts, and their text on request.
 
 use core::fmt::{Arguments, Write};
 use core::hash::Hasher;
 use std::hash::DefaultHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Everything that happened in a run. Clones are the same trace.
+/// Trace of a run. Clones share the same trace.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace(Arc<Mutex<Inner>>);
 
@@ -18,14 +18,14 @@ struct Inner {
     counts: Counts,
 }
 
-/// How much happened.
+/// Number of events of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Turns that processes had.
+    /// Turns of processes.
     pub turns: u64,
-    /// Pieces of bytes, ends and resets that the network delivered.
+    /// Segments that the network delivered: bytes, ends and resets.
     pub deliveries: u64,
-    /// Operations of disks that change something.
+    /// Disk operations that change something.
     pub disk_operations: u64,
     /// Calls of writers: attempts started, ended and cancelled, records accepted and completed.
     pub writer_events: u64,
@@ -34,7 +34,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// All of them: the steps of a run.
+    /// Returns the total: the steps of a run.
     #[must_use]
     pub const fn steps(&self) -> u64 {
         self.turns + self.deliveries + self.disk_operations + self.writer_events + self.records_read
@@ -69,7 +69,7 @@ impl Trace {
         self.inner().now = now;
     }
 
-    /// Something happened.
+    /// Adds an event to the hash, and prints it if the run prints its trace.
     pub(crate) fn note(&self, what: Arguments<'_>) {
         let inner = &mut *self.inner();
         inner.line.clear();
@@ -88,13 +88,13 @@ impl Trace {
         self.inner().counts
     }
 
-    /// A number that depends on everything that happened, and on the order.
+    /// Returns the hash of all events in their order.
     pub(crate) fn hash(&self) -> u64 {
         self.inner().hasher.finish()
     }
 }
 
-/// A number for bytes.
+/// Returns a hash of bytes.
 pub(crate) fn hash_of(bytes: &[u8]) -> u32 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);

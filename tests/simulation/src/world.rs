@@ -1,23 +1,22 @@
-//! All machines and what goes on between them: a millisecond at a time, in an order that the seed
-//! decides.
+//! All machines and their network, a millisecond at a time, in an order that the seed decides.
 
 use distributedlog::Instant;
 use distributedlog_store::StreamName;
 use distributedlog_testkit::Random;
 
 use crate::faults::{Fault, FaultCounts, Plan};
-use crate::net::{Death, HostId, Network};
+use crate::net::{CrashKind, HostId, Network};
 use crate::operator::{OperatorMachine, Task};
 use crate::oracle::Oracle;
 use crate::proxy::ProxyMachine;
 use crate::reader::ReaderMachine;
-use crate::run::life_of;
+use crate::run::describe_stream;
 use crate::seeds::panicked;
 use crate::store::StoreMachine;
 use crate::trace::Trace;
 use crate::writer::WriterMachine;
 
-/// The machines, by the numbers that they have in the network.
+/// Numbers of the machines in the network.
 const STORE: HostId = HostId(0);
 const PROXIES: [HostId; 2] = [HostId(1), HostId(2)];
 const READER: HostId = HostId(3);
@@ -25,7 +24,7 @@ const WRITERS: [HostId; 2] = [HostId(4), HostId(5)];
 const OPERATOR: HostId = HostId(6);
 const MACHINES: u8 = 7;
 
-/// Everything there is in a run.
+/// State of a run.
 pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) random: Random,
@@ -40,20 +39,20 @@ pub(crate) struct World {
     pub(crate) faults: FaultCounts,
     streams: Vec<StreamName>,
     plan: Plan,
-    machines: Vec<Machine>,
-    /// What is put right again, and when.
+    machines: Vec<MachineState>,
+    /// Faults to undo, with the time of each.
     repairs: Vec<(u64, Repair)>,
 }
 
-/// What the world knows of a machine.
+/// Schedule of a machine.
 #[derive(Clone, Copy, Debug, Default)]
-struct Machine {
-    /// When it is started again, if it is down.
+struct MachineState {
+    /// Time of the next start, if the machine is down.
     starts_at: Option<u64>,
-    /// Until when it does nothing.
+    /// The machine does nothing before this time.
     stalled_until: u64,
-    /// How many milliseconds of its life it has not noticed.
-    overslept: u64,
+    /// Length of the stall that it has not noticed yet, in milliseconds.
+    missed_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +67,7 @@ impl World {
         let mut random = Random::new(seed);
         let trace = Trace::new(prints);
         let network = Network::new(random.bits(), trace.clone());
-        // With one stream alone, what fails there has failed.
+        // With a single stream, a set that fails has no other stream to go to.
         let count = if random.chance(0.15) {
             1
         } else {
@@ -77,7 +76,7 @@ impl World {
         let names: Vec<String> = (0..count).map(|index| format!("stream-{index}")).collect();
         let streams: Vec<StreamName> = names
             .iter()
-            .map(|name| name.parse().expect("a legal name"))
+            .map(|name| name.parse().expect("a valid name"))
             .collect();
         let store = StoreMachine::new(random.bits(), STORE, &network, &trace);
         let proxies = PROXIES
@@ -108,9 +107,9 @@ impl World {
             streams,
             plan,
             machines: vec![
-                Machine {
+                MachineState {
                     starts_at: Some(1),
-                    ..Machine::default()
+                    ..MachineState::default()
                 };
                 usize::from(MACHINES)
             ],
@@ -125,29 +124,29 @@ impl World {
         world
     }
 
-    /// The streams, by their index.
+    /// Returns the streams in the order of their indexes.
     pub(crate) fn streams(&self) -> &[StreamName] {
         &self.streams
     }
 
-    /// Somebody makes the streams that are missing.
+    /// Creates the streams that are missing.
     pub(crate) fn create_streams(&mut self) {
         self.store.create(&self.streams);
     }
 
-    /// The time as writers know it.
+    /// Returns the time of the writers' clock.
     pub(crate) const fn instant(&self) -> Instant {
         Instant::from_millis(self.now)
     }
 
-    /// A millisecond passes.
-    pub(crate) fn tick(&mut self, faulty: bool, gives: bool) {
+    /// Advances the world by one millisecond, with new faults and new records if asked for.
+    pub(crate) fn tick(&mut self, with_faults: bool, writes: bool) {
         self.now += 1;
         self.trace.set_now(self.now);
         self.set_clocks();
         self.network.tick(self.now);
-        if faulty && let Some(fault) = self.plan.next(&mut self.random) {
-            self.go_wrong(fault);
+        if with_faults && let Some(fault) = self.plan.next(&mut self.random) {
+            self.inject(fault);
         }
         self.repair();
         self.start_machines();
@@ -156,68 +155,68 @@ impl World {
             order.swap(last, self.random.below(last as u64 + 1) as usize);
         }
         for machine in order {
-            self.turn(HostId(machine), gives);
+            self.turn(HostId(machine), writes);
         }
-        while let Some((task, answer)) = self.operator.next_answer() {
-            self.oracle.lives.answered(task, &answer);
+        while let Some((task, result)) = self.operator.next_result() {
+            self.oracle.histories.task_finished(task, &result);
         }
         if let Some(message) = panicked() {
             panic!("{message}");
         }
     }
 
-    /// What the store shows of the streams is what was asked for.
+    /// Compares the streams in the store with their histories.
     fn observe_streams(&mut self) {
         let Some(store) = self.store.served() else {
             return;
         };
         for (index, stream) in self.streams.iter().enumerate() {
             self.oracle
-                .lives
-                .observe(self.now, index, life_of(&store, stream));
+                .histories
+                .observe(self.now, index, describe_stream(&store, stream));
         }
     }
 
     fn set_clocks(&self) {
-        let walls = [&self.store.wall]
+        let wall_clocks = [&self.store.wall_clock]
             .into_iter()
-            .chain(self.proxies.iter().map(|proxy| &proxy.wall));
-        for wall in walls.chain(self.writers.iter().map(|writer| &writer.wall)) {
-            wall.set_now(self.now);
+            .chain(self.proxies.iter().map(|proxy| &proxy.wall_clock));
+        for wall_clock in wall_clocks.chain(self.writers.iter().map(|writer| &writer.wall_clock)) {
+            wall_clock.set_now(self.now);
         }
     }
 
-    /// A machine has its turn, unless it is stalled.
-    fn turn(&mut self, host: HostId, gives: bool) {
+    /// Runs a machine for one millisecond, unless it is stalled.
+    fn turn(&mut self, host: HostId, writes: bool) {
         let now = self.instant();
         let machine = &mut self.machines[usize::from(host.0)];
         if self.now < machine.stalled_until {
-            machine.overslept += 1;
+            machine.missed_ms += 1;
             return;
         }
-        let overslept = core::mem::take(&mut machine.overslept);
+        let missed_ms = core::mem::take(&mut machine.missed_ms);
         self.trace.count(|counts| counts.turns += 1);
         match host {
             STORE => {
-                self.store.oversleep(overslept);
+                self.store.advance_clock(missed_ms);
                 let went_off = self.store.turn(self.now, &mut self.random);
                 self.observe_streams();
                 if went_off {
-                    let death = self.death();
-                    self.end(STORE, death);
+                    let kind = self.random_crash();
+                    self.crash(STORE, kind);
                 }
             }
             READER => {
-                self.reader.oversleep(overslept);
+                self.reader.advance_clock(missed_ms);
                 self.reader.turn();
             }
             OPERATOR => {
-                self.operator.oversleep(overslept);
+                self.operator.advance_clock(missed_ms);
                 self.operator.turn();
             }
             _ if PROXIES.contains(&host) => {
                 let proxy = &mut self.proxies[usize::from(host.0 - PROXIES[0].0)];
-                proxy.oversleep(overslept);
+                proxy.advance_clock(missed_ms);
                 if proxy.turn() {
                     self.trace.note(format_args!("{host:?} has gone in peace"));
                     self.machines[usize::from(host.0)].starts_at =
@@ -226,7 +225,7 @@ impl World {
             }
             _ => {
                 if let Some(writer) = self.writers.get_mut(usize::from(host.0 - WRITERS[0].0)) {
-                    writer.turn(now, gives, &mut self.oracle);
+                    writer.turn(now, writes, &mut self.oracle);
                 }
             }
         }
@@ -256,7 +255,7 @@ impl World {
             if !due {
                 continue;
             }
-            self.machines[usize::from(index)] = Machine::default();
+            self.machines[usize::from(index)] = MachineState::default();
             self.trace.note(format_args!("{host:?} starts"));
             match host {
                 STORE => self.start_store(),
@@ -275,8 +274,8 @@ impl World {
         }
     }
 
-    /// The store opens; or its machine goes off while it recovers, or it finds its disk full, and
-    /// is started again later.
+    /// Opens the store. It may crash during recovery or find its disk full; then it is started
+    /// again later.
     fn start_store(&mut self) {
         if let Err(error) = self.store.start() {
             self.trace
@@ -290,35 +289,35 @@ impl World {
                 excused || matches!(error, distributedlog_store::StoreError::Io { .. }),
                 "the store does not open: {error}"
             );
-            let death = self.death();
-            self.end(STORE, death);
+            let kind = self.random_crash();
+            self.crash(STORE, kind);
         }
     }
 
-    fn death(&mut self) -> Death {
+    fn random_crash(&mut self) -> CrashKind {
         if self.random.chance(0.5) {
-            Death::Killed
+            CrashKind::Killed
         } else {
-            Death::PowerLost
+            CrashKind::PowerLost
         }
     }
 
-    /// A machine's process ends at once, and starts again later.
-    pub(crate) fn end(&mut self, host: HostId, death: Death) {
-        self.trace.note(format_args!("{host:?}: {death:?}"));
+    /// Crashes a machine, and schedules its restart.
+    pub(crate) fn crash(&mut self, host: HostId, kind: CrashKind) {
+        self.trace.note(format_args!("{host:?}: {kind:?}"));
         match host {
-            STORE => self.store.crash(death),
-            READER => self.reader.crash(death),
+            STORE => self.store.crash(kind),
+            READER => self.reader.crash(kind),
             OPERATOR => {
-                self.operator.crash(death);
-                self.oracle.lives.operator_died();
+                self.operator.crash(kind);
+                self.oracle.histories.operator_died();
             }
             _ if PROXIES.contains(&host) => {
-                self.proxies[usize::from(host.0 - PROXIES[0].0)].crash(death)
+                self.proxies[usize::from(host.0 - PROXIES[0].0)].crash(kind)
             }
             _ => {
                 if let Some(writer) = self.writers.get_mut(usize::from(host.0 - WRITERS[0].0)) {
-                    writer.crash(death, &mut self.oracle);
+                    writer.crash(kind, &mut self.oracle);
                 }
             }
         }
@@ -327,9 +326,9 @@ impl World {
         } else {
             self.random.below(3_000)
         };
-        self.machines[usize::from(host.0)] = Machine {
+        self.machines[usize::from(host.0)] = MachineState {
             starts_at: Some(self.now + 1 + pause),
-            ..Machine::default()
+            ..MachineState::default()
         };
     }
 
@@ -337,7 +336,10 @@ impl World {
         HostId(self.random.below(u64::from(MACHINES)) as u8)
     }
 
-    fn go_wrong(&mut self, fault: Fault) {
+    /// Injects a fault into a random machine, and counts it if it had an effect.
+    fn inject(&mut self, fault: Fault) {
+        // Draw both for every fault, also where they are not used: traces of seeds depend on the
+        // order of draws.
         let host = self.any_machine();
         let until = self.now
             + 1
@@ -348,62 +350,20 @@ impl World {
             };
         let happened = match fault {
             Fault::BrokenConnection => self.network.break_one(&mut self.random),
-            Fault::Partition => {
-                let other = self.any_machine();
-                self.network.block(host, other, true);
-                self.repairs.push((until, Repair::Unblock(host, other)));
-                if self.random.chance(0.7) {
-                    self.network.block(other, host, true);
-                    self.repairs.push((until, Repair::Unblock(other, host)));
-                }
-                host != other
-            }
-            Fault::SlowLink => {
-                let other = self.any_machine();
-                self.network
-                    .slow_down(host, other, 1 + self.random.below(200));
-                self.repairs.push((until, Repair::SpeedUp(host, other)));
-                host != other
-            }
-            Fault::Kill | Fault::PowerLoss => {
-                let up = self.is_up(host);
-                if up {
-                    self.end(
-                        host,
-                        if fault == Fault::Kill {
-                            Death::Killed
-                        } else {
-                            Death::PowerLost
-                        },
-                    );
-                }
-                up
-            }
+            Fault::Partition => self.partition(host, until),
+            Fault::SlowLink => self.slow_link(host, until),
+            Fault::Kill => self.crash_if_up(host, CrashKind::Killed),
+            Fault::PowerLoss => self.crash_if_up(host, CrashKind::PowerLost),
             Fault::DiskCrash => {
-                let at = self.store.disk.operations() + 1 + self.random.below(20);
-                self.store.disk.crash_at(at);
+                self.schedule_disk_crash(20);
                 true
             }
             Fault::DiskError => {
-                match self.random.below(4) {
-                    // Once, or so often that whoever tries again and elsewhere fails too.
-                    0 | 1 => self.store.disk.fail_syncs(1 + self.random.below(5) as u32),
-                    2 => self.store.disk.fail_writes(1),
-                    _ => self.store.disk.fail_folder_syncs(1),
-                }
-                // Disks that fail take their machine with them, before the store has put anything
-                // right.
-                if self.random.chance(0.3) {
-                    self.store
-                        .disk
-                        .crash_at(self.store.disk.operations() + 1 + self.random.below(6));
-                }
+                self.fail_disk_operations();
                 true
             }
             Fault::DiskFull => {
-                let capacity = self.store.disk.bytes_used() + self.random.below(20_000);
-                self.store.disk.set_capacity(Some(capacity));
-                self.repairs.push((until, Repair::DiskSpace));
+                self.fill_disk(until);
                 true
             }
             Fault::DiskStall => {
@@ -415,24 +375,14 @@ impl World {
                 true
             }
             Fault::ClockJump => {
-                let most = [10, 1_000, 600_000, 400_000_000][self.random.below(4) as usize];
-                let offset = i64::try_from(self.random.below(2 * most)).unwrap_or(0)
-                    - i64::try_from(most).unwrap_or(0);
-                self.set_clock(host, offset);
+                self.jump_clock(host);
                 true
             }
-            Fault::Truncate => match self.oracle.some_place(&mut self.random) {
-                Some((stream, before)) => self.operate(stream, Task::Truncate(before)),
+            Fault::Truncate => match self.oracle.some_position(&mut self.random) {
+                Some((stream, before)) => self.start_task(stream, Task::Truncate(before)),
                 None => false,
             },
-            Fault::Delete => {
-                let stream = self.random.below(self.streams.len() as u64) as usize;
-                let begun = self.operate(stream, Task::Delete);
-                if begun && self.random.chance(0.5) {
-                    self.operate(stream, Task::Create);
-                }
-                begun
-            }
+            Fault::Delete => self.delete_stream(),
             Fault::Drain => {
                 let index = self.random.below(PROXIES.len() as u64) as usize;
                 self.proxies[index].drain();
@@ -446,11 +396,86 @@ impl World {
         }
     }
 
-    /// Somebody asks the store for something. Says whether there was anyone to do it.
-    fn operate(&mut self, stream: usize, task: Task) -> bool {
+    /// Cuts the link to another random machine, in most cases in both directions.
+    fn partition(&mut self, host: HostId, until: u64) -> bool {
+        let other = self.any_machine();
+        self.network.block(host, other, true);
+        self.repairs.push((until, Repair::Unblock(host, other)));
+        if self.random.chance(0.7) {
+            self.network.block(other, host, true);
+            self.repairs.push((until, Repair::Unblock(other, host)));
+        }
+        host != other
+    }
+
+    /// Slows the link to another random machine down in one direction.
+    fn slow_link(&mut self, host: HostId, until: u64) -> bool {
+        let other = self.any_machine();
+        self.network
+            .slow_down(host, other, 1 + self.random.below(200));
+        self.repairs.push((until, Repair::SpeedUp(host, other)));
+        host != other
+    }
+
+    /// Crashes a machine. Returns false if it was down.
+    fn crash_if_up(&mut self, host: HostId, kind: CrashKind) -> bool {
+        let up = self.is_up(host);
+        if up {
+            self.crash(host, kind);
+        }
+        up
+    }
+
+    /// Crashes the store's machine at one of its next `operations` disk operations.
+    fn schedule_disk_crash(&mut self, operations: u64) {
+        let at = self.store.disk.operations() + 1 + self.random.below(operations);
+        self.store.disk.crash_at(at);
+    }
+
+    /// Leaves less than 20 kB of free disk space until `until`.
+    fn fill_disk(&mut self, until: u64) {
+        let capacity = self.store.disk.bytes_used() + self.random.below(20_000);
+        self.store.disk.set_capacity(Some(capacity));
+        self.repairs.push((until, Repair::DiskSpace));
+    }
+
+    /// Makes syncs or writes of the disk fail, sometimes with a crash soon after.
+    fn fail_disk_operations(&mut self) {
+        match self.random.below(4) {
+            // Up to 5 syncs, so that a retry at another place fails too.
+            0 | 1 => self.store.disk.fail_syncs(1 + self.random.below(5) as u32),
+            2 => self.store.disk.fail_writes(1),
+            _ => self.store.disk.fail_folder_syncs(1),
+        }
+        // A failing disk often takes its machine down, before the store has repaired anything.
+        if self.random.chance(0.3) {
+            self.schedule_disk_crash(6);
+        }
+    }
+
+    /// Sets a machine's wall clock off by up to 10 ms, 1 s, 10 minutes or 4.6 days.
+    fn jump_clock(&mut self, host: HostId) {
+        let most = [10, 1_000, 600_000, 400_000_000][self.random.below(4) as usize];
+        let offset = i64::try_from(self.random.below(2 * most)).unwrap_or(0)
+            - i64::try_from(most).unwrap_or(0);
+        self.set_clock(host, offset);
+    }
+
+    /// Deletes a random stream, and creates it again in half of the cases.
+    fn delete_stream(&mut self) -> bool {
+        let stream = self.random.below(self.streams.len() as u64) as usize;
+        let begun = self.start_task(stream, Task::Delete);
+        if begun && self.random.chance(0.5) {
+            self.start_task(stream, Task::Create);
+        }
+        begun
+    }
+
+    /// Starts a task of the operator. Returns false if the operator is down.
+    fn start_task(&mut self, stream: usize, task: Task) -> bool {
         let up = self.operator.is_up();
         if up {
-            let number = self.oracle.lives.asked(self.now, stream, task);
+            let number = self.oracle.histories.task_started(self.now, stream, task);
             self.operator.begin(number, stream, task);
         }
         up
@@ -458,14 +483,14 @@ impl World {
 
     fn set_clock(&self, host: HostId, offset: i64) {
         match host {
-            STORE => self.store.wall.set_offset(offset),
+            STORE => self.store.wall_clock.set_offset(offset),
             READER | OPERATOR => {}
             _ if PROXIES.contains(&host) => self.proxies[usize::from(host.0 - PROXIES[0].0)]
-                .wall
+                .wall_clock
                 .set_offset(offset),
             _ => {
                 if let Some(writer) = self.writers.get(usize::from(host.0 - WRITERS[0].0)) {
-                    writer.wall.set_offset(offset);
+                    writer.wall_clock.set_offset(offset);
                 }
             }
         }
@@ -488,8 +513,8 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong any more, and everything that did is put right.
-    pub(crate) fn calm_down(&mut self) {
+    /// Ends all faults and undoes those in effect.
+    pub(crate) fn stop_faults(&mut self) {
         self.trace.note(format_args!("calm"));
         self.network.heal();
         for (_, repair) in core::mem::take(&mut self.repairs) {

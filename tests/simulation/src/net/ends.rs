@@ -7,34 +7,34 @@ use std::io;
 use distributedlog_store::net::{BoxedStream, Dial, DialFuture, Listen};
 use distributedlog_store::uri::HostPort;
 
-use super::wire::{Connection, Opening};
-use super::{HostId, Listening, Network, SimStream};
+use super::wire::{ConnectState, Connection};
+use super::{HostId, ListenerState, Network, SimStream};
 
-/// Accepts a process's connections. Dropping it refuses further ones.
+/// Listener of a process. Dropping it refuses further connections.
 #[derive(Debug)]
 pub(crate) struct SimListener {
     network: Network,
     address: SocketAddr,
 }
 
-/// Makes a process's connections.
+/// Dialer of a process.
 #[derive(Clone, Debug)]
 pub(crate) struct SimDial {
     pub(crate) network: Network,
     pub(crate) host: HostId,
 }
 
-/// A connection that is being made. Dropping it gives it up.
+/// Connection that is being established. Dropping it gives up.
 #[derive(Debug)]
-pub(crate) struct Dialling(Option<SimStream>);
+pub(crate) struct Connecting(Option<SimStream>);
 
 impl Network {
-    /// Listens at a process's port.
+    /// Starts to listen on a port of a host.
     pub(crate) fn listen(&self, host: HostId, port: u16) -> SimListener {
         let address = host.address(port);
         self.inner().listeners.insert(
             address,
-            Listening {
+            ListenerState {
                 host,
                 queue: VecDeque::new(),
                 waker: None,
@@ -46,8 +46,8 @@ impl Network {
         }
     }
 
-    /// Begins to connect.
-    pub(crate) fn dial(&self, host: HostId, address: SocketAddr) -> Dialling {
+    /// Starts to connect to an address.
+    pub(crate) fn dial(&self, host: HostId, address: SocketAddr) -> Connecting {
         let inner = &mut *self.inner();
         inner.last_connection += 1;
         let id = inner.last_connection;
@@ -59,7 +59,7 @@ impl Network {
         inner
             .trace
             .note(format_args!("net {id}: {host:?} dials {address}"));
-        Dialling(Some(SimStream {
+        Connecting(Some(SimStream {
             network: self.clone(),
             id,
             end: 0,
@@ -67,8 +67,8 @@ impl Network {
     }
 }
 
-impl Dialling {
-    /// The connection, once it is made.
+impl Connecting {
+    /// Returns the connection once it is established, without registering a waker.
     pub(crate) fn try_finish(&mut self) -> Poll<io::Result<SimStream>> {
         self.poll(None)
     }
@@ -77,23 +77,23 @@ impl Dialling {
         let Some(stream) = &self.0 else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        let opening = {
+        let connect_state = {
             let mut inner = stream.network.inner();
             let Some(connection) = inner.connections.get_mut(&stream.id) else {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             };
-            connection.dialler = context.map(|context| context.waker().clone());
-            connection.opening
+            connection.connect_waker = context.map(|context| context.waker().clone());
+            connection.connect_state
         };
-        match opening {
-            Opening::Done => self
+        match connect_state {
+            ConnectState::Done => self
                 .0
                 .take()
                 .map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
-            Opening::Failed => Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into())),
-            Opening::Asked { .. } | Opening::Accepted { .. } | Opening::Refused { .. } => {
-                Poll::Pending
-            }
+            ConnectState::Failed => Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into())),
+            ConnectState::Requested { .. }
+            | ConnectState::Accepted { .. }
+            | ConnectState::Refused { .. } => Poll::Pending,
         }
     }
 }
@@ -102,8 +102,8 @@ impl Dial for SimDial {
     fn dial<'a>(&'a self, host: &'a HostPort) -> DialFuture<'a> {
         Box::pin(async move {
             let address = host.to_string().parse().map_err(io::Error::other)?;
-            let mut dialling = self.network.dial(self.host, address);
-            let stream = poll_fn(|context| dialling.poll(Some(context))).await?;
+            let mut connecting = self.network.dial(self.host, address);
+            let stream = poll_fn(|context| connecting.poll(Some(context))).await?;
             Ok(Box::new(stream) as BoxedStream)
         })
     }
@@ -115,10 +115,10 @@ impl Listen for SimListener {
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
         poll_fn(|context| {
             let mut inner = self.network.inner();
-            let Some(listening) = inner.listeners.get_mut(&self.address) else {
+            let Some(listener) = inner.listeners.get_mut(&self.address) else {
                 return Poll::Pending;
             };
-            match listening.queue.pop_front() {
+            match listener.queue.pop_front() {
                 Some((id, peer)) => Poll::Ready(Ok((
                     SimStream {
                         network: self.network.clone(),
@@ -128,7 +128,7 @@ impl Listen for SimListener {
                     peer,
                 ))),
                 None => {
-                    listening.waker = Some(context.waker().clone());
+                    listener.waker = Some(context.waker().clone());
                     Poll::Pending
                 }
             }
@@ -140,10 +140,10 @@ impl Listen for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         let mut inner = self.network.inner();
-        let Some(listening) = inner.listeners.remove(&self.address) else {
+        let Some(listener) = inner.listeners.remove(&self.address) else {
             return;
         };
-        for (id, _) in listening.queue {
+        for (id, _) in listener.queue {
             inner.close(id, 1);
         }
     }

@@ -1,8 +1,7 @@
-//! The network: connections that deliver in order and late, break, and are cut off.
-//!
-//! TCP loses no bytes while a connection lives, so loss is a connection that breaks (with any part
-//! of what was under way delivered) or one whose bytes wait behind a partition until it heals or
-//! the process gives up. Different connections overtake each other freely.
+//! Simulated network: connections deliver in order and late, break, and are partitioned. TCP loses
+//! no bytes while a connection lives, so loss is a connection that breaks (any part of the bytes in
+//! flight is still delivered) or one whose bytes wait behind a partition until it heals or the
+//! process gives up. Different connections overtake each other freely.
 
 mod ends;
 mod stream;
@@ -16,12 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use distributedlog_testkit::Random;
 
 use crate::trace::{Trace, hash_of};
-use wire::{Connection, End, Opening, Piece};
+use wire::{ConnectState, Connection, EndState, Segment};
 
-pub(crate) use ends::{Dialling, SimDial};
+pub(crate) use ends::{Connecting, SimDial};
 pub(crate) use stream::SimStream;
 
-/// A machine of the network.
+/// Number of a machine in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HostId(pub(crate) u8);
 
@@ -38,16 +37,16 @@ impl HostId {
     }
 }
 
-/// How a process ends.
+/// Kind of crash that ends a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Death {
-    /// It is killed; its system closes what it had open.
+pub(crate) enum CrashKind {
+    /// The process is killed; its operating system closes its connections.
     Killed,
-    /// The machine loses its power; nobody is told.
+    /// The machine loses its power; its peers receive nothing.
     PowerLost,
 }
 
-/// The network. Clones are the same one.
+/// Simulated network. Clones share the same network.
 #[derive(Clone, Debug)]
 pub(crate) struct Network(Arc<Mutex<Inner>>);
 
@@ -58,19 +57,20 @@ struct Inner {
     trace: Trace,
     connections: BTreeMap<u64, Connection>,
     last_connection: u64,
-    listeners: BTreeMap<SocketAddr, Listening>,
+    listeners: BTreeMap<SocketAddr, ListenerState>,
     up: BTreeSet<HostId>,
-    /// From one to the other nothing gets through.
+    /// Directed links, sender first, on which nothing gets through.
     blocked: BTreeSet<(HostId, HostId)>,
-    /// From one to the other everything takes up to so many milliseconds longer.
+    /// Largest extra delay of each directed link, in milliseconds.
     slow: BTreeMap<(HostId, HostId), u64>,
-    /// What everything takes, in milliseconds.
+    /// Largest ordinary delay of a link, in milliseconds, beside the 1 ms that every delivery
+    /// takes.
     latency: u64,
     window: usize,
 }
 
 #[derive(Debug)]
-struct Listening {
+struct ListenerState {
     host: HostId,
     queue: VecDeque<(u64, SocketAddr)>,
     waker: Option<Waker>,
@@ -105,7 +105,7 @@ impl Network {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers what is due.
+    /// Advances the clock to `now` and delivers everything that is due.
     pub(crate) fn tick(&self, now: u64) {
         let mut inner = self.inner();
         inner.now = now;
@@ -124,12 +124,12 @@ impl Network {
         self.inner().up.insert(host);
     }
 
-    /// A process ends without a word of its own.
-    pub(crate) fn end_host(&self, host: HostId, death: Death) {
-        self.inner().end_host(host, death);
+    /// Crashes a host: it stops listening, and its connections end by `kind`.
+    pub(crate) fn end_host(&self, host: HostId, kind: CrashKind) {
+        self.inner().end_host(host, kind);
     }
 
-    /// Nothing gets through in this direction, or everything does again.
+    /// Blocks or unblocks the link in this direction.
     pub(crate) fn block(&self, from: HostId, to: HostId, blocked: bool) {
         let mut inner = self.inner();
         if blocked {
@@ -139,12 +139,13 @@ impl Network {
         }
     }
 
-    /// Everything takes up to so many milliseconds longer in this direction; 0: it does not.
+    /// Sets the largest extra delay in this direction, in milliseconds; 0 removes it.
     pub(crate) fn slow_down(&self, from: HostId, to: HostId, most: u64) {
         self.inner().slow.insert((from, to), most);
     }
 
-    /// Breaks one connection, if there is one. Any part of what is under way still arrives.
+    /// Breaks one random connection. Returns false if no connection is open. Any part of the bytes
+    /// in flight still arrives.
     pub(crate) fn break_one(&self, random: &mut Random) -> bool {
         self.inner().break_one(random)
     }
@@ -156,7 +157,7 @@ impl Network {
         inner.slow.clear();
     }
 
-    /// How many connections there are, and how many bytes are under way or unread.
+    /// Returns the number of connections, and of bytes in flight or unread.
     pub(crate) fn load(&self) -> (usize, usize) {
         let inner = self.inner();
         let held = inner
@@ -169,7 +170,8 @@ impl Network {
 }
 
 impl Inner {
-    /// When what is sent now arrives.
+    /// Returns the arrival time of a segment that is sent now: at least 1 ms later, so that no
+    /// reply arrives in the millisecond of its request.
     fn due(&mut self, from: HostId, to: HostId) -> u64 {
         let slow = self.slow.get(&(from, to)).copied().unwrap_or(0);
         self.now + 1 + self.random.below(self.latency + 1) + self.random.below(slow + 1)
@@ -179,181 +181,190 @@ impl Inner {
         !self.blocked.contains(&(from, to))
     }
 
-    /// Requests to connect arrive, and the answers to them.
+    /// Delivers connection requests and the replies to them.
     fn open_connections(&mut self) {
         let ids: Vec<u64> = self
             .connections
             .iter()
-            .filter(|(_, c)| c.opening != Opening::Done)
+            .filter(|(_, c)| c.connect_state != ConnectState::Done)
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
             let connection = &self.connections[&id];
             let [from, to] = connection.hosts;
-            match connection.opening {
-                Opening::Asked { due, at } if due <= self.now && self.is_open(from, to) => {
-                    self.asked(id, at)
+            match connection.connect_state {
+                ConnectState::Requested { due, at }
+                    if due <= self.now && self.is_open(from, to) =>
+                {
+                    self.handle_request(id, at)
                 }
-                Opening::Accepted { due } if due <= self.now && self.is_open(to, from) => {
-                    self.opened(id, Opening::Done)
+                ConnectState::Accepted { due } if due <= self.now && self.is_open(to, from) => {
+                    self.finish_connecting(id, ConnectState::Done)
                 }
-                Opening::Refused { due } if due <= self.now && self.is_open(to, from) => {
-                    self.opened(id, Opening::Failed)
+                ConnectState::Refused { due } if due <= self.now && self.is_open(to, from) => {
+                    self.finish_connecting(id, ConnectState::Failed)
                 }
-                Opening::Asked { .. }
-                | Opening::Accepted { .. }
-                | Opening::Refused { .. }
-                | Opening::Done
-                | Opening::Failed => {}
+                ConnectState::Requested { .. }
+                | ConnectState::Accepted { .. }
+                | ConnectState::Refused { .. }
+                | ConnectState::Done
+                | ConnectState::Failed => {}
             }
         }
     }
 
-    fn asked(&mut self, id: u64, at: SocketAddr) {
+    fn handle_request(&mut self, id: u64, at: SocketAddr) {
         let [from, to] = self.connections[&id].hosts;
         if !self.up.contains(&to) {
-            // Nobody answers: the system asks again, each time later.
+            // A host that is down does not reply. The operating system repeats the request, each
+            // time later: after 1 s, 2 s, 4 s, then every 8 s.
             let connection = self.connections.get_mut(&id).expect("it was just seen");
-            connection.asked += 1;
-            let due = self.now + (500 << connection.asked.min(4));
-            return connection.opening = Opening::Asked { due, at };
+            connection.failed_requests += 1;
+            let due = self.now + (500 << connection.failed_requests.min(4));
+            return connection.connect_state = ConnectState::Requested { due, at };
         }
         let due = self.due(to, from);
         let connection = self.connections.get_mut(&id).expect("it was just seen");
-        if let Some(listening) = self.listeners.get_mut(&at) {
-            listening.queue.push_back((id, from.address(40_000)));
-            if let Some(waker) = listening.waker.take() {
+        if let Some(listener) = self.listeners.get_mut(&at) {
+            listener.queue.push_back((id, from.address(40_000)));
+            if let Some(waker) = listener.waker.take() {
                 waker.wake();
             }
-            connection.opening = Opening::Accepted { due };
+            connection.connect_state = ConnectState::Accepted { due };
         } else {
-            connection.ends[1] = End::Closed;
-            connection.opening = Opening::Refused { due };
+            connection.ends[1] = EndState::Closed;
+            connection.connect_state = ConnectState::Refused { due };
         }
     }
 
-    fn opened(&mut self, id: u64, outcome: Opening) {
+    fn finish_connecting(&mut self, id: u64, outcome: ConnectState) {
         let connection = self.connections.get_mut(&id).expect("it was just seen");
-        connection.opening = outcome;
-        if let Some(waker) = connection.dialler.take() {
+        connection.connect_state = outcome;
+        if let Some(waker) = connection.connect_waker.take() {
             waker.wake();
         }
     }
 
-    /// Delivers what is due on the pipe that leads away from an end.
+    /// Delivers what is due on the pipe that leads away from end `from`.
     fn deliver(&mut self, id: u64, from: usize) {
         loop {
             let connection = &self.connections[&id];
             let hosts = [connection.hosts[from], connection.hosts[1 - from]];
             let due = connection.pipes[from]
-                .flying
+                .in_flight
                 .front()
                 .is_some_and(|(due, _)| *due <= self.now);
-            if !due || connection.opening != Opening::Done || !self.is_open(hosts[0], hosts[1]) {
+            if !due
+                || connection.connect_state != ConnectState::Done
+                || !self.is_open(hosts[0], hosts[1])
+            {
                 return;
             }
             let receiver_is_up = self.up.contains(&hosts[1]);
             let back = self.due(hosts[1], hosts[0]);
             let connection = self.connections.get_mut(&id).expect("it was just seen");
-            let Some((_, piece)) = connection.pipes[from].flying.pop_front() else {
+            let Some((_, segment)) = connection.pipes[from].in_flight.pop_front() else {
                 return;
             };
             self.trace.count(|counts| counts.deliveries += 1);
-            match (&piece, connection.ends[1 - from]) {
-                (Piece::Bytes(bytes), End::Open) => {
+            match (&segment, connection.ends[1 - from]) {
+                (Segment::Bytes(bytes), EndState::Open) => {
                     self.trace.note(format_args!(
                         "net {id}.{from}: {} bytes {:08x}",
                         bytes.len(),
                         hash_of(bytes)
                     ));
                 }
-                (Piece::End | Piece::Reset, End::Open) => {
-                    self.trace.note(format_args!("net {id}.{from}: {piece:?}"))
+                (Segment::End | Segment::Reset, EndState::Open) => self
+                    .trace
+                    .note(format_args!("net {id}.{from}: {segment:?}")),
+                (Segment::Bytes(_), EndState::Closed) => {
+                    connection.pipes[1 - from].send(back, Segment::Reset)
                 }
-                (Piece::Bytes(_), End::Closed) => {
-                    connection.pipes[1 - from].send(back, Piece::Reset)
+                (Segment::Bytes(_), EndState::Vanished) if receiver_is_up => {
+                    connection.pipes[1 - from].send(back, Segment::Reset)
                 }
-                (Piece::Bytes(_), End::Vanished) if receiver_is_up => {
-                    connection.pipes[1 - from].send(back, Piece::Reset)
-                }
-                (Piece::Bytes(_) | Piece::End | Piece::Reset, End::Closed | End::Vanished) => {}
+                (
+                    Segment::Bytes(_) | Segment::End | Segment::Reset,
+                    EndState::Closed | EndState::Vanished,
+                ) => {}
             }
-            if connection.ends[1 - from] == End::Open {
-                connection.arrive(from, piece);
+            if connection.ends[1 - from] == EndState::Open {
+                connection.arrive(from, segment);
             }
         }
     }
 
-    /// A process closes its end.
+    /// Closes an end: a reset if bytes are unread, as TCP does, an end of stream otherwise.
     fn close(&mut self, id: u64, end: usize) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        if connection.ends[end] != End::Open {
+        if connection.ends[end] != EndState::Open {
             return;
         }
         let hosts = connection.hosts;
         let unread = !connection.pipes[1 - end].arrived.is_empty();
-        connection.ends[end] = End::Closed;
+        connection.ends[end] = EndState::Closed;
         let due = self.due(hosts[end], hosts[1 - end]).max(now);
         let connection = self.connections.get_mut(&id).expect("it was just seen");
         let pipe = &mut connection.pipes[end];
         if unread {
-            pipe.send(due, Piece::Reset);
+            pipe.send(due, Segment::Reset);
         } else if !pipe.ended {
             pipe.ended = true;
-            pipe.send(due, Piece::End);
+            pipe.send(due, Segment::End);
         }
-        if connection.opening == Opening::Failed
-            || matches!(connection.opening, Opening::Asked { .. })
+        if connection.connect_state == ConnectState::Failed
+            || matches!(connection.connect_state, ConnectState::Requested { .. })
         {
             self.connections.remove(&id);
         }
     }
 
-    fn end_host(&mut self, host: HostId, death: Death) {
+    fn end_host(&mut self, host: HostId, kind: CrashKind) {
         self.up.remove(&host);
-        self.listeners.retain(|_, listening| listening.host != host);
+        self.listeners.retain(|_, listener| listener.host != host);
         let ids: Vec<(u64, usize)> = self
             .connections
             .iter()
             .flat_map(|(id, c)| {
                 (0..2)
-                    .filter(|end| c.hosts[*end] == host && c.ends[*end] == End::Open)
+                    .filter(|end| c.hosts[*end] == host && c.ends[*end] == EndState::Open)
                     .map(|end| (*id, end))
             })
             .collect();
         for (id, end) in ids {
-            match death {
-                Death::Killed if self.random.chance(0.5) => self.close(id, end),
-                Death::Killed => self.reset(id, end),
-                Death::PowerLost => {
+            match kind {
+                CrashKind::Killed if self.random.chance(0.5) => self.close(id, end),
+                CrashKind::Killed => self.reset(id, end),
+                CrashKind::PowerLost => {
                     let connection = self.connections.get_mut(&id).expect("it was just listed");
-                    connection.ends[end] = End::Vanished;
-                    connection.pipes[end].flying.clear();
+                    connection.ends[end] = EndState::Vanished;
+                    connection.pipes[end].in_flight.clear();
                 }
             }
         }
     }
 
-    /// Ends a connection from one end, with a part of what this end sent still arriving.
+    /// Resets a connection from one end; a random part of what this end sent still arrives.
     fn reset(&mut self, id: u64, end: usize) {
         let connection = &self.connections[&id];
         let hosts = connection.hosts;
         let keep = self.random.below(connection.pipes[end].held() as u64 + 1) as usize;
         let due = self.due(hosts[end], hosts[1 - end]);
         let connection = self.connections.get_mut(&id).expect("it was just seen");
-        connection.ends[end] = End::Closed;
+        connection.ends[end] = EndState::Closed;
         connection.pipes[end].cut(keep);
-        connection.pipes[end].send(due, Piece::Reset);
+        connection.pipes[end].send(due, Segment::Reset);
     }
 
     fn break_one(&mut self, random: &mut Random) -> bool {
         let ids: Vec<u64> = self
             .connections
             .iter()
-            .filter(|(_, c)| c.opening == Opening::Done && c.ends == [End::Open; 2])
+            .filter(|(_, c)| c.connect_state == ConnectState::Done && c.ends == [EndState::Open; 2])
             .map(|(id, _)| *id)
             .collect();
         if ids.is_empty() {
@@ -371,7 +382,7 @@ impl Inner {
                 .expect("it was just seen")
                 .pipes[end];
             pipe.cut(keep);
-            pipe.send(due, Piece::Reset);
+            pipe.send(due, Segment::Reset);
         }
         self.trace.note(format_args!("net {id}: broken"));
         true

@@ -5,9 +5,9 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Network;
-use super::wire::Piece;
+use super::wire::Segment;
 
-/// A process's end of a connection. Dropping it closes it.
+/// End of a connection. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct SimStream {
     pub(super) network: Network,
@@ -16,13 +16,14 @@ pub(crate) struct SimStream {
 }
 
 impl SimStream {
-    /// What has come, at most so many bytes; empty: the peer has nothing more to say. `Ok(None)`:
-    /// nothing yet.
+    /// Returns up to `most` received bytes. `Ok(None)`: nothing has arrived yet. An empty vector:
+    /// the peer has closed its direction.
     pub(crate) fn try_read(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
         self.read(most, None)
     }
 
-    /// Sends some of the bytes; how many. `Ok(0)`: the peer must read first.
+    /// Sends some of the bytes and returns their number. `Ok(0)`: the window is full until the peer
+    /// reads.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes, None)
     }
@@ -52,7 +53,7 @@ impl SimStream {
         if room == 0 {
             return Ok(0);
         }
-        // A system may take less than it has room for.
+        // An operating system may take fewer bytes than it has room for.
         let count = if inner.random.chance(0.05) {
             1 + inner.random.below(room as u64) as usize
         } else {
@@ -63,7 +64,7 @@ impl SimStream {
             .connections
             .get_mut(&self.id)
             .expect("it was just seen");
-        connection.pipes[self.end].send(due, Piece::Bytes(bytes[..count].to_vec()));
+        connection.pipes[self.end].send(due, Segment::Bytes(bytes[..count].to_vec()));
         Ok(count)
     }
 
@@ -82,7 +83,7 @@ impl SimStream {
                 .expect("it was just seen")
                 .pipes[self.end];
             pipe.ended = true;
-            pipe.send(due, Piece::End);
+            pipe.send(due, Segment::End);
         }
         Ok(())
     }

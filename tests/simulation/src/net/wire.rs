@@ -1,4 +1,4 @@
-//! One connection: two pipes, each of which delivers in order, later.
+//! Connection: two pipes, each of which delivers in order, with a delay.
 
 use core::net::SocketAddr;
 use core::task::{Context, Waker};
@@ -7,19 +7,19 @@ use std::io;
 
 use super::HostId;
 
-/// What travels.
+/// Unit that travels on a pipe.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum Segment {
     Bytes(Vec<u8>),
-    /// The sender has nothing more to say.
+    /// End of stream: the sender closed its direction.
     End,
-    /// The connection is broken.
+    /// Reset: the connection is broken.
     Reset,
 }
 
-/// What the receiver finds behind the bytes that have come.
+/// State that the receiver sees behind the bytes that have arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Tail {
+pub(super) enum ReceiveState {
     #[default]
     Open,
     Ended,
@@ -29,11 +29,11 @@ pub(super) enum Tail {
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
-    /// On its way, in order, with the time of its arrival.
-    pub(super) flying: VecDeque<(u64, Piece)>,
+    /// Segments in flight, in order, with their arrival times in milliseconds.
+    pub(super) in_flight: VecDeque<(u64, Segment)>,
     pub(super) arrived: VecDeque<u8>,
-    pub(super) tail: Tail,
-    /// The sender said that it has nothing more to say.
+    pub(super) receive_state: ReceiveState,
+    /// The sender has sent its end of stream.
     pub(super) ended: bool,
     last_due: u64,
     pub(super) reader: Option<Waker>,
@@ -42,71 +42,71 @@ pub(super) struct Pipe {
 
 /// The state of a process's end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum EndState {
     Open,
-    /// The process closed it; its system answers what still comes with a reset.
+    /// The process closed it; its operating system answers later bytes with a reset.
     Closed,
-    /// The machine lost its power: nobody remembers the connection.
+    /// The machine lost its power: after a restart it has no memory of the connection.
     Vanished,
 }
 
-/// How far a connection's making is.
+/// Progress of establishing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
-    /// The request arrives then.
-    Asked { due: u64, at: SocketAddr },
-    /// The answer arrives then.
+pub(super) enum ConnectState {
+    /// The request arrives at `due`, at the address `at`.
+    Requested { due: u64, at: SocketAddr },
+    /// The acceptance arrives at `due`.
     Accepted { due: u64 },
-    /// The refusal arrives then.
+    /// The refusal arrives at `due`.
     Refused { due: u64 },
-    /// It is made.
+    /// The connection is established.
     Done,
-    /// It was refused.
+    /// The request was refused.
     Failed,
 }
 
-/// A connection. End 0 made it, end 1 accepted it; pipe 0 leads from end 0 to end 1.
+/// Connection. End 0 dialed, end 1 accepted; pipe 0 leads from end 0 to end 1.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) hosts: [HostId; 2],
-    pub(super) ends: [End; 2],
+    pub(super) ends: [EndState; 2],
     pub(super) pipes: [Pipe; 2],
-    pub(super) opening: Opening,
-    /// How often it was asked for in vain.
-    pub(super) asked: u32,
-    pub(super) dialler: Option<Waker>,
-    /// How many bytes may be under way or unread in each direction.
+    pub(super) connect_state: ConnectState,
+    /// Number of connection requests that a host which was down did not answer.
+    pub(super) failed_requests: u32,
+    pub(super) connect_waker: Option<Waker>,
+    /// Largest number of bytes in flight or unread in each direction.
     pub(super) window: usize,
 }
 
 impl Pipe {
-    pub(super) fn send(&mut self, due: u64, piece: Piece) {
+    pub(super) fn send(&mut self, due: u64, segment: Segment) {
         self.last_due = self.last_due.max(due);
-        self.flying.push_back((self.last_due, piece));
+        self.in_flight.push_back((self.last_due, segment));
     }
 
-    /// How many bytes are under way or unread.
+    /// Returns the number of bytes in flight or unread.
     pub(super) fn held(&self) -> usize {
-        let flying = self.flying.iter().map(|(_, piece)| {
-            if let Piece::Bytes(bytes) = piece {
+        let in_flight = self.in_flight.iter().map(|(_, segment)| {
+            if let Segment::Bytes(bytes) = segment {
                 bytes.len()
             } else {
                 0
             }
         });
-        self.arrived.len() + flying.sum::<usize>()
+        self.arrived.len() + in_flight.sum::<usize>()
     }
 
-    /// Loses what is under way behind its first `keep` bytes.
+    /// Drops everything in flight behind its first `keep` bytes.
     pub(super) fn cut(&mut self, keep: usize) {
         let mut left = keep;
-        self.flying.retain_mut(|(_, piece)| match piece {
-            Piece::Bytes(bytes) => {
+        self.in_flight.retain_mut(|(_, segment)| match segment {
+            Segment::Bytes(bytes) => {
                 bytes.truncate(left);
                 left -= bytes.len();
                 !bytes.is_empty()
             }
-            Piece::End | Piece::Reset => false,
+            Segment::End | Segment::Reset => false,
         });
     }
 
@@ -125,16 +125,16 @@ impl Connection {
         let pipes = [Pipe::default(), Pipe::default()];
         Self {
             hosts,
-            ends: [End::Open; 2],
+            ends: [EndState::Open; 2],
             pipes,
-            opening: Opening::Asked { due, at },
-            asked: 0,
-            dialler: None,
+            connect_state: ConnectState::Requested { due, at },
+            failed_requests: 0,
+            connect_waker: None,
             window,
         }
     }
 
-    /// Takes what came for an end. `Ok(None)`: nothing has come yet.
+    /// Takes up to `most` bytes that arrived at an end. `Ok(None)`: nothing has arrived yet.
     pub(super) fn read(
         &mut self,
         end: usize,
@@ -142,7 +142,7 @@ impl Connection {
         context: Option<&Context<'_>>,
     ) -> io::Result<Option<Vec<u8>>> {
         let pipe = &mut self.pipes[1 - end];
-        if self.ends[end] != End::Open {
+        if self.ends[end] != EndState::Open {
             return Err(io::ErrorKind::NotConnected.into());
         }
         if !pipe.arrived.is_empty() {
@@ -153,19 +153,22 @@ impl Connection {
             }
             return Ok(Some(bytes));
         }
-        match pipe.tail {
-            Tail::Ended => Ok(Some(Vec::new())),
-            Tail::Reset => Err(io::ErrorKind::ConnectionReset.into()),
-            Tail::Open => {
+        match pipe.receive_state {
+            ReceiveState::Ended => Ok(Some(Vec::new())),
+            ReceiveState::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            ReceiveState::Open => {
                 pipe.reader = context.map(|context| context.waker().clone());
                 Ok(None)
             }
         }
     }
 
-    /// How many bytes an end may send now. `Ok(0)`: its peer must read first.
+    /// Returns the number of bytes that an end may send now. `Ok(0)`: the window is full until its
+    /// peer reads.
     pub(super) fn room(&mut self, end: usize, context: Option<&Context<'_>>) -> io::Result<usize> {
-        if self.ends[end] != End::Open || self.pipes[1 - end].tail == Tail::Reset {
+        if self.ends[end] != EndState::Open
+            || self.pipes[1 - end].receive_state == ReceiveState::Reset
+        {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let window = self.window;
@@ -180,27 +183,29 @@ impl Connection {
         Ok(room)
     }
 
-    /// Something arrives at an end that is open.
-    pub(super) fn arrive(&mut self, from: usize, piece: Piece) {
+    /// Accepts a segment at an end that is open.
+    pub(super) fn arrive(&mut self, from: usize, segment: Segment) {
         let pipe = &mut self.pipes[from];
-        match piece {
-            Piece::Bytes(bytes) => pipe.arrived.extend(bytes),
-            Piece::End if pipe.tail == Tail::Open => pipe.tail = Tail::Ended,
-            Piece::End => {}
-            Piece::Reset => pipe.tail = Tail::Reset,
+        match segment {
+            Segment::Bytes(bytes) => pipe.arrived.extend(bytes),
+            Segment::End if pipe.receive_state == ReceiveState::Open => {
+                pipe.receive_state = ReceiveState::Ended
+            }
+            Segment::End => {}
+            Segment::Reset => pipe.receive_state = ReceiveState::Reset,
         }
         if let Some(reader) = pipe.reader.take() {
             reader.wake();
         }
-        if self.pipes[from].tail == Tail::Reset {
-            // Who waits for room hears of it too.
+        if self.pipes[from].receive_state == ReceiveState::Reset {
+            // A writer that waits for room must see the reset too.
             self.pipes[1 - from].wake();
         }
     }
 
-    /// Whether nobody has anything to do with it any more.
+    /// Returns true if both ends are closed and nothing is in flight.
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|end| *end != End::Open)
-            && self.pipes.iter().all(|pipe| pipe.flying.is_empty())
+        self.ends.iter().all(|end| *end != EndState::Open)
+            && self.pipes.iter().all(|pipe| pipe.in_flight.is_empty())
     }
 }

@@ -1,7 +1,7 @@
-//! Knows every record that a writer accepted and what was said of it, and compares that with what
-//! the streams hold.
+//! Oracle: keeps every record that a writer accepted with its result, and compares them with the
+//! contents of the streams.
 
-mod lives;
+mod histories;
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use distributedlog::{Dlsn, Instant, WriteState};
 use distributedlog_testkit::Random;
 
 use crate::net::HostId;
-pub(crate) use lives::{Life, Lives};
+pub(crate) use histories::{Incarnation, StreamHistories};
 
-/// All records of a run.
+/// Records of a run and the results that the writers reported.
 pub(crate) struct Oracle {
-    /// What became of the streams.
-    pub(crate) lives: Lives,
-    /// Which record a position was found to hold where it was acknowledged: the stream, its life,
-    /// the position.
-    held_by: BTreeMap<(usize, u64, Dlsn), u64>,
-    /// Where records were acknowledged.
+    /// Histories of the streams.
+    pub(crate) histories: StreamHistories,
+    /// Record found at each acknowledged position: stream, creation time of its incarnation,
+    /// position.
+    record_at: BTreeMap<(usize, u64, Dlsn), u64>,
+    /// Positions of acknowledged records.
     acknowledged: Vec<(usize, Dlsn)>,
     records: BTreeMap<u64, Record>,
     last_serial: u64,
-    /// The pending records of each writer's life, by their deadlines.
+    /// Pending records of each writer process, ordered by deadline.
     deadlines: BTreeMap<(HostId, u32, Instant, u64), ()>,
     scratch: Vec<u8>,
 }
@@ -32,75 +32,75 @@ pub(crate) struct Oracle {
 struct Record {
     payload: Vec<u8>,
     host: HostId,
-    life: u32,
+    process: u32,
     accepted: Instant,
     deadline: Instant,
-    /// Attempts to write it that are under way.
+    /// Attempts in flight.
     outstanding: u32,
-    fate: Fate,
+    state: RecordState,
 }
 
-/// What was said of a record.
+/// State of a record, as its writer reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum RecordState {
     Pending,
     Written(Written),
     Failed(WriteState),
-    /// Its writer's process ended first: nobody promised anything.
+    /// The writer's process ended first, without a result.
     Orphaned,
 }
 
-/// How many records had which fate.
+/// Number of records in each final state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fates {
-    /// Acknowledged.
+pub struct RecordCounts {
+    /// Acknowledged records.
     pub written: u64,
-    /// Said not to be written, or rejected.
+    /// Records reported as not written or rejected.
     pub not_written: u64,
-    /// Said to be unknown.
+    /// Records whose write state is unknown.
     pub unknown: u64,
-    /// Their writer's process ended first.
+    /// Records whose writer's process ended first.
     pub orphaned: u64,
-    /// Records that more than one place holds.
-    pub copied: u64,
+    /// Records that are at more than one position.
+    pub duplicated: u64,
 }
 
-impl Fates {
+impl RecordCounts {
     pub(crate) const fn merge(&mut self, other: &Self) {
         self.written += other.written;
         self.not_written += other.not_written;
         self.unknown += other.unknown;
         self.orphaned += other.orphaned;
-        self.copied += other.copied;
+        self.duplicated += other.duplicated;
     }
 }
 
-/// What the streams hold: for each record's serial, where it is.
-pub(crate) type Places = BTreeMap<u64, Vec<(usize, Dlsn)>>;
+/// Positions of each record, by serial.
+pub(crate) type RecordPositions = BTreeMap<u64, Vec<(usize, Dlsn)>>;
 
-/// The serial of a payload that this simulation made.
+/// Returns the serial of a payload that this simulation made.
 pub(crate) fn serial_of(payload: &[u8]) -> u64 {
     let bytes = payload
         .get(..8)
         .and_then(|bytes| bytes.try_into().ok())
-        .expect("R12: a record that nobody wrote");
+        .expect("R12: a record that was never written");
     u64::from_be_bytes(bytes)
 }
 
-/// What a store holds of one stream.
-pub(crate) struct Held {
-    /// `None`: there is no such stream.
-    pub(crate) life: Option<Life>,
-    /// Its records, in order.
+/// Contents of one stream in a store.
+pub(crate) struct StreamContents {
+    /// State of the stream. `None`: the stream does not exist.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Records in order.
     pub(crate) records: Vec<(Dlsn, Vec<u8>)>,
 }
 
 impl Oracle {
-    /// An oracle for so many streams.
+    /// Creates an oracle for `streams` streams.
     pub(crate) fn new(streams: usize) -> Self {
         Self {
-            lives: Lives::new(streams),
-            held_by: BTreeMap::new(),
+            histories: StreamHistories::new(streams),
+            record_at: BTreeMap::new(),
             acknowledged: Vec::new(),
             records: BTreeMap::new(),
             last_serial: 0,
@@ -109,13 +109,13 @@ impl Oracle {
         }
     }
 
-    /// A place where a record was acknowledged, if any was.
-    pub(crate) fn some_place(&self, random: &mut Random) -> Option<(usize, Dlsn)> {
+    /// Returns a random position at which a record was acknowledged, or `None`.
+    pub(crate) fn some_position(&self, random: &mut Random) -> Option<(usize, Dlsn)> {
         let count = self.acknowledged.len() as u64;
         (count > 0).then(|| self.acknowledged[random.below(count) as usize])
     }
 
-    /// A record like no other.
+    /// Returns a new record: its serial and its payload.
     pub(crate) fn next_record(&mut self, random: &mut Random) -> (u64, Vec<u8>) {
         self.last_serial += 1;
         let serial = self.last_serial;
@@ -130,26 +130,26 @@ impl Oracle {
         serial: u64,
         payload: Vec<u8>,
         host: HostId,
-        life: u32,
+        process: u32,
         [accepted, deadline]: [Instant; 2],
     ) {
         let record = Record {
             payload,
             host,
-            life,
+            process,
             accepted,
             deadline,
             outstanding: 0,
-            fate: Fate::Pending,
+            state: RecordState::Pending,
         };
-        self.deadlines.insert((host, life, deadline, serial), ());
+        self.deadlines.insert((host, process, deadline, serial), ());
         assert!(
             self.records.insert(serial, record).is_none(),
             "serials are not used twice"
         );
     }
 
-    /// The records of a set.
+    /// Returns the serials of the records of a set.
     pub(crate) fn serials_of(&mut self, set: &[u8]) -> Vec<u64> {
         self.scratch.resize(MAX_SET_BYTES, 0);
         let set = RecordSet::parse(set, &mut self.scratch).expect("writers transmit whole sets");
@@ -174,7 +174,7 @@ impl Oracle {
         }
     }
 
-    /// A write ended.
+    /// Records the result of a write, and checks it against R1 and R2.
     pub(crate) fn completed(
         &mut self,
         now: Instant,
@@ -187,17 +187,17 @@ impl Oracle {
             .get_mut(&serial)
             .expect("writers complete what they accepted");
         assert_eq!(
-            record.fate,
-            Fate::Pending,
+            record.state,
+            RecordState::Pending,
             "R1: record {serial} completed twice"
         );
         self.deadlines
-            .remove(&(record.host, record.life, record.deadline, serial));
-        record.fate = match result {
+            .remove(&(record.host, record.process, record.deadline, serial));
+        record.state = match result {
             Ok(written) => {
                 self.acknowledged
                     .push((usize::from(written.stream.0), written.dlsn));
-                Fate::Written(written)
+                RecordState::Written(written)
             }
             Err(error) => {
                 if error.reason == Reason::TimedOut {
@@ -208,107 +208,122 @@ impl Oracle {
                 } else {
                     assert_eq!(
                         record.outstanding, 0,
-                        "R2: record {serial} failed with {error} while an attempt was under way"
+                        "R2: record {serial} failed with {error} while an attempt was in flight"
                     );
                     let limited = settings.rounds().limit.is_some();
                     assert!(
                         error.reason != Reason::Exhausted || limited,
-                        "R2: record {serial} was given up early: {error}"
+                        "R2: record {serial} was exhausted without a limit of rounds: {error}"
                     );
                 }
-                Fate::Failed(error.known)
+                RecordState::Failed(error.known)
             }
         };
     }
 
-    /// A writer's process ended: what it had not said, nobody will.
-    pub(crate) fn writer_died(&mut self, host: HostId, life: u32) {
-        let range = (host, life, Instant::ZERO, 0)..=(host, life, Instant::MAX, u64::MAX);
+    /// Records that a writer's process ended: its pending records are orphaned.
+    pub(crate) fn writer_died(&mut self, host: HostId, process: u32) {
+        let range = (host, process, Instant::ZERO, 0)..=(host, process, Instant::MAX, u64::MAX);
         let pending: Vec<_> = self.deadlines.range(range).map(|(key, ())| *key).collect();
         for key in pending {
             self.deadlines.remove(&key);
-            self.records.get_mut(&key.3).expect("it was accepted").fate = Fate::Orphaned;
+            self.records.get_mut(&key.3).expect("it was accepted").state = RecordState::Orphaned;
         }
     }
 
-    /// R1: after a writer was driven, nothing of it is pending whose deadline has come.
-    pub(crate) fn check_deadlines(&self, host: HostId, life: u32, now: Instant) {
-        let range = (host, life, Instant::ZERO, 0)..=(host, life, now, u64::MAX);
+    /// R1: panics if a record of this process is pending at or after its deadline. Call it after
+    /// the writer was driven.
+    pub(crate) fn check_deadlines(&self, host: HostId, process: u32, now: Instant) {
+        let range = (host, process, Instant::ZERO, 0)..=(host, process, now, u64::MAX);
         if let Some(((_, _, deadline, serial), ())) = self.deadlines.range(range).next() {
             panic!("R1: record {serial} is pending at {now:?}, its deadline was {deadline:?}");
         }
     }
 
-    /// How many records have no end yet.
+    /// Returns the number of pending records.
     pub(crate) fn pending(&self) -> usize {
         self.deadlines.len()
     }
 
-    pub(crate) fn fate(&self, serial: u64) -> Fate {
-        self.records[&serial].fate
+    pub(crate) fn state_of(&self, serial: u64) -> RecordState {
+        self.records[&serial].state
     }
 
-    /// Compares what was said with what the streams hold: what was acknowledged is there, byte by
-    /// byte, unless it was truncated or its stream deleted; what was said not to be written is
-    /// nowhere; and no position ever holds another record than it did.
-    pub(crate) fn check_streams(&mut self, when: &str, held: &[Held]) -> Places {
-        let mut places = Places::new();
-        for (stream, Held { life, records }) in held.iter().enumerate() {
-            self.lives.check(when, stream, *life);
+    /// Compares the reported results with the contents of the streams: acknowledged records are
+    /// there, byte by byte, unless they were truncated or their stream was deleted; records
+    /// reported as not written are nowhere; and no acknowledged position ever holds another record
+    /// than before.
+    pub(crate) fn check_streams(
+        &mut self,
+        when: &str,
+        contents: &[StreamContents],
+    ) -> RecordPositions {
+        let mut positions = RecordPositions::new();
+        for (
+            stream,
+            StreamContents {
+                incarnation,
+                records,
+            },
+        ) in contents.iter().enumerate()
+        {
+            self.histories.check(when, stream, *incarnation);
             for (dlsn, payload) in records {
-                let serial = self.check_record(when, stream, *life, *dlsn, payload);
-                places.entry(serial).or_default().push((stream, *dlsn));
+                let serial = self.check_record(when, stream, *incarnation, *dlsn, payload);
+                positions.entry(serial).or_default().push((stream, *dlsn));
             }
         }
         for (serial, record) in &self.records {
-            let there = places.get(serial).map_or(&[][..], Vec::as_slice);
-            match record.fate {
-                Fate::Written(Written { stream, dlsn, .. }) => {
-                    let place = (usize::from(stream.0), dlsn);
-                    let must = self.lives.holds(
-                        place.0,
+            let there = positions.get(serial).map_or(&[][..], Vec::as_slice);
+            match record.state {
+                RecordState::Written(Written { stream, dlsn, .. }) => {
+                    let position = (usize::from(stream.0), dlsn);
+                    let must = self.histories.holds(
+                        position.0,
                         record.accepted.as_micros() / 1000,
                         dlsn,
-                        held[place.0].life,
+                        contents[position.0].incarnation,
                     );
                     assert!(
-                        !must || there.contains(&place),
-                        "{when}: record {serial} was acknowledged at {place:?}, but is at \
+                        !must || there.contains(&position),
+                        "{when}: record {serial} was acknowledged at {position:?}, but is at \
                          {there:?}"
                     );
                 }
-                Fate::Failed(known @ (WriteState::NotWritten | WriteState::Rejected)) => {
+                RecordState::Failed(known @ (WriteState::NotWritten | WriteState::Rejected)) => {
                     assert!(
                         there.is_empty(),
                         "{when}: record {serial} was said to be {known}, but is at {there:?}"
                     );
                 }
-                Fate::Failed(WriteState::Unknown) | Fate::Pending | Fate::Orphaned => {}
+                RecordState::Failed(WriteState::Unknown)
+                | RecordState::Pending
+                | RecordState::Orphaned => {}
             }
         }
-        places
+        positions
     }
 
     fn check_record(
         &mut self,
         when: &str,
         stream: usize,
-        life: Option<Life>,
+        incarnation: Option<Incarnation>,
         dlsn: Dlsn,
         payload: &[u8],
     ) -> u64 {
         let serial = serial_of(payload);
         let record = self.records.get(&serial).unwrap_or_else(|| {
-            panic!("{when}: {dlsn} of stream {stream} holds a record that nobody wrote")
+            panic!("{when}: {dlsn} of stream {stream} holds a record that was never written")
         });
         assert_eq!(
             record.payload, *payload,
             "{when}: record {serial} at {dlsn} of stream {stream} has other bytes"
         );
-        let Some(Life {
+        let Some(Incarnation {
             created_unix_ms,
             truncated_before,
-        }) = life
+        }) = incarnation
         else {
             panic!("{when}: stream {stream} does not exist and has records")
         };
@@ -317,23 +332,25 @@ impl Oracle {
             "{when}: record {serial} is read at {dlsn} of stream {stream}, which was truncated \
              before {truncated_before:?}"
         );
-        let place = (stream, created_unix_ms, dlsn);
-        let first = self.held_by.get(&place).copied().unwrap_or(serial);
+        let position = (stream, created_unix_ms, dlsn);
+        let first = self.record_at.get(&position).copied().unwrap_or(serial);
         assert_eq!(
             first, serial,
             "{when}: {dlsn} of stream {stream} held record {first}, and now holds record {serial}"
         );
-        // What was not acknowledged may be in the copy of a disk and yet never become durable.
-        if matches!(record.fate, Fate::Written(written) if (usize::from(written.stream.0), written.dlsn) == (stream, dlsn))
+        // A record that was not acknowledged may be in the copy of a disk and yet never become
+        // durable.
+        if let RecordState::Written(written) = record.state
+            && (usize::from(written.stream.0), written.dlsn) == (stream, dlsn)
         {
-            self.held_by.insert(place, serial);
+            self.record_at.insert(position, serial);
         }
         serial
     }
 
-    /// R12: a merged reader delivered each record once that was acknowledged or is there at all,
-    /// and no other.
-    pub(crate) fn check_delivered(&self, delivered: &[Vec<u8>], places: &Places) {
+    /// R12: checks that a merged reader delivered each record in the streams exactly once, and no
+    /// other record.
+    pub(crate) fn check_delivered(&self, delivered: &[Vec<u8>], positions: &RecordPositions) {
         let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
         for payload in delivered {
             let serial = serial_of(payload);
@@ -348,10 +365,10 @@ impl Oracle {
                 *count,
                 1,
                 "R12: record {serial} was delivered {count} times; it is at {:?}",
-                places.get(serial)
+                positions.get(serial)
             );
         }
-        for (serial, there) in places {
+        for (serial, there) in positions {
             assert!(
                 counts.contains_key(serial),
                 "R12: record {serial} was never delivered; it is at {there:?}"
@@ -359,20 +376,25 @@ impl Oracle {
         }
     }
 
-    /// How many records are to be delivered once everything is read.
-    pub(crate) fn fates(&self, places: &Places) -> Fates {
-        let mut fates = Fates::default();
+    /// Counts the records by state, and those with duplicates.
+    pub(crate) fn count_records(&self, positions: &RecordPositions) -> RecordCounts {
+        let mut counts = RecordCounts::default();
         for record in self.records.values() {
-            match record.fate {
-                Fate::Written(_) => fates.written += 1,
-                Fate::Failed(WriteState::NotWritten | WriteState::Rejected) => {
-                    fates.not_written += 1
+            match record.state {
+                RecordState::Written(_) => counts.written += 1,
+                RecordState::Failed(WriteState::NotWritten | WriteState::Rejected) => {
+                    counts.not_written += 1
                 }
-                Fate::Failed(WriteState::Unknown) | Fate::Pending => fates.unknown += 1,
-                Fate::Orphaned => fates.orphaned += 1,
+                RecordState::Failed(WriteState::Unknown) | RecordState::Pending => {
+                    counts.unknown += 1
+                }
+                RecordState::Orphaned => counts.orphaned += 1,
             }
         }
-        fates.copied = places.values().filter(|places| places.len() > 1).count() as u64;
-        fates
+        counts.duplicated = positions
+            .values()
+            .filter(|positions| positions.len() > 1)
+            .count() as u64;
+        counts
     }
 }

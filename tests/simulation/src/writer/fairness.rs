@@ -1,17 +1,17 @@
-//! How evenly sets start at streams (R4, R9).
+//! Check of the rotation of sets over streams (R4, R9).
 
 use std::collections::BTreeSet;
 
 use distributedlog::StreamIndex;
 use distributedlog::writer::{Heap, Writer};
 
-/// Checks the promise of the rotation at every set that starts: between two starts of a stream that
-/// was healthy and had room all along, every other stream starts at most once.
+/// Checks the rotation at every set that starts: between two starts of a stream that was healthy
+/// and had room all along, every other stream starts at most once.
 pub(super) struct Fairness {
-    /// For each stream: how often the others started since it did, or since it was not fit for a
+    /// Starts of the others, for each stream, since its own start or since it was last unfit to
     /// start.
     since: Vec<Vec<u32>>,
-    /// The first records of the sets that have started.
+    /// First records of the sets that have started.
     started: BTreeSet<u64>,
 }
 
@@ -23,17 +23,17 @@ impl Fairness {
         }
     }
 
-    /// An attempt was started. `first` is the first record of its set; `taken`, whether the
-    /// transport had room for it.
+    /// Records an attempt. `first` is the first record of its set; `accepted` is true if the
+    /// transport had room.
     pub(super) fn attempt(
         &mut self,
         writer: &Writer<Heap>,
         first: u64,
         stream: StreamIndex,
-        taken: bool,
+        accepted: bool,
     ) {
         if !self.started.insert(first) {
-            // A later attempt of a set goes on behind the one before it, and takes no turn.
+            // Later attempts of a set do not take a turn in the rotation.
             return;
         }
         let started = usize::from(stream.0);
@@ -42,7 +42,7 @@ impl Fairness {
                 .stream_status(StreamIndex(u16::try_from(index).expect("a few streams")))
                 .expect("a stream of the writer");
             if index == started
-                || !taken
+                || !accepted
                 || !status.healthy
                 || status.outstanding >= writer.window()
             {

@@ -1,7 +1,7 @@
-//! A machine with a multi stream writer: core's writer and client, driven as their documentation
-//! says, and whoever writes to it.
+//! Machine with a multi stream writer: core's writer and client, driven as their documentation
+//! says, and an application that writes.
 
-mod carrier;
+mod client;
 mod fairness;
 mod settings;
 
@@ -13,38 +13,38 @@ use distributedlog::writer::{
 use distributedlog::{AttemptId, Instant};
 use distributedlog_testkit::Random;
 
-use crate::clocks::Wall;
-use crate::net::{Death, HostId, Network};
+use crate::clocks::SimWallClock;
+use crate::net::{CrashKind, HostId, Network};
 use crate::oracle::Oracle;
 use crate::trace::Trace;
-use carrier::Carrier;
+use client::ProxyClient;
 use fairness::Fairness;
 
-/// A machine with a writer.
+/// Machine that runs a writer.
 pub(crate) struct WriterMachine {
     pub(crate) host: HostId,
-    pub(crate) wall: Wall,
+    pub(crate) wall_clock: SimWallClock,
     network: Network,
     trace: Trace,
     random: Random,
     streams: Vec<String>,
     proxies: Vec<HostId>,
-    /// How many records it is given in a second.
+    /// Records written in a second.
     rate: u64,
-    lives: u32,
-    running: Option<Life>,
+    processes_started: u32,
+    running: Option<WriterProcess>,
 }
 
-/// One process: it begins empty and forgets everything with its end.
-struct Life {
+/// Process of a writer: it starts empty and forgets everything when it ends.
+struct WriterProcess {
     number: u32,
     settings: Settings,
     writer: Writer<Heap>,
-    carrier: Carrier,
+    client: ProxyClient,
     records: HashMap<RecordId, u64>,
     attempts: BTreeMap<AttemptId, Vec<u64>>,
     fairness: Fairness,
-    /// Attempts beside each set's first.
+    /// Number of attempts beyond each set's first.
     extra: u64,
 }
 
@@ -61,14 +61,14 @@ impl WriterMachine {
         let rate = 20 + random.below(400);
         Self {
             host,
-            wall: Wall::default(),
+            wall_clock: SimWallClock::default(),
             network: network.clone(),
             trace: trace.clone(),
             random,
             streams: streams.to_vec(),
             proxies: proxies.to_vec(),
             rate,
-            lives: 0,
+            processes_started: 0,
             running: None,
         }
     }
@@ -79,10 +79,10 @@ impl WriterMachine {
 
     pub(crate) fn start(&mut self, now: Instant) {
         self.network.set_up(self.host);
-        self.lives += 1;
+        self.processes_started += 1;
         let mut id = [0; 16];
         id[0] = self.host.0;
-        id[1..5].copy_from_slice(&self.lives.to_be_bytes());
+        id[1..5].copy_from_slice(&self.processes_started.to_be_bytes());
         let identity = Identity::Trailer {
             writer: WriterId(id),
             first_sequence: 0,
@@ -92,24 +92,24 @@ impl WriterMachine {
         let writer = Writer::new(settings, count, Heap::new(&settings, count))
             .expect("tables as large as the settings ask for");
         let (routing, protocol) = settings::client(&mut self.random);
-        let mut carrier = Carrier::new(
+        let mut client = ProxyClient::new(
             self.random.bits() >> 16,
             self.host,
             &self.network,
-            &self.wall,
+            &self.wall_clock,
             routing,
             protocol,
         );
-        carrier.resolve(now, &self.proxies);
+        client.resolve(now, &self.proxies);
         self.trace.note(format_args!(
             "writer {:?}.{}: {settings:?}",
-            self.host, self.lives
+            self.host, self.processes_started
         ));
-        self.running = Some(Life {
-            number: self.lives,
+        self.running = Some(WriterProcess {
+            number: self.processes_started,
             settings,
             writer,
-            carrier,
+            client,
             records: HashMap::new(),
             attempts: BTreeMap::new(),
             fairness: Fairness::new(self.streams.len()),
@@ -117,16 +117,16 @@ impl WriterMachine {
         });
     }
 
-    pub(crate) fn crash(&mut self, death: Death, oracle: &mut Oracle) {
-        self.network.end_host(self.host, death);
-        if let Some(life) = self.running.take() {
-            oracle.writer_died(self.host, life.number);
+    pub(crate) fn crash(&mut self, kind: CrashKind, oracle: &mut Oracle) {
+        self.network.end_host(self.host, kind);
+        if let Some(process) = self.running.take() {
+            oracle.writer_died(self.host, process.number);
         }
     }
 
-    /// A millisecond passes, in which it may be given records.
-    pub(crate) fn turn(&mut self, now: Instant, gives: bool, oracle: &mut Oracle) {
-        if gives {
+    /// Runs the machine for one millisecond; with `writes`, the application may write records.
+    pub(crate) fn turn(&mut self, now: Instant, writes: bool, oracle: &mut Oracle) {
+        if writes {
             let mut count = u64::from(self.random.below(1000) < self.rate);
             if self.random.chance(0.002) {
                 count += 1 + self.random.below(20);
@@ -134,27 +134,27 @@ impl WriterMachine {
             for _ in 0..count {
                 self.write(now, oracle);
             }
-            // Some settings have no other way to end a set that is not full.
+            // Some settings have no other way to close a set that is not full.
             if self.random.chance(0.02) {
                 self.flush();
             }
         }
         let host = self.host;
-        if let Some(life) = &mut self.running {
-            life.drive(now, host, &self.streams, &self.trace, oracle);
+        if let Some(process) = &mut self.running {
+            process.drive(now, host, &self.streams, &self.trace, oracle);
         }
     }
 
-    /// Gives it one record; says whether it took it.
+    /// Writes one record. Returns its serial, or `None` if the writer is down or refused it.
     pub(crate) fn write(&mut self, now: Instant, oracle: &mut Oracle) -> Option<u64> {
-        let life = self.running.as_mut()?;
+        let process = self.running.as_mut()?;
         let (serial, payload) = oracle.next_record(&mut self.random);
-        match life.writer.write(now, &payload) {
+        match process.writer.write(now, &payload) {
             Ok(id) => {
                 self.trace.count(|counts| counts.writer_events += 1);
-                let deadline = now + life.settings.request_timeout();
-                oracle.accepted(serial, payload, self.host, life.number, [now, deadline]);
-                life.records.insert(id, serial);
+                let deadline = now + process.settings.request_timeout();
+                oracle.accepted(serial, payload, self.host, process.number, [now, deadline]);
+                process.records.insert(id, serial);
                 Some(serial)
             }
             Err(EnqueueError::Full | EnqueueError::Closed) => None,
@@ -165,21 +165,21 @@ impl WriterMachine {
         }
     }
 
-    /// What it was given so far is not to wait for company.
+    /// Closes the current set, so that its records are sent at once.
     pub(crate) fn flush(&mut self) {
-        if let Some(life) = &mut self.running {
-            life.writer.flush();
+        if let Some(process) = &mut self.running {
+            process.writer.flush();
         }
     }
 
-    /// What it holds: bytes buffered, sets in flight, requests of the client, requests on
+    /// Returns the load: bytes buffered, sets in flight, requests of the client, calls on
     /// connections.
     pub(crate) fn load(&self) -> [usize; 4] {
-        self.running.as_ref().map_or([0; 4], |life| {
-            let (requests, calls) = life.carrier.load();
+        self.running.as_ref().map_or([0; 4], |process| {
+            let (requests, calls) = process.client.load();
             [
-                life.writer.buffered_bytes(),
-                life.writer.sets_in_flight(),
+                process.writer.buffered_bytes(),
+                process.writer.sets_in_flight(),
                 requests,
                 calls,
             ]
@@ -187,9 +187,9 @@ impl WriterMachine {
     }
 }
 
-impl Life {
-    /// As the documentation of the writer says: what has finished, the timers, what is to be
-    /// cancelled and to be started, what has completed.
+impl WriterProcess {
+    /// Drives the writer as its documentation says: finished attempts, timers, cancellations, new
+    /// attempts, completed records.
     fn drive(
         &mut self,
         now: Instant,
@@ -198,10 +198,10 @@ impl Life {
         trace: &Trace,
         oracle: &mut Oracle,
     ) {
-        self.carrier.turn(now);
+        self.client.turn(now);
         for _ in 0..MAX_ROUNDS {
             let mut events = 0;
-            while let Some((attempt, outcome)) = self.carrier.next_finished() {
+            while let Some((attempt, outcome)) = self.client.next_finished() {
                 events += 1;
                 trace.note(format_args!(
                     "writer {host:?}: {attempt:?} ended {outcome:?}"
@@ -219,12 +219,12 @@ impl Life {
                 if let Some(records) = self.attempts.remove(&attempt) {
                     oracle.attempt_over(&records);
                 }
-                self.carrier.cancel(now, attempt);
+                self.client.cancel(now, attempt);
             }
             events += self.transmit(now, host, streams, trace, oracle);
             events += self.complete(now, host, trace, oracle);
             trace.count(|counts| counts.writer_events += events);
-            self.carrier.turn(now);
+            self.client.turn(now);
             if events == 0 {
                 break;
             }
@@ -247,29 +247,29 @@ impl Life {
             let (id, stream, earlier) = (attempt.id, attempt.stream, attempt.earlier_attempts);
             assert!(
                 attempt.deadline > now,
-                "R1: a set whose time is over was sent"
+                "R1: a set was sent after its deadline"
             );
             let records = oracle.serials_of(attempt.record_set);
-            let taken = self
-                .carrier
+            let accepted = self
+                .client
                 .start(now, &streams[usize::from(stream.0)], &attempt);
             trace.note(format_args!(
                 "writer {host:?}: {id:?} to {stream:?}, {} records, {earlier} before, taken: \
-                 {taken}",
+                 {accepted}",
                 records.len()
             ));
             let first = *records.first().expect("no set is empty");
-            if taken {
+            if accepted {
                 self.extra += u64::from(earlier > 0);
                 oracle.attempt_started(&records);
                 assert!(
                     self.attempts.insert(id, records).is_none(),
-                    "R11: two attempts have the name {id:?}"
+                    "R11: two attempts have the id {id:?}"
                 );
             } else {
                 self.writer.handle_refused(now, id);
             }
-            self.fairness.attempt(&self.writer, first, stream, taken);
+            self.fairness.attempt(&self.writer, first, stream, accepted);
         }
         events
     }
@@ -281,7 +281,7 @@ impl Life {
             let result = self
                 .writer
                 .take(record)
-                .expect("R1: what is announced can be taken");
+                .expect("R1: a completed record can be taken");
             let serial = self
                 .records
                 .remove(&record)
@@ -292,7 +292,7 @@ impl Life {
         events
     }
 
-    /// R8: extra attempts are bounded by what sets and time paid in.
+    /// R8: checks that extra attempts stay within the tokens that sets and time paid in.
     fn check_budget(&self, now: Instant) {
         let distributedlog::writer::Budget::Share {
             share,
@@ -302,8 +302,7 @@ impl Life {
         else {
             return;
         };
-        // From the clock's beginning: what had been saved up until the writer began is not more
-        // than the burst.
+        // Counted from time zero: the tokens saved before the writer started are at most the burst.
         let (seconds, extra) = (now.as_micros() as f64 / 1e6, self.extra as f64);
         let paid = f64::from(burst)
             + f64::from(share) * self.writer.counters().sets as f64
@@ -315,5 +314,5 @@ impl Life {
     }
 }
 
-/// How often in a row the writer is driven before its turn ends.
+/// Largest number of rounds in which the writer is driven in one turn.
 const MAX_ROUNDS: usize = 64;

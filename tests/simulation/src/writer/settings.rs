@@ -1,4 +1,4 @@
-//! What a writer and its client are told: other things in each life.
+//! Random settings of a writer and its client, drawn anew for each process.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {
     choices[random.below(choices.len() as u64) as usize]
 }
 
-/// Legal settings of a writer.
+/// Draws valid settings of a writer.
 pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
     let request = 300 + random.below(3_000);
     let max = 20 + random.below(request - 30);
@@ -78,7 +78,7 @@ pub(super) fn writer(random: &mut Random, identity: Identity) -> Settings {
     builder.build().expect("within the bounds")
 }
 
-/// Legal settings of a client, and what it speaks.
+/// Draws valid settings of a client, and its protocol.
 pub(super) fn client(random: &mut Random) -> (routing::Settings, Protocol) {
     let settings = routing::Settings::builder()
         .resend(if random.chance(0.8) {

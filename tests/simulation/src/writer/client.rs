@@ -1,5 +1,5 @@
-//! Carries a writer's record sets to the proxies: core's routing machine and sessions over
-//! simulated connections, as an adapter drives them.
+//! Sends a writer's record sets to the proxies: core's routing client and sessions over simulated
+//! connections, as an adapter drives them.
 
 use core::task::Poll;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,83 +17,82 @@ use distributedlog::wire::mux::Deadline;
 use distributedlog::wire::service::{ClientInfo, Request, WriteContext};
 use distributedlog::{Attempt, AttemptId, Cause, Failure, Instant, Outcome};
 
-use crate::clocks::Wall;
-use crate::net::{Dialling, HostId, Network, SimStream};
+use crate::clocks::SimWallClock;
+use crate::net::{Connecting, HostId, Network, SimStream};
 
-/// Small tables, so that they are full now and then.
-type Routing = Client<4, 8, REQUESTS>;
-type Wire = Session<16>;
+/// Small tables, which are full now and then.
+type RoutingClient = Client<4, 8, REQUESTS>;
+type ProxySession = Session<16>;
 const REQUESTS: usize = 48;
 
-/// How often in a row connections are looked at before a turn ends: what is left waits for the next
-/// one.
+/// Largest number of rounds in one turn; what is left waits for the next turn.
 const MAX_ROUNDS: usize = 16;
 
-/// The client of one writer.
-pub(super) struct Carrier {
+/// Client of one writer.
+pub(super) struct ProxyClient {
     network: Network,
     host: HostId,
-    wall: Wall,
-    client: Box<Routing>,
+    wall_clock: SimWallClock,
+    client: Box<RoutingClient>,
     protocol: Protocol,
-    links: BTreeMap<u64, Link>,
-    last_link: u64,
-    requests: HashMap<RequestId, Pending>,
+    connections: BTreeMap<u64, ProxyConnection>,
+    last_connection: u64,
+    requests: HashMap<RequestId, PendingRequest>,
     by_attempt: HashMap<AttemptId, RequestId>,
     finished: VecDeque<(AttemptId, Outcome)>,
 }
 
-/// A request of which the end is not known.
-struct Pending {
+/// Request without an outcome yet.
+struct PendingRequest {
     attempt: AttemptId,
     stream: String,
     data: Vec<u8>,
     deadline: Instant,
 }
 
-/// A connection to a proxy.
-struct Link {
+/// Connection to a proxy.
+struct ProxyConnection {
     proxy: Proxy,
-    phase: Phase,
+    phase: ConnectionPhase,
 }
 
-enum Phase {
-    Dialling(Dialling),
-    Open(Box<Open>),
+enum ConnectionPhase {
+    Connecting(Connecting),
+    Open(Box<OpenConnection>),
 }
 
-struct Open {
+struct OpenConnection {
     stream: SimStream,
-    session: Wire,
+    session: ProxySession,
     out: Vec<u8>,
     unread: Vec<u8>,
     calls: HashMap<RequestId, Call>,
 }
 
-impl Carrier {
+impl ProxyClient {
     pub(super) fn new(
         seed: u64,
         host: HostId,
         network: &Network,
-        wall: &Wall,
+        wall_clock: &SimWallClock,
         settings: Settings,
         protocol: Protocol,
     ) -> Self {
         Self {
             network: network.clone(),
             host,
-            wall: wall.clone(),
-            client: Box::new(Routing::new(settings, seed)),
+            wall_clock: wall_clock.clone(),
+            client: Box::new(RoutingClient::new(settings, seed)),
             protocol,
-            links: BTreeMap::new(),
-            last_link: seed,
+            connections: BTreeMap::new(),
+            last_connection: seed,
             requests: HashMap::new(),
             by_attempt: HashMap::new(),
             finished: VecDeque::new(),
         }
     }
 
-    /// Tells it where proxies are.
+    /// Passes the addresses of the proxies to the client.
     pub(super) fn resolve(&mut self, now: Instant, proxies: &[HostId]) {
         let hosts: Vec<HostAddress<'_>> = proxies
             .iter()
@@ -106,7 +105,7 @@ impl Carrier {
         self.client.handle_resolved(now, &hosts);
     }
 
-    /// Starts an attempt. False: there is no room.
+    /// Starts an attempt. Returns false if the client has no room.
     pub(super) fn start(&mut self, now: Instant, stream: &str, attempt: &Attempt<'_>) -> bool {
         let submission = Submission::to_stream(Operation::WriteRecordSet, StreamKey::of(stream))
             .with_retry_policy(RetryPolicy::OneRound)
@@ -116,7 +115,7 @@ impl Carrier {
             return false;
         };
         let data = attempt.record_set.to_vec();
-        let pending = Pending {
+        let pending = PendingRequest {
             attempt: attempt.id,
             stream: stream.to_owned(),
             data,
@@ -124,7 +123,7 @@ impl Carrier {
         };
         assert!(
             self.requests.insert(request, pending).is_none(),
-            "R11: the client named two requests {request:?}"
+            "R11: the client gave two requests the id {request:?}"
         );
         self.by_attempt.insert(attempt.id, request);
         true
@@ -141,10 +140,10 @@ impl Carrier {
         self.finished.pop_front()
     }
 
-    /// How many requests the client has, and how many its connections think are in flight.
+    /// Returns the number of requests of the client, and of calls in flight on its connections.
     pub(super) fn load(&self) -> (usize, usize) {
-        let open = self.links.values().filter_map(|link| {
-            if let Phase::Open(open) = &link.phase {
+        let open = self.connections.values().filter_map(|connection| {
+            if let ConnectionPhase::Open(open) = &connection.phase {
                 Some(open)
             } else {
                 None
@@ -156,14 +155,14 @@ impl Carrier {
         )
     }
 
-    /// Moves everything as far as it goes.
+    /// Runs until there is no progress, for at most [`MAX_ROUNDS`] rounds.
     pub(super) fn turn(&mut self, now: Instant) {
         for _ in 0..MAX_ROUNDS {
-            self.carry_out(now);
+            self.handle_actions(now);
             self.transmit_all(now);
             let received = self.receive_all(now);
             self.expire(now);
-            self.carry_out(now);
+            self.handle_actions(now);
             self.transmit_all(now);
             if !received {
                 return;
@@ -172,24 +171,24 @@ impl Carrier {
     }
 
     fn keys(&self) -> Vec<u64> {
-        self.links.keys().copied().collect()
+        self.connections.keys().copied().collect()
     }
 
     fn key_of(&self, proxy: Proxy) -> Option<u64> {
-        self.links
+        self.connections
             .iter()
-            .find(|(_, link)| link.proxy == proxy)
+            .find(|(_, connection)| connection.proxy == proxy)
             .map(|(key, _)| *key)
     }
 
-    fn open(&mut self, key: u64) -> Option<(Proxy, &mut Open)> {
-        match self.links.get_mut(&key) {
-            Some(Link {
+    fn open(&mut self, key: u64) -> Option<(Proxy, &mut OpenConnection)> {
+        match self.connections.get_mut(&key) {
+            Some(ProxyConnection {
                 proxy,
-                phase: Phase::Open(open),
+                phase: ConnectionPhase::Open(open),
             }) => Some((*proxy, open)),
-            Some(Link {
-                phase: Phase::Dialling(_),
+            Some(ProxyConnection {
+                phase: ConnectionPhase::Connecting(_),
                 ..
             })
             | None => None,
@@ -205,16 +204,18 @@ impl Carrier {
                 && open.session.poll_timeout().is_some_and(|at| at <= now)
                 && open.session.handle_timeout(now).is_err()
             {
-                self.lose(now, key, Cause::ConnectionLost);
+                self.connection_lost(now, key, Cause::ConnectionLost);
             }
         }
     }
 
-    fn carry_out(&mut self, now: Instant) {
+    fn handle_actions(&mut self, now: Instant) {
         while let Some(action) = self.client.poll_action() {
             match action {
                 Action::Connect { host } => self.connect(now, host),
-                Action::Disconnect { host } => self.links.retain(|_, link| link.proxy != host),
+                Action::Disconnect { host } => self
+                    .connections
+                    .retain(|_, connection| connection.proxy != host),
                 Action::Send { request, host } => self.send(now, request, host),
                 Action::Handshake {
                     request,
@@ -249,7 +250,7 @@ impl Carrier {
                     let pending = self
                         .requests
                         .remove(&request)
-                        .expect("R1: a request completed that was not under way");
+                        .expect("R1: a request completed that was not in flight");
                     self.by_attempt.remove(&pending.attempt);
                     let outcome = match result {
                         Ok(Success::Written(dlsn)) => Ok(dlsn),
@@ -266,16 +267,16 @@ impl Carrier {
 
     fn connect(&mut self, now: Instant, proxy: Proxy) {
         let Some(address) = self.client.host(proxy).and_then(|view| view.address) else {
-            // Hosts are known by their addresses here; a name leads nowhere.
+            // The simulation has no name service, so a host without an address cannot be reached.
             return self.client.handle_connect_failed(now, proxy);
         };
-        self.last_link += 1;
-        let dialling = self.network.dial(self.host, address);
-        self.links.insert(
-            self.last_link,
-            Link {
+        self.last_connection += 1;
+        let connecting = self.network.dial(self.host, address);
+        self.connections.insert(
+            self.last_connection,
+            ProxyConnection {
                 proxy,
-                phase: Phase::Dialling(dialling),
+                phase: ConnectionPhase::Connecting(connecting),
             },
         );
     }
@@ -319,7 +320,8 @@ impl Carrier {
         }
     }
 
-    /// Puts a request behind what its connection has to send. False: it was not taken.
+    /// Encodes a request behind the bytes that its connection has to send. Returns false if the
+    /// connection refused it.
     fn encode(
         &mut self,
         now: Instant,
@@ -328,7 +330,7 @@ impl Carrier {
         message: &Request<'_>,
         ends: Option<Instant>,
     ) -> bool {
-        let timestamp_ns = i64::try_from(self.wall.unix_ms() * 1_000_000).unwrap_or(i64::MAX);
+        let timestamp_ns = i64::try_from(self.wall_clock.unix_ms() * 1_000_000).unwrap_or(i64::MAX);
         let left = |ends: Instant| i64::try_from(ends.since(now).as_nanos()).unwrap_or(i64::MAX);
         let deadline = ends.map(|ends| Deadline {
             timestamp_ns,
@@ -358,7 +360,7 @@ impl Carrier {
                 false
             }
             Err(other) => {
-                panic!("R7: the client does not keep to what a connection takes: {other}")
+                panic!("R7: the client exceeds the limits of a connection: {other}")
             }
         }
     }
@@ -369,7 +371,7 @@ impl Carrier {
                 continue;
             };
             if transmit(now, open).is_err() {
-                self.lose(now, key, Cause::ConnectionLost);
+                self.connection_lost(now, key, Cause::ConnectionLost);
             }
         }
     }
@@ -377,12 +379,12 @@ impl Carrier {
     fn receive_all(&mut self, now: Instant) -> bool {
         let mut any = false;
         for key in self.keys() {
-            let Some(Link { proxy, phase }) = self.links.get_mut(&key) else {
+            let Some(ProxyConnection { proxy, phase }) = self.connections.get_mut(&key) else {
                 continue;
             };
             let proxy = *proxy;
             match phase {
-                Phase::Dialling(dialling) => match dialling.try_finish() {
+                ConnectionPhase::Connecting(connecting) => match connecting.try_finish() {
                     Poll::Pending => {}
                     Poll::Ready(Ok(stream)) => {
                         any = true;
@@ -390,11 +392,11 @@ impl Carrier {
                     }
                     Poll::Ready(Err(_)) => {
                         any = true;
-                        self.links.remove(&key);
+                        self.connections.remove(&key);
                         self.client.handle_connect_failed(now, proxy);
                     }
                 },
-                Phase::Open(open) => match open.stream.try_read(64 << 10) {
+                ConnectionPhase::Open(open) => match open.stream.try_read(64 << 10) {
                     Ok(None) => {}
                     Ok(Some(bytes)) if !bytes.is_empty() => {
                         any = true;
@@ -403,7 +405,7 @@ impl Carrier {
                     }
                     Ok(Some(_)) | Err(_) => {
                         any = true;
-                        self.lose(now, key, Cause::ConnectionLost);
+                        self.connection_lost(now, key, Cause::ConnectionLost);
                     }
                 },
             }
@@ -417,20 +419,20 @@ impl Carrier {
             .client_id("simulated")
             .build()
             .expect("a short name");
-        let session = Wire::new(now, settings, key);
+        let session = ProxySession::new(now, settings, key);
         let (ready, capacity) = (session.is_ready(), session.capacity());
-        let open = Open {
+        let open = OpenConnection {
             stream,
             session,
             out: Vec::new(),
             unread: Vec::new(),
             calls: HashMap::new(),
         };
-        self.links.insert(
+        self.connections.insert(
             key,
-            Link {
+            ProxyConnection {
                 proxy,
-                phase: Phase::Open(Box::new(open)),
+                phase: ConnectionPhase::Open(Box::new(open)),
             },
         );
         if ready {
@@ -450,7 +452,7 @@ impl Carrier {
         let mut read = 0;
         while let Some((_, open)) = self.open(key) {
             let Ok((count, event)) = open.session.handle_received(now, &unread[read..]) else {
-                return self.lose(now, key, Cause::ProtocolError);
+                return self.connection_lost(now, key, Cause::ProtocolError);
             };
             let capacity = u32::try_from(open.session.capacity()).expect("a small table");
             if count == 0 && event.is_none() {
@@ -480,12 +482,12 @@ impl Carrier {
         }
     }
 
-    /// A connection has ended: whatever was under way on it is told what is known of it.
-    fn lose(&mut self, now: Instant, key: u64, cause: Cause) {
-        let Some(Link {
+    /// Removes a connection that has ended, and reports a failure for each call on it.
+    fn connection_lost(&mut self, now: Instant, key: u64, cause: Cause) {
+        let Some(ProxyConnection {
             proxy,
-            phase: Phase::Open(mut open),
-        }) = self.links.remove(&key)
+            phase: ConnectionPhase::Open(mut open),
+        }) = self.connections.remove(&key)
         else {
             return;
         };
@@ -505,9 +507,9 @@ impl Carrier {
     }
 }
 
-/// Sends what the session and the requests want sent, as far as the connection takes it.
-fn transmit(now: Instant, open: &mut Open) -> io::Result<()> {
-    let mut control = [0; 4 * Wire::MAX_CONTROL_BYTES];
+/// Sends the output of the session, then requests, as far as the connection accepts bytes.
+fn transmit(now: Instant, open: &mut OpenConnection) -> io::Result<()> {
+    let mut control = [0; 4 * ProxySession::MAX_CONTROL_BYTES];
     loop {
         let count = open.session.poll_transmit(&mut control);
         if count == 0 {
