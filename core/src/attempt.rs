@@ -148,8 +148,9 @@ pub enum Advice {
 
 impl Failure {
     /// Returns the failure for a proxy's answer code, by the table of [`StatusCode`].
-    /// [`StatusCode::Success`] and [`StatusCode::Found`] are not failures by themselves; if an attempt ends with one of them
-    /// nevertheless (a redirect without a destination), nothing was written.
+    /// [`StatusCode::Success`] and [`StatusCode::Found`] are not failures by themselves; if an
+    /// attempt ends with one of them nevertheless (a redirect without a destination), nothing was
+    /// written.
     #[must_use]
     pub const fn of_status(code: StatusCode) -> Self {
         let (known, advice) = code.consequence();

@@ -131,7 +131,8 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError::InvalidSetting`] for a setting outside its range. [`StoreError::InUse`] names
     /// the process that holds the folder; [`StoreError::Corrupt`] the file, position and kind of
-    /// damage. [`StoreError::NewerVersion`], [`StoreError::DiskFull`], [`StoreError::ReadOnly`] and [`StoreError::Io`] as documented there.
+    /// damage. [`StoreError::NewerVersion`], [`StoreError::DiskFull`], [`StoreError::ReadOnly`] and
+    /// [`StoreError::Io`] as documented there.
     pub fn open(settings: EmbeddedSettings) -> Result<Self, StoreError> {
         Self::open_on(settings, Arc::new(RealDisk), Arc::new(system_unix_ms))
     }

@@ -2,10 +2,10 @@
 //! documentation.
 //!
 //! The author of a `LogStore` runs the suite with
-//! [`log_store_conformance!`](crate::log_store_conformance), which makes one test of each check. It takes an async function that opens an empty store. The
-//! function returns the store alone, or together with a value that must live as long as the store:
-//! its folder, the server behind it. The crate that uses the macro needs `tokio` with the features
-//! `macros`, `rt` and `time`.
+//! [`log_store_conformance!`](crate::log_store_conformance), which makes one test of each check. It
+//! takes an async function that opens an empty store. The function returns the store alone, or
+//! together with a value that must live as long as the store: its folder, the server behind it. The
+//! crate that uses the macro needs `tokio` with the features `macros`, `rt` and `time`.
 //!
 //! ```
 //! use std::sync::Arc;
