@@ -238,6 +238,10 @@ fn settings_outside_their_bounds_are_refused_by_name() {
             "flush_interval is 500ms; it must be below request_timeout, 500ms",
         ),
         (
+            Settings::builder().buffer_size(1_040_385),
+            "buffer_size is 1040385; it must be within 0 to 1040384",
+        ),
+        (
             Settings::builder().in_flight_sets(0),
             "in_flight_sets is 0; it must be within 1 to 65000",
         ),

@@ -8,7 +8,7 @@ export const VALID: Record<string, string> = {
   firstSpeculativeTimeout: "1 us to maxSpeculativeTimeout if hedging",
   maxSpeculativeTimeout: "below requestTimeout if hedging",
   speculativeBackoffMultiplier: "1.0 to 1000.0",
-  bufferSize: "any",
+  bufferSize: "0 B to 1016 KiB",
   flushInterval: "below requestTimeout",
   flushWhenIdle: "true or false",
   inFlightSets: "1 to 65000",

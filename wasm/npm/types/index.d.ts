@@ -74,7 +74,7 @@ export interface WriterSettings {
   maxSpeculativeTimeout?: number;
   /** Factor by which a set's speculative timeout grows with each hedge. Default: 2. */
   speculativeBackoffMultiplier?: number;
-  /** Bytes, header and record lengths included, at which a record set is transmitted; 0: each record at once. Above the largest set (`MAX_SET_BYTES`) it is lowered to that, as in the original. Default: 16384. */
+  /** Bytes, header and record lengths included, at which a record set is transmitted; 0: each record at once. At most the largest set (`MAX_SET_BYTES`). Default: 16384. */
   bufferSize?: number;
   /** Maximum time a partial set waits before it is transmitted; 0: no such limit. Default: 2. */
   flushInterval?: number;

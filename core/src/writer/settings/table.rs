@@ -54,10 +54,7 @@ macro_rules! settings_table {
             /// # Errors
             ///
             /// The first setting that is outside its range.
-            pub const fn build(mut self) -> Result<Settings, SettingsError> {
-                if self.buffer_size > MAX_SET_BYTES {
-                    self.buffer_size = MAX_SET_BYTES;
-                }
+            pub const fn build(self) -> Result<Settings, SettingsError> {
                 $(check_setting!(self, stringify!($name), self.$name, $($range)+);)*
                 match self.check_groups() {
                     Ok(()) => Ok(Settings(self)),
@@ -135,9 +132,8 @@ settings_table! {
     /// Factor by which a set's speculative timeout grows with each hedge. R3.
     speculative_backoff_multiplier: f32, default (2.0), valid (factor 1.0 to 1000.0);
     /// Bytes, header and record lengths included, at which a record set is transmitted; 0: each
-    /// record at once. Above the largest set ([`MAX_SET_BYTES`]) it is lowered to that, as in the
-    /// original. R6.
-    buffer_size: usize, default (16 KiB), valid (bytes any);
+    /// record at once. At most the largest set ([`MAX_SET_BYTES`](crate::writer::MAX_SET_BYTES)). R6.
+    buffer_size: usize, default (16 KiB), valid (bytes 0 B to 1016 KiB);
     /// Maximum time a partial set waits before it is transmitted; 0: no such limit. R6.
     flush_interval: Duration, default (2 ms), valid (time below request_timeout);
     /// Transmits a set at once while no other is in flight; sets fill while one is. R6.
@@ -180,6 +176,7 @@ settings_table! {
 }
 
 // The bounds of the table are those that the machine's tables rely on.
+const _: () = assert!(MAX_SET_BYTES == 1016 << 10);
 const _: () = assert!(limits::MAX_IN_FLIGHT_SETS == 65_000);
 const _: () = assert!(limits::MAX_PENDING_RECORDS == 2_147_483_648);
 const _: () = assert!(limits::MIN_BUFFERED_BYTES == 64);
