@@ -50,3 +50,8 @@ pub use null::NullTransport;
 pub use random::Random;
 pub use setup::{SharedState, waiter_slots, writer};
 pub use streams::{Latency, MemoryStreams, StoredSet};
+
+/// The README's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
