@@ -132,7 +132,8 @@ settings_table! {
     /// Factor by which a set's speculative timeout grows with each hedge. R3.
     speculative_backoff_multiplier: f32, default (2.0), valid (factor 1.0 to 1000.0);
     /// Bytes, header and record lengths included, at which a record set is transmitted; 0: each
-    /// record at once. At most the largest set ([`MAX_SET_BYTES`](crate::writer::MAX_SET_BYTES)). R6.
+    /// record at once. At most the largest set
+    /// ([`MAX_SET_BYTES`](crate::writer::MAX_SET_BYTES)). R6.
     buffer_size: usize, default (16 KiB), valid (bytes 0 B to 1016 KiB);
     /// Maximum time a partial set waits before it is transmitted; 0: no such limit. R6.
     flush_interval: Duration, default (2 ms), valid (time below request_timeout);
