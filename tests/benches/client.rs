@@ -1,5 +1,5 @@
-//! What the write proxy client costs by itself: routing a request and its answer, a session's
-//! frames, a stream's place on the ring.
+//! Cost of the write proxy client alone: routing a request and its reply, a session's frames, a
+//! stream's place on the ring.
 //!
 //! `cargo bench -p distributedlog-tests --bench client`, with a filter behind it for some of them.
 #![allow(
@@ -50,8 +50,8 @@ fn machine() -> Box<Machine> {
         .expect("a client")
 }
 
-/// One request is answered and completed, and the next one submitted and sent, while as many others
-/// are under way.
+/// One request is completed, and the next one submitted and sent, while this number of others is in
+/// flight.
 fn routing(c: &mut Criterion) {
     let mut group = c.benchmark_group("routing");
     group
@@ -96,7 +96,7 @@ fn routing(c: &mut Criterion) {
     group.finish();
 }
 
-/// One request is encoded and its answer decoded.
+/// One request is encoded and its reply decoded.
 fn sessions(c: &mut Criterion) {
     let mut group = c.benchmark_group("session");
     group.measurement_time(Duration::from_secs(3));
@@ -104,7 +104,7 @@ fn sessions(c: &mut Criterion) {
         .protocol(Protocol::ThriftMux)
         .client_id("bench")
         .build()
-        .expect("legal");
+        .expect("valid settings");
     let mut session = Box::new(Session::<1024>::new(Instant::ZERO, settings, 1));
     let mut out = vec![0; 32 * 1024];
     session.poll_transmit(&mut out);

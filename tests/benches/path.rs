@@ -1,5 +1,5 @@
 //! The whole path from a writer to the disk and back: this process writes over loopback to a `dlog
-//! proxy` of another process, which keeps its store in a folder. Beside each figure stand the
+//! proxy` of another process, which keeps its store in a folder. With each figure come the
 //! limits of the machine in the same run: the disk's own fdatasync, and the same bytes echoed by a
 //! process that does nothing else.
 //!
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use distributedlog::writer::{Settings, SettingsBuilder, WriteResult};
-use distributedlog_tests::stack::{Keeps, Proxy};
+use distributedlog_tests::stack::{Proxy, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 
 const RECORD_BYTES: usize = 100;
@@ -48,7 +48,7 @@ fn folder() -> tempfile::TempDir {
         .expect("the current folder can be written")
 }
 
-/// What the disk does alone: one write and one fdatasync after the other, into preallocated space.
+/// The disk alone: one write and one fdatasync after the other, into preallocated space.
 fn disk_limit(criterion: &mut Criterion) {
     let folder = folder();
     let mut group = criterion.benchmark_group("limit: write + fdatasync");
@@ -71,7 +71,8 @@ fn disk_limit(criterion: &mut Criterion) {
     }
 }
 
-/// A process that sends every `size` bytes back: what two processes and the kernel cost without us.
+/// A process that sends every `size` bytes back: the cost of two processes and the kernel without
+/// dlog.
 fn echo(size: usize) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     println!("{}", listener.local_addr().expect("it is bound"));
@@ -182,7 +183,7 @@ impl Bench {
         Self { runtime, writer }
     }
 
-    /// Writes `count` records with `in_flight` unanswered at most, and returns how long that took.
+    /// Writes `count` records with at most `in_flight` unanswered. Returns the duration.
     fn write(&self, count: u64, in_flight: usize) -> Duration {
         let record = [b'r'; RECORD_BYTES];
         self.runtime.block_on(async {
@@ -218,7 +219,7 @@ fn path(criterion: &mut Criterion) {
         .enable_all()
         .build()
         .expect("the system has epoll");
-    let proxy = watch.block_on(Proxy::start(Keeps::In(folder.path()), 0, &[]));
+    let proxy = watch.block_on(Proxy::start(StoreOf::In(folder.path()), 0, &[]));
     let patient = Settings::builder()
         .original_features()
         .request_timeout(Duration::from_secs(30))

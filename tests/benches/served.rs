@@ -1,5 +1,5 @@
-//! Appends to a store that is served over loopback: what the protocol between processes costs,
-//! without a disk behind it.
+//! Appends to a store that is served over loopback: the cost of the protocol between processes,
+//! without a disk.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -34,7 +34,7 @@ async fn connected() -> (RemoteStore, Lease, distributedlog_store::remote::Serve
         address: "127.0.0.1:8000".into(),
     };
     let Acquired::Granted(lease) = store.acquire(&stream, &owner).await.expect("acquires") else {
-        unreachable!("nobody else is there")
+        unreachable!("there is no other owner")
     };
     (store, lease, server)
 }
@@ -54,7 +54,7 @@ async fn append(
         let permit = Arc::clone(&room)
             .acquire_owned()
             .await
-            .expect("nobody closes it");
+            .expect("the semaphore is never closed");
         let entry = Entry {
             records: vec![EntryRecord {
                 payload: payload.clone(),
@@ -71,7 +71,7 @@ async fn append(
     drop(
         room.acquire_many(u32::try_from(in_flight).expect("small"))
             .await
-            .expect("nobody closes it"),
+            .expect("the semaphore is never closed"),
     );
     began.elapsed()
 }

@@ -1,10 +1,10 @@
-//! Appends to the embedded store on a real disk, beside what the disk itself takes for the same
+//! Appends to the embedded store on a real disk, compared with the disk alone for the same
 //! bytes.
 //!
 //! `cargo bench -p distributedlog-tests --bench store`. Each line of `append` is the time of one
-//! entry with so many writers, each of which waits for its entry to be durable before it appends
-//! the next one; with one writer, that is the latency. `disk` writes the same bytes over blocks
-//! that were written before, and syncs them: what one writer could have at best.
+//! entry with this number of writers, each of which waits for its entry to be durable before it
+//! appends the next one; with one writer, that is the latency. `disk` writes the same bytes over
+//! blocks that were written before, and syncs them: the lower bound for one writer.
 
 use core::time::Duration;
 use std::fs::{File, OpenOptions};
@@ -121,7 +121,7 @@ async fn append(written: &Written, stream: usize, payload: Bytes) {
         .expect("the disk takes it");
 }
 
-/// Appends `entries` by `writers` at once. Returns how long that took.
+/// Appends `entries` by `writers` at once. Returns the duration.
 async fn append_all(
     written: &Rc<Written>,
     payload: &Bytes,

@@ -1,4 +1,4 @@
-//! What it costs to parse and emit: frames of each kind, record sets, checksums, LZ4.
+//! Cost of parsing and encoding: frames of each kind, record sets, checksums, LZ4.
 //!
 //! `cargo bench -p distributedlog-tests --bench wire`, with a filter behind it for some of them.
 #![allow(
@@ -30,7 +30,7 @@ use distributedlog::wire::service::{
 const TAG: Tag = Tag::ONE;
 const ZERO: SequenceId = SequenceId(0);
 
-/// The sizes of what is written: a small record, a usual record set, the largest.
+/// Payload sizes: a small record, a usual record set, the largest one.
 const PAYLOADS: [usize; 3] = [100, 16 * 1024, 1_000_000];
 
 fn requests(c: &mut Criterion) {
@@ -105,7 +105,7 @@ fn requests(c: &mut Criterion) {
     });
 }
 
-/// What a server does with a frame: down to the stream and the size of what is to be written.
+/// Work of a server on a frame, down to the stream and the payload's size.
 fn dispatched(frame: &[u8]) -> (usize, usize) {
     let frame = Frame::decode(frame).expect("a frame");
     let Message::Tdispatch {
@@ -344,7 +344,7 @@ fn positions(c: &mut Criterion) {
     });
 }
 
-/// A second for each is enough: the figures differ by factors, not by percents.
+/// One second for each is enough: the figures differ by factors, not by percents.
 fn quick<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
     let mut group = c.benchmark_group(name);
     group

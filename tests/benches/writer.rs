@@ -1,4 +1,4 @@
-//! The multi stream writer over a transport that answers at once: what the writer itself costs.
+//! Cost of the multi stream writer alone, over a transport that answers at once.
 //!
 //! `cargo bench -p distributedlog-tests --bench writer`
 #![allow(
@@ -24,7 +24,7 @@ const RECORD: [u8; 100] = [7; 100];
 const BATCH: u64 = 1_024;
 
 fn machine(builder: SettingsBuilder) -> Writer<Heap> {
-    let settings = builder.build().expect("legal settings");
+    let settings = builder.build().expect("valid settings");
     let streams = StreamCount::new(5).expect("five streams");
     Writer::new(settings, streams, Heap::new(&settings, streams))
         .expect("the heap has what the settings ask for")
@@ -55,7 +55,7 @@ fn answer(writer: &mut Writer<Heap>, now: Instant) {
     }
 }
 
-/// Every policy on, as issue 4 wants it.
+/// Every policy is on.
 fn everything(builder: SettingsBuilder) -> SettingsBuilder {
     builder
         .budget(Budget::Share {
@@ -151,7 +151,7 @@ async fn write_from_tasks(
     records: u64,
     rounds: u64,
 ) -> Duration {
-    let settings = builder.build().expect("legal settings");
+    let settings = builder.build().expect("valid settings");
     let streams = StreamCount::new(5).expect("five streams");
     let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
         .expect("the heap has what is needed");

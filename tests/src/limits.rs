@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the number of files that this process and its children may have open; the number that it
-/// got, at most `wanted`.
+/// Raises the maximum number of open files of this process and its children. Returns the new
+/// maximum, at most `wanted`.
 pub fn raise_open_files(wanted: u64) -> u64 {
     let now = getrlimit(Resource::Nofile);
     let allowed = |limit: Option<u64>| limit.unwrap_or(u64::MAX);

@@ -1,5 +1,5 @@
-//! A client that keeps a proxy busy and remembers what was acknowledged: plain mux over one socket,
-//! nothing retried, so that it is known of each record what the proxy said of it.
+//! A client that loads a proxy and keeps the acknowledged records: plain mux over one socket,
+//! without retries, so that the proxy's reply to each record is known.
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::records::Acknowledged;
 
-/// The largest frame that a proxy answers with.
+/// Maximum size of a proxy's reply frame.
 const MAX_FRAME_BYTES: usize = 1 << 20;
 
-/// The first tag of a request: 0 and 1 have other uses.
+/// First tag of a request: 0 and 1 have other uses.
 const FIRST_TAG: u32 = 2;
 
 /// A connection to a proxy.
@@ -30,12 +30,12 @@ pub struct RawClient {
     draining: bool,
 }
 
-/// What a proxy said of one write.
+/// Reply of a proxy to one write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// It is stored there.
+pub enum WriteReply {
+    /// The record is stored at this position.
     Stored(Dlsn),
-    /// It is not acknowledged: the status code and the message.
+    /// The record is not acknowledged; the status code and the message.
     Failed(Option<StatusCode>, String),
 }
 
@@ -73,15 +73,15 @@ impl RawClient {
         self.to.write_all(&frame).await
     }
 
-    /// Receives the next answer, whichever request it belongs to; `None` when the proxy asks for no
+    /// Receives the next reply, to any of the requests. Returns `None` if the proxy asks for no
     /// more requests instead.
     ///
     /// # Errors
     /// The connection ended.
     ///
     /// # Panics
-    /// The proxy sent what is no answer.
-    pub async fn receive(&mut self) -> io::Result<Option<(u32, Said)>> {
+    /// The proxy sent a frame that is no reply.
+    pub async fn receive(&mut self) -> io::Result<Option<(u32, WriteReply)>> {
         loop {
             if let Some(length) = frame_len(&self.received, MAX_FRAME_BYTES).expect("small answers")
                 && length <= self.received.len()
@@ -92,7 +92,7 @@ impl RawClient {
                     status, payload, ..
                 } = frame.message
                 {
-                    return Ok(Some((frame.tag.get(), what_was_said(status, payload))));
+                    return Ok(Some((frame.tag.get(), decode_reply(status, payload))));
                 }
                 assert_eq!(frame.message, Message::Tdrain, "only this comes by itself");
                 self.draining = true;
@@ -112,21 +112,21 @@ impl RawClient {
     ///
     /// # Errors
     /// The connection ended; whether the record was written is unknown.
-    pub async fn write(&mut self, stream: &str, payload: &[u8]) -> io::Result<Said> {
+    pub async fn write(&mut self, stream: &str, payload: &[u8]) -> io::Result<WriteReply> {
         self.send(FIRST_TAG, stream, payload).await?;
         loop {
-            if let Some((_, said)) = self.receive().await? {
-                return Ok(said);
+            if let Some((_, reply)) = self.receive().await? {
+                return Ok(reply);
             }
         }
     }
 }
 
-fn what_was_said(status: Status, payload: &[u8]) -> Said {
+fn decode_reply(status: Status, payload: &[u8]) -> WriteReply {
     match status {
         Status::Ok => {}
         Status::Error | Status::Nack => {
-            return Said::Failed(None, String::from_utf8_lossy(payload).into_owned());
+            return WriteReply::Failed(None, String::from_utf8_lossy(payload).into_owned());
         }
     }
     match Reply::decode(payload).expect("a thrift reply").1 {
@@ -134,27 +134,27 @@ fn what_was_said(status: Status, payload: &[u8]) -> Said {
             .dlsn
             .filter(|_| response.header.code == StatusCode::Success)
         {
-            Some(dlsn) => Said::Stored(dlsn.parse().expect("a DLSN")),
-            None => Said::Failed(
+            Some(dlsn) => WriteReply::Stored(dlsn.parse().expect("a DLSN")),
+            None => WriteReply::Failed(
                 Some(response.header.code),
                 response.header.message.unwrap_or_default().to_owned(),
             ),
         },
-        Reply::Exception { message, .. } => Said::Failed(None, message.to_owned()),
+        Reply::Exception { message, .. } => WriteReply::Failed(None, message.to_owned()),
         other @ (Reply::ServerInfo(_) | Reply::BulkWrite(_) | Reply::Void) => {
             panic!("unexpected {other:?}")
         }
     }
 }
 
-/// What a load did.
+/// Result of a load.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// What the proxy acknowledged.
+    /// Acknowledged records.
     pub acknowledged: Vec<Acknowledged>,
-    /// What the proxy said not to be written, by message.
+    /// Writes that the proxy refused, by message.
     pub failed: HashMap<String, usize>,
-    /// How many writes got no answer.
+    /// Number of writes without a reply.
     pub unknown: usize,
 }
 
@@ -190,8 +190,8 @@ pub async fn write_until_the_end(
             let sent = client.send(tag, &record.stream, &record.payload).await;
             pending.insert(tag, record);
             if sent.is_err() {
-                // Answers that came before the connection ended are read still: they were
-                // acknowledged.
+                // Replies that arrived before the connection ended are still read: their records
+                // are acknowledged.
                 client.draining = true;
             }
         }
@@ -199,12 +199,12 @@ pub async fn write_until_the_end(
             break;
         }
         match client.receive().await {
-            Ok(Some((tag, said))) => {
+            Ok(Some((tag, reply))) => {
                 let record = pending
                     .remove(&tag)
                     .expect("an answer belongs to a request");
                 free.push(tag);
-                loaded.said(record, said);
+                loaded.count(record, reply);
             }
             Ok(None) => {}
             Err(_) => break,
@@ -215,10 +215,10 @@ pub async fn write_until_the_end(
 }
 
 impl Loaded {
-    fn said(&mut self, record: Acknowledged, said: Said) {
-        match said {
-            Said::Stored(dlsn) => self.acknowledged.push(Acknowledged { dlsn, ..record }),
-            Said::Failed(code, message) => {
+    fn count(&mut self, record: Acknowledged, reply: WriteReply) {
+        match reply {
+            WriteReply::Stored(dlsn) => self.acknowledged.push(Acknowledged { dlsn, ..record }),
+            WriteReply::Failed(code, message) => {
                 *self
                     .failed
                     .entry(format!("{code:?} {message}"))

@@ -15,11 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::binary;
 
-/// No step of a test takes this long unless something hangs: loaded machines have that much
-/// patience.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of each step of a test: longer than a step takes on a loaded machine unless it hangs.
+pub const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Which stream of a process a line came by.
+/// Output stream of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     /// Standard output.
@@ -111,7 +110,7 @@ impl Starting {
         self
     }
 
-    /// Gives it a pipe to read from.
+    /// Connects its standard input to a pipe.
     #[must_use]
     pub fn with_stdin(mut self) -> Self {
         self.command.stdin(Stdio::piped());
@@ -196,16 +195,16 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     transcript: Arc<Transcript>,
     readers: JoinSet<()>,
-    /// Lines before this one were looked at by [`until_line`](Self::until_line).
+    /// First line that [`until_line`](Self::until_line) has not examined.
     looked: usize,
 }
 
 impl Process {
-    /// Waits for the next line that `find` takes, and goes on behind it the next time.
+    /// Waits for the next line that `find` accepts. The next call continues behind it.
     ///
     /// # Panics
-    /// The process ended without such a line, or it did not come within [`PATIENCE`]. The message
-    /// has everything the process said.
+    /// The process ended without such a line, or it did not come within [`STEP_TIMEOUT`]. The
+    /// message has the process's whole output.
     pub async fn until_line<T>(
         &mut self,
         what: &str,
@@ -228,18 +227,18 @@ impl Process {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, search).await {
+        match tokio::time::timeout(STEP_TIMEOUT, search).await {
             Ok(Some(found)) => found,
             Ok(None) => panic!("`{}` ended without {what}\n{}", self.name, self.said()),
             Err(_) => panic!(
-                "`{}` did not say {what} within {PATIENCE:?}\n{}",
+                "`{}` did not say {what} within {STEP_TIMEOUT:?}\n{}",
                 self.name,
                 self.said()
             ),
         }
     }
 
-    /// Waits for `listening on ADDRESS`; the address.
+    /// Waits for `listening on ADDRESS`. Returns the address.
     pub async fn until_listening(&mut self) -> core::net::SocketAddr {
         self.until_line("where it listens", |_, line| {
             line.strip_prefix("listening on ")?.parse().ok()
@@ -268,8 +267,8 @@ impl Process {
         self.stdin = None;
     }
 
-    /// Hears it no more: what it says from now on finds its pipes closed, as when the collector of
-    /// its logs is gone.
+    /// Closes its output pipes: it writes to closed pipes from now on, as when the collector of its
+    /// logs has ended.
     pub async fn hang_up(&mut self) {
         self.readers.shutdown().await;
     }
@@ -281,7 +280,7 @@ impl Process {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
-        // One that has ended already is reaped by `until_exit`, which tells how it went.
+        // One that has ended already is reaped by `until_exit`, which returns its exit status.
         if let Some(id) = id {
             kill_process(id, signal).ok();
         }
@@ -295,12 +294,12 @@ impl Process {
         self.child.kill().await.expect("the child is ours");
     }
 
-    /// Waits until it ends by itself; its exit status and everything that it said.
+    /// Waits until it ends by itself. Returns its exit status and output.
     ///
     /// # Panics
-    /// It goes on for longer than [`PATIENCE`].
+    /// It goes on for longer than [`STEP_TIMEOUT`].
     pub async fn until_exit(self) -> Ended {
-        self.until_exit_within(PATIENCE).await
+        self.until_exit_within(STEP_TIMEOUT).await
     }
 
     /// Waits until it ends by itself, for this long.
@@ -316,7 +315,7 @@ impl Process {
             );
         };
         // A grandchild that holds the pipes open must not hold the test up.
-        tokio::time::timeout(PATIENCE, drained(&mut self.readers))
+        tokio::time::timeout(STEP_TIMEOUT, drained(&mut self.readers))
             .await
             .ok();
         let lines = self
@@ -332,7 +331,7 @@ impl Process {
         }
     }
 
-    /// Everything that it said so far, for a failure's message.
+    /// Returns its output so far, for a failure's message.
     #[must_use]
     pub fn said(&self) -> String {
         transcript(
@@ -371,14 +370,14 @@ fn transcript(lines: &[(From, String)]) -> String {
 #[derive(Debug)]
 pub struct Ended {
     name: String,
-    /// How it ended.
+    /// Exit status.
     pub status: ExitStatus,
-    /// Everything that it said.
+    /// Whole output.
     pub lines: Vec<(From, String)>,
 }
 
 impl Ended {
-    /// The lines of one stream, joined.
+    /// Returns the lines of one stream, joined.
     #[must_use]
     pub fn text(&self, which: From) -> String {
         self.lines
@@ -392,7 +391,7 @@ impl Ended {
     /// Asserts the exit code.
     ///
     /// # Panics
-    /// It is another one. The message has everything the process said.
+    /// It is another one. The message has the process's whole output.
     #[must_use]
     pub fn with_code(self, code: i32) -> Self {
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a store holds, and whether it is what was acknowledged.
+//! Contents of a store, compared with the acknowledged records.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use distributedlog_store::{LogStore, StreamName};
 pub struct Acknowledged {
     /// The stream.
     pub stream: String,
-    /// Where the proxy said that it is.
+    /// Position that the proxy acknowledged.
     pub dlsn: Dlsn,
-    /// What was written.
+    /// Payload.
     pub payload: Vec<u8>,
 }
 
-/// All records of a stream by their positions, read from its start.
+/// Reads all records of a stream, by position.
 ///
 /// # Panics
 /// The stream cannot be read, has a damaged record set, or has two records at one position.
@@ -44,8 +44,8 @@ pub async fn read_all(store: &Arc<dyn LogStore>, stream: &str) -> HashMap<Dlsn, 
     records
 }
 
-/// Asserts that each acknowledged record is read back exactly where its DLSN says; how many records
-/// the streams hold in all.
+/// Asserts that each acknowledged record is read back at its position. Returns the number of
+/// records in all streams.
 ///
 /// # Panics
 /// One is lost, or another one is in its place.

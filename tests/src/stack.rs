@@ -23,7 +23,7 @@ pub const STREAMS: [&str; 5] = [
 pub struct Local {
     /// The process.
     pub process: Process,
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
 }
 
@@ -41,13 +41,13 @@ impl Local {
         Self { process, address }
     }
 
-    /// Its namespace.
+    /// Returns the URI of its namespace.
     #[must_use]
     pub fn uri(&self) -> Uri {
         Uri::local(&self.address.ip().to_string(), self.address.port())
     }
 
-    /// The store as a client sees it.
+    /// Connects a client of the store.
     ///
     /// # Panics
     /// It cannot be reached.
@@ -60,9 +60,9 @@ impl Local {
     }
 }
 
-/// Where a proxy keeps its records.
+/// Store of a proxy.
 #[derive(Clone, Copy, Debug)]
-pub enum Keeps<'a> {
+pub enum StoreOf<'a> {
     /// In a folder of its own.
     In(&'a Path),
     /// In a store that another process serves.
@@ -73,30 +73,30 @@ pub enum Keeps<'a> {
 pub struct Proxy {
     /// The process.
     pub process: Process,
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
 }
 
 impl Proxy {
     /// Starts a proxy on this port, 0 for a free one, with further flags.
-    pub async fn start(keeps: Keeps<'_>, port: u16, flags: &[&str]) -> Self {
+    pub async fn start(keeps: StoreOf<'_>, port: u16, flags: &[&str]) -> Self {
         let mut process = Self::command(keeps, port, flags).start();
         let address = process.until_listening().await;
         Self { process, address }
     }
 
-    /// The command of [`start`](Self::start).
+    /// Returns the command of [`start`](Self::start).
     #[must_use]
-    pub fn command(keeps: Keeps<'_>, port: u16, flags: &[&str]) -> Starting {
+    pub fn command(keeps: StoreOf<'_>, port: u16, flags: &[&str]) -> Starting {
         let store = match keeps {
-            Keeps::In(folder) => [
+            StoreOf::In(folder) => [
                 "--data".to_owned(),
                 folder
                     .to_str()
                     .expect("temporary folders have plain names")
                     .to_owned(),
             ],
-            Keeps::At(uri) => ["-u".to_owned(), uri.to_string()],
+            StoreOf::At(uri) => ["-u".to_owned(), uri.to_string()],
         };
         let port = port.to_string();
         let first = ["proxy", "-p", &port, "--shard-id", "1", "-mx"].map(str::to_owned);
@@ -108,7 +108,7 @@ impl Proxy {
         )
     }
 
-    /// Its Finagle name.
+    /// Returns its Finagle name.
     #[must_use]
     pub fn name(&self) -> String {
         format!("inet!{}", self.address)

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::process::Process;
 
-/// Where the stats are of a proxy that was started with `-sp 0`.
+/// Returns the stats address of a proxy that was started with `-sp 0`.
 pub async fn address(proxy: &mut Process) -> SocketAddr {
     proxy
         .until_line("where the stats are", |_, line| {

@@ -1,11 +1,11 @@
-//! What users, other programs and the machine do wrong: a clear error each time, and nothing else
-//! disturbed.
+//! Invalid input by users, other programs and the machine: a clear error each time, and no effect
+//! on other requests.
 
 use distributedlog_tests::process::{From, Starting};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 use tokio::net::TcpListener;
 
-/// Runs `dlog` to its end: exit code, and what standard error must say.
+/// Runs `dlog` to its end. Asserts the exit code and texts of standard error.
 async fn refused(arguments: &[&str], code: i32, says: &[&str]) {
     let mut ended = Starting::dlog(arguments)
         .start()
@@ -83,14 +83,19 @@ async fn namespaces_that_cannot_be_used_are_failures_that_say_why() {
         &["BookKeeper namespaces are not supported yet"],
     )
     .await;
-    let nobody = {
+    let no_server = {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         format!(
             "distributedlog://{}/messaging/distributedlog",
             listener.local_addr().expect("bound")
         )
     };
-    refused(&["tool", "list", "-u", &nobody], 1, &["cannot be reached"]).await;
+    refused(
+        &["tool", "list", "-u", &no_server],
+        1,
+        &["cannot be reached"],
+    )
+    .await;
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     let other = local
@@ -103,7 +108,7 @@ async fn namespaces_that_cannot_be_used_are_failures_that_say_why() {
         &["it serves the namespace /messaging/distributedlog, not /messaging/other"],
     )
     .await;
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let at_the_proxy = format!(
         "distributedlog://{}/messaging/distributedlog",
         proxy.address

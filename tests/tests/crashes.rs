@@ -1,4 +1,4 @@
-//! `kill -9` at random moments: whatever was acknowledged is read back where its DLSN says.
+//! `kill -9` at random moments: every acknowledged record is read back at its DLSN.
 //!
 //! `DLOG_CRASH_ROUNDS` sets the number of rounds, `DLOG_CRASH_SEED` the seed of the moments; a
 //! failure's message has the seed.
@@ -13,7 +13,7 @@ use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::Uri;
 use distributedlog_tests::load::{Loaded, write_until_the_end};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 
 /// Records that the client keeps in flight.
 const IN_FLIGHT: u32 = 64;
@@ -25,7 +25,7 @@ fn number(variable: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
-/// Random moments that can be had again.
+/// Random moments from a seed.
 struct Moments(u64);
 
 impl Moments {
@@ -46,7 +46,7 @@ impl Moments {
     }
 }
 
-/// What all rounds did.
+/// Totals of all rounds.
 #[derive(Default)]
 struct Total {
     acknowledged: Vec<Acknowledged>,
@@ -85,7 +85,7 @@ impl Total {
     }
 }
 
-/// Loads the proxy until it is killed at the next moment; what it acknowledged.
+/// Loads the proxy until it is killed at the next moment. Returns the acknowledged records.
 async fn load_and_kill(proxy: Proxy, round: u64, moments: &mut Moments) -> Loaded {
     let address = proxy.address;
     let load = tokio::spawn(async move {
@@ -111,7 +111,7 @@ async fn a_proxy_with_its_own_store_loses_nothing_acknowledged_by_kill_9() {
     let mut total = Total::default();
     let mut port = 0;
     for round in 0..rounds {
-        let proxy = Proxy::start(Keeps::In(folder.path()), port, &[]).await;
+        let proxy = Proxy::start(StoreOf::In(folder.path()), port, &[]).await;
         port = proxy.address.port();
         total.add(load_and_kill(proxy, round, &mut moments).await);
     }
@@ -130,7 +130,7 @@ async fn a_proxy_over_a_served_store_loses_nothing_acknowledged_by_kill_9() {
     let mut total = Total::default();
     let mut port = 0;
     for round in 0..rounds {
-        let proxy = Proxy::start(Keeps::At(&local.uri()), port, &[]).await;
+        let proxy = Proxy::start(StoreOf::At(&local.uri()), port, &[]).await;
         port = proxy.address.port();
         total.add(load_and_kill(proxy, round, &mut moments).await);
     }
@@ -152,7 +152,7 @@ async fn a_served_store_loses_nothing_acknowledged_by_kill_9_and_its_proxy_goes_
     let folder = tempfile::tempdir().expect("a folder");
     let mut local = Local::start(folder.path(), 0).await;
     let port = local.address.port();
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let mut total = Total::default();
     for round in 0..rounds {
         let address = proxy.address;

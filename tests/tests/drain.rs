@@ -4,14 +4,14 @@
 use distributedlog_tests::load::write_until_the_end;
 use distributedlog_tests::process::Starting;
 use distributedlog_tests::records::{assert_read_back, read_all};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 use rustix::process::Signal;
 
-/// Loads the proxy; sends the signal to `process` in the middle; what was acknowledged is in the
-/// folder, and nothing was left unanswered.
+/// Loads the proxy and sends the signal to `process` meanwhile. Asserts that every acknowledged
+/// record is in the folder, and that every write got a reply.
 async fn drain_proxy(signal: Signal) {
     let folder = tempfile::tempdir().expect("a folder");
-    let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     let address = proxy.address;
     // So that the signal comes in the middle of the load.
     let warm = write_until_the_end(address, &STREAMS, "before", 64, 1000).await;
@@ -53,12 +53,11 @@ async fn a_proxy_finishes_what_is_in_flight_on_sigint() {
     drain_proxy(Signal::INT).await;
 }
 
-/// Whatever collected its log is gone, and every line that it writes fails. That must not keep it
-/// from ending.
+/// The collector of its log has ended, and every line that it writes fails. It must still end.
 #[tokio::test]
 async fn a_proxy_whose_log_goes_nowhere_drains_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let mut proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     let written = write_until_the_end(proxy.address, &STREAMS, "before", 1, 10).await;
     assert_eq!(written.acknowledged.len(), 10);
     proxy.process.hang_up().await;
@@ -71,7 +70,7 @@ async fn a_served_store_finishes_what_is_in_flight_and_its_proxy_outlives_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     let port = local.address.port();
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let address = proxy.address;
     let warm = write_until_the_end(address, &STREAMS, "before", 64, 1000).await;
     let load =
@@ -104,7 +103,7 @@ async fn a_reader_and_a_console_end_with_0_when_they_are_asked_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     let uri = local.uri().to_string();
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let all = STREAMS.join(",");
     let _ = Starting::dlog([
         "tool",

@@ -15,15 +15,15 @@ use distributedlog_store::{LogStore, StreamName};
 use distributedlog_tests::load::{self, RawClient};
 use distributedlog_tests::process::{Process, Starting};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 use distributedlog_tests::stats;
 use distributedlog_tokio::ProxyClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-/// How many records the firmware writes.
+/// Number of records that the firmware writes.
 const RECORDS: usize = 1000;
-/// What ends each stream for the merged reader.
+/// Last record of each stream, for the merged reader.
 const END: &[u8] = b"the end";
 
 /// The machine with this firmware in it. Its serial port is the process's input and output; the
@@ -90,8 +90,7 @@ impl Console {
     }
 }
 
-/// Reads what the firmware says until it says `until`; every record that it says to be stored on
-/// the way.
+/// Reads the firmware's lines up to `until`. Returns every record that they report as stored.
 async fn read_until(machine: &mut Process, until: &str, stored: &mut Vec<Acknowledged>) {
     machine
         .until_line(until, |_, line| {
@@ -125,7 +124,7 @@ fn parse_stored(record: &str) -> Option<Acknowledged> {
 async fn what_a_device_reports_stored_is_there_over_a_stall_a_killed_proxy_and_a_lost_link() {
     let folder = tempfile::tempdir().expect("a folder");
     let flags = ["-sp", "0", "--test-only-faults"];
-    let mut proxy = Proxy::start(Keeps::In(folder.path()), 0, &flags).await;
+    let mut proxy = Proxy::start(StoreOf::In(folder.path()), 0, &flags).await;
     let stats = stats::address(&mut proxy.process).await;
 
     let consoles = tempfile::tempdir().expect("a folder");
@@ -145,7 +144,7 @@ async fn what_a_device_reports_stored_is_there_over_a_stall_a_killed_proxy_and_a
     read_until(&mut machine, "restart the proxy", &mut stored).await;
     let port = proxy.address.port();
     proxy.process.kill_9().await;
-    let proxy = Proxy::start(Keeps::In(folder.path()), port, &[]).await;
+    let proxy = Proxy::start(StoreOf::In(folder.path()), port, &[]).await;
     read_until(&mut machine, "cut the link", &mut stored).await;
     let mut console = Console::connect(&console).await;
     console.set_link("off").await;
@@ -183,22 +182,22 @@ async fn what_a_device_reports_stored_is_there_over_a_stall_a_killed_proxy_and_a
     );
 }
 
-/// R12: a merged reader of all streams delivers each of these records once, whatever copies the
-/// device made of them.
+/// R12: a merged reader of all streams delivers each of these records once, although the
+/// device stored duplicates.
 async fn assert_merged_once(local: &Local, store: &Arc<dyn LogStore>, expected: &HashSet<&[u8]>) {
     // A record without an identity at the end of each stream: once all have come, everything before
     // them has.
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let mut client = RawClient::connect(proxy.address)
         .await
         .expect("the proxy listens");
     for stream in STREAMS {
         let said = client.write(stream, END).await.expect("the proxy answers");
-        assert!(matches!(said, load::Said::Stored(_)), "{said:?}");
+        assert!(matches!(said, load::WriteReply::Stored(_)), "{said:?}");
     }
     let starts = STREAMS.map(|stream| {
         (
-            StreamName::new(stream).expect("a legal name"),
+            StreamName::new(stream).expect("a valid name"),
             Dlsn::INITIAL,
         )
     });
@@ -229,8 +228,8 @@ async fn assert_merged_once(local: &Local, store: &Arc<dyn LogStore>, expected: 
     );
 }
 
-/// What the device without a network says.
-enum Said {
+/// Lines of the device without a network.
+enum DeviceLine {
     /// Over the serial port: this attempt is to write these bytes to this stream.
     Write {
         attempt: u64,
@@ -242,7 +241,7 @@ enum Said {
 }
 
 /// `write ATTEMPT STREAM HEX`.
-fn parse_write(line: &str) -> Option<Said> {
+fn parse_write(line: &str) -> Option<DeviceLine> {
     let mut words = line.strip_prefix("write ")?.split(' ');
     let (attempt, stream, hex) = (
         words.next()?.parse().ok()?,
@@ -252,7 +251,7 @@ fn parse_write(line: &str) -> Option<Said> {
     let bytes = (0..hex.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
-    Some(Said::Write {
+    Some(DeviceLine::Write {
         attempt,
         stream,
         record_set: bytes.collect::<Option<_>>()?,
@@ -264,7 +263,7 @@ fn parse_write(line: &str) -> Option<Said> {
 async fn a_device_writes_through_a_gateway_on_its_serial_port_that_loses_every_fifth_line() {
     const RECORDS: usize = 100;
     let folder = tempfile::tempdir().expect("a folder");
-    let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     let client = ProxyClient::builder()
         .proxies(proxy.name())
         .build()
@@ -278,14 +277,14 @@ async fn a_device_writes_through_a_gateway_on_its_serial_port_that_loses_every_f
         let said = machine.until_line("that it is done", |_, line| {
             stored.extend(line.strip_prefix("stored ").and_then(parse_stored));
             if line == "done" {
-                Some(Said::Done)
+                Some(DeviceLine::Done)
             } else {
                 parse_write(line)
             }
         });
         match said.await {
-            Said::Write { attempt, .. } if attempt % 5 == 4 => lost += 1,
-            Said::Write {
+            DeviceLine::Write { attempt, .. } if attempt % 5 == 4 => lost += 1,
+            DeviceLine::Write {
                 attempt,
                 stream,
                 record_set,
@@ -296,7 +295,7 @@ async fn a_device_writes_through_a_gateway_on_its_serial_port_that_loses_every_f
                 };
                 machine.type_in(&answer).await;
             }
-            Said::Done => break,
+            DeviceLine::Done => break,
         }
     }
     let _ = machine.until_exit().await.with_code(0);

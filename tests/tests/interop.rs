@@ -21,17 +21,16 @@ use tokio::task::JoinSet;
 /// Records that all writers write together.
 const RECORDS: usize = 100_000;
 
-/// How many of them are written before a proxy is killed, and how many more before it is started
-/// again.
+/// Records that are written before a proxy is killed, and further ones before it is started again.
 const BEFORE: usize = RECORDS / 3;
 const WITHOUT: usize = RECORDS / 3;
 
-/// How many writes each writer has under way.
+/// Writes that each writer has in flight.
 const IN_FLIGHT: usize = 1_000;
 
-/// What one write may take: a killed proxy's streams are free when its session with ZooKeeper is
+/// Timeout of one write: a killed proxy's streams are free when its session with ZooKeeper is
 /// over, and these machines are busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The local cluster of DistributedLog 0.5.0, and the URI of its namespace.
 async fn cluster() -> (Process, String) {
@@ -65,9 +64,9 @@ async fn proxy_with(namespace: &str, port: u16, shard: i32, more: &[&str]) -> Pr
     process
 }
 
-/// What the writers were told.
+/// Results that the writers reported.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     /// Lines for the reader: stream, the three numbers of the position, text.
     lines: String,
     /// Writes that ended with an error.
@@ -80,7 +79,7 @@ fn writer_settings(codec: Codec) -> SettingsBuilder {
     Settings::builder()
         .original_features()
         .codec(codec)
-        .request_timeout(PATIENCE)
+        .request_timeout(STEP_TIMEOUT)
         .first_speculative_timeout(Duration::from_millis(200))
         .max_speculative_timeout(Duration::from_secs(2))
         .budget(Budget::Off)
@@ -94,12 +93,12 @@ fn line(stream: &str, dlsn: Dlsn, text: &str) -> String {
     )
 }
 
-/// What the writers share.
+/// State that the writers share.
 #[derive(Clone)]
 struct Pace {
-    /// How many records may be begun, by all of them.
+    /// Number of records that all writers together may begin.
     allowed: Arc<Semaphore>,
-    /// How many are acknowledged.
+    /// Number of acknowledged records.
     done: watch::Sender<usize>,
 }
 
@@ -111,7 +110,7 @@ async fn write_all(
     identity: bool,
     count: usize,
     pace: Pace,
-) -> Told {
+) -> Reported {
     let writer = MultiStreamWriter::builder(STREAMS)
         .settings(writer_settings(codec))
         .identity(identity)
@@ -143,32 +142,32 @@ async fn write_all(
             })
         });
     }
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     for result in writes.join_all().await {
         match result {
-            Ok(line) => told.lines += &line,
-            Err(error) => told.failed.push(format!("{prefix}: {error}")),
+            Ok(line) => reported.lines += &line,
+            Err(error) => reported.failed.push(format!("{prefix}: {error}")),
         }
     }
     writer.close().await;
-    told.hedged = hedged.load(Ordering::Relaxed);
-    told
+    reported.hedged = hedged.load(Ordering::Relaxed);
+    reported
 }
 
-/// Writes one record to each stream, which moves the streams of a dead owner to another. Says how
-/// many have begun another log segment.
-async fn write_to_each(name: &str, told: &mut Told) -> usize {
+/// Writes one record to each stream, which moves the streams of a dead owner to another. Returns
+/// the number of streams that have begun another log segment.
+async fn write_to_each(name: &str, reported: &mut Reported) -> usize {
     let client = ProxyClient::builder()
         .proxies(name)
-        .request_timeout(PATIENCE)
-        .attempt_timeout(PATIENCE)
+        .request_timeout(STEP_TIMEOUT)
+        .attempt_timeout(STEP_TIMEOUT)
         .build()
         .await
         .expect("two proxies");
     let mut moved = 0;
     for stream in STREAMS {
         let text = format!("each {stream}");
-        // While the dead owner's lock holds, proxies send clients to it; whoever takes over may
+        // While the dead owner's lock holds, proxies send clients to it; the next owner may
         // fail first to close its log segment.
         let taken_over = async {
             loop {
@@ -179,25 +178,25 @@ async fn write_to_each(name: &str, told: &mut Told) -> usize {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        let dlsn = tokio::time::timeout(PATIENCE, taken_over)
+        let dlsn = tokio::time::timeout(STEP_TIMEOUT, taken_over)
             .await
             .expect("the stream is taken over");
         moved += usize::from(dlsn.log_segment_sequence_no > 1);
-        told.lines += &line(stream, dlsn, &text);
+        reported.lines += &line(stream, dlsn, &text);
     }
     client.close().await;
     moved
 }
 
 /// Reads everything back with DistributedLog's own reader and compares it with what is in the file.
-async fn read_back(original: Original, namespace: &str, told: &Path) {
+async fn read_back(original: Original, namespace: &str, reported: &Path) {
     let reader = java(
         original,
         "interop.ReadBack",
-        &[namespace, told.to_str().expect("a plain path")],
+        &[namespace, reported.to_str().expect("a plain path")],
     )
     .start();
-    let ended = reader.until_exit_within(PATIENCE).await.with_code(0);
+    let ended = reader.until_exit_within(STEP_TIMEOUT).await.with_code(0);
     println!("{original:?}:\n{}", ended.text(From::Stdout));
 }
 
@@ -245,15 +244,15 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
         .await
         .expect("the writers live");
     let back = proxy(&namespace, ports[1], 2).await;
-    let mut all = Told::default();
+    let mut all = Reported::default();
     let moved = write_to_each(&name, &mut all).await;
     assert!(moved > 0, "the proxy that died owned streams");
     allowed.add_permits(RECORDS - BEFORE - WITHOUT);
 
-    for told in writers.join_all().await {
-        all.lines += &told.lines;
-        all.failed.extend(told.failed);
-        all.hedged += told.hedged;
+    for reported in writers.join_all().await {
+        all.lines += &reported.lines;
+        all.failed.extend(reported.failed);
+        all.hedged += reported.hedged;
     }
     assert!(
         all.failed.is_empty(),
@@ -277,10 +276,10 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
             ended.text(From::Stdout).lines().last().unwrap_or_default()
         );
     }
-    let told = logs().join("told");
-    std::fs::write(&told, all.lines).expect("the logs' folder can be written");
-    read_back(Original::V0_5, &namespace, &told).await;
-    read_back(Original::V4_17, &namespace, &told).await;
+    let reported = logs().join("told");
+    std::fs::write(&reported, all.lines).expect("the logs' folder can be written");
+    read_back(Original::V0_5, &namespace, &reported).await;
+    read_back(Original::V4_17, &namespace, &reported).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,8 +292,8 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
     let client = |port: u16| {
         ProxyClient::builder()
             .proxies(format!("inet!127.0.0.1:{port}"))
-            .request_timeout(PATIENCE)
-            .attempt_timeout(PATIENCE)
+            .request_timeout(STEP_TIMEOUT)
+            .attempt_timeout(STEP_TIMEOUT)
     };
     let one = client(ports[0]).build().await.expect("a proxy");
     let both = ProxyClient::builder().proxies(format!(
@@ -302,8 +301,8 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
         ports[0], ports[1]
     ));
     let both = both
-        .request_timeout(PATIENCE)
-        .attempt_timeout(PATIENCE)
+        .request_timeout(STEP_TIMEOUT)
+        .attempt_timeout(STEP_TIMEOUT)
         .build()
         .await
         .expect("two proxies");
@@ -344,7 +343,7 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
         .collect();
     streams.sort_unstable();
     assert_eq!(streams, [0, 1], "what each proxy owns");
-    // Whichever of the two it asks, it is told.
+    // Both of the two report the owner.
     let owner = both.owner("a").await.expect("an owner");
     assert_eq!(
         (&*owner.host, owner.port, owner.shard),
@@ -367,7 +366,7 @@ async fn the_clients_operations_are_carried_out_by_the_originals_log() {
     over_tls(&namespace).await;
 }
 
-/// Finagle's server with TLS, and what our client makes of its certificate.
+/// Finagle's server with TLS, and our client's check of its certificate.
 async fn over_tls(namespace: &str) {
     let certificate = |end: &str| {
         format!(
@@ -380,8 +379,8 @@ async fn over_tls(namespace: &str) {
     let builder = || {
         ProxyClient::builder()
             .proxies(format!("inet!127.0.0.1:{port}"))
-            .request_timeout(PATIENCE)
-            .attempt_timeout(PATIENCE)
+            .request_timeout(STEP_TIMEOUT)
+            .attempt_timeout(STEP_TIMEOUT)
     };
     let pem = std::fs::read(certificate("pem")).expect("the part has made it");
     let trusting = Tls::only_roots().add_root(&pem).expect("a certificate");
@@ -400,6 +399,6 @@ async fn over_tls(namespace: &str) {
         .tls(Tls::native_roots())
         .build()
         .await
-        .expect_err("nobody has signed it");
+        .expect_err("no trusted authority has signed it");
     assert!(error.to_string().contains("certificate"), "{error}");
 }

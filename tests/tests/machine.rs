@@ -1,4 +1,4 @@
-//! What the machine has too little of: a disk without room, a folder that cannot be written, ten
+//! Resources that run out: a disk without room, a folder that cannot be written, ten
 //! thousand idle connections.
 
 use std::fs;
@@ -8,10 +8,10 @@ use std::process::Command;
 
 use distributedlog_tests::binary;
 use distributedlog_tests::limits::raise_open_files;
-use distributedlog_tests::load::{RawClient, Said, write_until_the_end};
+use distributedlog_tests::load::{RawClient, WriteReply, write_until_the_end};
 use distributedlog_tests::process::Starting;
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -41,7 +41,7 @@ async fn ten_thousand_idle_connections_do_not_disturb_a_writer() {
         );
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     let mut idle = Vec::with_capacity(connections);
     for number in 0..connections {
         let connected = TcpStream::connect(proxy.address).await;
@@ -60,7 +60,7 @@ async fn ten_thousand_idle_connections_do_not_disturb_a_writer() {
     assert_eq!(loaded.acknowledged.len(), 1000, "{:?}", loaded.failed);
 }
 
-/// The memory that a process holds, as Linux tells it.
+/// Returns the memory of a process, as Linux reports it.
 fn resident(id: Option<u32>) -> String {
     let status = id
         .and_then(|id| fs::read_to_string(format!("/proc/{id}/status")).ok())
@@ -74,7 +74,7 @@ fn resident(id: Option<u32>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_send_half_a_frame_and_no_more_do_not_disturb_a_writer() {
     let folder = tempfile::tempdir().expect("a folder");
-    let proxy = Proxy::start(Keeps::In(folder.path()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::In(folder.path()), 0, &[]).await;
     let mut slow = Vec::new();
     for number in 0..200_usize {
         let mut stream = TcpStream::connect(proxy.address).await.expect("connects");
@@ -95,7 +95,7 @@ async fn clients_that_send_half_a_frame_and_no_more_do_not_disturb_a_writer() {
     assert_eq!(loaded.acknowledged.len(), 1000, "{:?}", loaded.failed);
 }
 
-/// Writes until the store refuses; what was acknowledged until then, and the refusal.
+/// Writes until the store refuses. Returns the records acknowledged until then, and the refusal.
 async fn write_until_refused(
     proxy: &Proxy,
     payload: &[u8],
@@ -105,18 +105,20 @@ async fn write_until_refused(
     let mut acknowledged = Vec::new();
     for _ in 0..at_most {
         match client.write(STREAMS[0], payload).await.expect("an answer") {
-            Said::Stored(dlsn) => acknowledged.push(Acknowledged {
+            WriteReply::Stored(dlsn) => acknowledged.push(Acknowledged {
                 stream: STREAMS[0].to_owned(),
                 dlsn,
                 payload: payload.to_vec(),
             }),
-            Said::Failed(code, message) => return (acknowledged, format!("{code:?} {message}")),
+            WriteReply::Failed(code, message) => {
+                return (acknowledged, format!("{code:?} {message}"));
+            }
         }
     }
     panic!("{at_most} records of {} bytes were taken", payload.len());
 }
 
-/// Mounts a small file system on the folder; says why it cannot.
+/// Mounts a small file system on the folder. Returns the reason if it cannot.
 fn mount_small(folder: &Path) -> Result<Mounted<'_>, String> {
     if !is_root() {
         return Err("only root may mount".to_owned());
@@ -173,7 +175,7 @@ async fn a_full_disk_is_told_to_the_writer_and_reads_go_on() {
         }
     };
     let local = Local::start(folder.path(), 0).await;
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let (acknowledged, refusal) = write_until_refused(&proxy, &payload, 10_000).await;
     println!(
         "{} records of {} bytes were taken, then: {refusal}",

@@ -1,5 +1,5 @@
-//! R12 from end to end: copies that were stored late are seen by a plain reader, and each record
-//! once by a merged one.
+//! R12 from end to end: a plain reader delivers duplicates that were stored late, a merged reader
+//! each record once.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,21 +10,22 @@ use distributedlog_proxy::{Proxy, Settings};
 use distributedlog_reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
 use distributedlog_store::LogStore;
 use distributedlog_testkit::store::MemoryStore;
-use distributedlog_tests::load::{RawClient, Said};
+use distributedlog_tests::load::{RawClient, WriteReply};
 use distributedlog_tests::process::{From, Process, Starting};
 use distributedlog_tests::records;
-use distributedlog_tests::stack::{self, Keeps, Local, STREAMS};
+use distributedlog_tests::stack::{self, Local, STREAMS, StoreOf};
 use distributedlog_tokio::MultiStreamWriter;
 use rustix::process::Signal;
 
-/// When a set goes to a second stream.
+/// Delay after which a set is sent to a second stream.
 const FIRST_SPECULATIVE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Records of each phase.
 const RECORDS: usize = 100;
-/// What ends each stream.
+/// Last record of each stream.
 const END: &str = "the end";
 
-/// Writes so many records at once, each named after the phase and its number. Every write succeeds.
+/// Writes the records of a phase at once, each named after the phase and its number. Every write
+/// succeeds.
 async fn write(writer: &MultiStreamWriter, phase: &str) {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..RECORDS {
@@ -39,7 +40,7 @@ async fn write(writer: &MultiStreamWriter, phase: &str) {
     tasks.join_all().await;
 }
 
-/// What a merged reader delivered.
+/// Records that a merged reader delivered.
 #[derive(Debug, Default)]
 struct Delivered {
     counts: BTreeMap<String, usize>,
@@ -47,8 +48,8 @@ struct Delivered {
 }
 
 impl Delivered {
-    /// Reads until so many records were delivered in all; without a number, until every stream has
-    /// ended.
+    /// Reads until this number of records was delivered in total; without a number, until every
+    /// stream has ended.
     async fn read(&mut self, reader: &mut MultiReader, records: Option<usize>) {
         while self.ends < STREAMS.len() && records.is_none_or(|records| self.counts.len() < records)
         {
@@ -108,7 +109,7 @@ async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_onc
     let settings = Settings::builder()
         .listen(([127, 0, 0, 1], 0).into())
         .build()
-        .expect("loopback is legal");
+        .expect("the address is valid");
     let proxy = Proxy::start(settings, Arc::clone(&store))
         .await
         .expect("it starts");
@@ -122,10 +123,10 @@ async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_onc
     write(&writer, "healthy").await;
     // The proxy's own switch keeps requests before they are carried out, where the writer's
     // cancelling still reaches them. A disk that hangs keeps them behind that point, and what it
-    // stores once it goes on are the late copies.
+    // stores once it goes on are the late duplicates.
     memory.hold_appends_of(&STREAMS[2].parse().expect("a name"));
     write(&writer, "stalled").await;
-    // A reader meets the first copies, and is gone before the others are there.
+    // A reader delivers the first duplicates, and is dropped before the others are stored.
     let mut delivered = Delivered::default();
     let mut first = reader(&store);
     delivered
@@ -144,19 +145,20 @@ async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_onc
             .write(stream, END.as_bytes())
             .await
             .expect("answered");
-        assert!(matches!(said, Said::Stored(_)), "{said:?}");
+        assert!(matches!(said, WriteReply::Stored(_)), "{said:?}");
     }
 
     let mut stored = 0;
     for stream in STREAMS {
         stored += records::read_all(&store, stream).await.len() - 1;
     }
-    let copies = stored - 3 * RECORDS;
+    let duplicates = stored - 3 * RECORDS;
     println!(
-        "{stored} records stored, {copies} copies, {late} sets came late; saved position: {} bytes",
+        "{stored} records stored, {duplicates} duplicates, {late} sets were stored late; saved \
+         position: {} bytes",
         saved.len()
     );
-    assert!(copies > 0, "without copies nothing is proved");
+    assert!(duplicates > 0, "without duplicates nothing is proved");
 
     let position = serde_json::from_str(&saved).expect("it was just saved");
     delivered
@@ -170,12 +172,12 @@ async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_onc
     let (mut whole, mut all) = (Delivered::default(), reader(&store));
     whole.read(&mut all, None).await;
     whole.assert_each_once();
-    let (delivered, copies) = ((3 * RECORDS + STREAMS.len()) as u64, copies as u64);
+    let (delivered, duplicates) = ((3 * RECORDS + STREAMS.len()) as u64, duplicates as u64);
     assert_eq!(
         all.counters(),
         MergeCounters {
             delivered,
-            duplicates_dropped: copies,
+            duplicates_dropped: duplicates,
             ..MergeCounters::default()
         }
     );
@@ -210,7 +212,7 @@ async fn next_messages(reader: &mut Process, count: usize) -> BTreeSet<String> {
 async fn the_merging_reader_goes_on_where_it_was_interrupted() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(&folder.path().join("store"), 0).await;
-    let proxy = stack::Proxy::start(Keeps::At(&local.uri()), 0, &[]).await;
+    let proxy = stack::Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let store = local.connect().await;
     for stream in STREAMS {
         store

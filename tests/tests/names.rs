@@ -6,8 +6,8 @@ use core::time::Duration;
 use std::net::TcpListener;
 
 use distributedlog_tests::java::{Original, java};
-use distributedlog_tests::process::{PATIENCE, Process, Starting};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::process::{Process, STEP_TIMEOUT, Starting};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
 use rustix::process::Signal;
 use zookeeper_client::{Acls, Client, CreateMode};
@@ -48,7 +48,7 @@ async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
             }
         }
     };
-    let client = tokio::time::timeout(PATIENCE, session)
+    let client = tokio::time::timeout(STEP_TIMEOUT, session)
         .await
         .expect("ZooKeeper starts");
     client
@@ -58,8 +58,8 @@ async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
     (process, ensemble, client)
 }
 
-/// Announces a proxy as Finagle's servers are announced, but for good: no session's end shall take
-/// it away. Its node.
+/// Announces a proxy as Finagle's servers are announced, in a node that does not end with a
+/// session. Returns the node.
 async fn announce(client: &Client, address: SocketAddr, shard: i32) -> String {
     let (host, port) = (address.ip(), address.port());
     let json = format!(
@@ -79,7 +79,7 @@ async fn announce(client: &Client, address: SocketAddr, shard: i32) -> String {
     format!("{PATH}/member_{sequence}")
 }
 
-/// Waits until these are the proxies that the client knows.
+/// Waits until the client knows these proxies.
 async fn until_known(client: &ProxyClient, mut expected: Vec<SocketAddr>) {
     expected.sort_unstable();
     let known = async {
@@ -99,7 +99,7 @@ async fn until_known(client: &ProxyClient, mut expected: Vec<SocketAddr>) {
         }
     };
     assert!(
-        tokio::time::timeout(PATIENCE, known).await.is_ok(),
+        tokio::time::timeout(STEP_TIMEOUT, known).await.is_ok(),
         "{expected:?} are not all that is known"
     );
 }
@@ -112,7 +112,7 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
     let (_zookeeper, ensemble, zk) = zookeeper(&folder).await;
     let local = Local::start(data.path(), 0).await;
     let uri = local.uri();
-    let one = Proxy::start(Keeps::At(&uri), 0, &[]).await;
+    let one = Proxy::start(StoreOf::At(&uri), 0, &[]).await;
     let node = announce(&zk, one.address, 1).await;
     let name = format!("zk!{ensemble}!{PATH}");
     let client = ProxyClient::builder()
@@ -122,14 +122,14 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
         .expect("a proxy");
     let writer = MultiStreamWriter::builder(STREAMS)
         .proxies(&name)
-        .request_timeout(PATIENCE)
+        .request_timeout(STEP_TIMEOUT)
         .build()
         .await
         .expect("a proxy");
     until_known(&client, vec![one.address]).await;
     writer.write(b"through the first").await.expect("a write");
 
-    let two = Proxy::start(Keeps::At(&uri), 0, &[]).await;
+    let two = Proxy::start(StoreOf::At(&uri), 0, &[]).await;
     announce(&zk, two.address, 2).await;
     until_known(&client, vec![one.address, two.address]).await;
     // The first leaves, then ends.
@@ -168,8 +168,8 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
     let local = Local::start(data.path(), 0).await;
     let uri = local.uri();
     let name = format!("zk!{ensemble}!{PATH}");
-    let one = Proxy::start(Keeps::At(&uri), 0, &["-a", &name, "-sp", "0"]).await;
-    let two = Proxy::start(Keeps::At(&uri), 0, &["-a", &name]).await;
+    let one = Proxy::start(StoreOf::At(&uri), 0, &["-a", &name, "-sp", "0"]).await;
+    let two = Proxy::start(StoreOf::At(&uri), 0, &["-a", &name]).await;
     let client = ProxyClient::builder()
         .proxies(&name)
         .build()
@@ -178,7 +178,7 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
     until_known(&client, vec![one.address, two.address]).await;
     let writer = MultiStreamWriter::builder(STREAMS)
         .proxies(&name)
-        .request_timeout(PATIENCE)
+        .request_timeout(STEP_TIMEOUT)
         .build()
         .await
         .expect("a proxy");
@@ -219,7 +219,7 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
     }
     // This one's node stays until its session is over.
     two.process.kill_9().await;
-    let three = Proxy::start(Keeps::At(&uri), 0, &["-a", &name]).await;
+    let three = Proxy::start(StoreOf::At(&uri), 0, &["-a", &name]).await;
     until_known(&client, vec![three.address]).await;
     writer.close().await;
     client.close().await;
@@ -252,7 +252,7 @@ async fn a_proxy_that_cannot_announce_itself_says_why_and_ends() {
             "cannot read /nobody/there",
         ),
     ] {
-        let proxy = Proxy::command(Keeps::In(data.path()), 0, arguments).start();
+        let proxy = Proxy::command(StoreOf::In(data.path()), 0, arguments).start();
         let _ = proxy
             .until_exit()
             .await

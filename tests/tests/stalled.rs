@@ -5,17 +5,17 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use distributedlog_tests::stack::{Keeps, Proxy, STREAMS};
+use distributedlog_tests::stack::{Proxy, STREAMS, StoreOf};
 use distributedlog_tests::stats;
 use distributedlog_tokio::MultiStreamWriter;
 
-/// When a set goes to a second stream.
+/// Delay after which a set is sent to a second stream.
 const FIRST_SPECULATIVE_TIMEOUT: Duration = Duration::from_millis(200);
 /// Writers at the same time, each with one record in flight.
 const WRITERS: usize = 16;
 /// Records of each writer and phase.
 const RECORDS: usize = 50;
-/// What two cores shared with the proxy and other tests may add to a timer.
+/// Delay that a timer may have on two cores shared with the proxy and other tests.
 const SCHEDULING: Duration = Duration::from_millis(100);
 
 /// Latencies in their order.
@@ -67,7 +67,7 @@ async fn write_all(writer: &Arc<MultiStreamWriter>) -> Latencies {
 async fn with_one_of_five_streams_stalled_every_write_succeeds_within_one_speculative_timeout() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut proxy = Proxy::start(
-        Keeps::In(folder.path()),
+        StoreOf::In(folder.path()),
         0,
         &["-sp", "0", "--test-only-faults"],
     )

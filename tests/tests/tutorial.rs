@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use distributedlog_tests::process::{From, Process, Starting};
-use distributedlog_tests::stack::{Keeps, Local, Proxy, STREAMS};
+use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 
 const FIRST: &str = "DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0}";
 
-/// Waits for a record; its position, stream and payload.
+/// Waits for a record. Returns its position, stream and payload.
 async fn next_record(reader: &mut Process) -> (String, String, String) {
     let (dlsn, stream) = reader
         .until_line("a received record", |_, line| {
@@ -39,7 +39,7 @@ async fn the_tutorial_runs_end_to_end_with_one_process_per_command() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     let uri = local.uri().to_string();
-    let proxy = Proxy::start(Keeps::At(&local.uri()), 0, &["-sp", "0"]).await;
+    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &["-sp", "0"]).await;
     let created = Starting::dlog([
         "tool",
         "create",

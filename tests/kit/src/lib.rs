@@ -31,6 +31,12 @@
 //! }
 //! assert_eq!(streams.sets_stored(), 5);
 //! ```
+//!
+//! # Features
+//!
+//! With the feature `store` (not a default), the module `store` has a `LogStore` in memory with
+//! holds and faults, a disk that loses what was not synced, and a conformance suite that every
+//! implementation of `LogStore` can run.
 
 mod clock;
 mod executor;

@@ -1,4 +1,4 @@
-//! What replaces a store and its disk in tests.
+//! Replacements of a store and its disk for tests, and a conformance suite for stores.
 
 pub mod conformance;
 mod memory;

@@ -1,4 +1,4 @@
-//! What must hold when a store that keeps its streams is opened again.
+//! Check of a store that is opened again.
 
 use std::sync::Arc;
 

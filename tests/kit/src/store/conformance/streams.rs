@@ -52,7 +52,7 @@ pub async fn a_stream_that_does_not_exist_is_not_found(store: &dyn LogStore) {
     }
 }
 
-/// The list has every stream once, sorted by name, whatever the order of creation.
+/// The list has every stream once, sorted by name, in any order of creation.
 pub async fn streams_are_listed_in_the_order_of_their_names(store: &dyn LogStore) {
     assert_eq!(in_time(store.list()).await, Ok(vec![]));
     for text in ["b", "a/2", "c", "a", "B", "a-1"] {

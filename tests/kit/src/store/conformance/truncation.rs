@@ -64,7 +64,7 @@ pub async fn a_truncation_before_an_earlier_one_changes_nothing(store: &dyn LogS
     assert_eq!(first_payloads(store, &stream).await, ["c"]);
 }
 
-/// Where nothing is before the point, nothing is discarded.
+/// A point at or before the first record discards nothing.
 pub async fn a_truncation_before_the_first_record_changes_nothing(store: &dyn LogStore) {
     let (stream, lease) = create_owned(store, "s").await;
     truncate(store, &stream, at(5, 0, 0)).await;

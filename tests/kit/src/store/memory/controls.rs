@@ -1,4 +1,4 @@
-//! What a test does to a [`MemoryStore`], sees of it, and waits for.
+//! Controls of a [`MemoryStore`]: holds, faults, views and waits.
 
 use core::borrow::Borrow;
 

@@ -19,8 +19,8 @@ use self::stream::Stream;
 /// Largest entry that [`MemoryStore`] accepts, in payload bytes: 4 MiB.
 pub const MAX_ENTRY_BYTES: usize = 4 << 20;
 
-/// When [`MemoryStore::put`] says that an entry was written: milliseconds since 1970. Fixed, so
-/// that a test can compare output that shows the time.
+/// Time of entries that [`MemoryStore::put`] stores: milliseconds since 1970. Fixed, so that a test
+/// can compare output that shows the time.
 pub const PUT_UNIX_MS: u64 = 7;
 
 /// A [`LogStore`](distributedlog_store::LogStore) in memory whose behaviour a test controls. It
@@ -192,8 +192,8 @@ impl Inner {
         let Some(deleted) = self.streams.remove(name) else {
             return Err(StoreError::StreamNotFound(name.clone()));
         };
-        // The time of creation tells streams of one name apart: the next one must be younger, also
-        // when it is created in the same millisecond.
+        // The time of creation distinguishes streams of one name: the next one must be younger,
+        // also when it is created in the same millisecond.
         self.last_unix_ms = self.last_unix_ms.max(deleted.created_unix_ms + 1);
         Ok(())
     }
