@@ -55,6 +55,7 @@ macro_rules! group {
                 ($($field_doc)+), ($($default)+), ($($range)+)
             ),)+];
 
+            #[inline(always)]
             const fn check(self) -> Result<(), SettingsError> {
                 /// The fields, for ranges that name another one.
                 #[allow(dead_code, reason = "not every range does")]
@@ -219,6 +220,7 @@ impl Rounds {
             (1 s), (time 1 us to 30 days)),
     ];
 
+    #[inline(always)]
     const fn check(self) -> Result<(), SettingsError> {
         if let Some(limit) = self.limit {
             check_setting!(self, "rounds.limit", limit, count at least 1);
@@ -332,6 +334,7 @@ impl Settings {
 
 impl SettingsBuilder {
     /// Checks groups, and what a range in the table cannot say.
+    #[inline(always)]
     pub(super) const fn check_groups(&self) -> Result<(), SettingsError> {
         if matches!(self.codec, Codec::Lz4) && cfg!(not(feature = "lz4")) {
             return Err(SettingsError {
