@@ -76,7 +76,7 @@ pub struct SettingsError {
 }
 
 // The checks are calls, and the groups' functions that make them are not: so a machine's checks take
-// the least code where settings are no constants, half a kilobyte less of a page.
+// the least code where settings are no constants, a quarter of a kilobyte less of a page.
 impl SettingsError {
     /// Returns the name of the builder's method: `budget` for `budget.share`.
     #[must_use]

@@ -160,6 +160,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// does not say how long, as over Thrift, a writer with a budget or health pauses for a default
     /// time; the original does not pause.
     fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
+        let asked = asked.map(|asked| asked.min(self.settings.max_cool_down()));
         let usual = match (self.health(), self.budget()) {
             (Health::Probation { first_backoff, .. }, _) => first_backoff,
             (Health::Off, Budget::Share { .. }) => self.settings.rounds().first_backoff,

@@ -89,7 +89,7 @@ impl StreamHealth {
     ) {
         let pause = match asked {
             Some(asked) => {
-                let asked = asked.min(LONGEST_COOL_DOWN).as_micros() as u64;
+                let asked = asked.as_micros() as u64;
                 asked + random.below(asked / 4 + 1)
             }
             None => random.jittered(usual.as_micros() as u64),
@@ -184,6 +184,3 @@ impl StreamHealth {
         }
     }
 }
-
-/// Maximum pause that a proxy can ask for.
-const LONGEST_COOL_DOWN: Duration = Duration::from_secs(60);

@@ -234,6 +234,8 @@ fn a_stream_pauses_for_as_long_as_its_proxy_asked() {
         ),
         (single().budget(budget).rounds(pauses), None, 5, 10),
         (single().health(health), Some(3_600_000), 60_000, 75_000),
+        (single().max_cool_down(ms(1_000)), Some(3_000), 1_000, 1_250),
+        (single().max_cool_down(ms(0)), Some(3_000), 0, 0),
         (single(), Some(3_000), 3_000, 3_750),
         (single(), None, 0, 0),
     ] {

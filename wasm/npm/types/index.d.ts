@@ -98,6 +98,8 @@ export interface WriterSettings {
   window?: boolean | number;
   /** Speculative timeouts that follow the latency. `true`: with the recommended values. Default: true. */
   adaptive?: boolean | { quantile: number; floor: number; warmUp: number };
+  /** Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a pause are ignored. Default: 60000. */
+  maxCoolDown?: number;
   /** Identity by which readers of several streams recognise copies of a set. Adapters with a source of randomness switch it on. Default: true, with 16 random bytes. */
   identity?: boolean;
   // Settings of this package alone.
