@@ -75,7 +75,7 @@ pub struct SettingsError {
     pub range: SettingRange,
 }
 
-// The checks are calls, and the groups' functions that make them are not: so a machine's checks take
+// The checks are calls, and the groups' functions that make them are not: a machine's checks take
 // the least code where settings are no constants, a quarter of a kilobyte less of a page.
 impl SettingsError {
     /// Returns the name of the builder's method: `budget` for `budget.share`.

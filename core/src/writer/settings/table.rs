@@ -169,8 +169,8 @@ settings_table! {
     /// Speculative timeouts that follow the latency. R10.
     adaptive: Adaptive, default (on => Adaptive::RECOMMENDED), original (off => Adaptive::Off),
         valid (group on or off);
-    /// Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a pause
-    /// are ignored. R8.
+    /// Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a
+    /// pause are ignored. R8.
     max_cool_down: Duration, default (60 s), valid (time 0 ns to 30 days);
     /// Identity by which readers of several streams recognise copies of a set. Adapters with a
     /// source of randomness switch it on. R12.
