@@ -1,6 +1,8 @@
 //! Three answers to a writer that is full: wait, refuse, or reserve room before making the record.
 //!
-//!     cargo run -p distributedlog-examples --bin back_pressure
+//! ```sh
+//! cargo run -p distributedlog-examples --bin back_pressure
+//! ```
 
 use core::time::Duration;
 

@@ -1,6 +1,8 @@
 //! A loader: many records in flight, acknowledged in the order in which they were submitted.
 //!
-//!     cargo run --release -p distributedlog-examples --bin batch_loader
+//! ```sh
+//! cargo run --release -p distributedlog-examples --bin batch_loader
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -2,7 +2,9 @@
 //! in the writer. On a board, take its own executor and time driver, and a transport over its radio
 //! or network stack; docs/embedded.md has the rest, and tests/firmware a whole firmware.
 //!
-//!     cargo run -p distributedlog-examples --bin embassy
+//! ```sh
+//! cargo run -p distributedlog-examples --bin embassy
+//! ```
 
 use core::task::{Context, Poll};
 use std::sync::Mutex;

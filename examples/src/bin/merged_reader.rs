@@ -1,6 +1,8 @@
 //! A consumer of several streams: each record once, also across a restart in the middle.
 //!
-//!     cargo run -p distributedlog-examples --bin merged_reader
+//! ```sh
+//! cargo run -p distributedlog-examples --bin merged_reader
+//! ```
 
 use distributedlog::Dlsn;
 use distributedlog_examples::{Error, Local};

@@ -1,7 +1,9 @@
 //! The writer over a transport of your own: here, a channel to a thread that appends to a file for
 //! each stream. A radio, a message queue or another protocol takes its place the same way.
 //!
-//!     cargo run -p distributedlog-examples --bin own_transport
+//! ```sh
+//! cargo run -p distributedlog-examples --bin own_transport
+//! ```
 
 use core::task::{Context, Poll};
 use std::fs::File;

@@ -1,7 +1,9 @@
 //! A web service that writes each request's body as a record, and drains before it stops.
 //!
-//!     cargo run -p distributedlog-examples --bin web_service
-//!     curl -d 'an order' http://127.0.0.1:3000/orders
+//! ```sh
+//! cargo run -p distributedlog-examples --bin web_service
+//! curl -d 'an order' http://127.0.0.1:3000/orders
+//! ```
 //!
 //! The second command is for another terminal. Ctrl-C stops the service.
 
