@@ -14,7 +14,8 @@ const MAX_WAITING = 5000;
  */
 export const HEDGING = {
   hedged: { connections: 3, firstSpeculativeTimeout: 50, budget: true, health: true, adaptive: true },
-  plain: { connections: 1, hedging: false },
+  // Nothing that a writer without hedging would not do: it keeps to the stalled stream.
+  plain: { connections: 1, hedging: false, adaptive: false, budget: false, health: false },
 };
 
 export class Side {
