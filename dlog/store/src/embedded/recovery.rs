@@ -195,16 +195,7 @@ fn read_extents(
     number: u64,
 ) -> Result<(Extents, u64), StoreError> {
     let until = match files.volumes.binary_search(&(number + 1)) {
-        Ok(_) => VolumeEnd::Known(
-            read_file(
-                disk,
-                folder,
-                FileKind::Volume,
-                number + 1,
-                VolumeHeader::read,
-            )?
-            .previous_end,
-        ),
+        Ok(_) => end_by_successor(disk, folder, number)?,
         // Sealing truncated the file to its end.
         Err(_) => VolumeEnd::Tail,
     };
@@ -235,6 +226,13 @@ fn read_extents(
             Ok((extents, end))
         },
     )
+}
+
+/// Reads the end of a volume from the header of the next one, which was written when it was sealed.
+fn end_by_successor(disk: &dyn Disk, folder: &Path, number: u64) -> Result<VolumeEnd, StoreError> {
+    let next = number + 1;
+    let header = read_file(disk, folder, FileKind::Volume, next, VolumeHeader::read)?;
+    Ok(VolumeEnd::Known(header.previous_end))
 }
 
 fn location_of(path: &Path, located: &LocatedFrame<'_>) -> Result<FrameLocation, StoreError> {
@@ -272,16 +270,7 @@ fn replay(
     let until = if number == last {
         VolumeEnd::Tail
     } else {
-        VolumeEnd::Known(
-            read_file(
-                disk,
-                folder,
-                FileKind::Volume,
-                number + 1,
-                VolumeHeader::read,
-            )?
-            .previous_end,
-        )
+        end_by_successor(disk, folder, number)?
     };
     let state = &mut recovered.state;
     state.last_unix_ms = state.last_unix_ms.max(header.created_unix_ms);
