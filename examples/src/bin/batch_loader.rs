@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use distributedlog::async_writer::Acknowledgement;
+use distributedlog::writer::WriteResult;
 use distributedlog_examples::{Error, Local};
 use distributedlog_tokio::MultiStreamWriter;
 
@@ -30,8 +32,7 @@ async fn main() -> Result<(), Error> {
     let (mut written, mut failed) = (0, 0);
     for number in 0..RECORDS {
         if in_flight.len() == IN_FLIGHT {
-            let oldest: distributedlog::async_writer::Acknowledgement<_> =
-                in_flight.pop_front().expect("it is full");
+            let oldest: Acknowledgement<_> = in_flight.pop_front().expect("it is full");
             count(oldest.await, &mut written, &mut failed);
         }
         in_flight.push_back(writer.submit(format!("event {number}").as_bytes()).await?);
@@ -51,7 +52,7 @@ async fn main() -> Result<(), Error> {
     local.stop().await
 }
 
-fn count(result: distributedlog::writer::WriteResult, written: &mut usize, failed: &mut usize) {
+fn count(result: WriteResult, written: &mut usize, failed: &mut usize) {
     match result {
         Ok(_) => *written += 1,
         Err(error) => {

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Error> {
         })
         .await?;
 
-    // Requests in flight have ended; whatever was submitted without being awaited completes here.
+    // Requests in flight have ended; records that were submitted and not awaited complete here.
     writer.close().await;
     println!("stopped after {} records", writer.counters().records);
     local.stop().await
