@@ -100,7 +100,7 @@ export interface WriterSettings {
   adaptive?: boolean | { quantile: number; floor: number; warmUp: number };
   /** Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a pause are ignored. Default: 60000. */
   maxCoolDown?: number;
-  /** Identity by which readers of several streams recognise copies of a set. Adapters with a source of randomness switch it on. Default: true, with 16 random bytes. */
+  /** Identity by which readers of several streams recognise duplicates of a set. Adapters with a source of randomness switch it on. Default: true, with 16 random bytes. */
   identity?: boolean;
   // Settings of this package alone.
   /** Maximum number of requests in flight. Default: 6, what browsers open to one server over HTTP/1.1; more do no harm over HTTP/2. */

@@ -96,7 +96,7 @@ impl SettingsBuilder {
     }
 
     /// Sets the budget (R8), health and windows (R9) and adaptive timeouts (R10) to their defaults,
-    /// whatever the builder started from. Everything else stays: the timeouts hold until enough
+    /// regardless of the builder's start. Everything else stays: the timeouts hold until enough
     /// latencies are known, and bound the adaptive ones.
     pub const fn recommended(self) -> Self {
         self.budget(Budget::RECOMMENDED)

@@ -305,7 +305,7 @@ impl Window {
     }
 }
 
-/// Identity by which readers recognise the copies of a set (R12).
+/// Identity by which readers recognise the duplicates of a set (R12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

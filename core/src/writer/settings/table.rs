@@ -172,7 +172,7 @@ settings_table! {
     /// Maximum pause of a stream that its proxy can ask for (`retry-after`); 0: requests for a
     /// pause are ignored. R8.
     max_cool_down: Duration, default (60 s), valid (time 0 ns to 30 days);
-    /// Identity by which readers of several streams recognise copies of a set. Adapters with a
+    /// Identity by which readers of several streams recognise duplicates of a set. Adapters with a
     /// source of randomness switch it on. R12.
     identity: Identity, default (off => Identity::Off), valid (switch on or off);
     /// Adds a report of each attempt to the results.
