@@ -306,10 +306,10 @@ impl Process {
     ///
     /// # Panics
     /// It goes on for longer.
-    pub async fn until_exit_within(mut self, patience: Duration) -> Ended {
-        let Ok(status) = tokio::time::timeout(patience, self.child.wait()).await else {
+    pub async fn until_exit_within(mut self, limit: Duration) -> Ended {
+        let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
             panic!(
-                "`{}` did not end within {patience:?}\n{}",
+                "`{}` did not end within {limit:?}\n{}",
                 self.name,
                 self.said()
             );

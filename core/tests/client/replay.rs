@@ -61,7 +61,7 @@ fn replay(exchange: &Exchange, seen: &mut Seen) {
         .client_id(client_id)
         .max_frame_bytes(2 << 20)
         .build()
-        .expect("legal");
+        .expect("valid");
     let mut session = Session::<4>::new(NOW, settings, 1);
     if is_request(exchange.transport, &exchange.frames[0]) {
         open(&mut session, exchange.transport);

@@ -36,7 +36,7 @@ const fn id(number: u32) -> RequestId {
 }
 
 fn tag(number: u32) -> Tag {
-    Tag::new(number).expect("a legal tag")
+    Tag::new(number).expect("a valid tag")
 }
 
 fn bytes(tag: Tag, message: Message<'_>) -> Vec<u8> {
@@ -90,7 +90,7 @@ fn mux() -> Wire {
         .protocol(Protocol::ThriftMux)
         .client_id("me")
         .build()
-        .expect("legal");
+        .expect("valid");
     let mut session = Wire::new(ms(0), settings, 1);
     assert_eq!(
         transmit(&mut session),
@@ -149,7 +149,7 @@ fn a_peer_that_does_not_know_tinit_is_spoken_to_without() {
         let settings = Settings::builder()
             .protocol(Protocol::ThriftMux)
             .build()
-            .expect("legal");
+            .expect("valid");
         let mut session = Wire::new(ms(0), settings, 1);
         transmit(&mut session);
         assert_eq!(
@@ -165,7 +165,7 @@ fn a_peer_that_speaks_another_version_of_mux_is_left() {
     let settings = Settings::builder()
         .protocol(Protocol::ThriftMux)
         .build()
-        .expect("legal");
+        .expect("valid");
     let mut session = Wire::new(ms(0), settings, 1);
     transmit(&mut session);
     receive(
@@ -214,7 +214,7 @@ fn framed_thrift_takes_one_request_at_a_time_and_mux_as_many_as_there_are_places
     let settings = Settings::builder()
         .protocol(Protocol::PlainThrift)
         .build()
-        .expect("legal");
+        .expect("valid");
     let mut plain = Wire::new(ms(0), settings, 1);
     assert!(plain.is_ready());
     for (mut session, places) in [(mux(), 2), (core::mem::replace(&mut plain, mux()), 1)] {
@@ -295,7 +295,7 @@ fn a_frame_above_the_limit_is_refused_from_its_first_four_bytes() {
             .protocol(protocol)
             .max_frame_bytes(1_000)
             .build()
-            .expect("legal");
+            .expect("valid");
         let mut session = Wire::new(ms(0), settings, 1);
         assert_eq!(
             session.handle_received(ms(1), &997_u32.to_be_bytes()[..3]),
@@ -468,7 +468,7 @@ fn framed_thrift_waits_for_the_answer_of_a_discarded_request_and_not_for_ever() 
     let settings = Settings::builder()
         .protocol(Protocol::PlainThrift)
         .build()
-        .expect("legal");
+        .expect("valid");
     let mut session = Wire::new(ms(0), settings, 1);
     let (_, call) = send(&mut session, ms(1), 1);
     assert_eq!(session.poll_timeout(), None);
@@ -621,7 +621,7 @@ fn without_an_idle_interval_only_silence_with_requests_under_way_is_asked_about(
         .protocol(Protocol::ThriftMux)
         .idle_ping_interval(None)
         .build()
-        .expect("legal");
+        .expect("valid");
     let mut session = Wire::new(ms(0), settings, 1);
     transmit(&mut session);
     receive(
@@ -677,7 +677,7 @@ fn no_bytes_make_a_session_panic() {
             )
             .max_frame_bytes(256)
             .build()
-            .expect("legal");
+            .expect("valid");
         let mut session = if round % 6 == 0 {
             mux()
         } else {

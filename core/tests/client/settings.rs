@@ -17,7 +17,7 @@ fn the_defaults_are_the_originals_where_it_has_the_setting() {
     let settings = Settings::default();
     assert_eq!(
         settings,
-        Settings::builder().build().expect("the defaults are legal")
+        Settings::builder().build().expect("the defaults are valid")
     );
     assert_eq!(
         (settings.attempt_timeout(), settings.connect_timeout()),

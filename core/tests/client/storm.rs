@@ -267,7 +267,7 @@ fn events_in_any_order_break_nothing() {
         let settings = Settings::builder()
             .attempt_timeout(Duration::from_millis(400))
             .blackout_max(Duration::from_millis(500));
-        let client = Machine::new(settings.build().expect("legal"), seed);
+        let client = Machine::new(settings.build().expect("valid"), seed);
         let mut storm = Storm {
             client,
             dice: Dice(seed),

@@ -72,8 +72,8 @@ const OFF_HELP: &[(&str, &str)] = &[
     ),
     (
         "identity",
-        "Write record sets without the identity by which merged readers recognise copies, as the \
-         original does",
+        "Write record sets without the identity by which merged readers recognise duplicates, as \
+         the original does",
     ),
 ];
 
@@ -155,24 +155,24 @@ impl<C: SettingsOf> SettingFlags<C> {
     pub(crate) fn settings(&self) -> Result<Settings, CliError> {
         self.builder()
             .build()
-            .map_err(|error| settings_fault(&error))
+            .map_err(|error| settings_error(&error))
     }
 }
 
 /// A setting that is refused, by the name of its flag.
-pub(crate) fn settings_fault(error: &SettingsError) -> CliError {
+pub(crate) fn settings_error(error: &SettingsError) -> CliError {
     let mut text = error.to_string();
     for row in Settings::rows() {
         text = text.replace(row.name, &format!("--{}", flag_of(row.name)));
     }
-    let fault = CliError::usage(text);
+    let refused = CliError::usage(text);
     if error.setting == "max_speculative_timeout" {
-        fault.tip(
+        refused.tip(
             "lower --max-speculative-timeout and --first-speculative-timeout too, for instance to \
              200ms and 50ms",
         )
     } else {
-        fault
+        refused
     }
 }
 

@@ -35,7 +35,7 @@ fn fault(stream: u16, from: Duration, until: Option<Duration>, kind: FaultKind) 
 }
 
 fn simulation(scenario: Scenario) -> Simulation {
-    Simulation::new(scenario, 1).expect("a legal scenario")
+    Simulation::new(scenario, 1).expect("a valid scenario")
 }
 
 fn run(scenario: Scenario, mut policy: impl Policy) -> Report {
@@ -45,7 +45,7 @@ fn run(scenario: Scenario, mut policy: impl Policy) -> Report {
 }
 
 fn ours() -> Ours {
-    Ours::new(5, Settings::builder().recommended().build().expect("legal")).expect("five streams")
+    Ours::new(5, Settings::builder().recommended().build().expect("valid")).expect("five streams")
 }
 
 fn within(report: &Report, quantile: f64) -> Duration {
@@ -169,7 +169,7 @@ fn lost_attempts_have_no_outcome_and_half_of_them_are_stored() {
 fn the_same_seed_gives_the_same_run_and_another_seed_another_one() {
     let (_, scenario) = scenarios::named("b").expect("it is one of the table");
     let with = |seed| {
-        let simulation = Simulation::new(scenario.clone().with_sets(20_000), seed).expect("legal");
+        let simulation = Simulation::new(scenario.clone().with_sets(20_000), seed).expect("valid");
         simulation
             .run(&mut ours(), &mut (), |_| ControlFlow::Continue(()))
             .expect("to its end")
@@ -213,12 +213,12 @@ fn without_a_wait_a_set_fails_at_once_when_too_many_are_in_flight() {
         until: Some(MS * 1_000),
         kind: FaultKind::Stall,
     };
-    let with = |patience| {
+    let with = |max_wait| {
         let settings = Settings::builder()
             .recommended()
             .in_flight_sets(100)
             .build()
-            .expect("legal");
+            .expect("valid");
         run(
             Scenario {
                 faults: vec![stall],
@@ -227,7 +227,7 @@ fn without_a_wait_a_set_fails_at_once_when_too_many_are_in_flight() {
             .with_sets(400),
             Ours::new(5, settings)
                 .expect("five streams")
-                .with_max_wait(patience),
+                .with_max_wait(max_wait),
         )
     };
     let (refused, waited) = (with(Duration::ZERO), with(TIMEOUT));

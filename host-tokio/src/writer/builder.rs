@@ -112,9 +112,9 @@ impl MultiStreamWriterBuilder {
             .max_speculative_timeout(max)
     }
 
-    /// Adds an identity to record sets, by which readers of several streams recognise the copies of
-    /// a set (R12): 40 bytes each, which the original's readers skip. Default: on, with a writer id
-    /// of 16 random bytes.
+    /// Adds an identity to record sets, by which readers of several streams recognise the
+    /// duplicates of a set (R12): 40 bytes each, which the original's readers skip. Default: on,
+    /// with a writer id of 16 random bytes.
     ///
     /// An identity in the [`settings`](Self::settings) is used in any case.
     pub const fn identity(mut self, on: bool) -> Self {
@@ -197,7 +197,7 @@ impl MultiStreamWriterBuilder {
 
 /// Fills in what is to be random and was not set. Without randomness the order of the streams is
 /// made of the process's number, and sets have no identity: two writers with one id would pass for
-/// one, and their records for copies.
+/// one, and their records for duplicates.
 fn with_randomness(settings: Settings, identity: bool) -> Result<Settings, BuildError> {
     let mut builder = settings.to_builder();
     if settings.seed().is_none() {

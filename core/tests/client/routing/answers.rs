@@ -206,7 +206,7 @@ fn stream_failfast_fails_what_would_be_sent_elsewhere() {
         Settings::builder()
             .stream_failfast(true)
             .build()
-            .expect("legal")
+            .expect("valid")
     };
     for (code, known) in [(515, "not-written"), (504, "unknown"), (524, "not-written")] {
         with_hosts(
@@ -257,7 +257,7 @@ fn every_host_is_asked_again_how_it_is_and_what_it_owns_at_intervals() {
         .periodic_handshake_interval(Duration::from_secs(10))
         .ownership_sync_interval(Duration::from_secs(20))
         .build()
-        .expect("legal");
+        .expect("valid");
     play(
         settings,
         "

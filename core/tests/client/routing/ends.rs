@@ -24,7 +24,7 @@ fn a_request_ends_at_its_deadline_wherever_it_is() {
     let settings = Settings::builder()
         .request_timeout(Some(Duration::from_millis(300)))
         .build()
-        .expect("legal");
+        .expect("valid");
     with_hosts(
         settings,
         "

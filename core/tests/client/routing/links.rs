@@ -62,7 +62,7 @@ fn a_request_whose_connection_was_lost_is_sent_again_if_that_was_asked_for() {
     let settings = Settings::builder()
         .resend(Resend::Always)
         .build()
-        .expect("legal");
+        .expect("valid");
     with_hosts(
         settings,
         "

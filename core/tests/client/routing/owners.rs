@@ -120,7 +120,7 @@ fn two_hosts_that_each_name_the_other_do_not_keep_a_request_for_longer_than_the_
     let settings = Settings::builder()
         .max_redirects(Some(3))
         .build()
-        .expect("legal");
+        .expect("valid");
     with_hosts(
         settings,
         "

@@ -44,7 +44,7 @@ fn settings(dice: &mut Dice) -> Settings {
         .ownership_sync_interval(Duration::from_secs(3))
         .blackout_max(Duration::from_millis(800))
         .build()
-        .expect("legal")
+        .expect("valid")
 }
 
 fn simulate(seed: u64, protocol: Protocol, tally: &mut Tally) {

@@ -353,7 +353,7 @@ impl Rig {
             .protocol(self.protocol)
             .client_id("simulated")
             .build()
-            .expect("legal");
+            .expect("valid");
         let session = Wire::new(self.now, settings, key);
         let (ready, capacity, host) = (session.is_ready(), session.capacity(), connection.host);
         connection.session = Some(session);

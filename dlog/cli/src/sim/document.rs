@@ -151,7 +151,7 @@ fn stragglers(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, C
 fn room(chosen: &Chosen, seed: u64, stop: &AtomicBool) -> Result<String, CliError> {
     let many = chosen.with_in_flight_sets(1_024);
     let refusing = Chosen {
-        patience: Duration::ZERO,
+        max_wait: Duration::ZERO,
         ..*chosen
     };
     let mut text = "| | p50 | p90 | p99 | p99.9 | failed |\n|---|--:|--:|--:|--:|--:|\n".to_owned();

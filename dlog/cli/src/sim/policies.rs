@@ -106,7 +106,7 @@ pub(super) fn run(
         PolicyKind::Ours => {
             let ours = Ours::new(streams, chosen.settings)
                 .expect("the scenario's streams and the settings are valid");
-            let mut ours = ours.with_max_wait(chosen.patience);
+            let mut ours = ours.with_max_wait(chosen.max_wait);
             let report = simulation.run(
                 &mut ours,
                 &mut Deduplicator::new(MergeSettings::default()),

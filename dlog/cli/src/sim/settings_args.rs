@@ -5,7 +5,7 @@ use distributedlog::writer::{
     Adaptive, Budget, Health, Identity, Settings, SettingsBuilder, Window,
 };
 
-use super::super::writer_args::{SettingFlags, SettingsOf, settings_fault};
+use super::super::writer_args::{SettingFlags, SettingsOf, settings_error};
 use super::super::{CliError, duration};
 
 /// Settings of a simulated writer.
@@ -13,7 +13,7 @@ use super::super::{CliError, duration};
 pub(super) struct Chosen {
     pub(super) settings: Settings,
     /// Maximum time that a set waits for room in front of the writer.
-    pub(super) patience: Duration,
+    pub(super) max_wait: Duration,
 }
 
 impl Chosen {
@@ -39,7 +39,7 @@ impl Chosen {
             .to_builder()
             .in_flight_sets(sets)
             .build()
-            .expect("a legal number, and the rest is legal already");
+            .expect("a valid number, and the rest is valid already");
         Self { settings, ..self }
     }
 }
@@ -103,11 +103,11 @@ impl SettingsArgs {
             })
             .seed(seed)
             .build()
-            .map_err(|error| settings_fault(&error))?;
-        let patience = self
+            .map_err(|error| settings_error(&error))?;
+        let max_wait = self
             .wait_for_room
             .unwrap_or_else(|| settings.request_timeout());
-        Ok(Chosen { settings, patience })
+        Ok(Chosen { settings, max_wait })
     }
 }
 

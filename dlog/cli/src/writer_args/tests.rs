@@ -20,7 +20,7 @@ fn settings(line: &str) -> Result<Settings, CliError> {
 #[test]
 fn without_flags_the_settings_are_the_tutorials() {
     assert_eq!(
-        settings("").expect("the defaults are legal"),
+        settings("").expect("the defaults are valid"),
         Settings::tutorial()
     );
 }
@@ -52,7 +52,7 @@ fn every_setting_has_its_flag() {
         .seed(42)
         .hedging(false)
         .build();
-    assert_eq!(settings(flags).expect("legal"), expected.expect("legal"));
+    assert_eq!(settings(flags).expect("valid"), expected.expect("valid"));
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn applied(line: &str) -> Result<SettingsBuilder, clap::Error> {
 #[test]
 fn without_flags_nothing_changes_and_with_recommended_all_of_it_does() {
     let tutorial = Settings::tutorial().to_builder();
-    assert_eq!(applied("").expect("legal"), tutorial);
+    assert_eq!(applied("").expect("valid"), tutorial);
     assert_eq!(
-        applied("--recommended").expect("legal"),
+        applied("--recommended").expect("valid"),
         tutorial.recommended()
     );
 }
@@ -110,15 +110,15 @@ fn every_policy_has_its_flag() {
             floor: Duration::from_millis(5),
             warm_up: 100,
         });
-    assert_eq!(applied(flags).expect("legal"), expected);
+    assert_eq!(applied(flags).expect("valid"), expected);
     assert_eq!(
-        applied("--health on").expect("legal"),
+        applied("--health on").expect("valid"),
         Settings::tutorial()
             .to_builder()
             .health(Health::RECOMMENDED)
     );
     assert_eq!(
-        applied("--window off").expect("legal"),
+        applied("--window off").expect("valid"),
         Settings::tutorial().to_builder().window(Window::Off)
     );
 }
@@ -127,15 +127,15 @@ fn every_policy_has_its_flag() {
 fn a_flag_beside_recommended_changes_its_own_setting() {
     let recommended = Settings::tutorial().to_builder().recommended();
     assert_eq!(
-        applied("--recommended --health off").expect("legal"),
+        applied("--recommended --health off").expect("valid"),
         recommended.health(Health::Off)
     );
     assert_eq!(
-        applied("--recommended --budget off").expect("legal"),
+        applied("--recommended --budget off").expect("valid"),
         recommended.budget(Budget::Off)
     );
     assert_eq!(
-        applied("--recommended --adaptive off").expect("legal"),
+        applied("--recommended --adaptive off").expect("valid"),
         recommended.adaptive(Adaptive::Off)
     );
 }

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn every_error() -> Vec<(StoreError, bool)> {
-        let stream = StreamName::new("s").expect("a legal name");
+        let stream = StreamName::new("s").expect("a valid name");
         let (path, detail, address) = (
             String::from("/data"),
             String::from("why"),

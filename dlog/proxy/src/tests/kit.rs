@@ -36,7 +36,7 @@ pub(super) async fn start(settings: SettingsBuilder) -> (RunningProxy, Arc<Memor
 }
 
 pub(super) async fn start_on(settings: SettingsBuilder, store: &Arc<MemoryStore>) -> RunningProxy {
-    let settings = settings.build().expect("legal settings");
+    let settings = settings.build().expect("valid settings");
     Proxy::start(settings, Arc::clone(store) as _)
         .await
         .expect("a free port")
@@ -68,7 +68,7 @@ impl Raw {
     pub(super) async fn frame(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(length) =
-                mux::frame_len(&self.received, 64 << 20).expect("frames of legal lengths")
+                mux::frame_len(&self.received, 64 << 20).expect("frames of valid lengths")
                 && self.received.len() >= length
             {
                 return Some(self.received.drain(..length).collect());
