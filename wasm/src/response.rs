@@ -11,7 +11,8 @@ pub struct ErrorResponse {
     pub http: u16,
     /// DistributedLog status code of the body. `None` if the body has none.
     pub code: Option<i32>,
-    /// Member `known` of the body: the state of the records. `None` if the body has none.
+    /// Member `known` of the body: the state of the records. `None` if the body has none: then it
+    /// is not a proxy's.
     pub known: Option<WriteState>,
     /// Header `Retry-After`: the pause that the server asks for. `None` without the header.
     pub retry_after: Option<Duration>,
@@ -20,33 +21,43 @@ pub struct ErrorResponse {
 /// Reason why an attempt has no usable response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoResponse {
-    /// No connection was made: nothing was sent.
+    /// No connection was made, or the runtime refused to make one: nothing was sent.
     Unreachable,
     /// The connection ended before the response, or the browser hides the reason.
     Lost,
     /// The status is a success, but the body contains no position.
     Malformed,
-    /// The browser forbids this page to use the server (CORS): no attempt can succeed.
+    /// The browser forbids this page to use the server (CORS): no attempt can succeed. Requests of
+    /// record sets need a preflight, so nothing was sent.
     Forbidden,
 }
 
 impl ErrorResponse {
-    /// Returns the failure that the writer handles: by the DistributedLog code if there is one,
-    /// otherwise by the HTTP status.
+    /// Returns the failure that the writer handles.
     ///
-    /// `known` replaces the state of the records that the code implies. `retry_after` becomes a
-    /// pushback where the code or status means overload.
+    /// Only a body with `known` is a proxy's own: then the DistributedLog code says what to do
+    /// next, and `known` what became of the records. Every other response is a gateway's, which may have
+    /// passed the request on and lost the proxy's answer: the records may be stored, and the HTTP
+    /// status says what to do next.
+    ///
+    /// `retry_after` becomes a pushback where the code or status means overload.
     #[must_use]
     pub fn failure(self) -> Failure {
-        let mut failure = match self.code {
-            Some(code) => Failure::of_status(StatusCode::from_i32(code)),
-            None => self.failure_of_http_status(),
+        let (cause, mut advice) = match (self.known, self.code) {
+            (Some(_), Some(code)) => {
+                let Failure { cause, advice, .. } = Failure::of_status(StatusCode::from_i32(code));
+                (cause, advice)
+            }
+            (None, _) | (_, None) => self.consequence_of_http_status(),
         };
-        failure.known = self.known.unwrap_or(failure.known);
-        if failure.known == WriteState::Rejected {
-            failure.advice = Advice::FailRecords;
-        }
-        let overloaded = match (failure.advice, failure.cause) {
+        let known = self.known.unwrap_or(WriteState::Unknown);
+        advice = match (known, advice) {
+            (WriteState::Rejected, _) => Advice::FailRecords,
+            // The code alone rejects the records, `known` does not.
+            (_, Advice::FailRecords) => Advice::FailOnThisStream,
+            (_, advice) => advice,
+        };
+        let overloaded = match (advice, cause) {
             (Advice::NextStreamAndCoolDown(_), _) => true,
             (Advice::NextStream, Cause::Status(code)) => matches!(
                 code,
@@ -61,40 +72,26 @@ impl ErrorResponse {
             ) => false,
         };
         if overloaded && self.retry_after.is_some() {
-            failure.advice = Advice::NextStreamAndCoolDown(self.retry_after);
+            advice = Advice::NextStreamAndCoolDown(self.retry_after);
         }
-        failure
-    }
-
-    /// Returns the failure of a response without a DistributedLog code: the refusal of the HTTP
-    /// layer, or of a gateway.
-    const fn failure_of_http_status(self) -> Failure {
-        let (cause, known, advice) = match self.http {
-            413 | 415 => (Cause::Refused, WriteState::Rejected, Advice::FailRecords),
-            408 | 421 => (Cause::Refused, WriteState::NotWritten, Advice::NextStream),
-            429 | 503 => (
-                Cause::Refused,
-                WriteState::NotWritten,
-                Advice::NextStreamAndCoolDown(None),
-            ),
-            400..=499 => (
-                Cause::Refused,
-                WriteState::NotWritten,
-                Advice::FailOnThisStream,
-            ),
-            504 => (Cause::TimedOut, WriteState::Unknown, Advice::NextStream),
-            500..=599 => (Cause::Exception, WriteState::Unknown, Advice::NextStream),
-            // Redirects that fetch did not follow, or no HTTP status: the peer is not a proxy.
-            0..=399 | 600.. => (
-                Cause::ProtocolError,
-                WriteState::Unknown,
-                Advice::NextStream,
-            ),
-        };
         Failure {
             cause,
             known,
             advice,
+        }
+    }
+
+    /// Returns the cause and the advice for a response without a DistributedLog code: the refusal
+    /// of the HTTP layer, or of a gateway.
+    const fn consequence_of_http_status(self) -> (Cause, Advice) {
+        match self.http {
+            408 | 421 => (Cause::Refused, Advice::NextStream),
+            429 | 503 => (Cause::Refused, Advice::NextStreamAndCoolDown(None)),
+            400..=499 => (Cause::Refused, Advice::FailOnThisStream),
+            504 => (Cause::TimedOut, Advice::NextStream),
+            500..=599 => (Cause::Exception, Advice::NextStream),
+            // Redirects that fetch did not follow, or no HTTP status: the peer is not a proxy.
+            0..=399 | 600.. => (Cause::ProtocolError, Advice::NextStream),
         }
     }
 }
@@ -133,77 +130,84 @@ mod tests {
     fn a_distributedlog_code_means_the_same_over_http_as_over_thrift() {
         for code in [403, 413, 500, 502, 503, 506, 510, 515, 517, 523, 524, 602] {
             let expected = Failure::of_status(StatusCode::from_i32(code));
-            assert_eq!(response(500, code, None).failure(), expected, "{code}");
+            let failure = response(500, code, Some(expected.known)).failure();
+            assert_eq!(failure, expected, "{code}");
         }
     }
 
     #[test]
     fn the_known_member_of_the_body_overrides_the_code() {
+        let known = |http, code, known| response(http, code, Some(known)).failure();
         assert_eq!(
-            response(504, 0, Some(WriteState::NotWritten))
-                .failure()
-                .known,
+            known(504, 0, WriteState::NotWritten).known,
             WriteState::NotWritten
         );
         assert_eq!(
-            response(503, 503, Some(WriteState::Unknown))
-                .failure()
-                .known,
+            known(503, 503, WriteState::Unknown).known,
             WriteState::Unknown
         );
         assert_eq!(
-            response(400, 0, Some(WriteState::Rejected))
-                .failure()
-                .advice,
+            known(400, 0, WriteState::Rejected).advice,
             Advice::FailRecords
+        );
+        // The set fails once every stream has refused it, and not as rejected.
+        assert_eq!(
+            known(413, 413, WriteState::Unknown).advice,
+            Advice::FailOnThisStream
         );
     }
 
     #[test]
     fn a_retry_after_becomes_a_pushback() {
         let second = Some(Duration::from_secs(1));
-        for (http, code) in [
-            (429, 517),
-            (503, 503),
-            (503, 518),
-            (503, 524),
-            (503, 519),
-            (429, 0),
-            (503, 0),
-        ] {
-            let failure = ErrorResponse {
-                retry_after: second,
-                ..response(http, code, None)
+        for known in [None, Some(WriteState::NotWritten)] {
+            for (http, code) in [
+                (429, 517),
+                (503, 503),
+                (503, 518),
+                (503, 524),
+                (503, 519),
+                (429, 0),
+                (503, 0),
+            ] {
+                let failure = ErrorResponse {
+                    retry_after: second,
+                    ..response(http, code, known)
+                }
+                .failure();
+                assert_eq!(
+                    failure.advice,
+                    Advice::NextStreamAndCoolDown(second),
+                    "{http} {code}"
+                );
             }
-            .failure();
-            assert_eq!(
-                failure.advice,
-                Advice::NextStreamAndCoolDown(second),
-                "{http} {code}"
-            );
-            assert_eq!(failure.known, WriteState::NotWritten, "{http} {code}");
         }
         // 515: the stream moves to another owner. That is no overload, so there is no pushback.
         let moving = ErrorResponse {
             retry_after: second,
-            ..response(503, 515, None)
+            ..response(503, 515, Some(WriteState::Unknown))
         }
         .failure();
         assert_eq!(moving.advice, Advice::NextStream);
     }
 
     #[test]
-    fn only_4xx_and_503_promise_that_nothing_was_written() {
+    fn only_a_proxys_own_body_or_a_missing_connection_proves_that_nothing_was_written() {
         for http in 0..700 {
-            let failure = response(http, 0, None).failure();
-            let promised = failure.known != WriteState::Unknown;
-            assert_eq!(
-                promised,
-                (400..500).contains(&http) || http == 503,
-                "{http}: {failure:?}"
-            );
+            // A gateway's body may have a member `code` too.
+            for code in [0, 403, 413, 503, 517] {
+                let failure = response(http, code, None).failure();
+                assert_eq!(failure.known, WriteState::Unknown, "{http}: {failure:?}");
+                assert_ne!(failure.advice, Advice::FailRecords, "{http}: {failure:?}");
+            }
         }
-        assert_eq!(NoResponse::Lost.failure().known, WriteState::Unknown);
-        assert_eq!(NoResponse::Malformed.failure().known, WriteState::Unknown);
+        for (ended, known) in [
+            (NoResponse::Lost, WriteState::Unknown),
+            (NoResponse::Malformed, WriteState::Unknown),
+            (NoResponse::Unreachable, WriteState::NotWritten),
+            (NoResponse::Forbidden, WriteState::NotWritten),
+        ] {
+            assert_eq!(ended.failure().known, known, "{ended:?}");
+        }
     }
 }

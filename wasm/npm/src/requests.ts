@@ -14,6 +14,8 @@ interface Request {
   readonly url: string;
   readonly headers: Record<string, string>;
   readonly body: Uint8Array<ArrayBuffer>;
+  /** True once it was sent again: what becomes of the second request, no response says. */
+  repeated?: boolean;
 }
 
 /** The requests of one writer that are in flight. */
@@ -53,7 +55,7 @@ export class Requests {
       "dlog-timeout-ms": String(Math.max(1, Math.ceil(timeoutMs))),
     };
     if (earlierAttempts > 0) headers["dlog-attempt"] = String(earlierAttempts);
-    const request = {
+    const request: Request = {
       controller: new AbortController(),
       url: this.#urls[stream] ?? "",
       headers,
@@ -61,9 +63,9 @@ export class Requests {
     };
     this.#inFlight.set(attempt, request);
     this.#post(request, this.#leaving)
-      .then((response) => this.#onResponse(attempt, response))
+      .then((response) => this.#onResponse(attempt, request, response))
       // No response, or the connection ended within it.
-      .catch((error: unknown) => this.#onNoResponse(attempt, error));
+      .catch((error: unknown) => this.#onNoResponse(attempt, request, error));
   }
 
   abort(attempt: number): void {
@@ -83,7 +85,10 @@ export class Requests {
    */
   leave(): void {
     this.#leaving = true;
-    for (const request of this.#inFlight.values()) this.#post(request, true).catch(() => {});
+    for (const request of this.#inFlight.values()) {
+      request.repeated = true;
+      this.#post(request, true).catch(() => {});
+    }
   }
 
   /** Switches back: the page is shown again. */
@@ -106,7 +111,7 @@ export class Requests {
     }
   }
 
-  async #onResponse(attempt: number, response: FetchResponse): Promise<void> {
+  async #onResponse(attempt: number, request: Request, response: FetchResponse): Promise<void> {
     if (!response.ok) {
       const problem = await problemOf(response);
       if (!this.#inFlight.delete(attempt)) return;
@@ -115,7 +120,7 @@ export class Requests {
         attempt,
         problem.status,
         problem.code,
-        problem.known,
+        request.repeated ? "unknown" : problem.known,
         problem.retryAfter,
       );
       return;
@@ -132,14 +137,14 @@ export class Requests {
     this.#handle().succeeded(attempt, ...position);
   }
 
-  async #onNoResponse(attempt: number, error: unknown): Promise<void> {
+  async #onNoResponse(attempt: number, request: Request, error: unknown): Promise<void> {
     if (!this.#inFlight.has(attempt)) return;
     const { cause, kind } = await this.#server
       .explain(error)
       .catch((other: unknown) => ({ cause: other, kind: "lost" }));
     if (!this.#inFlight.delete(attempt)) return;
     this.lastProblem = cause instanceof Error ? cause : new Error(messageOf(cause));
-    this.#handle().unanswered(attempt, kind);
+    this.#handle().unanswered(attempt, request.repeated ? "lost" : kind);
   }
 }
 

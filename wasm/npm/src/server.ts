@@ -6,26 +6,25 @@ export interface Problem {
   status: number;
   /** DistributedLog status code; 0 if the body has none. */
   code: number;
-  /** State of the records; empty if the body has none. */
+  /** State of the records; empty if the body has none, which is then no proxy's. */
   known: string;
   /** Pause that the server asks for, in milliseconds; negative if it asks for none. */
   retryAfter: number;
   message: string;
 }
 
-/** Error codes of Node and Bun that mean that no connection was made. */
-const NOT_CONNECTED = new Set([
-  "ECONNREFUSED",
-  "ConnectionRefused",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "UND_ERR_CONNECT_TIMEOUT",
-]);
+/**
+ * Codes of errors after which nothing was sent: the name has no address, no connection was made, or
+ * the server's certificate is refused. Of Node and Bun.
+ */
+const NOT_SENT_CODE =
+  /^(E(CONNREFUSED|NOTFOUND|AI_AGAIN)|UND_ERR_CONNECT_TIMEOUT|ConnectionRefused|(UNABLE_TO|CERT|DEPTH_ZERO|SELF_SIGNED|ERR_TLS_CERT)_.*)$/;
 
-/** The same for Deno, whose errors have no code: a part of the message of its HTTP client. */
-const DENO_NOT_CONNECTED = "client error (Connect)";
+/** The same in messages: Deno's HTTP client, Node's TLS, and `fetch` that blocks a port. */
+const NOT_SENT_MESSAGE = /client error \(Connect\)|before secure TLS connection|^bad port$/;
+
+/** Code of Node's error when the port of an `https:` URL does not speak TLS. */
+const NO_TLS = "ERR_SSL_WRONG_VERSION_NUMBER";
 
 /** A proxy: its address, and the `fetch` that reaches it. */
 export class Server {
@@ -63,19 +62,15 @@ export class Server {
 
   /**
    * Classifies the error of a request that had no response. `cause` is an error for users; `kind`
-   * is `unreachable` only if nothing was sent.
+   * is `unreachable` only if nothing was sent. Browsers say the same of every such error: there it
+   * is `lost`.
    */
   async explain(
     error: unknown,
   ): Promise<{ cause: unknown; kind: "unreachable" | "forbidden" | "lost" }> {
-    const codes = [error, causeOf(error)].map(
-      (each) => (each as { code?: unknown } | undefined)?.code,
-    );
-    const detail = messageOf(causeOf(error) ?? error);
-    if (
-      codes.some((code) => typeof code === "string" && NOT_CONNECTED.has(code)) ||
-      detail.includes(DENO_NOT_CONNECTED)
-    ) {
+    const reason = causeOf(error) ?? error;
+    const detail = messageOf(reason);
+    if (this.#wasNotSent(error) || this.#wasNotSent(reason)) {
       return {
         cause: new Error(`${this.base} cannot be reached: ${detail}`, { cause: error }),
         kind: "unreachable",
@@ -87,6 +82,24 @@ export class Server {
       cause: new Error(`the connection to ${this.base} was lost: ${detail}`, { cause: error }),
       kind: "lost",
     };
+  }
+
+  /**
+   * Returns `true` if the error proves that nothing of the request was sent. System calls matter
+   * more than codes: EHOSTUNREACH and ETIMEDOUT also end connections that were made.
+   */
+  #wasNotSent(error: unknown): boolean {
+    const { code, syscall, message, errors } = (error ?? {}) as Record<string, unknown>;
+    // Of a name with several addresses.
+    if (Array.isArray(errors) && errors.length > 0)
+      return errors.every((each) => this.#wasNotSent(each));
+    return (
+      syscall === "connect" ||
+      NOT_SENT_CODE.test(`${code}`) ||
+      NOT_SENT_MESSAGE.test(`${message}`) ||
+      // Until the first response: later it may be a damaged connection, on which requests were sent.
+      (code === NO_TLS && !this.#answered)
+    );
   }
 
   /**
@@ -126,10 +139,11 @@ export class Server {
 }
 
 /**
- * Returns the problem that an error response describes. Reads the body, which frees the connection.
+ * Returns the problem that an error response describes. Reads the body, which frees the connection;
+ * one that is cut short counts as empty.
  */
 export async function problemOf(response: FetchResponse): Promise<Problem> {
-  const text = await response.text();
+  const text = await response.text().catch(() => "");
   let body: { code?: unknown; known?: unknown; name?: unknown; detail?: unknown } = {};
   try {
     const parsed: unknown = JSON.parse(text);

@@ -8,7 +8,9 @@ export type RecordBytes = string | Uint8Array | ArrayBuffer | ArrayBufferView;
  *
  * - `"notWritten"`: it is in no stream.
  * - `"rejected"`: it is in no stream, and no stream will accept it.
- * - `"unknown"`: it may be in a stream; writing it again may duplicate it.
+ * - `"unknown"`: it may be in a stream; writing it again may duplicate it. An attempt had no
+ *   response of the proxy. In browsers every request without a response is one of these, because
+ *   they do not say if it was sent.
  */
 export type Known = "notWritten" | "rejected" | "unknown";
 
