@@ -9,6 +9,7 @@ import { MultiStreamWriter } from "distributedlog";
 
 import { Proxy } from "./proxy.js";
 import { NO_HISTORY } from "./settings.js";
+import { until } from "./wait.js";
 
 describe("failing writes", () => {
   let proxy;
@@ -158,5 +159,80 @@ describe("failing writes", () => {
       });
       assert.equal(error.known, "unknown", error.message);
     }
+  });
+
+  test("an error has the cause and status of its own record's last attempt", async (t) => {
+    const refusal = (status, code, known, detail) =>
+      new Response(JSON.stringify({ status, name: "NAME", code, known, detail }), { status });
+    // What becomes of a record, by its text: what its attempts get, and what its error then says.
+    const fates = {
+      refused: [() => refusal(413, 413, "rejected", "its own"), "REFUSED", "rejected", 413, "its own"],
+      denied: [() => refusal(403, 403, "not_written", "mine"), "REFUSED", "notWritten", 403, "mine"],
+      exhausted: [() => refusal(500, 506, "not_written", "lost"), "EXHAUSTED", "notWritten", 506, "lost"],
+      gateway: [() => new Response("x", { status: 502 }), "EXHAUSTED", "unknown", undefined, "502"],
+      malformed: [() => new Response("{}"), "EXHAUSTED", "unknown", undefined, "without a position"],
+      broken: [
+        () => Promise.reject(new TypeError("fetch failed", { cause: new Error("broken pipe") })),
+        "EXHAUSTED",
+        "unknown",
+        undefined,
+        "was lost: broken pipe",
+      ],
+      absent: [
+        () => Promise.reject(Object.assign(new Error("no name"), { code: "ENOTFOUND" })),
+        "EXHAUSTED",
+        "notWritten",
+        undefined,
+        "cannot be reached: no name",
+      ],
+      // Its first attempt fails at once, its second has no response.
+      half: [
+        ({ "dlog-attempt": earlier }) =>
+          earlier === undefined
+            ? refusal(503, 503, "not_written", "only half")
+            : new Promise(() => {}),
+        "TIMED_OUT",
+        "unknown",
+        503,
+        "only half",
+      ],
+      silent: [() => new Promise(() => {}), "TIMED_OUT", "unknown", undefined, undefined],
+      aborted: [() => new Promise(() => {}), "ABORTED", "unknown", undefined, "enough"],
+    };
+    const writer = new MultiStreamWriter({
+      ...NO_HISTORY,
+      url: "http://proxy.invalid",
+      streams: ["a", "b"],
+      requestTimeout: 1_000,
+      rounds: { limit: 1 },
+      hedging: false,
+      bufferSize: 0,
+      connections: 1_000,
+      // Each attempt ends in a task of its own, so that failures of different records alternate.
+      fetch: async (_, { body, headers }) => {
+        const text = new TextDecoder("latin1").decode(body);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+        return fates[Object.keys(fates).find((fate) => text.includes(fate))][0](headers);
+      },
+    });
+    t.after(() => writer.close({ timeout: 0 }));
+    const enough = new AbortController();
+    const records = Array.from({ length: 20 }, () => Object.keys(fates)).flat();
+    const failing = records.map(async (record) => {
+      const { signal } = enough;
+      const written = writer.write(record, record === "aborted" ? { signal } : {});
+      const error = await written.then(assert.fail, (error) => error);
+      const [, code, known, status, cause] = fates[record];
+      assert.deepEqual(
+        [record, error.code, error.known, error.status],
+        [record, code, known, status],
+        error.message,
+      );
+      if (cause === undefined) assert.equal(error.cause, undefined, `${record}: ${error}`);
+      else assert.ok(error.cause.message.includes(cause), `${record}: ${error}`);
+    });
+    await until("all are accepted", () => writer.stats().records === records.length);
+    enough.abort(new Error("enough"));
+    await Promise.all(failing);
   });
 });

@@ -37,16 +37,16 @@ extern "C" {
         attempts: u32,
     );
 
-    /// Rejects the write of this token. `known` says if its record may have been written; `code`
-    /// is the DistributedLog status code of the cause, 0 if the cause has none.
+    /// Rejects the write of this token. `known` says if its record may have been written;
+    /// `attempt` is the lower 32 bits of the number of its set's last failed attempt, `None` if no
+    /// attempt failed.
     #[wasm_bindgen(method)]
     pub(crate) fn failed(
         this: &Host,
         token: u32,
         reason: &str,
         known: &str,
-        cause: Option<String>,
-        code: i32,
+        attempt: Option<i32>,
         attempts: u32,
     );
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use distributedlog::async_writer::{MultiStreamWriter, Permit, State, WaiterSlot};
 use distributedlog::writer::{EnqueueError, Heap, StreamCount, WriteError, WriteResult, Writer};
-use distributedlog::{AttemptId, Cause, Dlsn, StreamIndex, WriteState};
+use distributedlog::{AttemptId, Cause, Dlsn, Failure, StatusCode, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -161,11 +161,7 @@ impl WriterHandle {
             known,
             retry_after,
         };
-        Inbox::put(
-            &self.inbox,
-            AttemptId(attempt as u64),
-            Err(response.failure()),
-        );
+        self.fail_attempt(attempt, response.failure());
     }
 
     /// Reports that an attempt had no usable response. `reason` is `unreachable`, `forbidden` or
@@ -177,11 +173,7 @@ impl WriterHandle {
             "malformed" => NoResponse::Malformed,
             _ => NoResponse::Lost,
         };
-        Inbox::put(
-            &self.inbox,
-            AttemptId(attempt as u64),
-            Err(reason.failure()),
-        );
+        self.fail_attempt(attempt, reason.failure());
     }
 
     /// Returns the size of the largest record that is accepted, in bytes.
@@ -230,6 +222,19 @@ impl WriterHandle {
 }
 
 impl WriterHandle {
+    /// Reports the failure of an attempt. Its cause becomes the lower 32 bits of the attempt's
+    /// number, by which the host finds the error that it made: core keeps the last cause of each
+    /// set, and so no record is given the cause of another one's failure.
+    fn fail_attempt(&self, attempt: f64, failure: Failure) {
+        let attempt = attempt as u64;
+        let cause = Cause::Status(StatusCode::from_i32(attempt as i32));
+        Inbox::put(
+            &self.inbox,
+            AttemptId(attempt),
+            Err(Failure { cause, ..failure }),
+        );
+    }
+
     /// Spawns the task that reports the result of an accepted record. Returns the code of
     /// [`write`](Self::write).
     fn accept(
@@ -280,18 +285,11 @@ fn report(host: &Host, token: u32, result: WriteResult) {
                 WriteState::Rejected => "rejected",
                 WriteState::Unknown => "unknown",
             };
-            let code = match last_cause {
-                Some(Cause::Status(code)) => code.as_i32(),
-                Some(_) | None => 0,
+            let attempt = match last_cause {
+                Some(Cause::Status(attempt)) => Some(attempt.as_i32()),
+                Some(_) | None => None,
             };
-            host.failed(
-                token,
-                reason.name(),
-                known,
-                last_cause.map(|cause| cause.name().to_owned()),
-                code,
-                attempts,
-            );
+            host.failed(token, reason.name(), known, attempt, attempts);
         }
     }
 }

@@ -1,6 +1,5 @@
 import { checksum, type WriterHandle } from "../dist/glue/distributedlog.js";
 import type { FetchResponse } from "../types/index.js";
-import { messageOf } from "./errors.js";
 import { problemOf, type Server } from "./server.js";
 
 /** Limit of browsers for the bodies of all `keepalive` requests of a page together, in bytes. */
@@ -18,6 +17,18 @@ interface Request {
   repeated?: boolean;
 }
 
+/** The failure of an attempt, as the errors of records quote it. */
+interface AttemptFailure {
+  /** Lower 32 bits of the attempt's number. */
+  readonly attempt: number;
+  readonly cause: Error;
+  /** DistributedLog status code; `undefined` if it has none. */
+  readonly status: number | undefined;
+}
+
+/** Number of the lower bits of an attempt's number that identify the slot of its set. */
+const SET_BITS = 16;
+
 /** The requests of one writer that are in flight. */
 export class Requests {
   readonly #server: Server;
@@ -27,8 +38,8 @@ export class Requests {
   readonly #inFlight = new Map<number, Request>();
   /** True while the page is being left. */
   #leaving = false;
-  /** Error of the last failed attempt: the `cause` of the errors of records. */
-  lastProblem: unknown;
+  /** Last failure of each set, by the set's slot: as many as sets may be in flight, and one. */
+  readonly #failures = new Map<number, AttemptFailure>();
 
   constructor(server: Server, streams: readonly string[], handle: () => WriterHandle) {
     this.#server = server;
@@ -75,6 +86,19 @@ export class Requests {
   }
 
   /**
+   * Returns cause and status of a failed attempt, given the lower 32 bits of its number: nothing
+   * once a later attempt of the same slot has failed.
+   */
+  failureOf(attempt: number | undefined): Partial<AttemptFailure> {
+    const failure = this.#failures.get(slotOf(attempt ?? 0));
+    return failure !== undefined && failure.attempt === attempt ? failure : {};
+  }
+
+  #keepFailure(attempt: number, cause: Error, status?: number): void {
+    this.#failures.set(slotOf(attempt), { attempt: attempt | 0, cause, status });
+  }
+
+  /**
    * Switches to `keepalive` requests, which outlive the page, and sends again in that way what is
    * in flight. The repetition goes to the same stream, where the proxy recognises the duplicate by
    * its identity.
@@ -115,7 +139,7 @@ export class Requests {
     if (!response.ok) {
       const problem = await problemOf(response);
       if (!this.#inFlight.delete(attempt)) return;
-      this.lastProblem = new Error(problem.message);
+      this.#keepFailure(attempt, new Error(problem.message), problem.code || undefined);
       this.#handle().refused(
         attempt,
         problem.status,
@@ -128,8 +152,11 @@ export class Requests {
     const position = positionOf(await response.text());
     if (!this.#inFlight.delete(attempt)) return;
     if (position === undefined) {
-      this.lastProblem = new Error(
-        `${this.#server.base} sent ${response.status} without a position: is it a write proxy?`,
+      this.#keepFailure(
+        attempt,
+        new Error(
+          `${this.#server.base} sent ${response.status} without a position: is it a write proxy?`,
+        ),
       );
       this.#handle().unanswered(attempt, "malformed");
       return;
@@ -141,12 +168,15 @@ export class Requests {
     if (!this.#inFlight.has(attempt)) return;
     const { cause, kind } = await this.#server
       .explain(error)
-      .catch((other: unknown) => ({ cause: other, kind: "lost" }));
+      .catch((other: Error) => ({ cause: other, kind: "lost" }));
     if (!this.#inFlight.delete(attempt)) return;
-    this.lastProblem = cause instanceof Error ? cause : new Error(messageOf(cause));
+    this.#keepFailure(attempt, cause);
     this.#handle().unanswered(attempt, request.repeated ? "lost" : kind);
   }
 }
+
+/** Returns the slot of the set of an attempt. */
+const slotOf = (attempt: number): number => attempt & ((1 << SET_BITS) - 1);
 
 /**
  * Returns log segment, entry and slot of the response to an append, or `undefined` if it has no

@@ -67,7 +67,7 @@ export class Server {
    */
   async explain(
     error: unknown,
-  ): Promise<{ cause: unknown; kind: "unreachable" | "forbidden" | "lost" }> {
+  ): Promise<{ cause: Error; kind: "unreachable" | "forbidden" | "lost" }> {
     const reason = causeOf(error) ?? error;
     const detail = messageOf(reason);
     if (this.#wasNotSent(error) || this.#wasNotSent(reason)) {

@@ -265,7 +265,7 @@ export class Tail {
     if (error instanceof ReadError) return fail(error);
     const { cause, kind } = await server
       .explain(error)
-      .catch((other: unknown) => ({ cause: other, kind: "lost" }));
+      .catch((other: Error) => ({ cause: other, kind: "lost" }));
     if (kind === "forbidden")
       return fail(new ReadError("FORBIDDEN", messageOf(cause), undefined, cause));
     fault({

@@ -216,19 +216,11 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
         token: number,
         reason: string,
         known: Public.Known,
-        cause: string | undefined,
-        code: number,
+        attempt: number | undefined,
         attempts: number,
       ) => {
-        const problem =
-          cause === undefined ? undefined : (this.#requests.lastProblem ?? new Error(cause));
         this.#settle(token)?.reject(
-          failed(reason, {
-            known,
-            attempts,
-            status: code === 0 ? undefined : code,
-            cause: problem,
-          }),
+          failed(reason, { ...this.#requests.failureOf(attempt), known, attempts }),
         );
       },
       done: (token: number) => {
