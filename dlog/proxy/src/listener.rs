@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::connection::{Connection, ConnectionEnd};
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
+use super::stats::RaisedGauge;
 use super::{ServerCertificate, Settings};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
@@ -144,9 +145,8 @@ pub(super) async fn accept(
         service.stats.connections_accepted.inc();
         let (service, settings) = (service.clone(), settings.clone());
         tokio::spawn(async move {
-            service.stats.connections.inc();
+            let _open = RaisedGauge::new(&service.stats.connections);
             serve(stream, peer, mailbox, &service, &settings, registered).await;
-            service.stats.connections.dec();
         });
     }
 }

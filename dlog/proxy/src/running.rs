@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::http::{self, OperatorState, Server};
+use super::http::{Listeners, OperatorState, Server};
 use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
@@ -52,20 +52,15 @@ impl Proxy {
         settings: Settings,
         store: Arc<dyn LogStore>,
     ) -> Result<RunningProxy, ProxyError> {
-        let (stats_listener, stats) = match settings.stats_listen {
-            None => (None, None),
-            Some(stats) => {
-                let (listener, address) = bind(stats, "metrics and health")?;
-                (Some(listener), Some(address))
-            }
+        let bind_any = |address: Option<SocketAddr>, purpose| {
+            address.map(|address| bind(address, purpose)).transpose()
         };
-        let (http_listener, http) = match settings.http_listen {
-            None => (None, None),
-            Some(http) => {
-                let (listener, address) = bind(http, "HTTP")?;
-                (Some(listener), Some(address))
-            }
+        let listeners = Listeners {
+            stats: bind_any(settings.stats_listen, "metrics and health")?,
+            clients: bind_any(settings.http_listen, "HTTP")?,
         };
+        let stats = listeners.stats.as_ref().map(|(_, address)| *address);
+        let http = listeners.clients.as_ref().map(|(_, address)| *address);
         let owner = Owner {
             shard: settings.shard,
             address: announced_address(settings.announce.as_deref(), address),
@@ -85,10 +80,7 @@ impl Proxy {
             service: service.clone(),
             faults: faults.clone(),
         };
-        let server =
-            http_listener.map(|listener| Server::start(listener, settings.clone(), &operator));
-        let serving_stats =
-            stats_listener.map(|listener| tokio::spawn(http::serve_stats(listener, operator)));
+        let server = Arc::new(Server::start(listeners, settings.clone(), &operator));
         tracing::info!(
             %address,
             stats = ?stats,
@@ -98,7 +90,6 @@ impl Proxy {
             "the write proxy listens"
         );
         let (ended, _) = watch::channel(None);
-        let server = server.map(Arc::new);
         Ok(RunningProxy {
             address,
             stats,
@@ -110,7 +101,6 @@ impl Proxy {
             settings,
             accepting,
             watching,
-            serving_stats,
             server,
             ended,
         })
@@ -144,8 +134,7 @@ pub struct RunningProxy {
     settings: Arc<Settings>,
     accepting: JoinHandle<()>,
     watching: JoinHandle<()>,
-    serving_stats: Option<JoinHandle<()>>,
-    server: Option<Arc<Server>>,
+    server: Arc<Server>,
     /// Progress of draining; `None` before it begins.
     ended: watch::Sender<Option<DrainProgress>>,
 }
@@ -230,7 +219,7 @@ impl RunningProxy {
             );
             let (limit, ended) = (self.settings.drain_timeout, self.ended.clone());
             tokio::spawn(async move {
-                let drained = drain(&service, &connections, server.as_deref(), limit).await;
+                let drained = drain(&service, &connections, &server, limit).await;
                 ended.send_replace(Some(DrainProgress::Ended(drained)));
             });
         }
@@ -249,7 +238,7 @@ impl RunningProxy {
 async fn drain(
     service: &Arc<Service>,
     connections: &Connections,
-    server: Option<&Server>,
+    server: &Server,
     limit: Duration,
 ) -> DrainReport {
     tracing::info!("draining: no new connections, finishing what is in flight");
@@ -264,12 +253,7 @@ async fn drain(
             connections.all_ended().await;
         }
     };
-    let http = async {
-        if let Some(server) = server {
-            server.drain().await;
-        }
-    };
-    let finished = tokio::time::timeout(limit, async { tokio::join!(mux, http) });
+    let finished = tokio::time::timeout(limit, async { tokio::join!(mux, server.drain()) });
     if finished.await.is_err() {
         tracing::warn!(?limit, "closing connections that did not finish in time");
         connections.cut();
@@ -300,9 +284,6 @@ impl Drop for RunningProxy {
     fn drop(&mut self) {
         self.accepting.abort();
         self.watching.abort();
-        if let Some(serving) = &self.serving_stats {
-            serving.abort();
-        }
         self.connections.cut();
     }
 }

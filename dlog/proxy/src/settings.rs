@@ -100,8 +100,8 @@ settings! {
     /// Origins whose pages may use the HTTP port from a browser, besides the port's own. Default:
     /// none.
     http_origins: Vec<CorsOrigin> = Vec::new();
-    /// Token that HTTP clients must send. Default: `None`, every client that reaches the port may
-    /// use it.
+    /// Token that clients of the HTTP port and of the stats port must send. Default: `None`, every
+    /// client that reaches a port may use it.
     http_token: Option<HttpToken> = None;
     /// Time until an HTTP connection's next request header is complete, from the last response on;
     /// also the time that an idle connection is kept. Default: 60 s.

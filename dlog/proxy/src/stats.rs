@@ -40,6 +40,23 @@ pub(super) struct Stats {
     accepting: Gauge,
 }
 
+/// Raises a gauge by one while it lasts, also if the task that holds it panics.
+#[derive(Debug)]
+pub(super) struct RaisedGauge(Gauge);
+
+impl RaisedGauge {
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for RaisedGauge {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Counters of HTTP that go beyond those of all requests.
 #[derive(Debug)]
 pub(super) struct HttpStats {

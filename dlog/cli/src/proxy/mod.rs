@@ -25,6 +25,7 @@ use original_args::OriginalArgs;
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
+    group(clap::ArgGroup::new("http_ports").multiple(true).args(["http_port", "stats_port"])),
     after_help = after_help()
 )]
 pub(crate) struct Args {
@@ -50,13 +51,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     http_port: Option<u16>,
 
-    /// Allow pages of this origin, such as https://example.org, to use the HTTP port from a
-    /// browser; repeat it for several origins
-    #[arg(long, value_name = "ORIGIN", requires = "http_port")]
+    /// Allow pages of this origin, such as https://example.org, to use the HTTP port and the stats
+    /// port from a browser; repeat it for several origins
+    #[arg(long, value_name = "ORIGIN", requires = "http_ports")]
     cors_origin: Vec<CorsOrigin>,
 
-    /// Require the token in this file from HTTP clients, as `Authorization: Bearer TOKEN`
-    #[arg(long, value_name = "FILE", requires = "http_port")]
+    /// Require the token in this file from clients of the HTTP port and of the stats port, as
+    /// `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE", requires = "http_ports")]
     http_token_file: Option<PathBuf>,
 
     /// The shard number of this proxy, -1 for none (-si)

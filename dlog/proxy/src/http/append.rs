@@ -10,6 +10,7 @@ use distributedlog::StatusCode;
 use distributedlog::wire::service::{Request, WriteContext};
 use serde::Serialize;
 
+use super::client::ClientWatch;
 use super::position::DlsnBody;
 use super::problem::Problem;
 use super::route::StreamPath;
@@ -86,6 +87,7 @@ pub(super) async fn append(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
     headers: HeaderMap,
+    client: ClientWatch,
     body: Body,
 ) -> Result<Response, Problem> {
     let headers = AppendHeaders::parse(&headers)?;
@@ -109,7 +111,7 @@ pub(super) async fn append(
         .check(&request, &payload)
         .map_err(|reply| refused(&reply))?;
     let records = slots(&action);
-    let reply = state.ask(&request, action, deadline).await;
+    let reply = state.ask(&request, action, deadline, &client).await;
     if let Reply::Stream(StreamReply {
         code: StatusCode::Success,
         dlsn: Some(dlsn),

@@ -4,12 +4,14 @@ use core::str::FromStr;
 
 use axum::extract::Request;
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode as Http, Uri, header};
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode as Http, Uri, Version, header,
+};
 use axum::response::{IntoResponse, Response};
 
 use super::append::{ATTEMPT, CRC32, TIMEOUT_MS};
+use super::guard::HttpPort;
 use super::problem::Problem;
-use crate::Settings;
 use crate::machine::shorten;
 
 /// Time for which browsers may cache the response to a preflight, in seconds.
@@ -100,10 +102,16 @@ pub(super) enum RequestOrigin {
 
 /// Checks that the page which sent the request is allowed to. Requests without `Origin` are not
 /// from other pages' scripts.
-pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOrigin, Problem> {
-    let authority = authority(request);
+///
+/// # Errors
+///
+/// The problem of a host that is missing, doubled, malformed or not this proxy's, or of an origin
+/// that is not allowed.
+pub(super) fn check(request: &Request, port: &HttpPort) -> Result<RequestOrigin, Problem> {
+    let settings = &port.state.settings;
+    let authority = authority(request)?;
     if let Some(authority) = &authority
-        && !is_own_host(authority.host(), settings)
+        && !is_own_host(authority.host(), port)
     {
         let host = shorten(authority.host(), MAX_QUOTE_CHARS);
         let detail = format!(
@@ -123,7 +131,7 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOri
     {
         return Ok(RequestOrigin::CrossOrigin(value.clone()));
     }
-    let scheme = if settings.tls.is_some() {
+    let scheme = if port.tls().is_some() {
         "https"
     } else {
         "http"
@@ -139,33 +147,50 @@ pub(super) fn check(request: &Request, settings: &Settings) -> Result<RequestOri
     Err(Problem::new(Http::FORBIDDEN, "ORIGIN_REFUSED", detail))
 }
 
-/// Returns the host that the client addressed.
-fn authority(request: &Request) -> Option<Authority> {
-    let of_header = || {
-        request
-            .headers()
-            .get(header::HOST)?
-            .to_str()
-            .ok()?
-            .parse()
-            .ok()
+/// Returns the host that the client addressed; `None` if it speaks HTTP/1.0 and names none.
+///
+/// # Errors
+///
+/// The host is malformed, or HTTP/1.1 has not exactly one (RFC 9112, 3.2). A host that is not
+/// understood could be one that is refused.
+fn authority(request: &Request) -> Result<Option<Authority>, Problem> {
+    let refuse = |what: &str| Err(Problem::bad_request(format!("host: {what}")));
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let of_target = request.uri().authority().cloned();
+    let authority = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return refuse("a request has one header of this name, and this has two"),
+        (None, None) if request.version() == Version::HTTP_11 => {
+            return refuse("HTTP/1.1 requires this header, as in `host: localhost:8002`");
+        }
+        (None, None) => of_target,
+        (Some(host), None) => {
+            let parsed = host.to_str().ok().and_then(|text| text.parse().ok());
+            let Some(parsed) = parsed else {
+                let text = shorten(&String::from_utf8_lossy(host.as_bytes()), MAX_QUOTE_CHARS);
+                return refuse(&format!("{text:?} is not a host or host:port"));
+            };
+            Some(of_target.unwrap_or(parsed))
+        }
     };
-    request.uri().authority().cloned().or_else(of_header)
+    match authority {
+        Some(authority) if authority.as_str().contains('@') => {
+            refuse("a host has no user and no password")
+        }
+        authority => Ok(authority),
+    }
 }
 
 /// Returns true if a name can be meant for a proxy that listens on loopback only. A name that an
 /// attacker's name server resolves to this machine cannot: its pages would have the same origin as
 /// the proxy (DNS rebinding).
-fn is_own_host(host: &str, settings: &Settings) -> bool {
-    let loopback = settings
-        .http_listen
-        .is_some_and(|address| address.ip().is_loopback());
+fn is_own_host(host: &str, port: &HttpPort) -> bool {
+    let settings = &port.state.settings;
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     let announced = settings
         .announce
         .as_deref()
         .is_some_and(|announced| announced == host || announced.starts_with(&format!("{host}:")));
-    !loopback
+    !port.loopback
         || literal.parse::<IpAddr>().is_ok()
         || host.eq_ignore_ascii_case("localhost")
         || host.to_ascii_lowercase().ends_with(".localhost")

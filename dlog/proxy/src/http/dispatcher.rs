@@ -125,6 +125,20 @@ impl HttpDispatcher {
     }
 }
 
+impl PendingReply<'_> {
+    /// Takes the request back if it has not started. The reply comes in any case.
+    pub(super) fn discard(&self) {
+        if let Some(id) = &self.id
+            && self
+                .dispatcher
+                .service
+                .discard(self.dispatcher.service.now(), id)
+        {
+            self.dispatcher.service.stats.discarded.inc();
+        }
+    }
+}
+
 impl Future for PendingReply<'_> {
     type Output = Reply;
 
@@ -138,13 +152,6 @@ impl Future for PendingReply<'_> {
 
 impl Drop for PendingReply<'_> {
     fn drop(&mut self) {
-        if let Some(id) = &self.id
-            && self
-                .dispatcher
-                .service
-                .discard(self.dispatcher.service.now(), id)
-        {
-            self.dispatcher.service.stats.discarded.inc();
-        }
+        self.discard();
     }
 }

@@ -9,6 +9,7 @@ use distributedlog::StatusCode;
 use super::cors::{self, allow, is_preflight, preflight};
 use super::problem::Problem;
 use super::{HttpState, ServerPhase};
+use crate::ServerCertificate;
 
 /// Routes that need no token and are served while the proxy shuts down: load balancers have no
 /// token, and must learn that it does.
@@ -18,26 +19,55 @@ const WITHOUT_TOKEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
 /// Route that is served until the end.
 const TO_THE_END: &str = "/metrics";
 
-/// Runs before every route: checks the origin and the token, refuses requests while the proxy shuts
-/// down, and counts responses.
+/// One of the ports that speak HTTP. All have the same guard.
+#[derive(Clone, Debug)]
+pub(super) struct HttpPort {
+    pub(super) state: Arc<HttpState>,
+    pub(super) kind: HttpPortKind,
+    /// True if only programs on this machine reach it.
+    pub(super) loopback: bool,
+}
+
+/// Purpose of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HttpPortKind {
+    /// Streams, and all that the stats port has.
+    Clients,
+    /// Metrics, health and faults.
+    Stats,
+}
+
+impl HttpPort {
+    /// Returns the certificate of the port, if it has TLS.
+    pub(super) fn tls(&self) -> Option<&ServerCertificate> {
+        match self.kind {
+            HttpPortKind::Clients => self.state.settings.tls.as_ref(),
+            HttpPortKind::Stats => None,
+        }
+    }
+}
+
+/// Runs before every route: checks the host, the origin and the token, refuses requests while the
+/// proxy shuts down, and counts responses.
 pub(super) async fn guard(
-    State(state): State<Arc<HttpState>>,
+    State(port): State<HttpPort>,
     path: Option<MatchedPath>,
     request: Request,
     next: Next,
 ) -> Response {
+    let state = &port.state;
     let unanswered = UnansweredRequest {
-        state: &state,
+        state,
         answered: false,
     };
     let path = path.as_ref().map_or("", MatchedPath::as_str);
-    let mut response = match cors::check(&request, &state.settings) {
+    let mut response = match cors::check(&request, &port) {
         Err(problem) => problem.into_response(),
         Ok(from) => {
             let mut response = if is_preflight(&request) {
                 preflight(request.headers())
             } else {
-                match admit(&state, path, &request) {
+                match admit(state, path, &request) {
                     Ok(()) => next.run(request).await,
                     Err(problem) => problem.into_response(),
                 }

@@ -3,6 +3,7 @@
 
 mod append;
 mod body;
+mod client;
 mod cors;
 mod dispatcher;
 mod guard;
@@ -23,6 +24,8 @@ mod tail;
 mod tests;
 mod token;
 
+use core::pin::pin;
+use core::time::Duration;
 use std::sync::Arc;
 
 use axum::http::Method;
@@ -33,20 +36,26 @@ use distributedlog::wire::service::Request;
 use tokio::sync::{Semaphore, watch};
 
 pub use cors::{CorsOrigin, CorsOriginError};
-pub(super) use operator::{OperatorState, serve as serve_stats};
-pub(super) use server::Server;
+pub(super) use operator::OperatorState;
+pub(super) use server::{Listeners, Server};
 pub use token::{HttpToken, HttpTokenError};
 
 use super::Settings;
 use super::machine::{self, Action, Reply};
 use super::service::Service;
 use super::stats::RequestOutcome;
+use client::{ClientEnd, ClientWatch};
 use dispatcher::HttpDispatcher;
+use guard::HttpPort;
 use route::Route;
 
 /// Limit of request bodies in memory before the machine admits them, where its own limits count
 /// them. In bytes.
 const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// Time for which a request may still start whose client has closed its sending side. Most clients
+/// that do so have given up, and TCP does not tell them from those that wait for the response.
+const CLOSED_CLIENT_GRACE: Duration = Duration::from_secs(1);
 
 /// State shared by all requests of the HTTP port.
 #[derive(Debug)]
@@ -88,15 +97,27 @@ impl HttpState {
             .inspect_err(|reply| self.count(request, 0, self.service.now(), reply))
     }
 
-    /// Passes a checked request to the machine, and counts its reply.
+    /// Passes a checked request to the machine, and counts its reply. A request that has not started
+    /// when its client has gone is taken back, and answered so: the client may only have closed its
+    /// sending side.
     async fn ask(
         &self,
         request: &Request<'_>,
         action: Action<'_>,
         deadline: Option<Instant>,
+        client: &ClientWatch,
     ) -> Reply {
         let (since, size) = (self.service.now(), action.payload_bytes());
-        let reply = self.dispatcher.dispatch(deadline, action).await;
+        let mut reply = pin!(self.dispatcher.dispatch(deadline, action));
+        let reply = tokio::select! {
+            biased;
+            reply = &mut reply => reply,
+            () = gone(client) => {
+                self.service.stats.http.aborted.inc();
+                reply.discard();
+                reply.await
+            }
+        };
         self.count(request, size, since, &reply);
         reply
     }
@@ -129,7 +150,15 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
     routes
 }
 
-fn router(state: &Arc<HttpState>, operator: &OperatorState) -> Router {
-    route::router(routes(state, operator))
-        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+/// Returns a router of these routes, behind the guard that all ports have.
+fn router(routes: Vec<Route>, port: HttpPort) -> Router {
+    route::router(routes).layer(middleware::from_fn_with_state(port, guard::guard))
+}
+
+/// Waits until the client has gone, or is taken to have.
+async fn gone(client: &ClientWatch) {
+    match client.ended().await {
+        ClientEnd::Broken => {}
+        ClientEnd::Closed => tokio::time::sleep(CLOSED_CLIENT_GRACE).await,
+    }
 }

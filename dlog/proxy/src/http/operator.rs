@@ -1,15 +1,13 @@
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode as Http, header};
 use axum::response::{IntoResponse, Json, Response};
 use distributedlog::StatusCode;
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 use super::problem::Problem;
-use super::route::{self, Route, StreamPath};
+use super::route::{Route, StreamPath};
 use crate::FaultInjector;
 use crate::machine::InjectedFault;
 use crate::service::Service;
@@ -22,14 +20,7 @@ pub(crate) struct OperatorState {
     pub(crate) faults: Option<FaultInjector>,
 }
 
-/// Serves metrics, health and faults until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, operator: OperatorState) {
-    let app = route::router(routes(&operator));
-    if let Err(error) = axum::serve(listener, app as Router).await {
-        tracing::error!(%error, "serving metrics and health failed");
-    }
-}
-
+/// Returns the routes of metrics, health and faults.
 pub(super) fn routes(operator: &OperatorState) -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/metrics", metrics, operator),

@@ -100,7 +100,7 @@ impl Problem {
             Reply::NotStarted(NotStarted::Discarded) => Self::new(
                 Http::GATEWAY_TIMEOUT,
                 "NOT_STARTED",
-                "not started: the client went away",
+                "not started: the client closed its side of the connection before the work began",
             ),
             Reply::Exception { message, .. } => {
                 Self::of_code(StatusCode::InternalServerError, message.clone())

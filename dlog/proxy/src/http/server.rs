@@ -4,6 +4,9 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -11,9 +14,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::client::SharedSocket;
+use super::guard::{HttpPort, HttpPortKind};
 use super::socket::{HttpSocket, SocketTimeouts};
-use super::{HttpState, OperatorState, ServerPhase, router};
+use super::{HttpState, OperatorState, ServerPhase, operator, router, routes};
 use crate::Settings;
+use crate::stats::RaisedGauge;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
 /// Limit of requests in flight on one HTTP/2 connection.
@@ -25,21 +31,31 @@ const MAX_HEADER_BYTES: u32 = 16 << 10;
 /// Interval of pings to an HTTP/2 peer, which detect that it has gone.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// The running HTTP port. Dropping it closes its connections and aborts their requests, except for
-/// work that the store has begun.
+/// The listeners of the ports that speak HTTP, each with its address.
+#[derive(Debug)]
+pub(crate) struct Listeners<L> {
+    pub(crate) clients: Option<(L, SocketAddr)>,
+    pub(crate) stats: Option<(L, SocketAddr)>,
+}
+
+/// The running ports that speak HTTP. Dropping it closes their connections and aborts their
+/// requests, except for work that the store has begun.
 #[derive(Debug)]
 pub(crate) struct Server {
     state: Arc<HttpState>,
-    accepting: JoinHandle<()>,
+    accepting: JoinSet<()>,
     dispatcher: JoinHandle<()>,
-    /// Connections that draining waits for; taken when draining begins.
-    graceful: Arc<Mutex<Option<GracefulShutdown>>>,
+    graceful: DrainedConnections,
 }
+
+/// Connections that draining waits for; taken when draining begins. The stats port has none: it
+/// serves to the end.
+type DrainedConnections = Arc<Mutex<Option<GracefulShutdown>>>;
 
 impl Server {
     /// Serves until the value is dropped.
     pub(crate) fn start(
-        listener: impl Listen,
+        listeners: Listeners<impl Listen>,
         settings: Arc<Settings>,
         operator: &OperatorState,
     ) -> Self {
@@ -48,13 +64,28 @@ impl Server {
             let state = state.clone();
             async move { state.dispatcher.run().await }
         });
-        let graceful = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
-        let accepting = tokio::spawn(accept(
-            listener,
-            router(&state, operator),
-            state.clone(),
-            graceful.clone(),
-        ));
+        let graceful: DrainedConnections = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
+        let mut accepting = JoinSet::new();
+        let port = |kind, address: SocketAddr| HttpPort {
+            state: state.clone(),
+            kind,
+            loopback: address.ip().is_loopback(),
+        };
+        if let Some((listener, address)) = listeners.clients {
+            let port = port(HttpPortKind::Clients, address);
+            let router = router(routes(&state, operator), port.clone());
+            accepting.spawn(accept(listener, router, port, graceful.clone()));
+        }
+        if let Some((listener, address)) = listeners.stats {
+            let port = port(HttpPortKind::Stats, address);
+            let router = router(operator::routes(operator), port.clone());
+            accepting.spawn(accept(
+                listener,
+                router,
+                port,
+                DrainedConnections::default(),
+            ));
+        }
         Self {
             state,
             accepting,
@@ -80,7 +111,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.abort_all();
         self.dispatcher.abort();
     }
 }
@@ -89,9 +120,10 @@ impl Drop for Server {
 async fn accept(
     mut listener: impl Listen,
     router: Router,
-    state: Arc<HttpState>,
-    graceful: Arc<Mutex<Option<GracefulShutdown>>>,
+    port: HttpPort,
+    graceful: DrainedConnections,
 ) {
+    let state = &port.state;
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(state.settings.http_max_connections));
     loop {
@@ -113,13 +145,15 @@ async fn accept(
             .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
             .map(GracefulShutdown::watcher);
-        let (router, state) = (router.clone(), state.clone());
-        connections.spawn(async move {
+        // A scrape of the stats port does not count itself.
+        let counted = (port.kind == HttpPortKind::Clients).then(|| {
             state.service.stats.connections_accepted.inc();
-            state.service.stats.connections.inc();
-            serve(stream, peer, router, &state, watcher).await;
-            state.service.stats.connections.dec();
-            drop(permit);
+            RaisedGauge::new(&state.service.stats.connections)
+        });
+        let (router, port) = (router.clone(), port.clone());
+        connections.spawn(async move {
+            serve(stream, peer, router, &port, watcher).await;
+            drop((permit, counted));
         });
     }
 }
@@ -128,10 +162,11 @@ async fn serve(
     stream: impl ByteStream + 'static,
     peer: SocketAddr,
     router: Router,
-    state: &HttpState,
+    port: &HttpPort,
     watcher: Option<Watcher>,
 ) {
-    let Some(tls) = &state.settings.tls else {
+    let state = &port.state;
+    let Some(tls) = port.tls() else {
         return serve_http(stream, peer, router, state, watcher).await;
     };
     match tokio::time::timeout(
@@ -168,6 +203,7 @@ async fn serve_http(
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(settings.http_header_timeout);
     builder
@@ -177,10 +213,13 @@ async fn serve_http(
         .max_header_list_size(MAX_HEADER_BYTES)
         .keep_alive_interval(H2_PING_INTERVAL)
         .keep_alive_timeout(settings.write_timeout);
-    let connection = builder.serve_connection(
-        TokioIo::new(HttpSocket::new(stream, timeouts)),
-        TowerToHyperService::new(router),
-    );
+    let (socket, client) = SharedSocket::new(HttpSocket::new(stream, timeouts));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        router.call(request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(socket), service);
     let ended = match watcher {
         Some(watcher) => watcher.watch(connection).await,
         None => connection.await,

@@ -9,6 +9,7 @@ use distributedlog::wire::service::{Request, WriteContext};
 use serde::{Deserialize, Serialize};
 
 use super::HttpState;
+use super::client::ClientWatch;
 use super::position::{self, ShortDlsn};
 use super::problem::{OwnerBody, Problem};
 use super::route::{Parameters, StreamPath};
@@ -114,12 +115,13 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
+    client: ClientWatch,
 ) -> Result<Response, Problem> {
     let request = Request::Create {
         stream: &stream,
         context: WriteContext::default(),
     };
-    let created = carry_out(&state, &request).await? == StatusCode::Success;
+    let created = carry_out(&state, &request, &client).await? == StatusCode::Success;
     let status = if created { Http::CREATED } else { Http::OK };
     Ok((
         status,
@@ -135,6 +137,7 @@ pub(super) async fn create(
 pub(super) async fn delete(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
+    client: ClientWatch,
 ) -> Result<Response, Problem> {
     carry_out(
         &state,
@@ -142,6 +145,7 @@ pub(super) async fn delete(
             stream: &stream,
             context: WriteContext::default(),
         },
+        &client,
     )
     .await?;
     Ok(Http::NO_CONTENT.into_response())
@@ -152,6 +156,7 @@ pub(super) async fn truncate(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
     Parameters(query): Parameters<TruncateQuery>,
+    client: ClientWatch,
 ) -> Result<Response, Problem> {
     let position = position::parse("before", &query.before)?;
     if position.created_unix_ms.is_some() {
@@ -168,6 +173,7 @@ pub(super) async fn truncate(
             dlsn: dlsn.as_str(),
             context: WriteContext::default(),
         },
+        &client,
     )
     .await?;
     Ok(Http::NO_CONTENT.into_response())
@@ -209,9 +215,13 @@ async fn find(state: &HttpState, stream: &str) -> Result<StreamInfo, Problem> {
 
 /// Passes a change of a stream to the machine. Returns the code of its success, which for `create`
 /// may be that the stream exists.
-async fn carry_out(state: &HttpState, request: &Request<'_>) -> Result<StatusCode, Problem> {
+async fn carry_out(
+    state: &HttpState,
+    request: &Request<'_>,
+    client: &ClientWatch,
+) -> Result<StatusCode, Problem> {
     let reply = match state.check(request, &Bytes::new()) {
-        Ok(action) => state.ask(request, action, None).await,
+        Ok(action) => state.ask(request, action, None, client).await,
         Err(reply) => reply,
     };
     let may_exist = matches!(request, Request::Create { .. });

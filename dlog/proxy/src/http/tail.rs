@@ -11,11 +11,13 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::client::{ClientEnd, ClientWatch};
 use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
 use super::position::{self, StreamPosition};
 use super::problem::Problem;
 use super::route::{Parameters, StreamPath};
 use super::{HttpState, ServerPhase};
+use crate::stats::RaisedGauge;
 use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_store::{StoreError, StreamName};
 
@@ -27,6 +29,12 @@ const CHUNK_BYTES: usize = 64 << 10;
 const HEARTBEAT_MS: u64 = 15_000;
 /// Range of the heartbeat's time that a client can ask for, in milliseconds.
 const HEARTBEAT_MS_BOUNDS: core::ops::RangeInclusive<u64> = 100..=60_000;
+
+/// Number of heartbeats, and the time between them, after which a client that closed its sending
+/// side is known to receive. One that has closed the connection answers the first one with a reset,
+/// so that a later one cannot be sent, and the read ends.
+const MAX_PROBES: u8 = 3;
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Header that browsers send when they resume.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -100,8 +108,9 @@ pub(super) async fn tail(
     StreamPath(stream): StreamPath,
     Parameters(query): Parameters<TailQuery>,
     headers: HeaderMap,
+    client: ClientWatch,
 ) -> Result<Response, Problem> {
-    begin(&state, &stream, &query, &headers)
+    begin(&state, &stream, &query, &headers, client)
         .await
         .map_err(Problem::of_a_read)
 }
@@ -111,6 +120,7 @@ async fn begin(
     stream: &str,
     query: &TailQuery,
     headers: &HeaderMap,
+    client: ClientWatch,
 ) -> Result<Response, Problem> {
     let name = StreamName::new(stream)
         .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
@@ -158,6 +168,8 @@ async fn begin(
         left: query.limit.unwrap_or(u64::MAX),
         phase: state.phase.subscribe(),
         progress: BodyProgress::New,
+        client,
+        probes: MAX_PROBES,
         reading: ReaderGuard::new(state.clone(), permit),
     };
     let headers = [
@@ -171,6 +183,15 @@ async fn begin(
         Body::from_stream(stream::unfold(tail, RecordStream::next)),
     )
         .into_response())
+}
+
+/// Waits until the client closes its sending side, and until the next heartbeat to it is due.
+async fn probe(client: &ClientWatch, probes_left: u8) -> ClientEnd {
+    let end = client.ended().await;
+    if probes_left < MAX_PROBES {
+        tokio::time::sleep(PROBE_INTERVAL).await;
+    }
+    end
 }
 
 /// Takes the place of one reader.
@@ -196,6 +217,10 @@ struct RecordStream {
     left: u64,
     phase: watch::Receiver<ServerPhase>,
     progress: BodyProgress,
+    client: ClientWatch,
+    /// Number of heartbeats that may still be sent to learn whether a client that closed its
+    /// sending side still receives.
+    probes: u8,
     reading: ReaderGuard,
 }
 
@@ -250,6 +275,7 @@ impl RecordStream {
             return TailStep::End(EndReason::Limit, None);
         }
         let (heartbeat, reader) = (self.heartbeat, &mut self.reader);
+        let (client, probes) = (&self.client, &mut self.probes);
         let reading = async {
             if self.follow {
                 match tokio::time::timeout(heartbeat, reader.next()).await {
@@ -268,6 +294,16 @@ impl RecordStream {
                 return TailStep::End(EndReason::Draining, None);
             }
             found = reading => found,
+            // A read that does not follow ends by itself.
+            end = probe(client, *probes), if self.follow && *probes > 0 => {
+                return match end {
+                    ClientEnd::Closed => {
+                        *probes -= 1;
+                        TailStep::Silence
+                    }
+                    ClientEnd::Broken => TailStep::End(EndReason::Closed, None),
+                };
+            }
         };
         match found {
             Ok(step) => step,
@@ -313,20 +349,15 @@ impl RecordStream {
 struct ReaderGuard {
     state: Arc<HttpState>,
     _permit: OwnedSemaphorePermit,
+    _counted: RaisedGauge,
 }
 
 impl ReaderGuard {
     fn new(state: Arc<HttpState>, permit: OwnedSemaphorePermit) -> Self {
-        state.service.stats.http.readers.inc();
         Self {
+            _counted: RaisedGauge::new(&state.service.stats.http.readers),
             state,
             _permit: permit,
         }
-    }
-}
-
-impl Drop for ReaderGuard {
-    fn drop(&mut self) {
-        self.state.service.stats.http.readers.dec();
     }
 }

@@ -446,3 +446,33 @@ async fn a_proxy_that_requires_client_ids_refuses_in_the_originals_words() {
     let answer = plain.ask_framed(&write("s", b"x")).await;
     assert!(answer.contains("NoClientIdSpecifiedException"), "{answer}");
 }
+
+/// A client may close its sending side once it has sent all that it wants.
+#[tokio::test]
+async fn a_client_that_closes_its_sending_side_gets_the_answers_to_all_it_has_sent() {
+    use tokio::io::AsyncWriteExt;
+    let (proxy, store) = start(settings()).await;
+    let mut mux = Raw::connect(&proxy).await;
+    let mut framed = Raw::connect(&proxy).await;
+    store.hold_appends();
+    for tag in 2..6 {
+        mux.dispatch(tag, &write("s", b"x")).await;
+        framed.send(&framed_call(&write("t", b"x"))).await;
+    }
+    mux.stream.shutdown().await.expect("it is open");
+    framed.stream.shutdown().await.expect("it is open");
+    store.until(|store| store.held_appends() >= 2).await;
+    store.release_appends();
+    let mut answered = Vec::new();
+    for _ in 2..6 {
+        let (tag, answer) = mux.heard().await;
+        assert!(answer.starts_with("200 at "), "{answer}");
+        answered.push(tag);
+        let answer = framed.heard_framed().await;
+        assert!(answer.starts_with("200 at "), "{answer}");
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [2, 3, 4, 5]);
+    mux.closed().await;
+    framed.closed().await;
+}

@@ -1,5 +1,6 @@
 //! Access: pages of other origins, tokens, and TLS.
 
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -8,8 +9,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::kit::{Client, Version, address, settings, start};
-use crate::HttpToken;
 use crate::tests::tls::identity;
+use crate::{HttpToken, RunningProxy};
+
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn names(headers: &HeaderMap) -> Vec<&str> {
     headers
@@ -160,6 +163,110 @@ async fn a_proxy_on_loopback_answers_to_no_name_but_its_own() {
             answer.starts_with("HTTP/1.1 403") && answer.contains("HOST_REFUSED"),
             "{answer}"
         );
+    }
+}
+
+/// Sends a GET with these lines as its headers, and returns the response.
+async fn with_headers(port: SocketAddr, method: &str, path: &str, headers: &str) -> String {
+    let mut raw = TcpStream::connect(port).await.expect("it listens");
+    let request = format!("{method} {path}\r\n{headers}connection: close\r\n\r\n");
+    raw.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = Vec::new();
+    raw.read_to_end(&mut answer).await.expect("an answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The ports of a proxy that speak HTTP, each with a path that it serves.
+fn ports(proxy: &RunningProxy) -> [(SocketAddr, &'static str); 2] {
+    let stats = proxy.stats_addr().expect("it was asked for");
+    [(address(proxy), "/v1/streams"), (stats, "/metrics")]
+}
+
+#[tokio::test]
+async fn a_request_names_exactly_one_host_that_can_be_read() {
+    let (proxy, _) = start(settings().stats_listen(Some(ANY))).await;
+    for (port, path) in ports(&proxy) {
+        for (version, headers, status) in [
+            ("HTTP/1.1", "", "400"),
+            ("HTTP/1.1", "host: localhost\r\nhost: localhost\r\n", "400"),
+            (
+                "HTTP/1.1",
+                "host: localhost\r\nhost: evil.example\r\n",
+                "400",
+            ),
+            ("HTTP/1.1", "host: evil.example/\r\n", "400"),
+            ("HTTP/1.1", "host: evil example\r\n", "400"),
+            ("HTTP/1.1", "host: [::1\r\n", "400"),
+            ("HTTP/1.1", "host: \u{fc}.example\r\n", "400"),
+            ("HTTP/1.1", "host: user@localhost\r\n", "400"),
+            ("HTTP/1.1", "host: \r\n", "400"),
+            ("HTTP/1.1", "host: localhost\r\n", "200"),
+            ("HTTP/1.0", "", "200"),
+            ("HTTP/1.0", "host: evil.example\r\n", "403"),
+        ] {
+            let answer = with_headers(port, "GET", &format!("{path} {version}"), headers).await;
+            let status_line = format!("{version} {status}");
+            assert!(answer.starts_with(&status_line), "{headers:?}: {answer}");
+            if status == "400" {
+                assert!(answer.contains(r#""detail":"host: "#), "{answer}");
+            }
+        }
+    }
+}
+
+/// A page on any site can send requests to ports of the machine that shows it.
+#[tokio::test]
+async fn the_stats_port_has_the_guard_of_the_http_port() {
+    let token = HttpToken::new("0123456789abcdef").expect("a token");
+    for token in [None, Some(token)] {
+        let locked = token.is_some();
+        let settings = settings().faults(true).stats_listen(Some(ANY));
+        let (proxy, _) = start(settings.http_token(token)).await;
+        let right = "authorization: Bearer 0123456789abcdef\r\n";
+        for (port, path) in ports(&proxy) {
+            for (method, path, headers, status) in [
+                ("GET", path, "host: evil.example\r\n", 403),
+                (
+                    "GET",
+                    path,
+                    "host: localhost\r\norigin: https://evil.example\r\n",
+                    403,
+                ),
+                ("PUT", "/faults/s/stall", "host: evil.example\r\n", 403),
+                (
+                    "PUT",
+                    "/faults/s/stall",
+                    "host: localhost\r\norigin: https://evil.example\r\n",
+                    403,
+                ),
+                (
+                    "GET",
+                    path,
+                    "host: localhost\r\n",
+                    if locked { 401 } else { 200 },
+                ),
+                (
+                    "PUT",
+                    "/faults/t/stall",
+                    "host: localhost\r\n",
+                    if locked { 401 } else { 204 },
+                ),
+                ("GET", "/healthz", "host: localhost\r\n", 200),
+                ("GET", "/readyz", "host: localhost\r\n", 200),
+            ] {
+                let target = format!("{path} HTTP/1.1");
+                let answer = with_headers(port, method, &target, headers).await;
+                assert!(
+                    answer.starts_with(&format!("HTTP/1.1 {status}")),
+                    "{method} {path} {headers:?}: {answer}"
+                );
+            }
+            let headers = format!("host: localhost\r\n{right}");
+            let answer = with_headers(port, "GET", &format!("{path} HTTP/1.1"), &headers).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        let stalled = proxy.faults().expect("they are allowed").list();
+        assert_eq!(stalled.len(), usize::from(!locked), "{stalled:?}");
     }
 }
 

@@ -2,6 +2,7 @@ mod append;
 mod contract;
 mod drain;
 mod guard;
+mod half_close;
 mod hostile;
 mod kit;
 mod resume;
