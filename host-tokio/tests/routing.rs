@@ -109,6 +109,29 @@ async fn the_handshake_tells_who_owns_a_stream() {
     assert_eq!(written, Ok(AT));
 }
 
+/// Behind a port forward or an alias, proxies name owners that this client cannot reach.
+#[tokio::test]
+async fn a_client_is_ready_when_the_hosts_of_its_name_are_not_the_owners_that_they_name() {
+    let proxy = Proxy::bind().await;
+    // It accepts connections and says nothing.
+    let elsewhere = Proxy::bind().await;
+    let location = elsewhere.location();
+    let waits = Duration::from_secs(3_600);
+    let client = proxy.client().connect_timeout(waits).ready_timeout(waits);
+    let both = async {
+        tokio::join!(client.build(), async {
+            let mut peer = proxy.accept().await;
+            peer.handshake_with(&[("s", &location)]).await;
+            peer
+        })
+    };
+    let limit = Duration::from_secs(60);
+    let (built, _peer) = tokio::time::timeout(limit, both)
+        .await
+        .expect("it is ready");
+    built.unwrap();
+}
+
 #[tokio::test]
 async fn a_killed_proxy_is_connected_to_again_when_it_is_back() {
     let proxy = Proxy::bind().await;

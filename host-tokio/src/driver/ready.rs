@@ -6,8 +6,10 @@ use super::{Driver, Hosts};
 use crate::error::BuildError;
 
 impl Driver {
-    /// Waits until every host has completed its handshake or failed, at least one with success.
-    /// After `limit`, one success is enough.
+    /// Waits until every host of the name has completed its handshake or failed, at least one with
+    /// success. After `limit`, one success is enough. Hosts that are only known because a proxy
+    /// named them as owners are not waited for: they may be out of this client's reach, as behind a
+    /// port forward.
     ///
     /// # Errors
     ///
@@ -38,6 +40,7 @@ impl Driver {
         let all = self
             .client
             .hosts()
+            .filter(|host| host.in_ring)
             .all(|host| host.status.is_some() || host.last_failure.is_some());
         if self.any_handshake && all {
             Poll::Ready(())
