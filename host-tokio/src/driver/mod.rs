@@ -76,6 +76,8 @@ pub(crate) struct Driver {
     /// True if a future was created that must be polled before the task sleeps.
     poll_again: bool,
     connect_failures: ConnectFailures,
+    /// Number of connections that failed or were lost, as of the last turn.
+    link_failures: u64,
     /// `true` once a host has completed a handshake.
     any_handshake: bool,
     /// Copy of the client's counters as of its last turn, for the handles.
@@ -145,6 +147,7 @@ impl Driver {
             timer: Timer::new(clock),
             poll_again: false,
             connect_failures: ConnectFailures::default(),
+            link_failures: 0,
             any_handshake: false,
             counters: SharedCounters::default(),
             seed,

@@ -3,7 +3,7 @@
 use core::task::{Context, Poll};
 
 use distributedlog::client::HostId;
-use distributedlog::client::routing::{AttemptOutcome, HostAddress};
+use distributedlog::client::routing::{AttemptOutcome, Counters, HostAddress, Link};
 use distributedlog::client::session::Event;
 use distributedlog::wire::service::Reply;
 use distributedlog::{Clock, Failure, Instant};
@@ -33,6 +33,7 @@ impl Driver {
             let received = self.receive(cx, now);
             self.handle_timeouts(now);
             self.perform_actions(now);
+            self.look_up_if_unusable();
             self.closing
                 .retain_mut(|closing| now < closing.until && closing.poll(cx).is_pending());
             if !self.finished.is_empty() {
@@ -105,6 +106,33 @@ impl Driver {
                 known = hosts.len() - left_out,
                 "the name leads to more proxies than a client can know"
             );
+        }
+    }
+
+    /// Looks the name up again if none of its hosts can be used: it may lead elsewhere by now.
+    fn look_up_if_unusable(&mut self) {
+        let Counters {
+            connect_failures,
+            disconnects,
+            ..
+        } = self.client.counters();
+        let failures = connect_failures + disconnects;
+        // Only a new failure is a reason; after it, the hosts are looked at once.
+        if core::mem::replace(&mut self.link_failures, failures) == failures {
+            return;
+        }
+        let mut any_down = false;
+        for host in self.client.hosts().filter(|host| host.in_ring) {
+            match host.link {
+                Link::Connected | Link::Connecting => return,
+                Link::Down { .. } => any_down = true,
+                Link::Idle => {}
+            }
+        }
+        if any_down && let Some(names) = &mut self.names {
+            names.look_up_soon();
+            // Registers the waker for the new time.
+            self.poll_again = true;
         }
     }
 

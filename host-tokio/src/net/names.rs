@@ -24,4 +24,13 @@ impl Names {
             Self::ServerSet(members) => members.poll(cx),
         }
     }
+
+    /// Looks the name up again soon, because none of its addresses can be used. Poll it afterwards.
+    pub(crate) fn look_up_soon(&mut self) {
+        match self {
+            Self::Hosts(resolver) => resolver.look_up_soon(),
+            #[cfg(feature = "zookeeper")]
+            Self::ServerSet(members) => members.look_up_soon(),
+        }
+    }
 }

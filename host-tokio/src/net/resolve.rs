@@ -13,7 +13,8 @@ use super::{NameEvent, ResolvedProxy};
 pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 pub(crate) type LookupFn = Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>;
 
-/// Time after which a round in which a host had no address is repeated.
+/// Time after which a round in which a host had no address, or whose addresses all failed, is
+/// repeated.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Maximum number of addresses of one host, above the size of any ring; further ones are left out.
 const MAX_ADDRESSES_PER_HOST: usize = 64;
@@ -27,6 +28,8 @@ pub(crate) struct Resolver {
     every: Option<Duration>,
     lookup: LookupFn,
     next_round: Pin<Box<Sleep>>,
+    /// End of the last round.
+    last_round: Instant,
     state: State,
 }
 
@@ -74,6 +77,7 @@ impl Resolver {
             hosts: hosts.collect(),
             every,
             next_round: Box::pin(sleep(Duration::ZERO)),
+            last_round: Instant::now(),
             state: State::LookingUp,
             lookup,
         }
@@ -95,6 +99,16 @@ impl Resolver {
         }
         self.schedule(cx);
         Poll::Ready(self.event())
+    }
+
+    /// Advances the next round to [`RETRY_AFTER_FAILURE`] after the last one, which bounds the
+    /// rate. Has no effect on names that are looked up only once.
+    pub(crate) fn look_up_soon(&mut self) {
+        let soon = self.last_round + RETRY_AFTER_FAILURE;
+        if self.state == State::Waiting && self.every.is_some() && soon < self.next_round.deadline()
+        {
+            self.next_round.as_mut().reset(soon);
+        }
     }
 
     /// Polls the look-ups of this round. Returns `true` once all have ended.
@@ -136,7 +150,8 @@ impl Resolver {
             }
         };
         self.state = State::Waiting;
-        self.next_round.as_mut().reset(Instant::now() + wait);
+        self.last_round = Instant::now();
+        self.next_round.as_mut().reset(self.last_round + wait);
         // Registers the waker; a zero interval is woken for at once.
         if self.next_round.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
@@ -241,6 +256,26 @@ mod tests {
                 .is_err()
         );
         assert_eq!(left.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_whose_addresses_all_fail_is_looked_up_again_at_most_once_a_second() {
+        let (_, lookup) = scripted(vec![
+            Ok(vec![address(3)]),
+            Ok(vec![address(2)]),
+            Ok(vec![address(1)]),
+        ]);
+        let mut resolver = Resolver::with_lookup(one_host(), Some(Duration::from_secs(10)), lookup);
+        let start = Instant::now();
+        for (last, seconds) in [(1, 0), (2, 1), (3, 2)] {
+            let event = poll_fn(|cx| resolver.poll(cx)).await;
+            assert_eq!(event.found[0].address, address(last));
+            assert_eq!(start.elapsed().as_secs(), seconds);
+            // As often as the addresses fail.
+            for _ in 0..100 {
+                resolver.look_up_soon();
+            }
+        }
     }
 
     #[tokio::test]

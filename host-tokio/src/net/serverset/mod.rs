@@ -12,11 +12,12 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 pub use announce::{AnnounceError, Announced, Announcement};
 pub use login::ZooKeeperLogin;
 use member::Member;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error, OneshotWatcher, SessionState, WatchedEvent};
@@ -33,6 +34,10 @@ const MAX_MEMBERS: usize = 1024;
 /// doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_secs(5);
+
+/// Time after which members' host names are looked up again when none of their addresses can be
+/// used.
+const MIN_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time for which ZooKeeper keeps a session whose connection is lost. Watches and announcements end
 /// with the session.
@@ -62,6 +67,7 @@ pub(crate) struct ServerSetName {
 /// through the end of a session.
 pub(crate) struct ServerSet {
     events: mpsc::Receiver<NameEvent>,
+    unusable: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -69,16 +75,27 @@ impl ServerSet {
     /// Begins to follow the set, on the current runtime.
     pub(crate) fn new(name: ServerSetName) -> Self {
         let (sender, events) = mpsc::channel(1);
+        let unusable = Arc::new(Notify::new());
         let task = tokio::spawn(
             Follower {
                 name,
                 events: sender,
+                unusable: Arc::clone(&unusable),
                 addresses: HashMap::new(),
                 known: Vec::new(),
             }
             .run(),
         );
-        Self { events, task }
+        Self {
+            events,
+            unusable,
+            task,
+        }
+    }
+
+    /// Looks members' host names up again soon, because none of their addresses can be used.
+    pub(crate) fn look_up_soon(&self) {
+        self.unusable.notify_one();
     }
 
     /// The members as they are now. Pending while nothing is known, and while nothing changes.
@@ -105,9 +122,36 @@ impl Drop for ServerSet {
 struct Follower {
     name: ServerSetName,
     events: mpsc::Sender<NameEvent>,
+    /// Notified when none of the known addresses can be used.
+    unusable: Arc<Notify>,
     /// Last known addresses of hosts, used while their name server fails.
     addresses: HashMap<(String, u16), SocketAddr>,
     known: Vec<ResolvedProxy>,
+}
+
+/// State of the log's warnings about an ensemble that cannot be reached: one for each outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outage {
+    /// The ensemble has not been reached yet. The error of building the client says so; the log
+    /// does when the outage outlasts that.
+    AtStart,
+    /// The ensemble was reached: the next failure is reported.
+    None,
+    /// The outage was reported.
+    Reported,
+}
+
+impl Outage {
+    /// Returns `true` if a failure is reported, before which the last pause was `retry`. At the
+    /// start that is after 200 + 400 + 800 + 1,600 + 3,200 ms, which is longer than a client waits
+    /// by default until it is ready.
+    fn is_reported_now(self, retry: Duration) -> bool {
+        match self {
+            Self::AtStart => retry >= MAX_RETRY,
+            Self::None => true,
+            Self::Reported => false,
+        }
+    }
 }
 
 /// Reason why following the set ended.
@@ -127,11 +171,13 @@ impl From<Error> for FollowEnd {
 impl Follower {
     async fn run(mut self) {
         let mut retry = FIRST_RETRY;
+        let mut outage = Outage::AtStart;
         loop {
             let connected = login::connect(&self.name.ensemble, self.name.login.as_ref()).await;
             let ended = match connected {
                 Ok(client) => {
                     retry = FIRST_RETRY;
+                    outage = Outage::None;
                     self.follow(&client).await
                 }
                 Err(error) => FollowEnd::Failed(error),
@@ -140,13 +186,19 @@ impl Follower {
                 return;
             };
             let ensemble = &self.name.ensemble;
-            tracing::warn!(
-                ensemble,
-                path = self.name.path,
-                %error,
-                known = self.known.len(),
-                "cannot follow a serverset in ZooKeeper"
-            );
+            let (path, known) = (&self.name.path, self.known.len());
+            if outage.is_reported_now(retry) {
+                tracing::warn!(
+                    ensemble,
+                    path,
+                    %error,
+                    known,
+                    "cannot follow a serverset in ZooKeeper; trying again"
+                );
+                outage = Outage::Reported;
+            } else {
+                tracing::debug!(ensemble, path, %error, known, "cannot follow a serverset yet");
+            }
             let why = io::Error::other(format!("ZooKeeper cannot be asked: {error}"));
             // What is known stays: a set that cannot be read is not an empty one.
             if self.known.is_empty()
@@ -295,7 +347,16 @@ impl Follower {
                 Some(Err(_)) | None => Ok(()),
             },
             () = sleep(self.name.every), if has_names => Ok(()),
+            () = self.look_up_again(), if has_names => Ok(()),
         }
+    }
+}
+
+impl Follower {
+    /// Completes when the addresses cannot be used, at most once in [`MIN_LOOKUP_INTERVAL`].
+    async fn look_up_again(&self) {
+        sleep(MIN_LOOKUP_INTERVAL).await;
+        self.unusable.notified().await;
     }
 }
 
