@@ -99,7 +99,7 @@ async fn a_served_store_finishes_what_is_in_flight_and_its_proxy_outlives_it() {
 }
 
 #[tokio::test]
-async fn a_reader_and_a_console_end_with_0_when_they_are_asked_to() {
+async fn a_reader_ends_with_0_when_it_is_asked_to_and_a_console_of_a_pipe_says_what_is_unread() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     let uri = local.uri().to_string();
@@ -142,5 +142,9 @@ async fn a_reader_and_a_console_end_with_0_when_they_are_asked_to() {
         tokio::task::yield_now().await;
     }
     console.signal(Signal::TERM);
-    let _ = console.until_exit().await.with_code(0);
+    let _ = console
+        .until_exit()
+        .await
+        .with_code(1)
+        .complaining("1 line acknowledged, 0 lines failed; nothing after line 1 was written");
 }

@@ -28,7 +28,9 @@ pub(crate) fn confirm(question: &str, force: bool, output: &Output) -> Result<bo
 
 fn ask(question: &str, answers: &mut dyn BufRead, output: &Output) -> Result<bool, CliError> {
     for _ in 0..MAX_QUESTIONS {
-        output.write(format!("{question} (Y or N) ").as_bytes())?;
+        output
+            .write(format!("{question} (Y or N) ").as_bytes())
+            .map_err(|_| CliError::failure(format!("cannot ask for confirmation: {question}")))?;
         let mut answer = String::new();
         let read = answers
             .read_line(&mut answer)

@@ -1,6 +1,8 @@
 use core::fmt;
 use std::io;
 
+use super::output::harmless;
+
 /// Exit status of a command that succeeded.
 pub(crate) const EXIT_OK: u8 = 0;
 /// Exit status of a command that failed.
@@ -93,8 +95,28 @@ impl CliError {
         }
     }
 
+    /// Returns the message, or that the output is closed.
+    #[must_use]
+    pub(crate) fn reason(&self) -> &str {
+        if self.kind == Kind::OutputClosed {
+            "the reader of the output has closed it"
+        } else {
+            &self.message
+        }
+    }
+
+    /// Returns the error with more after its message. One that prints no message is not changed.
+    #[must_use]
+    pub(crate) fn with_detail(mut self, detail: &str) -> Self {
+        if !self.message.is_empty() {
+            self.message.push_str(detail);
+        }
+        self
+    }
+
     /// Returns the text for the standard error, or `None` if there is nothing left to print.
-    /// `coloured`: with a terminal's escape sequences.
+    /// `coloured`: with a terminal's escape sequences. Control characters of the message and of the
+    /// tip are replaced: they may quote what came from elsewhere.
     #[must_use]
     pub(crate) fn report(&self, coloured: bool) -> Option<String> {
         match self.kind {
@@ -106,9 +128,9 @@ impl CliError {
         } else {
             ("", "", "")
         };
-        let mut text = format!("{red}error:{plain} {}\n", self.message);
+        let mut text = format!("{red}error:{plain} {}\n", harmless(&self.message));
         if let Some(tip) = &self.tip {
-            for line in tip.lines() {
+            for line in harmless(tip).lines() {
                 text.push_str(&format!("  {green}tip:{plain} {line}\n"));
             }
         }
@@ -136,6 +158,17 @@ mod tests {
             Some("error: nothing answers at 127.0.0.1:7000\n  tip: dlog local 7000\n")
         );
         assert_eq!(error.exit_status(), EXIT_FAILURE);
+    }
+
+    #[test]
+    fn a_message_cannot_control_the_terminal() {
+        let report = CliError::failure("from \x1b]0;x\x07")
+            .tip("run \x1b[A")
+            .report(false);
+        assert_eq!(
+            report.as_deref(),
+            Some("error: from \u{fffd}]0;x\u{fffd}\n  tip: run \u{fffd}[A\n")
+        );
     }
 
     #[test]

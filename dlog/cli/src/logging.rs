@@ -66,8 +66,15 @@ pub(crate) fn start(verbosity: Verbosity) {
     }
 }
 
+/// Returns the filter of a verbosity. Below debugging, ZooKeeper's client only logs errors: what it
+/// warns of is in the warnings and errors of the code that uses it.
 fn fallback(verbosity: Verbosity) -> EnvFilter {
-    EnvFilter::new(verbosity.level().to_string())
+    let level = verbosity.level();
+    if level == LevelFilter::WARN || level == LevelFilter::INFO {
+        EnvFilter::new(format!("{level},zookeeper_client=error"))
+    } else {
+        EnvFilter::new(level.to_string())
+    }
 }
 
 #[cfg(test)]

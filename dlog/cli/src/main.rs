@@ -36,9 +36,7 @@ mod writer_args;
 pub(crate) use args::Cli;
 pub(crate) use error::CliError;
 
-#[cfg(test)]
-pub(crate) use error::EXIT_FAILURE;
-pub(crate) use error::{EXIT_OK, EXIT_USAGE};
+pub(crate) use error::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
 pub(crate) use output::{Format, Output};
 pub(crate) use shutdown::Shutdown;
 
@@ -62,7 +60,7 @@ fn main() -> ExitCode {
         Ok(()) => EXIT_OK,
         Err(error) => {
             if let Some(report) = error.report(output::stderr_colour()) {
-                output::note(report.trim_end());
+                output::note_coloured(report.trim_end());
             }
             error.exit_status()
         }

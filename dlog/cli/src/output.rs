@@ -1,6 +1,7 @@
 use core::fmt;
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 
@@ -27,6 +28,8 @@ pub(crate) struct Output {
     escapes: bool,
     /// Notices go to the sink too, rather than to the standard error.
     takes_notices: bool,
+    /// First failed write of a [best effort](Self::best_effort) output.
+    failed: Option<Arc<OnceLock<io::Error>>>,
 }
 
 impl Output {
@@ -37,6 +40,7 @@ impl Output {
             sink: Arc::new(Mutex::new(Box::new(io::stdout()))),
             escapes: io::stdout().is_terminal(),
             takes_notices: false,
+            failed: None,
         }
     }
 
@@ -47,6 +51,7 @@ impl Output {
             sink: Arc::new(Mutex::new(Box::new(sink))),
             escapes: false,
             takes_notices: true,
+            failed: None,
         }
     }
 
@@ -60,12 +65,40 @@ impl Output {
         }
     }
 
-    /// Writes `text` and a line end, and flushes them.
+    /// Returns the same output for a command that changes something, whose work must not end
+    /// because a reader closed the pipe: a failed write is kept for [`check`](Self::check), later
+    /// ones are skipped, and none of them is an error.
+    #[must_use]
+    pub(crate) fn best_effort(&self) -> Self {
+        Self {
+            failed: Some(self.failed.clone().unwrap_or_default()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the first failed write of a best effort output as an error.
+    ///
+    /// # Errors
+    /// A write failed. Not all results were printed.
+    pub(crate) fn check(&self) -> Result<(), CliError> {
+        match self.failed.as_ref().and_then(|failed| failed.get()) {
+            Some(error) => Err(CliError::output(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes `text` and a line end, and flushes them. On a terminal its control characters are
+    /// replaced, as [`payload_text`](Self::payload_text) does.
     ///
     /// # Errors
     /// The output is closed, or a write failed.
     pub(crate) fn line(&self, text: impl fmt::Display) -> Result<(), CliError> {
-        self.write(format!("{text}\n").as_bytes())
+        let text = format!("{text}\n");
+        if self.escapes {
+            self.write(harmless(&text).as_bytes())
+        } else {
+            self.write(text.as_bytes())
+        }
     }
 
     /// Writes a line and ignores errors: a server does not end because the process that started it
@@ -91,9 +124,29 @@ impl Output {
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), CliError> {
         // A task that panicked during a write left at most half a line.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        sink.write_all(bytes)
-            .and_then(|()| sink.flush())
-            .map_err(|error| CliError::output(&error))
+        if self
+            .failed
+            .as_ref()
+            .is_some_and(|failed| failed.get().is_some())
+        {
+            return Ok(());
+        }
+        let written = sink.write_all(bytes).and_then(|()| sink.flush());
+        match (written, &self.failed) {
+            (Ok(()), _) => Ok(()),
+            (Err(error), None) => Err(CliError::output(&error)),
+            (Err(error), Some(failed)) => {
+                // The lock is held, so it is empty.
+                let _ = failed.set(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns true if the output is a terminal, which interprets control characters.
+    #[must_use]
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.escapes
     }
 
     /// Converts a record's bytes to text for this output: UTF-8, with U+FFFD for invalid bytes. On
@@ -102,18 +155,11 @@ impl Output {
     #[must_use]
     pub(crate) fn payload_text(&self, payload: &[u8]) -> String {
         let text = String::from_utf8_lossy(payload);
-        if !self.escapes {
-            return text.into_owned();
+        if self.escapes {
+            harmless(&text).into_owned()
+        } else {
+            text.into_owned()
         }
-        text.chars()
-            .map(|c| {
-                if c.is_control() && c != '\n' && c != '\t' {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            })
-            .collect()
     }
 }
 
@@ -122,6 +168,18 @@ impl fmt::Debug for Output {
         f.debug_struct("Output")
             .field("escapes", &self.escapes)
             .finish_non_exhaustive()
+    }
+}
+
+/// Replaces control characters other than line ends and tabs by U+FFFD, so that a text from
+/// elsewhere cannot control the terminal that shows it.
+#[must_use]
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.contains(is_harmful) {
+        text.replace(is_harmful, "\u{fffd}").into()
+    } else {
+        text.into()
     }
 }
 
@@ -142,8 +200,19 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     }
 }
 
-/// Writes a line to the standard error, and ignores errors: a closed pipe is no reason to fail.
+/// Writes a line to the standard error, and ignores errors: a closed pipe is no reason to fail. On
+/// a terminal its control characters are replaced.
 pub(crate) fn note(text: impl fmt::Display) {
+    let text = text.to_string();
+    if io::stderr().is_terminal() {
+        note_coloured(harmless(&text));
+    } else {
+        note_coloured(text);
+    }
+}
+
+/// Does the same with a text that has escape sequences of this program, and none from elsewhere.
+pub(crate) fn note_coloured(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -202,16 +271,41 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_ends_the_command_quietly() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
+    fn no_text_of_a_result_can_control_a_terminal() {
+        let (captured, text) = (CapturedOutput::default(), "owner \x1b[2J\u{9b}31m\ttail");
+        let terminal = Output::to_terminal(captured.clone());
+        terminal.line(text).expect("the buffer takes all");
+        captured.output().line(text).expect("the buffer takes all");
+        assert_eq!(
+            captured.text(),
+            format!("owner \u{fffd}[2J\u{fffd}31m\ttail\n{text}\n")
+        );
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
         }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_best_effort_output_keeps_its_first_failure_for_the_end() {
+        let output = Output::to(Closed).best_effort();
+        output.check().expect("nothing was written yet");
+        output.line("x").expect("it is kept");
+        output.best_effort().line("y").expect("it is kept");
+        let error = output.check().expect_err("the pipe is closed");
+        assert_eq!(error.exit_status(), super::super::EXIT_OK);
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_the_command_quietly() {
         let error = Output::to(Closed)
             .line("x")
             .expect_err("the pipe is closed");

@@ -9,15 +9,16 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::console::{
-    self, ConnectedWriter, ConsoleInput, DoneGuard, InputLine, LineCounts, LineReporter,
-    RecordDigest,
+    self, ConnectedWriter, ConsoleInput, DoneGuard, InputKind, InputLine, LineCounts, LineReporter,
+    RecordDigest, SessionEnd,
 };
 use super::expression::Expression;
 use super::output::counted;
 use super::position::Position;
-use super::writer_args::WriterArgs;
+use super::writer_args::{QuickstartWriterArgs, settings_error};
 use super::{
-    CliError, Format, Output, Shutdown, local, namespace, port, proxy, record_text, streams, tail,
+    CliError, EXIT_FAILURE, Format, Output, Shutdown, local, namespace, port, proxy, record_text,
+    streams, tail,
 };
 use distributedlog_proxy::{Proxy, ProxyError, RunningProxy, Settings};
 use distributedlog_reader::{
@@ -40,8 +41,14 @@ const HTTP_PORT: u16 = 8002;
 /// folder, a write proxy on a real socket, the streams basic-stream-3 to basic-stream-7, a reader
 /// that prints their records, and a prompt. Each line that you type is written through the proxy
 /// to one of the streams and printed once by the reader, also when it was written to a second
-/// stream because the first was slow. From a pipe the command ends when every line has been
-/// acknowledged and read back.
+/// stream because the first was slow. Below it stand the stream and position of the first
+/// acknowledgement, how long it took, and the number of attempts (-v prints each of them). From a
+/// pipe the command ends when every line has been acknowledged and read back.
+///
+/// The settings are the defaults: a line without an answer is written to another stream after 50
+/// ms, or sooner once latencies are known. It fails only after 50 s; after a second of waiting the
+/// command says for what. Typed lines are kept in the history file under the user's
+/// data folder; nothing else is left behind without --data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -62,7 +69,7 @@ pub(crate) struct Args {
     http_port: Option<u16>,
 
     #[command(flatten)]
-    writer: WriterArgs,
+    writer: QuickstartWriterArgs,
 }
 
 impl Args {
@@ -77,7 +84,7 @@ impl Args {
         shutdown: &Shutdown,
     ) -> Result<(), CliError> {
         self.run_with(
-            |writer| console::input(writer, output, shutdown),
+            |writer, output| console::input(writer, output, shutdown),
             output,
             verbose,
             shutdown,
@@ -89,16 +96,20 @@ impl Args {
     /// they arrive.
     async fn run_with(
         self,
-        open: impl FnOnce(&ConnectedWriter) -> Result<ConsoleInput, CliError>,
+        open: impl FnOnce(&ConnectedWriter, &Output) -> Result<ConsoleInput, CliError>,
         output: &Output,
         verbose: u8,
         shutdown: &Shutdown,
     ) -> Result<(), CliError> {
-        let (settings, identity) = (self.writer.settings()?, self.writer.identity());
+        let settings = self.writer.builder().attempt_reports(verbose > 0).build();
+        let settings = settings.map_err(|error| settings_error(&error))?;
+        let identity = self.writer.identity();
+        // Whether a pipe is read must not decide which lines are written.
+        let output = &output.best_effort();
         let stack = Stack::start(self.data.as_deref(), self.port, self.http_port).await?;
         // On success and on errors the proxy is drained, the store closed and the temporary folder
         // removed.
-        let counts = run_session(
+        let ended = run_session(
             &stack,
             (settings, identity),
             open,
@@ -109,23 +120,33 @@ impl Args {
         .await;
         console::restore_terminal();
         let stopped = stack.stop().await;
-        let counts = counts?;
+        let (end, kind) = ended?;
         stopped?;
         // To `output`, not above the prompt: an editor that was interrupted does not draw any more.
-        print_totals(counts, output)
+        print_totals(end.counts, output)?;
+        match end.verdict(kind, output) {
+            // The last line counts what was reported line by line.
+            Err(error) if error.exit_status() == EXIT_FAILURE && error.report(false).is_none() => {
+                Err(CliError::failure(format!(
+                    "not acknowledged: {}",
+                    counted(end.counts.failed, "line")
+                )))
+            }
+            verdict => verdict,
+        }
     }
 }
 
 /// Connects to the proxy as any writer does, and writes and reads until the input has ended.
-/// Returns the numbers of lines.
+/// Returns how the lines ended, and their source.
 async fn run_session(
     stack: &Stack,
     (settings, identity): (WriterSettings, bool),
-    open: impl FnOnce(&ConnectedWriter) -> Result<ConsoleInput, CliError>,
+    open: impl FnOnce(&ConnectedWriter, &Output) -> Result<ConsoleInput, CliError>,
     output: &Output,
     verbose: u8,
     shutdown: &Shutdown,
-) -> Result<LineCounts, CliError> {
+) -> Result<(SessionEnd, InputKind), CliError> {
     stack.introduce(output)?;
     let writer = ConnectedWriter::open(
         &stack.name(),
@@ -144,8 +165,12 @@ async fn run_session(
     )
     .await?;
     let mut reader = MultiReader::new(&stack.store, starts, MergeSettings::default());
-    let (lines, above_prompt) = open(&writer)?;
-    let counts = write_and_read_back(
+    let ConsoleInput {
+        lines,
+        output: above_prompt,
+        kind,
+    } = open(&writer, output)?;
+    let end = write_and_read_back(
         lines,
         &writer,
         &mut reader,
@@ -156,24 +181,15 @@ async fn run_session(
     .await;
     tail::log_counters(reader.counters());
     writer.close().await;
-    counts
+    end.map(|end| (end, kind))
 }
 
 /// Prints the totals.
 fn print_totals(counts: LineCounts, output: &Output) -> Result<(), CliError> {
-    let LineCounts { written, failed } = counts;
     output.line(format_args!(
         "\n{} written, acknowledged and read back.",
-        counted(written, "record")
-    ))?;
-    if failed > 0 {
-        Err(CliError::failure(format!(
-            "not acknowledged: {}",
-            counted(failed, "line")
-        )))
-    } else {
-        Ok(())
-    }
+        counted(counts.written, "record")
+    ))
 }
 
 /// Store, proxy and streams that quickstart starts.
@@ -324,7 +340,7 @@ async fn start_proxy(
 }
 
 /// Writes each line and prints each record, until the input has ended and every acknowledged line
-/// has been read back. Returns the numbers of lines.
+/// has been read back. Returns how the lines ended.
 async fn write_and_read_back(
     lines: mpsc::Receiver<InputLine>,
     writer: &ConnectedWriter,
@@ -332,7 +348,7 @@ async fn write_and_read_back(
     output: &Output,
     verbose: bool,
     shutdown: &Shutdown,
-) -> Result<LineCounts, CliError> {
+) -> Result<SessionEnd, CliError> {
     let (written, mut acknowledged) = mpsc::unbounded_channel();
     let mut on_written = |digest: RecordDigest, done: DoneGuard| {
         // The receiver lives as long as this future does.
@@ -342,21 +358,21 @@ async fn write_and_read_back(
         lines,
         writer,
         output,
-        LineReporter::new(Format::Text, verbose, false),
+        LineReporter::new(Format::Text, true, verbose),
         shutdown,
         &mut on_written
     ));
     let mut read_back = ReadBack::default();
-    let mut counts = None;
+    let mut ended = None;
     loop {
-        if let Some(counts) = counts
+        if let Some(end) = ended
             && acknowledged.is_empty()
             && read_back.is_complete()
         {
-            return Ok(counts);
+            return Ok(end);
         }
         tokio::select! {
-            result = &mut session, if counts.is_none() => counts = Some(result?),
+            result = &mut session, if ended.is_none() => ended = Some(result?),
             Some((digest, done)) = acknowledged.recv() => read_back.written(digest, done),
             event = reader.next() => {
                 let event = event.expect("the first stream that ends is an error, which returns");
@@ -459,11 +475,12 @@ mod tests {
         };
         let captured = CapturedOutput::default();
         let output = captured.output();
-        let open = |writer: &ConnectedWriter| {
-            Ok((
-                console::read_text(input, writer.max_record_bytes()),
-                captured.output(),
-            ))
+        let open = |writer: &ConnectedWriter, output: &Output| {
+            Ok(ConsoleInput {
+                lines: console::read_text(input, writer.max_record_bytes()),
+                output: output.clone(),
+                kind: InputKind::Pipe,
+            })
         };
         let result = args.run_with(open, &output, 0, &Shutdown::manual()).await;
         (captured.text(), result)

@@ -59,15 +59,25 @@ pub(crate) fn print(
     }
 }
 
-/// Prints one JSON object on a line of its own.
+/// Prints one JSON object on a line of its own. On a terminal the control characters that JSON
+/// allows in texts (U+007F to U+009F) are escaped too, because terminals interpret them.
 ///
 /// # Errors
 /// The output cannot be written.
 pub(crate) fn json_line(output: &Output, value: &impl Serialize) -> Result<(), CliError> {
-    output.line(
-        serde_json::to_string(value)
-            .expect("the keys are texts and nothing in it fails to serialize"),
-    )
+    let text = serde_json::to_string(value)
+        .expect("the keys are texts and nothing in it fails to serialize");
+    if output.is_terminal() && text.contains(char::is_control) {
+        return output.line(text.chars().fold(String::new(), |mut line, c| {
+            if c.is_control() {
+                line.push_str(&format!("\\u{:04x}", u32::from(c)));
+            } else {
+                line.push(c);
+            }
+            line
+        }));
+    }
+    output.line(text)
 }
 
 fn record_json<'a>(stream: &'a StreamName, record: &'a Record) -> RecordJson<'a> {
@@ -123,6 +133,17 @@ mod tests {
             "Received record DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} from stream \
              basic-stream-3\n\"\"\"\nmessage-1\n\"\"\"\n"
         );
+    }
+
+    #[test]
+    fn json_on_a_terminal_keeps_its_meaning_and_controls_nothing() {
+        let captured = CapturedOutput::default();
+        let value = serde_json::json!({ "payload": "a\u{9b}2J\x1b\u{7f}" });
+        json_line(&Output::to_terminal(captured.clone()), &value).expect("the buffer takes all");
+        let text = captured.text();
+        assert_eq!(text, "{\"payload\":\"a\\u009b2J\\u001b\\u007f\"}\n");
+        let read: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(read, value);
     }
 
     #[test]

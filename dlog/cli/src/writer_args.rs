@@ -14,8 +14,11 @@ use distributedlog::writer::{Settings, SettingsBuilder};
 
 use super::{CliError, duration};
 
-/// Settings of a command that writes: it starts from the tutorial's.
+/// Settings of the original's console: they start from the tutorial's.
 pub(crate) type WriterArgs = SettingFlags<Tutorial>;
+
+/// Settings of quickstart: they start from the defaults.
+pub(crate) type QuickstartWriterArgs = SettingFlags<Quickstart>;
 
 /// A command with flags for the writer's settings.
 pub(crate) trait SettingsOf {
@@ -39,6 +42,20 @@ impl SettingsOf for Tutorial {
 
     fn base() -> SettingsBuilder {
         Settings::tutorial().to_builder()
+    }
+}
+
+/// The defaults, with the tutorial's request timeout: a user who stalls every stream sees what a
+/// line waits for, rather than its failure after half a second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quickstart;
+
+impl SettingsOf for Quickstart {
+    const HEADING: &'static str = Tutorial::HEADING;
+    const WITHOUT_FLAG: &'static [&'static str] = Tutorial::WITHOUT_FLAG;
+
+    fn base() -> SettingsBuilder {
+        Settings::builder().request_timeout(Settings::tutorial().request_timeout())
     }
 }
 

@@ -91,6 +91,133 @@ fn type_line(to: &mut ChildStdin, line: &str) {
 }
 
 #[test]
+fn every_line_is_written_also_when_the_reader_of_the_results_goes_away() {
+    const LINES: u64 = 20_000;
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (_proxy, address) = proxy(home.path(), "0");
+    let name = format!("inet!{address}");
+    let flags = ["console-multi-writer", "-v", "--stats", "--format", "json"];
+    let mut console = Running::start(
+        Command::new(env!("CARGO_BIN_EXE_dlog"))
+            .args(flags)
+            .args([&*name, "s-1,s-2"]),
+    );
+    let mut keyboard = console.0.stdin.take().expect("it is piped");
+    let notices = Lines::of(console.0.stderr.take());
+    let mut results = BufReader::new(console.0.stdout.take().expect("it is piped"));
+    let typing = std::thread::spawn(move || {
+        for number in 1..=LINES {
+            type_line(&mut keyboard, &format!("line {number}\n"));
+        }
+    });
+    // As `| head -1`.
+    let mut first = String::new();
+    results.read_line(&mut first).expect("a result");
+    drop(results);
+    typing.join().expect("the console reads to the end");
+    let stats = notices.json();
+    assert_eq!(stats["writer"]["records_written"], LINES, "{stats}");
+    assert_eq!(console.0.wait().expect("it was started").code(), Some(0));
+}
+
+/// Sends a request without a body to the HTTP port, and waits for the end of the response.
+fn http(address: &str, method: &str, path: &str) {
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n");
+    stream
+        .write_all(format!("{request}Connection: close\r\n\r\n").as_bytes())
+        .expect("it reads");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("it answers");
+    assert!(response.starts_with("HTTP/1.1 2"), "{response}");
+}
+
+#[test]
+fn quickstart_goes_round_stalled_streams_and_says_what_a_line_waits_for() {
+    let mut quickstart = Running::start(Command::new(env!("CARGO_BIN_EXE_dlog")).args([
+        "quickstart",
+        "-p",
+        "0",
+        "--http-port",
+        "0",
+    ]));
+    let mut keyboard = quickstart.0.stdin.take().expect("it is piped");
+    let (results, notices) = (
+        Lines::of(quickstart.0.stdout.take()),
+        Lines::of(quickstart.0.stderr.take()),
+    );
+    let page = results.with("http://");
+    let (_, address) = page.split_once("http://").expect("it was found by it");
+    let address = address.split(' ').next().expect("the address comes first");
+    let stall = |method, stream| {
+        http(
+            address,
+            method,
+            &format!("/faults/basic-stream-{stream}/stall"),
+        )
+    };
+
+    stall("PUT", 3);
+    stall("PUT", 4);
+    for number in 1..=6 {
+        type_line(&mut keyboard, "a line\n");
+        let line = results.with(&format!("line {number}: "));
+        let (_, took) = line.split_once("}} in stream ").unwrap_or(("", &line));
+        assert!(
+            took.contains(" ms, ") && took.contains(" attempt"),
+            "{line}"
+        );
+        assert!(
+            !took.contains("stream-3") && !took.contains("stream-4"),
+            "{line}"
+        );
+    }
+    for stream in 5..=7 {
+        stall("PUT", stream);
+    }
+    type_line(&mut keyboard, "waits\n");
+    let notice = notices.with("Waiting for an answer from ");
+    assert!(notice.contains("basic-stream-"), "{notice}");
+    for stream in 3..=7 {
+        http(address, "DELETE", &format!("/faults/basic-stream-{stream}"));
+    }
+    results.with("line 7: ");
+    drop(keyboard);
+    results.with("7 records written, acknowledged and read back.");
+    assert_eq!(quickstart.0.wait().expect("it was started").code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_before_the_end_of_a_pipe_is_a_failure_that_says_what_was_not_written() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (_proxy, address) = proxy(home.path(), "0");
+    let name = format!("inet!{address}");
+    for command in [
+        vec!["console-multi-writer", "-v", &*name, "s-1,s-2"],
+        vec!["quickstart", "-p", "0", "--http-port", "0"],
+    ] {
+        let mut console = Running::start(Command::new(env!("CARGO_BIN_EXE_dlog")).args(&command));
+        let mut keyboard = console.0.stdin.take().expect("it is piped");
+        let (results, notices) = (
+            Lines::of(console.0.stdout.take()),
+            Lines::of(console.0.stderr.take()),
+        );
+        type_line(&mut keyboard, "one\n");
+        results.with("line 1: ");
+        kill_process(Pid::from_child(&console.0), Signal::INT).expect("it runs");
+        let error = notices.with("error: ");
+        assert!(
+            error.contains("interrupted before the end of the input: 1 line acknowledged")
+                && error.contains("nothing after line 1 was written"),
+            "{error}"
+        );
+        assert_eq!(console.0.wait().expect("it was started").code(), Some(1));
+    }
+}
+
+#[test]
 fn while_no_proxy_answers_the_console_reports_it_and_continues_when_one_is_back() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let (first, address) = proxy(home.path(), "0");

@@ -157,6 +157,29 @@ fn an_interrupt_at_the_prompt_ends_the_console_in_order() {
 }
 
 #[test]
+fn lines_that_are_pasted_become_a_record_each_with_and_without_bracketed_paste() {
+    const LINES: usize = 200;
+    let home = folder();
+    let mut user = User::runs("quickstart -p 0 --http-port 0", home.path());
+    user.sees("[dlog] > ");
+    let lines: Vec<String> = (1..=LINES)
+        .map(|number| format!("plain {number}"))
+        .collect();
+    user.types(&(lines.join("\r") + "\r"));
+    user.sees(&format!("line {LINES}: DLSN"));
+    user.sees("[dlog] > ");
+    user.types("\x1b[200~one\rtwo\r\nthree\n\x1b[201~\r");
+    user.sees(&format!("line {}: DLSN", LINES + 3));
+    user.sees("[dlog] > ");
+    user.types("\x04");
+    user.sees(&format!(
+        "{} records written, acknowledged and read back.",
+        LINES + 3
+    ));
+    assert_eq!(user.sees_the_end().code(), Some(0));
+}
+
+#[test]
 fn a_records_bytes_cannot_control_the_terminal() {
     let home = folder();
     let mut user = User::runs("quickstart -p 0", home.path());

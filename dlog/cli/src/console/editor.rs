@@ -9,7 +9,8 @@ use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use tokio::sync::mpsc;
 
 use super::super::{CliError, Output, Shutdown, folder};
-use super::lines::{DoneGuard, InputLine, LineError};
+use super::ConsoleInput;
+use super::lines::{DoneGuard, InputKind, InputLine, LineError};
 
 /// The prompt of the tutorial's console.
 pub(crate) const PROMPT: &str = "[dlog] > ";
@@ -28,10 +29,7 @@ const PROMPT_DELAY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The editor cannot use the terminal.
-pub(crate) fn open(
-    limit: usize,
-    shutdown: &Shutdown,
-) -> Result<(mpsc::Receiver<InputLine>, Output), CliError> {
+pub(crate) fn open(limit: usize, shutdown: &Shutdown) -> Result<ConsoleInput, CliError> {
     let refused = |error: ReadlineError| {
         CliError::failure(format!("cannot edit lines on this terminal: {error}"))
     };
@@ -57,10 +55,15 @@ pub(crate) fn open(
     thread::spawn(move || {
         edit(&mut editor, history.as_deref(), limit, &sender, &shutdown);
     });
-    Ok((lines, output))
+    Ok(ConsoleInput {
+        lines,
+        output: output.best_effort(),
+        kind: InputKind::Terminal,
+    })
 }
 
-/// Reads lines until the input ends or the receiver is dropped.
+/// Reads lines until the input ends or the receiver is dropped. What is pasted into one prompt may
+/// be several lines.
 fn edit(
     editor: &mut DefaultEditor,
     history: Option<&Path>,
@@ -68,16 +71,16 @@ fn edit(
     sender: &mpsc::Sender<InputLine>,
     shutdown: &Shutdown,
 ) {
-    for number in 1.. {
-        let (content, last) = match editor.readline(PROMPT) {
-            Ok(line) if line.len() > limit => (Err(LineError::TooLong { limit }), false),
-            Ok(line) => (Ok(Bytes::from(line)), false),
+    let mut number = 0;
+    loop {
+        let (contents, last) = match editor.readline(PROMPT) {
+            Ok(text) => (records(&text, limit), false),
             Err(ReadlineError::Eof) => return,
             Err(ReadlineError::Interrupted) => {
                 shutdown.request();
                 return;
             }
-            Err(error) => (Err(LineError::Input(error.to_string())), true),
+            Err(error) => (vec![Err(LineError::Input(error.to_string()))], true),
         };
         // After each line: the process may end while the next line is being edited.
         if let Some(path) = history
@@ -89,21 +92,40 @@ fn edit(
             );
         }
         let (on_drop, done) = std::sync::mpsc::sync_channel(0);
-        if sender
-            .blocking_send(InputLine {
+        for content in contents {
+            number += 1;
+            let done = DoneGuard::new(on_drop.clone());
+            let line = InputLine {
                 number,
                 content,
-                done: DoneGuard::new(on_drop),
-            })
-            .is_err()
-            || last
-        {
+                done,
+            };
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+        if last {
             return;
         }
-        // Nothing is ever sent: the wait ends when the line's guard drops the sender, or after the
+        drop(on_drop);
+        // Nothing is ever sent: the wait ends when the last guard drops its sender, or after the
         // delay.
         let _ = done.recv_timeout(PROMPT_DELAY);
     }
+}
+
+/// Splits the text of one prompt into records: a paste of several lines is as many records. The
+/// line end behind the last line of a paste ends that line, and begins no empty one.
+fn records(text: &str, limit: usize) -> Vec<Result<Bytes, LineError>> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let lines = text.split('\n').map(|line| {
+        if line.len() > limit {
+            Err(LineError::TooLong { limit })
+        } else {
+            Ok(Bytes::copy_from_slice(line.as_bytes()))
+        }
+    });
+    lines.collect()
 }
 
 /// Returns the history's file in the user's data folder, or `None` if there can be none.
@@ -167,4 +189,27 @@ mod terminal_mode {
     pub(super) const fn remember() {}
 
     pub(super) const fn restore() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paste_of_several_lines_is_as_many_records() {
+        let split = |text: &str| -> Vec<String> {
+            let lines = records(text, 3).into_iter();
+            let shown = lines.map(|line| match line {
+                Ok(line) => String::from_utf8_lossy(&line).into_owned(),
+                Err(error) => error.to_string(),
+            });
+            shown.collect()
+        };
+        assert_eq!(split("one"), ["one"]);
+        assert_eq!(split(""), [""]);
+        assert_eq!(split("a\nb\n"), ["a", "b"]);
+        assert_eq!(split("a\n\nb"), ["a", "", "b"]);
+        let too_long = LineError::TooLong { limit: 3 }.to_string();
+        assert_eq!(split("long\nok"), [&*too_long, "ok"]);
+    }
 }

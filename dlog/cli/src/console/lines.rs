@@ -7,6 +7,15 @@ use tokio::sync::mpsc;
 /// Maximum number of lines that are read ahead of the writer.
 const LINES_AHEAD: usize = 64;
 
+/// Source of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InputKind {
+    /// A user, who sees which lines were written. An interrupt is the end of the input.
+    Terminal,
+    /// A pipe or a file, whose end an interrupt may cut off.
+    Pipe,
+}
+
 /// One line of input.
 #[derive(Debug)]
 pub(crate) struct InputLine {
@@ -94,8 +103,9 @@ fn spawn<R: BufRead>(
     lines
 }
 
-/// Reads one line, which ends with `\n`, with `\r\n` or with the input. Returns `None` at the end
-/// of the input. Keeps at most `limit` bytes and the line end in memory.
+/// Reads one line, which ends with `\n`, with `\r\n` or with the input: the end is not part of the
+/// line, but a `\r` elsewhere is. Returns `None` at the end of the input. Keeps at most `limit`
+/// bytes and the line end in memory.
 fn read_line(
     input: &mut impl BufRead,
     limit: usize,
@@ -103,6 +113,7 @@ fn read_line(
     let mut line = Vec::new();
     let mut any = false;
     let mut too_long = false;
+    let mut complete = false;
     loop {
         let buffer = match input.fill_buf() {
             Ok(buffer) => buffer,
@@ -125,13 +136,14 @@ fn read_line(
         let consumed = part.len() + usize::from(end.is_some());
         input.consume(consumed);
         if end.is_some() {
+            complete = true;
             break;
         }
     }
     if !any {
         return Ok(None);
     }
-    if line.last() == Some(&b'\r') {
+    if complete && line.last() == Some(&b'\r') {
         line.pop();
     }
     Ok(Some(if too_long || line.len() > limit {
@@ -170,6 +182,7 @@ mod tests {
         );
         assert_eq!(lines(""), []);
         assert_eq!(lines("a\rb\n"), [kept("a\rb")]);
+        assert_eq!(lines("a\r\r\nb\r"), [kept("a\r"), kept("b\r")]);
     }
 
     #[test]

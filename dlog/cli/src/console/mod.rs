@@ -15,23 +15,25 @@ pub(crate) use editor::restore_terminal;
 use lines::read_stdin;
 #[cfg(test)]
 pub(crate) use lines::read_text;
-pub(crate) use lines::{DoneGuard, InputLine};
+pub(crate) use lines::{DoneGuard, InputKind, InputLine};
 pub(crate) use report::LineReporter;
-pub(crate) use session::{LineCounts, RecordDigest, run};
+pub(crate) use session::{LineCounts, RecordDigest, SessionEnd, run};
 pub(crate) use writer::ConnectedWriter;
 
 use super::output::note;
 use super::streams::StreamList;
-use super::writer_args::WriterArgs;
+use super::writer_args::{WriterArgs, settings_error};
 use super::{CliError, Format, Output, Shutdown};
 
 /// Write each line that is typed or piped in as a record to one of several streams.
 ///
 /// Each record goes to the next stream in turn; if that stream does not answer in time, also to the
 /// one after it. On a terminal there is a prompt with line editing and history, and Ctrl-D ends the
-/// command. From a pipe it ends when the input has ended and every line has been acknowledged. A
-/// line that fails is reported with the reason, the next lines are still written, and the exit
-/// status is 1. The default settings are the tutorial's.
+/// command; typed lines are kept in the history file under the user's data folder. From a pipe it
+/// ends when the input has ended and every line has been acknowledged, also if its own output is
+/// closed. A line ends with LF or CR LF, which are not part of the record. A line that fails is
+/// reported with the reason, the next lines are still written, and the exit status is 1. The
+/// default settings are the tutorial's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with STREAMS=basic-stream-3,basic-stream-4,basic-stream-5:
@@ -92,9 +94,7 @@ impl Args {
             .settings()?
             .to_builder()
             .attempt_reports(self.attempts);
-        let settings = settings
-            .build()
-            .map_err(|error| CliError::usage(error.to_string()))?;
+        let settings = settings.build().map_err(|error| settings_error(&error))?;
         let connect = ConnectedWriter::open(
             &self.name,
             self.streams.names(),
@@ -104,9 +104,15 @@ impl Args {
         );
         let writer = tokio::select! {
             connected = connect => connected?,
-            () = shutdown.requested() => return Ok(()),
+            () = shutdown.requested() => {
+                return Err(CliError::failure("interrupted before the first line was read"));
+            }
         };
-        let (lines, output) = input(&writer, output, shutdown)?;
+        let ConsoleInput {
+            lines,
+            output,
+            kind,
+        } = input(&writer, output, shutdown)?;
         let report = LineReporter::new(self.format, verbose > 0, self.attempts);
         let result = run(lines, &writer, &output, report, shutdown, &mut |_, _| {}).await;
         writer.close().await;
@@ -114,16 +120,17 @@ impl Args {
         if self.stats {
             note(writer.stats().to_text(self.format));
         }
-        match result?.failed {
-            0 => Ok(()),
-            // Each of them was reported when it failed.
-            1.. => Err(CliError::already_reported()),
-        }
+        result?.verdict(kind, &output)
     }
 }
 
-/// Lines of the input, and the output to print to while they arrive.
-pub(crate) type ConsoleInput = (mpsc::Receiver<InputLine>, Output);
+/// Lines of the input, and the output to print to while they arrive. A failed write to it does not
+/// end the writing of lines.
+pub(crate) struct ConsoleInput {
+    pub(crate) lines: mpsc::Receiver<InputLine>,
+    pub(crate) output: Output,
+    pub(crate) kind: InputKind,
+}
 
 /// Opens the standard input: a line editor on a terminal, plain lines otherwise.
 ///
@@ -138,5 +145,14 @@ pub(crate) fn input(
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return editor::open(limit, shutdown);
     }
-    Ok((read_stdin(limit), output.clone()))
+    let kind = if io::stdin().is_terminal() {
+        InputKind::Terminal
+    } else {
+        InputKind::Pipe
+    };
+    Ok(ConsoleInput {
+        lines: read_stdin(limit),
+        output: output.best_effort(),
+        kind,
+    })
 }

@@ -4,6 +4,7 @@ use distributedlog::writer::{AttemptOutcome, AttemptReports};
 use distributedlog::{Dlsn, WriteState};
 use serde::Serialize;
 
+use super::super::output::counted;
 use super::super::record_text::{DlsnJson, json_line};
 use super::super::{CliError, Format, Output};
 use distributedlog_store::StreamName;
@@ -15,6 +16,8 @@ pub(crate) struct RecordLocation {
     pub(crate) stream: StreamName,
     /// Position of the record in the stream.
     pub(crate) dlsn: Dlsn,
+    /// Number of attempts made for its set.
+    pub(crate) attempts: u32,
 }
 
 /// Failure of a line.
@@ -30,6 +33,8 @@ pub(crate) struct LineFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LineOutcome {
     pub(crate) result: Result<RecordLocation, LineFailure>,
+    /// Time from the writer's acceptance of the line to its outcome.
+    pub(crate) took: Duration,
     pub(crate) attempts: Vec<AttemptSummary>,
 }
 
@@ -77,7 +82,8 @@ impl LineReporter {
         }
     }
 
-    /// Prints the outcome of a line.
+    /// Prints the outcome of a line. A failure in text is no result: it goes to the standard error,
+    /// or above the prompt of a console.
     ///
     /// # Errors
     /// The output cannot be written.
@@ -92,7 +98,13 @@ impl LineReporter {
         }
         let mut text = match &outcome.result {
             Ok(_) if !self.verbose => return Ok(()),
-            Ok(at) => format!("line {number}: {} in stream {}", at.dlsn, at.stream),
+            Ok(at) => format!(
+                "line {number}: {} in stream {}, {}, {}",
+                at.dlsn,
+                at.stream,
+                millis(outcome.took),
+                counted(at.attempts.into(), "attempt")
+            ),
             Err(error) => format!("line {number} was not acknowledged: {}", error.reason),
         };
         if self.attempts {
@@ -115,12 +127,20 @@ impl LineReporter {
                 };
             }
         }
+        if outcome.result.is_err() {
+            output.notice(text);
+            return Ok(());
+        }
         output.line(text)
     }
 }
 
 fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A line in JSON.
@@ -136,6 +156,9 @@ struct LineJson<'a> {
     /// `not written`, `rejected`, or `unknown whether written`; beside an error only.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<String>,
+    /// Time from the writer's acceptance of the line to its acknowledgement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_us: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<AttemptJson<'a>>,
 }
@@ -161,6 +184,7 @@ impl<'a> LineJson<'a> {
             dlsn: at.map(|at| at.dlsn.into()),
             error: error.map(|error| &*error.reason),
             known: error.map(|error| error.state.to_string()),
+            took_us: at.map(|_| micros(outcome.took)),
             attempts: outcome.attempts.iter().map(AttemptJson::new).collect(),
         }
     }
@@ -168,7 +192,6 @@ impl<'a> LineJson<'a> {
 
 impl<'a> AttemptJson<'a> {
     fn new(attempt: &'a AttemptSummary) -> Self {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (outcome, cause, known) = match attempt.outcome {
             AttemptOutcome::Won => ("won", None, None),
             AttemptOutcome::Failed { cause, known } => {
@@ -210,7 +233,9 @@ mod tests {
             result: Ok(RecordLocation {
                 stream: name("c"),
                 dlsn: Dlsn::new(1, 2, 0),
+                attempts: 3,
             }),
+            took: Duration::from_micros(52_340),
             attempts: vec![
                 attempt("a", 0, 52_340, AttemptOutcome::GivenUp),
                 attempt(
@@ -233,6 +258,7 @@ mod tests {
                 reason: "no luck".to_owned(),
                 state: WriteState::NotWritten,
             }),
+            took: Duration::ZERO,
             attempts: Vec::new(),
         }
     }
@@ -253,7 +279,8 @@ mod tests {
             printed(quiet, &failed()),
             "line 7 was not acknowledged: no luck\n"
         );
-        let position = "line 7: DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0} in stream c\n";
+        let position = "line 7: DLSN{logSegmentSequenceNo=1, entryId=2, slotId=0} in stream c, \
+                        52.3 ms, 3 attempts\n";
         assert_eq!(
             printed(LineReporter::new(Format::Text, true, false), &hedged()),
             position

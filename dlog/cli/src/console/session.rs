@@ -12,16 +12,15 @@ use tokio::time::{Instant, Sleep};
 
 use super::super::output::{counted, note};
 use super::super::{CliError, Output, Shutdown};
-use super::lines::{DoneGuard, InputLine};
+use super::lines::{DoneGuard, InputKind, InputLine};
 use super::report::{LineFailure, LineOutcome, LineReporter};
 
 /// Maximum number of lines that wait for their acknowledgement. The writer itself bounds its bytes
 /// and sets.
 const MAX_WAITING: usize = 4_096;
 
-/// Time without the outcome of any waiting line after which the user is notified of a known
-/// problem.
-const STALL_NOTICE_AFTER: Duration = Duration::from_secs(2);
+/// Time without the outcome of any waiting line after which the user is told what it waits for.
+const STALL_NOTICE_AFTER: Duration = Duration::from_secs(1);
 
 /// Boxed future, because the writer behind it differs between the product and its tests.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -51,9 +50,17 @@ pub(crate) trait LineWriter: Send + Sync {
     /// The writer refuses the record.
     fn submit(&self, record: Bytes) -> BoxFuture<'_, Result<Acknowledgement, LineFailure>>;
 
-    /// Returns a message about the problem that keeps lines from being acknowledged, or `None` if
-    /// no problem is known.
-    fn problem(&self) -> Option<String>;
+    /// Returns what lines wait for, or `None` if no attempt is outstanding.
+    fn waits_for(&self) -> Option<WaitsFor>;
+}
+
+/// Obstacle that lines wait for, as a message for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// A problem keeps lines from being acknowledged. Its end is announced.
+    Outage(String),
+    /// Streams take long to answer.
+    Answer(String),
 }
 
 /// Numbers of acknowledged and failed lines.
@@ -65,6 +72,49 @@ pub(crate) struct LineCounts {
     pub(crate) failed: u64,
 }
 
+/// End of a console's session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SessionEnd {
+    /// Numbers of acknowledged and failed lines.
+    pub(crate) counts: LineCounts,
+    /// Number of the last line that was read.
+    last_line: u64,
+    /// A shutdown request ended the session before the end of the input.
+    interrupted: bool,
+}
+
+impl SessionEnd {
+    /// Returns the command's result: every line of the input was written, and the results printed.
+    ///
+    /// # Errors
+    /// Lines failed, the input of a pipe was not read to its end, or the output could not be
+    /// written. A closed pipe alone is no failure.
+    pub(crate) fn verdict(self, input: InputKind, output: &Output) -> Result<(), CliError> {
+        let LineCounts { written, failed } = self.counts;
+        let (written, failed_lines) = (counted(written, "line"), counted(failed, "line"));
+        if self.interrupted && input == InputKind::Pipe {
+            return Err(CliError::failure(format!(
+                "interrupted before the end of the input: {written} acknowledged, \
+                 {failed_lines} failed; nothing after line {} was written",
+                self.last_line
+            )));
+        }
+        let printed = output.check();
+        match (failed, printed) {
+            (0, printed) => {
+                printed.map_err(|error| error.with_detail(&format!("; {written} acknowledged")))
+            }
+            // Each of them was reported when it failed.
+            (1.., Ok(())) => Err(CliError::already_reported()),
+            (1.., Err(error)) => Err(CliError::failure(format!(
+                "{failed_lines} failed, {written} acknowledged; not all results were printed: \
+                 {}",
+                error.reason()
+            ))),
+        }
+    }
+}
+
 /// Callback for each acknowledged line. Dropping the guard lets the editor prompt for the next
 /// line.
 pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(RecordDigest, DoneGuard) + Send);
@@ -72,12 +122,13 @@ pub(crate) type OnWritten<'a> = &'a mut (dyn FnMut(RecordDigest, DoneGuard) + Se
 /// Writes each line of `lines` as a record and reports the outcomes in the order of the lines.
 ///
 /// Returns when every line up to the end of the input was acknowledged or has failed; a shutdown
-/// request counts as the end of the input. While lines wait and none is acknowledged or fails for
-/// [`STALL_NOTICE_AFTER`], it notifies the user of a known problem, and again when the problem is
+/// request ends it at the last line that was read. While lines wait and none is acknowledged or
+/// fails for [`STALL_NOTICE_AFTER`], it tells the user what they wait for, and when an outage is
 /// over.
 ///
 /// # Errors
-/// The output cannot be written. Failed lines are not an error: they are counted.
+/// The output cannot be written and is not a [best effort](Output::best_effort) one. Failed lines
+/// are not an error: they are counted.
 pub(crate) async fn run(
     mut lines: mpsc::Receiver<InputLine>,
     writer: &dyn LineWriter,
@@ -85,7 +136,7 @@ pub(crate) async fn run(
     report: LineReporter,
     shutdown: &Shutdown,
     on_written: OnWritten<'_>,
-) -> Result<LineCounts, CliError> {
+) -> Result<SessionEnd, CliError> {
     let mut session = Session {
         writer,
         output,
@@ -93,7 +144,7 @@ pub(crate) async fn run(
         shutdown,
         on_written,
         stall: StallNotice::new(),
-        counts: LineCounts::default(),
+        end: SessionEnd::default(),
         input_open: true,
         shutdown_seen: false,
         submitting: None,
@@ -102,7 +153,7 @@ pub(crate) async fn run(
     while session.input_open || session.waits() {
         session.step(&mut lines).await?;
     }
-    Ok(session.counts)
+    Ok(session.end)
 }
 
 /// State of [`run`].
@@ -113,7 +164,7 @@ struct Session<'a> {
     shutdown: &'a Shutdown,
     on_written: OnWritten<'a>,
     stall: StallNotice,
-    counts: LineCounts,
+    end: SessionEnd,
     /// The input may have more lines, and shutdown was not requested.
     input_open: bool,
     /// Shutdown was requested, and the user was notified of lines that still wait.
@@ -147,6 +198,7 @@ impl Session<'_> {
             }
             () = self.stall.elapsed(), if waits => self.stall.notify(self.writer, self.output),
             () = self.shutdown.requested(), if !self.shutdown_seen => {
+                self.end.interrupted = self.input_open;
                 (self.shutdown_seen, self.input_open) = (true, false);
                 self.note_unfinished();
             }
@@ -165,6 +217,7 @@ impl Session<'_> {
             content,
             done,
         } = line;
+        self.end.last_line = number;
         match content {
             Ok(record) => {
                 if self.accepted.is_empty() {
@@ -212,10 +265,10 @@ impl Session<'_> {
         self.report.line(line.number, outcome, self.output)?;
         self.stall.line_finished(outcome, self.output);
         if outcome.result.is_ok() {
-            self.counts.written += 1;
+            self.end.counts.written += 1;
             (self.on_written)(line.digest, line.done);
         } else {
-            self.counts.failed += 1;
+            self.end.counts.failed += 1;
         }
         Ok(())
     }
@@ -271,6 +324,7 @@ async fn submit_result(
 fn failed(error: LineFailure) -> Acknowledgement {
     Box::pin(core::future::ready(LineOutcome {
         result: Err(error),
+        took: Duration::ZERO,
         attempts: Vec::new(),
     }))
 }
@@ -278,15 +332,15 @@ fn failed(error: LineFailure) -> Acknowledgement {
 /// Timer that notices when lines wait and none of them is acknowledged or fails.
 struct StallNotice {
     deadline: Pin<Box<Sleep>>,
-    /// The user was notified of a problem.
-    notified: bool,
+    /// Last message to the user since the last outcome of a line. A message is not repeated.
+    told: Option<WaitsFor>,
 }
 
 impl StallNotice {
     fn new() -> Self {
         Self {
             deadline: Box::pin(tokio::time::sleep(STALL_NOTICE_AFTER)),
-            notified: false,
+            told: None,
         }
     }
 
@@ -302,21 +356,25 @@ impl StallNotice {
         self.deadline.as_mut().await;
     }
 
-    /// Notifies the user of a known problem, once, and restarts the timer.
+    /// Tells the user what lines wait for, if that has changed, and restarts the timer.
     fn notify(&mut self, writer: &dyn LineWriter, output: &Output) {
         self.restart();
-        if !self.notified
-            && let Some(problem) = writer.problem()
-        {
-            self.notified = true;
-            output.notice(problem);
+        let waits_for = writer.waits_for();
+        if waits_for.is_some() && waits_for != self.told {
+            if let Some(WaitsFor::Outage(text) | WaitsFor::Answer(text)) = &waits_for {
+                output.notice(text);
+            }
+            self.told = waits_for;
         }
     }
 
-    /// Restarts the timer, and notifies the user if an acknowledgement ends a problem.
+    /// Restarts the timer, and notifies the user if an acknowledgement ends an outage.
     fn line_finished(&mut self, outcome: &LineOutcome, output: &Output) {
         self.restart();
-        if outcome.result.is_ok() && core::mem::take(&mut self.notified) {
+        if outcome.result.is_err() {
+            return;
+        }
+        if let Some(WaitsFor::Outage(_)) = self.told.take() {
             output.notice("Lines are acknowledged again.");
         }
     }
@@ -340,7 +398,7 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         accepted: Mutex<Vec<Bytes>>,
-        problem: Option<String>,
+        waits_for: Option<WaitsFor>,
     }
 
     impl LineWriter for Fake {
@@ -367,6 +425,7 @@ mod tests {
                     let place = RecordLocation {
                         stream: StreamName::new("s").expect("a name"),
                         dlsn: Dlsn::new(1, slot, 0),
+                        attempts: 1,
                     };
                     let result = if record.starts_with(b"late") {
                         Err(failed("the request timeout passed", WriteState::Unknown))
@@ -375,6 +434,7 @@ mod tests {
                     };
                     LineOutcome {
                         result,
+                        took: Duration::ZERO,
                         attempts: Vec::new(),
                     }
                 });
@@ -382,8 +442,8 @@ mod tests {
             })
         }
 
-        fn problem(&self) -> Option<String> {
-            self.problem.clone()
+        fn waits_for(&self) -> Option<WaitsFor> {
+            self.waits_for.clone()
         }
     }
 
@@ -391,7 +451,7 @@ mod tests {
         let (fake, captured) = (Fake::default(), CapturedOutput::default());
         let mut written = 0;
         let mut on_written = |_: RecordDigest, _: DoneGuard| written += 1;
-        let counts = run(
+        let end = run(
             read_text(text, 100),
             &fake,
             &captured.output(),
@@ -401,7 +461,7 @@ mod tests {
         )
         .await
         .expect("the buffer takes all");
-        (counts, captured.text(), written)
+        (end.counts, captured.text(), written)
     }
 
     #[tokio::test]
@@ -425,8 +485,9 @@ mod tests {
         let (_, text, _) = ran("a\nb\n", true, &Shutdown::manual()).await;
         assert_eq!(
             text,
-            "line 1: DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} in stream s\nline 2: \
-             DLSN{logSegmentSequenceNo=1, entryId=1, slotId=0} in stream s\n"
+            "line 1: DLSN{logSegmentSequenceNo=1, entryId=0, slotId=0} in stream s, 0.0 ms, 1 \
+             attempt\nline 2: DLSN{logSegmentSequenceNo=1, entryId=1, slotId=0} in stream s, \
+             0.0 ms, 1 attempt\n"
         );
     }
 
@@ -474,20 +535,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_problem_is_reported_once_and_so_is_its_end() {
+    async fn what_lines_wait_for_is_told_once_and_so_is_the_end_of_an_outage() {
         let quiet = LineReporter::new(Format::Text, false, false);
-        for (problem, text, notices) in [
+        let outage = || Some(WaitsFor::Outage("no proxy answers".to_owned()));
+        let answer = || Some(WaitsFor::Answer("waiting for s".to_owned()));
+        for (waits_for, text, notices) in [
             (
-                Some("no proxy answers"),
+                outage(),
                 "slow\nslow\na\n",
                 "no proxy answers\nLines are acknowledged again.\nno proxy answers\nLines are \
                  acknowledged again.\n",
             ),
-            (Some("no proxy answers"), "a\nb\n", ""),
+            (answer(), "slow\na\n", "waiting for s\n"),
+            (outage(), "a\nb\n", ""),
             (None, "slow\n", ""),
         ] {
             let fake = Fake {
-                problem: problem.map(str::to_owned),
+                waits_for,
                 ..Fake::default()
             };
             let captured = CapturedOutput::default();
@@ -506,11 +570,85 @@ mod tests {
         }
     }
 
+    /// Runs three lines with an output that fails with this kind of error.
+    async fn ran_with_output(
+        kind: std::io::ErrorKind,
+        text: &str,
+        shutdown: &Shutdown,
+    ) -> (SessionEnd, Output) {
+        struct Failing(std::io::ErrorKind);
+        impl std::io::Write for Failing {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let output = Output::to(Failing(kind)).best_effort();
+        let end = run(
+            read_text(text, 100),
+            &Fake::default(),
+            &output,
+            LineReporter::new(Format::Json, false, false),
+            shutdown,
+            &mut |_, _| {},
+        )
+        .await
+        .expect("a best effort output does not fail");
+        (end, output)
+    }
+
+    #[tokio::test]
+    async fn lines_are_written_also_when_their_results_cannot_be_printed() {
+        use std::io::ErrorKind::{BrokenPipe, StorageFull};
+        let never = Shutdown::manual();
+        let (end, output) = ran_with_output(BrokenPipe, "a\nb\nc\n", &never).await;
+        assert_eq!(end.counts.written, 3);
+        let closed = end.verdict(InputKind::Pipe, &output).expect_err("closed");
+        assert_eq!((closed.exit_status(), closed.report(false)), (0, None));
+
+        let (end, output) = ran_with_output(StorageFull, "a\nb\n", &never).await;
+        let full = end.verdict(InputKind::Pipe, &output).expect_err("full");
+        assert_eq!(full.exit_status(), 1);
+        let report = full.report(false).expect("a message");
+        assert!(report.ends_with("; 2 lines acknowledged\n"), "{report}");
+
+        let (end, output) = ran_with_output(BrokenPipe, "a\nbad\n", &never).await;
+        let failed = end
+            .verdict(InputKind::Pipe, &output)
+            .expect_err("one failed");
+        assert_eq!(failed.exit_status(), 1);
+        let report = failed.report(false).expect("a message");
+        assert!(
+            report.contains("1 line failed, 1 line acknowledged"),
+            "{report}"
+        );
+    }
+
     #[tokio::test]
     async fn after_a_shutdown_request_the_console_accepts_no_more_lines() {
         let shutdown = Shutdown::manual();
         shutdown.request();
         let (counts, ..) = ran("a\n", false, &shutdown).await;
         assert_eq!(counts, LineCounts::default());
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_was_not_read_to_its_end_is_a_failure_and_a_users_interrupt_is_none() {
+        let shutdown = Shutdown::manual();
+        shutdown.request();
+        let (end, output) = ran_with_output(std::io::ErrorKind::BrokenPipe, "a\n", &shutdown).await;
+        let error = end
+            .verdict(InputKind::Pipe, &output)
+            .expect_err("a was not written");
+        assert_eq!(error.exit_status(), 1);
+        assert!(
+            error
+                .to_string()
+                .contains("nothing after line 0 was written"),
+            "{error}"
+        );
+        assert!(end.verdict(InputKind::Terminal, &output).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use distributedlog::StreamIndex;
@@ -9,7 +10,7 @@ use distributedlog_tokio::{BuildError, ClientCounters, MultiStreamWriter, ProxyC
 use super::super::CliError;
 use super::super::output::note;
 use super::report::{LineFailure, LineOutcome, RecordLocation, attempts};
-use super::session::{Acknowledgement, BoxFuture, LineWriter};
+use super::session::{Acknowledgement, BoxFuture, LineWriter, WaitsFor};
 use super::stats::{Stats, StreamStats};
 use distributedlog_store::StreamName;
 
@@ -103,14 +104,17 @@ impl LineWriter for ConnectedWriter {
                 .submit(&record)
                 .await
                 .map_err(|error| unacknowledged(&error))?;
+            let began = Instant::now();
             let streams = Arc::clone(&self.streams);
             let acknowledgement: Acknowledgement = Box::pin(async move {
                 let (result, reports) = accepted.with_attempts().await;
                 let location = |written: Written| RecordLocation {
                     stream: streams[usize::from(written.stream.0)].clone(),
                     dlsn: written.dlsn,
+                    attempts: written.attempts,
                 };
                 LineOutcome {
+                    took: began.elapsed(),
                     result: result.map(location).map_err(|error| unacknowledged(&error)),
                     attempts: attempts(&reports, &streams),
                 }
@@ -119,20 +123,32 @@ impl LineWriter for ConnectedWriter {
         })
     }
 
-    fn problem(&self) -> Option<String> {
+    fn waits_for(&self) -> Option<WaitsFor> {
         let ClientCounters {
             connects,
             disconnects,
             ..
         } = self.writer.client_counters();
-        let timeout = self.writer.settings().request_timeout();
-        (connects == disconnects).then(|| {
-            format!(
-                "No proxy answers at {}. Trying again; a line fails {timeout:?} after it was \
-                 accepted.",
-                self.name
-            )
-        })
+        let settings = self.writer.settings();
+        if connects == disconnects {
+            return Some(WaitsFor::Outage(format!(
+                "No proxy answers at {}. Trying again; a line fails {:?} after it was accepted.",
+                self.name,
+                settings.request_timeout()
+            )));
+        }
+        let waiting = (0..).zip(&*self.streams).filter(|(index, _)| {
+            let status = self.writer.stream_status(StreamIndex(*index));
+            status.is_some_and(|status| status.outstanding > 0)
+        });
+        let waiting: Vec<&str> = waiting.map(|(_, stream)| stream.as_str()).collect();
+        let mut text = format!("Waiting for an answer from {}.", waiting.join(" and "));
+        let timeout = settings.first_speculative_timeout();
+        // A shorter timeout has passed when the user is told.
+        if waiting.len() == 1 && timeout > Duration::from_secs(1) {
+            text += &format!(" Another stream is tried after {timeout:?}.");
+        }
+        (!waiting.is_empty()).then_some(WaitsFor::Answer(text))
     }
 }
 

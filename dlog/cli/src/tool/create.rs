@@ -82,6 +82,8 @@ impl Args {
         names: &[StreamName],
         output: &Output,
     ) -> Result<(), CliError> {
+        // Whether a pipe is read must not decide which streams exist.
+        let output = &output.best_effort();
         let mut existing = Vec::new();
         for name in names {
             let created = match store.create(name).await {
@@ -107,7 +109,7 @@ impl Args {
             }
         }
         if existing.is_empty() {
-            return Ok(());
+            return output.check();
         }
         Err(CliError::failure(format!(
             "streams exist already, and were not changed : {}",

@@ -66,6 +66,8 @@ impl Args {
         output: &Output,
     ) -> Result<(), CliError> {
         let uri = &self.uri.uri;
+        // Whether a pipe is read must not decide which streams remain.
+        let output = &output.best_effort();
         for name in names {
             store
                 .describe(name)
@@ -88,7 +90,7 @@ impl Args {
                 )?,
             }
         }
-        Ok(())
+        output.check()
     }
 }
 

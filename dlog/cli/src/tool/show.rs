@@ -61,7 +61,7 @@ impl Args {
                 info.segments.clear();
             }
             match self.format {
-                Format::Text => output.write(text(&info, records).as_bytes())?,
+                Format::Text => output.line(text(&info, records).trim_end())?,
                 Format::Json => record_text::json_line(output, &json(&info, records))?,
             }
         }

@@ -26,6 +26,22 @@ fn without_flags_the_settings_are_the_tutorials() {
 }
 
 #[test]
+fn quickstart_hedges_after_the_recommended_time_and_the_originals_console_after_the_tutorials() {
+    let first = |builder: SettingsBuilder| {
+        let settings = builder.build().expect("the defaults are valid");
+        (settings.first_speculative_timeout(), settings.budget())
+    };
+    assert_eq!(
+        first(Quickstart::base()),
+        (Duration::from_millis(50), Budget::RECOMMENDED)
+    );
+    assert_eq!(
+        first(Tutorial::base()),
+        (Duration::from_secs(10), Budget::Off)
+    );
+}
+
+#[test]
 fn every_setting_has_its_flag() {
     let flags = "--request-timeout 5s --first-speculative-timeout 50ms \
                  --max-speculative-timeout 200ms --speculative-backoff-multiplier 3 \
