@@ -44,6 +44,7 @@
 //! |---|---|---|
 //! | `page` | yes | the page at `/` of the HTTP port; its files (170 KiB) are part of the binary |
 
+mod admin;
 mod connection;
 mod error;
 mod faults;
@@ -60,6 +61,7 @@ mod tests;
 mod tls;
 mod wall_clock;
 
+pub use admin::AdminPeers;
 pub use error::ProxyError;
 pub use faults::FaultInjector;
 pub use http::{CorsOrigin, CorsOriginError, HttpToken, HttpTokenError};

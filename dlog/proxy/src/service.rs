@@ -12,7 +12,7 @@ use super::machine::{
 };
 use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats};
-use super::{Settings, WallClock};
+use super::{AdminPeers, Settings, WallClock};
 use distributedlog_store::{LogStore, Owner};
 
 /// The machine, its store, and the driver between them; shared by all connections.
@@ -29,6 +29,7 @@ pub(super) struct Service {
     wall_clock: Arc<dyn WallClock>,
     pub(super) max_clock_skew: Duration,
     pub(super) require_client_id: bool,
+    pub(super) admin_from: AdminPeers,
     /// Notified whenever the store has answered: closing waits for it.
     changed: Notify,
     /// Notified when work is enqueued whose deadline comes before all others.
@@ -62,6 +63,7 @@ impl Service {
             wall_clock: settings.wall_clock.clone(),
             max_clock_skew: settings.max_clock_skew,
             require_client_id: settings.require_client_id,
+            admin_from: settings.admin_from,
             changed: Notify::new(),
             earlier: Notify::new(),
             started: time::Instant::now(),

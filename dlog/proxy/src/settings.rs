@@ -6,7 +6,7 @@ use std::sync::Arc;
 use distributedlog::settings::SettingsError as OutOfRange;
 
 use super::wall_clock::{SystemClock, WallClock};
-use super::{CorsOrigin, HttpToken, ServerCertificate};
+use super::{AdminPeers, CorsOrigin, HttpToken, ServerCertificate};
 
 /// The largest record, or whole record set with its header, that a proxy stores: 1 MiB − 8 KiB, as
 /// the original checks it.
@@ -119,6 +119,10 @@ settings! {
     create_missing_streams: bool = true;
     /// Refuses everything that would change a stream (403). Default: off.
     read_only: bool = false;
+    /// Clients that may delete and truncate streams, give up their ownership, set whether the proxy
+    /// accepts further streams, and inject faults. Default: those of this machine, and HTTP clients
+    /// that send the token, if one is required.
+    admin_from: AdminPeers = AdminPeers::Loopback;
     /// Refuses clients that do not identify themselves by a Finagle client id, as the original
     /// does. Default: off.
     require_client_id: bool = false;

@@ -10,7 +10,8 @@ mod original_args;
 use super::{CliError, Output, Shutdown, local, namespace, port};
 use announce_args::AnnounceArgs;
 use distributedlog_proxy::{
-    CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings, SettingsBuilder,
+    AdminPeers, CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings,
+    SettingsBuilder,
 };
 use distributedlog_store::LogStore;
 use distributedlog_store::net::raise_open_files;
@@ -82,6 +83,12 @@ pub(crate) struct Args {
     /// Refuse requests that change a stream
     #[arg(long)]
     read_only: bool,
+
+    /// Clients that may delete and truncate streams, release them, stop the proxy from accepting
+    /// further ones, and inject faults: `loopback`: those of this machine, and HTTP clients with
+    /// the token of --http-token-file; `any`: all; `none`: no client
+    #[arg(long, value_name = "PEERS", default_value_t = AdminPeers::Loopback)]
+    admin_from: AdminPeers,
 
     /// Refuse writes to streams that do not exist, instead of creating them
     #[arg(long)]
@@ -192,6 +199,7 @@ impl Args {
             .announce(self.advertise.clone())
             .create_missing_streams(!self.no_create)
             .read_only(self.read_only)
+            .admin_from(self.admin_from)
             .remembered_sets(self.remembered_sets)
             .faults(self.faults)
             .http_origins(self.cors_origin.clone());

@@ -154,6 +154,9 @@ impl Dispatcher {
                 message: message.into(),
             });
         }
+        self.service
+            .admin_from
+            .check_request(request, self.peer.ip())?;
         let Some(sent) = context.deadline else {
             return Ok(None);
         };

@@ -47,7 +47,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedSocket<S> {
             ahead: Vec::new(),
             end: None,
         }));
-        (Self(shared.clone()), ClientWatch(Some(shared)))
+        let watch = ClientWatch {
+            socket: Some(shared.clone()),
+        };
+        (Self(shared), watch)
     }
 
     fn lock(&self) -> MutexGuard<'_, WatchedSocket<S>> {
@@ -57,18 +60,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SharedSocket<S> {
 
 /// Watches the client of a request in flight.
 #[derive(Clone)]
-pub(super) struct ClientWatch(Option<Arc<dyn PollEnd>>);
+pub(super) struct ClientWatch {
+    /// `None` over HTTP/2.
+    socket: Option<Arc<dyn PollEnd>>,
+}
 
 impl ClientWatch {
     /// Waits until the client closes its sending side or the connection breaks. The whole request
-    /// must have been read. Over HTTP/2 it waits for ever: hyper drops the requests of a client that
-    /// goes.
+    /// must have been read. Over HTTP/2 it waits for ever: hyper drops the requests of a client
+    /// that goes.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the wait. Nothing that the client sends is lost.
     pub(super) async fn ended(&self) -> ClientEnd {
-        match &self.0 {
+        match &self.socket {
             Some(socket) => poll_fn(|cx| socket.poll_end(cx)).await,
             None => pending().await,
         }
@@ -81,7 +87,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientWatch {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let of_connection = parts.extensions.get::<Self>();
         let watched = of_connection.filter(|_| parts.version != Version::HTTP_2);
-        Ok(watched.cloned().unwrap_or(Self(None)))
+        Ok(watched.cloned().unwrap_or(Self { socket: None }))
     }
 }
 

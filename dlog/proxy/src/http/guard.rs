@@ -1,7 +1,8 @@
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use distributedlog::StatusCode;
@@ -46,6 +47,10 @@ impl HttpPort {
         }
     }
 }
+
+/// Address of the client of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerAddress(pub(super) SocketAddr);
 
 /// Runs before every route: checks the host, the origin and the token, refuses requests while the
 /// proxy shuts down, and counts responses.
@@ -93,6 +98,17 @@ fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem
     {
         token.check(request.headers())?;
     }
+    if is_administration(path, request.method()) {
+        // Requests without the right token did not come this far.
+        let has_token = state.settings.http_token.is_some();
+        let peer = request.extensions().get::<PeerAddress>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        state
+            .settings
+            .admin_from
+            .check(peer, has_token)
+            .map_err(|why| Problem::of_code(StatusCode::RequestDenied, why))?;
+    }
     let phase = *state.phase.borrow();
     if phase == ServerPhase::Draining && path != TO_THE_END {
         return Err(Problem::of_code(
@@ -101,6 +117,11 @@ fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem
         ));
     }
     Ok(())
+}
+
+/// Returns true if a route deletes something, or injects a fault.
+fn is_administration(path: &str, method: &Method) -> bool {
+    *method == Method::DELETE || (*method == Method::PUT && path.starts_with("/faults/"))
 }
 
 /// A request without a response. hyper drops it when its client closes.

@@ -97,9 +97,9 @@ impl HttpState {
             .inspect_err(|reply| self.count(request, 0, self.service.now(), reply))
     }
 
-    /// Passes a checked request to the machine, and counts its reply. A request that has not started
-    /// when its client has gone is taken back, and answered so: the client may only have closed its
-    /// sending side.
+    /// Passes a checked request to the machine, and counts its reply. A request that has not
+    /// started when its client has gone is taken back, and answered so: the client may only have
+    /// closed its sending side.
     async fn ask(
         &self,
         request: &Request<'_>,

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::client::SharedSocket;
-use super::guard::{HttpPort, HttpPortKind};
+use super::guard::{HttpPort, HttpPortKind, PeerAddress};
 use super::socket::{HttpSocket, SocketTimeouts};
 use super::{HttpState, OperatorState, ServerPhase, operator, router, routes};
 use crate::Settings;
@@ -217,6 +217,7 @@ async fn serve_http(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
+        request.extensions_mut().insert(PeerAddress(peer));
         router.call(request)
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);

@@ -8,6 +8,7 @@ use distributedlog::wire::service::{
 use distributedlog::{Dlsn, StatusCode};
 
 use super::kit::{Raw, settings, start, write};
+use crate::AdminPeers;
 use crate::MAX_RECORD_BYTES;
 use distributedlog_store::StoreError;
 
@@ -412,4 +413,50 @@ async fn a_read_only_proxy_changes_nothing() {
         denied
     );
     assert!(store.records("s").is_empty());
+}
+
+#[tokio::test]
+async fn only_clients_of_this_machine_administer_unless_the_settings_say_otherwise() {
+    let administration = [
+        Request::Delete {
+            stream: "s",
+            context: CONTEXT,
+        },
+        Request::Truncate {
+            stream: "s",
+            dlsn: "AQAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAA==",
+            context: CONTEXT,
+        },
+        Request::Release {
+            stream: "s",
+            context: CONTEXT,
+        },
+        Request::SetAcceptNewStream { enabled: false },
+    ];
+    for from in [AdminPeers::None, AdminPeers::Any, AdminPeers::Loopback] {
+        let (proxy, store) = start(settings().admin_from(from)).await;
+        let mut client = Raw::connect(&proxy).await;
+        for request in &administration {
+            client.ask(&write("s", b"x")).await;
+            let (mux, framed) = (
+                client.ask(request).await,
+                Raw::connect(&proxy).await.ask_framed(request).await,
+            );
+            let why = "this proxy was started with --admin-from none";
+            match from {
+                AdminPeers::None => {
+                    assert!(mux.contains(why) && framed.contains(why), "{mux} {framed}");
+                    assert!(
+                        mux.starts_with("403 (") || mux.starts_with("exception 6"),
+                        "{mux}"
+                    );
+                }
+                AdminPeers::Any | AdminPeers::Loopback => {
+                    assert!(mux.starts_with("200") || mux == "void", "{mux}");
+                }
+            }
+        }
+        let kept = store.records("s").len() == administration.len();
+        assert_eq!(kept, from == AdminPeers::None);
+    }
 }

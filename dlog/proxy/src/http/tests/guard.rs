@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::kit::{Client, Version, address, settings, start};
 use crate::tests::tls::identity;
-use crate::{HttpToken, RunningProxy};
+use crate::{AdminPeers, HttpToken, RunningProxy};
 
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -268,6 +268,33 @@ async fn the_stats_port_has_the_guard_of_the_http_port() {
         let stalled = proxy.faults().expect("they are allowed").list();
         assert_eq!(stalled.len(), usize::from(!locked), "{stalled:?}");
     }
+}
+
+#[tokio::test]
+async fn administration_is_refused_where_the_settings_say_so() {
+    let token = HttpToken::new("0123456789abcdef").expect("a token");
+    let settings = settings().faults(true).http_token(Some(token));
+    let (proxy, store) = start(settings.admin_from(AdminPeers::None)).await;
+    let client = Client::new(&proxy, Version::Two);
+    let authorized = ["authorization: Bearer 0123456789abcdef"];
+    let records = "/v1/streams/s/records";
+    let written = client.ask("POST", records, &authorized, "x").await;
+    assert_eq!(written.status, 200);
+    for (method, path) in [
+        ("DELETE", "/v1/streams/s"),
+        ("DELETE", "/v1/streams/s/records?before=1,1,0"),
+        ("PUT", "/faults/s/stall"),
+        ("PUT", "/faults/s/fail/517"),
+        ("DELETE", "/faults/s"),
+    ] {
+        let refused = client.ask(method, path, &authorized, "").await;
+        assert_eq!(refused.problem(), "403 REQUEST_DENIED 403, not_written");
+        assert!(
+            refused.detail().contains("--admin-from none"),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(store.records("s").len(), 1);
 }
 
 #[tokio::test]
