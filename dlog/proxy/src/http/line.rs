@@ -1,9 +1,13 @@
-use axum::http::{HeaderMap, header};
+use core::str::FromStr;
+
+use axum::http::{HeaderMap, StatusCode as Http};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::accept::Accept;
 use super::position::{EventId, ShortDlsn, StreamPosition};
+use super::problem::Problem;
 use distributedlog_reader::{MalformedSet, ReadEvent, Record};
 
 /// Framing of the lines.
@@ -16,13 +20,24 @@ pub(super) enum Framing {
 }
 
 /// Format of records' bytes in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum PayloadFormat {
     #[default]
     Base64,
     /// Strings, where they are UTF-8.
     Text,
+}
+
+impl FromStr for PayloadFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "base64" => Ok(Self::Base64),
+            "text" => Ok(Self::Text),
+            _ => Err(()),
+        }
+    }
 }
 
 /// Reason why a response ended in order.
@@ -89,16 +104,33 @@ pub(super) struct EventEncoder {
 }
 
 impl Framing {
-    /// Returns the framing that the client accepts; NDJSON if it names none, or neither.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let accepted = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let sse = accepted
-            .flat_map(|value| value.split(','))
-            .any(|range| range.trim().starts_with("text/event-stream"));
-        if sse { Self::Sse } else { Self::Ndjson }
+    /// Returns the framing that the client prefers: Server-Sent Events if it names them with at
+    /// least the weight of NDJSON, otherwise NDJSON, also if it accepts neither by name.
+    ///
+    /// # Errors
+    ///
+    /// The client excludes both.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let accept = Accept::of(headers);
+        let sse = accept.weight(Self::Sse.content_type());
+        let lines = [Self::Ndjson.content_type(), "application/json"].map(|it| accept.weight(it));
+        let lines = if lines[0].named { lines[0] } else { lines[1] };
+        if sse.named && sse.thousandths > 0 && sse.thousandths >= lines.thousandths {
+            return Ok(Self::Sse);
+        }
+        // A client that names neither of them gets lines, unless it excludes them.
+        if lines.thousandths > 0 || !lines.named {
+            return Ok(Self::Ndjson);
+        }
+        if sse.thousandths > 0 {
+            return Ok(Self::Sse);
+        }
+        Err(Problem::new(
+            Http::NOT_ACCEPTABLE,
+            "NOT_ACCEPTABLE",
+            "accept: records come as application/x-ndjson or as text/event-stream, and the \
+             request excludes both",
+        ))
     }
 
     pub(super) const fn content_type(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! The proxy over HTTP: the same machine that serves mux and framed thrift, behind routes.
 //! `docs/http.md` is the contract.
 
+mod accept;
 mod append;
 mod body;
 mod client;
@@ -14,6 +15,7 @@ mod operator;
 mod page;
 mod position;
 mod problem;
+mod query;
 mod route;
 mod server;
 mod socket;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::route::{Route, StreamPath};
 use crate::FaultInjector;
-use crate::machine::InjectedFault;
+use crate::machine::{InjectedFault, shorten};
 use crate::service::Service;
 
 /// State of the operators' routes, on the stats port and on the HTTP port.
@@ -100,12 +100,17 @@ async fn stall(
 
 async fn fail(
     State(operator): State<OperatorState>,
-    Path((stream, code)): Path<(String, String)>,
+    StreamPath(stream): StreamPath,
+    Path(named): Path<Vec<(String, String)>>,
 ) -> Result<Http, Problem> {
     let faults = operator.faults()?;
-    let code = code
-        .parse()
-        .map_err(|_| Problem::bad_request("code: not the number of a status code"))?;
+    let code = named.get(1).map_or("", |(_, code)| code);
+    let code = code.parse().map_err(|_| {
+        let code = shorten(code, 80);
+        Problem::bad_request(format!(
+            "code: {code:?} is not the number of a status code, such as 517"
+        ))
+    })?;
     faults.fail(&stream, StatusCode::from_i32(code));
     Ok(Http::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderName, Method, StatusCode as Http, header};
 use axum::response::{IntoResponse, Response};
 
@@ -64,7 +65,8 @@ async fn index() -> Response {
 }
 
 /// Serves a file that the page loads.
-async fn file(Path(name): Path<String>) -> Result<Response, Problem> {
+async fn file(path: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    let name = path.map_or_else(|_| String::new(), |Path(name)| name);
     let found = FILES[1..].iter().find(|file| file.name == name);
     let missing = || {
         Problem::new(

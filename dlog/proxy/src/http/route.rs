@@ -1,12 +1,10 @@
 use axum::Router;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode as Http};
 use axum::routing::{MethodFilter, MethodRouter};
 use distributedlog::StatusCode;
-use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
@@ -60,24 +58,15 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path: Result<Path<String>, PathRejection> =
-            Path::from_request_parts(parts, state).await;
-        path.map(|Path(stream)| Self(stream))
-            .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.body_text()))
-    }
-}
-
-/// Query of a request. Unknown parameters are refused: they are mistyped.
-pub(super) struct Parameters<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        query
-            .map(|Query(query)| Self(query))
-            .map_err(|error| Problem::bad_request(error.body_text()))
+        // The last part of every path is text; it fails if it is not UTF-8.
+        match Path::<Vec<(String, String)>>::from_request_parts(parts, state).await {
+            Ok(Path(mut named)) if !named.is_empty() => Ok(Self(named.swap_remove(0).1)),
+            Ok(_) | Err(_) => Err(Problem::of_code(
+                StatusCode::InvalidStreamName,
+                "the stream's name in the path is not UTF-8: percent-encode the bytes of its \
+                 UTF-8 form, as in /v1/streams/gr%C3%B6%C3%9Fer",
+            )),
+        }
     }
 }
 

@@ -6,13 +6,14 @@ use axum::response::{IntoResponse, Json, Response};
 use bytes::Bytes;
 use distributedlog::StatusCode;
 use distributedlog::wire::service::{Request, WriteContext};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::HttpState;
 use super::client::ClientWatch;
 use super::position::{self, ShortDlsn};
 use super::problem::{OwnerBody, Problem};
-use super::route::{Parameters, StreamPath};
+use super::query::{FromQuery, Parameters, QueryPairs};
+use super::route::StreamPath;
 use crate::machine::{Reply, StreamReply, filter};
 use distributedlog_store::{SegmentInfo, StreamInfo, StreamName};
 
@@ -21,14 +22,26 @@ const PAGE: usize = 1_000;
 /// Maximum number of names in a page.
 const MAX_PAGE: usize = 10_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(super) struct ListQuery {
-    #[serde(default)]
     prefix: String,
     filter: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
+}
+
+impl FromQuery for ListQuery {
+    const NAMES: &'static [&'static str] = &["prefix", "filter", "after", "limit"];
+
+    fn from_query(query: &QueryPairs) -> Result<Self, Problem> {
+        let limit = query.parse("limit", format_args!("a number from 1 to {MAX_PAGE}"));
+        Ok(Self {
+            prefix: query.text("prefix").unwrap_or_default(),
+            filter: query.text("filter"),
+            after: query.text("after"),
+            limit: limit.map_err(Problem::of_a_read)?,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -68,10 +81,20 @@ struct SegmentBody {
     last_ms: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(super) struct TruncateQuery {
     before: String,
+}
+
+impl FromQuery for TruncateQuery {
+    const NAMES: &'static [&'static str] = &["before"];
+
+    fn from_query(query: &QueryPairs) -> Result<Self, Problem> {
+        let example = "?before=1,0,0, the position of the first record that is kept";
+        Ok(Self {
+            before: query.required("before", example)?,
+        })
+    }
 }
 
 /// Lists streams by name, page by page.

@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use distributedlog::{Dlsn, StatusCode};
 use futures_util::stream;
-use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::client::{ClientEnd, ClientWatch};
 use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
 use super::position::{self, StreamPosition};
 use super::problem::Problem;
-use super::route::{Parameters, StreamPath};
+use super::query::{FromQuery, Parameters, QueryPairs};
+use super::route::StreamPath;
 use super::{HttpState, ServerPhase};
 use crate::stats::RaisedGauge;
 use distributedlog_reader::{LogReader, ReadEvent};
@@ -39,26 +39,49 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 /// Header that browsers send when they resume.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(super) struct TailQuery {
     from: Option<String>,
     after: Option<String>,
-    #[serde(default = "yes")]
     follow: bool,
-    #[serde(default)]
     payload: PayloadFormat,
-    #[serde(default = "default_heartbeat_ms")]
     heartbeat_ms: u64,
     limit: Option<u64>,
 }
 
-const fn yes() -> bool {
-    true
+impl FromQuery for TailQuery {
+    const NAMES: &'static [&'static str] = &[
+        "from",
+        "after",
+        "follow",
+        "payload",
+        "heartbeat_ms",
+        "limit",
+    ];
+
+    fn from_query(query: &QueryPairs) -> Result<Self, Problem> {
+        Self::parse(query).map_err(Problem::of_a_read)
+    }
 }
 
-const fn default_heartbeat_ms() -> u64 {
-    HEARTBEAT_MS
+impl TailQuery {
+    fn parse(query: &QueryPairs) -> Result<Self, Problem> {
+        let (least, most) = HEARTBEAT_MS_BOUNDS.into_inner();
+        let heartbeat = format_args!("a number of milliseconds from {least} to {most}");
+        let limit = "a number of records";
+        Ok(Self {
+            from: query.text("from"),
+            after: query.text("after"),
+            follow: query.parse("follow", "true or false")?.unwrap_or(true),
+            payload: query
+                .parse("payload", "base64 or text")?
+                .unwrap_or_default(),
+            heartbeat_ms: query
+                .parse("heartbeat_ms", heartbeat)?
+                .unwrap_or(HEARTBEAT_MS),
+            limit: query.parse("limit", limit)?,
+        })
+    }
 }
 
 /// Position of the first record.
@@ -133,6 +156,7 @@ async fn begin(
         );
         return Err(Problem::bad_request(detail));
     }
+    let framing = Framing::of(headers)?;
     if matches!(start, StartPosition::Finished) {
         // The only answer after which a browser's `EventSource` does not ask again.
         return Ok(Http::NO_CONTENT.into_response());
@@ -154,7 +178,6 @@ async fn begin(
             position.dlsn
         }
     };
-    let framing = Framing::of(headers);
     let tail = RecordStream {
         reader: LogReader::new(state.service.store().clone(), name, from)
             .of_stream_created(info.created_unix_ms),

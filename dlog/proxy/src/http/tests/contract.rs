@@ -763,6 +763,11 @@ async fn refusals_of_the_position(contract: &mut Contract) {
     let client = Client::new(&proxy, Version::One);
     client.write("s", b"x").await;
     let created = client.get("/v1/streams/s").await.json()["created_ms"].clone();
+    let asked = RequestParts {
+        headers: &["accept: application/x-ndjson;q=0, text/event-stream;q=0"],
+        ..of("s")
+    };
+    contract.ask(&client, 406, "GET", RECORDS, asked).await;
     for (status, position) in [
         (409, format!("1,1,1@{created}")),
         (410, "1,0,0@1".to_owned()),

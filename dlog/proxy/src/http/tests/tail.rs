@@ -329,3 +329,104 @@ async fn malformed_read_requests_are_refused() {
     assert_eq!(refused.problem(), "503 TOO_MANY_READERS");
     assert_eq!(refused.headers["retry-after"], "1");
 }
+
+#[tokio::test]
+async fn the_weights_of_accept_decide_between_lines_and_events() {
+    let (proxy, _) = start(settings()).await;
+    let client = Client::new(&proxy, Version::One);
+    client.write("s", b"x").await;
+    let (lines, events) = ("application/x-ndjson", "text/event-stream");
+    for (accept, expected) in [
+        ("", lines),
+        ("text/event-stream", events),
+        ("Text/Event-Stream; charset=utf-8", events),
+        ("text/event-stream;q=0", lines),
+        ("text/event-stream; q=0.000, */*", lines),
+        ("text/event-stream;q=0.5, application/x-ndjson", lines),
+        (
+            "text/event-stream;q=0.5, application/x-ndjson;q=0.4",
+            events,
+        ),
+        ("application/x-ndjson, text/event-stream", events),
+        ("text/event-streams", lines),
+        ("*/*", lines),
+        ("text/*", lines),
+        ("application/json", lines),
+        ("application/x-ndjson;q=0, */*", events),
+        ("image/png, text/html;q=0.9", lines),
+        ("nonsense", lines),
+    ] {
+        let header = format!("accept: {accept}");
+        let read = client.tail("s", "follow=false", &[&header]).await;
+        assert_eq!(read.headers["content-type"], expected, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_used_is_refused_with_what_to_write() {
+    let (proxy, _) = start(settings().faults(true)).await;
+    let client = Client::new(&proxy, Version::One);
+    client.write("s", b"x").await;
+    for (method, path, detail) in [
+        (
+            "DELETE",
+            "/v1/streams/s/records",
+            "before: this parameter is required; write ?before=1,0,0, the position of the first \
+             record that is kept",
+        ),
+        (
+            "GET",
+            "/v1/streams/s/records?fllow=false",
+            "fllow: no such parameter; this path has from, after, follow, payload, heartbeat_ms, \
+             limit",
+        ),
+        (
+            "GET",
+            "/v1/streams/s/records?follow=no",
+            "follow: \"no\" is not true or false",
+        ),
+        (
+            "GET",
+            "/v1/streams/s/records?limit=-1",
+            "limit: \"-1\" is not a number of records",
+        ),
+        (
+            "GET",
+            "/v1/streams/s/records?limit=1&limit=2",
+            "limit: this parameter is there twice; write it once",
+        ),
+        (
+            "GET",
+            "/v1/streams/s/records?payload=hex",
+            "payload: \"hex\" is not base64 or text",
+        ),
+        (
+            "GET",
+            "/v1/streams/s/records?heartbeat_ms=",
+            "heartbeat_ms: \"\" is not a number of milliseconds from 100 to 60000",
+        ),
+        (
+            "GET",
+            "/v1/streams?limit=all",
+            "limit: \"all\" is not a number from 1 to 10000",
+        ),
+        (
+            "GET",
+            "/v1/streams/%ff",
+            "the stream's name in the path is not UTF-8: percent-encode the bytes of its UTF-8 \
+             form, as in /v1/streams/gr%C3%B6%C3%9Fer",
+        ),
+        (
+            "PUT",
+            "/faults/s/fail/none",
+            "code: \"none\" is not the number of a status code, such as 517",
+        ),
+    ] {
+        let refused = client.ask(method, path, &[], "").await;
+        assert_eq!(refused.status, 400, "{path}");
+        assert_eq!(refused.detail(), detail, "{path}");
+    }
+    let refused = client.ask("PUT", "/faults/%ff/fail/517", &[], "").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert_eq!(client.get("/page/%ff").await.status, 404);
+}
