@@ -45,8 +45,10 @@ impl SettingsOf for Tutorial {
     }
 }
 
-/// The defaults, with the tutorial's request timeout: a user who stalls every stream sees what a
-/// line waits for, rather than its failure after half a second.
+/// The defaults, with two of the tutorial's values: every line is a record set of its own, so that
+/// lines go round the streams also when they come from a pipe; and with the tutorial's request
+/// timeout a user who stalls every stream sees what a line waits for, rather than its failure after
+/// half a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quickstart;
 
@@ -55,7 +57,11 @@ impl SettingsOf for Quickstart {
     const WITHOUT_FLAG: &'static [&'static str] = Tutorial::WITHOUT_FLAG;
 
     fn base() -> SettingsBuilder {
-        Settings::builder().request_timeout(Settings::tutorial().request_timeout())
+        let tutorial = Settings::tutorial();
+        Settings::builder()
+            .request_timeout(tutorial.request_timeout())
+            .buffer_size(tutorial.buffer_size())
+            .flush_interval(tutorial.flush_interval())
     }
 }
 
