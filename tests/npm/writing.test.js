@@ -397,6 +397,33 @@ describe("writing", () => {
     assert.ok((await writer.write("valid")).dlsn);
   });
 
+  test("credentials in the url are refused, and the error names the options for them", () => {
+    for (const credentials of ["user:secret@", "user@", ":secret@"]) {
+      const url = proxy.url.replace("//", `//${credentials}`);
+      for (const create of [() => open({ url }), () => new MultiStreamReader({ url, streams })]) {
+        assert.throws(create, ({ name, setting, message }) => {
+          assert.deepEqual([name, setting], ["SettingsError", "url"]);
+          assert.match(message, /option `token`, or an `authorization` in `headers`/);
+          return !message.includes("secret");
+        });
+      }
+    }
+  });
+
+  test("any number of writes share one signal without a warning", async (t) => {
+    const warnings = [];
+    const note = (warning) => warnings.push(warning.name);
+    process.on("warning", note);
+    t.after(() => process.off("warning", note));
+    const writer = open();
+    t.after(() => writer[Symbol.asyncDispose]());
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 100 }, (_, index) => writer.write(`${index}`, { signal })));
+    // Warnings are emitted in a later tick.
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(warnings, []);
+  });
+
   test("a suspended process resumes without a burst of hedges", async () => {
     const suspend = async (more) => {
       const writer = open({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more });

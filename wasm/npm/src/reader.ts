@@ -6,6 +6,7 @@ import { init } from "./load.js";
 import { fromBase64, ReadRecord, type RecordLine, toBase64 } from "./record.js";
 import { Server } from "./server.js";
 import { checkStreams, isCount } from "./settings.js";
+import { onAbort } from "./signals.js";
 import { ConnectionSlots, type ReadPosition, Tail } from "./tail.js";
 
 const DEFAULTS = { sequences: 65_536, writers: 256 };
@@ -27,6 +28,11 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   #withinSet = false;
   #wake: () => void = () => {};
   #failure: unknown;
+  /** True once no record is delivered any more. */
+  #closed = false;
+  readonly #follow: boolean;
+  /** Stops waiting for the abort of the caller's signal. */
+  #forget: () => void = () => {};
   #previous: Promise<unknown> = Promise.resolve();
   readonly #counters = {
     delivered: 0,
@@ -85,7 +91,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
         new Tail(stream, position?.streams[stream] ?? startOf(options.from, stream), shared),
     );
     if (signal?.aborted) this.#close();
-    signal?.addEventListener("abort", () => this.#close(), { once: true });
+    else if (signal !== undefined) this.#forget = onAbort(signal, () => this.#close());
   }
 
   next(): Promise<IteratorResult<Public.ReadRecord, undefined>> {

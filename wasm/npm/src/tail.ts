@@ -5,6 +5,7 @@ import { lines } from "./lines.js";
 import { Queue } from "./queue.js";
 import type { RecordLine } from "./record.js";
 import { problemOf, type Server } from "./server.js";
+import { onAbort } from "./signals.js";
 
 /**
  * Backoff before a failed stream is read again, in milliseconds: doubles from the first to the
@@ -113,7 +114,8 @@ export class Tail {
       } finally {
         connections.release();
       }
-      if (this.#backoffMs > 0 && !this.ended) await sleep(this.#backoffMs, signal);
+      if (this.#backoffMs > 0 && !this.ended && !signal.aborted)
+        await sleep(this.#backoffMs, signal);
     }
     this.ended = true;
     this.#shared.wake();
@@ -123,8 +125,10 @@ export class Tail {
   async #read(): Promise<void> {
     const { server, follow, silence, signal, connections } = this.#shared;
     const request = new AbortController();
-    const abort = () => request.abort();
-    signal.addEventListener("abort", abort, { once: true });
+    const forget = onAbort(signal, () => {
+      request.abort();
+      this.#resume();
+    });
     // The server sends a line at least twice in that time: heartbeat_ms is half of it.
     const silenceWatch = new Watchdog(silence, () =>
       request.abort(new Error(`${server.base} was silent for ${silence} ms`)),
@@ -169,7 +173,6 @@ export class Tail {
           slice.stop();
           await new Promise<void>((resolve) => {
             this.#resume = resolve;
-            signal.addEventListener("abort", () => resolve(), { once: true });
           });
           silenceWatch.set();
           slice.set();
@@ -182,7 +185,7 @@ export class Tail {
     } finally {
       silenceWatch.stop();
       slice.stop();
-      signal.removeEventListener("abort", abort);
+      forget();
     }
   }
 
@@ -304,10 +307,10 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
-      signal.removeEventListener("abort", done);
+      forget();
       resolve();
     };
     const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done);
+    const forget = onAbort(signal, done);
   });
 }

@@ -8,6 +8,7 @@ import { Queue } from "./queue.js";
 import { Requests } from "./requests.js";
 import { Server } from "./server.js";
 import { check, isCount, moduleSettings, refusal } from "./settings.js";
+import { onAbort } from "./signals.js";
 
 /** A write whose promise is not settled. */
 interface PendingWrite {
@@ -311,20 +312,19 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   /** Rejects a pending write when its signal is aborted. */
   #rejectOnAbort(signal: AbortSignal, write: PendingWrite): void {
     const { resolve, reject } = write;
-    const onAbort = () => {
+    const forget = onAbort(signal, () => {
       // A record that still waits is not written. One that was accepted may be: its set goes on,
       // because other records share it.
-      reject(aborted(this.#removeFromQueue(write) ? "notWritten" : "unknown", signal.reason));
-    };
+      write.reject(aborted(this.#removeFromQueue(write) ? "notWritten" : "unknown", signal.reason));
+    });
     write.resolve = (written) => {
-      signal.removeEventListener("abort", onAbort);
+      forget();
       resolve(written);
     };
     write.reject = (error) => {
-      signal.removeEventListener("abort", onAbort);
+      forget();
       reject(error);
     };
-    signal.addEventListener("abort", onAbort, { once: true });
   }
 
   /** Removes a write from the queue. Returns `false` if it was accepted already. */
