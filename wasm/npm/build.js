@@ -40,8 +40,6 @@ const common = {
   bundle: true,
   target: "es2022",
   minify: true,
-  // `console.log` and debuggers show class names.
-  keepNames: true,
   legalComments: "none",
   loader: { ".bin": "binary" },
   external: ["node:fs", "./distributedlog_bg.wasm"],

@@ -6,22 +6,10 @@ export class DistributedLogError extends Error {
   constructor(code: string, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    // Not `constructor.name`: a bundler may rename the class.
-    this.name = NAMES[code] ?? "DistributedLogError";
+    // Set by `package.ts`, because minifiers rename classes.
+    this.name = new.target.name;
   }
 }
-
-const NAMES: Record<string, string> = {
-  SETTINGS: "SettingsError",
-  LOAD: "LoadError",
-  TOO_LARGE: "TooLargeError",
-  REFUSED: "RefusedError",
-  FORBIDDEN: "ForbiddenError",
-  EXHAUSTED: "ExhaustedError",
-  TIMED_OUT: "TimedOutError",
-  CLOSED: "ClosedError",
-  ABORTED: "AbortedError",
-};
 
 export class SettingsError extends DistributedLogError {
   declare readonly code: "SETTINGS";
