@@ -10,6 +10,8 @@ export interface Problem {
   known: string;
   /** Pause that the server asks for, in milliseconds; negative if it asks for none. */
   retryAfter: number;
+  /** Name of the problem, if the body has one. */
+  name: unknown;
   message: string;
 }
 
@@ -44,6 +46,12 @@ export class Server {
     this.#fetch = (input, init) => fetch(input, init);
     this.#headers =
       token === undefined ? { ...headers } : { ...headers, authorization: `Bearer ${token}` };
+    try {
+      new Headers(this.#headers);
+    } catch {
+      // Not the values, which may be secrets.
+      throw new SettingsError("headers", Object.keys(this.#headers).join(), "valid in HTTP");
+    }
   }
 
   /** Returns the URL of a stream's records. */
@@ -160,6 +168,7 @@ export async function problemOf(response: FetchResponse): Promise<Problem> {
     code: typeof code === "number" ? code : 0,
     known: typeof known === "string" ? known : "",
     retryAfter: retryAfter(response.headers.get("retry-after")),
+    name,
     message: `the server answered ${parts.join(" ")}`,
   };
 }
@@ -185,7 +194,17 @@ function baseOf(url: string | URL): string {
   if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
     throw new SettingsError("url", parsed.href, "an address that begins with http:// or https://");
   }
-  return parsed.origin + parsed.pathname.replace(/\/+$/, "");
+  const { origin, pathname, username, password, search, hash } = parsed;
+  const base = origin + pathname.replace(/\/+$/, "");
+  // They would be dropped: `fetch` refuses credentials in a URL, and paths are appended to it. The
+  // message has no secrets.
+  if (username !== "" || password !== "" || search !== "" || hash !== "")
+    throw new SettingsError(
+      "url",
+      `${base} with credentials, a query or a fragment`,
+      "an address: use the option `token`, or an `authorization` in `headers`",
+    );
+  return base;
 }
 
 function causeOf(error: unknown): unknown {
