@@ -36,9 +36,9 @@ impl ErrorResponse {
     /// Returns the failure that the writer handles.
     ///
     /// Only a body with `known` is a proxy's own: then the DistributedLog code says what to do
-    /// next, and `known` what became of the records. Every other response is a gateway's, which may have
-    /// passed the request on and lost the proxy's answer: the records may be stored, and the HTTP
-    /// status says what to do next.
+    /// next, and `known` what became of the records. Every other response is a gateway's, which may
+    /// have passed the request on and lost the proxy's answer: the records may be stored, and the
+    /// HTTP status says what to do next.
     ///
     /// `retry_after` becomes a pushback where the code or status means overload.
     #[must_use]

@@ -1,4 +1,4 @@
-import type { Known, WriteErrorCode } from "../types/index.js";
+import type { Known, ReadErrorCode, WriteErrorCode } from "../types/index.js";
 
 export class DistributedLogError extends Error {
   readonly code: string;
@@ -95,18 +95,20 @@ export class AbortedError extends WriteError {
 }
 
 export class ReadError extends DistributedLogError {
-  declare readonly code: "FORBIDDEN" | "REFUSED" | "POSITION";
+  declare readonly code: ReadErrorCode;
   readonly status: number | undefined;
+  readonly streams: readonly string[];
 
   constructor(
-    code: "FORBIDDEN" | "REFUSED" | "POSITION",
+    code: ReadErrorCode,
     message: string,
     status?: number,
+    streams: string | readonly string[] = [],
     cause?: unknown,
   ) {
     super(code, message, cause);
-    this.name = "ReadError";
     this.status = status;
+    this.streams = [streams].flat();
   }
 }
 

@@ -69,6 +69,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     if (!(connections >= 1)) throw new SettingsError("connections", connections, "at least 1");
     this.#dedupSize = merge === false ? undefined : { ...DEFAULTS, ...merge };
     this.#savedDedup = fromBase64(position?.seen ?? "");
+    this.#follow = follow;
     const shared = {
       server,
       follow,
@@ -129,14 +130,16 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     this.#starting ??= this.#start();
     await this.#starting;
     for (;;) {
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#end.signal.aborted) return { done: true, value: undefined };
+      if (this.#closed) return { done: true, value: undefined };
       const record = this.#nextRecord();
       if (record !== undefined) return { done: false, value: record };
-      if (this.#tails.every((tail) => tail.ended)) {
-        this.#close();
-        return { done: true, value: undefined };
+      if (this.#failure === undefined && this.#tails.every((tail) => tail.ended)) this.#finish();
+      // Behind the records that were read before it.
+      if (this.#failure !== undefined) {
+        this.#forget();
+        throw this.#failure;
       }
+      if (this.#closed) continue;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -199,12 +202,24 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     return true;
   }
 
+  /** Closes a reader whose tails have ended. One that does not follow fails if streams are missing. */
+  #finish(): void {
+    const missing = this.#tails.filter((tail) => tail.missing).map(({ stream }) => stream);
+    if (this.#follow || missing.length === 0) return this.#close();
+    const message = `streams that do not exist were not read: ${missing.join(", ")}`;
+    this.#fail(new ReadError("STREAM_MISSING", message, undefined, missing));
+  }
+
+  /** Stops reading. The records that were read are still delivered. */
   #fail(error: unknown): void {
     this.#failure ??= error;
-    this.#close();
+    this.#end.abort();
+    this.#wake();
   }
 
   #close(): void {
+    this.#closed = true;
+    this.#forget();
     this.#end.abort();
     this.#wake();
   }

@@ -7,6 +7,8 @@ const utf8 = new TextDecoder();
 export interface RecordLine {
   event: "record";
   dlsn: string;
+  /** Position to resume after, which names the life of the stream. */
+  after: string;
   written_ms: number;
   slot: number;
   slots: number;

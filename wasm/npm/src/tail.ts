@@ -17,11 +17,18 @@ const MAX_BACKOFF_MS = 5000;
 /** Time that a stream keeps its connection while others wait for one, in milliseconds. */
 const TIME_SLICE_MS = 250;
 
+/** HTTP statuses with which a server refuses a read for ever. */
+const REFUSALS = [400, 401, 403, 405, 409, 410, 415];
+
+/** Name of the problem of a stream that was deleted, and created again. */
+const RECREATED = "STREAM_RECREATED";
+
 export type ReadPosition = { readonly after: string } | { readonly from: string };
 
 interface MalformedLine {
   event: "malformed";
   dlsn: string;
+  after: string;
   slots: number;
   detail: string;
 }
@@ -81,6 +88,8 @@ export class Tail {
   /** Records read and not yet delivered. */
   readonly records = new Queue<RecordLine>();
   ended = false;
+  /** True if it ended because the stream does not exist, or no longer. */
+  missing = false;
   /** Position after the records read. */
   #next: ReadPosition;
   readonly #shared: TailContext;
@@ -97,7 +106,7 @@ export class Tail {
   /** Takes the next record, and resumes reading when the buffer is half empty. */
   shift(): RecordLine | undefined {
     const record = this.records.shift();
-    if (record !== undefined) this.position = { after: record.dlsn };
+    if (record !== undefined) this.position = { after: record.after };
     if (this.records.length * 2 <= this.#shared.buffer) this.#resume();
     return record;
   }
@@ -145,15 +154,17 @@ export class Tail {
       });
       if (!response.ok || response.body === null) {
         const problem = await problemOf(response);
-        if ([401, 403, 405, 415].includes(problem.status))
-          throw new ReadError("REFUSED", problem.message, problem.status);
-        if (problem.status === 404 && !follow) {
-          // The stream does not exist, and the reader does not wait for it to be created.
-          this.ended = true;
-          this.#shared.fault({ stream: this.stream, kind: "unavailable", detail: problem.message });
-          return;
-        }
-        throw new Error(problem.message);
+        const { status, name, message } = problem;
+        if (REFUSALS.includes(status))
+          throw new ReadError(
+            name === RECREATED || name === "POSITION_BEYOND_END" ? name : "REFUSED",
+            message,
+            status,
+            this.stream,
+          );
+        // The stream does not exist, and the reader does not wait for it to be created.
+        if (status === 404 && !follow) return this.#drop("unavailable", message);
+        throw new Error(message);
       }
       this.#shared.connected();
       // Set once the server has responded: with a slow server the slice would end before the first
@@ -204,28 +215,21 @@ export class Tail {
     this.#backoffMs = 0;
     switch (line.event) {
       case "record":
-        this.#next = { after: line.dlsn };
+        this.#next = { after: line.after };
         this.records.push(line);
         wake();
         return true;
-      case "malformed": {
-        const first = Dlsn.parse(line.dlsn);
-        const last = new Dlsn(
-          first.logSegmentSequenceNo,
-          first.entryId,
-          first.slotId + BigInt(line.slots - 1),
-        );
-        this.#advance({ after: last.toString() });
+      case "malformed":
+        this.#advance({ after: line.after });
         malformed();
         fault({
           stream: this.stream,
           kind: "malformed",
           detail: line.detail,
-          dlsn: first,
+          dlsn: Dlsn.parse(line.dlsn),
           slots: line.slots,
         });
         return false;
-      }
       case "heartbeat":
         this.#advance({ from: line.next });
         return false;
@@ -249,15 +253,19 @@ export class Tail {
     if (reason === "caught_up") {
       this.ended = true;
     } else if (reason === "deleted") {
-      this.ended = true;
-      this.#shared.fault({
-        stream: this.stream,
-        kind: "deleted",
-        detail: "the stream was deleted",
-      });
+      this.#drop(reason, "the stream was deleted");
+    } else if (reason === "recreated") {
+      throw new ReadError(RECREATED, detail ?? reason, undefined, this.stream);
     } else {
       throw new Error(`the server ended the response: ${detail ?? reason}`);
     }
+  }
+
+  /** Ends, because there is no such stream. */
+  #drop(kind: "unavailable" | "deleted", detail: string): void {
+    this.ended = true;
+    this.missing = true;
+    this.#shared.fault({ stream: this.stream, kind, detail });
   }
 
   /** Sets the backoff, and reports the error of a request: to the reader if retrying is useless. */
@@ -270,7 +278,7 @@ export class Tail {
       .explain(error)
       .catch((other: Error) => ({ cause: other, kind: "lost" }));
     if (kind === "forbidden")
-      return fail(new ReadError("FORBIDDEN", messageOf(cause), undefined, cause));
+      return fail(new ReadError("FORBIDDEN", messageOf(cause), undefined, this.stream, cause));
     fault({
       stream: this.stream,
       kind: "unavailable",

@@ -274,7 +274,11 @@ export type From = "start" | "end" | Dlsn | string;
 export interface ReaderPosition {
   /** Version of this format. */
   readonly format: 1;
-  /** For each stream, the last position delivered (`after`) or the first not delivered (`from`). */
+  /**
+   * For each stream, the last position delivered (`after`) or the first not delivered (`from`). The
+   * text names the life of the stream too: one that is deleted and created again has other records
+   * at the same positions.
+   */
   readonly streams: Readonly<
     Record<string, { readonly after: string } | { readonly from: string }>
   >;
@@ -310,7 +314,10 @@ export interface MultiStreamReaderOptions extends ConnectionOptions {
    * Position of another reader, at which to resume. Streams that it does not name start at `from`.
    */
   position?: ReaderPosition;
-  /** True to wait for new records; false to end after the last one. Default: true. */
+  /**
+   * True to wait for new records, and for streams that do not exist yet; false to end after the last
+   * record, with a {@link ReadError} if streams do not exist. Default: true.
+   */
   follow?: boolean;
   /**
    * Maximum number of streams tailed at a time. If there are more, they take turns of 250 ms.
@@ -398,7 +405,7 @@ export class MultiStreamReader
    */
   constructor(options: MultiStreamReaderOptions);
 
-  /** Returns the next record. Rejects with a {@link ReadError} if the server refuses for ever. */
+  /** Returns the next record. Rejects with a {@link ReadError} if reading cannot go on. */
   next(): Promise<IteratorResult<ReadRecord, undefined>>;
 
   /** Closes the connections. `for await` calls it when the loop is left. */
@@ -522,11 +529,34 @@ export class AbortedError extends WriteError {
   readonly code: "ABORTED";
 }
 
-/** The server refuses this reader for ever, or its position is damaged. */
+/** Values of {@link ReadError.code}. */
+export type ReadErrorCode =
+  | "FORBIDDEN"
+  | "REFUSED"
+  | "POSITION"
+  | "STREAM_RECREATED"
+  | "POSITION_BEYOND_END"
+  | "STREAM_MISSING";
+
+/**
+ * Reading cannot go on. The records that were read before are delivered first. `code` is the reason:
+ *
+ * - `"FORBIDDEN"`: the browser forbids this page to use the server (CORS).
+ * - `"REFUSED"`: the server refuses this reader for ever.
+ * - `"POSITION"`: the position is damaged.
+ * - `"STREAM_RECREATED"`: the stream was deleted, and another one was created with its name, before
+ *   the reader resumed or while it read. Read the new one with `from: "start"`.
+ * - `"POSITION_BEYOND_END"`: the position lies beyond the end of the stream, so it belongs to another
+ *   one.
+ * - `"STREAM_MISSING"`: with `follow: false`, `streams` do not exist or were deleted meanwhile; all
+ *   others were read to their ends.
+ */
 export class ReadError extends DistributedLogError {
-  readonly code: "FORBIDDEN" | "REFUSED" | "POSITION";
+  readonly code: ReadErrorCode;
   /** HTTP status. `undefined` without a response. */
   readonly status: number | undefined;
+  /** Names of the streams that the error concerns. Empty if it concerns none in particular. */
+  readonly streams: readonly string[];
 }
 
 /**
