@@ -1,11 +1,13 @@
 use core::fmt;
 
+use super::streams::split_list;
+
 /// Maximum number of streams that one expression may name: a typing error such as `1-10000000` must
 /// not create ten million streams.
 pub(crate) const MAX_STREAMS: usize = 10_000;
 
 /// Value of `-e`, which names streams: a range `3-7`, a list `3,5,9`, a name `orders`, or a list of
-/// those.
+/// those. A comma that is part of a name is written `\,`.
 ///
 /// Only digits make a range: `my-stream` is a name. A text that starts as a range and does not
 /// continue as one (`3-`, `3-x`, `7-3`) is refused, because a typing error is likelier than such a
@@ -22,7 +24,7 @@ impl Expression {
     /// [`ExpressionError`], which names the wrong part and a correct form.
     pub(crate) fn parse(text: &str) -> Result<Self, ExpressionError> {
         let mut suffixes = Vec::new();
-        for part in text.split(',') {
+        for part in split_list(text) {
             let part = part.trim();
             if part.is_empty() {
                 return Err(ExpressionError::EmptyPart {
@@ -31,18 +33,19 @@ impl Expression {
             }
             push_part(part, &mut suffixes)?;
         }
+        let mut seen = std::collections::HashSet::new();
+        if let Some(twice) = suffixes.iter().find(|suffix| !seen.insert(suffix.as_str())) {
+            return Err(ExpressionError::Twice(twice.clone()));
+        }
         Ok(Self { suffixes })
     }
 
-    /// Returns the streams' names: `prefix` before each suffix, in the order of the expression,
-    /// each once.
+    /// Returns the streams' names: `prefix` before each suffix, in the order of the expression.
     #[must_use]
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
-        let mut seen = std::collections::HashSet::new();
         self.suffixes
             .iter()
             .map(|suffix| format!("{prefix}{suffix}"))
-            .filter(|name| seen.insert(name.clone()))
             .collect()
     }
 }
@@ -112,6 +115,8 @@ pub(crate) enum ExpressionError {
         /// End of the range.
         last: u64,
     },
+    /// A stream is named more than once.
+    Twice(String),
     /// The expression names more than [`MAX_STREAMS`] streams.
     TooMany,
 }
@@ -135,6 +140,10 @@ impl fmt::Display for ExpressionError {
             Self::Backwards { first, last } => write!(
                 f,
                 "the range {first}-{last} runs backwards; did you mean {last}-{first}?"
+            ),
+            Self::Twice(suffix) => write!(
+                f,
+                "the expression names {suffix} more than once; name each stream once"
             ),
             Self::TooMany => write!(
                 f,
@@ -172,8 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_named_twice_is_returned_once() {
-        assert_eq!(names("1-3,2,x,x"), ["s-1", "s-2", "s-3", "s-x"]);
+    fn a_stream_that_is_named_twice_is_refused() {
+        assert!(refused("1-3,2,x").contains("names 2 more than once"));
+        assert!(refused("x,x").contains("names x more than once"));
+    }
+
+    #[test]
+    fn a_comma_may_be_part_of_a_name() {
+        assert_eq!(names(r"a\,b,c"), ["s-a,b", "s-c"]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// The namespace: distributedlog://HOST:PORT/NAMESPACE
     uri: Uri,
 
-    /// The streams, separated by commas
+    /// The streams, separated by commas; a comma in a name is written \,
     #[arg(value_name = "STREAM[,STREAM]")]
     streams: StreamList,
 

@@ -2,6 +2,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::CliError;
+use super::streams::as_argument;
 use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use distributedlog_store::{LogStore, StoreError, StreamName};
@@ -87,6 +88,7 @@ fn is_loopback(host: &str) -> bool {
 
 /// Returns a tip with the command that creates a stream.
 fn create_tip(uri: &str, stream: &StreamName) -> String {
+    let stream = as_argument([stream]);
     format!("create it with: dlog tool create -u {uri} -e {stream}")
 }
 

@@ -5,7 +5,8 @@ use super::CliError;
 use super::expression::Expression;
 use distributedlog_store::StreamName;
 
-/// Names of streams, separated by commas, as commands of the original take them.
+/// Names of streams, separated by commas, as commands of the original take them. A comma that is
+/// part of a name is written `\,`, and a backslash `\\`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamList(Vec<StreamName>);
 
@@ -22,18 +23,52 @@ impl FromStr for StreamList {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut names: Vec<StreamName> = Vec::new();
-        for part in text.split(',') {
+        for part in split_list(text) {
             if part.is_empty() {
                 return Err(StreamListError(
                     "a name is missing; write names as in basic-stream-3,basic-stream-4".to_owned(),
                 ));
             }
-            let name = parse_name(part).map_err(StreamListError)?;
-            if !names.contains(&name) {
-                names.push(name);
+            let name = parse_name(&part).map_err(StreamListError)?;
+            if names.contains(&name) {
+                return Err(StreamListError(format!(
+                    "the stream {name} is named twice; name each once"
+                )));
             }
+            names.push(name);
         }
         Ok(Self(names))
+    }
+}
+
+/// Splits a list at its commas, except those after a backslash, and removes the backslashes before
+/// commas and backslashes.
+#[must_use]
+pub(crate) fn split_list(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let part = parts.last_mut().expect("there is at least one");
+        match c {
+            '\\' => part.push(rest.next_if(|c| matches!(c, ',' | '\\')).unwrap_or('\\')),
+            ',' => parts.push(String::new()),
+            _ => part.push(c),
+        }
+    }
+    parts
+}
+
+/// Formats names as a list that commands take, quoted for a shell if it needs that.
+#[must_use]
+pub(crate) fn as_argument<'a>(names: impl IntoIterator<Item = &'a StreamName>) -> String {
+    let escaped = |name: &StreamName| name.as_str().replace('\\', "\\\\").replace(',', "\\,");
+    let names: Vec<String> = names.into_iter().map(escaped).collect();
+    let list = names.join(",");
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./,:".contains(c);
+    if list.chars().all(is_plain) {
+        list
+    } else {
+        format!("'{}'", list.replace('\'', "'\\''"))
     }
 }
 
@@ -53,7 +88,7 @@ impl core::error::Error for StreamListError {}
 /// created.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StreamSelection {
-    /// The streams, separated by commas
+    /// The streams, separated by commas; a comma in a name is written \,
     #[arg(
         short,
         long,
@@ -66,7 +101,7 @@ pub(crate) struct StreamSelection {
     #[arg(short = 'r', long, value_name = "PREFIX", requires = "expression")]
     pub(crate) prefix: Option<String>,
 
-    /// The rest of the names: a range 3-7, a list 3,5,9, or a name
+    /// The rest of the names: a range 3-7, a list 3,5,9, or a name, in which a comma is written \,
     #[arg(short, long, value_name = "EXPRESSION")]
     pub(crate) expression: Option<Expression>,
 }
@@ -123,10 +158,25 @@ mod tests {
 
     #[test]
     fn a_list_of_streams_is_read_as_the_original_reads_it() {
-        let list: StreamList = "basic-stream-3,/basic-stream-4,basic-stream-3"
-            .parse()
-            .expect("three names, two streams");
+        let list: StreamList = "basic-stream-3,/basic-stream-4".parse().expect("two names");
         assert_eq!(bracketed(list.names()), "[basic-stream-3, basic-stream-4]");
+    }
+
+    #[test]
+    fn a_stream_with_any_name_can_be_named_in_a_list_and_tips_name_it_so() {
+        for (text, names, argument) in [
+            (r"a\,b,c", &["a,b", "c"][..], r"'a\,b,c'"),
+            (r"a\\,b", &[r"a\", "b"], r"'a\\,b'"),
+            (r"a\b", &[r"a\b"], r"'a\\b'"),
+            ("it's", &["it's"], r"'it'\''s'"),
+            ("a,b/c", &["a", "b/c"], "a,b/c"),
+        ] {
+            let list: StreamList = text.parse().expect(text);
+            let found: Vec<&str> = list.names().iter().map(StreamName::as_str).collect();
+            assert_eq!((&*found, &*as_argument(list.names())), (names, argument));
+            let typed = argument.trim_matches('\'').replace("'\\''", "'");
+            assert_eq!(typed.parse().as_ref(), Ok(&list), "{argument}");
+        }
     }
 
     #[test]
@@ -135,6 +185,8 @@ mod tests {
             ("", "a name is missing"),
             ("a,,b", "a name is missing"),
             ("a,b c", "\"b c\""),
+            ("a,b,a", "a is named twice"),
+            ("a,/a", "a is named twice"),
         ] {
             let message = text.parse::<StreamList>().expect_err(text).to_string();
             assert!(message.contains(said), "{text}: {message}");

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::output::counted;
 use super::position::Position;
+use super::streams::as_argument;
 use super::{CliError, Output, namespace};
 use distributedlog_reader::{LogReader, MergeCounters, ReadEvent};
 use distributedlog_store::uri::Uri;
@@ -169,11 +170,10 @@ fn not_found(missing: &[StreamName], uri: Option<&Uri>) -> CliError {
         .iter()
         .map(|stream| format!("Log stream {stream} is not found. Please create it first."))
         .collect();
-    let names: Vec<&str> = missing.iter().map(StreamName::as_str).collect();
     let uri = uri.map_or_else(|| "URI".to_owned(), Uri::to_string);
     CliError::failure(lines.join("\n")).tip(format!(
         "create it with: dlog tool create -u {uri} -e {}",
-        names.join(",")
+        as_argument(missing)
     ))
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// The streams, separated by commas
+    /// The streams, separated by commas; a comma in a name is written \,
     #[arg(value_name = "STREAM[,STREAM]")]
     streams: StreamList,
 

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     )]
     prefix: String,
 
-    /// The rest of the names: a range 3-7, a list 3,5,9, or a name
+    /// The rest of the names: a range 3-7, a list 3,5,9, or a name, in which a comma is written \,
     #[arg(short, long, value_name = "EXPRESSION")]
     expression: Expression,
 

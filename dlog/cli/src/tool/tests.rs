@@ -224,6 +224,38 @@ async fn a_stream_is_truncated_in_the_originals_spelling_too() {
 }
 
 #[tokio::test]
+async fn a_truncation_says_what_it_did_and_when_it_did_nothing() {
+    let store = two_streams();
+    let said = async |dlsn: &str| {
+        let (text, result) = ran(&store, &format!("truncate -s s-1 --dlsn {dlsn} -f")).await;
+        result.expect("the stream exists");
+        text
+    };
+    let nothing = "Nothing was truncated: log stream s-1 has no record before";
+    assert!(said("1,0,0").await.starts_with(nothing));
+    assert_eq!(
+        said("9,0,0").await,
+        "Truncated log stream s-1 at its end, which is before \
+         DLSN{logSegmentSequenceNo=9, entryId=0, slotId=0}: all its records are discarded.\n"
+    );
+    assert!(said("9,0,0").await.starts_with(nothing));
+}
+
+#[tokio::test]
+async fn a_stream_whose_name_has_a_comma_is_created_counted_and_deleted() {
+    let store = MemoryStore::new();
+    for line in [
+        r"create -e a\,b -f",
+        r"count -s a\,b",
+        "truncate -s a,b --dlsn 1,0,0 -f",
+        r"delete -s a\,b -f",
+    ] {
+        let (text, result) = ran(&store, line).await;
+        assert!(result.is_ok() && text.contains("a,b"), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_missing_is_named_with_the_command_that_creates_it() {
     let (_, result) = ran(&MemoryStore::new(), "dump -s orders").await;
     assert_eq!(

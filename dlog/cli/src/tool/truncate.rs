@@ -9,8 +9,9 @@ use distributedlog_store::{LogStore, StreamName};
 
 /// Discard the records of a stream that are older than a position.
 ///
-/// Asks first, unless -f is given. Readers that start before the position start at it. Disk space
-/// is freed when a whole log segment is discarded.
+/// Asks first, unless -f is given. Readers that start before the position start at it. A position
+/// beyond the end means the end: every record goes. Disk space is freed when a whole log segment is
+/// discarded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
@@ -55,8 +56,13 @@ impl Args {
             force,
         } = self;
         let store_error = |error| namespace::store_error(&error, Some(&uri.uri));
-        let last = store.describe(stream).await.map_err(store_error)?.last;
-        let beyond = last.is_none_or(|last| *dlsn > last);
+        let info = store.describe(stream).await.map_err(store_error)?;
+        if info.first.is_none_or(|first| *dlsn <= first) {
+            return output.line(format_args!(
+                "Nothing was truncated: log stream {stream} has no record before {dlsn}."
+            ));
+        }
+        let beyond = info.last.is_none_or(|last| *dlsn > last);
         let what = if beyond {
             "every record"
         } else {
@@ -71,6 +77,14 @@ impl Args {
             return Ok(());
         }
         store.truncate(stream, *dlsn).await.map_err(store_error)?;
-        output.line(format_args!("Truncated log stream {stream} before {dlsn}."))
+        if beyond {
+            // The position was not reached: the next record is before it, and stays.
+            output.line(format_args!(
+                "Truncated log stream {stream} at its end, which is before {dlsn}: all its \
+                 records are discarded."
+            ))
+        } else {
+            output.line(format_args!("Truncated log stream {stream} before {dlsn}."))
+        }
     }
 }
