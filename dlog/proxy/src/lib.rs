@@ -56,6 +56,7 @@ mod running;
 mod service;
 mod settings;
 mod stats;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -1,5 +1,6 @@
+use core::future::poll_fn;
 use core::mem;
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use distributedlog::Dlsn;
@@ -56,6 +57,23 @@ impl Mailbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Waits for messages, and moves all to the end of `into`, which is empty.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no message.
+    pub(super) async fn next(&self, into: &mut Vec<Mail>) {
+        poll_fn(|cx| {
+            self.receive(cx, into);
+            if into.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
     }
 
     /// Moves all messages to the end of `into`. If there are none, registers the task to be woken

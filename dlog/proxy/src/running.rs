@@ -10,6 +10,7 @@ use super::http::{Listeners, OperatorState, Server};
 use super::listener::{Connections, accept};
 use super::service::Service;
 use super::settings::announced_address;
+use super::supervise::keep_running;
 use super::{FaultInjector, ProxyError, Settings};
 use distributedlog_store::net::{Listen, listen};
 use distributedlog_store::{LogStore, Owner};
@@ -75,7 +76,10 @@ impl Proxy {
             connections.clone(),
             settings.clone(),
         ));
-        let watching = tokio::spawn(service.clone().watch_deadlines());
+        let watching = tokio::spawn({
+            let service = service.clone();
+            async move { keep_running("deadlines", || service.clone().watch_deadlines()).await }
+        });
         let operator = OperatorState {
             service: service.clone(),
             faults: faults.clone(),

@@ -1,19 +1,22 @@
 use core::fmt;
+use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use distributedlog::Instant;
+use distributedlog::{Dlsn, Instant};
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time;
 
 use super::machine::{
-    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest, Usage,
-    location_of,
+    Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest,
+    Ticket, Usage, location_of,
 };
 use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats};
+use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
-use distributedlog_store::{LogStore, Owner};
+use distributedlog_store::{LogStore, Owner, StoreError};
 
 /// The machine, its store, and the driver between them; shared by all connections.
 ///
@@ -227,12 +230,9 @@ impl Service {
                     entry,
                     ticket,
                 } => {
-                    let mailbox = ticket.to.mailbox.clone();
-                    self.store.append(
-                        &lease,
-                        entry,
-                        Box::new(move |result| mailbox.send(Mail::Appended(ticket, result))),
-                    );
+                    let pending = PendingTicket(Some(ticket));
+                    let done = Box::new(move |result| pending.complete(result));
+                    self.store.append(&lease, entry, done);
                 }
                 Output::Request(question) => questions.push(question),
             }
@@ -244,7 +244,18 @@ impl Service {
     fn ask(self: &Arc<Self>, question: StoreRequest<ReplyTo>) {
         let service = self.clone();
         tokio::spawn(async move {
-            let reply = ask(&*service.store, &service.owner, question).await;
+            let failed = question.failed(StoreError::Io {
+                path: "the store".to_owned(),
+                detail: "a bug ended the operation".to_owned(),
+            });
+            let asking = ask(&*service.store, &service.owner, question);
+            // The machine waits for a reply, and with it all clients of the stream.
+            let reply = AssertUnwindSafe(asking).catch_unwind().await;
+            let reply = reply.unwrap_or_else(|panic| {
+                let panic = panic_text(&*panic);
+                tracing::error!(panic, "a bug ended an operation of the store");
+                failed
+            });
             let now = service.now();
             service.with(|machine| machine.handle_store(now, reply));
             service.changed.notify_waiters();
@@ -259,6 +270,32 @@ impl Service {
     /// Returns DistributedLog's text for this proxy, which redirects and handshakes contain.
     pub(super) fn location(&self) -> &str {
         &self.location
+    }
+}
+
+/// The ticket of an append that the store has. A store that drops its callback without a call, as
+/// one does that a bug ends, has answered too.
+struct PendingTicket(Option<Ticket<ReplyTo>>);
+
+impl PendingTicket {
+    fn complete(mut self, result: Result<Dlsn, StoreError>) {
+        self.send(result);
+    }
+
+    fn send(&mut self, result: Result<Dlsn, StoreError>) {
+        if let Some(ticket) = self.0.take() {
+            let mailbox = ticket.to.mailbox.clone();
+            mailbox.send(Mail::Appended(ticket, result));
+        }
+    }
+}
+
+impl Drop for PendingTicket {
+    fn drop(&mut self) {
+        self.send(Err(StoreError::Io {
+            path: "the store".to_owned(),
+            detail: "a bug ended it before it answered".to_owned(),
+        }));
     }
 }
 

@@ -1,4 +1,4 @@
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::collections::HashMap;
@@ -90,15 +90,7 @@ impl HttpDispatcher {
     pub(super) async fn run(&self) {
         let mut mail = Vec::new();
         loop {
-            poll_fn(|cx| {
-                self.mailbox.receive(cx, &mut mail);
-                if mail.is_empty() {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(())
-                }
-            })
-            .await;
+            self.mailbox.next(&mut mail).await;
             self.service.take_appended(self.service.now(), &mut mail);
             let mut pending = self.lock();
             for mail in mail.drain(..) {

@@ -20,6 +20,7 @@ use super::socket::{HttpSocket, SocketTimeouts};
 use super::{HttpState, OperatorState, ServerPhase, operator, router, routes};
 use crate::Settings;
 use crate::stats::RaisedGauge;
+use crate::supervise::keep_running;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
 /// Limit of requests in flight on one HTTP/2 connection.
@@ -62,7 +63,7 @@ impl Server {
         let state = Arc::new(HttpState::new(operator.service.clone(), settings));
         let dispatcher = tokio::spawn({
             let state = state.clone();
-            async move { state.dispatcher.run().await }
+            async move { keep_running("HTTP replies", || state.dispatcher.run()).await }
         });
         let graceful: DrainedConnections = Arc::new(Mutex::new(Some(GracefulShutdown::new())));
         let mut accepting = JoinSet::new();

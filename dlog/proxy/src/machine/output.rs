@@ -46,6 +46,45 @@ pub(crate) enum StoreRequest<O> {
     Describe { stream: StreamName, to: O },
 }
 
+impl<O: Clone> StoreRequest<O> {
+    /// Returns the reply of a store that fails at the request.
+    pub(crate) fn failed(&self, error: StoreError) -> StoreReply<O> {
+        match self {
+            Self::Acquire { stream } => StoreReply::Acquired {
+                stream: stream.clone(),
+                result: Err(error),
+            },
+            Self::CreateMissing { stream } => StoreReply::CreatedMissing {
+                stream: stream.clone(),
+                result: Err(error),
+            },
+            Self::Release { lease } => StoreReply::Released {
+                stream: lease.stream.clone(),
+                result: Err(error),
+            },
+            Self::Delete { stream } => StoreReply::Deleted {
+                stream: stream.clone(),
+                result: Err(error),
+            },
+            Self::Truncate { stream, to, .. } => StoreReply::Truncated {
+                stream: stream.clone(),
+                result: Err(error),
+                to: to.clone(),
+            },
+            Self::Create { stream, to } => StoreReply::Created {
+                stream: stream.clone(),
+                result: Err(error),
+                to: to.clone(),
+            },
+            Self::Describe { stream, to } => StoreReply::Described {
+                stream: stream.clone(),
+                result: Err(error),
+                to: to.clone(),
+            },
+        }
+    }
+}
+
 /// The store's reply to a [`StoreRequest`].
 #[derive(Debug)]
 pub(crate) enum StoreReply<O> {

@@ -9,6 +9,7 @@ mod hostile;
 mod kit;
 mod limits;
 mod methods;
+mod panics;
 mod replay;
 mod session;
 mod stats;

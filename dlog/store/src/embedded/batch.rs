@@ -5,11 +5,11 @@ use tokio::sync::oneshot;
 
 use super::change::Change;
 use super::frame;
-use super::request::ChangeOutcome;
+use super::request::{AppendCaller, ChangeOutcome};
 use super::stream::NewEntry;
 use super::tail_batch::TailBatch;
 use super::volume::{BATCH_HEADER, BatchHeader, VolumeHeader};
-use crate::{AppendDone, StoreError};
+use crate::StoreError;
 
 /// Frames that are written and synced together.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) enum Effect {
 
 /// A caller that waits for the batch, and its result if the batch becomes durable.
 pub(super) enum Completion {
-    Append(AppendDone, Result<Dlsn, StoreError>),
+    Append(AppendCaller, Result<Dlsn, StoreError>),
     Change(
         oneshot::Sender<Result<ChangeOutcome, StoreError>>,
         Result<ChangeOutcome, StoreError>,
@@ -79,8 +79,8 @@ impl Completion {
     /// failed batch is durable.
     pub(super) fn send(self, failed: Option<&StoreError>) {
         match (self, failed) {
-            (Self::Append(done, Ok(_)), Some(error)) => done(Err(error.clone())),
-            (Self::Append(done, result), _) => done(result),
+            (Self::Append(caller, Ok(_)), Some(error)) => caller.complete(Err(error.clone())),
+            (Self::Append(caller, result), _) => caller.complete(result),
             // A closed channel is no error: the caller dropped its future.
             (Self::Change(reply, Ok(_)), Some(error)) => drop(reply.send(Err(error.clone()))),
             (Self::Change(reply, result), _) => drop(reply.send(result)),

@@ -11,13 +11,13 @@ use super::change::Change;
 use super::disk::{DiskFile, store_error, unfinished};
 use super::frame::{self, FRAME_HEADER};
 use super::job::Job;
-use super::request::{ChangeOutcome, ChangeRequest, CommitRequest};
+use super::request::{AppendCaller, ChangeOutcome, ChangeRequest, CommitRequest};
 use super::shared::{Shared, lock};
 use super::staging::{SegmentLimits, Staging};
 use super::stream::{FrameLocation, NewEntry, position};
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader};
-use crate::{AppendDone, Entry, Lease, StoreError};
+use crate::{Entry, Lease, StoreError};
 
 /// A small batch that reaches blocks not written before is written with zeros up to this many bytes
 /// behind it. Later batches then overwrite written blocks, which saves the file system a change of
@@ -159,11 +159,12 @@ impl Committer {
         }
     }
 
-    fn stage_append(&mut self, lease: &Lease, entry: &Entry, size: usize, done: AppendDone) {
+    fn stage_append(&mut self, lease: &Lease, entry: &Entry, size: usize, mut done: AppendCaller) {
         self.taken_bytes += size;
         let result = self
             .make_room(FRAME_HEADER + size, false)
             .and_then(|()| self.put_entry(lease, entry));
+        done.staged = true;
         self.batch
             .completions
             .push(Completion::Append(done, result));
@@ -488,7 +489,8 @@ fn offset(offset: u64) -> u32 {
     u32::try_from(offset).expect("volumes are below 4 GiB")
 }
 
-/// Fails the waiting appends if the committer panics, so that no caller waits forever.
+/// Ends the store if the committer panics, so that no caller waits forever. Dropping the requests
+/// that wait, and those that the committer had taken, answers them.
 struct PanicGuard(Arc<Shared>);
 
 impl Drop for PanicGuard {
@@ -500,11 +502,7 @@ impl Drop for PanicGuard {
         queue.closed = true;
         let left = core::mem::take(&mut queue.requests);
         drop(queue);
-        for request in left {
-            if let CommitRequest::Append { done, .. } = request {
-                done(Err(StoreError::Closed));
-            }
-        }
+        drop(left);
         self.0.send_job(Job::Stop);
     }
 }

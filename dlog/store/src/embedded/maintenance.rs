@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 use super::disk::{Access, store_error};
 use super::index;
 use super::job::Job;
+use super::request::CommitRequest;
 use super::shared::{Shared, lock};
 use super::snapshot;
 use super::state::Snapshot;
@@ -23,12 +24,13 @@ pub(super) struct Maintenance {
 }
 
 /// Ends the store if the maintenance thread panics, so that no caller waits forever for it to
-/// close.
+/// close, nor the store's owner for the committer.
 struct PanicGuard(Arc<Shared>);
 
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            let _ = self.0.submit(CommitRequest::Close);
             self.0.shut_down();
         }
     }

@@ -70,7 +70,7 @@ use tokio::sync::oneshot;
 use self::committer::Committer;
 use self::maintenance::Maintenance;
 use self::recovery::Recovered;
-use self::request::{ChangeOutcome, ChangeRequest, CommitRequest};
+use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended};
 use self::shared::{Shared, StoreEnv};
 use super::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
@@ -195,7 +195,7 @@ impl EmbeddedStore {
         let asked = self.shared.submit(CommitRequest::Change { change, reply });
         Box::pin(async move {
             match asked {
-                Ok(()) => received.await.unwrap_or(Err(StoreError::Closed)),
+                Ok(()) => received.await.unwrap_or_else(|_| Err(committer_ended())),
                 Err(_) => Err(StoreError::Closed),
             }
         })

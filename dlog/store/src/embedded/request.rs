@@ -11,13 +11,58 @@ pub(super) enum CommitRequest {
         lease: Lease,
         entry: Entry,
         size: usize,
-        done: AppendDone,
+        done: AppendCaller,
     },
     Change {
         change: ChangeRequest,
         reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
     },
     Close,
+}
+
+/// The caller of an append. It gets a result in any case: dropping this value without one, as a
+/// panic of the committer does, is a result too.
+pub(super) struct AppendCaller {
+    done: Option<AppendDone>,
+    /// True from when the entry is put into a batch: it may be durable from then on.
+    pub(super) staged: bool,
+}
+
+impl AppendCaller {
+    pub(super) const fn new(done: AppendDone) -> Self {
+        Self {
+            done: Some(done),
+            staged: false,
+        }
+    }
+
+    /// Gives the caller its result.
+    pub(super) fn complete(mut self, result: Result<Dlsn, StoreError>) {
+        if let Some(done) = self.done.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for AppendCaller {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(if self.staged {
+                committer_ended()
+            } else {
+                StoreError::Closed
+            }));
+        }
+    }
+}
+
+/// Returns the error of a request that the committer had taken when a bug ended it: it is unknown
+/// whether it was carried out.
+pub(super) fn committer_ended() -> StoreError {
+    StoreError::Io {
+        path: "the journal".to_owned(),
+        detail: "a bug ended the thread that writes it; open the store again".to_owned(),
+    }
 }
 
 /// A change of the metadata that a caller requests.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::disk::{Access, Disk, DiskFile, store_error, unfinished};
 use super::job::Job;
-use super::request::CommitRequest;
+use super::request::{AppendCaller, CommitRequest};
 use super::settings::EmbeddedSettings;
 use super::state::StoreState;
 use super::volume::{FileKind, file_path};
@@ -153,7 +153,7 @@ impl Shared {
                 lease,
                 entry,
                 size,
-                done,
+                done: AppendCaller::new(done),
             });
             let first = queue.requests.len() == 1;
             drop(queue);

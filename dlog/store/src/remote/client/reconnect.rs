@@ -29,6 +29,7 @@ pub(super) async fn reconnect_loop(
     state: Arc<ClientState>,
 ) {
     let (mut established, mut connection) = first;
+    let _guard = PanicGuard(Arc::clone(&state));
     loop {
         let why = run_connection(established, &connection, &settings, &state).await;
         info!(
@@ -72,6 +73,25 @@ pub(super) async fn reconnect_loop(
             }
         };
         state.set_connection(ConnectionState::Up(Arc::clone(&connection)));
+    }
+}
+
+/// Ends the client if a bug ends the reconnect loop, so that no caller waits forever.
+struct PanicGuard(Arc<ClientState>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        if let ConnectionState::Up(connection) = self.0.connection() {
+            let lost = StoreError::Disconnected {
+                address: connection.address.clone(),
+                detail: "a bug ended the task of the connection".to_owned(),
+            };
+            connection.fail_all(&lost, StoreError::Closed);
+        }
+        self.0.close();
     }
 }
 

@@ -232,7 +232,12 @@ impl Requests {
         let (store, replies) = (Arc::clone(&self.context.store), Arc::clone(&self.replies));
         // The lock is held until the read's handle is inserted, so the task finds it.
         let task = tokio::spawn(async move {
+            let answered = AnswerGuard {
+                replies: &replies,
+                tag,
+            };
             let read = store.read(&stream, from, limit).await;
+            drop(answered);
             if replies.reads().held.remove(&tag).is_some() {
                 let reply = read.as_ref().map_err(Clone::clone);
                 let reply = reply.map(
@@ -264,10 +269,36 @@ impl Requests {
             Arc::clone(&self.replies),
         );
         tokio::spawn(async move {
+            let answered = AnswerGuard {
+                replies: &replies,
+                tag,
+            };
             let reply = execute(&context, &session, operation).await;
             replies.reply(tag, &reply);
+            drop(answered);
             drop(permit);
         });
+    }
+}
+
+/// Replies to a request if a bug in the store ends its task, so that the client does not wait for
+/// ever.
+struct AnswerGuard<'a> {
+    replies: &'a Replies,
+    tag: Tag,
+}
+
+impl Drop for AnswerGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.replies.reply(
+                self.tag,
+                &Err(StoreError::Io {
+                    path: "the store".to_owned(),
+                    detail: "a bug ended the operation".to_owned(),
+                }),
+            );
+        }
     }
 }
 
