@@ -6,6 +6,9 @@
 //! [`SettingRow`]; command lines, other languages and documents are made from the rows or tested
 //! against them. Rows are constants that nothing in the machines reads: a linker leaves them out.
 
+mod rows;
+mod table;
+
 use core::fmt;
 use core::time::Duration;
 
@@ -18,8 +21,9 @@ pub struct SettingRow {
     pub default: &'static str,
     /// Valid values, as the table has them: `1 to 65000`, `below request_timeout`.
     pub range: &'static str,
-    /// Kind of value: `time`, `bytes`, `count`, `factor`, `switch`, or `word` for one of several
-    /// names.
+    /// Kind of value: `time`, `bytes`, `count`, `factor`, `switch`, `word` for one of several
+    /// names, `group` for settings that are switched together, or `other` for a value that has no
+    /// [`SettingValue`].
     pub unit: &'static str,
     /// Documentation in Markdown, one paragraph, which begins with a blank.
     pub doc: &'static str,
@@ -257,8 +261,28 @@ impl fmt::Display for NoSuchSetting {
 
 impl core::error::Error for NoSuchSetting {}
 
-/// Converts a setting's own type from and to [`SettingValue`].
-pub(crate) trait Setting: Sized {
+/// Settings that can be read and replaced by their names, for command lines and other faces that
+/// are made from the rows.
+pub trait NamedSettings {
+    /// Rows of all settings.
+    const ROWS: &'static [SettingRow];
+
+    /// Returns the value of the setting of this name; `None` if there is no such setting or if its
+    /// unit is `other`.
+    fn value(&self, name: &str) -> Option<SettingValue>;
+
+    /// Sets the setting of this name. Ranges are checked later, by what takes the settings.
+    ///
+    /// # Errors
+    ///
+    /// There is no such setting, or it cannot have such a value.
+    fn set(&mut self, name: &str, value: SettingValue) -> Result<(), NoSuchSetting>;
+}
+
+/// Converts a setting's own type from and to [`SettingValue`]. For the tables of this workspace's
+/// crates; not part of the interface.
+#[doc(hidden)]
+pub trait Setting: Sized {
     /// Returns the value; `None` for a group, whose fields have rows of their own.
     fn to_value(self) -> Option<SettingValue>;
     /// Returns the setting with this value, or `None` if it cannot have it.
@@ -287,267 +311,40 @@ macro_rules! setting {
 setting! {
     bool: Switch(on) => on, Some(on), { let _: f64 = on; None };
     usize: Count(n) => n as u64, usize::try_from(n).ok(), Some(n as usize);
+    u64: Count(n) => n, Some(n), Some(n as u64);
     u32: Count(n) => n.into(), u32::try_from(n).ok(), Some(n as u32);
     // Microseconds are the writer's unit.
     Duration: Time(time) => time, Some(time), Some(Duration::from_micros((time * 1e3) as u64));
     f32: Factor(factor) => factor, Some(factor), Some(factor as f32);
 }
 
-/// The value that a table's tokens stand for: `16 KiB`, `2 ms`, `on`, `none`, an expression, or
-/// `text => expression`.
-macro_rules! setting_value {
-    ($text:tt => $value:expr) => {
-        $value
-    };
-    ($text:tt $unit:tt => $value:expr) => {
-        $value
-    };
-    (on) => {
-        true
-    };
-    (off) => {
-        false
-    };
-    (none) => {
-        None
-    };
-    ($n:literal B) => {
-        $n
-    };
-    ($n:literal KiB) => {
-        $n << 10
-    };
-    ($n:literal MiB) => {
-        $n << 20
-    };
-    ($n:literal TiB) => {
-        $n << 40
-    };
-    ($n:literal ns) => {
-        core::time::Duration::from_nanos($n)
-    };
-    ($n:literal us) => {
-        core::time::Duration::from_micros($n)
-    };
-    ($n:literal ms) => {
-        core::time::Duration::from_millis($n)
-    };
-    ($n:literal s) => {
-        core::time::Duration::from_secs($n)
-    };
-    ($n:literal min) => {
-        core::time::Duration::from_secs($n * 60)
-    };
-    ($n:literal days) => {
-        core::time::Duration::from_secs($n * 86_400)
-    };
-    ($word:ident $value:expr) => {
-        $value
-    };
-    ($value:expr) => {
-        $value
-    };
-}
-
-/// The text of a table's tokens: what stands before `=>`, or all of them.
-macro_rules! setting_text {
-    ($text:tt => $value:expr) => { stringify!($text) };
-    ($text:tt $unit:tt => $value:expr) => { stringify!($text $unit) };
-    ($($text:tt)+) => { stringify!($($text)+) };
-}
-
-/// Refuses a value outside its range by returning from a constant function. `$of` has the other
-/// settings that a range may name.
-macro_rules! check_setting {
-    // Not `?`, which constants cannot use yet.
-    (@$check:expr) => {
-        #[allow(clippy::question_mark, reason = "constants cannot use `?` yet")]
-        if let Err(error) = $check {
-            return Err(error);
-        }
-    };
-    ($of:expr, $name:expr, $value:expr, time below $other:ident if $on:ident) => {
-        if $of.$on {
-            $crate::settings::check_setting!($of, $name, $value, time below $other)
-        }
-    };
-    ($of:expr, $name:expr, $value:expr, time $n:literal $u:ident to $other:ident if $on:ident) => {
-        if $of.$on {
-            $crate::settings::check_setting!($of, $name, $value, time $n $u to $other)
-        }
-    };
-    ($of:expr, $name:expr, $value:expr, time below $other:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_below(
-            $name, $value, stringify!($other), $of.$other,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, time $n:literal $u:ident to $other:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_up_to(
-            $name, $value, $crate::settings::setting_value!($n $u), stringify!($other), $of.$other,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, time at least $n:literal $u:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_time(
-            $name, $value, $crate::settings::setting_value!($n $u), core::time::Duration::MAX,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr,
-        time $n:literal $u:ident to $m:literal $v:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_time(
-            $name, $value,
-            $crate::settings::setting_value!($n $u), $crate::settings::setting_value!($m $v),
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, count at least $n:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
-            $name, $value as u64, $n, u64::MAX,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, count $n:literal to $m:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
-            $name, $value as u64, $n, $m,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, bytes at least $n:literal $u:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
-            $name, $value as u64, $crate::settings::setting_value!($n $u), u64::MAX,
-        ))
-    };
-    // With addresses of 32 bits, half of the memory is the maximum.
-    ($of:expr, $name:expr, $value:expr, bytes $n:literal $u:ident to $m:literal $v:ident) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_count(
-            $name, $value as u64, $crate::settings::setting_value!($n $u), {
-                let max: u64 = $crate::settings::setting_value!($m $v);
-                let half = usize::MAX as u64 / 2;
-                if max < half { max } else { half }
-            },
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, factor above 0 to $m:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor(
-            $name, $value, f32::MIN_POSITIVE, $m,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, factor $n:literal to $m:literal) => {
-        $crate::settings::check_setting!(@$crate::settings::SettingsError::check_factor(
-            $name, $value, $n, $m,
-        ))
-    };
-    ($of:expr, $name:expr, $value:expr, time none or at least $n:literal $u:ident) => {
-        if let Some(value) = $value {
-            $crate::settings::check_setting!($of, $name, value, time at least $n $u)
-        }
-    };
-    ($of:expr, $name:expr, $value:expr, count none or at least $n:literal) => {
-        if let Some(value) = $value {
-            $crate::settings::check_setting!($of, $name, value, count at least $n)
-        }
-    };
-    // Switches, names, and what the machine checks in a function of its own.
-    ($of:expr, $name:expr, $value:expr, $unit:ident $($other:tt)*) => {};
-}
-
-/// The row of a setting, from the table's tokens.
-macro_rules! setting_row {
-    ($name:expr, ($($doc:literal)+), ($($default:tt)+), ($unit:ident $($range:tt)+)) => {
-        $crate::settings::SettingRow {
-            name: $name,
-            default: $crate::settings::setting_text!($($default)+),
-            range: stringify!($($range)+),
-            unit: stringify!($unit),
-            doc: concat!($($doc),+),
-        }
-    };
-}
-
-/// Makes the settings of a machine from rows: the struct, its builder, getters, checks and rows.
-///
-/// A row: documentation, name, type, `= by_hand` if the builder's method is written elsewhere,
-/// default, unit and range.
-macro_rules! machine_settings {
-    ($(#[$meta:meta])* struct Settings; $(
-        $(#[doc = $doc:literal])+
-        $name:ident: $type:ty $(= $by_hand:ident)?, default ($($default:tt)+),
-            valid ($($range:tt)+);
-    )*) => {
-        $(#[$meta])*
-        pub struct Settings { $(pub(crate) $name: $type,)* }
-
-        /// Collects settings; [`build`](Self::build) checks them.
-        #[derive(Clone, Debug)]
-        #[must_use = "a builder does nothing until it is built"]
-        pub struct SettingsBuilder {
-            settings: Settings,
-            /// Refusal by a method.
-            refused: Option<SettingsError>,
-        }
-
-        impl Settings {
-            /// Rows of all settings.
-            pub const ROWS: &'static [$crate::settings::SettingRow] = &[
-                $($crate::settings::setting_row!(
-                    stringify!($name), ($($doc)+), ($($default)+), ($($range)+)
-                ),)*
-            ];
-
-            /// Returns a builder with the defaults.
-            pub const fn builder() -> SettingsBuilder {
-                let settings = Self { $($name: $crate::settings::setting_value!($($default)+),)* };
-                SettingsBuilder { settings, refused: None }
+macro_rules! setting_or_none {
+    ($($type:ty)*) => {$(
+        impl Setting for Option<$type> {
+            fn to_value(self) -> Option<SettingValue> {
+                self.map_or(Some(SettingValue::Word("none")), Setting::to_value)
             }
 
-            $(machine_settings! { @getter $name: $type $(= $by_hand)?; $(#[doc = $doc])+ })*
-        }
-
-        impl Default for Settings {
-            fn default() -> Self {
-                Self::builder().build().expect("the defaults are within their ranges")
-            }
-        }
-
-        impl SettingsBuilder {
-            $(machine_settings! {
-                @setter $name: $type $(= $by_hand)?;
-                $(#[doc = $doc])+
-                #[doc = concat!(
-                    "\n\nDefault: ", $crate::settings::setting_text!($($default)+),
-                    ". Valid: ", stringify!($($range)+), "."
-                )]
-            })*
-
-            /// Checks the settings against their ranges and against each other.
-            ///
-            /// # Errors
-            ///
-            /// The first setting that is outside its range.
-            pub fn build(self) -> Result<Settings, SettingsError> {
-                let Self { settings, refused } = self;
-                if let Some(error) = refused {
-                    return Err(error);
+            fn from_value(value: SettingValue) -> Option<Self> {
+                match value {
+                    SettingValue::Word("none") => Some(None),
+                    value => Setting::from_value(value).map(Some),
                 }
-                $($crate::settings::check_setting!(
-                    settings, stringify!($name), settings.$name, $($range)+
-                );)*
-                Ok(settings)
             }
         }
-    };
-    (@getter $name:ident: $type:ty = by_hand; $(#[$doc:meta])+) => {};
-    (@getter $name:ident: $type:ty; $(#[$doc:meta])+) => {
-        $(#[$doc])+
-        #[must_use]
-        pub const fn $name(&self) -> $type {
-            self.$name
-        }
-    };
-    (@setter $name:ident: $type:ty = by_hand; $(#[$doc:meta])+) => {};
-    (@setter $name:ident: $type:ty; $(#[$doc:meta])+) => {
-        $(#[$doc])+
-        pub const fn $name(mut self, $name: $type) -> Self {
-            self.settings.$name = $name;
-            self
-        }
-    };
+    )*};
 }
 
-pub(crate) use {check_setting, machine_settings, setting_row, setting_text, setting_value};
+setting_or_none! { usize Duration }
+
+/// Replaces a setting's value by one of any kind, if it can be converted. For the tables of this
+/// workspace's crates; not part of the interface.
+///
+/// # Errors
+///
+/// The setting cannot have a value of this kind.
+#[doc(hidden)]
+pub fn replace<T: Setting>(setting: &mut T, value: SettingValue) -> Result<(), NoSuchSetting> {
+    *setting = T::from_value(value).ok_or(NoSuchSetting)?;
+    Ok(())
+}

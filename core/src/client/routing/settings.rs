@@ -2,9 +2,9 @@ use core::time::Duration;
 
 use super::Resend;
 pub use crate::settings::SettingsError;
-use crate::settings::machine_settings;
+use crate::settings_table;
 
-machine_settings! {
+settings_table! {
     /// Settings of a [`Client`](super::Client). A value of this type is valid: the builder checked
     /// it.
     ///
@@ -12,7 +12,9 @@ machine_settings! {
     /// setting; each difference is explained.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-    struct Settings;
+    pub struct Settings { pub(crate) }
+    make rows (pub const ROWS of Settings);
+    make builder (SettingsBuilder);
 
     /// Time that a redirect to a host waits which the request was sent to before: this long times
     /// the attempts so far, at most `redirect_backoff_max`.

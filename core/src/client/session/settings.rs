@@ -1,7 +1,8 @@
 use core::time::Duration;
 
 pub use crate::settings::SettingsError;
-use crate::settings::{SettingRange, SettingValue, machine_settings};
+use crate::settings::{SettingRange, SettingValue};
+use crate::settings_table;
 
 /// Protocol of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,12 +21,14 @@ pub enum Protocol {
 
 type ClientId = heapless::String<{ Settings::MAX_CLIENT_ID_BYTES }>;
 
-machine_settings! {
+settings_table! {
     /// Settings of a [`Session`](super::Session). A value of this type is valid: the builder
     /// checked it.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-    struct Settings;
+    pub struct Settings { pub(crate) }
+    make rows (pub const ROWS of Settings);
+    make builder (SettingsBuilder);
 
     /// Protocol of the connection. The original's default.
     protocol: Protocol, default (thrift => Protocol::Thrift),

@@ -10,6 +10,9 @@ pub use table::SettingsBuilder;
 
 pub use crate::settings::SettingsError;
 
+use crate::check_setting;
+use crate::settings::{NoSuchSetting, SettingValue};
+
 use super::{MAX_SET_BYTES, MAX_STREAMS};
 
 /// Settings of a multi stream writer. A value of this type is valid: [`SettingsBuilder::build`] is
@@ -112,6 +115,36 @@ impl SettingsBuilder {
             .health(Health::Off)
             .adaptive(Adaptive::Off)
             .identity(Identity::Off)
+    }
+
+    /// Checks the settings against their ranges and against each other.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is outside its range.
+    pub const fn build(self) -> Result<Settings, SettingsError> {
+        check_setting!(@self.check_rows());
+        check_setting!(@self.check_groups());
+        Ok(Settings(self))
+    }
+
+    /// Returns the value of the setting of this name in [`Settings::rows`]; `None` if there is no
+    /// such setting, or if it has no value while its group is off.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<SettingValue> {
+        self.row_value(name).or_else(|| self.group_value(name))
+    }
+
+    /// Sets the setting of this name in [`Settings::rows`]. A field of a group that is off switches
+    /// it on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such setting, or it cannot have such a value. Ranges are checked by
+    /// [`build`](Self::build).
+    pub fn set(&mut self, name: &str, value: SettingValue) -> Result<(), NoSuchSetting> {
+        let done = self.set_row(name, value);
+        done.unwrap_or_else(|| self.set_group(name, value))
     }
 }
 

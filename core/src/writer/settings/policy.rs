@@ -1,13 +1,12 @@
 use core::time::Duration;
 
-use super::table::set;
 use super::{Settings, SettingsBuilder};
 use crate::settings::{
-    NoSuchSetting, Setting, SettingRange, SettingRow, SettingValue, SettingsError,
+    NoSuchSetting, Setting, SettingRange, SettingRow, SettingValue, SettingsError, replace,
 };
-use crate::settings::{check_setting, setting_row, setting_text, setting_value};
 use crate::wire::record_set::WriterId;
 use crate::writer::Codec;
+use crate::{check_setting, setting_row, setting_text, setting_value};
 
 /// Makes a group of settings that can be off: its enum, the recommended values, checks and rows.
 macro_rules! group {
@@ -91,7 +90,7 @@ macro_rules! group {
                     return None;
                 };
                 $(if name == concat!($group, ".", stringify!($field)) {
-                    let done = set($field, value);
+                    let done = replace($field, value);
                     *self = changed;
                     return Some(done);
                 })+
@@ -250,12 +249,12 @@ impl Rounds {
             }
             "rounds.limit" => {
                 let mut limit = 0;
-                let done = set(&mut limit, value);
+                let done = replace(&mut limit, value);
                 self.limit = Some(limit);
                 Some(done)
             }
-            "rounds.first_backoff" => Some(set(&mut self.first_backoff, value)),
-            "rounds.max_backoff" => Some(set(&mut self.max_backoff, value)),
+            "rounds.first_backoff" => Some(replace(&mut self.first_backoff, value)),
+            "rounds.max_backoff" => Some(replace(&mut self.max_backoff, value)),
             _ => None,
         }
     }

@@ -1,123 +1,29 @@
-//! The table of a writer's settings, and what is made from it.
+//! The table of a writer's settings.
 
 use core::time::Duration;
 
 use super::{Adaptive, Budget, Health, Identity, Rounds, Settings, Window};
-use crate::settings::{NoSuchSetting, Setting, SettingRow, SettingValue, SettingsError};
-use crate::settings::{check_setting, setting_row, setting_text, setting_value};
+use crate::settings_table;
 use crate::writer::{Codec, MAX_SET_BYTES, limits};
 
-/// Picks the original's value where a row has one, else the default.
-macro_rules! originals {
-    (($($default:tt)+)) => { setting_value!($($default)+) };
-    (($($default:tt)+) ($($original:tt)+)) => { setting_value!($($original)+) };
-}
-
-/// Makes the builder, its methods and checks, the getters of [`Settings`] and the rows.
-///
-/// A row: documentation, name, type, `from` what the builder's method takes if that is another
-/// type, default, what the original does if that differs, unit and range.
-macro_rules! settings_table {
-    ($(
-        $(#[doc = $doc:literal])+
-        $name:ident: $type:ty $(, from $from:ty as $convert:expr)?, default ($($default:tt)+)
-            $(, original ($($original:tt)+))?, valid ($($range:tt)+);
-    )*) => {
-        /// Collects settings; [`build`](Self::build) checks them.
-        #[derive(Clone, Copy, Debug, PartialEq)]
-        #[cfg_attr(
-            feature = "serde",
-            derive(serde::Serialize, serde::Deserialize),
-            serde(default, rename_all = "kebab-case", deny_unknown_fields)
-        )]
-        #[must_use = "a builder does nothing until it is built"]
-        pub struct SettingsBuilder { $(pub(super) $name: $type,)* }
-
-        impl SettingsBuilder {
-            pub(super) const DEFAULT: Self = Self { $($name: setting_value!($($default)+),)* };
-
-            pub(super) const ORIGINAL: Self = Self {
-                $($name: originals!(($($default)+) $(($($original)+))?),)*
-            };
-
-            $(settings_table! {
-                @setter $name: $type $(, from $from as $convert)?;
-                $(#[doc = $doc])+
-                #[doc = concat!(
-                    "\n\nDefault: ", setting_text!($($default)+),
-                    ". Valid: ", stringify!($($range)+), "."
-                )]
-            })*
-
-            /// Checks the settings against their ranges and against each other.
-            ///
-            /// # Errors
-            ///
-            /// The first setting that is outside its range.
-            pub const fn build(self) -> Result<Settings, SettingsError> {
-                $(check_setting!(self, stringify!($name), self.$name, $($range)+);)*
-                match self.check_groups() {
-                    Ok(()) => Ok(Settings(self)),
-                    Err(error) => Err(error),
-                }
-            }
-
-            /// Returns the value of the setting of this name in [`Settings::rows`]; `None` if
-            /// there is no such setting, or if it has no value while its group is off.
-            #[must_use]
-            pub fn value(&self, name: &str) -> Option<SettingValue> {
-                match name {
-                    $(stringify!($name) => Setting::to_value(self.$name),)*
-                    _ => self.group_value(name),
-                }
-            }
-
-            /// Sets the setting of this name in [`Settings::rows`]. A field of a group that is off
-            /// switches it on.
-            ///
-            /// # Errors
-            ///
-            /// There is no such setting, or it cannot have such a value. Ranges are checked by
-            /// [`build`](Self::build).
-            pub fn set(&mut self, name: &str, value: SettingValue) -> Result<(), NoSuchSetting> {
-                $(if name == stringify!($name) {
-                    return set(&mut self.$name, value);
-                })*
-                self.set_group(name, value)
-            }
-        }
-
-        impl Settings {
-            pub(super) const OWN_ROWS: &'static [SettingRow] = &[
-                $(setting_row!(stringify!($name), ($($doc)+), ($($default)+), ($($range)+)),)*
-            ];
-
-            $(
-                $(#[doc = $doc])+
-                #[must_use]
-                pub const fn $name(&self) -> $type {
-                    self.0.$name
-                }
-            )*
-        }
-    };
-    (@setter $name:ident: $type:ty; $(#[$doc:meta])+) => {
-        $(#[$doc])+
-        pub const fn $name(mut self, $name: $type) -> Self {
-            self.$name = $name;
-            self
-        }
-    };
-    (@setter $name:ident: $type:ty, from $from:ty as $convert:expr; $(#[$doc:meta])+) => {
-        $(#[$doc])+
-        pub const fn $name(mut self, $name: $from) -> Self {
-            self.$name = $convert($name);
-            self
-        }
-    };
-}
-
 settings_table! {
+    /// Collects settings; [`build`](Self::build) checks them.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    #[cfg_attr(
+        feature = "serde",
+        derive(serde::Serialize, serde::Deserialize),
+        serde(default, rename_all = "kebab-case", deny_unknown_fields)
+    )]
+    #[must_use = "a builder does nothing until it is built"]
+    pub struct SettingsBuilder { pub(super) }
+    make rows (pub(super) const OWN_ROWS of Settings);
+    make default (pub(super) const DEFAULT);
+    make original (pub(super) const ORIGINAL);
+    make checks (#[inline(always)] pub(super) const fn check_rows);
+    make getters (of Settings in (0));
+    make setters ((const fn) of SettingsBuilder in ());
+    make by_name (pub(super));
+
     /// Time from the acceptance of a record until its write completes at the latest. R1.
     request_timeout: Duration, default (500 ms), valid (time 1 ns to 30 days);
     /// Sends a set whose attempt takes long to the next stream as well. Without it a set goes to
@@ -184,9 +90,3 @@ const _: () = assert!(MAX_SET_BYTES == 1016 << 10);
 const _: () = assert!(limits::MAX_IN_FLIGHT_SETS == 65_000);
 const _: () = assert!(limits::MAX_PENDING_RECORDS == 2_147_483_648);
 const _: () = assert!(limits::MIN_BUFFERED_BYTES == 64);
-
-/// Replaces a setting's value by one of any kind, if it can be converted.
-pub(super) fn set<T: Setting>(setting: &mut T, value: SettingValue) -> Result<(), NoSuchSetting> {
-    *setting = T::from_value(value).ok_or(NoSuchSetting)?;
-    Ok(())
-}
