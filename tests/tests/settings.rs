@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use distributedlog::client::{routing, session};
 use distributedlog::settings::{SettingRow, SettingValue};
 use distributedlog::writer::{Settings, SettingsBuilder};
+use distributedlog_store::embedded::EmbeddedSettings;
+use distributedlog_store::remote::{ClientSettings, ServerSettings};
 
 const MAKE_ANEW: &str = "make it anew with: \
                          UPDATE_SNAPSHOTS=1 cargo test -p distributedlog-tests --test settings";
@@ -79,6 +81,25 @@ fn table(page: &mut String, rows: impl Iterator<Item = &'static SettingRow>, ori
     page.push('\n');
 }
 
+/// Headings and rows of the stores' settings.
+const STORES: &[(&str, &str, &[SettingRow])] = &[
+    (
+        "Store in a folder",
+        "`distributedlog_store::embedded::EmbeddedSettings`.",
+        EmbeddedSettings::ROWS,
+    ),
+    (
+        "Store server",
+        "`distributedlog_store::remote::ServerSettings`.",
+        ServerSettings::ROWS,
+    ),
+    (
+        "Store client",
+        "`distributedlog_store::remote::ClientSettings`.",
+        ClientSettings::ROWS,
+    ),
+];
+
 #[test]
 fn the_page_of_settings_is_what_the_tables_say() {
     let mut page = "\
@@ -114,6 +135,11 @@ is a set; their help shows the values.
     );
     for (name, doc) in distributedlog_proxy::Settings::ROWS {
         writeln!(page, "| `{name}` | {} |", prose(doc)).expect("a string takes all");
+    }
+    for (heading, intro, rows) in STORES {
+        write!(page, "\n## {heading}\n\n{intro}\n\n").expect("a string takes all");
+        table(&mut page, rows.iter(), false);
+        page.pop();
     }
     check("docs/settings.md", &page);
 }

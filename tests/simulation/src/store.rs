@@ -89,7 +89,8 @@ impl StoreMachine {
                 ..ServerSettings::default()
             };
             let listener = network.listen(host, STORE_PORT);
-            let _server = serve_on(listener, host.address(STORE_PORT), served, settings);
+            let _server = serve_on(listener, host.address(STORE_PORT), served, settings)
+                .expect("the settings are within their ranges");
             core::future::pending().await
         });
         self.running = Some(Running {

@@ -2,61 +2,51 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use distributedlog::settings::{SettingRange, SettingValue, SettingsError};
+use distributedlog::settings_table;
 
-/// Settings of an [`EmbeddedStore`](super::EmbeddedStore). [`new`](Self::new) has the defaults;
-/// change single fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmbeddedSettings {
+settings_table! {
+    /// Settings of an [`EmbeddedStore`](super::EmbeddedStore). [`new`](Self::new) has the defaults;
+    /// change single fields.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct EmbeddedSettings { pub }
+    make rows (pub const ROWS of EmbeddedSettings);
+    make defaults (fn defaults(folder: PathBuf));
+    make checks (fn check_rows);
+    make named (EmbeddedSettings in ());
+
     /// The store's folder; it is created if it does not exist.
-    pub folder: PathBuf,
+    folder: PathBuf, default (required => folder), valid (other any folder);
     /// Size of one volume file, the unit in which the store takes and gives back disk space.
-    /// Default: 64 MiB. Valid: 16 KiB to 1 GiB.
-    pub volume_bytes: u32,
+    volume_bytes: u32, default (64 MiB), valid (bytes 16 KiB to 1 GiB);
     /// Reserves a volume's space when the file is created, so that a full disk shows before an
-    /// entry is begun. Default: on.
-    pub preallocate: bool,
+    /// entry is begun.
+    preallocate: bool, default (on), valid (switch on or off);
     /// Batches start at multiples of this, so that no acknowledged sector is written a second time:
-    /// a power of two, at least the disk's unit of atomic writes. Default: 512 B. Valid: 512 B to 4
-    /// KiB.
-    pub sector_bytes: u32,
-    /// Largest entry, as the sum of its payloads; at most a quarter of `volume_bytes`. Default,
-    /// `None`: 4 MiB, or a quarter of `volume_bytes` if that is less.
-    pub max_entry_bytes: Option<usize>,
+    /// a power of two, at least the disk's unit of atomic writes.
+    sector_bytes: u32, default (512 B), valid (bytes 512 B to 4 KiB);
+    /// Largest entry, as the sum of its payloads. `None`: 4 MiB, or a quarter of `volume_bytes` if
+    /// that is less.
+    max_entry_bytes: Option<usize>, default (none), valid (bytes none or 1 B to a quarter volume);
     /// Maximum bytes that are written before one sync; what waits beyond is written with the next
-    /// one; at most a quarter of `volume_bytes`. Default, `None`: 4 MiB, or a quarter of
-    /// `volume_bytes` if that is less.
-    pub max_batch_bytes: Option<usize>,
+    /// one. `None`: 4 MiB, or a quarter of `volume_bytes` if that is less.
+    max_batch_bytes: Option<usize>, default (none), valid (bytes none or 1 B to a quarter volume);
     /// Maximum payload bytes that wait for the disk, at least one entry. Beyond it appends are
     /// refused with [`StoreError::Overloaded`](crate::StoreError::Overloaded): nothing of them is
-    /// written, and a caller that waits for some of its earlier appends finds room. Default: 64
-    /// MiB.
-    pub max_queued_bytes: usize,
-    /// Payload bytes at which a log segment is completed; the next append opens another. Default:
-    /// 1 GiB.
-    pub segment_bytes: u64,
-    /// Age at which a log segment is completed by the next append, which opens another. Default:
-    /// 12 h.
-    pub segment_age: Duration,
-    /// Number of sealed volumes that are kept open for readers, at least 1. Default: 64.
-    pub open_files: usize,
+    /// written, and a caller that waits for some of its earlier appends finds room.
+    max_queued_bytes: usize, default (64 MiB), valid (bytes at least the max_entry_bytes);
+    /// Payload bytes at which a log segment is completed; the next append opens another.
+    segment_bytes: u64, default (1 GiB), valid (bytes any);
+    /// Age at which a log segment is completed by the next append, which opens another.
+    segment_age: Duration, default (12 h), valid (time any);
+    /// Number of sealed volumes that are kept open for readers.
+    open_files: usize, default (64), valid (count at least 1);
 }
 
 impl EmbeddedSettings {
-    /// The defaults for a store in `folder`.
+    /// Returns the defaults for a store in `folder`.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            volume_bytes: 64 << 20,
-            preallocate: true,
-            sector_bytes: 512,
-            max_entry_bytes: None,
-            max_batch_bytes: None,
-            max_queued_bytes: 64 << 20,
-            segment_bytes: 1 << 30,
-            segment_age: Duration::from_secs(12 * 3600),
-            open_files: 64,
-        }
+        Self::defaults(folder.into())
     }
 
     /// Returns the largest entry in bytes.
@@ -85,23 +75,21 @@ impl EmbeddedSettings {
         let count = |setting, value: usize, min: usize, max: usize| {
             SettingsError::check_count(setting, value as u64, min as u64, max as u64)
         };
-        // A volume has room for its own blocks and for several of the largest entries.
-        let (volume, quarter) = (self.volume_bytes as usize, self.volume_bytes as usize / 4);
-        count("volume_bytes", volume, 16 << 10, 1 << 30)?;
-        let sector = self.sector_bytes as usize;
-        count("sector_bytes", sector, 512, 4096)?;
+        self.check_rows()?;
+        let sector = self.sector_bytes;
         if !sector.is_power_of_two() {
             return Err(SettingsError {
                 setting: "sector_bytes",
-                value: SettingValue::Count(sector as u64),
+                value: SettingValue::Count(sector.into()),
                 range: SettingRange::Text("a power of two from 512 to 4096"),
             });
         }
+        // A volume has room for its own blocks and for several of the largest entries.
+        let quarter = self.volume_bytes as usize / 4;
         count("max_entry_bytes", self.max_entry_bytes(), 1, quarter)?;
         count("max_batch_bytes", self.max_batch_bytes(), 1, quarter)?;
         let entry = self.max_entry_bytes();
-        count("max_queued_bytes", self.max_queued_bytes, entry, usize::MAX)?;
-        count("open_files", self.open_files, 1, usize::MAX)
+        count("max_queued_bytes", self.max_queued_bytes, entry, usize::MAX)
     }
 }
 

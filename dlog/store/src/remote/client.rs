@@ -104,12 +104,13 @@ impl RemoteStore {
     /// # Errors
     /// [`StoreError::Unreachable`] if no host can be reached; [`StoreError::Refused`] if a host is
     /// not a usable store: ZooKeeper, a write proxy, another version of the protocol, another
-    /// namespace.
+    /// namespace; [`StoreError::InvalidSetting`] if a setting is outside its range.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(uri: &Uri, settings: ClientSettings) -> Result<Self, StoreError> {
+        settings.check()?;
         let established = connect(uri, &settings, None).await?;
         let connection = Arc::new(Connection::new(
             established.welcome.clone(),

@@ -12,6 +12,7 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
+use distributedlog::settings::SettingsError;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -38,24 +39,30 @@ pub struct Server {
 /// time and I/O.
 ///
 /// # Errors
-/// The listener has no local address.
+/// The listener has no local address, or a setting is outside its range
+/// ([`io::ErrorKind::InvalidInput`]).
 pub fn serve(
     listener: TcpListener,
     store: Arc<dyn LogStore>,
     settings: ServerSettings,
 ) -> io::Result<Server> {
     let address = listener.local_addr()?;
-    Ok(serve_on(listener, address, store, settings))
+    serve_on(listener, address, store, settings)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// Serves `store` like [`serve`], on any kind of listener, which clients reach at `address`. Must
 /// be called on a tokio runtime with time.
+///
+/// # Errors
+/// A setting is outside its range.
 pub fn serve_on(
     listener: impl Listen,
     address: SocketAddr,
     store: Arc<dyn LogStore>,
     settings: ServerSettings,
-) -> Server {
+) -> Result<Server, SettingsError> {
+    settings.check()?;
     let (draining, drain) = watch::channel(false);
     let sessions = Sessions::new(Arc::clone(&store), &settings);
     let context = Arc::new(ServerContext {
@@ -65,12 +72,12 @@ pub fn serve_on(
         drain,
     });
     let accepting = tokio::spawn(accept(listener, context));
-    Server {
+    Ok(Server {
         address,
         draining,
         sessions,
         accepting,
-    }
+    })
 }
 
 impl Server {

@@ -3,104 +3,156 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use distributedlog::settings_table;
+
 use crate::Entropy;
 use crate::net::{Dial, Tcp};
 use crate::uri::DEFAULT_NAMESPACE;
 
-/// Settings of a [`Server`](super::Server). The defaults suit `dlog local`.
-#[derive(Clone, Debug)]
-pub struct ServerSettings {
+settings_table! {
+    /// Settings of a [`Server`](super::Server). The defaults suit `dlog local`; change single
+    /// fields.
+    #[derive(Clone, Debug)]
+    pub struct ServerSettings { pub }
+    make rows (pub const ROWS of ServerSettings);
+    make defaults (fn defaults());
+    make checks (
+        /// Checks the settings against their ranges and against each other.
+        ///
+        /// # Errors
+        ///
+        /// The first setting that is outside its range.
+        pub fn check
+    );
+    make named (ServerSettings in ());
+
     /// Namespace that the store serves. A client of another namespace is refused, with this one in
-    /// the message. Default: `/messaging/distributedlog`.
-    pub namespace: String,
+    /// the message.
+    namespace: String, default ("/messaging/distributedlog" => DEFAULT_NAMESPACE.to_owned()),
+        valid (other any text);
     /// Time for which the server keeps the session and leases of a lost connection, in which the
-    /// client can resume it. Default: 4 s.
-    pub session_grace: Duration,
-    /// Maximum time from accepting a connection to its first frame. Default: 5 s.
-    pub hello_timeout: Duration,
+    /// client can resume it.
+    session_grace: Duration, default (4 s), valid (time 0 ns to 24 h);
+    /// Maximum time from accepting a connection to its first frame.
+    hello_timeout: Duration, default (5 s), valid (time 1 ms to 24 h);
     /// Maximum time without a complete frame; after it the connection is closed. Clients are asked
-    /// to ping four times in this time. Default: 10 s.
-    pub idle_timeout: Duration,
-    /// Maximum number of open connections. A further one is refused with that reason. Default:
-    /// 16,384.
-    pub max_connections: usize,
+    /// to ping four times in this time.
+    idle_timeout: Duration, default (10 s), valid (time 1 ms to 24 h);
+    /// Maximum number of open connections. A further one is refused with that reason.
+    max_connections: usize, default (16384), valid (count 1 to 16777216);
     /// Maximum size of a frame in bytes. A larger one closes the connection before it is buffered.
-    /// Default: 4 MiB.
-    pub max_frame_bytes: usize,
+    max_frame_bytes: usize, default (4 MiB), valid (bytes 256 B to 1 GiB);
     /// Maximum size in bytes of one connection's requests in progress, each rounded up to the next
-    /// KiB. At the limit its socket is not read. Default: 64 MiB. At least `max_frame_bytes`.
-    pub max_append_bytes: usize,
+    /// KiB. At the limit its socket is not read.
+    max_append_bytes: usize, default (64 MiB), valid (bytes max_frame_bytes to 1 TiB);
     /// Maximum size in bytes of the entries that one read returns, unless its first entry alone is
-    /// larger. Default: 1 MiB.
-    pub max_read_bytes: usize,
+    /// larger.
+    max_read_bytes: usize, default (1 MiB), valid (bytes 1 B to 1 GiB);
     /// Maximum time that a read waits for an entry. A client that waits longer sends it again.
-    /// Default: 60 s.
-    pub max_read_wait: Duration,
-    /// Source of the sessions' secrets. Default: the system's entropy.
-    pub entropy: Entropy,
+    max_read_wait: Duration, default (60 s), valid (time 0 ns to 24 h);
+    /// Source of the sessions' secrets.
+    entropy: Entropy, default (system => Entropy::default()), valid (other any);
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self {
-            namespace: DEFAULT_NAMESPACE.to_owned(),
-            session_grace: Duration::from_secs(4),
-            hello_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(10),
-            max_connections: 16_384,
-            max_frame_bytes: 4 << 20,
-            max_append_bytes: 64 << 20,
-            max_read_bytes: 1 << 20,
-            max_read_wait: Duration::from_secs(60),
-            entropy: Entropy::default(),
-        }
+        Self::defaults()
     }
 }
 
-/// Settings of a [`RemoteStore`](super::RemoteStore).
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
+settings_table! {
+    /// Settings of a [`RemoteStore`](super::RemoteStore); change single fields of the defaults.
+    #[derive(Clone, Debug)]
+    pub struct ClientSettings { pub }
+    make rows (pub const ROWS of ClientSettings);
+    make defaults (fn defaults());
+    make checks (
+        /// Checks the settings against their ranges and against each other.
+        ///
+        /// # Errors
+        ///
+        /// The first setting that is outside its range.
+        pub fn check
+    );
+    make named (ClientSettings in ());
+
     /// Program and process id of this client, for the server's log. At most 256 bytes are sent.
-    pub description: String,
-    /// Timeout for connecting to a host, and again for its reply to the handshake. Default: 5 s.
-    pub connect_timeout: Duration,
+    description: String, default (process => default_description()), valid (other any text);
+    /// Timeout for connecting to a host, and again for its reply to the handshake.
+    connect_timeout: Duration, default (5 s), valid (time 1 ms to 24 h);
     /// Maximum time that an operation other than an append waits for a new connection after the old
-    /// one was lost. Default: 5 s.
+    /// one was lost.
     ///
     /// Within it, operations that can be repeated are sent again; creating and deleting a stream is
     /// not, because it is unknown whether the first one was carried out.
-    pub retry_timeout: Duration,
-    /// First pause before reconnecting. It doubles up to `backoff_max`. Default: 20 ms.
-    pub backoff_min: Duration,
-    /// Longest pause before reconnecting. Default: 1 s.
-    pub backoff_max: Duration,
-    /// Maximum size of a frame in bytes. Default: 16 MiB.
-    pub max_frame_bytes: usize,
+    retry_timeout: Duration, default (5 s), valid (time 0 ns to 24 h);
+    /// First pause before reconnecting. It doubles up to `backoff_max`.
+    backoff_min: Duration, default (20 ms), valid (time 1 us to backoff_max);
+    /// Longest pause before reconnecting.
+    backoff_max: Duration, default (1 s), valid (time 1 us to 24 h);
+    /// Maximum size of a frame in bytes.
+    max_frame_bytes: usize, default (16 MiB), valid (bytes 256 B to 1 GiB);
     /// Maximum size of appends in flight in bytes; a further append fails with
-    /// [`StoreError::Overloaded`](crate::StoreError::Overloaded). Default: 64 MiB.
-    pub max_append_bytes: usize,
-    /// Transport that makes the connections. Default: [`Tcp`].
-    pub dial: Arc<dyn Dial>,
-    /// Source of the pauses' jitter. Default: the system's entropy.
-    pub entropy: Entropy,
+    /// [`StoreError::Overloaded`](crate::StoreError::Overloaded).
+    max_append_bytes: usize, default (64 MiB), valid (bytes 1 B to 1 TiB);
+    /// Transport that makes the connections.
+    dial: Arc<dyn Dial>, default (TCP => Arc::new(Tcp)), valid (other any);
+    /// Source of the pauses' jitter.
+    entropy: Entropy, default (system => Entropy::default()), valid (other any);
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self {
-            description: format!(
-                "dlog {} (process {})",
-                env!("CARGO_PKG_VERSION"),
-                std::process::id()
+        Self::defaults()
+    }
+}
+
+fn default_description() -> String {
+    format!(
+        "dlog {} (process {})",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_out_of_its_range_is_refused_by_name() {
+        let server = |change: fn(&mut ServerSettings)| {
+            let mut settings = ServerSettings::default();
+            change(&mut settings);
+            settings.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(server(|_| {}), Ok(()));
+        for (text, change) in [
+            (
+                "max_append_bytes is 4194303; it must be within 4194304 to 1099511627776",
+                (|s| s.max_append_bytes = (4 << 20) - 1) as fn(&mut ServerSettings),
             ),
-            connect_timeout: Duration::from_secs(5),
-            retry_timeout: Duration::from_secs(5),
-            backoff_min: Duration::from_millis(20),
-            backoff_max: Duration::from_secs(1),
-            max_frame_bytes: 16 << 20,
-            max_append_bytes: 64 << 20,
-            dial: Arc::new(Tcp),
-            entropy: Entropy::default(),
+            (
+                "max_connections is 16777217; it must be within 1 to 16777216",
+                |s| s.max_connections = (1 << 24) + 1,
+            ),
+            (
+                "idle_timeout is 0ns; it must be within 1ms to 86400s",
+                |s| s.idle_timeout = Duration::ZERO,
+            ),
+        ] {
+            assert_eq!(server(change), Err(text.to_owned()));
         }
+        let client = ClientSettings {
+            backoff_min: Duration::from_secs(2),
+            ..ClientSettings::default()
+        };
+        assert_eq!(
+            client.check().map_err(|error| error.to_string()),
+            Err(
+                "backoff_min is 2s; it must be at least 1µs and at most backoff_max, 1s".to_owned()
+            )
+        );
+        assert_eq!(ClientSettings::default().check(), Ok(()));
     }
 }
