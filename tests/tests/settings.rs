@@ -81,8 +81,13 @@ fn table(page: &mut String, rows: impl Iterator<Item = &'static SettingRow>, ori
     page.push('\n');
 }
 
-/// Headings and rows of the stores' settings.
-const STORES: &[(&str, &str, &[SettingRow])] = &[
+/// Headings and rows of the proxy's and the stores' settings.
+const SERVERS: &[(&str, &str, &[SettingRow])] = &[
+    (
+        "Write proxy",
+        "`distributedlog_proxy::Settings`; the flags: `dlog proxy --help`.",
+        distributedlog_proxy::Settings::ROWS,
+    ),
     (
         "Store in a folder",
         "`distributedlog_store::embedded::EmbeddedSettings`.",
@@ -129,18 +134,11 @@ is a set; their help shows the values.
     table(&mut page, routing::Settings::ROWS.iter(), false);
     page.push_str("## Client: connections\n\n`distributedlog::client::session::Settings`.\n\n");
     table(&mut page, session::Settings::ROWS.iter(), false);
-    page.push_str(
-        "## Write proxy\n\n`distributedlog_proxy::Settings`; the flags: `dlog proxy --help`.\n\n\
-         | setting | |\n|---|---|\n",
-    );
-    for (name, doc) in distributedlog_proxy::Settings::ROWS {
-        writeln!(page, "| `{name}` | {} |", prose(doc)).expect("a string takes all");
-    }
-    for (heading, intro, rows) in STORES {
-        write!(page, "\n## {heading}\n\n{intro}\n\n").expect("a string takes all");
+    for (heading, intro, rows) in SERVERS {
+        write!(page, "## {heading}\n\n{intro}\n\n").expect("a string takes all");
         table(&mut page, rows.iter(), false);
-        page.pop();
     }
+    page.pop();
     check("docs/settings.md", &page);
 }
 

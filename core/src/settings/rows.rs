@@ -69,6 +69,8 @@ macro_rules! setting_value {
 #[macro_export]
 macro_rules! setting_text {
     (($($text:tt)+)) => { $crate::setting_text!($($text)+) };
+    // Without the quotes of a text.
+    ($text:literal => $value:expr) => { concat!($text) };
     ($text:tt => $value:expr) => { stringify!($text) };
     ($text:tt $unit:tt => $value:expr) => { stringify!($text $unit) };
     ($($text:tt)+) => { stringify!($($text)+) };

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::settings::SettingsError as OutOfRange;
+use distributedlog::settings_table;
 
 use super::wall_clock::{SystemClock, WallClock};
 use super::{AdminPeers, CorsOrigin, HttpToken, ServerCertificate};
@@ -16,147 +17,89 @@ pub const MAX_RECORD_BYTES: usize = (1 << 20) - (8 << 10);
 /// limit below a record and this could refuse records that the proxy stores.
 const FRAME_OVERHEAD_BYTES: usize = 64 << 10;
 
-/// Makes the settings from rows: documentation, name, type, default, and the range if it has one;
-/// `|it|` names the other settings.
-macro_rules! settings {
-    ($(
-        $(#[doc = $doc:literal])+
-        $name:ident: $type:ty = $default:expr $(, within |$it:ident| $least:expr, $most:expr)?;
-    )*) => {
-        /// Settings of a write proxy: addresses, clients and limits. A value of this type is valid:
-        /// [`Settings::builder`] makes them.
-        #[derive(Clone, Debug)]
-        pub struct Settings { $(pub(super) $name: $type,)* }
+// The table's smallest frame has room for a record.
+const _: () = assert!(MAX_RECORD_BYTES + FRAME_OVERHEAD_BYTES == 1_105_920);
 
-        impl Settings {
-            /// Name and documentation of all settings; the documentation has default and range.
-            pub const ROWS: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($doc),+)),)*];
-        }
+settings_table! {
+    /// Settings of a write proxy: addresses, clients and limits. A value of this type is valid:
+    /// [`Settings::builder`] makes them.
+    #[derive(Clone, Debug)]
+    pub struct Settings { pub(super) }
+    make rows (pub const ROWS of Settings);
+    make defaults (fn defaults());
+    make checks (fn check_rows);
+    make setters ((fn) of SettingsBuilder in (settings));
+    make named (SettingsBuilder in (settings));
 
-        /// Collects the settings of a write proxy. Every setting has a default;
-        /// [`build`](Self::build) checks them.
-        #[derive(Clone, Debug)]
-        #[must_use]
-        pub struct SettingsBuilder { settings: Settings }
-
-        impl Default for SettingsBuilder {
-            fn default() -> Self { Self { settings: Settings { $($name: $default,)* } } }
-        }
-
-        impl SettingsBuilder {
-            $($(#[doc = $doc])+
-            pub fn $name(mut self, $name: $type) -> Self {
-                self.settings.$name = $name;
-                self
-            })*
-
-            fn check_ranges(&self) -> Result<(), SettingsError> {
-                $($(
-                    let $it = &self.settings;
-                    $it.$name.check(stringify!($name), $least, $most)?;
-                )?)*
-                Ok(())
-            }
-        }
-    };
-}
-
-/// A setting with a range.
-trait Ranged: Sized {
-    fn check(&self, setting: &'static str, least: Self, most: Self) -> Result<(), SettingsError>;
-}
-
-impl Ranged for usize {
-    fn check(&self, setting: &'static str, least: Self, most: Self) -> Result<(), SettingsError> {
-        let (value, least, most) = (*self as u64, least as u64, most as u64);
-        OutOfRange::check_count(setting, value, least, most).map_err(SettingsError::OutOfRange)
-    }
-}
-
-impl Ranged for Duration {
-    fn check(&self, setting: &'static str, least: Self, most: Self) -> Result<(), SettingsError> {
-        OutOfRange::check_time(setting, *self, least, most).map_err(SettingsError::OutOfRange)
-    }
-}
-
-/// The shortest and the longest of all times.
-const MILLISECOND: Duration = Duration::from_millis(1);
-const DAY: Duration = Duration::from_secs(86_400);
-
-settings! {
-    /// Address that clients connect to; port 0 lets the system choose. Default: 127.0.0.1:8000.
-    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000));
-    /// Address that metrics and health are served on over HTTP. Default: `None`.
-    stats_listen: Option<SocketAddr> = None;
-    /// Address that HTTP clients write, read and administer streams at. Default: `None`.
-    http_listen: Option<SocketAddr> = None;
+    /// Address that clients connect to; port 0 lets the system choose.
+    listen: SocketAddr, default ("127.0.0.1:8000" => SocketAddr::from(([127, 0, 0, 1], 8000))),
+        valid (other any address);
+    /// Address that metrics and health are served on over HTTP.
+    stats_listen: Option<SocketAddr>, default (none), valid (other none or any address);
+    /// Address that HTTP clients write, read and administer streams at.
+    http_listen: Option<SocketAddr>, default (none), valid (other none or any address);
     /// Maximum number of open connections on the HTTP port; the next one is closed as soon as it is
-    /// accepted. Default: 4,096.
-    http_max_connections: usize = 4_096, within |it| 1, 1 << 20;
+    /// accepted.
+    http_max_connections: usize, default (4096), valid (count 1 to 1048576);
     /// Maximum number of streams that are read at once over HTTP; the next reader is refused (503).
-    /// Default: 4,096.
-    http_max_readers: usize = 4_096, within |it| 1, 1 << 20;
-    /// Origins whose pages may use the HTTP port from a browser, besides the port's own. Default:
-    /// none.
-    http_origins: Vec<CorsOrigin> = Vec::new();
-    /// Token that clients of the HTTP port and of the stats port must send. Default: `None`, every
-    /// client that reaches a port may use it.
-    http_token: Option<HttpToken> = None;
+    http_max_readers: usize, default (4096), valid (count 1 to 1048576);
+    /// Origins whose pages may use the HTTP port from a browser, besides the port's own.
+    http_origins: Vec<CorsOrigin>, default (none => Vec::new()), valid (other any origins);
+    /// Token that clients of the HTTP port and of the stats port must send. `None`: every client
+    /// that reaches a port may use it.
+    http_token: Option<HttpToken>, default (none), valid (other none or a token);
     /// Time until an HTTP connection's next request header is complete, from the last response on;
-    /// also the time that an idle connection is kept. Default: 60 s.
-    http_header_timeout: Duration = Duration::from_secs(60), within |it| MILLISECOND, DAY;
-    /// Speaks thriftmux besides framed thrift, on the same port. Default: on.
-    thriftmux: bool = true;
-    /// The proxy's shard id. Default: −1, none.
-    shard: i32 = -1;
+    /// also the time that an idle connection is kept.
+    http_header_timeout: Duration, default (60 s), valid (time 1 ms to 24 h);
+    /// Speaks thriftmux besides framed thrift, on the same port.
+    thriftmux: bool, default (on), valid (switch on or off);
+    /// The proxy's shard id; −1: none.
+    shard: i32, default (-1), valid (other at least -1);
     /// Address by which clients reach this proxy, `host` or `host:port`; it stands in redirects and
-    /// handshakes. Default: `None`, the address it listens on.
-    announce: Option<String> = None;
-    /// TLS on the clients' port and on the HTTP port. Default: `None`, plain TCP.
-    tls: Option<ServerCertificate> = None;
-    /// Creates a stream that does not exist when it is written to. Default: on, as in the original.
-    create_missing_streams: bool = true;
-    /// Refuses everything that would change a stream (403). Default: off.
-    read_only: bool = false;
+    /// handshakes. `None`: the address it listens on.
+    announce: Option<String>, default (none), valid (other none or a host);
+    /// TLS on the clients' port and on the HTTP port. `None`: plain TCP.
+    tls: Option<ServerCertificate>, default (none), valid (other none or a certificate);
+    /// Creates a stream that does not exist when it is written to, as the original does.
+    create_missing_streams: bool, default (on), valid (switch on or off);
+    /// Refuses everything that would change a stream (403).
+    read_only: bool, default (off), valid (switch on or off);
     /// Clients that may delete and truncate streams, give up their ownership, set whether the proxy
-    /// accepts further streams, and inject faults. Default: those of this machine, and HTTP clients
-    /// that send the token, if one is required.
-    admin_from: AdminPeers = AdminPeers::Loopback;
+    /// accepts further streams, and inject faults. The default: those of this machine, and HTTP
+    /// clients that send the token, if one is required.
+    admin_from: AdminPeers, default (loopback => AdminPeers::Loopback),
+        valid (other loopback or any);
     /// Refuses clients that do not identify themselves by a Finagle client id, as the original
-    /// does. Default: off.
-    require_client_id: bool = false;
+    /// does.
+    require_client_id: bool, default (off), valid (switch on or off);
     /// Largest frame that is read, in bytes. A larger one ends its connection before any of it is
-    /// buffered. Default: 16 MiB, room for a bulk write of sixteen of the largest records. At least
-    /// 1,105,920: one record and 64 KiB.
-    max_frame_bytes: usize = 16 << 20, within |it| MAX_RECORD_BYTES + FRAME_OVERHEAD_BYTES, 1 << 30;
+    /// buffered. The default has room for a bulk write of sixteen of the largest records, the
+    /// minimum for one record and 64 KiB.
+    max_frame_bytes: usize, default (16 MiB), valid (bytes 1105920 B to 1 GiB);
     /// Maximum number of open connections; the next one is closed as soon as it is accepted.
-    /// Default: 16,384.
-    max_connections: usize = 16_384, within |it| 1, 1 << 24;
+    max_connections: usize, default (16384), valid (count 1 to 16777216);
     /// Maximum number of unanswered requests of one connection; beyond, its socket is not read.
-    /// Default: 8,192.
-    max_requests_per_connection: usize = 8_192, within |it| 1, 1 << 20;
+    max_requests_per_connection: usize, default (8192), valid (count 1 to 1048576);
     /// Maximum bytes of one connection's unanswered requests; beyond, its socket is not read.
-    /// Default: 32 MiB.
-    max_bytes_per_connection: usize = 32 << 20, within |it| it.max_frame_bytes, 1 << 40;
+    max_bytes_per_connection: usize, default (32 MiB), valid (bytes max_frame_bytes to 1 TiB);
     /// Maximum number of unanswered requests to one stream; the next is refused as over capacity
-    /// (517). Default: 65,536.
-    max_requests_per_stream: usize = 65_536, within |it| 1, 1 << 24;
+    /// (517).
+    max_requests_per_stream: usize, default (65536), valid (count 1 to 16777216);
     /// Maximum bytes of unanswered requests to one stream; the next is refused as over capacity
-    /// (517). Default: 64 MiB.
-    max_bytes_per_stream: usize = 64 << 20, within |it| it.max_frame_bytes, 1 << 40;
+    /// (517).
+    max_bytes_per_stream: usize, default (64 MiB), valid (bytes max_frame_bytes to 1 TiB);
     /// Maximum number of unanswered requests of all connections; the next is refused as over
-    /// capacity (517). Default: 262,144.
-    max_requests: usize = 262_144, within |it| it.max_requests_per_stream, 1 << 28;
+    /// capacity (517).
+    max_requests: usize, default (262144),
+        valid (count max_requests_per_stream to 268435456);
     /// Maximum bytes of unanswered requests of all connections; the next is refused as over
-    /// capacity (517). Default: 256 MiB.
-    max_bytes: usize = 256 << 20, within |it| it.max_bytes_per_stream, 1 << 44;
-    /// Maximum number of streams that the proxy owns; another one is refused (524). Default:
-    /// 100,000.
-    max_streams: usize = 100_000, within |it| 1, 1 << 24;
+    /// capacity (517).
+    max_bytes: usize, default (256 MiB), valid (bytes max_bytes_per_stream to 16 TiB);
+    /// Maximum number of streams that the proxy owns; another one is refused (524).
+    max_streams: usize, default (100000), valid (count 1 to 16777216);
     /// Maximum number of record sets with an identity (R12) that the proxy remembers, so that a
     /// copy of a set for the same stream is answered with the first copy's position and not stored
-    /// again. Default: 262,144, at most 25 MB; 0: every copy is stored.
+    /// again. The default takes at most 25 MB; 0: every copy is stored.
     ///
     /// A copy is recognised if this proxy has owned the stream without a break since the set came,
     /// has received fewer than 1,024 sets with a higher sequence by the same writer for that
@@ -164,30 +107,43 @@ settings! {
     /// for a while, a writer counting once for each of its streams, are dropped first, also when
     /// there are more than 4,096 of them. Nothing is kept over a restart. A copy for another stream
     /// is stored there, because a position belongs to its stream; merged readers drop it.
-    remembered_sets: usize = 1 << 18, within |it| 0, 1 << 28;
+    remembered_sets: usize, default (262144), valid (count 0 to 268435456);
     /// Time until a connection's first frame, and its TLS handshake, are complete once begun.
-    /// Default: 10 s.
-    handshake_timeout: Duration = Duration::from_secs(10), within |it| MILLISECOND, DAY;
-    /// Time until any later frame is complete once its first byte has come. Default: 30 s.
-    frame_timeout: Duration = Duration::from_secs(30), within |it| MILLISECOND, DAY;
-    /// Time that a peer may read nothing while answers wait for it. Default: 30 s.
-    write_timeout: Duration = Duration::from_secs(30), within |it| MILLISECOND, DAY;
-    /// Time that a connection may be silent with nothing in flight. Default: `None`, no limit: idle
+    handshake_timeout: Duration, default (10 s), valid (time 1 ms to 24 h);
+    /// Time until any later frame is complete once its first byte has come.
+    frame_timeout: Duration, default (30 s), valid (time 1 ms to 24 h);
+    /// Time that a peer may read nothing while answers wait for it.
+    write_timeout: Duration, default (30 s), valid (time 1 ms to 24 h);
+    /// Time that a connection may be silent with nothing in flight. `None`, no limit, because idle
     /// connections are cheap.
-    idle_timeout: Option<Duration> = None;
-    /// Time that [`RunningProxy::drain`](super::RunningProxy::drain) waits for connections to
-    /// finish before it closes them. Default: 30 s.
-    drain_timeout: Duration = Duration::from_secs(30), within |it| MILLISECOND, DAY;
+    idle_timeout: Option<Duration>, default (none), valid (time none or 1 ms to 24 h);
+    /// Time that a drain waits for connections to finish before it closes them.
+    drain_timeout: Duration, default (30 s), valid (time 1 ms to 24 h);
     /// Age at which an expired deadline is taken for a wrong clock at once and ignored. Below it, a
-    /// client's clock is doubted after eight requests in a row that came after their time. Default:
-    /// 5 min.
-    max_clock_skew: Duration = Duration::from_secs(300), within |it| MILLISECOND, DAY;
+    /// client's clock is doubted after eight requests in a row that came after their time.
+    max_clock_skew: Duration, default (5 min), valid (time 1 ms to 24 h);
     /// Allows streams to be stalled and failed on purpose, by
     /// [`RunningProxy::faults`](super::RunningProxy::faults) and over the stats port. For tests and
-    /// demonstrations. Default: off.
-    faults: bool = false;
-    /// Clock that deadlines are compared with. Default: the system's.
-    wall_clock: Arc<dyn WallClock> = Arc::new(SystemClock);
+    /// demonstrations.
+    faults: bool, default (off), valid (switch on or off);
+    /// Clock that deadlines are compared with.
+    wall_clock: Arc<dyn WallClock>, default (system => Arc::new(SystemClock)), valid (other any);
+}
+
+/// Collects the settings of a write proxy. Every setting has a default; [`build`](Self::build)
+/// checks them.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SettingsBuilder {
+    settings: Settings,
+}
+
+impl Default for SettingsBuilder {
+    fn default() -> Self {
+        Self {
+            settings: Settings::defaults(),
+        }
+    }
 }
 
 impl Settings {
@@ -204,13 +160,10 @@ impl SettingsBuilder {
     ///
     /// The first setting that is outside its range, or contradicts another.
     pub fn build(self) -> Result<Settings, SettingsError> {
-        self.check_ranges()?;
         let it = &self.settings;
+        it.check_rows().map_err(SettingsError::OutOfRange)?;
         if it.shard < -1 {
             return Err(SettingsError::Shard { value: it.shard });
-        }
-        if let Some(timeout) = it.idle_timeout {
-            timeout.check("idle_timeout", MILLISECOND, DAY)?;
         }
         match &it.announce {
             None if it.listen.ip().is_unspecified() => {
