@@ -90,17 +90,17 @@ const SERVERS: &[(&str, &str, &[SettingRow])] = &[
     ),
     (
         "Store in a folder",
-        "`distributedlog_store::embedded::EmbeddedSettings`.",
+        "`distributedlog_store::embedded::EmbeddedSettings`; the flags: `dlog local --help`.",
         EmbeddedSettings::ROWS,
     ),
     (
         "Store server",
-        "`distributedlog_store::remote::ServerSettings`.",
+        "`distributedlog_store::remote::ServerSettings`; the flags: `dlog local --help`.",
         ServerSettings::ROWS,
     ),
     (
         "Store client",
-        "`distributedlog_store::remote::ClientSettings`.",
+        "`distributedlog_store::remote::ClientSettings`; commands use the defaults.",
         ClientSettings::ROWS,
     ),
 ];

@@ -52,7 +52,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Quickstart(quickstart::Args),
     Local(local::Args),
-    Proxy(proxy::Args),
+    // Many flags, hence the box.
+    Proxy(Box<proxy::Args>),
     Tool(tool::Args),
     #[command(alias = "multi_reader")]
     MultiReader(multi_reader::Args),

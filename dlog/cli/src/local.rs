@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::setting_flags::{self, FlagGroup, FlagRows, TableFlags};
 use super::{CliError, Output, Shutdown, folder, namespace, port};
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
 use distributedlog_store::net::{listen, raise_open_files};
@@ -38,6 +39,57 @@ pub(crate) struct Args {
     /// everything
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
+
+    #[command(flatten)]
+    server: TableFlags<ServerLimits>,
+
+    #[command(flatten)]
+    files: TableFlags<LocalFiles>,
+}
+
+/// Flags for the server's settings. The namespace has none: the URI that this command prints names
+/// it, and so do the other commands' examples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerLimits;
+
+impl FlagGroup for ServerLimits {
+    type Settings = ServerSettings;
+    const HEADING: Option<&'static str> = Some("Limits and timeouts");
+    const ROWS: FlagRows = FlagRows::Except(&[]);
+    const OWN: &'static [(&'static str, &'static str, &'static str)] = &[];
+
+    fn defaults() -> ServerSettings {
+        ServerSettings::default()
+    }
+}
+
+/// Flags for the settings of a store in a folder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalFiles;
+
+impl FlagGroup for LocalFiles {
+    type Settings = EmbeddedSettings;
+    const HEADING: Option<&'static str> = Some("The store's files");
+    // Without a flag are the limits of entries, batches, memory and open files. The largest record
+    // and the sizes of frames are fixed by the proxy, and the defaults have room for them; lower
+    // ones would refuse what proxies send.
+    const ROWS: FlagRows = FlagRows::Only(&[
+        "volume_bytes",
+        "preallocate",
+        "sector_bytes",
+        "segment_bytes",
+        "segment_age",
+    ]);
+    const OWN: &'static [(&'static str, &'static str, &'static str)] = &[(
+        "preallocate",
+        "no-preallocate",
+        "Let volume files grow as they are written, instead of reserving their space when they are \
+         created",
+    )];
+
+    fn defaults() -> EmbeddedSettings {
+        EmbeddedSettings::new("")
+    }
 }
 
 impl Args {
@@ -50,14 +102,23 @@ impl Args {
             Some(folder) => folder,
             None => folder::user_data(&format!("local-{}", self.port))?,
         };
+        let mut settings = ServerSettings::default();
+        self.server.apply(&mut settings)?;
+        settings
+            .check()
+            .map_err(|error| setting_flags::refused::<ServerLimits>(&error))?;
+        let mut files = EmbeddedSettings::new(&folder);
+        self.files.apply(&mut files)?;
+        files
+            .check()
+            .map_err(|error| setting_flags::refused::<LocalFiles>(&error))?;
         let address = SocketAddr::new(self.bind, self.port);
         raise_open_files();
         // The address first: a second start on the same port must fail because of the port, not
         // because the folder is locked.
         let listener =
             listen(address).map_err(|error| cannot_listen(address, &error, "dlog local PORT"))?;
-        let store = open(&folder).await?;
-        let settings = ServerSettings::default();
+        let store = open_with(files).await?;
         let server = serve(listener, Arc::clone(&store), settings)
             .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
         let bound = server.local_addr();

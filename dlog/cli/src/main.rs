@@ -26,6 +26,7 @@ mod position_file;
 mod proxy;
 mod quickstart;
 mod record_text;
+mod setting_flags;
 mod shutdown;
 mod sim;
 mod streams;

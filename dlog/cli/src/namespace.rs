@@ -26,6 +26,8 @@ pub(crate) struct UriArg {
 /// # Errors
 /// The store cannot be reached, or another kind of server answers.
 pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, CliError> {
+    // The client's settings have no flags: its timeouts suit a person who waits, who can run a
+    // command again, and a proxy, which reconnects by itself.
     let store = RemoteStore::connect(uri, ClientSettings::default())
         .await
         .map_err(|error| store_error(&error, Some(uri)))?;

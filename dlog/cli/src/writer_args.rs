@@ -4,7 +4,6 @@
 //! their own, and the help of switches that a flag turns off.
 
 use core::marker::PhantomData;
-use std::sync::LazyLock;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _, ValueParser};
 use clap::error::ErrorKind;
@@ -12,7 +11,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use distributedlog::settings::{SettingRow, SettingValue, SettingsError};
 use distributedlog::writer::{Settings, SettingsBuilder};
 
-use super::{CliError, duration};
+use super::CliError;
+use super::setting_flags::{self, count, dashed, factor, help, value_text};
 
 /// Settings of the original's console: they start from the tutorial's.
 pub(crate) type WriterArgs = SettingFlags<Tutorial>;
@@ -108,15 +108,9 @@ fn lookup(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
 
 /// Returns the name of a setting's flag.
 pub(crate) fn flag_of(name: &str) -> &'static str {
-    // Clap keeps names for the life of the program. Bounded: one for each row.
-    static FLAGS: LazyLock<Vec<(&'static str, &'static str)>> = LazyLock::new(|| {
-        let flag = |name: &'static str| {
-            let by_rule = || &*name.replace(['_', '.'], "-").leak();
-            (name, lookup(NAMES, name).unwrap_or_else(by_rule))
-        };
-        Settings::rows().map(|row| flag(row.name)).collect()
-    });
-    lookup(&FLAGS, name).expect("every name is a row's")
+    let row = Settings::rows().find(|row| row.name == name);
+    let name = row.expect("every name is a row's").name;
+    lookup(NAMES, name).unwrap_or_else(|| dashed("", name))
 }
 
 /// Flags for the writer's settings, as they were given.
@@ -280,18 +274,10 @@ fn arg<C: SettingsOf>(row: &'static SettingRow, heading: &'static str) -> Arg {
     arg
 }
 
-/// The first sentence of the documentation, as help has it: without Markdown and a full stop.
-fn help(row: &SettingRow) -> String {
-    let doc = row.doc.trim().replace('`', "").replace(" (R10)", "");
-    let sentence = doc.split(". ").next().unwrap_or(&doc);
-    sentence.trim_end_matches('.').to_owned()
-}
-
 /// The default for people; of a group that is off, also the recommended value.
 fn default_note(row: &SettingRow, base: SettingsBuilder) -> String {
     let text = |value: Option<SettingValue>| match value {
-        Some(SettingValue::Time(time)) if time.is_zero() => "0".to_owned(),
-        Some(value) => value.to_string(),
+        Some(value) => value_text(value),
         None => "off".to_owned(),
     };
     let default = match (base.value(row.name), row.name) {
@@ -315,7 +301,6 @@ fn value_of(row: &'static SettingRow) -> (&'static str, ValueParser) {
         ("window", _) => ("share|N|off", ValueParser::from(window)),
         ("budget.share", _) => ("SHARE|off", ValueParser::from(number_or_off)),
         ("adaptive.quantile", _) => ("QUANTILE|off", ValueParser::from(number_or_off)),
-        ("rounds.limit", _) => ("N", ValueParser::from(count_or_none)),
         ("seed", _) => ("SEED", ValueParser::from(count)),
         (_, "group") => {
             let on_off = PossibleValuesParser::new(["on", "off"]);
@@ -332,30 +317,8 @@ fn value_of(row: &'static SettingRow) -> (&'static str, ValueParser) {
             });
             ("NAME", parser.into())
         }
-        (_, "time") => ("TIME", ValueParser::from(time)),
-        (_, "bytes") => ("BYTES", ValueParser::from(count)),
-        (_, "factor") => ("FACTOR", ValueParser::from(factor)),
-        _ => ("N", ValueParser::from(count)),
+        _ => setting_flags::value_of(row),
     }
-}
-
-fn time(text: &str) -> Result<SettingValue, duration::DurationError> {
-    duration::parse(text).map(SettingValue::Time)
-}
-
-fn count(text: &str) -> Result<SettingValue, core::num::ParseIntError> {
-    text.parse().map(SettingValue::Count)
-}
-
-fn count_or_none(text: &str) -> Result<SettingValue, core::num::ParseIntError> {
-    match text {
-        "none" => Ok(SettingValue::Word("none")),
-        number => count(number),
-    }
-}
-
-fn factor(text: &str) -> Result<SettingValue, core::num::ParseFloatError> {
-    text.parse().map(SettingValue::Factor)
 }
 
 fn number_or_off(text: &str) -> Result<SettingValue, String> {

@@ -60,15 +60,15 @@ settings_table! {
     announce: Option<String>, default (none), valid (other none or a host);
     /// TLS on the clients' port and on the HTTP port. `None`: plain TCP.
     tls: Option<ServerCertificate>, default (none), valid (other none or a certificate);
-    /// Creates a stream that does not exist when it is written to, as the original does.
-    create_missing_streams: bool, default (on), valid (switch on or off);
     /// Refuses everything that would change a stream (403).
     read_only: bool, default (off), valid (switch on or off);
+    /// Creates a stream that does not exist when it is written to, as the original does.
+    create_missing_streams: bool, default (on), valid (switch on or off);
     /// Clients that may delete and truncate streams, give up their ownership, set whether the proxy
     /// accepts further streams, and inject faults. The default: those of this machine, and HTTP
     /// clients that send the token, if one is required.
     admin_from: AdminPeers, default (loopback => AdminPeers::Loopback),
-        valid (other loopback or any);
+        valid (other loopback, any or none);
     /// Refuses clients that do not identify themselves by a Finagle client id, as the original
     /// does.
     require_client_id: bool, default (off), valid (switch on or off);

@@ -6,17 +6,20 @@ use std::sync::Arc;
 mod announce;
 mod announce_args;
 mod original_args;
+mod setting_args;
 
+use super::setting_flags::{self, TableFlags};
 use super::{CliError, Output, Shutdown, local, namespace, port};
 use announce_args::AnnounceArgs;
 use distributedlog_proxy::{
     AdminPeers, CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings,
-    SettingsBuilder,
+    SettingsBuilder, SettingsError,
 };
 use distributedlog_store::LogStore;
 use distributedlog_store::net::raise_open_files;
 use distributedlog_store::uri::Uri;
 use original_args::OriginalArgs;
+use setting_args::{Faults, Limits, Streams};
 
 /// Run the write proxy.
 ///
@@ -80,24 +83,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST[:PORT]")]
     advertise: Option<String>,
 
-    /// Refuse requests that change a stream
-    #[arg(long)]
-    read_only: bool,
-
     /// Clients that may delete and truncate streams, release them, stop the proxy from accepting
     /// further ones, and inject faults: `loopback`: those of this machine, and HTTP clients with
     /// the token of --http-token-file; `any`: all; `none`: no client
     #[arg(long, value_name = "PEERS", default_value_t = AdminPeers::Loopback)]
     admin_from: AdminPeers,
 
-    /// Refuse writes to streams that do not exist, instead of creating them
-    #[arg(long)]
-    no_create: bool,
-
-    /// Number of record sets to remember, so that a duplicate which is sent to the same stream is
-    /// answered and not stored again; 0: none
-    #[arg(long, value_name = "N", default_value_t = 262_144)]
-    remembered_sets: usize,
+    #[command(flatten)]
+    streams: TableFlags<Streams>,
 
     /// Serve TLS with this certificate chain (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -107,16 +100,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_certificates")]
     tls_key: Option<PathBuf>,
 
-    /// Allow clients of the stats port and of the HTTP port to stall streams and to make them fail.
-    /// For demonstrations and tests: every client that can reach these ports can do it
-    #[arg(long, alias = "test-only-faults")]
-    faults: bool,
+    #[command(flatten)]
+    faults: TableFlags<Faults>,
 
     #[command(flatten)]
     announcement: AnnounceArgs,
 
     #[command(flatten)]
     original: OriginalArgs,
+
+    #[command(flatten)]
+    limits: TableFlags<Limits>,
 }
 
 /// Returns the examples, and what the original's flags do here.
@@ -190,19 +184,18 @@ impl Args {
     /// Builds the proxy's settings, before anything is opened.
     fn settings(&self) -> Result<Settings, CliError> {
         self.original.check()?;
-        let builder: SettingsBuilder = Settings::builder()
+        let mut builder: SettingsBuilder = Settings::builder()
             .listen(SocketAddr::new(self.bind, self.port))
             .stats_listen(self.stats_port.map(|port| SocketAddr::new(self.bind, port)))
             .http_listen(self.http_port.map(|port| SocketAddr::new(self.bind, port)))
             .thriftmux(true)
             .shard(self.shard_id)
             .announce(self.advertise.clone())
-            .create_missing_streams(!self.no_create)
-            .read_only(self.read_only)
             .admin_from(self.admin_from)
-            .remembered_sets(self.remembered_sets)
-            .faults(self.faults)
             .http_origins(self.cors_origin.clone());
+        self.streams.apply(&mut builder)?;
+        self.faults.apply(&mut builder)?;
+        self.limits.apply(&mut builder)?;
         let builder = match &self.http_token_file {
             Some(file) => builder.http_token(Some(
                 HttpToken::from_file(file).map_err(|error| CliError::failure(error.to_string()))?,
@@ -218,7 +211,11 @@ impl Args {
             (Some(_), None) | (None, Some(_)) | (None, None) => builder,
         };
         builder.build().map_err(|error| {
-            let error = CliError::usage(error.to_string());
+            let error = if let SettingsError::OutOfRange(error) = &error {
+                setting_flags::refused::<Limits>(error)
+            } else {
+                CliError::usage(error.to_string())
+            };
             if self.bind.is_unspecified() {
                 error.tip("add --advertise HOST, the name under which clients reach this machine")
             } else {

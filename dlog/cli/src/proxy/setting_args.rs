@@ -1,0 +1,146 @@
+//! The proxy's settings as flags.
+
+use distributedlog_proxy::{Settings, SettingsBuilder};
+
+use super::super::setting_flags::{FlagGroup, FlagRows};
+
+/// Settings whose flags this command makes by hand, because their values are addresses, files, lists
+/// or words: setting and flag.
+#[cfg(test)]
+const BY_HAND: &[(&str, &str)] = &[
+    ("listen", "port"),
+    ("stats_listen", "stats-port"),
+    ("http_listen", "http-port"),
+    ("http_origins", "cors-origin"),
+    ("http_token", "http-token-file"),
+    ("shard", "shard-id"),
+    ("announce", "advertise"),
+    ("tls", "tls-certificates"),
+    ("admin_from", "admin-from"),
+    // Always on: the proxy detects what a client speaks. The flag is the original's.
+    ("thriftmux", "thriftmux"),
+];
+
+/// Settings without a flag: a clock has no text to write on a command line.
+#[cfg(test)]
+const WITHOUT_FLAG: &[&str] = &["wall_clock"];
+
+/// Flags with a name or help of their own.
+const OWN: &[(&str, &str, &str)] = &[
+    (
+        "read_only",
+        "read-only",
+        "Refuse requests that change a stream",
+    ),
+    (
+        "create_missing_streams",
+        "no-create",
+        "Refuse writes to streams that do not exist, instead of creating them",
+    ),
+    (
+        "remembered_sets",
+        "remembered-sets",
+        "Number of record sets to remember, so that a duplicate which is sent to the same stream \
+         is answered and not stored again; 0: none",
+    ),
+    (
+        "require_client_id",
+        "require-client-id",
+        "Refuse clients that do not identify themselves by a Finagle client id, as the original \
+         does",
+    ),
+    (
+        "faults",
+        "faults",
+        "Allow clients of the stats port and of the HTTP port to stall streams and to make them \
+         fail. For demonstrations and tests: every client that can reach these ports can do it",
+    ),
+];
+
+macro_rules! group {
+    ($(#[doc = $doc:literal])+ $group:ident, $heading:expr, $rows:expr) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $group;
+
+        impl FlagGroup for $group {
+            type Settings = SettingsBuilder;
+            const HEADING: Option<&'static str> = $heading;
+            const ROWS: FlagRows = $rows;
+            const OWN: &'static [(&'static str, &'static str, &'static str)] = OWN;
+
+            fn defaults() -> SettingsBuilder {
+                Settings::builder()
+            }
+        }
+    };
+}
+
+/// Settings among the command's other flags.
+const STREAMS: &[&str] = &[
+    "read_only",
+    "create_missing_streams",
+    "require_client_id",
+    "remembered_sets",
+];
+const FAULTS: &[&str] = &["faults"];
+
+/// Settings that are not limits.
+const OTHERS: &[&str] = &[
+    "read_only",
+    "create_missing_streams",
+    "require_client_id",
+    "remembered_sets",
+    "faults",
+    "thriftmux",
+];
+
+group! {
+    /// Streams that clients may write to, and clients that may.
+    Streams, None, FlagRows::Only(STREAMS)
+}
+
+group! {
+    /// Faults on purpose.
+    Faults, None, FlagRows::Only(FAULTS)
+}
+
+group! {
+    /// All other settings.
+    Limits, Some("Limits and timeouts"), FlagRows::Except(OTHERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::super::super::args::Cli;
+    use super::super::super::setting_flags::{flag_of, rows};
+    use super::*;
+
+    #[test]
+    fn every_setting_of_the_proxy_has_one_flag_or_a_reason_to_have_none() {
+        let command = Cli::command();
+        let proxy = command.find_subcommand("proxy").expect("the command");
+        let longs: BTreeSet<&str> = proxy
+            .get_arguments()
+            .filter_map(|arg| arg.get_long())
+            .collect();
+        let from_rows = rows::<Streams>()
+            .chain(rows::<Faults>())
+            .chain(rows::<Limits>())
+            .map(|row| (row.name, flag_of::<Limits>(row.name)));
+        let mut flags: Vec<(&str, &str)> = from_rows.chain(BY_HAND.iter().copied()).collect();
+        for (setting, flag) in &flags {
+            assert!(longs.contains(flag), "{setting} has no --{flag}");
+        }
+        flags.extend(WITHOUT_FLAG.iter().map(|setting| (*setting, "")));
+        let mut settings: Vec<&str> = flags.iter().map(|(setting, _)| *setting).collect();
+        settings.sort_unstable();
+        let mut rows: Vec<&str> = Settings::ROWS.iter().map(|row| row.name).collect();
+        rows.sort_unstable();
+        assert_eq!(settings, rows);
+    }
+}
