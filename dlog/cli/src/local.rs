@@ -1,5 +1,4 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use core::time::Duration;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +10,6 @@ use distributedlog_store::net::{listen, raise_open_files};
 use distributedlog_store::remote::{ServerSettings, serve};
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use distributedlog_store::{LogStore, StoreError};
-
-/// Maximum time that clients get on shutdown to finish what is in flight.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serve a store in a folder of this machine to proxies, readers and the tool.
 ///
@@ -126,7 +122,7 @@ impl Args {
         output.announce(format_args!("listening on {bound}"));
         tracing::info!("the store is in {}", folder.display());
         shutdown.requested().await;
-        server.drain(DRAIN_TIMEOUT).await;
+        server.drain().await;
         store
             .close()
             .await

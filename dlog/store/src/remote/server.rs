@@ -31,6 +31,7 @@ use sessions::Sessions;
 pub struct Server {
     address: SocketAddr,
     draining: watch::Sender<bool>,
+    drain_timeout: Duration,
     sessions: Arc<Sessions>,
     accepting: JoinHandle<()>,
 }
@@ -65,6 +66,7 @@ pub fn serve_on(
     settings.check()?;
     let (draining, drain) = watch::channel(false);
     let sessions = Sessions::new(Arc::clone(&store), &settings);
+    let drain_timeout = settings.drain_timeout;
     let context = Arc::new(ServerContext {
         store,
         sessions: Arc::clone(&sessions),
@@ -75,6 +77,7 @@ pub fn serve_on(
     Ok(Server {
         address,
         draining,
+        drain_timeout,
         sessions,
         accepting,
     })
@@ -88,14 +91,15 @@ impl Server {
     }
 
     /// Shuts the server down: stops accepting, asks the clients to send no more requests, finishes
-    /// requests in flight within `limit`, closes the connections and releases their leases. Does
-    /// not close the store.
+    /// requests in flight within [`drain_timeout`](ServerSettings::drain_timeout), closes the
+    /// connections and releases their leases. Does not close the store.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes the connections at once. Their leases are released after the
     /// grace period.
-    pub async fn drain(mut self, limit: Duration) {
+    pub async fn drain(mut self) {
+        let limit = self.drain_timeout;
         self.draining.send_replace(true);
         if timeout(limit, &mut self.accepting).await.is_err() {
             self.accepting.abort();

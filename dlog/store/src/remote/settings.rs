@@ -50,6 +50,8 @@ settings_table! {
     max_read_bytes: usize, default (1 MiB), valid (bytes 1 B to 1 GiB);
     /// Maximum time that a read waits for an entry. A client that waits longer sends it again.
     max_read_wait: Duration, default (60 s), valid (time 0 ns to 24 h);
+    /// Maximum time that a drain waits for requests in flight before it closes their connections.
+    drain_timeout: Duration, default (10 s), valid (time 0 ns to 24 h);
     /// Source of the sessions' secrets.
     entropy: Entropy, default (system => Entropy::default()), valid (other any);
 }

@@ -115,7 +115,7 @@ async fn a_restarted_server_is_found_again_and_its_leases_are_gone() {
         }
     });
     store.until_waiting_reads(1).await;
-    server.drain(LONG).await;
+    server.drain().await;
     let _server = serve_at(&address, &store, ServerSettings::default()).await;
     remote.list().await.expect("reconnects");
     assert_eq!(

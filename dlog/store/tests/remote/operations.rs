@@ -287,7 +287,7 @@ async fn a_drain_finishes_requests_in_flight_and_starts_no_new_ones() {
     store.hold_appends();
     let in_flight = start_append(&remote, &lease, entry("accepted"));
     store.until(|store| store.held_appends() == 1).await;
-    let draining = tokio::spawn(server.drain(LONG));
+    let draining = tokio::spawn(server.drain());
     while append(&remote, &lease, "new").await.is_ok() {}
     let held = store.held_appends();
     store.release_appends();
