@@ -21,8 +21,8 @@ describe("the proxy's page", () => {
   });
   after(() => browser?.close());
 
-  async function open(t, flags = [], { faults = true, ...options } = {}) {
-    const proxy = await Proxy.start(flags, { faults });
+  async function open(t, flags = [], { faults = true, demo = true, ...options } = {}) {
+    const proxy = await Proxy.start([...(demo ? ["--demo"] : []), ...flags], { faults });
     const page = await browser.newPage({ viewport: { width: 1180, height: 1200 }, ...options });
     const errors = [];
     page.on("pageerror", (error) => errors.push(error.message));
@@ -210,6 +210,62 @@ describe("the proxy's page", () => {
     );
     assert.match(await reading.getByRole("alert").textContent(), /^The proxy is read only\./);
     await reading.screenshot({ path: join(shots, "read-only.png"), fullPage: true });
+  });
+
+  test("writes nothing before the click on Start, and asks for the token before", async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "dlog-page-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const [file, token] = [join(folder, "token"), "0123456789abcdef"];
+    writeFileSync(file, token, { mode: 0o600 });
+    const { proxy, page } = await open(t, ["--http-token-file", file], { demo: false });
+    const alert = page.getByRole("alert");
+    for (const [wrong, why] of [
+      ["0123456789abcdeX", /^The token is wrong\./],
+      ["0123456789abcdeü", /^The token is wrong: .*ASCII/],
+    ]) {
+      await until("it asks for the token", async () => (await state(page)) === "Token needed");
+      await page.locator("#token-text").fill(wrong);
+      await page.keyboard.press("Enter");
+      await until("it says so", async () => why.test(await alert.textContent()));
+    }
+    await page.locator("#token-text").fill(token);
+    await page.keyboard.press("Enter");
+    await until("it has started nothing", async () => (await state(page)) === "Not started");
+    assert.ok(await page.locator("#idle").isVisible());
+    await page.screenshot({ path: join(shots, "idle.png"), fullPage: true });
+    const streams = async () => {
+      const headers = { authorization: `Bearer ${token}` };
+      const response = await fetch(`${proxy.url}/v1/streams`, { headers });
+      return (await response.json()).streams;
+    };
+    assert.deepEqual(await streams(), []);
+    await page.getByRole("button", { name: "Start" }).click();
+    await until("it writes", async () => (await rate(page, "page-1", "hedged").catch(() => 0)) > 0);
+    assert.equal((await streams()).length, 5);
+    assert.equal(await page.locator("#idle").isVisible(), false);
+  });
+
+  test("stops writing when it was hidden for long", async (t) => {
+    const { proxy, page } = await open(t);
+    await until("it writes", async () => (await rate(page, "page-1", "hedged").catch(() => 0)) > 0);
+    // The same as if the tab had been in the background for eleven minutes.
+    await page.evaluate(() => {
+      const hide = (hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      };
+      hide(true);
+      const now = performance.now.bind(performance);
+      performance.now = () => now() + 660_000;
+      hide(false);
+    });
+    await until("it has stopped", async () => (await state(page)) === "Paused");
+    await until(
+      "no request is in flight",
+      async () => (await proxy.metric("dlog_proxy_requests_unanswered")) === 0,
+    );
+    await page.getByRole("button", { name: "Resume" }).click();
+    await until("it writes again", async () => (await state(page)) === "Writing");
   });
 
   test("closes its connections while it is hidden", async (t) => {

@@ -319,7 +319,8 @@ async fn start_proxy(
         let settings = Settings::builder()
             .listen(loopback(clients))
             .http_listen(Some(loopback(http)))
-            .faults(true);
+            .faults(true)
+            .demo(true);
         let settings = settings.build().expect("loopback and defaults are valid");
         match Proxy::start(settings, Arc::clone(store)).await {
             Ok(running) => return Ok(running),

@@ -103,6 +103,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     faults: TableFlags<Faults>,
 
+    /// Let the page at / start its demonstration by itself, which writes 200 records a second to
+    /// five streams while it is visible; without this flag it starts by a click
+    #[arg(long, requires = "http_port")]
+    demo: bool,
+
     #[command(flatten)]
     announcement: AnnounceArgs,
 
@@ -192,6 +197,7 @@ impl Args {
             .shard(self.shard_id)
             .announce(self.advertise.clone())
             .admin_from(self.admin_from)
+            .demo(self.demo)
             .http_origins(self.cors_origin.clone());
         self.streams.apply(&mut builder)?;
         self.faults.apply(&mut builder)?;

@@ -17,6 +17,8 @@ const BY_HAND: &[(&str, &str)] = &[
     ("announce", "advertise"),
     ("tls", "tls-certificates"),
     ("admin_from", "admin-from"),
+    // Requires a port for HTTP.
+    ("demo", "demo"),
     // Always on: the proxy detects what a client speaks. The flag is the original's.
     ("thriftmux", "thriftmux"),
 ];
@@ -92,6 +94,7 @@ const OTHERS: &[&str] = &[
     "require_client_id",
     "remembered_sets",
     "faults",
+    "demo",
     "thriftmux",
 ];
 

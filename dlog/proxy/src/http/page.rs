@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderName, Method, StatusCode as Http, header};
 use axum::response::{IntoResponse, Response};
 
@@ -17,6 +17,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
                       frame-ancestors 'none'";
 
 /// A file of the page.
+#[derive(Clone)]
 struct PageFile {
     name: &'static str,
     content_type: &'static str,
@@ -59,9 +60,22 @@ pub(super) fn routes(state: &Arc<HttpState>) -> Vec<Route> {
     ]
 }
 
-/// Serves the page itself.
-async fn index() -> Response {
-    serve(&FILES[0])
+/// Serves the page itself. Its demonstration, which writes, starts by itself only if the settings
+/// say so.
+async fn index(State(state): State<Arc<HttpState>>) -> Response {
+    static DEMO: LazyLock<String> = LazyLock::new(|| {
+        let page = str::from_utf8(FILES[0].bytes).expect("a test reads it as text");
+        page.replacen("<html", "<html data-demo", 1)
+    });
+    let bytes = if state.settings.demo {
+        DEMO.as_bytes()
+    } else {
+        FILES[0].bytes
+    };
+    serve(&PageFile {
+        bytes,
+        ..FILES[0].clone()
+    })
 }
 
 /// Serves a file that the page loads.

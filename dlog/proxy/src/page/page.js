@@ -15,9 +15,13 @@ const MAX_GAP_MS = 200;
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 
+/** Time after which a hidden page stops writing for good, until it is told to go on. In milliseconds. */
+const MAX_HIDDEN_MS = 600_000;
+
 let proxy;
 let sides = [];
-let running = true;
+/** True while the page writes. It begins by itself only where the proxy was started for demonstrations. */
+let running = document.documentElement.hasAttribute("data-demo");
 /** The stalled streams; `undefined` while the proxy does not answer. */
 let stalled;
 let canStall = false;
@@ -33,9 +37,13 @@ const tail = new Tail($("tail"), STREAMS);
 
 async function start() {
   proxy = new Proxy(sessionStorage.getItem("token") ?? undefined);
+  $("run").disabled = true;
   try {
-    await init(new URL("./distributedlog_bg.wasm", import.meta.url));
-    await Promise.all(STREAMS.map((stream) => proxy.create(stream)));
+    // Nothing is written, and no stream created, before somebody wants it.
+    if (running) {
+      await init(new URL("./distributedlog_bg.wasm", import.meta.url));
+      await Promise.all(STREAMS.map((stream) => proxy.create(stream)));
+    }
     stalled = await proxy.stalled();
     canStall = stalled !== undefined;
     stalled ??= new Set();
@@ -43,16 +51,19 @@ async function start() {
     if (error instanceof Problem && error.status === 401) return askForToken(error);
     const offline = error instanceof Offline;
     showState("offline", offline ? "No answer" : "Cannot write");
-    notice(`${error.message} ${offline ? "Trying again every two seconds." : "Trying again every two seconds."}`);
+    notice(`${error.message} Trying again every two seconds.`);
     setTimeout(start, 2000);
     return;
   }
   notice("");
   $("token").hidden = true;
   $("faults-off").hidden = canStall;
+  $("run").disabled = false;
+  $("run").textContent = running ? "Pause" : "Start";
+  $("idle").hidden = running;
+  if (!running) return showState("paused", "Not started");
   streams.allowStalls(canStall);
   sides = ["hedged", "plain"].map((name) => new Side(name, STREAMS, proxy.token));
-  $("run").disabled = false;
   if (!document.hidden) read();
   makeLoad();
   setInterval(everySecond, 1000);
@@ -102,6 +113,7 @@ function changeVisibility() {
   if (hiddenSince === undefined) return;
   const seconds = Math.round((performance.now() - hiddenSince) / 1000);
   hiddenSince = undefined;
+  if (seconds * 1000 >= MAX_HIDDEN_MS) pause(true);
   for (const { samples } of sides) samples.skip(seconds);
   stallHistory.push(...Array(Math.min(seconds, SECONDS)).fill(false));
   read();
@@ -203,9 +215,15 @@ function notice(text) {
   place.hidden = text === "";
 }
 
+function pause(paused) {
+  running = !paused;
+  $("run").textContent = paused ? "Resume" : "Pause";
+}
+
 $("run").addEventListener("click", () => {
-  running = !running;
-  $("run").textContent = running ? "Pause" : "Resume";
+  if (sides.length > 0) return pause(running);
+  running = true;
+  start();
 });
 $("release").addEventListener("click", () => toggle([...(stalled ?? [])], false));
 $("token").addEventListener("submit", (event) => {

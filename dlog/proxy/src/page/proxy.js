@@ -29,6 +29,9 @@ export class Proxy {
   }
 
   async #ask(method, path) {
+    // No header can have other characters, so no token has them.
+    if (this.token && !/^[\x21-\x7e]+$/.test(this.token))
+      throw new Problem(401, { detail: "the token is wrong: a token consists of printable ASCII characters without blanks" });
     const headers = this.token ? { authorization: `Bearer ${this.token}` } : {};
     let response;
     try {
