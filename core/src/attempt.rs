@@ -196,6 +196,31 @@ impl Failure {
 }
 
 impl Cause {
+    /// Returns `true` if a proxy itself gave the reason. A redirect is none.
+    pub(crate) const fn is_answer(self) -> bool {
+        match self {
+            Self::Status(code) => !matches!(code, StatusCode::Found),
+            Self::Exception => true,
+            Self::Unreachable
+            | Self::ConnectionLost
+            | Self::TimedOut
+            | Self::Refused
+            | Self::ProtocolError
+            | Self::TooManyRedirects
+            | Self::TransportFull
+            | Self::Closed => false,
+        }
+    }
+
+    /// Returns the cause to report after this one: a proxy's answer says more than that no proxy
+    /// could be reached afterwards.
+    pub(crate) const fn or_answer_of(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            Some(earlier) if earlier.is_answer() && !self.is_answer() => earlier,
+            Some(_) | None => self,
+        }
+    }
+
     /// Returns a name for programs: logs, metrics, other languages.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,15 +1,16 @@
 use core::task::{Context, Poll};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use distributedlog::client::routing::{RetryPolicy, StreamKey, Success};
 use distributedlog::{
     Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name,
 };
 
+use crate::client::error_of;
 use crate::driver::{
     Body, Destination, Driver, FinishedRequest, NewRequest, SharedCounters, Token,
 };
-use crate::error::BuildError;
+use crate::error::{BuildError, RequestError};
 use crate::{ProxyClientBuilder, TokioClock};
 
 /// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt
@@ -22,6 +23,21 @@ pub struct ProxyTransport {
     streams: Vec<(Arc<str>, StreamKey)>,
     clock: TokioClock,
     closing: bool,
+    last_failure: LastFailure,
+}
+
+/// Last failed attempt since one succeeded, shared between a writer's task and its handles.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastFailure(Arc<Mutex<Option<RequestError>>>);
+
+impl LastFailure {
+    pub(crate) fn get(&self) -> Option<RequestError> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<RequestError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ProxyTransport {
@@ -55,7 +71,13 @@ impl ProxyTransport {
             streams: named,
             clock,
             closing: false,
+            last_failure: LastFailure::default(),
         })
+    }
+
+    /// Returns a handle to the last failed attempt.
+    pub(crate) fn last_failure(&self) -> LastFailure {
+        self.last_failure.clone()
     }
 
     /// Returns the client's counters: requests, redirects, connections.
@@ -114,12 +136,13 @@ impl Transport for ProxyTransport {
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Outcome)> {
         if let Some(finished) = self.driver.next_finished() {
-            return Poll::Ready(outcome(finished));
+            return Poll::Ready(self.outcome(finished));
         }
         self.driver.drive(cx);
-        self.driver
-            .next_finished()
-            .map_or(Poll::Pending, |finished| Poll::Ready(outcome(finished)))
+        match self.driver.next_finished() {
+            Some(finished) => Poll::Ready(self.outcome(finished)),
+            None => Poll::Pending,
+        }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -145,22 +168,25 @@ impl Transport for ProxyTransport {
     }
 }
 
-fn outcome(finished: FinishedRequest) -> (AttemptId, Outcome) {
-    let id = AttemptId(finished.token.0);
-    match finished.result {
-        Ok(Success::Written(position)) => (id, Ok(position)),
-        // The reply to a write has a position; after any other reply the records may be stored.
-        Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
-            (id, Err(Failure::unanswered(Cause::ProtocolError)))
-        }
-        Err(failure) => {
-            tracing::debug!(
-                stream = &*finished.stream,
-                %failure,
-                message = &*finished.detail.message,
-                "an attempt failed"
-            );
-            (id, Err(failure))
+impl ProxyTransport {
+    fn outcome(&self, finished: FinishedRequest) -> (AttemptId, Outcome) {
+        let id = AttemptId(finished.token.0);
+        match finished.result {
+            Ok(Success::Written(position)) => {
+                *self.last_failure.lock() = None;
+                (id, Ok(position))
+            }
+            // The reply to a write has a position; after any other reply the records may be stored.
+            Ok(Success::Bulk | Success::Done | Success::Owner | Success::ServerInfo) => {
+                (id, Err(Failure::unanswered(Cause::ProtocolError)))
+            }
+            Err(failure) => {
+                let host = finished.host.and_then(|host| self.driver.address(host));
+                let error = error_of(finished, failure, host);
+                tracing::debug!(%error, "an attempt failed");
+                *self.last_failure.lock() = Some(error);
+                (id, Err(failure))
+            }
         }
     }
 }

@@ -347,6 +347,46 @@ async fn what_the_proxy_said_comes_with_the_error() {
     );
 }
 
+/// A proxy that serves nothing says why, and that is what the caller gets in the end.
+#[tokio::test]
+async fn the_last_answer_and_its_message_are_the_reason_of_a_request_that_ran_out_of_time() {
+    let proxy = Proxy::bind().await;
+    let builder = proxy.client().request_timeout(SOON);
+    let (client, mut peer) = proxy.built(builder).await;
+    let (written, ()) = tokio::join!(client.write("s", b"r"), async {
+        let call = peer.call().await;
+        peer.answer_status(&call, StatusCode::ServiceUnavailable, "the disk is full")
+            .await;
+    });
+    let error = written.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "writeWithContext on \"s\" at {}: the proxy answered SERVICE_UNAVAILABLE (503) (not \
+             written): the disk is full",
+            proxy.address
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_no_proxy_could_be_reached_for_says_why() {
+    let proxy = Proxy::bind().await;
+    let (client, peer) = proxy.built(proxy.client().request_timeout(SOON)).await;
+    let address = proxy.address;
+    drop((proxy, peer));
+    let text = loop {
+        let text = client.write("s", b"r").await.unwrap_err().to_string();
+        if text.contains("no proxy could be reached") {
+            break text;
+        }
+    };
+    assert!(
+        text.contains(&format!("{address}: cannot connect: ")),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn a_silent_proxy_times_the_attempt_out_and_the_write_is_unknown() {
     let proxy = Proxy::bind().await;

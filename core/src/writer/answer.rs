@@ -37,7 +37,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.outstanding -= 1;
         slot.attempts_made -= 1;
         slot.attempts_in_round -= 1;
-        slot.last_cause = Some(Cause::TransportFull);
+        slot.last_cause = Some(Cause::TransportFull.or_answer_of(slot.last_cause));
         let extra = slot.attempts_made > 0;
         self.counters.attempts = self.counters.attempts.wrapping_sub(1);
         self.counters.transport_full = self.counters.transport_full.wrapping_add(1);
@@ -131,7 +131,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let AttemptSlot { stream, kind, .. } = *attempt;
         slot.outstanding -= 1;
         let waits = slot.outstanding > 0;
-        slot.last_cause = Some(failure.cause);
+        slot.last_cause = Some(failure.cause.or_answer_of(slot.last_cause));
         slot.may_be_written |= failure.known == WriteState::Unknown;
         self.release_window_slot(stream);
         self.counters.failures = self.counters.failures.wrapping_add(1);

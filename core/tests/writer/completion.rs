@@ -297,3 +297,28 @@ fn a_record_is_not_called_unwritten_once_one_attempt_may_have_written_it() {
         ",
     );
 }
+
+/// What a proxy answered is the reason, not that another could not be reached afterwards.
+#[test]
+fn an_error_quotes_the_last_answer_of_a_proxy_to_its_record() {
+    let settings = Settings::original()
+        .to_builder()
+        .buffer_size(0)
+        .build()
+        .unwrap();
+    check(
+        settings,
+        3,
+        "
+        0 write a
+            start 1 on 0: a
+        1 fail 1 503
+            start 2 on 1: a
+        2 fail 2 unreachable
+            start 3 on 2: a
+        3 fail 3 lost
+            failed a: every stream was tried as often as the settings allow after 3 attempts \
+         (unknown whether written); the last to fail: the proxy answered SERVICE_UNAVAILABLE (503)
+        ",
+    );
+}

@@ -182,8 +182,23 @@ fn quickstart_goes_round_stalled_streams_and_says_what_a_line_waits_for() {
         http(address, "DELETE", &format!("/faults/basic-stream-{stream}"));
     }
     results.with("line 7: ");
+
+    for stream in 3..=7 {
+        http(
+            address,
+            "PUT",
+            &format!("/faults/basic-stream-{stream}/fail/503"),
+        );
+    }
+    type_line(&mut keyboard, "refused\n");
+    notices.with("answered SERVICE_UNAVAILABLE (503)");
+    for stream in 3..=7 {
+        http(address, "DELETE", &format!("/faults/basic-stream-{stream}"));
+    }
+    results.with("line 8: ");
+    notices.with("Lines are acknowledged again.");
     drop(keyboard);
-    results.with("7 records written, acknowledged and read back.");
+    results.with("8 records written, acknowledged and read back.");
     assert_eq!(quickstart.0.wait().expect("it was started").code(), Some(0));
 }
 

@@ -10,6 +10,7 @@ mod task;
 
 pub use builder::ProxyClientBuilder;
 pub use handle::ProxyClient;
+pub(crate) use outcome::error_of;
 pub use reply::{BulkReply, HandshakeReply, HostReply, Owner};
 
 impl ProxyClient {

@@ -222,7 +222,7 @@ impl Driver {
         result: Result<Success, Failure>,
         host: Option<HostId>,
     ) {
-        let Some(pending) = self
+        let Some(mut pending) = self
             .requests
             .get_mut(request.index())
             .and_then(Option::take)
@@ -235,6 +235,15 @@ impl Driver {
             "a completed request is the one in its place"
         );
         self.tokens.remove(&pending.token);
+        if let Err(failure) = result
+            && pending.detail.message.is_empty()
+        {
+            pending.detail.message = match pending.last_answer_about(failure) {
+                Some(answer) => answer,
+                None if failure.cause == Cause::Unreachable => self.unreachable_reason(),
+                None => "".into(),
+            };
+        }
         let operation = pending.body.name();
         self.recycle(pending.body);
         let stream = Arc::clone(&pending.stream);

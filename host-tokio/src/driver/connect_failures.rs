@@ -33,7 +33,27 @@ impl ConnectFailures {
     }
 }
 
+/// Maximum number of hosts that the message of a request's error names.
+const MAX_NAMED: usize = 3;
+
 impl Driver {
+    /// Returns the reasons why hosts cannot be reached, for the error of a request.
+    pub(super) fn unreachable_reason(&self) -> Box<str> {
+        let ConnectFailures { hosts, names } = &self.connect_failures;
+        let names = names
+            .iter()
+            .map(|(name, error)| format!("{name}: the host's name leads to no address: {error}"));
+        let hosts = hosts.iter().filter_map(|(host, reason)| {
+            let view = self.client.host(*host)?;
+            let address = view
+                .address
+                .map_or_else(|| view.text.to_owned(), |at| at.to_string());
+            Some(format!("{address}: {reason}"))
+        });
+        let named: Vec<String> = names.chain(hosts).take(MAX_NAMED).collect();
+        named.join("; ").into()
+    }
+
     /// Returns every host that was tried and the reason of its failure, including names that lead
     /// to no address.
     pub(crate) fn host_failures(&mut self) -> Vec<HostFailure> {

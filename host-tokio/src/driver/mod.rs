@@ -212,6 +212,7 @@ impl Driver {
             deadline,
             earlier_attempts,
             detail: Detail::default(),
+            last_answer: None,
         };
         self.requests[id.index()] = Some(pending);
         self.tokens.insert(token, id);

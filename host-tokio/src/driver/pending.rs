@@ -6,7 +6,7 @@ use distributedlog::wire::crc;
 use distributedlog::wire::service::{
     Binaries, HeartbeatOptions, Reply, Request, ServerStatus, WriteContext, WriteResponse,
 };
-use distributedlog::{Dlsn, DlsnText, Failure, Instant, StatusCode};
+use distributedlog::{Cause, Dlsn, DlsnText, Failure, Instant, StatusCode};
 
 use super::Token;
 
@@ -21,6 +21,8 @@ pub(super) struct Pending {
     pub(super) earlier_attempts: u32,
     /// Fields of the final reply beside its code.
     pub(super) detail: Detail,
+    /// Code and message of the last reply that was not final.
+    pub(super) last_answer: Option<(StatusCode, Box<str>)>,
 }
 
 /// Operation of a request, with its data.
@@ -190,6 +192,31 @@ impl Pending {
         }
     }
 
+    /// Keeps code and message of a reply after which the request goes on elsewhere.
+    pub(super) fn note_intermediate_reply(&mut self, reply: &Reply<'_>) {
+        let header = match reply {
+            Reply::Write(response) => &response.header,
+            Reply::BulkWrite(response) => &response.header,
+            Reply::ServerInfo(_) | Reply::Void | Reply::Exception { .. } => return,
+        };
+        // A redirect names another proxy, and no reason.
+        if header.code != StatusCode::Found {
+            let message = header.message.unwrap_or_default().into();
+            self.last_answer = Some((header.code, message));
+        }
+    }
+
+    /// Returns what the last reply that was not final says about this failure.
+    pub(super) fn last_answer_about(&mut self, failure: Failure) -> Option<Box<str>> {
+        let (code, message) = self.last_answer.take()?;
+        if failure.cause == Cause::Status(code) {
+            Some(message)
+        } else {
+            let colon = if message.is_empty() { "" } else { ": " };
+            Some(format!("the last answer was {code}{colon}{message}").into())
+        }
+    }
+
     /// Keeps the final reply's fields beside its code and position.
     pub(super) fn note_reply(&mut self, reply: &Reply<'_>) {
         match reply {
@@ -252,9 +279,7 @@ impl BulkItem {
         let result = match (response.header.code, position) {
             (StatusCode::Success, Some(position)) => Ok(position),
             // Written, at an unknown position.
-            (StatusCode::Success, None) => {
-                Err(Failure::unanswered(distributedlog::Cause::ProtocolError))
-            }
+            (StatusCode::Success, None) => Err(Failure::unanswered(Cause::ProtocolError)),
             (code, _) => Err(Failure::of_status(code)),
         };
         Self { result, message }

@@ -329,10 +329,12 @@ impl FrameHandler<'_> {
                 let outcome = self.client.handle_reply(now, host, request, &reply);
                 if request.index() >= REQUESTS {
                     self.handle_handshake_reply(host, &reply);
-                } else if outcome == AttemptOutcome::Final
-                    && let Some(Some(pending)) = self.requests.get_mut(request.index())
-                {
-                    pending.note_reply(&reply);
+                } else if let Some(Some(pending)) = self.requests.get_mut(request.index()) {
+                    match outcome {
+                        AttemptOutcome::Final => pending.note_reply(&reply),
+                        AttemptOutcome::Continues => pending.note_intermediate_reply(&reply),
+                        AttemptOutcome::Ignored => {}
+                    }
                 }
             }
             Event::Failed {

@@ -171,6 +171,7 @@ impl MultiStreamWriterBuilder {
         let client = client.or_attempt_timeout(settings.request_timeout());
         let transport = ProxyTransport::connect(client, &streams).await?;
         let client_counters = transport.counters();
+        let last_failure = transport.last_failure();
         let memory = Heap::new(&settings, count);
         let machine = Writer::new(settings, count, memory)
             .expect("the heap's tables are as large as the settings ask for");
@@ -191,6 +192,7 @@ impl MultiStreamWriterBuilder {
             writer,
             streams,
             client_counters,
+            last_failure,
         })
     }
 }

@@ -13,7 +13,8 @@ use distributedlog::async_writer::{
 use distributedlog::writer::{Counters, EnqueueError, Heap, Settings, StreamStatus};
 
 use crate::driver::SharedCounters;
-use crate::{ClientCounters, TokioClock};
+use crate::transport::LastFailure;
+use crate::{ClientCounters, RequestError, TokioClock};
 
 /// State shared by the handles and the writer's task. The futures of [`MultiStreamWriter`] are
 /// generic over it.
@@ -30,6 +31,7 @@ pub struct MultiStreamWriter {
     writer: async_writer::MultiStreamWriter<SharedState>,
     streams: Arc<[Box<str>]>,
     client_counters: SharedCounters,
+    last_failure: LastFailure,
 }
 
 impl MultiStreamWriter {
@@ -149,6 +151,14 @@ impl MultiStreamWriter {
     #[must_use]
     pub fn client_counters(&self) -> ClientCounters {
         self.client_counters.get()
+    }
+
+    /// Returns the last attempt that failed, with the proxy's message, or `None` if one has succeeded
+    /// since. It shows what keeps records from being written; it may be another record's attempt
+    /// than the one that a caller waits for.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<RequestError> {
+        self.last_failure.get()
     }
 
     /// Returns a stream's health, latency and counters, or `None` if the index is out of range.

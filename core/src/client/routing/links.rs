@@ -216,7 +216,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         let waiting = core::mem::replace(&mut self.hosts[host].waiting, Queue::EMPTY);
         self.route_all(waiting, |request| {
             request.tried.insert(host);
-            request.last_failure = Some(Failure::not_sent(cause));
+            request.note_failure(Failure::not_sent(cause));
         });
     }
 

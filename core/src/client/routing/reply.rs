@@ -259,7 +259,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             return self.succeed(index, Success::Owner);
         }
         let failure = rules::failure(crate::StatusCode::Found);
-        self.requests[index].last_failure = Some(failure);
+        self.requests[index].note_failure(failure);
         self.requests[index].tried.insert(host);
         match owner {
             // A proxy that redirects to itself would do so again, and an unknown host is no help:

@@ -54,7 +54,7 @@ pub(crate) struct Request {
     pub(crate) rounds: u16,
     /// `true` if an attempt may have been carried out. Once set, every failure says so.
     pub(crate) maybe_written: bool,
-    /// Failure of the last attempt.
+    /// Failure of the last attempt that a proxy answered; of the last attempt if none was.
     pub(crate) last_failure: Option<Failure>,
     /// `true` if its host must get a discard after the request has ended.
     pub(crate) discard: bool,
@@ -85,6 +85,14 @@ impl Request {
         discard: false,
         result: None,
     };
+
+    /// Keeps a failure, unless an earlier one says more.
+    pub(crate) fn note_failure(&mut self, failure: Failure) {
+        let earlier = self.last_failure.map(|earlier| earlier.cause);
+        if failure.cause.or_answer_of(earlier) == failure.cause {
+            self.last_failure = Some(failure);
+        }
+    }
 }
 
 /// A queue of requests, linked through their slots. A request is in at most one.

@@ -3,7 +3,7 @@ use super::requests::{Queue, Request, Stage};
 use super::rules::may_resend;
 use super::sets::HostSet;
 use super::{Client, Link, RetryPolicy, Settings, StreamKey, Success, Target};
-use crate::{Cause, Failure, Instant, WriteState};
+use crate::{Cause, Failure, Instant, StatusCode, WriteState};
 
 /// Routing of requests. Every method here leaves its request in exactly one state: in a queue,
 /// waiting for its timer, or ended.
@@ -153,7 +153,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
         if retry_policy == RetryPolicy::OneRound || deadline == Instant::MAX {
             return self.fail(
                 index,
-                last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)),
+                last_failure.unwrap_or_else(|| self.no_host_failure()),
             );
         }
         let request = &mut self.requests[index];
@@ -190,7 +190,7 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
     /// `answered` is `true` if the host replied, `false` if its connection was lost.
     pub(super) fn reroute(&mut self, index: usize, host: usize, failure: Failure, answered: bool) {
         let request = &mut self.requests[index];
-        request.last_failure = Some(failure);
+        request.note_failure(failure);
         let resends = may_resend(request.operation, request.resend, failure.known, answered);
         if !resends || matches!(request.target, Target::Host(_)) {
             return self.fail(index, failure);
@@ -208,18 +208,35 @@ impl<const HOSTS: usize, const STREAMS: usize, const REQUESTS: usize>
             last_failure,
             ..
         } = self.requests[index];
+        let timed_out = Failure::not_sent(Cause::TimedOut);
         let failure = match stage {
             Stage::InFlight => Failure::unanswered(Cause::TimedOut),
-            Stage::Parked => last_failure.unwrap_or(Failure::not_sent(Cause::Unreachable)),
+            Stage::Parked => last_failure.unwrap_or_else(|| self.no_host_failure()),
+            // A proxy's answer says more than that the time was over before the next attempt.
             Stage::Free
             | Stage::Between
             | Stage::Sending
             | Stage::Waiting
             | Stage::Backoff(_)
-            | Stage::Ended => Failure::not_sent(Cause::TimedOut),
+            | Stage::Ended => last_failure
+                .filter(|failure| failure.cause.is_answer())
+                .unwrap_or(timed_out),
         };
-        self.counters.timeouts += u64::from(failure.cause == Cause::TimedOut);
+        self.counters.timeouts += u64::from(stage != Stage::Parked);
         self.fail(index, failure);
+    }
+
+    /// Returns the failure of a request for which there is no host, and that was sent to none: the
+    /// answer of a proxy that serves nothing at present, or that none could be reached.
+    fn no_host_failure(&self) -> Failure {
+        let answered = (0..HOSTS)
+            .map(|host| &self.hosts[host])
+            .any(|host| host.used && host.in_ring && host.unavailable_until.is_some());
+        Failure::not_sent(if answered {
+            Cause::Status(StatusCode::ServiceUnavailable)
+        } else {
+            Cause::Unreachable
+        })
     }
 
     pub(super) fn fail(&mut self, index: usize, failure: Failure) {

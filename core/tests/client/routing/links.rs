@@ -106,6 +106,23 @@ fn a_request_with_time_waits_for_the_first_host_that_comes_back() {
     );
 }
 
+/// What a proxy answered says more than that none can be reached afterwards.
+#[test]
+fn a_proxys_answer_is_the_reason_also_when_it_cannot_be_reached_later() {
+    play(
+        Settings::default(),
+        "
+        0 resolved A               => connect A
+        1 up A                     => handshake A
+        2 submit 1 write           => send 1 A
+        3 answer 1 503             => fail 1 503 not-written
+        4 submit 2 write           => fail 2 503 not-written
+        5 submit 3 write by 50
+        50 tick                    => fail 3 503 not-written
+    ",
+    );
+}
+
 #[test]
 fn before_names_are_resolved_requests_wait_and_not_for_ever() {
     play(

@@ -3,9 +3,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use distributedlog::StreamIndex;
 use distributedlog::writer::{Settings, WriteError, Written};
-use distributedlog_tokio::{BuildError, ClientCounters, MultiStreamWriter, ProxyClient};
+use distributedlog::{Cause, StreamIndex};
+use distributedlog_tokio::{
+    BuildError, ClientCounters, MultiStreamWriter, ProxyClient, RequestError,
+};
 
 use super::super::CliError;
 use super::super::output::note;
@@ -130,10 +132,17 @@ impl LineWriter for ConnectedWriter {
             ..
         } = self.writer.client_counters();
         let settings = self.writer.settings();
-        if connects == disconnects {
+        let failure = self.writer.last_failure();
+        let problem = if connects == disconnects {
+            let reason = failure.map(|failure| failure.message).unwrap_or_default();
+            let colon = if reason.is_empty() { "" } else { ": " };
+            Some(format!("No proxy answers at {}{colon}{reason}", self.name))
+        } else {
+            failure.and_then(|failure| answer_text(&failure))
+        };
+        if let Some(problem) = problem {
             return Some(WaitsFor::Outage(format!(
-                "No proxy answers at {}. Trying again; a line fails {:?} after it was accepted.",
-                self.name,
+                "{problem}. Trying again; a line fails {:?} after it was accepted.",
                 settings.request_timeout()
             )));
         }
@@ -150,6 +159,19 @@ impl LineWriter for ConnectedWriter {
         }
         (!waiting.is_empty()).then_some(WaitsFor::Answer(text))
     }
+}
+
+/// Describes the answer of a proxy that keeps lines from being acknowledged, or returns `None` if no
+/// proxy answered.
+fn answer_text(failure: &RequestError) -> Option<String> {
+    let Cause::Status(code) = failure.cause() else {
+        return None;
+    };
+    let host = failure
+        .host
+        .map_or_else(|| "a proxy".to_owned(), |host| host.to_string());
+    let colon = if failure.message.is_empty() { "" } else { ": " };
+    Some(format!("{host} answered {code}{colon}{}", failure.message))
 }
 
 fn unacknowledged(error: &WriteError) -> LineFailure {
