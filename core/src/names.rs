@@ -68,6 +68,10 @@ impl<'a> Name<'a> {
     /// assert!(hosts.iter().eq([v4, v6]));
     /// ```
     pub fn parse(text: &'a str) -> Result<Self, NameError> {
+        if let Some(offset) = text.find("://") {
+            let kind = NameErrorKind::Url;
+            return Err(NameError { offset, kind });
+        }
         let Some((kind, rest)) = text.split_once('!') else {
             return Ok(Self::Inet(Addresses::parse(text, 0)?));
         };
@@ -265,6 +269,8 @@ pub struct NameError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameErrorKind {
+    /// The text is a URL.
+    Url,
     /// The text before the `!` is not a kind of name.
     UnknownKind,
     /// An address is missing.
@@ -295,6 +301,12 @@ impl fmt::Display for NameError {
                 return f.write_str(
                     "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and \
                      serverset! exist",
+                );
+            }
+            NameErrorKind::Url => {
+                return f.write_str(
+                    "a URL is no name of write proxies: write inet!host:port, with the port for \
+                     thrift",
                 );
             }
             NameErrorKind::NoAddress => "an address, host:port, is missing",

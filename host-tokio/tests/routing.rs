@@ -10,6 +10,7 @@ use distributedlog_tokio::{
     BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient,
 };
 use support::{Proxy, Received};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
 
@@ -246,6 +247,33 @@ async fn a_proxy_that_never_shakes_hands_is_named() {
     let text = built.unwrap_err().to_string();
     assert!(text.contains(&proxy.address.to_string()), "{text}");
     drop(peer);
+}
+
+/// Ports are mixed up: HTTP's, the stats', one with TLS, one of something else.
+#[tokio::test]
+async fn a_peer_of_another_protocol_is_named_as_what_it_is() {
+    let answers: [(&[u8], &str); 4] = [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer speaks HTTP"),
+        (&[0x15, 3, 3, 0, 2, 2, 10], "the peer speaks TLS"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "the peer is no write proxy"),
+        (b"", "the peer closed the connection without an answer"),
+    ];
+    for (answer, said) in answers {
+        let proxy = Proxy::bind().await;
+        let client = proxy.client().ready_timeout(5 * SOON);
+        let peer = tokio::spawn(async move {
+            loop {
+                let mut stream = proxy.accept_tcp().await;
+                let mut scrap = [0; 64];
+                let _ = stream.read(&mut scrap).await;
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        let error = client.build().await.unwrap_err();
+        peer.abort();
+        let text = error.to_string();
+        assert!(text.contains(said), "{said:?} is not in {text:?}");
+    }
 }
 
 #[tokio::test]

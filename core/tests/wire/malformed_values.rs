@@ -330,6 +330,14 @@ fn every_malformed_name_is_refused_with_what_is_wrong_and_where() {
             "a port, as in host:port, is missing, at offset 4 of the name",
         ),
         (
+            "http://127.0.0.1:8002",
+            "a URL is no name of write proxies: write inet!host:port, with the port for thrift",
+        ),
+        (
+            "inet!tcp://a:1",
+            "a URL is no name of write proxies: write inet!host:port, with the port for thrift",
+        ),
+        (
             "http!a:1",
             "unknown kind of name: inet!, fixedinet!, nil!, neg!, fail!, zk! and serverset! exist",
         ),

@@ -39,6 +39,8 @@ pub(super) struct Open {
     pub(super) stream: NetStream,
     pub(super) receive: ReceiveBuffer,
     pub(super) transmit: TransmitBuffer,
+    /// Number of bytes that were received.
+    pub(super) received: u64,
     /// The client's own handshake, while it is in flight.
     pub(super) handshake: Option<(RequestId, Call)>,
 }
@@ -61,6 +63,7 @@ impl Open {
             stream,
             receive: ReceiveBuffer::new(),
             transmit: TransmitBuffer::new(),
+            received: 0,
             handshake: None,
         }
     }
@@ -96,7 +99,10 @@ impl Open {
     /// Reads once from the socket.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         match ready!(self.receive.poll_fill(cx, &mut self.stream)) {
-            Ok(Received::Bytes(_)) => Poll::Ready(Ok(())),
+            Ok(Received::Bytes(count)) => {
+                self.received += count as u64;
+                Poll::Ready(Ok(()))
+            }
             Ok(Received::End) => Poll::Ready(Err(CloseReason::Ended)),
             Err(error) => Poll::Ready(Err(CloseReason::Io(error))),
         }
@@ -130,6 +136,45 @@ impl Open {
         match flushed {
             Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
             Poll::Ready(Err(error)) => Err(CloseReason::Io(error)),
+        }
+    }
+}
+
+impl Open {
+    /// Returns what speaks at the other end if that is no write proxy, from the first bytes that it
+    /// sent. They are still in the buffer: no frame was read.
+    pub(super) fn foreign_peer(
+        &self,
+        reason: &CloseReason,
+        encrypted: bool,
+    ) -> Option<&'static str> {
+        let first = self.receive.unread();
+        if self.received > first.len() as u64 {
+            return None;
+        }
+        match reason {
+            CloseReason::Ended | CloseReason::Io(_) | CloseReason::Session(_)
+                if first.starts_with(b"HTTP/") =>
+            {
+                Some(
+                    "the peer speaks HTTP: it may be the HTTP or the stats port of a proxy; name \
+                     its port for thrift",
+                )
+            }
+            // A TLS alert.
+            CloseReason::Ended | CloseReason::Io(_) | CloseReason::Session(_)
+                if !encrypted && first.starts_with(&[0x15, 0x03]) =>
+            {
+                Some("the peer speaks TLS, which the settings of this client leave out")
+            }
+            CloseReason::Ended | CloseReason::Io(_) if self.received == 0 => Some(
+                "the peer closed the connection without an answer: it may speak another protocol \
+                 (thriftmux, framed thrift, TLS), or be no write proxy",
+            ),
+            CloseReason::Session(SessionError::Unresponsive | SessionError::PingFlood)
+            | CloseReason::Ended
+            | CloseReason::Io(_) => None,
+            CloseReason::Session(_) => Some("the peer is no write proxy"),
         }
     }
 }

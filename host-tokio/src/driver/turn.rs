@@ -291,7 +291,11 @@ impl Driver {
             return;
         };
         let was_ready = open.session.is_ready();
-        let reason = close_reason.to_string();
+        let encrypted = self.settings.connect.tls.is_some();
+        let mut reason = close_reason.to_string();
+        if let Some(peer) = open.foreign_peer(close_reason, encrypted) {
+            reason = format!("{peer} ({reason})");
+        }
         tracing::debug!(%host, reason, "a proxy's connection has ended");
         while let Some(lost) = open.session.poll_lost() {
             self.note_failure(lost.request, &reason);

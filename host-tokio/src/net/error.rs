@@ -51,6 +51,11 @@ impl TlsError {
         else {
             return Self::Io(error);
         };
+        if let rustls::Error::InvalidMessage(_) = inner {
+            return Self::Protocol(format!(
+                "the peer does not speak TLS: it may be a port without TLS ({inner})"
+            ));
+        }
         let rustls::Error::InvalidCertificate(reason) = inner else {
             return Self::Protocol(inner.to_string());
         };
@@ -110,7 +115,10 @@ impl fmt::Display for TlsError {
                 write!(f, "{name:?} is neither a DNS name nor an IP address")
             }
             Self::Protocol(reason) => f.write_str(reason),
-            Self::Io(error) => write!(f, "the handshake ended early: {error}"),
+            Self::Io(error) => write!(
+                f,
+                "the peer ended the handshake: it may not speak TLS ({error})"
+            ),
             Self::Settings(reason) => write!(f, "the TLS settings cannot be used: {reason}"),
         }
     }

@@ -210,8 +210,15 @@ impl Args {
         };
         let builder = match (&self.tls_certificates, &self.tls_key) {
             (Some(certificates), Some(key)) => {
-                let identity = ServerCertificate::from_pem_files(certificates, key)
-                    .map_err(|error| CliError::failure(error.to_string()))?;
+                let identity =
+                    ServerCertificate::from_pem_files(certificates, key).map_err(|error| {
+                        let flag = if error.path == *key {
+                            "--tls-key"
+                        } else {
+                            "--tls-certificates"
+                        };
+                        CliError::failure(format!("{flag} {error}"))
+                    })?;
                 builder.tls(Some(identity))
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => builder,
