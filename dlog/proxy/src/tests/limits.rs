@@ -154,3 +154,41 @@ async fn a_client_that_does_not_read_is_closed() {
         "void"
     );
 }
+
+/// The reason belongs to the code: a client that shows it need not be told by another port.
+#[tokio::test]
+async fn the_reason_of_a_store_is_the_same_text_on_both_ports() {
+    use crate::tests::stats::http;
+    use distributedlog_store::StoreError;
+    let any = core::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let (proxy, store) = start(settings().http_listen(Some(any))).await;
+    let port = proxy.http_addr().expect("it was asked for");
+    let mut client = Raw::connect(&proxy).await;
+    client.ask(&write("s", b"x")).await;
+    for error in [
+        StoreError::DiskFull {
+            path: "/data".into(),
+        },
+        StoreError::ReadOnly {
+            path: "/data".into(),
+        },
+        StoreError::Overloaded { limit: 5 },
+        StoreError::Io {
+            path: "/data".into(),
+            detail: "gone".into(),
+        },
+    ] {
+        let reason = error.to_string();
+        store.fail_next_append(error.clone());
+        let by_thrift = client.ask(&write("s", b"x")).await;
+        assert!(by_thrift.ends_with(&format!("({reason})")), "{by_thrift}");
+        store.fail_next_append(error.clone());
+        let by_framed = Raw::connect(&proxy).await;
+        let by_framed = { by_framed }.ask_framed(&write("s", b"x")).await;
+        assert_eq!(by_framed, by_thrift);
+        store.fail_next_append(error);
+        let by_http = http(port, "POST", "/v1/streams/s/records").await;
+        let detail = format!(r#""detail":{}"#, serde_json::json!(reason));
+        assert!(by_http.contains(&detail), "{by_http}");
+    }
+}

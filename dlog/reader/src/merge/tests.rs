@@ -707,3 +707,32 @@ async fn with_any_window_nothing_is_lost_and_every_repetition_is_counted() {
     }
     assert!(doubles > 0, "the window was never left");
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_missing_stream_is_named_and_the_others_are_read() {
+    let mut streams = Streams::new(2).await;
+    streams.put(0, plain("a"));
+    streams.put(1, plain("b"));
+    let starts = [5, 0, 6, 1].map(|stream| (name(stream), Dlsn::INITIAL));
+    let mut reader = MultiReader::new(&streams.store, starts, MergeSettings::default());
+    let (mut missing, mut read) = (Vec::new(), Vec::new());
+    while let Some(event) = event(&mut reader).await {
+        match event {
+            Ok(MergedEvent {
+                event: ReadEvent::Record(record),
+                ..
+            }) => read.push(text(&record)),
+            Ok(merged) => panic!("{merged:?}"),
+            Err(error) => {
+                assert!(error.ended && error.to_string().contains(error.stream.as_str()));
+                missing.push(error.stream);
+            }
+        }
+    }
+    missing.sort();
+    read.sort();
+    assert_eq!(missing, [name(5), name(6)]);
+    assert_eq!(read, ["a", "b"]);
+    let left: Vec<_> = reader.streams().cloned().collect();
+    assert_eq!(left, [name(0), name(1)]);
+}
