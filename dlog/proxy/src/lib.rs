@@ -52,6 +52,7 @@ mod http;
 mod listener;
 mod machine;
 mod mailbox;
+mod recorded;
 mod running;
 mod service;
 mod settings;

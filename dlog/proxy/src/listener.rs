@@ -185,14 +185,19 @@ async fn serve_tls<S: ByteStream>(
     settings: &Settings,
     tls: &ServerCertificate,
 ) -> ConnectionEnd {
-    match tokio::time::timeout(settings.handshake_timeout, tls.acceptor().accept(stream)).await {
+    let purpose = "thriftmux and framed thrift";
+    let accepting =
+        ServerCertificate::accept(tls.acceptor(), stream, purpose, || service.http_hint());
+    match tokio::time::timeout(settings.handshake_timeout, accepting).await {
         Ok(Ok(stream)) => {
             Connection::new(stream, peer, mailbox, service.clone(), settings)
                 .run()
                 .await
         }
         Ok(Err(error)) => {
-            tracing::warn!(%peer, %error, "the TLS handshake failed");
+            if service.violations.admits() {
+                tracing::warn!(%peer, %error, "the TLS handshake failed");
+            }
             ConnectionEnd::Lost(error.kind())
         }
         Err(_) => {

@@ -1,7 +1,8 @@
 use core::fmt;
+use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use distributedlog::{Dlsn, Instant};
 use futures_util::FutureExt;
@@ -16,6 +17,7 @@ use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats};
 use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
+use distributedlog_store::peer_protocol::LogRate;
 use distributedlog_store::{LogStore, Owner, StoreError};
 
 /// The machine, its store, and the driver between them; shared by all connections.
@@ -33,6 +35,10 @@ pub(super) struct Service {
     pub(super) max_clock_skew: Duration,
     pub(super) require_client_id: bool,
     pub(super) admin_from: AdminPeers,
+    /// Addresses of the HTTP port and of the stats port, for clients that took this one for them.
+    pub(super) http_ports: OnceLock<(Option<SocketAddr>, Option<SocketAddr>)>,
+    /// Bounds the messages about clients that break the protocol or speak another one.
+    pub(super) violations: LogRate,
     /// Notified whenever the store has answered: closing waits for it.
     changed: Notify,
     /// Notified when work is enqueued whose deadline comes before all others.
@@ -67,6 +73,8 @@ impl Service {
             max_clock_skew: settings.max_clock_skew,
             require_client_id: settings.require_client_id,
             admin_from: settings.admin_from,
+            http_ports: OnceLock::new(),
+            violations: LogRate::default(),
             changed: Notify::new(),
             earlier: Notify::new(),
             started: time::Instant::now(),
@@ -260,6 +268,25 @@ impl Service {
             service.with(|machine| machine.handle_store(now, reply));
             service.changed.notify_waiters();
         });
+    }
+
+    /// Returns the address at which thrift clients reach the proxy.
+    pub(super) fn address(&self) -> &str {
+        &self.owner.address
+    }
+
+    /// Returns where clients of HTTP find it.
+    pub(super) fn http_hint(&self) -> String {
+        match self.http_ports.get() {
+            Some((Some(http), _)) => format!("and HTTP is at port {}", http.port()),
+            Some((None, Some(stats))) => format!(
+                "and HTTP is not served; metrics and health are at port {}",
+                stats.port()
+            ),
+            Some((None, None)) | None => {
+                "and HTTP is not served: start the proxy with --http-port".to_owned()
+            }
+        }
     }
 
     /// Returns the store, for readers.

@@ -126,7 +126,8 @@ settings_table! {
     /// [`RunningProxy::faults`](super::RunningProxy::faults) and over the stats port. For tests and
     /// demonstrations.
     faults: bool, default (off), valid (switch on or off);
-    /// Lets the page at `/` start its demonstration, which writes, by itself, instead of by a click.
+    /// Lets the page at `/` start its demonstration, which writes, by itself, instead of by a
+    /// click.
     demo: bool, default (off), valid (switch on or off);
     /// Clock that deadlines are compared with.
     wall_clock: Arc<dyn WallClock>, default (system => Arc::new(SystemClock)), valid (other any);

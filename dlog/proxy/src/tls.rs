@@ -1,11 +1,21 @@
 use core::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
+
+use super::recorded::RecordedStream;
+use distributedlog_store::net::ByteStream;
+use distributedlog_store::peer_protocol::{PeerProtocol, http_refusal};
+
+/// Limit of the reads of what a client without TLS still sends after the response to it.
+const MAX_LINGER_READS: usize = 64;
 
 /// The proxy's TLS certificate: a certificate chain and its private key.
 #[derive(Clone)]
@@ -56,6 +66,40 @@ impl ServerCertificate {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             http_acceptor: TlsAcceptor::from(Arc::new(http)),
         })
+    }
+
+    /// Accepts a connection on the port for `purpose`. A peer without TLS is named in the error,
+    /// and gets a response if it speaks HTTP: `http` says what is where.
+    ///
+    /// # Errors
+    ///
+    /// The handshake failed.
+    pub(super) async fn accept<S: ByteStream>(
+        acceptor: &TlsAcceptor,
+        stream: S,
+        purpose: &str,
+        http: impl FnOnce() -> String,
+    ) -> io::Result<TlsStream<RecordedStream<S>>> {
+        let mut stream = RecordedStream::new(stream);
+        let protocol = match stream.sniff().await? {
+            None | Some(PeerProtocol::Tls) => return acceptor.accept(stream).await,
+            Some(protocol) => protocol,
+        };
+        if matches!(protocol, PeerProtocol::Http | PeerProtocol::Http2) {
+            let text = format!("this port is for {purpose}, and requires TLS: {}", http());
+            // The peer may have gone.
+            let _ = stream.write_all(&http_refusal(&text)).await;
+            let _ = stream.shutdown().await;
+            // Closing a socket with unread bytes resets it, and the response would be lost.
+            let mut dropped = [0; 1 << 10];
+            for _ in 0..MAX_LINGER_READS {
+                if matches!(stream.read(&mut dropped).await, Ok(0) | Err(_)) {
+                    break;
+                }
+            }
+        }
+        let what = format!("the client speaks {protocol} without TLS, which this port requires");
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
     }
 
     /// Returns the acceptor for mux and framed thrift.

@@ -72,6 +72,7 @@ pub mod embedded;
 mod entropy;
 mod name;
 pub mod net;
+pub mod peer_protocol;
 pub mod remote;
 mod types;
 pub mod uri;

@@ -33,6 +33,7 @@ use super::Settings;
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
+use distributedlog_store::peer_protocol::{FIRST_BYTES, PeerProtocol, http_refusal};
 
 /// Limit of unsent replies, in bytes. Above it no requests are taken from the connection, so that a
 /// peer which does not read cannot make replies pile up.
@@ -283,6 +284,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Detects the protocol by the first bytes, or returns `None` while they are too few.
     fn detect_protocol(&mut self) -> Result<Option<Session>, ProtocolViolation> {
         let bytes = self.input.bytes();
+        if let Some(protocol @ (PeerProtocol::Http | PeerProtocol::Http2 | PeerProtocol::Tls)) =
+            PeerProtocol::of(bytes)
+        {
+            return Err(self.refuse_foreign(protocol));
+        }
+        // A method of HTTP may go on.
+        if bytes.len() < FIRST_BYTES && bytes.first().is_some_and(u8::is_ascii_uppercase) {
+            return Ok(None);
+        }
         let Some(protocol) = distributedlog::wire::sniff(bytes) else {
             return Ok(None);
         };
@@ -300,11 +310,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             )),
             Protocol::Unknown => Err(ProtocolViolation::new(format!(
                 "the client speaks neither mux nor framed thrift with a version: it began with \
-                 {}{}",
-                bytes[..bytes.len().min(16)].escape_ascii(),
-                guess_protocol(bytes)
+                 {}",
+                bytes[..bytes.len().min(16)].escape_ascii()
             ))),
         }
+    }
+
+    /// Returns the violation of a client of another protocol. One of HTTP gets a response that it
+    /// can show.
+    fn refuse_foreign(&mut self, protocol: PeerProtocol) -> ProtocolViolation {
+        let elsewhere = match protocol {
+            PeerProtocol::Tls => {
+                "without TLS: start the proxy with --tls-certificates, or connect without TLS"
+                    .to_owned()
+            }
+            PeerProtocol::Http
+            | PeerProtocol::Http2
+            | PeerProtocol::Mux
+            | PeerProtocol::FramedThrift => self.dispatcher.service.http_hint(),
+        };
+        let what = format!("this is the port for thriftmux and framed thrift, {elsewhere}");
+        if protocol != PeerProtocol::Tls {
+            self.output.append_raw(&http_refusal(&what));
+        }
+        ProtocolViolation::new(format!("the client speaks {protocol}: {what}"))
     }
 
     /// Refuses a frame by its length. Its bytes are dropped as they come, unless the length is so
@@ -337,12 +366,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn close_for_violation(&mut self, ProtocolViolation(what): ProtocolViolation) {
         self.dispatcher.service.stats.malformed.inc();
-        tracing::warn!(
-            peer = %self.dispatcher.peer,
-            offset = self.input.offset(),
-            what,
-            "closing a connection: the client broke the protocol"
-        );
+        // Any peer can cause this, as often as it likes.
+        if self.dispatcher.service.violations.admits() {
+            tracing::warn!(
+                peer = %self.dispatcher.peer,
+                offset = self.input.offset(),
+                what,
+                "closing a connection: the client broke the protocol"
+            );
+        }
         self.end = ConnectionEnd::Violation(what);
         self.reading_ended = true;
         self.input.clear();
@@ -482,18 +514,6 @@ async fn drain_and_close<S: AsyncRead + Unpin>(stream: &mut S) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-    }
-}
-
-/// Returns a hint at the protocol that these bytes belong to, for the message.
-fn guess_protocol(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x16, 0x03, ..] => " (TLS? this port is plain)",
-        [b'G', b'E', b'T', b' ', ..]
-        | [b'P', b'O', b'S', b'T', ..]
-        | [b'P', b'U', b'T', b' ', ..]
-        | [b'H', b'E', b'A', b'D', ..] => " (HTTP? metrics are on the stats port)",
-        _ => "",
     }
 }
 

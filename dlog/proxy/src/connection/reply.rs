@@ -48,6 +48,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Appends bytes of another protocol, for a client that speaks it.
+    pub(super) fn append_raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Appends what `encode` writes into the room that it is given. If the room is too small,
     /// `encode` is called again with the size that it needs.
     pub(super) fn append(&mut self, encode: impl Fn(&mut [u8]) -> Result<usize, BufferTooSmall>) {

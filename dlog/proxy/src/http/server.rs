@@ -18,10 +18,13 @@ use super::client::SharedSocket;
 use super::guard::{HttpPort, HttpPortKind, PeerAddress};
 use super::socket::{HttpSocket, SocketTimeouts};
 use super::{HttpState, OperatorState, ServerPhase, operator, router, routes};
+use crate::ServerCertificate;
 use crate::Settings;
+use crate::recorded::{FirstBytes, RecordedStream};
 use crate::stats::RaisedGauge;
 use crate::supervise::keep_running;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
+use distributedlog_store::peer_protocol::PeerProtocol;
 
 /// Limit of requests in flight on one HTTP/2 connection.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
@@ -168,16 +171,27 @@ async fn serve(
 ) {
     let state = &port.state;
     let Some(tls) = port.tls() else {
-        return serve_http(stream, peer, router, state, watcher).await;
+        let stream = RecordedStream::new(stream);
+        let first = stream.first_bytes();
+        if serve_http(stream, peer, router, state, watcher)
+            .await
+            .is_err()
+        {
+            log_foreign(state, peer, &first);
+        }
+        return;
     };
-    match tokio::time::timeout(
-        state.settings.handshake_timeout,
-        tls.http_acceptor().accept(stream),
-    )
-    .await
-    {
-        Ok(Ok(stream)) => serve_http(stream, peer, router, state, watcher).await,
-        Ok(Err(error)) => tracing::warn!(%peer, %error, "the TLS handshake failed"),
+    let use_https = || "use https://".to_owned();
+    let accepting = ServerCertificate::accept(tls.http_acceptor(), stream, "HTTP", use_https);
+    match tokio::time::timeout(state.settings.handshake_timeout, accepting).await {
+        Ok(Ok(stream)) => {
+            let _ = serve_http(stream, peer, router, state, watcher).await;
+        }
+        Ok(Err(error)) => {
+            if state.service.violations.admits() {
+                tracing::warn!(%peer, %error, "the TLS handshake failed");
+            }
+        }
         Err(_) => {
             state.service.stats.timeouts.inc();
             tracing::warn!(
@@ -189,13 +203,36 @@ async fn serve(
     }
 }
 
+/// Names the protocol of a peer that did not speak HTTP.
+fn log_foreign(state: &HttpState, peer: SocketAddr, first: &FirstBytes) {
+    let elsewhere = match first.protocol() {
+        Some(PeerProtocol::Tls) => {
+            "and this port is plain: use http://, or start the proxy with --tls-certificates"
+                .to_owned()
+        }
+        Some(PeerProtocol::Mux | PeerProtocol::FramedThrift) => format!(
+            "and this is the port for HTTP: thriftmux and framed thrift are at {}",
+            state.service.address()
+        ),
+        Some(PeerProtocol::Http | PeerProtocol::Http2) | None => return,
+    };
+    // Any peer can cause this, as often as it likes.
+    if let Some(protocol) = first.protocol()
+        && state.service.violations.admits()
+    {
+        let what = format!("the client speaks {protocol}, {elsewhere}");
+        tracing::warn!(%peer, what, "closing a connection: the client broke the protocol");
+    }
+}
+
+/// Serves a connection. The error says only that the peer broke it off or the protocol.
 async fn serve_http(
     stream: impl ByteStream + 'static,
     peer: SocketAddr,
     router: Router,
     state: &HttpState,
     watcher: Option<Watcher>,
-) {
+) -> Result<(), ()> {
     let settings = &state.settings;
     let timeouts = SocketTimeouts {
         opening: settings.handshake_timeout,
@@ -226,10 +263,10 @@ async fn serve_http(
         Some(watcher) => watcher.watch(connection).await,
         None => connection.await,
     };
-    if let Err(error) = ended {
+    ended.map_err(|error| {
         let error = innermost(&*error);
         tracing::debug!(%peer, error, "an HTTP connection ended");
-    }
+    })
 }
 
 /// Returns the error at the root of a chain.

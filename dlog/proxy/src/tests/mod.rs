@@ -2,6 +2,7 @@
 
 mod drain;
 mod duplicates;
+mod foreign;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../../../core/tests/wire/golden_files.rs"]
 mod golden_files;

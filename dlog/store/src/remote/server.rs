@@ -22,6 +22,8 @@ use tracing::{debug, info, warn};
 use super::ServerSettings;
 use crate::LogStore;
 use crate::net::{Listen, next_connection};
+use crate::peer_protocol::LogRate;
+use close_reason::CloseReason;
 use connection::serve_connection;
 use context::ServerContext;
 use sessions::Sessions;
@@ -72,6 +74,7 @@ pub fn serve_on(
         sessions: Arc::clone(&sessions),
         settings,
         drain,
+        foreign_peers: LogRate::default(),
     });
     let accepting = tokio::spawn(accept(listener, context));
     Ok(Server {
@@ -149,6 +152,7 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
             let (from, to) = tokio::io::split(stream);
             match serve_connection(&context, from, to, permit.is_some()).await {
                 Ok(()) => debug!(%peer, "connection ended"),
+                Err(CloseReason::Foreign { logged: false, .. }) => {}
                 Err(reason) => info!(%peer, "connection closed: {reason}"),
             }
             drop(permit);
@@ -173,6 +177,7 @@ pub async fn connection_over(
         sessions,
         settings,
         drain,
+        foreign_peers: LogRate::default(),
     });
     let (from, to) = tokio::io::split(stream);
     serve_connection(&context, from, to, true)

@@ -313,8 +313,7 @@ async fn bytes_that_are_no_frames_end_only_their_own_connection() {
     let Running { server, uri, .. } = running(ServerSettings::default()).await;
     let good = client(&uri).await;
     for bytes in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0xff; 64],
+        &[0xff; 64][..],
         &[0, 0, 0, 0],
         &[0, 0, 0, 4, 99, 0, 0, 1],
         b"\0\0\x20\0",
@@ -326,6 +325,29 @@ async fn bytes_that_are_no_frames_end_only_their_own_connection() {
         );
     }
     good.list().await.expect("undisturbed");
+}
+
+#[tokio::test]
+async fn a_client_of_http_gets_a_response_that_names_the_port() {
+    let Running { server, uri, .. } = running(ServerSettings::default()).await;
+    for request in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(server.local_addr())
+            .await
+            .expect("connects");
+        stream.write_all(request).await.expect("sent");
+        let mut response = String::new();
+        // A reset is an end too.
+        let _ = stream.read_to_string(&mut response).await;
+        assert!(
+            response.starts_with("HTTP/1.1 400 Bad Request\r\n")
+                && response.contains("the port of a DistributedLog store"),
+            "{response}"
+        );
+    }
+    client(&uri).await.list().await.expect("undisturbed");
 }
 
 #[tokio::test]

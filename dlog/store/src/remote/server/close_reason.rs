@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::peer_protocol::PeerProtocol;
 use crate::remote::frames::FrameReadError;
 
 /// Reason why this side closed a connection.
@@ -14,6 +15,13 @@ pub(super) enum CloseReason {
     Protocol(String),
     /// No complete frame arrived for this time.
     Silent(Duration),
+    /// The peer speaks another protocol.
+    Foreign {
+        /// The protocol.
+        protocol: PeerProtocol,
+        /// True if the log may have it: any peer can cause it.
+        logged: bool,
+    },
     /// The client's hello was refused.
     Refused(String),
     /// The client resumed its session on another connection.
@@ -30,6 +38,11 @@ impl fmt::Display for CloseReason {
             Self::Silent(time) => {
                 write!(f, "no complete frame arrived for {} ms", time.as_millis())
             }
+            Self::Foreign { protocol, .. } => write!(
+                f,
+                "the peer speaks {protocol}, and this is the port of a store, for proxies, readers \
+                 and the tool"
+            ),
             Self::Superseded => f.write_str("its client resumed the session on another connection"),
             Self::Unwritable(error) => write!(f, "writing to it failed: {error}"),
         }

@@ -16,6 +16,7 @@ use super::close_reason::CloseReason;
 use super::context::ServerContext;
 use super::requests::Requests;
 use super::sessions::SessionGuard;
+use crate::peer_protocol::{PeerProtocol, http_refusal};
 use crate::remote::frames::{FrameReader, push};
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
@@ -79,7 +80,7 @@ async fn handshake(
     let hello_timeout = context.settings.hello_timeout;
     let hello = match timeout(hello_timeout, first_frame(reader, outbox)).await {
         Err(_) => return Err(CloseReason::Silent(hello_timeout)),
-        Ok(Err(closed)) => return Err(closed),
+        Ok(Err(closed)) => return Err(refuse_foreign(context, reader.unread(), outbox, closed)),
         Ok(Ok(None)) => return Ok(None),
         Ok(Ok(Some(frame))) => frame,
     };
@@ -116,6 +117,32 @@ async fn handshake(
         session_guard,
         max_frame_bytes: hello.max_frame_bytes as usize,
     }))
+}
+
+/// Names the protocol of a peer whose first bytes are not a frame, and answers it in HTTP if that
+/// is what it speaks. Returns `closed` if the protocol is not known.
+fn refuse_foreign(
+    context: &ServerContext,
+    first: &[u8],
+    outbox: &Outbox,
+    closed: CloseReason,
+) -> CloseReason {
+    let protocol = PeerProtocol::of(first);
+    let Some(protocol) = protocol.filter(|it| *it != PeerProtocol::Mux) else {
+        return closed;
+    };
+    if matches!(protocol, PeerProtocol::Http | PeerProtocol::Http2) {
+        let response = http_refusal(
+            "This is the port of a DistributedLog store (dlog local), for its proxies, readers and \
+             tool: give them distributedlog://HOST:PORT/NAMESPACE. HTTP is at a write proxy: \
+             dlog proxy --http-port PORT.",
+        );
+        outbox.push(|out| out.extend_from_slice(&response));
+    }
+    CloseReason::Foreign {
+        protocol,
+        logged: context.foreign_peers.admits(),
+    }
 }
 
 fn millis(time: Duration) -> u32 {

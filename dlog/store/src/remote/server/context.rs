@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::sessions::Sessions;
 use crate::LogStore;
+use crate::peer_protocol::LogRate;
 use crate::remote::ServerSettings;
 
 /// State that all connections of a server share.
@@ -14,4 +15,6 @@ pub(super) struct ServerContext {
     pub(super) sessions: Arc<Sessions>,
     pub(super) settings: ServerSettings,
     pub(super) drain: watch::Receiver<bool>,
+    /// Bounds the messages about peers of other protocols.
+    pub(super) foreign_peers: LogRate,
 }

@@ -1,0 +1,199 @@
+//! Peers that took a port for one of another protocol: each is named, and one of HTTP is answered.
+
+use core::fmt::{Debug, Write as _};
+use core::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use super::kit::{dispatch, framed_call, settings, start, write};
+use super::tls::identity;
+
+const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 0);
+
+const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and more of it";
+const GET: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// The warnings of this thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{field}={value:?} ").expect("it is memory");
+    }
+}
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().expect("no panic").push(fields.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Sends bytes, and returns what comes back until the end.
+async fn said(port: SocketAddr, bytes: &[u8]) -> String {
+    let mut raw = TcpStream::connect(port).await.expect("it listens");
+    raw.write_all(bytes).await.expect("it reads");
+    let mut answer = Vec::new();
+    // A reset is an end too.
+    let _ = raw.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_peer_of_another_protocol_is_named_on_every_port() {
+    let warnings = Warnings::default();
+    let _default = tracing::subscriber::set_default(warnings.clone());
+    let settings = || settings().http_listen(Some(ANY)).stats_listen(Some(ANY));
+    let (plain, _) = start(settings()).await;
+    let (secure, _) = start(settings().tls(Some(identity().0))).await;
+    let thrift = plain.local_addr();
+    let (http, stats) = (
+        plain.http_addr().expect("it was asked for"),
+        plain.stats_addr().expect("it was asked for"),
+    );
+    let secure_http = secure.http_addr().expect("it was asked for");
+    let mux = dispatch(2, &[], &write("s", b"x"));
+    let framed = framed_call(&write("s", b"x"));
+    let here = format!("and HTTP is at port {}", http.port());
+    let there = format!("thriftmux and framed thrift are at {thrift}");
+    let port = secure_http.port();
+    let secure_here = format!("requires TLS: and HTTP is at port {port}");
+    for (port, bytes, warning, response) in [
+        (
+            thrift,
+            GET,
+            "the client speaks HTTP: this is the port for thriftmux",
+            &*here,
+        ),
+        (
+            thrift,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "the client speaks HTTP/2: this",
+            &here,
+        ),
+        (
+            thrift,
+            CLIENT_HELLO,
+            "the client speaks TLS: this is the port for thriftmux",
+            "",
+        ),
+        (
+            http,
+            CLIENT_HELLO,
+            "the client speaks TLS, and this port is plain",
+            "",
+        ),
+        (
+            http,
+            &mux,
+            &*format!("the client speaks mux, and this is the port for HTTP: {there}"),
+            "",
+        ),
+        (
+            http,
+            &framed,
+            "the client speaks framed thrift, and this is the port for HTTP",
+            "",
+        ),
+        (
+            stats,
+            CLIENT_HELLO,
+            "the client speaks TLS, and this port is plain",
+            "",
+        ),
+        (
+            stats,
+            &mux,
+            "the client speaks mux, and this is the port for HTTP",
+            "",
+        ),
+        (
+            secure.local_addr(),
+            &mux,
+            "the client speaks mux without TLS",
+            "",
+        ),
+        (
+            secure.local_addr(),
+            GET,
+            "the client speaks HTTP without TLS",
+            &secure_here,
+        ),
+        (
+            secure_http,
+            GET,
+            "the client speaks HTTP without TLS",
+            "requires TLS: use https://",
+        ),
+        (
+            secure_http,
+            &framed,
+            "the client speaks framed thrift without TLS",
+            "",
+        ),
+    ] {
+        let answer = said(port, bytes).await;
+        if !response.is_empty() {
+            assert!(
+                answer.starts_with("HTTP/1.1 400 Bad Request") && answer.contains(response),
+                "{warning}: {answer}"
+            );
+        }
+        let named = async {
+            while !warnings
+                .0
+                .lock()
+                .expect("no panic")
+                .iter()
+                .any(|it| it.contains(warning))
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = core::time::Duration::from_secs(20);
+        let named = tokio::time::timeout(limit, named).await;
+        assert!(named.is_ok(), "no {warning:?} in {:?}", warnings.0);
+        warnings.0.lock().expect("no panic").clear();
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_not_flooded_by_them() {
+    let warnings = Warnings::default();
+    let _default = tracing::subscriber::set_default(warnings.clone());
+    let (proxy, _) = start(settings()).await;
+    for _ in 0..50 {
+        let answer = said(proxy.local_addr(), GET).await;
+        assert!(
+            answer.contains("start the proxy with --http-port"),
+            "{answer}"
+        );
+    }
+    let count = warnings.0.lock().expect("no panic").len();
+    assert_eq!(count, 10, "in a minute");
+}
