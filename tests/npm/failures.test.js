@@ -235,4 +235,38 @@ describe("failing writes", () => {
     enough.abort(new Error("enough"));
     await Promise.all(failing);
   });
+
+  test("no stream gets a request before the time that its Retry-After names", async (t) => {
+    const writes = async (retryAfter, requestTimeout, most, [status, code], policies) => {
+      const allowedAt = new Map();
+      const writer = new MultiStreamWriter({
+        ...policies,
+        url: "http://proxy.invalid",
+        streams: ["a", "b"],
+        requestTimeout,
+        fetch: async (url) => {
+          const now = performance.now();
+          // Timers may fire up to a millisecond early.
+          assert.ok(now + 2 >= (allowedAt.get(url) ?? 0), `${now} ${allowedAt.get(url)}`);
+          allowedAt.set(url, now + 1_000 * retryAfter);
+          const body = { status, name: "BUSY", code, known: "not_written" };
+          const headers = { "retry-after": String(retryAfter) };
+          return new Response(JSON.stringify(body), { status, headers });
+        },
+      });
+      t.after(() => writer.close());
+      const error = await writer.write("a record").then(assert.fail, (error) => error);
+      assert.deepEqual([error.code, error.known], ["TIMED_OUT", "notWritten"], error.message);
+      assert.ok(error.attempts >= 2 && error.attempts <= most, error.message);
+      assert.match(error.message, new RegExp(`the server answered ${status} BUSY`));
+    };
+    const cases = [];
+    for (const status of [
+      [429, 517],
+      [503, 503],
+    ])
+      for (const policies of [{}, NO_HISTORY])
+        cases.push(writes(1, 2_500, 6, status, policies), writes(60, 300, 2, status, policies));
+    await Promise.all(cases);
+  });
 });

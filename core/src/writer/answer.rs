@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::adaptive::Tail;
 use super::health::{HealthChange, Observation};
 use super::machine::Writer;
-use super::slots::{AttemptKind, AttemptSlot, AttemptState, SetPhase};
+use super::slots::{AttemptKind, AttemptSlot, AttemptState, SetPhase, StreamSet};
 use super::{Adaptive, Budget, Health, MAX_OUTSTANDING, Reason, Storage, WriterFeatures};
 use crate::{Advice, AttemptId, Cause, Dlsn, Failure, Instant, Outcome, StreamIndex, WriteState};
 
@@ -146,7 +146,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             Advice::FailOnThisStream => slot.refused_by.insert(stream),
             Advice::NextStreamAndCoolDown(asked) => {
                 slot.pushed_back = true;
-                self.cool_down(stream, asked, now);
+                self.cool_down(set, stream, asked, now);
             }
             Advice::NextStream | Advice::NextStreamAndProbation => {}
         }
@@ -158,18 +158,26 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Stops using a stream whose proxy asked for less load, for as long as the proxy says. If it
     /// does not say how long, as over Thrift, a writer with a budget or health pauses for a default
-    /// time; the original does not pause.
-    fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
+    /// time, or for the pause of the set that was turned away, if that has grown longer (R16); the
+    /// original does not pause.
+    fn cool_down(&mut self, set: u16, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         let asked = asked.map(|asked| asked.min(self.settings.max_cool_down()));
         let usual = match (self.health(), self.budget()) {
-            (Health::Probation { first_backoff, .. }, _) => first_backoff,
-            (Health::Off, Budget::Share { .. }) => self.settings.rounds().first_backoff,
+            (Health::Probation { first_backoff, .. }, _) => micros(first_backoff),
+            (Health::Off, Budget::Share { .. }) => 0,
             (Health::Off, Budget::Off) if asked.is_none() || !(F::HEALTH || F::BUDGET) => return,
-            (Health::Off, Budget::Off) => Duration::ZERO,
+            (Health::Off, Budget::Off) => 0,
         };
+        let usual = usual.max(self.retry_pause(set));
         self.storage.tables().streams[stream.0 as usize]
             .health
             .cool_down(now, asked, usual, &mut self.random);
+    }
+
+    /// Returns `true` if sets that were asked for less load go on more slowly than others (R16):
+    /// with a budget or health.
+    const fn backs_off(&self) -> bool {
+        !matches!((self.health(), self.budget()), (Health::Off, Budget::Off))
     }
 
     /// Returns `true` if an answer took more than twice as long as answers of the streams usually
@@ -187,46 +195,64 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Continues a set after a failure: at once with the next stream (R5), if there is one and the
-    /// budget allows it (R8).
+    /// budget allows it (R8). A set that was asked for less load does so in its first round only
+    /// (R16).
     pub(super) fn try_next_stream(&mut self, set: u16, now: Instant) {
-        if self.storage.sets()[set as usize].queued {
+        let slot = &self.storage.sets()[set as usize];
+        let pauses = self.backs_off() && slot.pushed_back && slot.round > 0;
+        if slot.queued {
             return;
         }
-        if self.following_row(set, now).is_none() {
-            self.end_round(set, now);
-        } else {
-            self.retry(set, now);
+        if self.following_row(set, now).is_err() {
+            if !self.end_round(set, now) {
+                return;
+            }
+        } else if !pauses {
+            return self.retry(set, now);
         }
+        self.schedule_retry(set, self.retry_pause(set), now);
     }
 
-    /// Ends a round, in which every stream was tried or refused the set permanently. The next round
-    /// begins after a pause, if the settings allow one more; otherwise the set fails as soon as no
-    /// attempt is outstanding (R2).
-    fn end_round(&mut self, set: u16, now: Instant) {
-        let rounds = self.settings.rounds();
+    /// Ends a round, in which every stream was tried, refused the set permanently or is paused.
+    /// Returns `true` if the next round is to begin after a pause; `false` if the settings allow
+    /// none: the set fails as soon as no attempt is outstanding (R2).
+    fn end_round(&mut self, set: u16, now: Instant) -> bool {
+        let limit = self.settings.rounds().limit;
         let slot = &mut self.storage.tables().sets[set as usize];
-        if slot.refused_by.len() >= self.streams as usize {
-            return self.fail_set(set, Reason::Refused, now);
-        }
-        if slot.retry_at != Instant::MAX {
-            return;
-        }
-        if slot.attempts_in_round > 0 {
-            slot.attempts_in_round = 0;
-            slot.round += 1;
-        }
-        if rounds.limit.is_some_and(|limit| slot.round >= limit) {
-            if slot.outstanding == 0 {
-                self.fail_set(set, Reason::Exhausted, now);
+        let reason = if slot.refused_by.len() >= self.streams as usize {
+            Reason::Refused
+        } else {
+            if slot.attempts_in_round > 0 {
+                slot.attempts_in_round = 0;
+                slot.round += 1;
             }
-            return;
-        }
-        // Doubled after each round that counted. The shift is limited to 20: beyond 2^20 times the
-        // first pause, the maximum is reached long before.
-        let doubled =
-            micros(rounds.first_backoff).saturating_mul(1 << slot.round.saturating_sub(1).min(20));
-        let pause = doubled.min(micros(rounds.max_backoff));
-        self.schedule_retry(set, pause, now);
+            if limit.is_none_or(|limit| slot.round < limit) {
+                return true;
+            }
+            if slot.outstanding > 0 {
+                return false;
+            }
+            Reason::Exhausted
+        };
+        self.fail_set(set, reason, now);
+        false
+    }
+
+    /// Returns the pause before a set is tried again, in microseconds: doubled after each round
+    /// that counted, and after each attempt behind the first round if a proxy asked for less load
+    /// (R16).
+    fn retry_pause(&self, set: u16) -> u64 {
+        let (rounds, slot) = (self.settings.rounds(), &self.storage.sets()[set as usize]);
+        let doublings = if self.backs_off() && slot.pushed_back {
+            slot.attempts_made.saturating_sub(self.streams.into())
+        } else {
+            slot.round.saturating_sub(1)
+        };
+        // The shift is limited to 20: beyond 2^20 times the first pause, the maximum is reached
+        // long before.
+        micros(rounds.first_backoff)
+            .saturating_mul(1 << doublings.min(20))
+            .min(micros(rounds.max_backoff))
     }
 
     /// Handles the end of a pause: begins the next round, or asks the budget again.
@@ -236,9 +262,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if slot.queued || slot.outstanding as usize >= MAX_OUTSTANDING {
             return;
         }
-        if self.following_row(set, now).is_none() {
+        if self.following_row(set, now).is_err() {
             let slot = &mut self.storage.tables().sets[set as usize];
-            slot.tried = super::slots::StreamSet::NONE;
+            slot.tried = StreamSet::NONE;
             slot.attempts_in_round = 0;
             for attempt in slot
                 .attempts
@@ -249,26 +275,37 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             }
         }
         // If all other streams have outstanding attempts, there is nothing to try: the set
-        // continues when one of them ends.
-        if self.following_row(set, now).is_some() {
-            self.retry(set, now);
+        // continues when one of them ends, or at the end of a stream's pause.
+        match self.following_row(set, now) {
+            Ok(_) => self.retry(set, now),
+            Err(pause_end) => self.storage.tables().sets[set as usize].retry_at = pause_end,
         }
     }
 
     fn retry(&mut self, set: u16, now: Instant) {
-        let costs = self.storage.sets()[set as usize].attempts_made > 0;
+        let again = self.storage.sets()[set as usize].attempts_made > 0;
+        let costs = again;
         #[cfg(seeded_bugs)]
         let costs = costs && !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RetriesAreFree);
         if costs && F::BUDGET && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
             return self.schedule_retry(set, micros(self.settings.rounds().first_backoff), now);
         }
-        self.enqueue(set, AttemptKind::Retry);
+        // A set that found every stream paused has not taken its turn in the rotation yet.
+        let kind = if again {
+            AttemptKind::Retry
+        } else {
+            AttemptKind::First
+        };
+        self.enqueue(set, kind);
     }
 
     fn schedule_retry(&mut self, set: u16, length: u64, now: Instant) {
         let length = self.random.jittered(length).max(1);
-        self.storage.tables().sets[set as usize].retry_at = now.plus_micros(length);
+        // The sooner one: a set may wait for the end of a stream's pause, and another stream's
+        // failure begins a round of its own.
+        let slot = &mut self.storage.tables().sets[set as usize];
+        slot.retry_at = slot.retry_at.min(now.plus_micros(length));
         self.rearm(set);
     }
 
@@ -288,7 +325,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             self.counters.pushbacks = self.counters.pushbacks.wrapping_add(1);
             return;
         }
-        if self.following_row(set, now).is_none() {
+        if let Err(pause_end) = self.following_row(set, now) {
+            self.storage.tables().sets[set as usize].speculate_at = pause_end;
             return;
         }
         let granted = !F::BUDGET || self.budget.take_for_hedge(now);

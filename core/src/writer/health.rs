@@ -61,7 +61,17 @@ impl StreamHealth {
     /// Returns `true` if sets may start at the stream, and should rather continue here than
     /// elsewhere.
     pub(crate) fn is_available(&self, now: Instant) -> bool {
-        self.state == HealthState::Good && self.cool_until <= now
+        self.state == HealthState::Good && !self.is_paused(now)
+    }
+
+    /// Returns `true` if the stream gets no attempt, because it asked for less load (R16).
+    pub(crate) fn is_paused(&self, now: Instant) -> bool {
+        self.cool_until > now
+    }
+
+    /// Returns the end of the latest pause.
+    pub(crate) const fn pause_end(&self) -> Instant {
+        self.cool_until
     }
 
     /// Returns the time of the next probe, or `None` if the stream is not on probation.
@@ -79,12 +89,12 @@ impl StreamHealth {
 
     /// Pauses the stream because its proxy asked for less load (R8): for the time that it asked for
     /// and up to a quarter more, so that writers which were turned away together do not return
-    /// together. Without a time, for a random part of `usual`.
+    /// together. Without a time, for a random part of `usual`, in microseconds.
     pub(crate) fn cool_down(
         &mut self,
         now: Instant,
         asked: Option<Duration>,
-        usual: Duration,
+        usual: u64,
         random: &mut Random,
     ) {
         let pause = match asked {
@@ -92,7 +102,7 @@ impl StreamHealth {
                 let asked = asked.as_micros() as u64;
                 asked + random.below(asked / 4 + 1)
             }
-            None => random.jittered(usual.as_micros() as u64),
+            None => random.jittered(usual),
         };
         self.cool_until = self.cool_until.max(now.plus_micros(pause));
     }

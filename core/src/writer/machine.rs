@@ -251,6 +251,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         !(F::HEALTH || F::BUDGET) || stream.health.is_available(now)
     }
 
+    /// Returns `true` if the stream gets no attempt at present: it asked for less load (R16).
+    pub(super) fn is_paused(&self, stream: &StreamSlot, now: Instant) -> bool {
+        (F::HEALTH || F::BUDGET) && stream.health.is_paused(now)
+    }
+
     /// Advances the writer's time to `now` and returns it. Time that goes backwards is ignored.
     pub(super) fn advance_clock(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);

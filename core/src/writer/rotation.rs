@@ -1,82 +1,90 @@
 //! The choice of the next stream (R4, R5, R9).
 
 use super::machine::Writer;
-use super::slots::StreamSlot;
+use super::slots::SetSlot;
 use super::{Storage, WriterFeatures};
 use crate::{Instant, StreamIndex};
 
 impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// Returns the row at which a set starts: the next in the rotation whose stream is healthy and
     /// has room in its window; the next healthy one without room, if none has room; the next of all
-    /// that has room, if none is healthy, and the next at all otherwise (R9). The rotation
-    /// continues behind the chosen row, so that healthy streams share the sets evenly.
+    /// that has room, if none is healthy, and the next at all otherwise (R9). `None` if every
+    /// stream is paused (R16). The rotation continues behind the chosen row, so that healthy
+    /// streams share the sets evenly.
     ///
     /// Fairness: the rotation passes a stream that is healthy and has room only by starting there.
     /// So between two starts of a stream that stayed healthy and had room, every other stream
     /// starts at most once: over any sequence of sets no such stream starts more than one set less
     /// than another.
-    pub(super) fn first_row(&mut self, now: Instant) -> u16 {
-        let streams = self.streams as usize;
+    pub(super) fn first_row(&mut self, now: Instant) -> Option<u16> {
         let start = self.next_row as usize;
-        let rows = &self.storage.streams()[..streams];
-        let turns = || {
-            (0..streams)
-                .map(|step| wrap(start + step, streams))
-                .map(|row| (row, &rows[rows[row].turn.0 as usize]))
-        };
-        let has_room = |slot: &StreamSlot| slot.outstanding < self.bounds.window;
-        let mut full = None;
-        let mut row = None;
-        for (turn, slot) in turns().filter(|(_, slot)| self.is_available(slot, now)) {
-            if has_room(slot) {
-                row = Some(turn);
-                break;
-            }
-            full = full.or(Some(turn));
-        }
-        if row.is_some() && full.is_some() {
+        let (row, passed_full) = self.best_row(start, None, now).ok()?;
+        if passed_full {
             self.counters.window_full = self.counters.window_full.wrapping_add(1);
         }
-        let row = row
-            .or(full)
-            .or_else(|| {
-                turns()
-                    .find(|(_, slot)| has_room(slot))
-                    .map(|(turn, _)| turn)
-            })
-            .unwrap_or(start);
-        self.next_row = wrap(row + 1, streams) as u16;
+        self.next_row = wrap(row + 1, self.streams as usize) as u16;
         #[cfg(seeded_bugs)]
         if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TurnNotTaken) {
-            self.next_row = wrap(start + 1, streams) as u16;
+            self.next_row = wrap(start + 1, self.streams as usize) as u16;
         }
-        row as u16
+        Some(row as u16)
     }
 
     /// Returns the row at which a set continues: the next behind its last one that was not tried in
-    /// this round and did not refuse the set permanently. Healthy streams come first, and among
-    /// them those with room in their window.
-    pub(super) fn following_row(&self, set: u16, now: Instant) -> Option<u16> {
-        let streams = self.streams as usize;
+    /// this round, did not refuse the set permanently and is not paused. Healthy streams come
+    /// first, and among them those with room in their window.
+    ///
+    /// # Errors
+    ///
+    /// There is none. The first end of a pause of the streams where the set may still go in this
+    /// round (R16), or [`Instant::MAX`] if none of them is paused.
+    pub(super) fn following_row(&self, set: u16, now: Instant) -> Result<u16, Instant> {
         let slot = &self.storage.sets()[set as usize];
+        let start = wrap(slot.row as usize + 1, self.streams as usize);
+        self.best_row(start, Some(slot), now)
+            .map(|(row, _)| row as u16)
+    }
+
+    /// Returns the best row from `start` on of those where the set may go, all if it is `None`, and
+    /// `true` if healthy streams without room were passed by for one with room.
+    ///
+    /// # Errors
+    ///
+    /// As for [`following_row`](Self::following_row).
+    fn best_row(
+        &self,
+        start: usize,
+        set: Option<&SetSlot>,
+        now: Instant,
+    ) -> Result<(usize, bool), Instant> {
+        let streams = self.streams as usize;
         let rows = &self.storage.streams()[..streams];
-        let (mut full, mut unavailable) = (None, None);
-        for step in 1..=streams {
-            let row = wrap(slot.row as usize + step, streams);
+        let mut best = None;
+        let mut passed_full = false;
+        let mut pause_end = Instant::MAX;
+        for step in 0..streams {
+            let row = wrap(start + step, streams);
             let stream = rows[row].turn;
-            if slot.tried.contains(stream) || slot.refused_by.contains(stream) {
+            let slot = &rows[stream.0 as usize];
+            if set.is_some_and(|set| !set.may_go_to(stream)) {
                 continue;
             }
-            let slot = &rows[stream.0 as usize];
-            if !self.is_available(slot, now) {
-                unavailable = unavailable.or(Some(row as u16));
-            } else if slot.outstanding < self.bounds.window {
-                return Some(row as u16);
-            } else {
-                full = full.or(Some(row as u16));
+            if self.is_paused(slot, now) {
+                pause_end = pause_end.min(slot.health.pause_end());
+                continue;
+            }
+            // Ascending: the lowest is taken.
+            let rank = 2 * u8::from(!self.is_available(slot, now))
+                + u8::from(slot.outstanding >= self.bounds.window);
+            if rank == 0 {
+                return Ok((row, passed_full));
+            }
+            passed_full |= rank == 1;
+            if best.is_none_or(|(lowest, _)| rank < lowest) {
+                best = Some((rank, row));
             }
         }
-        full.or(unavailable)
+        best.map(|(_, row)| (row, false)).ok_or(pause_end)
     }
 }
 

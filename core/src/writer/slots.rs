@@ -279,6 +279,11 @@ impl SetSlot {
         retry_at: Instant::MAX,
         timer_index: NO_SET,
     };
+
+    /// Returns `true` if the stream was not tried in this round and did not refuse the set.
+    pub(crate) const fn may_go_to(&self, stream: StreamIndex) -> bool {
+        !self.tried.contains(stream) && !self.refused_by.contains(stream)
+    }
 }
 
 /// One entry of the timer table.

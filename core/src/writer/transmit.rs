@@ -76,12 +76,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             return self.start_probe(set, outstanding > 0, now);
         }
         let row = if made == 0 && kind == AttemptKind::First {
-            Some(self.first_row(now))
+            self.first_row(now)
         } else {
-            self.following_row(set, now)
+            self.following_row(set, now).ok()
         };
         let Some(row) = row else {
-            // The answers since the set was queued left no stream to try.
+            // The answers since the set was queued left no stream to try, or every stream is
+            // paused.
             if made > 0 {
                 self.refund_token();
             }

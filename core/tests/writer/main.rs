@@ -8,6 +8,7 @@ mod contents;
 mod ending;
 mod faults_of_the_original;
 mod hedging;
+mod pauses;
 mod policies;
 mod retrying;
 mod rotation;
@@ -27,6 +28,6 @@ fn single() -> SettingsBuilder {
         .request_timeout(ms(1_000))
 }
 
-fn ms(millis: u64) -> Duration {
+const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
