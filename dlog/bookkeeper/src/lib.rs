@@ -1,0 +1,23 @@
+//! A client of [Apache BookKeeper](https://bookkeeper.apache.org), as state machines without I/O.
+//!
+//! A ledger is a sequence of entries that one writer appends, and that a number of servers, the
+//! bookies, store in copies. Its metadata lies in ZooKeeper.
+//!
+//! - [`wire`]: the frames of protocol v3.
+//! - [`entry`]: bodies of entries with their digests.
+//! - [`metadata`]: a ledger's metadata in its three formats, and the paths of ZooKeeper nodes.
+#![forbid(unsafe_code)]
+
+pub mod entry;
+pub mod metadata;
+pub mod wire;
+
+/// Number of a ledger.
+pub type LedgerId = i64;
+
+/// Number of an entry of a ledger, counted from 0; [`NO_ENTRY`] where the protocol means none.
+pub type EntryId = i64;
+
+/// The number before the first entry: the last add confirmed of a ledger without confirmed entries,
+/// and in a read the bookie's last entry.
+pub const NO_ENTRY: EntryId = -1;
