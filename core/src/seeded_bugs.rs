@@ -4,12 +4,12 @@
 //! Each is a typical mistake: a missing step, two steps in the wrong order, a forgotten state. At
 //! most one is active at a time.
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
-static ACTIVE: AtomicU8 = AtomicU8::new(0);
-
-macro_rules! bugs {
+/// Defines the seeded bugs of a crate: an enumeration `Bug`, and the functions that activate one.
+#[macro_export]
+macro_rules! seeded_bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal;)*) => {
+        static ACTIVE: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(0);
+
         /// A bug that can be activated.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -31,10 +31,21 @@ macro_rules! bugs {
                 match self { Self::None => "", $(Self::$bug => concat!($($doc),+),)* }
             }
         }
+
+        /// Activates a bug, and deactivates all others.
+        pub fn switch_on(bug: Bug) {
+            ACTIVE.store(bug as u8, core::sync::atomic::Ordering::Relaxed);
+        }
+
+        /// Returns `true` if the bug is active.
+        #[must_use]
+        pub fn is_on(bug: Bug) -> bool {
+            ACTIVE.load(core::sync::atomic::Ordering::Relaxed) == bug as u8
+        }
     };
 }
 
-bugs! {
+crate::seeded_bugs! {
     /// The store acknowledges a batch before it is synced.
     AckBeforeSync = "ack-before-sync";
     /// The store's recovery treats the last whole batch of a volume as one that was cut short.
@@ -61,15 +72,4 @@ bugs! {
     PositionTooEarly = "position-too-early";
     /// A reader continues at its position in a stream that was deleted and created again.
     AnotherLifeIsRead = "another-life-is-read";
-}
-
-/// Activates a bug, and deactivates all others.
-pub fn switch_on(bug: Bug) {
-    ACTIVE.store(bug as u8, Ordering::Relaxed);
-}
-
-/// Returns `true` if the bug is active.
-#[must_use]
-pub fn is_on(bug: Bug) -> bool {
-    ACTIVE.load(Ordering::Relaxed) == bug as u8
 }

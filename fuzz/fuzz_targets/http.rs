@@ -46,12 +46,20 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = vec![0; 1 << 16];
+    let mut is_answered = false;
     loop {
         match stream.read(&mut answer) {
             Ok(0) => break,
-            Ok(_) => {}
+            // A tail never ends: behind the first bytes of an answer only what is there is read.
+            Ok(_) => {
+                is_answered = true;
+                stream
+                    .set_read_timeout(Some(Duration::from_millis(50)))
+                    .expect("a socket");
+            }
             Err(error) => match error.kind() {
                 std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => break,
+                std::io::ErrorKind::WouldBlock if is_answered => break,
                 // The fuzzer's own alarm.
                 std::io::ErrorKind::Interrupted => {}
                 kind => panic!("the connection is neither answered nor closed: {kind}"),

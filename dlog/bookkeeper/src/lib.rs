@@ -5,11 +5,15 @@
 //!
 //! - [`wire`]: the frames of protocol v3.
 //! - [`entry`]: bodies of entries with their digests.
+//! - [`ledger`]: writing a ledger, and recovering one that its writer left.
 //! - [`metadata`]: a ledger's metadata in its three formats, and the paths of ZooKeeper nodes.
 #![forbid(unsafe_code)]
 
 pub mod entry;
+pub mod ledger;
 pub mod metadata;
+#[cfg(seeded_bugs)]
+pub mod seeded_bugs;
 pub mod wire;
 
 /// Number of a ledger.

@@ -8,6 +8,7 @@
 
 mod clocks;
 mod faults;
+pub mod ledger;
 mod net;
 mod operator;
 mod oracle;
@@ -24,5 +25,5 @@ mod writer;
 pub use faults::{Fault, FaultCounts};
 pub use oracle::RecordCounts;
 pub use run::{Report, run};
-pub use seeds::{SeedFailure, Summary, run_caught, run_seeds};
+pub use seeds::{SeedFailure, Summary, run_caught, run_caught_with, run_seeds};
 pub use trace::Counts;

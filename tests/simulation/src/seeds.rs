@@ -95,9 +95,21 @@ fn install_panic_hook() {
 ///
 /// [`SeedFailure`] if the run broke a promise, also if the system itself caught the panic.
 pub fn run_caught(seed: u64, prints: bool) -> Result<Report, SeedFailure> {
+    run_caught_with(seed, || run(seed, prints))
+}
+
+/// Runs a seed of any simulation, and catches panics.
+///
+/// # Errors
+///
+/// [`SeedFailure`] if the run panicked, also if the system itself caught the panic.
+pub fn run_caught_with<T>(
+    seed: u64,
+    run: impl FnOnce() -> T + panic::UnwindSafe,
+) -> Result<T, SeedFailure> {
     install_panic_hook();
     PANIC.set(PanicCapture::On(None));
-    let report = panic::catch_unwind(|| run(seed, prints));
+    let report = panic::catch_unwind(run);
     let message = panicked();
     PANIC.set(PanicCapture::Off);
     match (message, report) {

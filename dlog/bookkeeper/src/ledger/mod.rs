@@ -1,0 +1,17 @@
+//! Ledgers as state machines: time, replies and the bookies that are there come in by argument,
+//! requests and results go out as values. No I/O, no clock, no random numbers but from a seed.
+
+mod ensemble;
+mod recovery;
+mod update;
+mod writer;
+
+pub use recovery::{
+    ReadAnswer, Recovered, Recovery, RecoveryError, RecoveryOutput, RecoveryRequest,
+    RecoverySettings,
+};
+pub use update::{MetadataReply, SetReply, Versioned};
+pub use writer::{
+    AppendError, BookieFailure, CloseReason, Fate, SendId, SendReply, Writer, WriterOutput,
+    WriterSettings,
+};
