@@ -44,8 +44,8 @@ pub struct RecordedError {
 }
 
 impl Recorded {
-    /// Parses latencies from a text: one a line, in microseconds or with a unit (`us`, `ms`, `s`),
-    /// followed by its count if that is not 1. Empty lines and comments from `#` on are skipped.
+    /// Parses latencies from a text: one a line, in microseconds or with a unit (`us`, `µs`, `ms`,
+    /// `s`), followed by its count if that is not 1. Empty lines and comments from `#` on are skipped.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ fn micros(text: &str) -> Option<u64> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let scale = match unit {
-        "" | "us" => 1.0,
+        "" | "us" | "µs" => 1.0,
         "ms" => 1e3,
         "s" => 1e6,
         _ => return None,
@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn latencies_are_drawn_as_often_as_they_were_recorded() {
-        let recorded = Recorded::parse("# a comment\n\n1ms 90\n100ms 10\n").expect("two latencies");
+        let recorded =
+            Recorded::parse("# a comment\n\n1000µs 45\n1000 45\n100ms 10\n").expect("latencies");
         let (mean, _) = moments(&Distribution::Recorded(recorded));
         assert!((10_700.0..11_100.0).contains(&mean), "{mean}");
     }

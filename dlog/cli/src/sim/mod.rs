@@ -107,7 +107,8 @@ Examples:
   dlog sim a --policy ours,clairvoyant --sets 1000000 --budget 0.02 --adaptive 0.98
       the effect of a budget of 2 %
   dlog sim --latency recorded:latencies.txt --streams 3 --stall 1:10s-20s{plot}
-      your own latencies, one a line (4.1ms, or 4.1ms 250 for 250 of them), and a stall
+      your own latencies, one a line (4.1ms, or 4.1ms 250 for 250 of them; a number without a unit
+      is in microseconds), and a stall
   dlog sim --all --markdown docs/hedging.md
       the table of the documentation
 
@@ -146,7 +147,7 @@ impl Args {
         }
         let simulations = self.simulations()?;
         if self.format == Format::Text && self.policy.contains(&PolicyKind::Ours) {
-            output.line(chosen.text())?;
+            output.line(table::wrapped(&chosen.text()))?;
         }
         let mut all = Vec::with_capacity(simulations.len());
         for (name, about, simulation) in simulations {

@@ -8,10 +8,18 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
 use super::super::CliError;
+use super::super::output::counted;
 use super::summary::Comparison;
 
 /// Size of a plot in pixels.
-const SIZE: (u32, u32) = (960, 600);
+const SIZE: (u32, u32) = (1_100, 600);
+
+/// Width of the part to the right, for the legend, which covers no curve there.
+const LEGEND_WIDTH: u32 = 160;
+
+/// Distance of the legend's lines, and of its first one from the top.
+const LEGEND_LINE: i32 = 24;
+const LEGEND_TOP: i32 = 60;
 
 /// Colours, one for each policy. Users with red-green colour blindness can distinguish them (Okabe
 /// and Ito).
@@ -92,9 +100,9 @@ where
     let (latencies, shares) = ranges(compared, &curves);
 
     area.fill(&WHITE).map_err(text)?;
-    let caption = format!("({}) {}", compared.name, compared.about);
-    let mut chart = ChartBuilder::on(area)
-        .caption(caption, ("sans-serif", 18))
+    let (left, right) = area.split_horizontally(SIZE.0 - LEGEND_WIDTH);
+    let mut chart = ChartBuilder::on(&left)
+        .caption(title(compared), ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(72)
@@ -110,23 +118,36 @@ where
         .light_line_style(RGBColor(0xee, 0xee, 0xee))
         .draw()
         .map_err(text)?;
+    let mut y = LEGEND_TOP;
     for ((name, curve), colour) in curves.into_iter().zip(COLOURS.iter().cycle()) {
         let style = colour.stroke_width(2);
         chart
             .draw_series(LineSeries::new(curve, style))
-            .map_err(text)?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            .map_err(text)?;
+        right
+            .draw(&PathElement::new([(4, y), (24, y)], style))
+            .map_err(text)?;
+        right
+            .draw(&Text::new(name, (32, y - 7), ("sans-serif", 14)))
+            .map_err(text)?;
+        y += LEGEND_LINE;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(RGBColor(0xcc, 0xcc, 0xcc))
-        .label_font(("sans-serif", 14))
-        .draw()
-        .map_err(text)?;
     area.present().map_err(text)
+}
+
+/// Returns the plot's title: the scenario, and the size of the simulation.
+fn title(compared: &Comparison) -> String {
+    let about = match &*compared.name {
+        "-" => "scenario of the command line".to_owned(),
+        letter => format!("({letter}) {}", compared.about),
+    };
+    let (sets, streams) = (compared.scenario.sets, compared.scenario.streams);
+    format!(
+        "{about}: {} over {}, seed {}",
+        counted(sets, "set"),
+        counted(streams.into(), "stream"),
+        compared.seed
+    )
 }
 
 /// Returns the ranges of the axes: latencies in milliseconds, and shares of operations, down to one
@@ -149,8 +170,10 @@ fn ranges(compared: &Comparison, curves: &[Curve<'_>]) -> (Range<f64>, Range<f64
     (shortest..longest * 1.1, 1.0 / operations as f64..1.0)
 }
 
-/// Returns latencies in milliseconds, each with the share of the operations that take longer. The
-/// curve ends at the share of failures.
+/// Returns latencies in milliseconds, each with the shares of the operations that take at least as
+/// long, and that take longer: a step for each latency, because there are no operations between two
+/// of them. The curve ends at the share of failures, or at the axis' lower end, which is one
+/// operation.
 fn curve(report: &Report) -> Vec<(f64, f64)> {
     let operations = report.operations().max(1) as f64;
     let mut done = 0;
@@ -159,6 +182,8 @@ fn curve(report: &Report) -> Vec<(f64, f64)> {
         let millis = latency.as_secs_f64() * 1e3;
         points.push((millis, 1.0 - done as f64 / operations));
         done += count;
+        let longer = 1.0 - done as f64 / operations;
+        points.push((millis, longer.max(1.0 / operations)));
     }
     points
 }

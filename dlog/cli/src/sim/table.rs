@@ -40,6 +40,24 @@ pub(super) fn text(runs: &[PolicyRun]) -> String {
     text
 }
 
+/// Breaks a line at spaces so that it fits 100 columns; later lines are indented.
+pub(super) fn wrapped(text: &str) -> String {
+    const COLUMNS: usize = 100;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is at least one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= COLUMNS {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(format!("  {word}"));
+        }
+    }
+    lines.join("\n")
+}
+
 /// Formats the same table in Markdown.
 pub(super) fn markdown(runs: &[PolicyRun]) -> String {
     let rows = rows(runs);

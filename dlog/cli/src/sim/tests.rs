@@ -219,16 +219,19 @@ fn a_table_is_printed_as_text() {
     let text = run_sim("c --sets 2000 --policy none,ours --seed 3").expect("it runs");
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("ours: budget 0.05 and 1/s"), "{text}");
+    for line in &lines {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
     assert_eq!(
-        lines[1],
+        lines[2],
         "(c) one of five streams is ten times slower throughout, changed: 2000 sets, seed 3"
     );
     assert!(
-        lines[2].starts_with("policy") && lines[2].ends_with("failed"),
+        lines[3].starts_with("policy") && lines[3].ends_with("failed"),
         "{text}"
     );
     assert!(
-        lines[3].starts_with("no hedging ") && lines[4].starts_with("ours "),
+        lines[4].starts_with("no hedging ") && lines[5].starts_with("ours "),
         "{text}"
     );
     assert_eq!(
@@ -296,9 +299,30 @@ fn results_are_drawn() {
         run_sim(&format!("a --sets 2000 --plot {}", plot.display())).expect("it runs");
     }
     let text = std::fs::read_to_string(&svg).expect("it was drawn");
-    for part in ["<svg", "latency in ms", "clairvoyant", "polyline"] {
+    for part in [
+        "<svg",
+        "latency in ms",
+        "clairvoyant",
+        "polyline",
+        "2000 sets over 5 streams, seed 1",
+    ] {
         assert!(text.contains(part), "{part}");
     }
+    // The legend stands to the right of every curve.
+    let right = f64::from(1_100 - 160);
+    let points = text
+        .lines()
+        .filter(|line| line.contains("<polyline") && line.matches(',').count() > 2)
+        .flat_map(|line| line.split('"').filter(|part| part.contains(',')))
+        .flat_map(|points| points.split_whitespace())
+        .filter_map(|point| point.split_once(','));
+    let mut any = false;
+    for (x, _) in points {
+        let x: f64 = x.parse().unwrap_or(0.0);
+        any = true;
+        assert!(x < right, "{x}");
+    }
+    assert!(any, "there are curves");
     let bytes = std::fs::read(&png).expect("it was drawn");
     assert!(
         bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000,
