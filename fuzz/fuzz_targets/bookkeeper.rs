@@ -5,6 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use distributedlog_bookkeeper::entry::{DigestType, EntryCodec};
 use distributedlog_bookkeeper::metadata::{BookieRegistration, Layout, LedgerMetadata};
+use distributedlog_bookkeeper::namespace::{EnvelopedEntry, LockMember, LogSegment};
 use distributedlog_bookkeeper::wire::{Request, Response};
 use libfuzzer_sys::fuzz_target;
 
@@ -30,4 +31,18 @@ fuzz_target!(|bytes: &[u8]| {
     }
     _ = BookieRegistration::decode(bytes);
     _ = Layout::decode(bytes);
+    if let Ok(segment) = LogSegment::decode(bytes) {
+        assert_eq!(LogSegment::decode(segment.encode().as_bytes()), Ok(segment));
+    }
+    if let Ok(entry) = EnvelopedEntry::decode(&frame) {
+        let records: Vec<_> = entry.records().collect();
+        let again = EnvelopedEntry::encode(&records);
+        if let Ok(payload) = again {
+            let again = EnvelopedEntry::decode(&payload).expect("our own entry");
+            assert!(again.records().eq(records));
+        }
+    }
+    if let Ok(name) = core::str::from_utf8(bytes) {
+        _ = LockMember::decode(name);
+    }
 });

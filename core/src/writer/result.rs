@@ -29,8 +29,8 @@ pub struct WriteError {
     pub known: WriteState,
     /// The event that ended the write.
     pub reason: Reason,
-    /// Cause of the last failed attempt that a proxy answered, or of the last failed attempt if none
-    /// was answered; `None` if no attempt failed.
+    /// Cause of the last failed attempt that a proxy answered, or of the last failed attempt if
+    /// none was answered; `None` if no attempt failed.
     pub last_cause: Option<Cause>,
     /// The number of attempts made.
     pub attempts: u32,

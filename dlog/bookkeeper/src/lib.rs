@@ -7,11 +7,13 @@
 //! - [`entry`]: bodies of entries with their digests.
 //! - [`ledger`]: writing a ledger, and recovering one that its writer left.
 //! - [`metadata`]: a ledger's metadata in its three formats, and the paths of ZooKeeper nodes.
+//! - [`namespace`]: DistributedLog's log segments, records and locks on top of it.
 #![forbid(unsafe_code)]
 
 pub mod entry;
 pub mod ledger;
 pub mod metadata;
+pub mod namespace;
 #[cfg(seeded_bugs)]
 pub mod seeded_bugs;
 pub mod wire;
@@ -25,3 +27,8 @@ pub type EntryId = i64;
 /// The number before the first entry: the last add confirmed of a ledger without confirmed entries,
 /// and in a read the bookie's last entry.
 pub const NO_ENTRY: EntryId = -1;
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

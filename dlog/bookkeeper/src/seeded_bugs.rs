@@ -1,5 +1,5 @@
-//! Deliberate bugs, which the simulation of ledgers must find. This module and all code that uses it
-//! exist only in a build with `--cfg seeded_bugs`; no other build contains any of it.
+//! Deliberate bugs, which the simulation of ledgers must find. This module and all code that uses
+//! it exist only in a build with `--cfg seeded_bugs`; no other build contains any of it.
 
 distributedlog::seeded_bugs! {
     /// The writer confirms an entry with one copy less than the ack quorum.

@@ -41,8 +41,8 @@ impl Quorums {
         (0..self.write).map(move |offset| (first + offset) % self.ensemble)
     }
 
-    /// Returns true if `answered` leaves no group of bookies unheard that could have acknowledged an
-    /// entry: in every window of the write quorum fewer than the ack quorum are missing.
+    /// Returns true if `answered` leaves no group of bookies unheard that could have acknowledged
+    /// an entry: in every window of the write quorum fewer than the ack quorum are missing.
     pub(super) fn covered(self, answered: IndexSet) -> bool {
         (0..self.ensemble).all(|first| {
             let missing = (0..self.write)

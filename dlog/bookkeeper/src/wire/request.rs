@@ -152,16 +152,16 @@ pub struct Read {
 pub enum ReadMode {
     /// None.
     Plain,
-    /// Fences the ledger: the bookie stores no more entries of its writer. Without the right key the
-    /// bookie refuses.
+    /// Fences the ledger: the bookie stores no more entries of its writer. Without the right key
+    /// the bookie refuses.
     Fence(Option<MasterKey>),
     /// Waits until the bookie's last add confirmed exceeds `previous_lac`, and returns the entry
     /// after that if the bookie has it. The read's entry must be [`NO_ENTRY`](crate::NO_ENTRY).
     LongPoll {
         /// Last add confirmed that the reader knows.
         previous_lac: EntryId,
-        /// Maximum wait in whole milliseconds; `None` returns at once. The bookie's timer is coarse:
-        /// a wait of 500 ms has been seen to take 1,318 ms.
+        /// Maximum wait in whole milliseconds; `None` returns at once. The bookie's timer is
+        /// coarse: a wait of 500 ms has been seen to take 1,318 ms.
         wait: Option<Duration>,
     },
 }

@@ -1,8 +1,9 @@
-//! Replays bytes that were recorded between Java's clients and real bookies: everything decodes, and
-//! encodes to the same bytes.
+//! Replays bytes that were recorded between Java's clients and real bookies: everything decodes,
+//! and encodes to the same bytes.
 
 mod entries;
 mod frames;
 mod hostile;
 mod metadata;
+mod namespace;
 mod recorded;

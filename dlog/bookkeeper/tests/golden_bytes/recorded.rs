@@ -91,3 +91,26 @@ pub(crate) fn nodes() -> Vec<NodeLine> {
     ];
     files.into_iter().flat_map(lines::<NodeLine>).collect()
 }
+
+/// Nodes of DistributedLog's namespace after each step of a log's life.
+pub(crate) fn dl_nodes() -> Vec<NodeLine> {
+    lines(include_str!("../golden/dl-znodes.jsonl")).collect()
+}
+
+/// Payloads of the entries of DistributedLog 4.17.3 and 0.5.0.
+pub(crate) fn dl_entries() -> Vec<Bytes> {
+    #[derive(Deserialize)]
+    struct EntryLine {
+        payload: Option<String>,
+    }
+    let files = [
+        include_str!("../golden/dl-entries.jsonl"),
+        include_str!("../golden/dl-entries-050.jsonl"),
+    ];
+    files
+        .into_iter()
+        .flat_map(lines::<EntryLine>)
+        .filter_map(|line| line.payload)
+        .map(|payload| unhex(&payload).into())
+        .collect()
+}

@@ -52,15 +52,16 @@ fn main() -> ExitCode {
     }
     let (total, failed) = run_seeds(&args, 5);
     println!(
-        "{} ledgers kept every promise, {failed} did not: {:.2} million steps, {} faults, {} recoveries",
+        "{} ledgers kept every promise, {failed} did not: {:.2} million steps, {} faults, {} \
+         recoveries",
         args.seeds - failed,
         total.steps as f64 / 1e6,
         total.faults,
         total.recoveries
     );
     println!(
-        "entries: {} confirmed, {} not written, {} written that the writer did not see confirmed; {} \
-         changes of ensembles",
+        "entries: {} confirmed, {} not written, {} written that the writer did not see confirmed; \
+         {} changes of ensembles",
         total.confirmed, total.not_written, total.written_by_recovery, total.ensemble_changes
     );
     if failed == 0 {
@@ -82,8 +83,8 @@ fn run_seeds(args: &Args, stop_at: u64) -> (LedgerReport, u64) {
                 failed += 1;
                 println!("seed {seed}: {}", failure.message);
                 println!(
-                    "  replay: cargo run -p distributedlog-simulation --bin ledgers -- --seed {seed} \
-                     --trace"
+                    "  replay: cargo run -p distributedlog-simulation --bin ledgers -- --seed \
+                     {seed} --trace"
                 );
                 if failed == stop_at {
                     break;

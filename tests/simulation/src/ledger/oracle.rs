@@ -30,7 +30,8 @@ impl Oracle {
         self.payloads.push(payload);
     }
 
-    /// An entry was confirmed: the ack quorum of the bookies that the stored metadata names have it.
+    /// An entry was confirmed: the ack quorum of the bookies that the stored metadata names have
+    /// it.
     pub(super) fn confirmed(
         &mut self,
         entry: EntryId,
@@ -48,8 +49,8 @@ impl Oracle {
             .count();
         assert!(
             copies >= stored.ack_quorum || stored.is_closed(),
-            "I5 entry {entry} is confirmed with {copies} copies on bookies that the metadata names: \
-             {stored:?}"
+            "I5 entry {entry} is confirmed with {copies} copies on bookies that the metadata \
+             names: {stored:?}"
         );
     }
 

@@ -59,7 +59,8 @@ impl Plan {
         ];
         let (ensemble, write, ack) = QUORUMS[random.index(QUORUMS.len())];
         let loses_a_bookie = ack >= 2 && random.one_in(3);
-        // An entry that must be on all bookies of its write quorum needs a spare one for a lost one.
+        // An entry that must be on all bookies of its write quorum needs a spare one for a lost
+        // one.
         let spares = random
             .index(4)
             .max(usize::from(loses_a_bookie && write == ack));

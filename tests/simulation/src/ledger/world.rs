@@ -354,7 +354,8 @@ impl World {
             self.appended += 1;
             self.drive(WRITER);
         }
-        // Behind the last it goes on slowly, so that a writer learns that the ledger was taken over.
+        // Behind the last it goes on slowly, so that a writer learns that the ledger was taken
+        // over.
         let pause = if self.appended < self.plan.appends {
             self.random
                 .between(Duration::ZERO, self.plan.append_pause_max)

@@ -2,8 +2,8 @@ use super::tail::Tail;
 use super::{Decision, LedgerMetadata, LedgerState};
 
 impl Tail {
-    /// Closes a node that is still in recovery at the end that was found, with the bookies that were
-    /// replaced. Another client's end is adopted, whatever was found here.
+    /// Closes a node that is still in recovery at the end that was found, with the bookies that
+    /// were replaced. Another client's end is adopted, whatever was found here.
     pub(super) fn decide_close(&self, stored: &LedgerMetadata) -> Decision {
         let may_close = stored.state == LedgerState::InRecovery;
         #[cfg(seeded_bugs)]

@@ -25,9 +25,10 @@ pub use types::{
 /// The recovery of one ledger.
 ///
 /// It marks the metadata first, so that the writer cannot change the ensemble any more; then it
-/// fences the bookies of the last ensemble, so that none stores another entry of the writer; then it
-/// reads on behind the last entry that is known to be confirmed, writes every entry that it finds
-/// back to the ack quorum, and closes the ledger at the first entry that cannot have been confirmed.
+/// fences the bookies of the last ensemble, so that none stores another entry of the writer; then
+/// it reads on behind the last entry that is known to be confirmed, writes every entry that it
+/// finds back to the ack quorum, and closes the ledger at the first entry that cannot have been
+/// confirmed.
 ///
 /// Several recoveries of one ledger, and its writer, may run at the same time: the change of the
 /// node that closes it decides, and the others adopt its end. A recovery that ends in the middle

@@ -201,8 +201,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Reads on and writes back. Returns true at the end of the ledger, when everything before it is
-    /// confirmed and its length is known.
+    /// Reads on and writes back. Returns true at the end of the ledger, when everything before it
+    /// is confirmed and its length is known.
     pub(super) fn advance(
         &mut self,
         codec: &EntryCodec,
@@ -294,8 +294,8 @@ impl Tail {
         }
     }
 
-    /// Reads entries up to the bound, from all of their bookies at once: with one that is silent the
-    /// others decide.
+    /// Reads entries up to the bound, from all of their bookies at once: with one that is silent
+    /// the others decide.
     fn read_on(&mut self, read_ahead: usize, outputs: &mut VecDeque<RecoveryOutput>) {
         while self.end.is_none() && self.slots.len() < read_ahead {
             self.read(self.next, false, outputs);

@@ -176,7 +176,8 @@ fn t2_a_new_ensemble_that_nobody_wrote_to_ends_behind_the_segment_before() {
     for bookie in ["b", "d"] {
         script.read(4, bookie, ReadAnswer::Absent);
     }
-    // The length is in the last confirmed entry, which lies in the ensemble before. It is read once.
+    // The length is in the last confirmed entry, which lies in the ensemble before. It is read
+    // once.
     let requests = script.requests.len();
     script.read(3, "a", ReadAnswer::Unknown);
     assert_eq!(script.requests.len(), requests);

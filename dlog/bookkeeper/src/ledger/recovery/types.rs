@@ -26,8 +26,8 @@ impl Default for RecoverySettings {
 /// Identification of one request to one bookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecoveryRequest {
-    /// Entry that is read or written; [`NO_ENTRY`](crate::NO_ENTRY) for the first read, which fences
-    /// and returns the bookie's last entry.
+    /// Entry that is read or written; [`NO_ENTRY`](crate::NO_ENTRY) for the first read, which
+    /// fences and returns the bookie's last entry.
     pub entry: EntryId,
     /// Index of the bookie in the ensemble.
     pub(super) index: usize,

@@ -33,9 +33,9 @@ impl Writer {
         self.proceed(now, step);
     }
 
-    /// The node is closed behind the last confirmed entry, also over another client's recovery: that
-    /// finds it closed and adopts the end, and no acknowledged entry is behind it. An end that is
-    /// stored is final.
+    /// The node is closed behind the last confirmed entry, also over another client's recovery:
+    /// that finds it closed and adopts the end, and no acknowledged entry is behind it. An end that
+    /// is stored is final.
     pub(super) fn decide_close(&self, stored: &LedgerMetadata) -> Decision {
         if stored.state == LedgerState::Closed {
             return Decision::Adopt;

@@ -34,9 +34,9 @@ const FRAME_OVERHEAD: usize = 128;
 
 /// The writer of one ledger, which it alone appends to.
 ///
-/// Invariant: an entry is confirmed only when the ack quorum of the bookies that the stored metadata
-/// names for it have it, and all entries before it are confirmed. So a recovery, by whomever, finds
-/// every confirmed entry.
+/// Invariant: an entry is confirmed only when the ack quorum of the bookies that the stored
+/// metadata names for it have it, and all entries before it are confirmed. So a recovery, by
+/// whomever, finds every confirmed entry.
 ///
 /// With at least the ack quorum of an entry's bookies it goes on: bookies that fail are replaced as
 /// soon as others are there, in the background. If fewer are left and none can replace them, or
@@ -218,8 +218,8 @@ impl Writer {
         self.react(now);
     }
 
-    /// Takes the loss of the connection to a bookie: everything that is in flight to it fails in one
-    /// step.
+    /// Takes the loss of the connection to a bookie: everything that is in flight to it fails in
+    /// one step.
     pub fn handle_disconnected(&mut self, now: Instant, bookie: &BookieId) {
         if let Some(index) = self.members.iter().position(|it| it.bookie == *bookie)
             && self.members[index].has_unanswered()
@@ -302,7 +302,8 @@ impl Writer {
         self.pending.len()
     }
 
-    /// Returns the number of bookies of the ensemble that have failed and could not be replaced yet.
+    /// Returns the number of bookies of the ensemble that have failed and could not be replaced
+    /// yet.
     #[must_use]
     pub fn failed_bookies(&self) -> usize {
         self.members.iter().filter(|it| it.has_failed()).count()
@@ -315,7 +316,8 @@ impl Writer {
     }
 
     /// Everything that follows from a change of state, in the one order that is right: a change of
-    /// the ensemble begins before entries are confirmed, so that none is confirmed behind its start.
+    /// the ensemble begins before entries are confirmed, so that none is confirmed behind its
+    /// start.
     fn react(&mut self, now: Instant) {
         self.start_change(now);
         self.confirm();

@@ -21,7 +21,8 @@ pub struct WriterSettings {
     pub max_unanswered_bytes_per_bookie: usize,
     /// Time after which a bookie that has not answered an entry has failed. Default: 2 s.
     pub add_timeout: Duration,
-    /// Time after which a bookie that failed and could not be replaced is tried again. Default: 5 s.
+    /// Time after which a bookie that failed and could not be replaced is tried again. Default: 5
+    /// s.
     pub retry_interval: Duration,
 }
 

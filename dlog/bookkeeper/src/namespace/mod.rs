@@ -1,0 +1,18 @@
+//! DistributedLog's layout on BookKeeper and ZooKeeper: log segments, records in entries, write
+//! locks.
+//!
+//! A log is a sequence of log segments, each one ledger. An entry of a ledger holds one or more
+//! records in an envelope. Everything encodes to the bytes that DistributedLog 4.17.3 and 0.5.0
+//! write.
+
+mod entry;
+mod error;
+mod lock;
+mod segment;
+
+pub use entry::{
+    EnvelopedEntry, LogRecord, MAX_ENTRY_BYTES, MAX_RECORD_BYTES, RecordKind, Records,
+};
+pub use error::NamespaceError;
+pub use lock::LockMember;
+pub use segment::{Completed, LogSegment, SegmentState, Truncation};
