@@ -46,9 +46,9 @@ const HTTP_PORT: u16 = 8002;
 /// pipe the command ends when every line has been acknowledged and read back.
 ///
 /// Each line is a record set. Otherwise the settings are the defaults: a line without an answer is
-/// written to another stream after 50 ms, or sooner once latencies are known. It fails only after 50 s; after a second of waiting the
-/// command says for what. Typed lines are kept in the history file under the user's
-/// data folder; nothing else is left behind without --data.
+/// written to another stream after 50 ms, or sooner once latencies are known. It fails only after
+/// 50 s; after a second of waiting the command says for what. Typed lines are kept in the history
+/// file under the user's data folder; nothing else is left behind without --data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -45,7 +45,8 @@ pub struct RecordedError {
 
 impl Recorded {
     /// Parses latencies from a text: one a line, in microseconds or with a unit (`us`, `µs`, `ms`,
-    /// `s`), followed by its count if that is not 1. Empty lines and comments from `#` on are skipped.
+    /// `s`), followed by its count if that is not 1. Empty lines and comments from `#` on are
+    /// skipped.
     ///
     /// # Errors
     ///

@@ -153,9 +153,9 @@ impl MultiStreamWriter {
         self.client_counters.get()
     }
 
-    /// Returns the last attempt that failed, with the proxy's message, or `None` if one has succeeded
-    /// since. It shows what keeps records from being written; it may be another record's attempt
-    /// than the one that a caller waits for.
+    /// Returns the last attempt that failed, with the proxy's message, or `None` if one has
+    /// succeeded since. It shows what keeps records from being written; it may be another record's
+    /// attempt than the one that a caller waits for.
     #[must_use]
     pub fn last_failure(&self) -> Option<RequestError> {
         self.last_failure.get()
