@@ -283,21 +283,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     fn retry(&mut self, set: u16, now: Instant) {
-        let again = self.storage.sets()[set as usize].attempts_made > 0;
-        let costs = again;
+        let costs = self.storage.sets()[set as usize].attempts_made > 0;
         #[cfg(seeded_bugs)]
         let costs = costs && !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RetriesAreFree);
         if costs && F::BUDGET && !self.budget.take(now) {
             self.counters.budget_exhausted = self.counters.budget_exhausted.wrapping_add(1);
             return self.schedule_retry(set, micros(self.settings.rounds().first_backoff), now);
         }
-        // A set that found every stream paused has not taken its turn in the rotation yet.
-        let kind = if again {
-            AttemptKind::Retry
-        } else {
-            AttemptKind::First
-        };
-        self.enqueue(set, kind);
+        self.enqueue(set, AttemptKind::Retry);
     }
 
     fn schedule_retry(&mut self, set: u16, length: u64, now: Instant) {

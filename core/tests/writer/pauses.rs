@@ -127,8 +127,8 @@ fn a_stream_that_asked_for_less_load_gets_no_attempt_until_its_pause_is_over() {
 }
 
 #[test]
-fn a_set_waits_for_the_stream_whose_pause_ends_first_and_goes_there_in_its_turn() {
-    // R16. The third record finds every stream paused: it takes its turn when they are back.
+fn a_set_waits_for_the_stream_whose_pause_ends_first() {
+    // R16. The second and third record find every stream paused.
     let settings = single().health(LASTING).request_timeout(ms(10_000));
     let played = play(settings, 3, &[0, 100, 200], |stream, now| {
         match (stream, now) {
