@@ -72,6 +72,17 @@ macro_rules! status_codes {
                 match self { $(Self::$variant => $http,)* Self::Other(_) => 500 }
             }
 
+            /// Returns `true` if the proxy, or its region, takes no such request at present, and
+            /// another proxy may: the routing client sends the request there. Over HTTP a
+            /// `Retry-After` beside such a code says for how long.
+            #[must_use]
+            pub const fn is_unavailable(self) -> bool {
+                matches!(
+                    self.action(),
+                    StatusAction::MarkUnavailable | StatusAction::Reroute
+                )
+            }
+
             /// Returns what a failure with this code says of the records, and what the writer
             /// should do next.
             pub(crate) const fn consequence(self) -> (WriteState, Advice) {

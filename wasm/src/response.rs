@@ -59,10 +59,7 @@ impl ErrorResponse {
         };
         let overloaded = match (advice, cause) {
             (Advice::NextStreamAndCoolDown(_), _) => true,
-            (Advice::NextStream, Cause::Status(code)) => matches!(
-                code,
-                StatusCode::ServiceUnavailable | StatusCode::RegionUnavailable
-            ),
+            (Advice::NextStream, Cause::Status(code)) => code.is_unavailable(),
             (
                 Advice::NextStream
                 | Advice::NextStreamAndProbation
@@ -189,6 +186,24 @@ mod tests {
         }
         .failure();
         assert_eq!(moving.advice, Advice::NextStream);
+    }
+
+    #[test]
+    fn a_retry_after_counts_with_every_code_that_means_overload_or_an_unavailable_proxy() {
+        let second = Some(Duration::from_secs(1));
+        let paused: Vec<i32> = StatusCode::ALL
+            .iter()
+            .map(|code| code.as_i32())
+            .filter(|code| {
+                let failure = ErrorResponse {
+                    retry_after: second,
+                    ..response(503, *code, Some(WriteState::NotWritten))
+                }
+                .failure();
+                failure.advice == Advice::NextStreamAndCoolDown(second)
+            })
+            .collect();
+        assert_eq!(paused, [503, 517, 518, 519, 524]);
     }
 
     #[test]
