@@ -1,7 +1,7 @@
 //! Flags for the settings of a table, made from its rows.
 //!
-//! A row becomes a flag by itself, with the first sentence of its documentation as help. Only what a
-//! row cannot say stands with the command: flags with names or help of their own, and settings
+//! A row becomes a flag by itself, with the first sentence of its documentation as help. Only what
+//! a row cannot say stands with the command: flags with names or help of their own, and settings
 //! without a flag. A row whose unit is `other` has no flag of this kind.
 
 use core::marker::PhantomData;
@@ -56,15 +56,17 @@ impl<G: FlagGroup> TableFlags<G> {
     /// A number is larger than the setting can hold.
     pub(crate) fn apply(&self, settings: &mut G::Settings) -> Result<(), CliError> {
         for &(name, value) in &self.changes {
-            settings.set(name, value).map_err(|_| {
-                CliError::usage(format!(
-                    "--{} is {value}; it is too large",
-                    flag_of::<G>(name)
-                ))
-            })?;
+            settings
+                .set(name, value)
+                .map_err(|_| too_large(flag_of::<G>(name), value))?;
         }
         Ok(())
     }
+}
+
+/// A number that the setting of this flag cannot hold.
+pub(crate) fn too_large(flag: &str, value: SettingValue) -> CliError {
+    CliError::usage(format!("--{flag} is {value}; it is too large"))
 }
 
 /// A setting that is refused, by the name of its flag.
@@ -218,7 +220,7 @@ pub(crate) fn factor(text: &str) -> Result<SettingValue, core::num::ParseFloatEr
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::Parser as _;
     use distributedlog_store::embedded::EmbeddedSettings;
     use distributedlog_store::remote::ServerSettings;
@@ -262,6 +264,52 @@ mod tests {
     fn each_flag_of_a_table_changes_its_setting() {
         each_flag_changes_its_setting(|line| line.server);
         each_flag_changes_its_setting(|line| line.files);
+    }
+
+    /// Checks that each number which is too large for its setting is refused by the name of the
+    /// flag. `settings` makes the command's settings with one flag, `--flag=number`.
+    pub(crate) fn each_flag_refuses_what_does_not_fit<G: FlagGroup>(
+        settings: impl Fn(&str) -> Result<(), CliError>,
+    ) {
+        for row in rows::<G>().filter(|row| matches!(row.unit, "count" | "bytes")) {
+            let flag = format!("--{}", flag_of::<G>(row.name));
+            for number in ["4294967296", "9999999999", "18446744073709551615"] {
+                if let Err(error) = settings(&format!("{flag}={number}")) {
+                    assert_eq!(error.exit_status(), crate::EXIT_USAGE, "{error}");
+                    let text = error.to_string();
+                    let is_named = text.starts_with(&format!("{flag} is {number}; it "));
+                    // Or the range of another setting begins at this one.
+                    let is_limit = text.starts_with("--") && text.contains(number);
+                    assert!(is_named || is_limit, "{text}");
+                }
+            }
+            let more = format!("{flag}=18446744073709551616");
+            let error = settings(&more).expect_err("more than 64 bits");
+            assert_eq!(error.exit_status(), crate::EXIT_USAGE, "{error}");
+            assert!(error.to_string().contains(&flag), "{more}: {error}");
+        }
+    }
+
+    fn parsed(argument: &str) -> Result<Line, CliError> {
+        Line::try_parse_from(["x", argument]).map_err(|error| CliError::usage(error.to_string()))
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_refused_by_the_name_of_its_flag() {
+        each_flag_refuses_what_does_not_fit::<ServerLimits>(|argument| {
+            let mut settings = ServerSettings::default();
+            parsed(argument)?.server.apply(&mut settings)?;
+            settings
+                .check()
+                .map_err(|error| refused::<ServerLimits>(&error))
+        });
+        each_flag_refuses_what_does_not_fit::<LocalFiles>(|argument| {
+            let mut settings = EmbeddedSettings::new("");
+            parsed(argument)?.files.apply(&mut settings)?;
+            settings
+                .check()
+                .map_err(|error| refused::<LocalFiles>(&error))
+        });
     }
 
     #[test]

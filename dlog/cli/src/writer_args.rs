@@ -130,7 +130,10 @@ impl<C: SettingsOf> SettingFlags<C> {
     }
 
     /// Returns the command's settings with the changes of the flags, unchecked.
-    pub(crate) fn builder(&self) -> SettingsBuilder {
+    ///
+    /// # Errors
+    /// A number is larger than its setting can hold.
+    pub(crate) fn builder(&self) -> Result<SettingsBuilder, CliError> {
         let mut builder = C::base();
         if self.recommended {
             builder = builder.recommended();
@@ -158,11 +161,12 @@ impl<C: SettingsOf> SettingFlags<C> {
                     (name, value)
                 }
             };
+            // A flag's parser makes values of its setting's kind, but of up to 64 bits.
             builder
                 .set(name, value)
-                .expect("a flag's parser makes values of its setting's kind");
+                .map_err(|_| setting_flags::too_large(flag_of(name), value))?;
         }
-        builder
+        Ok(builder)
     }
 
     /// Returns the settings.
@@ -170,7 +174,7 @@ impl<C: SettingsOf> SettingFlags<C> {
     /// # Errors
     /// One of them is outside its range, or contradicts another.
     pub(crate) fn settings(&self) -> Result<Settings, CliError> {
-        self.builder()
+        self.builder()?
             .build()
             .map_err(|error| settings_error(&error))
     }

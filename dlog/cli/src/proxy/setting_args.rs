@@ -116,10 +116,13 @@ group! {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::ffi::OsString;
 
     use clap::CommandFactory as _;
 
-    use super::super::super::args::Cli;
+    use super::super::super::CliError;
+    use super::super::super::args::{Cli, Command};
+    use super::super::super::setting_flags::tests::each_flag_refuses_what_does_not_fit;
     use super::super::super::setting_flags::{flag_of, rows};
     use super::*;
 
@@ -145,5 +148,33 @@ mod tests {
         let mut rows: Vec<&str> = Settings::ROWS.iter().map(|row| row.name).collect();
         rows.sort_unstable();
         assert_eq!(settings, rows);
+    }
+
+    /// The settings of `dlog proxy` with this argument.
+    fn settings(argument: &str) -> Result<(), CliError> {
+        let line = [
+            "dlog",
+            "proxy",
+            "-p",
+            "0",
+            "--shard-id",
+            "1",
+            "--data",
+            "x",
+            argument,
+        ];
+        let cli = Cli::read(line.map(OsString::from))
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        let Command::Proxy(args) = cli.command else {
+            panic!("{argument}");
+        };
+        args.settings().map(drop)
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_refused_by_the_name_of_its_flag() {
+        each_flag_refuses_what_does_not_fit::<Streams>(settings);
+        each_flag_refuses_what_does_not_fit::<Faults>(settings);
+        each_flag_refuses_what_does_not_fit::<Limits>(settings);
     }
 }

@@ -95,7 +95,7 @@ impl SettingsArgs {
     pub(super) fn chosen(&self, seed: u64) -> Result<Chosen, CliError> {
         let settings = self
             .writer
-            .builder()
+            .builder()?
             // The name does not matter: there is one writer.
             .identity(Identity::Trailer {
                 writer: WriterId(*b"simulated writer"),

@@ -89,7 +89,7 @@ fn settings_at_odds_with_each_other_are_a_fault_of_the_command_line() {
 
 fn applied(line: &str) -> Result<SettingsBuilder, clap::Error> {
     let line = Line::try_parse_from(core::iter::once("x").chain(line.split_whitespace()))?;
-    Ok(line.writer.builder())
+    Ok(line.writer.builder().expect("numbers that fit"))
 }
 
 #[test]
@@ -173,6 +173,51 @@ fn what_cannot_be_understood_or_says_nothing_alone_is_refused() {
         let error = applied(line).expect_err(line).to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// A flag that holds the numbers of its setting alone, with the flag of its group before it.
+fn with_its_group(row: &SettingRow, value: &str) -> String {
+    let (flag, group) = (flag_of(row.name), row.name.split('.').next());
+    let on = match group {
+        Some("health") => "--health on ",
+        Some("budget") if flag != "budget" => "--budget 0.5 ",
+        Some("adaptive") if flag != "adaptive" => "--adaptive 0.5 ",
+        _ => "",
+    };
+    format!("{on}--{flag} {value}")
+}
+
+#[test]
+fn a_number_that_no_setting_can_hold_is_a_usage_error_that_names_the_flag() {
+    let mut refused = 0;
+    let numbers = rows::<Tutorial>().filter(|row| matches!(row.unit, "count" | "bytes"));
+    for row in numbers {
+        let flag = format!("--{}", flag_of(row.name));
+        for value in [1_u64 << 32, 9_999_999_999, u64::MAX] {
+            let line = with_its_group(row, &value.to_string());
+            let parsed = Line::try_parse_from(core::iter::once("x").chain(line.split(' ')));
+            let error = match parsed.map(|line| line.writer.settings()) {
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => {
+                    assert_eq!(error.exit_status(), crate::EXIT_USAGE, "{line}");
+                    error.to_string()
+                }
+                Err(error) => error.to_string(),
+            };
+            assert!(error.contains(&flag), "{line}: {error}");
+            refused += 1;
+        }
+        let line = with_its_group(row, "18446744073709551616");
+        let error = applied(&line).expect_err("more than 64 bits").to_string();
+        assert!(error.contains(&flag), "{line}: {error}");
+    }
+    assert!(refused > 0, "no setting has fewer than 64 bits");
+    assert_eq!(
+        settings("--health on --health-strikes 9999999999")
+            .expect_err("more than 32 bits")
+            .to_string(),
+        "--health-strikes is 9999999999; it is too large"
+    );
 }
 
 #[test]
