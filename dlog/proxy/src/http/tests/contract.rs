@@ -549,8 +549,7 @@ async fn damage(store: &Arc<MemoryStore>, stream: &str) {
 }
 
 async fn refusals_of_the_request(contract: &mut Contract) {
-    let limit = core::time::Duration::from_millis(50);
-    let (proxy, _) = start(settings().faults(true).frame_timeout(limit)).await;
+    let (proxy, _) = start(settings().faults(true)).await;
     let client = Client::new(&proxy, Version::One);
     for (method, path) in [
         ("PUT", "/v1/streams/{stream}"),
@@ -639,21 +638,6 @@ async fn refusals_of_the_request(contract: &mut Contract) {
             },
         )
         .await;
-    let never = Body::from_stream(futures_util::stream::pending::<
-        Result<bytes::Bytes, std::io::Error>,
-    >());
-    contract
-        .ask(
-            &client,
-            408,
-            "POST",
-            RECORDS,
-            RequestParts {
-                body: never,
-                ..of("s")
-            },
-        )
-        .await;
     for (method, path) in [
         ("GET", "/v1/streams/{stream}"),
         ("DELETE", "/v1/streams/{stream}"),
@@ -670,6 +654,24 @@ async fn refusals_of_the_request(contract: &mut Contract) {
             RequestParts {
                 query: "?before=1,0,0",
                 ..of("none")
+            },
+        )
+        .await;
+    let limit = core::time::Duration::from_millis(50);
+    let (proxy, _) = start(settings().frame_timeout(limit)).await;
+    let client = Client::new(&proxy, Version::One);
+    let never = Body::from_stream(futures_util::stream::pending::<
+        Result<bytes::Bytes, std::io::Error>,
+    >());
+    contract
+        .ask(
+            &client,
+            408,
+            "POST",
+            RECORDS,
+            RequestParts {
+                body: never,
+                ..of("s")
             },
         )
         .await;
