@@ -9,7 +9,7 @@ use distributedlog::{Cause, Dlsn, StatusCode, WriteState};
 use distributedlog_tokio::{
     BuildError, ClientCounters, ConnectError, HostFailureReason, ProxyClient,
 };
-use support::{Proxy, Received};
+use support::{LIMIT, Proxy, Received, build_error};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
@@ -126,8 +126,7 @@ async fn a_client_is_ready_when_the_hosts_of_its_name_are_not_the_owners_that_th
             peer
         })
     };
-    let limit = Duration::from_secs(60);
-    let (built, _peer) = tokio::time::timeout(limit, both)
+    let (built, _peer) = tokio::time::timeout(LIMIT, both)
         .await
         .expect("it is ready");
     built.unwrap();
@@ -140,12 +139,7 @@ async fn a_killed_proxy_is_connected_to_again_when_it_is_back() {
         .blackout_start(Duration::from_millis(10))
         .blackout_max(Duration::from_millis(50));
     let (client, mut peer) = proxy
-        .built(
-            proxy
-                .client()
-                .routing(routing)
-                .request_timeout(Duration::from_secs(30)),
-        )
+        .built(proxy.client().routing(routing).request_timeout(LIMIT))
         .await;
     let (written, call) = tokio::join!(client.write("s", b"lost"), async {
         let call = peer.call().await;
@@ -186,12 +180,8 @@ async fn a_refused_connection_is_an_error_that_names_host_and_reason() {
     let proxy = Proxy::bind().await;
     let address = proxy.address;
     drop(proxy);
-    let error = ProxyClient::builder()
-        .proxies(format!("inet!localhost:{}", address.port()))
-        .ready_timeout(SOON)
-        .build()
-        .await
-        .unwrap_err();
+    let name = format!("inet!localhost:{}", address.port());
+    let error = build_error(ProxyClient::builder().proxies(name)).await;
     let text = error.to_string();
     let BuildError::NoProxy { hosts, .. } = error else {
         panic!("{text}")
@@ -260,7 +250,7 @@ async fn a_peer_of_another_protocol_is_named_as_what_it_is() {
     ];
     for (answer, said) in answers {
         let proxy = Proxy::bind().await;
-        let client = proxy.client().ready_timeout(5 * SOON);
+        let client = proxy.client();
         let peer = tokio::spawn(async move {
             loop {
                 let mut stream = proxy.accept_tcp().await;
@@ -269,7 +259,7 @@ async fn a_peer_of_another_protocol_is_named_as_what_it_is() {
                 let _ = stream.write_all(answer).await;
             }
         });
-        let error = client.build().await.unwrap_err();
+        let error = build_error(client).await;
         peer.abort();
         let text = error.to_string();
         assert!(text.contains(said), "{said:?} is not in {text:?}");
@@ -298,12 +288,7 @@ async fn names_are_checked_before_anything_is_connected() {
         "zk!127.0.0.1:1!/messaging/proxies",
         "serverset!127.0.0.1:1!/messaging/proxies",
     ] {
-        let error = ProxyClient::builder()
-            .proxies(name)
-            .ready_timeout(10 * SOON)
-            .build()
-            .await
-            .unwrap_err();
+        let error = build_error(ProxyClient::builder().proxies(name)).await;
         let text = error.to_string();
         if cfg!(feature = "zookeeper") {
             let BuildError::NoProxy { hosts, .. } = error else {
@@ -335,7 +320,7 @@ async fn a_client_can_be_built_before_its_proxy_is_there() {
     let client = proxy
         .client()
         .ready_timeout(Duration::ZERO)
-        .request_timeout(Duration::from_secs(30))
+        .request_timeout(LIMIT)
         .build()
         .await
         .unwrap();
@@ -379,7 +364,8 @@ async fn what_the_proxy_said_comes_with_the_error() {
 #[tokio::test]
 async fn the_last_answer_and_its_message_are_the_reason_of_a_request_that_ran_out_of_time() {
     let proxy = Proxy::bind().await;
-    let builder = proxy.client().request_timeout(SOON);
+    // Long enough for the answer to arrive on a busy machine.
+    let builder = proxy.client().request_timeout(10 * SOON);
     let (client, mut peer) = proxy.built(builder).await;
     let (written, ()) = tokio::join!(client.write("s", b"r"), async {
         let call = peer.call().await;

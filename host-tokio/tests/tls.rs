@@ -2,7 +2,6 @@
 
 mod support;
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
@@ -14,12 +13,10 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use support::{Peer, Proxy};
+use support::{Peer, Proxy, build_error};
 use tokio_rustls::TlsAcceptor;
 
 const AT: Dlsn = Dlsn::new(1, 2, 3);
-const SOON: Duration = Duration::from_millis(300);
-
 /// An authority that signs certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -103,7 +100,7 @@ async fn refused(
         }
     };
     let error = tokio::select! {
-        built = builder.ready_timeout(SOON).build() => built.unwrap_err(),
+        error = build_error(builder) => error,
         () = serving => unreachable!(),
     };
     let text = error.to_string();
@@ -208,9 +205,9 @@ async fn a_proxy_that_speaks_no_tls_is_named() {
             peer.send_bytes(b"\0\0\0\x04\xbf\0\0\x01").await;
         }
     };
-    let client = proxy.client().tls(trusting(&authority)).ready_timeout(SOON);
+    let client = proxy.client().tls(trusting(&authority));
     let error = tokio::select! {
-        built = client.build() => built.unwrap_err(),
+        error = build_error(client) => error,
         () = serving => unreachable!(),
     };
     let text = error.to_string();

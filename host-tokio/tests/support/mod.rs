@@ -12,6 +12,7 @@
 pub mod framed;
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use distributedlog::wire::mux::{self, Frame, INIT_CHECK, InitHeaders, Message, Tag};
 use distributedlog::wire::service::{
@@ -19,9 +20,33 @@ use distributedlog::wire::service::{
     WriteContext, WriteResponse,
 };
 use distributedlog::{Dlsn, StatusCode};
-use distributedlog_tokio::{ProxyClient, ProxyClientBuilder};
+use distributedlog_tokio::{BuildError, HostFailureReason, ProxyClient, ProxyClientBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Limit of steps that end by themselves, longer than they take on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Returns the error of a client that cannot be built. It has more and more time, until each of its
+/// hosts has failed for a reason of its own: a busy machine may take long for the first.
+pub async fn build_error(client: ProxyClientBuilder) -> BuildError {
+    let mut time = Duration::from_millis(200);
+    loop {
+        let built = client.clone().ready_timeout(time).build().await;
+        let error = built.unwrap_err();
+        match &error {
+            BuildError::NoProxy { hosts, .. }
+                if time < LIMIT
+                    && hosts
+                        .iter()
+                        .any(|host| matches!(host.reason, HostFailureReason::NoAnswer)) =>
+            {
+                time *= 2;
+            }
+            _ => return error,
+        }
+    }
+}
 
 /// A proxy played by the test.
 pub struct Proxy {
@@ -91,10 +116,12 @@ impl Proxy {
         format!("1;7;{}", self.address)
     }
 
+    /// A client that waits for replies longer than a busy machine delays them.
     pub fn client(&self) -> ProxyClientBuilder {
         ProxyClient::builder()
             .proxies(self.name())
             .client_id("test-client")
+            .attempt_timeout(LIMIT)
     }
 
     pub async fn accept(&self) -> Peer {
