@@ -12,6 +12,8 @@ use distributedlog_store::LogStore;
 use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::Uri;
 use distributedlog_tests::load::{Loaded, write_until_the_end};
+use distributedlog_tests::ports::ReservedPort;
+use distributedlog_tests::process::STEP_TIMEOUT;
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 
@@ -109,10 +111,9 @@ async fn a_proxy_with_its_own_store_loses_nothing_acknowledged_by_kill_9() {
     let (rounds, began) = (number("DLOG_CRASH_ROUNDS", 50), Instant::now());
     let folder = tempfile::tempdir().expect("a folder");
     let mut total = Total::default();
-    let mut port = 0;
+    let reserved = ReservedPort::new();
     for round in 0..rounds {
-        let proxy = Proxy::start(StoreOf::In(folder.path()), port, &[]).await;
-        port = proxy.address.port();
+        let proxy = Proxy::start(StoreOf::In(folder.path()), reserved.number(), &[]).await;
         total.add(load_and_kill(proxy, round, &mut moments).await);
     }
     let local = Local::start(folder.path(), 0).await;
@@ -128,10 +129,9 @@ async fn a_proxy_over_a_served_store_loses_nothing_acknowledged_by_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;
     let mut total = Total::default();
-    let mut port = 0;
+    let reserved = ReservedPort::new();
     for round in 0..rounds {
-        let proxy = Proxy::start(StoreOf::At(&local.uri()), port, &[]).await;
-        port = proxy.address.port();
+        let proxy = Proxy::start(StoreOf::At(&local.uri()), reserved.number(), &[]).await;
         total.add(load_and_kill(proxy, round, &mut moments).await);
     }
     total
@@ -150,8 +150,9 @@ async fn a_served_store_loses_nothing_acknowledged_by_kill_9_and_its_proxy_goes_
     let (mut moments, seed) = Moments::new(3);
     let (rounds, began) = (number("DLOG_CRASH_ROUNDS", 50), Instant::now());
     let folder = tempfile::tempdir().expect("a folder");
-    let mut local = Local::start(folder.path(), 0).await;
-    let port = local.address.port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number();
+    let mut local = Local::start(folder.path(), port).await;
     let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let mut total = Total::default();
     for round in 0..rounds {
@@ -172,10 +173,15 @@ async fn a_served_store_loses_nothing_acknowledged_by_kill_9_and_its_proxy_goes_
         .expect("the store answers");
     let store: Arc<dyn LogStore> = Arc::new(client);
     total.check("dlog local", rounds, seed, &store, began).await;
-    let last = write_until_the_end(proxy.address, &STREAMS, "afterwards", 1, 5).await;
-    assert_eq!(
-        last.acknowledged.len(),
-        5,
-        "the proxy goes on by itself: {last:?}"
-    );
+    // The proxy connects again by itself, some time after the store is back.
+    let goes_on = async {
+        loop {
+            let last = write_until_the_end(proxy.address, &STREAMS, "afterwards", 1, 5).await;
+            if last.acknowledged.len() == 5 {
+                return;
+            }
+        }
+    };
+    let goes_on = tokio::time::timeout(STEP_TIMEOUT, goes_on).await;
+    assert!(goes_on.is_ok(), "the proxy refuses writes");
 }

@@ -2,6 +2,7 @@
 //! is 0.
 
 use distributedlog_tests::load::write_until_the_end;
+use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::process::Starting;
 use distributedlog_tests::records::{assert_read_back, read_all};
 use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
@@ -68,8 +69,9 @@ async fn a_proxy_whose_log_goes_nowhere_drains_all_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_served_store_finishes_what_is_in_flight_and_its_proxy_outlives_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let local = Local::start(folder.path(), 0).await;
-    let port = local.address.port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number();
+    let local = Local::start(folder.path(), port).await;
     let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
     let address = proxy.address;
     let warm = write_until_the_end(address, &STREAMS, "before", 64, 1000).await;

@@ -13,6 +13,7 @@ use distributedlog_bare::trace;
 use distributedlog_reader::{MergeSettings, MultiReader, ReadEvent};
 use distributedlog_store::{LogStore, StreamName};
 use distributedlog_tests::load::{self, RawClient};
+use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::process::{Process, Starting};
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
@@ -124,7 +125,9 @@ fn parse_stored(record: &str) -> Option<Acknowledged> {
 async fn what_a_device_reports_stored_is_there_over_a_stall_a_killed_proxy_and_a_lost_link() {
     let folder = tempfile::tempdir().expect("a folder");
     let flags = ["-sp", "0", "--test-only-faults"];
-    let mut proxy = Proxy::start(StoreOf::In(folder.path()), 0, &flags).await;
+    let reserved = ReservedPort::new();
+    let port = reserved.number();
+    let mut proxy = Proxy::start(StoreOf::In(folder.path()), port, &flags).await;
     let stats = stats::address(&mut proxy.process).await;
 
     let consoles = tempfile::tempdir().expect("a folder");
@@ -142,7 +145,6 @@ async fn what_a_device_reports_stored_is_there_over_a_stall_a_killed_proxy_and_a
     stats::put(stats, &format!("/faults/{}/stall", STREAMS[2])).await;
     machine.type_in("go\n").await;
     read_until(&mut machine, "restart the proxy", &mut stored).await;
-    let port = proxy.address.port();
     proxy.process.kill_9().await;
     let proxy = Proxy::start(StoreOf::In(folder.path()), port, &[]).await;
     read_until(&mut machine, "cut the link", &mut stored).await;

@@ -4,13 +4,13 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use distributedlog::writer::{Budget, Codec, Settings, SettingsBuilder};
 use distributedlog_tests::java::{Original, java, logs};
+use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::process::{From, Process};
 use distributedlog_tests::stack::STREAMS;
 use distributedlog_tokio::{MultiStreamWriter, ProxyClient, Tls};
@@ -34,21 +34,15 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The local cluster of DistributedLog 0.5.0, and the URI of its namespace.
 async fn cluster() -> (Process, String) {
-    let mut process = java(Original::V0_5, "interop.Cluster", &[]).start();
+    let reserved = ReservedPort::new();
+    let port = reserved.number().to_string();
+    let mut process = java(Original::V0_5, "interop.Cluster", &[&port]).start();
     let namespace = process
         .until_line("its namespace", |_, line| {
             Some(line.strip_prefix("namespace ")?.to_owned())
         })
         .await;
     (process, namespace)
-}
-
-/// A port that is free now, to come back to after a restart.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
 }
 
 /// Finagle's server over DistributedLog's writers, on this port.
@@ -154,6 +148,24 @@ async fn write_all(
     reported
 }
 
+/// Returns the number of streams that each proxy owns, by its port.
+async fn owned(name: &str, ports: [u16; 2]) -> [usize; 2] {
+    let client = ProxyClient::builder()
+        .proxies(name)
+        .request_timeout(STEP_TIMEOUT)
+        .attempt_timeout(STEP_TIMEOUT)
+        .build()
+        .await
+        .expect("two proxies");
+    let replies = client.handshake().await;
+    client.close().await;
+    ports.map(|port| {
+        let reply = replies.iter().find(|reply| reply.host.port() == port);
+        let result = &reply.expect("it is known").result;
+        result.as_ref().expect("a handshake").streams
+    })
+}
+
 /// Writes one record to each stream, which moves the streams of a dead owner to another. Returns
 /// the number of streams that have begun another log segment.
 async fn write_to_each(name: &str, reported: &mut Reported) -> usize {
@@ -204,9 +216,12 @@ async fn read_back(original: Original, namespace: &str, reported: &Path) {
 #[ignore = "needs Java: tests/run interop"]
 async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_was_said_to_be() {
     let (_cluster, namespace) = cluster().await;
-    let ports = [free_port(), free_port()];
-    let stays = proxy(&namespace, ports[0], 1).await;
-    let goes = proxy(&namespace, ports[1], 2).await;
+    let reserved = [ReservedPort::new(), ReservedPort::new()];
+    let ports = reserved.each_ref().map(ReservedPort::number);
+    let proxies = [
+        proxy(&namespace, ports[0], 1).await,
+        proxy(&namespace, ports[1], 2).await,
+    ];
     let name = format!("inet!127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
 
     let (done, mut progress) = watch::channel(0);
@@ -238,15 +253,29 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
         .wait_for(|done| *done >= BEFORE)
         .await
         .expect("the writers live");
+    // Owners follow from the ports, by the hash ring: the proxy that owns more is killed, so that
+    // it owns at least three of the five.
+    let owned = owned(&name, ports).await;
+    let victim = usize::from(owned[1] > owned[0]);
+    let [first, second] = proxies;
+    let (goes, stays) = if victim == 0 {
+        (first, second)
+    } else {
+        (second, first)
+    };
     goes.kill_9().await;
     progress
         .wait_for(|done| *done >= BEFORE + WITHOUT)
         .await
         .expect("the writers live");
-    let back = proxy(&namespace, ports[1], 2).await;
+    let shard = [1, 2][victim];
+    let back = proxy(&namespace, ports[victim], shard).await;
     let mut all = Reported::default();
     let moved = write_to_each(&name, &mut all).await;
-    assert!(moved > 0, "the proxy that died owned streams");
+    assert!(
+        owned[victim] > 0 && moved >= owned[victim],
+        "{moved} streams moved; the proxies owned {owned:?}, and number {victim} died"
+    );
     allowed.add_permits(RECORDS - BEFORE - WITHOUT);
 
     for reported in writers.join_all().await {
@@ -286,7 +315,8 @@ async fn what_is_acknowledged_through_finagle_is_read_by_the_original_where_it_w
 #[ignore = "needs Java: tests/run interop"]
 async fn the_clients_operations_are_carried_out_by_the_originals_log() {
     let (_cluster, namespace) = cluster().await;
-    let ports = [free_port(), free_port()];
+    let reserved = [ReservedPort::new(), ReservedPort::new()];
+    let ports = reserved.each_ref().map(ReservedPort::number);
     let _one = proxy(&namespace, ports[0], 1).await;
     let _two = proxy(&namespace, ports[1], 2).await;
     let client = |port: u16| {
@@ -374,7 +404,8 @@ async fn over_tls(namespace: &str) {
             std::env::var("INTEROP_TLS").expect("INTEROP_TLS is not set: run tests/run interop")
         )
     };
-    let port = free_port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number();
     let _three = proxy_with(namespace, port, 3, &[&certificate("p12")]).await;
     let builder = || {
         ProxyClient::builder()

@@ -3,9 +3,9 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::net::TcpListener;
 
 use distributedlog_tests::java::{Original, java};
+use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::process::{Process, STEP_TIMEOUT, Starting};
 use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
 use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
@@ -16,10 +16,8 @@ const PATH: &str = "/messaging/distributedlog/proxies";
 
 /// ZooKeeper of the original's time, and a session with it.
 async fn zookeeper(folder: &tempfile::TempDir) -> (Process, String, Client) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number();
     let settings = folder.path().join("zoo.cfg");
     let text = format!(
         "dataDir={}\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\nadmin.\
@@ -117,6 +115,7 @@ async fn a_writer_follows_the_proxies_that_are_announced_in_zookeeper() {
     let name = format!("zk!{ensemble}!{PATH}");
     let client = ProxyClient::builder()
         .proxies(format!("serverset!{ensemble}!{PATH}"))
+        .ready_timeout(STEP_TIMEOUT)
         .build()
         .await
         .expect("a proxy");
@@ -169,12 +168,15 @@ async fn a_proxy_announces_itself_and_takes_it_back_before_it_drains() {
     let uri = local.uri();
     let name = format!("zk!{ensemble}!{PATH}");
     let one = Proxy::start(StoreOf::At(&uri), 0, &["-a", &name, "-sp", "0"]).await;
-    let two = Proxy::start(StoreOf::At(&uri), 0, &["-a", &name]).await;
+    // A proxy listens before it announces itself. The first is announced before the second starts,
+    // so that its node is the first.
     let client = ProxyClient::builder()
         .proxies(&name)
+        .ready_timeout(STEP_TIMEOUT)
         .build()
         .await
         .expect("a proxy");
+    let two = Proxy::start(StoreOf::At(&uri), 0, &["-a", &name]).await;
     until_known(&client, vec![one.address, two.address]).await;
     let writer = MultiStreamWriter::builder(STREAMS)
         .proxies(&name)

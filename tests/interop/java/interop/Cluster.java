@@ -1,11 +1,9 @@
 package interop;
 
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import org.apache.bookkeeper.conf.ServerConfiguration;
 import org.apache.distributedlog.LocalDLMEmulator;
 
-/** DistributedLog's own local cluster: ZooKeeper and three bookies, on free ports. Says its namespace, and runs until it is killed. */
+/** DistributedLog's own local cluster: ZooKeeper on the port of the argument, and three bookies on free ones. Says its namespace, and runs until it is killed. */
 public final class Cluster {
     private Cluster() {}
 
@@ -20,16 +18,10 @@ public final class Cluster {
         // The default asks for 5 % of the disk, and these machines' disks are other people's too.
         bookies.setDiskUsageThreshold(0.999f);
         bookies.setDiskUsageWarnThreshold(0.99f);
-        LocalDLMEmulator emulator = LocalDLMEmulator.newBuilder().zkPort(freePort()).serverConf(bookies).build();
+        LocalDLMEmulator emulator = LocalDLMEmulator.newBuilder().zkPort(Integer.parseInt(arguments[0])).serverConf(bookies).build();
         emulator.start();
         System.out.println("namespace " + emulator.getUri());
         System.out.flush();
         Thread.currentThread().join();
-    }
-
-    private static int freePort() throws Exception {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return socket.getLocalPort();
-        }
     }
 }
