@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
-use distributedlog_proxy::{Proxy, Settings};
+use distributedlog::writer::{Budget, Health, Settings};
+use distributedlog_proxy::Proxy;
 use distributedlog_reader::{MergeCounters, MergeSettings, MultiReader, ReadEvent};
 use distributedlog_store::LogStore;
 use distributedlog_testkit::store::MemoryStore;
@@ -106,14 +107,18 @@ async fn late_duplicates_are_stored_and_a_merged_reader_delivers_each_record_onc
             .await
             .expect("it is new");
     }
-    let settings = Settings::builder()
+    let settings = distributedlog_proxy::Settings::builder()
         .listen(([127, 0, 0, 1], 0).into())
         .build()
         .expect("the address is valid");
     let proxy = Proxy::start(settings, Arc::clone(&store))
         .await
         .expect("it starts");
+    // On a busy machine healthy streams are hedged too. Neither may that put the stream that will
+    // stall on probation, which would leave it without duplicates, nor use up the hedges.
+    let settings = Settings::builder().health(Health::Off).budget(Budget::Off);
     let writer = MultiStreamWriter::builder(STREAMS)
+        .settings(settings)
         .proxies(format!("inet!{}", proxy.local_addr()))
         .buffer_size(0)
         .request_timeout(Duration::from_secs(60))
