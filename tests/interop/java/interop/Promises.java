@@ -76,7 +76,8 @@ final class Promises {
         String stream = "deadline-passes-" + protocol;
         try (Peer peer = new Peer(protocol, proxy.address())) {
             Stalled stalled = new Stalled(proxy, peer, stream);
-            Deadline soon = Deadline.ofTimeout(Duration.fromMilliseconds(300));
+            // Time for a busy machine to bring the request there first.
+            Deadline soon = Deadline.ofTimeout(Duration.fromSeconds(3));
             Future<byte[]> late = within(soon, peer, Calls.write(stream, bytes("late"), Calls.Context.NONE));
             Deadline far = Deadline.ofTimeout(Peer.PATIENCE);
             Future<byte[]> patient = within(far, peer, Calls.write(stream, bytes("patient"), Calls.Context.NONE));
@@ -124,7 +125,7 @@ final class Promises {
         String stream = "timed-out";
         long before = proxy.metric("discarded_total");
         try (Peer patient = new Peer(Peer.Protocol.MUX, proxy.address());
-                Peer hasty = Peer.withTimeout(proxy.address(), Duration.fromMilliseconds(300))) {
+                Peer hasty = Peer.withTimeout(proxy.address(), Duration.fromSeconds(3))) {
             hasty.ask(Calls.handshake(".*", false));
             Stalled stalled = new Stalled(proxy, patient, stream);
             Throwable failure = Peer.failure(stalled.write(hasty, "late"));
