@@ -37,7 +37,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         slot.outstanding -= 1;
         slot.attempts_made -= 1;
         slot.attempts_in_round -= 1;
-        slot.last_cause = Some(Cause::TransportFull.or_answer_of(slot.last_cause));
+        // Any failure before says more.
+        slot.last_cause = slot.last_cause.or(Some(Cause::TransportFull));
         let extra = slot.attempts_made > 0;
         self.counters.attempts = self.counters.attempts.wrapping_sub(1);
         self.counters.transport_full = self.counters.transport_full.wrapping_add(1);
@@ -131,7 +132,11 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let AttemptSlot { stream, kind, .. } = *attempt;
         slot.outstanding -= 1;
         let waits = slot.outstanding > 0;
-        slot.last_cause = Some(failure.cause.or_answer_of(slot.last_cause));
+        // A proxy's reply says more than that no proxy could be reached afterwards.
+        let is_reply = |cause: Cause| matches!(cause, Cause::Status(_) | Cause::Exception);
+        if is_reply(failure.cause) || !slot.last_cause.is_some_and(is_reply) {
+            slot.last_cause = Some(failure.cause);
+        }
         slot.may_be_written |= failure.known == WriteState::Unknown;
         self.release_window_slot(stream);
         self.counters.failures = self.counters.failures.wrapping_add(1);
@@ -162,13 +167,13 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// original does not pause.
     fn cool_down(&mut self, set: u16, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         let asked = asked.map(|asked| asked.min(self.settings.max_cool_down()));
-        let usual = match (self.health(), self.budget()) {
-            (Health::Probation { first_backoff, .. }, _) => micros(first_backoff),
-            (Health::Off, Budget::Share { .. }) => 0,
-            (Health::Off, Budget::Off) if asked.is_none() || !(F::HEALTH || F::BUDGET) => return,
-            (Health::Off, Budget::Off) => 0,
-        };
-        let usual = usual.max(self.retry_pause(set));
+        if !self.backs_off() && (asked.is_none() || !(F::HEALTH || F::BUDGET)) {
+            return;
+        }
+        let mut usual = self.retry_pause(set);
+        if let Health::Probation { first_backoff, .. } = self.health() {
+            usual = usual.max(micros(first_backoff));
+        }
         self.storage.tables().streams[stream.0 as usize]
             .health
             .cool_down(now, asked, usual, &mut self.random);
@@ -250,9 +255,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         };
         // The shift is limited to 20: beyond 2^20 times the first pause, the maximum is reached
         // long before.
-        micros(rounds.first_backoff)
-            .saturating_mul(1 << doublings.min(20))
-            .min(micros(rounds.max_backoff))
+        (micros(rounds.first_backoff) << doublings.min(20)).min(micros(rounds.max_backoff))
     }
 
     /// Handles the end of a pause: begins the next round, or asks the budget again.

@@ -224,3 +224,26 @@ fn the_original_does_not_pause() {
     let times: Vec<u64> = played.starts.iter().map(|(at, _)| *at).collect();
     assert_eq!(times, [0, 5, 10]);
 }
+
+#[test]
+fn a_set_that_the_transport_refuses_asks_each_stream_once_before_it_pauses() {
+    let settings = single().health(LASTING).request_timeout(ms(4_000));
+    let settings = settings.build().unwrap();
+    let streams = StreamCount::new(2).unwrap();
+    let mut writer = Writer::new(settings.clone(), streams, Heap::new(&settings, streams)).unwrap();
+    writer.write(Instant::ZERO, b"a record").unwrap();
+    let attempt = writer.poll_transmit(Instant::ZERO).expect("an attempt").id;
+    writer.handle_finished(Instant::ZERO, attempt, asks_for(2_000).expect("an answer"));
+    // One stream is left, and the transport has no room for it.
+    let mut refused = 0;
+    for now in (0..1_000).map(Instant::from_millis) {
+        writer.handle_timeout(now);
+        let before = refused;
+        while let Some(attempt) = writer.poll_transmit(now).map(|attempt| attempt.id) {
+            writer.handle_refused(now, attempt);
+            refused += 1;
+            assert!(refused - before <= 2, "more attempts at once than streams");
+        }
+    }
+    assert!(refused > 2, "it goes on after each pause: {refused}");
+}
