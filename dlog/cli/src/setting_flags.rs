@@ -26,6 +26,8 @@ pub(crate) trait FlagGroup {
     const ROWS: FlagRows;
     /// Flags with a name or a help text of their own: setting, flag, help.
     const OWN: &'static [(&'static str, &'static str, &'static str)];
+    /// Former names of flags, which still work: setting, name.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
     /// Argument without which the flags have no meaning.
     const REQUIRES: Option<&'static str> = None;
 
@@ -147,7 +149,13 @@ fn arg<G: FlagGroup>(row: &'static SettingRow, defaults: &G::Settings) -> Arg {
     let flag = flag_of::<G>(row.name);
     let own = G::OWN.iter().find(|(setting, ..)| *setting == row.name);
     let help = own.map_or_else(|| help(row), |(_, _, help)| (*help).to_owned());
-    let arg = Arg::new(flag).long(flag).help_heading(G::HEADING);
+    let aliases = G::ALIASES
+        .iter()
+        .filter(|(setting, _)| *setting == row.name);
+    let arg = Arg::new(flag)
+        .long(flag)
+        .aliases(aliases.map(|(_, name)| *name))
+        .help_heading(G::HEADING);
     let arg = match G::REQUIRES {
         Some(other) => arg.requires(other),
         None => arg,

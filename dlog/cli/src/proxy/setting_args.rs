@@ -70,6 +70,8 @@ macro_rules! group {
             const HEADING: Option<&'static str> = $heading;
             const ROWS: FlagRows = $rows;
             const OWN: &'static [(&'static str, &'static str, &'static str)] = OWN;
+            const ALIASES: &'static [(&'static str, &'static str)] =
+                &[("faults", "test-only-faults")];
 
             fn defaults() -> SettingsBuilder {
                 Settings::builder()
@@ -169,6 +171,11 @@ mod tests {
             panic!("{argument}");
         };
         args.settings().map(drop)
+    }
+
+    #[test]
+    fn the_former_name_of_the_faults_flag_still_works() {
+        settings("--test-only-faults").expect("its first name");
     }
 
     #[test]
