@@ -59,7 +59,12 @@ impl ErrorResponse {
         };
         let overloaded = match (advice, cause) {
             (Advice::NextStreamAndCoolDown(_), _) => true,
-            (Advice::NextStream, Cause::Status(code)) => code.is_unavailable(),
+            // Those of `StatusCode::is_unavailable` that do not ask for less load anyway: asking the
+            // table would make the page's module larger.
+            (Advice::NextStream, Cause::Status(code)) => matches!(
+                code,
+                StatusCode::ServiceUnavailable | StatusCode::RegionUnavailable
+            ),
             (
                 Advice::NextStream
                 | Advice::NextStreamAndProbation
@@ -191,18 +196,23 @@ mod tests {
     #[test]
     fn a_retry_after_counts_with_every_code_that_means_overload_or_an_unavailable_proxy() {
         let second = Some(Duration::from_secs(1));
-        let paused: Vec<i32> = StatusCode::ALL
-            .iter()
-            .map(|code| code.as_i32())
-            .filter(|code| {
-                let failure = ErrorResponse {
-                    retry_after: second,
-                    ..response(503, *code, Some(WriteState::NotWritten))
-                }
-                .failure();
-                failure.advice == Advice::NextStreamAndCoolDown(second)
-            })
-            .collect();
+        let mut paused = Vec::new();
+        for code in StatusCode::ALL {
+            let failure = ErrorResponse {
+                retry_after: second,
+                ..response(503, code.as_i32(), Some(WriteState::NotWritten))
+            }
+            .failure();
+            let pauses = failure.advice == Advice::NextStreamAndCoolDown(second);
+            let overloaded = matches!(
+                Failure::of_status(*code).advice,
+                Advice::NextStreamAndCoolDown(_)
+            );
+            assert_eq!(pauses, overloaded || code.is_unavailable(), "{code}");
+            if pauses {
+                paused.push(code.as_i32());
+            }
+        }
         assert_eq!(paused, [503, 517, 518, 519, 524]);
     }
 
