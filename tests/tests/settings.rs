@@ -122,8 +122,8 @@ case (`requestTimeout`), the command as flags (`--request-timeout`). *original* 
 Apache DistributedLog's writer where it differs: `Settings::original()`. Exceptions: npm's
 `inFlightSets` is two less than its `connections` (6) unless given; the tokio writer and npm draw
 `seed` and `identity` at random; `dlog console-multi-writer` starts from the tutorial's settings
-(`Settings::tutorial()`), from which `dlog quickstart` takes the request timeout and that each record
-is a set; their help shows the values.
+(`Settings::tutorial()`), from which `dlog quickstart` takes the request timeout and that each
+record is a set; their help shows the values.
 
 "
     .to_owned();

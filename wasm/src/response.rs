@@ -59,8 +59,8 @@ impl ErrorResponse {
         };
         let overloaded = match (advice, cause) {
             (Advice::NextStreamAndCoolDown(_), _) => true,
-            // Those of `StatusCode::is_unavailable` that do not ask for less load anyway: asking the
-            // table would make the page's module larger.
+            // Those of `StatusCode::is_unavailable` that do not ask for less load anyway: asking
+            // the table would make the page's module larger.
             (Advice::NextStream, Cause::Status(code)) => matches!(
                 code,
                 StatusCode::ServiceUnavailable | StatusCode::RegionUnavailable

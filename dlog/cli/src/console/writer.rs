@@ -161,8 +161,8 @@ impl LineWriter for ConnectedWriter {
     }
 }
 
-/// Describes the answer of a proxy that keeps lines from being acknowledged, or returns `None` if no
-/// proxy answered.
+/// Describes the answer of a proxy that keeps lines from being acknowledged, or returns `None` if
+/// no proxy answered.
 fn answer_text(failure: &RequestError) -> Option<String> {
     let Cause::Status(code) = failure.cause() else {
         return None;

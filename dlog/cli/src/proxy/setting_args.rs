@@ -4,8 +4,8 @@ use distributedlog_proxy::{Settings, SettingsBuilder};
 
 use super::super::setting_flags::{FlagGroup, FlagRows};
 
-/// Settings whose flags this command makes by hand, because their values are addresses, files, lists
-/// or words: setting and flag.
+/// Settings whose flags this command makes by hand, because their values are addresses, files,
+/// lists or words: setting and flag.
 #[cfg(test)]
 const BY_HAND: &[(&str, &str)] = &[
     ("listen", "port"),

@@ -1,6 +1,7 @@
 //! Group commit: turns requests into batches, with one write and one sync for everything that
 //! arrived during the previous sync.
 
+use std::io;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
@@ -59,6 +60,26 @@ pub(super) struct ActiveVolume {
     pub(super) sector_bytes: u32,
     /// Blocks up to this offset have been written, if only with zeros.
     pub(super) zeroed: u64,
+}
+
+impl ActiveVolume {
+    /// Makes sure that no recovery finds a batch at `start` whose write failed. `header` is the
+    /// batch's.
+    ///
+    /// # Errors
+    ///
+    /// The system's: the batch may be found.
+    fn withdraw(&self, header: &[u8], start: u64) -> io::Result<()> {
+        let mut found = vec![0; header.len()];
+        let length = self.file.read_at(&mut found, start)?;
+        // Without its header a batch is none. With it a small one may be whole, though its padding
+        // did not fit.
+        if found[..length] != *header {
+            return Ok(());
+        }
+        self.file.write_at(&vec![0; header.len()], start)?;
+        self.file.sync_data()
+    }
 }
 
 impl Committer {
@@ -347,16 +368,7 @@ impl Committer {
             written = active.file.write_at(&self.batch.bytes[..padded], start);
         }
         if let Err(error) = written {
-            let error = store_error(&path, &error);
-            // Without space or permission nothing was synced, and the next batch overwrites what
-            // this one left. After any other failure the state of the disk is unknown.
-            if !matches!(
-                error,
-                StoreError::DiskFull { .. } | StoreError::ReadOnly { .. }
-            ) {
-                self.active = None;
-            }
-            return Err(error);
+            return Err(self.refuse_batch(store_error(&path, &error)));
         }
         let synced = || active.file.sync_data();
         #[cfg(seeded_bugs)]
@@ -381,6 +393,39 @@ impl Committer {
         active.next_sequence += 1;
         self.newest.end = end;
         Ok(())
+    }
+
+    /// Handles a failed write of the batch. Returns the error of its callers.
+    ///
+    /// Without space or permission nothing was synced, but the system may have taken the whole
+    /// batch before it failed, and a recovery would find it: the callers are only answered that
+    /// nothing was written once it is taken back. After any other failure the state of the disk is
+    /// unknown.
+    fn refuse_batch(&mut self, error: StoreError) -> StoreError {
+        let nothing_synced = matches!(
+            error,
+            StoreError::DiskFull { .. } | StoreError::ReadOnly { .. }
+        );
+        let header = &self.batch.bytes[..BATCH_HEADER];
+        let withdrawn = match &self.active {
+            Some(active) if nothing_synced => active.withdraw(header, self.newest.end),
+            Some(_) | None => {
+                self.active = None;
+                return error;
+            }
+        };
+        let Err(failed) = withdrawn else {
+            return error;
+        };
+        self.active = None;
+        StoreError::Io {
+            path: self
+                .shared
+                .path(FileKind::Volume, self.newest.number)
+                .display()
+                .to_string(),
+            detail: format!("{error}; what the disk took is not taken back: {failed}"),
+        }
     }
 
     /// Makes the batch's effects visible to readers.

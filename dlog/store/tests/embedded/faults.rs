@@ -68,6 +68,32 @@ fn a_full_disk_fails_appends_only_and_space_helps_without_a_restart() {
     check(&open(&disk), &name, more);
 }
 
+/// Found by the simulation of the whole system: a small batch was on the disk though its padding
+/// did not fit, its append was refused, and a recovery found it.
+#[test]
+fn an_append_that_a_full_disk_refused_is_never_found_by_a_recovery() {
+    let settings = EmbeddedSettings {
+        preallocate: false,
+        ..small()
+    };
+    let open =
+        |disk: &SimDisk| Stepped::open(disk, settings.clone(), &TestClock::default()).unwrap();
+    // From the point where nothing of a batch fits to the one where all of it does.
+    for room in (0..2_048).step_by(32) {
+        let disk = SimDisk::new(1);
+        let name = stream("basic-stream-3");
+        let mut store = open(&disk);
+        // Too little for the zeros that batches write ahead of themselves.
+        disk.set_capacity(Some(disk.bytes_used() + 6_000 + room));
+        let lease = store.create(&name);
+        let (count, error) = fill(&mut store, &lease, 0);
+        assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
+        disk.set_capacity(None);
+        drop(store);
+        check(&open(&disk), &name, count);
+    }
+}
+
 /// Found by the simulation of the whole system: when the disk became full after the index of a
 /// sealed volume was written and before the snapshot, the second attempt replaced the index with an
 /// empty one.
