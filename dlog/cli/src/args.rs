@@ -4,6 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::logging::{self, Verbosity};
+use super::output;
 use super::{
     CliError, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy,
     quickstart, sim, tool,
@@ -160,6 +161,21 @@ impl Cli {
             | Command::ConsoleMultiWriter(_)
             | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
         }
+    }
+}
+
+/// Prints what clap says of a command line: an error, help or the version. An error that may quote a
+/// control character is printed as other errors are, without colours. A closed pipe is no reason to
+/// fail.
+pub(crate) fn print(error: &clap::Error, mut args: impl Iterator<Item = OsString>) {
+    let quotes_control = args.any(|arg| {
+        let text = arg.to_string_lossy();
+        output::harmless(&text) != text
+    });
+    if quotes_control && error.use_stderr() {
+        output::note(error.render().to_string().trim_end());
+    } else {
+        let _ = error.print();
     }
 }
 

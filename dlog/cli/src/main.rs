@@ -47,9 +47,8 @@ fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // clap returns help and version as "errors" too; they exit with status 0. A closed
-            // pipe is no reason to fail.
-            let _ = error.print();
+            // clap returns help and version as "errors" too; they exit with status 0.
+            args::print(&error, std::env::args_os());
             return ExitCode::from(if error.use_stderr() {
                 EXIT_USAGE
             } else {

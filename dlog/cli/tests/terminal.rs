@@ -307,3 +307,14 @@ fn a_missing_proxy_is_reported_above_the_line_that_is_being_typed() {
     user.types("\x03");
     user.sees("Waiting for 1 line to be acknowledged");
 }
+
+#[test]
+fn a_command_line_that_cannot_be_used_is_quoted_without_its_control_characters() {
+    let home = folder();
+    // A title for the terminal, its bell, and a sequence of one character.
+    let mut user = User::runs("tool \x1b]0;title\x07li\x07st\u{9b}", home.path());
+    user.sees("unrecognized subcommand 'list\u{fffd}'");
+    user.sees("--help");
+    assert!(!user.shown.contains('\x1b'), "{:?}", user.shown);
+    assert_eq!(user.sees_the_end().code(), Some(2));
+}
