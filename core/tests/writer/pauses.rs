@@ -230,7 +230,7 @@ fn a_set_that_the_transport_refuses_asks_each_stream_once_before_it_pauses() {
     let settings = single().health(LASTING).request_timeout(ms(4_000));
     let settings = settings.build().unwrap();
     let streams = StreamCount::new(2).unwrap();
-    let mut writer = Writer::new(settings.clone(), streams, Heap::new(&settings, streams)).unwrap();
+    let mut writer = Writer::new(settings, streams, Heap::new(&settings, streams)).unwrap();
     writer.write(Instant::ZERO, b"a record").unwrap();
     let attempt = writer.poll_transmit(Instant::ZERO).expect("an attempt").id;
     writer.handle_finished(Instant::ZERO, attempt, asks_for(2_000).expect("an answer"));

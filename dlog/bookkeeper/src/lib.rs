@@ -5,7 +5,7 @@
 //!
 //! - [`wire`]: the frames of protocol v3.
 //! - [`entry`]: bodies of entries with their digests.
-//! - [`ledger`]: writing a ledger, and recovering one that its writer left.
+//! - [`ledger`]: writing a ledger, recovering one that its writer left, and reading one.
 //! - [`metadata`]: a ledger's metadata in its three formats, and the paths of ZooKeeper nodes.
 //! - [`namespace`]: DistributedLog's log segments, records and locks on top of it.
 #![forbid(unsafe_code)]

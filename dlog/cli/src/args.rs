@@ -164,9 +164,9 @@ impl Cli {
     }
 }
 
-/// Prints what clap says of a command line: an error, help or the version. An error that may quote a
-/// control character is printed as other errors are, without colours. A closed pipe is no reason to
-/// fail.
+/// Prints what clap says of a command line: an error, help or the version. An error that may quote
+/// a control character is printed as other errors are, without colours. A closed pipe is no reason
+/// to fail.
 pub(crate) fn print(error: &clap::Error, mut args: impl Iterator<Item = OsString>) {
     let quotes_control = args.any(|arg| {
         let text = arg.to_string_lossy();

@@ -2,10 +2,12 @@
 //! requests and results go out as values. No I/O, no clock, no random numbers but from a seed.
 
 mod ensemble;
+mod reader;
 mod recovery;
 mod update;
 mod writer;
 
+pub use reader::{LacReader, ReadError, ReadRequest, Reader, ReaderOutput, ReaderSettings};
 pub use recovery::{
     ReadAnswer, Recovered, Recovery, RecoveryError, RecoveryOutput, RecoveryRequest,
     RecoverySettings,
