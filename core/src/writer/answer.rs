@@ -151,7 +151,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             Advice::FailOnThisStream => slot.refused_by.insert(stream),
             Advice::NextStreamAndCoolDown(asked) => {
                 slot.pushed_back = true;
-                self.cool_down(set, stream, asked, now);
+                self.cool_down(stream, asked, now);
             }
             Advice::NextStream | Advice::NextStreamAndProbation => {}
         }
@@ -162,21 +162,20 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Stops using a stream whose proxy asked for less load, for as long as the proxy says. If it
-    /// does not say how long, as over Thrift, a writer with a budget or health pauses for a default
-    /// time, or for the pause of the set that was turned away, if that has grown longer (R16); the
-    /// original does not pause.
-    fn cool_down(&mut self, set: u16, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
-        let asked = asked.map(|asked| asked.min(self.settings.max_cool_down()));
+    /// does not say how long, as over Thrift, a writer with a budget or health avoids the stream for
+    /// a default time; the original does not.
+    fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         if !self.backs_off() && (asked.is_none() || !(F::HEALTH || F::BUDGET)) {
             return;
         }
-        let mut usual = self.retry_pause(set);
-        if let Health::Probation { first_backoff, .. } = self.health() {
-            usual = usual.max(micros(first_backoff));
-        }
+        let asked = asked.map(|asked| asked.min(self.settings.max_cool_down()));
+        let usual = match self.health() {
+            Health::Probation { first_backoff, .. } => first_backoff,
+            Health::Off => self.settings.rounds().first_backoff,
+        };
         self.storage.tables().streams[stream.0 as usize]
             .health
-            .cool_down(now, asked, usual, &mut self.random);
+            .cool_down(now, asked, micros(usual), &mut self.random);
     }
 
     /// Returns `true` if sets that were asked for less load go on more slowly than others (R16):

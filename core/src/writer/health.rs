@@ -16,6 +16,8 @@ pub(crate) struct StreamHealth {
     backoff: u64,
     /// The stream asked for less load until this time (R8).
     cool_until: Instant,
+    /// The stream named that time itself (R16).
+    named: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +58,20 @@ impl StreamHealth {
         strikes: 0,
         backoff: 0,
         cool_until: Instant::ZERO,
+        named: false,
     };
 
     /// Returns `true` if sets may start at the stream, and should rather continue here than
     /// elsewhere.
     pub(crate) fn is_available(&self, now: Instant) -> bool {
-        self.state == HealthState::Good && !self.is_paused(now)
+        self.state == HealthState::Good && self.cool_until <= now
     }
 
-    /// Returns `true` if the stream gets no attempt, because it asked for less load (R16).
+    /// Returns `true` if the stream gets no attempt, because it said for how long it takes none
+    /// (R16). One that did not say is avoided, and tried if there is no other: in a burst that
+    /// exceeds the capacity for an instant, waiting would cost more than trying.
     pub(crate) fn is_paused(&self, now: Instant) -> bool {
-        self.cool_until > now
+        self.named && self.cool_until > now
     }
 
     /// Returns the end of the latest pause.
@@ -97,6 +102,7 @@ impl StreamHealth {
         usual: u64,
         random: &mut Random,
     ) {
+        self.named = asked.is_some() || self.named && self.cool_until > now;
         let pause = match asked {
             Some(asked) => {
                 let asked = asked.as_micros() as u64;
