@@ -162,8 +162,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     }
 
     /// Stops using a stream whose proxy asked for less load, for as long as the proxy says. If it
-    /// does not say how long, as over Thrift, a writer with a budget or health avoids the stream for
-    /// a default time; the original does not.
+    /// does not say how long, as over Thrift, a writer with a budget or health avoids the stream
+    /// for a default time; the original does not.
     fn cool_down(&mut self, stream: StreamIndex, asked: Option<Duration>, now: Instant) {
         if !self.backs_off() && (asked.is_none() || !(F::HEALTH || F::BUDGET)) {
             return;
