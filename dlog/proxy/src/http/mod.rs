@@ -114,14 +114,24 @@ impl HttpState {
         let reply = tokio::select! {
             biased;
             reply = &mut reply => reply,
-            () = gone(client) => {
-                self.service.stats.http.aborted.inc();
+            () = self.gone(client) => {
                 reply.discard();
                 reply.await
             }
         };
         self.count(request, size, since, &reply);
         reply
+    }
+
+    /// Waits until the client has gone, or is taken to have. It is counted as soon as it closes its
+    /// sending side, which most clients do to give a request up.
+    async fn gone(&self, client: &ClientWatch) {
+        let end = client.ended().await;
+        self.service.stats.http.aborted.inc();
+        match end {
+            ClientEnd::Broken => {}
+            ClientEnd::Closed => tokio::time::sleep(CLOSED_CLIENT_GRACE).await,
+        }
     }
 
     fn count(&self, request: &Request<'_>, size: usize, since: Instant, reply: &Reply) {
@@ -155,12 +165,4 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
 /// Returns a router of these routes, behind the guard that all ports have.
 fn router(routes: Vec<Route>, port: HttpPort) -> Router {
     route::router(routes).layer(middleware::from_fn_with_state(port, guard::guard))
-}
-
-/// Waits until the client has gone, or is taken to have.
-async fn gone(client: &ClientWatch) {
-    match client.ended().await {
-        ClientEnd::Broken => {}
-        ClientEnd::Closed => tokio::time::sleep(CLOSED_CLIENT_GRACE).await,
-    }
 }
