@@ -66,15 +66,9 @@ async fn a_write_that_has_not_started_is_taken_back_when_its_client_goes() {
             }
         }
         until_metric(&observer, "dlog_proxy_http_aborted_total", 1.0).await;
-        assert_eq!(
-            metric(&observer, "dlog_proxy_discarded_total").await,
-            1.0,
-            "{version:?}"
-        );
-        assert_eq!(
-            metric(&observer, "dlog_proxy_requests_unanswered").await,
-            0.0
-        );
+        // Over HTTP/1.1 a client that closed its sending side has a second to go.
+        until_metric(&observer, "dlog_proxy_discarded_total", 1.0).await;
+        until_metric(&observer, "dlog_proxy_requests_unanswered", 0.0).await;
         faults.clear("s");
         assert_eq!(
             client.write("s", b"three").await.json()["dlsn"]["text"],
