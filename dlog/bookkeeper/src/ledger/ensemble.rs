@@ -1,7 +1,8 @@
 use crate::EntryId;
+use crate::metadata::LedgerMetadata;
 
 /// Maximum bookies of an ensemble that is written to: sets of indices are kept in 64 bits.
-pub(super) const MAX_MEMBERS: usize = 64;
+const MAX_MEMBERS: usize = 64;
 
 /// A set of an ensemble's indices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,20 @@ pub(super) struct Quorums {
 }
 
 impl Quorums {
+    /// Returns the sizes of a ledger.
+    pub(super) const fn of(metadata: &LedgerMetadata) -> Self {
+        Self {
+            ensemble: metadata.ensemble_size,
+            write: metadata.write_quorum,
+            ack: metadata.ack_quorum,
+        }
+    }
+
+    /// Returns true if an [`IndexSet`] has room for the ensemble.
+    pub(super) const fn fits(self) -> bool {
+        self.ensemble <= MAX_MEMBERS
+    }
+
     /// The indices that store an entry: `write` of them from the remainder of the entry on.
     pub(super) fn write_set(self, entry: EntryId) -> impl Iterator<Item = usize> + Clone {
         // An entry is not negative, so the remainder is below the ensemble's size.

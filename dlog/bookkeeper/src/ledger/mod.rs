@@ -2,6 +2,9 @@
 //! requests and results go out as values. No I/O, no clock, no random numbers but from a seed.
 
 mod ensemble;
+#[cfg(test)]
+mod fixtures;
+mod lac;
 mod reader;
 mod recovery;
 mod update;

@@ -1,18 +1,15 @@
+use super::super::ensemble::Quorums;
+use super::super::lac::{LacAnswers, LacError};
 use super::types::{ReadError, ReadRequest};
-use super::{BookieId, EntryCodec, IndexSet, LedgerMetadata, MAX_MEMBERS, Quorums, ReadAnswer};
+use super::{BookieId, EntryCodec, LedgerMetadata, ReadAnswer};
 use crate::{EntryId, NO_ENTRY};
 
 /// Reads the last add confirmed of an open ledger from all bookies of its last ensemble, without
 /// fencing it.
 pub struct LacReader {
     codec: EntryCodec,
-    quorums: Quorums,
     ensemble: Vec<BookieId>,
-    /// Entries before this one are confirmed: their ensemble was left.
-    first_entry: EntryId,
-    heard: IndexSet,
-    answered: IndexSet,
-    lac: EntryId,
+    answers: LacAnswers,
 }
 
 impl LacReader {
@@ -21,22 +18,15 @@ impl LacReader {
     /// # Errors
     /// [`ReadError::EnsembleTooLarge`] for an ensemble of more than 64 bookies.
     pub fn new(codec: EntryCodec, metadata: &LedgerMetadata) -> Result<Self, ReadError> {
-        if metadata.ensemble_size > MAX_MEMBERS {
+        let quorums = Quorums::of(metadata);
+        if !quorums.fits() {
             return Err(ReadError::EnsembleTooLarge);
         }
         let segment = metadata.last_segment();
         Ok(Self {
             codec,
-            quorums: Quorums {
-                ensemble: metadata.ensemble_size,
-                write: metadata.write_quorum,
-                ack: metadata.ack_quorum,
-            },
             ensemble: segment.ensemble.clone(),
-            first_entry: segment.first_entry,
-            heard: IndexSet::default(),
-            answered: IndexSet::default(),
-            lac: NO_ENTRY,
+            answers: LacAnswers::new(quorums, segment.first_entry),
         })
     }
 
@@ -55,9 +45,6 @@ impl LacReader {
     /// Takes a reply. Returns the last add confirmed once enough bookies have answered that no
     /// group of the others can know a later one alone, and `None` before.
     ///
-    /// The body that a bookie returns is its last entry, which is usually not confirmed: the last
-    /// add confirmed is the one that its header names.
-    ///
     /// # Errors
     /// [`ReadError`] if it cannot be known now.
     pub fn handle_reply(
@@ -65,24 +52,11 @@ impl LacReader {
         request: ReadRequest,
         answer: &ReadAnswer,
     ) -> Result<Option<EntryId>, ReadError> {
-        self.heard.insert(request.place);
-        match answer {
-            ReadAnswer::Body(body) => {
-                if let Ok(entry) = self.codec.decode_any(body) {
-                    self.answered.insert(request.place);
-                    self.lac = self.lac.max(entry.lac);
-                }
-            }
-            ReadAnswer::Absent => self.answered.insert(request.place),
-            ReadAnswer::Unauthorized => return Err(ReadError::Unauthorized),
-            ReadAnswer::Unknown => {}
-        }
-        if self.quorums.covered(self.answered) {
-            Ok(Some(self.lac.max(self.first_entry - 1)))
-        } else if self.heard.len() == self.quorums.ensemble {
-            Err(ReadError::NotCovered)
-        } else {
-            Ok(None)
-        }
+        let handled = self.answers.handle(&self.codec, request.place, answer);
+        handled.map_err(|error| match error {
+            LacError::NotCovered => ReadError::NotCovered,
+            LacError::Unauthorized => ReadError::Unauthorized,
+        })?;
+        Ok(self.answers.last_confirmed())
     }
 }

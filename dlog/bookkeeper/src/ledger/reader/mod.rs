@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use distributedlog::Instant;
 
 use super::ReadAnswer;
-use super::ensemble::{IndexSet, MAX_MEMBERS, Quorums};
+use super::ensemble::{IndexSet, Quorums};
 use crate::EntryId;
 use crate::entry::EntryCodec;
 use crate::metadata::{BookieId, LedgerMetadata};
@@ -58,14 +58,10 @@ impl Reader {
         codec: EntryCodec,
         metadata: LedgerMetadata,
     ) -> Result<Self, ReadError> {
-        if metadata.ensemble_size > MAX_MEMBERS {
+        let quorums = Quorums::of(&metadata);
+        if !quorums.fits() {
             return Err(ReadError::EnsembleTooLarge);
         }
-        let quorums = Quorums {
-            ensemble: metadata.ensemble_size,
-            write: metadata.write_quorum,
-            ack: metadata.ack_quorum,
-        };
         Ok(Self {
             settings,
             codec,

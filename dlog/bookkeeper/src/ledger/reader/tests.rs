@@ -4,49 +4,14 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::fixtures::{self, body, codec};
 use super::*;
-use crate::NO_ENTRY;
-use crate::entry::{DigestType, EntryError};
-use crate::metadata::{Format, LedgerState, Segment};
+use crate::entry::EntryError;
 
 const NOW: Instant = Instant::from_millis(1);
 
-fn codec() -> EntryCodec {
-    EntryCodec::new(7, DigestType::Crc32, b"")
-}
-
-fn body(entry: EntryId, lac: EntryId) -> ReadAnswer {
-    let length = u64::try_from(entry + 1).expect("an entry");
-    ReadAnswer::Body(codec().encode(entry, lac, length, b"x"))
-}
-
 fn metadata() -> LedgerMetadata {
-    let ensemble = |names: [&str; 3]| names.map(BookieId::new).to_vec();
-    LedgerMetadata {
-        format: Format::Text,
-        ensemble_size: 3,
-        write_quorum: 3,
-        ack_quorum: 2,
-        state: LedgerState::Open,
-        last_entry: NO_ENTRY,
-        length: 0,
-        segments: vec![
-            Segment {
-                first_entry: 0,
-                ensemble: ensemble(["a", "b", "c"]),
-            },
-            Segment {
-                first_entry: 3,
-                ensemble: ensemble(["a", "b", "d"]),
-            },
-        ],
-        digest: Some(DigestType::Crc32),
-        password: Some(Bytes::new()),
-        created_unix_ms: None,
-        custom: Default::default(),
-        creator_token: None,
-        unknown: Bytes::new(),
-    }
+    fixtures::metadata(&[(0, ["a", "b", "c"]), (3, ["a", "b", "d"])])
 }
 
 fn reader() -> Reader {

@@ -1,7 +1,6 @@
 //! Recovering a ledger that its writer left: fencing it, finding its end, and closing it.
 
 mod close;
-mod fence;
 mod tail;
 mod types;
 
@@ -10,13 +9,13 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use super::ensemble::{MAX_MEMBERS, Quorums};
+use super::ensemble::Quorums;
+use super::lac::{LacAnswers, LacError};
 use super::update::{Decision, MetadataReply, SetReply, Step, Update, Versioned};
 use super::writer::SendReply;
 use crate::entry::EntryCodec;
 use crate::metadata::{BookieId, LedgerMetadata, LedgerState, Segment};
 
-use fence::Fence;
 use tail::Tail;
 pub use types::{
     ReadAnswer, Recovered, RecoveryError, RecoveryOutput, RecoveryRequest, RecoverySettings,
@@ -49,7 +48,7 @@ enum Phase {
     /// The node is being marked.
     Marking(Update),
     /// The bookies are being fenced.
-    Fencing(Fence),
+    Fencing(LacAnswers),
     /// Entries behind the last confirmed one are read and written back.
     Reading(Tail),
     /// The node is being closed.
@@ -69,11 +68,7 @@ impl Recovery {
         candidates: Vec<BookieId>,
     ) -> Self {
         let (update, step) = Update::start(&known, decide_mark);
-        let quorums = Quorums {
-            ensemble: known.metadata.ensemble_size,
-            write: known.metadata.write_quorum,
-            ack: known.metadata.ack_quorum,
-        };
+        let quorums = Quorums::of(&known.metadata);
         let mut recovery = Self {
             settings,
             codec,
@@ -84,10 +79,10 @@ impl Recovery {
             phase: Phase::Marking(update),
             outputs: VecDeque::new(),
         };
-        if recovery.quorums.ensemble > MAX_MEMBERS {
-            recovery.fail(RecoveryError::EnsembleTooLarge);
-        } else {
+        if quorums.fits() {
             recovery.proceed(step);
+        } else {
+            recovery.fail(RecoveryError::EnsembleTooLarge);
         }
         recovery
     }
@@ -118,8 +113,12 @@ impl Recovery {
     /// reported as [`ReadAnswer::Unknown`].
     pub fn handle_read(&mut self, request: RecoveryRequest, answer: ReadAnswer) {
         let outcome = match &mut self.phase {
-            Phase::Fencing(fence) if request.is_fence() => {
-                fence.handle(&self.codec, request.index, answer)
+            Phase::Fencing(answers) if request.is_fence() => {
+                let handled = answers.handle(&self.codec, request.index, &answer);
+                handled.map_err(|error| match error {
+                    LacError::NotCovered => RecoveryError::NotCovered,
+                    LacError::Unauthorized => RecoveryError::Unauthorized,
+                })
             }
             Phase::Reading(tail) if !request.is_fence() => {
                 tail.handle_read(&self.codec, request, answer)
@@ -177,20 +176,20 @@ impl Recovery {
     fn start_fencing(&mut self) {
         let segment = self.stored.metadata.last_segment();
         self.ensemble.clone_from(&segment.ensemble);
-        let fence = Fence::new(self.quorums, segment.first_entry);
+        let answers = LacAnswers::new(self.quorums, segment.first_entry);
         for (index, bookie) in self.ensemble.iter().enumerate() {
             self.outputs.push_back(RecoveryOutput::Read {
                 request: RecoveryRequest::fence(index),
                 bookie: bookie.clone(),
             });
         }
-        self.phase = Phase::Fencing(fence);
+        self.phase = Phase::Fencing(answers);
     }
 
     /// Goes as far as the answers allow.
     fn advance(&mut self) {
-        if let Phase::Fencing(fence) = &self.phase {
-            let Some(base) = fence.base() else {
+        if let Phase::Fencing(answers) = &self.phase {
+            let Some(base) = answers.last_confirmed() else {
                 return;
             };
             let base_ensemble = self.stored.metadata.segment_of(base).ensemble.clone();

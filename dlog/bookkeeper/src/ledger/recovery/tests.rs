@@ -2,50 +2,10 @@
 
 use bytes::Bytes;
 
+use super::super::fixtures::{body, codec, id, metadata};
 use super::*;
-use crate::entry::DigestType;
-use crate::metadata::Format;
 use crate::wire::Status;
 use crate::{EntryId, NO_ENTRY};
-
-fn id(name: &str) -> BookieId {
-    BookieId::new(name)
-}
-
-fn codec() -> EntryCodec {
-    EntryCodec::new(7, DigestType::Crc32, b"")
-}
-
-/// Body of an entry of one byte.
-fn body(entry: EntryId, lac: EntryId) -> ReadAnswer {
-    let length = u64::try_from(entry + 1).expect("an entry");
-    ReadAnswer::Body(codec().encode(entry, lac, length, b"x"))
-}
-
-fn metadata(segments: &[(EntryId, [&str; 3])]) -> LedgerMetadata {
-    LedgerMetadata {
-        format: Format::Text,
-        ensemble_size: 3,
-        write_quorum: 3,
-        ack_quorum: 2,
-        state: LedgerState::Open,
-        last_entry: NO_ENTRY,
-        length: 0,
-        segments: segments
-            .iter()
-            .map(|(first_entry, names)| Segment {
-                first_entry: *first_entry,
-                ensemble: names.map(id).to_vec(),
-            })
-            .collect(),
-        digest: Some(DigestType::Crc32),
-        password: Some(Bytes::new()),
-        created_unix_ms: None,
-        custom: Default::default(),
-        creator_token: None,
-        unknown: Bytes::new(),
-    }
-}
 
 struct Script {
     recovery: Recovery,

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use distributedlog::Instant;
 
-use super::ensemble::{MAX_MEMBERS, Quorums};
+use super::ensemble::Quorums;
 use super::update::{MetadataReply, SetReply, Step, Update, Versioned};
 use crate::entry::EntryCodec;
 use crate::metadata::BookieId;
@@ -91,10 +91,6 @@ impl Writer {
     #[must_use]
     pub fn new(settings: WriterSettings, codec: EntryCodec, created: Versioned) -> Self {
         let metadata = &created.metadata;
-        assert!(
-            metadata.ensemble_size <= MAX_MEMBERS,
-            "creators refuse larger ensembles"
-        );
         let members = metadata
             .last_segment()
             .ensemble
@@ -102,11 +98,8 @@ impl Writer {
             .cloned()
             .map(Member::new)
             .collect();
-        let quorums = Quorums {
-            ensemble: metadata.ensemble_size,
-            write: metadata.write_quorum,
-            ack: metadata.ack_quorum,
-        };
+        let quorums = Quorums::of(metadata);
+        assert!(quorums.fits(), "creators refuse larger ensembles");
         Self {
             settings,
             codec,

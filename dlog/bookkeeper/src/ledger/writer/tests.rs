@@ -6,36 +6,14 @@ use core::time::Duration;
 use bytes::Bytes;
 use distributedlog::Instant;
 
+use super::super::fixtures::{self, codec, id};
 use super::*;
-use crate::entry::DigestType;
-use crate::metadata::{Format, LedgerMetadata, LedgerState, Segment};
+use crate::metadata::{LedgerMetadata, LedgerState};
 
 const NOW: Instant = Instant::from_millis(1);
 
-fn id(name: &str) -> BookieId {
-    BookieId::new(name)
-}
-
 fn metadata() -> LedgerMetadata {
-    LedgerMetadata {
-        format: Format::Text,
-        ensemble_size: 3,
-        write_quorum: 3,
-        ack_quorum: 2,
-        state: LedgerState::Open,
-        last_entry: NO_ENTRY,
-        length: 0,
-        segments: vec![Segment {
-            first_entry: 0,
-            ensemble: ["a", "b", "c"].map(id).to_vec(),
-        }],
-        digest: Some(DigestType::Crc32),
-        password: Some(Bytes::new()),
-        created_unix_ms: None,
-        custom: Default::default(),
-        creator_token: None,
-        unknown: Bytes::new(),
-    }
+    fixtures::metadata(&[(0, ["a", "b", "c"])])
 }
 
 /// A writer, and what it asked for.
@@ -51,13 +29,12 @@ struct Script {
 
 impl Script {
     fn new(settings: WriterSettings) -> Self {
-        let codec = EntryCodec::new(7, DigestType::Crc32, b"");
         let created = Versioned {
             metadata: metadata(),
             version: 0,
         };
         Self {
-            writer: Writer::new(settings, codec, created),
+            writer: Writer::new(settings, codec(), created),
             sends: Vec::new(),
             sets: Vec::new(),
             reads: 0,
