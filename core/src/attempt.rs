@@ -212,15 +212,6 @@ impl Cause {
         }
     }
 
-    /// Returns the cause to report after this one: a proxy's answer says more than that no proxy
-    /// could be reached afterwards.
-    pub(crate) const fn or_answer_of(self, earlier: Option<Self>) -> Self {
-        match earlier {
-            Some(earlier) if earlier.is_answer() && !self.is_answer() => earlier,
-            Some(_) | None => self,
-        }
-    }
-
     /// Returns a name for programs: logs, metrics, other languages.
     #[must_use]
     pub const fn name(self) -> &'static str {

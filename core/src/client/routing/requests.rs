@@ -86,10 +86,11 @@ impl Request {
         result: None,
     };
 
-    /// Keeps a failure, unless an earlier one says more.
+    /// Keeps a failure, unless an earlier one says more: a proxy's answer says more than that no
+    /// proxy could be reached afterwards.
     pub(crate) fn note_failure(&mut self, failure: Failure) {
-        let earlier = self.last_failure.map(|earlier| earlier.cause);
-        if failure.cause.or_answer_of(earlier) == failure.cause {
+        let is_answer = |failure: Failure| failure.cause.is_answer();
+        if is_answer(failure) || !self.last_failure.is_some_and(is_answer) {
             self.last_failure = Some(failure);
         }
     }
