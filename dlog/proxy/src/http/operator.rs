@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::route::{Route, StreamPath};
 use crate::FaultInjector;
-use crate::machine::{InjectedFault, shorten};
+use crate::machine::{InjectedFault, MAX_QUOTE_CHARS, shorten};
 use crate::service::Service;
 
 /// State of the operators' routes, on the stats port and on the HTTP port.
@@ -106,7 +106,7 @@ async fn fail(
     let faults = operator.faults()?;
     let code = named.get(1).map_or("", |(_, code)| code);
     let code = code.parse().map_err(|_| {
-        let code = shorten(code, 80);
+        let code = shorten(code, MAX_QUOTE_CHARS);
         Problem::bad_request(format!(
             "code: {code:?} is not the number of a status code, such as 517"
         ))

@@ -5,10 +5,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
 use super::problem::Problem;
-use crate::machine::shorten;
-
-/// Number of characters of a client's text that are quoted back to it.
-const MAX_QUOTE_CHARS: usize = 80;
+use crate::machine::{MAX_QUOTE_CHARS, shorten};
 
 /// Parameters of a route, made from a request's query.
 pub(super) trait FromQuery: Sized {

@@ -7,6 +7,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use distributedlog::StatusCode;
 
 use super::problem::Problem;
+use crate::machine::{MAX_QUOTE_CHARS, shorten};
 
 /// One method of one path. Routers are made of these, and a test compares them with the
 /// documentation.
@@ -72,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
 
 /// Response to a request for an unknown path.
 async fn no_such_route(uri: axum::http::Uri) -> Problem {
-    let path = crate::machine::shorten(uri.path(), 80);
+    let path = shorten(uri.path(), MAX_QUOTE_CHARS);
     Problem::new(
         Http::NOT_FOUND,
         "NO_SUCH_ROUTE",

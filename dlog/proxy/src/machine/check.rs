@@ -27,7 +27,7 @@ const MAX_FILTER_BYTES: usize = 1 << 20;
 const MAX_STREAM_NAME_BYTES: usize = 1024;
 
 /// Number of characters of a client's text that are quoted back to it.
-const MAX_QUOTE_CHARS: usize = 80;
+pub(crate) const MAX_QUOTE_CHARS: usize = 80;
 
 /// Payload that the original writes into the control record of a heartbeat which readers are to
 /// notice.

@@ -24,7 +24,7 @@ use distributedlog::{Instant, StatusCode};
 use regex::Regex;
 
 pub(crate) use call::{Action, Bulk, Call, NotStarted, Reply, StreamReply, Work};
-pub(crate) use check::{check, deadline, filter, shorten};
+pub(crate) use check::{MAX_QUOTE_CHARS, check, deadline, filter, shorten};
 pub(crate) use dedup::Fingerprint;
 pub(crate) use output::{Output, StoreReply, StoreRequest, Ticket};
 pub(crate) use status::of_setup;
