@@ -5,6 +5,7 @@ use distributedlog::Dlsn;
 use serde::Serialize;
 
 use super::problem::Problem;
+use crate::machine::{MAX_QUOTE_CHARS, shorten};
 use distributedlog_store::StreamInfo;
 use distributedlog_store::dlsn_text::parse_dlsn;
 
@@ -134,7 +135,7 @@ impl Serialize for StreamPosition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EventId {
     pub(super) after: StreamPosition,
-    /// True if the read was complete. A browser asks again all the same.
+    /// True if the read was complete. A browser asks again even then.
     pub(super) finished: bool,
 }
 
@@ -172,7 +173,7 @@ pub(super) fn parse(place: &str, text: &str) -> Result<StreamPosition, Problem> 
     };
     let created_unix_ms = created.map(|created| {
         created.parse().map_err(|_| {
-            let created: String = created.chars().take(80).collect();
+            let created = shorten(created, MAX_QUOTE_CHARS);
             Problem::bad_request(format!(
                 "{place}: '{created}' behind the @ is not a stream's time of creation, in \
                  milliseconds since 1970"

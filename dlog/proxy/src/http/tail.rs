@@ -90,38 +90,35 @@ enum StartPosition {
     First,
     End,
     At(StreamPosition),
-    /// Behind the last record of a read that was complete.
-    Finished,
 }
 
 impl StartPosition {
     /// Parses the position. A browser that resumes repeats its first query and adds the position
-    /// that it reached in `last-event-id`, which takes precedence.
-    fn of(query: &TailQuery, headers: &HeaderMap) -> Result<Self, Problem> {
+    /// that it reached in `last-event-id`, which takes precedence. `None` if that is behind the
+    /// last record of a read that was complete.
+    fn of(query: &TailQuery, headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         // A browser that has got no id yet sends an empty one, or none.
         if let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
             let text = id
                 .to_str()
                 .map_err(|_| Problem::bad_request("last-event-id: not a text"))?;
             let id = position::parse_event_id("last-event-id", text)?;
-            return Ok(if id.finished {
-                Self::Finished
-            } else {
-                Self::At(id.after.next_slot())
-            });
+            return Ok((!id.finished).then(|| Self::At(id.after.next_slot())));
         }
-        match (query.from.as_deref(), query.after.as_deref()) {
-            (None | Some("start"), None) => Ok(Self::First),
-            (Some("end"), None) => Ok(Self::End),
-            (Some(from), None) => Ok(Self::At(position::parse(
-                "from (start, end or a DLSN)",
-                from,
-            )?)),
-            (None, Some(after)) => Ok(Self::At(position::parse("after", after)?.next_slot())),
-            (Some(_), Some(_)) => Err(Problem::bad_request(
-                "from and after: only one of them may be given",
-            )),
-        }
+        Ok(Some(
+            match (query.from.as_deref(), query.after.as_deref()) {
+                (None | Some("start"), None) => Self::First,
+                (Some("end"), None) => Self::End,
+                (Some(from), None) => {
+                    Self::At(position::parse("from (start, end or a DLSN)", from)?)
+                }
+                (None, Some(after)) => Self::At(position::parse("after", after)?.next_slot()),
+                (Some(_), Some(_)) => {
+                    let detail = "from and after: only one of them may be given";
+                    return Err(Problem::bad_request(detail));
+                }
+            },
+        ))
     }
 }
 
@@ -157,10 +154,10 @@ async fn begin(
         return Err(Problem::bad_request(detail));
     }
     let framing = Framing::of(headers)?;
-    if matches!(start, StartPosition::Finished) {
+    let Some(start) = start else {
         // The only answer after which a browser's `EventSource` does not ask again.
         return Ok(Http::NO_CONTENT.into_response());
-    }
+    };
     let permit = reserve_reader(state)?;
     let info = state
         .service
@@ -170,9 +167,7 @@ async fn begin(
         .map_err(|error| Problem::of_store(&name, &error))?;
     let from = match start {
         StartPosition::First => info.first.unwrap_or(Dlsn::INITIAL),
-        StartPosition::End | StartPosition::Finished => {
-            info.last.map_or(Dlsn::INITIAL, |last| last.slot(1))
-        }
+        StartPosition::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
         StartPosition::At(position) => {
             position.check(&info)?;
             position.dlsn
