@@ -40,8 +40,8 @@ pub(crate) trait FlagGroup {
 pub(crate) enum FlagRows {
     /// These rows.
     Only(&'static [&'static str]),
-    /// All rows but these.
-    Except(&'static [&'static str]),
+    /// All rows but these, in lists.
+    Except(&'static [&'static [&'static str]]),
 }
 
 /// Flags of a group, as they were given.
@@ -84,7 +84,7 @@ pub(crate) fn rows<G: FlagGroup>() -> impl Iterator<Item = &'static SettingRow> 
         row.unit != "other"
             && match G::ROWS {
                 FlagRows::Only(names) => names.contains(&row.name),
-                FlagRows::Except(names) => !names.contains(&row.name),
+                FlagRows::Except(lists) => !lists.iter().any(|names| names.contains(&row.name)),
             }
     })
 }
@@ -110,19 +110,21 @@ pub(crate) fn dashed(before: &'static str, name: &'static str) -> &'static str {
         .or_insert_with(|| format!("{before}{}", name.replace(['_', '.'], "-")).leak())
 }
 
+/// Returns the value of a setting's flag, if the flag was given. A switch whose flag begins with
+/// `no-` is switched off by it.
+pub(crate) fn given(matches: &ArgMatches, row: &SettingRow, flag: &str) -> Option<SettingValue> {
+    if row.unit == "switch" {
+        let switched = SettingValue::Switch(!flag.starts_with("no-"));
+        return matches.get_flag(flag).then_some(switched);
+    }
+    matches.get_one::<SettingValue>(flag).copied()
+}
+
 impl<G: FlagGroup> FromArgMatches for TableFlags<G> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |row: &SettingRow| {
-            let flag = flag_of::<G>(row.name);
-            if row.unit == "switch" {
-                let given = matches.get_flag(flag);
-                return given.then_some(SettingValue::Switch(row.default != "on"));
-            }
-            matches.get_one::<SettingValue>(flag).copied()
-        };
         Ok(Self {
             changes: rows::<G>()
-                .filter_map(|row| Some((row.name, given(row)?)))
+                .filter_map(|row| Some((row.name, given(matches, row, flag_of::<G>(row.name))?)))
                 .collect(),
             group: PhantomData,
         })

@@ -12,7 +12,7 @@ use distributedlog::settings::{SettingRow, SettingValue, SettingsError};
 use distributedlog::writer::{Settings, SettingsBuilder};
 
 use super::CliError;
-use super::setting_flags::{self, count, dashed, factor, help, value_text};
+use super::setting_flags::{self, count, dashed, factor, given, help, value_text};
 
 /// Settings of the original's console: they start from the tutorial's.
 pub(crate) type WriterArgs = SettingFlags<Tutorial>;
@@ -206,19 +206,10 @@ fn rows<C: SettingsOf>() -> impl Iterator<Item = &'static SettingRow> {
 
 impl<C: SettingsOf> FromArgMatches for SettingFlags<C> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |row: &SettingRow| {
-            let flag = flag_of(row.name);
-            if row.unit == "switch" {
-                return matches
-                    .get_flag(flag)
-                    .then_some(SettingValue::Switch(!flag.starts_with("no-")));
-            }
-            matches.get_one::<SettingValue>(flag).copied()
-        };
         Ok(Self {
             recommended: matches.get_flag("recommended"),
             changes: rows::<C>()
-                .filter_map(|row| Some((row.name, given(row)?)))
+                .filter_map(|row| Some((row.name, given(matches, row, flag_of(row.name))?)))
                 .collect(),
             command: PhantomData,
         })

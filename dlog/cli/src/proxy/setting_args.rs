@@ -89,16 +89,8 @@ const STREAMS: &[&str] = &[
 ];
 const FAULTS: &[&str] = &["faults"];
 
-/// Settings that are not limits.
-const OTHERS: &[&str] = &[
-    "read_only",
-    "create_missing_streams",
-    "require_client_id",
-    "remembered_sets",
-    "faults",
-    "demo",
-    "thriftmux",
-];
+/// Settings with flags of another kind that are not limits.
+const OTHERS: &[&str] = &["demo", "thriftmux"];
 
 group! {
     /// Streams that clients may write to, and clients that may.
@@ -112,7 +104,7 @@ group! {
 
 group! {
     /// All other settings.
-    Limits, Some("Limits and timeouts"), FlagRows::Except(OTHERS)
+    Limits, Some("Limits and timeouts"), FlagRows::Except(&[STREAMS, FAULTS, OTHERS])
 }
 
 #[cfg(test)]
