@@ -4,14 +4,13 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::BinaryHeap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use distributedlog::Instant;
 use distributedlog_bookkeeper::entry::{EntryCodec, MasterKey};
 use distributedlog_bookkeeper::ledger::{
     MetadataReply, Recovery, RecoveryOutput, RecoverySettings, SetReply, Versioned, Writer,
     WriterOutput,
 };
-use distributedlog_bookkeeper::wire::{Request, Response};
 use distributedlog_testkit::Random;
 
 use super::bookie::{Bookie, Waiting};
@@ -19,6 +18,9 @@ use super::clients::{Client, Machine, Output, bookie_index};
 use super::node::Node;
 use super::oracle::Oracle;
 use super::plan::{PASSWORD, Plan, WriterEnd, bookie_id};
+
+mod faults;
+mod network;
 
 /// Number of the ledger.
 const LEDGER: i64 = 42;
@@ -476,212 +478,6 @@ impl World {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn delay(&mut self) -> Duration {
-        let slowest = if self.healed { 3 } else { self.plan.slowest_ms };
-        let slow = self.random.one_in(10);
-        let max = if slow { slowest * 5 } else { slowest };
-        self.random
-            .between(Duration::from_micros(50), Duration::from_millis(max))
-    }
-
-    fn send(&mut self, client: usize, bookie: usize, request: &Request) {
-        let mut frame = BytesMut::new();
-        request.encode(&mut frame);
-        let txn_id = request.txn_id;
-        if !matches!(self.clients[client].machine, Machine::Writer(_)) {
-            self.after(REQUEST_TIMEOUT, Event::Lost { client, txn_id });
-        }
-        if self.bookies[bookie].is_down {
-            let delay = self.delay();
-            self.after(delay, Event::Lost { client, txn_id });
-            return;
-        }
-        let waiting = Waiting {
-            client,
-            connection: self.clients[client].connections[bookie],
-            txn_id,
-        };
-        let at = (self.now + self.delay()).max(self.clients[client].latest[bookie]);
-        self.clients[client].latest[bookie] = at;
-        self.at(
-            at,
-            Event::ToBookie {
-                bookie,
-                waiting,
-                frame: frame.freeze().slice(4..),
-            },
-        );
-        if !self.healed && self.random.below(1_000) < self.plan.losses_per_mille {
-            self.report.faults += 1;
-            self.lose_connection(client, bookie);
-        }
-    }
-
-    /// Everything in flight on a connection is lost; what is under way may arrive or not.
-    fn lose_connection(&mut self, client: usize, bookie: usize) {
-        self.clients[client].connections[bookie] += 1;
-        let lost: Vec<u64> = self.clients[client]
-            .in_flight
-            .iter()
-            .filter(|(_, it)| it.bookie == bookie)
-            .map(|(txn_id, _)| *txn_id)
-            .collect();
-        let delay = self.delay();
-        for txn_id in lost {
-            self.after(delay, Event::Lost { client, txn_id });
-        }
-    }
-
-    fn at_bookie(&mut self, bookie: usize, waiting: Waiting, frame: &Bytes) {
-        let client = &self.clients[waiting.client];
-        let is_of_old_connection = client.connections[bookie] != waiting.connection;
-        if self.bookies[bookie].is_down || is_of_old_connection && self.random.one_in(2) {
-            return;
-        }
-        let request = Request::decode(frame).expect("our own frame");
-        let had_unsynced = self.bookies[bookie].has_unsynced();
-        match self.bookies[bookie].handle(request, waiting) {
-            Some(response) => self.reply(bookie, waiting, &response),
-            None if !had_unsynced => {
-                let delay = self.delay();
-                self.after(delay, Event::Sync { bookie });
-            }
-            None => {}
-        }
-    }
-
-    fn sync(&mut self, bookie: usize) {
-        if self.bookies[bookie].is_down {
-            return;
-        }
-        for (waiting, response) in self.bookies[bookie].sync(LEDGER) {
-            self.reply(bookie, waiting, &response);
-        }
-    }
-
-    fn reply(&mut self, bookie: usize, waiting: Waiting, response: &Response) {
-        let mut frame = BytesMut::new();
-        response.encode(&mut frame);
-        let delay = self.delay();
-        self.after(
-            delay,
-            Event::ToClient {
-                waiting,
-                bookie,
-                frame: frame.freeze().slice(4..),
-            },
-        );
-    }
-
-    fn at_client(&mut self, waiting: Waiting, bookie: usize, frame: &Bytes) {
-        if self.clients[waiting.client].connections[bookie] != waiting.connection {
-            return;
-        }
-        let response = Response::decode(frame).expect("our own frame");
-        assert_eq!(response.txn_id, waiting.txn_id);
-        self.answer(waiting.client, waiting.txn_id, Some(&response));
-    }
-
-    fn answer(&mut self, client: usize, txn_id: u64, response: Option<&Response>) {
-        self.clients[client].answer(self.now, txn_id, response);
-        self.drive(client);
-    }
-
-    fn zk_set(&mut self, client: usize, next: &Versioned) {
-        let is_unknown = !self.healed && self.random.below(100) < self.plan.unknown_percent;
-        let reply = if is_unknown {
-            self.report.faults += 1;
-            if self.random.one_in(2) {
-                _ = self.node.set(next);
-            }
-            SetReply::Unknown
-        } else {
-            self.node.set(next)
-        };
-        let delay = self.delay();
-        self.after(delay, Event::ZkSetReply { client, reply });
-    }
-
-    fn zk_get(&mut self, client: usize) {
-        let is_unknown = !self.healed && self.random.below(100) < self.plan.unknown_percent;
-        let reply = if is_unknown {
-            MetadataReply::Unknown
-        } else {
-            self.node.get()
-        };
-        let delay = self.delay();
-        self.after(delay, Event::ZkGetReply { client, reply });
-    }
-
-    fn fault(&mut self) {
-        self.report.faults += 1;
-        let bookie = self.random.index(self.bookies.len());
-        match self.random.below(7) {
-            0 => self.crash(bookie),
-            1 => {
-                // A rack loses power.
-                for offset in 0..1 + self.random.index(3) {
-                    self.crash((bookie + offset) % self.bookies.len());
-                }
-            }
-            2 => {
-                // Stopped: nothing is answered for a while, and no connection is lost.
-                let until = self.now + self.random.between(Duration::ZERO, Duration::from_secs(4));
-                for client in &mut self.clients {
-                    client.latest[bookie] = client.latest[bookie].max(until);
-                }
-            }
-            3 => self.bookies[bookie].is_read_only ^= true,
-            4 => {
-                let until = self.now + self.random.between(Duration::ZERO, Duration::from_secs(3));
-                let client = self.random.index(self.clients.len());
-                self.clients[client].paused_until = until;
-            }
-            5 => {
-                for client in 0..self.clients.len() {
-                    self.lose_connection(client, bookie);
-                }
-            }
-            _ => {
-                let client = self.random.index(self.clients.len());
-                if client != WRITER {
-                    self.kill(client);
-                }
-            }
-        }
-    }
-
-    fn crash(&mut self, bookie: usize) {
-        if self.bookies[bookie].is_down {
-            return;
-        }
-        self.bookies[bookie].crash(&mut self.random);
-        for client in 0..self.clients.len() {
-            self.lose_connection(client, bookie);
-        }
-        if self.plan.loses_a_bookie && self.lost_bookie.is_none() {
-            self.lost_bookie = Some(bookie);
-        } else {
-            let pause = self.random.between(Duration::ZERO, Duration::from_secs(3));
-            self.after(pause, Event::Restart { bookie });
-        }
-    }
-
-    fn kill(&mut self, client: usize) {
-        self.clients[client].machine = Machine::Ended;
-    }
-
-    fn heal(&mut self) {
-        self.healed = true;
-        for (index, bookie) in self.bookies.iter_mut().enumerate() {
-            bookie.is_down = Some(index) == self.lost_bookie;
-            bookie.is_read_only = false;
-        }
-        for client in &mut self.clients {
-            client.paused_until = client.paused_until.min(self.now);
         }
     }
 }
