@@ -298,7 +298,7 @@ fn a_record_is_not_called_unwritten_once_one_attempt_may_have_written_it() {
     );
 }
 
-/// What a proxy answered is the reason, not that another could not be reached afterwards.
+/// The answer of a proxy is the reason, not that another could not be reached afterwards.
 #[test]
 fn an_error_quotes_the_last_answer_of_a_proxy_to_its_record() {
     let settings = Settings::original()

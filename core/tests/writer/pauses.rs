@@ -12,7 +12,7 @@ use crate::{ms, single};
 /// Time after which a stream answers, in milliseconds.
 const ANSWER_MS: u64 = 5;
 
-/// What a writer did: times are in milliseconds.
+/// Attempts and results of a writer; times are in milliseconds.
 #[derive(Debug, Default)]
 struct Played {
     /// Time and stream of each attempt.

@@ -106,7 +106,7 @@ fn a_request_with_time_waits_for_the_first_host_that_comes_back() {
     );
 }
 
-/// What a proxy answered says more than that none can be reached afterwards.
+/// The answer of a proxy says more than that none can be reached afterwards.
 #[test]
 fn a_proxys_answer_is_the_reason_also_when_it_cannot_be_reached_later() {
     play(

@@ -35,7 +35,7 @@ pub enum MetadataReply {
     Unknown,
 }
 
-/// What a decision makes of the stored metadata.
+/// Decision about the stored metadata.
 pub(super) enum Decision {
     /// The stored metadata is accepted as it is.
     Adopt,
@@ -43,7 +43,7 @@ pub(super) enum Decision {
     Replace(LedgerMetadata),
 }
 
-/// What the update needs next.
+/// Next step of an update.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Replace the node's metadata if it still has this version.
@@ -111,7 +111,7 @@ impl Update {
                 self.attempted = attempted;
                 Step::Read(Duration::ZERO)
             }
-            // Nobody asked: read what is there.
+            // No set is in flight: read what is there.
             (SetReply::Done(_), None) | (SetReply::BadVersion, _) => Step::Read(Duration::ZERO),
             #[cfg(seeded_bugs)]
             (SetReply::Unknown, Some(metadata))

@@ -94,7 +94,7 @@ pub struct Segment {
 /// Metadata of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerMetadata {
-    /// Format of the node. An update keeps it, so that whoever could read the ledger still can.
+    /// Format of the node. An update keeps it, so that its readers still can.
     pub format: Format,
     /// Bookies of an ensemble.
     pub ensemble_size: usize,
@@ -223,7 +223,8 @@ impl LedgerMetadata {
     }
 }
 
-/// What the decoders of formats 2 and 3 gather before the required fields are known to be there.
+/// Fields that the decoders of formats 2 and 3 gather before the required fields are known to be
+/// there.
 #[derive(Default)]
 struct Partial {
     write_quorum: Option<usize>,

@@ -143,7 +143,7 @@ pub struct Read {
     pub ledger: LedgerId,
     /// The entry, or [`NO_ENTRY`](crate::NO_ENTRY) for the last that the bookie has.
     pub entry: EntryId,
-    /// What the read does besides.
+    /// Effects besides reading.
     pub mode: ReadMode,
 }
 

@@ -28,7 +28,7 @@ fn every_recorded_entry_is_verified_and_encodes_to_the_same_bytes() {
         else {
             continue;
         };
-        // Probes that are wrong on purpose, which the bookie stored all the same.
+        // Probes that are wrong on purpose, which the bookie stored.
         if step.contains("wrong") || step.contains("damaged") || step.contains("differ") {
             continue;
         }

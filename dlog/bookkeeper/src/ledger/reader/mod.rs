@@ -176,7 +176,7 @@ impl Reader {
             slot.asked += 1;
             slot.speculate_at = now + self.settings.speculative_timeout;
         } else if slot.answered.len() == slot.bookies.len() {
-            // Absence is an answer only if nobody said anything else.
+            // Absence is an answer only if no bookie said anything else.
             let all_absent = slot.absent.len() == slot.bookies.len();
             slot.result = Some(Err(if all_absent {
                 ReadError::NoEntry { entry: slot.entry }

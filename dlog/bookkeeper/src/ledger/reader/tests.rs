@@ -141,7 +141,7 @@ fn t11_the_last_add_confirmed_is_the_largest_that_a_header_names_once_the_answer
         lac.handle_reply(requests[2], &ReadAnswer::Absent),
         Ok(Some(4))
     );
-    // Nobody wrote to the last ensemble: everything before it is confirmed.
+    // No entry is in the last ensemble: everything before it is confirmed.
     let mut lac = LacReader::new(codec(), &metadata()).expect("three bookies");
     assert_eq!(lac.handle_reply(requests[0], &ReadAnswer::Absent), Ok(None));
     assert_eq!(

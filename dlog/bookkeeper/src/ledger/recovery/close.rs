@@ -3,7 +3,7 @@ use super::{Decision, LedgerMetadata, LedgerState};
 
 impl Tail {
     /// Closes a node that is still in recovery at the end that was found, with the bookies that
-    /// were replaced. Another client's end is adopted, whatever was found here.
+    /// were replaced. Another client's end is adopted, also if another one was found here.
     pub(super) fn decide_close(&self, stored: &LedgerMetadata) -> Decision {
         let may_close = stored.state == LedgerState::InRecovery;
         #[cfg(seeded_bugs)]

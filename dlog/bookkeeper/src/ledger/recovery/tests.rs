@@ -127,7 +127,7 @@ fn t12_a_damaged_entry_and_a_failed_disk_are_never_the_end() {
 }
 
 #[test]
-fn t2_a_new_ensemble_that_nobody_wrote_to_ends_behind_the_segment_before() {
+fn t2_a_new_ensemble_without_entries_ends_behind_the_segment_before() {
     let segments = [(0, ["a", "b", "c"]), (4, ["a", "b", "d"])];
     let mut script = Script::new(metadata(&segments), &[]);
     for bookie in ["b", "d"] {

@@ -65,7 +65,7 @@ pub struct Writer {
     outputs: VecDeque<WriterOutput>,
 }
 
-/// What the writer does.
+/// State of the writer.
 enum Phase {
     /// It takes entries.
     Open,
