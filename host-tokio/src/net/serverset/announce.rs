@@ -279,12 +279,8 @@ impl Announcer {
         let node = match self.create(&client).await {
             Err(Error::NoNode) => {
                 // As the original makes it: any proxy can join.
-                client
-                    .mkdir(
-                        &self.path,
-                        &CreateMode::Persistent.with_acls(Acls::anyone_all()),
-                    )
-                    .await?;
+                let everyones = CreateMode::Persistent.with_acls(Acls::anyone_all());
+                login::answered(client.mkdir(&self.path, &everyones)).await?;
                 self.create(&client).await?
             }
             made => made?,
@@ -295,7 +291,8 @@ impl Announcer {
     async fn create(&self, client: &Client) -> Result<String, Error> {
         let options = CreateMode::EphemeralSequential.with_acls(login::rights(self.login.as_ref()));
         let prefix = format!("{}/{MEMBER}", self.path);
-        let (_, sequence) = client.create(&prefix, &self.data, &options).await?;
+        let created = client.create(&prefix, &self.data, &options);
+        let (_, sequence) = login::answered(created).await?;
         Ok(format!("{prefix}{sequence}"))
     }
 
@@ -350,7 +347,7 @@ async fn session_end(client: &Client) {
 }
 
 async fn withdraw(registration: Registration) {
-    match registration.client.delete(&registration.node, None).await {
+    match login::answered(registration.client.delete(&registration.node, None)).await {
         Ok(()) | Err(Error::NoNode) => {}
         // The session ends with the client, and the node with the session.
         Err(error) => {

@@ -1,6 +1,7 @@
 use core::fmt;
 
-use zookeeper_client::{Acl, Acls, AuthId, Client, Connector, Permission};
+use tokio::time::timeout;
+use zookeeper_client::{Acl, Acls, AuthId, Client, Connector, Error, Permission};
 
 use super::SESSION_TIMEOUT;
 
@@ -50,11 +51,11 @@ impl fmt::Debug for ZooKeeperLogin {
     }
 }
 
-/// Begins a session with one of these servers, as this user.
+/// Begins a session with one of these servers, as this user, within [`SESSION_TIMEOUT`].
 pub(super) async fn connect(
     ensemble: &str,
     login: Option<&ZooKeeperLogin>,
-) -> Result<Client, zookeeper_client::Error> {
+) -> Result<Client, Error> {
     let connector: Connector = Client::connector()
         .with_session_timeout(SESSION_TIMEOUT)
         .with_fail_eagerly();
@@ -62,7 +63,17 @@ pub(super) async fn connect(
         None => connector,
         Some(login) => connector.with_auth("digest", login.digest.as_bytes()),
     };
-    connector.connect(ensemble).await
+    answered(connector.connect(ensemble)).await
+}
+
+/// Waits for ZooKeeper's answer no longer than [`SESSION_TIMEOUT`]: the client itself waits for
+/// ever for a server that keeps the session alive and leaves a request unanswered.
+pub(super) async fn answered<T>(
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(SESSION_TIMEOUT, answer)
+        .await
+        .unwrap_or(Err(Error::Timeout))
 }
 
 /// Returns the rights on a node that this user makes.

@@ -5,6 +5,8 @@ mod announce;
 mod login;
 mod member;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod tests;
 
 use core::net::SocketAddr;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 pub use announce::{AnnounceError, Announced, Announcement};
 pub use login::ZooKeeperLogin;
+use login::answered;
 use member::Member;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
@@ -231,10 +234,10 @@ impl Follower {
     async fn read(&mut self, client: &Client) -> Result<JoinSet<WatchedEvent>, FollowEnd> {
         let mut changes = JoinSet::new();
         let path = self.name.path.clone();
-        let (names, watcher) = match client.list_and_watch_children(&path).await {
+        let (names, watcher) = match answered(client.list_and_watch_children(&path)).await {
             Ok(listed) => listed,
             Err(Error::NoNode) => {
-                let (stat, watcher) = client.check_and_watch_stat(&path).await?;
+                let (stat, watcher) = answered(client.check_and_watch_stat(&path)).await?;
                 if stat.is_none() {
                     self.known.clear();
                     let why = io::Error::new(io::ErrorKind::NotFound, "ZooKeeper has no such path");
@@ -253,10 +256,8 @@ impl Follower {
             .filter(|name| name.starts_with(MEMBER))
             .take(MAX_MEMBERS)
         {
-            let (data, _, watcher) = match client
-                .get_and_watch_data(&format!("{}/{name}", path.trim_end_matches('/')))
-                .await
-            {
+            let node = format!("{}/{name}", path.trim_end_matches('/'));
+            let (data, _, watcher) = match answered(client.get_and_watch_data(&node)).await {
                 Ok(read) => read,
                 // It was deleted since; the list's watch reports that.
                 Err(Error::NoNode) => continue,
