@@ -8,8 +8,12 @@
 //! - [`ledger`]: writing a ledger, recovering one that its writer left, and reading one.
 //! - [`metadata`]: a ledger's metadata in its three formats, and the paths of ZooKeeper nodes.
 //! - [`namespace`]: DistributedLog's log segments, records and locks on top of it.
+//! - [`zookeeper`]: the part of ZooKeeper that this needs, as a trait.
+//! - `driver` (feature `tokio`, a default): the trait over real servers.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod driver;
 pub mod entry;
 pub mod ledger;
 pub mod metadata;
@@ -17,6 +21,7 @@ pub mod namespace;
 #[cfg(seeded_bugs)]
 pub mod seeded_bugs;
 pub mod wire;
+pub mod zookeeper;
 
 /// Number of a ledger.
 pub type LedgerId = i64;

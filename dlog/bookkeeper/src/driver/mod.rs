@@ -1,0 +1,3 @@
+//! The driver on tokio: what connects the state machines to real servers.
+
+pub mod zookeeper;

@@ -1,0 +1,35 @@
+use super::{Access, CreateMode, ZooKeeper, ZooKeeperError};
+
+/// Creates a node, and before it the persistent, empty parents that are missing.
+///
+/// Parents that another client creates at the same time are taken as they are. The result is that
+/// of the node itself.
+///
+/// # Errors
+/// As [`ZooKeeper::create`]. Parents that were created stay.
+pub async fn create_with_parents<Z: ZooKeeper>(
+    zookeeper: &Z,
+    path: &str,
+    data: &[u8],
+    mode: CreateMode,
+    access: Access,
+) -> Result<String, ZooKeeperError> {
+    // Optimistic: mostly the parents are there.
+    match zookeeper.create(path, data, mode, access).await {
+        Err(ZooKeeperError::NoNode) => {}
+        reply => return reply,
+    }
+    // Bounded: once for each level of the path.
+    for (end, _) in path.match_indices('/').filter(|(end, _)| *end > 0) {
+        let parent = &path[..end];
+        let reply = zookeeper
+            .create(parent, b"", CreateMode::Persistent, access)
+            .await;
+        match reply {
+            // A reply that was lost is resolved by the next level: it fails without its parent.
+            Ok(_) | Err(ZooKeeperError::NodeExists | ZooKeeperError::Lost) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    zookeeper.create(path, data, mode, access).await
+}
