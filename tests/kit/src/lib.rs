@@ -37,6 +37,9 @@
 //! With the feature `store` (not a default), the module `store` has a `LogStore` in memory with
 //! holds and faults, a disk that loses what was not synced, and a conformance suite that every
 //! implementation of `LogStore` can run.
+//!
+//! With the feature `zookeeper` (not a default), the module `zookeeper` has a ZooKeeper ensemble in
+//! memory that loses replies and sessions on purpose.
 
 mod clock;
 mod executor;
@@ -48,6 +51,8 @@ mod setup;
 #[cfg(feature = "store")]
 pub mod store;
 mod streams;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
 
 pub use clock::{VirtualClock, VirtualSleep};
 pub use executor::{Executor, TaskId};

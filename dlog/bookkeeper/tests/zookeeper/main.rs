@@ -1,0 +1,3 @@
+//! ZooKeeper's trait: the model of `distributedlog-testkit` beside a real server.
+
+mod script;
