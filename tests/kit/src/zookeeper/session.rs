@@ -264,10 +264,10 @@ impl ZooKeeper for ModelSession {
             mode,
             access,
         };
-        match self.change(op).await? {
-            OpReply::Created(path) => Ok(path),
-            reply => unreachable!("{reply:?} to a creation"),
-        }
+        let OpReply::Created(path) = self.change(op).await? else {
+            unreachable!("a creation has a reply of its own");
+        };
+        Ok(path)
     }
 
     async fn set(
@@ -281,10 +281,10 @@ impl ZooKeeper for ModelSession {
             data: data.to_vec(),
             version,
         };
-        match self.change(op).await? {
-            OpReply::Set(stat) => Ok(stat),
-            reply => unreachable!("{reply:?} to a set"),
-        }
+        let OpReply::Set(stat) = self.change(op).await? else {
+            unreachable!("a set has a reply of its own");
+        };
+        Ok(stat)
     }
 
     async fn delete(&self, path: &str, version: Option<i32>) -> Result<(), ZooKeeperError> {
