@@ -53,11 +53,10 @@ impl<Z: ZooKeeper> Player<'_, Z> {
             .zookeeper
             .create(&path, data, mode, Access::Anyone)
             .await;
-        let reply = reply.map_err(|error| match error {
-            // Each has words of its own.
-            ZooKeeperError::Refused(_) => ZooKeeperError::Refused(String::new()),
-            error => error,
-        });
+        if let Err(ZooKeeperError::Refused(_)) = reply {
+            // Each server has words of its own for it.
+            return self.note(&format!("create {name} {mode:?}"), "refused");
+        }
         self.note(&format!("create {name} {mode:?}"), reply);
     }
 
@@ -91,9 +90,12 @@ impl<Z: ZooKeeper> Player<'_, Z> {
     async fn multi(&mut self, step: &str, ops: Vec<Op>) {
         let reply = self.zookeeper.multi(&ops).await;
         let reply = reply.map(|replies| {
-            let shown = replies.into_iter().map(|reply| match reply {
-                OpReply::Set(stat) => format!("Set({:?})", plain(stat)),
-                reply => format!("{reply:?}"),
+            let shown = replies.into_iter().map(|reply| {
+                if let OpReply::Set(stat) = reply {
+                    format!("Set({:?})", plain(stat))
+                } else {
+                    format!("{reply:?}")
+                }
             });
             shown.collect::<Vec<_>>()
         });
