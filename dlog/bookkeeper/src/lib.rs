@@ -7,11 +7,13 @@
 //! - [`entry`]: bodies of entries with their digests.
 //! - [`ledger`]: writing a ledger, recovering one that its writer left, and reading one.
 //! - [`metadata`]: a ledger's metadata in its three formats, and the paths of ZooKeeper nodes.
+//! - [`cluster`]: ledgers' nodes in ZooKeeper: create, read, change, delete, list.
 //! - [`namespace`]: DistributedLog's log segments, records and locks on top of it.
 //! - [`zookeeper`]: the part of ZooKeeper that this needs, as a trait.
 //! - `driver` (feature `tokio`, a default): the trait over real servers.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 #[cfg(feature = "tokio")]
 pub mod driver;
 pub mod entry;

@@ -186,7 +186,7 @@ impl LedgerMetadata {
     }
 
     /// Refuses metadata that no client could have written.
-    fn check(&self) -> Result<(), DecodeError> {
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
         let refuse = |field, value: usize| {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             Err(DecodeError::new(field, DecodeErrorKind::OutOfRange(value)))

@@ -6,6 +6,7 @@
 
 mod error;
 mod parents;
+mod resolve;
 mod types;
 
 use core::future::Future;
@@ -13,6 +14,7 @@ use core::time::Duration;
 
 pub use error::{MultiError, ZooKeeperError};
 pub use parents::create_with_parents;
+pub use resolve::{list_behind_sync, read_behind_sync};
 pub use types::{Access, CreateMode, NodeEvent, NodeWatch, Op, OpReply, SessionEnd, Stat};
 
 /// A session with ZooKeeper. Clones are the same session.

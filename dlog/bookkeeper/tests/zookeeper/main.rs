@@ -1,3 +1,6 @@
-//! ZooKeeper's trait: the model of `distributedlog-testkit` beside a real server.
+//! Code over the trait `ZooKeeper`: on the model of `distributedlog-testkit`, with each request
+//! lost in each way, and beside a real server.
 
+mod cluster;
+mod faults;
 mod script;
