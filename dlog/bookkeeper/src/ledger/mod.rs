@@ -5,11 +5,13 @@ mod ensemble;
 #[cfg(test)]
 mod fixtures;
 mod lac;
+mod placement;
 mod reader;
 mod recovery;
 mod update;
 mod writer;
 
+pub use placement::{NotEnoughBookies, Placement};
 pub use reader::{LacReader, ReadError, ReadRequest, Reader, ReaderOutput, ReaderSettings};
 pub use recovery::{
     ReadAnswer, Recovered, Recovery, RecoveryError, RecoveryOutput, RecoveryRequest,

@@ -1,6 +1,7 @@
 //! Code over the trait `ZooKeeper`: on the model of `distributedlog-testkit`, with each request
 //! lost in each way, and beside a real server.
 
+mod bookies;
 mod cluster;
 mod faults;
 mod script;
