@@ -5,7 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use distributedlog_bookkeeper::entry::{DigestType, EntryCodec};
 use distributedlog_bookkeeper::metadata::{BookieRegistration, Layout, LedgerMetadata};
-use distributedlog_bookkeeper::namespace::{EnvelopedEntry, LockMember, LogSegment};
+use distributedlog_bookkeeper::namespace::{Compression, EnvelopedEntry, LockMember, LogSegment};
 use distributedlog_bookkeeper::wire::{Request, Response};
 use libfuzzer_sys::fuzz_target;
 
@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(entry) = EnvelopedEntry::decode(&frame) {
         let records: Vec<_> = entry.records().collect();
-        let again = EnvelopedEntry::encode(&records);
+        let again = EnvelopedEntry::encode(&records, Compression::None);
         if let Ok(payload) = again {
             let again = EnvelopedEntry::decode(&payload).expect("our own entry");
             assert!(again.records().eq(records));

@@ -3,6 +3,7 @@
 //! A ledger is a sequence of entries that one writer appends, and that a number of servers, the
 //! bookies, store in copies. Its metadata lies in ZooKeeper.
 //!
+//! - `driver`: the state machines on tokio, with real bookies (feature `tokio`).
 //! - [`wire`]: the frames of protocol v3.
 //! - [`entry`]: bodies of entries with their digests.
 //! - [`ledger`]: writing a ledger, recovering one that its writer left, and reading one.

@@ -36,11 +36,14 @@
 //!
 //! With the feature `store` (not a default), the module `store` has a `LogStore` in memory with
 //! holds and faults, a disk that loses what was not synced, and a conformance suite that every
-//! implementation of `LogStore` can run.
+//! implementation of `LogStore` can run. With the feature `bookies`, the module `bookies` has
+//! bookies in memory.
 //!
 //! With the feature `zookeeper` (not a default), the module `zookeeper` has a ZooKeeper ensemble in
 //! memory that loses replies and sessions on purpose.
 
+#[cfg(feature = "bookies")]
+pub mod bookies;
 mod clock;
 mod executor;
 mod faulty;

@@ -47,6 +47,17 @@ impl<Z: ZooKeeper> Ledgers<Z> {
         })
     }
 
+    /// Returns the nodes of the same cluster as another session sees them.
+    #[must_use]
+    pub fn in_session(&self, zookeeper: Z) -> Self {
+        Self {
+            zookeeper,
+            root: self.root.clone(),
+            layout: self.layout,
+            access: self.access,
+        }
+    }
+
     /// Returns the session.
     #[must_use]
     pub const fn zookeeper(&self) -> &Z {

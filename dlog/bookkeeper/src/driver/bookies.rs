@@ -128,7 +128,7 @@ async fn pass<Z: ZooKeeper>(
     Ok([writable_watch, read_only_watch])
 }
 
-/// Lists a folder and watches it. One that does not exist is empty, and is watched for its creation.
+/// Lists a folder and watches it. One that does not exist is empty, and its creation is watched.
 async fn children<Z: ZooKeeper>(
     session: &Z,
     path: &str,

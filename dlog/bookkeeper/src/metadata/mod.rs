@@ -9,6 +9,7 @@ mod text;
 
 use core::fmt;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -27,12 +28,12 @@ pub const MAX_SEGMENTS: usize = 65_536;
 
 /// Identifier of a bookie: `host:port`, or a free text that its registration resolves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BookieId(String);
+pub struct BookieId(Arc<str>);
 
 impl BookieId {
     /// Returns the id with this text.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 

@@ -46,6 +46,42 @@ pub struct LogRecord {
     pub payload: Bytes,
 }
 
+impl LogRecord {
+    /// Returns the bytes of the record with its header.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        RECORD_HEADER_BYTES + self.payload.len()
+    }
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), NamespaceError> {
+        let bytes = self.payload.len();
+        if self.encoded_len() > MAX_RECORD_BYTES {
+            return Err(NamespaceError::RecordTooLarge { bytes });
+        }
+        let flags = match self.kind {
+            RecordKind::User => 0,
+            RecordKind::Control => CONTROL,
+            RecordKind::EndOfStream => END_OF_STREAM,
+            RecordKind::RecordSet => RECORD_SET,
+        };
+        out.put_u64(flags | u64::from(self.position) << 16);
+        out.put_i64(self.txid);
+        out.put_u32(bytes as u32);
+        out.put_slice(&self.payload);
+        Ok(())
+    }
+}
+
+/// Compression of an entry's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// None.
+    #[default]
+    None,
+    /// LZ4 blocks.
+    Lz4,
+}
+
 const CONTROL: u64 = 1;
 const END_OF_STREAM: u64 = 2;
 const RECORD_SET: u64 = 4;
@@ -57,41 +93,39 @@ pub struct EnvelopedEntry {
 }
 
 impl EnvelopedEntry {
-    /// Encodes records into the payload of an entry, without compression.
+    /// Encodes records into the payload of an entry.
     ///
     /// # Errors
     /// [`NamespaceError::RecordTooLarge`] for a record above [`MAX_RECORD_BYTES`], and
     /// [`NamespaceError::EntryLength`] for records above [`MAX_ENTRY_BYTES`] together.
-    pub fn encode(records: &[LogRecord]) -> Result<Bytes, NamespaceError> {
-        let length: usize = records
-            .iter()
-            .map(|it| RECORD_HEADER_BYTES + it.payload.len())
-            .sum();
-        let mut out = BytesMut::with_capacity(ENVELOPE_BYTES + length);
-        let field = u32::try_from(length)
-            .ok()
-            .filter(|_| length <= MAX_ENTRY_BYTES);
-        let field = field.ok_or(NamespaceError::EntryLength)?;
-        out.put_u8(ENVELOPE_VERSION);
-        out.put_u32(0);
-        out.put_u32(field);
-        out.put_u32(field);
-        for record in records {
-            let bytes = record.payload.len();
-            if RECORD_HEADER_BYTES + bytes > MAX_RECORD_BYTES {
-                return Err(NamespaceError::RecordTooLarge { bytes });
-            }
-            let flags = match record.kind {
-                RecordKind::User => 0,
-                RecordKind::Control => CONTROL,
-                RecordKind::EndOfStream => END_OF_STREAM,
-                RecordKind::RecordSet => RECORD_SET,
-            };
-            out.put_u64(flags | u64::from(record.position) << 16);
-            out.put_i64(record.txid);
-            out.put_u32(bytes as u32);
-            out.put_slice(&record.payload);
+    pub fn encode(
+        records: &[LogRecord],
+        compression: Compression,
+    ) -> Result<Bytes, NamespaceError> {
+        let length: usize = records.iter().map(LogRecord::encoded_len).sum();
+        if length > MAX_ENTRY_BYTES {
+            return Err(NamespaceError::EntryLength);
         }
+        let mut out = BytesMut::with_capacity(ENVELOPE_BYTES + length);
+        out.put_bytes(0, ENVELOPE_BYTES);
+        for record in records {
+            record.encode(&mut out)?;
+        }
+        let (flags, stored) = match compression {
+            Compression::None => (0, length),
+            Compression::Lz4 => {
+                let compressed = lz4_flex::block::compress(&out[ENVELOPE_BYTES..]);
+                out.truncate(ENVELOPE_BYTES);
+                out.put_slice(&compressed);
+                (1, compressed.len())
+            }
+        };
+        // Both lengths are far below 2^32.
+        let mut head = &mut out[..ENVELOPE_BYTES];
+        head.put_u8(ENVELOPE_VERSION);
+        head.put_u32(flags);
+        head.put_u32(length as u32);
+        head.put_u32(stored as u32);
         Ok(out.freeze())
     }
 

@@ -11,7 +11,7 @@ mod lock;
 mod segment;
 
 pub use entry::{
-    EnvelopedEntry, LogRecord, MAX_ENTRY_BYTES, MAX_RECORD_BYTES, RecordKind, Records,
+    Compression, EnvelopedEntry, LogRecord, MAX_ENTRY_BYTES, MAX_RECORD_BYTES, RecordKind, Records,
 };
 pub use error::NamespaceError;
 pub use lock::LockMember;

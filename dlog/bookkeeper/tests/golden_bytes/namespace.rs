@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use distributedlog_bookkeeper::namespace::{
-    EnvelopedEntry, LockMember, LogRecord, LogSegment, NamespaceError, RecordKind, SegmentState,
+    Compression, EnvelopedEntry, LockMember, LogRecord, LogSegment, NamespaceError, RecordKind,
+    SegmentState,
 };
 
 use crate::recorded::{dl_entries, dl_nodes};
@@ -84,7 +85,7 @@ fn every_recorded_entry_of_a_log_decodes_and_encodes_to_the_same_bytes() {
                 assert_eq!(record.payload, "control");
             }
         }
-        let again = EnvelopedEntry::encode(&records).expect("small records");
+        let again = EnvelopedEntry::encode(&records, Compression::None).expect("small records");
         if payload[4] == 0 {
             assert_eq!(again, payload);
             plain += 1;

@@ -156,6 +156,12 @@ impl Reader {
             .min()
     }
 
+    /// Returns true while an entry that was asked for has no result.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
     /// Returns the next thing to do or to know, or `None`.
     pub fn poll_output(&mut self) -> Option<ReaderOutput> {
         self.outputs.pop_front()
