@@ -5,14 +5,21 @@
 //! records in an envelope. Everything encodes to the bytes that DistributedLog 4.17.3 and 0.5.0
 //! write.
 
+mod binding;
 mod entry;
 mod error;
 mod lock;
+mod paths;
+pub mod plan;
+pub mod retention;
 mod segment;
 
+pub use binding::{Binding, BindingError};
 pub use entry::{
     Compression, EnvelopedEntry, LogRecord, MAX_ENTRY_BYTES, MAX_RECORD_BYTES, RecordKind, Records,
 };
 pub use error::NamespaceError;
 pub use lock::LockMember;
+pub use paths::{DEFAULT_PARTITION, LogPaths, MAX_NAME_BYTES, NameError, check_name, is_reserved};
+pub use retention::StoredSegment;
 pub use segment::{Completed, LogSegment, SegmentState, Truncation};

@@ -4,6 +4,7 @@
 mod entries;
 mod frames;
 mod hostile;
+mod lifecycle;
 mod metadata;
 mod namespace;
 mod recorded;

@@ -25,6 +25,12 @@ pub(crate) struct NodeLine {
     pub(crate) step: String,
     pub(crate) path: String,
     pub(crate) hex: String,
+    /// Version of the data; recordings of formats have none.
+    #[serde(default)]
+    pub(crate) version: i32,
+    /// Version of the children.
+    #[serde(default)]
+    pub(crate) cversion: i32,
 }
 
 impl NodeLine {
@@ -95,6 +101,11 @@ pub(crate) fn nodes() -> Vec<NodeLine> {
 /// Nodes of DistributedLog's namespace after each step of a log's life.
 pub(crate) fn dl_nodes() -> Vec<NodeLine> {
     lines(include_str!("../golden/dl-znodes.jsonl")).collect()
+}
+
+/// Likewise of DistributedLog 0.5.0.
+pub(crate) fn dl_nodes_050() -> Vec<NodeLine> {
+    lines(include_str!("../golden/dl-znodes-050.jsonl")).collect()
 }
 
 /// Payloads of the entries of DistributedLog 4.17.3 and 0.5.0.
