@@ -9,6 +9,7 @@ mod binding;
 mod entry;
 mod error;
 mod lock;
+pub mod nodes;
 mod paths;
 pub mod plan;
 pub mod retention;

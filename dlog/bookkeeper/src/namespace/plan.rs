@@ -16,6 +16,14 @@ pub struct VersionedValue<T> {
     pub version: i32,
 }
 
+impl<T> VersionedValue<T> {
+    /// Takes a new value, which the node has after one change.
+    pub(super) fn replace(&mut self, value: T) {
+        self.value = value;
+        self.version += 1;
+    }
+}
+
 /// Nodes by whose versions the writers of one log exclude each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterNodes {

@@ -5,6 +5,7 @@
 //! driver, and on a model of one that loses replies and sessions on purpose.
 
 mod error;
+mod join;
 mod parents;
 mod resolve;
 mod types;
@@ -13,6 +14,7 @@ use core::future::Future;
 use core::time::Duration;
 
 pub use error::{MultiError, ZooKeeperError};
+pub(crate) use join::{join_all, race};
 pub use parents::create_with_parents;
 pub use resolve::{list_behind_sync, read_behind_sync};
 pub use types::{Access, CreateMode, NodeEvent, NodeWatch, Op, OpReply, SessionEnd, Stat};
@@ -120,6 +122,9 @@ pub trait ZooKeeper: Clone + Send + Sync + 'static {
 
     /// Waits until the session ends, for whatever reason. Returns at once if it has ended.
     fn ended(&self) -> impl Future<Output = SessionEnd> + Send + 'static;
+
+    /// Returns the reason why the session ended, or `None` if it has not as far as is known here.
+    fn end(&self) -> Option<SessionEnd>;
 
     /// Waits. Retries pause by this, so that a model can pass time at its own pace.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;

@@ -4,4 +4,6 @@
 mod bookies;
 mod cluster;
 mod faults;
+mod lock;
+mod log;
 mod script;

@@ -167,7 +167,8 @@ impl Ensemble {
         self.state().end(session, SessionEnd::Expired);
     }
 
-    /// Cuts a session off. Its requests are not sent.
+    /// Cuts a session off. Its requests are not sent. Its silence counts from its last reply, or
+    /// from the last time that its silence was asked for.
     pub fn partition(&self, session: i64) {
         if let Some(session) = self.state().sessions.get_mut(&session) {
             session.is_reachable = false;

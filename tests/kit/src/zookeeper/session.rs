@@ -340,6 +340,10 @@ impl ZooKeeper for ModelSession {
         }
     }
 
+    fn end(&self) -> Option<SessionEnd> {
+        *self.ended.borrow()
+    }
+
     async fn sleep(&self, duration: Duration) {
         (self.sleep)(duration).await;
     }

@@ -501,6 +501,13 @@ impl ZooKeeper for Session {
         }
     }
 
+    fn end(&self) -> Option<SessionEnd> {
+        match *self.0.connection.borrow() {
+            Connection::Ended(end) => Some(end),
+            Connection::Connected | Connection::Disconnected => None,
+        }
+    }
+
     async fn sleep(&self, duration: Duration) {
         sleep(duration).await;
     }
