@@ -3,6 +3,7 @@
 
 mod bookies;
 mod cluster;
+mod driver;
 mod faults;
 mod lock;
 mod log;

@@ -1,7 +1,9 @@
 //! Sessions with a real ZooKeeper ensemble, over the crate `zookeeper-client`.
 
 mod convert;
+mod liveness;
 mod login;
+mod requests;
 mod session;
 
 pub use login::Login;

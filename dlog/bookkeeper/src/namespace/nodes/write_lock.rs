@@ -8,7 +8,7 @@ use crate::zookeeper::{
     CreateMode, NodeWatch, SessionEnd, ZooKeeper, ZooKeeperError, list_behind_sync, race,
 };
 
-/// Maximum tries of an acquisition or release that lost replies and other clients get in the way of.
+/// Maximum tries of an acquisition or release that lost replies and other clients disturb.
 const MAX_TRIES: u32 = 5;
 
 /// Pause before a lock's node is watched again after a failure.
@@ -16,8 +16,8 @@ const WATCH_PAUSE: Duration = Duration::from_millis(500);
 
 /// The write lock of a log: its smallest member owns the log.
 ///
-/// It gives one writer the log at a time as long as nothing goes wrong. What keeps a second one from
-/// damage is BookKeeper's fence and the versions of the log's nodes.
+/// It gives one writer the log at a time as long as nothing goes wrong. What keeps a second one
+/// from damage is BookKeeper's fence and the versions of the log's nodes.
 #[derive(Clone, Debug)]
 pub struct WriteLock<Z> {
     log: LogNodes<Z>,
