@@ -331,6 +331,29 @@ impl Process {
         }
     }
 
+    /// Waits until it is gone, after [`signal`](Self::signal), and its output is complete.
+    ///
+    /// # Panics
+    /// It goes on for longer than [`STEP_TIMEOUT`].
+    pub async fn until_gone(&mut self) {
+        let gone = async {
+            self.child.wait().await.expect("the child is ours");
+            drained(&mut self.readers).await;
+        };
+        if tokio::time::timeout(STEP_TIMEOUT, gone).await.is_err() {
+            panic!("`{}` did not end\n{}", self.name, self.said());
+        }
+    }
+
+    /// Returns the lines of one stream so far.
+    #[must_use]
+    pub fn lines(&self, which: From) -> Vec<String> {
+        let lines = self.transcript.lines.lock();
+        let lines = lines.unwrap_or_else(PoisonError::into_inner);
+        let of_stream = lines.iter().filter(|(from, _)| *from == which);
+        of_stream.map(|(_, line)| line.clone()).collect()
+    }
+
     /// Returns its output so far, for a failure's message.
     #[must_use]
     pub fn said(&self) -> String {

@@ -1,0 +1,7 @@
+//! Tests on real clusters. They need Java and what it runs: `tests/run bookkeeper`, or one of them
+//! with `tests/parts/bookkeeper NAME`.
+
+mod faults;
+mod java_ledgers;
+mod java_logs;
+mod servers;
