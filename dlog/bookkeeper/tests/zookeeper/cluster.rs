@@ -18,7 +18,7 @@ fn format(setup: &Setup, layout: &[u8]) {
     setup.put("/ledgers/LAYOUT", layout);
 }
 
-fn new_ledger(token: u128) -> NewLedger {
+pub(crate) fn new_ledger(token: u128) -> NewLedger {
     NewLedger {
         ensemble: ["b1:1", "b2:2", "b3:3"].map(BookieId::new).to_vec(),
         write_quorum: 3,

@@ -186,12 +186,18 @@ async fn a_session_that_is_closed_says_so() {
         .expect("it grants sessions");
     let clone = session.clone();
     let ended = clone.ended();
-    drop(clone);
-    let closing = tokio::spawn(session.close());
+    timeout(LIMIT, session.close()).await.expect("in time");
     let end = timeout(LIMIT, ended).await.expect("in time");
     assert_eq!(end, SessionEnd::Closed);
-    timeout(LIMIT, closing)
-        .await
-        .expect("in time")
-        .expect("no panic");
+    // Clones do not keep it.
+    assert_eq!(clone.end(), Some(SessionEnd::Closed));
+    let refused = clone.get("/").await;
+    assert_eq!(refused, Err(ZooKeeperError::SessionEnded));
+    let (address, _server) = start().await;
+    let session = Session::connect(&address, &settings(LIMIT)).await;
+    let session = session.expect("it grants sessions");
+    let ended = session.ended();
+    drop(session);
+    let end = timeout(LIMIT, ended).await.expect("in time");
+    assert_eq!(end, SessionEnd::Closed);
 }

@@ -5,7 +5,7 @@ use distributedlog_bookkeeper::namespace::nodes::{LogError, LogNodes, Namespace,
 use distributedlog_bookkeeper::namespace::{
     Binding, BindingError, Completed, StoredSegment, Truncation,
 };
-use distributedlog_bookkeeper::zookeeper::{Access, NodeEvent, Op, ZooKeeperError};
+use distributedlog_bookkeeper::zookeeper::{Access, NodeEvent, Op, ZooKeeper, ZooKeeperError};
 use distributedlog_testkit::zookeeper::{Delivery, ModelSession};
 
 use crate::faults::{LOSSES, Setup, TIMEOUT, with_each_request};
@@ -43,7 +43,7 @@ fn end(last_txid: i64, entry: i64) -> Completed {
 }
 
 /// Two segments, the first truncated and deleted, the third in progress.
-async fn live(log: &LogNodes<ModelSession>) -> Result<Vec<StoredSegment>, LogError> {
+pub(crate) async fn live<Z: ZooKeeper>(log: &LogNodes<Z>) -> Result<Vec<StoredSegment>, LogError> {
     persist(async || log.create().await).await?;
     let mut owned = persist(async || OwnedLog::read(log.clone(), 1).await).await?;
     for number in 1..=3 {
@@ -157,7 +157,6 @@ fn a_change_that_arrives_late_behind_another_writers_is_a_conflict() {
         first.allocate(7).await.expect("free");
         // The request of the start is on its way, and ZooKeeper is away for what follows.
         let first_session = setup.session.clone();
-        use distributedlog_bookkeeper::zookeeper::ZooKeeper as _;
         let number = first_session.session();
         ensemble.deliver_by(move |request| match request {
             it if it.session != number => Delivery::Answered,

@@ -7,4 +7,5 @@ mod driver;
 mod faults;
 mod lock;
 mod log;
+mod real;
 mod script;

@@ -3,7 +3,7 @@
 use core::fmt::Debug;
 use core::time::Duration;
 
-use distributedlog_bookkeeper::driver::zookeeper::{Session, SessionSettings};
+use distributedlog_bookkeeper::driver::zookeeper::Session;
 use distributedlog_bookkeeper::zookeeper::{
     Access, CreateMode, NodeWatch, Op, OpReply, Stat, ZooKeeper, ZooKeeperError,
     create_with_parents,
@@ -12,7 +12,7 @@ use distributedlog_testkit::VirtualClock;
 use distributedlog_testkit::zookeeper::{Ensemble, ModelSession};
 
 /// A session that a script can end.
-trait Ending: ZooKeeper {
+pub(crate) trait Ending: ZooKeeper {
     async fn end(self);
 }
 
@@ -24,7 +24,7 @@ impl Ending for ModelSession {
 
 impl Ending for Session {
     async fn end(self) {
-        self.close().await;
+        Self::close(&self).await;
     }
 }
 
@@ -310,7 +310,7 @@ async fn end_of_session<Z: Ending>(p: &mut Player<'_, Z>, other: Z) {
     p.show("/owned").await;
 }
 
-async fn play<Z: Ending>(zookeeper: &Z, other: Z, root: &str) -> Vec<String> {
+pub(crate) async fn play<Z: Ending>(zookeeper: &Z, other: Z, root: &str) -> Vec<String> {
     let mut player = Player {
         zookeeper,
         root: root.to_owned(),
@@ -325,7 +325,7 @@ async fn play<Z: Ending>(zookeeper: &Z, other: Z, root: &str) -> Vec<String> {
     player.notes
 }
 
-async fn play_on_model() -> Vec<String> {
+pub(crate) async fn play_on_model() -> Vec<String> {
     let ensemble = Ensemble::new();
     let timeout = Duration::from_secs(10);
     let session = ensemble.session(VirtualClock::new(), timeout);
@@ -342,29 +342,4 @@ async fn the_model_replies_as_recorded() {
         std::fs::write(path, notes + "\n").expect("the target folder can be written");
         panic!("the replies differ from tests/zookeeper/script.txt; they are in {path}");
     }
-}
-
-/// Needs a real server, whose address the environment variable `ZOOKEEPER` has.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a ZooKeeper server: ZOOKEEPER=host:port"]
-async fn a_real_server_replies_as_the_model_does() {
-    let servers = std::env::var("ZOOKEEPER").expect("ZOOKEEPER=host:port");
-    let settings = SessionSettings {
-        session_timeout: Duration::from_secs(10),
-        ..SessionSettings::default()
-    };
-    let session = Session::connect(&servers, &settings)
-        .await
-        .expect("a server");
-    let other = Session::connect(&servers, &settings)
-        .await
-        .expect("a server");
-    let root = format!("/script-{}", session.session());
-    let real = play(&session, other, &root).await;
-    let model = play_on_model().await;
-    for (real, model) in real.iter().zip(&model) {
-        assert_eq!(real, model, "real server and model");
-    }
-    assert_eq!(real.len(), model.len());
-    session.close().await;
 }

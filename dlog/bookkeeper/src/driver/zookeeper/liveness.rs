@@ -28,7 +28,7 @@ impl ClientSlot {
         self.0.lock().ok()?.clone()
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if let Ok(mut client) = self.0.lock() {
             *client = None;
         }

@@ -11,7 +11,7 @@ use zookeeper_client::{Client, OneshotWatcher};
 use super::Login;
 use super::convert::{self, Connection};
 use super::liveness::{self, ClientSlot, Heard};
-use crate::zookeeper::{NodeEvent, NodeWatch, ZooKeeper as _, ZooKeeperError};
+use crate::zookeeper::{NodeEvent, NodeWatch, SessionEnd, ZooKeeper as _, ZooKeeperError};
 
 /// Settings of a session.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl core::error::Error for ConnectError {}
 /// A session with a ZooKeeper ensemble. Clones are the same session.
 ///
 /// It ends when its last clone is dropped, and then its ephemeral nodes are deleted;
-/// [`close`](Self::close) waits for that.
+/// [`close`](Self::close) ends it for all clones and waits for that.
 ///
 /// A request waits while the connection is lost, up to its timeout. So
 /// [`Unavailable`](ZooKeeperError::Unavailable) says that it was not sent.
@@ -104,6 +104,7 @@ pub(super) struct Inner {
     pub(super) session: i64,
     pub(super) session_timeout: Duration,
     pub(super) connection: watch::Receiver<Connection>,
+    sender: watch::Sender<Connection>,
     pub(super) heard: Arc<Heard>,
     permits: Semaphore,
     request_timeout: Duration,
@@ -170,7 +171,7 @@ impl Session {
         let heartbeats = tokio::spawn(liveness::follow(
             client,
             Arc::clone(&slot),
-            sender,
+            sender.clone(),
             Arc::clone(&heard),
             settings.request_timeout,
         ));
@@ -179,6 +180,7 @@ impl Session {
             session,
             session_timeout,
             connection,
+            sender,
             heard,
             permits: Semaphore::new(settings.max_requests.clamp(1, Semaphore::MAX_PERMITS)),
             request_timeout: settings.request_timeout,
@@ -186,21 +188,29 @@ impl Session {
         }))
     }
 
-    /// Ends the session if this is its last clone, and waits until the ensemble has deleted its
-    /// ephemeral nodes, at most for the request timeout. A program that ends earlier leaves them to
-    /// the session's timeout.
-    pub async fn close(self) {
-        let limit = self.0.request_timeout;
-        let Some(inner) = Arc::into_inner(self.0) else {
+    /// Ends the session, for all clones, and waits until the ensemble has deleted its ephemeral
+    /// nodes, at most for the request timeout. A program that ends earlier leaves them to the
+    /// session's timeout.
+    pub async fn close(&self) {
+        let client = self.0.client.client();
+        self.0.sender.send_if_modified(|connection| {
+            let is_open = !matches!(connection, Connection::Ended(_));
+            if is_open {
+                *connection = Connection::Ended(SessionEnd::Closed);
+            }
+            is_open
+        });
+        self.0.heartbeats.abort();
+        self.0.client.clear();
+        let Some(client) = client else {
             return;
         };
-        let Some(mut states) = inner.client.client().map(|client| client.state_watcher()) else {
-            return;
-        };
-        drop(inner);
+        let mut states = client.state_watcher();
+        // The last clone of the client: requests in flight are answered, then the session ends.
+        drop(client);
         let closed = async { while !states.changed().await.is_terminated() {} };
         // After the timeout nothing more can be done: the session expires.
-        _ = timeout(limit, closed).await;
+        _ = timeout(self.0.request_timeout, closed).await;
     }
 
     /// Returns the watch of a watcher. It ends with the session, also if this side gave it up.
