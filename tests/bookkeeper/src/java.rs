@@ -37,7 +37,13 @@ pub struct Java {
 
 /// Options of a virtual machine that is measured, over those that let it start fast: both of
 /// HotSpot's compilers, and a heap that is not collected all the time.
-pub const MEASURED: [&str; 3] = ["-XX:TieredStopAtLevel=4", "-Xmx512m", "-XX:+UseParallelGC"];
+pub const MEASURED: [&str; 5] = [
+    "-XX:TieredStopAtLevel=4",
+    "-XX:-UseSerialGC",
+    "-XX:+UseParallelGC",
+    "-Xmx512m",
+    "-XX:MaxDirectMemorySize=512m",
+];
 
 /// Returns Java's `main` of the class `peer.MAIN`, which logs to a file of its own. `options` are
 /// those of the virtual machine, over the part's.

@@ -4,4 +4,9 @@
 mod faults;
 mod java_ledgers;
 mod java_logs;
+mod java_speed;
+mod our_faults;
+mod our_ledgers;
+mod our_takeovers;
+mod ours;
 mod servers;
