@@ -1,5 +1,7 @@
 //! Changes of a log's nodes, as lists of operations that are applied all or none.
 
+use core::fmt;
+
 use super::{LogPaths, LogSegment, SegmentState};
 use crate::LedgerId;
 use crate::zookeeper::{Access, CreateMode, Op};
@@ -34,6 +36,57 @@ pub struct WriterNodes {
     pub max_txid: VersionedValue<i64>,
     /// Ledger that was created and is not a segment's yet.
     pub allocation: VersionedValue<Option<LedgerId>>,
+}
+
+/// Reason for which no segment can start with a transaction id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstTxidError {
+    /// The log was ended: no record follows.
+    EndOfStream,
+    /// The log has larger ones.
+    TooSmall {
+        /// The transaction id.
+        txid: i64,
+        /// The log's largest.
+        max: i64,
+    },
+}
+
+impl fmt::Display for FirstTxidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndOfStream => f.write_str("the log was ended"),
+            Self::TooSmall { txid, max } => {
+                write!(f, "transaction id {txid} is below the log's largest, {max}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for FirstTxidError {}
+
+impl WriterNodes {
+    /// Checks the transaction id that a segment would start with. Inside a segment a smaller one is
+    /// accepted, as by Java. `checks_order` is by the namespace's binding
+    /// ([`Binding::check_txids`](super::Binding::check_txids)); an ended log is refused without it
+    /// too.
+    ///
+    /// # Errors
+    /// [`FirstTxidError`].
+    pub const fn check_first_txid(
+        &self,
+        txid: i64,
+        checks_order: bool,
+    ) -> Result<(), FirstTxidError> {
+        let max = self.max_txid.value;
+        if max == END_OF_STREAM_TXID {
+            return Err(FirstTxidError::EndOfStream);
+        }
+        if checks_order && txid < max {
+            return Err(FirstTxidError::TooSmall { txid, max });
+        }
+        Ok(())
+    }
 }
 
 /// Nodes of a log that do not exist yet, in the order of their creation, and their data.

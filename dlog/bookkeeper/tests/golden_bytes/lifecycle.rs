@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use distributedlog_bookkeeper::namespace::plan::{VersionedValue, WriterNodes};
+use distributedlog_bookkeeper::namespace::plan::{FirstTxidError, VersionedValue, WriterNodes};
 use distributedlog_bookkeeper::namespace::{
     Binding, LogPaths, LogSegment, SegmentState, StoredSegment, plan, retention,
 };
@@ -259,6 +259,13 @@ fn live(life: &Life) {
     let s1 = life.paths("s1");
     let nodes = life.writer_nodes(&s1);
     assert_eq!(nodes.max_txid.value, plan::END_OF_STREAM_TXID);
+    let ended = Err(FirstTxidError::EndOfStream);
+    assert_eq!(nodes.check_first_txid(i64::MAX, false), ended);
+    let nodes = life.writer_nodes(&life.paths("s3"));
+    assert_eq!(nodes.check_first_txid(12, true), Ok(()));
+    let refused = Err(FirstTxidError::TooSmall { txid: 11, max: 12 });
+    assert_eq!(nodes.check_first_txid(11, true), refused);
+    assert_eq!(nodes.check_first_txid(11, false), Ok(()));
 }
 
 #[test]

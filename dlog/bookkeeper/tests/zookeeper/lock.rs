@@ -75,7 +75,10 @@ fn a_second_client_is_refused_with_the_owners_id_and_leaves_no_node() {
             refused => panic!("{refused:?}"),
         }
         assert_eq!(stat(&ensemble), before, "no node was created and deleted");
-        assert_eq!(second.owner().await, Ok(Some(owner)));
+        assert_eq!(second.owner().await, Ok(Some(owner.clone())));
+        let namespace = Namespace::new(other.clone(), "/ns", Access::Anyone);
+        let log = namespace.log("s").expect("a name");
+        assert_eq!(log.owner().await, Ok(Some(owner)));
         assert_eq!(held(&first).await.path(), name, "it is held already");
 
         held_first.release().await.expect("there");

@@ -233,6 +233,16 @@ impl<Z: ZooKeeper> WriteLock<Z> {
     }
 }
 
+impl<Z: ZooKeeper> LogNodes<Z> {
+    /// Returns the log's owner, or `None` if no client owns it.
+    ///
+    /// # Errors
+    /// [`LogError`] if the log does not exist or ZooKeeper fails.
+    pub async fn owner(&self) -> Result<Option<LockOwner>, LogError> {
+        WriteLock::new(self.clone(), String::new()).owner().await
+    }
+}
+
 /// A write lock that was acquired. Dropping it does not release it: its node stays until
 /// [`release`](Self::release), or the end of the session.
 #[derive(Clone)]
