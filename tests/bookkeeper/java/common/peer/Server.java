@@ -34,8 +34,8 @@ public final class Server {
 
     public static void main(String[] arguments) throws Exception {
         if (arguments[0].equals("zookeeper")) {
-            begin(arguments);
-            new Out().with("ready", "zookeeper").print();
+            int port = begin(arguments);
+            new Out().with("ready", "zookeeper").with("port", port).print();
             Commands.serve(Server::zookeeper);
         } else {
             new Out().with("ready", "bookie").print();
@@ -43,14 +43,17 @@ public final class Server {
         }
     }
 
-    static void begin(String[] arguments) throws Exception {
-        int port = Integer.parseInt(arguments[1]);
-        startZooKeeper(port, new File(arguments[2]), Integer.parseInt(arguments[3]));
+    /** Starts ZooKeeper. Returns its port, which it chooses if the argument is 0. */
+    static int begin(String[] arguments) throws Exception {
+        int wanted = Integer.parseInt(arguments[1]);
+        File folder = new File(arguments[2]);
+        int port = startZooKeeper(wanted, folder, Integer.parseInt(arguments[3]));
         zkServers = "127.0.0.1:" + port;
         client = connect(zkServers);
+        return port;
     }
 
-    private static void startZooKeeper(int port, File folder, int tickMs) throws Exception {
+    private static int startZooKeeper(int port, File folder, int tickMs) throws Exception {
         ZooKeeperServer server = new ZooKeeperServer(folder, folder, tickMs);
         // Clients choose their session's timeout, from one tick on.
         server.setMinSessionTimeout(tickMs);
@@ -58,6 +61,7 @@ public final class Server {
         ServerCnxnFactory connections = ServerCnxnFactory.createFactory();
         connections.configure(new InetSocketAddress("127.0.0.1", port), 1000);
         connections.startup(server);
+        return connections.getLocalPort();
     }
 
     static void zookeeper(String name, Commands.Words words) throws Exception {

@@ -13,32 +13,29 @@ public final class Train {
     private Train() {}
 
     public static void main(String[] arguments) throws Exception {
-        int[] ports = new int[2];
-        for (int index = 0; index < ports.length; index++) {
-            try (ServerSocket free = new ServerSocket(0)) {
-                ports[index] = free.getLocalPort();
-            }
-        }
         Path folder = Path.of(arguments[0]);
-        String[] zookeeper = {"zookeeper", "" + ports[0], folder.resolve("zk").toString(), "500"};
-        Server.begin(zookeeper);
+        String[] zookeeper = {"zookeeper", "0", folder.resolve("zk").toString(), "500"};
+        String servers = "127.0.0.1:" + Server.begin(zookeeper);
+        int bookie;
+        try (ServerSocket free = new ServerSocket(0)) {
+            bookie = free.getLocalPort();
+        }
         Commands.run(Server::zookeeper, "format /ledgers");
         Commands.run(Server::zookeeper, "bind /messaging/train");
         Path settings = folder.resolve("bookie.conf");
         Files.write(settings, List.of(
-                "bookiePort=" + ports[1],
+                "bookiePort=" + bookie,
                 "allowLoopback=true",
                 "advertisedAddress=127.0.0.1",
                 "journalDirectory=" + folder.resolve("journal"),
                 "ledgerDirectories=" + folder.resolve("ledgers"),
-                "zkServers=127.0.0.1:" + ports[0],
+                "zkServers=" + servers,
                 "zkLedgersRootPath=/ledgers",
                 "diskUsageThreshold=0.999",
                 "diskUsageWarnThreshold=0.99",
                 "readOnlyModeEnabled=true"));
         Version.startBookie(settings.toString());
 
-        String servers = "127.0.0.1:" + ports[0];
         Ledger ledgers = Ledger.begin(new String[] {servers});
         Commands.run(ledgers::run, "create 1 1 1");
         for (String command : List.of("add %d 2", "close %d", "read %d", "delete %d")) {
