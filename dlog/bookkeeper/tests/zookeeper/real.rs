@@ -1,5 +1,5 @@
 //! The same calls on a real server, whose address the environment variable `ZOOKEEPER` has:
-//! `ZOOKEEPER=127.0.0.1:2181 cargo test -p distributedlog-bookkeeper --test zookeeper -- --ignored`.
+//! `ZOOKEEPER=host:port cargo test -p distributedlog-bookkeeper --test zookeeper -- --ignored`.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
