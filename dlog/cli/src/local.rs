@@ -75,6 +75,8 @@ impl FlagGroup for LocalFiles {
         "sector_bytes",
         "segment_bytes",
         "segment_age",
+        "compaction_rate",
+        "reserve_bytes",
     ]);
     const OWN: &'static [(&'static str, &'static str, &'static str)] = &[(
         "preallocate",

@@ -74,6 +74,9 @@ mod name;
 pub mod net;
 pub mod peer_protocol;
 pub mod remote;
+#[cfg(seeded_bugs)]
+#[doc(hidden)]
+pub mod seeded_bugs;
 mod types;
 pub mod uri;
 pub mod utc;

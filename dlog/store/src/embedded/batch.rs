@@ -1,10 +1,14 @@
 //! The batch that the committer assembles: its bytes, its effects, and the callers to complete.
 
+use std::sync::mpsc::Sender;
+
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use super::change::Change;
-use super::frame;
+use super::extent::FrameLocation;
+use super::frame::{self, EntryKey};
+use super::job::Job;
 use super::request::{AppendCaller, ChangeOutcome};
 use super::stream::NewEntry;
 use super::tail_batch::TailBatch;
@@ -19,12 +23,15 @@ pub(super) struct Batch {
     pub(super) frames_crc: u32,
     pub(super) effects: Vec<Effect>,
     pub(super) completions: Vec<Completion>,
+    /// True if the batch has more than appends, and may use the reserve of a full disk.
+    pub(super) uses_reserve: bool,
 }
 
 /// A change of the store's state that the batch makes once it is durable.
 pub(super) enum Effect {
     Entry(u64, NewEntry),
     Change(Change, u64),
+    Copy(EntryKey, u64, FrameLocation),
 }
 
 /// A caller that waits for the batch, and its result if the batch becomes durable.
@@ -34,6 +41,8 @@ pub(super) enum Completion {
         oneshot::Sender<Result<ChangeOutcome, StoreError>>,
         Result<ChangeOutcome, StoreError>,
     ),
+    /// Compaction, and the number of bytes copied.
+    Copy(Sender<Job>, Result<u64, StoreError>),
 }
 
 impl Batch {
@@ -71,6 +80,7 @@ impl Batch {
         self.effects.clear();
         self.frames = 0;
         self.frames_crc = 0;
+        self.uses_reserve = false;
     }
 }
 
@@ -84,6 +94,11 @@ impl Completion {
             // A closed channel is no error: the caller dropped its future.
             (Self::Change(reply, Ok(_)), Some(error)) => drop(reply.send(Err(error.clone()))),
             (Self::Change(reply, result), _) => drop(reply.send(result)),
+            // The maintenance thread ended: the store is being closed.
+            (Self::Copy(jobs, Ok(_)), Some(error)) => {
+                drop(jobs.send(Job::Copied(Err(error.clone()))));
+            }
+            (Self::Copy(jobs, result), _) => drop(jobs.send(Job::Copied(result))),
         }
     }
 }

@@ -1,23 +1,27 @@
 //! Group commit: turns requests into batches, with one write and one sync for everything that
 //! arrived during the previous sync.
 
+mod room;
+
 use std::io;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
-use super::batch::{Batch, Completion, Effect, volume_start};
+use self::room::RoomFor;
+use super::batch::{Batch, Completion, Effect};
 use super::change::Change;
-use super::disk::{DiskFile, store_error, unfinished};
+use super::disk::{DiskFile, store_error};
+use super::extent::FrameLocation;
 use super::frame::{self, FRAME_HEADER};
 use super::job::Job;
-use super::request::{AppendCaller, ChangeOutcome, ChangeRequest, CommitRequest};
+use super::request::{AppendCaller, ChangeOutcome, ChangeRequest, CommitRequest, EntryCopy};
 use super::shared::{Shared, lock};
 use super::staging::{SegmentLimits, Staging};
-use super::stream::{FrameLocation, NewEntry, position};
+use super::stream::{NewEntry, position};
 use super::tail_batch::{NewestVolume, TailBatch};
-use super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader};
+use super::volume::{BATCH_HEADER, FileKind};
 use crate::{Entry, Lease, StoreError};
 
 /// A small batch that reaches blocks not written before is written with zeros up to this many bytes
@@ -58,6 +62,8 @@ pub(super) struct ActiveVolume {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) next_sequence: u64,
     pub(super) sector_bytes: u32,
+    /// Size up to which the volume may grow.
+    pub(super) capacity: u64,
     /// Blocks up to this offset have been written, if only with zeros.
     pub(super) zeroed: u64,
 }
@@ -116,11 +122,14 @@ impl Committer {
         // of creation.
         let recovered_unix_ms = committer.shared.state().last_unix_ms;
         committer.last_unix_ms = recovered_unix_ms.max((committer.shared.unix_ms)());
-        match committer.begin_volume() {
-            Err(StoreError::DiskFull { path } | StoreError::ReadOnly { path })
+        match committer.begin_first_volume() {
+            Err(error @ (StoreError::DiskFull { .. } | StoreError::ReadOnly { .. }))
                 if committer.newest.number > 0 =>
             {
-                tracing::warn!("{path} cannot be written; appends fail, reads work");
+                committer.note_full(&error);
+                let space = &committer.shared.space;
+                space.send_modify(|space| space.tail_in_doubt = true);
+                tracing::warn!("{error}; appends fail, reads work");
             }
             Err(error) => return Err(error),
             Ok(()) => {}
@@ -160,6 +169,8 @@ impl Committer {
                     done,
                 } => self.stage_append(&lease, &entry, size, done),
                 CommitRequest::Change { change, reply } => self.stage_change(change, reply),
+                CommitRequest::Copy(copies) => self.stage_copies(&copies),
+                CommitRequest::Roll => self.roll(),
                 CommitRequest::Close => self.closing = true,
             }
             // A bound on a sync's latency: without it one round could grow to the whole queue.
@@ -171,7 +182,7 @@ impl Committer {
         if self.closing {
             // In a batch of its own after the last one: its presence proves that the last one was
             // synced, so that recovery can distinguish damage to it from a torn write.
-            if !self.is_full(FRAME_HEADER + 64, true) {
+            if !self.is_full(FRAME_HEADER + 64, RoomFor::Change) {
                 self.put_change(Change::End, self.last_unix_ms);
                 self.write_batch();
             }
@@ -183,7 +194,7 @@ impl Committer {
     fn stage_append(&mut self, lease: &Lease, entry: &Entry, size: usize, mut done: AppendCaller) {
         self.taken_bytes += size;
         let result = self
-            .make_room(FRAME_HEADER + size, false)
+            .make_room(FRAME_HEADER + size, RoomFor::Append)
             .and_then(|()| self.put_entry(lease, entry));
         done.staged = true;
         self.batch
@@ -229,7 +240,7 @@ impl Committer {
         reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
     ) {
         let result = self
-            .make_room(FRAME_HEADER + change.size(), true)
+            .make_room(FRAME_HEADER + change.size(), RoomFor::Change)
             .and_then(|()| self.stage_metadata(change));
         self.batch
             .completions
@@ -275,44 +286,39 @@ impl Committer {
         let crc = frame::put_change(&mut self.batch.bytes, unix_ms, &change);
         self.batch.end_frame(at, crc);
         self.batch.effects.push(Effect::Change(change, unix_ms));
+        self.batch.uses_reserve = true;
     }
 
-    /// Returns true if a frame of `length` bytes does not fit into the volume after the batch. The
-    /// last 64 KiB (a sixteenth in volumes below 1 MiB) are reserved for changes, so that a stream
-    /// can be deleted when the disk has no room for another volume.
-    fn is_full(&self, length: usize, is_change: bool) -> bool {
-        let capacity = u64::from(self.shared.settings.volume_bytes);
-        let reserve = if is_change {
-            0
-        } else {
-            (capacity / 16).min(64 << 10)
-        };
-        let sector = self
-            .active
-            .as_ref()
-            .map_or(512, |active| u64::from(active.sector_bytes));
-        let needed = (BATCH_HEADER.max(self.batch.bytes.len()) + length) as u64;
-        self.active.is_none()
-            || self.newest.end + needed.next_multiple_of(sector) + reserve > capacity
-    }
-
-    /// Makes a frame of `length` bytes fit into the volume: if necessary, writes the batch, and
-    /// begins another volume.
-    fn make_room(&mut self, length: usize, is_change: bool) -> Result<(), StoreError> {
-        if !self.is_full(length, is_change) {
-            return Ok(());
+    /// Puts copies of entries into the batch, except those that are not where they were any more.
+    fn stage_copies(&mut self, copies: &[EntryCopy]) {
+        let mut copied = Ok(0);
+        for copy in copies {
+            let frame = &copy.frame;
+            if let Err(error) = self.make_room(frame.len(), RoomFor::Copy) {
+                copied = Err(error);
+                break;
+            }
+            if !self.shared.state().is_in_volume(copy.key, copy.volume) {
+                continue;
+            }
+            let at = self.batch.begin_frame();
+            let crc = frame::put_copy(&mut self.batch.bytes, frame);
+            let length = self.batch.end_frame(at, crc);
+            let offset = offset(self.newest.end + at as u64);
+            let (location, volume) = (FrameLocation { offset, length }, self.newest.number);
+            #[cfg(seeded_bugs)]
+            if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::CopyIsReadTooEarly) {
+                let mut state = self.shared.state_mut();
+                state.apply_copy(copy.key, volume, location);
+            }
+            self.batch
+                .effects
+                .push(Effect::Copy(copy.key, volume, location));
+            self.batch.uses_reserve = true;
+            copied = copied.map(|bytes| bytes + u64::from(length));
         }
-        self.write_batch();
-        if !self.is_full(length, is_change) {
-            return Ok(());
-        }
-        if let Some(error) = &self.volume_error {
-            return Err(error.clone());
-        }
-        self.begin_volume().inspect_err(|error| {
-            tracing::warn!("no new volume: {error}");
-            self.volume_error = Some(error.clone());
-        })
+        let copied = Completion::Copy(self.shared.jobs(), copied);
+        self.batch.completions.push(copied);
     }
 
     /// Writes and syncs the batch, applies its effects to the state and completes its callers, in
@@ -352,7 +358,7 @@ impl Committer {
         self.batch.bytes.resize(padded, 0);
         let start = self.newest.end;
         let end = start + padded as u64;
-        let ahead = (end + ZEROED_AHEAD).min(u64::from(self.shared.settings.volume_bytes));
+        let ahead = (end + ZEROED_AHEAD).min(active.capacity);
         let zeroed = if end > active.zeroed && padded < LARGE_BATCH && ahead > end {
             self.batch.bytes.resize(
                 padded + usize::try_from(ahead - end).expect("at most a volume"),
@@ -362,13 +368,24 @@ impl Committer {
         } else {
             end.max(active.zeroed)
         };
-        let mut written = active.file.write_at(&self.batch.bytes, start);
+        let write = |bytes: &[u8]| {
+            let written = active.file.write_at(bytes, start);
+            written.map_err(|error| store_error(&path, &error))
+        };
+        let mut written = write(&self.batch.bytes);
         if written.is_err() && self.batch.bytes.len() > padded {
             // The zeros may be the part that did not fit. Write the batch without them.
-            written = active.file.write_at(&self.batch.bytes[..padded], start);
+            written = write(&self.batch.bytes[..padded]);
+        }
+        // File systems that never write in place need space even where it was reserved.
+        if let (Err(StoreError::DiskFull { .. }), true) = (&written, self.batch.uses_reserve)
+            && self.shared.release_reserve()
+        {
+            written = write(&self.batch.bytes[..padded]);
         }
         if let Err(error) = written {
-            return Err(self.refuse_batch(store_error(&path, &error)));
+            self.note_full(&error);
+            return Err(self.refuse_batch(error));
         }
         let synced = || active.file.sync_data();
         #[cfg(seeded_bugs)]
@@ -439,93 +456,32 @@ impl Committer {
                     sweep |= matches!(change, Change::Delete { .. } | Change::Truncate { .. });
                     state.apply_change(&change, unix_ms)
                 }
+                Effect::Copy(key, volume, location) => {
+                    state.apply_copy(key, volume, location);
+                    Ok(())
+                }
             };
             applied.expect("staging checked it against the same state");
         }
+        state.newest_end = self.newest.end;
         drop(state);
         self.staging.settle();
         if sweep {
             self.shared.send_job(Job::Sweep);
         }
-        // From half a volume on, so that the other half is the time to create the next file in.
-        let half = u64::from(self.shared.settings.volume_bytes / 2);
-        if self.newest.end > half && lock(&self.shared.spare).file.is_none() {
+        // From half a volume on, so that the other half is the time to create the next file in. Not
+        // while the reserve is in use: what it freed is for the maintenance thread.
+        let half = self
+            .active
+            .as_ref()
+            .map_or(u64::MAX, |active| active.capacity / 2);
+        if self.newest.end > half
+            && !self.shared.is_reserve_in_use()
+            && lock(&self.shared.spare).file.is_none()
+        {
             self.shared
                 .send_job(Job::PrepareSpare(self.newest.number + 1));
         }
-    }
-
-    /// Begins the next volume: writes its header, gives it its name, and hands the previous volume
-    /// to the maintenance thread.
-    ///
-    /// The order makes it safe to stop anywhere: the header is synced before the file gets its
-    /// name, and nothing is written to the previous volume after that, because the header states
-    /// where it ends.
-    fn begin_volume(&mut self) -> Result<(), StoreError> {
-        let number = self.newest.number + 1;
-        let path = self.shared.path(FileKind::Volume, number);
-        let shared = self.shared.clone();
-        let mut spare = lock(&shared.spare);
-        let file = match spare.file.take() {
-            Some(file) => file,
-            None => shared.create_volume_file(number)?,
-        };
-        let header = VolumeHeader {
-            sector_bytes: shared.settings.sector_bytes,
-            number,
-            // Depends on all volumes before it, on the time and on the number, so that volumes
-            // whose files reuse the same blocks of the disk have different nonces.
-            nonce: mix(self.newest.nonce ^ mix(self.last_unix_ms) ^ number),
-            previous_end: self.newest.end,
-            created_unix_ms: self.last_unix_ms,
-        };
-        let (bytes, sequence) = volume_start(&header, self.tail_batch.as_ref(), self.last_unix_ms);
-        let written = file.write_at(&bytes, 0).and_then(|()| file.sync_data());
-        written.map_err(|error| store_error(&path, &error))?;
-        // From here on the next volume may exist, with a header that states where this one ends:
-        // nothing may be written behind that.
-        self.active = None;
-        let folder = &shared.settings.folder;
-        let named = shared
-            .disk
-            .rename(&unfinished(&path), &path)
-            .and_then(|()| shared.disk.sync_folder(folder));
-        named.map_err(|error| store_error(&path, &error))?;
-        spare.newest = number;
-        drop(spare);
-
-        let mut state = shared.state_mut();
-        state.add_volume(number);
-        let sealed = self.newest;
-        let snapshot = match self.tail_batch.take() {
-            Some(tail_batch) => {
-                let (from, to) = (offset(sealed.end), offset(VOLUME_HEADER));
-                state.relocate(sealed.number, from, number, to);
-                tail_batch.snapshot
-            }
-            None => state.to_snapshot(number),
-        };
-        drop(state);
-        if sealed.number > 0 {
-            shared.send_job(Job::Seal {
-                volume: sealed.number,
-                end: sealed.end,
-                snapshot: Some(snapshot),
-            });
-        }
-        let end = bytes.len() as u64;
-        self.active = Some(ActiveVolume {
-            file,
-            next_sequence: sequence,
-            sector_bytes: header.sector_bytes,
-            zeroed: end,
-        });
-        self.newest = NewestVolume {
-            number,
-            end,
-            nonce: header.nonce,
-        };
-        Ok(())
     }
 }
 
@@ -550,11 +506,4 @@ impl Drop for PanicGuard {
         drop(left);
         self.0.send_job(Job::Stop);
     }
-}
-
-/// Mixes the bits of a number (SplitMix64's finalizer).
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | 4 | CRC-32C of everything after it |
 //! | 4 | 4 | length of the whole frame, these eight bytes included |
-//! | 8 | 4 | kind: 1 entry of a stream, 2 change of the metadata |
+//! | 8 | 4 | kind: 1 entry of a stream, 2 change of the metadata, 3 compaction's copy of an entry |
 //! | 12 | 4 | number of records (0 for a change) |
 //! | 16 | 8 | stream id (0 for a change) |
 //! | 24 | 8 | log segment sequence number (0 for a change) |
@@ -26,6 +26,7 @@ pub(super) const FRAME_HEADER: usize = 48;
 const RECORD_HEADER: usize = 8;
 const KIND_ENTRY: u32 = 1;
 const KIND_CHANGE: u32 = 2;
+const KIND_COPY: u32 = 3;
 const RECORD_SET_BIT: u32 = 1 << 31;
 
 /// Identifies an entry: stream, log segment and entry id.
@@ -45,8 +46,26 @@ pub(super) struct Frame<'a> {
 
 #[derive(Debug)]
 pub(super) enum Body<'a> {
-    Entry { key: EntryKey, records: Records<'a> },
+    Entry {
+        key: EntryKey,
+        records: Records<'a>,
+    },
+    /// A copy of an entry, in place of the one that was appended.
+    Copy {
+        key: EntryKey,
+        records: Records<'a>,
+    },
     Change(Change),
+}
+
+impl Body<'_> {
+    /// Returns the key of an entry or of its copy, or `None` for a change.
+    pub(super) const fn key(&self) -> Option<EntryKey> {
+        match self {
+            Self::Entry { key, .. } | Self::Copy { key, .. } => Some(*key),
+            Self::Change(_) => None,
+        }
+    }
 }
 
 /// The records of an entry. Invariant: `count` records fill `bytes` exactly.
@@ -91,6 +110,15 @@ pub(super) fn put_entry(out: &mut Vec<u8>, key: EntryKey, unix_ms: u64, entry: &
         out.extend_from_slice(&(record.slots | flag).to_le_bytes());
         out.extend_from_slice(&record.payload);
     }
+    finish(out, start)
+}
+
+/// Appends a copy of an entry's frame to `out` and returns its checksum. The frame is one that
+/// [`parse`] accepted; time and records stay the same.
+pub(super) fn put_copy(out: &mut Vec<u8>, frame: &[u8]) -> u32 {
+    let start = out.len();
+    out.extend_from_slice(frame);
+    out[start + 8..start + 12].copy_from_slice(&KIND_COPY.to_le_bytes());
     finish(out, start)
 }
 
@@ -162,15 +190,17 @@ fn parse_body(bytes: &[u8]) -> Result<Frame<'_>, &'static str> {
     let body = &bytes[FRAME_HEADER..];
     let unix_ms = u64_at(bytes, 40);
     let body = match u32_at(bytes, 8) {
-        KIND_ENTRY => {
+        kind @ (KIND_ENTRY | KIND_COPY) => {
             let key = EntryKey {
                 stream: u64_at(bytes, 16),
                 lssn: u64_at(bytes, 24),
                 entry: u64_at(bytes, 32),
             };
-            Body::Entry {
-                key,
-                records: Records::new(body, u32_at(bytes, 12))?,
+            let records = Records::new(body, u32_at(bytes, 12))?;
+            if kind == KIND_ENTRY {
+                Body::Entry { key, records }
+            } else {
+                Body::Copy { key, records }
             }
         }
         KIND_CHANGE => Body::Change(

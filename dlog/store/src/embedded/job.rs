@@ -1,6 +1,7 @@
 //! Jobs of the maintenance thread.
 
 use super::state::Snapshot;
+use crate::StoreError;
 
 /// A job of the maintenance thread.
 pub(super) enum Job {
@@ -14,8 +15,12 @@ pub(super) enum Job {
     },
     /// Create the file of the volume with this number ahead of time.
     PrepareSpare(u64),
-    /// Remove volumes that hold nothing readable any more: something was deleted or truncated.
+    /// Remove volumes that hold nothing readable any more: something was deleted or truncated, or
+    /// the disk is full.
     Sweep,
+    /// The entries of a [`CommitRequest::Copy`](super::request::CommitRequest::Copy) are durable:
+    /// this number of bytes. Or they could not be copied.
+    Copied(Result<u64, StoreError>),
     /// Release the folder: the store is being closed, and everything is written.
     Stop,
 }

@@ -1,10 +1,14 @@
 //! The maintenance thread: writes indexes and snapshots of sealed volumes, creates the next
-//! volume's file, and removes volumes that hold nothing readable any more.
+//! volume's file, compacts volumes, and removes those that hold nothing readable any more.
 
+use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use super::compaction::{Compaction, NextStep};
 use super::disk::{Access, store_error};
 use super::index;
 use super::job::Job;
@@ -13,6 +17,7 @@ use super::shared::{Shared, lock};
 use super::snapshot;
 use super::state::Snapshot;
 use super::volume::{FileKind, parse_file_name};
+use super::volumes::StoreSpace;
 use crate::StoreError;
 
 /// Runs the jobs in order. If a volume cannot be sealed, for example because the disk is full, the
@@ -21,6 +26,11 @@ pub(super) struct Maintenance {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
     unsealed: VecDeque<(u64, u64, Option<Snapshot>)>,
+    compaction: Compaction,
+    /// True after another volume was requested because the disk is full, until one is sealed.
+    is_rolling: bool,
+    moved_bytes: u64,
+    removed_volumes: u64,
 }
 
 /// Ends the store if the maintenance thread panics, so that no caller waits forever for it to
@@ -42,23 +52,45 @@ impl Maintenance {
             shared,
             jobs,
             unsealed: VecDeque::new(),
+            compaction: Compaction::default(),
+            is_rolling: false,
+            moved_bytes: 0,
+            removed_volumes: 0,
         }
     }
 
     /// Runs jobs until the store is closed.
     pub(super) fn run(mut self) {
         let _guard = PanicGuard(self.shared.clone());
+        let mut next = NextStep::Now;
         while !*self.shared.closed.borrow() {
-            let Ok(job) = self.jobs.recv() else { return };
-            self.work(job);
+            let job = match next {
+                NextStep::Job => match self.jobs.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => return,
+                },
+                NextStep::Pause(ms) => self.jobs.recv_timeout(Duration::from_millis(ms)).ok(),
+                NextStep::Now => self.jobs.try_recv().ok(),
+            };
+            if let Some(job) = job {
+                self.work(job);
+            }
+            next = self.compact();
         }
     }
 
-    /// Runs all queued jobs. Returns true if there were any.
+    /// Runs all queued jobs, and the next piece of compaction. Returns true if there was anything
+    /// to do.
     pub(super) fn step(&mut self) -> bool {
         let mut any = false;
         while let Ok(job) = self.jobs.try_recv() {
             self.work(job);
+            any = true;
+        }
+        if *self.shared.closed.borrow() {
+            return any;
+        }
+        while self.compact() == NextStep::Now {
             any = true;
         }
         any
@@ -70,9 +102,16 @@ impl Maintenance {
                 volume,
                 end,
                 snapshot,
-            } => self.unsealed.push_back((volume, end, snapshot)),
+            } => {
+                self.is_rolling = false;
+                self.unsealed.push_back((volume, end, snapshot));
+            }
             Job::PrepareSpare(number) => self.prepare_spare(number),
-            Job::Sweep => {}
+            Job::Sweep => self.is_rolling = false,
+            Job::Copied(result) => {
+                self.moved_bytes += result.as_ref().unwrap_or(&0);
+                self.compaction.copied(&result, (self.shared.unix_ms)());
+            }
             Job::Stop => return self.shared.shut_down(),
         }
         self.seal_all();
@@ -83,9 +122,64 @@ impl Maintenance {
         }
     }
 
+    /// Does the next piece of compaction, and publishes the space that the store takes.
+    fn compact(&mut self) -> NextStep {
+        let next = self.compaction.step(&self.shared);
+        if next == NextStep::Now {
+            // A volume may have become empty.
+            self.sweep();
+        } else if self.compaction.is_idle() {
+            self.roll_if_full();
+        }
+        self.publish(next);
+        next
+    }
+
+    /// Requests another volume if the disk is full and removing or compacting the present one
+    /// would free space.
+    fn roll_if_full(&mut self) {
+        let shared = &self.shared;
+        if self.is_rolling || !shared.is_full.load(Ordering::Relaxed) {
+            return;
+        }
+        self.is_rolling = {
+            let state = shared.state();
+            // Larger than what a volume begins with, or it would be followed by another at once.
+            state.could_free_by_rolling(shared.settings.smallest_volume_bytes() / 2)
+        };
+        if self.is_rolling && shared.submit(CommitRequest::Roll).is_err() {
+            tracing::debug!("the store is being closed");
+        }
+    }
+
+    /// Publishes the space that the store takes, if it changed.
+    fn publish(&self, next: NextStep) {
+        let space = {
+            let state = self.shared.state();
+            StoreSpace {
+                tail_in_doubt: !state.is_settled,
+                moved_bytes: self.moved_bytes,
+                removed_volumes: self.removed_volumes,
+                reserve_in_use: self.shared.is_reserve_in_use(),
+                is_compact: next == NextStep::Job
+                    && self.compaction.is_idle()
+                    && self.unsealed.is_empty(),
+                ..state.volumes.space()
+            }
+        };
+        self.shared.space.send_if_modified(|published| {
+            let changed = *published != space;
+            *published = space;
+            changed
+        });
+    }
+
     fn seal_all(&mut self) {
         while let Some((volume, end, snapshot)) = self.unsealed.front() {
-            if let Err(error) = self.seal(*volume, *end, snapshot.as_ref()) {
+            let sealed = self
+                .shared
+                .with_reserve(|| self.seal(*volume, *end, snapshot.as_ref()));
+            if let Err(error) = sealed {
                 tracing::warn!("cannot seal volume {volume}; the next job will try again: {error}");
                 return;
             }
@@ -98,16 +192,17 @@ impl Maintenance {
         self.trim(volume, end);
         // If only the snapshot failed before, the index is on disk, and its contents are not in
         // memory any more.
-        if !shared.state().is_indexed(volume) {
+        if !is_indexed(shared, volume) {
             let extents = shared.state().unindexed(volume);
-            let places = index::write(
+            let index = index::write(
                 &*shared.disk,
                 &shared.path(FileKind::Index, volume),
                 volume,
                 end,
                 &extents,
             )?;
-            shared.state_mut().set_indexed(volume, places.into_iter());
+            let (rows, disk_bytes) = (&index.rows[..], index.disk_bytes);
+            shared.state_mut().set_indexed(volume, rows, disk_bytes);
         }
         let Some(snapshot) = snapshot else {
             return Ok(());
@@ -170,28 +265,54 @@ impl Maintenance {
     }
 
     /// Removes the volumes that hold nothing readable. Returns true if there were any.
-    fn sweep(&self) -> bool {
+    fn sweep(&mut self) -> bool {
         let dead = self.shared.state_mut().take_dead_volumes();
-        for &volume in &dead {
-            for kind in [FileKind::Volume, FileKind::Index] {
-                self.shared.forget_file(kind, volume);
-                let path = self.shared.path(kind, volume);
-                // The index is removed last: the next open would have to read a volume without an
-                // index.
-                let removed = self
-                    .shared
-                    .disk
-                    .remove(&path)
-                    .and_then(|()| self.shared.disk.sync_folder(&self.shared.settings.folder));
-                if let Err(error) = removed {
-                    tracing::warn!(
-                        "cannot remove {}; the next open will try again: {error}",
-                        path.display()
-                    );
-                    break;
-                }
+        let mut removed = false;
+        for (volume, state) in dead {
+            if let Err(error) = self.remove(volume) {
+                tracing::warn!(
+                    "cannot remove volume {volume}; the next job will try again: {error}"
+                );
+                self.shared.state_mut().volumes.put_back(volume, state);
+                continue;
             }
+            self.removed_volumes += 1;
+            removed = true;
         }
-        !dead.is_empty()
+        if removed
+            && self.shared.is_reserve_in_use()
+            && let Err(error) = self.shared.hold_reserve()
+        {
+            tracing::debug!("the reserve cannot be set aside yet: {error}");
+        }
+        removed
     }
+
+    /// Removes a volume, then its index: the next open would have to read a volume without an
+    /// index.
+    fn remove(&self, volume: u64) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        for kind in [FileKind::Volume, FileKind::Index] {
+            let path = shared.path(kind, volume);
+            let removed = match shared.disk.remove(&path) {
+                // An earlier attempt removed it.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            };
+            removed
+                .and_then(|()| shared.disk.sync_folder(&shared.settings.folder))
+                .map_err(|error| store_error(&path, &error))?;
+            // Afterwards, so that no reader opens it in between and keeps its space.
+            shared.forget_file(kind, volume);
+        }
+        Ok(())
+    }
+}
+
+fn is_indexed(shared: &Shared, volume: u64) -> bool {
+    let state = shared.state();
+    state
+        .volumes
+        .get(volume)
+        .is_some_and(|volume| volume.indexed)
 }

@@ -7,6 +7,8 @@
 //!   read back with the same bytes at the position that the reply named, after any number of
 //!   crashes, also during recovery.
 //! - Readers see only synced entries: a crash never takes away an entry that was read.
+//!   The one exception: a process that starts on a disk without room for a copy of the journal's
+//!   last batch serves it from where it is ([`StoreSpace::tail_in_doubt`]).
 //! - After a crash, an entry that was not acknowledged exists with all its records or not at all;
 //!   never out of order, never with a gap before it.
 //! - A write torn by power loss is distinguished from damage: the first is discarded, the second is
@@ -16,8 +18,14 @@
 //!   the volume ends at the last batch that was synced, and the store continues in a new volume.
 //!   While a new volume cannot be created, appends fail and reads work.
 //! - A full disk or a folder without write permission fails the appends concerned with
-//!   [`StoreError::DiskFull`] or [`StoreError::ReadOnly`]. Reads work, each later append tries
-//!   again, and deleting and truncating can use reserved space.
+//!   [`StoreError::DiskFull`] or [`StoreError::ReadOnly`]. Reads work, and each later append tries
+//!   again. Opening, deleting, truncating and compaction use space that is set aside
+//!   ([`reserve_bytes`](EmbeddedSettings::reserve_bytes)); appends are refused until it can be set
+//!   aside again.
+//! - Space comes back: the volumes and indexes take at most twice the readable entries (payload, 48
+//!   bytes for each entry, 8 for each record) and four volumes, once compaction has caught up. It
+//!   copies at most as many bytes as it frees, no faster than
+//!   [`compaction_rate`](EmbeddedSettings::compaction_rate).
 //!
 //! Assumptions about the disk: a sync that succeeds has made everything durable, and writing a
 //! sector changes no other sector.
@@ -30,8 +38,9 @@
 //! journal, so one sync orders everything. The journal's volumes have a fixed size; a full one is
 //! sealed by the header of the next one, and a maintenance thread writes its index and a snapshot
 //! of the metadata, creates the next volume's file, and removes volumes that hold nothing readable.
-//! Memory: about 60 bytes for each stream and volume that it has entries in, 8 bytes for each entry
-//! of the volume that is written.
+//! Of a volume that is mostly not needed it has the committer copy the rest to the end of the
+//! journal (`compaction.rs`). Memory: about 70 bytes for each stream and volume that it has entries
+//! in, 8 bytes for each entry of the volume that is written.
 //!
 //! The source files `volume.rs`, `frame.rs`, `index.rs` and `snapshot.rs` describe the formats of
 //! the files.
@@ -39,7 +48,9 @@
 mod batch;
 mod change;
 mod committer;
+mod compaction;
 mod disk;
+mod extent;
 mod frame;
 mod index;
 mod job;
@@ -49,6 +60,7 @@ mod reader;
 mod real_disk;
 mod recovery;
 mod request;
+mod reserve;
 mod scan;
 mod settings;
 mod shared;
@@ -58,6 +70,7 @@ mod state;
 mod stream;
 mod tail_batch;
 mod volume;
+mod volumes;
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -65,7 +78,7 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use distributedlog::Dlsn;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::committer::Committer;
 use self::maintenance::Maintenance;
@@ -81,6 +94,7 @@ pub use self::disk::{Access, Disk, DiskFile, LockAttempt};
 pub use self::real_disk::RealDisk;
 pub use self::settings::EmbeddedSettings;
 pub use self::shared::UnixClock;
+pub use self::volumes::StoreSpace;
 
 /// A [`LogStore`] in a folder of this machine. The [module](self) lists its guarantees.
 ///
@@ -190,6 +204,12 @@ impl EmbeddedStore {
         ))
     }
 
+    /// Returns the space that the store takes. The receiver is notified of changes.
+    #[must_use]
+    pub fn space(&self) -> watch::Receiver<StoreSpace> {
+        self.shared.space.subscribe()
+    }
+
     fn change(&self, change: ChangeRequest) -> StoreFuture<'static, ChangeOutcome> {
         let (reply, received) = oneshot::channel();
         let asked = self.shared.submit(CommitRequest::Change { change, reply });
@@ -236,6 +256,9 @@ fn open(
     let shared = Arc::new(Shared::new(env, settings, state, sender, newest));
     for job in jobs {
         shared.send_job(job);
+    }
+    if let Err(error) = shared.hold_reserve() {
+        tracing::warn!("no space is reserved for a full disk: {error}");
     }
     let committer = Committer::new(shared.clone(), tail_batch)?;
     let maintenance = Maintenance::new(shared.clone(), receiver);

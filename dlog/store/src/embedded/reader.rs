@@ -11,10 +11,11 @@ use distributedlog::Dlsn;
 use tokio::runtime::Handle;
 
 use super::disk::{Access, read_exact, store_error};
+use super::extent::{FrameLocation, FrameLocations};
 use super::frame::{self, Body, EntryKey, Frame};
 use super::index;
 use super::shared::Shared;
-use super::stream::{FrameLocation, FrameLocations, Stream, lssn_and_entry, position};
+use super::stream::{Stream, lssn_and_entry, position};
 use super::volume::{FileKind, corrupt};
 use crate::{EntryRecord, ReadBatch, ReadLimit, StoreError, StoredEntry, StreamName};
 
@@ -144,7 +145,7 @@ struct ReadProgress {
     /// Bytes that may still be read.
     left: usize,
     full: bool,
-    /// Number of times that a volume was removed during the read.
+    /// Number of times in a row that a volume was removed during the read.
     missed: u32,
 }
 
@@ -195,10 +196,7 @@ impl ReadProgress {
             self.cursor = self.cursor.max(before);
         }
         let wanted = lssn_and_entry(self.cursor);
-        let at = stream
-            .extents
-            .partition_point(|extent| (extent.lssn, extent.end_entry()) <= wanted);
-        let Some(extent) = stream.extents.get(at) else {
+        let Some(extent) = stream.extents.from(wanted.0, wanted.1).next() else {
             return Ok(None);
         };
         let entry = if extent.lssn == wanted.0 {
@@ -235,11 +233,15 @@ impl ReadProgress {
 
     /// Reads the part's entries, up to the byte limit.
     fn take(&mut self, shared: &Shared, part: &ReadPart) -> Result<(), StoreError> {
+        let cursor = self.cursor;
         let taken = self.try_take(shared, part);
-        // The volume may have been removed because its stream was truncated or deleted in the
-        // meantime: then the next look finds other entries or none. Bounded: at most 3 times in one
-        // read.
+        // The volume may have been removed because its entries were copied to another one,
+        // truncated or deleted in the meantime: then the next look finds other entries or none.
+        // Bounded: at most 3 times in a row.
         let path = shared.path(FileKind::Volume, part.volume);
+        if self.cursor > cursor {
+            self.missed = 0;
+        }
         if taken.is_err() && shared.disk.open(&path, Access::Read).is_err() && self.missed < 3 {
             self.missed += 1;
             return Ok(());
@@ -315,6 +317,10 @@ impl ReadProgress {
                         Body::Entry {
                             key: found,
                             records,
+                        }
+                        | Body::Copy {
+                            key: found,
+                            records,
                         },
                 },
             )) if found == key && length == bytes.len() => (records, unix_ms),
@@ -357,7 +363,7 @@ impl ReadProgress {
 
 /// Returns the number of locations to read at once, at least one, and the start and end of the
 /// bytes to read.
-fn span(locations: &[FrameLocation], wanted: usize) -> (usize, u64, u64) {
+pub(super) fn span(locations: &[FrameLocation], wanted: usize) -> (usize, u64, u64) {
     let end = |location: &FrameLocation| u64::from(location.offset) + u64::from(location.length);
     let (from, mut to) = (u64::from(locations[0].offset), end(&locations[0]));
     let limit = from + (wanted as u64).min(MAX_SPAN);

@@ -94,8 +94,12 @@ impl Disk for RealDisk {
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
+        // The text is only for messages: on a full disk the lock is held without it.
         file.set_len(0)?;
-        file.write_all(holder.as_bytes())?;
+        match file.write_all(holder.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         Ok(LockAttempt::Held(Box::new(file)))
     }
 }

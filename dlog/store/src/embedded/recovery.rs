@@ -11,13 +11,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Access, Disk, DiskFile, store_error};
-use super::frame::{self, Body};
+use super::extent::{Extent, FrameLocation};
+use super::frame;
 use super::index;
 use super::job::Job;
 use super::scan::{LocatedFrame, VolumeEnd, scan};
 use super::snapshot;
 use super::state::{Snapshot, StoreState};
-use super::stream::{Extent, FrameLocation, FrameLocations, Stream};
+use super::stream::Stream;
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{
     BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished,
@@ -160,10 +161,10 @@ fn load_sealed(
     state.add_volume(number);
     if files.indexes.binary_search(&number).is_ok() {
         match read_file(disk, folder, FileKind::Index, number, index::read) {
-            Ok(extents) => {
-                state.mark_indexed(number);
-                for (stream, extent) in extents {
-                    state.load_extent(stream, extent);
+            Ok(index) => {
+                state.volumes.set_indexed(number, index.disk_bytes);
+                for row in index.rows {
+                    state.load_extent(row.stream, row.extent(number));
                 }
                 return Ok(None);
             }
@@ -174,7 +175,7 @@ fn load_sealed(
         }
     }
     let (extents, end) = read_extents(disk, folder, files, number)?;
-    for ((stream, _), extent) in extents {
+    for (stream, extent) in extents {
         state.load_extent(stream, extent);
     }
     Ok(Some(Job::Seal {
@@ -184,16 +185,13 @@ fn load_sealed(
     }))
 }
 
-/// Extents by stream and log segment.
-type Extents = BTreeMap<(u64, u64), Extent>;
-
-/// Reads a volume. Returns its extents by stream and log segment, and the offset of its end.
+/// Reads a volume. Returns its extents with their streams, and the offset of its end.
 fn read_extents(
     disk: &dyn Disk,
     folder: &Path,
     files: &Files,
     number: u64,
-) -> Result<(Extents, u64), StoreError> {
+) -> Result<(Vec<(u64, Extent)>, u64), StoreError> {
     let until = match files.volumes.binary_search(&(number + 1)) {
         Ok(_) => end_by_successor(disk, folder, number)?,
         // Sealing truncated the file to its end.
@@ -206,23 +204,28 @@ fn read_extents(
         number,
         |file, path, number| {
             let header = VolumeHeader::read(file, path, number)?;
-            let mut extents = Extents::new();
+            // By stream and log segment, in the order of the volume: a later copy of an entry
+            // counts.
+            let mut extents = BTreeMap::<(u64, u64), Vec<Extent>>::new();
             let end = scan(file, path, &header, until, &mut |batch| {
                 for located in &batch.frames {
-                    if let Body::Entry { key, .. } = located.frame.body {
-                        let new = || Extent {
-                            volume: number,
-                            lssn: key.lssn,
-                            first_entry: key.entry,
-                            entries: 0,
-                            locations: FrameLocations::Memory(Vec::new()),
+                    if let Some(key) = located.frame.body.key() {
+                        let location = location_of(path, located)?;
+                        let here = extents.entry((key.stream, key.lssn)).or_default();
+                        let new = Extent::of_one(number, key.lssn, key.entry, location);
+                        let left = match here.last_mut() {
+                            Some(last) => last.join(new).err(),
+                            None => Some(new),
                         };
-                        let extent = extents.entry((key.stream, key.lssn)).or_insert_with(new);
-                        extent.push(location_of(path, located)?);
+                        here.extend(left);
                     }
                 }
                 Ok(())
             })?;
+            let extents = extents
+                .into_iter()
+                .flat_map(|((stream, _), here)| here.into_iter().map(move |found| (stream, found)))
+                .collect();
             Ok((extents, end))
         },
     )
@@ -317,6 +320,7 @@ fn replay_tail(
     let snapshot = Snapshot::default();
     let mut last = TailBatch {
         newest,
+        end: newest.end,
         snapshot,
         frames: Vec::new(),
         count: 0,
@@ -337,6 +341,7 @@ fn replay_tail(
     }
     last.snapshot = state.to_snapshot(number + 1);
     apply(state, number, path, &frames_of(&last))?;
+    last.end = end;
     tracing::debug!("{} ends at offset {end}", path.display());
     Ok(last)
 }

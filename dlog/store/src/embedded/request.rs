@@ -1,8 +1,10 @@
 //! The requests that callers hand to the committer.
 
+use bytes::Bytes;
 use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
+use super::frame::EntryKey;
 use crate::{Acquired, AppendDone, Entry, Lease, Owner, StoreError, StreamName};
 
 /// A request to the committer.
@@ -17,7 +19,21 @@ pub(super) enum CommitRequest {
         change: ChangeRequest,
         reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
     },
+    /// Copies entries to the present volume. The maintenance thread gets a
+    /// [`Job::Copied`](super::job::Job::Copied) when they are durable or have failed.
+    Copy(Vec<EntryCopy>),
+    /// Begins another volume, so that the present one can be compacted.
+    Roll,
     Close,
+}
+
+/// An entry that compaction copies.
+pub(super) struct EntryCopy {
+    pub(super) key: EntryKey,
+    /// The volume that has the entry. If another has it by now, it is not copied.
+    pub(super) volume: u64,
+    /// The entry's frame, which has been checked.
+    pub(super) frame: Bytes,
 }
 
 /// The caller of an append. It gets a result in any case: dropping this value without one, as a

@@ -38,6 +38,12 @@ settings_table! {
     segment_bytes: u64, default (1 GiB), valid (bytes any);
     /// Age at which a log segment is completed by the next append, which opens another.
     segment_age: Duration, default (12 h), valid (time any);
+    /// Maximum bytes per second that compaction copies; 0: no compaction. Volumes of which less
+    /// than half is needed are removed after what is needed was copied to the present one.
+    compaction_rate: u64, default (32 MiB), valid (bytes any);
+    /// Bytes set aside for a full disk, which deletes, truncations and compaction use while appends
+    /// are refused; `none`: half of a volume.
+    reserve_bytes: Option<usize>, default (none), valid (bytes none or any);
     /// Number of sealed volumes that are kept open for readers.
     open_files: usize, default (64), valid (count at least 1);
 }
@@ -59,6 +65,20 @@ impl EmbeddedSettings {
     pub(super) fn max_batch_bytes(&self) -> usize {
         self.max_batch_bytes
             .unwrap_or_else(|| self.four_mebibytes())
+    }
+
+    /// Returns the bytes that are set aside for a full disk.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
+            .map_or_else(|| u64::from(self.volume_bytes) / 2, |bytes| bytes as u64)
+    }
+
+    /// Returns the size of the smallest volume that a nearly full disk gets.
+    pub(super) fn smallest_volume_bytes(&self) -> u64 {
+        // It begins with a copy of the journal's last batch, which may be one entry larger than the
+        // limit, and then has room for the largest entry. 128 KiB for headers and changes.
+        let bytes = self.max_batch_bytes() + 2 * self.max_entry_bytes() + (128 << 10);
+        u64::from(self.volume_bytes).min(bytes as u64)
     }
 
     /// 4 MiB, or a quarter of a volume that is smaller than 16 MiB.

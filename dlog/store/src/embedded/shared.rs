@@ -1,5 +1,6 @@
 //! The state that the store's threads and its readers share.
 
+use core::sync::atomic::AtomicBool;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -12,9 +13,11 @@ use tokio::sync::watch;
 use super::disk::{Access, Disk, DiskFile, store_error, unfinished};
 use super::job::Job;
 use super::request::{AppendCaller, CommitRequest};
+use super::reserve::Reserve;
 use super::settings::EmbeddedSettings;
 use super::state::StoreState;
 use super::volume::{FileKind, file_path};
+use super::volumes::StoreSpace;
 use crate::{AppendDone, Entry, Lease, StoreError};
 
 /// Returns the current time in milliseconds since 1970.
@@ -30,7 +33,8 @@ pub(super) struct RequestQueue {
 
 /// The part of the store that callers, readers and both threads share.
 ///
-/// No thread holds two of its locks at the same time, so their order does not matter.
+/// No thread holds two of its locks at the same time, so their order does not matter; except that
+/// the reserve's is taken while the spare volume's is held, never the other way round.
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) settings: EmbeddedSettings,
@@ -43,6 +47,11 @@ pub(super) struct Shared {
     jobs: Sender<Job>,
     pub(super) spare: Mutex<SpareVolume>,
     files: Mutex<FileCache>,
+    pub(super) reserve: Mutex<Reserve>,
+    /// True after an append or a new volume found no room, until the reserve is set aside again.
+    pub(super) is_full: AtomicBool,
+    /// Published by the maintenance thread.
+    pub(super) space: watch::Sender<StoreSpace>,
     /// True when the store is closed and the folder's lock released.
     pub(super) closed: watch::Sender<bool>,
     /// Keeps other processes out of the folder. `None` once the store is closed.
@@ -54,7 +63,14 @@ pub(super) struct Shared {
 pub(super) struct SpareVolume {
     /// The number of the newest volume.
     pub(super) newest: u64,
-    pub(super) file: Option<Arc<dyn DiskFile>>,
+    pub(super) file: Option<VolumeFile>,
+}
+
+/// The file of a volume that is not begun yet.
+pub(super) struct VolumeFile {
+    pub(super) file: Arc<dyn DiskFile>,
+    /// Size up to which the volume may grow.
+    pub(super) capacity: u64,
 }
 
 #[derive(Default)]
@@ -97,6 +113,9 @@ impl Shared {
             jobs,
             spare: Mutex::new(SpareVolume { newest, file: None }),
             files: Mutex::default(),
+            reserve: Mutex::new(Reserve::Released),
+            is_full: AtomicBool::new(false),
+            space: watch::Sender::default(),
             closed: watch::Sender::new(false),
             lock: Mutex::new(Some(lock)),
         }
@@ -183,6 +202,11 @@ impl Shared {
         core::mem::swap(&mut self.queue().requests, taken);
     }
 
+    /// Returns a sender of jobs.
+    pub(super) fn jobs(&self) -> Sender<Job> {
+        self.jobs.clone()
+    }
+
     pub(super) fn send_job(&self, job: Job) {
         // The receiver is gone only while the store is being closed, and the next open repeats the
         // remaining jobs.
@@ -228,23 +252,39 @@ impl Shared {
         lock(&self.files).open.remove(&(kind, number));
     }
 
-    /// Creates the file of a volume under its unfinished name.
-    pub(super) fn create_volume_file(&self, number: u64) -> Result<Arc<dyn DiskFile>, StoreError> {
+    /// Creates the file of a volume under its unfinished name. If the disk has no room for a whole
+    /// one, makes it smaller; if the reserve is in use, as small as possible.
+    pub(super) fn create_volume_file(&self, number: u64) -> Result<VolumeFile, StoreError> {
         let path = self.path(FileKind::Volume, number);
         let beside = unfinished(&path);
         let file = self
             .disk
             .create(&beside)
             .map_err(|error| store_error(&beside, &error))?;
-        if self.settings.preallocate
-            && let Err(error) = file.allocate(u64::from(self.settings.volume_bytes))
-            && error.kind() != std::io::ErrorKind::Unsupported
+        let whole = u64::from(self.settings.volume_bytes);
+        let smallest = self.settings.smallest_volume_bytes();
+        let mut capacity = if self.is_reserve_in_use() && self.settings.preallocate {
+            smallest
+        } else {
+            whole
+        };
+        // Bounded: each round halves the size.
+        while self.settings.preallocate
+            && let Err(error) = file.allocate(capacity)
         {
+            if error.kind() == std::io::ErrorKind::Unsupported {
+                break;
+            }
+            let error = store_error(&path, &error);
+            if matches!(error, StoreError::DiskFull { .. }) && capacity / 2 >= smallest {
+                capacity /= 2;
+                continue;
+            }
             // Frees the part that could be reserved.
             let _ = self.disk.remove(&beside);
-            return Err(store_error(&path, &error));
+            return Err(error);
         }
-        Ok(file)
+        Ok(VolumeFile { file, capacity })
     }
 
     /// Ends the store: refuses new requests, releases the folder's lock and wakes the readers.

@@ -1,37 +1,35 @@
 //! The durable state, as readers see it: the streams and the volumes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::frame::{Body, Frame};
-use super::stream::{Extent, FrameLocation, FrameLocations, NewEntry, Stream, StreamMeta};
+use super::extent::{Extent, Extents, FrameLocation, FrameLocations};
+use super::frame::{Body, EntryKey, Frame};
+use super::index::IndexRow;
+use super::stream::{NewEntry, Stream, StreamMeta};
+use super::volumes::{VolumeState, Volumes};
 use crate::StreamName;
 
 /// The streams and the volumes. The committer changes it after each sync; recovery rebuilds it with
 /// the same [`apply`](Self::apply).
-///
-/// Invariant: `VolumeState::extents` is the number of extents of all streams in that volume.
 #[derive(Debug, Default)]
 pub(super) struct StoreState {
     names: HashMap<StreamName, u64>,
     streams: HashMap<u64, Stream>,
-    volumes: BTreeMap<u64, VolumeState>,
+    pub(super) volumes: Volumes,
     pub(super) next_stream: u64,
     pub(super) next_epoch: u64,
     /// The newest snapshot on disk has the state as of the beginning of this volume.
     pub(super) snapshot_base: u64,
+    /// True if the journal's last volume is this process's: everything that recovery found is
+    /// durable. Until then the last batch may not be, and no file may be removed because of it.
+    pub(super) is_settled: bool,
+    /// End of the last batch in the journal's last volume.
+    pub(super) newest_end: u64,
     /// Latest time of the frames and volumes that recovery read: milliseconds since 1970.
     pub(super) last_unix_ms: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct VolumeState {
-    /// Number of streams' extents in the volume.
-    extents: usize,
-    /// True if its index is on disk.
-    indexed: bool,
 }
 
 /// The metadata as of the beginning of a volume.
@@ -118,6 +116,16 @@ impl StoreState {
         self.last_unix_ms = self.last_unix_ms.max(frame.unix_ms);
         match &frame.body {
             Body::Change(change) => self.apply_change(change, frame.unix_ms),
+            #[cfg(seeded_bugs)]
+            Body::Copy { .. }
+                if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::ReplayIgnoresCopies) =>
+            {
+                Ok(())
+            }
+            Body::Copy { key, .. } => {
+                self.apply_copy(*key, volume, location);
+                Ok(())
+            }
             Body::Entry { key, records } => {
                 let (slots, payload_bytes) = records.totals();
                 let (lssn, entry, unix_ms) = (key.lssn, key.entry, frame.unix_ms);
@@ -142,12 +150,19 @@ impl StoreState {
             .streams
             .get_mut(&stream)
             .ok_or_else(|| format!("an entry of stream {stream}, which does not exist"))?;
-        if stream.add(new)? {
-            self.volumes.entry(new.volume).or_default().extents += 1;
-        }
+        stream.add(new, &mut self.volumes)?;
         // The committer holds the write lock for the whole batch, so woken readers see all of it.
         stream.changed.notify_waiters();
         Ok(())
+    }
+
+    /// Records that an entry was copied to `location`. Does nothing if it is not readable any more,
+    /// for it may have been truncated or deleted since it was read.
+    pub(super) fn apply_copy(&mut self, key: EntryKey, volume: u64, location: FrameLocation) {
+        if let Some(stream) = self.streams.get_mut(&key.stream) {
+            let copy = Extent::of_one(volume, key.lssn, key.entry, location);
+            stream.place_copy(copy, &mut self.volumes);
+        }
     }
 
     pub(super) fn apply_change(&mut self, change: &Change, unix_ms: u64) -> Result<(), String> {
@@ -163,23 +178,20 @@ impl StoreState {
                 self.next_stream = self.next_stream.max(stream + 1);
             }
             Change::Delete { stream } => {
-                let stream = self
+                let mut stream = self
                     .streams
                     .remove(stream)
                     .ok_or("a stream is deleted that does not exist")?;
                 self.names.remove(&stream.meta.name);
-                for extent in &stream.extents {
-                    release(&mut self.volumes, extent.volume);
-                }
+                stream.extents.clear(&mut self.volumes);
                 stream.changed.notify_waiters();
             }
             Change::Truncate { stream, before } => {
-                let volumes = &mut self.volumes;
                 let stream = self
                     .streams
                     .get_mut(stream)
                     .ok_or("a stream is truncated that does not exist")?;
-                stream.truncate(*before, &mut |volume| release(volumes, volume));
+                stream.truncate(*before, &mut self.volumes);
                 stream.changed.notify_waiters();
             }
             Change::Acquire {
@@ -217,127 +229,152 @@ impl StoreState {
         }
     }
 
-    pub(super) fn add_volume(&mut self, number: u64) {
-        self.volumes.entry(number).or_default();
+    /// Returns true if the volume has the entry, and no later one has a copy.
+    pub(super) fn is_in_volume(&self, key: EntryKey, volume: u64) -> bool {
+        self.streams
+            .get(&key.stream)
+            .and_then(|stream| stream.extents.get(key.lssn, key.entry))
+            .is_some_and(|extent| extent.volume == volume)
     }
 
-    /// Returns the volume's extents that are not in an index on disk, sorted.
+    pub(super) fn add_volume(&mut self, number: u64) {
+        self.volumes.add(number);
+    }
+
+    /// Returns the volume's extents whose locations are in memory, sorted.
     pub(super) fn unindexed(&self, volume: u64) -> Vec<IndexedExtent> {
         let mut found = Vec::new();
-        for stream in self.streams.values() {
-            // Extents are in the order of their volumes, and only the last few have no index, so
-            // the search from the back is short.
-            for extent in stream
-                .extents
-                .iter()
-                .rev()
-                .take_while(|extent| extent.volume >= volume)
-            {
-                if let FrameLocations::Memory(locations) = &extent.locations
-                    && extent.volume == volume
+        for (id, lssn) in self.volumes.in_memory(volume) {
+            let Some(stream) = self.streams.get(&id) else {
+                continue;
+            };
+            for extent in stream.extents.in_volume(lssn, volume) {
+                #[cfg(seeded_bugs)]
+                if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::IndexWithoutCopies)
+                    && extent.end_entry()
+                        < stream.extents.iter().last().map_or(0, Extent::end_entry)
                 {
-                    let (lssn, first_entry, locations) =
-                        (extent.lssn, extent.first_entry, locations.clone());
+                    continue;
+                }
+                if let FrameLocations::Memory(locations) = &extent.locations {
                     found.push(IndexedExtent {
-                        stream: stream.meta.id,
+                        stream: id,
                         lssn,
-                        first_entry,
-                        locations,
+                        first_entry: extent.first_entry,
+                        locations: locations.clone(),
                     });
                 }
             }
         }
-        found.sort_unstable_by_key(|extent| (extent.stream, extent.lssn, extent.first_entry));
         found
     }
 
-    /// Records that the volume's index is on disk, with the locations of each extent (stream, log
-    /// segment) at this offset. Frees the memory of the locations.
-    pub(super) fn set_indexed(
-        &mut self,
-        volume: u64,
-        extents: impl Iterator<Item = (u64, u64, u64)>,
-    ) {
-        for (stream, lssn, at) in extents {
-            let Some(stream) = self.streams.get_mut(&stream) else {
-                continue;
-            };
-            let found = stream
-                .extents
-                .iter_mut()
-                .rev()
-                .find(|extent| (extent.volume, extent.lssn) == (volume, lssn));
-            if let Some(extent) = found {
-                extent.locations = FrameLocations::Index(at);
+    /// Records that the volume's index with these rows is on disk. Frees the memory of the
+    /// locations.
+    pub(super) fn set_indexed(&mut self, volume: u64, rows: &[IndexRow], disk_bytes: u64) {
+        for row in rows {
+            if let Some(stream) = self.streams.get_mut(&row.stream) {
+                let of = (row.stream, row.lssn, volume);
+                stream.extents.update(of, &mut self.volumes, &mut |extent| {
+                    // Entries may have been truncated since the index was made.
+                    if row.contains(extent.first_entry) {
+                        extent.locations = FrameLocations::Index(row.at(extent.first_entry));
+                    }
+                });
             }
         }
-        self.volumes.entry(volume).or_default().indexed = true;
+        self.volumes.set_indexed(volume, disk_bytes);
     }
 
-    /// Adds an extent of a sealed volume's index during recovery. Call in the order of the volumes.
+    /// Adds an extent of a sealed volume during recovery. Call in the order of the volumes: an
+    /// entry that was copied is in two of them, and the later one counts.
     pub(super) fn load_extent(&mut self, stream: u64, extent: Extent) {
         // The index still contains deleted streams and truncated entries.
         let Some(stream) = self.streams.get_mut(&stream) else {
             return;
         };
-        let kept = stream.meta.segments.iter().any(|segment| {
-            segment.lssn == extent.lssn
-                && segment.first_entry < extent.end_entry()
-                && extent.first_entry < segment.next_entry
-        });
-        if kept {
-            self.volumes.entry(extent.volume).or_default().extents += 1;
-            stream.extents.push_back(extent);
+        let (id, (volume, entries)) = (stream.meta.id, (extent.volume, extent.entries));
+        let Some(extent) = stream.meta.readable_part(extent) else {
+            return;
+        };
+        if extent.is_indexed() && extent.entries < entries {
+            self.volumes.get_mut(volume).estimated = true;
         }
-    }
-
-    /// Records that the volume's index is on disk.
-    pub(super) fn mark_indexed(&mut self, volume: u64) {
-        self.volumes.entry(volume).or_default().indexed = true;
-    }
-
-    /// Returns true if the volume's index is on disk.
-    pub(super) fn is_indexed(&self, volume: u64) -> bool {
-        self.volumes
-            .get(&volume)
-            .is_some_and(|volume| volume.indexed)
+        stream.extents.place(id, extent, &mut self.volumes);
     }
 
     /// Removes and returns the volumes that hold nothing readable and that recovery would not need:
     /// those before the snapshot, with an index, without extents.
-    pub(super) fn take_dead_volumes(&mut self) -> Vec<u64> {
-        let base = self.snapshot_base;
-        let dead = |(number, volume): (&u64, &VolumeState)| {
-            (*number < base && volume.indexed && volume.extents == 0).then_some(*number)
+    pub(super) fn take_dead_volumes(&mut self) -> Vec<(u64, VolumeState)> {
+        let (is_settled, base) = (self.is_settled, self.snapshot_base);
+        #[cfg(seeded_bugs)]
+        let (is_settled, base) = {
+            use crate::seeded_bugs::{Bug, is_on};
+            (
+                is_settled || is_on(Bug::RemovesBeforeTailIsDurable),
+                if is_on(Bug::RemovesReplayedVolume) {
+                    base + 1
+                } else {
+                    base
+                },
+            )
         };
-        let dead: Vec<u64> = self.volumes.iter().filter_map(dead).collect();
-        for number in &dead {
-            self.volumes.remove(number);
+        if !is_settled {
+            return Vec::new();
         }
-        dead
+        self.volumes.take_dead(base)
+    }
+
+    /// Returns true if beginning another volume would let space be freed: nothing may be removed
+    /// before, or half of the present one is not needed. `least` is the size from which one counts.
+    pub(super) fn could_free_by_rolling(&self, least: u64) -> bool {
+        let newest = self.volumes.iter().last();
+        let live_bytes = newest.map_or(0, |(_, volume)| volume.live_bytes);
+        !self.is_settled || (self.newest_end >= least && self.newest_end >= 2 * live_bytes)
+    }
+
+    /// Returns the volumes that compaction may empty: those that recovery does not replay.
+    pub(super) fn compactible(&self) -> impl Iterator<Item = (u64, &VolumeState)> {
+        let base = if self.is_settled {
+            self.snapshot_base
+        } else {
+            0
+        };
+        let sealed = self
+            .volumes
+            .iter()
+            .take_while(move |(number, _)| *number < base);
+        sealed.filter(|(_, volume)| volume.indexed)
     }
 
     /// Records that the frames from offset `from` of a volume on were copied to another one, where
     /// they begin at offset `to`.
-    pub(super) fn relocate(&mut self, volume: u64, from: u32, to_volume: u64, to: u32) {
-        for stream in self.streams.values_mut() {
-            let (begun, ended) = stream.relocate(volume, from, to_volume, to);
-            self.volumes.entry(to_volume).or_default().extents += begun;
-            self.volumes.entry(volume).or_default().extents -= ended;
+    pub(super) fn relocate(&mut self, from: (u64, u32), to: (u64, u32)) {
+        for (id, lssn) in self.volumes.in_memory(from.0) {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                let volumes = &mut self.volumes;
+                #[cfg(seeded_bugs)]
+                if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TailCopiesStay)
+                    && stream
+                        .extents
+                        .iter()
+                        .last()
+                        .is_some_and(|last| (last.volume, last.lssn) != (from.0, lssn))
+                {
+                    continue;
+                }
+                stream.extents.relocate((id, lssn), from, to, volumes);
+            }
         }
+    }
+
+    /// Returns a stream's extents for a change of their sizes, together with the volumes.
+    pub(super) fn extents_mut(&mut self, stream: u64) -> Option<(&mut Extents, &mut Volumes)> {
+        let stream = self.streams.get_mut(&stream)?;
+        Some((&mut stream.extents, &mut self.volumes))
     }
 
     pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.streams.values()
-    }
-}
-
-/// Counts one extent less in a volume.
-fn release(volumes: &mut BTreeMap<u64, VolumeState>, volume: u64) {
-    if let Some(volume) = volumes.get_mut(&volume) {
-        volume.extents = volume
-            .extents
-            .checked_sub(1)
-            .expect("counted when the extent began");
     }
 }

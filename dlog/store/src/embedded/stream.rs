@@ -7,6 +7,8 @@ use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::extent::{Extent, Extents, FrameLocation};
+use super::volumes::Volumes;
 use crate::{Owner, SegmentInfo, StreamInfo, StreamName};
 
 /// Metadata of a stream, the part that snapshots store.
@@ -40,53 +42,11 @@ pub(super) struct Segment {
     pub(super) last_slots: u64,
 }
 
-/// Consecutive entries of one log segment that are in one volume.
-#[derive(Clone, Debug)]
-pub(super) struct Extent {
-    pub(super) volume: u64,
-    pub(super) lssn: u64,
-    pub(super) first_entry: u64,
-    pub(super) entries: u64,
-    pub(super) locations: FrameLocations,
-}
-
-impl Extent {
-    pub(super) fn end_entry(&self) -> u64 {
-        self.first_entry + self.entries
-    }
-
-    /// Adds the next entry. Does nothing if the extent's locations are in an index, for its volume
-    /// is sealed.
-    pub(super) fn push(&mut self, location: FrameLocation) {
-        if let FrameLocations::Memory(locations) = &mut self.locations {
-            locations.push(location);
-            self.entries += 1;
-        }
-    }
-}
-
-/// Locations of an extent's entries in its volume.
-#[derive(Clone, Debug)]
-pub(super) enum FrameLocations {
-    /// In memory: the volume has no index on disk yet.
-    Memory(Vec<FrameLocation>),
-    /// In the volume's index, from this offset on.
-    Index(u64),
-}
-
-/// Location of a frame in its volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameLocation {
-    pub(super) offset: u32,
-    pub(super) length: u32,
-}
-
 /// A stream.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) meta: StreamMeta,
-    /// Extents in the order of their entries.
-    pub(super) extents: VecDeque<Extent>,
+    pub(super) extents: Extents,
     /// Wakes the readers that wait for this stream's next entry or its end.
     pub(super) changed: Arc<Notify>,
 }
@@ -195,6 +155,18 @@ impl StreamMeta {
         self.truncated_before = Some(before);
     }
 
+    /// Returns the log segment, or `None` if there is none of this number.
+    fn segment(&self, lssn: u64) -> Option<&Segment> {
+        let at = self.segments.partition_point(|segment| segment.lssn < lssn);
+        self.segments.get(at).filter(|segment| segment.lssn == lssn)
+    }
+
+    /// Returns the part of an extent that was written and not truncated, or `None`.
+    pub(super) fn readable_part(&self, extent: Extent) -> Option<Extent> {
+        let segment = self.segment(extent.lssn)?;
+        extent.part(segment.first_entry, segment.next_entry)
+    }
+
     /// Returns the position of the first readable record, or `None`.
     pub(super) fn first(&self) -> Option<Dlsn> {
         let segment = self
@@ -257,89 +229,32 @@ impl Stream {
     pub(super) fn new(meta: StreamMeta) -> Self {
         Self {
             meta,
-            extents: VecDeque::new(),
+            extents: Extents::default(),
             changed: Arc::default(),
         }
     }
 
-    /// Adds an entry. Returns true if it began an extent.
-    pub(super) fn add(&mut self, new: &NewEntry) -> Result<bool, String> {
+    /// Adds an entry. `Err` contains the reason why it cannot be the next one.
+    pub(super) fn add(&mut self, new: &NewEntry, volumes: &mut Volumes) -> Result<(), String> {
         self.meta.add(new)?;
-        if let Some(extent) = self.extents.back_mut()
-            && (extent.volume, extent.lssn) == (new.volume, new.lssn)
-        {
-            extent.push(new.location);
-            return Ok(false);
-        }
-        self.extents.push_back(Extent {
-            volume: new.volume,
-            lssn: new.lssn,
-            first_entry: new.entry,
-            entries: 1,
-            locations: FrameLocations::Memory(vec![new.location]),
-        });
-        Ok(true)
+        let extent = Extent::of_one(new.volume, new.lssn, new.entry, new.location);
+        self.extents.push(self.meta.id, extent, volumes);
+        Ok(())
     }
 
-    /// Truncates the stream. Calls `dropped` with the volume of each extent that is not needed any
+    /// Records that an entry was copied to another volume. Does nothing if it is not readable any
     /// more.
-    pub(super) fn truncate(&mut self, before: Dlsn, dropped: &mut dyn FnMut(u64)) {
-        self.meta.truncate(before);
-        let point = lssn_and_entry(before);
-        while let Some(extent) = self.extents.front()
-            && (extent.lssn, extent.end_entry()) <= point
-        {
-            dropped(extent.volume);
-            self.extents.pop_front();
+    pub(super) fn place_copy(&mut self, copy: Extent, volumes: &mut Volumes) {
+        if let Some(copy) = self.meta.readable_part(copy) {
+            self.extents.place(self.meta.id, copy, volumes);
         }
     }
 
-    /// Records that the frames from offset `from` of a volume on, the journal's last, were copied
-    /// to another volume, where they begin at offset `to`. Returns the number of extents that began
-    /// there and that ended here.
-    pub(super) fn relocate(
-        &mut self,
-        volume: u64,
-        from: u32,
-        to_volume: u64,
-        to: u32,
-    ) -> (usize, usize) {
-        let mut moved = VecDeque::new();
-        let mut ended = 0;
-        while let Some(extent) = self.extents.back_mut()
-            && extent.volume == volume
-            && let FrameLocations::Memory(locations) = &mut extent.locations
-        {
-            let kept = locations.partition_point(|location| location.offset < from);
-            if kept == locations.len() {
-                break;
-            }
-            let there = locations
-                .drain(kept..)
-                .map(|location| FrameLocation {
-                    offset: location.offset - from + to,
-                    ..location
-                })
-                .collect::<Vec<_>>();
-            let entries = there.len() as u64;
-            extent.entries -= entries;
-            let (lssn, first_entry) = (extent.lssn, extent.end_entry());
-            moved.push_front(Extent {
-                volume: to_volume,
-                lssn,
-                first_entry,
-                entries,
-                locations: FrameLocations::Memory(there),
-            });
-            if kept > 0 {
-                break;
-            }
-            self.extents.pop_back();
-            ended += 1;
-        }
-        let begun = moved.len();
-        self.extents.append(&mut moved);
-        (begun, ended)
+    /// Truncates the stream.
+    pub(super) fn truncate(&mut self, before: Dlsn, volumes: &mut Volumes) {
+        self.meta.truncate(before);
+        self.extents
+            .truncate(self.meta.id, lssn_and_entry(before), volumes);
     }
 
     /// Returns the first readable entry `(lssn, entry)` that no extent contains, or `None` if the

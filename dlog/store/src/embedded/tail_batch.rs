@@ -19,6 +19,8 @@ pub(super) struct NewestVolume {
 pub(super) struct TailBatch {
     /// The last volume, ending before this batch.
     pub(super) newest: NewestVolume,
+    /// End of this batch in that volume.
+    pub(super) end: u64,
     /// The metadata at that end.
     pub(super) snapshot: Snapshot,
     /// The frames of the batch.

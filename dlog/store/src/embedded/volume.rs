@@ -34,8 +34,9 @@ use super::disk::{DiskFile, read_exact, store_error};
 use super::frame::{u32_at, u64_at};
 use crate::StoreError;
 
-/// Version of the format that this program writes, and the newest one that it reads.
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// Version of the format that this program writes, and the newest one that it reads. Version 2 has
+/// copies of entries in volumes, and the bytes of extents in indexes.
+pub(super) const FORMAT_VERSION: u32 = 2;
 /// Size of a volume's header, and offset of its first batch. 4096 is a multiple of every valid
 /// sector size.
 pub(super) const VOLUME_HEADER: u64 = 4096;

@@ -20,12 +20,25 @@ struct Workload {
     store: Option<Stepped>,
     leases: Vec<Option<Lease>>,
     serial: u64,
+    kind: WorkloadKind,
+    /// Bytes that compaction copied in the process that uses the store.
+    moved_bytes: u64,
+}
+
+/// Mix of operations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WorkloadKind {
+    /// Mostly appends.
+    Appends,
+    /// Large entries that are soon deleted or truncated, between small ones that stay: compaction
+    /// is busy.
+    Compaction,
 }
 
 const STREAMS: usize = 4;
 
 impl Workload {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, kind: WorkloadKind) -> Self {
         let mut model = Model::default();
         for i in 0..STREAMS {
             model.streams.entry(name(i)).or_default().exists = Some(false);
@@ -39,6 +52,8 @@ impl Workload {
             store: None,
             leases: vec![None; STREAMS],
             serial: 0,
+            kind,
+            moved_bytes: 0,
         }
     }
 
@@ -53,12 +68,19 @@ impl Workload {
             store: None,
             leases: vec![None; STREAMS],
             serial: self.serial,
+            kind: self.kind,
+            moved_bytes: 0,
         }
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
-        self.leases.fill(None);
         self.repair();
+        self.open_as_it_is()
+    }
+
+    /// Opens the store without repairing the disk.
+    fn open_as_it_is(&mut self) -> Result<(), StoreError> {
+        self.leases.fill(None);
         self.store = None;
         self.store = Some(Stepped::open(&self.disk, small(), &self.clock)?);
         Ok(())
@@ -71,16 +93,23 @@ impl Workload {
                 return;
             }
             self.clock.advance(self.random.below(50));
-            match self.random.below(100) {
-                0..8 => self.create_or_delete(),
-                8..12 => self.truncate(),
-                12..15 => self.release(),
-                15..19 => self.reopen(),
-                19..22 => self.fault(),
-                22..25 => self.repair(),
-                25..79 => self.append(),
-                _ => self.step(),
+            match (self.random.below(100), self.kind) {
+                (0..8, _) => self.create_or_delete(),
+                (8..12, _) => self.truncate(),
+                (12..15, _) => self.release(),
+                (15..19, WorkloadKind::Appends) | (15..17, _) => self.reopen(),
+                (19..22, _) => self.fault(),
+                (22..25, _) => self.repair(),
+                (25..79, WorkloadKind::Appends) | (25..70, _) => self.append(),
+                (_, WorkloadKind::Appends) => self.step(),
+                (_, WorkloadKind::Compaction) => {
+                    // To the end of a volume's compaction, unless the machine crashes.
+                    for _ in 0..4 {
+                        self.step();
+                    }
+                }
             }
+            self.note_moved();
         }
         self.step();
     }
@@ -104,6 +133,12 @@ impl Workload {
         self.disk.fail_syncs(0);
         self.disk.fail_folder_syncs(0);
         self.disk.fail_writes(0);
+    }
+
+    fn note_moved(&mut self) {
+        if let Some(store) = &self.store {
+            self.moved_bytes = store.store.space().borrow().moved_bytes;
+        }
     }
 
     fn step(&mut self) {
@@ -177,7 +212,14 @@ impl Workload {
         } else {
             drop(store);
         }
-        if self.open().is_ok() {
+        // A process that starts while the disk is full must not harm anything either.
+        let opened = if self.random.below(3) == 0 {
+            self.open_as_it_is()
+        } else {
+            self.open()
+        };
+        // It may have crashed where a full disk is no error either.
+        if opened.is_ok() && !self.disk.has_crashed() {
             let Some(store) = &self.store else { return };
             self.model.check(store, true);
         }
@@ -188,7 +230,7 @@ impl Workload {
         if self.model.stream(&name).exists != Some(true) {
             return;
         }
-        let entry = self.entry();
+        let entry = self.entry(index(&name));
         let Some(store) = &mut self.store else { return };
         if self.leases[index(&name)].is_none() {
             let acquired = store.store.acquire(&name, &owner(1));
@@ -214,16 +256,20 @@ impl Workload {
         );
     }
 
-    fn entry(&mut self) -> Entry {
+    fn entry(&mut self, stream: usize) -> Entry {
         let records = 1 + self.random.below(3);
         Entry {
-            records: (0..records).map(|_| self.record()).collect(),
+            records: (0..records).map(|_| self.record(stream)).collect(),
         }
     }
 
-    fn record(&mut self) -> EntryRecord {
+    fn record(&mut self, stream: usize) -> EntryRecord {
         self.serial += 1;
-        let most = if self.random.below(4) == 0 { 1200 } else { 120 };
+        let most = match self.kind {
+            WorkloadKind::Appends if self.random.below(4) == 0 => 1200,
+            WorkloadKind::Compaction if stream == 0 => 1200,
+            WorkloadKind::Appends | WorkloadKind::Compaction => 120,
+        };
         let mut payload = self.serial.to_be_bytes().to_vec();
         payload.resize(
             8 + usize::try_from(self.random.below(most)).unwrap(),
@@ -244,8 +290,10 @@ impl Workload {
     /// Opens the store after a crash, checks its guarantees, continues the workload and checks
     /// again. Returns the number of entries compared.
     fn recover_and_check(&mut self) -> usize {
+        use distributedlog_store::embedded::Disk;
+        let files = self.disk.list("/store".as_ref()).unwrap();
         self.open()
-            .unwrap_or_else(|error| panic!("does not open: {error}"));
+            .unwrap_or_else(|error| panic!("does not open: {error}; the files are {files:#?}"));
         let mut compared = self.check(true);
         self.work(6);
         compared += self.check(false);
@@ -285,11 +333,14 @@ fn seeds(few: u64) -> u64 {
 }
 
 /// Runs the workload of a seed up to a crash at an operation. Returns `None` if it ends before.
-fn crashed_at(seed: u64, operation: u64) -> Option<Workload> {
-    let mut workload = Workload::new(seed);
+fn crashed_at(seed: u64, operation: u64, kind: WorkloadKind) -> Option<Workload> {
+    let mut workload = Workload::new(seed, kind);
     workload.disk.crash_at(operation);
     if workload.open().is_ok() {
-        workload.work(120);
+        workload.work(match kind {
+            WorkloadKind::Appends => 120,
+            WorkloadKind::Compaction => 200,
+        });
     }
     workload.store = None;
     workload.disk.has_crashed().then_some(workload)
@@ -298,33 +349,94 @@ fn crashed_at(seed: u64, operation: u64) -> Option<Workload> {
 /// The canonical test of the store's main guarantee: an acknowledged record survives every crash.
 #[test]
 fn acknowledged_entries_survive_a_crash_at_every_operation() {
-    let (mut points, mut outcomes, mut compared) = (0_u64, 0_u64, 0);
+    let mut counts = Counts::default();
     for seed in 0..seeds(4) {
-        for operation in 1.. {
-            let Some(crashed) = crashed_at(seed, operation) else {
-                break;
-            };
-            points += 1;
-            for outcome in 0..4 {
-                let mut after = crashed.fork(seed << 32 | operation << 8 | outcome);
-                // The first outcome is a killed process, the others are power losses.
-                if outcome == 0 {
-                    after.disk.restart_process()
-                } else {
-                    after.disk.power_cycle()
-                }
-                let replay =
-                    format!("seed {seed}, crash at operation {operation}, outcome {outcome}");
-                compared += with_context(&replay, || after.recover_and_check());
-                outcomes += 1;
+        crash_at_every_operation(seed, WorkloadKind::Appends, 1, &mut counts);
+    }
+    println!("{counts:?}");
+    assert!(
+        counts.points > 600,
+        "the workloads became shorter: {counts:?}"
+    );
+}
+
+/// The same while compaction copies entries and removes volumes.
+#[test]
+fn compaction_survives_a_crash_at_every_operation() {
+    let mut counts = Counts::default();
+    for seed in 200..200 + seeds(4) {
+        crash_at_every_operation(seed, WorkloadKind::Compaction, 1, &mut counts);
+    }
+    println!("{counts:?}");
+    assert!(
+        counts.points > 600 && counts.points_after_copies > 300,
+        "compaction has become rarer: {counts:?}"
+    );
+}
+
+/// Numbers of what a test of crashes has covered.
+#[derive(Debug, Default)]
+struct Counts {
+    points: u64,
+    /// Points at which the process had copied entries.
+    points_after_copies: u64,
+    outcomes: u64,
+    entries_compared: usize,
+}
+
+/// Crashes at every `step`th operation of a seed's workload, each with four outcomes.
+fn crash_at_every_operation(seed: u64, kind: WorkloadKind, step: usize, counts: &mut Counts) {
+    for operation in (1..).step_by(step) {
+        let Some(crashed) = crashed_at(seed, operation, kind) else {
+            break;
+        };
+        counts.points += 1;
+        counts.points_after_copies += u64::from(crashed.moved_bytes > 0);
+        for outcome in 0..4 {
+            let mut after = crashed.fork(seed << 32 | operation << 8 | outcome);
+            // The first outcome is a killed process, the others are power losses.
+            if outcome == 0 {
+                after.disk.restart_process()
+            } else {
+                after.disk.power_cycle()
+            }
+            let replay = format!("seed {seed}, crash at operation {operation}, outcome {outcome}");
+            counts.entries_compared += with_context(&replay, || after.recover_and_check());
+            counts.outcomes += 1;
+        }
+    }
+}
+
+/// Activates each seeded bug of the store, and expects the crash model to find it. Run it alone: a
+/// bug is active in the whole process.
+#[cfg(seeded_bugs)]
+#[test]
+fn every_seeded_bug_of_the_store_is_found() {
+    use distributedlog_store::seeded_bugs::{Bug, switch_on};
+    let mut missed = Vec::new();
+    for bug in Bug::ALL {
+        switch_on(*bug);
+        let mut counts = Counts::default();
+        let found = (200..260).find(|seed| {
+            let run = core::panic::AssertUnwindSafe(|| {
+                crash_at_every_operation(*seed, WorkloadKind::Compaction, 7, &mut counts);
+            });
+            std::panic::catch_unwind(run).is_err()
+        });
+        match found {
+            Some(seed) => println!(
+                "found: {} by seed {seed} after {} crash points",
+                bug.name(),
+                counts.points
+            ),
+            None => {
+                println!("MISSED: {} in {counts:?}", bug.name());
+                missed.push(bug.name());
             }
         }
     }
-    println!("{points} crash points, {outcomes} outcomes, {compared} entries compared");
-    assert!(
-        points > 600,
-        "the workloads became shorter: {points} crash points"
-    );
+    switch_on(Bug::None);
+    assert!(missed.is_empty(), "missed: {missed:?}");
 }
 
 #[test]
@@ -332,7 +444,7 @@ fn recovery_survives_a_crash_at_every_operation_of_its_own() {
     let (mut points, mut compared) = (0_u64, 0);
     for seed in 100..100 + seeds(1) {
         for operation in (1..).step_by(5) {
-            let Some(crashed) = crashed_at(seed, operation) else {
+            let Some(crashed) = crashed_at(seed, operation, WorkloadKind::Appends) else {
                 break;
             };
             for second in 1.. {

@@ -103,7 +103,12 @@ fn sealing_that_ran_out_of_space_half_way_loses_no_index() {
     let mut halves = 0;
     for room in (0..3_000).step_by(50) {
         let disk = SimDisk::new(room);
-        let mut store = open(&disk);
+        // With a reserve there would be room for the snapshot.
+        let settings = EmbeddedSettings {
+            reserve_bytes: Some(0),
+            ..small()
+        };
+        let mut store = Stepped::open(&disk, settings, &TestClock::default()).unwrap();
         let lease = store.create(&name);
         // One volume and the beginning of the next, with nothing sealed.
         for i in 0..18 {

@@ -8,6 +8,7 @@ mod panics;
 mod reading;
 mod real;
 mod scale;
+mod space;
 
 use core::future::Future;
 use core::pin::pin;

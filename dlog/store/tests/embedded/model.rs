@@ -89,7 +89,7 @@ impl StreamModel {
 
     /// Checks the stream's contents: every acknowledged entry at its position with its bytes, in
     /// the order of the calls, without gaps. An entry that was read is durable, so from now on it
-    /// counts as acknowledged.
+    /// counts as acknowledged; unless the store says that its last batch is in doubt.
     fn check(&mut self, name: &StreamName, store: &Stepped, just_opened: bool) -> usize {
         let info = super::poll_once(core::pin::pin!(store.store.describe(name)));
         let core::task::Poll::Ready(Ok(info)) = info else {
@@ -129,6 +129,7 @@ impl StreamModel {
             cursor = batch.next;
             found.extend(batch.entries);
         }
+        let in_doubt = store.store.space().borrow().tail_in_doubt;
         let mut attempts = self.attempts.iter();
         let mut previous: Option<Dlsn> = None;
         for stored in &found {
@@ -145,6 +146,7 @@ impl StreamModel {
                             (dlsn.log_segment_sequence_no, dlsn.entry_id),
                             (at.log_segment_sequence_no, at.entry_id)
                         ),
+                        None if in_doubt => {}
                         None => {
                             *attempt.outcome.lock().unwrap() = Some(Ok(Dlsn { slot_id: 0, ..at }))
                         }

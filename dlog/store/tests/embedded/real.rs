@@ -49,6 +49,65 @@ async fn a_record_that_was_acknowledged_is_read_after_reopening() {
     }
 }
 
+/// The bytes that the folder's files take on the disk.
+fn disk_usage(folder: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let files = std::fs::read_dir(folder).unwrap();
+    let blocks = files.map(|file| file.unwrap().metadata().unwrap().blocks());
+    blocks.sum::<u64>() * 512
+}
+
+/// 640 × 1 MB of one stream between 20 × 4 bytes of another, with the default sizes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_space_of_a_deleted_stream_comes_back_on_a_real_disk() {
+    // Not the system's folder for temporary files: that is often in memory.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (large, few) = (stream("large"), stream("few"));
+    let store = EmbeddedStore::open(EmbeddedSettings::new(folder.path())).unwrap();
+    store.create(&large).await.unwrap();
+    store.create(&few).await.unwrap();
+    let (lease, other) = (acquire(&store, &large).await, acquire(&store, &few).await);
+    let megabyte = bytes::Bytes::from(vec![7; 1_000_000]);
+    for i in 0..640 {
+        if i % 32 == 0 {
+            append(&store, &other, entry(&format!("{:04}", i / 32)))
+                .await
+                .unwrap();
+        }
+        let entry = super::Entry {
+            records: vec![super::record(megabyte.clone())],
+        };
+        append(&store, &lease, entry).await.unwrap();
+    }
+    let before = disk_usage(folder.path());
+    assert!(before > 640_000_000, "{before} bytes");
+    store.delete(&large).await.unwrap();
+    let mut space = store.space();
+    let compact = space.wait_for(|space| space.is_compact && space.removed_volumes >= 9);
+    let compact = tokio::time::timeout(Duration::from_secs(60), compact).await;
+    let compact = *compact.expect("compaction ends").unwrap();
+    let after = disk_usage(folder.path());
+    println!("{before} bytes on disk, then {after}: {compact:?}");
+    // Twice what is needed, four volumes, and the metadata.
+    let bound = 2 * compact.live_bytes + 4 * (64 << 20) + (1 << 20);
+    assert!(after <= bound, "{before} bytes on disk, then {after}");
+    assert!(compact.moved_bytes < 4096, "{compact:?}");
+    let check = async |store: &EmbeddedStore| {
+        let read = store.read(&few, Dlsn::INITIAL, ALL).await.unwrap();
+        for (i, stored) in (0..).zip(&read.entries) {
+            assert_eq!(stored.dlsn, Dlsn::new(1, i, 0));
+            assert_eq!(stored.records[0].payload, format!("{i:04}"));
+        }
+        assert_eq!(read.entries.len(), 20);
+    };
+    check(&store).await;
+    append(&store, &other, entry("0020")).await.unwrap();
+    drop(store);
+    let store = EmbeddedStore::open(EmbeddedSettings::new(folder.path())).unwrap();
+    let read = store.read(&few, Dlsn::INITIAL, ALL).await.unwrap();
+    assert_eq!(read.entries.len(), 21);
+}
+
 #[test]
 fn opening_twice_names_the_holder() {
     let folder = tempfile::tempdir().unwrap();

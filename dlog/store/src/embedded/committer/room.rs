@@ -1,0 +1,247 @@
+//! Room in the journal: volumes that are begun when the present one is full, and the reserve of a
+//! full disk.
+
+use core::sync::atomic::Ordering;
+use std::path::Path;
+
+use super::super::batch::volume_start;
+use super::super::disk::{Access, DiskFile, store_error, unfinished};
+use super::super::job::Job;
+use super::super::shared::{VolumeFile, lock};
+use super::super::tail_batch::NewestVolume;
+use super::super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader};
+use super::{ActiveVolume, Committer, offset};
+use crate::StoreError;
+
+/// Purpose of room in a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoomFor {
+    /// An entry of a client, which never uses the reserve.
+    Append,
+    /// A change of the metadata.
+    Change,
+    /// A copy that compaction makes.
+    Copy,
+}
+
+impl RoomFor {
+    const fn may_use_reserve(self) -> bool {
+        match self {
+            Self::Append => false,
+            Self::Change | Self::Copy => true,
+        }
+    }
+}
+
+impl Committer {
+    /// Returns true if a frame of `length` bytes does not fit into the volume after the batch. The
+    /// last 64 KiB (a sixteenth in volumes below 1 MiB) are reserved for changes, so that a stream
+    /// can be deleted when the disk has no room for another volume.
+    pub(super) fn is_full(&self, length: usize, purpose: RoomFor) -> bool {
+        let Some(active) = &self.active else {
+            return true;
+        };
+        let capacity = active.capacity;
+        let reserve = match purpose {
+            RoomFor::Change => 0,
+            RoomFor::Append | RoomFor::Copy => (capacity / 16).min(64 << 10),
+        };
+        let sector = u64::from(active.sector_bytes);
+        let needed = (BATCH_HEADER.max(self.batch.bytes.len()) + length) as u64;
+        self.newest.end + needed.next_multiple_of(sector) + reserve > capacity
+    }
+
+    /// Makes a frame of `length` bytes fit into the volume: if necessary, writes the batch, and
+    /// begins another volume.
+    pub(super) fn make_room(&mut self, length: usize, purpose: RoomFor) -> Result<(), StoreError> {
+        if purpose == RoomFor::Append {
+            self.check_reserve()?;
+        }
+        if !self.is_full(length, purpose) {
+            return Ok(());
+        }
+        self.write_batch();
+        if !self.is_full(length, purpose) {
+            return Ok(());
+        }
+        if let Some(error) = &self.volume_error
+            && !(purpose.may_use_reserve() && self.shared.has_reserve())
+        {
+            return Err(error.clone());
+        }
+        let begun = if purpose.may_use_reserve() {
+            self.begin_volume_with_reserve()
+        } else {
+            self.begin_volume()
+        };
+        begun.inspect_err(|error| {
+            tracing::warn!("no new volume: {error}");
+            self.volume_error = Some(error.clone());
+            self.note_full(error);
+        })
+    }
+
+    /// Refuses appends while the reserve is in use. Tries to set it aside again, once in a round.
+    pub(super) fn check_reserve(&mut self) -> Result<(), StoreError> {
+        if !self.shared.is_reserve_in_use() {
+            return Ok(());
+        }
+        if let Some(error) = &self.volume_error {
+            return Err(error.clone());
+        }
+        self.shared.hold_reserve().inspect_err(|error| {
+            self.volume_error = Some(error.clone());
+            self.note_full(error);
+        })
+    }
+
+    /// Begins another volume. If the disk is full, uses the reserve.
+    pub(super) fn begin_volume_with_reserve(&mut self) -> Result<(), StoreError> {
+        match self.begin_volume() {
+            Err(StoreError::DiskFull { .. }) if self.shared.release_reserve() => {
+                self.begin_volume()
+            }
+            begun => begun,
+        }
+    }
+
+    /// Lets the maintenance thread look for space if the error says that the disk is full.
+    pub(super) fn note_full(&self, error: &StoreError) {
+        if matches!(error, StoreError::DiskFull { .. }) {
+            self.shared.is_full.store(true, Ordering::Relaxed);
+            self.shared.send_job(Job::Sweep);
+        }
+    }
+
+    /// Begins another volume, with the reserve if necessary.
+    pub(super) fn roll(&mut self) {
+        self.write_batch();
+        if let Err(error) = self.begin_volume_with_reserve() {
+            tracing::warn!("no new volume: {error}");
+        }
+    }
+
+    /// Begins the first volume of this process. If the disk is full, uses the reserve, and the space
+    /// that the previous process reserved for its last volume and did not use.
+    pub(super) fn begin_first_volume(&mut self) -> Result<(), StoreError> {
+        let begun = self.begin_volume_with_reserve();
+        let (Err(StoreError::DiskFull { .. }), Some(tail_batch)) = (&begun, &self.tail_batch)
+        else {
+            return begun;
+        };
+        let path = self.shared.path(FileKind::Volume, tail_batch.newest.number);
+        let trimmed = self
+            .shared
+            .disk
+            .open(&path, Access::Write)
+            .and_then(|file| file.set_size(tail_batch.end));
+        match trimmed {
+            Ok(()) => self.begin_volume(),
+            Err(_) => begun,
+        }
+    }
+
+    /// Begins the next volume: writes its header, gives it its name, and hands the previous volume
+    /// to the maintenance thread.
+    ///
+    /// The order makes it safe to stop anywhere: the header is synced before the file gets its
+    /// name, and nothing is written to the previous volume after that, because the header states
+    /// where it ends.
+    pub(super) fn begin_volume(&mut self) -> Result<(), StoreError> {
+        let number = self.newest.number + 1;
+        let path = self.shared.path(FileKind::Volume, number);
+        let shared = self.shared.clone();
+        let mut spare = lock(&shared.spare);
+        let VolumeFile { file, capacity } = match spare.file.take() {
+            Some(file) => file,
+            None => shared.create_volume_file(number)?,
+        };
+        let header = VolumeHeader {
+            sector_bytes: shared.settings.sector_bytes,
+            number,
+            // Depends on all volumes before it, on the time and on the number, so that volumes
+            // whose files reuse the same blocks of the disk have different nonces.
+            nonce: mix(self.newest.nonce ^ mix(self.last_unix_ms) ^ number),
+            previous_end: self.newest.end,
+            created_unix_ms: self.last_unix_ms,
+        };
+        let (bytes, sequence) = volume_start(&header, self.tail_batch.as_ref(), self.last_unix_ms);
+        let end = bytes.len() as u64;
+        self.write_start(&path, &*file, &bytes)?;
+        spare.newest = number;
+        drop(spare);
+
+        let mut state = shared.state_mut();
+        state.add_volume(number);
+        // The tail batch is in this volume, and so is all that is written from now on.
+        state.is_settled = true;
+        state.newest_end = end;
+        let sealed = self.newest;
+        let snapshot = match self.tail_batch.take() {
+            Some(tail_batch) => {
+                let (from, to) = (offset(sealed.end), offset(VOLUME_HEADER));
+                state.relocate((sealed.number, from), (number, to));
+                tail_batch.snapshot
+            }
+            None => state.to_snapshot(number),
+        };
+        drop(state);
+        shared
+            .space
+            .send_if_modified(|space| core::mem::take(&mut space.tail_in_doubt));
+        if sealed.number > 0 {
+            shared.send_job(Job::Seal {
+                volume: sealed.number,
+                end: sealed.end,
+                snapshot: Some(snapshot),
+            });
+        }
+        self.active = Some(ActiveVolume {
+            file,
+            next_sequence: sequence,
+            sector_bytes: header.sector_bytes,
+            capacity,
+            zeroed: end,
+        });
+        self.newest = NewestVolume {
+            number,
+            end,
+            nonce: header.nonce,
+        };
+        Ok(())
+    }
+
+    /// Makes the first bytes of a volume durable, then its name.
+    fn write_start(
+        &mut self,
+        path: &Path,
+        file: &dyn DiskFile,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let folder = &shared.settings.folder;
+        if self.tail_batch.is_some() {
+            // The previous process may have ended between a rename and its sync. The name of the
+            // volume before this one must be durable before this one's is.
+            let synced = shared.disk.sync_folder(folder);
+            synced.map_err(|error| store_error(folder, &error))?;
+        }
+        let written = file.write_at(bytes, 0).and_then(|()| file.sync_data());
+        written.map_err(|error| store_error(path, &error))?;
+        // From here on the next volume may exist, with a header that states where this one ends:
+        // nothing may be written behind that.
+        self.active = None;
+        let named = shared
+            .disk
+            .rename(&unfinished(path), path)
+            .and_then(|()| shared.disk.sync_folder(folder));
+        named.map_err(|error| store_error(path, &error))
+    }
+}
+
+/// Mixes the bits of a number (SplitMix64's finalizer).
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

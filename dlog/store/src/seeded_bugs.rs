@@ -1,0 +1,18 @@
+//! Deliberate bugs, which the crash model of the store in a folder must find. This module and all
+//! code that uses it exist only in a build with `--cfg seeded_bugs`; no other build contains any of
+//! it.
+
+distributedlog::seeded_bugs! {
+    /// Readers follow a copy of compaction before it is synced.
+    CopyIsReadTooEarly = "copy-is-read-too-early";
+    /// The index of a volume has no copies, only what was appended there.
+    IndexWithoutCopies = "index-without-copies";
+    /// A recovery that replays the journal ignores copies.
+    ReplayIgnoresCopies = "replay-ignores-copies";
+    /// Copies in the journal's last batch are not read from that batch's copy in the next volume.
+    TailCopiesStay = "tail-copies-stay";
+    /// Volumes are removed that the snapshot on disk still needs.
+    RemovesReplayedVolume = "removes-replayed-volume";
+    /// Volumes are removed because of the journal's last batch, which may not be durable.
+    RemovesBeforeTailIsDurable = "removes-before-tail-is-durable";
+}
