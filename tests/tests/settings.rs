@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use distributedlog::client::{routing, session};
 use distributedlog::settings::{SettingRow, SettingValue};
 use distributedlog::writer::{Settings, SettingsBuilder};
+use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::embedded::EmbeddedSettings;
 use distributedlog_store::remote::{ClientSettings, ServerSettings};
 
@@ -102,6 +103,11 @@ const SERVERS: &[(&str, &str, &[SettingRow])] = &[
         "Store client",
         "`distributedlog_store::remote::ClientSettings`; commands use the defaults.",
         ClientSettings::ROWS,
+    ),
+    (
+        "Store on BookKeeper",
+        "`distributedlog_store::bookkeeper::BookKeeperSettings`.",
+        BookKeeperSettings::ROWS,
     ),
 ];
 

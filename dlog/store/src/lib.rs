@@ -2,6 +2,8 @@
 //!
 //! - [`embedded`]: a store in a folder of this machine. Group commit: nothing is acknowledged
 //!   before it is synced, and one sync covers everything that arrived during the previous one.
+//! - `bookkeeper` (feature `bookkeeper`): a store on Apache BookKeeper, in DistributedLog's own
+//!   layout.
 //! - [`remote`]: a store that another process serves. [`remote::serve`] serves any `LogStore`;
 //!   [`remote::RemoteStore`] is its client, itself a `LogStore`.
 //!
@@ -67,6 +69,8 @@
 //! It does not batch records, retry appends or detect duplicates: writers do that, through a write
 //! proxy or on their own. Its files and its protocol are not those of Apache DistributedLog.
 
+#[cfg(feature = "bookkeeper")]
+pub mod bookkeeper;
 pub mod dlsn_text;
 pub mod embedded;
 mod entropy;

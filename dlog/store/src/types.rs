@@ -369,6 +369,14 @@ pub enum StoreError {
     },
     /// The store is closed.
     Closed,
+    /// The stream cannot be acquired now, and no write proxy can be named that owns it. Nothing was
+    /// written; trying again later can succeed.
+    NotReady {
+        /// The stream.
+        stream: StreamName,
+        /// The owner, and the event to wait for.
+        detail: String,
+    },
     /// A setting of the store is outside its range. Nothing was opened.
     InvalidSetting {
         /// Name of the setting.
@@ -428,6 +436,9 @@ impl fmt::Display for StoreError {
                 f,
                 "too many operations are waiting for the store (the limit is {limit})"
             ),
+            Self::NotReady { stream, detail } => {
+                write!(f, "log stream {stream} is not ready: {detail}")
+            }
             Self::Closed => f.write_str("the store is closed"),
             Self::InvalidSetting {
                 setting,

@@ -20,7 +20,7 @@ pub const MAX_URI_BYTES: usize = 2048;
 pub enum Backend {
     /// `distributedlog://`: the kind is detected when connecting.
     Detect,
-    /// `distributedlog-bk://`: ZooKeeper and BookKeeper, which are not supported yet.
+    /// `distributedlog-bk://`: ZooKeeper and BookKeeper.
     BookKeeper,
 }
 

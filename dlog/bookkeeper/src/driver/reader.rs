@@ -241,6 +241,12 @@ pub struct Entries {
 }
 
 impl Entries {
+    /// Returns the last entry that was asked for.
+    #[must_use]
+    pub const fn last(&self) -> EntryId {
+        self.last
+    }
+
     /// Returns the next entry, or `None` behind the last one and behind an error.
     ///
     /// # Cancel safety

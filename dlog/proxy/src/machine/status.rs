@@ -29,6 +29,7 @@ pub(super) fn of_append(error: &StoreError) -> StreamReply {
         | StoreError::Refused { .. }
         | StoreError::InvalidSetting { .. }
         | StoreError::NewerVersion { .. } => StatusCode::MetadataException,
+        StoreError::NotReady { .. } => StatusCode::StreamNotReady,
         // Cannot be after our own checks; the record is at fault, not the stream.
         StoreError::InvalidEntry { .. } => StatusCode::RequestDenied,
         StoreError::Corrupt { .. } => StatusCode::InvalidEnvelopedEntry,
@@ -48,6 +49,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
         StoreError::StreamNotFound(_) => StatusCode::LogNotFound,
         StoreError::StreamExists(_) => StatusCode::LogExists,
         StoreError::DiskFull { .. } | StoreError::Overloaded { .. } => StatusCode::OverCapacity,
+        StoreError::NotReady { .. } => StatusCode::StreamNotReady,
         StoreError::Fenced(_)
         | StoreError::TooLarge { .. }
         | StoreError::InvalidEntry { .. }
@@ -122,6 +124,13 @@ mod tests {
             ),
             (StoreError::Refused { address, detail }, true),
             (StoreError::Overloaded { limit: 1 }, true),
+            (
+                StoreError::NotReady {
+                    stream: StreamName::new("s").expect("a valid name"),
+                    detail: "held".into(),
+                },
+                true,
+            ),
             (StoreError::Closed, true),
         ]
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClientSettings;
 use super::protocol::{Operation, Reply, ReplyResult, Request, decode, own_entries};
-use crate::uri::Uri;
+use crate::uri::{HostPort, Uri};
 use crate::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
     StoreFuture, StreamInfo, StreamName,
@@ -95,6 +95,25 @@ enum OnLoss {
     Retry,
     /// Fail: it is unknown whether it was carried out.
     Fail,
+}
+
+/// Returns true if a ZooKeeper server answers at one of these addresses, so that a namespace there
+/// is BookKeeper's.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes its connection.
+pub async fn is_zookeeper(hosts: &[HostPort]) -> bool {
+    let settings = ClientSettings::default();
+    for host in hosts {
+        if handshake::zookeeper_version(host, &settings)
+            .await
+            .is_some()
+        {
+            return true;
+        }
+    }
+    false
 }
 
 impl RemoteStore {

@@ -20,7 +20,7 @@ mod protocol;
 mod server;
 mod settings;
 
-pub use client::RemoteStore;
+pub use client::{RemoteStore, is_zookeeper};
 pub use server::{Server, serve, serve_on};
 pub use settings::{ClientSettings, ServerSettings};
 

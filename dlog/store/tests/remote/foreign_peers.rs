@@ -54,10 +54,7 @@ async fn zookeeper_is_recognized_and_named() {
     let uri = uri.await;
     let detail = refusal(&uri).await;
     assert!(
-        detail.starts_with(
-            "ZooKeeper 3.5.10 answers there, so this is a BookKeeper namespace; those are not \
-             supported yet"
-        ),
+        detail.starts_with("ZooKeeper 3.5.10 answers there, so this is a BookKeeper namespace"),
         "{detail}"
     );
 }
@@ -73,7 +70,7 @@ async fn zookeeper_that_refuses_its_four_letter_command_is_recognized() {
                 .ok();
         }
     });
-    assert!(refusal(&uri.await).await.contains("not supported yet"));
+    assert!(refusal(&uri.await).await.contains("a BookKeeper namespace"));
 }
 
 #[tokio::test]
@@ -81,11 +78,7 @@ async fn a_bookkeeper_uri_is_refused_without_connecting() {
     let uri = "distributedlog-bk://127.0.0.1:1/messaging/x"
         .parse()
         .expect("a URI");
-    assert!(
-        refusal(&uri)
-            .await
-            .contains("BookKeeper namespaces are not supported yet")
-    );
+    assert!(refusal(&uri).await.contains("it is a BookKeeper namespace"));
 }
 
 #[tokio::test]

@@ -41,8 +41,8 @@ pub(super) async fn connect(
     resume: Option<SessionKey>,
 ) -> Result<Established, StoreError> {
     if uri.backend() == Backend::BookKeeper {
-        let detail = "BookKeeper namespaces are not supported yet; start `dlog local` and use the \
-                      distributedlog:// URI that it prints"
+        let detail = "it is a BookKeeper namespace, and this client is for the stores of `dlog \
+                      local`"
             .into();
         return Err(StoreError::Refused {
             address: uri.to_string(),
@@ -148,8 +148,8 @@ async fn handshake(
             limit.as_millis()
         ),
     };
-    Err(match probe_zookeeper(host, settings).await {
-        Some(detail) => HandshakeError::Refused(detail),
+    Err(match zookeeper_version(host, settings).await {
+        Some(version) => HandshakeError::Refused(is_zookeeper(&version)),
         None => HandshakeError::Unreachable(detail),
     })
 }
@@ -261,9 +261,9 @@ fn is_write_proxy() -> HandshakeError {
 /// Describes the server that replied to the hello with the bytes `said`.
 async fn describe_peer(host: &HostPort, settings: &ClientSettings, said: &[u8]) -> String {
     if !said.starts_with(b"HTTP/")
-        && let Some(detail) = probe_zookeeper(host, settings).await
+        && let Some(version) = zookeeper_version(host, settings).await
     {
-        return detail;
+        return is_zookeeper(&version);
     }
     let said = &said[..said.len().min(32)];
     let text = said.escape_ascii();
@@ -274,9 +274,20 @@ async fn describe_peer(host: &HostPort, settings: &ClientSettings, said: &[u8]) 
     }
 }
 
-/// Checks on a new connection whether the server is ZooKeeper, with the four-letter command that
-/// every version of it answers.
-async fn probe_zookeeper(host: &HostPort, settings: &ClientSettings) -> Option<String> {
+fn is_zookeeper(version: &str) -> String {
+    format!(
+        "ZooKeeper{version} answers there, so this is a BookKeeper namespace; this client is for \
+         the stores of `dlog local`"
+    )
+}
+
+/// Returns the version of a ZooKeeper server behind a blank, empty if it does not tell, or `None`
+/// if the server is another one. It is asked on a new connection, by the four-letter command that
+/// every version answers, if only by refusing it.
+pub(super) async fn zookeeper_version(
+    host: &HostPort,
+    settings: &ClientSettings,
+) -> Option<String> {
     let mut reply = Vec::new();
     let probe = async {
         let mut stream = dial(host, settings).await?;
@@ -298,10 +309,5 @@ async fn probe_zookeeper(host: &HostPort, settings: &ClientSettings) -> Option<S
         .strip_prefix("Zookeeper version: ")
         .and_then(|version| version.split([',', '-']).next())
         .map_or(String::new(), |v| format!(" {v}"));
-    is_zookeeper.then(|| {
-        format!(
-            "ZooKeeper{known} answers there, so this is a BookKeeper namespace; those are not \
-             supported yet: start `dlog local` and use its URI"
-        )
-    })
+    is_zookeeper.then_some(known)
 }

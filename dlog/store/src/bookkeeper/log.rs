@@ -1,0 +1,355 @@
+//! One stream's log under a write lock: its segments are started, completed and recovered.
+
+use core::fmt;
+use std::sync::Arc;
+
+use distributedlog_bookkeeper::NO_ENTRY;
+use distributedlog_bookkeeper::driver::{
+    Client, LedgerAccess, LedgerError, LedgerOptions, LedgerReader, LedgerWriter,
+};
+use distributedlog_bookkeeper::namespace::nodes::{
+    HeldLock, LogError as NodesError, LogNodes, OwnedLog, WriteLock,
+};
+use distributedlog_bookkeeper::namespace::plan::END_OF_STREAM_TXID;
+use distributedlog_bookkeeper::namespace::{
+    Completed, LogSegment, SegmentState, StoredSegment, retention,
+};
+use distributedlog_bookkeeper::zookeeper::ZooKeeper;
+
+use super::entries::decode;
+use super::gathering::UnixClock;
+use super::segment_writer::SegmentEnd;
+use crate::{StoreError, StreamName};
+
+/// A log whose write lock this process acquired.
+pub(super) struct Log<Z: ZooKeeper> {
+    pub(super) cluster: Cluster,
+    nodes: LogNodes<Z>,
+    write_lock: WriteLock<Z>,
+    lock: HeldLock<Z>,
+    /// Session with ZooKeeper in which the lock was acquired.
+    session: i64,
+    owned: tokio::sync::Mutex<OwnedLog<Z>>,
+    first_sequence_number: i64,
+}
+
+/// Ledgers of streams: where and how they are made.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    pub(super) client: Client,
+    pub(super) access: LedgerAccess,
+    pub(super) options: Arc<LedgerOptions>,
+    pub(super) unix_ms: UnixClock,
+}
+
+/// A segment that was just started.
+pub(super) struct StartedSegment {
+    pub(super) segment: LogSegment,
+    pub(super) ledger: LedgerWriter,
+}
+
+/// Failure of a change of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LogError {
+    /// Another writer owns the log.
+    Lost(String),
+    /// The same may succeed later.
+    Failed(String),
+    /// The log does not exist.
+    NotFound,
+}
+
+impl LogError {
+    pub(super) fn lost(reason: &str) -> Self {
+        Self::Lost(reason.to_owned())
+    }
+
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::NotFound)
+    }
+
+    pub(super) fn of(self, stream: &StreamName) -> StoreError {
+        match self {
+            Self::Lost(_) => StoreError::Fenced(stream.clone()),
+            Self::NotFound => StoreError::StreamNotFound(stream.clone()),
+            Self::Failed(detail) => unreachable(stream, detail),
+        }
+    }
+}
+
+/// Error of an operation that changed nothing and may succeed later.
+pub(super) fn unreachable(stream: &StreamName, detail: String) -> StoreError {
+    StoreError::Unreachable {
+        address: format!("log stream {stream}"),
+        detail,
+    }
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(reason) | Self::Failed(reason) => f.write_str(reason),
+            Self::NotFound => f.write_str("the log stream was deleted"),
+        }
+    }
+}
+
+impl From<NodesError> for LogError {
+    fn from(error: NodesError) -> Self {
+        if matches!(error, NodesError::NotFound { .. }) {
+            Self::NotFound
+        } else if matches!(error, NodesError::Conflict { .. }) {
+            Self::Lost(error.to_string())
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+}
+
+impl From<LedgerError> for LogError {
+    fn from(error: LedgerError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl<Z: ZooKeeper> Log<Z> {
+    /// Reads a log whose write lock was just acquired.
+    pub(super) async fn read(
+        cluster: Cluster,
+        nodes: LogNodes<Z>,
+        write_lock: WriteLock<Z>,
+        lock: HeldLock<Z>,
+        session: i64,
+        first_sequence_number: i64,
+    ) -> Result<Self, LogError> {
+        let owned = OwnedLog::read(nodes.clone(), first_sequence_number).await?;
+        Ok(Self {
+            cluster,
+            nodes,
+            write_lock,
+            lock,
+            session,
+            owned: tokio::sync::Mutex::new(owned),
+            first_sequence_number,
+        })
+    }
+
+    /// Starts the next segment. No record of it has a transaction id below `last_txid`.
+    pub(super) async fn start(&self, last_txid: i64) -> Result<StartedSegment, LogError> {
+        let mut owned = self.owned.lock().await;
+        let max_txid = owned.nodes().max_txid.value;
+        if max_txid == END_OF_STREAM_TXID {
+            let reason = "the log stream was ended: nothing can be appended to it";
+            return Err(LogError::Failed(reason.to_owned()));
+        }
+        let now = (self.cluster.unix_ms)();
+        let first_txid = last_txid.max(max_txid).max(now);
+        let client = &self.cluster.client;
+        let ledger = client.create(&self.cluster.options).await?;
+        let left = match owned.allocate(ledger.ledger()).await {
+            Ok(left) => left,
+            Err(error) => {
+                self.delete_ledger(ledger.ledger());
+                return Err(error.into());
+            }
+        };
+        // From here on the next owner finds the ledger, whatever happens.
+        if let Some(left) = left {
+            self.delete_ledger(left);
+        }
+        let started = owned.start(ledger.ledger(), first_txid, 0).await?;
+        Ok(StartedSegment {
+            segment: started.segment,
+            ledger,
+        })
+    }
+
+    /// Deletes a ledger that no segment has. If that fails an audit finds it.
+    fn delete_ledger(&self, ledger: i64) {
+        let (client, access) = (self.cluster.client.clone(), self.cluster.access.clone());
+        tokio::spawn(async move {
+            if let Err(error) = client.delete(ledger, &access).await {
+                tracing::warn!(ledger, %error, "a ledger that is not used is left");
+            }
+        });
+    }
+
+    /// Completes a segment whose ledger its writer closed with everything in it.
+    pub(super) async fn complete(&self, number: i64, end: &SegmentEnd) -> Result<(), LogError> {
+        let last_entry = end.ledger.last_entry.unwrap_or(NO_ENTRY);
+        let mut owned = self.owned.lock().await;
+        if last_entry == NO_ENTRY {
+            return self.delete_empty(&mut owned, number).await;
+        }
+        let completed = Completed {
+            last_txid: end.last_txid,
+            completed_unix_ms: (self.cluster.unix_ms)(),
+            record_count: i32::try_from(end.record_count).unwrap_or(i32::MAX),
+            last: end.last_record.unwrap_or((last_entry, 0)),
+        };
+        owned.complete(number, completed).await?;
+        Ok(())
+    }
+
+    /// Deletes a segment without entries. Its number is used again.
+    async fn delete_empty(&self, owned: &mut OwnedLog<Z>, number: i64) -> Result<(), LogError> {
+        let found = owned.segments().iter();
+        let found = found
+            .map(|it| it.segment)
+            .find(|it| it.sequence_number == number);
+        if let Some(segment) = found {
+            let Cluster { client, access, .. } = &self.cluster;
+            client.delete(segment.ledger, access).await?;
+        }
+        owned.delete(number).await?;
+        Ok(())
+    }
+
+    /// Completes the segments that are in progress, up to one: closes their ledgers, and takes the
+    /// end from there.
+    pub(super) async fn recover(&self, up_to: Option<i64>) -> Result<(), LogError> {
+        let mut owned = self.owned.lock().await;
+        loop {
+            let next = owned.in_progress().map(|it| it.segment);
+            let next = next.filter(|it| up_to.is_none_or(|last| it.sequence_number <= last));
+            let Some(segment) = next else {
+                return Ok(());
+            };
+            self.recover_segment(&mut owned, &segment).await?;
+        }
+    }
+
+    async fn recover_segment(
+        &self,
+        owned: &mut OwnedLog<Z>,
+        segment: &LogSegment,
+    ) -> Result<(), LogError> {
+        let Cluster { client, access, .. } = &self.cluster;
+        let number = segment.sequence_number;
+        let reader = match client.recover(segment.ledger, access).await {
+            Ok(reader) => reader,
+            Err(LedgerError::NotFound(ledger)) => {
+                tracing::warn!(ledger, number, "a log segment whose ledger was deleted");
+                return self.delete_empty(owned, number).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let last_entry = reader.metadata().metadata.last_entry;
+        if last_entry == NO_ENTRY {
+            return self.delete_empty(owned, number).await;
+        }
+        let completed = self.end_of(segment, &reader, last_entry).await?;
+        owned.complete(number, completed).await?;
+        tracing::info!(
+            number,
+            last_entry,
+            "completed a log segment that was left in progress"
+        );
+        Ok(())
+    }
+
+    /// Takes the end of a segment from the last entry of its ledger.
+    async fn end_of(
+        &self,
+        segment: &LogSegment,
+        reader: &LedgerReader,
+        last_entry: i64,
+    ) -> Result<Completed, LogError> {
+        let ledger = segment.ledger;
+        let failed = |reason: String| {
+            LogError::Failed(format!("the last entry of ledger {ledger}: {reason}"))
+        };
+        let entries = reader.entries(last_entry, last_entry, 1);
+        let mut entries = entries.map_err(|error| failed(error.to_string()))?;
+        let entry = match entries.next().await {
+            Some(entry) => entry.map_err(|error| failed(error.to_string()))?,
+            None => return Err(failed("it cannot be read".to_owned())),
+        };
+        let decoded = decode(segment.sequence_number, 0, &entry);
+        let decoded = decoded.map_err(|error| failed(error.to_string()))?;
+        Ok(Completed {
+            last_txid: decoded.last_txid,
+            completed_unix_ms: (self.cluster.unix_ms)(),
+            record_count: i32::try_from(decoded.last_position).unwrap_or(i32::MAX),
+            last: (last_entry, decoded.last_slot),
+        })
+    }
+
+    /// Returns the largest transaction id of the completed segments.
+    pub(super) async fn last_txid(&self) -> i64 {
+        let owned = self.owned.lock().await;
+        let completed = owned
+            .segments()
+            .iter()
+            .filter_map(|it| match it.segment.state {
+                SegmentState::Completed(end) if end.last_txid != END_OF_STREAM_TXID => {
+                    Some(end.last_txid)
+                }
+                SegmentState::Completed(_) | SegmentState::InProgress => None,
+            });
+        completed.max().unwrap_or(0)
+    }
+
+    /// Deletes the segments that retention lets go, and those that are truncated as a whole.
+    pub(super) async fn purge(&self, retention_ms: Option<i64>) -> Result<(), LogError> {
+        purge(
+            &self.cluster,
+            &self.nodes,
+            self.first_sequence_number,
+            retention_ms,
+        )
+        .await
+    }
+
+    /// Returns true while no other process can own the log, by what is known here.
+    pub(super) fn is_surely_owned(&self) -> bool {
+        self.lock.is_held()
+    }
+
+    /// Asks ZooKeeper if this process still owns the log.
+    pub(super) async fn is_still_owned(&self) -> bool {
+        // Without an answer the next change of the log tells.
+        match self.write_lock.owner().await {
+            Ok(owner) => owner.is_some_and(|it| it.session == self.session),
+            Err(_) => true,
+        }
+    }
+
+    /// Waits until the write lock is lost.
+    pub(super) async fn lost(&self) -> String {
+        format!("{:?}", self.lock.lost().await)
+    }
+
+    /// Releases the write lock.
+    pub(super) async fn release(&self) -> Result<(), LogError> {
+        Ok(self.lock.release().await?)
+    }
+}
+
+/// Deletes the segments of a log that retention lets go: completed before that time, or truncated
+/// as a whole.
+pub(super) async fn purge<Z: ZooKeeper>(
+    cluster: &Cluster,
+    nodes: &LogNodes<Z>,
+    first_sequence_number: i64,
+    retention_ms: Option<i64>,
+) -> Result<(), LogError> {
+    // A copy of its own: deleting nodes needs their versions alone, not those of the writers.
+    let mut log = OwnedLog::read(nodes.clone(), first_sequence_number).await?;
+    let now = (cluster.unix_ms)();
+    let expired: Vec<StoredSegment> = match retention_ms {
+        Some(age) => retention::expired(log.segments(), now - age, false).to_vec(),
+        None => retention::expired(log.segments(), i64::MAX, true).to_vec(),
+    };
+    for segment in expired {
+        let LogSegment {
+            ledger,
+            sequence_number,
+            ..
+        } = segment.segment;
+        cluster.client.delete(ledger, &cluster.access).await?;
+        log.delete(sequence_number).await?;
+        tracing::info!(ledger, sequence_number, "deleted a log segment");
+    }
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! Reading a stream's entries, across its log segments, up to the last one that is confirmed.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use distributedlog::Dlsn;
+use distributedlog_bookkeeper::driver::{Client, LedgerAccess, LedgerError, LedgerReader};
+use distributedlog_bookkeeper::entry::Entry as LedgerEntry;
+use distributedlog_bookkeeper::ledger::ReadError;
+use distributedlog_bookkeeper::namespace::{LogSegment, SegmentState};
+use distributedlog_bookkeeper::{EntryId, NO_ENTRY};
+use tokio::time::Instant;
+
+use super::entries::{decode, time_of};
+use super::log::unreachable;
+use super::segment_writer::SegmentWriter;
+use super::view::{Segments, View};
+use crate::{EntryRecord, StoreError, StoredEntry, StreamName};
+
+/// Maximum time that one question waits at a bookie for a later entry.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Entries that are read ahead at most.
+const MAX_AHEAD: usize = 64;
+
+/// Bytes of an entry of a ledger about which nothing is known.
+const GUESSED_ENTRY_BYTES: u64 = 16 * 1024;
+
+/// One read of a stream.
+pub(super) struct Reading<'a> {
+    pub(super) client: &'a Client,
+    pub(super) access: &'a LedgerAccess,
+    pub(super) stream: &'a StreamName,
+    pub(super) view: &'a View,
+    /// The segment that this process writes, if it does.
+    pub(super) own: Option<Arc<SegmentWriter>>,
+    pub(super) max_bytes: usize,
+    pub(super) read_ahead_bytes: usize,
+}
+
+/// Entries that were found, and the position behind them.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) entries: Vec<StoredEntry>,
+    pub(super) next: Dlsn,
+    bytes: usize,
+    /// Segment in progress at whose end the read arrived, with its last add confirmed.
+    open: Option<(LogSegment, EntryId)>,
+}
+
+/// Last entry of a segment that may be read.
+#[derive(Clone, Copy)]
+enum Tail {
+    /// The ledger is closed behind this entry.
+    Closed(EntryId),
+    /// The last add confirmed up to now.
+    Open(EntryId),
+}
+
+impl Reading<'_> {
+    /// Returns the entries at and behind a position that are there.
+    pub(super) async fn available(
+        &self,
+        segments: &Segments,
+        from: Dlsn,
+    ) -> Result<Found, StoreError> {
+        let mut found = Found {
+            entries: Vec::new(),
+            next: from,
+            bytes: 0,
+            open: None,
+        };
+        for segment in segments.active() {
+            if segment.sequence_number < found.next.log_segment_sequence_no {
+                continue;
+            }
+            if segment.sequence_number > found.next.log_segment_sequence_no {
+                found.next = Dlsn {
+                    log_segment_sequence_no: segment.sequence_number,
+                    entry_id: segment.min_active.0,
+                    slot_id: segment.min_active.1,
+                };
+            }
+            let (ledger, tail) = self.tail(segment, found.next.entry_id).await?;
+            let (Tail::Closed(last) | Tail::Open(last)) = tail;
+            self.read_segment(segment, ledger, last, &mut found).await?;
+            if found.bytes >= self.max_bytes {
+                break;
+            }
+            if let Tail::Open(last) = tail {
+                found.open = Some((*segment, last));
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the ledger of a segment, and its last entry that may be read. Where `wanted` is
+    /// known to be confirmed, nobody is asked.
+    async fn tail(
+        &self,
+        segment: &LogSegment,
+        wanted: EntryId,
+    ) -> Result<(LedgerReader, Tail), StoreError> {
+        let own = self.own.as_ref();
+        let own = own.filter(|it| it.sequence_number() == segment.sequence_number);
+        let known = self.view.ledger(segment.ledger);
+        if let (Some(own), Some((reader, _))) = (own, &known) {
+            // Bookies of the ensemble change: the writer knows first.
+            let mut reader = reader.clone();
+            if reader.metadata().version != own.ledger().metadata().version {
+                reader = self.open(segment).await?;
+                self.view.keep_ledger(reader.clone(), NO_ENTRY);
+            }
+            return Ok((reader, Tail::Open(own.ledger().last_confirmed())));
+        }
+        let mut reader = match known {
+            Some((reader, last)) if own.is_none() && last >= wanted => {
+                return Ok((reader, Tail::Open(last)));
+            }
+            Some((reader, _)) => reader,
+            None => self.open(segment).await?,
+        };
+        if reader.metadata().metadata.is_closed() {
+            let last = reader.metadata().metadata.last_entry;
+            self.view.keep_ledger(reader.clone(), last);
+            return Ok((reader, Tail::Closed(last)));
+        }
+        if let Some(own) = own {
+            self.view.keep_ledger(reader.clone(), NO_ENTRY);
+            return Ok((reader, Tail::Open(own.ledger().last_confirmed())));
+        }
+        // Its bookies may have changed, or it is closed by now.
+        if !reader.refresh().await {
+            return Err(self.gone(segment));
+        }
+        let is_closed = reader.metadata().metadata.is_closed();
+        let last = match reader.last_confirmed().await {
+            Ok(last) => last,
+            Err(error) => return Err(self.failed(segment, error)),
+        };
+        let last = self.view.keep_ledger(reader.clone(), last);
+        Ok((
+            reader,
+            if is_closed {
+                Tail::Closed(last)
+            } else {
+                Tail::Open(last)
+            },
+        ))
+    }
+
+    async fn open(&self, segment: &LogSegment) -> Result<LedgerReader, StoreError> {
+        match self.client.open(segment.ledger, self.access).await {
+            Ok(reader) => Ok(reader),
+            Err(LedgerError::NotFound(_)) => Err(self.gone(segment)),
+            Err(error) => Err(unreachable(self.stream, error.to_string())),
+        }
+    }
+
+    /// Returns the ledger of a segment, its last entry that may be read, and true if more may
+    /// follow.
+    pub(super) async fn end(
+        &self,
+        segment: &LogSegment,
+    ) -> Result<(LedgerReader, EntryId, bool), StoreError> {
+        let (reader, tail) = self.tail(segment, EntryId::MAX).await?;
+        Ok(match tail {
+            Tail::Closed(last) => (reader, last, !is_completed(segment)),
+            Tail::Open(last) => (reader, last, true),
+        })
+    }
+
+    /// Reads one entry.
+    pub(super) async fn entry(
+        &self,
+        segment: &LogSegment,
+        reader: &LedgerReader,
+        entry: EntryId,
+    ) -> Result<LedgerEntry, StoreError> {
+        let entries = reader.entries(entry, entry, 1);
+        let mut entries = entries.map_err(|error| self.failed(segment, error))?;
+        match entries.next().await {
+            Some(read) => read.map_err(|error| self.failed(segment, error)),
+            None => Err(self.damaged(segment, entry, "it cannot be read")),
+        }
+    }
+
+    /// Reads entries of one segment into `found`, up to `last`.
+    async fn read_segment(
+        &self,
+        segment: &LogSegment,
+        reader: LedgerReader,
+        last: EntryId,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        let number = segment.sequence_number;
+        let started = time_of(segment.first_txid).unwrap_or(0);
+        let (mut next, mut first_slot) = (found.next.entry_id.max(0), found.next.slot_id);
+        if next <= last {
+            let ledger = segment.ledger;
+            let mut entries = match self.view.take_cursor(ledger, next) {
+                Some(entries) if entries.last() >= next => entries,
+                Some(_) | None => reader
+                    .entries(next, last, self.ahead(&reader))
+                    .map_err(|error| self.failed(segment, error))?,
+            };
+            while found.bytes < self.max_bytes {
+                let Some(entry) = entries.next().await else {
+                    break;
+                };
+                let entry = entry.map_err(|error| self.failed(segment, error))?;
+                let decoded = decode(number, started, &entry)
+                    .map_err(|error| self.damaged(segment, entry.entry, &error.to_string()))?;
+                next = entry.entry + 1;
+                if let Some(stored) = decoded.entry.and_then(|it| cut(it, first_slot)) {
+                    found.bytes += stored
+                        .records
+                        .iter()
+                        .map(|it| it.payload.len())
+                        .sum::<usize>();
+                    found.entries.push(stored);
+                }
+                first_slot = 0;
+            }
+            if next <= entries.last() {
+                self.view.keep_cursor(ledger, next, entries);
+            }
+        }
+        found.next = Dlsn {
+            log_segment_sequence_no: number,
+            entry_id: next,
+            slot_id: first_slot,
+        };
+        Ok(())
+    }
+
+    /// Number of entries to read ahead, by their length so far.
+    fn ahead(&self, reader: &LedgerReader) -> usize {
+        let metadata = &reader.metadata().metadata;
+        let count = u64::try_from(metadata.last_entry + 1).unwrap_or(0);
+        let average = metadata.length.checked_div(count).unwrap_or(0);
+        let average = if average == 0 {
+            GUESSED_ENTRY_BYTES
+        } else {
+            average
+        };
+        let ahead = self.read_ahead_bytes as u64 / average.max(1);
+        usize::try_from(ahead)
+            .unwrap_or(MAX_AHEAD)
+            .clamp(2, MAX_AHEAD)
+    }
+
+    /// Waits until there may be more behind what was found, or until the time is over.
+    pub(super) async fn wait(&self, segments: &Segments, found: &Found, until: Instant) {
+        let more = async {
+            let Some((segment, known)) = found.open else {
+                return core::future::pending().await;
+            };
+            let own = self.own.as_ref();
+            let own = own.filter(|it| it.sequence_number() == segment.sequence_number);
+            if let Some(own) = own {
+                let mut readable = own.readable();
+                // Ready with an error when the segment is not written any more: look again.
+                let _more = readable.wait_for(|last| *last > known).await;
+                return;
+            }
+            let Some((reader, _)) = self.view.ledger(segment.ledger) else {
+                return;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            let polled = reader.poll(known, left.min(POLL)).await;
+            self.view.keep_ledger(reader, polled.last_confirmed);
+            if polled.last_confirmed <= known {
+                // Nothing yet, or no bookie answered at once.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = segments.changed() => {}
+            () = more => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
+    fn gone(&self, segment: &LogSegment) -> StoreError {
+        StoreError::Corrupt {
+            path: format!("log stream {}", self.stream),
+            detail: format!(
+                "ledger {} of log segment {} does not exist",
+                segment.ledger, segment.sequence_number
+            ),
+        }
+    }
+
+    fn failed(&self, segment: &LogSegment, error: ReadError) -> StoreError {
+        let detail = format!(
+            "ledger {} of log segment {}: {error}",
+            segment.ledger, segment.sequence_number
+        );
+        if matches!(error, ReadError::NoEntry { .. }) {
+            StoreError::Corrupt {
+                path: format!("log stream {}", self.stream),
+                detail,
+            }
+        } else {
+            unreachable(self.stream, detail)
+        }
+    }
+
+    pub(super) fn damaged(&self, segment: &LogSegment, entry: EntryId, reason: &str) -> StoreError {
+        StoreError::Corrupt {
+            path: format!("log stream {}", self.stream),
+            detail: format!(
+                "entry {entry} of ledger {}, log segment {}: {reason}",
+                segment.ledger, segment.sequence_number
+            ),
+        }
+    }
+}
+
+impl Found {
+    /// Returns true if the read stopped at the end of what is there.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// Leaves out the records that are complete before a slot. `None` if none is left.
+fn cut(mut entry: StoredEntry, first_slot: i64) -> Option<StoredEntry> {
+    let taken = |record: &EntryRecord| i64::from(record.slots.max(1));
+    let mut slot = entry.dlsn.slot_id;
+    let before = entry
+        .records
+        .iter()
+        .take_while(|record| {
+            let is_before = slot + taken(record) <= first_slot;
+            if is_before {
+                slot += taken(record);
+            }
+            is_before
+        })
+        .count();
+    entry.records.drain(..before);
+    entry.dlsn.slot_id = slot;
+    let has_records = entry.records.iter().any(|it| it.slots > 0);
+    has_records.then_some(entry)
+}
+
+/// Returns true if a segment has an end that is final.
+const fn is_completed(segment: &LogSegment) -> bool {
+    matches!(segment.state, SegmentState::Completed(_))
+}

@@ -1,0 +1,144 @@
+//! Log segments: rolled, broken, truncated, deleted.
+
+use core::time::Duration;
+
+use distributedlog::Dlsn;
+use distributedlog_store::bookkeeper::BookKeeperSettings;
+use distributedlog_store::{LogStore, StoreError};
+use distributedlog_testkit::bookies::BookieMode;
+use tokio::time::sleep;
+
+use crate::kit::{Kit, name};
+
+fn small_segments() -> BookKeeperSettings {
+    BookKeeperSettings {
+        segment_bytes: 2_000,
+        ..BookKeeperSettings::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_full_is_followed_by_another_without_a_gap() {
+    let kit = Kit::new(40, 3);
+    let process = kit.process_with(1, small_segments()).await;
+    let lease = process.own("s").await;
+    let mut written = Vec::new();
+    for number in 0..200 {
+        let payload = format!("record {number} {}", "x".repeat(90));
+        let at = process
+            .append(&lease, payload.clone())
+            .await
+            .expect("stored");
+        written.push((at, payload.into()));
+    }
+    let info = process.store.describe(&name("s")).await.expect("described");
+    assert!(info.segments.len() > 5, "{} segments", info.segments.len());
+    assert_eq!(process.payloads("s").await, written);
+    sleep(Duration::from_secs(5)).await;
+    let info = process.store.describe(&name("s")).await.expect("described");
+    let open = info.segments.iter().filter(|it| !it.completed).count();
+    assert_eq!(open, 1, "all but the last are completed");
+    process.store.release(&lease).await.expect("released");
+    let other = kit.process(2).await;
+    assert_eq!(other.payloads("s").await, written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_lost_its_bookies_is_followed_by_another() {
+    let kit = Kit::new(41, 4);
+    let process = kit.process(1).await;
+    let lease = process.own("s").await;
+    let first = process.append(&lease, "one").await.expect("stored");
+    for bookie in &kit.cluster.bookies.ids()[..3] {
+        kit.cluster.bookies.set_mode(bookie, BookieMode::Down);
+        kit.cluster.unregister(bookie);
+    }
+    // With one of four bookies nothing can be stored, and nothing is.
+    let mut outcomes = Vec::new();
+    for _ in 0..3 {
+        outcomes.push(process.append(&lease, "lost").await);
+    }
+    let refused = |it: &Result<Dlsn, StoreError>| matches!(it, Err(StoreError::Unreachable { .. }));
+    assert!(outcomes.iter().any(refused), "{outcomes:?}");
+    for bookie in &kit.cluster.bookies.ids()[..3] {
+        kit.cluster.bookies.set_mode(bookie, BookieMode::Up);
+        kit.cluster.register(bookie);
+    }
+    let mut written = vec![(first, "one".into())];
+    written.extend(outcomes.into_iter().flatten().map(|at| (at, "lost".into())));
+    let mut tries = 0;
+    loop {
+        match process.append(&lease, "two").await {
+            Ok(at) => {
+                written.push((at, "two".into()));
+                break;
+            }
+            Err(error) => assert!(tries < 100, "{error}"),
+        }
+        tries += 1;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(process.payloads("s").await, written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncated_stream_begins_at_the_position() {
+    let kit = Kit::new(42, 3);
+    let process = kit.process_with(1, small_segments()).await;
+    let lease = process.own("s").await;
+    let mut written = Vec::new();
+    for number in 0..100 {
+        let payload = format!("record {number} {}", "x".repeat(90));
+        let at = process
+            .append(&lease, payload.clone())
+            .await
+            .expect("stored");
+        written.push((at, payload.into()));
+        sleep(Duration::from_millis(50)).await;
+    }
+    let middle = written[50].0;
+    process
+        .store
+        .truncate(&name("s"), middle)
+        .await
+        .expect("truncated");
+    assert_eq!(process.payloads("s").await, written[50..]);
+    let info = process.store.describe(&name("s")).await.expect("described");
+    assert_eq!(info.first, Some(middle));
+    assert_eq!(info.truncated_before, Some(middle));
+    // In the open segment: it is completed first.
+    let last = written[99].0;
+    process
+        .store
+        .truncate(&name("s"), last)
+        .await
+        .expect("truncated");
+    assert_eq!(process.payloads("s").await, written[99..]);
+    let at = process.append(&lease, "next").await.expect("stored");
+    let payloads = process.payloads("s").await;
+    assert_eq!(payloads.last(), Some(&(at, "next".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_beyond_the_retention_are_deleted_when_the_next_one_starts() {
+    let kit = Kit::new(43, 3);
+    let settings = BookKeeperSettings {
+        retention: Some(Duration::from_secs(3600)),
+        ..small_segments()
+    };
+    let process = kit.process_with(1, settings).await;
+    let lease = process.own("s").await;
+    for round in 0..10 {
+        for number in 0..30 {
+            let payload = format!("record {round} {number} {}", "x".repeat(90));
+            process.append(&lease, payload).await.expect("stored");
+        }
+        sleep(Duration::from_secs(1200)).await;
+    }
+    let info = process.store.describe(&name("s")).await.expect("described");
+    let first = info.segments[0].log_segment_sequence_no;
+    assert!(first > 3, "the first segment is {first}");
+    let nodes = kit.cluster.ensemble.nodes();
+    let ledgers = nodes.keys().filter(|it| it.contains("/L0")).count();
+    assert_eq!(ledgers, info.segments.len(), "no ledger is left");
+}
