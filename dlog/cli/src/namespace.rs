@@ -3,7 +3,13 @@ use std::sync::Arc;
 
 use super::CliError;
 use super::streams::as_argument;
+#[cfg(feature = "bookkeeper")]
+use distributedlog_store::bookkeeper::{self, BookKeeperSettings};
+#[cfg(feature = "bookkeeper")]
+use distributedlog_store::remote::is_zookeeper;
 use distributedlog_store::remote::{ClientSettings, RemoteStore};
+#[cfg(feature = "bookkeeper")]
+use distributedlog_store::uri::Backend;
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
@@ -26,9 +32,33 @@ pub(crate) struct UriArg {
 /// # Errors
 /// The store cannot be reached, or another kind of server answers.
 pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, CliError> {
+    #[cfg(feature = "bookkeeper")]
+    if uri.backend() == Backend::BookKeeper {
+        return connect_bookkeeper(uri, BookKeeperSettings::default()).await;
+    }
     // The client's settings have no flags: its timeouts suit a person who waits, who can run a
     // command again, and a proxy, which reconnects by itself.
-    let store = RemoteStore::connect(uri, ClientSettings::default())
+    let error = match RemoteStore::connect(uri, ClientSettings::default()).await {
+        Ok(store) => return Ok(Arc::new(store)),
+        Err(error) => error,
+    };
+    #[cfg(feature = "bookkeeper")]
+    if matches!(error, StoreError::Refused { .. }) && is_zookeeper(uri.hosts()).await {
+        return connect_bookkeeper(uri, BookKeeperSettings::default()).await;
+    }
+    Err(store_error(&error, Some(uri)))
+}
+
+/// Connects to the namespace behind `uri` on BookKeeper.
+///
+/// # Errors
+/// ZooKeeper cannot be reached, or the namespace is not bound to a cluster.
+#[cfg(feature = "bookkeeper")]
+pub(crate) async fn connect_bookkeeper(
+    uri: &Uri,
+    settings: BookKeeperSettings,
+) -> Result<Arc<dyn LogStore>, CliError> {
+    let store = bookkeeper::connect(uri, settings)
         .await
         .map_err(|error| store_error(&error, Some(uri)))?;
     Ok(Arc::new(store))
@@ -73,6 +103,7 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         | StoreError::Io { .. }
         | StoreError::Refused { .. }
         | StoreError::Overloaded { .. }
+        | StoreError::NotReady { .. }
         | StoreError::InvalidEntry { .. }
         | StoreError::NewerVersion { .. }
         | StoreError::InvalidSetting { .. }
