@@ -77,6 +77,8 @@ impl FlagGroup for LocalFiles {
         "segment_age",
         "compaction_rate",
         "reserve_bytes",
+        "max_streams",
+        "max_creations_per_second",
     ]);
     const OWN: &'static [(&'static str, &'static str, &'static str)] = &[(
         "preallocate",

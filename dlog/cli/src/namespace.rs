@@ -97,6 +97,9 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         StoreError::ReadOnly { .. } => {
             cli_error.tip("make the folder writable, or name another folder with --data DIR")
         }
+        StoreError::TooManyStreams { .. } | StoreError::TooManyCreations { .. } => {
+            cli_error.tip("`dlog local` has the limits: --max-streams, --max-creations-per-second")
+        }
         StoreError::Fenced(_)
         | StoreError::TooLarge { .. }
         | StoreError::Corrupt { .. }

@@ -90,8 +90,8 @@ pub use distributedlog::stream_name::StreamNameError;
 pub use entropy::Entropy;
 pub use name::StreamName;
 pub use types::{
-    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, Owner, ReadBatch, ReadLimit,
-    SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,
+    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, NamesPage, Owner, ReadBatch,
+    ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,
 };
 
 #[cfg(doctest)]

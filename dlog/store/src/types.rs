@@ -39,7 +39,8 @@ pub trait LogStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError::StreamExists`] if a stream has this name.
+    /// [`StoreError::StreamExists`] if a stream has this name; [`StoreError::TooManyStreams`] and
+    /// [`StoreError::TooManyCreations`] if the store has a limit.
     fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()>;
 
     /// Deletes a stream and everything in it.
@@ -51,6 +52,20 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// Returns the names of all streams, sorted.
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>>;
+
+    /// Returns the first `limit` names after `after` that begin with `prefix`, sorted.
+    ///
+    /// Stores with many streams find them without looking at all names; this default does not.
+    fn list_page(
+        &self,
+        after: Option<&StreamName>,
+        prefix: &str,
+        limit: usize,
+    ) -> StoreFuture<'_, NamesPage> {
+        let (after, prefix) = (after.cloned(), prefix.to_owned());
+        let names = self.list();
+        Box::pin(async move { Ok(NamesPage::of(names.await?, after.as_ref(), &prefix, limit)) })
+    }
 
     /// Returns a stream's metadata.
     ///
@@ -119,6 +134,34 @@ pub trait LogStore: Send + Sync + 'static {
     /// Closes the store: refuses new operations, makes accepted ones durable, and releases the
     /// folder or connection. Calling it again is no error.
     fn close(&self) -> StoreFuture<'_, ()>;
+}
+
+/// A page of the names of streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesPage {
+    /// Names, sorted.
+    pub names: Vec<StreamName>,
+    /// True if further names follow. The next page is after the last of `names`.
+    pub more: bool,
+}
+
+impl NamesPage {
+    /// Returns the first `limit` of the sorted `names` after `after` that begin with `prefix`.
+    #[must_use]
+    pub fn of(
+        names: Vec<StreamName>,
+        after: Option<&StreamName>,
+        prefix: &str,
+        limit: usize,
+    ) -> Self {
+        let mut wanted = names
+            .into_iter()
+            .filter(|name| after.is_none_or(|after| name > after))
+            .filter(|name| name.as_str().starts_with(prefix));
+        let names = wanted.by_ref().take(limit).collect();
+        let more = wanted.next().is_some();
+        Self { names, more }
+    }
 }
 
 /// A write proxy, as the owner of streams. DistributedLog's text for it is
@@ -386,6 +429,17 @@ pub enum StoreError {
         /// Values that are valid.
         range: String,
     },
+    /// The store has as many streams as its limit allows. Nothing was created.
+    TooManyStreams {
+        /// Maximum number of streams.
+        limit: u64,
+    },
+    /// Streams are created faster than the store's limit allows. Nothing was created; trying again
+    /// a second later can succeed.
+    TooManyCreations {
+        /// Maximum number of creations per second.
+        per_second: u32,
+    },
 }
 
 impl From<SettingsError> for StoreError {
@@ -445,6 +499,16 @@ impl fmt::Display for StoreError {
                 value,
                 range,
             } => write!(f, "{setting} is {value}; it must be {range}"),
+            Self::TooManyStreams { limit } => write!(
+                f,
+                "the store has {limit} log streams, and its limit is {limit}: delete some, or \
+                 raise max_streams"
+            ),
+            Self::TooManyCreations { per_second } => write!(
+                f,
+                "more than {per_second} log streams are created per second: try again later, or \
+                 raise max_creations_per_second"
+            ),
         }
     }
 }

@@ -5,6 +5,9 @@ use super::super::output::note;
 use super::super::{CliError, Format, Output, record_text};
 use distributedlog_store::LogStore;
 
+/// Number of names that are read from the store at once.
+const PAGE: usize = 8_192;
+
 /// List the streams' names, one per line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -46,25 +49,26 @@ impl Args {
     }
 
     pub(super) async fn list(&self, store: &dyn LogStore, output: &Output) -> Result<(), CliError> {
-        let names = store
-            .list()
-            .await
-            .map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?;
-        let mut any = false;
-        for name in names
-            .iter()
-            .filter(|name| name.as_str().starts_with(&self.prefix))
-        {
-            any = true;
-            match self.format {
-                Format::Text => output.line(name)?,
-                Format::Json => record_text::json_line(
-                    output,
-                    &ListedJson {
-                        stream: name.as_str(),
-                    },
-                )?,
+        let (mut any, mut after, mut more) = (false, None, true);
+        while more {
+            let page = store
+                .list_page(after.as_ref(), &self.prefix, PAGE)
+                .await
+                .map_err(|error| namespace::store_error(&error, Some(&self.uri.uri)))?;
+            more = page.more && !page.names.is_empty();
+            for name in &page.names {
+                any = true;
+                match self.format {
+                    Format::Text => output.line(name)?,
+                    Format::Json => record_text::json_line(
+                        output,
+                        &ListedJson {
+                            stream: name.as_str(),
+                        },
+                    )?,
+                }
             }
+            after = page.names.into_iter().next_back();
         }
         if !any && self.format == Format::Text {
             note(format_args!(

@@ -21,6 +21,8 @@ use distributedlog_store::{SegmentInfo, StreamInfo, StreamName};
 const PAGE: usize = 1_000;
 /// Maximum number of names in a page.
 const MAX_PAGE: usize = 10_000;
+/// Number of names that are compared with a filter at once.
+const SCAN: usize = 8_192;
 
 #[derive(Debug)]
 pub(super) struct ListQuery {
@@ -113,24 +115,38 @@ pub(super) async fn list(
     let matching = matching.map_err(|why| {
         Problem::bad_request(format!("filter: cannot be used: {why}")).of_a_read()
     })?;
-    let names = state
-        .service
-        .store()
-        .list()
-        .await
-        .map_err(|error| Problem::of_listing(&error))?;
-    let mut wanted = names.into_iter().filter(|name| {
-        name.as_str().starts_with(&query.prefix)
-            && query
-                .after
-                .as_deref()
-                .is_none_or(|after| name.as_str() > after)
-            && matching
-                .as_ref()
-                .is_none_or(|regex| regex.is_match(name.as_str()))
-    });
-    let streams: Vec<StreamName> = wanted.by_ref().take(limit).collect();
-    let next = wanted.next().and_then(|_| streams.last().cloned());
+    // A text that is no name is compared, but no page of the store can begin there.
+    let name = |text: &str| {
+        StreamName::new(text)
+            .ok()
+            .filter(|name| name.as_str() == text)
+    };
+    let mut after = query.after.as_deref().and_then(name);
+    // One more than the page tells whether there is another. A filter may match few of the names.
+    let at_once = if matching.is_some() { SCAN } else { limit + 1 };
+    let mut streams: Vec<StreamName> = Vec::new();
+    let mut more = true;
+    let from = query.after.as_deref();
+    // Bounded: each round is a page of the store further on.
+    while more && streams.len() <= limit {
+        let page = state
+            .service
+            .store()
+            .list_page(after.as_ref(), &query.prefix, at_once)
+            .await
+            .map_err(|error| Problem::of_listing(&error))?;
+        more = page.more && !page.names.is_empty();
+        after = page.names.last().cloned();
+        let wanted = page.names.into_iter().filter(|name| {
+            from.is_none_or(|from| name.as_str() > from)
+                && matching
+                    .as_ref()
+                    .is_none_or(|regex| regex.is_match(name.as_str()))
+        });
+        streams.extend(wanted.take(limit + 1 - streams.len()));
+    }
+    let next = (streams.len() > limit).then(|| streams[limit - 1].clone());
+    streams.truncate(limit);
     Ok(Json(StreamListBody { streams, next }).into_response())
 }
 

@@ -23,7 +23,10 @@ pub(super) fn of_append(error: &StoreError) -> StreamReply {
         // The client comes back or asks another proxy, and finds the owner.
         StoreError::Fenced(_) => StatusCode::StreamUnavailable,
         // Passes when someone makes room: a pushback, which lets the stream rest for a while.
-        StoreError::DiskFull { .. } | StoreError::Overloaded { .. } => StatusCode::OverCapacity,
+        StoreError::DiskFull { .. }
+        | StoreError::Overloaded { .. }
+        | StoreError::TooManyStreams { .. }
+        | StoreError::TooManyCreations { .. } => StatusCode::OverCapacity,
         // Does not pass by itself: the stream goes into probation.
         StoreError::ReadOnly { .. }
         | StoreError::Refused { .. }
@@ -48,7 +51,10 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
     let code = match error {
         StoreError::StreamNotFound(_) => StatusCode::LogNotFound,
         StoreError::StreamExists(_) => StatusCode::LogExists,
-        StoreError::DiskFull { .. } | StoreError::Overloaded { .. } => StatusCode::OverCapacity,
+        StoreError::DiskFull { .. }
+        | StoreError::Overloaded { .. }
+        | StoreError::TooManyStreams { .. }
+        | StoreError::TooManyCreations { .. } => StatusCode::OverCapacity,
         StoreError::NotReady { .. } => StatusCode::StreamNotReady,
         StoreError::Fenced(_)
         | StoreError::TooLarge { .. }

@@ -18,7 +18,7 @@ use super::frame::{self, FRAME_HEADER};
 use super::job::Job;
 use super::request::{AppendCaller, ChangeOutcome, ChangeRequest, CommitRequest, EntryCopy};
 use super::shared::{Shared, lock};
-use super::staging::{SegmentLimits, Staging};
+use super::staging::{CreationLimits, CreationRate, SegmentLimits, Staging};
 use super::stream::{NewEntry, position};
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{BATCH_HEADER, FileKind};
@@ -55,6 +55,7 @@ pub(super) struct Committer {
     /// without another attempt.
     volume_error: Option<StoreError>,
     closing: bool,
+    creation_rate: CreationRate,
 }
 
 /// The volume that is written.
@@ -116,6 +117,7 @@ impl Committer {
             taken_bytes: 0,
             volume_error: None,
             closing: false,
+            creation_rate: CreationRate::default(),
         };
         // Not before what the previous process wrote, even if the clock was set back since: times
         // of entries do not decrease, and a stream that gets a deleted one's name has another time
@@ -255,7 +257,13 @@ impl Committer {
         let mut changed = ChangeOutcome::Done;
         let change = match request {
             ChangeRequest::Create(name) => {
-                Some(self.staging.create(&state, &name, self.last_unix_ms)?)
+                let settings = &shared.settings;
+                let limits = CreationLimits {
+                    streams: settings.max_streams,
+                    per_second: settings.max_creations_per_second,
+                };
+                let (now, rate) = (self.last_unix_ms, &mut self.creation_rate);
+                Some(self.staging.create(&state, &name, now, limits, rate)?)
             }
             ChangeRequest::Delete(name) => {
                 let (change, created_unix_ms) = self.staging.delete(&state, &name)?;

@@ -86,8 +86,8 @@ use self::recovery::Recovered;
 use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended};
 use self::shared::{Shared, StoreEnv};
 use super::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
-    StoreFuture, StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
+    StoreError, StoreFuture, StreamInfo, StreamName,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, LockAttempt};
@@ -95,6 +95,9 @@ pub use self::real_disk::RealDisk;
 pub use self::settings::EmbeddedSettings;
 pub use self::shared::UnixClock;
 pub use self::volumes::StoreSpace;
+
+/// Maximum number of names that one page has: while they are collected, nothing becomes durable.
+const MAX_NAMES: usize = 8192;
 
 /// A [`LogStore`] in a folder of this machine. The [module](self) lists its guarantees.
 ///
@@ -283,12 +286,24 @@ impl LogStore for EmbeddedStore {
     }
 
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
-        let names = self.shared.check_open().map(|()| {
-            let mut names: Vec<_> = self.shared.state().names().cloned().collect();
-            names.sort_unstable();
-            names
-        });
+        let names = self
+            .shared
+            .check_open()
+            .map(|()| self.shared.state().names().cloned().collect());
         Box::pin(core::future::ready(names))
+    }
+
+    fn list_page(
+        &self,
+        after: Option<&StreamName>,
+        prefix: &str,
+        limit: usize,
+    ) -> StoreFuture<'_, NamesPage> {
+        let page = self.shared.check_open().map(|()| {
+            let limit = limit.min(MAX_NAMES);
+            self.shared.state().names_page(after, prefix, limit)
+        });
+        Box::pin(core::future::ready(page))
     }
 
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {

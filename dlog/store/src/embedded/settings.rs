@@ -44,6 +44,11 @@ settings_table! {
     /// Bytes set aside for a full disk, which deletes, truncations and compaction use while appends
     /// are refused; `none`: half of a volume.
     reserve_bytes: Option<usize>, default (none), valid (bytes none or any);
+    /// Maximum number of streams; the creation of more is refused. Each takes about 300 bytes of
+    /// memory.
+    max_streams: u64, default (100_000), valid (count at least 1);
+    /// Maximum number of streams that are created per second; the creation of more is refused.
+    max_creations_per_second: u32, default (1000), valid (count at least 1);
     /// Number of sealed volumes that are kept open for readers.
     open_files: usize, default (64), valid (count at least 1);
 }

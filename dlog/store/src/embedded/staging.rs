@@ -19,6 +19,33 @@ pub(super) struct SegmentLimits {
     pub(super) age: Duration,
 }
 
+/// Limits beyond which the creation of a stream is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CreationLimits {
+    pub(super) streams: u64,
+    pub(super) per_second: u32,
+}
+
+/// The rate of creations: a token bucket that holds those of one second, and is full at first.
+#[derive(Debug, Default)]
+pub(super) struct CreationRate {
+    /// Creations that were allowed and not paid for by time yet, in thousandths.
+    debt: u64,
+    counted_ms: u64,
+}
+
+impl CreationRate {
+    /// Counts one creation. Returns false if the rate does not allow it yet.
+    fn take(&mut self, per_second: u32, unix_ms: u64) -> bool {
+        let elapsed = unix_ms.saturating_sub(self.counted_ms).min(1000);
+        self.counted_ms = self.counted_ms.max(unix_ms);
+        self.debt = self.debt.saturating_sub(u64::from(per_second) * elapsed);
+        let allowed = self.debt + 1000 <= u64::from(per_second) * 1000;
+        self.debt += if allowed { 1000 } else { 0 };
+        allowed
+    }
+}
+
 /// The streams that the committer has used, as they will be when everything staged is durable.
 ///
 /// After a failed batch, [`clear`](Self::clear) discards everything: the durable state is in the
@@ -30,6 +57,8 @@ pub(super) struct Staging {
     deleted: bool,
     next_stream: Option<u64>,
     next_epoch: Option<u64>,
+    /// Number of streams once everything staged is durable. `None`: that of the state.
+    stream_count: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -59,6 +88,7 @@ impl Staging {
 
     /// Everything staged is durable now, and the [`StoreState`] contains it.
     pub(super) fn settle(&mut self) {
+        self.stream_count = None;
         if core::mem::take(&mut self.deleted) {
             self.names.retain(|_, staged| staged.is_some());
         }
@@ -89,10 +119,22 @@ impl Staging {
         state: &StoreState,
         name: &StreamName,
         unix_ms: u64,
+        limits: CreationLimits,
+        rate: &mut CreationRate,
     ) -> Result<Change, StoreError> {
         if self.stream(state, name).is_ok() {
             return Err(StoreError::StreamExists(name.clone()));
         }
+        let count = self.stream_count.unwrap_or_else(|| state.stream_count());
+        if count >= limits.streams {
+            let limit = limits.streams;
+            return Err(StoreError::TooManyStreams { limit });
+        }
+        let per_second = limits.per_second;
+        if !rate.take(per_second, unix_ms) {
+            return Err(StoreError::TooManyCreations { per_second });
+        }
+        self.stream_count = Some(count + 1);
         let stream = self.next_stream.unwrap_or(state.next_stream);
         self.names.insert(
             name.clone(),
@@ -117,6 +159,8 @@ impl Staging {
     ) -> Result<(Change, u64), StoreError> {
         let staged = self.stream(state, name)?;
         let (stream, created_unix_ms) = (staged.id, staged.created_unix_ms);
+        let count = self.stream_count.unwrap_or_else(|| state.stream_count());
+        self.stream_count = Some(count.saturating_sub(1));
         self.names.insert(name.clone(), None);
         self.deleted = true;
         Ok((Change::Delete { stream }, created_unix_ms))

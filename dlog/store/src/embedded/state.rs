@@ -1,6 +1,7 @@
 //! The durable state, as readers see it: the streams and the volumes.
 
-use std::collections::HashMap;
+use core::ops::Bound;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +11,14 @@ use super::frame::{Body, EntryKey, Frame};
 use super::index::IndexRow;
 use super::stream::{NewEntry, Stream, StreamMeta};
 use super::volumes::{VolumeState, Volumes};
-use crate::StreamName;
+use crate::{NamesPage, StreamName};
 
 /// The streams and the volumes. The committer changes it after each sync; recovery rebuilds it with
 /// the same [`apply`](Self::apply).
 #[derive(Debug, Default)]
 pub(super) struct StoreState {
-    names: HashMap<StreamName, u64>,
+    /// Sorted, so that a page of names is found without looking at the others.
+    names: BTreeMap<StreamName, u64>,
     streams: HashMap<u64, Stream>,
     pub(super) volumes: Volumes,
     pub(super) next_stream: u64,
@@ -89,8 +91,35 @@ impl StoreState {
         }
     }
 
+    /// Returns the number of streams.
+    pub(super) fn stream_count(&self) -> u64 {
+        self.streams.len() as u64
+    }
+
+    /// Returns the names, sorted.
     pub(super) fn names(&self) -> impl Iterator<Item = &StreamName> {
         self.names.keys()
+    }
+
+    /// Returns the first `limit` names after `after` that begin with `prefix`.
+    pub(super) fn names_page(
+        &self,
+        after: Option<&StreamName>,
+        prefix: &str,
+        limit: usize,
+    ) -> NamesPage {
+        let from = match after {
+            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
+            Some(_) | None => Bound::Included(prefix),
+        };
+        let mut wanted = self
+            .names
+            .range::<str, _>((from, Bound::Unbounded))
+            .map(|(name, _)| name)
+            .take_while(|name| name.as_str().starts_with(prefix));
+        let names = wanted.by_ref().take(limit).cloned().collect();
+        let more = wanted.next().is_some();
+        NamesPage { names, more }
     }
 
     pub(super) fn id_of(&self, name: &StreamName) -> Option<u64> {

@@ -18,8 +18,8 @@ use super::ClientSettings;
 use super::protocol::{Operation, Reply, ReplyResult, Request, decode, own_entries};
 use crate::uri::{HostPort, Uri};
 use crate::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
-    StoreFuture, StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
+    StoreError, StoreFuture, StreamInfo, StreamName,
 };
 use connection::{CallOutcome, Connection};
 use handshake::connect;
@@ -267,24 +267,35 @@ impl RemoteStore {
         .await
     }
 
+    async fn names_page(
+        &self,
+        after: Option<StreamName>,
+        prefix: String,
+        limit: usize,
+    ) -> Result<NamesPage, StoreError> {
+        let page = Operation::List {
+            after,
+            prefix,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        };
+        self.run(page, OnLoss::Retry, |response| match response {
+            Reply::Names { names, more } => Some(NamesPage { names, more }),
+            Reply::Done
+            | Reply::Info(_)
+            | Reply::Acquired(_)
+            | Reply::Appended(_)
+            | Reply::Batch { .. } => None,
+        })
+        .await
+    }
+
     async fn all_names(&self) -> Result<Vec<StreamName>, StoreError> {
         let mut all: Vec<StreamName> = Vec::new();
         loop {
-            let page = Operation::List {
-                after: all.last().cloned(),
-            };
-            let (names, more) = self
-                .run(page, OnLoss::Retry, |response| match response {
-                    Reply::Names { names, more } => Some((names, more)),
-                    Reply::Done
-                    | Reply::Info(_)
-                    | Reply::Acquired(_)
-                    | Reply::Appended(_)
-                    | Reply::Batch { .. } => None,
-                })
-                .await?;
-            all.extend(names);
-            if !more {
+            let after = all.last().cloned();
+            let page = self.names_page(after, String::new(), usize::MAX).await?;
+            all.extend(page.names);
+            if !page.more {
                 return Ok(all);
             }
         }
@@ -367,6 +378,15 @@ impl LogStore for RemoteStore {
 
     fn list(&self) -> StoreFuture<'_, Vec<StreamName>> {
         Box::pin(self.all_names())
+    }
+
+    fn list_page(
+        &self,
+        after: Option<&StreamName>,
+        prefix: &str,
+        limit: usize,
+    ) -> StoreFuture<'_, NamesPage> {
+        Box::pin(self.names_page(after.cloned(), prefix.to_owned(), limit))
     }
 
     fn describe(&self, stream: &StreamName) -> StoreFuture<'_, StreamInfo> {

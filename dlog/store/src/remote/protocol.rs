@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of the protocol. Increase it with every change of this file's types.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Key of Tinit's header with the [`Hello`].
 pub const HELLO: &[u8] = b"dlog-store";
@@ -32,7 +32,8 @@ pub const BUSY: &[u8] = b"dlog-store-busy";
 /// Maximum length of a description. The client truncates a longer one; the server refuses it.
 pub const MAX_DESCRIPTION_BYTES: usize = 256;
 
-/// Maximum number of names in a reply; the client requests the next page.
+/// Maximum number of names in a reply, whatever the limit of its request; the client requests the
+/// next page.
 pub const NAMES_PER_PAGE: usize = 8192;
 
 /// The client's first message.
@@ -93,9 +94,11 @@ pub enum Request<'a> {
 pub enum Operation {
     Create(StreamName),
     Delete(StreamName),
-    /// Lists a page of the names after this one.
+    /// Lists a page of the names after this one that begin with a prefix.
     List {
         after: Option<StreamName>,
+        prefix: String,
+        limit: u32,
     },
     Describe(StreamName),
     Acquire {

@@ -7,7 +7,7 @@ use distributedlog::Dlsn;
 
 use super::{ALL, Stepped, TestClock, begin_append, entry, read, record, run, small, stream};
 use distributedlog_store::embedded::{Disk, EmbeddedSettings};
-use distributedlog_store::{Entry, LogStore};
+use distributedlog_store::{Entry, LogStore, StoreError};
 use distributedlog_testkit::store::SimDisk;
 
 fn open(disk: &SimDisk) -> Stepped {
@@ -104,6 +104,8 @@ fn thousands_of_streams_do_not_mix() {
     let disk = SimDisk::new(1);
     let settings = || EmbeddedSettings {
         volume_bytes: 256 << 10,
+        // The clock stands still, so that all streams are created in the same second.
+        max_creations_per_second: 3000,
         ..small()
     };
     let mut store = Stepped::open(&disk, settings(), &TestClock::default()).unwrap();
@@ -159,6 +161,71 @@ fn thousands_of_streams_do_not_mix() {
 }
 
 #[test]
+fn streams_beyond_the_limit_are_refused_until_others_are_deleted() {
+    let disk = SimDisk::new(1);
+    let settings = EmbeddedSettings {
+        max_streams: 3,
+        ..small()
+    };
+    let mut store = Stepped::open(&disk, settings, &TestClock::default()).unwrap();
+    let names: Vec<_> = (0..5).map(|i| stream(&format!("stream-{i}"))).collect();
+    let created: Vec<_> = names.iter().map(|name| store.store.create(name)).collect();
+    let results: Vec<_> = created
+        .into_iter()
+        .map(|created| run(&mut store.steps, created))
+        .collect();
+    let refused = Err(StoreError::TooManyStreams { limit: 3 });
+    let all = [Ok(()), Ok(()), Ok(()), refused.clone(), refused.clone()];
+    assert_eq!(results, all, "in one batch");
+    // A deletion and a creation in one batch.
+    let deleted = store.store.delete(&names[1]);
+    let created = [store.store.create(&names[3]), store.store.create(&names[4])];
+    run(&mut store.steps, deleted).unwrap();
+    let [one, other] = created.map(|created| run(&mut store.steps, created));
+    assert_eq!((one, other), (Ok(()), refused));
+    let again = store.store.create(&names[1]);
+    assert_eq!(
+        run(&mut store.steps, again).unwrap_err().to_string(),
+        "the store has 3 log streams, and its limit is 3: delete some, or raise max_streams"
+    );
+}
+
+#[test]
+fn streams_are_created_no_faster_than_the_limit() {
+    let (disk, clock) = (SimDisk::new(1), TestClock::default());
+    let settings = EmbeddedSettings {
+        max_creations_per_second: 10,
+        ..small()
+    };
+    let mut store = Stepped::open(&disk, settings, &clock).unwrap();
+    let mut created = Vec::new();
+    for step in 0..40 {
+        let before = created.len();
+        for i in 0..30 {
+            let name = stream(&format!("stream-{step}-{i}"));
+            let creation = store.store.create(&name);
+            match run(&mut store.steps, creation) {
+                Ok(()) => created.push(name),
+                Err(error) => {
+                    assert_eq!(error, StoreError::TooManyCreations { per_second: 10 });
+                }
+            }
+        }
+        let expected = if step == 0 { 10 } else { 1 };
+        assert_eq!(created.len() - before, expected, "step {step}");
+        clock.advance(100);
+    }
+    // A creation that is refused for another reason takes nothing.
+    for name in &created {
+        let creation = store.store.create(name);
+        let exists = Err(StoreError::StreamExists(name.clone()));
+        assert_eq!(run(&mut store.steps, creation), exists);
+    }
+    let creation = store.store.create(&stream("the-next-one"));
+    assert_eq!(run(&mut store.steps, creation), Ok(()));
+}
+
+#[test]
 fn opening_does_not_read_sealed_volumes() {
     let disk = SimDisk::new(1);
     let mut store = open(&disk);
@@ -174,7 +241,7 @@ fn opening_does_not_read_sealed_volumes() {
     let [(less, _), (more, data)] = read_to_open[..] else {
         unreachable!()
     };
-    // Of each sealed volume: the 76 bytes of its index (header, one row, checksum), its header's 32
+    // Of each sealed volume: the 84 bytes of its index (header, one row, checksum), its header's 32
     // bytes once more, and no entry.
     let volumes = volumes(&disk) as u64;
     assert!(

@@ -262,7 +262,7 @@ async fn a_hello_of_another_version_is_refused_with_both_versions() {
         .expect("a reply");
     let why = header(&reply, REFUSED).expect("a refusal");
     assert!(
-        why.contains("speaks version 2 of the store's protocol, not 9"),
+        why.contains("speaks version 3 of the store's protocol, not 9"),
         "{why}"
     );
 }
@@ -279,7 +279,7 @@ async fn an_invalid_hello_is_refused_with_the_reason() {
         .expect("a refusal")
     };
     assert!(
-        why(init(&[2, 200]))
+        why(init(&[3, 200]))
             .await
             .contains("the hello is malformed")
     );
@@ -376,7 +376,12 @@ async fn a_malformed_request_gets_a_reply_and_the_connection_stays_open() {
         .await
         .expect("connects");
     let mut good = Vec::new();
-    encode(&Request::Do(Operation::List { after: None }), &mut good);
+    let list = Operation::List {
+        after: None,
+        prefix: String::new(),
+        limit: 1,
+    };
+    encode(&Request::Do(list), &mut good);
     let mut trailing = good.clone();
     trailing.push(0);
     let no_records = [0, 1, b's', 1, 0];

@@ -323,10 +323,20 @@ async fn execute(
         Operation::Truncate { stream, before } => {
             store.truncate(&stream, before).await.map(|()| Reply::Done)
         }
-        Operation::List { after } => store
-            .list()
-            .await
-            .map(|names| names_page(names, after.as_ref())),
+        Operation::List {
+            after,
+            prefix,
+            limit,
+        } => {
+            let limit = usize::try_from(limit)
+                .unwrap_or(usize::MAX)
+                .min(NAMES_PER_PAGE);
+            let page = store.list_page(after.as_ref(), &prefix, limit).await?;
+            Ok(Reply::Names {
+                names: page.names,
+                more: page.more,
+            })
+        }
         Operation::Acquire { stream, owner } => context
             .sessions
             .acquire(session, &stream, &owner)
@@ -344,13 +354,4 @@ async fn execute(
             Ok(Reply::Done)
         }
     }
-}
-
-/// Returns the page of the sorted names after `after`.
-fn names_page(mut names: Vec<StreamName>, after: Option<&StreamName>) -> Reply<'static> {
-    let start = after.map_or(0, |after| names.partition_point(|name| name <= after));
-    names.drain(..start);
-    let more = names.len() > NAMES_PER_PAGE;
-    names.truncate(NAMES_PER_PAGE);
-    Reply::Names { names, more }
 }

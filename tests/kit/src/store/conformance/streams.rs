@@ -1,7 +1,7 @@
 //! Creating, listing and describing streams.
 
 use distributedlog::Dlsn;
-use distributedlog_store::{LogStore, StoreError};
+use distributedlog_store::{LogStore, NamesPage, StoreError};
 
 use super::tools::*;
 
@@ -63,6 +63,33 @@ pub async fn streams_are_listed_in_the_order_of_their_names(store: &dyn LogStore
         .expect("it was created");
     let sorted = ["B", "a", "a-1", "a/2", "b"].map(name);
     assert_eq!(in_time(store.list()).await, Ok(sorted.to_vec()));
+}
+
+/// Pages of names have those after a name that begin with a prefix, and say whether more follow.
+pub async fn names_are_listed_page_by_page(store: &dyn LogStore) {
+    for text in ["b", "a/2", "c", "a", "B", "a-1", "a/1"] {
+        create(store, text).await;
+    }
+    for (after, prefix, limit, expected, more) in [
+        (None, "", 3, &["B", "a", "a-1"][..], true),
+        (Some("a-1"), "", 3, &["a/1", "a/2", "b"], true),
+        (Some("b"), "", 3, &["c"], false),
+        (None, "a/", 10, &["a/1", "a/2"], false),
+        (None, "a", 4, &["a", "a-1", "a/1", "a/2"], false),
+        (Some("a/1"), "a/", 10, &["a/2"], false),
+        (Some("B"), "a/", 1, &["a/1"], true),
+        (Some("c"), "a/", 10, &[], false),
+        (None, "d", 10, &[], false),
+    ] {
+        let after = after.map(name);
+        let page = in_time(store.list_page(after.as_ref(), prefix, limit)).await;
+        let names = expected.iter().map(|text| name(text)).collect();
+        assert_eq!(
+            page,
+            Ok(NamesPage { names, more }),
+            "{after:?} {prefix} {limit}"
+        );
+    }
 }
 
 /// A description counts entries, records (slots) and payload bytes of each log segment.
