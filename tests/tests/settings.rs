@@ -106,7 +106,7 @@ const SERVERS: &[(&str, &str, &[SettingRow])] = &[
     ),
     (
         "Store on BookKeeper",
-        "`distributedlog_store::bookkeeper::BookKeeperSettings`.",
+        "`distributedlog_store::bookkeeper::BookKeeperSettings`; the flags: `dlog proxy --help`.",
         BookKeeperSettings::ROWS,
     ),
 ];

@@ -27,24 +27,52 @@ pub(crate) struct UriArg {
     pub(crate) uri: Uri,
 }
 
+/// A store, and its kind.
+pub(crate) struct Connected {
+    /// The store.
+    pub(crate) store: Arc<dyn LogStore>,
+    /// True if the streams lie on BookKeeper: the hosts of the URI are of ZooKeeper.
+    pub(crate) is_bookkeeper: bool,
+}
+
 /// Connects to the store behind `uri`.
 ///
 /// # Errors
 /// The store cannot be reached, or another kind of server answers.
 pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, CliError> {
     #[cfg(feature = "bookkeeper")]
+    let connected = connect_with(uri, BookKeeperSettings::default()).await?;
+    #[cfg(not(feature = "bookkeeper"))]
+    let connected = connect_with(uri).await?;
+    Ok(connected.store)
+}
+
+/// Connects to the store behind `uri`, with these settings if it is on BookKeeper.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn connect_with(
+    uri: &Uri,
+    #[cfg(feature = "bookkeeper")] settings: BookKeeperSettings,
+) -> Result<Connected, CliError> {
+    #[cfg(feature = "bookkeeper")]
     if uri.backend() == Backend::BookKeeper {
-        return connect_bookkeeper(uri, BookKeeperSettings::default()).await;
+        return connect_bookkeeper(uri, settings).await;
     }
     // The client's settings have no flags: its timeouts suit a person who waits, who can run a
     // command again, and a proxy, which reconnects by itself.
     let error = match RemoteStore::connect(uri, ClientSettings::default()).await {
-        Ok(store) => return Ok(Arc::new(store)),
+        Ok(store) => {
+            return Ok(Connected {
+                store: Arc::new(store),
+                is_bookkeeper: false,
+            });
+        }
         Err(error) => error,
     };
     #[cfg(feature = "bookkeeper")]
     if matches!(error, StoreError::Refused { .. }) && is_zookeeper(uri.hosts()).await {
-        return connect_bookkeeper(uri, BookKeeperSettings::default()).await;
+        return connect_bookkeeper(uri, settings).await;
     }
     Err(store_error(&error, Some(uri)))
 }
@@ -54,14 +82,17 @@ pub(crate) async fn connect(uri: &Uri) -> Result<Arc<dyn LogStore>, CliError> {
 /// # Errors
 /// ZooKeeper cannot be reached, or the namespace is not bound to a cluster.
 #[cfg(feature = "bookkeeper")]
-pub(crate) async fn connect_bookkeeper(
+async fn connect_bookkeeper(
     uri: &Uri,
     settings: BookKeeperSettings,
-) -> Result<Arc<dyn LogStore>, CliError> {
+) -> Result<Connected, CliError> {
     let store = bookkeeper::connect(uri, settings)
         .await
         .map_err(|error| store_error(&error, Some(uri)))?;
-    Ok(Arc::new(store))
+    Ok(Connected {
+        store: Arc::new(store),
+        is_bookkeeper: true,
+    })
 }
 
 /// Converts a store's error for the user, with the command that helps where there is one.

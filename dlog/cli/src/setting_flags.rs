@@ -66,6 +66,14 @@ impl<G: FlagGroup> TableFlags<G> {
     }
 }
 
+#[cfg(feature = "bookkeeper")]
+impl<G: FlagGroup> TableFlags<G> {
+    /// Returns the first flag of the group that was given, without its dashes.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        self.changes.first().map(|(name, _)| flag_of::<G>(name))
+    }
+}
+
 /// A number that the setting of this flag cannot hold.
 pub(crate) fn too_large(flag: &str, value: SettingValue) -> CliError {
     CliError::usage(format!("--{flag} is {value}; it is too large"))

@@ -4,25 +4,30 @@ use distributedlog_proxy::RunningProxy;
 use distributedlog_tokio::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 
 use super::super::{CliError, Output, Shutdown};
-use super::announce_args::AnnounceArgs;
 
-/// Announces the proxy, if the flags ask for it, and withdraws it on shutdown, before the proxy is
-/// drained: clients must not find a proxy that refuses them.
+/// Place at which a proxy is announced.
+pub(super) struct Place<'a> {
+    /// Name of the serverset.
+    pub(super) serverset: &'a str,
+    /// File with the login of ZooKeeper.
+    pub(super) login: Option<&'a Path>,
+    /// Shard of the proxy.
+    pub(super) shard_id: i32,
+}
+
+/// Announces the proxy, and withdraws it on shutdown, before the proxy is drained: clients must not
+/// find a proxy that refuses them.
 ///
 /// # Errors
 /// The name is invalid, or ZooKeeper cannot be asked.
 pub(super) async fn announce_until_shutdown(
-    args: &AnnounceArgs,
-    shard_id: i32,
+    place: &Place<'_>,
     proxy: &RunningProxy,
     output: &Output,
     shutdown: &Shutdown,
 ) -> Result<(), CliError> {
-    let Some(name) = &args.announce else {
-        return Ok(());
-    };
     let announced = tokio::select! {
-        announced = publish(name, args.zookeeper_login.as_deref(), shard_id, proxy) => announced?,
+        announced = publish(place, proxy) => announced?,
         () = shutdown.requested() => return Ok(()),
     };
     output.announce(format_args!(
@@ -35,14 +40,9 @@ pub(super) async fn announce_until_shutdown(
 }
 
 /// Announces the proxy with the original's endpoints, and one for HTTP.
-async fn publish(
-    name: &str,
-    login_file: Option<&Path>,
-    shard_id: i32,
-    proxy: &RunningProxy,
-) -> Result<Announced, CliError> {
+async fn publish(place: &Place<'_>, proxy: &RunningProxy) -> Result<Announced, CliError> {
     let (host, port) = host_and_port(&proxy.owner().address);
-    let mut announcement = Announcement::new(name, host, port).shard(shard_id);
+    let mut announcement = Announcement::new(place.serverset, host, port).shard(place.shard_id);
     for endpoint in ["service", "thrift"] {
         announcement = announcement.endpoint(endpoint, host, port);
     }
@@ -54,7 +54,7 @@ async fn publish(
     if let Some(http) = proxy.http_addr() {
         announcement = announcement.endpoint("http", host, http.port());
     }
-    if let Some(file) = login_file {
+    if let Some(file) = place.login {
         announcement = announcement.login(login(file)?);
     }
     announcement.publish().await.map_err(|error| {

@@ -1,21 +1,26 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 #[cfg(feature = "zookeeper")]
 mod announce;
 mod announce_args;
+#[cfg(feature = "bookkeeper")]
+mod bookkeeper_args;
 mod original_args;
 mod setting_args;
 
+use super::namespace::Connected;
 use super::setting_flags::{self, TableFlags};
 use super::{CliError, Output, Shutdown, local, namespace, port};
 use announce_args::AnnounceArgs;
+#[cfg(feature = "bookkeeper")]
+use bookkeeper_args::BookKeeper;
 use distributedlog_proxy::{
     AdminPeers, CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings,
     SettingsBuilder, SettingsError,
 };
-use distributedlog_store::LogStore;
+#[cfg(feature = "bookkeeper")]
+use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::net::raise_open_files;
 use distributedlog_store::uri::Uri;
 use original_args::OriginalArgs;
@@ -116,6 +121,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     limits: TableFlags<Limits>,
+
+    #[cfg(feature = "bookkeeper")]
+    #[command(flatten)]
+    bookkeeper: TableFlags<BookKeeper>,
 }
 
 /// Returns the examples, and what the original's flags do here.
@@ -124,7 +133,7 @@ fn after_help() -> String {
         (
             "\n  dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI \
              -a 'zk!zk-1!/proxies'",
-            "its -a needs a value here, because the store of -u uses no ZooKeeper.",
+            "its -a without a value announces the proxy below\n-u, if that is on BookKeeper.",
         )
     } else {
         (
@@ -154,8 +163,14 @@ impl Args {
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
         raise_open_files();
         let settings = self.settings()?;
-        self.announcement.check()?;
-        let store = self.store().await?;
+        self.announcement.check(self.uri.as_ref())?;
+        let Connected {
+            store,
+            is_bookkeeper,
+        } = self.store().await?;
+        let serverset = self
+            .announcement
+            .serverset(self.uri.as_ref(), is_bookkeeper)?;
         let proxy = Proxy::start(settings, store)
             .await
             .map_err(|error| start_error(&error))?;
@@ -172,14 +187,17 @@ impl Args {
             output.announce(format_args!("HTTP on {scheme}://{http}"));
         }
         #[cfg(feature = "zookeeper")]
-        announce::announce_until_shutdown(
-            &self.announcement,
-            self.shard_id,
-            &proxy,
-            output,
-            shutdown,
-        )
-        .await?;
+        if let Some(serverset) = &serverset {
+            let login = self.announcement.zookeeper_login.as_deref();
+            let place = announce::Place {
+                serverset,
+                login,
+                shard_id: self.shard_id,
+            };
+            announce::announce_until_shutdown(&place, &proxy, output, shutdown).await?;
+        }
+        #[cfg(not(feature = "zookeeper"))]
+        drop(serverset);
         shutdown.requested().await;
         // The proxy logs the result of the drain.
         proxy.drain().await;
@@ -189,6 +207,13 @@ impl Args {
     /// Builds the proxy's settings, before anything is opened.
     fn settings(&self) -> Result<Settings, CliError> {
         self.original.check()?;
+        #[cfg(feature = "bookkeeper")]
+        {
+            self.bookkeeper()?;
+            if self.data.is_some() {
+                self.refuse_bookkeeper_flags()?;
+            }
+        }
         let mut builder: SettingsBuilder = Settings::builder()
             .listen(SocketAddr::new(self.bind, self.port))
             .stats_listen(self.stats_port.map(|port| SocketAddr::new(self.bind, port)))
@@ -237,12 +262,56 @@ impl Args {
         })
     }
 
-    async fn store(&self) -> Result<Arc<dyn LogStore>, CliError> {
-        match (&self.uri, &self.data) {
-            (Some(uri), _) => namespace::connect(uri).await,
-            (None, Some(folder)) => local::open(folder).await,
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// It cannot be reached or opened, or flags of BookKeeper were given for another kind of store.
+    async fn store(&self) -> Result<Connected, CliError> {
+        let connected = match (&self.uri, &self.data) {
+            #[cfg(feature = "bookkeeper")]
+            (Some(uri), _) => namespace::connect_with(uri, self.bookkeeper()?).await?,
+            #[cfg(not(feature = "bookkeeper"))]
+            (Some(uri), _) => namespace::connect_with(uri).await?,
+            (None, Some(folder)) => Connected {
+                store: local::open(folder).await?,
+                is_bookkeeper: false,
+            },
             (None, None) => unreachable!("clap requires one of them"),
+        };
+        #[cfg(feature = "bookkeeper")]
+        if !connected.is_bookkeeper {
+            self.refuse_bookkeeper_flags()?;
         }
+        Ok(connected)
+    }
+
+    /// Builds the settings of BookKeeper.
+    #[cfg(feature = "bookkeeper")]
+    fn bookkeeper(&self) -> Result<BookKeeperSettings, CliError> {
+        let mut settings = BookKeeperSettings::default();
+        self.bookkeeper.apply(&mut settings)?;
+        settings
+            .check()
+            .map_err(|error| setting_flags::refused::<BookKeeper>(&error))?;
+        Ok(settings)
+    }
+
+    /// Refuses flags that have no effect on a store that is not on BookKeeper.
+    #[cfg(feature = "bookkeeper")]
+    fn refuse_bookkeeper_flags(&self) -> Result<(), CliError> {
+        let Some(flag) = self.bookkeeper.first_given() else {
+            return Ok(());
+        };
+        let place = match (&self.uri, &self.data) {
+            (Some(uri), _) => format!("{uri} is a store of `dlog local`"),
+            (None, _) => "--data is a folder".to_owned(),
+        };
+        Err(CliError::usage(format!(
+            "--{flag} is a setting of namespaces on BookKeeper; {place}"
+        ))
+        .tip(format!(
+            "leave out --{flag}, or name a namespace on BookKeeper with -u"
+        )))
     }
 }
 
