@@ -95,6 +95,7 @@ impl Plan {
             settings: WriterSettings {
                 max_pending_entries: 4 + random.index(60),
                 add_timeout: Duration::from_millis(300 + random.below(1_500)),
+                stall_timeout: Duration::from_millis(300 + random.below(5_000)),
                 retry_interval: Duration::from_millis(200 + random.below(2_000)),
                 ..WriterSettings::default()
             },

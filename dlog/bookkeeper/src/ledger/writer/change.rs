@@ -95,12 +95,16 @@ impl Writer {
         self.confirmed + 1
     }
 
+    /// Returns the candidates that are not members, best first.
+    pub(super) fn spares(&self) -> impl Iterator<Item = &BookieId> {
+        self.candidates
+            .iter()
+            .filter(|candidate| self.members.iter().all(|it| it.bookie != **candidate))
+    }
+
     /// Pairs failed members with the best candidates that are not members.
     fn choose(&self) -> Vec<Replacement> {
-        let mut free = self
-            .candidates
-            .iter()
-            .filter(|candidate| self.members.iter().all(|it| it.bookie != **candidate));
+        let mut free = self.spares();
         let mut failed: Vec<usize> = (0..self.members.len())
             .filter(|&index| self.members[index].has_failed())
             .collect();

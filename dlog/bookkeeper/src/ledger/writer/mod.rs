@@ -248,11 +248,8 @@ impl Writer {
     /// ago are tried again.
     pub fn handle_timeout(&mut self, now: Instant) {
         for index in 0..self.members.len() {
-            let member = &self.members[index];
-            if member
-                .oldest_unanswered()
-                .is_some_and(|sent| now >= sent + self.settings.add_timeout)
-            {
+            let due = self.add_deadline(&self.members[index]);
+            if due.is_some_and(|due| now >= due) {
                 self.fail(now, index, BookieFailure::Timeout);
             }
         }
@@ -266,16 +263,23 @@ impl Writer {
         if matches!(self.phase, Phase::Closing(_) | Phase::Ended) {
             return None;
         }
-        let add = |member: &Member| {
-            member
-                .oldest_unanswered()
-                .map(|sent| sent + self.settings.add_timeout)
-        };
         self.members
             .iter()
-            .flat_map(|it| [add(it), it.retry_at()])
+            .flat_map(|it| [self.add_deadline(it), it.retry_at()])
             .flatten()
             .min()
+    }
+
+    /// Time at which a member has failed that answers nothing until then.
+    fn add_deadline(&self, member: &Member) -> Option<Instant> {
+        let sent = member.oldest_unanswered()?;
+        let can_be_spared = self.failed_bookies() < self.quorums.write - self.quorums.ack;
+        let limit = if can_be_spared || self.spares().next().is_some() {
+            self.settings.add_timeout
+        } else {
+            self.settings.stall_timeout.max(self.settings.add_timeout)
+        };
+        Some(sent + limit)
     }
 
     /// Returns the next thing to do or to know, or `None`.

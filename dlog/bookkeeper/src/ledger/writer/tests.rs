@@ -378,3 +378,30 @@ fn with_fewer_bookies_than_the_ack_quorum_the_ledger_is_closed() {
         Some((Some(NO_ENTRY), CloseReason::NotEnoughBookies))
     );
 }
+
+#[test]
+fn bookies_that_stall_together_are_waited_for_when_none_can_take_their_place() {
+    let settings = WriterSettings::default();
+    let mut script = Script::new(settings);
+    script.append(1);
+    script.reply(0, "a", Status::Ok);
+    // The first of both can be spared, the second cannot.
+    let later = NOW + settings.add_timeout;
+    script.writer.handle_timeout(later);
+    script.run();
+    assert_eq!(script.writer.failed_bookies(), 1);
+    assert_eq!(script.closed, None);
+    script.reply(0, "c", Status::Ok);
+    assert_eq!(script.confirmed, [0], "a late answer counts");
+
+    script.append(1);
+    script.reply(1, "a", Status::Ok);
+    script.writer.handle_disconnected(NOW, &id("c"));
+    script.run();
+    let closing = &script.sets[0].metadata;
+    assert_eq!(
+        (closing.state, closing.last_entry),
+        (LedgerState::Closed, 0),
+        "a connection that is lost is another matter"
+    );
+}

@@ -19,8 +19,12 @@ pub struct WriterSettings {
     /// Maximum bytes that are sent to one bookie and not answered: a bookie that falls further
     /// behind the others has failed. Default: 32 MiB.
     pub max_unanswered_bytes_per_bookie: usize,
-    /// Time after which a bookie that has not answered an entry has failed. Default: 2 s.
+    /// Time after which a bookie that has not answered an entry has failed, if another can take its
+    /// place or enough are left without it. Default: 2 s.
     pub add_timeout: Duration,
+    /// Time after which it has failed otherwise: to give it up then ends the ledger, while a bookie
+    /// whose disk stalls answers some time. Default: 10 s.
+    pub stall_timeout: Duration,
     /// Time after which a bookie that failed and could not be replaced is tried again. Default: 5
     /// s.
     pub retry_interval: Duration,
@@ -33,6 +37,7 @@ impl Default for WriterSettings {
             max_pending_bytes: 16 << 20,
             max_unanswered_bytes_per_bookie: 32 << 20,
             add_timeout: Duration::from_secs(2),
+            stall_timeout: Duration::from_secs(10),
             retry_interval: Duration::from_secs(5),
         }
     }
