@@ -171,6 +171,8 @@ async fn binding<Z: ZooKeeper>(
 fn client_settings(settings: &BookKeeperSettings) -> Settings {
     let mut client = Settings::default();
     client.writer.add_timeout = settings.add_timeout;
+    // Before that the segment is ended anyway.
+    client.writer.stall_timeout = settings.append_timeout;
     client.read_timeout = settings.read_timeout;
     client
 }

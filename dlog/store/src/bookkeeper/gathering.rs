@@ -13,6 +13,8 @@ pub(super) struct Gathering {
     pub(super) pipeline: usize,
     /// Bytes that are sent whatever is in flight.
     pub(super) entry_bytes: usize,
+    /// Time without an entry in flight after which a control record is sent.
+    pub(super) control_delay: Duration,
     /// Time after which an append without an outcome is reported.
     pub(super) timeout: Duration,
 }
@@ -27,6 +29,7 @@ impl Gathering {
             },
             pipeline: settings.pipeline,
             entry_bytes: settings.entry_bytes,
+            control_delay: settings.control_delay,
             timeout: settings.append_timeout,
         }
     }

@@ -46,6 +46,12 @@ struct State {
     last_record: Option<(EntryId, i64)>,
     /// True if an entry of an application was sent behind the last control record.
     needs_control: bool,
+    /// Time from which on nothing is in flight.
+    idle_since: Instant,
+    /// True while a task waits to send a control record.
+    awaits_control: bool,
+    /// True if nothing was in flight for so long that a control record is due.
+    is_control_due: bool,
     /// True while a thread sends: others leave their appends to it, so that the order stays.
     is_sending: bool,
     /// True if the ledger takes nothing until an entry has its outcome.
@@ -89,6 +95,9 @@ impl SegmentWriter {
                 bytes: 0,
                 last_record: None,
                 needs_control: false,
+                idle_since: Instant::now(),
+                awaits_control: false,
+                is_control_due: false,
                 is_sending: false,
                 is_full: false,
                 is_closed: false,
@@ -178,6 +187,15 @@ impl SegmentWriter {
             }
         }
         state.is_sending = false;
+        let waits_for_control = state.is_idle_for_control() && !state.awaits_control;
+        if waits_for_control {
+            state.awaits_control = true;
+            let segment = Arc::downgrade(self);
+            tokio::spawn(send_control_when_idle(
+                segment,
+                self.gathering.control_delay,
+            ));
+        }
         let is_idle = state.in_flight == 0 && (state.buffer.is_empty() || state.is_full);
         drop(state);
         if is_idle {
@@ -195,12 +213,10 @@ impl SegmentWriter {
         }
         state.is_full = false;
         if state.buffer.is_empty() {
-            // Readers see an entry when another one confirms it: with more to come that is the
-            // next one, else a control record.
-            if !state.needs_control || state.in_flight > 0 || state.is_closed {
+            if !state.is_control_due || !state.is_idle_for_control() {
                 return None;
             }
-            state.needs_control = false;
+            (state.needs_control, state.is_control_due) = (false, false);
             state.in_flight += 1;
             return Some(Due::Control(state.position, state.txid));
         }
@@ -294,6 +310,7 @@ impl SegmentWriter {
         {
             let mut state = self.lock();
             state.in_flight -= 1;
+            state.idle_since = Instant::now();
             while let Some((_, sent)) = state.sent.front()
                 && sent
                     .lock()
@@ -320,10 +337,13 @@ impl SegmentWriter {
 
     /// Reports the appends that have waited for their outcome too long. Returns the time at which
     /// the next one has, or `None` if none waits.
-    fn expire(&self, now: Instant) -> Option<Instant> {
+    ///
+    /// A while before, the ledger is closed behind what is confirmed: that decides the outcome.
+    fn expire(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let timeout = self.gathering.timeout;
+        let patience = timeout * 3 / 4;
         let (mut unknown, mut unsent) = (Vec::new(), Vec::new());
-        let next = {
+        let (next, is_stuck) = {
             let mut state = self.lock();
             while let Some((since, _)) = state.sent.front()
                 && *since + timeout <= now
@@ -337,8 +357,13 @@ impl SegmentWriter {
             let sent = state.sent.front().map(|(since, _)| *since);
             let oldest = sent.into_iter().chain(state.buffer.oldest()).min();
             state.is_timed = oldest.is_some();
-            oldest.map(|since| since + timeout)
+            let is_stuck = oldest.is_some_and(|since| since + patience <= now);
+            let wait = if is_stuck { timeout } else { patience };
+            (oldest.map(|since| since + wait), is_stuck)
         };
+        if is_stuck {
+            self.ledger.abort();
+        }
         for append in unknown {
             (append.done)(self.result(Appended::Unknown, 0));
         }
@@ -414,9 +439,40 @@ impl SegmentWriter {
     }
 }
 
+impl State {
+    /// Returns true if readers do not see the last entry and no other one will confirm it soon.
+    fn is_idle_for_control(&self) -> bool {
+        self.needs_control && self.in_flight == 0 && self.buffer.is_empty() && !self.is_closed
+    }
+}
+
+/// Sends a control record when nothing was in flight for a while. Readers see an entry when another
+/// one confirms it: with more to come soon that is the next one.
+async fn send_control_when_idle(segment: Weak<SegmentWriter>, delay: Duration) {
+    loop {
+        let Some(segment) = segment.upgrade() else {
+            return;
+        };
+        let due = {
+            let mut state = segment.lock();
+            let due = state.idle_since + delay;
+            // Who finds it idle the next time begins to wait again.
+            state.awaits_control = state.is_idle_for_control() && due > Instant::now();
+            state.is_control_due = state.is_idle_for_control() && !state.awaits_control;
+            state.awaits_control.then_some(due)
+        };
+        let Some(due) = due else {
+            segment.send();
+            return;
+        };
+        drop(segment);
+        sleep_until(due).await;
+    }
+}
+
 /// Reports appends in time, as long as one waits and the segment is there.
 async fn watch_time(segment: Weak<SegmentWriter>, timeout: Duration) {
-    let mut next = Instant::now() + timeout;
+    let mut next = Instant::now() + timeout * 3 / 4;
     loop {
         sleep_until(next).await;
         let Some(segment) = segment.upgrade() else {

@@ -33,17 +33,22 @@ settings_table! {
     pipeline: usize, default (4), valid (count 1 to 1024);
     /// Bytes of gathered appends that are sent whatever is in flight.
     entry_bytes: usize, default (128 KiB), valid (bytes 1 B to 1 MiB);
+    /// Time without an entry in flight after which a control record is written, so that readers of
+    /// other processes see the last entry.
+    control_delay: Duration, default (2 ms), valid (time 0 ns to 1 min);
     /// Maximum bytes of appends of one stream that no entry has taken yet. Beyond it appends are
     /// refused: nothing of them is written.
     max_queued_bytes: usize, default (16 MiB), valid (bytes 1 MiB to 1 GiB);
     /// Maximum bytes that readers read ahead of one stream's position.
     read_ahead_bytes: usize, default (4 MiB), valid (bytes 1 B to 1 GiB);
     /// Time after which an append without an outcome is reported as unknown, or as not written if
-    /// nothing of it was sent. It stays bounded while the ledger cannot be closed.
+    /// nothing of it was sent. After three quarters of it the log segment is ended, which decides
+    /// the outcome, unless ZooKeeper cannot be reached.
     append_timeout: Duration, default (10 s), valid (time 100 ms to 10 min);
     /// Session timeout to ask ZooKeeper for. Streams of a proxy that dies move after it.
     session_timeout: Duration, default (10 s), valid (time 1 s to 1 h);
-    /// Time after which a bookie that does not acknowledge an entry counts as failed.
+    /// Time after which a bookie that does not acknowledge an entry counts as failed, if another
+    /// can take its place or enough are left without it.
     add_timeout: Duration, default (2 s), valid (time 10 ms to 10 min);
     /// Time after which a bookie that does not return an entry counts as failed.
     read_timeout: Duration, default (5 s), valid (time 10 ms to 10 min);

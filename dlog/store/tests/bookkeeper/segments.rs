@@ -6,7 +6,7 @@ use distributedlog::Dlsn;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::{LogStore, StoreError};
 use distributedlog_testkit::bookies::BookieMode;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::kit::{Kit, name};
 
@@ -79,6 +79,40 @@ async fn a_segment_that_lost_its_bookies_is_followed_by_another() {
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(process.payloads("s").await, written);
+}
+
+/// Two of three bookies say nothing, and none can take their place.
+#[tokio::test(start_paused = true)]
+async fn an_append_that_is_stuck_is_decided_by_ending_its_segment() {
+    let kit = Kit::new(44, 3);
+    let process = kit.process(1).await;
+    let lease = process.own("s").await;
+    let first = process.append(&lease, "one").await.expect("stored");
+    for bookie in &kit.cluster.bookies.ids()[..2] {
+        kit.cluster.bookies.set_mode(bookie, BookieMode::Silent);
+    }
+    let began = Instant::now();
+    let stuck = process.append(&lease, "stuck").await;
+    assert!(
+        matches!(stuck, Err(StoreError::Unreachable { .. })),
+        "not written: {stuck:?}"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    for bookie in &kit.cluster.bookies.ids()[..2] {
+        kit.cluster.bookies.set_mode(bookie, BookieMode::Up);
+    }
+    let mut appended = process.append(&lease, "two").await;
+    while appended.is_err() {
+        sleep(Duration::from_secs(1)).await;
+        appended = process.append(&lease, "two").await;
+    }
+    let second = appended.expect("stored");
+    let expected = vec![(first, "one".into()), (second, "two".into())];
+    assert_eq!(process.payloads("s").await, expected);
 }
 
 #[tokio::test(start_paused = true)]
