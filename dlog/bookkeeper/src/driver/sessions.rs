@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::zookeeper::{ConnectError, Session, SessionSettings};
 use crate::zookeeper::ZooKeeper;
 
 /// Pause before the first attempt to begin another session, and the maximum to which it doubles.
@@ -87,6 +88,24 @@ impl<Z: ZooKeeper> Sessions<Z> {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Z> {
         self.current.clone()
+    }
+}
+
+impl Sessions<Session> {
+    /// Begins the first session with the servers `host:port,host:port`.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends what has begun.
+    pub async fn connect(servers: &str, settings: SessionSettings) -> Result<Self, ConnectError> {
+        let servers = servers.to_owned();
+        Self::start(move || -> BeginFuture<Session, ConnectError> {
+            let (servers, settings) = (servers.clone(), settings.clone());
+            Box::pin(async move { Session::connect(&servers, &settings).await })
+        })
+        .await
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use distributedlog_bookkeeper::driver::zookeeper::{ConnectError, Session, SessionSettings};
+use distributedlog_bookkeeper::driver::zookeeper::{Session, SessionSettings};
 use distributedlog_bookkeeper::driver::{
-    BeginFuture, Client, Connect, Environment, LedgerAccess, LedgerOptions, Sessions, Settings,
+    Client, Connect, Environment, LedgerAccess, LedgerOptions, Sessions, Settings,
 };
 use distributedlog_bookkeeper::namespace::Binding;
 use distributedlog_bookkeeper::namespace::nodes::{LogError as NodesError, Namespace};
@@ -81,12 +81,7 @@ async fn begin(
         session_timeout: settings.session_timeout,
         ..SessionSettings::default()
     };
-    let text = servers.to_owned();
-    let begin = move || -> BeginFuture<Session, ConnectError> {
-        let (servers, session) = (text.clone(), session.clone());
-        Box::pin(async move { Session::connect(&servers, &session).await })
-    };
-    Sessions::start(begin)
+    Sessions::connect(servers, session)
         .await
         .map_err(|error| StoreError::Unreachable {
             address: servers.to_owned(),
