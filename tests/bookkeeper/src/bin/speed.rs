@@ -1,5 +1,5 @@
-//! Ours beside Java's core on the same bookies, in turns: `tests/parts/bookkeeper --speed [SECONDS]`
-//! prints a table.
+//! Ours beside Java's core on the same bookies, in turns. `tests/parts/bookkeeper --speed
+//! [SECONDS]` prints a table.
 
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

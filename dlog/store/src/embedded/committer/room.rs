@@ -121,8 +121,8 @@ impl Committer {
         }
     }
 
-    /// Begins the first volume of this process. If the disk is full, uses the reserve, and the space
-    /// that the previous process reserved for its last volume and did not use.
+    /// Begins the first volume of this process. If the disk is full, uses the reserve, and the
+    /// space that the previous process reserved for its last volume and did not use.
     pub(super) fn begin_first_volume(&mut self) -> Result<(), StoreError> {
         let begun = self.begin_volume_with_reserve();
         let (Err(StoreError::DiskFull { .. }), Some(tail_batch)) = (&begun, &self.tail_batch)
