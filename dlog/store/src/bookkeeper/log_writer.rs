@@ -396,10 +396,12 @@ impl<Z: ZooKeeper> LogWriter<Z> {
     /// Starts the next segment while the old one still takes appends, then completes the old one.
     async fn roll(self: Arc<Self>, old: Arc<SegmentWriter>) {
         let work = self.work.lock().await;
+        old.hold_txid();
         let next = match self.start_segment().await {
             Ok(next) => next,
             Err(error) => {
                 // The old segment goes on; a while later it is tried again.
+                old.release_txid();
                 drop(work);
                 tracing::warn!(stream = %self.stream, %error, "the next log segment cannot start");
                 sleep(MAX_PAUSE).await;

@@ -41,7 +41,12 @@ struct State {
     /// True while a task watches the time of the oldest append.
     is_timed: bool,
     position: u32,
+    /// Smallest transaction id that the next record may have.
     txid: i64,
+    /// Transaction id of the last record that was sent.
+    last_txid: i64,
+    /// True if records get the last transaction id, not the time.
+    is_txid_held: bool,
     bytes: u64,
     last_record: Option<(EntryId, i64)>,
     /// True if an entry of an application was sent behind the last control record.
@@ -92,6 +97,8 @@ impl SegmentWriter {
                 is_timed: false,
                 position: 0,
                 txid: first_txid,
+                last_txid: first_txid,
+                is_txid_held: false,
                 bytes: 0,
                 last_record: None,
                 needs_control: false,
@@ -132,9 +139,31 @@ impl SegmentWriter {
         self.lock().buffer.bytes()
     }
 
-    /// Returns the transaction id of the last record.
+    /// Returns the smallest transaction id that a later record may have.
     pub(super) fn last_txid(&self) -> i64 {
         self.lock().txid
+    }
+
+    /// Returns the transaction id of the next records.
+    fn next_txid(&self, state: &State) -> i64 {
+        if state.is_txid_held {
+            state.txid
+        } else {
+            state.txid.max((self.clock)())
+        }
+    }
+
+    /// Gives all further records the transaction id of this moment: the next segment is about to
+    /// start, and its records must not have smaller ones than those that are still sent here.
+    pub(super) fn hold_txid(&self) {
+        let mut state = self.lock();
+        state.txid = self.next_txid(&state);
+        state.is_txid_held = true;
+    }
+
+    /// Ends [`hold_txid`](Self::hold_txid): the next segment could not start.
+    pub(super) fn release_txid(&self) {
+        self.lock().is_txid_held = false;
     }
 
     /// Takes an append, or returns it if the segment takes none any more.
@@ -218,14 +247,15 @@ impl SegmentWriter {
             }
             (state.needs_control, state.is_control_due) = (false, false);
             state.in_flight += 1;
-            return Some(Due::Control(state.position, state.txid));
+            return Some(Due::Control(state.position, state.last_txid));
         }
         let has_room = state.in_flight < self.gathering.pipeline;
         if !has_room && state.buffer.bytes() < self.gathering.entry_bytes {
             return None;
         }
         let batch = state.buffer.take_batch()?;
-        let txid = state.txid.max((self.clock)());
+        let txid = self.next_txid(state);
+        state.txid = txid;
         let numbered = batch.number(state.position, txid);
         state.in_flight += 1;
         Some(Due::Batch(batch, numbered))
@@ -270,7 +300,7 @@ impl SegmentWriter {
             Ok(_) => {
                 let mut state = self.lock();
                 state.position = position;
-                state.txid = txid;
+                state.last_txid = txid;
                 state.bytes += bytes;
                 state.needs_control |= last_slot.is_some();
                 Ok(())
@@ -434,7 +464,7 @@ impl SegmentWriter {
             ledger,
             last_record: state.last_record,
             record_count: state.position,
-            last_txid: state.txid,
+            last_txid: state.last_txid,
         }
     }
 }

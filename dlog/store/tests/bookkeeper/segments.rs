@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use distributedlog::Dlsn;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
-use distributedlog_store::{LogStore, StoreError};
+use distributedlog_store::{LogStore, StoreError, StoredEntry};
 use distributedlog_testkit::bookies::BookieMode;
 use tokio::time::{Instant, sleep};
 
-use crate::kit::{Kit, name};
+use crate::kit::{Kit, name, record};
 
 fn small_segments() -> BookKeeperSettings {
     BookKeeperSettings {
@@ -41,6 +41,46 @@ async fn a_segment_that_is_full_is_followed_by_another_without_a_gap() {
     process.store.release(&lease).await.expect("released");
     let other = kit.process(2).await;
     assert_eq!(other.payloads("s").await, written);
+}
+
+/// While the next segment starts, the one before it still takes appends.
+#[tokio::test(start_paused = true)]
+async fn transaction_ids_ascend_over_changes_of_segments() {
+    let kit = Kit::new(44, 3);
+    let process = kit.process_with(1, small_segments()).await;
+    let lease = process.own("s").await;
+    let mut outcomes = Vec::new();
+    for number in 0..400_u32 {
+        let payload = format!("record {number} {}", "x".repeat(90));
+        outcomes.push(process.start(&lease, vec![record(payload)]));
+        sleep(Duration::from_millis(1)).await;
+    }
+    for outcome in outcomes {
+        outcome.await.expect("an outcome").expect("stored");
+    }
+    // Transaction ids are times.
+    let entries = process.read("s").await;
+    let segments = entries.last().map(|it| it.dlsn.log_segment_sequence_no);
+    assert!(segments > Some(5), "{segments:?}");
+    let times: Vec<u64> = entries.iter().map(|it| it.written_unix_ms).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    process.store.release(&lease).await.expect("released");
+    let info = process.store.describe(&name("s")).await.expect("described");
+    for (number, segment) in info.segments.iter().enumerate().skip(1) {
+        let before = times_of(&entries, info.segments[number - 1].log_segment_sequence_no);
+        assert!(
+            before.iter().all(|time| *time <= segment.first_unix_ms),
+            "{before:?} before a segment of {}",
+            segment.first_unix_ms
+        );
+    }
+}
+
+fn times_of(entries: &[StoredEntry], segment: i64) -> Vec<u64> {
+    let of_segment = entries
+        .iter()
+        .filter(|it| it.dlsn.log_segment_sequence_no == segment);
+    of_segment.map(|it| it.written_unix_ms).collect()
 }
 
 #[tokio::test(start_paused = true)]
