@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-/// Parses a duration with its unit: `250us`, `2ms`, `10s`, `1.5s`, `5m`. Zero needs no unit.
+/// Parses a duration with its unit: `250us`, `2ms`, `1.5s`, `5m`, `2h`, `7d`. Zero needs no unit.
 ///
 /// # Errors
 /// [`DurationError`] when the number or the unit is missing or unknown, or the duration is above a
@@ -21,6 +21,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
         "ms" => 1e3,
         "s" => 1e6,
         "m" | "min" => 6e7,
+        "h" => 3.6e9,
+        "d" | "days" => 8.64e10,
         "" if number == 0.0 => 1.0,
         _ => return Err(refuse()),
     };
@@ -51,8 +53,8 @@ impl fmt::Display for DurationError {
         }
         write!(
             f,
-            "'{}' is not a duration; write a number with its unit (us, ms, s, m), as in 50ms or \
-             10s",
+            "'{}' is not a duration; write a number with its unit (us, ms, s, m, h, d), as in 50ms \
+             or 10s",
             self.text
         )
     }
@@ -72,6 +74,8 @@ mod tests {
             ("10s", 10_000_000),
             ("1.5s", 1_500_000),
             ("5m", 300_000_000),
+            ("2h", 7_200_000_000),
+            ("7d", 604_800_000_000),
             ("0", 0),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_micros(micros)), "{text}");

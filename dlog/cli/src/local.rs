@@ -77,6 +77,8 @@ impl FlagGroup for LocalFiles {
         "segment_age",
         "compaction_rate",
         "reserve_bytes",
+        "retention_age",
+        "retention_bytes",
         "max_streams",
         "max_creations_per_second",
     ]);

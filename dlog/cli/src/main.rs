@@ -29,6 +29,7 @@ mod record_text;
 mod setting_flags;
 mod shutdown;
 mod sim;
+mod since;
 mod streams;
 mod tail;
 mod tool;

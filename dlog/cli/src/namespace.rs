@@ -141,6 +141,7 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         | StoreError::InvalidEntry { .. }
         | StoreError::NewerVersion { .. }
         | StoreError::InvalidSetting { .. }
+        | StoreError::Unsupported { .. }
         | StoreError::Closed => cli_error,
     }
 }

@@ -78,9 +78,11 @@ mod name;
 pub mod net;
 pub mod peer_protocol;
 pub mod remote;
+mod retention;
 #[cfg(seeded_bugs)]
 #[doc(hidden)]
 pub mod seeded_bugs;
+mod time_lookup;
 mod types;
 pub mod uri;
 pub mod utc;
@@ -89,6 +91,7 @@ pub use distributedlog::Dlsn;
 pub use distributedlog::stream_name::StreamNameError;
 pub use entropy::Entropy;
 pub use name::StreamName;
+pub use retention::{RetainedSegment, Retention, RetentionInfo};
 pub use types::{
     Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, NamesPage, Owner, ReadBatch,
     ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,

@@ -10,7 +10,8 @@ use distributedlog::Dlsn;
 use distributedlog::settings::SettingsError;
 use serde::{Deserialize, Serialize};
 
-use crate::StreamName;
+use crate::retention::{Retention, RetentionInfo};
+use crate::{StreamName, time_lookup};
 
 /// Future of a store's operation.
 ///
@@ -131,9 +132,64 @@ pub trait LogStore: Send + Sync + 'static {
     fn read(&self, stream: &StreamName, from: Dlsn, limit: ReadLimit)
     -> StoreFuture<'_, ReadBatch>;
 
+    /// Sets how long the records of a stream are kept, or of all streams of the namespace that have
+    /// no retention of their own. `None`: the stream has the namespace's, and the namespace that of
+    /// the store's settings.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StreamNotFound`] if no stream has this name; [`StoreError::Unsupported`] if
+    /// the store has no retention.
+    fn set_retention(
+        &self,
+        stream: Option<&StreamName>,
+        retention: Option<Retention>,
+    ) -> StoreFuture<'_, ()> {
+        let _ = (stream, retention);
+        unsupported("retention")
+    }
+
+    /// Returns how long the records of a stream are kept, or of the namespace's streams.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_retention`](Self::set_retention).
+    fn retention(&self, stream: Option<&StreamName>) -> StoreFuture<'_, RetentionInfo> {
+        let _ = stream;
+        unsupported("retention")
+    }
+
+    /// Returns the position of the first record that was written at this time, in milliseconds
+    /// since 1970, or later: the stream's end if there is none yet.
+    ///
+    /// The position is looked up in the times of the log segments and, in one of them, by
+    /// bisection: about twenty reads of one entry in a segment of a million.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`describe`](Self::describe) and [`read`](Self::read).
+    fn position_at(&self, stream: &StreamName, unix_ms: u64) -> StoreFuture<'_, Dlsn> {
+        let stream = stream.clone();
+        Box::pin(async move {
+            let info = self.describe(&stream).await?;
+            time_lookup::position_at(&info, unix_ms, &mut |from, limit| {
+                self.read(&stream, from, limit)
+            })
+            .await
+        })
+    }
+
     /// Closes the store: refuses new operations, makes accepted ones durable, and releases the
     /// folder or connection. Calling it again is no error.
     fn close(&self) -> StoreFuture<'_, ()>;
+}
+
+/// Refuses an operation that a store does not have.
+fn unsupported<T: Send + 'static>(operation: &'static str) -> StoreFuture<'static, T> {
+    let operation = operation.to_owned();
+    Box::pin(core::future::ready(Err(StoreError::Unsupported {
+        operation,
+    })))
 }
 
 /// A page of the names of streams.
@@ -440,6 +496,11 @@ pub enum StoreError {
         /// Maximum number of creations per second.
         per_second: u32,
     },
+    /// The store does not have this operation. Nothing was changed.
+    Unsupported {
+        /// The operation.
+        operation: String,
+    },
 }
 
 impl From<SettingsError> for StoreError {
@@ -509,6 +570,7 @@ impl fmt::Display for StoreError {
                 "more than {per_second} log streams are created per second: try again later, or \
                  raise max_creations_per_second"
             ),
+            Self::Unsupported { operation } => write!(f, "this store has no {operation}"),
         }
     }
 }

@@ -15,9 +15,32 @@ pub fn text(unix_ms: u64) -> String {
     )
 }
 
+/// Parses a time as RFC 3339 writes it, such as `2026-11-28T10:00:00Z`. Returns milliseconds since
+/// 1970, or `None` if the text is no such time or one before 1970.
+#[must_use]
+pub fn parse(text: &str) -> Option<u64> {
+    let time: Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{parse, text};
+
+    #[test]
+    fn times_are_read_in_any_zone_and_need_one() {
+        for (text, expected) in [
+            ("2026-11-28T10:00:00Z", Some(1_795_860_000_000)),
+            ("2026-11-28T11:00:00.250+01:00", Some(1_795_860_000_250)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-11-28T10:00:00", None),
+            ("2026-11-28", None),
+            ("1,0,0", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn times_are_formatted_in_utc_on_both_sides_of_leap_days() {

@@ -6,6 +6,7 @@ use super::super::namespace::{self, UriArg};
 use super::super::output;
 use super::super::position::Position;
 use super::super::record_text::{self, hex};
+use super::super::since::Since;
 use super::super::streams::parse_name;
 use super::super::{CliError, Format, Output};
 use distributedlog_reader::{LogReader, ReadEvent, Record};
@@ -18,6 +19,7 @@ use distributedlog_store::{LogStore, StreamName};
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog tool dump -u $URI -s basic-stream-3
   dlog tool dump -u $URI -s basic-stream-3 --from 1,0,0 --limit 10
+  dlog tool dump -u $URI -s basic-stream-3 --since 2h
   dlog tool dump -u $URI -s basic-stream-3 --format json | jq .payload
 
 A damaged record set is reported on the standard error with its position, and skipped; the exit \
@@ -38,6 +40,11 @@ pub(crate) struct Args {
         conflicts_with = "seqno"
     )]
     from: Position,
+
+    /// Start with the first record that was written at this time or later: how long ago (2h), or a
+    /// time (2026-11-28T10:00:00Z)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "seqno"])]
+    since: Option<Since>,
 
     /// Start in this log segment (as in the original; the same as --from SEQNO,EID,SLOT)
     #[arg(short = 'n', long, value_name = "SEQNO")]
@@ -102,9 +109,14 @@ impl Args {
             .describe(&self.stream)
             .await
             .map_err(|error| namespace::store_error(&error, Some(uri)))?;
-        let from = self.seqno.map_or(self.from, |seqno| {
-            Position::At(Dlsn::new(seqno, self.eid, self.slot))
-        });
+        let from = match (self.since, self.seqno) {
+            (Some(since), _) => {
+                let found = store.position_at(&self.stream, since.unix_ms()).await;
+                Position::At(found.map_err(|error| namespace::store_error(&error, Some(uri)))?)
+            }
+            (None, Some(seqno)) => Position::At(Dlsn::new(seqno, self.eid, self.slot)),
+            (None, None) => self.from,
+        };
         let mut reader = LogReader::new(store, self.stream.clone(), from.in_stream(&info));
         let (mut printed, mut damaged) = (0, 0_u64);
         while self.limit != Some(printed) {

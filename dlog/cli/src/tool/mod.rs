@@ -6,6 +6,7 @@ mod delete;
 mod dlsn;
 mod dump;
 mod list;
+mod retention;
 mod show;
 mod truncate;
 
@@ -44,6 +45,7 @@ enum ToolCommand {
     Dump(dump::Args),
     Count(count::Args),
     Delete(delete::Args),
+    Retention(retention::Args),
     #[command(aliases = ["truncate_stream", "truncate-stream"])]
     Truncate(truncate::Args),
     #[command(alias = "serialize_dlsn")]
@@ -76,6 +78,7 @@ impl Args {
             | ToolCommand::Dump(_)
             | ToolCommand::Count(_)
             | ToolCommand::Delete(_)
+            | ToolCommand::Retention(_)
             | ToolCommand::Truncate(_) => {
                 unreachable!("the caller checks is_offline first")
             }
@@ -94,6 +97,7 @@ impl Args {
             ToolCommand::Dump(args) => args.run(output).await,
             ToolCommand::Count(args) => args.run(output).await,
             ToolCommand::Delete(args) => args.run(output).await,
+            ToolCommand::Retention(args) => args.run(output).await,
             ToolCommand::Truncate(args) => args.run(output).await,
             ToolCommand::SerializeDlsn(args) => args.run(output),
             ToolCommand::DeserializeDlsn(args) => args.run(output),

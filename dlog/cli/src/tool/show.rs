@@ -5,8 +5,11 @@ use super::super::output;
 use super::super::record_text::{self, DlsnJson};
 use super::super::streams::StreamSelection;
 use super::super::{CliError, Format, Output};
+use super::retention::{self, LimitsJson};
 use distributedlog_store::utc;
-use distributedlog_store::{LogStore, Owner, SegmentInfo, StreamInfo, StreamName};
+use distributedlog_store::{
+    LogStore, Owner, RetentionInfo, SegmentInfo, StoreError, StreamInfo, StreamName,
+};
 
 /// Show the state of streams: positions, owner, log segments.
 #[derive(Debug, clap::Args)]
@@ -60,9 +63,18 @@ impl Args {
             if self.no_log_segments {
                 info.segments.clear();
             }
+            let retention = match store.retention(Some(name)).await {
+                Ok(retention) => Some(retention),
+                // Stores without retention have none to show.
+                Err(StoreError::Unsupported { .. }) => None,
+                Err(error) => return Err(namespace::store_error(&error, Some(&self.uri.uri))),
+            };
+            let retention = retention.as_ref();
             match self.format {
-                Format::Text => output.line(text(&info, records).trim_end())?,
-                Format::Json => record_text::json_line(output, &json(&info, records))?,
+                Format::Text => output.line(text(&info, records, retention).trim_end())?,
+                Format::Json => {
+                    record_text::json_line(output, &json(&info, records, retention))?;
+                }
             }
         }
         Ok(())
@@ -70,7 +82,7 @@ impl Args {
 }
 
 /// Formats the state of a stream as text.
-fn text(info: &StreamInfo, records: u64) -> String {
+fn text(info: &StreamInfo, records: u64, retention: Option<&RetentionInfo>) -> String {
     let dlsn = |dlsn: Option<distributedlog::Dlsn>, none: &str| {
         dlsn.map_or_else(|| none.to_owned(), |dlsn| dlsn.to_string())
     };
@@ -98,6 +110,8 @@ fn text(info: &StreamInfo, records: u64) -> String {
                 .map_or_else(|| "none".to_owned(), owner_text)
         ),
     ];
+    let retention = retention.map(retention::text);
+    lines.extend(retention.map(|text| format!("  retention     {text}")));
     lines.extend(info.segments.iter().map(segment_text));
     lines.join("\n") + "\n"
 }
@@ -138,10 +152,16 @@ struct StreamJson<'a> {
     last: Option<DlsnJson>,
     truncated_before: Option<DlsnJson>,
     owner: Option<&'a Owner>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<LimitsJson>,
     segments: &'a [SegmentInfo],
 }
 
-fn json(info: &StreamInfo, records: u64) -> StreamJson<'_> {
+fn json<'a>(
+    info: &'a StreamInfo,
+    records: u64,
+    retention: Option<&RetentionInfo>,
+) -> StreamJson<'a> {
     StreamJson {
         stream: info.name.as_str(),
         created_unix_ms: info.created_unix_ms,
@@ -150,6 +170,7 @@ fn json(info: &StreamInfo, records: u64) -> StreamJson<'_> {
         last: info.last.map(DlsnJson::from),
         truncated_before: info.truncated_before.map(DlsnJson::from),
         owner: info.owner.as_ref(),
+        retention: retention.map(LimitsJson::from),
         segments: &info.segments,
     }
 }
@@ -186,7 +207,7 @@ mod tests {
     #[test]
     fn a_streams_state_is_shown_as_text() {
         assert_eq!(
-            text(&info(), 5),
+            text(&info(), 5, None),
             "\
 Log stream basic-stream-3
   created       2026-11-23 15:58:24 UTC
@@ -204,7 +225,7 @@ Log stream basic-stream-3
     #[test]
     fn a_streams_state_is_shown_as_json() {
         assert_eq!(
-            serde_json::to_string(&json(&info(), 5)).expect("it serializes"),
+            serde_json::to_string(&json(&info(), 5, None)).expect("it serializes"),
             "{\"stream\":\"basic-stream-3\",\"created_unix_ms\":1795449504000,\"records\":5,\"\
              first\":{\"logSegmentSequenceNo\":1,\"entryId\":0,\"slotId\":0},\"last\":{\"\
              logSegmentSequenceNo\":1,\"entryId\":2,\"slotId\":3},\"truncated_before\":null,\"\

@@ -6,11 +6,16 @@ use distributedlog::Dlsn;
 use super::super::args::{Cli, Command};
 use super::super::output::CapturedOutput;
 use super::*;
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
 use distributedlog_store::{EntryRecord, LogStore, StreamName};
 use distributedlog_testkit::store::{MemoryStore, plain};
 
 /// Runs `dlog tool LINE -u …` against a store in memory; returns its output and its result.
 async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String>) {
+    ran_on(&(Arc::clone(store) as Arc<dyn LogStore>), line).await
+}
+
+async fn ran_on(store: &Arc<dyn LogStore>, line: &str) -> (String, Result<(), String>) {
     let words = format!("dlog tool {line} -u distributedlog://h/n");
     let cli = Cli::read(words.split_whitespace().map(OsString::from))
         .unwrap_or_else(|error| panic!("{error}"));
@@ -18,7 +23,7 @@ async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String
         panic!("{words} is a command of the tool")
     };
     let captured = CapturedOutput::default();
-    let (output, dynamic) = (captured.output(), Arc::clone(store) as Arc<dyn LogStore>);
+    let (output, dynamic) = (captured.output(), Arc::clone(store));
     let result = match command {
         ToolCommand::Create(args) => {
             let names = args.names().expect("names");
@@ -35,6 +40,7 @@ async fn ran(store: &Arc<MemoryStore>, line: &str) -> (String, Result<(), String
             args.delete(dynamic.as_ref(), &args.names().expect("names"), &output)
                 .await
         }
+        ToolCommand::Retention(args) => args.retention(dynamic.as_ref(), &output).await,
         ToolCommand::Truncate(args) => args.truncate(dynamic.as_ref(), &output).await,
         ToolCommand::SerializeDlsn(_) | ToolCommand::DeserializeDlsn(_) => {
             unreachable!("they take no URI")
@@ -266,4 +272,64 @@ async fn a_stream_that_is_missing_is_named_with_the_command_that_creates_it() {
                 .to_owned()
         )
     );
+}
+
+#[tokio::test]
+async fn retention_is_shown_set_and_inherited() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = EmbeddedSettings {
+        volume_bytes: 1 << 20,
+        ..EmbeddedSettings::new(folder.path())
+    };
+    let store = Arc::new(EmbeddedStore::open(settings).expect("an empty folder"));
+    store.create(&name("s-1")).await.expect("it is new");
+    let store = store as Arc<dyn LogStore>;
+    for (line, expected) in [
+        (
+            "retention",
+            "the namespace: none: records are kept until they are truncated (inherited)",
+        ),
+        ("retention --age 7d", "the namespace: 604800s"),
+        ("retention -s s-1", "s-1: 604800s (inherited)"),
+        (
+            "retention -s s-1 --age 2h --bytes 1000",
+            "s-1: 7200s and 1000 bytes",
+        ),
+        (
+            "retention -s s-1 --keep-all",
+            "s-1: none: records are kept until they are truncated",
+        ),
+        ("retention -s s-1 --inherit", "s-1: 604800s (inherited)"),
+    ] {
+        let (output, result) = ran_on(&store, line).await;
+        assert_eq!(result, Ok(()), "{line}");
+        assert_eq!(output, format!("Retention of {expected}\n"), "{line}");
+    }
+    let (output, _) = ran_on(&store, "show -s s-1").await;
+    assert!(
+        output.contains("  retention     604800s (inherited)\n"),
+        "{output}"
+    );
+    let (output, _) = ran_on(&store, "retention -s s-1 --format json").await;
+    assert_eq!(
+        output,
+        "{\"stream\":\"s-1\",\"age_ms\":604800000,\"bytes\":null,\"own\":false}\n"
+    );
+}
+
+#[tokio::test]
+async fn records_are_dumped_and_truncated_by_the_time_of_their_writing() {
+    let store = two_streams();
+    let (all, _) = ran(&store, "dump -s s-1").await;
+    let (old, result) = ran(&store, "dump -s s-1 --since 1970-01-01T00:00:00Z").await;
+    assert_eq!((old, result), (all, Ok(())));
+    let (none, result) = ran(&store, "dump -s s-1 --since 9000-01-01T00:00:00Z").await;
+    assert_eq!((none.as_str(), result), ("", Ok(())));
+    let (output, result) = ran(&store, "truncate -s s-1 --since 1970-01-01T00:00:00Z -f").await;
+    assert!(output.starts_with("Nothing was truncated"), "{output}");
+    assert_eq!(result, Ok(()));
+    let (_, result) = ran(&store, "truncate -s s-1 --since 9000-01-01T00:00:00Z -f").await;
+    assert_eq!(result, Ok(()));
+    let (none, _) = ran(&store, "dump -s s-1").await;
+    assert_eq!(none, "");
 }

@@ -2,12 +2,13 @@ use distributedlog::Dlsn;
 
 use super::super::namespace::{self, UriArg};
 use super::super::output::note;
+use super::super::since::Since;
 use super::super::streams::parse_name;
 use super::super::{CliError, Output, confirm};
 use distributedlog_store::dlsn_text::parse_dlsn;
 use distributedlog_store::{LogStore, StreamName};
 
-/// Discard the records of a stream that are older than a position.
+/// Discard the records of a stream that are older than a position or a time.
 ///
 /// Asks first, unless -f is given. Readers that start before the position start at it. A position
 /// beyond the end means the end: every record goes. Disk space is freed when a whole log segment is
@@ -16,6 +17,7 @@ use distributedlog_store::{LogStore, StreamName};
 #[command(after_help = "\
 Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog tool truncate -u $URI -s basic-stream-3 --dlsn 1,42,0
+  dlog tool truncate -u $URI -s basic-stream-3 --since 7d
   dlog tool truncate_stream -u $URI -s basic-stream-3 -dlsn 1,42,0 -f")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,8 +28,19 @@ pub(crate) struct Args {
     stream: StreamName,
 
     /// The position of the first record to keep, such as 1,42,0
-    #[arg(long, visible_alias = "before", value_name = "DLSN", value_parser = parse_dlsn)]
-    dlsn: Dlsn,
+    #[arg(
+        long,
+        visible_alias = "before",
+        value_name = "DLSN",
+        value_parser = parse_dlsn,
+        required_unless_present = "since"
+    )]
+    dlsn: Option<Dlsn>,
+
+    /// Keep what was written at this time or later: how long ago (2h), or a time
+    /// (2026-11-28T10:00:00Z)
+    #[arg(long, value_name = "TIME", conflicts_with = "dlsn")]
+    since: Option<Since>,
 
     /// Do not ask for confirmation
     #[arg(short, long)]
@@ -53,16 +66,25 @@ impl Args {
             uri,
             stream,
             dlsn,
+            since,
             force,
         } = self;
         let store_error = |error| namespace::store_error(&error, Some(&uri.uri));
         let info = store.describe(stream).await.map_err(store_error)?;
-        if info.first.is_none_or(|first| *dlsn <= first) {
+        let dlsn = match (dlsn, since) {
+            (Some(dlsn), _) => *dlsn,
+            (None, Some(since)) => store
+                .position_at(stream, since.unix_ms())
+                .await
+                .map_err(store_error)?,
+            (None, None) => unreachable!("one of them is required"),
+        };
+        if info.first.is_none_or(|first| dlsn <= first) {
             return output.line(format_args!(
                 "Nothing was truncated: log stream {stream} has no record before {dlsn}."
             ));
         }
-        let beyond = info.last.is_none_or(|last| *dlsn > last);
+        let beyond = info.last.is_none_or(|last| dlsn > last);
         let what = if beyond {
             "every record"
         } else {
@@ -76,7 +98,7 @@ impl Args {
             note("Nothing was truncated.");
             return Ok(());
         }
-        store.truncate(stream, *dlsn).await.map_err(store_error)?;
+        store.truncate(stream, dlsn).await.map_err(store_error)?;
         if beyond {
             // The position was not reached: the next record is before it, and stays.
             output.line(format_args!(

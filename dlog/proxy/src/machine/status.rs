@@ -31,6 +31,7 @@ pub(super) fn of_append(error: &StoreError) -> StreamReply {
         StoreError::ReadOnly { .. }
         | StoreError::Refused { .. }
         | StoreError::InvalidSetting { .. }
+        | StoreError::Unsupported { .. }
         | StoreError::NewerVersion { .. } => StatusCode::MetadataException,
         StoreError::NotReady { .. } => StatusCode::StreamNotReady,
         // Cannot be after our own checks; the record is at fault, not the stream.
@@ -64,6 +65,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
         | StoreError::Corrupt { .. }
         | StoreError::Io { .. }
         | StoreError::InvalidSetting { .. }
+        | StoreError::Unsupported { .. }
         | StoreError::Refused { .. } => StatusCode::MetadataException,
         StoreError::Disconnected { .. }
         | StoreError::Unreachable { .. }

@@ -3,7 +3,7 @@
 use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
-use crate::{Owner, StreamName};
+use crate::{Owner, Retention, StreamName};
 
 /// A change of the store's metadata, as it is written to the journal.
 ///
@@ -30,4 +30,9 @@ pub(super) enum Change {
     /// Ends all leases and completes all open log segments. Written by a process that closes the
     /// store, or by the next process if the previous one ended without closing it.
     End,
+    /// Sets how long records are kept: those of a stream, or of the namespace (stream 0).
+    Retain {
+        stream: u64,
+        retention: Option<Retention>,
+    },
 }

@@ -209,6 +209,7 @@ impl Committer {
         let limits = SegmentLimits {
             bytes: settings.segment_bytes,
             age: settings.segment_age,
+            retention: settings.retention(),
         };
         let unix_ms = self.last_unix_ms;
         let payload_bytes = entry
@@ -274,6 +275,12 @@ impl Committer {
             }
             ChangeRequest::Truncate(name, before) => {
                 self.staging.truncate(&state, &name, before)?
+            }
+            ChangeRequest::Retain(name, retention) => {
+                Some(self.staging.retain(&state, name.as_ref(), retention)?)
+            }
+            ChangeRequest::Expire(name, id, before) => {
+                self.staging.expire(&state, &name, id, before)?
             }
             ChangeRequest::Release(lease) => self.staging.release(&state, &lease),
             ChangeRequest::Acquire(name, owner) => {

@@ -6,19 +6,26 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use tokio::sync::oneshot;
 
 use super::compaction::{Compaction, NextStep};
 use super::disk::{Access, store_error};
 use super::index;
 use super::job::Job;
-use super::request::CommitRequest;
+use super::request::{ChangeRequest, CommitRequest};
 use super::shared::{Shared, lock};
 use super::snapshot;
 use super::state::Snapshot;
 use super::volume::{FileKind, parse_file_name};
 use super::volumes::StoreSpace;
 use crate::StoreError;
+
+/// Time between two looks at retention, in milliseconds.
+const RETENTION_EVERY_MS: u64 = 5000;
+/// Maximum number of streams that retention truncates at one look; the others wait for the next.
+const MAX_EXPIRED: usize = 1000;
 
 /// Runs the jobs in order. If a volume cannot be sealed, for example because the disk is full, the
 /// next job tries again: until then its index stays in memory, and the older volumes stay on disk.
@@ -31,6 +38,9 @@ pub(super) struct Maintenance {
     is_rolling: bool,
     moved_bytes: u64,
     removed_volumes: u64,
+    expired_segments: u64,
+    /// Time of the next look at retention, in milliseconds since 1970.
+    retention_due_ms: u64,
 }
 
 /// Ends the store if the maintenance thread panics, so that no caller waits forever for it to
@@ -56,6 +66,8 @@ impl Maintenance {
             is_rolling: false,
             moved_bytes: 0,
             removed_volumes: 0,
+            expired_segments: 0,
+            retention_due_ms: 0,
         }
     }
 
@@ -65,16 +77,21 @@ impl Maintenance {
         let mut next = NextStep::Now;
         while !*self.shared.closed.borrow() {
             let job = match next {
-                NextStep::Job => match self.jobs.recv() {
-                    Ok(job) => Some(job),
-                    Err(_) => return,
-                },
+                NextStep::Job => {
+                    let wait = Duration::from_millis(RETENTION_EVERY_MS);
+                    match self.jobs.recv_timeout(wait) {
+                        Ok(job) => Some(job),
+                        Err(RecvTimeoutError::Timeout) => None,
+                        Err(RecvTimeoutError::Disconnected) => return,
+                    }
+                }
                 NextStep::Pause(ms) => self.jobs.recv_timeout(Duration::from_millis(ms)).ok(),
                 NextStep::Now => self.jobs.try_recv().ok(),
             };
             if let Some(job) = job {
                 self.work(job);
             }
+            self.apply_retention();
             next = self.compact();
         }
     }
@@ -90,6 +107,7 @@ impl Maintenance {
         if *self.shared.closed.borrow() {
             return any;
         }
+        self.apply_retention();
         while self.compact() == NextStep::Now {
             any = true;
         }
@@ -119,6 +137,30 @@ impl Maintenance {
         if self.sweep() && !self.unsealed.is_empty() {
             self.seal_all();
             self.sweep();
+        }
+    }
+
+    /// Requests the truncations that retention makes, if it is time to look at it.
+    fn apply_retention(&mut self) {
+        let now = (self.shared.unix_ms)();
+        // A clock that went back must not put it off.
+        let due = self.retention_due_ms.min(now + RETENTION_EVERY_MS);
+        self.retention_due_ms = due;
+        if now < due {
+            return;
+        }
+        self.retention_due_ms = now + RETENTION_EVERY_MS;
+        let default = self.shared.settings.retention();
+        let expired = self.shared.state().expired(default, now, MAX_EXPIRED);
+        for (name, id, before, segments) in expired {
+            tracing::debug!("retention discards {segments} log segments of {name}");
+            let change = ChangeRequest::Expire(name, id, before);
+            // A truncation that fails is tried again at the next look.
+            let (reply, _) = oneshot::channel();
+            let sent = self.shared.submit(CommitRequest::Change { change, reply });
+            if sent.is_ok() {
+                self.expired_segments += segments;
+            }
         }
     }
 
@@ -160,6 +202,7 @@ impl Maintenance {
                 tail_in_doubt: !state.is_settled,
                 moved_bytes: self.moved_bytes,
                 removed_volumes: self.removed_volumes,
+                expired_segments: self.expired_segments,
                 reserve_in_use: self.shared.is_reserve_in_use(),
                 is_compact: next == NextStep::Job
                     && self.compaction.is_idle()

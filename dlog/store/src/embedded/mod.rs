@@ -87,7 +87,7 @@ use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended
 use self::shared::{Shared, StoreEnv};
 use super::{
     Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
-    StoreError, StoreFuture, StreamInfo, StreamName,
+    Retention, RetentionInfo, StoreError, StoreFuture, StreamInfo, StreamName,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, LockAttempt};
@@ -362,6 +362,33 @@ impl LogStore for EmbeddedStore {
             from,
             limit,
         ))
+    }
+
+    fn set_retention(
+        &self,
+        stream: Option<&StreamName>,
+        retention: Option<Retention>,
+    ) -> StoreFuture<'_, ()> {
+        self.change_only(ChangeRequest::Retain(stream.cloned(), retention))
+    }
+
+    fn retention(&self, stream: Option<&StreamName>) -> StoreFuture<'_, RetentionInfo> {
+        let info = self.shared.check_open().and_then(|()| {
+            let state = self.shared.state();
+            let namespace = state.retention;
+            let own = match stream {
+                Some(name) => {
+                    let found = state.named(name);
+                    let found = found.ok_or_else(|| StoreError::StreamNotFound(name.clone()))?;
+                    found.meta.retention
+                }
+                None => namespace,
+            };
+            let applied = own.or(namespace);
+            let applied = applied.unwrap_or_else(|| self.shared.settings.retention());
+            Ok(RetentionInfo { own, applied })
+        });
+        Box::pin(core::future::ready(info))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

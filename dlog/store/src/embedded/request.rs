@@ -5,7 +5,7 @@ use distributedlog::Dlsn;
 use tokio::sync::oneshot;
 
 use super::frame::EntryKey;
-use crate::{Acquired, AppendDone, Entry, Lease, Owner, StoreError, StreamName};
+use crate::{Acquired, AppendDone, Entry, Lease, Owner, Retention, StoreError, StreamName};
 
 /// A request to the committer.
 pub(super) enum CommitRequest {
@@ -88,6 +88,10 @@ pub(super) enum ChangeRequest {
     Truncate(StreamName, Dlsn),
     Acquire(StreamName, Owner),
     Release(Lease),
+    /// Sets the retention of a stream, or of the namespace.
+    Retain(Option<StreamName>, Option<Retention>),
+    /// Truncates the stream with this id, unless another has its name by now.
+    Expire(StreamName, u64, Dlsn),
 }
 
 impl ChangeRequest {
@@ -101,7 +105,11 @@ impl ChangeRequest {
             + match self {
                 Self::Create(name) => name.as_str().len(),
                 Self::Acquire(_, owner) => owner.address.len(),
-                Self::Delete(_) | Self::Truncate(..) | Self::Release(_) => 0,
+                Self::Delete(_)
+                | Self::Truncate(..)
+                | Self::Release(_)
+                | Self::Retain(..)
+                | Self::Expire(..) => 0,
             }
     }
 }

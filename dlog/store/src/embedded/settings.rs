@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use distributedlog::settings::{SettingRange, SettingValue, SettingsError};
 use distributedlog::settings_table;
 
+use crate::Retention;
+
 settings_table! {
     /// Settings of an [`EmbeddedStore`](super::EmbeddedStore). [`new`](Self::new) has the defaults;
     /// change single fields.
@@ -49,6 +51,12 @@ settings_table! {
     max_streams: u64, default (100_000), valid (count at least 1);
     /// Maximum number of streams that are created per second; the creation of more is refused.
     max_creations_per_second: u32, default (1000), valid (count at least 1);
+    /// Age from which log segments are discarded, in streams and namespaces without a retention of
+    /// their own; `none`: no limit.
+    retention_age: Option<Duration>, default (none), valid (time none or at least 1 s);
+    /// Payload bytes of a stream beyond which its oldest log segments are discarded, in streams and
+    /// namespaces without a retention of their own; `none`: no limit.
+    retention_bytes: Option<usize>, default (none), valid (bytes none or at least 1 B);
     /// Number of sealed volumes that are kept open for readers.
     open_files: usize, default (64), valid (count at least 1);
 }
@@ -70,6 +78,14 @@ impl EmbeddedSettings {
     pub(super) fn max_batch_bytes(&self) -> usize {
         self.max_batch_bytes
             .unwrap_or_else(|| self.four_mebibytes())
+    }
+
+    /// Returns the retention of streams and namespaces without one of their own.
+    pub(super) fn retention(&self) -> Retention {
+        Retention {
+            age: self.retention_age,
+            bytes: self.retention_bytes.map(|bytes| bytes as u64),
+        }
     }
 
     /// Returns the bytes that are set aside for a full disk.
@@ -114,6 +130,9 @@ impl EmbeddedSettings {
         count("max_entry_bytes", self.max_entry_bytes(), 1, quarter)?;
         count("max_batch_bytes", self.max_batch_bytes(), 1, quarter)?;
         let entry = self.max_entry_bytes();
+        if let Some(bytes) = self.retention_bytes {
+            count("retention_bytes", bytes, 1, usize::MAX)?;
+        }
         count("max_queued_bytes", self.max_queued_bytes, entry, usize::MAX)
     }
 }

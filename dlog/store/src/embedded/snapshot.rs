@@ -2,7 +2,7 @@
 //! journal from that volume on.
 //!
 //! `dlogmeta`, u32 format version, u32 CRC-32C of the rest, then the [`Snapshot`] in postcard's
-//! encoding.
+//! encoding, and the retention of namespace and streams, which snapshots of older stores lack.
 
 use std::path::Path;
 
@@ -16,8 +16,9 @@ const MAGIC: &[u8; 8] = b"dlogmeta";
 const HEADER: usize = 16;
 
 pub(super) fn write(disk: &dyn Disk, path: &Path, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let body =
-        postcard::to_stdvec(snapshot).expect("a snapshot has nothing that postcard cannot write");
+    let write = "a snapshot has nothing that postcard cannot write";
+    let mut body = postcard::to_stdvec(snapshot).expect(write);
+    body.extend(postcard::to_stdvec(&snapshot.retention).expect(write));
     let mut out = Vec::with_capacity(HEADER + body.len());
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -32,13 +33,15 @@ pub(super) fn read(file: &dyn DiskFile, path: &Path, base: u64) -> Result<Snapsh
     if bytes.len() < HEADER || crc32c::crc32c(&bytes[HEADER..]) != u32_at(&bytes, 12) {
         return Err(corrupt(path, 12, "the checksum of the metadata is wrong"));
     }
-    let snapshot: Snapshot = postcard::from_bytes(&bytes[HEADER..]).map_err(|error| {
-        corrupt(
-            path,
-            HEADER as u64,
-            &format!("the metadata cannot be read: {error}"),
-        )
-    })?;
+    let unreadable = |error: postcard::Error| {
+        let why = format!("the metadata cannot be read: {error}");
+        corrupt(path, HEADER as u64, &why)
+    };
+    let (mut snapshot, rest) =
+        postcard::take_from_bytes::<Snapshot>(&bytes[HEADER..]).map_err(unreadable)?;
+    if !rest.is_empty() {
+        snapshot.retention = postcard::from_bytes(rest).map_err(unreadable)?;
+    }
     if snapshot.base == base {
         Ok(snapshot)
     } else {

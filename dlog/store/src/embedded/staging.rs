@@ -10,13 +10,15 @@ use super::change::Change;
 use super::frame::EntryKey;
 use super::state::StoreState;
 use super::stream::{StreamMeta, position};
-use crate::{Acquired, Lease, Owner, StoreError, StreamName};
+use crate::{Acquired, Lease, Owner, Retention, StoreError, StreamName};
 
 /// Limits beyond which the next append completes the open log segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SegmentLimits {
     pub(super) bytes: u64,
     pub(super) age: Duration,
+    /// Retention of streams and namespaces without one of their own.
+    pub(super) retention: Retention,
 }
 
 /// Limits beyond which the creation of a stream is refused.
@@ -59,6 +61,8 @@ pub(super) struct Staging {
     next_epoch: Option<u64>,
     /// Number of streams once everything staged is durable. `None`: that of the state.
     stream_count: Option<u64>,
+    /// The namespace's retention. `None`: that of the state.
+    namespace_retention: Option<Option<Retention>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +74,7 @@ struct StagedStream {
     truncated_before: Option<Dlsn>,
     next_lssn: u64,
     open: Option<OpenSegment>,
+    retention: Option<Retention>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +195,42 @@ impl Staging {
         }))
     }
 
+    /// Stages the retention of a stream, or of the namespace.
+    pub(super) fn retain(
+        &mut self,
+        state: &StoreState,
+        name: Option<&StreamName>,
+        retention: Option<Retention>,
+    ) -> Result<Change, StoreError> {
+        let stream = match name {
+            Some(name) => {
+                let staged = self.stream(state, name)?;
+                staged.retention = retention;
+                staged.id
+            }
+            None => {
+                self.namespace_retention = Some(retention);
+                0
+            }
+        };
+        Ok(Change::Retain { stream, retention })
+    }
+
+    /// Stages a truncation that retention makes. Returns `None` if the stream was deleted and
+    /// another has its name, or everything before `before` was truncated already.
+    pub(super) fn expire(
+        &mut self,
+        state: &StoreState,
+        name: &StreamName,
+        id: u64,
+        before: Dlsn,
+    ) -> Result<Option<Change>, StoreError> {
+        if self.stream(state, name)?.id != id {
+            return Ok(None);
+        }
+        self.truncate(state, name, before)
+    }
+
     /// Stages an acquisition. The change is `None` for [`Acquired::OwnedBy`].
     pub(super) fn acquire(
         &mut self,
@@ -243,14 +284,18 @@ impl Staging {
         limits: SegmentLimits,
     ) -> Result<EntryKey, StoreError> {
         let fenced = || StoreError::Fenced(lease.stream.clone());
+        let namespace = self.namespace_retention.unwrap_or(state.retention);
         let staged = self.stream(state, &lease.stream).map_err(|_| fenced())?;
         if staged.owner.is_none() || staged.epoch != lease.epoch {
             return Err(fenced());
         }
-        let age_ms = u64::try_from(limits.age.as_millis()).unwrap_or(u64::MAX);
+        // Only whole log segments are discarded, so they must be smaller than what is kept.
+        let retention = staged.retention.or(namespace).unwrap_or(limits.retention);
+        let age = retention.segment_age(limits.age);
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let bytes = retention.segment_bytes(limits.bytes);
         let full = |open: &OpenSegment| {
-            open.payload_bytes >= limits.bytes
-                || unix_ms.saturating_sub(open.opened_unix_ms) >= age_ms
+            open.payload_bytes >= bytes || unix_ms.saturating_sub(open.opened_unix_ms) >= age_ms
         };
         let mut open = match staged.open.filter(|open| !full(open)) {
             Some(open) => open,
@@ -293,6 +338,7 @@ impl StagedStream {
             truncated_before: meta.truncated_before,
             next_lssn: meta.next_lssn,
             open,
+            retention: meta.retention,
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::ops::Bound;
 use std::collections::{BTreeMap, HashMap};
 
+use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
@@ -11,7 +12,7 @@ use super::frame::{Body, EntryKey, Frame};
 use super::index::IndexRow;
 use super::stream::{NewEntry, Stream, StreamMeta};
 use super::volumes::{VolumeState, Volumes};
-use crate::{NamesPage, StreamName};
+use crate::{NamesPage, Retention, StreamName};
 
 /// The streams and the volumes. The committer changes it after each sync; recovery rebuilds it with
 /// the same [`apply`](Self::apply).
@@ -25,6 +26,8 @@ pub(super) struct StoreState {
     pub(super) next_epoch: u64,
     /// The newest snapshot on disk has the state as of the beginning of this volume.
     pub(super) snapshot_base: u64,
+    /// Retention of the namespace that was set at run time.
+    pub(super) retention: Option<Retention>,
     /// True if the journal's last volume is this process's: everything that recovery found is
     /// durable. Until then the last batch may not be, and no file may be removed because of it.
     pub(super) is_settled: bool,
@@ -41,6 +44,17 @@ pub(super) struct Snapshot {
     pub(super) next_stream: u64,
     pub(super) next_epoch: u64,
     pub(super) streams: Vec<StreamMeta>,
+    /// Behind the rest in the file; snapshots of earlier versions end before it.
+    #[serde(skip)]
+    pub(super) retention: SnapshotRetention,
+}
+
+/// Retention of the namespace and of the streams that have one of their own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct SnapshotRetention {
+    pub(super) namespace: Option<Retention>,
+    /// By id of the stream.
+    pub(super) streams: Vec<(u64, Retention)>,
 }
 
 /// An extent as an index stores it.
@@ -67,11 +81,17 @@ impl StoreState {
             next_stream: snapshot.next_stream,
             next_epoch: snapshot.next_epoch,
             snapshot_base: snapshot.base,
+            retention: snapshot.retention.namespace,
             ..Self::default()
         };
         for meta in snapshot.streams {
             state.names.insert(meta.name.clone(), meta.id);
             state.streams.insert(meta.id, Stream::new(meta));
+        }
+        for (id, retention) in snapshot.retention.streams {
+            if let Some(stream) = state.streams.get_mut(&id) {
+                stream.meta.retention = Some(retention);
+            }
         }
         state
     }
@@ -83,7 +103,13 @@ impl StoreState {
             .map(|stream| stream.meta.clone())
             .collect();
         streams.sort_unstable_by_key(|meta| meta.id);
+        let own = |meta: &StreamMeta| Some((meta.id, meta.retention?));
+        let retention = SnapshotRetention {
+            namespace: self.retention,
+            streams: streams.iter().filter_map(own).collect(),
+        };
         Snapshot {
+            retention,
             base,
             next_stream: self.next_stream,
             next_epoch: self.next_epoch,
@@ -246,8 +272,45 @@ impl StoreState {
                 stream.meta.owner = None;
             }
             Change::End => self.end_leases(),
+            Change::Retain {
+                stream: 0,
+                retention,
+            } => self.retention = *retention,
+            Change::Retain { stream, retention } => {
+                let stream = self
+                    .streams
+                    .get_mut(stream)
+                    .ok_or("the retention of a stream is set that does not exist")?;
+                stream.meta.retention = *retention;
+            }
         }
         Ok(())
+    }
+
+    /// Returns the truncations that retention makes now, at most `limit`: name and id of the
+    /// stream, the position before which it is truncated, and the number of log segments before it.
+    /// `default` is the retention of streams and namespaces without one of their own.
+    pub(super) fn expired(
+        &self,
+        default: Retention,
+        unix_ms: u64,
+        limit: usize,
+    ) -> Vec<(StreamName, u64, Dlsn, u64)> {
+        let namespace = self.retention.unwrap_or(default);
+        let expired = |stream: &Stream| {
+            let meta = &stream.meta;
+            let retention = meta.retention.unwrap_or(namespace);
+            if retention.is_none() {
+                return None;
+            }
+            let (before, segments) = meta.expired(&retention, unix_ms)?;
+            Some((meta.name.clone(), meta.id, before, segments))
+        };
+        self.streams
+            .values()
+            .filter_map(expired)
+            .take(limit)
+            .collect()
     }
 
     /// Ends all leases and completes all open log segments, as the end of a process does.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::extent::{Extent, Extents, FrameLocation};
 use super::volumes::Volumes;
-use crate::{Owner, SegmentInfo, StreamInfo, StreamName};
+use crate::{Owner, RetainedSegment, Retention, SegmentInfo, StreamInfo, StreamName};
 
 /// Metadata of a stream, the part that snapshots store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub(super) struct StreamMeta {
     pub(super) next_lssn: u64,
     /// Log segments that still have entries, oldest first. Only the last one may be open.
     pub(super) segments: VecDeque<Segment>,
+    /// Retention of its own. Snapshots have it in a list behind the streams, which older ones lack.
+    #[serde(skip)]
+    pub(super) retention: Option<Retention>,
 }
 
 /// A log segment. Entries `first_entry..next_entry` are readable.
@@ -75,6 +78,7 @@ impl StreamMeta {
             truncated_before: None,
             next_lssn: 1,
             segments,
+            retention: None,
         }
     }
 
@@ -165,6 +169,24 @@ impl StreamMeta {
     pub(super) fn readable_part(&self, extent: Extent) -> Option<Extent> {
         let segment = self.segment(extent.lssn)?;
         extent.part(segment.first_entry, segment.next_entry)
+    }
+
+    /// Returns the position before which retention discards all records and the number of log
+    /// segments before it, or `None` if it discards none.
+    pub(super) fn expired(&self, retention: &Retention, unix_ms: u64) -> Option<(Dlsn, u64)> {
+        let readable = self
+            .segments
+            .iter()
+            .filter(|segment| segment.first_entry < segment.next_entry);
+        let retained = readable.clone().map(|segment| RetainedSegment {
+            is_completed: segment.completed,
+            payload_bytes: segment.payload_bytes,
+            last_unix_ms: segment.last_unix_ms,
+        });
+        let count = retention.expired(retained, unix_ms);
+        let last = readable.take(count).last()?;
+        let before = position(last.lssn, last.next_entry, 0);
+        Some((before, count as u64))
     }
 
     /// Returns the position of the first readable record, or `None`.

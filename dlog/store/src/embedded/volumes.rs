@@ -49,6 +49,8 @@ pub struct StoreSpace {
     pub moved_bytes: u64,
     /// Number of volumes that were removed since the store was opened.
     pub removed_volumes: u64,
+    /// Number of log segments that retention has discarded since the store was opened.
+    pub expired_segments: u64,
     /// True while the reserve for a full disk is in use: appends are refused.
     pub reserve_in_use: bool,
     /// True if the journal's last batch, which the previous process wrote, could not be copied yet

@@ -19,7 +19,7 @@ use super::protocol::{Operation, Reply, ReplyResult, Request, decode, own_entrie
 use crate::uri::{HostPort, Uri};
 use crate::{
     Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
-    StoreError, StoreFuture, StreamInfo, StreamName,
+    Retention, RetentionInfo, StoreError, StoreFuture, StreamInfo, StreamName,
 };
 use connection::{CallOutcome, Connection};
 use handshake::connect;
@@ -284,7 +284,8 @@ impl RemoteStore {
             | Reply::Info(_)
             | Reply::Acquired(_)
             | Reply::Appended(_)
-            | Reply::Batch { .. } => None,
+            | Reply::Batch { .. }
+            | Reply::Retention(_) => None,
         })
         .await
     }
@@ -334,7 +335,8 @@ impl RemoteStore {
                 | Reply::Info(_)
                 | Reply::Acquired(_)
                 | Reply::Appended(_)
-                | Reply::Names { .. } => None,
+                | Reply::Names { .. }
+                | Reply::Retention(_) => None,
             })?;
             // The server may hold a read for a shorter time than requested: ask for the rest of it.
             wait = deadline.map_or(limit.wait, |deadline| {
@@ -399,7 +401,8 @@ impl LogStore for RemoteStore {
                 | Reply::Names { .. }
                 | Reply::Acquired(_)
                 | Reply::Appended(_)
-                | Reply::Batch { .. } => None,
+                | Reply::Batch { .. }
+                | Reply::Retention(_) => None,
             },
         ))
     }
@@ -417,7 +420,8 @@ impl LogStore for RemoteStore {
             | Reply::Names { .. }
             | Reply::Info(_)
             | Reply::Appended(_)
-            | Reply::Batch { .. } => None,
+            | Reply::Batch { .. }
+            | Reply::Retention(_) => None,
         }))
     }
 
@@ -453,6 +457,31 @@ impl LogStore for RemoteStore {
         limit: ReadLimit,
     ) -> StoreFuture<'_, ReadBatch> {
         Box::pin(self.read_until(stream.clone(), from, limit))
+    }
+
+    fn set_retention(
+        &self,
+        stream: Option<&StreamName>,
+        retention: Option<Retention>,
+    ) -> StoreFuture<'_, ()> {
+        let stream = stream.cloned();
+        let set = Operation::SetRetention { stream, retention };
+        Box::pin(self.run_done(set, OnLoss::Retry))
+    }
+
+    fn retention(&self, stream: Option<&StreamName>) -> StoreFuture<'_, RetentionInfo> {
+        let operation = Operation::Retention(stream.cloned());
+        Box::pin(
+            self.run(operation, OnLoss::Retry, |response| match response {
+                Reply::Retention(info) => Some(info),
+                Reply::Done
+                | Reply::Names { .. }
+                | Reply::Info(_)
+                | Reply::Acquired(_)
+                | Reply::Appended(_)
+                | Reply::Batch { .. } => None,
+            }),
+        )
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

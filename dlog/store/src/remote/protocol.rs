@@ -13,8 +13,8 @@ use distributedlog::Dlsn;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, StoreError, StoredEntry, StreamInfo,
-    StreamName,
+    Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, Retention, RetentionInfo, StoreError,
+    StoredEntry, StreamInfo, StreamName,
 };
 
 /// Version of the protocol. Increase it with every change of this file's types.
@@ -112,6 +112,13 @@ pub enum Operation {
     },
     /// Ends the session and releases its leases without a grace period.
     EndSession,
+    /// Sets the retention of a stream, or of the namespace.
+    SetRetention {
+        stream: Option<StreamName>,
+        retention: Option<Retention>,
+    },
+    /// Requests the retention of a stream, or of the namespace.
+    Retention(Option<StreamName>),
 }
 
 /// Successful reply to a request.
@@ -132,6 +139,7 @@ pub enum Reply<'a> {
         start: Dlsn,
         created_unix_ms: u64,
     },
+    Retention(RetentionInfo),
 }
 
 /// An [`EntryRecord`] whose payload is borrowed from the frame.

@@ -7,7 +7,7 @@ use super::model::Model;
 use super::{Stepped, TestClock, granted, owner, poll_once, small, stream};
 use distributedlog_store::embedded::EmbeddedStore;
 use distributedlog_store::{
-    Entry, EntryRecord, Lease, LogStore, StoreError, StoreFuture, StreamName,
+    Entry, EntryRecord, Lease, LogStore, Retention, StoreError, StoreFuture, StreamName,
 };
 use distributedlog_testkit::store::SimDisk;
 
@@ -23,6 +23,8 @@ struct Workload {
     kind: WorkloadKind,
     /// Bytes that compaction copied in the process that uses the store.
     moved_bytes: u64,
+    /// Log segments that retention discarded in that process.
+    expired_segments: u64,
 }
 
 /// Mix of operations.
@@ -54,6 +56,7 @@ impl Workload {
             serial: 0,
             kind,
             moved_bytes: 0,
+            expired_segments: 0,
         }
     }
 
@@ -70,6 +73,7 @@ impl Workload {
             serial: self.serial,
             kind: self.kind,
             moved_bytes: 0,
+            expired_segments: 0,
         }
     }
 
@@ -98,6 +102,7 @@ impl Workload {
                 (8..12, _) => self.truncate(),
                 (12..15, _) => self.release(),
                 (15..19, WorkloadKind::Appends) | (15..17, _) => self.reopen(),
+                (17..19, WorkloadKind::Compaction) => self.retain(),
                 (19..22, _) => self.fault(),
                 (22..25, _) => self.repair(),
                 (25..79, WorkloadKind::Appends) | (25..70, _) => self.append(),
@@ -137,7 +142,8 @@ impl Workload {
 
     fn note_moved(&mut self) {
         if let Some(store) = &self.store {
-            self.moved_bytes = store.store.space().borrow().moved_bytes;
+            let space = *store.store.space().borrow();
+            (self.moved_bytes, self.expired_segments) = (space.moved_bytes, space.expired_segments);
         }
     }
 
@@ -192,6 +198,23 @@ impl Workload {
         if self.change(|store| store.truncate(&name, before)) {
             self.model.stream(&name).end_truncation(before);
         }
+    }
+
+    /// Sets the retention of a stream, and lets the maintenance thread look at it.
+    fn retain(&mut self) {
+        self.step();
+        let name = self.pick();
+        if self.model.stream(&name).exists != Some(true) {
+            return;
+        }
+        let retention = Retention {
+            age: None,
+            bytes: Some(500 + self.random.below(3000)),
+        };
+        self.model.stream(&name).has_retention = true;
+        self.change(|store| store.set_retention(Some(&name), Some(retention)));
+        self.clock.advance(5000);
+        self.step();
     }
 
     fn release(&mut self) {
@@ -360,17 +383,17 @@ fn acknowledged_entries_survive_a_crash_at_every_operation() {
     );
 }
 
-/// The same while compaction copies entries and removes volumes.
+/// The same while compaction copies entries and removes volumes, and retention discards segments.
 #[test]
-fn compaction_survives_a_crash_at_every_operation() {
+fn compaction_and_retention_survive_a_crash_at_every_operation() {
     let mut counts = Counts::default();
     for seed in 200..200 + seeds(4) {
         crash_at_every_operation(seed, WorkloadKind::Compaction, 1, &mut counts);
     }
     println!("{counts:?}");
     assert!(
-        counts.points > 600 && counts.points_after_copies > 300,
-        "compaction has become rarer: {counts:?}"
+        counts.points > 600 && counts.points_after_copies > 300 && counts.points_after_expiry > 50,
+        "compaction or retention has become rarer: {counts:?}"
     );
 }
 
@@ -380,6 +403,8 @@ struct Counts {
     points: u64,
     /// Points at which the process had copied entries.
     points_after_copies: u64,
+    /// Points at which retention had discarded log segments in the process.
+    points_after_expiry: u64,
     outcomes: u64,
     entries_compared: usize,
 }
@@ -392,6 +417,7 @@ fn crash_at_every_operation(seed: u64, kind: WorkloadKind, step: usize, counts: 
         };
         counts.points += 1;
         counts.points_after_copies += u64::from(crashed.moved_bytes > 0);
+        counts.points_after_expiry += u64::from(crashed.expired_segments > 0);
         for outcome in 0..4 {
             let mut after = crashed.fork(seed << 32 | operation << 8 | outcome);
             // The first outcome is a killed process, the others are power losses.

@@ -7,6 +7,7 @@ mod model;
 mod panics;
 mod reading;
 mod real;
+mod retention;
 mod scale;
 mod space;
 

@@ -1,10 +1,16 @@
 use core::time::Duration;
+use std::sync::Arc;
 
 use distributedlog::Dlsn;
+use tokio::net::TcpListener;
 
 use super::kit::*;
-use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings};
-use distributedlog_store::{EntryRecord, LogStore, ReadLimit, StoreError};
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
+use distributedlog_store::remote::{ClientSettings, RemoteStore, ServerSettings, serve};
+use distributedlog_store::uri::Uri;
+use distributedlog_store::{
+    EntryRecord, LogStore, ReadLimit, Retention, RetentionInfo, StoreError,
+};
 
 #[tokio::test]
 async fn every_operation_goes_through_the_socket() {
@@ -333,4 +339,41 @@ async fn closing_finishes_appends_in_flight_and_releases_the_leases_at_once() {
     );
     assert_eq!(remote.list().await, Err(StoreError::Closed));
     assert_eq!(remote.close().await, Ok(()), "again is no error");
+}
+
+#[tokio::test]
+async fn retention_is_set_and_read_through_the_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = EmbeddedSettings {
+        volume_bytes: 1 << 20,
+        ..EmbeddedSettings::new(folder.path())
+    };
+    let store = Arc::new(EmbeddedStore::open(settings).expect("an empty folder"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let server = serve(listener, store, ServerSettings::default()).expect("a local address");
+    let uri = Uri::local("127.0.0.1", server.local_addr().port());
+    let remote = client(&uri).await;
+    let stream = name("s");
+    remote.create(&stream).await.expect("created");
+    let week = Retention {
+        age: Some(Duration::from_secs(7 * 86_400)),
+        bytes: Some(1 << 40),
+    };
+    let info = |own, applied| Ok(RetentionInfo { own, applied });
+    let none = Retention::default();
+    assert_eq!(remote.retention(None).await, info(None, none));
+    assert_eq!(remote.set_retention(None, Some(week)).await, Ok(()));
+    assert_eq!(remote.retention(Some(&stream)).await, info(None, week));
+    let set = remote.set_retention(Some(&stream), Some(none)).await;
+    assert_eq!(set, Ok(()));
+    assert_eq!(
+        remote.retention(Some(&stream)).await,
+        info(Some(none), none)
+    );
+    let missing = name("missing");
+    let not_found = StoreError::StreamNotFound(missing.clone());
+    let set = remote.set_retention(Some(&missing), None).await;
+    assert_eq!(set, Err(not_found.clone()));
+    assert_eq!(remote.retention(Some(&missing)).await, Err(not_found));
+    server.drain().await;
 }

@@ -349,6 +349,13 @@ async fn execute(
             }
             Ok(Reply::Done)
         }
+        Operation::SetRetention { stream, retention } => {
+            store.set_retention(stream.as_ref(), retention).await?;
+            Ok(Reply::Done)
+        }
+        Operation::Retention(stream) => {
+            store.retention(stream.as_ref()).await.map(Reply::Retention)
+        }
         Operation::EndSession => {
             context.sessions.end(session, None).await;
             Ok(Reply::Done)
