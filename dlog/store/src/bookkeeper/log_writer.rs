@@ -224,7 +224,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
     fn last_txid(&self) -> i64 {
         let state = self.lock();
         match &state.phase {
-            Phase::Open(segment) => segment.last_txid().max(state.last_txid),
+            Phase::Open(segment) => segment.min_txid().max(state.last_txid),
             Phase::Idle | Phase::Preparing | Phase::Broken | Phase::Lost | Phase::Released => {
                 state.last_txid
             }
@@ -325,7 +325,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             | Phase::Lost
             | Phase::Released => return false,
         }
-        state.last_txid = state.last_txid.max(segment.last_txid());
+        state.last_txid = state.last_txid.max(segment.min_txid());
         state.phase = Phase::Preparing;
         for append in segment.take_unsent().into_iter().rev() {
             state.waiting_bytes += append.bytes();
@@ -414,7 +414,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             state.is_rolling = false;
             match &state.phase {
                 Phase::Open(open) if Arc::ptr_eq(open, &old) => {
-                    state.last_txid = state.last_txid.max(old.last_txid());
+                    state.last_txid = state.last_txid.max(old.min_txid());
                     state.started = Instant::now();
                     state.phase = Phase::Open(Arc::clone(&next));
                     true

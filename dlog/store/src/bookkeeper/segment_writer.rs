@@ -140,7 +140,7 @@ impl SegmentWriter {
     }
 
     /// Returns the smallest transaction id that a later record may have.
-    pub(super) fn last_txid(&self) -> i64 {
+    pub(super) fn min_txid(&self) -> i64 {
         self.lock().txid
     }
 
