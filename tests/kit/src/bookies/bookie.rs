@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use distributedlog_bookkeeper::entry::MasterKey;
@@ -17,7 +17,8 @@ pub(super) struct Bookie {
     /// Number of the process: it changes when the bookie dies.
     life: u64,
     pub(super) is_read_only: bool,
-    ledgers: HashMap<LedgerId, Ledger>,
+    /// In their order, so that what a crash leaves is the seed's.
+    ledgers: BTreeMap<LedgerId, Ledger>,
 }
 
 #[derive(Default)]

@@ -74,6 +74,12 @@ impl ModelCluster {
         }]);
     }
 
+    /// Begins one session with ZooKeeper, on tokio's clock.
+    #[must_use]
+    pub fn session(&self, session_timeout: Duration) -> ModelSession {
+        self.ensemble.session(TokioClock::new(), session_timeout)
+    }
+
     /// Begins a session with ZooKeeper, and another when it ends.
     ///
     /// # Errors

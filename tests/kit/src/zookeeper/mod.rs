@@ -190,6 +190,13 @@ impl Ensemble {
         self.state().tree.nodes()
     }
 
+    /// Returns a node, or `None` if it does not exist.
+    #[must_use]
+    pub fn node(&self, path: &str) -> Option<ModelNode> {
+        let (data, stat) = self.state().tree.get(path).ok()?;
+        Some(ModelNode { data, stat })
+    }
+
     /// Applies operations as a client outside of all sessions, for instance an operator.
     ///
     /// # Panics
