@@ -81,7 +81,12 @@ impl Reading<'_> {
                     slot_id: segment.min_active.1,
                 };
             }
-            let (ledger, tail) = self.tail(segment, found.next.entry_id).await?;
+            let (ledger, tail) = match self.tail(segment, found.next.entry_id).await {
+                Ok(tail) => tail,
+                // It ended empty, and its node is deleted next.
+                Err(StoreError::Corrupt { .. }) if !is_completed(segment) => break,
+                Err(error) => return Err(error),
+            };
             let (Tail::Closed(last) | Tail::Open(last)) = tail;
             self.read_segment(segment, ledger, last, &mut found).await?;
             if found.bytes >= self.max_bytes {
@@ -197,8 +202,10 @@ impl Reading<'_> {
         let number = segment.sequence_number;
         let started = time_of(segment.first_txid).unwrap_or(0);
         let (mut next, mut first_slot) = (found.next.entry_id.max(0), found.next.slot_id);
-        if next <= last {
-            let ledger = segment.ledger;
+        let ledger = segment.ledger;
+        while next <= last && found.bytes < self.max_bytes {
+            let before = next;
+            // What was read ahead may end before `last`: the segment has grown since.
             let mut entries = match self.view.take_cursor(ledger, next) {
                 Some(entries) if entries.last() >= next => entries,
                 Some(_) | None => reader
@@ -225,6 +232,9 @@ impl Reading<'_> {
             }
             if next <= entries.last() {
                 self.view.keep_cursor(ledger, next, entries);
+            }
+            if next == before {
+                return Err(self.damaged(segment, next, "it cannot be read"));
             }
         }
         found.next = Dlsn {

@@ -1,13 +1,14 @@
 //! The store: streams, leases and reads.
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use distributedlog::Dlsn;
 use distributedlog_bookkeeper::driver::Environment;
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::batch::Append;
 use super::log_writer::LogWriter;
@@ -22,6 +23,9 @@ use crate::{
 
 /// Streams whose segments are kept in memory for readers.
 const MAX_VIEWS: usize = 4096;
+
+/// Time within which the deletion of a log segment is seen whose ledger is gone.
+const NEWS: Duration = Duration::from_secs(2);
 
 /// A [`LogStore`] on BookKeeper. The [module](super) lists its guarantees.
 pub struct BookKeeperStore<Z: ZooKeeper> {
@@ -312,8 +316,13 @@ impl<Z: ZooKeeper> Inner<Z> {
             let start = segments.truncated_before().map_or(from, |it| it.max(from));
             let reading = self.reading(stream, &view, limit.max_bytes);
             let found = match reading.available(&segments, start).await {
-                // The segments may have changed meanwhile: a truncated one is deleted.
-                Err(StoreError::Corrupt { .. }) if segments.is_stale() => continue,
+                // A segment may be deleted: its ledger is first, and the news of both come later.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    if timeout(NEWS, segments.changed()).await.is_err() {
+                        return Err(error);
+                    }
+                    continue;
+                }
                 found => found?,
             };
             if !found.is_empty() || Instant::now() >= until {
