@@ -88,10 +88,13 @@ impl Buffer {
         (!batch.appends.is_empty()).then_some(batch)
     }
 
-    /// Puts a batch back in front: nothing of it was sent.
-    pub(super) fn put_back(&mut self, batch: Batch) {
-        self.bytes += batch.bytes;
-        for append in batch.appends.into_iter().rev() {
+    /// Puts appends back in front, in their order: nothing of them was sent.
+    pub(super) fn put_back<I>(&mut self, appends: I)
+    where
+        I: IntoIterator<Item = Append, IntoIter: DoubleEndedIterator>,
+    {
+        for append in appends.into_iter().rev() {
+            self.bytes += append.bytes();
             self.appends.push_front(append);
         }
     }
@@ -225,7 +228,7 @@ mod tests {
         buffer.push(append(1, 1, false));
         let batch = buffer.take_batch().expect("there is one");
         buffer.push(append(2, 1, false));
-        buffer.put_back(batch);
+        buffer.put_back(batch.appends);
         let order: Vec<usize> = buffer.take_all().iter().map(Append::bytes).collect();
         assert_eq!(order, [21, 22]);
     }

@@ -1,15 +1,14 @@
 //! Writing one stream under a lease: starting, rolling, completing and recovering log segments.
 
 use core::time::Duration;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use distributedlog_bookkeeper::ledger::CloseReason;
 use distributedlog_bookkeeper::namespace::{MAX_ENTRY_BYTES, MAX_RECORD_BYTES};
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::batch::{Append, entry_bytes};
+use super::batch::{Append, Buffer, entry_bytes};
 use super::gathering::{Gathering, UnixClock};
 use super::log::{Log, LogError, StartedSegment, unreachable};
 use super::segment_writer::{SegmentEnd, SegmentWriter};
@@ -38,14 +37,15 @@ pub(super) struct LogWriter<Z: ZooKeeper> {
 
 struct State {
     phase: Phase,
-    /// Appends that no segment has taken yet, in their order.
-    waiting: VecDeque<Append>,
-    waiting_bytes: usize,
+    /// Appends that no segment has taken yet.
+    waiting: Buffer,
+    /// True while a task watches the time of the oldest of them.
+    is_timed: bool,
     last_txid: i64,
     /// Time at which the open segment was started.
     started: Instant,
     is_rolling: bool,
-    /// Reason of the last failure to start or to recover, for those that come before the next try.
+    /// Reason of the last failure to start or to recover, for appends that wait too long.
     failure: Option<String>,
 }
 
@@ -80,8 +80,8 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             work: tokio::sync::Mutex::new(()),
             state: Mutex::new(State {
                 phase: Phase::Idle,
-                waiting: VecDeque::new(),
-                waiting_bytes: 0,
+                waiting: Buffer::default(),
+                is_timed: false,
                 last_txid,
                 started: Instant::now(),
                 is_rolling: false,
@@ -112,7 +112,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                     return;
                 }
                 Phase::Idle | Phase::Broken | Phase::Preparing => {
-                    if state.waiting_bytes + append.bytes() > self.settings.max_queued_bytes
+                    if state.waiting.bytes() + append.bytes() > self.settings.max_queued_bytes
                         && !state.waiting.is_empty()
                     {
                         drop(state);
@@ -120,8 +120,12 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                         (append.done)(Err(StoreError::Overloaded { limit }));
                         return;
                     }
-                    state.waiting_bytes += append.bytes();
-                    state.waiting.push_back(append);
+                    if !state.is_timed {
+                        state.is_timed = true;
+                        let due = append.since + self.settings.append_timeout;
+                        tokio::spawn(watch_time(Arc::downgrade(self), due));
+                    }
+                    state.waiting.push(append);
                     self.prepare(&mut state);
                     return;
                 }
@@ -167,11 +171,14 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         Ok(())
     }
 
+    /// Returns true if the next segment is to be started. One without a confirmed entry may end
+    /// empty, and is deleted then: a segment behind it would leave a gap between the numbers.
     fn is_due(&self, segment: &SegmentWriter, started: Instant) -> bool {
         let (bytes, records) = segment.size();
-        bytes >= self.settings.segment_bytes
+        let is_due = bytes >= self.settings.segment_bytes
             || started.elapsed() >= self.settings.segment_age
-            || records >= MAX_RECORDS
+            || records >= MAX_RECORDS;
+        is_due && segment.is_confirmed()
     }
 
     /// Starts a segment for what waits, or first completes the one that broke.
@@ -241,8 +248,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                     break; // Lost meanwhile: who noticed it has answered what waited.
                 }
                 state.failure = None;
-                state.waiting_bytes = 0;
-                let waiting = core::mem::take(&mut state.waiting);
+                let waiting = state.waiting.take_all();
                 if waiting.is_empty() {
                     state.started = Instant::now();
                     state.phase = Phase::Open(Arc::clone(segment));
@@ -254,10 +260,9 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             while let Some(append) = rest.next() {
                 if let Err(returned) = segment.append(append) {
                     let mut state = self.lock();
-                    for append in core::iter::once(returned).chain(rest).rev() {
-                        state.waiting_bytes += append.bytes();
-                        state.waiting.push_front(append);
-                    }
+                    state
+                        .waiting
+                        .put_back(core::iter::once(returned).chain(rest));
                     state.phase = Phase::Open(Arc::clone(segment));
                     drop(state);
                     self.handle_end_of(segment);
@@ -281,8 +286,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                 };
             }
             state.failure = Some(error.to_string());
-            state.waiting_bytes = 0;
-            core::mem::take(&mut state.waiting)
+            state.waiting.take_all()
         };
         tracing::warn!(stream = %self.stream, %error, is_lost, "no log segment can be started");
         for append in waiting {
@@ -292,6 +296,26 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                 self.unreachable(error.to_string())
             }));
         }
+    }
+
+    /// Reports the appends that have waited for a segment too long: nothing of them was written.
+    /// Returns the time at which the next one has, or `None` if none waits.
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let timeout = self.settings.append_timeout;
+        let (expired, next, failure) = {
+            let mut state = self.lock();
+            let due = now.checked_sub(timeout);
+            let expired = due.map(|due| state.waiting.take_until(due));
+            let next = state.waiting.oldest().map(|since| since + timeout);
+            state.is_timed = next.is_some();
+            (expired, next, state.failure.clone())
+        };
+        for append in expired.into_iter().flatten() {
+            let detail = failure.clone();
+            let detail = detail.unwrap_or_else(|| "no log segment could be started".to_owned());
+            (append.done)(Err(self.unreachable(detail)));
+        }
+        next
     }
 
     fn unreachable(&self, detail: String) -> StoreError {
@@ -327,10 +351,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         }
         state.last_txid = state.last_txid.max(segment.min_txid());
         state.phase = Phase::Preparing;
-        for append in segment.take_unsent().into_iter().rev() {
-            state.waiting_bytes += append.bytes();
-            state.waiting.push_front(append);
-        }
+        state.waiting.put_back(segment.take_unsent());
         drop(state);
         tokio::spawn(Arc::clone(self).recover(Arc::clone(segment)));
         true
@@ -516,11 +537,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
     }
 
     fn refuse_waiting(&self) {
-        let waiting = {
-            let mut state = self.lock();
-            state.waiting_bytes = 0;
-            core::mem::take(&mut state.waiting)
-        };
+        let waiting = self.lock().waiting.take_all();
         for append in waiting {
             (append.done)(Err(StoreError::Fenced(self.stream.clone())));
         }
@@ -553,7 +570,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         let segment = {
             let mut state = self.lock();
             match &state.phase {
-                Phase::Open(segment) if !state.is_rolling => {
+                Phase::Open(segment) if !state.is_rolling && segment.is_confirmed() => {
                     let segment = Arc::clone(segment);
                     state.is_rolling = true;
                     segment
@@ -574,6 +591,20 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         match &self.lock().phase {
             Phase::Open(segment) => Some(Arc::clone(segment)),
             Phase::Idle | Phase::Preparing | Phase::Broken | Phase::Lost | Phase::Released => None,
+        }
+    }
+}
+
+/// Reports appends in time, from `next` on, as long as one waits for a segment.
+async fn watch_time<Z: ZooKeeper>(writer: Weak<LogWriter<Z>>, mut next: Instant) {
+    loop {
+        sleep_until(next).await;
+        let Some(writer) = writer.upgrade() else {
+            return;
+        };
+        match writer.expire(Instant::now()) {
+            Some(at) => next = at,
+            None => return,
         }
     }
 }

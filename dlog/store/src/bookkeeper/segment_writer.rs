@@ -23,6 +23,7 @@ pub(super) struct SegmentWriter {
     sequence_number: i64,
     gathering: Gathering,
     ledger: LedgerWriter,
+    begun: Instant,
     state: Mutex<State>,
     /// Last entry that readers may see.
     readable: watch::Sender<EntryId>,
@@ -90,6 +91,7 @@ impl SegmentWriter {
             sequence_number,
             gathering,
             ledger,
+            begun: Instant::now(),
             state: Mutex::new(State {
                 buffer: Buffer::default(),
                 in_flight: 0,
@@ -139,6 +141,11 @@ impl SegmentWriter {
         self.lock().buffer.bytes()
     }
 
+    /// Returns true if the segment has an entry that every recovery finds.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.ledger.last_confirmed() != NO_ENTRY
+    }
+
     /// Returns the smallest transaction id that a later record may have.
     pub(super) fn min_txid(&self) -> i64 {
         self.lock().txid
@@ -173,11 +180,13 @@ impl SegmentWriter {
             if state.is_closed {
                 return Err(append);
             }
-            state.buffer.push(append);
             if !state.is_timed {
                 state.is_timed = true;
-                tokio::spawn(watch_time(Arc::downgrade(self), self.gathering.timeout));
+                // It may have waited for this segment.
+                let due = append.since + patience(self.gathering.timeout);
+                tokio::spawn(watch_time(Arc::downgrade(self), due));
             }
+            state.buffer.push(append);
         }
         self.send();
         Ok(())
@@ -207,7 +216,7 @@ impl SegmentWriter {
                 Err(Unsent { batch, error }) => {
                     state.in_flight -= 1;
                     if let Some(batch) = batch {
-                        state.buffer.put_back(batch);
+                        state.buffer.put_back(batch.appends);
                     }
                     // The ledger is closed: what is left goes to the next segment.
                     state.is_closed |= error != AppendError::Full;
@@ -371,7 +380,7 @@ impl SegmentWriter {
     /// A while before, the ledger is closed behind what is confirmed: that decides the outcome.
     fn expire(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let timeout = self.gathering.timeout;
-        let patience = timeout * 3 / 4;
+        let patience = patience(timeout);
         let (mut unknown, mut unsent) = (Vec::new(), Vec::new());
         let (next, is_stuck) = {
             let mut state = self.lock();
@@ -387,9 +396,13 @@ impl SegmentWriter {
             let sent = state.sent.front().map(|(since, _)| *since);
             let oldest = sent.into_iter().chain(state.buffer.oldest()).min();
             state.is_timed = oldest.is_some();
-            let is_stuck = oldest.is_some_and(|since| since + patience <= now);
-            let wait = if is_stuck { timeout } else { patience };
-            (oldest.map(|since| since + wait), is_stuck)
+            // An append that waited for this segment was not stuck here.
+            let is_stuck = oldest.is_some_and(|since| since.max(self.begun) + patience <= now);
+            let next = oldest.map(|since| match since.max(self.begun) + patience {
+                at if at <= now => since + timeout,
+                at => at.min(since + timeout),
+            });
+            (next, is_stuck)
         };
         if is_stuck {
             self.ledger.abort();
@@ -500,9 +513,8 @@ async fn send_control_when_idle(segment: Weak<SegmentWriter>, delay: Duration) {
     }
 }
 
-/// Reports appends in time, as long as one waits and the segment is there.
-async fn watch_time(segment: Weak<SegmentWriter>, timeout: Duration) {
-    let mut next = Instant::now() + timeout * 3 / 4;
+/// Reports appends in time, from `next` on, as long as one waits and the segment is there.
+async fn watch_time(segment: Weak<SegmentWriter>, mut next: Instant) {
     loop {
         sleep_until(next).await;
         let Some(segment) = segment.upgrade() else {
@@ -513,6 +525,11 @@ async fn watch_time(segment: Weak<SegmentWriter>, timeout: Duration) {
             None => return,
         }
     }
+}
+
+/// Time after which an append without an outcome is stuck, and the segment is ended.
+fn patience(timeout: Duration) -> Duration {
+    timeout * 3 / 4
 }
 
 /// Something to send.
