@@ -151,8 +151,9 @@ async fn binding<Z: ZooKeeper>(
         Err(error @ (NodesError::NotFound { .. } | NodesError::Binding { .. })) => {
             let root = namespace.root();
             let detail = format!(
-                "{error}; bind the namespace to a BookKeeper cluster with: dlog admin bind \
-                 -l /ledgers -s {servers} -c distributedlog://{servers}{root}"
+                "{error}; bind the namespace to a BookKeeper cluster first, by DistributedLog's \
+                 own command in Java: dlog admin bind -l /ledgers -s {servers} \
+                 -c distributedlog://{servers}{root}"
             );
             Err(StoreError::Refused { address, detail })
         }
