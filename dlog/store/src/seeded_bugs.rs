@@ -11,8 +11,8 @@ distributedlog::seeded_bugs! {
     ReplayIgnoresCopies = "replay-ignores-copies";
     /// Copies in the journal's last batch are not read from that batch's copy in the next volume.
     TailCopiesStay = "tail-copies-stay";
-    /// Volumes are removed that the snapshot on disk still needs.
-    RemovesReplayedVolume = "removes-replayed-volume";
+    /// Volumes are removed before the name of the snapshot that replaces them is durable.
+    SnapshotNameNotSynced = "snapshot-name-not-synced";
     /// Volumes are removed because of the journal's last batch, which may not be durable.
     RemovesBeforeTailIsDurable = "removes-before-tail-is-durable";
 }

@@ -24,6 +24,16 @@ pub(super) fn write(disk: &dyn Disk, path: &Path, snapshot: &Snapshot) -> Result
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
     out.extend_from_slice(&body);
+    #[cfg(seeded_bugs)]
+    if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::SnapshotNameNotSynced) {
+        let beside = super::disk::unfinished(path);
+        let written = disk.create(&beside).and_then(|file| {
+            file.write_at(&out, 0)?;
+            file.sync_data()?;
+            disk.rename(&beside, path)
+        });
+        return written.map_err(|error| store_error(path, &error));
+    }
     replace_file(disk, path, &out).map_err(|error| store_error(path, &error))
 }
 

@@ -398,23 +398,14 @@ impl StoreState {
     /// Removes and returns the volumes that hold nothing readable and that recovery would not need:
     /// those before the snapshot, with an index, without extents.
     pub(super) fn take_dead_volumes(&mut self) -> Vec<(u64, VolumeState)> {
-        let (is_settled, base) = (self.is_settled, self.snapshot_base);
+        let is_settled = self.is_settled;
         #[cfg(seeded_bugs)]
-        let (is_settled, base) = {
-            use crate::seeded_bugs::{Bug, is_on};
-            (
-                is_settled || is_on(Bug::RemovesBeforeTailIsDurable),
-                if is_on(Bug::RemovesReplayedVolume) {
-                    base + 1
-                } else {
-                    base
-                },
-            )
-        };
+        let is_settled = is_settled
+            || crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RemovesBeforeTailIsDurable);
         if !is_settled {
             return Vec::new();
         }
-        self.volumes.take_dead(base)
+        self.volumes.take_dead(self.snapshot_base)
     }
 
     /// Returns true if beginning another volume would let space be freed: nothing may be removed

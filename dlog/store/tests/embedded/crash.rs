@@ -5,7 +5,7 @@ use distributedlog_testkit::Random;
 
 use super::model::Model;
 use super::{Stepped, TestClock, granted, owner, poll_once, small, stream};
-use distributedlog_store::embedded::EmbeddedStore;
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
 use distributedlog_store::{
     Entry, EntryRecord, Lease, LogStore, Retention, StoreError, StoreFuture, StreamName,
 };
@@ -397,6 +397,71 @@ fn compaction_and_retention_survive_a_crash_at_every_operation() {
     );
 }
 
+#[test]
+fn a_deletion_whose_sync_failed_removes_nothing_until_a_copy_of_it_is_durable() {
+    let mut doubtful = 0;
+    for seed in 0..200 {
+        let replay = format!("seed {seed}");
+        doubtful += with_context(&replay, || {
+            u64::from(restart_on_a_full_disk_after_a_failed_sync(seed))
+        });
+    }
+    assert!(
+        doubtful > 20,
+        "the deletion is rarely in the journal: {doubtful}"
+    );
+}
+
+/// A deletion's sync fails, but the system still returns what was written. The next process starts
+/// on a full disk, finds the deletion and cannot copy it; then the power is lost. Returns true if
+/// it found the deletion.
+fn restart_on_a_full_disk_after_a_failed_sync(seed: u64) -> bool {
+    let (disk, clock) = (SimDisk::new(seed), TestClock::default());
+    let settings = EmbeddedSettings {
+        reserve_bytes: Some(0),
+        compaction_rate: 0,
+        ..small()
+    };
+    let open = || Stepped::open(&disk, settings.clone(), &clock).expect("it opens");
+    let mut store = open();
+    let name = name(0);
+    let lease = store.create(&name);
+    let entry = Entry {
+        records: vec![EntryRecord {
+            payload: Bytes::from(vec![7; 1000]),
+            slots: 1,
+            is_record_set: false,
+        }],
+    };
+    for _ in 0..30 {
+        store.append(&lease, entry.clone()).expect("there is room");
+    }
+    store.steps.run();
+    disk.fail_syncs(1);
+    assert!(store.delete(&name).is_err(), "its sync fails");
+    disk.restart_process();
+    disk.set_capacity(Some(0));
+    let mut again = open();
+    let found = super::run(&mut again.steps, again.store.list()).expect("it is open");
+    again.steps.run();
+    disk.power_cycle();
+    disk.set_capacity(None);
+    let after = open();
+    let mut cursor = distributedlog::Dlsn::INITIAL;
+    let mut entries = 0;
+    while let Ok(batch) = super::read(&after.store, &name, cursor, super::ALL)
+        && !batch.entries.is_empty()
+    {
+        entries += batch.entries.len();
+        cursor = batch.next;
+    }
+    assert!(
+        entries == 30 || entries == 0,
+        "{entries} of 30 entries are left"
+    );
+    found.is_empty()
+}
+
 /// Numbers of what a test of crashes has covered.
 #[derive(Debug, Default)]
 struct Counts {
@@ -445,6 +510,7 @@ fn every_seeded_bug_of_the_store_is_found() {
         let mut counts = Counts::default();
         let found = (200..260).find(|seed| {
             let run = core::panic::AssertUnwindSafe(|| {
+                restart_on_a_full_disk_after_a_failed_sync(*seed);
                 crash_at_every_operation(*seed, WorkloadKind::Compaction, 7, &mut counts);
             });
             std::panic::catch_unwind(run).is_err()
