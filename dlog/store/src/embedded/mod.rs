@@ -20,7 +20,7 @@
 //! - A full disk or a folder without write permission fails the appends concerned with
 //!   [`StoreError::DiskFull`] or [`StoreError::ReadOnly`]. Reads work, and each later append tries
 //!   again. Opening, deleting, truncating and compaction use space that is set aside
-//!   ([`reserve_bytes`](EmbeddedSettings::reserve_bytes)); appends are refused until it can be set
+//!   (`reserve_bytes` of [`EmbeddedSettings`]); appends are refused until it can be set
 //!   aside again.
 //! - Space comes back: the volumes and indexes take at most twice the readable entries (payload, 48
 //!   bytes for each entry, 8 for each record) and four volumes, once compaction has caught up. It
