@@ -276,6 +276,12 @@ impl Client {
             .await;
     }
 
+    /// Returns the bookies that are registered.
+    #[must_use]
+    pub fn registered_bookies(&self) -> Arc<BookieSet> {
+        Arc::clone(&self.core.bookies.changes().borrow())
+    }
+
     /// Returns the bookies that can be chosen for new ledgers, best first.
     #[must_use]
     pub fn bookies(&self) -> Vec<BookieId> {

@@ -31,10 +31,18 @@ pub type BookKeeper = BookKeeperStore<Session>;
 ///
 /// Dropping the future ends what has begun.
 pub async fn connect(uri: &Uri, settings: BookKeeperSettings) -> Result<BookKeeper, StoreError> {
+    let parts = parts_of(uri, &settings).await?;
+    Ok(BookKeeperStore::of(settings, Environment::default(), parts))
+}
+
+/// Connects to the parts of a namespace.
+pub(super) async fn parts_of(
+    uri: &Uri,
+    settings: &BookKeeperSettings,
+) -> Result<Parts<Session>, StoreError> {
     settings.check()?;
-    let hosts: Vec<String> = uri.hosts().iter().map(ToString::to_string).collect();
-    let servers = hosts.join(",");
-    let sessions = begin(&servers, &settings).await?;
+    let servers = servers_of(uri);
+    let sessions = begin(&servers, settings).await?;
     let namespace = Namespace::new(sessions.current(), uri.namespace(), Access::default());
     let binding = binding(&namespace, &servers).await?;
     // Ledgers may lie in another ensemble than the streams.
@@ -42,15 +50,27 @@ pub async fn connect(uri: &Uri, settings: BookKeeperSettings) -> Result<BookKeep
     let ledger_sessions = if is_same(of_ledgers, &servers) {
         sessions.clone()
     } else {
-        begin(of_ledgers, &settings).await?
+        begin(of_ledgers, settings).await?
     };
-    let environment = Environment::default();
     let over = Ensembles {
         sessions,
         ledger_sessions,
         servers: &servers,
     };
-    BookKeeperStore::open(settings, environment, over, uri.namespace(), None).await
+    Parts::open(
+        settings,
+        &Environment::default(),
+        over,
+        uri.namespace(),
+        None,
+    )
+    .await
+}
+
+/// Returns the servers of ZooKeeper that a URI names.
+pub(super) fn servers_of(uri: &Uri) -> String {
+    let hosts: Vec<String> = uri.hosts().iter().map(ToString::to_string).collect();
+    hosts.join(",")
 }
 
 /// Returns true if two lists of servers name the same ones.
@@ -73,7 +93,7 @@ pub struct Ensembles<'a, Z> {
     pub servers: &'a str,
 }
 
-async fn begin(
+pub(super) async fn begin(
     servers: &str,
     settings: &BookKeeperSettings,
 ) -> Result<Sessions<Session>, StoreError> {
@@ -103,6 +123,35 @@ impl<Z: ZooKeeper> BookKeeperStore<Z> {
         namespace: &str,
         connect: Option<Arc<dyn Connect>>,
     ) -> Result<Self, StoreError> {
+        let parts = Parts::open(&settings, &environment, ensembles, namespace, connect).await?;
+        Ok(Self::of(settings, environment, parts))
+    }
+
+    fn of(settings: BookKeeperSettings, environment: Environment, parts: Parts<Z>) -> Self {
+        let first = parts.binding.first_sequence_number();
+        let names = Names::new(parts.sessions, parts.namespace, parts.cluster, first);
+        Self::over(settings, environment, names)
+    }
+}
+
+/// A namespace and its cluster.
+pub(super) struct Parts<Z: ZooKeeper> {
+    pub(super) sessions: Sessions<Z>,
+    pub(super) ledger_sessions: Sessions<Z>,
+    pub(super) namespace: Namespace<Z>,
+    pub(super) binding: Binding,
+    pub(super) cluster: Cluster,
+}
+
+impl<Z: ZooKeeper> Parts<Z> {
+    /// Reads the binding of a namespace and connects to its cluster.
+    pub(super) async fn open(
+        settings: &BookKeeperSettings,
+        environment: &Environment,
+        ensembles: Ensembles<'_, Z>,
+        namespace: &str,
+        connect: Option<Arc<dyn Connect>>,
+    ) -> Result<Self, StoreError> {
         settings.check()?;
         let Ensembles {
             sessions,
@@ -112,9 +161,9 @@ impl<Z: ZooKeeper> BookKeeperStore<Z> {
         let namespace = Namespace::new(sessions.current(), namespace, Access::default());
         let binding = binding(&namespace, servers).await?;
         let client = Client::over(
-            client_settings(&settings),
+            client_settings(settings),
             environment.clone(),
-            ledger_sessions,
+            ledger_sessions.clone(),
             &binding.ledgers,
             connect,
         );
@@ -134,9 +183,13 @@ impl<Z: ZooKeeper> BookKeeperStore<Z> {
             options: Arc::new(options),
             unix_ms: Arc::clone(&environment.unix_ms),
         };
-        let first = binding.first_sequence_number();
-        let names = Names::new(sessions, namespace, cluster, first);
-        Ok(Self::over(settings, environment, names))
+        Ok(Self {
+            sessions,
+            ledger_sessions,
+            namespace,
+            binding,
+            cluster,
+        })
     }
 }
 
@@ -151,9 +204,8 @@ async fn binding<Z: ZooKeeper>(
         Err(error @ (NodesError::NotFound { .. } | NodesError::Binding { .. })) => {
             let root = namespace.root();
             let detail = format!(
-                "{error}; bind the namespace to a BookKeeper cluster first, by DistributedLog's \
-                 own command in Java: dlog admin bind -l /ledgers -s {servers} \
-                 -c distributedlog://{servers}{root}"
+                "{error}; bind the namespace to a BookKeeper cluster first: \
+                 dlog admin bind -l /ledgers -s {servers} -c distributedlog://{servers}{root}"
             );
             Err(StoreError::Refused { address, detail })
         }

@@ -34,6 +34,7 @@ mod gathering;
 mod log;
 mod log_writer;
 mod names;
+pub mod operator;
 mod owner;
 mod read;
 mod segment_writer;

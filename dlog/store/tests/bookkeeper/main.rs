@@ -2,6 +2,7 @@
 
 mod faults;
 mod kit;
+mod operator;
 mod owners;
 mod segments;
 
