@@ -3,10 +3,12 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+#[cfg(feature = "bookkeeper")]
+use super::admin;
 use super::logging::{self, Verbosity};
 use super::output;
 use super::{
-    CliError, Output, Shutdown, completions, console, legacy, local, multi_reader, proxy,
+    CliError, Output, Shutdown, completions, console, legacy, local, multi_reader, original, proxy,
     quickstart, sim, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     // Many flags, hence the box.
     Proxy(Box<proxy::Args>),
     Tool(tool::Args),
+    #[cfg(feature = "bookkeeper")]
+    Admin(admin::Args),
     #[command(alias = "multi_reader")]
     MultiReader(multi_reader::Args),
     #[command(alias = "console_multi_writer")]
@@ -138,7 +142,7 @@ impl Cli {
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = Self::laid_out()
             .try_get_matches_from(legacy::rewrite(args))
-            .map_err(with_uri_tip)?;
+            .map_err(|error| original::with_replacement(with_uri_tip(error)))?;
         Self::from_arg_matches(&matches)
     }
 
@@ -160,6 +164,8 @@ impl Cli {
             | Command::MultiReader(_)
             | Command::ConsoleMultiWriter(_)
             | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
+            #[cfg(feature = "bookkeeper")]
+            command @ Command::Admin(_) => command.start(verbosity, &output, self.verbose),
         }
     }
 }
@@ -207,6 +213,8 @@ impl Command {
             Self::Local(args) => args.run(output, &shutdown).await,
             Self::Proxy(args) => args.run(output, &shutdown).await,
             Self::Tool(args) => until_shutdown(&shutdown, args.run(output)).await,
+            #[cfg(feature = "bookkeeper")]
+            Self::Admin(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::MultiReader(args) => args.run(output, &shutdown).await,
             Self::ConsoleMultiWriter(args) => args.run(output, verbose, &shutdown).await,
             Self::Completions(args) => args.run(output),

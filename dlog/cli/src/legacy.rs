@@ -35,6 +35,16 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag(&["proxy"], "-pd", "--stats-provider"),
     flag(&["proxy"], "-la", "--load-appraiser"),
     flag(&["tool", "dump"], "-sp", "--skip-payload"),
+    flag(&["tool", "inspect"], "-ft", "--prefix"),
+    flag(&["tool", "listbookies"], "-rw", "--readwrite"),
+    flag(&["tool", "listbookies"], "-ro", "--readonly"),
+    flag(&["tool", "readentries"], "-fid", "--from"),
+    flag(&["tool", "readentries"], "-uid", "--to"),
+    flag(&["tool", "readentries"], "-sp", "--skip-payload"),
+    flag(&["admin", "bind"], "-bkzr", "--bk-zk-servers-for-reader"),
+    flag(&["admin", "bind"], "-dlzw", "--dl-zk-servers-for-writer"),
+    flag(&["admin", "bind"], "-dlzr", "--dl-zk-servers-for-reader"),
+    flag(&["admin", "bind"], "-seqno", "--first-log-segment-seqno"),
     flag(&["tool", "show"], "-ns", "--no-log-segments"),
     flag(&["tool", "truncate"], "-dlsn", "--dlsn"),
     flag(&["tool", "truncate_stream"], "-dlsn", "--dlsn"),
@@ -61,8 +71,8 @@ pub(crate) fn rewrite(args: impl IntoIterator<Item = OsString>) -> Vec<OsString>
             } else if text.starts_with('-') {
                 return spelled_out(&command, text).map_or(arg, OsString::from);
             } else if command.len() < 2 {
-                // `tool` is the only command with subcommands; for the others the second word is a
-                // value and matches nothing.
+                // `tool` and `admin` are the commands with subcommands; for the others the second
+                // word is a value and matches nothing.
                 command.push(text.to_owned());
             }
             arg

@@ -4,6 +4,8 @@
 //! Results go to the standard output, everything else to the standard error. A command exits with
 //! status 0, with 1 when it failed, and with 2 after a usage error.
 
+#[cfg(feature = "bookkeeper")]
+mod admin;
 mod args;
 mod completions;
 mod confirm;
@@ -19,6 +21,7 @@ mod local;
 mod logging;
 mod multi_reader;
 mod namespace;
+mod original;
 mod output;
 mod port;
 mod position;

@@ -88,11 +88,22 @@ async fn connect_bookkeeper(
 ) -> Result<Connected, CliError> {
     let store = bookkeeper::connect(uri, settings)
         .await
-        .map_err(|error| store_error(&error, Some(uri)))?;
+        .map_err(|error| zookeeper_error(&error, uri))?;
     Ok(Connected {
         store: Arc::new(store),
         is_bookkeeper: true,
     })
+}
+
+/// Converts an error of a namespace on BookKeeper for the user.
+#[cfg(feature = "bookkeeper")]
+#[must_use]
+pub(crate) fn zookeeper_error(error: &StoreError, uri: &Uri) -> CliError {
+    if let StoreError::Unreachable { .. } = error {
+        let tip = "check that ZooKeeper and the bookies run, and that this machine reaches them";
+        return CliError::failure(error.to_string()).tip(tip);
+    }
+    store_error(error, Some(uri))
 }
 
 /// Converts a store's error for the user, with the command that helps where there is one.

@@ -40,6 +40,8 @@ mod missing {
         let output = CapturedOutput::default().output();
         let shutdown = Shutdown::manual();
         let ended = match cli.command {
+            #[cfg(feature = "bookkeeper")]
+            Command::Admin(_) => panic!("{line} needs no feature"),
             Command::Proxy(args) => args.run(&output, &shutdown).await,
             Command::ConsoleMultiWriter(args) => args.run(&output, 0, &shutdown).await,
             Command::Sim(args) => args.run(&output, &shutdown).await,

@@ -15,7 +15,7 @@ pub(super) fn collect(mut command: clap::Command, name: String, texts: &mut Vec<
 }
 
 // The snapshots are of a binary with every feature; `features.rs` tests the others.
-#[cfg(all(feature = "plots", feature = "zookeeper"))]
+#[cfg(all(feature = "bookkeeper", feature = "plots", feature = "zookeeper"))]
 #[test]
 fn every_commands_help_equals_its_snapshot() {
     use std::fs;

@@ -1,5 +1,7 @@
 //! `dlog tool`: creates, lists, shows, dumps, truncates and deletes log streams.
 
+#[cfg(feature = "bookkeeper")]
+mod bookkeeper;
 mod count;
 mod create;
 mod delete;
@@ -11,6 +13,9 @@ mod show;
 mod truncate;
 
 use clap::Subcommand;
+
+#[cfg(feature = "bookkeeper")]
+use bookkeeper::{audit, inspect, ledgers, recover};
 
 use super::{CliError, Output};
 
@@ -48,6 +53,24 @@ enum ToolCommand {
     Retention(retention::Args),
     #[command(aliases = ["truncate_stream", "truncate-stream"])]
     Truncate(truncate::Args),
+    #[cfg(feature = "bookkeeper")]
+    Inspect(inspect::Args),
+    #[cfg(feature = "bookkeeper")]
+    Recover(recover::Args),
+    #[cfg(feature = "bookkeeper")]
+    Audit(audit::Args),
+    #[cfg(feature = "bookkeeper")]
+    #[command(name = "listbookies", alias = "list-bookies")]
+    ListBookies(ledgers::ListBookiesArgs),
+    #[cfg(feature = "bookkeeper")]
+    #[command(name = "readlac", alias = "read-lac")]
+    ReadLac(ledgers::ReadLacArgs),
+    #[cfg(feature = "bookkeeper")]
+    #[command(name = "readentries", alias = "read-entries")]
+    ReadEntries(ledgers::ReadEntriesArgs),
+    #[cfg(feature = "bookkeeper")]
+    #[command(name = "findledger", alias = "find-ledger")]
+    FindLedger(ledgers::FindLedgerArgs),
     #[command(alias = "serialize_dlsn")]
     SerializeDlsn(dlsn::SerializeArgs),
     #[command(alias = "deserialize_dlsn")]
@@ -82,6 +105,16 @@ impl Args {
             | ToolCommand::Truncate(_) => {
                 unreachable!("the caller checks is_offline first")
             }
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::Inspect(_)
+            | ToolCommand::Recover(_)
+            | ToolCommand::Audit(_)
+            | ToolCommand::ListBookies(_)
+            | ToolCommand::ReadLac(_)
+            | ToolCommand::ReadEntries(_)
+            | ToolCommand::FindLedger(_) => {
+                unreachable!("the caller checks is_offline first")
+            }
         }
     }
 
@@ -99,6 +132,20 @@ impl Args {
             ToolCommand::Delete(args) => args.run(output).await,
             ToolCommand::Retention(args) => args.run(output).await,
             ToolCommand::Truncate(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::Inspect(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::Recover(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::Audit(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::ListBookies(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::ReadLac(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::ReadEntries(args) => args.run(output).await,
+            #[cfg(feature = "bookkeeper")]
+            ToolCommand::FindLedger(args) => args.run(output).await,
             ToolCommand::SerializeDlsn(args) => args.run(output),
             ToolCommand::DeserializeDlsn(args) => args.run(output),
         }

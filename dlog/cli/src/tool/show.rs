@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::namespace::{self, UriArg};
@@ -10,6 +12,28 @@ use distributedlog_store::utc;
 use distributedlog_store::{
     LogStore, Owner, RetentionInfo, SegmentInfo, StoreError, StreamInfo, StreamName,
 };
+
+/// Ledgers of streams' log segments, for namespaces on BookKeeper.
+pub(super) type ShownLedgers = BTreeMap<StreamName, Vec<ShownLedger>>;
+
+/// Ledger of a log segment.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ShownLedger {
+    pub(super) log_segment_sequence_no: i64,
+    pub(super) ledger: i64,
+    pub(super) truncated: Truncated,
+}
+
+/// Part of a log segment that is truncated.
+// Without BookKeeper no ledger is shown.
+#[cfg_attr(not(feature = "bookkeeper"), allow(dead_code))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Truncated {
+    No,
+    Partly,
+    Whole,
+}
 
 /// Show the state of streams: positions, owner, log segments.
 #[derive(Debug, clap::Args)]
@@ -40,18 +64,20 @@ impl Args {
     /// The store cannot be reached, or a stream does not exist.
     pub(crate) async fn run(self, output: &Output) -> Result<(), CliError> {
         let names = self.selection.names()?;
-        self.show(
-            namespace::connect(&self.uri.uri).await?.as_ref(),
-            &names,
-            output,
-        )
-        .await
+        let uri = &self.uri.uri;
+        let store = namespace::connect(uri).await?;
+        #[cfg(feature = "bookkeeper")]
+        let ledgers = super::bookkeeper::shown_ledgers(uri, &names).await?;
+        #[cfg(not(feature = "bookkeeper"))]
+        let ledgers = ShownLedgers::new();
+        self.show(store.as_ref(), &names, &ledgers, output).await
     }
 
     pub(super) async fn show(
         &self,
         store: &dyn LogStore,
         names: &[StreamName],
+        ledgers: &ShownLedgers,
         output: &Output,
     ) -> Result<(), CliError> {
         for name in names {
@@ -70,10 +96,17 @@ impl Args {
                 Err(error) => return Err(namespace::store_error(&error, Some(&self.uri.uri))),
             };
             let retention = retention.as_ref();
+            let ledgers = ledgers.get(name).filter(|_| !self.no_log_segments);
+            let ledgers = ledgers.map(Vec::as_slice);
             match self.format {
-                Format::Text => output.line(text(&info, records, retention).trim_end())?,
+                Format::Text => {
+                    let text = text(&info, records, retention);
+                    output.line(text + &ledgers_text(ledgers.unwrap_or_default()))?;
+                }
                 Format::Json => {
-                    record_text::json_line(output, &json(&info, records, retention))?;
+                    let mut json = json(&info, records, retention);
+                    json.ledgers = ledgers;
+                    record_text::json_line(output, &json)?;
                 }
             }
         }
@@ -113,7 +146,23 @@ fn text(info: &StreamInfo, records: u64, retention: Option<&RetentionInfo>) -> S
     let retention = retention.map(retention::text);
     lines.extend(retention.map(|text| format!("  retention     {text}")));
     lines.extend(info.segments.iter().map(segment_text));
-    lines.join("\n") + "\n"
+    lines.join("\n")
+}
+
+/// Formats the ledgers of log segments, each on a line of its own.
+fn ledgers_text(ledgers: &[ShownLedger]) -> String {
+    let line = |it: &ShownLedger| {
+        let number = it.log_segment_sequence_no;
+        let truncated = match it.truncated {
+            Truncated::No | Truncated::Partly => "",
+            Truncated::Whole => ", which is truncated and deleted with the next one",
+        };
+        format!(
+            "\n  ledger {} of log segment {number}{truncated}",
+            it.ledger
+        )
+    };
+    ledgers.iter().map(line).collect()
 }
 
 fn owner_text(owner: &Owner) -> String {
@@ -155,6 +204,8 @@ struct StreamJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<LimitsJson>,
     segments: &'a [SegmentInfo],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledgers: Option<&'a [ShownLedger]>,
 }
 
 fn json<'a>(
@@ -172,6 +223,7 @@ fn json<'a>(
         owner: info.owner.as_ref(),
         retention: retention.map(LimitsJson::from),
         segments: &info.segments,
+        ledgers: None,
     }
 }
 
@@ -217,8 +269,23 @@ Log stream basic-stream-3
   truncated     no
   owner         proxy at 127.0.0.1:8000, shard 1
   log segment 1 in progress, 2 entries, 5 records, 45 bytes, from 2026-11-23 15:58:25 UTC to \
-             2026-11-23 15:58:26 UTC
-"
+             2026-11-23 15:58:26 UTC"
+        );
+    }
+
+    #[test]
+    fn the_ledgers_of_log_segments_follow_them() {
+        let of = |log_segment_sequence_no, ledger, truncated| ShownLedger {
+            log_segment_sequence_no,
+            ledger,
+            truncated,
+        };
+        let ledgers = [of(1, 4, Truncated::Whole), of(2, 9, Truncated::No)];
+        assert_eq!(
+            ledgers_text(&ledgers),
+            "
+  ledger 4 of log segment 1, which is truncated and deleted with the next one
+  ledger 9 of log segment 2"
         );
     }
 

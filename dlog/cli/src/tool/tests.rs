@@ -30,7 +30,11 @@ async fn ran_on(store: &Arc<dyn LogStore>, line: &str) -> (String, Result<(), St
             args.create(dynamic.as_ref(), &names, &output).await
         }
         ToolCommand::List(args) => args.list(dynamic.as_ref(), &output).await,
-        ToolCommand::Show(args) => args.show(dynamic.as_ref(), &[name("s-1")], &output).await,
+        ToolCommand::Show(args) => {
+            let ledgers = show::ShownLedgers::new();
+            args.show(dynamic.as_ref(), &[name("s-1")], &ledgers, &output)
+                .await
+        }
         ToolCommand::Dump(args) => args.dump(dynamic, &output).await,
         ToolCommand::Count(args) => {
             args.count(&dynamic, &args.names().expect("names"), &output)
@@ -45,6 +49,14 @@ async fn ran_on(store: &Arc<dyn LogStore>, line: &str) -> (String, Result<(), St
         ToolCommand::SerializeDlsn(_) | ToolCommand::DeserializeDlsn(_) => {
             unreachable!("they take no URI")
         }
+        #[cfg(feature = "bookkeeper")]
+        ToolCommand::Inspect(_)
+        | ToolCommand::Recover(_)
+        | ToolCommand::Audit(_)
+        | ToolCommand::ListBookies(_)
+        | ToolCommand::ReadLac(_)
+        | ToolCommand::ReadEntries(_)
+        | ToolCommand::FindLedger(_) => unreachable!("they need a cluster"),
     };
     (
         captured.text(),

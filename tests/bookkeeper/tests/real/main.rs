@@ -5,6 +5,7 @@ mod faults;
 mod java_ledgers;
 mod java_logs;
 mod java_speed;
+mod our_commands;
 mod our_faults;
 mod our_ledgers;
 mod our_takeovers;
