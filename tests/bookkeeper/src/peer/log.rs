@@ -149,16 +149,16 @@ impl LogPeer {
         self.acknowledged(acknowledged).await
     }
 
-    /// Returns the next records that the write which was begun reports.
+    /// Returns the next records that the write or the read which was begun reports.
     ///
     /// # Panics
-    /// A write fails.
+    /// It fails.
     pub async fn acknowledged(&mut self, count: usize) -> Vec<LogRecord> {
         let mut records = Vec::with_capacity(count);
         while records.len() < count {
             match self.peer.next().await {
                 Ok(Some(line)) => records.push(parse(line)),
-                other => panic!("no further record is acknowledged: {other:?}"),
+                other => panic!("no further record is reported: {other:?}"),
             }
         }
         records
@@ -185,6 +185,65 @@ impl LogPeer {
     pub async fn truncate(&mut self, log: &str, [segment, entry, slot]: [i64; 3]) {
         self.run(&format!("truncate {log} {segment},{entry},{slot}"))
             .await;
+    }
+
+    /// Reads this many records from the start of a log, those of sets one by one. Unlike
+    /// [`read`](Self::read) it knows the end: Java's blocking reader may take the end of one
+    /// segment of several for the end of the log.
+    ///
+    /// # Panics
+    /// Java cannot read them.
+    pub async fn read_count(&mut self, log: &str, count: usize) -> Vec<LogRecord> {
+        let mut read = Vec::with_capacity(count);
+        self.begin_to_tail(log, count).await;
+        self.tailed(log, count, count, &mut read).await;
+        assert_eq!(self.peer.next().await, Ok(None));
+        read
+    }
+
+    /// Begins to read this many records from the start of a log, as they come, for
+    /// [`tailed`](Self::tailed).
+    pub async fn begin_to_tail(&mut self, log: &str, count: usize) {
+        self.peer.send(&format!("tail {log} {count}")).await;
+    }
+
+    /// Takes records of the `count` that it began to read, until `until` of them are in `read`.
+    /// Another reader goes on where Java's gives up: from one segment to the next it may cancel a
+    /// read of its own, or stop without an error.
+    ///
+    /// # Panics
+    /// Java cannot read them.
+    pub async fn tailed(
+        &mut self,
+        log: &str,
+        count: usize,
+        until: usize,
+        read: &mut Vec<LogRecord>,
+    ) {
+        const MAX_FAILURES: usize = 3;
+        let mut failures = 0;
+        while read.len() < until {
+            match self.peer.next().await {
+                Ok(Some(line)) => read.push(parse(line)),
+                Ok(None) => panic!(
+                    "{log}: {} records are all that Java was asked for",
+                    read.len()
+                ),
+                Err(error) => {
+                    failures += 1;
+                    let last = read.last().map(|it| it.dlsn);
+                    println!(
+                        "{log}: {error} behind {last:?}, record {} of {count}",
+                        read.len()
+                    );
+                    assert!(failures < MAX_FAILURES, "Java cannot read {log}");
+                    let [segment, entry, slot] = last.unwrap_or([0, 0, -1]);
+                    let (left, slot) = (count - read.len(), slot + 1);
+                    let from = format!("from={segment},{entry},{slot}");
+                    self.peer.send(&format!("tail {log} {left} {from}")).await;
+                }
+            }
+        }
     }
 
     /// Reads all records of a log, those of sets one by one.
