@@ -21,6 +21,11 @@ impl IndexSet {
         self.0 & (1 << index) != 0
     }
 
+    /// The indices that are not in `other`.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     pub(super) const fn len(self) -> usize {
         self.0.count_ones() as usize
     }

@@ -10,7 +10,9 @@ use distributedlog_bookkeeper_tests::java::Version;
 use distributedlog_bookkeeper_tests::peer::LedgerPeer;
 use distributedlog_bookkeeper_tests::relay::Mode;
 
-use crate::ours::{all, append, assert_ours, client, confirm, create, read, until_bookies, within};
+use crate::ours::{
+    all, append, assert_ours, client, confirm, create, payload, read, until_bookies, within,
+};
 
 async fn relayed(bookies: usize) -> (Cluster, Client) {
     let builder = Cluster::builder(Version::V4_17);
@@ -185,6 +187,50 @@ async fn bookies_fail_one_by_one_while_zookeeper_is_stopped() {
         assert_eq!(appended, Appended::Confirmed(number));
     }
     close_and_read(&cluster, &writer, 100).await;
+}
+
+/// Bookies that stay in the ensemble confirm while ZooKeeper does not store its change.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Java: tests/run bookkeeper"]
+async fn our_writer_goes_on_when_a_bookie_fails_while_zookeeper_is_stopped() {
+    let (cluster, ours) = relayed(4).await;
+    let writer = create(&ours).await;
+    confirm(&writer, 0..50).await;
+    let failing = member(&cluster, &writer, 0);
+    cluster.pause_zookeeper().await;
+    cluster.relay(failing).set(Mode::Cut);
+    confirm(&writer, 50..500).await;
+    let segments = writer.metadata().metadata.segments.len();
+    assert_eq!(segments, 1, "ZooKeeper is stopped");
+    cluster.resume_zookeeper().await;
+    let replaced = async {
+        while writer.metadata().metadata.segments.len() == 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("replacing the bookie", replaced).await;
+    confirm(&writer, 500..600).await;
+    close_and_read(&cluster, &writer, 600).await;
+    // The new bookie has what was confirmed meanwhile.
+    for place in [1, 2] {
+        cluster
+            .relay(member(&cluster, &writer, place))
+            .set(Mode::Cut);
+    }
+    let opened = ours.open(writer.ledger(), &LedgerAccess::default()).await;
+    let reader = opened.expect("it is there");
+    for number in 50..600 {
+        let arrived = async {
+            loop {
+                let mut entries = reader.entries(number, number, 1).expect("a small ensemble");
+                if let Some(Ok(entry)) = entries.next().await {
+                    break entry;
+                }
+            }
+        };
+        let entry = within("the new bookie's copy", arrived).await;
+        assert_eq!(entry.payload, payload(number));
+    }
 }
 
 /// T18: one bookie is stopped under load.

@@ -2,17 +2,22 @@
 
 use distributedlog::Instant;
 
-use super::types::{CloseReason, WriterOutput};
+use super::pending::Pending;
+use super::types::{CloseReason, WriterOutput, WriterSettings};
 use super::{Phase, Purpose, Writer};
 use crate::EntryId;
+use crate::ledger::ensemble::IndexSet;
 use crate::ledger::update::{Decision, Update, Versioned};
 use crate::metadata::{BookieId, LedgerMetadata, LedgerState, Segment};
 
 /// A change of the ensemble that is being stored.
 pub(super) struct Change {
-    /// First entry of the new ensemble: the one behind the last confirmed. Nothing is confirmed
-    /// until the change is stored, so it stays the right one.
+    /// First entry of the new ensemble: the one behind the last confirmed when it began. Entries
+    /// that are confirmed until it is stored are so by bookies that stay, which the metadata names
+    /// for them before and after.
     start: EntryId,
+    /// Bytes of all payloads before the first entry.
+    start_length: u64,
     replacements: Vec<Replacement>,
 }
 
@@ -23,6 +28,25 @@ struct Replacement {
 }
 
 impl Change {
+    /// Returns the indices whose bookies leave: their copies do not count until it is known what is
+    /// stored.
+    pub(super) fn leaving(&self) -> IndexSet {
+        let mut leaving = IndexSet::default();
+        for replacement in &self.replacements {
+            leaving.insert(replacement.index);
+        }
+        leaving
+    }
+
+    /// Returns true if an entry may be confirmed before the change is stored. What is confirmed
+    /// meanwhile is kept for the new bookies, and gets half of the window: so there is always an
+    /// entry whose outcome makes room when the window is full.
+    pub(super) fn has_room(&self, next: &Pending, settings: &WriterSettings) -> bool {
+        let entries = usize::try_from(next.entry - self.start).unwrap_or(usize::MAX);
+        let bytes = next.length - self.start_length;
+        entries < settings.max_pending_entries / 2 && bytes <= settings.max_pending_bytes as u64 / 2
+    }
+
     /// Decides by the stored metadata. Another client's change that already took the failed bookies
     /// out is adopted, as is a recovery or a close, which ends this writer.
     pub(super) fn decide(&self, stored: &LedgerMetadata) -> Decision {
@@ -77,6 +101,7 @@ impl Writer {
         }
         let change = Change {
             start: self.start_of_change(),
+            start_length: self.confirmed_length,
             replacements,
         };
         let (update, step) = Update::start(&self.stored, |it| change.decide(it));
@@ -153,6 +178,7 @@ impl Writer {
         for index in replaced {
             self.resend(now, index);
         }
+        self.forget_confirmed();
         self.outputs.push_back(WriterOutput::EnsembleChanged);
     }
 }

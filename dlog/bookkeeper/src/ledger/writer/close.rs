@@ -56,6 +56,7 @@ impl Writer {
     pub(super) fn closed(&mut self, stored: Versioned) {
         let last = stored.metadata.last_entry;
         self.stored = stored;
+        self.forget_confirmed();
         for pending in self.pending.drain(..) {
             let fate = if pending.entry <= last {
                 Fate::Written
@@ -73,6 +74,7 @@ impl Writer {
     /// The node does not exist any more.
     pub(super) fn gone(&mut self) {
         self.die(CloseReason::Deleted);
+        self.forget_confirmed();
         for pending in self.pending.drain(..) {
             let fate = Fate::Unknown;
             self.outputs.push_back(WriterOutput::Resolved {

@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use distributedlog::Instant;
 
+#[cfg(seeded_bugs)]
+use super::ensemble::IndexSet;
 use super::ensemble::Quorums;
 use super::update::{MetadataReply, SetReply, Step, Update, Versioned};
 use crate::entry::EntryCodec;
@@ -36,7 +38,8 @@ const FRAME_OVERHEAD: usize = 128;
 ///
 /// Invariant: an entry is confirmed only when the ack quorum of the bookies that the stored
 /// metadata names for it have it, and all entries before it are confirmed. So a recovery, by
-/// whomever, finds every confirmed entry.
+/// whomever, finds every confirmed entry. While a change of the metadata may be stored or not, only
+/// bookies count that are named either way.
 ///
 /// With at least the ack quorum of an entry's bookies it goes on: bookies that fail are replaced as
 /// soon as others are there, in the background. If fewer are left and none can replace them, or
@@ -50,7 +53,8 @@ pub struct Writer {
     members: Vec<Member>,
     /// Bookies that may replace a member, best first.
     candidates: Vec<BookieId>,
-    /// Entries that are not confirmed, in their order.
+    /// Entries that are not confirmed, in their order. While the ensemble changes those come first
+    /// that were confirmed since it began: the new bookies get them as well.
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     next_entry: EntryId,
@@ -296,7 +300,7 @@ impl Writer {
     /// Returns the number of entries that are neither confirmed nor resolved.
     #[must_use]
     pub fn pending_entries(&self) -> usize {
-        self.pending.len()
+        self.pending.len() - self.confirmed_pending()
     }
 
     /// Returns the number of bookies of the ensemble that have failed and could not be replaced
@@ -314,26 +318,29 @@ impl Writer {
 
     /// Everything that follows from a change of state, in the one order that is right: a change of
     /// the ensemble begins before entries are confirmed, so that none is confirmed behind its
-    /// start.
+    /// start by a bookie that it takes out.
     fn react(&mut self, now: Instant) {
         self.start_change(now);
         self.confirm();
         self.start_close(now);
     }
 
-    fn is_changing(&self) -> bool {
-        matches!(self.update, Some((Purpose::Change(_), _)))
-    }
-
     /// Confirms entries in their order, as long as the ack quorum has them.
     fn confirm(&mut self) {
-        let is_changing = self.is_changing();
-        #[cfg(seeded_bugs)]
-        let is_changing = is_changing
-            && !crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::ConfirmsWhileChanging);
-        if is_changing || matches!(self.phase, Phase::Closing(_) | Phase::Ended) {
+        if matches!(self.phase, Phase::Closing(_) | Phase::Ended) {
             return;
         }
+        let change = match &self.update {
+            Some((Purpose::Change(change), _)) => Some(change),
+            Some((Purpose::Close, _)) | None => None,
+        };
+        let leaving = change.map(Change::leaving).unwrap_or_default();
+        #[cfg(seeded_bugs)]
+        let leaving = if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::ConfirmsWhileChanging) {
+            IndexSet::default()
+        } else {
+            leaving
+        };
         let enough = self.quorums.ack;
         #[cfg(seeded_bugs)]
         let enough = enough
@@ -348,15 +355,33 @@ impl Writer {
                 (0..enough).for_each(|index| pending.acks.insert(index));
             }
         }
-        while let Some(head) = self.pending.front()
-            && head.acks.len() >= enough
-        {
-            let head = self.pending.pop_front().expect("the front was seen");
-            self.pending_bytes -= head.payload_bytes;
-            self.confirmed = head.entry;
-            self.confirmed_length = head.length;
+        for next in self.pending.iter().skip(self.confirmed_pending()) {
+            let has_room = change.is_none_or(|it| it.has_room(next, &self.settings));
+            if next.acks.without(leaving).len() < enough || !has_room {
+                break;
+            }
+            self.confirmed = next.entry;
+            self.confirmed_length = next.length;
             self.outputs
-                .push_back(WriterOutput::Confirmed { entry: head.entry });
+                .push_back(WriterOutput::Confirmed { entry: next.entry });
+        }
+        if change.is_none() {
+            self.forget_confirmed();
+        }
+    }
+
+    /// Returns the number of entries at the front of those that are pending which are confirmed.
+    fn confirmed_pending(&self) -> usize {
+        let first = self.pending.front().map(|it| it.entry);
+        first.map_or(0, |first| {
+            usize::try_from(self.confirmed + 1 - first).unwrap_or(0)
+        })
+    }
+
+    /// Drops the entries that are confirmed: every bookie of the ensemble was sent them.
+    fn forget_confirmed(&mut self) {
+        for pending in self.pending.drain(..self.confirmed_pending()) {
+            self.pending_bytes -= pending.payload_bytes;
         }
     }
 

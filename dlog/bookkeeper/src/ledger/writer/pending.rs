@@ -3,7 +3,7 @@ use bytes::Bytes;
 use crate::EntryId;
 use crate::ledger::ensemble::IndexSet;
 
-/// An entry that is not confirmed.
+/// An entry that is not confirmed, or was while the ensemble changes.
 pub(super) struct Pending {
     pub(super) entry: EntryId,
     pub(super) body: Bytes,

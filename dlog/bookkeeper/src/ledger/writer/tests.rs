@@ -143,10 +143,8 @@ fn a_failed_bookie_is_replaced_in_the_background_and_gets_the_same_bytes() {
         (segment.first_entry, &segment.ensemble[..]),
         (1, &expected[..])
     );
-    // Nothing is confirmed until the change is stored.
     script.reply(1, "a", Status::Ok);
     script.reply(1, "b", Status::Ok);
-    assert_eq!(script.confirmed, [0]);
     script.set(SetReply::Done(1));
     assert_eq!(script.confirmed, [0, 1]);
     let bodies: Vec<_> = script
@@ -160,6 +158,89 @@ fn a_failed_bookie_is_replaced_in_the_background_and_gets_the_same_bytes() {
         bodies.iter().all(|body| *body == bodies[0]),
         "W2 copies never differ"
     );
+}
+
+#[test]
+fn while_a_change_is_stored_the_bookies_that_stay_confirm() {
+    let mut script = Script::new(WriterSettings::default());
+    script.candidates(&["d"]);
+    script.append(2);
+    script.reply(0, "c", Status::Ok);
+    script.reply(1, "c", Status::Io);
+    assert_eq!(script.sets.len(), 1);
+    script.reply(0, "a", Status::Ok);
+    assert!(
+        script.confirmed.is_empty(),
+        "c leaves: its copy does not count"
+    );
+    script.reply(0, "b", Status::Ok);
+    script.append(1);
+    for entry in [1, 2] {
+        script.reply(entry, "a", Status::Ok);
+        script.reply(entry, "b", Status::Ok);
+    }
+    assert_eq!(script.confirmed, [0, 1, 2]);
+    assert_eq!(script.writer.pending_entries(), 0);
+    script.set(SetReply::Done(1));
+    // The metadata names the new bookie for all of them.
+    for entry in [0, 1, 2] {
+        script.reply(entry, "d", Status::Ok);
+    }
+    script.writer.close(NOW);
+    script.run();
+    script.set(SetReply::Done(2));
+    assert_eq!(script.confirmed, [0, 1, 2]);
+    assert!(script.resolved.is_empty());
+    assert_eq!(script.closed, Some((Some(2), CloseReason::Finished)));
+}
+
+#[test]
+fn what_is_confirmed_while_a_change_is_stored_is_bounded_by_half_of_the_window() {
+    let settings = WriterSettings {
+        max_pending_entries: 4,
+        ..Default::default()
+    };
+    let mut script = Script::new(settings);
+    script.candidates(&["d"]);
+    script.append(4);
+    script.reply(0, "c", Status::Io);
+    for entry in 0..4 {
+        script.reply(entry, "a", Status::Ok);
+        script.reply(entry, "b", Status::Ok);
+    }
+    assert_eq!(script.confirmed, [0, 1]);
+    // As ever, an entry without an outcome makes room for the next one.
+    let refused = script.writer.append(NOW, &Bytes::new());
+    assert_eq!(
+        (refused, script.writer.pending_entries()),
+        (Err(AppendError::Full), 2)
+    );
+    script.set(SetReply::Done(1));
+    assert_eq!(script.confirmed, [0, 1, 2, 3]);
+    script.append(1);
+}
+
+#[test]
+fn what_is_confirmed_while_a_change_is_stored_stays_confirmed_when_another_client_recovers() {
+    let mut script = Script::new(WriterSettings::default());
+    script.candidates(&["d"]);
+    script.append(2);
+    script.reply(0, "c", Status::Io);
+    script.reply(0, "a", Status::Ok);
+    script.reply(0, "b", Status::Ok);
+    assert_eq!(script.confirmed, [0]);
+    script.set(SetReply::BadVersion);
+    let mut recovered = metadata();
+    recovered.state = LedgerState::InRecovery;
+    script.stored(recovered, 3);
+    let closing = &script.sets[1].metadata;
+    assert_eq!(
+        (closing.state, closing.last_entry, closing.length),
+        (LedgerState::Closed, 0, 1)
+    );
+    script.set(SetReply::Done(4));
+    assert_eq!(script.resolved, [(1, Fate::NotWritten)]);
+    assert_eq!(script.closed, Some((Some(0), CloseReason::TakenOver)));
 }
 
 #[test]
