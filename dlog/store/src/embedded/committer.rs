@@ -424,7 +424,8 @@ impl Committer {
         active.zeroed = zeroed;
         active.next_sequence += 1;
         self.newest.end = end;
-        Ok(())
+        // Behind the sync: see `check_lock`.
+        self.shared.check_lock().inspect_err(|_| self.active = None)
     }
 
     /// Handles a failed write of the batch. Returns the error of its callers.

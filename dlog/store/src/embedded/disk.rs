@@ -47,6 +47,13 @@ pub trait Disk: Send + Sync + 'static {
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt>;
 }
 
+/// The lock of a folder.
+pub trait HeldLock: Send + Sync {
+    /// Returns true while the file that was locked has the name under which other processes look
+    /// for it. If it was removed, replaced or moved, another process may hold the folder.
+    fn is_held(&self) -> io::Result<bool>;
+}
+
 /// An open file. Methods take `&self` because threads share it.
 pub trait DiskFile: Send + Sync {
     /// Returns the file's length in bytes.
@@ -83,7 +90,7 @@ pub enum Access {
 /// Result of [`Disk::lock`].
 pub enum LockAttempt {
     /// The caller holds the lock until it drops this value.
-    Held(Box<dyn Send + Sync>),
+    Held(Box<dyn HeldLock>),
     /// Another process holds the lock. Contains the text that it wrote into the file.
     HeldBy(String),
 }

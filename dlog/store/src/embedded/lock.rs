@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::disk::{Disk, LockAttempt, store_error};
+use super::disk::{Disk, HeldLock, LockAttempt, store_error};
+use super::shared::{Shared, lock};
 use crate::StoreError;
 use crate::utc;
 
@@ -16,7 +17,7 @@ pub(super) fn acquire(
     disk: &dyn Disk,
     folder: &Path,
     unix_ms: u64,
-) -> Result<Box<dyn Send + Sync>, StoreError> {
+) -> Result<Box<dyn HeldLock>, StoreError> {
     let path = folder.join(LOCK_FILE);
     match disk.lock(&path, &describe_this_process(unix_ms)) {
         Ok(LockAttempt::Held(held)) => Ok(held),
@@ -32,6 +33,34 @@ pub(super) fn acquire(
             })
         }
         Err(error) => Err(store_error(&path, &error)),
+    }
+}
+
+impl Shared {
+    /// Checks that no other process can have locked the folder since this one did.
+    ///
+    /// Whoever removes the lock file of a running store lets a second process in. That process
+    /// looks for the end of the journal after the removal. So what was written and synced before
+    /// this check is found by it, and what is acknowledged after the check is not lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] once the lock file was removed, replaced or moved.
+    pub(super) fn check_lock(&self) -> Result<(), StoreError> {
+        let held = lock(&self.lock);
+        let Some(held) = &*held else {
+            return Err(StoreError::Closed);
+        };
+        let detail = match held.is_held() {
+            Ok(true) => return Ok(()),
+            Ok(false) => "the lock file was removed, replaced or moved while this process held it: \
+                          another process may have the store open, so this one writes no more; \
+                          stop both, and start one again"
+                .to_owned(),
+            Err(error) => format!("the lock file cannot be checked: {error}"),
+        };
+        let path = self.settings.folder.join(LOCK_FILE).display().to_string();
+        Err(StoreError::Io { path, detail })
     }
 }
 

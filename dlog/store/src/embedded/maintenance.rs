@@ -115,6 +115,7 @@ impl Maintenance {
     }
 
     fn work(&mut self, job: Job) {
+        let mut spare = None;
         match job {
             Job::Seal {
                 volume,
@@ -124,13 +125,20 @@ impl Maintenance {
                 self.is_rolling = false;
                 self.unsealed.push_back((volume, end, snapshot));
             }
-            Job::PrepareSpare(number) => self.prepare_spare(number),
+            Job::PrepareSpare(number) => spare = Some(number),
             Job::Sweep => self.is_rolling = false,
             Job::Copied(result) => {
                 self.moved_bytes += result.as_ref().unwrap_or(&0);
                 self.compaction.copied(&result, (self.shared.unix_ms)());
             }
             Job::Stop => return self.shared.shut_down(),
+        }
+        if self.shared.check_lock().is_err() {
+            // The committer reports it. The files may be another process's now.
+            return;
+        }
+        if let Some(number) = spare {
+            self.prepare_spare(number);
         }
         self.seal_all();
         // Removed volumes may have freed the space that sealing needs.
@@ -167,7 +175,7 @@ impl Maintenance {
     /// Does the next piece of compaction, and publishes the space that the store takes.
     fn compact(&mut self) -> NextStep {
         let next = self.compaction.step(&self.shared);
-        if next == NextStep::Now {
+        if next == NextStep::Now && self.shared.check_lock().is_ok() {
             // A volume may have become empty.
             self.sweep();
         } else if self.compaction.is_idle() {

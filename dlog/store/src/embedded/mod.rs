@@ -17,6 +17,8 @@
 //! - After a failed sync nothing of the batch is trusted: its appends fail with [`StoreError::Io`],
 //!   the volume ends at the last batch that was synced, and the store continues in a new volume.
 //!   While a new volume cannot be created, appends fail and reads work.
+//! - The folder's lock file keeps other processes out. If it is removed while the store is open,
+//!   a process that another one may have replaced acknowledges nothing more.
 //! - A full disk or a folder without write permission fails the appends concerned with
 //!   [`StoreError::DiskFull`] or [`StoreError::ReadOnly`]. Reads work, and each later append tries
 //!   again. Opening, deleting, truncating and compaction use space that is set aside
@@ -90,7 +92,7 @@ use super::{
     Retention, RetentionInfo, StoreError, StoreFuture, StreamInfo, StreamName,
 };
 
-pub use self::disk::{Access, Disk, DiskFile, LockAttempt};
+pub use self::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
 pub use self::real_disk::RealDisk;
 pub use self::settings::EmbeddedSettings;
 pub use self::shared::UnixClock;

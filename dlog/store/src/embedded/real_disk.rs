@@ -2,11 +2,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Access, Disk, DiskFile, LockAttempt};
+use super::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,7 +100,28 @@ impl Disk for RealDisk {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        Ok(LockAttempt::Held(Box::new(file)))
+        Ok(LockAttempt::Held(Box::new(RealLock {
+            file,
+            path: path.to_owned(),
+        })))
+    }
+}
+
+/// A file that is locked while it is open.
+struct RealLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl HeldLock for RealLock {
+    fn is_held(&self) -> io::Result<bool> {
+        let named = match std::fs::metadata(&self.path) {
+            Ok(named) => named,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let held = self.file.metadata()?;
+        Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use super::disk::{Access, Disk, DiskFile, store_error, unfinished};
+use super::disk::{Access, Disk, DiskFile, HeldLock, store_error, unfinished};
 use super::job::Job;
 use super::request::{AppendCaller, CommitRequest};
 use super::reserve::Reserve;
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     /// True when the store is closed and the folder's lock released.
     pub(super) closed: watch::Sender<bool>,
     /// Keeps other processes out of the folder. `None` once the store is closed.
-    pub(super) lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    pub(super) lock: Mutex<Option<Box<dyn HeldLock>>>,
 }
 
 /// The file that becomes the next volume, created ahead of time.
@@ -85,7 +85,7 @@ pub(super) struct StoreEnv {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) unix_ms: UnixClock,
     pub(super) stepped: bool,
-    pub(super) lock: Box<dyn Send + Sync>,
+    pub(super) lock: Box<dyn HeldLock>,
 }
 
 impl Shared {

@@ -452,3 +452,38 @@ fn a_closed_store_refuses_everything() {
         1
     );
 }
+
+#[test]
+fn a_process_whose_lock_file_was_removed_acknowledges_nothing_that_its_successor_lacks() {
+    for entries_between in [0, 1, 40] {
+        let (disk, clock) = (SimDisk::new(1), TestClock::default());
+        let mut first = Stepped::open(&disk, small(), &clock).unwrap();
+        let lease = first.create(&stream("s"));
+        first.append(&lease, entry("before the removal")).unwrap();
+        disk.remove_lock("/store/LOCK");
+        // It does not know yet, nor does it have to: nobody has taken its place.
+        let mut second = Stepped::open(&disk, small(), &clock).unwrap();
+        let lease_of_second = second.acquire(&stream("s"));
+        for i in 0..entries_between {
+            let text = format!("{i}, {}", "of the successor ".repeat(40));
+            second.append(&lease_of_second, entry(&text)).unwrap();
+        }
+        for attempt in ["first", "second"] {
+            let refused = first.append(&lease, entry(attempt)).unwrap_err();
+            let StoreError::Io { path, detail } = &refused else {
+                panic!("{refused:?}")
+            };
+            assert_eq!(path, "/store/LOCK");
+            assert!(detail.contains("was removed"), "{detail}");
+        }
+        assert!(first.delete(&stream("s")).is_err());
+        first.close();
+        second.append(&lease_of_second, entry("the last")).unwrap();
+        let found = read(&second.store, &stream("s"), Dlsn::INITIAL, ALL).unwrap();
+        assert_eq!(found.entries.len(), entries_between + 2);
+        second.close();
+        let third = Stepped::open(&disk, small(), &clock).unwrap();
+        let again = read(&third.store, &stream("s"), Dlsn::INITIAL, ALL).unwrap();
+        assert_eq!(again.entries, found.entries);
+    }
+}

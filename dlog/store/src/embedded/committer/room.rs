@@ -151,6 +151,8 @@ impl Committer {
         let number = self.newest.number + 1;
         let path = self.shared.path(FileKind::Volume, number);
         let shared = self.shared.clone();
+        // The file must not replace one of another process.
+        shared.check_lock()?;
         let mut spare = lock(&shared.spare);
         let VolumeFile { file, capacity } = match spare.file.take() {
             Some(file) => file,

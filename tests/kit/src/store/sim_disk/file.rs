@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 
 use super::SimDisk;
 use super::state::DiskState;
-use distributedlog_store::embedded::{Access, DiskFile};
+use distributedlog_store::embedded::{Access, DiskFile, HeldLock};
 
 /// An open file of the process with this generation.
 pub(super) struct SimFile {
@@ -60,17 +60,32 @@ impl DiskFile for SimFile {
     }
 }
 
-/// A lock of the process with this generation.
+/// A lock, with its number.
 pub(super) struct SimLock {
     pub(super) disk: SimDisk,
     pub(super) path: PathBuf,
-    pub(super) generation: u64,
+    pub(super) number: u64,
+}
+
+impl SimLock {
+    fn is_in(&self, state: &DiskState) -> bool {
+        let lock = state.locks.get(&self.path);
+        lock.is_some_and(|(number, _)| *number == self.number)
+    }
+}
+
+impl HeldLock for SimLock {
+    fn is_held(&self) -> io::Result<bool> {
+        let state = self.disk.state();
+        state.check_running()?;
+        Ok(self.is_in(&state))
+    }
 }
 
 impl Drop for SimLock {
     fn drop(&mut self) {
         let mut state = self.disk.state();
-        if state.generation == self.generation {
+        if self.is_in(&state) {
             state.locks.remove(&self.path);
         }
     }

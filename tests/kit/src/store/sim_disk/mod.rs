@@ -122,6 +122,12 @@ impl SimDisk {
         self.state().failing_writes = count;
     }
 
+    /// Removes a lock's file, as a person does who takes it for a left-over: the next process can
+    /// lock it again.
+    pub fn remove_lock(&self, path: impl AsRef<Path>) {
+        self.state().locks.remove(path.as_ref());
+    }
+
     /// Damages one byte of a file.
     ///
     /// # Panics
@@ -230,14 +236,17 @@ impl Disk for SimDisk {
         if state.read_only {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
-        if let Some(holder) = state.locks.get(path) {
+        if let Some((_, holder)) = state.locks.get(path) {
             return Ok(LockAttempt::HeldBy(holder.clone()));
         }
-        state.locks.insert(path.to_owned(), holder.to_owned());
+        state.next_lock += 1;
+        let number = state.next_lock;
+        let lock = (number, holder.to_owned());
+        state.locks.insert(path.to_owned(), lock);
         Ok(LockAttempt::Held(Box::new(file::SimLock {
             disk: self.clone(),
             path: path.to_owned(),
-            generation: state.generation,
+            number,
         })))
     }
 }

@@ -28,7 +28,10 @@ pub(super) struct DiskState {
     name_changes: Vec<NameChange>,
     files: HashMap<u64, FileState>,
     next_file: u64,
-    pub(super) locks: HashMap<PathBuf, String>,
+    /// Number and holder of each locked file.
+    pub(super) locks: HashMap<PathBuf, (u64, String)>,
+    /// Number of the last lock; numbers are not used again.
+    pub(super) next_lock: u64,
 }
 
 /// A change of a folder that is not durable yet.
@@ -76,6 +79,7 @@ impl DiskState {
             files: HashMap::new(),
             next_file: 1,
             locks: HashMap::new(),
+            next_lock: 0,
         }
     }
 
