@@ -82,6 +82,7 @@ mod retention;
 #[cfg(seeded_bugs)]
 #[doc(hidden)]
 pub mod seeded_bugs;
+mod store_id;
 mod time_lookup;
 mod types;
 pub mod uri;
@@ -92,6 +93,7 @@ pub use distributedlog::stream_name::StreamNameError;
 pub use entropy::Entropy;
 pub use name::StreamName;
 pub use retention::{RetainedSegment, Retention, RetentionInfo};
+pub use store_id::{StoreId, StoreIdError};
 pub use types::{
     Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, NamesPage, Owner, ReadBatch,
     ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,

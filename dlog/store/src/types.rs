@@ -11,7 +11,7 @@ use distributedlog::settings::SettingsError;
 use serde::{Deserialize, Serialize};
 
 use crate::retention::{Retention, RetentionInfo};
-use crate::{StreamName, time_lookup};
+use crate::{StoreId, StreamName, time_lookup};
 
 /// Future of a store's operation.
 ///
@@ -177,6 +177,12 @@ pub trait LogStore: Send + Sync + 'static {
             })
             .await
         })
+    }
+
+    /// Returns the store's identity, or `None` if it has none: BookKeeper's namespaces are known by
+    /// the ensemble that their URI names.
+    fn identity(&self) -> Option<StoreId> {
+        None
     }
 
     /// Closes the store: refuses new operations, makes accepted ones durable, and releases the

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use self::room::RoomFor;
 use super::batch::{Batch, Completion, Effect};
 use super::change::Change;
+use super::closed::{self, ClosedMark};
 use super::disk::{DiskFile, store_error};
 use super::extent::FrameLocation;
 use super::frame::{self, FRAME_HEADER};
@@ -47,6 +48,8 @@ pub(super) struct Committer {
     newest: NewestVolume,
     /// The previous process's last batch, until the next volume has a copy of it.
     tail_batch: Option<TailBatch>,
+    /// True while the mark of the previous process's orderly closing is there.
+    has_closed_mark: bool,
     batch: Batch,
     last_unix_ms: u64,
     /// Bytes of the appends that are in the batch or failed, to be subtracted from the queue's.
@@ -98,6 +101,7 @@ impl Committer {
     pub(super) fn new(
         shared: Arc<Shared>,
         tail_batch: Option<TailBatch>,
+        has_closed_mark: bool,
     ) -> Result<Self, StoreError> {
         let mut committer = Self {
             newest: tail_batch.as_ref().map_or(
@@ -112,6 +116,7 @@ impl Committer {
             staging: Staging::default(),
             active: None,
             tail_batch,
+            has_closed_mark,
             batch: Batch::default(),
             last_unix_ms: 0,
             taken_bytes: 0,
@@ -188,8 +193,26 @@ impl Committer {
                 self.put_change(Change::End, self.last_unix_ms);
                 self.write_batch();
             }
+            self.mark_closed();
             // The maintenance thread releases the folder, after its own last write.
             self.shared.send_job(Job::Stop);
+        }
+    }
+
+    /// States where the journal ends, if everything before that is durable.
+    fn mark_closed(&self) {
+        let shared = &self.shared;
+        if self.active.is_none() || shared.check_lock().is_err() {
+            return;
+        }
+        let mark = ClosedMark {
+            volume: self.newest.number,
+            nonce: self.newest.nonce,
+            end: self.newest.end,
+        };
+        if let Err(error) = closed::write(&*shared.disk, &shared.settings.folder, &mark) {
+            // The next process opens the store as one that was not closed.
+            tracing::debug!("the store is closed without a mark: {error}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::StoreError;
+use crate::{Entropy, StoreError, StoreId};
 
 /// File operations of the store. They are all that the store needs from its environment besides a
 /// clock.
@@ -45,6 +45,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Tries to lock a file and, on success, writes `holder` into it. The lock is released when the
     /// returned value is dropped or the process ends. Does not wait.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt>;
+
+    /// Draws the identity of a new store. This default draws it from the system's entropy.
+    fn draw_store_id(&self) -> StoreId {
+        StoreId::draw(&Entropy::default())
+    }
 }
 
 /// The lock of a folder.

@@ -167,18 +167,21 @@ pub(super) fn read(file: &dyn DiskFile, path: &Path, volume: u64) -> Result<Inde
     }
     let mut rows = Vec::new();
     for row in bytes[HEADER..length].chunks_exact(row_bytes) {
-        let mut row = IndexRow {
+        let at = u64_at(row, 32);
+        let entries = u64_at(row, 24);
+        let bytes = if row_bytes == ROW_V1 {
+            frame_bytes(file, path, at, entries)?
+        } else {
+            u64_at(row, 40)
+        };
+        rows.push(IndexRow {
             stream: u64_at(row, 0),
             lssn: u64_at(row, 8),
             first_entry: u64_at(row, 16),
-            entries: u64_at(row, 24),
-            at: u64_at(row, 32),
-            bytes: row.get(ROW_V1..).map_or(0, |rest| u64_at(rest, 0)),
-        };
-        if row_bytes == ROW_V1 {
-            row.bytes = frame_bytes(file, path, row.at, row.entries)?;
-        }
-        rows.push(row);
+            entries,
+            at,
+            bytes,
+        });
     }
     Ok(Index {
         rows,

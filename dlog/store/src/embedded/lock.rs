@@ -7,7 +7,7 @@ use super::shared::{Shared, lock};
 use crate::StoreError;
 use crate::utc;
 
-const LOCK_FILE: &str = "LOCK";
+pub(super) const LOCK_FILE: &str = "LOCK";
 /// Longer command lines are truncated to this length.
 const MAX_COMMAND_CHARS: usize = 200;
 
@@ -53,10 +53,12 @@ impl Shared {
         };
         let detail = match held.is_held() {
             Ok(true) => return Ok(()),
-            Ok(false) => "the lock file was removed, replaced or moved while this process held it: \
+            Ok(false) => {
+                "the lock file was removed, replaced or moved while this process held it: \
                           another process may have the store open, so this one writes no more; \
                           stop both, and start one again"
-                .to_owned(),
+                    .to_owned()
+            }
             Err(error) => format!("the lock file cannot be checked: {error}"),
         };
         let path = self.settings.folder.join(LOCK_FILE).display().to_string();

@@ -17,6 +17,9 @@
 //! - After a failed sync nothing of the batch is trusted: its appends fail with [`StoreError::Io`],
 //!   the volume ends at the last batch that was synced, and the store continues in a new volume.
 //!   While a new volume cannot be created, appends fail and reads work.
+//! - Files that are missing or shorter than they were are damage, as far as files can tell: a volume
+//!   that the next one, a snapshot, the store's identity or its orderly closing proves; a file below
+//!   its reserved size; a journal that ends before the place where the store was closed.
 //! - The folder's lock file keeps other processes out. If it is removed while the store is open,
 //!   a process that another one may have replaced acknowledges nothing more.
 //! - A full disk or a folder without write permission fails the appends concerned with
@@ -49,11 +52,13 @@
 
 mod batch;
 mod change;
+mod closed;
 mod committer;
 mod compaction;
 mod disk;
 mod extent;
 mod frame;
+mod identity;
 mod index;
 mod job;
 mod lock;
@@ -74,6 +79,7 @@ mod tail_batch;
 mod volume;
 mod volumes;
 
+use core::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -89,13 +95,14 @@ use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended
 use self::shared::{Shared, StoreEnv};
 use super::{
     Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
-    Retention, RetentionInfo, StoreError, StoreFuture, StreamInfo, StreamName,
+    Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
 pub use self::real_disk::RealDisk;
 pub use self::settings::EmbeddedSettings;
 pub use self::shared::UnixClock;
+pub use self::volume::is_store_file;
 pub use self::volumes::StoreSpace;
 
 /// Maximum number of names that one page has: while they are collected, nothing becomes durable.
@@ -247,6 +254,9 @@ fn open(
         state,
         tail_batch,
         jobs,
+        id,
+        has_identity_file,
+        has_closed_mark,
     } = recovery::recover(&*disk, &folder)?;
     let newest = tail_batch
         .as_ref()
@@ -257,6 +267,7 @@ fn open(
         unix_ms,
         stepped,
         lock,
+        id,
     };
     let shared = Arc::new(Shared::new(env, settings, state, sender, newest));
     for job in jobs {
@@ -265,7 +276,15 @@ fn open(
     if let Err(error) = shared.hold_reserve() {
         tracing::warn!("no space is reserved for a full disk: {error}");
     }
-    let committer = Committer::new(shared.clone(), tail_batch)?;
+    let committer = Committer::new(shared.clone(), tail_batch, has_closed_mark)?;
+    if !has_identity_file && shared.is_identified.load(Ordering::Relaxed) {
+        // The volumes have it too: without room for the file the store opens.
+        let folder = &shared.settings.folder;
+        let written = shared.with_reserve(|| identity::write(&*shared.disk, folder, shared.id));
+        if let Err(error) = written {
+            tracing::warn!("the file with the store's identity is not written yet: {error}");
+        }
+    }
     let maintenance = Maintenance::new(shared.clone(), receiver);
     Ok((shared, committer, maintenance))
 }
@@ -391,6 +410,11 @@ impl LogStore for EmbeddedStore {
             Ok(RetentionInfo { own, applied })
         });
         Box::pin(core::future::ready(info))
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        let is_identified = self.shared.is_identified.load(Ordering::Relaxed);
+        is_identified.then_some(self.shared.id)
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

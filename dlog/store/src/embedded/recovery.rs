@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::closed;
 use super::disk::{Access, Disk, DiskFile, store_error};
 use super::extent::{Extent, FrameLocation};
 use super::frame;
+use super::identity::{self, IdentityFile};
 use super::index;
 use super::job::Job;
 use super::scan::{LocatedFrame, VolumeEnd, scan};
@@ -21,10 +23,10 @@ use super::state::{Snapshot, StoreState};
 use super::stream::Stream;
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{
-    BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, corrupt, file_path, is_unfinished,
-    parse_file_name,
+    BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader, check_size, corrupt, file_path,
+    is_unfinished, parse_file_name,
 };
-use crate::StoreError;
+use crate::{StoreError, StoreId};
 
 /// Contents of the folder.
 pub(super) struct Recovered {
@@ -33,6 +35,12 @@ pub(super) struct Recovered {
     pub(super) tail_batch: Option<TailBatch>,
     /// Jobs that the previous process did not finish.
     pub(super) jobs: Vec<Job>,
+    /// The store's identity. `None` for a new store, and for one that versions 1 and 2 wrote.
+    pub(super) id: Option<StoreId>,
+    /// True if the file with the identity is there and intact.
+    pub(super) has_identity_file: bool,
+    /// True if the mark of an orderly closing is there.
+    pub(super) has_closed_mark: bool,
 }
 
 /// Rebuilds the store's state from its folder.
@@ -53,10 +61,18 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
     for &number in files.volumes.iter().filter(|number| **number < base) {
         jobs.extend(load_sealed(disk, folder, &files, number, &mut state)?);
     }
+    let identity = identity::read(disk, folder)?;
+    let closed = closed::read(disk, folder)?;
     let mut recovered = Recovered {
         state,
         tail_batch: None,
         jobs,
+        id: match identity {
+            IdentityFile::Names(id) => Some(id),
+            IdentityFile::Missing | IdentityFile::Damaged => None,
+        },
+        has_identity_file: matches!(identity, IdentityFile::Names(_)),
+        has_closed_mark: closed.is_some(),
     };
     if let Some(&last) = files.volumes.last() {
         for number in base..=last {
@@ -68,6 +84,15 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
             &file_path(folder, FileKind::Volume, base),
             "the snapshot refers to it",
         ));
+    }
+    if recovered.tail_batch.is_none() && identity != IdentityFile::Missing {
+        return Err(missing(
+            &file_path(folder, FileKind::Volume, base),
+            "the folder has the identity of a store, and no volumes",
+        ));
+    }
+    if let Some(mark) = &closed {
+        closed::check(folder, mark, recovered.tail_batch.as_ref())?;
     }
     recovered.state.end_leases();
     check_complete(folder, &recovered.state)?;
@@ -270,7 +295,9 @@ fn replay(
         }
     })?;
     let header = VolumeHeader::read(&*file, &path, number)?;
+    recovered.id = identity::compare(&path, recovered.id, header.id)?;
     let until = if number == last {
+        check_size(&*file, &path, &header)?;
         VolumeEnd::Tail
     } else {
         end_by_successor(disk, folder, number)?

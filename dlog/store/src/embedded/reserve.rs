@@ -11,7 +11,7 @@ use super::disk::{Access, store_error};
 use super::shared::{Shared, lock};
 use crate::StoreError;
 
-const RESERVE_FILE: &str = "RESERVE";
+pub(super) const RESERVE_FILE: &str = "RESERVE";
 
 /// State of the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -237,6 +237,8 @@ mod tests {
         nonce: 77,
         previous_end: 0,
         created_unix_ms: 0,
+        id: None,
+        reserved_bytes: 0,
     };
 
     /// A batch that deletes these streams.

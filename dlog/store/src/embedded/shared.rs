@@ -18,7 +18,7 @@ use super::settings::EmbeddedSettings;
 use super::state::StoreState;
 use super::volume::{FileKind, file_path};
 use super::volumes::StoreSpace;
-use crate::{AppendDone, Entry, Lease, StoreError};
+use crate::{AppendDone, Entry, Lease, StoreError, StoreId};
 
 /// Returns the current time in milliseconds since 1970.
 pub type UnixClock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -50,6 +50,10 @@ pub(super) struct Shared {
     pub(super) reserve: Mutex<Reserve>,
     /// True after an append or a new volume found no room, until the reserve is set aside again.
     pub(super) is_full: AtomicBool,
+    /// The store's identity.
+    pub(super) id: StoreId,
+    /// True once a file has the identity: it will not change.
+    pub(super) is_identified: AtomicBool,
     /// Published by the maintenance thread.
     pub(super) space: watch::Sender<StoreSpace>,
     /// True when the store is closed and the folder's lock released.
@@ -71,6 +75,8 @@ pub(super) struct VolumeFile {
     pub(super) file: Arc<dyn DiskFile>,
     /// Size up to which the volume may grow.
     pub(super) capacity: u64,
+    /// Size that is reserved for the file, or 0.
+    pub(super) reserved_bytes: u64,
 }
 
 #[derive(Default)]
@@ -86,6 +92,8 @@ pub(super) struct StoreEnv {
     pub(super) unix_ms: UnixClock,
     pub(super) stepped: bool,
     pub(super) lock: Box<dyn HeldLock>,
+    /// The store's identity, or `None` if its files have none yet.
+    pub(super) id: Option<StoreId>,
 }
 
 impl Shared {
@@ -101,7 +109,10 @@ impl Shared {
             unix_ms,
             stepped,
             lock,
+            id,
         } = env;
+        let is_identified = AtomicBool::new(id.is_some());
+        let id = id.unwrap_or_else(|| disk.draw_store_id());
         Self {
             disk,
             settings,
@@ -115,6 +126,8 @@ impl Shared {
             files: Mutex::default(),
             reserve: Mutex::new(Reserve::Released),
             is_full: AtomicBool::new(false),
+            id,
+            is_identified,
             space: watch::Sender::default(),
             closed: watch::Sender::new(false),
             lock: Mutex::new(Some(lock)),
@@ -268,23 +281,29 @@ impl Shared {
         } else {
             whole
         };
+        let mut reserved_bytes = 0;
         // Bounded: each round halves the size.
-        while self.settings.preallocate
-            && let Err(error) = file.allocate(capacity)
-        {
-            if error.kind() == std::io::ErrorKind::Unsupported {
-                break;
+        while self.settings.preallocate && reserved_bytes == 0 {
+            match file.allocate(capacity) {
+                Ok(()) => reserved_bytes = capacity,
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => break,
+                Err(error) => {
+                    let error = store_error(&path, &error);
+                    if matches!(error, StoreError::DiskFull { .. }) && capacity / 2 >= smallest {
+                        capacity /= 2;
+                        continue;
+                    }
+                    // Frees the part that could be reserved.
+                    let _ = self.disk.remove(&beside);
+                    return Err(error);
+                }
             }
-            let error = store_error(&path, &error);
-            if matches!(error, StoreError::DiskFull { .. }) && capacity / 2 >= smallest {
-                capacity /= 2;
-                continue;
-            }
-            // Frees the part that could be reserved.
-            let _ = self.disk.remove(&beside);
-            return Err(error);
         }
-        Ok(VolumeFile { file, capacity })
+        Ok(VolumeFile {
+            file,
+            capacity,
+            reserved_bytes,
+        })
     }
 
     /// Ends the store: refuses new requests, releases the folder's lock and wakes the readers.

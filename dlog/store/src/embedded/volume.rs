@@ -12,7 +12,11 @@
 //! | 24 | 8 | nonce, different for each volume: blocks of other files never pass for batches |
 //! | 32 | 8 | end of the previous volume: what lies behind it was not acknowledged |
 //! | 40 | 8 | time of creation, milliseconds since 1970 |
-//! | 48 | 4 | CRC-32C of the above |
+//! | 48 | 16 | the store's identity |
+//! | 64 | 8 | size that was reserved for the file; 0: none |
+//! | 72 | 4 | CRC-32C of the above |
+//!
+//! In versions 1 and 2 the checksum is at 48.
 //!
 //! Batches follow. Each is written at once and synced before the next one is begun:
 //!
@@ -26,17 +30,33 @@
 //! | 28 | 4 | number of frames |
 //! | 32 | 4 | CRC-32C of the frames' checksums: frames of an earlier, torn batch never pass |
 //! | 36 | 4 | zero |
+//!
+//! The last volume of a store whose disk is full is cut behind its last batch, to make room for the
+//! next one. A [`cut_mark`] of 512 bytes then follows the batch, so that the cut is not taken for
+//! damage:
+//!
+//! | at | size | what |
+//! |---|---|---|
+//! | 0 | 4 | `dlgC` |
+//! | 4 | 4 | CRC-32C of the next two |
+//! | 8 | 8 | the volume's nonce |
+//! | 16 | 8 | its own offset |
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::closed::CLOSED_FILE;
 use super::disk::{DiskFile, read_exact, store_error};
 use super::frame::{u32_at, u64_at};
-use crate::StoreError;
+use super::identity::IDENTITY_FILE;
+use super::lock::LOCK_FILE;
+use super::reserve::RESERVE_FILE;
+use crate::{StoreError, StoreId};
 
 /// Version of the format that this program writes, and the newest one that it reads. Version 2 has
-/// copies of entries in volumes, and the bytes of extents in indexes.
-pub(super) const FORMAT_VERSION: u32 = 2;
+/// copies of entries in volumes, and the bytes of extents in indexes; version 3 has the store's
+/// identity and the reserved size in volumes.
+pub(super) const FORMAT_VERSION: u32 = 3;
 /// Size of a volume's header, and offset of its first batch. 4096 is a multiple of every valid
 /// sector size.
 pub(super) const VOLUME_HEADER: u64 = 4096;
@@ -45,8 +65,15 @@ pub(super) const BATCH_HEADER: usize = 40;
 
 const VOLUME_MAGIC: &[u8; 8] = b"dlogvol\n";
 const BATCH_MAGIC: &[u8; 4] = b"dlgB";
+const CUT_MAGIC: &[u8; 4] = b"dlgC";
+/// Offset of the store's identity in a volume's header.
+pub(super) const ID_OFFSET: u64 = 48;
 /// Bytes of a volume's header before its checksum.
-const CHECKED: usize = 48;
+const CHECKED: usize = 72;
+/// The same in versions 1 and 2.
+const CHECKED_BEFORE_3: usize = 48;
+/// Size of the mark behind the last batch of a volume that was cut.
+pub(super) const CUT_MARK: usize = 512;
 
 /// The kinds of numbered files in a store's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,8 +98,15 @@ pub(super) fn file_path(folder: &Path, kind: FileKind, number: u64) -> PathBuf {
 
 /// Returns true for the name of a file of the store that was not completed.
 pub(super) fn is_unfinished(name: &str) -> bool {
-    name.strip_suffix("-unfinished")
-        .is_some_and(|name| parse_file_name(name).is_some())
+    name.ends_with("-unfinished") && is_store_file(name)
+}
+
+/// Returns true for the name of a file that a store has in its folder.
+#[must_use]
+pub fn is_store_file(name: &str) -> bool {
+    let finished = name.strip_suffix("-unfinished").unwrap_or(name);
+    parse_file_name(finished).is_some()
+        || [LOCK_FILE, RESERVE_FILE, IDENTITY_FILE, CLOSED_FILE].contains(&finished)
 }
 
 /// Returns kind and number of the file with this name, or `None` if it is not one of the store's.
@@ -98,6 +132,10 @@ pub(super) struct VolumeHeader {
     pub(super) nonce: u64,
     pub(super) previous_end: u64,
     pub(super) created_unix_ms: u64,
+    /// Identity of the store; volumes of versions 1 and 2 have none.
+    pub(super) id: Option<StoreId>,
+    /// Size that was reserved for the file, or 0.
+    pub(super) reserved_bytes: u64,
 }
 
 impl VolumeHeader {
@@ -114,6 +152,8 @@ impl VolumeHeader {
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        out.extend_from_slice(&self.id.map_or([0; 16], StoreId::to_bytes));
+        out.extend_from_slice(&self.reserved_bytes.to_le_bytes());
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         out.resize(VOLUME_HEADER as usize, 0);
         out
@@ -129,7 +169,9 @@ impl VolumeHeader {
             Err(error) => return Err(store_error(path, &error)),
         }
         check_version(&bytes, VOLUME_MAGIC, path)?;
-        if crc32c::crc32c(&bytes[..CHECKED]) != u32_at(&bytes, CHECKED) {
+        let has_id = u32_at(&bytes, 8) >= 3;
+        let checked = if has_id { CHECKED } else { CHECKED_BEFORE_3 };
+        if crc32c::crc32c(&bytes[..checked]) != u32_at(&bytes, checked) {
             return Err(corrupt(
                 path,
                 0,
@@ -142,6 +184,8 @@ impl VolumeHeader {
             nonce: u64_at(&bytes, 24),
             previous_end: u64_at(&bytes, 32),
             created_unix_ms: u64_at(&bytes, 40),
+            id: has_id.then(|| id_at(&bytes, 48)),
+            reserved_bytes: if has_id { u64_at(&bytes, 64) } else { 0 },
         };
         if header.number != number {
             return Err(corrupt(
@@ -162,6 +206,54 @@ impl VolumeHeader {
         }
         Ok(header)
     }
+}
+
+fn id_at(bytes: &[u8], at: usize) -> StoreId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&bytes[at..at + 16]);
+    StoreId::from_bytes(id)
+}
+
+/// Returns the mark of a volume with this nonce that is cut behind its last batch, which ends at
+/// `end`.
+pub(super) fn cut_mark(nonce: u64, end: u64) -> [u8; CUT_MARK] {
+    let mut out = [0; CUT_MARK];
+    out[..4].copy_from_slice(CUT_MAGIC);
+    out[8..16].copy_from_slice(&nonce.to_le_bytes());
+    out[16..24].copy_from_slice(&end.to_le_bytes());
+    let crc = crc32c::crc32c(&out[8..24]);
+    out[4..8].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Checks that the journal's last volume, of `size` bytes, has the size that was reserved for it,
+/// or was cut by this program.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`] if something was cut off, or the disk's error.
+pub(super) fn check_size(
+    file: &dyn DiskFile,
+    path: &Path,
+    header: &VolumeHeader,
+) -> Result<(), StoreError> {
+    let size = file.size().map_err(|error| store_error(path, &error))?;
+    if size >= header.reserved_bytes {
+        return Ok(());
+    }
+    if let Some(end) = size.checked_sub(CUT_MARK as u64) {
+        let mut found = [0; CUT_MARK];
+        read_exact(file, &mut found, end).map_err(|error| store_error(path, &error))?;
+        if found == cut_mark(header.nonce, end) {
+            return Ok(());
+        }
+    }
+    let reserved = header.reserved_bytes;
+    Err(corrupt(
+        path,
+        size,
+        &format!("the volume is truncated: it had {reserved} bytes"),
+    ))
 }
 
 /// Checks the eight magic bytes and the format version at the beginning of a file.

@@ -19,7 +19,7 @@ use super::protocol::{Operation, Reply, ReplyResult, Request, decode, own_entrie
 use crate::uri::{HostPort, Uri};
 use crate::{
     Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
-    Retention, RetentionInfo, StoreError, StoreFuture, StreamInfo, StreamName,
+    Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
 };
 use connection::{CallOutcome, Connection};
 use handshake::connect;
@@ -117,13 +117,15 @@ pub async fn is_zookeeper(hosts: &[HostPort]) -> bool {
 }
 
 impl RemoteStore {
-    /// Connects to the first of the URI's hosts that accepts this client. Must be called on a tokio
-    /// runtime with time and I/O.
+    /// Connects to the URI's host. Must be called on a tokio runtime with time and I/O.
+    ///
+    /// The client stays with the store that answers now: later connections to another one at the
+    /// same address are refused.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] if no host can be reached; [`StoreError::Refused`] if a host is
-    /// not a usable store: ZooKeeper, a write proxy, another version of the protocol, another
-    /// namespace; [`StoreError::InvalidSetting`] if a setting is outside its range.
+    /// [`StoreError::Unreachable`] if the host cannot be reached; [`StoreError::Refused`] if it is
+    /// not a usable store (ZooKeeper, a write proxy, another version of the protocol, another
+    /// namespace) or there are several; [`StoreError::InvalidSetting`] if a setting is outside its range.
     ///
     /// # Cancel safety
     ///
@@ -139,6 +141,7 @@ impl RemoteStore {
         let state = Arc::new(ClientState::new(ConnectionState::Up(Arc::clone(
             &connection,
         ))));
+        state.note_store(connection.welcome.store);
         let reconnecting = tokio::spawn(reconnect_loop(
             uri.clone(),
             settings.clone(),
@@ -482,6 +485,10 @@ impl LogStore for RemoteStore {
                 | Reply::Batch { .. } => None,
             }),
         )
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        self.shared.state.store_id()
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Acquired, Entry, EntryRecord, Lease, Owner, ReadLimit, Retention, RetentionInfo, StoreError,
-    StoredEntry, StreamInfo, StreamName,
+    StoreId, StoredEntry, StreamInfo, StreamName,
 };
 
 /// Version of the protocol. Increase it with every change of this file's types.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Key of Tinit's header with the [`Hello`].
 pub const HELLO: &[u8] = b"dlog-store";
@@ -60,6 +60,8 @@ pub struct SessionKey {
 /// The server's reply to a hello that it accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
+    /// Identity of the store, if it has one.
+    pub store: Option<StoreId>,
     /// Session of this client, to resume after a lost connection.
     pub session: SessionKey,
     /// True if it is the session that the client wanted to resume; its leases are still valid.

@@ -223,7 +223,7 @@ fn files_of_a_newer_version_are_refused_and_not_changed() {
         let expected = StoreError::NewerVersion {
             path: path.display().to_string(),
             found: 9,
-            supported: 2,
+            supported: 3,
         };
         let operations = changed.operations();
         assert_eq!(open_error(&changed), expected);

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod identity;
 mod model;
 mod panics;
 mod reading;
@@ -10,6 +11,7 @@ mod real;
 mod retention;
 mod scale;
 mod space;
+mod versions;
 
 use core::future::Future;
 use core::pin::pin;

@@ -123,8 +123,10 @@ pub(super) struct Relay {
     state: watch::Sender<RelayState>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct RelayState {
+    /// Address of the server.
+    target: SocketAddr,
     /// Number of cuts.
     cuts: u64,
     /// True while it closes every new connection.
@@ -135,7 +137,11 @@ impl Relay {
     pub(super) async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let uri = Uri::local("127.0.0.1", listener.local_addr().expect("bound").port());
-        let (state, seen) = watch::channel(RelayState::default());
+        let (state, seen) = watch::channel(RelayState {
+            target,
+            cuts: 0,
+            shut: false,
+        });
         tokio::spawn(async move {
             let mut pairs = JoinSet::new();
             loop {
@@ -146,7 +152,7 @@ impl Relay {
                     continue;
                 }
                 pairs.spawn(async move {
-                    let Ok(mut to) = TcpStream::connect(target).await else {
+                    let Ok(mut to) = TcpStream::connect(now.target).await else {
                         return;
                     };
                     tokio::select! {
@@ -167,10 +173,16 @@ impl Relay {
     /// Cuts all current connections and closes new ones until [`open`](Self::open).
     pub(super) fn shut(&self) {
         self.state.send_modify(|state| {
-            *state = RelayState {
-                cuts: state.cuts + 1,
-                shut: true,
-            }
+            state.cuts += 1;
+            state.shut = true;
+        });
+    }
+
+    /// Cuts all current connections, and leads new ones to another server.
+    pub(super) fn lead_to(&self, target: SocketAddr) {
+        self.state.send_modify(|state| {
+            state.cuts += 1;
+            state.target = target;
         });
     }
 

@@ -145,6 +145,7 @@ async fn a_half_open_connection_is_detected_by_its_pings() {
                 .await
                 .expect("a hello");
             let welcome = Welcome {
+                store: None,
                 session: SessionKey { id: 1, secret: 1 },
                 resumed: false,
                 ping_every_ms: 1,

@@ -1,6 +1,7 @@
 //! Clients and servers over real sockets, in one process.
 
 mod foreign_peers;
+mod identity;
 mod kit;
 mod lost;
 mod operations;

@@ -2,14 +2,18 @@
 //! full disk.
 
 use core::sync::atomic::Ordering;
+use std::io;
 use std::path::Path;
 
 use super::super::batch::volume_start;
+use super::super::closed;
 use super::super::disk::{Access, DiskFile, store_error, unfinished};
 use super::super::job::Job;
 use super::super::shared::{VolumeFile, lock};
 use super::super::tail_batch::NewestVolume;
-use super::super::volume::{BATCH_HEADER, FileKind, VOLUME_HEADER, VolumeHeader};
+use super::super::volume::{
+    BATCH_HEADER, CUT_MARK, FileKind, VOLUME_HEADER, VolumeHeader, cut_mark,
+};
 use super::{ActiveVolume, Committer, offset};
 use crate::StoreError;
 
@@ -130,12 +134,13 @@ impl Committer {
             return begun;
         };
         let path = self.shared.path(FileKind::Volume, tail_batch.newest.number);
-        let trimmed = self
+        let (nonce, end) = (tail_batch.newest.nonce, tail_batch.end);
+        let cut = self
             .shared
             .disk
             .open(&path, Access::Write)
-            .and_then(|file| file.set_size(tail_batch.end));
-        match trimmed {
+            .and_then(|file| cut_behind(&*file, nonce, end));
+        match cut {
             Ok(()) => self.begin_volume(),
             Err(_) => begun,
         }
@@ -154,7 +159,11 @@ impl Committer {
         // The file must not replace one of another process.
         shared.check_lock()?;
         let mut spare = lock(&shared.spare);
-        let VolumeFile { file, capacity } = match spare.file.take() {
+        let VolumeFile {
+            file,
+            capacity,
+            reserved_bytes,
+        } = match spare.file.take() {
             Some(file) => file,
             None => shared.create_volume_file(number)?,
         };
@@ -166,12 +175,18 @@ impl Committer {
             nonce: mix(self.newest.nonce ^ mix(self.last_unix_ms) ^ number),
             previous_end: self.newest.end,
             created_unix_ms: self.last_unix_ms,
+            id: Some(shared.id),
+            reserved_bytes,
         };
         let (bytes, sequence) = volume_start(&header, self.tail_batch.as_ref(), self.last_unix_ms);
         let end = bytes.len() as u64;
         self.write_start(&path, &*file, &bytes)?;
         spare.newest = number;
         drop(spare);
+        shared.is_identified.store(true, Ordering::Relaxed);
+        if core::mem::take(&mut self.has_closed_mark) {
+            closed::remove(&*shared.disk, &shared.settings.folder);
+        }
 
         let mut state = shared.state_mut();
         state.add_volume(number);
@@ -239,6 +254,22 @@ impl Committer {
             .and_then(|()| shared.disk.sync_folder(folder));
         named.map_err(|error| store_error(path, &error))
     }
+}
+
+/// Frees the reserved space behind the last batch of a volume, which ends at `end`. The mark of
+/// that is durable first.
+///
+/// # Errors
+///
+/// The system's.
+fn cut_behind(file: &dyn DiskFile, nonce: u64, end: u64) -> io::Result<()> {
+    let cut = end + CUT_MARK as u64;
+    if file.size()? <= cut {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_at(&cut_mark(nonce, end), end)?;
+    file.sync_data()?;
+    file.set_size(cut)
 }
 
 /// Mixes the bits of a number (SplitMix64's finalizer).

@@ -9,7 +9,6 @@ use distributedlog::wire::mux::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
-use crate::StoreError;
 use crate::net::BoxedStream;
 use crate::remote::ClientSettings;
 use crate::remote::frames::{FrameReadError, FrameReader, push};
@@ -18,6 +17,7 @@ use crate::remote::protocol::{
     Welcome, decode_versioned, encode_versioned,
 };
 use crate::uri::{Backend, HostPort, Uri};
+use crate::{StoreError, StoreId};
 
 /// Number of bytes that are read of an unknown server's reply to identify it.
 const MAX_PROBE_BYTES: usize = 1024;
@@ -30,15 +30,23 @@ pub(super) struct Established {
     pub(super) address: String,
 }
 
-/// Connects to the first of the URI's hosts that accepts this client.
+/// The session and the store of a lost connection.
+#[derive(Clone, Copy)]
+pub(super) struct Previous {
+    pub(super) session: SessionKey,
+    /// The store's identity, if it is known.
+    pub(super) store: Option<StoreId>,
+}
+
+/// Connects to the URI's host.
 ///
 /// # Errors
-/// [`StoreError::Refused`] if a host refused this client permanently, otherwise
-/// [`StoreError::Unreachable`] with each host's error.
+/// [`StoreError::Refused`] if the host refused this client permanently, or has another store than
+/// the previous connection; otherwise [`StoreError::Unreachable`].
 pub(super) async fn connect(
     uri: &Uri,
     settings: &ClientSettings,
-    resume: Option<SessionKey>,
+    previous: Option<Previous>,
 ) -> Result<Established, StoreError> {
     if uri.backend() == Backend::BookKeeper {
         let detail = "it is a BookKeeper namespace, and this client is for the stores of `dlog \
@@ -49,45 +57,49 @@ pub(super) async fn connect(
             detail,
         });
     }
-    let mut refused = None;
-    let mut unreachable = Vec::new();
-    for host in uri.hosts() {
-        match handshake(host, uri.namespace(), settings, resume).await {
-            Ok(established) => return Ok(established),
-            Err(HandshakeError::Refused(detail)) => {
-                refused = refused.or_else(|| {
-                    Some(StoreError::Refused {
-                        address: host.to_string(),
-                        detail,
-                    })
-                })
-            }
-            Err(HandshakeError::Unreachable(detail)) => {
-                unreachable.push((host.to_string(), detail))
-            }
+    let [host] = uri.hosts() else {
+        return Err(several_hosts(uri, settings).await);
+    };
+    let resume = previous.map(|previous| previous.session);
+    let address = host.to_string();
+    let established = match handshake(host, uri.namespace(), settings, resume).await {
+        Ok(established) => established,
+        Err(HandshakeError::Refused(detail)) => {
+            return Err(StoreError::Refused { address, detail });
         }
+        Err(HandshakeError::Unreachable(detail)) => {
+            return Err(StoreError::Unreachable { address, detail });
+        }
+    };
+    let before = previous.and_then(|previous| previous.store);
+    match (before, established.welcome.store) {
+        (Some(before), Some(now)) if before != now => Err(StoreError::Refused {
+            address,
+            detail: format!(
+                "it has the store {now}, and this client began with the store {before}, whose \
+                 positions are of other records; bring that store back, or restart this process \
+                 to use the other one"
+            ),
+        }),
+        _ => Ok(established),
     }
-    Err(refused.unwrap_or_else(|| unreachable_error(unreachable)))
 }
 
-/// Combines the errors of the hosts.
-fn unreachable_error(mut hosts: Vec<(String, String)>) -> StoreError {
-    if hosts.len() == 1
-        && let Some((address, detail)) = hosts.pop()
-    {
-        return StoreError::Unreachable { address, detail };
+/// Returns the error of a URI with several hosts: they are one ensemble of ZooKeeper. Were they
+/// stores, a client would go from one to the other, and positions would be of other records.
+async fn several_hosts(uri: &Uri, settings: &ClientSettings) -> StoreError {
+    let hosts: Vec<String> = uri.hosts().iter().map(ToString::to_string).collect();
+    let address = hosts.join(",");
+    for host in uri.hosts() {
+        if let Some(version) = zookeeper_version(host, settings).await {
+            let detail = is_zookeeper(&version);
+            return StoreError::Refused { address, detail };
+        }
     }
-    let address = hosts
-        .iter()
-        .map(|(host, _)| host.as_str())
-        .collect::<Vec<_>>()
-        .join(",");
-    let detail = hosts
-        .iter()
-        .map(|(host, detail)| format!("{host}: {detail}"))
-        .collect::<Vec<_>>()
-        .join("; ");
-    StoreError::Unreachable { address, detail }
+    let detail = "several hosts name the servers of one ZooKeeper ensemble, and none of them \
+                  answers as one; a store of `dlog local` has one address"
+        .into();
+    StoreError::Refused { address, detail }
 }
 
 /// Reason why a host does not serve this client.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, info};
 
 use super::connection::{Connection, Received};
-use super::handshake::{Established, connect};
+use super::handshake::{Established, Previous, connect};
 use super::state::{ClientState, ConnectionState};
 use crate::StoreError;
 use crate::remote::ClientSettings;
@@ -36,7 +36,10 @@ pub(super) async fn reconnect_loop(
             "the connection to the store at {} is lost: {why}",
             connection.address
         );
-        let resume = connection.welcome.session;
+        let previous = Previous {
+            session: connection.welcome.session,
+            store: state.store_id(),
+        };
         let down = StoreError::Unreachable {
             address: connection.address.clone(),
             detail: format!("the connection was lost: {why}"),
@@ -52,7 +55,7 @@ pub(super) async fn reconnect_loop(
         let mut pause = settings.backoff_min;
         (established, connection) = loop {
             tokio::time::sleep(jittered(pause, settings.entropy.draw())).await;
-            match connect(&uri, &settings, Some(resume)).await {
+            match connect(&uri, &settings, Some(previous)).await {
                 Ok(established) => {
                     let connection = Arc::new(Connection::new(
                         established.welcome.clone(),
@@ -72,6 +75,7 @@ pub(super) async fn reconnect_loop(
                 }
             }
         };
+        state.note_store(connection.welcome.store);
         state.set_connection(ConnectionState::Up(Arc::clone(&connection)));
     }
 }

@@ -1,11 +1,11 @@
 //! The state of the client's connection, which its callers wait for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::connection::Connection;
-use crate::StoreError;
+use crate::{StoreError, StoreId};
 
 /// State of the client's connection.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub(super) enum ConnectionState {
 pub(super) struct ClientState {
     inner: Mutex<Inner>,
     changed: Notify,
+    /// Identity of the store that this client began with.
+    store_id: OnceLock<StoreId>,
 }
 
 struct Inner {
@@ -40,11 +42,25 @@ impl ClientState {
                 closed: false,
             }),
             changed: Notify::new(),
+            store_id: OnceLock::new(),
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the identity of the store, if none is remembered yet.
+    pub(super) fn note_store(&self, store: Option<StoreId>) {
+        if let Some(id) = store {
+            // The first one stays; connections to others are refused.
+            let _ = self.store_id.set(id);
+        }
+    }
+
+    /// Returns the identity of the store that this client began with, if it is known.
+    pub(super) fn store_id(&self) -> Option<StoreId> {
+        self.store_id.get().copied()
     }
 
     pub(super) fn connection(&self) -> ConnectionState {

@@ -103,6 +103,7 @@ async fn handshake(
         hello.description
     );
     let welcome = Welcome {
+        store: context.store.identity(),
         session: session_guard.session.key(),
         resumed: session_guard.resumed,
         // A client that pings on time may miss three pings in a row.

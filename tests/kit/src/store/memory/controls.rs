@@ -4,7 +4,7 @@ use core::borrow::Borrow;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use distributedlog_store::{EntryRecord, Owner, StoreError, StreamName};
+use distributedlog_store::{EntryRecord, Owner, StoreError, StoreId, StreamName};
 
 use super::{HeldAppend, HeldAppends, Inner, MemoryStore, PUT_UNIX_MS, Stream};
 
@@ -29,6 +29,11 @@ pub fn plain(payload: &'static str) -> EntryRecord {
 
 /// Holds and faults.
 impl MemoryStore {
+    /// Gives the store an identity.
+    pub fn identify(&self, id: StoreId) {
+        self.update(|inner| inner.identity = Some(id));
+    }
+
     /// Holds all appends from now on: they are neither written nor answered until
     /// [`release_appends`](Self::release_appends).
     pub fn hold_appends(&self) {

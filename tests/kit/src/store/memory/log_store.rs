@@ -3,7 +3,7 @@
 use distributedlog::Dlsn;
 use distributedlog_store::{
     Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
-    StoreFuture, StreamInfo, StreamName,
+    StoreFuture, StoreId, StreamInfo, StreamName,
 };
 use tokio::time::Instant;
 
@@ -143,6 +143,10 @@ impl LogStore for MemoryStore {
                 }
             }
         })
+    }
+
+    fn identity(&self) -> Option<StoreId> {
+        self.lock().identity
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use distributedlog::Dlsn;
-use distributedlog_store::{AppendDone, Entry, Lease, StoreError, StreamName};
+use distributedlog_store::{AppendDone, Entry, Lease, StoreError, StoreId, StreamName};
 use tokio::sync::watch;
 
 pub use self::controls::{ReleaseOrder, plain};
@@ -83,6 +83,7 @@ struct Inner {
     last_epoch: u64,
     /// Latest time given to an entry or a stream: milliseconds since 1970.
     last_unix_ms: u64,
+    identity: Option<StoreId>,
     closed: bool,
     reads: usize,
     appends: usize,

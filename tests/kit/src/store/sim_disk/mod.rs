@@ -36,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::{DiskState, NameChange};
 use distributedlog_store::embedded::{Access, Disk, DiskFile, LockAttempt};
+use distributedlog_store::{Entropy, StoreId};
 
 /// Size of a sector in bytes. A sector is written completely, not at all, or torn.
 pub const SECTOR_BYTES: usize = 512;
@@ -228,6 +229,12 @@ impl Disk for SimDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.state().sync_folder(folder)
+    }
+
+    fn draw_store_id(&self) -> StoreId {
+        let mut state = self.state();
+        state.next_store_id += 1;
+        StoreId::draw(&Entropy::seeded(state.next_store_id))
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt> {

@@ -32,6 +32,8 @@ pub(super) struct DiskState {
     pub(super) locks: HashMap<PathBuf, (u64, String)>,
     /// Number of the last lock; numbers are not used again.
     pub(super) next_lock: u64,
+    /// Seed of the last store's identity.
+    pub(super) next_store_id: u64,
 }
 
 /// A change of a folder that is not durable yet.
@@ -80,6 +82,7 @@ impl DiskState {
             next_file: 1,
             locks: HashMap::new(),
             next_lock: 0,
+            next_store_id: 0,
         }
     }
 
