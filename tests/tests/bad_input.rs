@@ -165,6 +165,38 @@ async fn an_address_in_use_is_named_before_anything_is_opened() {
 }
 
 #[tokio::test]
+async fn a_folder_of_other_files_does_not_become_a_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["notes.txt", "photos", "a.volume", "music", ".hidden"] {
+        std::fs::write(folder.path().join(name), "mine").expect("written");
+    }
+    let place = folder.path().to_str().expect("UTF-8");
+    for arguments in [
+        ["local", "0", "--data", place],
+        ["proxy", "-p0", "--data", place],
+    ] {
+        let says = [
+            "has no store, but other files: a.volume, music, notes.txt and 1 more",
+            "--data",
+        ];
+        refused(&arguments, 1, &says).await;
+    }
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("it is there")
+        .map(|file| file.expect("its name").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [".hidden", "a.volume", "music", "notes.txt", "photos"]
+    );
+    // Those of a new file system are no reason.
+    let fresh = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(fresh.path().join("lost+found")).expect("made");
+    drop(Local::start(fresh.path(), 0).await);
+}
+
+#[tokio::test]
 async fn a_second_process_on_the_same_store_is_told_who_holds_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = Local::start(folder.path(), 0).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::setting_flags::{self, FlagGroup, FlagRows, TableFlags};
 use super::{CliError, Output, Shutdown, folder, namespace, port};
-use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore};
+use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore, is_store_file};
 use distributedlog_store::net::{listen, raise_open_files};
 use distributedlog_store::remote::{ServerSettings, serve};
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
@@ -126,7 +126,10 @@ impl Args {
         let bound = server.local_addr();
         output.announce(Uri::local(&reachable(bound).ip().to_string(), bound.port()));
         output.announce(format_args!("listening on {bound}"));
-        tracing::info!("the store is in {}", folder.display());
+        let id = store
+            .identity()
+            .map_or_else(String::new, |id| format!(" {id}"));
+        tracing::info!("the store{id} is in {}", folder.display());
         shutdown.requested().await;
         server.drain().await;
         store
@@ -151,6 +154,7 @@ pub(crate) async fn open(folder: &Path) -> Result<Arc<dyn LogStore>, CliError> {
 /// # Errors
 /// As [`open`].
 pub(crate) async fn open_with(settings: EmbeddedSettings) -> Result<Arc<dyn LogStore>, CliError> {
+    check_foreign_files(&settings.folder)?;
     // Recovery reads the last process's journal: it takes a while, and it blocks.
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(settings))
         .await
@@ -164,6 +168,43 @@ pub(crate) async fn open_with(settings: EmbeddedSettings) -> Result<Arc<dyn LogS
         }
     })?;
     Ok(Arc::new(store))
+}
+
+/// Refuses a folder that has other files and no store: a mistyped name must not fill somebody's
+/// home with files of a store.
+///
+/// # Errors
+/// Names some of the files. A folder that cannot be listed is left to the store.
+fn check_foreign_files(folder: &Path) -> Result<(), CliError> {
+    let Ok(found) = std::fs::read_dir(folder) else {
+        return Ok(());
+    };
+    let mut foreign = Vec::new();
+    for file in found.flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if is_store_file(&name) {
+            return Ok(());
+        }
+        // A new file system has the second, and version control leaves the first.
+        if !name.starts_with('.') && name != "lost+found" {
+            foreign.push(name);
+        }
+    }
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    foreign.sort_unstable();
+    let more = foreign.len().saturating_sub(3);
+    foreign.truncate(3);
+    let mut names = foreign.join(", ").escape_debug().to_string();
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    let place = folder.display();
+    Err(
+        CliError::failure(format!("{place} has no store, but other files: {names}"))
+            .tip(format!("use a folder of its own: --data {place}/store")),
+    )
 }
 
 /// Returns the address under which this machine reaches a listener: loopback for one that listens

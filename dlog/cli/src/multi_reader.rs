@@ -116,7 +116,7 @@ impl Args {
         let file = self
             .position
             .as_deref()
-            .map(|path| PositionFile::new(path, &self.uri));
+            .map(|path| PositionFile::new(path, &self.uri, store.identity()));
         let saved = file
             .as_ref()
             .map_or(Ok(None), |file| file.load(self.streams.names()))?;
@@ -226,7 +226,7 @@ mod tests {
     use super::super::args::{Cli, Command};
     use super::super::output::CapturedOutput;
     use super::*;
-    use distributedlog_store::{EntryRecord, StoreError, StreamName};
+    use distributedlog_store::{EntryRecord, StoreError, StoreId, StreamName};
     use distributedlog_testkit::store::{MemoryStore, plain};
 
     fn args(flags: &str) -> Args {
@@ -432,6 +432,29 @@ two
             assert_eq!(printed, [""; 0]);
             assert_eq!(std::fs::read_to_string(&file).expect("it is there"), text);
         }
+    }
+
+    #[tokio::test]
+    async fn a_position_file_of_another_store_is_refused_with_both_identities() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("position");
+        let flags = format!(
+            "--merge --from oldest --count 1 --position {}",
+            file.display()
+        );
+        let id = |byte| StoreId::from_bytes([byte; 16]);
+        let first = store().await;
+        first.identify(id(1));
+        assert!(merged(&first, &flags).await.1.is_ok());
+        let other = store().await;
+        other.identify(id(2));
+        let (printed, result) = merged(&other, &flags).await;
+        let report = result.expect_err("refused").report(false).expect("a text");
+        for text in [id(1).to_string(), id(2).to_string()] {
+            assert!(report.contains(&text), "{report}");
+        }
+        assert_eq!(printed, [""; 0]);
+        assert!(merged(&first, &flags).await.1.is_ok(), "it is unchanged");
     }
 
     #[tokio::test]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::CliError;
 use distributedlog_reader::MergePosition;
-use distributedlog_store::StreamName;
 use distributedlog_store::uri::Uri;
+use distributedlog_store::{StoreId, StreamName};
 
 /// Maximum size of a file that is read: far above the largest that a merged reader with default
 /// settings can write.
@@ -18,6 +18,7 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(crate) struct PositionFile {
     path: PathBuf,
     namespace: String,
+    store: Option<StoreId>,
 }
 
 /// Content of the file, as JSON.
@@ -25,23 +26,28 @@ pub(crate) struct PositionFile {
 #[serde(deny_unknown_fields)]
 struct Content {
     namespace: String,
+    /// Identity of the store, where it has one. The first versions saved none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     position: MergePosition,
 }
 
 impl PositionFile {
-    /// Creates a handle for the file at `path`, which need not exist yet.
-    pub(crate) fn new(path: &Path, namespace: &Uri) -> Self {
+    /// Creates a handle for the file at `path`, which need not exist yet, with positions in a
+    /// namespace of the store with this identity.
+    pub(crate) fn new(path: &Path, namespace: &Uri, store: Option<StoreId>) -> Self {
         Self {
             path: path.to_owned(),
             namespace: namespace.to_string(),
+            store,
         }
     }
 
     /// Returns the saved position, or `None` if there is no file.
     ///
     /// # Errors
-    /// The file cannot be read, is not a position file, or belongs to another namespace or to
-    /// streams that are not among `streams`.
+    /// The file cannot be read, is not a position file, or belongs to another namespace, to another
+    /// store, or to streams that are not among `streams`.
     pub(crate) fn load(&self, streams: &[StreamName]) -> Result<Option<MergePosition>, CliError> {
         let mut text = Vec::new();
         match File::open(&self.path)
@@ -69,6 +75,23 @@ impl PositionFile {
                 self.namespace
             );
             return Err(CliError::failure(message).tip("name another file with --position"));
+        }
+        let saved_in = content.store.as_deref().map(str::parse::<StoreId>);
+        let saved_in = saved_in
+            .transpose()
+            .map_err(|error| self.foreign(&error.to_string()))?;
+        if let (Some(saved_in), Some(store)) = (saved_in, self.store)
+            && saved_in != store
+        {
+            let message = format!(
+                "the position file {} belongs to the store {saved_in}, and {} has the store \
+                 {store}: the same positions are other records there",
+                self.path.display(),
+                self.namespace
+            );
+            return Err(CliError::failure(message).tip(
+                "bring that store back, or name another file with --position to read this one",
+            ));
         }
         let others: Vec<&str> = content
             .position
@@ -109,6 +132,7 @@ impl PositionFile {
         };
         let content = Content {
             namespace: self.namespace.clone(),
+            store: self.store.map(|store| store.to_string()),
             position: position.clone(),
         };
         let mut file = tempfile::Builder::new()
