@@ -17,9 +17,9 @@
 //! - After a failed sync nothing of the batch is trusted: its appends fail with [`StoreError::Io`],
 //!   the volume ends at the last batch that was synced, and the store continues in a new volume.
 //!   While a new volume cannot be created, appends fail and reads work.
-//! - Files that are missing or shorter than they were are damage, as far as files can tell: a volume
-//!   that the next one, a snapshot, the store's identity or its orderly closing proves; a file below
-//!   its reserved size; a journal that ends before the place where the store was closed.
+//! - Files that are missing or shorter than they were are damage, as far as files can tell: a
+//!   volume that the next one, a snapshot, the store's identity or its orderly closing proves; a
+//!   file below its reserved size; a journal that ends before the place where the store was closed.
 //! - The folder's lock file keeps other processes out. If it is removed while the store is open,
 //!   a process that another one may have replaced acknowledges nothing more.
 //! - A full disk or a folder without write permission fails the appends concerned with

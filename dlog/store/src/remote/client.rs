@@ -125,7 +125,8 @@ impl RemoteStore {
     /// # Errors
     /// [`StoreError::Unreachable`] if the host cannot be reached; [`StoreError::Refused`] if it is
     /// not a usable store (ZooKeeper, a write proxy, another version of the protocol, another
-    /// namespace) or there are several; [`StoreError::InvalidSetting`] if a setting is outside its range.
+    /// namespace) or there are several; [`StoreError::InvalidSetting`] if a setting is outside
+    /// its range.
     ///
     /// # Cancel safety
     ///

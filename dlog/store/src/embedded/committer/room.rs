@@ -167,17 +167,7 @@ impl Committer {
             Some(file) => file,
             None => shared.create_volume_file(number)?,
         };
-        let header = VolumeHeader {
-            sector_bytes: shared.settings.sector_bytes,
-            number,
-            // Depends on all volumes before it, on the time and on the number, so that volumes
-            // whose files reuse the same blocks of the disk have different nonces.
-            nonce: mix(self.newest.nonce ^ mix(self.last_unix_ms) ^ number),
-            previous_end: self.newest.end,
-            created_unix_ms: self.last_unix_ms,
-            id: Some(shared.id),
-            reserved_bytes,
-        };
+        let header = self.next_header(reserved_bytes);
         let (bytes, sequence) = volume_start(&header, self.tail_batch.as_ref(), self.last_unix_ms);
         let end = bytes.len() as u64;
         self.write_start(&path, &*file, &bytes)?;
@@ -226,6 +216,22 @@ impl Committer {
             nonce: header.nonce,
         };
         Ok(())
+    }
+
+    /// Returns the header of the next volume.
+    fn next_header(&self, reserved_bytes: u64) -> VolumeHeader {
+        let number = self.newest.number + 1;
+        VolumeHeader {
+            sector_bytes: self.shared.settings.sector_bytes,
+            number,
+            // Depends on all volumes before it, on the time and on the number, so that volumes
+            // whose files reuse the same blocks of the disk have different nonces.
+            nonce: mix(self.newest.nonce ^ mix(self.last_unix_ms) ^ number),
+            previous_end: self.newest.end,
+            created_unix_ms: self.last_unix_ms,
+            id: Some(self.shared.id),
+            reserved_bytes,
+        }
     }
 
     /// Makes the first bytes of a volume durable, then its name.
