@@ -64,6 +64,12 @@ impl<G: FlagGroup> TableFlags<G> {
         }
         Ok(())
     }
+
+    /// Returns the settings whose flags were given, each with its flag without dashes.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let names = self.changes.iter().map(|(name, _)| *name);
+        names.map(|name| (name, flag_of::<G>(name)))
+    }
 }
 
 #[cfg(feature = "bookkeeper")]

@@ -55,7 +55,11 @@ mod tests {
             "--retention=4320m",
             "--compress-entries",
         ]);
-        let settings = args.expect("flags").bookkeeper().expect("they fit");
+        let settings = args
+            .expect("flags")
+            .effective()
+            .expect("they fit")
+            .bookkeeper;
         assert_eq!((settings.ensemble_size, settings.write_quorum), (5, 4));
         assert_eq!(
             settings.retention,
@@ -68,7 +72,7 @@ mod tests {
     fn a_number_that_does_not_fit_is_refused_by_the_name_of_its_flag() {
         each_flag_refuses_what_does_not_fit::<BookKeeper>(|flag| {
             args(&["-u", "distributedlog://zk:2181/n", flag])?
-                .bookkeeper()
+                .effective()
                 .map(drop)
         });
     }
@@ -76,7 +80,8 @@ mod tests {
     #[test]
     fn a_flag_of_bookkeeper_is_refused_for_another_store() {
         let args = args(&["--data", "x", "--ack-quorum=1"]).expect("flags");
-        let error = args.settings().expect_err("a folder has no bookies");
+        let error = args.effective().map(drop);
+        let error = error.expect_err("a folder has no bookies");
         assert_eq!(
             error.to_string(),
             "--ack-quorum is a setting of namespaces on BookKeeper; --data is a folder"

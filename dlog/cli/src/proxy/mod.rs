@@ -6,24 +6,28 @@ mod announce;
 mod announce_args;
 #[cfg(feature = "bookkeeper")]
 mod bookkeeper_args;
+mod config_args;
+mod effective;
 mod original_args;
+mod properties;
 mod setting_args;
 
 use super::namespace::Connected;
-use super::setting_flags::{self, TableFlags};
+use super::setting_flags::TableFlags;
 use super::{CliError, Output, Shutdown, local, namespace, port};
 use announce_args::AnnounceArgs;
 #[cfg(feature = "bookkeeper")]
 use bookkeeper_args::BookKeeper;
+use config_args::ConfigArgs;
 use distributedlog_proxy::{
     AdminPeers, CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings,
     SettingsBuilder, SettingsError,
 };
-#[cfg(feature = "bookkeeper")]
-use distributedlog_store::bookkeeper::BookKeeperSettings;
 use distributedlog_store::net::raise_open_files;
-use distributedlog_store::uri::Uri;
+use distributedlog_store::uri::{DEFAULT_PORT, Uri};
+use effective::{Effective, Shown};
 use original_args::OriginalArgs;
+use properties::Configuration;
 use setting_args::{Faults, Limits, Streams};
 
 /// Run the write proxy.
@@ -33,13 +37,13 @@ use setting_args::{Faults, Limits, Streams};
 /// serves. Ctrl-C drains it: it accepts no new connections, syncs what is in flight, and exits.
 #[derive(Debug, clap::Args)]
 #[command(
-    group(clap::ArgGroup::new("store").required(true).args(["uri", "data"])),
     group(clap::ArgGroup::new("http_ports").multiple(true).args(["http_port", "stats_port"])),
+    override_usage = "dlog proxy [OPTIONS] <--uri <URI>|--data <DIR>>",
     after_help = after_help()
 )]
 pub(crate) struct Args {
-    /// The namespace: distributedlog://HOST:PORT/NAMESPACE
-    #[arg(short, long, value_name = "URI")]
+    /// The namespace: distributedlog://HOST:PORT/NAMESPACE [env: DLOG_URI]
+    #[arg(short, long, value_name = "URI", conflicts_with = "data")]
     uri: Option<Uri>,
 
     /// Store the records in this folder, within this process; readers and the tool cannot open it
@@ -47,9 +51,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// The port for clients; 0 lets the system choose
-    #[arg(short, long, value_name = "PORT", value_parser = port::parse, default_value_t = 8000)]
-    port: u16,
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// The port for clients; 0 lets the system choose [default: 8000]
+    #[arg(short, long, value_name = "PORT", value_parser = port::parse)]
+    port: Option<u16>,
 
     /// The port for metrics and health over HTTP (-sp) [default: none]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
@@ -70,18 +77,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "http_ports")]
     http_token_file: Option<PathBuf>,
 
-    /// The shard number of this proxy, -1 for none (-si)
-    #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
-    shard_id: i32,
+    /// The shard number of this proxy, -1 for none (-si) [default: -1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    shard_id: Option<i32>,
 
     /// Accept thriftmux too (-mx). Always on: the proxy detects thriftmux and framed thrift by
     /// itself
     #[arg(long)]
     thriftmux: bool,
 
-    /// The address to listen on. Every client that can reach it can write
-    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    bind: IpAddr,
+    /// The address to listen on. Every client that can reach it can write [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<IpAddr>,
 
     /// The address at which clients reach this proxy, HOST or HOST:PORT; required when it listens
     /// on every address [default: the address it listens on]
@@ -90,9 +97,9 @@ pub(crate) struct Args {
 
     /// Clients that may delete and truncate streams, release them, stop the proxy from accepting
     /// further ones, and inject faults: `loopback`: those of this machine, and HTTP clients with
-    /// the token of --http-token-file; `any`: all; `none`: no client
-    #[arg(long, value_name = "PEERS", default_value_t = AdminPeers::Loopback)]
-    admin_from: AdminPeers,
+    /// the token of --http-token-file; `any`: all; `none`: no client [default: loopback]
+    #[arg(long, value_name = "PEERS")]
+    admin_from: Option<AdminPeers>,
 
     #[command(flatten)]
     streams: TableFlags<Streams>,
@@ -127,6 +134,18 @@ pub(crate) struct Args {
     bookkeeper: TableFlags<BookKeeper>,
 }
 
+/// Environment variable with the namespace's URI, as for the tool.
+const URI_VARIABLE: &str = "DLOG_URI";
+
+/// Namespace or folder of the proxy.
+#[derive(Clone, Debug)]
+enum Place {
+    /// A namespace, and where its URI comes from.
+    Namespace(Uri, &'static str),
+    /// A folder.
+    Folder(PathBuf),
+}
+
 /// Returns the examples, and what the original's flags do here.
 fn after_help() -> String {
     let (example, announce) = if cfg!(feature = "zookeeper") {
@@ -148,9 +167,10 @@ Examples, with URI=distributedlog://127.0.0.1:7000/messaging/distributedlog:
   dlog proxy --data /var/lib/dlog
   dlog proxy --data /var/lib/dlog --http-port 8002 --cors-origin https://example.org
   dlog proxy --bind 0.0.0.0 --advertise proxy-1.example.org -u $URI{example}
+  dlog proxy -c write_proxy.conf -u $URI --print-config
 
-The original's spellings -sp, -si and -mx work too. Its -c, -sc, -pd and -la have no meaning here
-and are refused; {announce}"
+The original's spellings -sp, -si and -mx work too. Its -sc, -pd and -la have no meaning here and
+are refused; {announce}"
     )
 }
 
@@ -162,15 +182,21 @@ impl Args {
     /// invalid.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
         raise_open_files();
-        let settings = self.settings()?;
-        self.announcement.check(self.uri.as_ref())?;
+        let effective = self.effective()?;
+        let settings = self.settings(&effective)?;
+        if self.config.print_config {
+            effective.log();
+            return effective.print(self.shown()?, self.config.format, output);
+        }
+        let place = self.place()?.ok_or_else(no_place)?;
+        let uri = place.uri();
+        self.announcement.check(uri)?;
         let Connected {
             store,
             is_bookkeeper,
-        } = self.store().await?;
-        let serverset = self
-            .announcement
-            .serverset(self.uri.as_ref(), is_bookkeeper)?;
+        } = self.store(&place, &effective).await?;
+        effective.log();
+        let serverset = self.announcement.serverset(uri, is_bookkeeper)?;
         let proxy = Proxy::start(settings, store)
             .await
             .map_err(|error| start_error(&error))?;
@@ -192,7 +218,7 @@ impl Args {
             let place = announce::Place {
                 serverset,
                 login,
-                shard_id: self.shard_id,
+                shard_id: effective.shard,
             };
             announce::announce_until_shutdown(&place, &proxy, output, shutdown).await?;
         }
@@ -204,29 +230,47 @@ impl Args {
         Ok(())
     }
 
-    /// Builds the proxy's settings, before anything is opened.
-    fn settings(&self) -> Result<Settings, CliError> {
+    /// Returns what the file and the flags set, before anything is opened.
+    fn effective(&self) -> Result<Effective, CliError> {
         self.original.check()?;
+        self.effective_with(self.config.read()?)
+    }
+
+    fn effective_with(&self, file: Option<Configuration>) -> Result<Effective, CliError> {
+        let mut effective = Effective::new();
+        if let Some(file) = file {
+            effective.file(file)?;
+        }
+        effective.flag_port(self.port);
+        effective.flag_shard(self.shard_id);
+        effective.flags(&self.streams)?;
+        effective.flags(&self.faults)?;
+        effective.flags(&self.limits)?;
         #[cfg(feature = "bookkeeper")]
         {
-            self.bookkeeper()?;
-            if self.data.is_some() {
-                self.refuse_bookkeeper_flags()?;
+            effective.bookkeeper_flags(&self.bookkeeper)?;
+            if let Some(folder) = &self.data {
+                self.refuse_bookkeeper_flags(&Place::Folder(folder.clone()))?;
             }
         }
-        let mut builder: SettingsBuilder = Settings::builder()
-            .listen(SocketAddr::new(self.bind, self.port))
-            .stats_listen(self.stats_port.map(|port| SocketAddr::new(self.bind, port)))
-            .http_listen(self.http_port.map(|port| SocketAddr::new(self.bind, port)))
+        Ok(effective)
+    }
+
+    /// Builds the proxy's settings.
+    fn settings(&self, effective: &Effective) -> Result<Settings, CliError> {
+        let bind = self.bind();
+        let builder: SettingsBuilder = effective
+            .proxy
+            .clone()
+            .listen(SocketAddr::new(bind, effective.port))
+            .stats_listen(self.stats_port.map(|port| SocketAddr::new(bind, port)))
+            .http_listen(self.http_port.map(|port| SocketAddr::new(bind, port)))
             .thriftmux(true)
-            .shard(self.shard_id)
+            .shard(effective.shard)
             .announce(self.advertise.clone())
-            .admin_from(self.admin_from)
+            .admin_from(self.admin_from.unwrap_or_default())
             .demo(self.demo)
             .http_origins(self.cors_origin.clone());
-        self.streams.apply(&mut builder)?;
-        self.faults.apply(&mut builder)?;
-        self.limits.apply(&mut builder)?;
         let builder = match &self.http_token_file {
             Some(file) => builder.http_token(Some(
                 HttpToken::from_file(file).map_err(|error| CliError::failure(error.to_string()))?,
@@ -250,11 +294,11 @@ impl Args {
         };
         builder.build().map_err(|error| {
             let error = if let SettingsError::OutOfRange(error) = &error {
-                setting_flags::refused::<Limits>(error)
+                effective.refused(error)
             } else {
                 CliError::usage(error.to_string())
             };
-            if self.bind.is_unspecified() {
+            if bind.is_unspecified() {
                 error.tip("add --advertise HOST, the name under which clients reach this machine")
             } else {
                 error
@@ -262,57 +306,161 @@ impl Args {
         })
     }
 
+    fn bind(&self) -> IpAddr {
+        self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Returns the namespace or the folder, if a flag or the environment names one.
+    ///
+    /// # Errors
+    /// The environment's URI is invalid.
+    fn place(&self) -> Result<Option<Place>, CliError> {
+        if let Some(folder) = &self.data {
+            return Ok(Some(Place::Folder(folder.clone())));
+        }
+        if let Some(uri) = &self.uri {
+            return Ok(Some(Place::Namespace(uri.clone(), "--uri")));
+        }
+        match std::env::var(URI_VARIABLE) {
+            Ok(text) if !text.is_empty() => {
+                let uri = text.parse();
+                let uri = uri.map_err(|error| {
+                    CliError::usage(format!("{URI_VARIABLE} is {text:?}: {error}"))
+                })?;
+                Ok(Some(Place::Namespace(uri, URI_VARIABLE)))
+            }
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Returns the settings whose values are addresses, files, lists and words.
+    fn shown(&self) -> Result<Vec<Shown>, CliError> {
+        fn text(value: Option<impl ToString>) -> Option<String> {
+            value.map(|it| it.to_string())
+        }
+        fn path(value: Option<&PathBuf>) -> Option<String> {
+            value.map(|it| it.display().to_string())
+        }
+        let place = match self.place()? {
+            Some(Place::Namespace(uri, from)) => {
+                Shown::of("namespace", Some(uri.to_string()), from, "none")
+            }
+            Some(Place::Folder(folder)) => Shown::of("folder", path(Some(&folder)), "--data", ""),
+            None => Shown::of("namespace", None, "", "none"),
+        };
+        let origins: Vec<String> = self.cors_origin.iter().map(ToString::to_string).collect();
+        let origins = Some(origins.join(",")).filter(|it| !it.is_empty());
+        let admin_from = AdminPeers::default().to_string();
+        let demo = self.demo.then(|| "on".to_owned());
+        Ok(vec![
+            place,
+            Shown::of("bind", text(self.bind), "--bind", &self.bind().to_string()),
+            Shown::of("stats_port", text(self.stats_port), "--stats-port", "none"),
+            Shown::of("http_port", text(self.http_port), "--http-port", "none"),
+            Shown::of("cors_origin", origins, "--cors-origin", "none"),
+            Shown::of(
+                "http_token_file",
+                path(self.http_token_file.as_ref()),
+                "--http-token-file",
+                "none",
+            ),
+            Shown::of("advertise", self.advertise.clone(), "--advertise", "none"),
+            Shown::of(
+                "admin_from",
+                text(self.admin_from),
+                "--admin-from",
+                &admin_from,
+            ),
+            Shown::of(
+                "tls_certificates",
+                path(self.tls_certificates.as_ref()),
+                "--tls-certificates",
+                "none",
+            ),
+            Shown::of("tls_key", path(self.tls_key.as_ref()), "--tls-key", "none"),
+            Shown::of(
+                "announce",
+                self.announcement.announce.clone(),
+                "--announce",
+                "none",
+            ),
+            Shown::of(
+                "zookeeper_login",
+                path(self.announcement.zookeeper_login.as_ref()),
+                "--zookeeper-login",
+                "none",
+            ),
+            Shown::of("demo", demo, "--demo", "off"),
+        ])
+    }
+
     /// Opens the store.
     ///
     /// # Errors
     /// It cannot be reached or opened, or flags of BookKeeper were given for another kind of store.
-    async fn store(&self) -> Result<Connected, CliError> {
-        let connected = match (&self.uri, &self.data) {
+    async fn store(&self, place: &Place, effective: &Effective) -> Result<Connected, CliError> {
+        let connected = match place {
             #[cfg(feature = "bookkeeper")]
-            (Some(uri), _) => namespace::connect_with(uri, self.bookkeeper()?).await?,
+            Place::Namespace(uri, _) => {
+                namespace::connect_with(uri, effective.bookkeeper.clone()).await?
+            }
             #[cfg(not(feature = "bookkeeper"))]
-            (Some(uri), _) => namespace::connect_with(uri).await?,
-            (None, Some(folder)) => Connected {
+            Place::Namespace(uri, _) => namespace::connect_with(uri).await?,
+            Place::Folder(folder) => Connected {
                 store: local::open(folder).await?,
                 is_bookkeeper: false,
             },
-            (None, None) => unreachable!("clap requires one of them"),
         };
-        #[cfg(feature = "bookkeeper")]
         if !connected.is_bookkeeper {
-            self.refuse_bookkeeper_flags()?;
+            #[cfg(feature = "bookkeeper")]
+            self.refuse_bookkeeper_flags(place)?;
+            effective.warn_without_bookkeeper(&place.description());
         }
         Ok(connected)
     }
 
-    /// Builds the settings of BookKeeper.
-    #[cfg(feature = "bookkeeper")]
-    fn bookkeeper(&self) -> Result<BookKeeperSettings, CliError> {
-        let mut settings = BookKeeperSettings::default();
-        self.bookkeeper.apply(&mut settings)?;
-        settings
-            .check()
-            .map_err(|error| setting_flags::refused::<BookKeeper>(&error))?;
-        Ok(settings)
-    }
-
     /// Refuses flags that have no effect on a store that is not on BookKeeper.
     #[cfg(feature = "bookkeeper")]
-    fn refuse_bookkeeper_flags(&self) -> Result<(), CliError> {
+    fn refuse_bookkeeper_flags(&self, place: &Place) -> Result<(), CliError> {
         let Some(flag) = self.bookkeeper.first_given() else {
             return Ok(());
         };
-        let place = match (&self.uri, &self.data) {
-            (Some(uri), _) => format!("{uri} is a store of `dlog local`"),
-            (None, _) => "--data is a folder".to_owned(),
-        };
         Err(CliError::usage(format!(
-            "--{flag} is a setting of namespaces on BookKeeper; {place}"
+            "--{flag} is a setting of namespaces on BookKeeper; {}",
+            place.description()
         ))
         .tip(format!(
             "leave out --{flag}, or name a namespace on BookKeeper with -u"
         )))
     }
+}
+
+impl Place {
+    fn uri(&self) -> Option<&Uri> {
+        match self {
+            Self::Namespace(uri, _) => Some(uri),
+            Self::Folder(_) => None,
+        }
+    }
+
+    /// Describes a store that is not on BookKeeper.
+    fn description(&self) -> String {
+        match self {
+            Self::Namespace(uri, _) => format!("{uri} is a store of `dlog local`"),
+            Self::Folder(_) => "--data is a folder".to_owned(),
+        }
+    }
+}
+
+/// The error about flags that name no store.
+fn no_place() -> CliError {
+    CliError::usage(format!(
+        "the store is missing: --uri <URI>, {URI_VARIABLE} in the environment, or --data <DIR>"
+    ))
+    .tip(format!(
+        "with `dlog local` on this machine it is: -u {}",
+        Uri::local("127.0.0.1", DEFAULT_PORT)
+    ))
 }
 
 /// Describes why a proxy does not start, with what to do about it.

@@ -4,8 +4,6 @@ use super::super::CliError;
 /// its name.
 #[derive(Debug, clap::Args)]
 pub(super) struct OriginalArgs {
-    #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    conf: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     stream_conf: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
@@ -21,13 +19,6 @@ impl OriginalArgs {
     /// One of them was given.
     pub(super) fn check(&self) -> Result<(), CliError> {
         let refused = [
-            (
-                &self.conf,
-                "-c (--conf)",
-                "a configuration file of the original sets up ZooKeeper and BookKeeper, which \
-                 this proxy does not use",
-                "leave it out; every setting is a flag, see: dlog proxy --help",
-            ),
             (
                 &self.stream_conf,
                 "-sc (--stream-conf)",

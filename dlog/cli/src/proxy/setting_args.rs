@@ -162,7 +162,7 @@ mod tests {
         let Command::Proxy(args) = cli.command else {
             panic!("{argument}");
         };
-        args.settings().map(drop)
+        args.settings(&args.effective()?).map(drop)
     }
 
     #[test]

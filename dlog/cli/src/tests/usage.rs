@@ -113,13 +113,6 @@ fn an_invalid_value_is_refused_with_its_flag_the_reason_and_a_correct_form() {
             &["'99999' is not a port; write a number up to 65535"],
         ),
         (
-            "dlog proxy -p 8000",
-            &[
-                "--uri <URI>|--data <DIR>",
-                "tip: with `dlog local` on this machine it is distributedlog://",
-            ],
-        ),
-        (
             "dlog tool list",
             &[
                 "--uri <URI>",
