@@ -1,5 +1,8 @@
 //! The original's configuration files: `dlog proxy -c FILE`.
 
+// Without BookKeeper some of the flags do not exist.
+#[cfg(all(test, feature = "bookkeeper"))]
+mod documented;
 mod keys;
 mod parse;
 mod table;
