@@ -31,8 +31,33 @@ pub struct Relay {
     port: ReservedPort,
     requests: watch::Sender<Mode>,
     replies: watch::Sender<Mode>,
+    allowance: Arc<Allowance>,
     accepted: Arc<AtomicU64>,
     _accepting: JoinSet<()>,
+}
+
+/// Requests that pass before the relay holds the others.
+#[derive(Debug)]
+struct Allowance {
+    left: AtomicU64,
+    requests: watch::Sender<Mode>,
+}
+
+impl Allowance {
+    /// Takes one request that is about to pass. Returns false if it does not.
+    fn take(&self) -> bool {
+        let take = |left: u64| (left != u64::MAX).then(|| left.saturating_sub(1));
+        match self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+        {
+            Ok(0) => {
+                self.requests.send_replace(Mode::Hold);
+                false
+            }
+            Ok(_) | Err(_) => true,
+        }
+    }
 }
 
 impl Relay {
@@ -50,11 +75,15 @@ impl Relay {
             watch::Sender::new(Mode::Pass),
         );
         let accepted = Arc::new(AtomicU64::new(0));
+        let allowance = Arc::new(Allowance {
+            left: AtomicU64::new(u64::MAX),
+            requests: requests.clone(),
+        });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(
             listener,
             server,
-            requests.clone(),
+            Arc::clone(&allowance),
             replies.clone(),
             Arc::clone(&accepted),
         ));
@@ -62,6 +91,7 @@ impl Relay {
             port,
             requests,
             replies,
+            allowance,
             accepted,
             _accepting: accepting,
         }
@@ -89,6 +119,20 @@ impl Relay {
         self.replies.send_replace(mode);
     }
 
+    /// Lets this many requests pass from now on, each what a client has sent at once, and holds the
+    /// others.
+    pub fn hold_requests_after(&self, count: usize) {
+        self.allowance.left.store(count as u64, Ordering::Relaxed);
+    }
+
+    /// Waits until the relay holds a request.
+    pub async fn holding(&self) {
+        let mut mode = self.requests.subscribe();
+        mode.wait_for(|mode| *mode == Mode::Hold)
+            .await
+            .expect("the relay has the sender");
+    }
+
     /// Returns the number of connections that clients have made so far.
     #[must_use]
     pub fn accepted(&self) -> u64 {
@@ -99,7 +143,7 @@ impl Relay {
 async fn accept(
     listener: TcpListener,
     server: SocketAddr,
-    requests: watch::Sender<Mode>,
+    allowance: Arc<Allowance>,
     replies: watch::Sender<Mode>,
     accepted: Arc<AtomicU64>,
 ) {
@@ -108,8 +152,8 @@ async fn accept(
     while let Ok((client, _)) = listener.accept().await {
         accepted.fetch_add(1, Ordering::Relaxed);
         while connections.try_join_next().is_some() {}
-        let (requests, replies) = (requests.subscribe(), replies.subscribe());
-        connections.spawn(connection(client, server, requests, replies));
+        let (allowance, replies) = (Arc::clone(&allowance), replies.subscribe());
+        connections.spawn(connection(client, server, allowance, replies));
     }
 }
 
@@ -117,9 +161,10 @@ async fn accept(
 async fn connection(
     client: TcpStream,
     server: SocketAddr,
-    requests: watch::Receiver<Mode>,
+    allowance: Arc<Allowance>,
     replies: watch::Receiver<Mode>,
 ) {
+    let requests = allowance.requests.subscribe();
     if *requests.borrow() == Mode::Cut || *replies.borrow() == Mode::Cut {
         return;
     }
@@ -132,13 +177,18 @@ async fn connection(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = copy(from_client, to_server, requests) => {}
-        () = copy(from_server, to_client, replies) => {}
+        () = copy(from_client, to_server, requests, Some(&allowance)) => {}
+        () = copy(from_server, to_client, replies, None) => {}
     }
 }
 
 /// Copies one direction. Returns when the connection is to be closed.
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    allowance: Option<&Allowance>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     let mut lost = false;
     loop {
@@ -169,6 +219,13 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
         if now == Mode::Swallow {
             lost = true;
             continue;
+        }
+        if allowance.is_some_and(|it| !it.take()) {
+            // Bytes that are held are lost only if the mode becomes another than Pass.
+            let passes = mode.wait_for(|mode| *mode != Mode::Hold).await;
+            if !passes.is_ok_and(|mode| *mode == Mode::Pass) {
+                return;
+            }
         }
         let cut = async {
             mode.wait_for(|mode| *mode == Mode::Cut).await.ok();
@@ -233,6 +290,24 @@ mod tests {
         let mut stream = TcpStream::connect(relay.address()).await.expect("a relay");
         assert_eq!(exchange(&mut stream, 4).await, Some(4));
         assert_eq!(relay.accepted(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_relay_holds_requests_behind_those_that_may_pass() {
+        let (server, _tasks) = echo().await;
+        let relay = Relay::start(server).await;
+        let mut stream = TcpStream::connect(relay.address()).await.expect("a relay");
+        assert_eq!(exchange(&mut stream, 1).await, Some(1));
+        relay.hold_requests_after(1);
+        assert_eq!(exchange(&mut stream, 2).await, Some(2));
+        stream
+            .write_all(&[3])
+            .await
+            .expect("the relay's system takes it");
+        relay.holding().await;
+        relay.hold_requests_after(2);
+        relay.set_requests(Mode::Pass);
+        assert_eq!(stream.read_u8().await.ok(), Some(3));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod java_ledgers;
 mod java_logs;
 mod java_speed;
 mod our_commands;
+mod our_crashes;
 mod our_failover;
 mod our_faults;
 mod our_ledgers;

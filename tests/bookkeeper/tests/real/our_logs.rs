@@ -8,8 +8,10 @@ use distributedlog_bookkeeper_tests::cluster::Cluster;
 use distributedlog_bookkeeper_tests::java::Version;
 use distributedlog_bookkeeper_tests::peer::{LogPeer, LogRecord};
 use distributedlog_bookkeeper_tests::shared::on_shared;
+use distributedlog_reader::{LogReader, ReadEvent};
 use distributedlog_tokio::{MultiStreamWriter, ProxyClient};
 
+use crate::ours::within;
 use crate::proxies::{OurProxy, placed, read, store};
 
 type Written = Vec<(Dlsn, String)>;
@@ -180,6 +182,74 @@ async fn java_tails_a_log_that_rests_behind_a_change_of_segments(cluster: &Clust
     for tailed in &tailed {
         assert_eq!(placed(tailed), written);
     }
+}
+
+/// Our reader follows a writer of Java's over its segments, its death, and a proxy of ours.
+async fn our_reader_tails_java(cluster: &Cluster, version: Version) {
+    const RECORDS: usize = 400;
+    let uri = cluster.bind(&format!("/messaging/tail-{version:?}")).await;
+    let settings = [
+        "bkc.ledgerMetadataVersion=2",
+        "zkSessionTimeoutSeconds=2",
+        "maxLogSegmentBytes=2500",
+        "logSegmentRollingMinutes=0",
+        "logSegmentRollingConcurrency=3",
+        "compressionType=lz4",
+    ];
+    let mut java = LogPeer::start(version, &uri, "java", &settings).await;
+    java.create("log").await;
+    let name = "log".parse().expect("a valid name");
+    let mut reader = LogReader::new(store(&uri).await, name, Dlsn::INITIAL);
+    java.open("log").await;
+    java.begin_to_write("log", 1, "window=8").await;
+    let mut tailed = Vec::new();
+    tail(&mut reader, RECORDS, &mut tailed).await;
+    let acknowledged = java.kill_9().await;
+    cluster
+        .until_no_children(&format!("/messaging/tail-{version:?}/log/<default>/lock"))
+        .await;
+    let proxy = OurProxy::start(&uri, &[]).await;
+    let late = singles(&proxy.client().await, "log", "ours", 10).await;
+    let last = late.last().expect("ten records").0;
+    while tailed.last().is_none_or(|(at, _)| *at < last) {
+        let goal = tailed.len() + 1;
+        tail(&mut reader, goal, &mut tailed).await;
+    }
+    assert!(tailed.is_sorted_by(|one, next| one.0 < next.0));
+    let acknowledged = placed(&acknowledged);
+    assert_eq!(acknowledged, tailed[..acknowledged.len()]);
+    assert_eq!(late, tailed[tailed.len() - late.len()..]);
+    println!(
+        "{version:?}: {} acknowledged by Java and {} by us, {} records tailed in segments 1 to {}",
+        acknowledged.len(),
+        late.len(),
+        tailed.len(),
+        last.log_segment_sequence_no
+    );
+}
+
+/// Reads on until it has this many records.
+async fn tail(reader: &mut LogReader, count: usize, tailed: &mut Written) {
+    while tailed.len() < count {
+        let event = within("a record", reader.next()).await;
+        let ReadEvent::Record(record) = event.expect("it is readable") else {
+            panic!("a set that Java wrote is malformed");
+        };
+        let text = String::from_utf8_lossy(&record.payload).into_owned();
+        tailed.push((record.dlsn, text));
+    }
+}
+
+#[test]
+#[ignore = "needs Java: tests/run bookkeeper"]
+fn our_reader_tails_what_java_writes() {
+    on_shared(Version::V4_17, async |cluster| {
+        our_reader_tails_java(cluster, Version::V4_17).await;
+        our_reader_tails_java(cluster, Version::V4_5).await;
+    });
+    on_shared(Version::V4_5, async |cluster| {
+        our_reader_tails_java(cluster, Version::V4_5).await;
+    });
 }
 
 #[test]

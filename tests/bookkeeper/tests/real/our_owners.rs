@@ -10,8 +10,8 @@ use distributedlog_bookkeeper_tests::shared::on_shared;
 
 use crate::proxies::{Known, Load, OurProxy, placed, read, store};
 
-/// Number of owners that follow each other.
-const ROUNDS: usize = 50;
+/// Number of owners that follow each other, unless `BOOKKEEPER_ROUNDS` says another.
+const ROUNDS: usize = 12;
 
 const STREAMS: [&str; 3] = ["a", "b", "c"];
 
@@ -29,7 +29,9 @@ fn life(round: usize) -> Duration {
     Duration::from_millis(50 + mixed % 500)
 }
 
+/// Starts a writer of Java's, in both versions by turns.
 async fn java(uri: &str, round: usize) -> LogPeer {
+    let version = Version::ALL[round / 2 % Version::ALL.len()];
     let settings = [
         "bkc.ledgerMetadataVersion=2",
         "zkSessionTimeoutSeconds=1",
@@ -38,7 +40,7 @@ async fn java(uri: &str, round: usize) -> LogPeer {
         "logSegmentRollingConcurrency=3",
         "compressionType=lz4",
     ];
-    LogPeer::start(Version::V4_17, uri, &format!("java-{round}"), &settings).await
+    LogPeer::start(version, uri, &format!("java-{round}"), &settings).await
 }
 
 /// One of our proxies writes to all streams, and is killed.

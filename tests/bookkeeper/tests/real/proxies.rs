@@ -1,7 +1,7 @@
 //! Our write proxies as processes, and clients that keep what is known of each record.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -148,6 +148,8 @@ pub(crate) fn placed(records: &[LogRecord]) -> Vec<(Dlsn, String)> {
 pub(crate) struct Load {
     is_stopped: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
+    /// Last log segment with an acknowledged record.
+    segment: Arc<AtomicI64>,
     tasks: Vec<tokio::task::JoinHandle<Known>>,
 }
 
@@ -167,10 +169,12 @@ impl Load {
     ) -> Self {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(AtomicUsize::new(0));
+        let segment = Arc::new(AtomicI64::new(0));
         let spawn = |task: usize| {
             let (client, stream) = (client.clone(), stream.to_owned());
             let (prefix, stopped) = (format!("{prefix}-{task}"), Arc::clone(&is_stopped));
             let acknowledged = Arc::clone(&acknowledged);
+            let segment = Arc::clone(&segment);
             tokio::spawn(async move {
                 let mut known = Known::default();
                 let mut number = 0;
@@ -181,6 +185,7 @@ impl Load {
                         Ok(at) => {
                             known.acknowledged.push((at, text));
                             acknowledged.fetch_add(1, Ordering::Relaxed);
+                            segment.fetch_max(at.log_segment_sequence_no, Ordering::Relaxed);
                         }
                         Err(error) => {
                             match error.known() {
@@ -205,6 +210,7 @@ impl Load {
             tasks: (0..tasks).map(spawn).collect(),
             is_stopped,
             acknowledged,
+            segment,
         }
     }
 
@@ -213,6 +219,16 @@ impl Load {
         let goal = self.acknowledged.load(Ordering::Relaxed) + count;
         let acknowledged = async {
             while self.acknowledged.load(Ordering::Relaxed) < goal {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        crate::ours::within("a write", acknowledged).await;
+    }
+
+    /// Waits until a record of this log segment, or of a later one, is acknowledged.
+    pub(crate) async fn until_segment(&self, number: i64) {
+        let acknowledged = async {
+            while self.segment.load(Ordering::Relaxed) < number {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
