@@ -5,12 +5,68 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// A command of the original, and what to use instead.
 type Replaced = (&'static str, &'static str);
 
+const ACCESS: &str = "streams have no access control lists here; who may administer a proxy is \
+                      said by: dlog proxy --admin-from, --http-token-file";
+
 /// Every command that has an answer.
 const REPLACED: &[Replaced] = &[
+    // Programs of the tutorials.
     (
         "console-writer",
         "write from a console with: dlog console-multi-writer PROXIES STREAM",
     ),
+    (
+        "console-proxy-writer",
+        "write from a console with: dlog console-multi-writer PROXIES STREAM",
+    ),
+    (
+        "console-proxy-multi-writer",
+        "the same command is: dlog console-multi-writer PROXIES STREAM,STREAM",
+    ),
+    (
+        "record-generator",
+        "write a line for each record with: dlog console-multi-writer PROXIES STREAM <FILE",
+    ),
+    (
+        "multi-stream-reader",
+        "read several streams with: dlog multi-reader URI STREAM,STREAM",
+    ),
+    // Programs of bin/dlog.
+    (
+        "proxy_tool",
+        "truncate with: dlog tool truncate, or over HTTP; release and accept-new-stream are \
+         methods of ProxyClient in Rust",
+    ),
+    (
+        "accept-new-stream",
+        "a proxy that is stopped with SIGTERM hands its streams over; in Rust: \
+         ProxyClient::set_accept_new_stream",
+    ),
+    (
+        "balancer",
+        "streams move when their proxy stops or releases them; clients find their owners by \
+         themselves",
+    ),
+    ("zkshell", "use ZooKeeper's own: zkCli.sh -server HOST:PORT"),
+    (
+        "bkshell",
+        "use BookKeeper's own: bookkeeper shell; or look at ledgers with: dlog tool findledger, \
+         readentries, audit",
+    ),
+    (
+        "bookie",
+        "bookies are BookKeeper's own program: bookkeeper bookie; without them there is: \
+         dlog local",
+    ),
+    (
+        "zookeeper",
+        "run ZooKeeper's own program; without it there is: dlog local",
+    ),
+    (
+        "bench",
+        "measure with: tests/benches of the source; simulate hedging with: dlog sim",
+    ),
+    // Commands of its tool.
     (
         "recoverledger",
         "find the ledger's stream with: dlog tool findledger LEDGER; recover it with: dlog tool \
@@ -26,25 +82,43 @@ const REPLACED: &[Replaced] = &[
         "follow streams with: dlog multi-reader URI STREAM,STREAM; list them with: dlog tool list",
     ),
     (
-        "repairseqno",
-        "find wrong sequence numbers with: dlog tool inspect; a writer of this version never \
-         writes them, and nothing here changes those that are there",
-    ),
-    ("dlck", "check a namespace with: dlog tool inspect"),
-    (
         "delete_allocator_pool",
         "the proxies here have no pool; once Java's proxies are stopped, list what their pool \
          holds with: dlog tool audit; and delete its node .write_proxy_allocation_pool with \
          ZooKeeper's own tool",
     ),
     (
+        "delete_ledgers",
+        "list ledgers that no stream names with: dlog tool audit; delete one with: bookkeeper \
+         shell deleteledger -ledgerid LEDGER",
+    ),
+    (
+        "delete_subscriber",
+        "positions of readers are files here: dlog multi-reader --position FILE; Java's \
+         subscribers are nodes below STREAM/<default>/subscribers",
+    ),
+    (
         "audit_ledgers",
         "compare ledgers with the streams' with: dlog tool audit",
+    ),
+    (
+        "audit_bk_space",
+        "compare ledgers with the streams' with: dlog tool audit; its JSON has each one's bytes",
     ),
     (
         "audit_dl_space",
         "sum up payload_bytes of: dlog tool show -s STREAM --format json",
     ),
+    // Commands of its admin tool.
+    (
+        "repairseqno",
+        "find wrong sequence numbers with: dlog tool inspect; a writer of this version never \
+         writes them, and nothing here changes those that are there",
+    ),
+    ("dlck", "check a namespace with: dlog tool inspect"),
+    ("set_default_acl", ACCESS),
+    ("set_stream_acl", ACCESS),
+    ("delete_stream_acl", ACCESS),
 ];
 
 /// Adds to an error about a command of the original what replaces it.
@@ -78,6 +152,7 @@ mod tests {
             for line in [
                 format!("dlog tool {name} -u distributedlog://h/n"),
                 format!("dlog tool {}", name.replace('_', "-")),
+                format!("dlog admin {name}"),
                 format!("dlog {name}"),
             ] {
                 let error = Cli::read(line.split(' ').map(OsString::from)).expect_err(&line);

@@ -14,7 +14,7 @@ use crate::ServerCertificate;
 
 /// Routes that need no token and are served while the proxy shuts down: load balancers have no
 /// token, and must learn that it does.
-const ALWAYS: [&str; 2] = ["/healthz", "/readyz"];
+const ALWAYS: [&str; 4] = ["/healthz", "/readyz", "/ping", "/healthcheck"];
 /// Routes that need no token: they contain no secret, and the page asks for the token itself.
 const WITHOUT_TOKEN: [&str; 3] = ["/openapi.json", "/", "/page/{file}"];
 /// Route that is served until the end.

@@ -26,6 +26,10 @@ pub(super) fn routes(operator: &OperatorState) -> Vec<Route> {
         Route::new(Method::GET, "/metrics", metrics, operator),
         Route::new(Method::GET, "/healthz", async || "ok\n", operator),
         Route::new(Method::GET, "/readyz", ready, operator),
+        // The original's stats port has these, and its operators' probes ask for them.
+        Route::new(Method::GET, "/ping", async || "pong\n", operator),
+        Route::new(Method::GET, "/healthcheck", async || "OK\n", operator),
+        Route::new(Method::GET, "/threads", threads, operator),
         Route::new(Method::GET, "/faults", list_faults, operator),
         Route::new(Method::DELETE, "/faults/{stream}", clear_fault, operator),
         Route::new(Method::PUT, "/faults/{stream}/stall", stall, operator),
@@ -51,6 +55,22 @@ async fn ready(State(OperatorState { service, .. }): State<OperatorState>) -> im
     } else {
         (Http::SERVICE_UNAVAILABLE, "accepts no new streams\n")
     }
+}
+
+/// Describes the runtime's threads and tasks. The original lists the stacks of Java's threads; here
+/// tasks wait without one.
+async fn threads() -> String {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    format!(
+        "threads of the runtime: {}\ntasks: {}\ntasks that wait for a thread: {}\n\n\
+         This proxy is no Java program: tasks that wait have no stack to list. What it does is in \
+         /metrics; the stacks of its threads are shown by: gdb -p {} -batch -ex 'thread apply all \
+         bt'\n",
+        metrics.num_workers(),
+        metrics.num_alive_tasks(),
+        metrics.global_queue_depth(),
+        std::process::id()
+    )
 }
 
 #[derive(Debug, Serialize)]

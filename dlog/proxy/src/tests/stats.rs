@@ -46,6 +46,22 @@ async fn metrics_and_health_are_served() {
     }
     assert!(http(stats, "GET", "/healthz").await.ends_with("ok\n"));
     assert!(http(stats, "GET", "/readyz").await.ends_with("ready\n"));
+    // As probes of the original ask.
+    assert!(
+        http(stats, "GET", "/ping")
+            .await
+            .ends_with("\r\n\r\npong\n")
+    );
+    assert!(
+        http(stats, "GET", "/healthcheck")
+            .await
+            .ends_with("\r\n\r\nOK\n")
+    );
+    let threads = http(stats, "GET", "/threads").await;
+    assert!(
+        threads.contains("\r\n\r\nthreads of the runtime: 1\ntasks: "),
+        "{threads}"
+    );
     client
         .ask(&Request::SetAcceptNewStream { enabled: false })
         .await;

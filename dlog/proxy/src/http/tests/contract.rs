@@ -492,7 +492,15 @@ async fn successes(contract: &mut Contract) {
     contract
         .ask(&client, 204, "DELETE", "/v1/streams/{stream}", of("s"))
         .await;
-    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/ping",
+        "/healthcheck",
+        "/threads",
+        "/metrics",
+        "/openapi.json",
+    ] {
         contract.ask(&client, 200, "GET", path, of("")).await;
     }
     page(contract, &client).await;

@@ -303,7 +303,7 @@ async fn without_the_token_only_health_and_the_description_are_told() {
     let (proxy, _) =
         start(settings().http_token(Some(HttpToken::new(token).expect("a token")))).await;
     let client = Client::new(&proxy, Version::One);
-    for open in ["/healthz", "/readyz"] {
+    for open in ["/healthz", "/readyz", "/ping", "/healthcheck"] {
         assert_eq!(client.get(open).await.status, 200, "{open}");
     }
     for header in [
@@ -313,7 +313,7 @@ async fn without_the_token_only_health_and_the_description_are_told() {
         "authorization: Basic 0123456789abcdef",
         "authorization: Bearer",
     ] {
-        for path in ["/v1/streams", "/metrics", "/nowhere"] {
+        for path in ["/v1/streams", "/metrics", "/threads", "/nowhere"] {
             let refused = client.ask("GET", path, &[header], "").await;
             assert_eq!(
                 refused.problem(),
