@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::bookies::BookieSet;
 use super::clock::Clock;
+use super::latest::Latest;
 use crate::ledger::{BookieFailure, Placement};
 use crate::metadata::BookieId;
 
@@ -13,6 +14,8 @@ use crate::metadata::BookieId;
 pub(super) struct Available {
     clock: Clock,
     bookies: watch::Receiver<Arc<BookieSet>>,
+    /// The same bookies, for those that wait for a change.
+    changes: Arc<Latest<Arc<BookieSet>>>,
     state: Mutex<State>,
 }
 
@@ -24,8 +27,10 @@ struct State {
 
 impl Available {
     pub(super) fn new(clock: Clock, seed: u64, bookies: watch::Receiver<Arc<BookieSet>>) -> Self {
+        let known = Arc::clone(&bookies.borrow());
         Self {
             clock,
+            changes: Arc::new(Latest::new(known)),
             bookies,
             state: Mutex::new(State {
                 placement: Placement::new(seed),
@@ -47,9 +52,20 @@ impl Available {
         self.lock().placement.handle_failure(now, bookie, failure);
     }
 
-    /// Returns a receiver of the bookies as they come and go.
-    pub(super) fn changes(&self) -> watch::Receiver<Arc<BookieSet>> {
-        self.bookies.clone()
+    /// Returns the bookies as they come and go, where [`forward`](Self::forward) runs.
+    pub(super) fn changes(&self) -> &Arc<Latest<Arc<BookieSet>>> {
+        &self.changes
+    }
+
+    /// Returns what passes changes on to those that wait for them, until no one publishes them.
+    pub(super) fn forward(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut bookies, changes) = (self.bookies.clone(), Arc::clone(&self.changes));
+        async move {
+            while bookies.changed().await.is_ok() {
+                let known = Arc::clone(&bookies.borrow_and_update());
+                changes.set(known);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -63,6 +63,7 @@ pub async fn follow_bookies<Z: ZooKeeper>(
                 pause = FIRST_PAUSE;
                 let [writable, read_only] = watches;
                 tokio::select! {
+                    biased;
                     _ = writable => {}
                     _ = read_only => {}
                     () = publish.closed() => return,

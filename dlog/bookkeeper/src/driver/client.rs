@@ -135,11 +135,20 @@ impl Client {
         });
         let clock = Clock::new();
         let seed = (environment.random)() as u64;
+        let bookies = Available::new(clock, seed, bookies);
+        let forward = bookies.forward();
+        let followed = async {
+            tokio::select! {
+                biased;
+                () = followed => {}
+                () = forward => {}
+            }
+        };
         Ok(Self {
             core: Arc::new(Core {
                 pool: Pool::new(connect, settings.max_unanswered_bytes_per_bookie),
                 nodes: Arc::new(SessionNodes::new(sessions, cluster)),
-                bookies: Available::new(clock, seed, bookies),
+                bookies,
                 settings,
                 environment,
                 clock,
@@ -269,8 +278,7 @@ impl Client {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn bookies_known(&self) {
-        let mut changes = self.core.bookies.changes();
-        // Ready too if nobody follows them any more: then none will be known.
+        let changes = self.core.bookies.changes();
         let _known = changes
             .wait_for(|it| !(it.writable.is_empty() && it.read_only.is_empty()))
             .await;
@@ -279,7 +287,7 @@ impl Client {
     /// Returns the bookies that are registered.
     #[must_use]
     pub fn registered_bookies(&self) -> Arc<BookieSet> {
-        Arc::clone(&self.core.bookies.changes().borrow())
+        self.core.bookies.changes().get()
     }
 
     /// Returns the bookies that can be chosen for new ledgers, best first.

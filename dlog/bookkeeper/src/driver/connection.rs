@@ -94,7 +94,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             End::Unwanted => Arc::from("the client ended"),
             End::Failed(error) => Arc::from(error.to_string()),
         };
-        for (_, waiting) in self.waiting.drain() {
+        // In the order of the requests, on which the order of all that follows depends.
+        let mut waiting: Vec<_> = self.waiting.drain().collect();
+        waiting.sort_unstable_by_key(|(txn_id, _)| *txn_id);
+        for (_, waiting) in waiting {
             self.held_bytes.fetch_sub(waiting.size, Ordering::Relaxed);
             waiting
                 .done

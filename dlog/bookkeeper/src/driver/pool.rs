@@ -140,6 +140,7 @@ impl Task {
         let mut timer = core::pin::pin!(sleep_until(until));
         loop {
             tokio::select! {
+                biased;
                 () = &mut timer => return true,
                 call = self.calls.recv() => match call {
                     Some(call) => self.refuse(call, reason),

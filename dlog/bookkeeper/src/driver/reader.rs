@@ -156,6 +156,7 @@ impl LedgerReader {
                 return nothing;
             }
             let outcome = tokio::select! {
+                biased;
                 Some(outcome) = outcomes.recv() => outcome,
                 () = sleep(POLL_SPECULATION), if waiting == 1 => {
                     wants_another = true;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use distributedlog::Instant;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, sleep_until};
 
 use super::call::{Call, Done, Outcome, Replies};
+use super::latest::Latest;
 use super::shared::Core;
 use crate::entry::{EntryCodec, MasterKey};
 use crate::ledger::{
@@ -54,7 +55,6 @@ type AppendDone = Box<dyn FnOnce(Appended) + Send>;
 /// have no outcome end as [`Appended::Unknown`].
 pub struct LedgerWriter {
     shared: Arc<Shared>,
-    end: watch::Receiver<Option<LedgerEnd>>,
 }
 
 struct Shared {
@@ -64,7 +64,7 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when the timer is to be set anew, and when the writer was dropped.
     wake: Notify,
-    end: watch::Sender<Option<LedgerEnd>>,
+    end: Latest<Option<LedgerEnd>>,
 }
 
 struct State {
@@ -86,7 +86,6 @@ impl LedgerWriter {
         key: MasterKey,
         created: Versioned,
     ) -> Self {
-        let (end, ended) = watch::channel(None);
         let ledger = codec.ledger();
         let mut machine = Writer::new(core.settings.writer, codec, created);
         machine.handle_candidates(core.clock.now(), core.bookies.candidates());
@@ -102,10 +101,10 @@ impl LedgerWriter {
                 is_dropped: false,
             }),
             wake: Notify::new(),
-            end,
+            end: Latest::new(None),
         });
         tokio::spawn(Arc::clone(&shared).watch());
-        Self { shared, end: ended }
+        Self { shared }
     }
 
     /// Returns the number of the ledger.
@@ -168,13 +167,8 @@ impl LedgerWriter {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn ended(&self) -> LedgerEnd {
-        let mut end = self.end.clone();
-        let ended = end.wait_for(Option::is_some).await;
-        match ended.ok().and_then(|it| *it) {
-            Some(end) => end,
-            // `self` holds the sender.
-            None => core::future::pending().await,
-        }
+        let end = self.shared.end.wait_for(Option::is_some).await;
+        end.expect("it was waited for")
     }
 
     /// Returns the last confirmed entry, or [`NO_ENTRY`](crate::NO_ENTRY).
@@ -312,7 +306,7 @@ impl Shared {
                 reason,
                 lost_confirmed,
             } => {
-                self.end.send_replace(Some(LedgerEnd {
+                self.end.set(Some(LedgerEnd {
                     last_entry,
                     reason,
                     lost_confirmed,
@@ -337,11 +331,12 @@ impl Shared {
 
     /// Watches the time and the bookies until the ledger has ended or the writer was dropped.
     async fn watch(self: Arc<Self>) {
-        let mut bookies = self.core.bookies.changes();
+        let changes = self.core.bookies.changes();
+        let mut known = changes.get();
         loop {
             let armed = {
                 let mut state = self.lock();
-                if state.is_dropped || self.end.borrow().is_some() {
+                if state.is_dropped || self.end.get().is_some() {
                     return;
                 }
                 state.armed = state.machine.poll_timeout();
@@ -354,9 +349,11 @@ impl Shared {
                 }
             };
             tokio::select! {
+                biased;
                 () = timer => self.input(|state, now| state.machine.handle_timeout(now)),
                 () = self.wake.notified() => {}
-                Ok(()) = bookies.changed() => {
+                bookies = changes.wait_for(|it| !Arc::ptr_eq(it, &known)) => {
+                    known = bookies;
                     let candidates = self.core.bookies.candidates();
                     self.input(|state, now| state.machine.handle_candidates(now, candidates));
                 }

@@ -18,11 +18,11 @@ use distributedlog_bookkeeper::driver::{Connect, ConnectFuture, Stream};
 use distributedlog_bookkeeper::metadata::BookieId;
 use distributedlog_bookkeeper::{EntryId, LedgerId};
 use tokio::io::duplex;
-use tokio::sync::watch;
 
 use crate::Random;
 use bookie::Bookie;
 pub use cluster::{ModelCluster, ROOT};
+use distributedlog_bookkeeper::driver::Latest;
 
 /// Bytes on the way in one direction of a connection.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -46,7 +46,7 @@ pub struct ModelBookies(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     /// Changes with each change of a mode.
-    modes: watch::Sender<u64>,
+    modes: Latest<u64>,
 }
 
 struct State {
@@ -77,7 +77,7 @@ impl ModelBookies {
                 latency: Duration::from_millis(1),
                 sync: Duration::from_millis(3),
             }),
-            modes: watch::channel(0).0,
+            modes: Latest::new(0),
         }))
     }
 
@@ -105,7 +105,7 @@ impl ModelBookies {
         let bookie = bookies.get_mut(bookie).expect("a bookie of the cluster");
         bookie.set_mode(mode, random);
         drop(state);
-        self.0.modes.send_modify(|it| *it += 1);
+        self.0.modes.set(self.0.modes.get() + 1);
     }
 
     /// Makes a bookie refuse new entries, or take them again.
@@ -156,8 +156,7 @@ impl Connect for ModelBookies {
                 // A stopped process accepts connections: the system does.
                 Some(BookieMode::Up | BookieMode::Silent) => {
                     let (stream, end) = duplex(STREAM_BYTES);
-                    let modes = self.0.modes.subscribe();
-                    tokio::spawn(serve::serve(self.clone(), bookie.clone(), end, modes));
+                    tokio::spawn(serve::serve(self.clone(), bookie.clone(), end));
                     let stream: Box<dyn Stream> = Box::new(stream);
                     Ok(stream)
                 }

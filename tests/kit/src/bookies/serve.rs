@@ -10,7 +10,6 @@ use distributedlog_bookkeeper::wire::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::bookie::Handled;
@@ -20,12 +19,7 @@ use super::{BookieMode, ModelBookies};
 const POLL: Duration = Duration::from_millis(5);
 
 /// Serves a connection until either end closes it, or the bookie dies.
-pub(super) async fn serve(
-    cluster: ModelBookies,
-    bookie: BookieId,
-    stream: DuplexStream,
-    mut modes: watch::Receiver<u64>,
-) {
+pub(super) async fn serve(cluster: ModelBookies, bookie: BookieId, stream: DuplexStream) {
     let Some(life) = cluster.lock().bookies.get(&bookie).map(|it| it.life()) else {
         return;
     };
@@ -38,16 +32,13 @@ pub(super) async fn serve(
         life,
         answers: answer,
     };
-    let died = async {
-        while cluster.lock().bookies.get(&bookie).map(|it| it.life()) == Some(life) {
-            if modes.changed().await.is_err() {
-                break;
-            }
-        }
-    };
+    let died = cluster
+        .0
+        .modes
+        .wait_for(|_| cluster.lock().bookies.get(&bookie).map(|it| it.life()) != Some(life));
     tokio::select! {
         biased;
-        () = died => {}
+        _ = died => {}
         () = read_requests(&connection, reader, &arrive) => {}
         () = connection.handle_arrivals(arrivals) => {}
         () = write_responses(answers, writer) => {}
@@ -115,14 +106,12 @@ impl Connection {
     }
 
     async fn handle_arrivals(&self, mut arrivals: UnboundedReceiver<(Instant, Request)>) {
-        let mut modes = self.cluster.0.modes.subscribe();
         while let Some((at, request)) = arrivals.recv().await {
             sleep_until(at).await;
-            while self.mode() == Some(BookieMode::Silent) {
-                if modes.changed().await.is_err() {
-                    return;
-                }
-            }
+            let modes = &self.cluster.0.modes;
+            modes
+                .wait_for(|_| self.mode() != Some(BookieMode::Silent))
+                .await;
             self.handle(Arc::new(request));
         }
     }

@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use distributedlog::Clock;
 use distributedlog_bookkeeper::zookeeper::{NodeEvent, Op, SessionEnd, Stat};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
+use distributedlog_bookkeeper::driver::Latest;
 pub use session::ModelSession;
 use tree::Tree;
 
@@ -80,7 +81,7 @@ struct State {
 }
 
 struct SessionState {
-    ended: watch::Sender<Option<SessionEnd>>,
+    ended: Arc<Latest<Option<SessionEnd>>>,
     /// False between a partition and its end.
     is_reachable: bool,
     /// True once the ensemble has ended it.
@@ -123,7 +124,8 @@ impl Ensemble {
         C: Clock + Send + Sync + 'static,
         C::Sleep: Send,
     {
-        let (ended, receiver) = watch::channel(None);
+        let ended = Arc::new(Latest::new(None));
+        let shown = Arc::clone(&ended);
         let number = {
             let mut state = self.state();
             let number = state.next_session;
@@ -137,7 +139,7 @@ impl Ensemble {
             state.sessions.insert(number, session);
             number
         };
-        ModelSession::new(self.clone(), number, session_timeout, clock, receiver)
+        ModelSession::new(self.clone(), number, session_timeout, clock, shown)
     }
 
     /// Decides about the delivery of each request from now on by a function.
@@ -235,10 +237,10 @@ impl State {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };
-        if !state.has_ended || !state.is_reachable || state.ended.borrow().is_some() {
+        if !state.has_ended || !state.is_reachable || state.ended.get().is_some() {
             return;
         }
-        state.ended.send_replace(Some(end));
+        state.ended.set(Some(end));
         let (ended, rest) = core::mem::take(&mut self.watches)
             .into_iter()
             .partition(|watch| watch.session == session);

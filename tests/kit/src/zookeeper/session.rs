@@ -10,7 +10,9 @@ use distributedlog_bookkeeper::zookeeper::{
     Access, CreateMode, MultiError, NodeEvent, NodeWatch, Op, OpReply, SessionEnd, Stat, ZooKeeper,
     ZooKeeperError,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+
+use distributedlog_bookkeeper::driver::Latest;
 
 use super::{Delivery, Ensemble, ModelRequest, State, Watch};
 
@@ -25,7 +27,7 @@ pub struct ModelSession {
     timeout: Duration,
     now: Now,
     sleep: Sleep,
-    ended: watch::Receiver<Option<SessionEnd>>,
+    ended: Arc<Latest<Option<SessionEnd>>>,
     /// Time of the last reply.
     heard: Arc<std::sync::Mutex<Instant>>,
 }
@@ -39,7 +41,7 @@ impl ModelSession {
         number: i64,
         timeout: Duration,
         clock: C,
-        ended: watch::Receiver<Option<SessionEnd>>,
+        ended: Arc<Latest<Option<SessionEnd>>>,
     ) -> Self
     where
         C: Clock + Send + Sync + 'static,
@@ -95,7 +97,7 @@ impl ModelSession {
             .sessions
             .get_mut(&self.number)
             .expect("sessions are never removed");
-        if session.ended.borrow().is_some() {
+        if session.ended.get().is_some() {
             return Err(ZooKeeperError::SessionEnded);
         }
         let is_reachable = session.is_reachable;
@@ -330,18 +332,15 @@ impl ZooKeeper for ModelSession {
     }
 
     fn ended(&self) -> impl Future<Output = SessionEnd> + Send + 'static {
-        let mut ended = self.ended.clone();
+        let ended = Arc::clone(&self.ended);
         async move {
-            match ended.wait_for(Option::is_some).await.as_deref() {
-                Ok(Some(end)) => *end,
-                // The ensemble is gone.
-                Ok(None) | Err(_) => SessionEnd::Expired,
-            }
+            let end = ended.wait_for(Option::is_some).await;
+            end.unwrap_or(SessionEnd::Expired)
         }
     }
 
     fn end(&self) -> Option<SessionEnd> {
-        *self.ended.borrow()
+        self.ended.get()
     }
 
     async fn sleep(&self, duration: Duration) {
