@@ -164,6 +164,12 @@ impl Batch {
                     },
                 });
                 position = position.saturating_add(taken);
+                #[cfg(seeded_bugs)]
+                let taken = if super::seeded_bugs::is_on(super::seeded_bugs::Bug::SetsTakeOneSlot) {
+                    taken.min(1)
+                } else {
+                    taken
+                };
                 slot += i64::from(taken.max(1));
                 if taken > 0 {
                     last_slot = Some(slot - 1);

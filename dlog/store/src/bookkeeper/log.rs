@@ -135,7 +135,14 @@ impl<Z: ZooKeeper> Log<Z> {
     }
 
     /// Starts the next segment. No record of it has a transaction id below `last_txid`.
-    pub(super) async fn start(&self, last_txid: i64) -> Result<StartedSegment, LogError> {
+    ///
+    /// A segment in progress behind the number `behind` is one whose start failed here, but was
+    /// applied: nothing was written to it, and it is deleted, or else it would leave a gap.
+    pub(super) async fn start(
+        &self,
+        last_txid: i64,
+        behind: i64,
+    ) -> Result<StartedSegment, LogError> {
         let mut owned = self.owned.lock().await;
         let max_txid = owned.nodes().max_txid.value;
         if max_txid == END_OF_STREAM_TXID {
@@ -154,14 +161,34 @@ impl<Z: ZooKeeper> Log<Z> {
             }
         };
         // From here on the next owner finds the ledger, whatever happens.
+        #[cfg(seeded_bugs)]
+        let left =
+            left.filter(|_| !super::seeded_bugs::is_on(super::seeded_bugs::Bug::AllocationLeaks));
         if let Some(left) = left {
             self.delete_ledger(left);
+        }
+        // The change before is resolved by now, so all segments are known.
+        while let Some(number) = Self::left_behind(&owned, behind) {
+            self.delete_empty(&mut owned, number).await?;
         }
         let started = owned.start(ledger.ledger(), first_txid, 0).await?;
         Ok(StartedSegment {
             segment: started.segment,
             ledger,
         })
+    }
+
+    /// Returns the number of a segment in progress behind a number.
+    fn left_behind(owned: &OwnedLog<Z>, behind: i64) -> Option<i64> {
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::FailedStartStays) {
+            return None;
+        }
+        let segments = owned.segments().iter().map(|it| it.segment);
+        let mut left = segments.filter(|it| {
+            it.sequence_number > behind && matches!(it.state, SegmentState::InProgress)
+        });
+        left.next().map(|it| it.sequence_number)
     }
 
     /// Deletes a ledger that no segment has. If that fails an audit finds it.

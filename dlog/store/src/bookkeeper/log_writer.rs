@@ -120,6 +120,13 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                         (append.done)(Err(StoreError::Overloaded { limit }));
                         return;
                     }
+                    #[cfg(seeded_bugs)]
+                    let is_timed =
+                        super::seeded_bugs::is_on(super::seeded_bugs::Bug::WaitingHasNoTime);
+                    #[cfg(seeded_bugs)]
+                    {
+                        state.is_timed |= is_timed;
+                    }
                     if !state.is_timed {
                         state.is_timed = true;
                         let due = append.since + self.settings.append_timeout;
@@ -203,15 +210,19 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             self.fail(&error, true);
             return;
         }
-        match self.start_segment().await {
+        match self.start_segment(0).await {
             Ok(segment) => self.open(&segment),
             Err(error) => self.fail(&error, false),
         }
     }
 
-    async fn start_segment(&self) -> Result<Arc<SegmentWriter>, LogError> {
+    async fn start_segment(&self, behind: i64) -> Result<Arc<SegmentWriter>, LogError> {
         let last_txid = self.last_txid();
-        let started = timeout(self.settings.append_timeout, self.log.start(last_txid)).await;
+        let started = timeout(
+            self.settings.append_timeout,
+            self.log.start(last_txid, behind),
+        )
+        .await;
         let StartedSegment { segment, ledger } = started.map_err(|_| too_slow())??;
         Ok(SegmentWriter::new(
             self.stream.clone(),
@@ -418,7 +429,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
     async fn roll(self: Arc<Self>, old: Arc<SegmentWriter>) {
         let work = self.work.lock().await;
         old.hold_txid();
-        let next = match self.start_segment().await {
+        let next = match self.start_segment(old.sequence_number()).await {
             Ok(next) => next,
             Err(error) => {
                 // The old segment goes on; a while later it is tried again.
@@ -454,6 +465,17 @@ impl<Z: ZooKeeper> LogWriter<Z> {
             return;
         }
         drop(work);
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::RollLosesOrder) {
+            let (writer, old) = (Arc::clone(&self), Arc::clone(&old));
+            let unsent = old.take_unsent();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(5)).await;
+                for append in unsent {
+                    writer.append(append);
+                }
+            });
+        }
         tokio::spawn(Arc::clone(&self).watch(next));
         let end = old.close().await;
         for append in old.take_unsent() {
@@ -472,6 +494,9 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         let mut pause = FIRST_PAUSE;
         loop {
             let work = self.work.lock().await;
+            if self.has_ended() {
+                return; // Another lease may have begun: the log is its.
+            }
             let completed = if end.is_orderly() {
                 self.log.complete(number, end).await
             } else {
@@ -504,23 +529,34 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         let _work = self.work.lock().await;
         match phase {
             Phase::Open(segment) => {
-                let end = segment.close().await;
-                for append in segment.take_unsent() {
-                    (append.done)(Err(StoreError::Fenced(self.stream.clone())));
-                }
-                let number = segment.sequence_number();
-                // Segments are completed in order; one before may not be yet.
-                self.recover_log(Some(number - 1)).await?;
-                if end.is_orderly() {
-                    self.log.complete(number, &end).await?;
-                } else {
-                    self.recover_log(None).await?;
+                // What cannot be completed the next owner completes: it must not wait for this one.
+                if let Err(error) = self.close_and_complete(&segment).await {
+                    tracing::warn!(stream = %self.stream, %error, "left to the next owner");
                 }
             }
             Phase::Idle | Phase::Preparing | Phase::Broken => {}
             Phase::Lost | Phase::Released => return Ok(()),
         }
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReleaseKeepsLock) {
+            return Ok(());
+        }
         self.log.release().await
+    }
+
+    async fn close_and_complete(&self, segment: &Arc<SegmentWriter>) -> Result<(), LogError> {
+        let end = segment.close().await;
+        for append in segment.take_unsent() {
+            (append.done)(Err(StoreError::Fenced(self.stream.clone())));
+        }
+        let number = segment.sequence_number();
+        // Segments are completed in order; one before may not be yet.
+        self.recover_log(Some(number - 1)).await?;
+        if end.is_orderly() {
+            self.log.complete(number, &end).await
+        } else {
+            self.recover_log(None).await
+        }
     }
 
     /// Ends the lease at once: the session with ZooKeeper has ended, or another lease begins.
@@ -529,6 +565,12 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         let phase = core::mem::replace(&mut self.lock().phase, Phase::Lost);
         if let Phase::Open(segment) = phase {
             segment.ledger().abort();
+            #[cfg(seeded_bugs)]
+            if super::seeded_bugs::is_on(super::seeded_bugs::Bug::FenceForgetsInFlight) {
+                for append in segment.take_sent() {
+                    (append.done)(Err(StoreError::Fenced(self.stream.clone())));
+                }
+            }
             for append in segment.take_unsent() {
                 (append.done)(Err(StoreError::Fenced(self.stream.clone())));
             }

@@ -37,6 +37,9 @@ mod names;
 pub mod operator;
 mod owner;
 mod read;
+#[cfg(seeded_bugs)]
+#[doc(hidden)]
+pub mod seeded_bugs;
 mod segment_writer;
 mod settings;
 mod store;

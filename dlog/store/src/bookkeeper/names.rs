@@ -87,10 +87,13 @@ impl<Z: ZooKeeper> Names<Z> {
             return Err(StoreError::StreamNotFound(stream.clone()));
         }
         let lock = WriteLock::new(log.clone(), "a deletion".to_owned());
-        match lock.acquire().await.map_err(failed)? {
-            Acquired::Held(_) => {}
-            Acquired::OwnedBy(owner) => return Err(held(stream, &owner.client_id)),
-            Acquired::OwnSession { .. } => return Err(held(stream, "another deletion")),
+        match lock.acquire().await {
+            Ok(Acquired::Held(_)) => {}
+            Ok(Acquired::OwnedBy(owner)) => return Err(held(stream, &owner.client_id)),
+            Ok(Acquired::OwnSession { .. }) => return Err(held(stream, "another deletion")),
+            // Java's deletion ended halfway, and took the folder of the lock: nobody can own it.
+            Err(NodesError::NotFound { .. }) => {}
+            Err(error) => return Err(failed(error)),
         }
         let Cluster { client, access, .. } = &self.cluster;
         for ledger in log.ledgers().await.map_err(failed)? {
@@ -122,8 +125,16 @@ impl<Z: ZooKeeper> Names<Z> {
     pub(super) async fn segments(&self, stream: &StreamName) -> Result<Arc<Segments>, StoreError> {
         let log = self.log(stream)?;
         let failed = |error| of(stream, error);
-        let life = log.life().await.map_err(failed)?;
-        let read = log.segments().await.map_err(failed)?;
+        let mut life = log.life().await.map_err(failed)?;
+        let read = loop {
+            let read = log.segments().await.map_err(failed)?;
+            let after = log.life().await.map_err(failed)?;
+            // Bounded: each further turn is a deletion and a creation in between.
+            if after.created_zxid == life.created_zxid {
+                break read;
+            }
+            life = after;
+        };
         let segments = read.segments.iter().map(|it| it.segment).collect();
         let created_unix_ms = u64::try_from(life.created_unix_ms).unwrap_or(0);
         Ok(Segments::new(created_unix_ms, segments, read.watch))
@@ -195,6 +206,13 @@ impl<Z: ZooKeeper> Names<Z> {
             before.entry_id,
             before.slot_id,
         );
+        #[cfg(seeded_bugs)]
+        let position = if super::seeded_bugs::is_on(super::seeded_bugs::Bug::TruncatesWholeSegment)
+        {
+            (position.0 + 1, 0, 0)
+        } else {
+            position
+        };
         let first = self.first_sequence_number;
         for _ in 0..MAX_TRIES {
             let nodes = self.log(stream)?;

@@ -117,7 +117,7 @@ impl Reading<'_> {
                 reader = self.open(segment).await?;
                 self.view.keep_ledger(reader.clone(), NO_ENTRY);
             }
-            return Ok((reader, Tail::Open(own.ledger().last_confirmed())));
+            return Ok((reader, Tail::Open(own_last(own))));
         }
         let mut reader = match known {
             Some((reader, last)) if own.is_none() && last >= wanted => {
@@ -133,7 +133,7 @@ impl Reading<'_> {
         }
         if let Some(own) = own {
             self.view.keep_ledger(reader.clone(), NO_ENTRY);
-            return Ok((reader, Tail::Open(own.ledger().last_confirmed())));
+            return Ok((reader, Tail::Open(own_last(own))));
         }
         // Its bookies may have changed, or it is closed by now.
         if !reader.refresh().await {
@@ -195,7 +195,7 @@ impl Reading<'_> {
     async fn read_segment(
         &self,
         segment: &LogSegment,
-        reader: LedgerReader,
+        mut reader: LedgerReader,
         last: EntryId,
         found: &mut Found,
     ) -> Result<(), StoreError> {
@@ -212,11 +212,16 @@ impl Reading<'_> {
                     .entries(next, last, self.ahead(&reader))
                     .map_err(|error| self.failed(segment, error))?,
             };
+            let mut failure = None;
             while found.bytes < self.max_bytes {
-                let Some(entry) = entries.next().await else {
-                    break;
+                let entry = match entries.next().await {
+                    Some(Ok(entry)) => entry,
+                    Some(Err(error)) => {
+                        failure = Some(error);
+                        break;
+                    }
+                    None => break,
                 };
-                let entry = entry.map_err(|error| self.failed(segment, error))?;
                 let decoded = decode(number, started, &entry)
                     .map_err(|error| self.damaged(segment, entry.entry, &error.to_string()))?;
                 next = entry.entry + 1;
@@ -230,8 +235,17 @@ impl Reading<'_> {
                 }
                 first_slot = 0;
             }
+            if let Some(error) = failure {
+                // Bounded: each further turn is a change of the ledger in between.
+                reader = self.renewed(segment, &reader, error).await?;
+                continue;
+            }
             if next <= entries.last() {
                 self.view.keep_cursor(ledger, next, entries);
+            }
+            #[cfg(seeded_bugs)]
+            if super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReadAheadIsAll) {
+                break;
             }
             if next == before {
                 return Err(self.damaged(segment, next, "it cannot be read"));
@@ -243,6 +257,32 @@ impl Reading<'_> {
             slot_id: first_slot,
         };
         Ok(())
+    }
+
+    /// Returns a ledger whose read failed with its newest metadata, if that has changed: bookies
+    /// may have been replaced since it was opened.
+    ///
+    /// # Errors
+    /// That of the read, if nothing has changed.
+    async fn renewed(
+        &self,
+        segment: &LogSegment,
+        reader: &LedgerReader,
+        error: ReadError,
+    ) -> Result<LedgerReader, StoreError> {
+        let mut newer = reader.clone();
+        if !newer.refresh().await {
+            return Err(self.gone(segment));
+        }
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReaderKeepsBookies) {
+            return Err(self.failed(segment, error));
+        }
+        if newer.metadata().version == reader.metadata().version {
+            return Err(self.failed(segment, error));
+        }
+        self.view.keep_ledger(newer.clone(), NO_ENTRY);
+        Ok(newer)
     }
 
     /// Number of entries to read ahead, by their length so far.
@@ -270,9 +310,8 @@ impl Reading<'_> {
             let own = self.own.as_ref();
             let own = own.filter(|it| it.sequence_number() == segment.sequence_number);
             if let Some(own) = own {
-                let mut readable = own.readable();
-                // Ready with an error when the segment is not written any more: look again.
-                let _more = readable.wait_for(|last| *last > known).await;
+                // A segment that is not written any more has other nodes: look again then.
+                own.readable().wait_for(|last| *last > known).await;
                 return;
             }
             let Some((reader, _)) = self.view.ledger(segment.ledger) else {
@@ -328,6 +367,17 @@ impl Reading<'_> {
             ),
         }
     }
+}
+
+/// Returns the last entry of this process's own segment that may be read.
+fn own_last(own: &SegmentWriter) -> EntryId {
+    let last = own.ledger().last_confirmed();
+    #[cfg(seeded_bugs)]
+    if super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReadsUnconfirmed) {
+        let pending = own.ledger().pending_entries();
+        return last + EntryId::try_from(pending).unwrap_or(0);
+    }
+    last
 }
 
 impl Found {

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use distributedlog::Dlsn;
-use distributedlog_bookkeeper::driver::{Appended, LedgerEnd, LedgerWriter};
+use distributedlog_bookkeeper::driver::{Appended, Latest, LedgerEnd, LedgerWriter};
 use distributedlog_bookkeeper::ledger::{AppendError, CloseReason};
 use distributedlog_bookkeeper::namespace::EnvelopedEntry;
 use distributedlog_bookkeeper::{EntryId, NO_ENTRY};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Append, Batch, Buffer, Numbered, control_record};
@@ -26,7 +26,7 @@ pub(super) struct SegmentWriter {
     begun: Instant,
     state: Mutex<State>,
     /// Last entry that readers may see.
-    readable: watch::Sender<EntryId>,
+    readable: Latest<EntryId>,
     /// Notified when nothing is in flight any more.
     idle: Notify,
     /// Returns the time in milliseconds since 1970.
@@ -111,7 +111,7 @@ impl SegmentWriter {
                 is_full: false,
                 is_closed: false,
             }),
-            readable: watch::channel(NO_ENTRY).0,
+            readable: Latest::new(NO_ENTRY),
             idle: Notify::new(),
             clock,
         })
@@ -125,9 +125,9 @@ impl SegmentWriter {
         &self.ledger
     }
 
-    /// Returns a receiver of the last entry that readers may see.
-    pub(super) fn readable(&self) -> watch::Receiver<EntryId> {
-        self.readable.subscribe()
+    /// Returns the last entry that readers may see.
+    pub(super) const fn readable(&self) -> &Latest<EntryId> {
+        &self.readable
     }
 
     /// Returns the bytes of all records, and their number.
@@ -143,6 +143,10 @@ impl SegmentWriter {
 
     /// Returns true if the segment has an entry that every recovery finds.
     pub(super) fn is_confirmed(&self) -> bool {
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::RollsTooEarly) {
+            return true;
+        }
         self.ledger.last_confirmed() != NO_ENTRY
     }
 
@@ -255,6 +259,10 @@ impl SegmentWriter {
                 return None;
             }
             (state.needs_control, state.is_control_due) = (false, false);
+            #[cfg(seeded_bugs)]
+            if super::seeded_bugs::is_on(super::seeded_bugs::Bug::NoControlRecord) {
+                return None;
+            }
             state.in_flight += 1;
             return Some(Due::Control(state.position, state.last_txid));
         }
@@ -365,7 +373,7 @@ impl SegmentWriter {
             }
         }
         if let Appended::Confirmed(entry) = appended {
-            self.readable.send_replace(entry);
+            self.readable.set(entry);
         }
         let appends = batch.map(|it| it.appends).unwrap_or_default();
         for (append, &slot) in appends.into_iter().zip(slots) {
@@ -407,8 +415,15 @@ impl SegmentWriter {
         if is_stuck {
             self.ledger.abort();
         }
+        let outcome = Appended::Unknown;
+        #[cfg(seeded_bugs)]
+        let outcome = if super::seeded_bugs::is_on(super::seeded_bugs::Bug::TimeoutIsNotWritten) {
+            Appended::NotWritten
+        } else {
+            outcome
+        };
         for append in unknown {
-            (append.done)(self.result(Appended::Unknown, 0));
+            (append.done)(self.result(outcome, 0));
         }
         for append in unsent {
             (append.done)(self.result(Appended::NotWritten, 0));
@@ -435,6 +450,14 @@ impl SegmentWriter {
                 detail: format!("the end of ledger {} is not known", self.ledger.ledger()),
             }),
         }
+    }
+
+    /// Takes the appends that were sent and have no outcome.
+    #[cfg(seeded_bugs)]
+    pub(super) fn take_sent(&self) -> Vec<Append> {
+        let sent = core::mem::take(&mut self.lock().sent);
+        let batches = sent.iter().filter_map(|(_, sent)| take(sent));
+        batches.flat_map(|it| it.appends).collect()
     }
 
     /// Takes no appends any more, and returns those that were not sent.
@@ -554,7 +577,11 @@ fn take(slot: &Mutex<Option<Batch>>) -> Option<Batch> {
 impl SegmentEnd {
     /// Returns true if this writer closed the ledger with everything in it: the segment can be
     /// completed from what the writer knows.
-    pub(super) const fn is_orderly(&self) -> bool {
+    pub(super) fn is_orderly(&self) -> bool {
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::CompletionByWriter) {
+            return true;
+        }
         matches!(self.ledger.reason, CloseReason::Finished) && !self.ledger.lost_confirmed
     }
 }

@@ -215,7 +215,15 @@ impl<Z: ZooKeeper> Inner<Z> {
             Acquiring::Held(log) => log,
             Acquiring::OwnedBy(owner) => return Ok(Acquired::OwnedBy(owner)),
         };
-        if let Err(error) = log.recover(None).await {
+        let recovered = log.recover(None);
+        #[cfg(seeded_bugs)]
+        let recovered = async {
+            if super::seeded_bugs::is_on(super::seeded_bugs::Bug::AcquisitionDoesNotRecover) {
+                return Ok(());
+            }
+            recovered.await
+        };
+        if let Err(error) = recovered.await {
             // A lock that nobody uses must not keep others out.
             if let Err(error) = log.release().await {
                 tracing::warn!(%stream, %error, "a write lock is left to its session");
@@ -381,6 +389,8 @@ impl<Z: ZooKeeper> Inner<Z> {
             state.is_closed = true;
             core::mem::take(&mut state.leases)
         };
+        let mut leases: Vec<_> = leases.into_iter().collect();
+        leases.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         for (stream, held) in leases {
             if let Err(error) = held.writer.release().await {
                 tracing::warn!(%stream, %error, "a log stream is left to its next owner");

@@ -44,6 +44,10 @@ impl Segments {
         let weak = Arc::downgrade(&this);
         tokio::spawn(async move {
             watch.await;
+            #[cfg(seeded_bugs)]
+            if super::seeded_bugs::is_on(super::seeded_bugs::Bug::NewsAreMissed) {
+                return;
+            }
             if let Some(this) = weak.upgrade() {
                 this.set_stale();
             }
@@ -152,16 +156,29 @@ impl View {
         open.map(|it| (it.reader.clone(), it.last_confirmed))
     }
 
-    /// Keeps a ledger open. The last add confirmed never goes back.
-    pub(super) fn keep_ledger(&self, reader: LedgerReader, last_confirmed: EntryId) -> EntryId {
+    /// Keeps a ledger open. The last add confirmed never goes back, and neither do the bookies: a
+    /// reader that waited may have older metadata than one that read on.
+    pub(super) fn keep_ledger(
+        &self,
+        mut reader: LedgerReader,
+        mut last_confirmed: EntryId,
+    ) -> EntryId {
         let mut state = self.lock();
         let ledger = reader.ledger();
         let known = state
             .ledgers
             .iter()
             .position(|it| it.reader.ledger() == ledger);
-        let known = known.map(|at| state.ledgers.remove(at).last_confirmed);
-        let last_confirmed = known.map_or(last_confirmed, |it| it.max(last_confirmed));
+        if let Some(known) = known.map(|at| state.ledgers.remove(at)) {
+            last_confirmed = last_confirmed.max(known.last_confirmed);
+            let is_newer = known.reader.metadata().version > reader.metadata().version;
+            #[cfg(seeded_bugs)]
+            let is_newer =
+                is_newer && !super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReaderKeepsBookies);
+            if is_newer {
+                reader = known.reader;
+            }
+        }
         if state.ledgers.len() >= MAX_LEDGERS {
             state.ledgers.remove(0);
         }

@@ -3,10 +3,12 @@
 use core::time::Duration;
 
 use distributedlog::Dlsn;
+use distributedlog_bookkeeper::namespace::LogSegment;
 use distributedlog_bookkeeper::zookeeper::Op;
 use distributedlog_store::bookkeeper::BookKeeperSettings;
-use distributedlog_store::{LogStore, ReadLimit};
+use distributedlog_store::{LogStore, ReadLimit, StoreError};
 use distributedlog_testkit::bookies::BookieMode;
+use distributedlog_testkit::zookeeper::Delivery;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::kit::{Kit, name, record};
@@ -143,4 +145,162 @@ async fn a_segment_in_progress_without_a_ledger_is_empty() {
     process.append(&lease, "one").await.expect("stored");
     delete_node(&kit, |it| it.contains("/L0"));
     assert_eq!(other.payloads("s").await, []);
+}
+
+/// The start of the next segment was applied, and nobody heard it.
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_outcome_was_not_known_leaves_no_gap_and_costs_no_lease() {
+    let kit = Kit::new(65, 3);
+    let settings = BookKeeperSettings {
+        segment_bytes: 1_000,
+        ..BookKeeperSettings::default()
+    };
+    let process = kit.process_with(1, settings).await;
+    let lease = process.own("s").await;
+    process.append(&lease, "first").await.expect("stored");
+    let (mut changes, mut unavailable) = (0, 0);
+    kit.cluster.ensemble.deliver_by(move |request| {
+        if unavailable > 0 {
+            unavailable -= 1;
+            return Delivery::Unavailable;
+        }
+        // The first one names the ledger, the second one starts the segment.
+        changes += u32::from(request.is_change && request.path.ends_with("/allocation"));
+        if changes == 2 {
+            (changes, unavailable) = (3, 1);
+            return Delivery::LostReply;
+        }
+        Delivery::Answered
+    });
+    for number in 0..100 {
+        let appended = process.append(&lease, "x".repeat(90)).await;
+        appended.unwrap_or_else(|error| panic!("{number}: {error}"));
+        sleep(Duration::from_millis(200)).await;
+    }
+    process.store.release(&lease).await.expect("released");
+    let info = process.store.describe(&name("s")).await.expect("described");
+    let numbers = info.segments.iter().map(|it| it.log_segment_sequence_no);
+    assert!(info.segments.len() > 3);
+    assert!(numbers.eq(1..=info.segments.len() as i64), "{info:?}");
+}
+
+/// Its ledger cannot be closed: the next owner does it.
+#[tokio::test(start_paused = true)]
+async fn a_release_that_cannot_complete_the_segment_lets_others_own_the_stream() {
+    let kit = Kit::new(66, 3);
+    let (process, other) = (kit.process(1).await, kit.process(2).await);
+    let lease = process.own("s").await;
+    let first = process.append(&lease, "one").await.expect("stored");
+    kit.cluster.ensemble.deliver_by(|request| {
+        // The segment's node is completed under the name that comes with its end.
+        if request.is_change && request.path.contains("/logrecs_") {
+            return Delivery::Unavailable;
+        }
+        Delivery::Answered
+    });
+    process.store.release(&lease).await.expect("released");
+    kit.cluster.ensemble.deliver_all();
+    let lease = other.acquire("s").await.expect("nobody owns it");
+    let second = other.append(&lease, "two").await.expect("stored");
+    let expected = vec![(first, "one".into()), (second, "two".into())];
+    assert_eq!(other.payloads("s").await, expected);
+}
+
+/// Wherever it ends, what it leaves can be deleted, and created again.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_ends_halfway_leaves_nothing_in_the_way() {
+    for served in 0.. {
+        let kit = Kit::new(67, 3);
+        let process = kit.process(1).await;
+        for text in ["one", "two"] {
+            let lease = process.own("s").await;
+            process.append(&lease, text).await.expect("stored");
+            process.store.release(&lease).await.expect("released");
+        }
+        let mut requests = 0;
+        kit.cluster.ensemble.deliver_by(move |_| {
+            requests += 1;
+            if requests > served {
+                Delivery::Unavailable
+            } else {
+                Delivery::Answered
+            }
+        });
+        let deleted = process.store.delete(&name("s")).await;
+        kit.cluster.ensemble.deliver_all();
+        let is_done = deleted.is_ok();
+        // The lock of the first try ends with its session.
+        let session =
+            distributedlog_bookkeeper::zookeeper::ZooKeeper::session(&process.sessions.current());
+        kit.cluster.ensemble.expire(session);
+        let other = kit.process(2).await;
+        match other.store.delete(&name("s")).await {
+            Ok(()) => assert!(!is_done, "{served} requests"),
+            Err(StoreError::StreamNotFound(_)) => {}
+            Err(error) => panic!("{served} requests: {error}"),
+        }
+        let created = other.store.create(&name("s")).await;
+        created.unwrap_or_else(|error| panic!("{served} requests: {error}"));
+        let lease = other.own("s").await;
+        let at = other.append(&lease, "new").await.expect("stored");
+        assert_eq!(other.payloads("s").await, [(at, "new".into())]);
+        if is_done {
+            assert!(served > 10, "{served} requests");
+            return;
+        }
+    }
+}
+
+/// One reader waits at bookies that were replaced meanwhile, another one reads on.
+#[tokio::test(start_paused = true)]
+async fn a_reader_follows_a_ledger_to_bookies_that_took_the_place_of_others() {
+    let kit = Kit::new(68, 6);
+    let (process, other) = (kit.process(1).await, kit.process(2).await);
+    let lease = process.own("s").await;
+    let first = process.append(&lease, "first").await.expect("stored");
+    let stream = name("s");
+    let read = |from, wait| {
+        let limit = ReadLimit {
+            max_bytes: 1,
+            wait: Duration::from_millis(wait),
+            created_unix_ms: None,
+        };
+        other.store.read(&stream, from, limit)
+    };
+    let batch = read(first, 5_000).await.expect("it is readable");
+    let end = batch.next;
+    // Its bookies answer that there is nothing more, after a while.
+    let waits = read(end, 3_000);
+    let reads_on = async {
+        sleep(Duration::from_millis(500)).await;
+        let ids = kit.cluster.bookies.ids();
+        let copies = kit.cluster.bookies.copies(first_ledger(&kit), 0);
+        assert_eq!(copies.len(), 3);
+        for bookie in ids.iter().filter(|it| copies.contains_key(it)) {
+            kit.cluster.bookies.set_read_only(bookie, true);
+        }
+        let mut last = first;
+        for _ in 0..20 {
+            last = process.append(&lease, "later").await.expect("stored");
+        }
+        let mut next = end;
+        while next < last {
+            let batch = read(next, 5_000).await;
+            next = batch
+                .unwrap_or_else(|error| panic!("{next:?}: {error}"))
+                .next;
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let (waited, ()) = tokio::join!(waits, reads_on);
+    assert_ne!(waited.expect("it is readable").entries, []);
+}
+
+/// Returns the ledger of the only log segment.
+fn first_ledger(kit: &Kit) -> i64 {
+    let nodes = kit.cluster.ensemble.nodes();
+    let mut segments = nodes.iter().filter(|it| it.0.contains("/inprogress_"));
+    let (_, node) = segments.next().expect("there is one");
+    let segment = LogSegment::decode(&node.data).expect("it decodes");
+    segment.ledger
 }

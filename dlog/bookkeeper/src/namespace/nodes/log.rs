@@ -3,7 +3,7 @@ use crate::LedgerId;
 use crate::namespace::retention::{self, StoredSegment};
 use crate::namespace::{LogPaths, LogSegment, plan};
 use crate::zookeeper::{
-    Access, MultiError, NodeWatch, Stat, ZooKeeper, ZooKeeperError, join_all, list_behind_sync,
+    Access, MultiError, NodeWatch, Op, Stat, ZooKeeper, ZooKeeperError, join_all, list_behind_sync,
 };
 
 /// Maximum tries of a read or change that other clients' changes get in the way of.
@@ -169,7 +169,12 @@ impl<Z: ZooKeeper> LogNodes<Z> {
     pub async fn ledgers(&self) -> Result<Vec<LedgerId>, LogError> {
         let segments = self.segments().await?.segments;
         let mut ledgers: Vec<LedgerId> = segments.iter().map(|it| it.segment.ledger).collect();
-        let (allocated, _) = self.number(&self.paths.allocation()).await?;
+        let allocated = match self.number(&self.paths.allocation()).await {
+            Ok((allocated, _)) => allocated,
+            // Another client's deletion ended halfway.
+            Err(LogError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
         if let Some(ledger) = allocated
             && !ledgers.contains(&ledger)
         {
@@ -196,8 +201,11 @@ impl<Z: ZooKeeper> LogNodes<Z> {
         Err(self.unsteady())
     }
 
-    /// Deletes a node and all below it. Returns false if other clients put something there
-    /// meanwhile.
+    /// Deletes a node and all below it. Returns false if it is to be tried again: other clients put
+    /// something there meanwhile, or deleted it too, or the reply was lost.
+    ///
+    /// Segments are deleted one by one, then all the rest at once: a deletion that ends halfway
+    /// leaves a log that can be deleted.
     async fn delete_below(&self, root: &str) -> Result<bool, LogError> {
         let failed = |error| LogError::zookeeper(root, error);
         // Parents before their children.
@@ -206,19 +214,43 @@ impl<Z: ZooKeeper> LogNodes<Z> {
         // Bounded: a log's nodes are three levels deep, and listed once.
         while let Some(node) = nodes.get(next) {
             let names = list_behind_sync(&self.zookeeper, node).await;
-            let names = names.map_err(failed)?.unwrap_or_default();
+            let names = match names.map_err(failed)? {
+                Some(names) => names,
+                None if next == 0 => return Ok(true),
+                None => Vec::new(),
+            };
             let below: Vec<String> = names.iter().map(|name| format!("{node}/{name}")).collect();
             nodes.extend(below);
             next += 1;
         }
-        for node in nodes.iter().rev() {
-            match self.delete_node(node).await {
+        let segments = format!("{}/", self.paths.segments());
+        let (segments, rest): (Vec<String>, Vec<String>) = nodes
+            .into_iter()
+            .rev()
+            .partition(|it| it.starts_with(&segments));
+        for node in segments {
+            match self.delete_node(&node).await {
                 Ok(()) => {}
                 Err(ZooKeeperError::NotEmpty) => return Ok(false),
                 Err(error) => return Err(failed(error)),
             }
         }
-        Ok(true)
+        let deletions = rest.into_iter().map(|path| Op::Delete {
+            path,
+            version: None,
+        });
+        let deletions: Vec<Op> = deletions.collect();
+        match self.zookeeper.multi(&deletions).await {
+            Ok(_) => Ok(true),
+            Err(MultiError::Operation {
+                error: ZooKeeperError::NotEmpty | ZooKeeperError::NoNode,
+                ..
+            })
+            | Err(MultiError::Request(ZooKeeperError::Lost)) => Ok(false),
+            Err(MultiError::Operation { error, .. } | MultiError::Request(error)) => {
+                Err(failed(error))
+            }
+        }
     }
 
     /// Deletes a node that may be deleted already.

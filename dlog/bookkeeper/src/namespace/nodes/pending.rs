@@ -54,7 +54,8 @@ impl PendingChange {
             match zookeeper.multi(&self.ops).await {
                 Ok(_) => return Ok(Outcome::Applied),
                 Err(MultiError::Request(ZooKeeperError::Lost)) => {
-                    if self.resolve(zookeeper).await? == Outcome::Applied {
+                    let resolved = self.resolve(zookeeper).await;
+                    if resolved.map_err(still_open)? == Outcome::Applied {
                         return Ok(Outcome::Applied);
                     }
                     // It was not applied, and never will be: it can be sent again.
@@ -126,4 +127,15 @@ impl PendingChange {
             | LogError::Unsteady { .. } => false,
         }
     }
+}
+
+/// Returns the error of a change whose reply was lost, and whose outcome could not be read: it is
+/// open, whatever became of the reads.
+fn still_open(mut error: LogError) -> LogError {
+    if let LogError::ZooKeeper { error, .. } = &mut error
+        && error.is_temporary()
+    {
+        *error = ZooKeeperError::Lost;
+    }
+    error
 }
