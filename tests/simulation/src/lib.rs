@@ -18,6 +18,7 @@ mod reader;
 mod run;
 mod seeds;
 mod store;
+pub mod streams;
 mod trace;
 mod world;
 mod writer;

@@ -1,6 +1,7 @@
 //! A few seeds, as part of every test run. `tests/run simulation` runs hundreds.
 
-use distributedlog_simulation::{run_caught, run_seeds};
+use distributedlog_simulation::streams::run_streams;
+use distributedlog_simulation::{run_caught, run_caught_with, run_seeds};
 
 #[test]
 fn the_system_keeps_its_promises_under_all_faults() {
@@ -26,4 +27,18 @@ fn another_seed_has_another_trace() {
     let hashes = [3_000_000, 3_000_001]
         .map(|seed| run_caught(seed, false).expect("every promise is kept").hash);
     assert_ne!(hashes[0], hashes[1]);
+}
+
+#[test]
+fn streams_on_bookkeeper_keep_their_promises_and_a_seed_has_one_trace() {
+    let mut acknowledged = 0;
+    for seed in 4_000_000..4_000_004 {
+        let runs = [(), ()].map(|()| {
+            let run = run_caught_with(seed, || run_streams(seed, false));
+            run.expect("every promise is kept")
+        });
+        assert_eq!(runs[0], runs[1], "seed {seed}");
+        acknowledged += runs[0].records.written;
+    }
+    assert!(acknowledged > 1_000, "too little happened: {acknowledged}");
 }
