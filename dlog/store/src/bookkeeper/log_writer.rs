@@ -120,19 +120,8 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                         (append.done)(Err(StoreError::Overloaded { limit }));
                         return;
                     }
-                    #[cfg(seeded_bugs)]
-                    let is_timed =
-                        super::seeded_bugs::is_on(super::seeded_bugs::Bug::WaitingHasNoTime);
-                    #[cfg(seeded_bugs)]
-                    {
-                        state.is_timed |= is_timed;
-                    }
-                    if !state.is_timed {
-                        state.is_timed = true;
-                        let due = append.since + self.settings.append_timeout;
-                        tokio::spawn(watch_time(Arc::downgrade(self), due));
-                    }
                     state.waiting.push(append);
+                    self.time_waiting(&mut state);
                     self.prepare(&mut state);
                     return;
                 }
@@ -274,6 +263,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                     state
                         .waiting
                         .put_back(core::iter::once(returned).chain(rest));
+                    self.time_waiting(&mut state);
                     state.phase = Phase::Open(Arc::clone(segment));
                     drop(state);
                     self.handle_end_of(segment);
@@ -307,6 +297,20 @@ impl<Z: ZooKeeper> LogWriter<Z> {
                 self.unreachable(error.to_string())
             }));
         }
+    }
+
+    /// Watches the time of the oldest append that waits, if no task does.
+    fn time_waiting(self: &Arc<Self>, state: &mut State) {
+        #[cfg(seeded_bugs)]
+        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::WaitingHasNoTime) {
+            return;
+        }
+        let Some(since) = state.waiting.oldest().filter(|_| !state.is_timed) else {
+            return;
+        };
+        state.is_timed = true;
+        let due = since + self.settings.append_timeout;
+        tokio::spawn(watch_time(Arc::downgrade(self), due));
     }
 
     /// Reports the appends that have waited for a segment too long: nothing of them was written.
@@ -363,6 +367,7 @@ impl<Z: ZooKeeper> LogWriter<Z> {
         state.last_txid = state.last_txid.max(segment.min_txid());
         state.phase = Phase::Preparing;
         state.waiting.put_back(segment.take_unsent());
+        self.time_waiting(&mut state);
         drop(state);
         tokio::spawn(Arc::clone(self).recover(Arc::clone(segment)));
         true

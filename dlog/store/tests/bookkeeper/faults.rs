@@ -59,6 +59,36 @@ async fn an_append_that_waits_for_a_segment_has_its_outcome_in_time() {
     }
 }
 
+/// Its segment ends, and cannot be completed: the last entry cannot be read.
+#[tokio::test(start_paused = true)]
+async fn an_append_that_waits_for_a_segment_again_has_its_outcome_in_time() {
+    let kit = Kit::new(69, 3);
+    let settings = BookKeeperSettings {
+        append_timeout: Duration::from_secs(2),
+        pipeline: 1,
+        ..BookKeeperSettings::default()
+    };
+    let process = kit.process_with(1, settings).await;
+    let lease = process.own("s").await;
+    process.append(&lease, "one").await.expect("stored");
+    // Its own time is over: nothing watches appends that wait any more.
+    sleep(Duration::from_secs(3)).await;
+    set_all(&kit, BookieMode::Silent);
+    let since = Instant::now();
+    // The first one is sent, the others follow it.
+    let waiting: Vec<_> = (0..5)
+        .map(|_| process.start(&lease, vec![record("late")]))
+        .collect();
+    for outcome in waiting {
+        let outcome = timeout(Duration::from_secs(60), outcome).await;
+        let took = since.elapsed();
+        assert!(
+            took <= Duration::from_millis(2_100),
+            "{took:?}: {outcome:?}"
+        );
+    }
+}
+
 /// Both would be deleted, and the number that was started last would be two ahead.
 #[tokio::test(start_paused = true)]
 async fn no_segment_follows_one_that_may_end_empty() {
