@@ -236,6 +236,48 @@ async fn a_release_that_cannot_complete_the_segment_lets_others_own_the_stream()
     assert_eq!(other.payloads("s").await, expected);
 }
 
+/// Its owner died before it stored anything: its number is used again.
+#[tokio::test(start_paused = true)]
+async fn t22_a_segment_without_entries_is_deleted_by_the_next_owner() {
+    let kit = Kit::new(70, 3);
+    let (process, other) = (kit.process(1).await, kit.process(2).await);
+    let lease = process.own("s").await;
+    let first = process.append(&lease, "one").await.expect("stored");
+    process.store.release(&lease).await.expect("released");
+    let lease = process.acquire("s").await.expect("nobody owns it");
+    set_all(&kit, BookieMode::Down);
+    let mut changes = 0;
+    kit.cluster.ensemble.deliver_by(move |request| {
+        // The second one starts the segment: it is the last that the process can do.
+        if changes == 2 {
+            return Delivery::Unavailable;
+        }
+        changes += u32::from(request.is_change && request.path.ends_with("/allocation"));
+        Delivery::Answered
+    });
+    drop(process.start(&lease, vec![record("lost")]));
+    sleep(Duration::from_millis(500)).await;
+    let max_txid = || {
+        let nodes = kit.cluster.ensemble.nodes();
+        let mut found = nodes.iter().filter(|it| it.0.ends_with("/maxtxid"));
+        found.next().expect("there is one").1.data.clone()
+    };
+    let before = max_txid();
+    let ledger = first_ledger(&kit);
+    kit.cluster.ensemble.deliver_all();
+    let session =
+        distributedlog_bookkeeper::zookeeper::ZooKeeper::session(&process.sessions.current());
+    kit.cluster.ensemble.expire(session);
+    set_all(&kit, BookieMode::Up);
+    let lease = other.acquire("s").await.expect("nobody owns it");
+    assert_eq!(max_txid(), before);
+    let second = other.append(&lease, "two").await.expect("stored");
+    assert_eq!(second, Dlsn::new(2, 0, 0));
+    assert_ne!(first_ledger(&kit), ledger);
+    let expected = [(first, "one".into()), (second, "two".into())];
+    assert_eq!(other.payloads("s").await, expected);
+}
+
 /// Wherever it ends, what it leaves can be deleted, and created again.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_that_ends_halfway_leaves_nothing_in_the_way() {
@@ -326,7 +368,7 @@ async fn a_reader_follows_a_ledger_to_bookies_that_took_the_place_of_others() {
     assert_ne!(waited.expect("it is readable").entries, []);
 }
 
-/// Returns the ledger of the only log segment.
+/// Returns the ledger of the only log segment in progress.
 fn first_ledger(kit: &Kit) -> i64 {
     let nodes = kit.cluster.ensemble.nodes();
     let mut segments = nodes.iter().filter(|it| it.0.contains("/inprogress_"));
