@@ -1,4 +1,5 @@
-//! `dlog proxy -c FILE` and `--print-config`: the original's configuration files.
+//! `dlog proxy -c FILE` and `--print-config`: the original's configuration files. And `-u` of
+//! `dlog quickstart`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -138,4 +139,57 @@ async fn a_proxy_of_a_store_without_bookies_starts_with_such_a_file_and_warns() 
     );
     assert!(warning.ends_with("is a store of `dlog local`"), "{warning}");
     proxy.kill_9().await;
+}
+
+#[tokio::test]
+async fn quickstart_writes_to_the_namespace_of_its_uri_and_leaves_the_streams_there() {
+    let data = TempDir::new().expect("a folder");
+    let local = Local::start(data.path(), 0).await;
+    let uri = local.uri().to_string();
+    for round in 1..=2 {
+        let words = [
+            "quickstart",
+            "-p",
+            "0",
+            "--http-port",
+            "0",
+            "-u",
+            uri.as_str(),
+        ];
+        let mut quickstart = Starting::dlog(words).with_stdin().start();
+        quickstart.type_in("one\ntwo\n").await;
+        quickstart.end_input();
+        let ended = quickstart.until_exit().await.with_code(0);
+        let text = ended.text(From::Stdout);
+        assert!(
+            text.contains(&format!("store    {uri} (kept)")),
+            "round {round}: {text}"
+        );
+        assert!(
+            text.ends_with("2 records written, acknowledged and read back."),
+            "{text}"
+        );
+    }
+    let counted = [
+        "tool",
+        "count",
+        "-u",
+        uri.as_str(),
+        "-r",
+        "basic-stream-",
+        "-e",
+        "3-7",
+    ];
+    let counted = Starting::dlog(counted)
+        .start()
+        .until_exit()
+        .await
+        .with_code(0);
+    let text = counted.text(From::Stdout);
+    // Hedged sets are stored twice.
+    let total = text.lines().last().and_then(|line| line.split(' ').nth(2));
+    let total: u64 = total
+        .and_then(|it| it.parse().ok())
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(total >= 4, "{text}");
 }

@@ -8,10 +8,11 @@ use distributedlog_store::bookkeeper::{self, BookKeeperSettings};
 #[cfg(feature = "bookkeeper")]
 use distributedlog_store::remote::is_zookeeper;
 use distributedlog_store::remote::{ClientSettings, RemoteStore};
-#[cfg(feature = "bookkeeper")]
-use distributedlog_store::uri::Backend;
-use distributedlog_store::uri::{DEFAULT_PORT, Uri};
+use distributedlog_store::uri::{Backend, DEFAULT_PORT, Uri, ZOOKEEPER_PORT};
 use distributedlog_store::{LogStore, StoreError, StreamName};
+
+const ZOOKEEPER_TIP: &str =
+    "check that ZooKeeper and the bookies run, and that this machine reaches them";
 
 /// Flag that names a namespace.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,8 +101,7 @@ async fn connect_bookkeeper(
 #[must_use]
 pub(crate) fn zookeeper_error(error: &StoreError, uri: &Uri) -> CliError {
     if let StoreError::Unreachable { .. } = error {
-        let tip = "check that ZooKeeper and the bookies run, and that this machine reaches them";
-        return CliError::failure(error.to_string()).tip(tip);
+        return CliError::failure(error.to_string()).tip(ZOOKEEPER_TIP);
     }
     store_error(error, Some(uri))
 }
@@ -116,21 +116,13 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         StoreError::StreamExists(_) => {
             cli_error.tip(format!("list the streams with: dlog tool list -u {place}"))
         }
-        StoreError::Unreachable { .. } => {
-            let first = uri.and_then(|uri| uri.hosts().first());
-            let port = first.map_or(DEFAULT_PORT, |first| first.port);
-            if first.is_none_or(|first| is_loopback(&first.host)) {
-                cli_error.tip(format!("start a store there with: dlog local {port}"))
-            } else {
-                cli_error.tip(format!(
-                    "check the address; start a store on that machine with: \
-                     dlog local {port} --bind ADDRESS"
-                ))
-            }
-        }
+        StoreError::Unreachable { address, .. } => cli_error.tip(reach_tip(address, uri)),
         StoreError::Disconnected { .. } => {
             cli_error.tip("check that the store still runs, then try again")
         }
+        StoreError::NotReady { .. } => cli_error.tip(
+            "ask the write proxy that owns it over HTTP, or try again once the owner has stopped",
+        ),
         StoreError::InUse { .. } => {
             cli_error.tip("stop that process, or name another folder with --data DIR")
         }
@@ -148,13 +140,41 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         | StoreError::Io { .. }
         | StoreError::Refused { .. }
         | StoreError::Overloaded { .. }
-        | StoreError::NotReady { .. }
         | StoreError::InvalidEntry { .. }
         | StoreError::NewerVersion { .. }
         | StoreError::InvalidSetting { .. }
         | StoreError::Unsupported { .. }
         | StoreError::Closed => cli_error,
     }
+}
+
+/// Returns a tip for a store that cannot be reached at `address`.
+fn reach_tip(address: &str, uri: Option<&Uri>) -> String {
+    if uri.is_some_and(|uri| is_on_bookkeeper(address, uri)) {
+        return ZOOKEEPER_TIP.to_owned();
+    }
+    let first = uri.and_then(|uri| uri.hosts().first());
+    let port = first.map_or(DEFAULT_PORT, |first| first.port);
+    if port == ZOOKEEPER_PORT {
+        return format!(
+            "check that ZooKeeper runs there; a store without it is started with: dlog local {port}"
+        );
+    }
+    if first.is_none_or(|first| is_loopback(&first.host)) {
+        format!("start a store there with: dlog local {port}")
+    } else {
+        format!(
+            "check the address; start a store on that machine with: \
+             dlog local {port} --bind ADDRESS"
+        )
+    }
+}
+
+/// Returns true if the streams of `uri` lie on BookKeeper: it says so, or `address` is none of its
+/// hosts, but a log stream or a ledger.
+fn is_on_bookkeeper(address: &str, uri: &Uri) -> bool {
+    let mut hosts = uri.hosts().iter();
+    uri.backend() == Backend::BookKeeper || !hosts.any(|host| address.contains(&host.to_string()))
 }
 
 /// Returns true if `host` is certainly this machine.
@@ -193,6 +213,45 @@ mod tests {
             report.ends_with("tip: start a store there with: dlog local 7100\n"),
             "{report}"
         );
+    }
+
+    #[test]
+    fn a_namespace_on_bookkeeper_that_cannot_be_reached_comes_with_no_command_for_another_store() {
+        for (uri, address, tip) in [
+            (
+                "distributedlog-bk://127.0.0.1:7100/n",
+                "127.0.0.1:7100",
+                ZOOKEEPER_TIP,
+            ),
+            (
+                "distributedlog://127.0.0.1:7100/n",
+                "log stream s",
+                ZOOKEEPER_TIP,
+            ),
+            (
+                "distributedlog://127.0.0.1:2181/n",
+                "127.0.0.1:2181",
+                "check that ZooKeeper runs there; a store without it is started with: dlog local \
+                 2181",
+            ),
+            (
+                "distributedlog://store.example:7100/n",
+                "store.example:7100",
+                "check the address; start a store on that machine with: dlog local 7100 --bind \
+                 ADDRESS",
+            ),
+        ] {
+            let error = StoreError::Unreachable {
+                address: address.to_owned(),
+                detail: "connection refused".into(),
+            };
+            let report = store_error(&error, Some(&uri.parse().expect("a URI")));
+            let report = report.report(false).expect("there is something to say");
+            assert!(
+                report.ends_with(&format!("tip: {tip}\n")),
+                "{uri}: {report}"
+            );
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use distributedlog_reader::{
     MergeSettings, MergedEvent, MultiReader, ReadEvent, StreamError, StreamErrorKind,
 };
 use distributedlog_store::embedded::EmbeddedSettings;
+use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError, StreamName};
 
 /// Streams of the tutorial.
@@ -54,11 +55,16 @@ const HTTP_PORT: u16 = 8002;
 Examples:
   dlog quickstart
   printf 'message-1\\nmessage-2\\n' | dlog quickstart
-  dlog quickstart --data ./records        (keeps the records for the next run)")]
+  dlog quickstart --data ./records        (keeps the records for the next run)
+  dlog quickstart -u distributedlog://zk-1:2181/messaging/distributedlog")]
 pub(crate) struct Args {
     /// Keep the records in this folder [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// Write to this namespace, for instance on BookKeeper, instead of a folder; the streams stay
+    #[arg(short, long, value_name = "URI", conflicts_with = "data")]
+    uri: Option<Uri>,
 
     /// The proxy's port; 0 lets the system choose [default: 8000, or a free one]
     #[arg(short, long, value_name = "PORT", value_parser = port::parse)]
@@ -106,7 +112,8 @@ impl Args {
         let identity = self.writer.identity();
         // Whether a pipe is read must not decide which lines are written.
         let output = &output.best_effort();
-        let stack = Stack::start(self.data.as_deref(), self.port, self.http_port).await?;
+        let (data, uri) = (self.data.as_deref(), self.uri);
+        let stack = Stack::start(data, uri, self.port, self.http_port).await?;
         // On success and on errors the proxy is drained, the store closed and the temporary folder
         // removed.
         let ended = run_session(
@@ -197,37 +204,36 @@ struct Stack {
     store: Arc<dyn LogStore>,
     proxy: RunningProxy,
     streams: Vec<StreamName>,
-    folder: PathBuf,
-    /// The temporary folder, removed when it is dropped. `None` with `--data`.
+    /// The namespace of `--uri`.
+    uri: Option<Uri>,
+    /// Folder or namespace, and if it is kept.
+    place: String,
+    /// The temporary folder, removed when it is dropped. `None` with `--data` and `--uri`.
     temporary: Option<TempDir>,
 }
 
 impl Stack {
     async fn start(
         data: Option<&Path>,
+        uri: Option<Uri>,
         port: Option<u16>,
         http_port: Option<u16>,
     ) -> Result<Self, CliError> {
-        let (folder, temporary) = match data {
-            Some(folder) => (folder.to_owned(), None),
-            None => {
-                let temporary = temporary_folder()?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let (store, place, temporary) = match &uri {
+            Some(uri) => (
+                namespace::connect(uri).await?,
+                format!("{uri} (kept)"),
+                None,
+            ),
+            None => open_folder(data).await?,
         };
-        // A temporary store preallocates no disk space: its folder may be in memory.
-        let store = local::open_with(EmbeddedSettings {
-            preallocate: temporary.is_none(),
-            ..EmbeddedSettings::new(&folder)
-        })
-        .await?;
         let expression = Expression::parse(EXPRESSION).expect("the tutorial's expression is valid");
         let streams = streams::expand(PREFIX, &expression).expect("the tutorial's names are valid");
         for stream in &streams {
             match store.create(stream).await {
-                // With --data the streams exist from the previous run.
+                // The streams may exist from the previous run.
                 Ok(()) | Err(StoreError::StreamExists(_)) => {}
-                Err(error) => return Err(namespace::store_error(&error, None)),
+                Err(error) => return Err(namespace::store_error(&error, uri.as_ref())),
             }
         }
         let proxy = start_proxy(&store, port, http_port).await?;
@@ -235,7 +241,8 @@ impl Stack {
             store,
             proxy,
             streams,
-            folder,
+            uri,
+            place,
             temporary,
         })
     }
@@ -256,16 +263,11 @@ impl Stack {
         } else {
             format!("HTTP     http://{address} (clients that write and read over HTTP)")
         };
-        let kept = if self.temporary.is_some() {
-            "removed at the end; keep it with --data DIR"
-        } else {
-            "kept"
-        };
         output.line(format_args!(
             "\
 dlog {} quickstart: the multi stream writer's tutorial in one process
 
-  store    {} ({kept})
+  store    {}
   proxy    {} (thriftmux, on a real socket: other writers can use it too)
   streams  {PREFIX}3 to {PREFIX}7, and a reader of all five
   {http}
@@ -274,7 +276,7 @@ Type a line and press Enter: it becomes a record in one of the streams, and the 
 Ctrl-D ends.
 ",
             env!("CARGO_PKG_VERSION"),
-            self.folder.display(),
+            self.place,
             self.name(),
         ))
     }
@@ -285,14 +287,41 @@ Ctrl-D ends.
         self.store
             .close()
             .await
-            .map_err(|error| namespace::store_error(&error, None))?;
-        match self.temporary {
-            Some(folder) => folder.close().map_err(|error| {
-                CliError::failure(format!("cannot remove {}: {error}", self.folder.display()))
-            }),
-            None => Ok(()),
-        }
+            .map_err(|error| namespace::store_error(&error, self.uri.as_ref()))?;
+        let Some(folder) = self.temporary else {
+            return Ok(());
+        };
+        let path = folder.path().to_owned();
+        folder.close().map_err(|error| {
+            CliError::failure(format!("cannot remove {}: {error}", path.display()))
+        })
     }
+}
+
+/// Opens a store in a folder, a temporary one if none is named. Returns it, its description, and
+/// the temporary folder.
+async fn open_folder(
+    data: Option<&Path>,
+) -> Result<(Arc<dyn LogStore>, String, Option<TempDir>), CliError> {
+    let (folder, temporary) = match data {
+        Some(folder) => (folder.to_owned(), None),
+        None => {
+            let temporary = temporary_folder()?;
+            (temporary.path().to_owned(), Some(temporary))
+        }
+    };
+    // A temporary store preallocates no disk space: its folder may be in memory.
+    let store = local::open_with(EmbeddedSettings {
+        preallocate: temporary.is_none(),
+        ..EmbeddedSettings::new(&folder)
+    });
+    let store = store.await?;
+    let kept = if temporary.is_some() {
+        "removed at the end; keep it with --data DIR"
+    } else {
+        "kept"
+    };
+    Ok((store, format!("{} ({kept})", folder.display()), temporary))
 }
 
 /// Creates a temporary folder for the store.

@@ -546,9 +546,12 @@ impl fmt::Display for StoreError {
             Self::InUse { path, holder } => write!(f, "the store {path} is in use by {holder}"),
             Self::Corrupt { path, detail } => write!(f, "{path} is damaged: {detail}"),
             Self::Io { path, detail } => write!(f, "{path}: {detail}"),
-            Self::Disconnected { address, detail } => write!(f, "store at {address}: {detail}"),
+            Self::Disconnected { address, detail } => {
+                write!(f, "{}{address}: {detail}", store_at(address))
+            }
             Self::Unreachable { address, detail } => {
-                write!(f, "store at {address} cannot be reached: {detail}")
+                let store = store_at(address);
+                write!(f, "{store}{address} cannot be reached: {detail}")
             }
             Self::Refused { address, detail } => {
                 write!(f, "{address} is not a usable store: {detail}")
@@ -578,6 +581,16 @@ impl fmt::Display for StoreError {
             ),
             Self::Unsupported { operation } => write!(f, "this store has no {operation}"),
         }
+    }
+}
+
+/// Returns the words in front of an address. A store on BookKeeper names a log stream or a ledger
+/// in its place.
+fn store_at(address: &str) -> &'static str {
+    if address.contains(' ') {
+        ""
+    } else {
+        "store at "
     }
 }
 

@@ -6,6 +6,9 @@ use core::str::FromStr;
 /// Port of a store whose URI has none: the default of `dlog local`.
 pub const DEFAULT_PORT: u16 = 7000;
 
+/// Port of a server of ZooKeeper, where a URI that begins with `distributedlog-bk://` has none.
+pub const ZOOKEEPER_PORT: u16 = 2181;
+
 /// Default namespace of a store.
 pub const DEFAULT_NAMESPACE: &str = "/messaging/distributedlog";
 
@@ -223,7 +226,11 @@ fn parse(input: &str) -> Result<Uri, ParseError> {
     let hosts_at = input.len() - rest.len();
     let slash = rest.find('/').unwrap_or(rest.len());
     let (hosts, path) = rest.split_at(slash);
-    let hosts = parse_hosts(hosts, hosts_at)?;
+    let default_port = match backend {
+        Backend::Detect => DEFAULT_PORT,
+        Backend::BookKeeper => ZOOKEEPER_PORT,
+    };
+    let hosts = parse_hosts(hosts, hosts_at, default_port)?;
     let namespace = parse_namespace(path, hosts_at + slash)?;
     Ok(Uri {
         backend,
@@ -234,19 +241,19 @@ fn parse(input: &str) -> Result<Uri, ParseError> {
 
 /// Parses the hosts in `text`, which begins at byte `at` of the URI. DistributedLog's own URIs
 /// separate them with `;` or `,`.
-fn parse_hosts(text: &str, mut at: usize) -> Result<Vec<HostPort>, ParseError> {
+fn parse_hosts(text: &str, mut at: usize, default_port: u16) -> Result<Vec<HostPort>, ParseError> {
     let mut hosts = Vec::new();
     for one in text.split([',', ';']) {
         if hosts.len() == MAX_HOSTS {
             return Err((at, UriErrorKind::TooManyHosts));
         }
-        hosts.push(parse_host(one, at)?);
+        hosts.push(parse_host(one, at, default_port)?);
         at += one.len() + 1;
     }
     Ok(hosts)
 }
 
-fn parse_host(text: &str, at: usize) -> Result<HostPort, ParseError> {
+fn parse_host(text: &str, at: usize, default_port: u16) -> Result<HostPort, ParseError> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, after) = bracketed
             .split_once(']')
@@ -257,7 +264,7 @@ fn parse_host(text: &str, at: usize) -> Result<HostPort, ParseError> {
         let port_at = at + address.len() + 2;
         let port = match after.strip_prefix(':') {
             Some(port) => parse_port(port, port_at + 1)?,
-            None if after.is_empty() => DEFAULT_PORT,
+            None if after.is_empty() => default_port,
             None => return Err((port_at, UriErrorKind::BadPort(after.to_owned()))),
         };
         return Ok(HostPort {
@@ -267,7 +274,7 @@ fn parse_host(text: &str, at: usize) -> Result<HostPort, ParseError> {
     }
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, parse_port(port, at + host.len() + 1)?),
-        None => (text, DEFAULT_PORT),
+        None => (text, default_port),
     };
     if host.is_empty() {
         return Err((at, UriErrorKind::EmptyHost));
@@ -341,6 +348,10 @@ mod tests {
             (
                 "distributedlog-bk://zk-1.example:2181/messaging/my_namespace",
                 None,
+            ),
+            (
+                "distributedlog-bk://zk-1,zk-2:2182/n",
+                Some("distributedlog-bk://zk-1:2181,zk-2:2182/n"),
             ),
         ] {
             let uri: Uri = text.parse().expect(text);

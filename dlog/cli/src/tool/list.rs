@@ -71,10 +71,14 @@ impl Args {
             after = page.names.into_iter().next_back();
         }
         if !any && self.format == Format::Text {
-            note(format_args!(
-                "No stream in {} has a name that begins with \"{}\".",
-                self.uri.uri, self.prefix
-            ));
+            let (uri, prefix) = (&self.uri.uri, &self.prefix);
+            if prefix.is_empty() {
+                note(format_args!("There is no stream in {uri}."));
+            } else {
+                note(format_args!(
+                    "No stream in {uri} has a name that begins with \"{prefix}\"."
+                ));
+            }
         }
         Ok(())
     }

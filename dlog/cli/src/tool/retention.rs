@@ -6,7 +6,7 @@ use super::super::namespace::{self, UriArg};
 use super::super::output;
 use super::super::streams::parse_name;
 use super::super::{CliError, Format, Output, duration, record_text};
-use distributedlog_store::{LogStore, Retention, RetentionInfo, StreamName};
+use distributedlog_store::{LogStore, Retention, RetentionInfo, StoreError, StreamName};
 
 /// Show or set how long the records of a stream, or of a namespace's streams, are kept.
 ///
@@ -92,7 +92,14 @@ impl Args {
         store: &dyn LogStore,
         output: &Output,
     ) -> Result<(), CliError> {
-        let error = |error| namespace::store_error(&error, Some(&self.uri.uri));
+        let error = |error| {
+            let failed = namespace::store_error(&error, Some(&self.uri.uri));
+            if matches!(error, StoreError::Unsupported { .. }) {
+                return failed
+                    .tip("on BookKeeper the write proxies have it: dlog proxy --retention");
+            }
+            failed
+        };
         let stream = self.stream.as_ref();
         let limits = Retention {
             age: self.age,

@@ -12,6 +12,7 @@ use distributedlog_bookkeeper::zookeeper::{Access, ZooKeeper};
 
 use super::log::Cluster;
 use super::names::Names;
+use super::reach::until_all_refuse;
 use super::settings::BookKeeperSettings;
 use super::store::BookKeeperStore;
 use crate::StoreError;
@@ -101,12 +102,15 @@ pub(super) async fn begin(
         session_timeout: settings.session_timeout,
         ..SessionSettings::default()
     };
-    Sessions::connect(servers, session)
-        .await
-        .map_err(|error| StoreError::Unreachable {
-            address: servers.to_owned(),
-            detail: error.to_string(),
-        })
+    let begun = tokio::select! {
+        begun = Sessions::connect(servers, session) => begun.map_err(|error| error.to_string()),
+        // The client goes on trying, which is no use to a person who has mistyped a port.
+        reason = until_all_refuse(servers) => Err(reason),
+    };
+    begun.map_err(|detail| StoreError::Unreachable {
+        address: servers.to_owned(),
+        detail,
+    })
 }
 
 impl<Z: ZooKeeper> BookKeeperStore<Z> {

@@ -36,6 +36,7 @@ mod log_writer;
 mod names;
 pub mod operator;
 mod owner;
+mod reach;
 mod read;
 #[cfg(seeded_bugs)]
 #[doc(hidden)]

@@ -58,7 +58,7 @@ impl Args {
         let mut owned = 0;
         for name in &names {
             let recovery = operator.recover(name).await;
-            let recovery = recovery.map_err(|error| namespace::store_error(&error, Some(uri)))?;
+            let recovery = recovery.map_err(|error| namespace::zookeeper_error(&error, uri))?;
             owned += u64::from(matches!(recovery, Recovery::OwnedBy { .. }));
             match self.format {
                 Format::Text => output.line(text(name.as_str(), &recovery))?,
