@@ -291,16 +291,23 @@ impl Driver {
 /// large stack, because the task's may be too small for them on their way to the heap.
 fn routing(settings: &DriverSettings, seed: u64) -> Box<Routing> {
     const STACK_BYTES: usize = 8 * size_of::<Routing>();
-    let settings = &settings.routing;
     std::thread::scope(|scope| {
-        let make = || Box::new(Routing::new(settings.clone(), seed));
+        let make = || Box::new(Routing::new(settings.routing.clone(), seed));
         let maker = std::thread::Builder::new()
             .stack_size(STACK_BYTES)
             .spawn_scoped(scope, make);
         let made = maker.map(|maker| maker.join().expect("making tables does not panic"));
         // No thread could be started: the task's own stack may be large enough.
-        made.unwrap_or_else(|_| Box::new(Routing::new(settings.clone(), seed)))
+        made.unwrap_or_else(|_| routing_here(settings, seed))
     })
+}
+
+/// Makes the routing machine on the caller's stack. Never inlined: otherwise the caller's frame has
+/// room for its tables, two megabytes of them, also when it is not called.
+#[cold]
+#[inline(never)]
+fn routing_here(settings: &DriverSettings, seed: u64) -> Box<Routing> {
+    Box::new(Routing::new(settings.routing.clone(), seed))
 }
 
 /// Returns a client's request in a handshake.
