@@ -58,6 +58,8 @@ struct State {
     awaits_control: bool,
     /// True if nothing was in flight for so long that a control record is due.
     is_control_due: bool,
+    /// True if a task is about to send what is gathered.
+    is_deferred: bool,
     /// True while a thread sends: others leave their appends to it, so that the order stays.
     is_sending: bool,
     /// True if the ledger takes nothing until an entry has its outcome.
@@ -107,6 +109,7 @@ impl SegmentWriter {
                 idle_since: Instant::now(),
                 awaits_control: false,
                 is_control_due: false,
+                is_deferred: false,
                 is_sending: false,
                 is_full: false,
                 is_closed: false,
@@ -191,6 +194,15 @@ impl SegmentWriter {
                 tokio::spawn(watch_time(Arc::downgrade(self), due));
             }
             state.buffer.push(append);
+            // Clients whose records were in one entry send their next ones at the same time: what
+            // comes in the same turn of the runtime shares an entry, if another is on its way.
+            if (1..self.gathering.pipeline).contains(&state.in_flight) {
+                if !state.is_deferred {
+                    state.is_deferred = true;
+                    tokio::spawn(send_deferred(Arc::clone(self)));
+                }
+                return Ok(());
+            }
         }
         self.send();
         Ok(())
@@ -534,6 +546,13 @@ async fn send_control_when_idle(segment: Weak<SegmentWriter>, delay: Duration) {
         drop(segment);
         sleep_until(due).await;
     }
+}
+
+/// Sends when all tasks that are ready have run once.
+async fn send_deferred(segment: Arc<SegmentWriter>) {
+    tokio::task::yield_now().await;
+    segment.lock().is_deferred = false;
+    segment.send();
 }
 
 /// Reports appends in time, from `next` on, as long as one waits and the segment is there.

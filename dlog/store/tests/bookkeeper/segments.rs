@@ -121,6 +121,26 @@ async fn a_segment_that_lost_its_bookies_is_followed_by_another() {
     assert_eq!(process.payloads("s").await, written);
 }
 
+/// Clients whose records shared an entry send their next ones at the same time.
+#[tokio::test(start_paused = true)]
+async fn appends_of_one_turn_share_an_entry_behind_the_first() {
+    let kit = Kit::new(45, 3);
+    let process = kit.process(1).await;
+    let lease = process.own("s").await;
+    process.append(&lease, "first").await.expect("stored");
+    let started = (0..20).map(|it| process.start(&lease, vec![record(format!("record {it}"))]));
+    let started: Vec<_> = started.collect();
+    let mut places = Vec::new();
+    for outcome in started {
+        let at = outcome.await.expect("an outcome").expect("stored");
+        places.push((at.entry_id, at.slot_id));
+    }
+    let first = places[0].0;
+    let rest = (0..19).map(|slot| (first + 1, slot));
+    let expected: Vec<_> = core::iter::once((first, 0)).chain(rest).collect();
+    assert_eq!(places, expected);
+}
+
 /// Two of three bookies say nothing, and none can take their place.
 #[tokio::test(start_paused = true)]
 async fn an_append_that_is_stuck_is_decided_by_ending_its_segment() {

@@ -1,5 +1,5 @@
 //! Ours beside Java's core on the same bookies, in turns. `tests/parts/bookkeeper --speed
-//! [SECONDS]` prints a table.
+//! [SECONDS [ROUNDS [LOAD]]]` prints a table, of the loads whose names contain LOAD.
 
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,12 +43,14 @@ async fn main() {
     };
     let seconds = number(arguments.next(), 4);
     let rounds = number(arguments.next(), 3);
+    let only = arguments.next().unwrap_or_default();
     let cluster = Cluster::builder(Version::V4_17).measured().start().await;
     let uri = cluster.namespace();
     let mut java = BenchPeer::start(Version::V4_17, &uri, &[]).await;
     println!("| load | round | who | records/s | sets/s | p50 ms | p99 ms | CPU us/record |");
     println!("|---|---|---|---|---|---|---|---|");
-    for (load, (name, window, per_set)) in LOADS.into_iter().enumerate() {
+    let chosen = LOADS.into_iter().filter(|(name, ..)| name.contains(&only));
+    for (load, (name, window, per_set)) in chosen.enumerate() {
         for round in 0..rounds {
             let settings = format!(
                 "window={window} per_set={per_set} logs={STREAMS} record={RECORD_BYTES} \
