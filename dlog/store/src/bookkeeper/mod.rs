@@ -22,9 +22,9 @@
 //! A stream is a sequence of log segments, each one ledger. The lock is taken when a stream is
 //! acquired, which first completes what an earlier owner left; the first append starts a segment.
 //! Appends that arrive in the same turn of the runtime, or while several entries are in flight, are
-//! gathered into one entry of the ledger. When nothing is in flight any more, a control record follows, so that readers see the
-//! last entry. The next segment starts before the one that is full is completed, so that a change
-//! of segments delays no append.
+//! gathered into one entry of the ledger. When nothing is in flight any more, a control record
+//! follows, so that readers see the last entry. The next segment starts before the one that is full
+//! is completed, so that a change of segments delays no append.
 
 mod batch;
 mod connect;
