@@ -15,7 +15,7 @@ use super::change::Change;
 use super::closed::{self, ClosedMark};
 use super::disk::{DiskFile, store_error};
 use super::extent::FrameLocation;
-use super::frame::{self, FRAME_HEADER};
+use super::frame::{self, EntryKey, FRAME_HEADER};
 use super::job::Job;
 use super::request::{AppendCaller, ChangeOutcome, ChangeRequest, CommitRequest, EntryCopy};
 use super::shared::{Shared, lock};
@@ -177,6 +177,7 @@ impl Committer {
                 } => self.stage_append(&lease, &entry, size, done),
                 CommitRequest::Change { change, reply } => self.stage_change(change, reply),
                 CommitRequest::Copy(copies) => self.stage_copies(&copies),
+                CommitRequest::Bury { keys, reply } => self.stage_lost(&keys, reply),
                 CommitRequest::Roll => self.roll(),
                 CommitRequest::Close => self.closing = true,
             }
@@ -357,6 +358,31 @@ impl Committer {
         }
         let copied = Completion::Copy(self.shared.jobs(), copied);
         self.batch.completions.push(copied);
+    }
+
+    /// Puts entries without records into the batch, in the place of those that are lost.
+    fn stage_lost(
+        &mut self,
+        keys: &[EntryKey],
+        reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
+    ) {
+        let mut result = Ok(ChangeOutcome::Done);
+        for key in keys {
+            if let Err(error) = self.make_room(FRAME_HEADER, RoomFor::Copy) {
+                result = Err(error);
+                break;
+            }
+            let at = self.batch.begin_frame();
+            let crc = frame::put_lost(&mut self.batch.bytes, *key, self.last_unix_ms);
+            let length = self.batch.end_frame(at, crc);
+            let offset = offset(self.newest.end + at as u64);
+            let location = FrameLocation { offset, length };
+            let effect = Effect::Copy(*key, self.newest.number, location);
+            self.batch.effects.push(effect);
+            self.batch.uses_reserve = true;
+        }
+        let completion = Completion::Change(reply, result);
+        self.batch.completions.push(completion);
     }
 
     /// Writes and syncs the batch, applies its effects to the state and completes its callers, in

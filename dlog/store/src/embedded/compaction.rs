@@ -105,7 +105,10 @@ impl Compaction {
         match self.copy_some(shared) {
             Ok(next) => next,
             Err(error) => {
-                if let Some(victim) = self.victim.take() {
+                let is_healed = |volume| {
+                    matches!(error, StoreError::Corrupt { .. }) && shared.heal_index(volume)
+                };
+                if let Some(victim) = self.victim.take_if(|victim| !is_healed(victim.volume)) {
                     tracing::warn!("volume {} is not compacted: {error}", victim.volume);
                     self.damaged.insert(victim.volume);
                 }
@@ -329,7 +332,7 @@ impl Chunk {
                 let offset = u64::from(location.offset);
                 let at = usize::try_from(offset - from).expect("within the span");
                 let frame = bytes.slice(at..at + location.length as usize);
-                check(&frame, key).map_err(|why| corrupt(&path, offset, why))?;
+                check_frame(&frame, key).map_err(|why| corrupt(&path, offset, why))?;
                 self.room = self.room.saturating_sub(frame.len());
                 let volume = self.volume;
                 self.copies.push(EntryCopy { key, volume, frame });
@@ -342,7 +345,7 @@ impl Chunk {
 }
 
 /// Checks that a frame is that of an entry, before it replaces the original.
-fn check(frame: &[u8], key: EntryKey) -> Result<(), &'static str> {
+pub(super) fn check_frame(frame: &[u8], key: EntryKey) -> Result<(), &'static str> {
     match frame::parse(frame) {
         Ok((_, length, parsed)) if length == frame.len() && parsed.body.key() == Some(key) => {
             Ok(())

@@ -122,6 +122,14 @@ pub(super) fn put_copy(out: &mut Vec<u8>, frame: &[u8]) -> u32 {
     finish(out, start)
 }
 
+/// Appends the frame that takes the place of an entry that is lost: a copy without records. Returns
+/// its checksum.
+pub(super) fn put_lost(out: &mut Vec<u8>, key: EntryKey, unix_ms: u64) -> u32 {
+    let start = out.len();
+    put_header(out, KIND_COPY, 0, key, unix_ms);
+    finish(out, start)
+}
+
 /// Appends the frame of a change to `out` and returns its checksum.
 pub(super) fn put_change(out: &mut Vec<u8>, unix_ms: u64, change: &Change) -> u32 {
     let start = out.len();
@@ -167,6 +175,15 @@ pub(super) enum FrameError {
     Damaged(&'static str),
     /// The checksum is correct, but this version cannot read the frame. This is never a torn write.
     Unreadable(&'static str),
+}
+
+/// Returns the key that the header of a damaged frame has, if it says that it is an appended entry.
+pub(super) fn claimed_key(bytes: &[u8]) -> Option<EntryKey> {
+    (bytes.len() >= FRAME_HEADER && u32_at(bytes, 8) == KIND_ENTRY).then(|| EntryKey {
+        stream: u64_at(bytes, 16),
+        lssn: u64_at(bytes, 24),
+        entry: u64_at(bytes, 32),
+    })
 }
 
 /// Parses the frame at the start of `bytes`. Returns its checksum, its length and its contents.

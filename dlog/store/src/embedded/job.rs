@@ -13,6 +13,8 @@ pub(super) enum Job {
         end: u64,
         snapshot: Option<Snapshot>,
     },
+    /// Write both copies of a snapshot again: one is missing or damaged.
+    WriteSnapshot(Snapshot),
     /// Create the file of the volume with this number ahead of time.
     PrepareSpare(u64),
     /// Remove volumes that hold nothing readable any more: something was deleted or truncated, or

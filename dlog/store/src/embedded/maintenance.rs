@@ -34,6 +34,8 @@ pub(super) struct Maintenance {
     jobs: Receiver<Job>,
     unsealed: VecDeque<(u64, u64, Option<Snapshot>)>,
     compaction: Compaction,
+    /// A snapshot of which a copy is missing or damaged.
+    unwritten: Option<Snapshot>,
     /// True after another volume was requested because the disk is full, until one is sealed.
     is_rolling: bool,
     moved_bytes: u64,
@@ -62,6 +64,7 @@ impl Maintenance {
             shared,
             jobs,
             unsealed: VecDeque::new(),
+            unwritten: None,
             compaction: Compaction::default(),
             is_rolling: false,
             moved_bytes: 0,
@@ -125,6 +128,7 @@ impl Maintenance {
                 self.is_rolling = false;
                 self.unsealed.push_back((volume, end, snapshot));
             }
+            Job::WriteSnapshot(snapshot) => self.unwritten = Some(snapshot),
             Job::PrepareSpare(number) => spare = Some(number),
             Job::Sweep => self.is_rolling = false,
             Job::Copied(result) => {
@@ -139,6 +143,14 @@ impl Maintenance {
         }
         if let Some(number) = spare {
             self.prepare_spare(number);
+        }
+        let base = self.shared.state().snapshot_base;
+        self.unwritten.take_if(|snapshot| snapshot.base < base);
+        if let Some(snapshot) = &self.unwritten {
+            match self.write_snapshot(snapshot) {
+                Ok(()) => self.unwritten = None,
+                Err(error) => tracing::warn!("a snapshot has one copy only: {error}"),
+            }
         }
         self.seal_all();
         // Removed volumes may have freed the space that sealing needs.
@@ -258,13 +270,18 @@ impl Maintenance {
         let Some(snapshot) = snapshot else {
             return Ok(());
         };
-        snapshot::write(
-            &*shared.disk,
-            &shared.path(FileKind::Snapshot, snapshot.base),
-            snapshot,
-        )?;
+        self.write_snapshot(snapshot)?;
         shared.state_mut().snapshot_base = snapshot.base;
         self.remove_old_snapshots(snapshot.base)
+    }
+
+    /// Writes both copies of a snapshot.
+    fn write_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        for kind in [FileKind::Snapshot, FileKind::SnapshotCopy] {
+            let path = self.shared.path(kind, snapshot.base);
+            snapshot::write(&*self.shared.disk, &path, snapshot)?;
+        }
+        Ok(())
     }
 
     /// Frees the space that the volume reserved and did not use. If that fails, the space is freed
@@ -289,9 +306,10 @@ impl Maintenance {
             .list(folder)
             .map_err(|error| store_error(folder, &error))?;
         for name in names {
-            if parse_file_name(&name)
-                .is_some_and(|(kind, number)| kind == FileKind::Snapshot && number < base)
-            {
+            let is_old = |(kind, number)| {
+                matches!(kind, FileKind::Snapshot | FileKind::SnapshotCopy) && number < base
+            };
+            if parse_file_name(&name).is_some_and(is_old) {
                 let path = folder.join(name);
                 self.shared
                     .disk

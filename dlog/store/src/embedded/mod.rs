@@ -52,12 +52,14 @@
 
 mod batch;
 mod change;
+mod check;
 mod closed;
 mod committer;
 mod compaction;
 mod disk;
 mod extent;
 mod frame;
+mod heal;
 mod identity;
 mod index;
 mod job;
@@ -66,8 +68,11 @@ mod maintenance;
 mod reader;
 mod real_disk;
 mod recovery;
+mod repair;
 mod request;
+mod rescue;
 mod reserve;
+mod salvage;
 mod scan;
 mod settings;
 mod shared;
@@ -98,8 +103,10 @@ use super::{
     Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
 };
 
+pub use self::check::{CheckProgress, CheckReport, Damage, LostEntries, check};
 pub use self::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
 pub use self::real_disk::RealDisk;
+pub use self::repair::repair;
 pub use self::settings::EmbeddedSettings;
 pub use self::shared::UnixClock;
 pub use self::volume::is_store_file;
@@ -250,25 +257,35 @@ fn open(
     disk.create_folder(&folder)
         .map_err(|error| disk::store_error(&folder, &error))?;
     let lock = lock::acquire(&*disk, &folder, unix_ms())?;
-    let Recovered {
-        state,
-        tail_batch,
-        jobs,
-        id,
-        has_identity_file,
-        has_closed_mark,
-    } = recovery::recover(&*disk, &folder)?;
-    let newest = tail_batch
-        .as_ref()
-        .map_or(0, |tail_batch| tail_batch.newest.number);
-    let (sender, receiver) = mpsc::channel();
+    let recovered = recovery::recover(&*disk, &folder)?;
     let env = StoreEnv {
         disk,
         unix_ms,
         stepped,
         lock,
-        id,
+        id: recovered.id,
     };
+    start(settings, env, recovered)
+}
+
+/// Continues a store with what was recovered: begins its next volume.
+fn start(
+    settings: EmbeddedSettings,
+    env: StoreEnv,
+    recovered: Recovered,
+) -> Result<(Arc<Shared>, Committer, Maintenance), StoreError> {
+    let Recovered {
+        state,
+        tail_batch,
+        jobs,
+        has_identity_file,
+        has_closed_mark,
+        ..
+    } = recovered;
+    let newest = tail_batch
+        .as_ref()
+        .map_or(0, |tail_batch| tail_batch.newest.number);
+    let (sender, receiver) = mpsc::channel();
     let shared = Arc::new(Shared::new(env, settings, state, sender, newest));
     for job in jobs {
         shared.send_job(job);

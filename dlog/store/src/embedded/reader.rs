@@ -242,6 +242,15 @@ impl ReadProgress {
         if self.cursor > cursor {
             self.missed = 0;
         }
+        // The index may be damaged rather than the volume. Once more in any case: another reader
+        // may have had it made again since this one looked.
+        if matches!(taken, Err(StoreError::Corrupt { .. }))
+            && matches!(part.locations, PartLocations::Index { .. })
+            && (shared.heal_index(part.volume) || self.missed == 0)
+        {
+            self.missed += 1;
+            return Ok(());
+        }
         if taken.is_err() && shared.disk.open(&path, Access::Read).is_err() && self.missed < 3 {
             self.missed += 1;
             return Ok(());

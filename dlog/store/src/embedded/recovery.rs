@@ -17,6 +17,7 @@ use super::frame;
 use super::identity::{self, IdentityFile};
 use super::index;
 use super::job::Job;
+use super::salvage::{Part, salvage};
 use super::scan::{LocatedFrame, VolumeEnd, scan};
 use super::snapshot;
 use super::state::{Snapshot, StoreState};
@@ -41,25 +42,51 @@ pub(super) struct Recovered {
     pub(super) has_identity_file: bool,
     /// True if the mark of an orderly closing is there.
     pub(super) has_closed_mark: bool,
+    /// Damage of files that the jobs write again.
+    pub(super) healing: Vec<StoreError>,
 }
 
-/// Rebuilds the store's state from its folder.
+/// Rebuilds the store's state from its folder, and removes files that were never completed.
 pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, StoreError> {
     let files = Files::list(disk, folder)?;
+    let recovered = read_files(disk, folder, &files, Access::Write)?;
+    for error in &recovered.healing {
+        tracing::warn!("{error}; it is made again");
+    }
+    // Removed only now that all files have been checked to be consistent files of this program.
+    files.remove_useless(disk);
+    Ok(recovered)
+}
+
+/// Rebuilds the store's state from its folder, and changes nothing.
+pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Recovered, StoreError> {
+    let files = Files::list(disk, folder)?;
+    read_files(disk, folder, &files, Access::Read)
+}
+
+/// Rebuilds the store's state. With write access, makes its last volume durable.
+fn read_files(
+    disk: &dyn Disk,
+    folder: &Path,
+    files: &Files,
+    access: Access,
+) -> Result<Recovered, StoreError> {
+    let (mut jobs, mut healing) = (Vec::new(), Vec::new());
     let mut state = match files.snapshots.last() {
-        Some(&base) => StoreState::from_snapshot(read_file(
-            disk,
-            folder,
-            FileKind::Snapshot,
-            base,
-            snapshot::read,
-        )?),
+        Some(&base) => {
+            let SnapshotRead { snapshot, damage } = read_snapshot(disk, folder, base)?;
+            if let Some(damage) = damage {
+                jobs.push(Job::WriteSnapshot(snapshot.clone()));
+                healing.push(damage);
+            }
+            StoreState::from_snapshot(snapshot)
+        }
         None => StoreState::new(),
     };
     let base = state.snapshot_base;
-    let mut jobs = Vec::new();
     for &number in files.volumes.iter().filter(|number| **number < base) {
-        jobs.extend(load_sealed(disk, folder, &files, number, &mut state)?);
+        let loaded = load_sealed(disk, folder, files, number, &mut state, &mut healing)?;
+        jobs.extend(loaded);
     }
     let identity = identity::read(disk, folder)?;
     let closed = closed::read(disk, folder)?;
@@ -73,10 +100,11 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
         },
         has_identity_file: matches!(identity, IdentityFile::Names(_)),
         has_closed_mark: closed.is_some(),
+        healing,
     };
     if let Some(&last) = files.volumes.last() {
         for number in base..=last {
-            replay(disk, folder, number, last, &mut recovered)?;
+            replay(disk, folder, (number, last), access, &mut recovered)?;
         }
     }
     if recovered.tail_batch.is_none() && !files.snapshots.is_empty() {
@@ -96,23 +124,23 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
     }
     recovered.state.end_leases();
     check_complete(folder, &recovered.state)?;
-    // Removed only now that all files have been checked to be consistent files of this program.
-    files.remove_useless(disk);
     recovered.jobs.push(Job::Sweep);
     Ok(recovered)
 }
 
-struct Files {
-    volumes: Vec<u64>,
-    indexes: Vec<u64>,
-    snapshots: Vec<u64>,
+/// The numbered files of a folder.
+pub(super) struct Files {
+    pub(super) volumes: Vec<u64>,
+    pub(super) indexes: Vec<u64>,
+    /// Numbers of which there is a snapshot, or its second copy.
+    pub(super) snapshots: Vec<u64>,
     /// Files that were never completed, and indexes without volumes.
     useless: Vec<PathBuf>,
 }
 
 impl Files {
     /// Lists the folder. Ignores files with other names, which are not the store's.
-    fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, StoreError> {
+    pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Self, StoreError> {
         let names = disk
             .list(folder)
             .map_err(|error| store_error(folder, &error))?;
@@ -131,11 +159,12 @@ impl Files {
             match kind {
                 FileKind::Volume => files.volumes.push(number),
                 FileKind::Index => files.indexes.push(number),
-                FileKind::Snapshot => files.snapshots.push(number),
+                FileKind::Snapshot | FileKind::SnapshotCopy => files.snapshots.push(number),
             }
         }
         for numbers in [&mut files.volumes, &mut files.indexes, &mut files.snapshots] {
             numbers.sort_unstable();
+            numbers.dedup();
         }
         let orphans = files
             .indexes
@@ -160,7 +189,48 @@ impl Files {
     }
 }
 
-fn read_file<T>(
+/// A snapshot, and what is wrong with one of its copies.
+pub(super) struct SnapshotRead {
+    pub(super) snapshot: Snapshot,
+    /// Damage of a copy. Versions 1 and 2 wrote one copy alone, which is none.
+    pub(super) damage: Option<StoreError>,
+}
+
+/// Reads a snapshot from the first of its copies that is intact.
+///
+/// # Errors
+///
+/// The first copy's, if none is intact.
+pub(super) fn read_snapshot(
+    disk: &dyn Disk,
+    folder: &Path,
+    base: u64,
+) -> Result<SnapshotRead, StoreError> {
+    let read = |kind| {
+        let path = file_path(folder, kind, base);
+        match disk.open(&path, Access::Read) {
+            Ok(file) => snapshot::read(&*file, &path, base).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(store_error(&path, &error)),
+        }
+    };
+    let whole = |snapshot, damage| Ok(SnapshotRead { snapshot, damage });
+    match (read(FileKind::Snapshot), read(FileKind::SnapshotCopy)) {
+        (Ok(Some(first)), other) => whole(first, other.err()),
+        (Err(error), Ok(Some(copy))) => whole(copy, Some(error)),
+        (Ok(None), Ok(Some(copy))) => {
+            let path = file_path(folder, FileKind::Snapshot, base);
+            whole(copy, Some(missing(&path, "its second copy is there")))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+        (Ok(None), Ok(None)) => {
+            let path = file_path(folder, FileKind::Snapshot, base);
+            Err(missing(&path, "it was there a moment ago"))
+        }
+    }
+}
+
+pub(super) fn read_file<T>(
     disk: &dyn Disk,
     folder: &Path,
     kind: FileKind,
@@ -176,12 +246,13 @@ fn read_file<T>(
 
 /// Loads the extents of a volume before the snapshot from its index. If the index is missing or
 /// damaged, reads the volume itself and returns the job that writes the index again.
-fn load_sealed(
+pub(super) fn load_sealed(
     disk: &dyn Disk,
     folder: &Path,
     files: &Files,
     number: u64,
     state: &mut StoreState,
+    healing: &mut Vec<StoreError>,
 ) -> Result<Option<Job>, StoreError> {
     state.add_volume(number);
     if files.indexes.binary_search(&number).is_ok() {
@@ -193,59 +264,69 @@ fn load_sealed(
                 }
                 return Ok(None);
             }
-            Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::warn!("{error}; the index is written again")
-            }
+            Err(error @ StoreError::Corrupt { .. }) => healing.push(error),
             Err(error) => return Err(error),
         }
     }
-    let (extents, end) = read_extents(disk, folder, files, number)?;
+    let header = read_file(disk, folder, FileKind::Volume, number, VolumeHeader::read)?;
+    let until = end_of(disk, folder, files, number)?;
+    let job = load_volume(disk, folder, &header, until, state)?;
+    Ok(Some(job))
+}
+
+/// Loads the extents of a volume before the snapshot from the volume itself. Returns the job that
+/// writes its index.
+pub(super) fn load_volume(
+    disk: &dyn Disk,
+    folder: &Path,
+    header: &VolumeHeader,
+    until: VolumeEnd,
+    state: &mut StoreState,
+) -> Result<Job, StoreError> {
+    let (extents, end) = read_extents(disk, folder, header, until)?;
     for (stream, extent) in extents {
         state.load_extent(stream, extent);
     }
-    Ok(Some(Job::Seal {
-        volume: number,
+    Ok(Job::Seal {
+        volume: header.number,
         end,
         snapshot: None,
-    }))
+    })
 }
 
 /// Reads a volume. Returns its extents with their streams, and the offset of its end.
 fn read_extents(
     disk: &dyn Disk,
     folder: &Path,
-    files: &Files,
-    number: u64,
+    header: &VolumeHeader,
+    until: VolumeEnd,
 ) -> Result<(Vec<(u64, Extent)>, u64), StoreError> {
-    let until = match files.volumes.binary_search(&(number + 1)) {
-        Ok(_) => end_by_successor(disk, folder, number)?,
-        // Sealing truncated the file to its end.
-        Err(_) => VolumeEnd::Tail,
-    };
     read_file(
         disk,
         folder,
         FileKind::Volume,
-        number,
+        header.number,
         |file, path, number| {
-            let header = VolumeHeader::read(file, path, number)?;
             // By stream and log segment, in the order of the volume: a later copy of an entry
             // counts.
             let mut extents = BTreeMap::<(u64, u64), Vec<Extent>>::new();
-            let end = scan(file, path, &header, until, &mut |batch| {
-                for located in &batch.frames {
-                    if let Some(key) = located.frame.body.key() {
-                        let location = location_of(path, located)?;
-                        let here = extents.entry((key.stream, key.lssn)).or_default();
-                        let new = Extent::of_one(number, key.lssn, key.entry, location);
-                        let left = match here.last_mut() {
-                            Some(last) => last.join(new).err(),
-                            None => Some(new),
-                        };
-                        here.extend(left);
-                    }
-                }
-                Ok(())
+            // What is damaged in a sealed volume costs its entries. Opening the store fails for
+            // it only where they are needed.
+            let end = salvage(file, path, header, until, &mut |part| {
+                let Part::Frame(located) = part else { return };
+                let Some(key) = located.frame.body.key() else {
+                    return;
+                };
+                let offset = u32::try_from(located.offset).expect("volumes are below 4 GiB");
+                let length = located.length;
+                let here = extents.entry((key.stream, key.lssn)).or_default();
+                let location = FrameLocation { offset, length };
+                let new = Extent::of_one(number, key.lssn, key.entry, location);
+                let left = match here.last_mut() {
+                    Some(last) => last.join(new).err(),
+                    None => Some(new),
+                };
+                here.extend(left);
             })?;
             let extents = extents
                 .into_iter()
@@ -256,14 +337,35 @@ fn read_extents(
     )
 }
 
+/// Returns the end of a sealed volume, where it is known.
+pub(super) fn end_of(
+    disk: &dyn Disk,
+    folder: &Path,
+    files: &Files,
+    number: u64,
+) -> Result<VolumeEnd, StoreError> {
+    match files.volumes.binary_search(&(number + 1)) {
+        Ok(_) => end_by_successor(disk, folder, number),
+        // Sealing truncated the file to its end.
+        Err(_) => Ok(VolumeEnd::Tail),
+    }
+}
+
 /// Reads the end of a volume from the header of the next one, which was written when it was sealed.
-fn end_by_successor(disk: &dyn Disk, folder: &Path, number: u64) -> Result<VolumeEnd, StoreError> {
+pub(super) fn end_by_successor(
+    disk: &dyn Disk,
+    folder: &Path,
+    number: u64,
+) -> Result<VolumeEnd, StoreError> {
     let next = number + 1;
     let header = read_file(disk, folder, FileKind::Volume, next, VolumeHeader::read)?;
     Ok(VolumeEnd::Known(header.previous_end))
 }
 
-fn location_of(path: &Path, located: &LocatedFrame<'_>) -> Result<FrameLocation, StoreError> {
+pub(super) fn location_of(
+    path: &Path,
+    located: &LocatedFrame<'_>,
+) -> Result<FrameLocation, StoreError> {
     let offset = u32::try_from(located.offset)
         .map_err(|_| corrupt(path, located.offset, "the volume is larger than 4 GiB"))?;
     Ok(FrameLocation {
@@ -276,13 +378,13 @@ fn location_of(path: &Path, located: &LocatedFrame<'_>) -> Result<FrameLocation,
 fn replay(
     disk: &dyn Disk,
     folder: &Path,
-    number: u64,
-    last: u64,
+    (number, last): (u64, u64),
+    last_access: Access,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let path = file_path(folder, FileKind::Volume, number);
     let access = if number == last {
-        Access::Write
+        last_access
     } else {
         Access::Read
     };
@@ -329,6 +431,9 @@ fn replay(
         newest,
         &mut recovered.state,
     )?);
+    if access == Access::Read {
+        return Ok(());
+    }
     // The tail batch is served from here until the next volume has a copy of it, which can take
     // long on a full disk.
     file.sync_data().map_err(|error| store_error(&path, &error))
@@ -412,13 +517,14 @@ fn check_complete(folder: &Path, state: &StoreState) -> Result<(), StoreError> {
             .missing()
             .map(|location| (stream.meta.name.clone(), location))
     };
-    match state.streams().find_map(missing) {
+    // The first by name, so that the error is the same each time.
+    match state.streams().filter_map(missing).min() {
         None => Ok(()),
         Some((name, (lssn, entry))) => Err(StoreError::Corrupt {
             path: folder.display().to_string(),
             detail: format!(
                 "entry {entry} of log segment {lssn} of stream {name} is in none of the volumes: \
-                 one was removed"
+                 one was removed, or the entry is damaged (dlog store check)"
             ),
         }),
     }

@@ -22,6 +22,11 @@ pub(super) enum CommitRequest {
     /// Copies entries to the present volume. The maintenance thread gets a
     /// [`Job::Copied`](super::job::Job::Copied) when they are durable or have failed.
     Copy(Vec<EntryCopy>),
+    /// Writes entries without records in the place of entries that are lost.
+    Bury {
+        keys: Vec<EntryKey>,
+        reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
+    },
     /// Begins another volume, so that the present one can be compacted.
     Roll,
     Close,

@@ -1,7 +1,7 @@
 //! The state that the store's threads and its readers share.
 
 use core::sync::atomic::AtomicBool;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{
@@ -34,7 +34,8 @@ pub(super) struct RequestQueue {
 /// The part of the store that callers, readers and both threads share.
 ///
 /// No thread holds two of its locks at the same time, so their order does not matter; except that
-/// the reserve's is taken while the spare volume's is held, never the other way round.
+/// the reserve's is taken while the spare volume's is held, and the others while the one of the
+/// healed indexes is, never the other way round.
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) settings: EmbeddedSettings,
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) reserve: Mutex<Reserve>,
     /// True after an append or a new volume found no room, until the reserve is set aside again.
     pub(super) is_full: AtomicBool,
+    /// Sealed volumes whose indexes were compared with them, because something could not be read.
+    pub(super) healed_indexes: Mutex<BTreeSet<u64>>,
     /// The store's identity.
     pub(super) id: StoreId,
     /// True once a file has the identity: it will not change.
@@ -126,6 +129,7 @@ impl Shared {
             files: Mutex::default(),
             reserve: Mutex::new(Reserve::Released),
             is_full: AtomicBool::new(false),
+            healed_indexes: Mutex::default(),
             id,
             is_identified,
             space: watch::Sender::default(),

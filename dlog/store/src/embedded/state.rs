@@ -211,6 +211,22 @@ impl StoreState {
         Ok(())
     }
 
+    /// Makes an entry the next one of a stream although entries before it are lost.
+    pub(super) fn skip_to(&mut self, stream: u64, lssn: u64, entry: u64, unix_ms: u64) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.meta.skip_to(lssn, entry, unix_ms);
+        }
+    }
+
+    /// Leaves a gap for an entry that is lost, if it is the next one of its stream.
+    pub(super) fn skip_lost(&mut self, key: EntryKey, unix_ms: u64) {
+        if let Some(stream) = self.streams.get_mut(&key.stream)
+            && stream.meta.is_next(key.lssn, key.entry)
+        {
+            stream.meta.skip_to(key.lssn, key.entry + 1, unix_ms);
+        }
+    }
+
     /// Records that an entry was copied to `location`. Does nothing if it is not readable any more,
     /// for it may have been truncated or deleted since it was read.
     pub(super) fn apply_copy(&mut self, key: EntryKey, volume: u64, location: FrameLocation) {

@@ -112,18 +112,7 @@ impl StreamMeta {
             self.complete_open_segment();
         }
         if self.open_segment().is_none() {
-            self.segments.push_back(Segment {
-                lssn: new.lssn,
-                completed: false,
-                first_entry: 0,
-                next_entry: 0,
-                records: 0,
-                payload_bytes: 0,
-                first_unix_ms: new.unix_ms,
-                last_unix_ms: new.unix_ms,
-                last_slots: 0,
-            });
-            self.next_lssn = new.lssn + 1;
+            self.open(new.lssn, new.unix_ms);
         }
         let segment = self
             .segments
@@ -135,6 +124,50 @@ impl StreamMeta {
         segment.last_unix_ms = new.unix_ms;
         segment.last_slots = new.slots;
         Ok(())
+    }
+
+    /// Opens a log segment.
+    fn open(&mut self, lssn: u64, unix_ms: u64) {
+        self.segments.push_back(Segment {
+            lssn,
+            completed: false,
+            first_entry: 0,
+            next_entry: 0,
+            records: 0,
+            payload_bytes: 0,
+            first_unix_ms: unix_ms,
+            last_unix_ms: unix_ms,
+            last_slots: 0,
+        });
+        self.next_lssn = lssn + 1;
+    }
+
+    /// Returns true if the entry can be the next one.
+    pub(super) fn is_next(&self, lssn: u64, entry: u64) -> bool {
+        let open = self.open_segment();
+        (lssn, entry) == (self.next_lssn, 0)
+            || open.is_some_and(|open| (open.lssn, open.next_entry) == (lssn, entry))
+    }
+
+    /// Makes an entry the next one although entries before it are lost, which leaves a gap. Does
+    /// nothing if the entry is older than the next one.
+    pub(super) fn skip_to(&mut self, lssn: u64, entry: u64, unix_ms: u64) {
+        let open = self.open_segment().map(|open| (open.lssn, open.next_entry));
+        match open {
+            Some((open, next)) if open == lssn && next >= entry => return,
+            Some((open, _)) if open == lssn => {}
+            _ if lssn < self.next_lssn => return,
+            Some(_) | None => {
+                self.complete_open_segment();
+                if entry == 0 && lssn == self.next_lssn {
+                    return;
+                }
+                self.open(lssn, unix_ms);
+            }
+        }
+        if let Some(segment) = self.segments.back_mut() {
+            segment.next_entry = entry;
+        }
     }
 
     pub(super) fn truncate(&mut self, before: Dlsn) {
@@ -282,23 +315,30 @@ impl Stream {
     /// Returns the first readable entry `(lssn, entry)` that no extent contains, or `None` if the
     /// stream is complete.
     pub(super) fn missing(&self) -> Option<(u64, u64)> {
-        let mut extents = self.extents.iter().peekable();
+        self.gaps(1).first().map(|(lssn, first, _)| (*lssn, *first))
+    }
+
+    /// Returns the first `limit` gaps: log segment, first and end of readable entries that no
+    /// extent contains.
+    pub(super) fn gaps(&self, limit: usize) -> Vec<(u64, u64, u64)> {
+        let mut gaps = Vec::new();
         for segment in &self.meta.segments {
+            let lssn = segment.lssn;
             let mut covered = segment.first_entry;
-            while covered < segment.next_entry {
-                let here = extents
-                    .find(|extent| (extent.lssn, extent.end_entry()) > (segment.lssn, covered));
-                match here {
-                    Some(extent)
-                        if extent.lssn == segment.lssn && extent.first_entry <= covered =>
-                    {
-                        covered = extent.end_entry()
-                    }
-                    Some(_) | None => return Some((segment.lssn, covered)),
+            for extent in self.extents.from(lssn, covered) {
+                if gaps.len() == limit || extent.lssn != lssn || covered >= segment.next_entry {
+                    break;
                 }
+                if extent.first_entry > covered {
+                    gaps.push((lssn, covered, extent.first_entry.min(segment.next_entry)));
+                }
+                covered = covered.max(extent.end_entry());
+            }
+            if covered < segment.next_entry && gaps.len() < limit {
+                gaps.push((lssn, covered, segment.next_entry));
             }
         }
-        None
+        gaps
     }
 }
 
@@ -307,7 +347,7 @@ pub(super) fn position(lssn: u64, entry: u64, slot: u64) -> Dlsn {
     Dlsn::new(signed(lssn), signed(entry), signed(slot))
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).expect("counted from 0 or 1 by ones")
 }
 

@@ -84,6 +84,8 @@ pub(super) enum FileKind {
     Index,
     /// The metadata as of the beginning of the volume with the same number.
     Snapshot,
+    /// A second copy of the metadata, for the case that the first is damaged.
+    SnapshotCopy,
 }
 
 /// Returns the path of a file. Numbers have 20 digits, so that names sort like numbers.
@@ -92,6 +94,7 @@ pub(super) fn file_path(folder: &Path, kind: FileKind, number: u64) -> PathBuf {
         FileKind::Volume => "volume",
         FileKind::Index => "index",
         FileKind::Snapshot => "metadata",
+        FileKind::SnapshotCopy => "metadata-copy",
     };
     folder.join(format!("{number:020}.{extension}"))
 }
@@ -119,6 +122,7 @@ pub(super) fn parse_file_name(name: &str) -> Option<(FileKind, u64)> {
         "volume" => FileKind::Volume,
         "index" => FileKind::Index,
         "metadata" => FileKind::Snapshot,
+        "metadata-copy" => FileKind::SnapshotCopy,
         _ => return None,
     };
     Some((kind, number.parse().ok()?))

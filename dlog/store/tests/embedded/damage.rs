@@ -147,7 +147,18 @@ fn damage_behind_the_snapshot_and_in_it_is_reported() {
         .find(|name| name.ends_with(".metadata"))
         .unwrap();
     let path = Path::new("/store").join(snapshot);
+    // It is read from its second copy.
     disk.damage(&path, 30);
+    let store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
+    assert_eq!(
+        read(&store.store, &name(), Dlsn::INITIAL, ALL)
+            .unwrap()
+            .entries
+            .len(),
+        100
+    );
+    drop(store);
+    disk.damage(Path::new("/store").join(format!("{snapshot}-copy")), 30);
     expect_corrupt(&open_error(&disk), &path, 12);
 }
 
@@ -215,11 +226,14 @@ fn files_of_a_newer_version_are_refused_and_not_changed() {
             .max()
             .unwrap();
         let path = Path::new("/store").join(newest);
-        changed
-            .open(&path, Access::Write)
-            .unwrap()
-            .write_at(&[9, 0, 0, 0], 8)
-            .unwrap();
+        let write_version = |path: &Path| {
+            let file = changed.open(path, Access::Write).unwrap();
+            file.write_at(&[9, 0, 0, 0], 8).unwrap();
+        };
+        write_version(&path);
+        if extension == "metadata" {
+            write_version(&path.with_extension("metadata-copy"));
+        }
         let expected = StoreError::NewerVersion {
             path: path.display().to_string(),
             found: 9,

@@ -8,6 +8,7 @@ mod model;
 mod panics;
 mod reading;
 mod real;
+mod repair;
 mod retention;
 mod scale;
 mod space;
