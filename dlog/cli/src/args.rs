@@ -9,7 +9,7 @@ use super::logging::{self, Verbosity};
 use super::output;
 use super::{
     CliError, Output, Shutdown, completions, console, legacy, local, multi_reader, original, proxy,
-    quickstart, sim, tool,
+    quickstart, sim, store, tool,
 };
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     // Many flags, hence the box.
     Proxy(Box<proxy::Args>),
     Tool(tool::Args),
+    Store(store::Args),
     #[cfg(feature = "bookkeeper")]
     Admin(admin::Args),
     #[command(alias = "multi_reader")]
@@ -161,6 +162,7 @@ impl Cli {
             | Command::Local(_)
             | Command::Proxy(_)
             | Command::Tool(_)
+            | Command::Store(_)
             | Command::MultiReader(_)
             | Command::ConsoleMultiWriter(_)
             | Command::Sim(_)) => command.start(verbosity, &output, self.verbose),
@@ -213,6 +215,7 @@ impl Command {
             Self::Local(args) => args.run(output, &shutdown).await,
             Self::Proxy(args) => args.run(output, &shutdown).await,
             Self::Tool(args) => until_shutdown(&shutdown, args.run(output)).await,
+            Self::Store(args) => until_shutdown(&shutdown, args.run(output)).await,
             #[cfg(feature = "bookkeeper")]
             Self::Admin(args) => until_shutdown(&shutdown, args.run(output)).await,
             Self::MultiReader(args) => args.run(output, &shutdown).await,

@@ -33,6 +33,7 @@ mod setting_flags;
 mod shutdown;
 mod sim;
 mod since;
+mod store;
 mod streams;
 mod tail;
 mod tool;

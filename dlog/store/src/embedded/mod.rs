@@ -50,6 +50,7 @@
 //! The source files `volume.rs`, `frame.rs`, `index.rs` and `snapshot.rs` describe the formats of
 //! the files.
 
+mod backup;
 mod batch;
 mod change;
 mod check;
@@ -103,6 +104,7 @@ use super::{
     Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
 };
 
+pub use self::backup::{BackupReport, backup};
 pub use self::check::{CheckProgress, CheckReport, Damage, LostEntries, check};
 pub use self::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
 pub use self::real_disk::RealDisk;

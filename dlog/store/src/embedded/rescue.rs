@@ -151,13 +151,11 @@ impl Rescue<'_> {
     ///
     /// Other errors.
     fn note(&mut self, error: StoreError) -> Result<(), StoreError> {
-        match error {
-            StoreError::Corrupt { path, detail } => {
-                self.add(path, detail);
-                Ok(())
-            }
-            error => Err(error),
+        if let StoreError::Corrupt { path, detail } = error {
+            self.add(path, detail);
+            return Ok(());
         }
+        Err(error)
     }
 
     /// Returns the state of the newest snapshot of which a copy is intact, or an empty one.

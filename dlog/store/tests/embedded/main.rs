@@ -1,5 +1,6 @@
 //! Tests of the store in a folder, and their helpers.
 
+mod backup;
 mod crash;
 mod damage;
 mod faults;
