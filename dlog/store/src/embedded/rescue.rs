@@ -23,7 +23,7 @@ use super::scan::VolumeEnd;
 use super::state::StoreState;
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{BATCH_HEADER, BatchHeader, FileKind, VOLUME_HEADER, VolumeHeader, file_path};
-use crate::{StoreError, StreamName};
+use crate::{StoreError, StoreId, StreamName};
 
 /// Bytes that are searched for the first batch of a volume whose header is damaged.
 const SEARCHED: usize = 64 << 10;
@@ -58,53 +58,33 @@ pub(super) fn recover(
     let mark = closed::read(disk, folder)?;
     let last = files.volumes.last().copied().unwrap_or(0);
     let marked = mark.as_ref().map_or(0, |mark| mark.volume);
+    // Not below the snapshot's: what was sealed stays as it is.
+    let newest_number = last.max(marked).max(base);
     let mut newest = NewestVolume {
-        // Not below the snapshot's: what was sealed stays as it is.
-        number: last.max(marked).max(base),
+        number: newest_number,
         end: VOLUME_HEADER,
         nonce: 0,
     };
     let mut id = None;
-    for number in base..=newest.number {
-        let Some((header, end)) = rescue.replayed(number, last, &mut state)? else {
-            continue;
-        };
-        id = id.or(header.id);
-        if number == newest.number {
-            newest = NewestVolume {
-                number,
-                end,
-                nonce: header.nonce,
-            };
-        } else {
+    for volume in base..newest_number {
+        if let Some((header, end)) = rescue.replayed(volume, last, &mut state)? {
+            id = id.or(header.id);
             jobs.push(Job::Seal {
-                volume: number,
+                volume,
                 end,
                 snapshot: None,
             });
         }
     }
+    if let Some((header, end)) = rescue.replayed(newest_number, last, &mut state)? {
+        id = id.or(header.id);
+        (newest.end, newest.nonce) = (end, header.nonce);
+    }
     if let Some(mark) = mark {
-        let found = ClosedMark {
-            volume: last,
-            nonce: newest.nonce,
-            end: newest.end,
-        };
-        if let Err(error) = closed::check_end(folder, &mark, &found) {
-            rescue.note(error)?;
-        }
+        rescue.closed(&mark, last, &newest)?;
     }
-    let identity = identity::read(disk, folder)?;
-    if let IdentityFile::Names(named) = identity {
-        if id.is_some_and(|id| id != named) {
-            let path = folder.join(identity::IDENTITY_FILE).display().to_string();
-            rescue.add(
-                path,
-                format!("it names the store {named}, the volumes another"),
-            );
-        }
-        id = id.or(Some(named));
-    }
+    let named = rescue.identity(id)?;
+    id = id.or(named);
     state.end_leases();
     jobs.push(Job::Sweep);
     let tail_batch = TailBatch {
@@ -120,7 +100,7 @@ pub(super) fn recover(
         tail_batch: Some(tail_batch),
         jobs,
         id,
-        has_identity_file: matches!(identity, IdentityFile::Names(named) if id == Some(named)),
+        has_identity_file: named.is_some() && named == id,
         has_closed_mark: true,
         healing: Vec::new(),
     })
@@ -156,6 +136,37 @@ impl Rescue<'_> {
             return Ok(());
         }
         Err(error)
+    }
+
+    /// Compares the journal's end with the one that the store was closed at.
+    fn closed(
+        &mut self,
+        mark: &ClosedMark,
+        volume: u64,
+        newest: &NewestVolume,
+    ) -> Result<(), StoreError> {
+        let found = ClosedMark {
+            volume,
+            nonce: newest.nonce,
+            end: newest.end,
+        };
+        match closed::check_end(self.folder, mark, &found) {
+            Ok(()) => Ok(()),
+            Err(error) => self.note(error),
+        }
+    }
+
+    /// Returns the identity that the file names, which should be that of the volumes.
+    fn identity(&mut self, of_volumes: Option<StoreId>) -> Result<Option<StoreId>, StoreError> {
+        let IdentityFile::Names(named) = identity::read(self.disk, self.folder)? else {
+            return Ok(None);
+        };
+        if of_volumes.is_some_and(|id| id != named) {
+            let path = self.folder.join(identity::IDENTITY_FILE);
+            let detail = format!("it names the store {named}, the volumes another");
+            self.add(path.display().to_string(), detail);
+        }
+        Ok(Some(named))
     }
 
     /// Returns the state of the newest snapshot of which a copy is intact, or an empty one.
