@@ -97,6 +97,13 @@ async fn run(uri: &str, run: usize) -> (Latencies, Vec<String>) {
         failed.first()
     );
     writer.close().await;
+    // Readers see the last entries that a dead owner has confirmed when the next one has recovered
+    // its log segment, which begins with a write: the writer may keep away from a stream that was
+    // unavailable.
+    for stream in STREAMS {
+        let last = other.client().await.write(stream, b"last").await;
+        last.unwrap_or_else(|error| panic!("{stream}: {error}"));
+    }
     other.kill_9().await;
     latencies.sort_by(f64::total_cmp);
     (Latencies(latencies), texts)
@@ -139,7 +146,7 @@ async fn assert_each_once(uri: &str, texts: &[String]) {
             panic!("{merged:?}")
         };
         let text = String::from_utf8_lossy(&record.payload).into_owned();
-        if text != "first" {
+        if text.starts_with("run-") {
             *counts.entry(text).or_default() += 1;
         }
     }
