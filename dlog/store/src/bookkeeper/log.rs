@@ -180,10 +180,6 @@ impl<Z: ZooKeeper> Log<Z> {
 
     /// Returns the number of a segment in progress behind a number.
     fn left_behind(owned: &OwnedLog<Z>, behind: i64) -> Option<i64> {
-        #[cfg(seeded_bugs)]
-        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::FailedStartStays) {
-            return None;
-        }
         let segments = owned.segments().iter().map(|it| it.segment);
         let mut left = segments.filter(|it| {
             it.sequence_number > behind && matches!(it.state, SegmentState::InProgress)

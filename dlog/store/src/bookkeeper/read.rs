@@ -274,10 +274,6 @@ impl Reading<'_> {
         if !newer.refresh().await {
             return Err(self.gone(segment));
         }
-        #[cfg(seeded_bugs)]
-        if super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReaderKeepsBookies) {
-            return Err(self.failed(segment, error));
-        }
         if newer.metadata().version == reader.metadata().version {
             return Err(self.failed(segment, error));
         }

@@ -19,8 +19,6 @@ distributedlog::seeded_bugs! {
     RollLosesOrder = "roll-loses-order";
     /// A segment is followed by another before it has a confirmed entry.
     RollsTooEarly = "rolls-too-early";
-    /// A segment whose start seemed to fail stays in progress.
-    FailedStartStays = "failed-start-stays";
     /// A truncation takes the whole segment that holds the position.
     TruncatesWholeSegment = "truncates-whole-segment";
     /// Appends that wait for a segment have no time of their own.
@@ -31,8 +29,6 @@ distributedlog::seeded_bugs! {
     ReadsUnconfirmed = "reads-unconfirmed";
     /// A read goes on in the next segment when what was read ahead ends.
     ReadAheadIsAll = "read-ahead-is-all";
-    /// A reader asks the bookies that a ledger had when it was opened.
-    ReaderKeepsBookies = "reader-keeps-bookies";
     /// Readers do not learn that segments have changed.
     NewsAreMissed = "news-are-missed";
     /// The ledger that an earlier owner allocated and did not use is left.

@@ -171,11 +171,7 @@ impl View {
             .position(|it| it.reader.ledger() == ledger);
         if let Some(known) = known.map(|at| state.ledgers.remove(at)) {
             last_confirmed = last_confirmed.max(known.last_confirmed);
-            let is_newer = known.reader.metadata().version > reader.metadata().version;
-            #[cfg(seeded_bugs)]
-            let is_newer =
-                is_newer && !super::seeded_bugs::is_on(super::seeded_bugs::Bug::ReaderKeepsBookies);
-            if is_newer {
+            if known.reader.metadata().version > reader.metadata().version {
                 reader = known.reader;
             }
         }
