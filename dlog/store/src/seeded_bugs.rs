@@ -15,4 +15,12 @@ distributedlog::seeded_bugs! {
     SnapshotNameNotSynced = "snapshot-name-not-synced";
     /// Volumes are removed because of the journal's last batch, which may not be durable.
     RemovesBeforeTailIsDurable = "removes-before-tail-is-durable";
+    /// A process does not notice that its lock file was removed.
+    LockIsNotChecked = "lock-is-not-checked";
+    /// What is behind damage in a batch is given up.
+    SalvageStopsAtDamage = "salvage-stops-at-damage";
+    /// A repair leaves the last of the entries that are lost as it is.
+    RepairForgetsAnEntry = "repair-forgets-an-entry";
+    /// A backup's volumes get durable names in any order.
+    BackupNamesInAnyOrder = "backup-names-in-any-order";
 }

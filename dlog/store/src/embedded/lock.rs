@@ -47,6 +47,10 @@ impl Shared {
     ///
     /// [`StoreError::Io`] once the lock file was removed, replaced or moved.
     pub(super) fn check_lock(&self) -> Result<(), StoreError> {
+        #[cfg(seeded_bugs)]
+        if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::LockIsNotChecked) {
+            return Ok(());
+        }
         let held = lock(&self.lock);
         let Some(held) = &*held else {
             return Err(StoreError::Closed);

@@ -58,7 +58,13 @@ pub fn repair(
     for volume in surveyed.damaged_indexes {
         shared.heal_index(volume);
     }
-    for keys in surveyed.lost.chunks(AT_ONCE) {
+    let lost = &surveyed.lost[..];
+    #[cfg(seeded_bugs)]
+    let lost = {
+        let forgets = crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::RepairForgetsAnEntry);
+        &lost[..lost.len() - usize::from(forgets && !lost.is_empty())]
+    };
+    for keys in lost.chunks(AT_ONCE) {
         bury(&shared, &mut steps, keys)?;
     }
     // Its indexes and metadata are written before it is closed.

@@ -2,8 +2,9 @@
 //!
 //! Each frame has a checksum of its own and names its entry, so damage costs the frames that it
 //! touches and no others. Where the header of a batch is damaged, its frames are tried in their
-//! order; where a frame's length is, the search goes on at the next batch, which begins at a
-//! multiple of the sector size.
+//! order. Where a frame's length is, the next one is searched for; it must fit the number and the
+//! checksum of checksums that the batch's header has, because a record's bytes may look like a
+//! frame. The search for a batch goes on at the multiples of the sector size.
 
 use std::path::Path;
 
@@ -63,10 +64,11 @@ pub(super) fn salvage(
                 "the header of a batch is damaged",
                 None,
             ));
-            volume.frames(at + BATCH_HEADER, next.at, visit);
+            volume.frames(at + BATCH_HEADER, next.at, None, visit);
         }
         let limit = next.at + next.header.length as usize;
-        let read = volume.frames(next.at + BATCH_HEADER, limit.min(bytes.len()), visit);
+        let (from, to) = (next.at + BATCH_HEADER, limit.min(bytes.len()));
+        let read = volume.frames(from, to, Some(&next.header), visit);
         if let Some((offset, why)) = read {
             visit(Part::Damage(offset as u64, why, None));
         }
@@ -82,7 +84,7 @@ pub(super) fn salvage(
             "the rest of the volume is damaged",
             None,
         ));
-        volume.frames(at + BATCH_HEADER, bytes.len(), visit);
+        volume.frames(at + BATCH_HEADER, bytes.len(), None, visit);
         end = known;
     }
     Ok(end)
@@ -110,16 +112,20 @@ impl<'a> SalvagedVolume<'a> {
     }
 
     /// Visits the intact frames from `at` to `limit`, up to a damaged one whose end is not known.
-    /// Returns its offset and the kind of damage, if there is one.
+    /// Returns its offset and the kind of damage, if there is one. `header` is the batch's, if it
+    /// is intact.
     fn frames(
         &self,
         mut at: usize,
         limit: usize,
+        header: Option<&BatchHeader>,
         visit: &mut dyn FnMut(Part<'_>),
     ) -> Option<(usize, &'static str)> {
+        let mut before = Checksums::default();
         while at < limit {
             match frame::parse(&self.bytes[at..limit]) {
-                Ok((_, length, frame)) => {
+                Ok((crc, length, frame)) => {
+                    before.add(crc);
                     visit(Part::Frame(LocatedFrame {
                         offset: at as u64,
                         length: u32::try_from(length).expect("a part of a volume"),
@@ -128,9 +134,12 @@ impl<'a> SalvagedVolume<'a> {
                     at += length;
                 }
                 Err(FrameError::Damaged(why) | FrameError::Unreadable(why)) => {
-                    let Some(next) = self.after_damaged(at, limit) else {
+                    let next = self.after_damaged(at, limit);
+                    let Some(next) = next.or_else(|| self.search(at, limit, header?, before))
+                    else {
                         return Some((at, why));
                     };
+                    before.add(u32_at(&self.bytes[at..], 0));
                     let key = frame::claimed_key(&self.bytes[at..next]);
                     visit(Part::Damage(at as u64, why, key));
                     at = next;
@@ -142,10 +151,53 @@ impl<'a> SalvagedVolume<'a> {
 
     /// Returns the end of a damaged frame, if its length leads to an intact one, or to the end.
     fn after_damaged(&self, at: usize, limit: usize) -> Option<usize> {
+        #[cfg(seeded_bugs)]
+        if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::SalvageStopsAtDamage) {
+            return None;
+        }
         let length = u32_at(self.bytes.get(at..at + FRAME_HEADER)?, 4) as usize;
         let next = at.checked_add(length)?;
         let is_plausible = length >= FRAME_HEADER
             && (next == limit || next < limit && frame::parse(&self.bytes[next..limit]).is_ok());
         is_plausible.then_some(next)
+    }
+
+    /// Searches for the frame after the damaged one at `at`. From it to the end of the batch all
+    /// frames must be intact, and with those before and the checksum that the damaged one has, they
+    /// must be the frames of the header.
+    fn search(
+        &self,
+        at: usize,
+        limit: usize,
+        header: &BatchHeader,
+        mut before: Checksums,
+    ) -> Option<usize> {
+        before.add(u32_at(self.bytes.get(at..at + FRAME_HEADER)?, 0));
+        (at + FRAME_HEADER..=limit).find(|next| {
+            let mut all = before;
+            let mut from = *next;
+            while from < limit {
+                let Ok((crc, length, _)) = frame::parse(&self.bytes[from..limit]) else {
+                    return false;
+                };
+                all.add(crc);
+                from += length;
+            }
+            (all.frames, all.crc) == (header.frames, header.frames_crc)
+        })
+    }
+}
+
+/// Number of the frames of a batch, and the checksum of their checksums.
+#[derive(Clone, Copy, Default)]
+struct Checksums {
+    frames: u32,
+    crc: u32,
+}
+
+impl Checksums {
+    fn add(&mut self, crc: u32) {
+        self.frames += 1;
+        self.crc = crc32c::crc32c_append(self.crc, &crc.to_le_bytes());
     }
 }

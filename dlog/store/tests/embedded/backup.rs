@@ -89,7 +89,7 @@ fn backups_of_a_store_in_use_have_what_was_acknowledged_before_and_copy_what_is_
 }
 
 #[test]
-fn an_interrupted_backup_leaves_the_previous_one_or_the_new_one() {
+pub(super) fn an_interrupted_backup_leaves_the_previous_one_or_the_new_one() {
     let disk = SimDisk::new(1);
     let mut store = Stepped::open(&disk, small(), &TestClock::default()).unwrap();
     let lease = store.create(&stream("s"));

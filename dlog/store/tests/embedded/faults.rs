@@ -454,7 +454,7 @@ fn a_closed_store_refuses_everything() {
 }
 
 #[test]
-fn a_process_whose_lock_file_was_removed_acknowledges_nothing_that_its_successor_lacks() {
+pub(super) fn without_its_lock_file_a_process_acknowledges_nothing_more() {
     for entries_between in [0, 1, 40] {
         let (disk, clock) = (SimDisk::new(1), TestClock::default());
         let mut first = Stepped::open(&disk, small(), &clock).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use distributedlog::Dlsn;
 
-use super::{ALL, Stepped, TestClock, read, record, small, stream};
+use super::{ALL, Stepped, TestClock, begin_append, read, record, run, small, stream};
 use distributedlog_store::embedded::{
     Access, CheckReport, Damage, Disk, EmbeddedSettings, check, repair,
 };
@@ -32,7 +32,7 @@ type Contents = BTreeMap<(StreamName, i64, i64), Bytes>;
 
 fn contents(disk: &SimDisk) -> Contents {
     let mut store = open(disk).unwrap_or_else(|error| panic!("it does not open: {error}"));
-    let names = super::run(&mut store.steps, store.store.list()).unwrap();
+    let names = run(&mut store.steps, store.store.list()).unwrap();
     let mut found = Contents::new();
     for name in names {
         let mut from = Dlsn::INITIAL;
@@ -77,7 +77,11 @@ fn written(closed: bool) -> (SimDisk, Contents) {
         let entry = Entry {
             records: vec![record(payload)],
         };
-        store.append(lease, entry).unwrap();
+        let appended = begin_append(&store.store, lease, entry);
+        // Batches of one entry and of several.
+        if i % 7 > 2 || i % 20 == 19 {
+            run(&mut store.steps, appended).unwrap().unwrap();
+        }
     }
     if closed {
         store.close();
@@ -206,7 +210,7 @@ fn an_intact_store_is_said_to_be_intact_and_not_changed() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_costs_the_entry_that_it_is_in_and_no_other() {
+pub(super) fn a_flipped_bit_anywhere_costs_the_entry_that_it_is_in_and_no_other() {
     let (mut healed, mut lost, mut closed_to_readers) = (0, 0, 0);
     let (disk, contents) = written(true);
     for (path, size) in files(&disk) {
