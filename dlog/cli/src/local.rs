@@ -76,6 +76,8 @@ impl FlagGroup for LocalFiles {
         "segment_bytes",
         "segment_age",
         "compaction_rate",
+        "scrub_rate",
+        "scrub_interval",
         "reserve_bytes",
         "retention_age",
         "retention_bytes",

@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use super::compaction::check_frame;
 use super::disk::{Access, Disk, DiskFile, read_exact, store_error};
-use super::extent::{FrameLocation, FrameLocations};
+use super::extent::{FrameLocation, FrameLocations, LOCATION_BYTES};
 use super::frame::EntryKey;
 use super::heal::locate;
 use super::reader::span;
 use super::recovery::{self, Recovered};
+use super::state::StoreState;
 use super::stream::signed;
 use super::volume::{FileKind, file_path};
 use super::{index, lock, rescue};
@@ -149,10 +150,10 @@ pub(super) fn survey(
     report.id = recovered.id;
     report.streams = state.stream_count();
     report.volumes = state.volumes.iter().count() as u64;
-    let mut verified = Verified::default();
+    let mut unreadable = UnreadableEntries::default();
     let total_bytes = state.volumes.space().live_bytes;
     for extent in extents_by_volume(&recovered) {
-        verified.extent(disk, folder, &extent)?;
+        unreadable.check(disk, folder, &extent)?;
         report.entries += extent.entries;
         report.bytes += extent.bytes;
         progress(CheckProgress {
@@ -160,7 +161,7 @@ pub(super) fn survey(
             total_bytes,
         });
     }
-    let (mut lost, damaged_indexes) = verified.attribute(disk, folder, &mut report.damages)?;
+    let (mut lost, damaged_indexes) = unreadable.attribute(disk, folder, &mut report.damages)?;
     for stream in state.streams() {
         for (lssn, first, end) in stream.gaps(usize::MAX) {
             let stream = stream.meta.id;
@@ -208,19 +209,54 @@ fn runs(recovered: &Recovered, lost: &[EntryKey]) -> Vec<LostEntries> {
 }
 
 /// Entries to check: consecutive ones in one volume.
-struct ExtentToCheck {
-    volume: u64,
+pub(super) struct EntriesToCheck {
+    pub(super) volume: u64,
     first: EntryKey,
     entries: u64,
-    bytes: u64,
+    pub(super) bytes: u64,
     locations: FrameLocations,
 }
 
+impl EntriesToCheck {
+    /// Returns the readable entries of a sealed volume in parts of about `at_once` bytes.
+    pub(super) fn of_volume(state: &StoreState, volume: u64, at_once: u64) -> Vec<Self> {
+        let mut found = Vec::new();
+        for stream in state.streams() {
+            for extent in stream.extents.iter().filter(|here| here.volume == volume) {
+                let FrameLocations::Index(at) = extent.locations else {
+                    continue;
+                };
+                let parts = extent.bytes.div_ceil(at_once).clamp(1, extent.entries);
+                let entries_each = extent.entries.div_ceil(parts);
+                let mut skip = 0;
+                while skip < extent.entries {
+                    let entries = entries_each.min(extent.entries - skip);
+                    found.push(Self {
+                        volume,
+                        first: EntryKey {
+                            stream: stream.meta.id,
+                            lssn: extent.lssn,
+                            entry: extent.first_entry + skip,
+                        },
+                        entries,
+                        bytes: extent.bytes / parts,
+                        locations: FrameLocations::Index(at + skip * LOCATION_BYTES),
+                    });
+                    skip += entries;
+                }
+            }
+        }
+        // A volume is read from its beginning; the caller takes from the end.
+        found.sort_by_key(|part| core::cmp::Reverse(part.first));
+        found
+    }
+}
+
 /// Returns all extents in the order of their volumes, which are then read one after the other.
-fn extents_by_volume(recovered: &Recovered) -> Vec<ExtentToCheck> {
+fn extents_by_volume(recovered: &Recovered) -> Vec<EntriesToCheck> {
     let mut found = Vec::new();
     for stream in recovered.state.streams() {
-        found.extend(stream.extents.iter().map(|extent| ExtentToCheck {
+        found.extend(stream.extents.iter().map(|extent| EntriesToCheck {
             volume: extent.volume,
             first: EntryKey {
                 stream: stream.meta.id,
@@ -238,17 +274,15 @@ fn extents_by_volume(recovered: &Recovered) -> Vec<ExtentToCheck> {
 
 /// Entries that could not be read where the index says.
 #[derive(Default)]
-struct Verified {
-    unreadable: BTreeMap<u64, Vec<EntryKey>>,
-}
+pub(super) struct UnreadableEntries(BTreeMap<u64, Vec<EntryKey>>);
 
-impl Verified {
-    /// Reads and checks the entries of an extent.
-    fn extent(
+impl UnreadableEntries {
+    /// Reads and checks entries.
+    pub(super) fn check(
         &mut self,
         disk: &dyn Disk,
         folder: &Path,
-        extent: &ExtentToCheck,
+        extent: &EntriesToCheck,
     ) -> Result<(), StoreError> {
         let index_path = file_path(folder, FileKind::Index, extent.volume);
         let path = file_path(folder, FileKind::Volume, extent.volume);
@@ -282,10 +316,15 @@ impl Verified {
         Ok(())
     }
 
+    /// Returns the entries of a volume.
+    pub(super) fn of_volume(mut self, volume: u64) -> Vec<EntryKey> {
+        self.0.remove(&volume).unwrap_or_default()
+    }
+
     fn add(&mut self, volume: u64, first: EntryKey, count: usize) {
         let keys = (first.entry..).take(count);
         let keys = keys.map(|entry| EntryKey { entry, ..first });
-        self.unreadable.entry(volume).or_default().extend(keys);
+        self.0.entry(volume).or_default().extend(keys);
     }
 
     /// Reads and checks the entries from `key` on at these locations.
@@ -332,7 +371,7 @@ impl Verified {
         damages: &mut Vec<Damage>,
     ) -> Result<(Vec<EntryKey>, Vec<u64>), StoreError> {
         let (mut lost, mut damaged_indexes) = (Vec::new(), Vec::new());
-        for (volume, keys) in self.unreadable {
+        for (volume, keys) in self.0 {
             let located = match locate(disk, folder, volume) {
                 Ok(located) => located,
                 Err(StoreError::Corrupt { .. }) => BTreeMap::new(),

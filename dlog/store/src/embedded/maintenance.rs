@@ -15,6 +15,7 @@ use super::disk::{Access, store_error};
 use super::index;
 use super::job::Job;
 use super::request::{ChangeRequest, CommitRequest};
+use super::scrub::Scrub;
 use super::shared::{Shared, lock};
 use super::snapshot;
 use super::state::Snapshot;
@@ -34,6 +35,7 @@ pub(super) struct Maintenance {
     jobs: Receiver<Job>,
     unsealed: VecDeque<(u64, u64, Option<Snapshot>)>,
     compaction: Compaction,
+    scrub: Scrub,
     /// A snapshot of which a copy is missing or damaged.
     unwritten: Option<Snapshot>,
     /// True after another volume was requested because the disk is full, until one is sealed.
@@ -66,6 +68,7 @@ impl Maintenance {
             unsealed: VecDeque::new(),
             unwritten: None,
             compaction: Compaction::default(),
+            scrub: Scrub::default(),
             is_rolling: false,
             moved_bytes: 0,
             removed_volumes: 0,
@@ -96,6 +99,7 @@ impl Maintenance {
             }
             self.apply_retention();
             next = self.compact();
+            next = self.scrub(next);
         }
     }
 
@@ -114,7 +118,21 @@ impl Maintenance {
         while self.compact() == NextStep::Now {
             any = true;
         }
+        while self.scrub(NextStep::Job) == NextStep::Now {}
         any
+    }
+
+    /// Reads the next entries that the scrub checks, unless compaction has more to do at once.
+    /// Returns the earlier next step.
+    fn scrub(&mut self, compaction: NextStep) -> NextStep {
+        if compaction == NextStep::Now || self.shared.check_lock().is_err() {
+            return compaction;
+        }
+        match (compaction, self.scrub.step(&self.shared)) {
+            (NextStep::Pause(one), NextStep::Pause(other)) => NextStep::Pause(one.min(other)),
+            (next, NextStep::Job) | (NextStep::Job, next) => next,
+            (NextStep::Now, _) | (_, NextStep::Now) => NextStep::Now,
+        }
     }
 
     fn work(&mut self, job: Job) {
@@ -223,6 +241,7 @@ impl Maintenance {
                 moved_bytes: self.moved_bytes,
                 removed_volumes: self.removed_volumes,
                 expired_segments: self.expired_segments,
+                damaged_entries: self.scrub.damaged_entries(),
                 reserve_in_use: self.shared.is_reserve_in_use(),
                 is_compact: next == NextStep::Job
                     && self.compaction.is_idle()

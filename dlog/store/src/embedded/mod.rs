@@ -47,6 +47,9 @@
 //! journal (`compaction.rs`). Memory: about 70 bytes for each stream and volume that it has entries
 //! in, 8 bytes for each entry of the volume that is written.
 //!
+//! The maintenance thread also reads the sealed volumes again and again (`scrub.rs`), at
+//! [`scrub_rate`](EmbeddedSettings::scrub_rate), so that damage is found before a reader meets it.
+//!
 //! The source files `volume.rs`, `frame.rs`, `index.rs` and `snapshot.rs` describe the formats of
 //! the files.
 
@@ -75,6 +78,7 @@ mod rescue;
 mod reserve;
 mod salvage;
 mod scan;
+mod scrub;
 mod settings;
 mod shared;
 mod snapshot;

@@ -43,6 +43,11 @@ settings_table! {
     /// Maximum bytes per second that compaction copies; 0: no compaction. Volumes of which less
     /// than half is needed are removed after what is needed was copied to the present one.
     compaction_rate: u64, default (32 MiB), valid (bytes any);
+    /// Maximum bytes per second that the scrub reads, which looks for damage before readers meet
+    /// it; 0: no scrub.
+    scrub_rate: u64, default (4 MiB), valid (bytes any);
+    /// Time from the end of one round of the scrub through all sealed volumes to the next.
+    scrub_interval: Duration, default (168 h), valid (time any);
     /// Bytes set aside for a full disk, which deletes, truncations and compaction use while appends
     /// are refused; `none`: half of a volume.
     reserve_bytes: Option<usize>, default (none), valid (bytes none or any);

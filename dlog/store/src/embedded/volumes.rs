@@ -51,6 +51,8 @@ pub struct StoreSpace {
     pub removed_volumes: u64,
     /// Number of log segments that retention has discarded since the store was opened.
     pub expired_segments: u64,
+    /// Number of entries that the scrub found to be damaged since the store was opened.
+    pub damaged_entries: u64,
     /// True while the reserve for a full disk is in use: appends are refused.
     pub reserve_in_use: bool,
     /// True if the journal's last batch, which the previous process wrote, could not be copied yet

@@ -349,6 +349,66 @@ fn readers_of_an_open_store_heal_an_index() {
 }
 
 #[test]
+fn the_scrub_finds_damage_and_heals_indexes_before_a_reader_comes() {
+    let (disk, _) = written(true);
+    let (mut index, mut volume) = (None, None);
+    for (path, size) in files(&disk) {
+        match path.extension().and_then(|it| it.to_str()) {
+            Some("index") => index = index.or(Some((path, size))),
+            Some("volume") => volume = volume.or(Some(path)),
+            _ => {}
+        }
+    }
+    let clock = TestClock::default();
+    let settings = EmbeddedSettings {
+        scrub_rate: 20_000,
+        ..settings()
+    };
+    let mut store = Stepped::open(&disk, settings, &clock).unwrap();
+    let space = store.store.space();
+    let damaged = || space.borrow().damaged_entries;
+    // In the locations of one index, and in entries of a volume; some are of a deleted stream.
+    let (index, size) = index.expect("volumes are sealed");
+    let volume = volume.expect("it has volumes");
+    for at in (5000..12_000).step_by(500) {
+        disk.damage(&volume, at);
+    }
+    disk.damage(&index, size - 3);
+    let mut rounds = 0;
+    while damaged() == 0 {
+        clock.advance(1000);
+        store.steps.run();
+        rounds += 1;
+        assert!(rounds < 1000, "the scrub finds nothing");
+    }
+    assert!(rounds < 60, "a volume takes about a second: {rounds}");
+    let found = damaged();
+    for _ in 0..600 {
+        clock.advance(1000);
+        store.steps.run();
+    }
+    assert_eq!(damaged(), found, "an entry is counted once");
+    // Reads stop when all volumes are done, until the interval has passed.
+    let read = disk.bytes_read();
+    for _ in 0..100 {
+        clock.advance(1000);
+        store.steps.run();
+    }
+    assert_eq!(disk.bytes_read(), read);
+    clock.advance(168 * 3_600_000);
+    store.steps.run();
+    assert!(disk.bytes_read() > read, "the next round");
+    store.close();
+    let report = checked(&disk);
+    assert!(
+        report.damages.iter().all(|damage| !damage.heals),
+        "{}",
+        brief(&report)
+    );
+    assert_eq!(report.lost_entries(), found);
+}
+
+#[test]
 fn a_store_in_use_is_not_checked() {
     let (disk, _) = written(true);
     let _open = open(&disk).unwrap();
