@@ -48,6 +48,7 @@ mod missing {
             Command::Quickstart(_)
             | Command::Local(_)
             | Command::Tool(_)
+            | Command::Store(_)
             | Command::MultiReader(_)
             | Command::Completions(_) => panic!("{line} needs no feature"),
         };
