@@ -65,11 +65,41 @@ async fn main() {
             let ours = through_proxy(&uri, &prefix, window, per_set, seconds).await;
             print(name, round, "ours, client and proxy", &ours);
         }
+        for who in ["java", "ours", "proxy"] {
+            println!(
+                "{}",
+                sizes(&uri, name, who, &format!("{who}-{load}-0")).await
+            );
+        }
         let prefix = format!("java-{load}-0");
         let theirs = java.read(&prefix, &format!("logs={STREAMS}")).await;
         print(name, 0, "Java reads", &theirs);
         print(name, 0, "ours reads", &read(&uri, &prefix).await);
     }
+}
+
+/// Returns a row with what the streams take on the bookies: entries and bytes for each record. The
+/// bytes are those of the ledgers' entries without BookKeeper's own headers, once for all copies.
+async fn sizes(uri: &str, name: &str, who: &str, prefix: &str) -> String {
+    let store = connect(&uri.parse().expect("a URI"), BookKeeperSettings::default()).await;
+    let store = store.expect("the cluster is up");
+    let (mut entries, mut records, mut bytes) = (0, 0, 0);
+    for stream in 0..STREAMS {
+        let stream: StreamName = format!("{prefix}-{stream}").parse().expect("a name");
+        let info = store.describe(&stream).await.expect("it was written");
+        for segment in info.segments {
+            entries += segment.entries;
+            records += segment.records;
+            bytes += segment.payload_bytes;
+        }
+    }
+    store.close().await.expect("closed");
+    let each = |total: u64| total as f64 / records.max(1) as f64;
+    format!(
+        "| {name} | | {who} | {records} records | {:.4} entries and {:.1} bytes for each | | | |",
+        each(entries),
+        each(bytes)
+    )
 }
 
 fn print(name: &str, round: u64, who: &str, measured: &Measured) {

@@ -29,8 +29,13 @@ struct Script {
 
 impl Script {
     fn new(settings: WriterSettings) -> Self {
+        Self::of(settings, metadata())
+    }
+
+    /// A writer of a ledger with this metadata.
+    fn of(settings: WriterSettings, metadata: LedgerMetadata) -> Self {
         let created = Versioned {
-            metadata: metadata(),
+            metadata,
             version: 0,
         };
         Self {
@@ -260,6 +265,29 @@ fn t5_an_acknowledgement_of_a_bookie_that_left_does_not_count() {
     assert!(script.confirmed.is_empty());
     script.reply(0, "d", Status::Ok);
     assert_eq!(script.confirmed, [0]);
+}
+
+#[test]
+fn t6_acknowledgements_are_taken_back_before_anything_is_confirmed() {
+    // Entry 0 lies on a, b and c, entry 1 on b, c and d: only the second one is affected by d.
+    let mut wide = metadata();
+    wide.ensemble_size = 4;
+    wide.segments[0].ensemble.push(id("d"));
+    let mut script = Script::of(WriterSettings::default(), wide);
+    script.candidates(&["e"]);
+    script.append(3);
+    script.reply(1, "d", Status::Ok);
+    script.reply(1, "b", Status::Ok);
+    script.reply(0, "a", Status::Ok);
+    assert!(script.confirmed.is_empty(), "entry 1 waits for entry 0");
+    script.reply(2, "d", Status::Io);
+    assert_eq!(script.sets.len(), 1);
+    script.set(SetReply::Done(1));
+    // Confirming entry 0 must not take entry 1 along: d had it, and d is gone.
+    script.reply(0, "b", Status::Ok);
+    assert_eq!(script.confirmed, [0]);
+    script.reply(1, "e", Status::Ok);
+    assert_eq!(script.confirmed, [0, 1]);
 }
 
 #[test]
