@@ -134,6 +134,10 @@ impl<'a> SalvagedVolume<'a> {
                     at += length;
                 }
                 Err(FrameError::Damaged(why) | FrameError::Unreadable(why)) => {
+                    #[cfg(seeded_bugs)]
+                    if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::SalvageStopsAtDamage) {
+                        return Some((at, why));
+                    }
                     let next = self.after_damaged(at, limit);
                     let Some(next) = next.or_else(|| self.search(at, limit, header?, before))
                     else {
@@ -151,10 +155,6 @@ impl<'a> SalvagedVolume<'a> {
 
     /// Returns the end of a damaged frame, if its length leads to an intact one, or to the end.
     fn after_damaged(&self, at: usize, limit: usize) -> Option<usize> {
-        #[cfg(seeded_bugs)]
-        if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::SalvageStopsAtDamage) {
-            return None;
-        }
         let length = u32_at(self.bytes.get(at..at + FRAME_HEADER)?, 4) as usize;
         let next = at.checked_add(length)?;
         let is_plausible = length >= FRAME_HEADER
