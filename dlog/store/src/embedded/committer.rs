@@ -244,10 +244,7 @@ impl Committer {
         let key =
             self.staging
                 .append(&self.shared.state(), lease, payload_bytes, unix_ms, limits)?;
-        let at = self.batch.begin_frame();
-        let crc = frame::put_entry(&mut self.batch.bytes, key, unix_ms, entry);
-        let length = self.batch.end_frame(at, crc);
-        let offset = offset(self.newest.end + at as u64);
+        let location = self.put_frame(|out| frame::put_entry(out, key, unix_ms, entry));
         let new = NewEntry {
             lssn: key.lssn,
             entry: key.entry,
@@ -255,7 +252,7 @@ impl Committer {
             slots: frame::entry_slots(entry),
             payload_bytes,
             volume: self.newest.number,
-            location: FrameLocation { offset, length },
+            location,
         };
         self.batch.effects.push(Effect::Entry(key.stream, new));
         Ok(position(key.lssn, key.entry, 0))
@@ -320,10 +317,17 @@ impl Committer {
         Ok(changed)
     }
 
-    fn put_change(&mut self, change: Change, unix_ms: u64) {
+    /// Appends a frame to the batch. `put` writes it and returns its checksum.
+    fn put_frame(&mut self, put: impl FnOnce(&mut Vec<u8>) -> u32) -> FrameLocation {
         let at = self.batch.begin_frame();
-        let crc = frame::put_change(&mut self.batch.bytes, unix_ms, &change);
-        self.batch.end_frame(at, crc);
+        let crc = put(&mut self.batch.bytes);
+        let length = self.batch.end_frame(at, crc);
+        let offset = offset(self.newest.end + at as u64);
+        FrameLocation { offset, length }
+    }
+
+    fn put_change(&mut self, change: Change, unix_ms: u64) {
+        self.put_frame(|out| frame::put_change(out, unix_ms, &change));
         self.batch.effects.push(Effect::Change(change, unix_ms));
         self.batch.uses_reserve = true;
     }
@@ -340,11 +344,8 @@ impl Committer {
             if !self.shared.state().is_in_volume(copy.key, copy.volume) {
                 continue;
             }
-            let at = self.batch.begin_frame();
-            let crc = frame::put_copy(&mut self.batch.bytes, frame);
-            let length = self.batch.end_frame(at, crc);
-            let offset = offset(self.newest.end + at as u64);
-            let (location, volume) = (FrameLocation { offset, length }, self.newest.number);
+            let location = self.put_frame(|out| frame::put_copy(out, frame));
+            let volume = self.newest.number;
             #[cfg(seeded_bugs)]
             if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::CopyIsReadTooEarly) {
                 let mut state = self.shared.state_mut();
@@ -354,7 +355,7 @@ impl Committer {
                 .effects
                 .push(Effect::Copy(copy.key, volume, location));
             self.batch.uses_reserve = true;
-            copied = copied.map(|bytes| bytes + u64::from(length));
+            copied = copied.map(|bytes| bytes + u64::from(location.length));
         }
         let copied = Completion::Copy(self.shared.jobs(), copied);
         self.batch.completions.push(copied);
@@ -372,11 +373,8 @@ impl Committer {
                 result = Err(error);
                 break;
             }
-            let at = self.batch.begin_frame();
-            let crc = frame::put_lost(&mut self.batch.bytes, *key, self.last_unix_ms);
-            let length = self.batch.end_frame(at, crc);
-            let offset = offset(self.newest.end + at as u64);
-            let location = FrameLocation { offset, length };
+            let unix_ms = self.last_unix_ms;
+            let location = self.put_frame(|out| frame::put_lost(out, *key, unix_ms));
             let effect = Effect::Copy(*key, self.newest.number, location);
             self.batch.effects.push(effect);
             self.batch.uses_reserve = true;
