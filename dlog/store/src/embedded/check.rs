@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use super::compaction::check_frame;
 use super::disk::{Access, Disk, DiskFile, read_exact, store_error};
-use super::extent::{FrameLocation, FrameLocations, LOCATION_BYTES};
+use super::extent::{FrameLocation, FrameLocations};
 use super::frame::EntryKey;
 use super::heal::locate;
 use super::reader::span;
 use super::recovery::{self, Recovered};
-use super::state::StoreState;
 use super::stream::signed;
 use super::volume::{FileKind, file_path};
+use super::volume_entries::VolumeEntries;
 use super::{index, lock, rescue};
 use crate::{StoreError, StoreId, StreamName};
 
@@ -53,6 +53,20 @@ pub struct Damage {
     pub detail: String,
     /// True if it costs nothing: the store makes the file again from others.
     pub heals: bool,
+}
+
+impl Damage {
+    /// Returns the damage that an error describes, of a file that is made again from others.
+    pub(super) fn that_heals(error: &StoreError) -> Option<Self> {
+        let StoreError::Corrupt { path, detail } = error else {
+            return None;
+        };
+        Some(Self {
+            path: path.clone(),
+            detail: detail.clone(),
+            heals: true,
+        })
+    }
 }
 
 /// Consecutive entries of a log segment that are lost.
@@ -137,22 +151,15 @@ pub(super) fn survey(
         }
         Err(error) => return Err(error),
     };
-    for error in &recovered.healing {
-        if let StoreError::Corrupt { path, detail } = error {
-            report.damages.push(Damage {
-                path: path.clone(),
-                detail: detail.clone(),
-                heals: true,
-            });
-        }
-    }
+    let healing = recovered.healing.iter().filter_map(Damage::that_heals);
+    report.damages.extend(healing);
     let state = &recovered.state;
     report.id = recovered.id;
     report.streams = state.stream_count();
     report.volumes = state.volumes.iter().count() as u64;
     let mut unreadable = UnreadableEntries::default();
     let total_bytes = state.volumes.space().live_bytes;
-    for extent in extents_by_volume(&recovered) {
+    for extent in VolumeEntries::all(state) {
         unreadable.check(disk, folder, &extent)?;
         report.entries += extent.entries;
         report.bytes += extent.bytes;
@@ -208,70 +215,6 @@ fn runs(recovered: &Recovered, lost: &[EntryKey]) -> Vec<LostEntries> {
     runs
 }
 
-/// Entries to check: consecutive ones in one volume.
-pub(super) struct EntriesToCheck {
-    pub(super) volume: u64,
-    first: EntryKey,
-    entries: u64,
-    pub(super) bytes: u64,
-    locations: FrameLocations,
-}
-
-impl EntriesToCheck {
-    /// Returns the readable entries of a sealed volume in parts of about `at_once` bytes.
-    pub(super) fn of_volume(state: &StoreState, volume: u64, at_once: u64) -> Vec<Self> {
-        let mut found = Vec::new();
-        for stream in state.streams() {
-            for extent in stream.extents.iter().filter(|here| here.volume == volume) {
-                let FrameLocations::Index(at) = extent.locations else {
-                    continue;
-                };
-                let parts = extent.bytes.div_ceil(at_once).clamp(1, extent.entries);
-                let entries_each = extent.entries.div_ceil(parts);
-                let mut skip = 0;
-                while skip < extent.entries {
-                    let entries = entries_each.min(extent.entries - skip);
-                    found.push(Self {
-                        volume,
-                        first: EntryKey {
-                            stream: stream.meta.id,
-                            lssn: extent.lssn,
-                            entry: extent.first_entry + skip,
-                        },
-                        entries,
-                        bytes: extent.bytes / parts,
-                        locations: FrameLocations::Index(at + skip * LOCATION_BYTES),
-                    });
-                    skip += entries;
-                }
-            }
-        }
-        // A volume is read from its beginning; the caller takes from the end.
-        found.sort_by_key(|part| core::cmp::Reverse(part.first));
-        found
-    }
-}
-
-/// Returns all extents in the order of their volumes, which are then read one after the other.
-fn extents_by_volume(recovered: &Recovered) -> Vec<EntriesToCheck> {
-    let mut found = Vec::new();
-    for stream in recovered.state.streams() {
-        found.extend(stream.extents.iter().map(|extent| EntriesToCheck {
-            volume: extent.volume,
-            first: EntryKey {
-                stream: stream.meta.id,
-                lssn: extent.lssn,
-                entry: extent.first_entry,
-            },
-            entries: extent.entries,
-            bytes: extent.bytes,
-            locations: extent.locations.clone(),
-        }));
-    }
-    found.sort_by_key(|extent| (extent.volume, extent.first));
-    found
-}
-
 /// Entries that could not be read where the index says.
 #[derive(Default)]
 pub(super) struct UnreadableEntries(BTreeMap<u64, Vec<EntryKey>>);
@@ -282,7 +225,7 @@ impl UnreadableEntries {
         &mut self,
         disk: &dyn Disk,
         folder: &Path,
-        extent: &EntriesToCheck,
+        extent: &VolumeEntries,
     ) -> Result<(), StoreError> {
         let index_path = file_path(folder, FileKind::Index, extent.volume);
         let path = file_path(folder, FileKind::Volume, extent.volume);

@@ -12,6 +12,7 @@ use super::salvage::{Part, salvage};
 use super::shared::{Shared, lock};
 use super::state::IndexedExtent;
 use super::volume::{FileKind, VolumeHeader};
+use super::volume_entries::VolumeEntries;
 use crate::StoreError;
 
 /// Number of locations that are compared at once.
@@ -40,22 +41,14 @@ pub(super) fn locate(
             salvage(file, path, &header, until, &mut |part| {
                 if let Part::Frame(located) = part
                     && let Some(key) = located.frame.body.key()
+                    && let Some(location) = located.location()
                 {
-                    let offset = u32::try_from(located.offset).expect("volumes are below 4 GiB");
-                    let length = located.length;
-                    found.insert(key, FrameLocation { offset, length });
+                    found.insert(key, location);
                 }
             })
         },
     )?;
     Ok(found)
-}
-
-/// The entries of an extent whose locations are in an index, at this offset.
-struct IndexedEntries {
-    first: EntryKey,
-    entries: u64,
-    at: u64,
 }
 
 impl Shared {
@@ -85,7 +78,8 @@ impl Shared {
         let located = locate(&*self.disk, &self.settings.folder, volume)?;
         let mut is_damaged = false;
         let mut extents = Vec::new();
-        for here in self.indexed_entries(volume) {
+        let entries = VolumeEntries::of_volume(&self.state(), volume, u64::MAX);
+        for here in entries {
             let mut locations = self.stored_locations(volume, &here)?;
             for (entry, location) in (here.first.entry..).zip(&mut locations) {
                 let key = EntryKey {
@@ -121,34 +115,16 @@ impl Shared {
         Ok(true)
     }
 
-    /// Returns the readable entries of a volume whose locations are in its index.
-    fn indexed_entries(&self, volume: u64) -> Vec<IndexedEntries> {
-        let state = self.state();
-        let mut found = Vec::new();
-        for stream in state.streams() {
-            for extent in stream.extents.iter().filter(|here| here.volume == volume) {
-                if let FrameLocations::Index(at) = extent.locations {
-                    found.push(IndexedEntries {
-                        first: EntryKey {
-                            stream: stream.meta.id,
-                            lssn: extent.lssn,
-                            entry: extent.first_entry,
-                        },
-                        entries: extent.entries,
-                        at,
-                    });
-                }
-            }
-        }
-        found
-    }
-
     /// Returns the locations that the index has, zeros where it is too short.
     fn stored_locations(
         &self,
         volume: u64,
-        here: &IndexedEntries,
+        here: &VolumeEntries,
     ) -> Result<Vec<FrameLocation>, StoreError> {
+        let at = match &here.locations {
+            FrameLocations::Index(at) => *at,
+            FrameLocations::Memory(locations) => return Ok(locations.clone()),
+        };
         let file = self.open_file(FileKind::Index, volume)?;
         let path = self.path(FileKind::Index, volume);
         let nowhere = FrameLocation {
@@ -159,7 +135,7 @@ impl Shared {
         let mut skip = 0;
         while skip < here.entries {
             let count = usize::try_from((here.entries - skip).min(AT_ONCE)).expect("8192 at most");
-            match index::read_locations(&*file, &path, here.at, skip, count) {
+            match index::read_locations(&*file, &path, at, skip, count) {
                 Ok(read) => locations.extend(read),
                 Err(StoreError::Corrupt { .. }) => {
                     locations.resize(locations.len() + count, nowhere);

@@ -87,6 +87,7 @@ mod state;
 mod stream;
 mod tail_batch;
 mod volume;
+mod volume_entries;
 mod volumes;
 
 use core::sync::atomic::Ordering;

@@ -314,13 +314,11 @@ fn read_extents(
             // it only where they are needed.
             let end = salvage(file, path, header, until, &mut |part| {
                 let Part::Frame(located) = part else { return };
-                let Some(key) = located.frame.body.key() else {
+                let (Some(key), Some(location)) = (located.frame.body.key(), located.location())
+                else {
                     return;
                 };
-                let offset = u32::try_from(located.offset).expect("volumes are below 4 GiB");
-                let length = located.length;
                 let here = extents.entry((key.stream, key.lssn)).or_default();
-                let location = FrameLocation { offset, length };
                 let new = Extent::of_one(number, key.lssn, key.entry, location);
                 let left = match here.last_mut() {
                     Some(last) => last.join(new).err(),
@@ -362,16 +360,9 @@ pub(super) fn end_by_successor(
     Ok(VolumeEnd::Known(header.previous_end))
 }
 
-pub(super) fn location_of(
-    path: &Path,
-    located: &LocatedFrame<'_>,
-) -> Result<FrameLocation, StoreError> {
-    let offset = u32::try_from(located.offset)
-        .map_err(|_| corrupt(path, located.offset, "the volume is larger than 4 GiB"))?;
-    Ok(FrameLocation {
-        offset,
-        length: located.length,
-    })
+fn location_of(path: &Path, located: &LocatedFrame<'_>) -> Result<FrameLocation, StoreError> {
+    let too_large = || corrupt(path, located.offset, "the volume is larger than 4 GiB");
+    located.location().ok_or_else(too_large)
 }
 
 /// Applies the entries and changes of a volume after the snapshot.

@@ -192,15 +192,8 @@ impl Rescue<'_> {
     ) -> Result<Option<Job>, StoreError> {
         let mut healing = Vec::new();
         let loaded = load_sealed(self.disk, self.folder, files, number, state, &mut healing);
-        for error in healing {
-            if let StoreError::Corrupt { path, detail } = error {
-                self.damages.push(Damage {
-                    path,
-                    detail,
-                    heals: true,
-                });
-            }
-        }
+        let healing = healing.iter().filter_map(Damage::that_heals);
+        self.damages.extend(healing);
         let error = match loaded {
             Ok(job) => return Ok(job),
             Err(error) => error,
@@ -254,14 +247,9 @@ impl Rescue<'_> {
         let mut found = Vec::new();
         let end = salvage(&*file, &path, &header, until, &mut |part| match part {
             Part::Frame(located) => {
-                let offset = u32::try_from(located.offset).expect("volumes are below 4 GiB");
-                let length = located.length;
-                self.apply(
-                    state,
-                    &located.frame,
-                    number,
-                    FrameLocation { offset, length },
-                );
+                if let Some(location) = located.location() {
+                    self.apply(state, &located.frame, number, location);
+                }
             }
             Part::Damage(offset, why, key) => {
                 found.push(format!("at offset {offset}: {why}"));

@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use super::disk::{DiskFile, store_error};
+use super::extent::FrameLocation;
 use super::frame::{self, Frame, FrameError};
 use super::volume::{BATCH_HEADER, BatchHeader, VOLUME_HEADER, VolumeHeader, corrupt};
 use crate::StoreError;
@@ -36,6 +37,14 @@ pub(super) struct LocatedFrame<'a> {
     pub(super) offset: u64,
     pub(super) length: u32,
     pub(super) frame: Frame<'a>,
+}
+
+impl LocatedFrame<'_> {
+    /// Returns the frame's location, or `None` beyond 4 GiB, where no volume has any.
+    pub(super) fn location(&self) -> Option<FrameLocation> {
+        let (offset, length) = (u32::try_from(self.offset).ok()?, self.length);
+        Some(FrameLocation { offset, length })
+    }
 }
 
 /// A batch whose header and frames have been checked.

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{EntriesToCheck, UnreadableEntries};
+use super::check::UnreadableEntries;
 use super::compaction::NextStep;
 use super::shared::Shared;
+use super::volume_entries::VolumeEntries;
 
 /// Bytes that are read at once, apart from a larger entry.
 const AT_ONCE: u64 = 1 << 20;
@@ -21,7 +22,7 @@ pub(super) struct Scrub {
     /// The volumes up to this one are done in this round.
     done: u64,
     /// Entries of the volume that is being scrubbed, the next ones last.
-    left: Vec<EntriesToCheck>,
+    left: Vec<VolumeEntries>,
     unreadable: UnreadableEntries,
     /// The next read is not before this time, in milliseconds since 1970.
     paused_until_ms: u64,
@@ -79,7 +80,7 @@ impl Scrub {
             return NextStep::Pause(LONGEST_PAUSE_MS);
         };
         self.done = volume;
-        self.left = EntriesToCheck::of_volume(&shared.state(), volume, AT_ONCE);
+        self.left = VolumeEntries::of_volume(&shared.state(), volume, AT_ONCE);
         NextStep::Now
     }
 
