@@ -1,6 +1,6 @@
 //! The operating system's files.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -100,8 +100,10 @@ impl Disk for RealDisk {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
             Ok(()) | Err(_) => {}
         }
+        let inode = inode(&file.metadata()?);
         Ok(LockAttempt::Held(Box::new(RealLock {
-            file,
+            _file: file,
+            inode,
             path: path.to_owned(),
         })))
     }
@@ -109,20 +111,24 @@ impl Disk for RealDisk {
 
 /// A file that is locked while it is open.
 struct RealLock {
-    file: File,
+    _file: File,
+    inode: (u64, u64),
     path: PathBuf,
 }
 
 impl HeldLock for RealLock {
     fn is_held(&self) -> io::Result<bool> {
-        let named = match std::fs::metadata(&self.path) {
-            Ok(named) => named,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let held = self.file.metadata()?;
-        Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
+        match std::fs::metadata(&self.path) {
+            Ok(named) => Ok(inode(&named) == self.inode),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Returns what tells a file from all others that exist: its device and its number there.
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 struct RealFile(File);
