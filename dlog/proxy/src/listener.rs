@@ -11,6 +11,7 @@ use super::service::Service;
 use super::stats::RaisedGauge;
 use super::supervise::MailboxGuard;
 use super::{ServerCertificate, Settings};
+use distributedlog_store::log_limit::{Admitted, LOG_INTERVAL, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 
 /// The open connections.
@@ -132,15 +133,26 @@ pub(super) async fn accept(
     connections: Arc<Connections>,
     settings: Arc<Settings>,
 ) {
+    let log_limits = &service.log_limits;
+    let mut reports = tokio::time::interval(LOG_INTERVAL);
     loop {
-        let (stream, peer) = next_connection(&mut listener, "the clients").await;
+        let (stream, peer) = tokio::select! {
+            accepted = next_connection(&mut listener, "the clients", log_limits) => accepted,
+            _ = reports.tick() => {
+                log_limits.report();
+                continue;
+            }
+        };
         let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
             service.stats.connections_refused.inc();
-            tracing::warn!(
-                %peer,
-                limit = settings.max_connections,
-                "closing a new connection: the limit is reached"
-            );
+            if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooManyConnections) {
+                tracing::warn!(
+                    %peer,
+                    limit = settings.max_connections,
+                    left_out,
+                    "closing a new connection: the limit is reached"
+                );
+            }
             continue;
         };
         service.stats.connections_accepted.inc();
@@ -195,18 +207,17 @@ async fn serve_tls<S: ByteStream>(
                 .await
         }
         Ok(Err(error)) => {
-            if service.violations.admits() {
-                tracing::warn!(%peer, %error, "the TLS handshake failed");
+            if let Some(Admitted { left_out }) = service.log_limits.admit(LogKind::TlsHandshake) {
+                tracing::warn!(%peer, %error, left_out, "the TLS handshake failed");
             }
             ConnectionEnd::Lost(error.kind())
         }
         Err(_) => {
             service.stats.timeouts.inc();
-            tracing::warn!(
-                %peer,
-                limit = ?settings.handshake_timeout,
-                "the TLS handshake took too long"
-            );
+            if let Some(Admitted { left_out }) = service.log_limits.admit(LogKind::Timeout) {
+                let limit = settings.handshake_timeout;
+                tracing::warn!(%peer, ?limit, left_out, "the TLS handshake took too long");
+            }
             ConnectionEnd::Lost(io::ErrorKind::TimedOut)
         }
     }

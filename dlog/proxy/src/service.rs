@@ -17,7 +17,7 @@ use super::mailbox::{Mail, ReplyTo};
 use super::stats::{MachineStats, Stats};
 use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
-use distributedlog_store::peer_protocol::LogRate;
+use distributedlog_store::log_limit::{Admitted, LogKind, LogLimits};
 use distributedlog_store::{LogStore, Owner, StoreError};
 
 /// The machine, its store, and the driver between them; shared by all connections.
@@ -37,8 +37,8 @@ pub(super) struct Service {
     pub(super) admin_from: AdminPeers,
     /// Addresses of the HTTP port and of the stats port, for clients that took this one for them.
     pub(super) http_ports: OnceLock<(Option<SocketAddr>, Option<SocketAddr>)>,
-    /// Bounds the messages about clients that break the protocol or speak another one.
-    pub(super) violations: LogRate,
+    /// Bounds the log lines that clients can cause.
+    pub(super) log_limits: LogLimits,
     /// Notified whenever the store has answered: closing waits for it.
     changed: Notify,
     /// Notified when work is enqueued whose deadline comes before all others.
@@ -74,7 +74,7 @@ impl Service {
             require_client_id: settings.require_client_id,
             admin_from: settings.admin_from,
             http_ports: OnceLock::new(),
-            violations: LogRate::default(),
+            log_limits: LogLimits::default(),
             changed: Notify::new(),
             earlier: Notify::new(),
             started: time::Instant::now(),
@@ -256,7 +256,7 @@ impl Service {
                 path: "the store".to_owned(),
                 detail: "a bug ended the operation".to_owned(),
             });
-            let asking = ask(&*service.store, &service.owner, question);
+            let asking = ask(&service, question);
             // The machine waits for a reply, and with it all clients of the stream.
             let reply = AssertUnwindSafe(asking).catch_unwind().await;
             let reply = reply.unwrap_or_else(|panic| {
@@ -335,11 +335,8 @@ impl fmt::Debug for Service {
 }
 
 /// Carries out a request to the store.
-async fn ask(
-    store: &dyn LogStore,
-    owner: &Owner,
-    question: StoreRequest<ReplyTo>,
-) -> StoreReply<ReplyTo> {
+async fn ask(service: &Service, question: StoreRequest<ReplyTo>) -> StoreReply<ReplyTo> {
+    let (store, owner) = (&*service.store, &service.owner);
     match question {
         StoreRequest::Acquire { stream } => {
             let result = store.acquire(&stream, owner).await;
@@ -351,7 +348,10 @@ async fn ask(
         }
         StoreRequest::CreateMissing { stream } => {
             let result = store.create(&stream).await;
-            tracing::info!(%stream, ok = result.is_ok(), "created a stream for a write");
+            if let Some(Admitted { left_out }) = service.log_limits.admit(LogKind::StreamCreated) {
+                let ok = result.is_ok();
+                tracing::info!(%stream, ok, left_out, "created a stream for a write");
+            }
             StoreReply::CreatedMissing { stream, result }
         }
         StoreRequest::Release { lease } => {
@@ -363,7 +363,9 @@ async fn ask(
         }
         StoreRequest::Delete { stream } => {
             let result = store.delete(&stream).await;
-            tracing::info!(%stream, ok = result.is_ok(), "deleted a stream");
+            if let Some(Admitted { left_out }) = service.log_limits.admit(LogKind::StreamDeleted) {
+                tracing::info!(%stream, ok = result.is_ok(), left_out, "deleted a stream");
+            }
             StoreReply::Deleted { stream, result }
         }
         StoreRequest::Truncate { stream, before, to } => {

@@ -74,6 +74,7 @@ pub mod bookkeeper;
 pub mod dlsn_text;
 pub mod embedded;
 mod entropy;
+pub mod log_limit;
 mod name;
 pub mod net;
 pub mod peer_protocol;

@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::log_limit::{Admitted, LogKind, LogLimits};
 use crate::uri::HostPort;
 
 /// Number of connections that may wait to be accepted. The system has its own limit, 4,096 on
@@ -52,19 +53,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts a connection. Logs a failure, pauses for 50 ms and tries again without limit, because a
 /// failure concerns a single connection or passes when others are closed. `clients` names the
-/// connections in the log.
+/// connections in the log, which `log_limits` bounds.
 ///
 /// # Cancel safety
 /// Dropping the future loses no connection.
 pub async fn next_connection<L: Listen>(
     listener: &mut L,
     clients: &'static str,
+    log_limits: &LogLimits,
 ) -> (L::Stream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, clients, "cannot accept a connection");
+                if let Some(Admitted { left_out }) = log_limits.admit(LogKind::NotAccepted) {
+                    tracing::warn!(%error, clients, left_out, "cannot accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -183,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn accepting_is_tried_again_after_a_pause_for_each_failure() {
         let began = Instant::now();
-        let (_, peer) = next_connection(&mut Failing(3), "a test's").await;
+        let (_, peer) = next_connection(&mut Failing(3), "a test's", &LogLimits::default()).await;
         assert_eq!((peer.port(), began.elapsed()), (9, 3 * ACCEPT_PAUSE));
     }
 }

@@ -1,11 +1,8 @@
 //! Recognises peers that speak another protocol than the port that they connected to.
 
 use core::fmt;
-use core::time::Duration;
-use std::sync::{Mutex, PoisonError};
 
 use distributedlog::wire::{Protocol, sniff};
-use tokio::time::Instant;
 
 /// Number of first bytes that suffice to recognise a protocol.
 pub const FIRST_BYTES: usize = 8;
@@ -84,59 +81,6 @@ pub fn http_refusal(text: &str) -> Vec<u8> {
     response.into_bytes()
 }
 
-/// Bounds how often a message is logged that any peer can cause: a number of times in each
-/// interval.
-#[derive(Debug)]
-pub struct LogRate {
-    limit: u32,
-    interval: Duration,
-    state: Mutex<Option<LogInterval>>,
-}
-
-#[derive(Debug)]
-struct LogInterval {
-    since: Instant,
-    count: u32,
-}
-
-impl LogRate {
-    /// Returns a rate of `limit` messages in each interval.
-    #[must_use]
-    pub const fn new(limit: u32, interval: Duration) -> Self {
-        Self {
-            limit,
-            interval,
-            state: Mutex::new(None),
-        }
-    }
-
-    /// Returns true if the message is to be logged.
-    pub fn admits(&self) -> bool {
-        let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *state {
-            Some(interval) if now.duration_since(interval.since) < self.interval => {
-                interval.count = interval.count.saturating_add(1);
-                interval.count <= self.limit
-            }
-            state => {
-                *state = Some(LogInterval {
-                    since: now,
-                    count: 1,
-                });
-                self.limit > 0
-            }
-        }
-    }
-}
-
-impl Default for LogRate {
-    /// Returns a rate of ten messages a minute.
-    fn default() -> Self {
-        Self::new(10, Duration::from_secs(60))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,14 +105,5 @@ mod tests {
         ] {
             assert_eq!(PeerProtocol::of(first), expected, "{first:?}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn messages_are_logged_at_most_so_often() {
-        let rate = LogRate::new(3, Duration::from_secs(60));
-        let admitted = || (0..10).filter(|_| rate.admits()).count();
-        assert_eq!((admitted(), admitted()), (3, 0));
-        tokio::time::advance(Duration::from_secs(61)).await;
-        assert_eq!(admitted(), 3);
     }
 }

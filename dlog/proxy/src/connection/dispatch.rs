@@ -13,6 +13,7 @@ use crate::machine::{self, Call, NotStarted, QueuedRequestId, Reply, Usage, shor
 use crate::mailbox::{Mailbox, ReplyTo};
 use crate::service::Service;
 use crate::stats::RequestOutcome;
+use distributedlog_store::log_limit::{Admitted, LogKind};
 
 /// Longest name of an unknown method that is repeated to the client.
 const MAX_METHOD_BYTES: usize = 256;
@@ -196,7 +197,10 @@ impl Dispatcher {
             RequestError::Malformed(_) => ("", SequenceId(0), ExceptionKind::ProtocolError),
         };
         let message = shorten(&error.to_string(), MAX_MESSAGE_CHARS);
-        tracing::warn!(peer = %self.peer, error = message, "refusing a malformed request");
+        if let Some(Admitted { left_out }) = self.service.log_limits.admit(LogKind::Malformed) {
+            let peer = self.peer;
+            tracing::warn!(%peer, error = message, left_out, "refusing a malformed request");
+        }
         let method = if method.len() <= MAX_METHOD_BYTES {
             method
         } else {

@@ -5,6 +5,7 @@ use distributedlog::wire::service::{ExceptionKind, Method, SequenceId};
 use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
 use super::reply::{WriteBuffer, with_reply};
 use crate::machine::Reply;
+use distributedlog_store::log_limit::{Admitted, LogKind};
 
 /// Slot of the request that is under way. There is no other.
 const SLOT: u32 = 0;
@@ -38,11 +39,15 @@ impl FramedSession {
             Ok(parts) => parts,
             Err(error) => {
                 dispatcher.service.stats.malformed.inc();
-                tracing::warn!(
-                    peer = %dispatcher.peer,
-                    %error,
-                    "cannot decode a request header"
-                );
+                let log_limits = &dispatcher.service.log_limits;
+                if let Some(Admitted { left_out }) = log_limits.admit(LogKind::Malformed) {
+                    tracing::warn!(
+                        peer = %dispatcher.peer,
+                        %error,
+                        left_out,
+                        "cannot decode a request header"
+                    );
+                }
                 let reply = Reply::Exception {
                     kind: ExceptionKind::ProtocolError,
                     message: error.to_string().into(),

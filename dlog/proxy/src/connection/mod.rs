@@ -33,6 +33,7 @@ use super::Settings;
 use super::machine::Usage;
 use super::mailbox::{Mail, Mailbox};
 use super::service::Service;
+use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::peer_protocol::{FIRST_BYTES, PeerProtocol, http_refusal};
 
 /// Limit of unsent replies, in bytes. Above it no requests are taken from the connection, so that a
@@ -222,10 +223,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
                 self.reading_ended = true;
-                if !self.input.is_empty() && self.end == ConnectionEnd::Finished {
+                let log_limits = &self.dispatcher.service.log_limits;
+                if !self.input.is_empty()
+                    && self.end == ConnectionEnd::Finished
+                    && let Some(Admitted { left_out }) = log_limits.admit(LogKind::IncompleteFrame)
+                {
                     tracing::info!(
                         peer = %self.dispatcher.peer,
                         bytes = self.input.len(),
+                        left_out,
                         "the client closed in the middle of a frame"
                     );
                 }
@@ -344,12 +350,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             "{error}; a single record has at most {} bytes",
             super::MAX_RECORD_BYTES
         );
-        tracing::warn!(
-            peer = %self.dispatcher.peer,
-            length = error.length,
-            limit = error.limit,
-            "refusing a frame: it is too large"
-        );
+        let log_limits = &self.dispatcher.service.log_limits;
+        if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooLarge) {
+            tracing::warn!(
+                peer = %self.dispatcher.peer,
+                length = error.length,
+                limit = error.limit,
+                left_out,
+                "refusing a frame: it is too large"
+            );
+        }
         match &self.session {
             Session::Mux(session) => {
                 session.handle_too_large(self.input.bytes(), &why, &mut self.output)
@@ -366,12 +376,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn close_for_violation(&mut self, ProtocolViolation(what): ProtocolViolation) {
         self.dispatcher.service.stats.malformed.inc();
-        // Any peer can cause this, as often as it likes.
-        if self.dispatcher.service.violations.admits() {
+        let log_limits = &self.dispatcher.service.log_limits;
+        if let Some(Admitted { left_out }) = log_limits.admit(LogKind::ProtocolViolation) {
             tracing::warn!(
                 peer = %self.dispatcher.peer,
                 offset = self.input.offset(),
                 what,
+                left_out,
                 "closing a connection: the client broke the protocol"
             );
         }
@@ -481,13 +492,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Pending => false,
             Poll::Ready(expired) => {
                 self.dispatcher.service.stats.timeouts.inc();
-                let offset = self.input.offset();
-                tracing::warn!(
-                    peer = %self.dispatcher.peer,
-                    offset,
-                    %expired,
-                    "closing a connection: a timeout expired"
-                );
+                let log_limits = &self.dispatcher.service.log_limits;
+                if let Some(Admitted { left_out }) = log_limits.admit(LogKind::Timeout) {
+                    tracing::warn!(
+                        peer = %self.dispatcher.peer,
+                        offset = self.input.offset(),
+                        %expired,
+                        left_out,
+                        "closing a connection: a timeout expired"
+                    );
+                }
                 self.close(ConnectionEnd::TimedOut(expired));
                 true
             }

@@ -11,6 +11,7 @@ use super::ProtocolViolation;
 use super::dispatch::{Dispatcher, PendingRequest, RefusedRequest, RequestContext};
 use super::reply::{WriteBuffer, not_started, with_reply};
 use crate::machine::{NotStarted, Reply};
+use distributedlog_store::log_limit::{Admitted, LogKind};
 
 /// The server's side of a mux session: replies to frames, and the requests in flight.
 ///
@@ -269,12 +270,16 @@ fn refuse_unreadable(
     let Some(tag) = Frame::peek_tag(frame) else {
         return Err(ProtocolViolation::new(format!("{error}")));
     };
-    tracing::warn!(
-        peer = %dispatcher.peer,
-        %error,
-        offset = error.offset,
-        "cannot decode a mux frame"
-    );
+    let log_limits = &dispatcher.service.log_limits;
+    if let Some(Admitted { left_out }) = log_limits.admit(LogKind::Malformed) {
+        tracing::warn!(
+            peer = %dispatcher.peer,
+            %error,
+            offset = error.offset,
+            left_out,
+            "cannot decode a mux frame"
+        );
+    }
     // An unknown type is refused in the words of Finagle's own servers.
     let text = if let DecodeErrorKind::UnknownFrameType(number) = error.kind {
         format!("Unexpected mux message type {number}")

@@ -23,6 +23,7 @@ use crate::Settings;
 use crate::recorded::{FirstBytes, RecordedStream};
 use crate::stats::RaisedGauge;
 use crate::supervise::keep_running;
+use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 use distributedlog_store::peer_protocol::PeerProtocol;
 
@@ -128,20 +129,24 @@ async fn accept(
     graceful: DrainedConnections,
 ) {
     let state = &port.state;
+    let log_limits = &state.service.log_limits;
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(state.settings.http_max_connections));
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = next_connection(&mut listener, "HTTP clients") => accepted,
+            accepted = next_connection(&mut listener, "HTTP clients", log_limits) => accepted,
             Some(_) = connections.join_next() => continue,
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
             state.service.stats.connections_refused.inc();
-            tracing::warn!(
-                %peer,
-                limit = state.settings.http_max_connections,
-                "closing a new HTTP connection: the limit is reached"
-            );
+            if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooManyConnections) {
+                tracing::warn!(
+                    %peer,
+                    limit = state.settings.http_max_connections,
+                    left_out,
+                    "closing a new HTTP connection: the limit is reached"
+                );
+            }
             continue;
         };
         let watcher = graceful
@@ -170,6 +175,7 @@ async fn serve(
     watcher: Option<Watcher>,
 ) {
     let state = &port.state;
+    let log_limits = &state.service.log_limits;
     let Some(tls) = port.tls() else {
         let stream = RecordedStream::new(stream);
         let first = stream.first_bytes();
@@ -188,17 +194,16 @@ async fn serve(
             let _ = serve_http(stream, peer, router, state, watcher).await;
         }
         Ok(Err(error)) => {
-            if state.service.violations.admits() {
-                tracing::warn!(%peer, %error, "the TLS handshake failed");
+            if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TlsHandshake) {
+                tracing::warn!(%peer, %error, left_out, "the TLS handshake failed");
             }
         }
         Err(_) => {
             state.service.stats.timeouts.inc();
-            tracing::warn!(
-                %peer,
-                limit = ?state.settings.handshake_timeout,
-                "the TLS handshake took too long"
-            );
+            if let Some(Admitted { left_out }) = log_limits.admit(LogKind::Timeout) {
+                let limit = state.settings.handshake_timeout;
+                tracing::warn!(%peer, ?limit, left_out, "the TLS handshake took too long");
+            }
         }
     }
 }
@@ -216,12 +221,17 @@ fn log_foreign(state: &HttpState, peer: SocketAddr, first: &FirstBytes) {
         ),
         Some(PeerProtocol::Http | PeerProtocol::Http2) | None => return,
     };
-    // Any peer can cause this, as often as it likes.
+    let log_limits = &state.service.log_limits;
     if let Some(protocol) = first.protocol()
-        && state.service.violations.admits()
+        && let Some(Admitted { left_out }) = log_limits.admit(LogKind::ProtocolViolation)
     {
         let what = format!("the client speaks {protocol}, {elsewhere}");
-        tracing::warn!(%peer, what, "closing a connection: the client broke the protocol");
+        tracing::warn!(
+            %peer,
+            what,
+            left_out,
+            "closing a connection: the client broke the protocol"
+        );
     }
 }
 

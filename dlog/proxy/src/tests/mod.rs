@@ -9,6 +9,7 @@ mod golden_files;
 mod hostile;
 mod kit;
 mod limits;
+mod log_lines;
 mod methods;
 mod panics;
 mod replay;

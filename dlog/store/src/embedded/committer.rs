@@ -23,6 +23,7 @@ use super::staging::{CreationLimits, CreationRate, SegmentLimits, Staging};
 use super::stream::{NewEntry, position};
 use super::tail_batch::{NewestVolume, TailBatch};
 use super::volume::{BATCH_HEADER, FileKind};
+use crate::log_limit::{Admitted, LogKind};
 use crate::{Entry, Lease, StoreError};
 
 /// A small batch that reaches blocks not written before is written with zeros up to this many bytes
@@ -392,7 +393,11 @@ impl Committer {
             self.write_and_sync().err()
         };
         if let Some(error) = &failed {
-            tracing::error!("a batch of {} entries failed: {error}", self.batch.frames);
+            if let Some(Admitted { left_out }) = self.shared.log_limits.admit(LogKind::BatchFailed)
+            {
+                let frames = self.batch.frames;
+                tracing::error!(left_out, "a batch of {frames} entries failed: {error}");
+            }
             self.staging.clear();
         } else if self.batch.frames > 0 {
             self.apply();

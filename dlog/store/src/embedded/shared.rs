@@ -18,6 +18,7 @@ use super::settings::EmbeddedSettings;
 use super::state::StoreState;
 use super::volume::{FileKind, file_path};
 use super::volumes::StoreSpace;
+use crate::log_limit::LogLimits;
 use crate::{AppendDone, Entry, Lease, StoreError, StoreId};
 
 /// Returns the current time in milliseconds since 1970.
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub(super) is_identified: AtomicBool,
     /// Published by the maintenance thread.
     pub(super) space: watch::Sender<StoreSpace>,
+    /// Bounds the log lines that every write to a broken disk can cause.
+    pub(super) log_limits: LogLimits,
     /// True when the store is closed and the folder's lock released.
     pub(super) closed: watch::Sender<bool>,
     /// Keeps other processes out of the folder. `None` once the store is closed.
@@ -133,6 +136,7 @@ impl Shared {
             id,
             is_identified,
             space: watch::Sender::default(),
+            log_limits: LogLimits::default(),
             closed: watch::Sender::new(false),
             lock: Mutex::new(Some(lock)),
         }

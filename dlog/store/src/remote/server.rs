@@ -16,14 +16,13 @@ use distributedlog::settings::SettingsError;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tracing::{debug, info, warn};
 
 use super::ServerSettings;
 use crate::LogStore;
+use crate::log_limit::{Admitted, LOG_INTERVAL, LogKind, LogLimits};
 use crate::net::{Listen, next_connection};
-use crate::peer_protocol::LogRate;
-use close_reason::CloseReason;
 use connection::serve_connection;
 use context::ServerContext;
 use sessions::Sessions;
@@ -67,14 +66,15 @@ pub fn serve_on(
 ) -> Result<Server, SettingsError> {
     settings.check()?;
     let (draining, drain) = watch::channel(false);
-    let sessions = Sessions::new(Arc::clone(&store), &settings);
+    let log_limits = Arc::<LogLimits>::default();
+    let sessions = Sessions::new(Arc::clone(&store), &settings, Arc::clone(&log_limits));
     let drain_timeout = settings.drain_timeout;
     let context = Arc::new(ServerContext {
         store,
         sessions: Arc::clone(&sessions),
         settings,
         drain,
-        foreign_peers: LogRate::default(),
+        log_limits,
     });
     let accepting = tokio::spawn(accept(listener, context));
     Ok(Server {
@@ -130,6 +130,9 @@ impl Drop for Server {
     }
 }
 
+/// Name of the connections in the log.
+const CLIENTS: &str = "the store's clients";
+
 /// Accepts connections until the drain begins, then waits for them to end.
 ///
 /// Bounded: `max_connections` are served at a time; further ones are accepted to be refused with a
@@ -138,12 +141,18 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
     let mut connections = JoinSet::new();
     let mut drain = context.drain.clone();
     let room = Arc::new(Semaphore::new(context.settings.max_connections));
+    let log_limits = &context.log_limits;
+    let mut reports = interval(LOG_INTERVAL);
     loop {
         let (stream, peer) = tokio::select! {
             biased;
             _ = drain.wait_for(|begun| *begun) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = next_connection(&mut listener, "the store's clients") => accepted,
+            _ = reports.tick() => {
+                log_limits.report();
+                continue;
+            }
+            accepted = next_connection(&mut listener, CLIENTS, log_limits) => accepted,
         };
         let permit = Arc::clone(&room).try_acquire_owned().ok();
         let context = Arc::clone(&context);
@@ -152,8 +161,12 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
             let (from, to) = tokio::io::split(stream);
             match serve_connection(&context, from, to, permit.is_some()).await {
                 Ok(()) => debug!(%peer, "connection ended"),
-                Err(CloseReason::Foreign { logged: false, .. }) => {}
-                Err(reason) => info!(%peer, "connection closed: {reason}"),
+                Err(reason) => {
+                    let kind = LogKind::StoreConnectionClosed;
+                    if let Some(Admitted { left_out }) = context.log_limits.admit(kind) {
+                        info!(%peer, left_out, "connection closed: {reason}");
+                    }
+                }
             }
             drop(permit);
         });
@@ -170,14 +183,15 @@ pub async fn connection_over(
     store: Arc<dyn LogStore>,
     settings: ServerSettings,
 ) -> Result<(), String> {
-    let sessions = Sessions::new(Arc::clone(&store), &settings);
+    let log_limits = Arc::<LogLimits>::default();
+    let sessions = Sessions::new(Arc::clone(&store), &settings, Arc::clone(&log_limits));
     let (_draining, drain) = watch::channel(false);
     let context = Arc::new(ServerContext {
         store,
         sessions,
         settings,
         drain,
-        foreign_peers: LogRate::default(),
+        log_limits,
     });
     let (from, to) = tokio::io::split(stream);
     serve_connection(&context, from, to, true)

@@ -3,6 +3,7 @@
 mod foreign_peers;
 mod identity;
 mod kit;
+mod log_lines;
 mod lost;
 mod operations;
 mod ownership;

@@ -16,6 +16,7 @@ use super::super::volume::{
 };
 use super::{ActiveVolume, Committer, offset};
 use crate::StoreError;
+use crate::log_limit::{Admitted, LogKind};
 
 /// Purpose of room in a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Committer {
             self.begin_volume()
         };
         begun.inspect_err(|error| {
-            tracing::warn!("no new volume: {error}");
+            self.log_no_volume(error);
             self.volume_error = Some(error.clone());
             self.note_full(error);
         })
@@ -117,11 +118,17 @@ impl Committer {
         }
     }
 
+    fn log_no_volume(&self, error: &StoreError) {
+        if let Some(Admitted { left_out }) = self.shared.log_limits.admit(LogKind::NoVolume) {
+            tracing::warn!(left_out, "no new volume: {error}");
+        }
+    }
+
     /// Begins another volume, with the reserve if necessary.
     pub(super) fn roll(&mut self) {
         self.write_batch();
         if let Err(error) = self.begin_volume_with_reserve() {
-            tracing::warn!("no new volume: {error}");
+            self.log_no_volume(&error);
         }
     }
 

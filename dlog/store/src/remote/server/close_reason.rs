@@ -16,12 +16,7 @@ pub(super) enum CloseReason {
     /// No complete frame arrived for this time.
     Silent(Duration),
     /// The peer speaks another protocol.
-    Foreign {
-        /// The protocol.
-        protocol: PeerProtocol,
-        /// True if the log may have it: any peer can cause it.
-        logged: bool,
-    },
+    Foreign(PeerProtocol),
     /// The client's hello was refused.
     Refused(String),
     /// The client resumed its session on another connection.
@@ -38,7 +33,7 @@ impl fmt::Display for CloseReason {
             Self::Silent(time) => {
                 write!(f, "no complete frame arrived for {} ms", time.as_millis())
             }
-            Self::Foreign { protocol, .. } => write!(
+            Self::Foreign(protocol) => write!(
                 f,
                 "the peer speaks {protocol}, and this is the port of a store, for proxies, readers \
                  and the tool"

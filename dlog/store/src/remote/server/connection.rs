@@ -80,7 +80,7 @@ async fn handshake(
     let hello_timeout = context.settings.hello_timeout;
     let hello = match timeout(hello_timeout, first_frame(reader, outbox)).await {
         Err(_) => return Err(CloseReason::Silent(hello_timeout)),
-        Ok(Err(closed)) => return Err(refuse_foreign(context, reader.unread(), outbox, closed)),
+        Ok(Err(closed)) => return Err(refuse_foreign(reader.unread(), outbox, closed)),
         Ok(Ok(None)) => return Ok(None),
         Ok(Ok(Some(frame))) => frame,
     };
@@ -122,12 +122,7 @@ async fn handshake(
 
 /// Names the protocol of a peer whose first bytes are not a frame, and answers it in HTTP if that
 /// is what it speaks. Returns `closed` if the protocol is not known.
-fn refuse_foreign(
-    context: &ServerContext,
-    first: &[u8],
-    outbox: &Outbox,
-    closed: CloseReason,
-) -> CloseReason {
+fn refuse_foreign(first: &[u8], outbox: &Outbox, closed: CloseReason) -> CloseReason {
     let protocol = PeerProtocol::of(first);
     let Some(protocol) = protocol.filter(|it| *it != PeerProtocol::Mux) else {
         return closed;
@@ -140,10 +135,7 @@ fn refuse_foreign(
         );
         outbox.push(|out| out.extend_from_slice(&response));
     }
-    CloseReason::Foreign {
-        protocol,
-        logged: context.foreign_peers.admits(),
-    }
+    CloseReason::Foreign(protocol)
 }
 
 fn millis(time: Duration) -> u32 {

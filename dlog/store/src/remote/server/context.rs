@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::sessions::Sessions;
 use crate::LogStore;
-use crate::peer_protocol::LogRate;
+use crate::log_limit::LogLimits;
 use crate::remote::ServerSettings;
 
 /// State that all connections of a server share.
@@ -15,6 +15,6 @@ pub(super) struct ServerContext {
     pub(super) sessions: Arc<Sessions>,
     pub(super) settings: ServerSettings,
     pub(super) drain: watch::Receiver<bool>,
-    /// Bounds the messages about peers of other protocols.
-    pub(super) foreign_peers: LogRate,
+    /// Bounds the log lines that peers can cause.
+    pub(super) log_limits: Arc<LogLimits>,
 }

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use tracing::{info, warn};
 
 use crate::Entropy;
+use crate::log_limit::{Admitted, LogKind, LogLimits};
 use crate::remote::ServerSettings;
 use crate::remote::protocol::SessionKey;
 use crate::{Acquired, Lease, LogStore, Owner, StoreError, StreamName};
@@ -22,6 +23,7 @@ pub(super) struct Sessions {
     grace: Duration,
     entropy: Entropy,
     table: Mutex<SessionTable>,
+    log_limits: Arc<LogLimits>,
 }
 
 #[derive(Default)]
@@ -60,13 +62,18 @@ pub(super) struct SessionGuard {
 }
 
 impl Sessions {
-    pub(super) fn new(store: Arc<dyn LogStore>, settings: &ServerSettings) -> Arc<Self> {
+    pub(super) fn new(
+        store: Arc<dyn LogStore>,
+        settings: &ServerSettings,
+        log_limits: Arc<LogLimits>,
+    ) -> Arc<Self> {
         let (grace, entropy) = (settings.session_grace, settings.entropy.clone());
         Arc::new(Self {
             store,
             grace,
             entropy,
             table: Mutex::default(),
+            log_limits,
         })
     }
 
@@ -146,8 +153,12 @@ impl Sessions {
             core::mem::take(&mut state.leases)
         };
         self.table().sessions.remove(&session.key.id);
-        if connection.is_some() && !leases.is_empty() {
+        if connection.is_some()
+            && !leases.is_empty()
+            && let Some(Admitted { left_out }) = self.log_limits.admit(LogKind::SessionEnded)
+        {
             info!(
+                left_out,
                 "session {} was not resumed within {} ms; releasing its {} streams",
                 session.key.id,
                 self.grace.as_millis(),
@@ -168,8 +179,13 @@ impl Sessions {
     }
 
     async fn release(&self, lease: Lease) {
-        if let Err(error) = self.store.release(&lease).await {
-            warn!("cannot release log stream {}: {error}", lease.stream);
+        if let Err(error) = self.store.release(&lease).await
+            && let Some(Admitted { left_out }) = self.log_limits.admit(LogKind::ReleaseFailed)
+        {
+            warn!(
+                left_out,
+                "cannot release log stream {}: {error}", lease.stream
+            );
         }
     }
 
