@@ -9,6 +9,7 @@ use distributedlog_store::remote::{ClientSettings, RemoteStore};
 use distributedlog_store::uri::Uri;
 
 use crate::process::{Process, Starting};
+use crate::stats;
 
 /// The tutorial's streams.
 pub const STREAMS: [&str; 5] = [
@@ -30,15 +31,24 @@ pub struct Local {
 impl Local {
     /// Serves the folder on this port; 0 for a free one.
     pub async fn start(data: &Path, port: u16) -> Self {
-        let mut process = Starting::dlog([
-            "local".as_ref(),
-            port.to_string().as_ref(),
-            "--data".as_ref(),
-            data.as_os_str(),
-        ])
-        .start();
+        let mut process = Self::command(data, port, &[]).start();
         let address = process.until_listening().await;
         Self { process, address }
+    }
+
+    /// As [`start`](Self::start), with a stats port, whose address comes with it.
+    pub async fn start_with_stats(data: &Path, port: u16) -> (Self, SocketAddr) {
+        let mut process = Self::command(data, port, &["--stats-port", "0"]).start();
+        let stats = stats::address(&mut process).await;
+        let address = process.until_listening().await;
+        (Self { process, address }, stats)
+    }
+
+    fn command(data: &Path, port: u16, flags: &[&str]) -> Starting {
+        let port = port.to_string();
+        let first = ["local".as_ref(), port.as_ref(), "--data".as_ref()];
+        let flags = flags.iter().map(AsRef::as_ref);
+        Starting::dlog(first.into_iter().chain([data.as_os_str()]).chain(flags))
     }
 
     /// Returns the URI of its namespace.
@@ -83,6 +93,18 @@ impl Proxy {
         let mut process = Self::command(keeps, port, flags).start();
         let address = process.until_listening().await;
         Self { process, address }
+    }
+
+    /// As [`start`](Self::start), with a stats port, whose address comes with it.
+    pub async fn start_with_stats(
+        keeps: StoreOf<'_>,
+        port: u16,
+        flags: &[&str],
+    ) -> (Self, SocketAddr) {
+        let flags: Vec<&str> = flags.iter().copied().chain(["-sp", "0"]).collect();
+        let mut proxy = Self::start(keeps, port, &flags).await;
+        let stats = stats::address(&mut proxy.process).await;
+        (proxy, stats)
     }
 
     /// Returns the command of [`start`](Self::start).

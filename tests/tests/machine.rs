@@ -9,9 +9,12 @@ use std::process::Command;
 use distributedlog_tests::binary;
 use distributedlog_tests::limits::raise_open_files;
 use distributedlog_tests::load::{RawClient, WriteReply, write_until_the_end};
+use distributedlog_tests::ports::ReservedPort;
 use distributedlog_tests::process::Starting;
 use distributedlog_tests::records::{Acknowledged, assert_read_back};
 use distributedlog_tests::stack::{Local, Proxy, STREAMS, StoreOf};
+use distributedlog_tests::stats;
+use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -174,8 +177,11 @@ async fn a_full_disk_is_told_to_the_writer_and_reads_go_on() {
             return;
         }
     };
-    let local = Local::start(folder.path(), 0).await;
-    let proxy = Proxy::start(StoreOf::At(&local.uri()), 0, &[]).await;
+    let (local, local_stats) = Local::start_with_stats(folder.path(), 0).await;
+    let (proxy, proxy_stats) = Proxy::start_with_stats(StoreOf::At(&local.uri()), 0, &[]).await;
+    for stats in [local_stats, proxy_stats] {
+        stats::until(stats, "/readyz", 200, "store: it took writes").await;
+    }
     let (acknowledged, refusal) = write_until_refused(&proxy, &payload, 10_000).await;
     println!(
         "{} records of {} bytes were taken, then: {refusal}",
@@ -184,7 +190,37 @@ async fn a_full_disk_is_told_to_the_writer_and_reads_go_on() {
     );
     assert!(refusal.contains("the disk is full"), "{refusal}");
     assert!(!acknowledged.is_empty());
+    for stats in [local_stats, proxy_stats] {
+        stats::until(stats, "/readyz", 503, "the disk is full").await;
+    }
     assert_read_back(&local.connect().await, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_ready_while_its_store_takes_writes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = ReservedPort::new();
+    let (local, local_stats) = Local::start_with_stats(folder.path(), port.number()).await;
+    let keeps = local.uri();
+    let (_proxy, stats) = Proxy::start_with_stats(StoreOf::At(&keeps), 0, &[]).await;
+    stats::until(local_stats, "/healthz", 200, "ok").await;
+    stats::until(local_stats, "/readyz", 200, "ready\nstore: it took writes").await;
+    stats::until(stats, "/readyz", 200, "ready\nproxy: accepts streams\n").await;
+
+    local.process.signal(Signal::STOP);
+    stats::until(stats, "/readyz", 503, "does not answer within 2 s").await;
+    local.process.signal(Signal::CONT);
+    stats::until(stats, "/readyz", 200, "store: it took writes").await;
+
+    local.process.signal(Signal::KILL);
+    let _ = local.process.until_exit().await;
+    let body = stats::until(stats, "/readyz", 503, "last success").await;
+    assert!(
+        body.contains(&keeps.to_string()) || body.contains("cannot be reached"),
+        "{body}"
+    );
+    let _again = Local::start(folder.path(), port.number()).await;
+    stats::until(stats, "/readyz", 200, "store: it took writes").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

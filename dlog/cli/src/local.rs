@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::setting_flags::{self, FlagGroup, FlagRows, TableFlags};
 use super::{CliError, Output, Shutdown, folder, namespace, port};
+use distributedlog_proxy::StoreStatsPort;
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore, is_store_file};
 use distributedlog_store::net::{listen, raise_open_files};
 use distributedlog_store::remote::{ServerSettings, serve};
@@ -35,6 +36,11 @@ pub(crate) struct Args {
     /// everything
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
+
+    /// The port for health over HTTP, on the same address: `/healthz`, and `/readyz`, which says
+    /// if a write would be taken; 0 lets the system choose [default: none]
+    #[arg(long, value_name = "PORT", value_parser = port::parse)]
+    stats_port: Option<u16>,
 
     #[command(flatten)]
     server: TableFlags<ServerLimits>,
@@ -122,7 +128,18 @@ impl Args {
         // because the folder is locked.
         let listener =
             listen(address).map_err(|error| cannot_listen(address, &error, "dlog local PORT"))?;
+        let stats = self.stats_port.map(|port| {
+            let address = SocketAddr::new(self.bind, port);
+            let bound = listen(address).and_then(|it| it.local_addr().map(|bound| (it, bound)));
+            let another = "dlog local --stats-port PORT";
+            bound.map_err(|error| cannot_listen(address, &error, another))
+        });
+        let stats = stats.transpose()?;
         let store = open_with(files).await?;
+        let _stats = stats.map(|(listener, bound)| {
+            output.announce(format_args!("health at http://{bound}"));
+            StoreStatsPort::start(listener, bound, Arc::clone(&store))
+        });
         let server = serve(listener, Arc::clone(&store), settings)
             .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
         let bound = server.local_addr();

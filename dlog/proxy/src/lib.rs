@@ -66,7 +66,7 @@ mod wall_clock;
 pub use admin::AdminPeers;
 pub use error::ProxyError;
 pub use faults::FaultInjector;
-pub use http::{CorsOrigin, CorsOriginError, HttpToken, HttpTokenError};
+pub use http::{CorsOrigin, CorsOriginError, HttpToken, HttpTokenError, StoreStatsPort};
 pub use running::{DrainReport, Proxy, ProxyLoad, RunningProxy};
 pub use settings::{MAX_RECORD_BYTES, Settings, SettingsBuilder, SettingsError};
 pub use tls::{ServerCertificate, TlsError};

@@ -67,6 +67,7 @@ impl Proxy {
             address: announced_address(settings.announce.as_deref(), address),
         };
         let settings = Arc::new(settings);
+        let watched_store = store.clone();
         let service = Arc::new(Service::new(owner.clone(), &settings, store));
         let _ = service.http_ports.set((http, stats));
         let faults = settings.faults.then(|| FaultInjector::new(service.clone()));
@@ -80,6 +81,11 @@ impl Proxy {
         let watching = tokio::spawn({
             let service = service.clone();
             async move { keep_running("deadlines", || service.clone().watch_deadlines()).await }
+        });
+        let asking = tokio::spawn({
+            let (health, store) = (service.health.clone(), watched_store);
+            let watch = move || health.clone().watch(store.clone());
+            async move { keep_running("the store's health", watch).await }
         });
         let operator = OperatorState {
             service: service.clone(),
@@ -106,6 +112,7 @@ impl Proxy {
             settings,
             accepting,
             watching,
+            asking,
             server,
             ended,
         })
@@ -139,6 +146,8 @@ pub struct RunningProxy {
     settings: Arc<Settings>,
     accepting: JoinHandle<()>,
     watching: JoinHandle<()>,
+    /// Asks the store for its health.
+    asking: JoinHandle<()>,
     server: Arc<Server>,
     /// Progress of draining; `None` before it begins.
     ended: watch::Sender<Option<DrainProgress>>,
@@ -289,6 +298,7 @@ impl Drop for RunningProxy {
     fn drop(&mut self) {
         self.accepting.abort();
         self.watching.abort();
+        self.asking.abort();
         self.connections.cut();
     }
 }

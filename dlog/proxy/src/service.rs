@@ -18,7 +18,7 @@ use super::stats::{MachineStats, Stats};
 use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
 use distributedlog_store::log_limit::{Admitted, LogKind, LogLimits};
-use distributedlog_store::{LogStore, Owner, StoreError};
+use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth};
 
 /// The machine, its store, and the driver between them; shared by all connections.
 ///
@@ -31,6 +31,7 @@ pub(super) struct Service {
     owner: Owner,
     location: Arc<str>,
     pub(super) stats: Stats,
+    pub(super) health: Arc<StoreHealth>,
     wall_clock: Arc<dyn WallClock>,
     pub(super) max_clock_skew: Duration,
     pub(super) require_client_id: bool,
@@ -69,6 +70,7 @@ impl Service {
             owner,
             location,
             stats: Stats::new(),
+            health: Arc::default(),
             wall_clock: settings.wall_clock.clone(),
             max_clock_skew: settings.max_clock_skew,
             require_client_id: settings.require_client_id,

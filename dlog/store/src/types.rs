@@ -179,6 +179,19 @@ pub trait LogStore: Send + Sync + 'static {
         })
     }
 
+    /// Checks that the store would take a write now: that it can be reached, and that what it last
+    /// tried to write did not fail.
+    ///
+    /// This default checks that it answers.
+    ///
+    /// # Errors
+    ///
+    /// What a write would meet, such as [`StoreError::Unreachable`] and [`StoreError::DiskFull`].
+    fn check_health(&self) -> StoreFuture<'_, ()> {
+        let page = self.list_page(None, "", 1);
+        Box::pin(async move { page.await.map(drop) })
+    }
+
     /// Returns the store's identity, or `None` if it has none: BookKeeper's namespaces are known by
     /// the ensemble that their URI names.
     fn identity(&self) -> Option<StoreId> {

@@ -153,7 +153,7 @@ pub(super) fn check(request: &Request, port: &HttpPort) -> Result<RequestOrigin,
 ///
 /// The host is malformed, or HTTP/1.1 has not exactly one (RFC 9112, 3.2). A host that is not
 /// understood could be one that is refused.
-fn authority(request: &Request) -> Result<Option<Authority>, Problem> {
+pub(super) fn authority(request: &Request) -> Result<Option<Authority>, Problem> {
     let refuse = |what: &str| Err(Problem::bad_request(format!("host: {what}")));
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let of_target = request.uri().authority().cloned();
@@ -185,20 +185,25 @@ fn authority(request: &Request) -> Result<Option<Authority>, Problem> {
 /// the proxy (DNS rebinding).
 fn is_own_host(host: &str, port: &HttpPort) -> bool {
     let settings = &port.state.settings;
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
     let announced = settings
         .announce
         .as_deref()
         .is_some_and(|announced| announced == host || announced.starts_with(&format!("{host}:")));
     !port.loopback
-        || literal.parse::<IpAddr>().is_ok()
-        || host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost")
+        || names_this_machine(host)
         || announced
         || settings
             .http_origins
             .iter()
             .any(|origin| origin.host.eq_ignore_ascii_case(host))
+}
+
+/// Returns true for an address and for localhost, which no name server resolves.
+pub(super) fn names_this_machine(host: &str) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    literal.parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
 }
 
 /// Returns true if it is a browser's preflight request.

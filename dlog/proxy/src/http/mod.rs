@@ -20,6 +20,7 @@ mod route;
 mod server;
 mod socket;
 mod status;
+mod store_port;
 mod streams;
 mod tail;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use tokio::sync::{Semaphore, watch};
 pub use cors::{CorsOrigin, CorsOriginError};
 pub(super) use operator::OperatorState;
 pub(super) use server::{Listeners, Server};
+pub use store_port::StoreStatsPort;
 pub use token::{HttpToken, HttpTokenError};
 
 use super::Settings;

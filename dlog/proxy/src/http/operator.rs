@@ -48,13 +48,30 @@ async fn metrics(State(OperatorState { service, .. }): State<OperatorState>) -> 
     )
 }
 
-/// Ready is a proxy that becomes the owner of streams: a load balancer sends it more clients.
-async fn ready(State(OperatorState { service, .. }): State<OperatorState>) -> impl IntoResponse {
-    if service.machine_stats().accepting {
-        (Http::OK, "ready\n")
+/// Returns the status and the first line of the answer to a probe.
+pub(super) const fn readiness(is_ready: bool) -> (Http, &'static str) {
+    if is_ready {
+        (Http::OK, "ready")
     } else {
-        (Http::SERVICE_UNAVAILABLE, "accepts no new streams\n")
+        (Http::SERVICE_UNAVAILABLE, "not ready")
     }
+}
+
+/// Ready is a proxy that becomes the owner of streams and whose store takes writes: a load balancer
+/// sends it more clients.
+async fn ready(State(OperatorState { service, .. }): State<OperatorState>) -> impl IntoResponse {
+    let accepts = service.machine_stats().accepting;
+    let verdict = service.health.verdict().await;
+    let (status, first) = readiness(accepts && verdict.is_healthy());
+    let streams = if accepts {
+        "accepts streams"
+    } else {
+        "accepts no new streams"
+    };
+    (
+        status,
+        format!("{first}\nproxy: {streams}\nstore: {verdict}\n"),
+    )
 }
 
 /// Describes the runtime's threads and tasks. The original lists the stacks of Java's threads; here

@@ -45,7 +45,12 @@ async fn metrics_and_health_are_served() {
         );
     }
     assert!(http(stats, "GET", "/healthz").await.ends_with("ok\n"));
-    assert!(http(stats, "GET", "/readyz").await.ends_with("ready\n"));
+    let ready = http(stats, "GET", "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(
+        ready.contains("\r\n\r\nready\nproxy: accepts streams\nstore: it took writes "),
+        "{ready}"
+    );
     // As probes of the original ask.
     assert!(
         http(stats, "GET", "/ping")

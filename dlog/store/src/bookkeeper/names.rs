@@ -1,5 +1,6 @@
 //! Streams of a namespace, by their names.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use distributedlog::Dlsn;
@@ -8,6 +9,7 @@ use distributedlog_bookkeeper::namespace::nodes::{
     Acquired, LogError as NodesError, LogNodes, Namespace, OwnedLog, WriteLock,
 };
 use distributedlog_bookkeeper::zookeeper::ZooKeeper;
+use tokio::time::timeout;
 
 use super::log::{Cluster, Log, LogError, purge, unreachable};
 use super::view::Segments;
@@ -15,6 +17,9 @@ use crate::{Owner, StoreError, StreamName};
 
 /// Streams that are listed at most.
 const MAX_LISTED: usize = 1 << 20;
+
+/// Time in which the registered bookies are found out.
+const BOOKIES_KNOWN: Duration = Duration::from_secs(1);
 
 /// Maximum tries of a truncation that the stream's writer gets in the way of.
 const MAX_TRIES: u32 = 5;
@@ -102,6 +107,29 @@ impl<Z: ZooKeeper> Names<Z> {
         }
         // The lock's node is one of the log's.
         log.delete().await.map_err(failed)
+    }
+
+    /// Checks that ZooKeeper answers, and that enough bookies are registered for a log segment to
+    /// be written: as many as acknowledge an entry.
+    pub(super) async fn check_health(&self, ack_quorum: usize) -> Result<(), StoreError> {
+        let failed = |detail| StoreError::Unreachable {
+            address: self.namespace.root().to_owned(),
+            detail,
+        };
+        let namespace = self.namespace.in_session(self.sessions.current());
+        let bound = namespace.binding().await;
+        bound.map_err(|error| failed(error.to_string()))?;
+        // None may be known yet, which does not mean that there are none.
+        let _known = timeout(BOOKIES_KNOWN, self.cluster.client.bookies_known()).await;
+        let bookies = self.cluster.client.registered_bookies();
+        let (writable, read_only) = (bookies.writable.len(), bookies.read_only.len());
+        if writable < ack_quorum {
+            return Err(failed(format!(
+                "{writable} of the {ack_quorum} bookies are there that must store an entry \
+                 ({read_only} more are read-only)"
+            )));
+        }
+        Ok(())
     }
 
     /// Lists all streams, sorted.

@@ -456,6 +456,14 @@ impl<Z: ZooKeeper> LogStore for BookKeeperStore<Z> {
         Box::pin(async move { self.inner.read(&stream, from, limit).await })
     }
 
+    fn check_health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async {
+            drop(self.inner.open()?);
+            let ack_quorum = self.inner.settings.ack_quorum;
+            self.inner.names.check_health(ack_quorum).await
+        })
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         self.run(|inner| async move { inner.close().await })
     }

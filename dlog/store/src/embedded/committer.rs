@@ -179,6 +179,7 @@ impl Committer {
                 CommitRequest::Change { change, reply } => self.stage_change(change, reply),
                 CommitRequest::Copy(copies) => self.stage_copies(&copies),
                 CommitRequest::Bury { keys, reply } => self.stage_lost(&keys, reply),
+                CommitRequest::Probe(reply) => self.probe(reply),
                 CommitRequest::Roll => self.roll(),
                 CommitRequest::Close => self.closing = true,
             }
@@ -392,6 +393,9 @@ impl Committer {
         } else {
             self.write_and_sync().err()
         };
+        if self.batch.frames > 0 {
+            *lock(&self.shared.write_error) = failed.clone();
+        }
         if let Some(error) = &failed {
             if let Some(Admitted { left_out }) = self.shared.log_limits.admit(LogKind::BatchFailed)
             {

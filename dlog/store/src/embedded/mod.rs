@@ -436,6 +436,24 @@ impl LogStore for EmbeddedStore {
         Box::pin(core::future::ready(info))
     }
 
+    fn check_health(&self) -> StoreFuture<'_, ()> {
+        let checked = self.shared.check_open();
+        let checked = checked.and_then(|()| self.shared.check_lock());
+        if checked.is_err() || self.shared.is_writable() {
+            return Box::pin(core::future::ready(checked));
+        }
+        // Without writers nobody would find out that the disk works again.
+        let (reply, received) = oneshot::channel();
+        let asked = self.shared.submit(CommitRequest::Probe(reply));
+        Box::pin(async move {
+            if asked.is_err() {
+                return Err(StoreError::Closed);
+            }
+            let probed = received.await.unwrap_or_else(|_| Err(committer_ended()));
+            probed.map(|_| ())
+        })
+    }
+
     fn identity(&self) -> Option<StoreId> {
         let is_identified = self.shared.is_identified.load(Ordering::Relaxed);
         is_identified.then_some(self.shared.id)

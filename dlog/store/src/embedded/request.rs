@@ -27,6 +27,8 @@ pub(super) enum CommitRequest {
         keys: Vec<EntryKey>,
         reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>,
     },
+    /// Tries whether writing works again after a failure: begins another volume.
+    Probe(oneshot::Sender<Result<ChangeOutcome, StoreError>>),
     /// Begins another volume, so that the present one can be compacted.
     Roll,
     Close,

@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) reserve: Mutex<Reserve>,
     /// True after an append or a new volume found no room, until the reserve is set aside again.
     pub(super) is_full: AtomicBool,
+    /// Error of the last write, or `None` if it succeeded.
+    pub(super) write_error: Mutex<Option<StoreError>>,
     /// Sealed volumes whose indexes were compared with them, because something could not be read.
     pub(super) healed_indexes: Mutex<BTreeSet<u64>>,
     /// The store's identity.
@@ -132,6 +134,7 @@ impl Shared {
             files: Mutex::default(),
             reserve: Mutex::new(Reserve::Released),
             is_full: AtomicBool::new(false),
+            write_error: Mutex::default(),
             healed_indexes: Mutex::default(),
             id,
             is_identified,
@@ -148,6 +151,11 @@ impl Shared {
             return Err(StoreError::Closed);
         }
         Ok(())
+    }
+
+    /// Returns true if the last write succeeded, and the reserve of a full disk is not in use.
+    pub(super) fn is_writable(&self) -> bool {
+        lock(&self.write_error).is_none() && !self.is_reserve_in_use()
     }
 
     pub(super) fn path(&self, kind: FileKind, number: u64) -> PathBuf {

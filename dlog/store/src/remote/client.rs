@@ -488,6 +488,16 @@ impl LogStore for RemoteStore {
         )
     }
 
+    fn check_health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            // Without waiting for a connection: that there is none is the answer.
+            if let ConnectionState::Down(error) = self.shared.state.connection() {
+                return Err(error);
+            }
+            self.run_done(Operation::CheckHealth, OnLoss::Fail).await
+        })
+    }
+
     fn identity(&self) -> Option<StoreId> {
         self.shared.state.store_id()
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of the protocol. Increase it with every change of this file's types.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Key of Tinit's header with the [`Hello`].
 pub const HELLO: &[u8] = b"dlog-store";
@@ -121,6 +121,8 @@ pub enum Operation {
     },
     /// Requests the retention of a stream, or of the namespace.
     Retention(Option<StreamName>),
+    /// Requests whether a write would be taken now.
+    CheckHealth,
 }
 
 /// Successful reply to a request.

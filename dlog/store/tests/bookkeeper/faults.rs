@@ -29,6 +29,33 @@ fn delete_node(kit: &Kit, wanted: impl Fn(&str) -> bool) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn health_needs_zookeeper_and_the_bookies_that_acknowledge_an_entry() {
+    let kit = Kit::new(61, 3);
+    let process = kit.process(1).await;
+    assert_eq!(process.store.check_health().await, Ok(()));
+    let bookies = kit.cluster.bookies.ids();
+    kit.cluster.unregister(&bookies[0]);
+    assert_eq!(process.store.check_health().await, Ok(()), "two are enough");
+    kit.cluster.unregister(&bookies[1]);
+    let lost = loop {
+        match process.store.check_health().await {
+            Ok(()) => sleep(Duration::from_millis(10)).await,
+            Err(lost) => break lost.to_string(),
+        }
+    };
+    assert!(lost.contains("1 of the 2 bookies are there"), "{lost}");
+    kit.cluster.register(&bookies[1]);
+    while process.store.check_health().await.is_err() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let session =
+        distributedlog_bookkeeper::zookeeper::ZooKeeper::session(&process.sessions.current());
+    kit.cluster.ensemble.partition(session);
+    let silent = timeout(Duration::from_secs(2), process.store.check_health()).await;
+    assert!(!matches!(silent, Ok(Ok(()))), "{silent:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_append_that_waits_for_a_segment_has_its_outcome_in_time() {
     let kit = Kit::new(60, 3);
     let settings = BookKeeperSettings {

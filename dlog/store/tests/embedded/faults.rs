@@ -2,7 +2,9 @@
 
 use distributedlog::Dlsn;
 
-use super::{ALL, Stepped, TestClock, begin_append, entry, poll_once, read, record, small, stream};
+use super::{
+    ALL, Stepped, TestClock, begin_append, entry, poll_once, read, record, run, small, stream,
+};
 use distributedlog_store::embedded::{Disk, EmbeddedSettings};
 use distributedlog_store::{Entry, Lease, LogStore, StoreError, StreamName};
 use distributedlog_testkit::store::SimDisk;
@@ -486,4 +488,32 @@ pub(super) fn without_its_lock_file_a_process_acknowledges_nothing_more() {
         let again = read(&third.store, &stream("s"), Dlsn::INITIAL, ALL).unwrap();
         assert_eq!(again.entries, found.entries);
     }
+}
+
+#[test]
+fn health_is_what_a_write_would_meet() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    let lease = store.create(&stream("s"));
+    let health = |store: &mut Stepped| run(&mut store.steps, store.store.check_health());
+    assert_eq!(health(&mut store), Ok(()));
+    disk.fail_syncs(2);
+    assert!(store.append(&lease, kilobyte(0)).is_err());
+    assert!(matches!(health(&mut store), Err(StoreError::Io { .. })));
+    assert_eq!(health(&mut store), Ok(()), "the disk works again");
+    store.append(&lease, kilobyte(0)).unwrap();
+    disk.set_capacity(Some(disk.bytes_used()));
+    let (written, full) = fill(&mut store, &lease, 1);
+    assert!(matches!(full, StoreError::DiskFull { .. }), "{full:?}");
+    assert!(matches!(
+        health(&mut store),
+        Err(StoreError::DiskFull { .. })
+    ));
+    disk.set_capacity(None);
+    // Nobody writes, because a load balancer sends nobody to a proxy that is not ready.
+    assert_eq!(health(&mut store), Ok(()));
+    store.append(&lease, kilobyte(written)).unwrap();
+    disk.remove_lock("/store/LOCK");
+    assert!(matches!(health(&mut store), Err(StoreError::Io { .. })));
+    store.close();
 }

@@ -72,3 +72,32 @@ async fn a_store_has_one_address() {
         "{detail}"
     );
 }
+
+#[tokio::test]
+async fn health_is_that_of_the_store_behind_the_server_and_of_the_connection() {
+    let running = identified(1).await;
+    let relay = Relay::before(running.server.local_addr()).await;
+    let remote = RemoteStore::connect(&relay.uri, client_settings()).await;
+    let remote = remote.expect("connects");
+    assert_eq!(remote.check_health().await, Ok(()));
+    relay.shut();
+    let lost = loop {
+        match remote.check_health().await {
+            Ok(()) => tokio::task::yield_now().await,
+            Err(lost) => break lost,
+        }
+    };
+    assert!(
+        matches!(
+            lost,
+            StoreError::Unreachable { .. } | StoreError::Disconnected { .. }
+        ),
+        "{lost:?}"
+    );
+    relay.open();
+    while remote.check_health().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    running.store.fail_all();
+    assert!(remote.check_health().await.is_err());
+}

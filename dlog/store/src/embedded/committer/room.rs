@@ -5,10 +5,11 @@ use core::sync::atomic::Ordering;
 use std::io;
 use std::path::Path;
 
-use super::super::batch::volume_start;
+use super::super::batch::{Completion, volume_start};
 use super::super::closed;
 use super::super::disk::{Access, DiskFile, store_error, unfinished};
 use super::super::job::Job;
+use super::super::request::ChangeOutcome;
 use super::super::shared::{VolumeFile, lock};
 use super::super::tail_batch::NewestVolume;
 use super::super::volume::{
@@ -17,6 +18,7 @@ use super::super::volume::{
 use super::{ActiveVolume, Committer, offset};
 use crate::StoreError;
 use crate::log_limit::{Admitted, LogKind};
+use tokio::sync::oneshot;
 
 /// Purpose of room in a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Committer {
         begun.inspect_err(|error| {
             self.log_no_volume(error);
             self.volume_error = Some(error.clone());
+            *lock(&self.shared.write_error) = Some(error.clone());
             self.note_full(error);
         })
     }
@@ -122,6 +125,20 @@ impl Committer {
         if let Some(Admitted { left_out }) = self.shared.log_limits.admit(LogKind::NoVolume) {
             tracing::warn!(left_out, "no new volume: {error}");
         }
+    }
+
+    /// Tries whether an append would be written after a failure, without the reserve.
+    pub(super) fn probe(&mut self, reply: oneshot::Sender<Result<ChangeOutcome, StoreError>>) {
+        self.write_batch();
+        let probed = if self.shared.is_writable() {
+            // A write has succeeded meanwhile.
+            Ok(())
+        } else {
+            self.check_reserve().and_then(|()| self.begin_volume())
+        };
+        *lock(&self.shared.write_error) = probed.clone().err();
+        let completion = Completion::Change(reply, probed.map(|()| ChangeOutcome::Done));
+        self.batch.completions.push(completion);
     }
 
     /// Begins another volume, with the reserve if necessary.

@@ -356,6 +356,7 @@ async fn execute(
         Operation::Retention(stream) => {
             store.retention(stream.as_ref()).await.map(Reply::Retention)
         }
+        Operation::CheckHealth => store.check_health().await.map(|()| Reply::Done),
         Operation::EndSession => {
             context.sessions.end(session, None).await;
             Ok(Reply::Done)
