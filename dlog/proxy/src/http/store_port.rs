@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode as Http};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
+use distributedlog_store::log_limit::LogLimits;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 use distributedlog_store::{LogStore, StoreHealth};
 use hyper::server::conn::http1;
@@ -110,9 +111,10 @@ async fn guard(State(port): State<Port>, request: Request, next: Next) -> Respon
 async fn accept(mut listener: impl Listen, router: Router) {
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let limits = LogLimits::default();
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = next_connection(&mut listener, "the stats port's clients") => accepted,
+            accepted = next_connection(&mut listener, "probes", &limits) => accepted,
             Some(_) = connections.join_next() => continue,
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
