@@ -228,6 +228,12 @@ describe("reading", () => {
     assert.equal(third.dlsn.compare(places[3]), 0);
     const [text] = await take(open(t, [streams[0]], { from: { [streams[0]]: `${places[1]}` } }), 1);
     assert.equal(text.text(), "place 1");
+    const since = open(t, [streams[0]], { from: new Date(0) });
+    assert.deepEqual((await take(since, 1))[0].dlsn, places[0]);
+    const later = open(t, [streams[0]], { from: new Date(Date.now() + 3_600_000), follow: false });
+    assert.equal((await later.next()).done, true);
+    assert.throws(() => open(t, [streams[0]], { from: new Date(NaN) }), RangeError);
+
     const end = open(t, streams, { from: "end" });
     const next = end.next();
     await until("both are tailed", () => end.stats().connections === 2);

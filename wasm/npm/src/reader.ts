@@ -232,10 +232,12 @@ if (typeof Symbol.asyncDispose === "symbol") {
 }
 
 function startOf(from: Public.MultiStreamReaderOptions["from"], stream: string): ReadPosition {
-  const perStream = typeof from === "object" && !(from instanceof Dlsn);
+  const perStream =
+    typeof from === "object" && !(from instanceof Dlsn) && !(from instanceof Date);
   const start = perStream ? (from as Readonly<Record<string, Public.From>>)[stream] : from;
   if (start === undefined) return { from: "start" };
   if (start === "start" || start === "end") return { from: start };
+  if (start instanceof Date) return { from: start.toISOString() };
   return { from: (typeof start === "string" ? Dlsn.parse(start) : start).toString() };
 }
 

@@ -265,10 +265,10 @@ export class MultiStreamWriter implements AsyncDisposable {
 }
 
 /**
- * Start of reading: the first record of the stream, the records written from now on, or a position,
- * whose record is included.
+ * Start of reading: the first record of the stream, the records written from now on, a position,
+ * whose record is included, or a time: the first record that was written then or later.
  */
-export type From = "start" | "end" | Dlsn | string;
+export type From = "start" | "end" | Dlsn | Date | string;
 
 /** Position of a reader, as plain JSON. */
 export interface ReaderPosition {

@@ -9,7 +9,7 @@ use distributedlog::StatusCode;
 
 use super::cors::{self, allow, is_preflight, preflight};
 use super::problem::Problem;
-use super::{HttpState, ServerPhase};
+use super::{HttpState, ServerPhase, retention};
 use crate::ServerCertificate;
 
 /// Routes that need no token and are served while the proxy shuts down: load balancers have no
@@ -119,9 +119,11 @@ fn admit(state: &HttpState, path: &str, request: &Request) -> Result<(), Problem
     Ok(())
 }
 
-/// Returns true if a route deletes something, or injects a fault.
+/// Returns true if a route deletes something, now or later, or injects a fault.
 fn is_administration(path: &str, method: &Method) -> bool {
-    *method == Method::DELETE || (*method == Method::PUT && path.starts_with("/faults/"))
+    let is_put = *method == Method::PUT;
+    *method == Method::DELETE
+        || (is_put && (path.starts_with("/faults/") || path.ends_with(retention::LAST_PART)))
 }
 
 /// A request without a response. hyper drops it when its client closes.

@@ -16,6 +16,7 @@ mod page;
 mod position;
 mod problem;
 mod query;
+mod retention;
 mod route;
 mod server;
 mod socket;
@@ -149,6 +150,8 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
     const STREAMS: &str = "/v1/streams";
     const STREAM: &str = "/v1/streams/{stream}";
     const RECORDS: &str = "/v1/streams/{stream}/records";
+    const OF_STREAM: &str = "/v1/streams/{stream}/retention";
+    const OF_ALL: &str = "/v1/retention";
     let mut routes = vec![
         Route::new(Method::POST, RECORDS, append::append, state),
         Route::new(Method::GET, RECORDS, tail::tail, state),
@@ -157,6 +160,22 @@ fn routes(state: &Arc<HttpState>, operator: &OperatorState) -> Vec<Route> {
         Route::new(Method::PUT, STREAM, streams::create, state),
         Route::new(Method::GET, STREAM, streams::describe, state),
         Route::new(Method::DELETE, STREAM, streams::delete, state),
+        Route::new(Method::GET, OF_STREAM, retention::of_stream, state),
+        Route::new(Method::PUT, OF_STREAM, retention::set_of_stream, state),
+        Route::new(
+            Method::DELETE,
+            OF_STREAM,
+            retention::remove_from_stream,
+            state,
+        ),
+        Route::new(Method::GET, OF_ALL, retention::of_namespace, state),
+        Route::new(Method::PUT, OF_ALL, retention::set_of_namespace, state),
+        Route::new(
+            Method::DELETE,
+            OF_ALL,
+            retention::remove_from_namespace,
+            state,
+        ),
         Route::new(Method::GET, "/openapi.json", openapi::serve, state),
     ];
     routes.extend(page::routes(state));

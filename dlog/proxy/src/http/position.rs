@@ -8,6 +8,7 @@ use super::problem::Problem;
 use crate::machine::{MAX_QUOTE_CHARS, shorten};
 use distributedlog_store::StreamInfo;
 use distributedlog_store::dlsn_text::parse_dlsn;
+use distributedlog_store::utc;
 
 /// A position as JSON, in all its forms.
 #[derive(Clone, Debug, Serialize)]
@@ -154,6 +155,13 @@ impl fmt::Display for EventId {
         let suffix = if self.finished { FINISHED } else { "" };
         write!(f, "{}{suffix}", self.after)
     }
+}
+
+/// Parses a time such as `2026-11-28T10:00:00Z`, in milliseconds since 1970. `None` if the text is
+/// none, and may be a position.
+pub(super) fn parse_time(text: &str) -> Option<u64> {
+    // A `+` of the zone that the client did not escape arrives as a blank.
+    utc::parse(&text.replace(' ', "+"))
 }
 
 /// Parses the id of an event, from the header `place`.

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode as Http;
 use axum::response::{IntoResponse, Json, Response};
 use bytes::Bytes;
-use distributedlog::StatusCode;
 use distributedlog::wire::service::{Request, WriteContext};
+use distributedlog::{Dlsn, StatusCode};
 use serde::Serialize;
 
 use super::HttpState;
@@ -197,14 +197,20 @@ pub(super) async fn truncate(
     Parameters(query): Parameters<TruncateQuery>,
     client: ClientWatch,
 ) -> Result<Response, Problem> {
-    let position = position::parse("before", &query.before)?;
-    if position.created_unix_ms.is_some() {
-        // The machine truncates any stream of this name, and one that was created since has other
-        // records at this position.
-        let found = find(&state, &stream).await.map_err(Problem::not_written)?;
-        position.check(&found)?;
-    }
-    let dlsn = position.dlsn.to_text();
+    let before = match position::parse_time(&query.before) {
+        Some(unix_ms) => at(&state, &stream, unix_ms).await?,
+        None => {
+            let position = position::parse("before (a DLSN or a time)", &query.before)?;
+            if position.created_unix_ms.is_some() {
+                // The machine truncates any stream of this name, and one that was created since
+                // has other records at this position.
+                let found = find(&state, &stream).await.map_err(Problem::not_written)?;
+                position.check(&found)?;
+            }
+            position.dlsn
+        }
+    };
+    let dlsn = before.to_text();
     carry_out(
         &state,
         &Request::Truncate {
@@ -244,10 +250,22 @@ pub(super) async fn describe(
     Ok(Json(described).into_response())
 }
 
+/// Asks the store for the position of a time.
+async fn at(state: &HttpState, stream: &str, unix_ms: u64) -> Result<Dlsn, Problem> {
+    let name = parse_name(stream)?;
+    let found = state.service.store().position_at(&name, unix_ms).await;
+    found.map_err(|error| Problem::of_store(&name, &error).not_written())
+}
+
+/// Parses a stream's name in a path.
+pub(super) fn parse_name(stream: &str) -> Result<StreamName, Problem> {
+    StreamName::new(stream)
+        .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))
+}
+
 /// Asks the store for a stream.
 async fn find(state: &HttpState, stream: &str) -> Result<StreamInfo, Problem> {
-    let name = StreamName::new(stream)
-        .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
+    let name = parse_name(stream)?;
     let found = state.service.store().describe(&name).await;
     found.map_err(|error| Problem::of_store(&name, &error))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode as Http, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use distributedlog::{Dlsn, StatusCode};
+use distributedlog::Dlsn;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -16,10 +16,11 @@ use super::position::{self, StreamPosition};
 use super::problem::Problem;
 use super::query::{FromQuery, Parameters, QueryPairs};
 use super::route::StreamPath;
+use super::streams::parse_name;
 use super::{HttpState, ServerPhase};
 use crate::stats::RaisedGauge;
 use distributedlog_reader::{LogReader, ReadEvent};
-use distributedlog_store::{StoreError, StreamName};
+use distributedlog_store::StoreError;
 
 /// Size from which a part of the body is sent, in bytes. A part ends with the record that reaches
 /// it.
@@ -90,6 +91,8 @@ enum StartPosition {
     First,
     End,
     At(StreamPosition),
+    /// The first record that was written at this time, in milliseconds since 1970, or later.
+    Time(u64),
 }
 
 impl StartPosition {
@@ -109,9 +112,13 @@ impl StartPosition {
             match (query.from.as_deref(), query.after.as_deref()) {
                 (None | Some("start"), None) => Self::First,
                 (Some("end"), None) => Self::End,
-                (Some(from), None) => {
-                    Self::At(position::parse("from (start, end or a DLSN)", from)?)
-                }
+                (Some(from), None) => match position::parse_time(from) {
+                    Some(unix_ms) => Self::Time(unix_ms),
+                    None => {
+                        let place = "from (start, end, a DLSN or a time)";
+                        Self::At(position::parse(place, from)?)
+                    }
+                },
                 (None, Some(after)) => Self::At(position::parse("after", after)?.next_slot()),
                 (Some(_), Some(_)) => {
                     let detail = "from and after: only one of them may be given";
@@ -142,8 +149,7 @@ async fn begin(
     headers: &HeaderMap,
     client: ClientWatch,
 ) -> Result<Response, Problem> {
-    let name = StreamName::new(stream)
-        .map_err(|error| Problem::of_code(StatusCode::InvalidStreamName, error.to_string()))?;
+    let name = parse_name(stream)?;
     let start = StartPosition::of(query, headers)?;
     if !HEARTBEAT_MS_BOUNDS.contains(&query.heartbeat_ms) {
         let (least, most) = HEARTBEAT_MS_BOUNDS.into_inner();
@@ -172,6 +178,12 @@ async fn begin(
             position.check(&info)?;
             position.dlsn
         }
+        StartPosition::Time(unix_ms) => state
+            .service
+            .store()
+            .position_at(&name, unix_ms)
+            .await
+            .map_err(|error| Problem::of_store(&name, &error))?,
     };
     let tail = RecordStream {
         reader: LogReader::new(state.service.store().clone(), name, from)

@@ -17,6 +17,7 @@ use distributedlog_store::{LogStore, Owner, StreamName};
 use distributedlog_testkit::store::MemoryStore;
 
 const RECORDS: &str = "/v1/streams/{stream}/records";
+const RETENTION: &str = "/v1/streams/{stream}/retention";
 const OCTETS: &str = "content-type: application/octet-stream";
 
 /// The document, and the responses that were seen.
@@ -335,7 +336,11 @@ async fn every_documented_parameter_is_understood() {
                     &method,
                     &target,
                     &headers,
-                    if method == "POST" { "x" } else { "" },
+                    match (method.as_str(), path) {
+                        ("POST", _) => "x",
+                        ("PUT", RETENTION) => "{}",
+                        _ => "",
+                    },
                 )
                 .await;
             assert!(
@@ -492,6 +497,7 @@ async fn successes(contract: &mut Contract) {
     contract
         .ask(&client, 204, "DELETE", "/v1/streams/{stream}", of("s"))
         .await;
+    retention(contract, &client, &store).await;
     for path in [
         "/healthz",
         "/readyz",
@@ -504,6 +510,52 @@ async fn successes(contract: &mut Contract) {
         contract.ask(&client, 200, "GET", path, of("")).await;
     }
     page(contract, &client).await;
+}
+
+/// The namespace's retention, a stream's own, and a store that has none.
+async fn retention(contract: &mut Contract, client: &Client, store: &MemoryStore) {
+    let set = |body: &'static str| RequestParts {
+        body: body.into(),
+        ..of("made")
+    };
+    let json = |answer: Answered| String::from_utf8_lossy(&answer.body).into_owned();
+    let all = "/v1/retention";
+    let week = set(r#"{"age_ms": 604800000}"#);
+    let answer = contract.ask(client, 200, "PUT", all, week).await;
+    let of_all = r#"{"age_ms":604800000,"bytes":null,"own":true}"#;
+    assert_eq!(json(answer), of_all);
+    let answer = contract
+        .ask(client, 200, "GET", RETENTION, of("made"))
+        .await;
+    let inherited = of_all.replace("true", "false");
+    assert_eq!(json(answer), inherited);
+    let own = set(r#"{"bytes": 1000, "age_ms": null}"#);
+    let answer = contract.ask(client, 200, "PUT", RETENTION, own).await;
+    assert_eq!(json(answer), r#"{"age_ms":null,"bytes":1000,"own":true}"#);
+    let answer = contract
+        .ask(client, 200, "DELETE", RETENTION, of("made"))
+        .await;
+    assert_eq!(json(answer), inherited);
+    let answer = contract.ask(client, 200, "GET", all, of("")).await;
+    assert_eq!(json(answer), of_all);
+    contract.ask(client, 200, "DELETE", all, of("")).await;
+    for wrong in [
+        "",
+        "7d",
+        "[]",
+        r#"{"age": 7}"#,
+        r#"{"age_ms": -1}"#,
+        r#"{"bytes": 0}"#,
+    ] {
+        contract.ask(client, 400, "PUT", all, set(wrong)).await;
+    }
+    store.lack_retention();
+    for path in [RETENTION, all] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let refused = contract.ask(client, 501, method, path, set("{}")).await;
+            assert!(refused.detail().contains("write proxies"), "{refused:?}");
+        }
+    }
 }
 
 #[cfg(feature = "page")]
@@ -563,6 +615,10 @@ async fn refusals_of_the_request(contract: &mut Contract) {
         ("PUT", "/v1/streams/{stream}"),
         ("GET", "/v1/streams/{stream}"),
         ("DELETE", "/v1/streams/{stream}"),
+        ("GET", RETENTION),
+        ("PUT", RETENTION),
+        ("DELETE", RETENTION),
+        ("PUT", "/v1/retention"),
     ] {
         contract.ask(&client, 400, method, path, of("a%20b")).await;
     }
@@ -650,9 +706,16 @@ async fn refusals_of_the_request(contract: &mut Contract) {
         ("GET", "/v1/streams/{stream}"),
         ("DELETE", "/v1/streams/{stream}"),
         ("GET", RECORDS),
+        ("GET", RETENTION),
+        ("DELETE", RETENTION),
     ] {
         contract.ask(&client, 404, method, path, of("none")).await;
     }
+    let limits = RequestParts {
+        body: "{}".into(),
+        ..of("none")
+    };
+    contract.ask(&client, 404, "PUT", RETENTION, limits).await;
     contract
         .ask(
             &client,
@@ -902,7 +965,12 @@ async fn failures_of_the_store(contract: &mut Contract) {
                 path,
                 RequestParts {
                     query,
-                    body: "x".into(),
+                    body: if path.ends_with("/retention") {
+                        "{}"
+                    } else {
+                        "x"
+                    }
+                    .into(),
                     ..of("s")
                 },
             )

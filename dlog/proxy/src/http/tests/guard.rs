@@ -283,6 +283,10 @@ async fn administration_is_refused_where_the_settings_say_so() {
     for (method, path) in [
         ("DELETE", "/v1/streams/s"),
         ("DELETE", "/v1/streams/s/records?before=1,1,0"),
+        ("PUT", "/v1/streams/s/retention"),
+        ("DELETE", "/v1/streams/s/retention"),
+        ("PUT", "/v1/retention"),
+        ("DELETE", "/v1/retention"),
         ("PUT", "/faults/s/stall"),
         ("PUT", "/faults/s/fail/517"),
         ("DELETE", "/faults/s"),

@@ -71,6 +71,46 @@ async fn a_position_of_a_stream_that_was_made_anew_is_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn a_time_is_the_position_of_the_first_record_written_then_or_later() {
+    let (proxy, store) = start(settings()).await;
+    let client = Client::new(&proxy, Version::One);
+    let stream = StreamName::new("s").expect("a name");
+    // Written at 7 ms.
+    store.put_plain(&stream, 0, "old-1");
+    store.put_plain(&stream, 1, "old-2");
+    client.write("s", b"new").await;
+    for (from, texts) in [
+        ("1970-01-01T00:00:00Z", &["old-1", "old-2", "new"][..]),
+        ("1970-01-01T00:00:00.007Z", &["old-1", "old-2", "new"]),
+        ("1970-01-01T00:00:00.008Z", &["new"]),
+        ("1970-01-01T01:00:00.008+01:00", &["new"]),
+        ("1970-01-01T01:00:00.008%2B01:00", &["new"]),
+        ("2970-01-01T00:00:00Z", &[]),
+    ] {
+        let (found, _) = read(&client, &format!("from={from}")).await;
+        assert_eq!(found, texts, "{from}");
+    }
+    let truncate = async |time: &str| {
+        let path = format!("/v1/streams/s/records?before={time}");
+        assert_eq!(client.ask("DELETE", &path, &[], "").await.status, 204);
+        read(&client, "from=start").await.0
+    };
+    assert_eq!(truncate("1970-01-01T00:00:00.007Z").await.len(), 3);
+    assert_eq!(truncate("1970-01-01T00:00:00.008Z").await, ["new"]);
+    for (method, path) in [
+        (
+            "GET",
+            "/v1/streams/s/records?after=1970-01-01T00:00:00.008Z",
+        ),
+        ("GET", "/v1/streams/s/records?from=1970-01-01"),
+        ("DELETE", "/v1/streams/s/records?before=yesterday"),
+    ] {
+        let refused = client.ask(method, path, &[], "").await;
+        assert_eq!(refused.status, 400, "{method} {path}: {refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_position_beyond_the_end_is_refused_and_every_next_is_not() {
     let (proxy, store) = start(settings()).await;
     let client = Client::new(&proxy, Version::Two);

@@ -118,6 +118,11 @@ impl MemoryStore {
         self.update(|inner| inner.controls.all_fail = true);
     }
 
+    /// Refuses retention from now on, as a store on BookKeeper does.
+    pub fn lack_retention(&self) {
+        self.update(|inner| inner.controls.lacks_retention = true);
+    }
+
     /// Goes on serving after [`close`](distributedlog_store::LogStore::close), as a store that
     /// several processes share does when one of them closes its connection.
     pub fn stay_open(&self) {

@@ -2,8 +2,8 @@
 
 use distributedlog::Dlsn;
 use distributedlog_store::{
-    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, StoreError,
-    StoreFuture, StoreId, StreamInfo, StreamName,
+    Acquired, AppendDone, Entry, Lease, LogStore, Owner, ReadBatch, ReadLimit, Retention,
+    RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
 };
 use tokio::time::Instant;
 
@@ -142,6 +142,33 @@ impl LogStore for MemoryStore {
                     return Ok(batch);
                 }
             }
+        })
+    }
+
+    fn set_retention(
+        &self,
+        stream: Option<&StreamName>,
+        retention: Option<Retention>,
+    ) -> StoreFuture<'_, ()> {
+        self.serve(|inner| {
+            inner.check_retention(stream)?;
+            match retention {
+                Some(limits) => _ = inner.retentions.insert(stream.cloned(), limits),
+                None => _ = inner.retentions.remove(&stream.cloned()),
+            }
+            Ok(())
+        })
+    }
+
+    fn retention(&self, stream: Option<&StreamName>) -> StoreFuture<'_, RetentionInfo> {
+        self.serve(|inner| {
+            inner.check_retention(stream)?;
+            let own = inner.retentions.get(&stream.cloned()).copied();
+            let inherited = inner.retentions.get(&None).copied();
+            Ok(RetentionInfo {
+                own,
+                applied: own.or(inherited).unwrap_or_default(),
+            })
         })
     }
 

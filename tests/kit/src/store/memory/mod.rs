@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use distributedlog::Dlsn;
-use distributedlog_store::{AppendDone, Entry, Lease, StoreError, StoreId, StreamName};
+use distributedlog_store::{AppendDone, Entry, Lease, Retention, StoreError, StoreId, StreamName};
 use tokio::sync::watch;
 
 pub use self::controls::{ReleaseOrder, plain};
@@ -84,6 +84,8 @@ struct Inner {
     /// Latest time given to an entry or a stream: milliseconds since 1970.
     last_unix_ms: u64,
     identity: Option<StoreId>,
+    /// Retentions that were set, which discard nothing here. `None`: the namespace's.
+    retentions: BTreeMap<Option<StreamName>, Retention>,
     closed: bool,
     reads: usize,
     appends: usize,
@@ -101,6 +103,7 @@ struct Controls {
     read_failures: VecDeque<StoreError>,
     all_fail: bool,
     stays_open: bool,
+    lacks_retention: bool,
     stalled_reads: Option<StreamName>,
     claimed_next: Option<Dlsn>,
 }
@@ -162,6 +165,20 @@ impl Inner {
             });
         }
         Ok(())
+    }
+
+    fn check_retention(&self, stream: Option<&StreamName>) -> Result<(), StoreError> {
+        if self.controls.lacks_retention {
+            return Err(StoreError::Unsupported {
+                operation: "retention".to_owned(),
+            });
+        }
+        match stream {
+            Some(stream) if !self.streams.contains_key(stream) => {
+                Err(StoreError::StreamNotFound(stream.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn stream_mut(&mut self, name: &StreamName) -> Result<&mut Stream, StoreError> {
