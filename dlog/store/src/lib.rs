@@ -71,6 +71,7 @@
 
 #[cfg(feature = "bookkeeper")]
 pub mod bookkeeper;
+pub mod budget;
 pub mod dlsn_text;
 pub mod embedded;
 mod entropy;
@@ -94,12 +95,12 @@ pub use distributedlog::Dlsn;
 pub use distributedlog::stream_name::StreamNameError;
 pub use entropy::Entropy;
 pub use health::{StoreHealth, Verdict};
-pub use name::StreamName;
+pub use name::{MAX_STREAM_NAME_BYTES, StreamName};
 pub use retention::{RetainedSegment, Retention, RetentionInfo};
 pub use store_id::{StoreId, StoreIdError};
 pub use types::{
-    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, NamesPage, Owner, ReadBatch,
-    ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,
+    Acquired, AppendDone, Entry, EntryRecord, Lease, LogStore, MAX_OWNER_ADDRESS_BYTES, NamesPage,
+    Owner, ReadBatch, ReadLimit, SegmentInfo, StoreError, StoreFuture, StoredEntry, StreamInfo,
 };
 
 #[cfg(doctest)]

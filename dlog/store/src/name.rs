@@ -7,6 +7,11 @@ use std::sync::Arc;
 
 use distributedlog::stream_name::{self, StreamNameError};
 
+use crate::StoreError;
+
+/// Maximum length of the name of a stream that is created, in bytes.
+pub const MAX_STREAM_NAME_BYTES: usize = 1024;
+
 /// Valid name of a stream. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]
@@ -20,6 +25,23 @@ impl StreamName {
     /// [`StreamNameError`] names the rule for names that the text breaks, and the position.
     pub fn new(text: &str) -> Result<Self, StreamNameError> {
         stream_name::validate(text).map(|name| Self(name.into()))
+    }
+
+    /// Checks the length of the name of a stream that is to be created.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InvalidSetting`] if it is longer than [`MAX_STREAM_NAME_BYTES`].
+    pub fn check_length(&self) -> Result<(), StoreError> {
+        let length = self.0.len();
+        if length <= MAX_STREAM_NAME_BYTES {
+            return Ok(());
+        }
+        Err(StoreError::InvalidSetting {
+            setting: "the stream's name".to_owned(),
+            value: format!("{length} bytes long"),
+            range: format!("at most {MAX_STREAM_NAME_BYTES} bytes long"),
+        })
     }
 
     /// Returns the name as text, without the leading `/`.

@@ -249,6 +249,37 @@ pub struct Owner {
     pub address: String,
 }
 
+/// Maximum length of an owner's address in bytes: a host name of 255, a colon and a port.
+pub const MAX_OWNER_ADDRESS_BYTES: usize = 261;
+
+impl Owner {
+    /// Checks what every store requires of an owner, because it keeps the address with the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InvalidSetting`] if the address is longer than [`MAX_OWNER_ADDRESS_BYTES`], or
+    /// has a control character.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let length = self.address.len();
+        let invalid = |value: String, range: String| {
+            Err(StoreError::InvalidSetting {
+                setting: "the owner's address".to_owned(),
+                value,
+                range,
+            })
+        };
+        if length > MAX_OWNER_ADDRESS_BYTES {
+            let range = format!("at most {MAX_OWNER_ADDRESS_BYTES} bytes long");
+            return invalid(format!("{length} bytes long"), range);
+        }
+        if self.address.chars().any(char::is_control) {
+            let range = "without control characters".to_owned();
+            return invalid(self.address.escape_debug().to_string(), range);
+        }
+        Ok(())
+    }
+}
+
 /// The right to append to a stream, until it is acquired again or released.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {

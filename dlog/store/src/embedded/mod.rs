@@ -323,6 +323,9 @@ fn system_unix_ms() -> u64 {
 
 impl LogStore for EmbeddedStore {
     fn create(&self, stream: &StreamName) -> StoreFuture<'_, ()> {
+        if let Err(too_long) = stream.check_length() {
+            return Box::pin(core::future::ready(Err(too_long)));
+        }
         self.change_only(ChangeRequest::Create(stream.clone()))
     }
 
@@ -363,6 +366,9 @@ impl LogStore for EmbeddedStore {
     }
 
     fn acquire(&self, stream: &StreamName, owner: &Owner) -> StoreFuture<'_, Acquired> {
+        if let Err(invalid) = owner.check() {
+            return Box::pin(core::future::ready(Err(invalid)));
+        }
         let stream = stream.clone();
         let changed = self.change(ChangeRequest::Acquire(stream.clone(), owner.clone()));
         Box::pin(async move {

@@ -12,12 +12,16 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::protocol::{ReplyResult, Request, encode};
 use crate::StoreError;
+use crate::budget::{ByteBudget, Reservation};
 
 /// Size of a connection's first read in bytes: small, so that thousands of idle connections need
 /// little memory.
 const FIRST_CHUNK: usize = 4 << 10;
 /// Maximum size of a read in bytes. The size doubles up to it while reads fill their buffer.
 const LARGEST_CHUNK: usize = 256 << 10;
+/// Bytes of an unfinished frame that every connection may have received without room for them: most
+/// frames are smaller, and need none.
+const FREE_BYTES: usize = 16 << 10;
 /// Size of a frame's length field in bytes.
 const LENGTH_BYTES: usize = 4;
 
@@ -27,6 +31,32 @@ pub struct FrameReader<R> {
     buffer: BytesMut,
     chunk: usize,
     limit: usize,
+    unfinished: Option<Unfinished>,
+}
+
+/// Room for frames that have begun and not ended, of all connections.
+struct Unfinished {
+    budget: ByteBudget,
+    /// Room that this connection's frame has taken.
+    taken: Option<Reservation>,
+}
+
+impl Unfinished {
+    /// Waits until there is room for a buffer of `bytes`.
+    async fn grow_to(&mut self, bytes: usize) {
+        let have = self.taken.as_ref().map_or(0, Reservation::bytes);
+        // The largest frame has room by itself: a buffer somewhat beyond it counts as that.
+        let wanted = bytes.saturating_sub(FREE_BYTES).min(self.budget.limit());
+        let more = wanted.saturating_sub(have);
+        if more == 0 {
+            return;
+        }
+        let more = self.budget.reserve(more).await;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            none => *none = Some(more),
+        }
+    }
 }
 
 /// Error of reading a frame.
@@ -59,7 +89,18 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             buffer: BytesMut::new(),
             chunk: FIRST_CHUNK,
             limit,
+            unfinished: None,
         }
+    }
+
+    /// Counts what has come of a frame, beyond its first 16 KiB, against this budget, and reads no
+    /// more of it while the budget is spent.
+    pub fn counted(self, budget: ByteBudget) -> Self {
+        let unfinished = Some(Unfinished {
+            budget,
+            taken: None,
+        });
+        Self { unfinished, ..self }
     }
 
     /// Sets the maximum size of the next frames in bytes.
@@ -83,7 +124,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 frame_len(&self.buffer, self.limit).map_err(FrameReadError::TooLarge)?
                 && length <= self.buffer.len()
             {
+                if let Some(unfinished) = &mut self.unfinished {
+                    unfinished.taken = None;
+                }
                 return Ok(Some(self.buffer.split_to(length).freeze()));
+            }
+            if self.buffer.is_empty() && self.buffer.capacity() > 4 * self.chunk {
+                // An idle connection keeps no large buffer.
+                self.buffer = BytesMut::new();
+            }
+            if let Some(unfinished) = &mut self.unfinished
+                && !self.buffer.is_empty()
+            {
+                unfinished.grow_to(self.buffer.len() + self.chunk).await;
             }
             self.buffer.reserve(self.chunk);
             let room = self.buffer.capacity() - self.buffer.len();
@@ -99,9 +152,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     Err(FrameReadError::Torn(self.buffer.len()))
                 };
             }
-            // The read filled its buffer, so more is probably waiting: fewer, larger reads.
+            // A read that fills its buffer probably leaves more waiting: fewer, larger reads.
             if count == room {
                 self.chunk = (self.chunk * 2).min(LARGEST_CHUNK);
+            } else if count < room / 4 {
+                self.chunk = (self.chunk / 2).max(FIRST_CHUNK);
             }
         }
     }

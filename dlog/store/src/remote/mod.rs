@@ -30,5 +30,5 @@ pub use settings::{ClientSettings, ServerSettings};
 pub mod internals {
     pub use super::frames::*;
     pub use super::protocol::*;
-    pub use super::server::connection_over;
+    pub use super::server::{PeersOfServer, connection_over};
 }

@@ -3,6 +3,8 @@
 mod close_reason;
 mod connection;
 mod context;
+mod reads;
+mod replies;
 mod requests;
 mod sessions;
 
@@ -69,13 +71,13 @@ pub fn serve_on(
     let log_limits = Arc::<LogLimits>::default();
     let sessions = Sessions::new(Arc::clone(&store), &settings, Arc::clone(&log_limits));
     let drain_timeout = settings.drain_timeout;
-    let context = Arc::new(ServerContext {
+    let context = Arc::new(ServerContext::new(
         store,
-        sessions: Arc::clone(&sessions),
+        Arc::clone(&sessions),
         settings,
         drain,
         log_limits,
-    });
+    ));
     let accepting = tokio::spawn(accept(listener, context));
     Ok(Server {
         address,
@@ -183,18 +185,44 @@ pub async fn connection_over(
     store: Arc<dyn LogStore>,
     settings: ServerSettings,
 ) -> Result<(), String> {
-    let log_limits = Arc::<LogLimits>::default();
-    let sessions = Sessions::new(Arc::clone(&store), &settings, Arc::clone(&log_limits));
-    let (_draining, drain) = watch::channel(false);
-    let context = Arc::new(ServerContext {
-        store,
-        sessions,
-        settings,
-        drain,
-        log_limits,
-    });
-    let (from, to) = tokio::io::split(stream);
-    serve_connection(&context, from, to, true)
-        .await
-        .map_err(|closed| closed.to_string())
+    PeersOfServer::new(store, settings).serve(stream).await
+}
+
+/// A server without a listener. Its connections share what those of a server share.
+#[cfg(feature = "internals")]
+#[derive(Clone)]
+pub struct PeersOfServer {
+    context: Arc<ServerContext>,
+    _draining: Arc<watch::Sender<bool>>,
+}
+
+#[cfg(feature = "internals")]
+impl PeersOfServer {
+    /// Returns a server of `store`.
+    pub fn new(store: Arc<dyn LogStore>, settings: ServerSettings) -> Self {
+        let log_limits = Arc::<LogLimits>::default();
+        let sessions = Sessions::new(Arc::clone(&store), &settings, Arc::clone(&log_limits));
+        let (draining, drain) = watch::channel(false);
+        let context = ServerContext::new(store, sessions, settings, drain, log_limits);
+        Self {
+            context: Arc::new(context),
+            _draining: Arc::new(draining),
+        }
+    }
+
+    /// Serves one connection. Returns the reason if this side closed it.
+    pub async fn serve(
+        &self,
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    ) -> Result<(), String> {
+        let (from, to) = tokio::io::split(stream);
+        serve_connection(&self.context, from, to, true)
+            .await
+            .map_err(|closed| closed.to_string())
+    }
+
+    /// Returns the bytes of answers that all connections hold.
+    pub fn answer_bytes(&self) -> usize {
+        self.context.bounds.answers.held()
+    }
 }

@@ -45,6 +45,23 @@ settings_table! {
     /// Maximum size in bytes of one connection's requests in progress, each rounded up to the next
     /// KiB. At the limit its socket is not read.
     max_append_bytes: usize, default (64 MiB), valid (bytes max_frame_bytes to 1 TiB);
+    /// Maximum size in bytes of all connections' requests in progress, counted likewise. At the
+    /// limit further ones wait, and their sockets are not read.
+    max_total_append_bytes: usize, default (256 MiB), valid (bytes max_frame_bytes to 4 GiB);
+    /// Maximum size in bytes of all frames that have begun and not ended, without the first 16 KiB
+    /// of each connection's. At the limit the rest of such frames is not read.
+    max_unfinished_bytes: usize, default (64 MiB), valid (bytes max_frame_bytes to 4 GiB);
+    /// Maximum number of reads of all connections, waiting or not; a further one is refused as an
+    /// overload. A connection has at most 4,096 of them.
+    max_reads: usize, default (65536), valid (count 1 to 16777216);
+    /// Maximum size in bytes of one connection's answers that are being read from the store or wait
+    /// to be written. Beyond it reads wait until the client takes its answers.
+    max_answer_bytes: usize, default (16 MiB), valid (bytes 64 KiB to 4 GiB);
+    /// Maximum size in bytes of all connections' answers, counted likewise.
+    max_total_answer_bytes: usize, default (256 MiB), valid (bytes 64 KiB to 4 GiB);
+    /// Minimum rate in bytes per second at which a client takes answers that wait for it, measured
+    /// over `idle_timeout`; a slower one is disconnected. 0: a byte in that time is enough.
+    min_write_rate: usize, default (16 KiB), valid (bytes 0 B to 1 GiB);
     /// Maximum size in bytes of the entries that one read returns, unless its first entry alone is
     /// larger.
     max_read_bytes: usize, default (1 MiB), valid (bytes 1 B to 1 GiB);

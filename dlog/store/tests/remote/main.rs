@@ -1,5 +1,6 @@
 //! Clients and servers over real sockets, in one process.
 
+mod bounds;
 mod foreign_peers;
 mod identity;
 mod kit;

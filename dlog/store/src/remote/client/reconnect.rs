@@ -14,6 +14,7 @@ use super::state::{ClientState, ConnectionState};
 use crate::StoreError;
 use crate::remote::ClientSettings;
 use crate::remote::frames::{FrameReader, push};
+use crate::remote::outbox::WriteRate;
 use crate::uri::Uri;
 
 /// The connection is closed after this many ping intervals without a frame from the server.
@@ -119,11 +120,15 @@ async fn run_connection(
         ..
     } = established;
     let ping_every = Duration::from_millis(welcome.ping_every_ms.max(1).into());
-    let write_timeout = (ping_every * SILENT_PINGS).max(settings.connect_timeout);
+    // A server that takes a byte in this time is alive: it takes more as its disk does.
+    let rate = WriteRate {
+        window: (ping_every * SILENT_PINGS).max(settings.connect_timeout),
+        min: 0,
+    };
     tokio::select! {
         biased;
         why = receive(&mut reader, connection, ping_every, state) => why,
-        written = connection.outbox.run(writer, write_timeout) => match written {
+        written = connection.outbox.run(writer, rate) => match written {
             Ok(()) => "it was closed".to_owned(),
             Err(error) => error.to_string(),
         },

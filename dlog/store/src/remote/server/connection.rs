@@ -9,15 +9,18 @@ use distributedlog::wire::mux::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::close_reason::CloseReason;
 use super::context::ServerContext;
+use super::replies::Replies;
 use super::requests::Requests;
 use super::sessions::SessionGuard;
+use crate::budget::ByteBudget;
 use crate::peer_protocol::{PeerProtocol, http_refusal};
-use crate::remote::frames::{FrameReader, push};
+use crate::remote::frames::{FrameReadError, FrameReader, push};
 use crate::remote::outbox::Outbox;
 use crate::remote::protocol::{
     BUSY, HELLO, Hello, MAX_DESCRIPTION_BYTES, OtherVersion, REFUSED, VERSION, WELCOME, Welcome,
@@ -38,9 +41,11 @@ pub(super) async fn serve_connection(
     to: impl AsyncWrite + Unpin,
     has_permit: bool,
 ) -> Result<(), CloseReason> {
-    let outbox = Arc::new(Outbox::default());
-    let mut reader = FrameReader::new(from, MAX_HELLO_BYTES);
-    let writing = outbox.run(to, context.settings.idle_timeout);
+    let bounds = &context.bounds;
+    let answers = bounds.answers.part(context.settings.max_answer_bytes);
+    let outbox = Arc::new(Outbox::counted(answers.clone()));
+    let mut reader = FrameReader::new(from, MAX_HELLO_BYTES).counted(bounds.unfinished.clone());
+    let writing = outbox.run(to, context.write_rate());
     tokio::pin!(writing);
     let handshaken = tokio::select! {
         biased;
@@ -52,7 +57,7 @@ pub(super) async fn serve_connection(
             reader.set_limit(context.settings.max_frame_bytes);
             tokio::select! {
                 biased;
-                ended = serve_requests(context, &client, &mut reader, &outbox) => ended,
+                ended = serve_requests(context, &client, &mut reader, &outbox, answers) => ended,
                 written = &mut writing => return written.map_err(CloseReason::Unwritable),
             }
         }
@@ -168,6 +173,7 @@ async fn first_frame(
     outbox: &Outbox,
 ) -> Result<Option<Bytes>, CloseReason> {
     loop {
+        outbox.room().await;
         let Some(bytes) = reader.next().await.map_err(CloseReason::Read)? else {
             return Ok(None);
         };
@@ -241,12 +247,12 @@ async fn serve_requests(
     client: &Client,
     reader: &mut FrameReader<impl AsyncRead + Unpin>,
     outbox: &Arc<Outbox>,
+    answers: ByteBudget,
 ) -> Result<(), CloseReason> {
     let requests = Requests::new(
         Arc::clone(context),
         Arc::clone(&client.session_guard.session),
-        Arc::clone(outbox),
-        client.max_frame_bytes,
+        Replies::new(Arc::clone(outbox), answers, client.max_frame_bytes),
     );
     let mut drain = context.drain.clone();
     let mut draining = false;
@@ -272,7 +278,7 @@ async fn serve_requests(
                 drain_confirmed = true;
                 continue;
             }
-            frame = timeout(idle, reader.next()) => frame
+            frame = next_frame(reader, outbox, idle) => frame
                 .map_err(|_| CloseReason::Silent(idle))?
                 .map_err(CloseReason::Read)?,
             () = requests.all_replied(), if drain_confirmed => return Ok(()),
@@ -286,6 +292,20 @@ async fn serve_requests(
             () = client.session_guard.superseded() => return Err(CloseReason::Superseded),
         }
     }
+}
+
+/// Reads the next frame within a time, once there is room for its answer.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses nothing.
+async fn next_frame(
+    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    outbox: &Outbox,
+    idle: Duration,
+) -> Result<Result<Option<Bytes>, FrameReadError>, Elapsed> {
+    outbox.room().await;
+    timeout(idle, reader.next()).await
 }
 
 async fn drain_begun(drain: &mut watch::Receiver<bool>) {

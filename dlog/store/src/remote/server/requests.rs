@@ -1,100 +1,51 @@
 //! The requests of one connection.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use distributedlog::Dlsn;
-use distributedlog::wire::mux::{Message, Status, Tag};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
+use distributedlog::wire::mux::Tag;
 
 use super::close_reason::CloseReason;
 use super::context::ServerContext;
+use super::reads::ReadRequest;
+use super::replies::Replies;
 use super::sessions::Session;
-use crate::remote::frames::{push, push_failure, push_reply};
-use crate::remote::outbox::Outbox;
+use crate::budget::{ByteBudget, Reservation};
 use crate::remote::protocol::{
-    EntryRef, NAMES_PER_PAGE, Operation, RecordRef, Reply, ReplyResult, Request, decode, own_entry,
+    Operation, RecordRef, Reply, ReplyResult, Request, decode, own_entry,
 };
-use crate::{Entry, Lease, ReadBatch, ReadLimit, StoreError, StreamName};
+use crate::{Entry, EntryRecord, Lease, StoreError};
 
-/// A request takes one unit for each started KiB of its frame, so that the units bound the number
-/// of small requests too.
+/// A request counts as a multiple of this, so that the budget bounds the number of small requests
+/// too.
 const UNIT_BYTES: usize = 1 << 10;
 
-/// Maximum number of waiting reads of one connection.
+/// Maximum number of reads of one connection.
 const MAX_READS: usize = 4096;
 
-/// No request is started while this many bytes of replies wait to be written.
-const MAX_UNWRITTEN_BYTES: usize = 16 << 20;
-
-/// The requests of one connection. Units bound the bytes of those that are in progress.
+/// The requests of one connection.
 pub(super) struct Requests {
     context: Arc<ServerContext>,
     session: Arc<Session>,
     replies: Arc<Replies>,
-    units: Arc<Semaphore>,
-    all_units: u32,
-}
-
-/// Sends the replies of one connection.
-struct Replies {
-    outbox: Arc<Outbox>,
-    max_frame_bytes: usize,
-    /// The waiting reads. Removing one from here obliges to reply to it, so each gets one reply.
-    reads: Mutex<Reads>,
-}
-
-#[derive(Default)]
-struct Reads {
-    held: BTreeMap<Tag, AbortHandle>,
-    draining: bool,
-}
-
-impl Replies {
-    fn reads(&self) -> MutexGuard<'_, Reads> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reply(&self, tag: Tag, reply: &ReplyResult<'_>) {
-        self.outbox
-            .push(|out| push_reply(out, tag, reply, self.max_frame_bytes));
-    }
-
-    fn nack(&self, tag: Tag) {
-        self.outbox
-            .push(|out| push_failure(out, tag, Status::Nack, "the server is shutting down"));
-    }
+    /// Budget of the requests in progress.
+    in_progress: ByteBudget,
 }
 
 impl Requests {
     pub(super) fn new(
         context: Arc<ServerContext>,
         session: Arc<Session>,
-        outbox: Arc<Outbox>,
-        max_frame_bytes: usize,
+        replies: Replies,
     ) -> Self {
-        // A frame of the largest size must fit, or it would wait forever.
-        let bytes = context
-            .settings
-            .max_append_bytes
-            .max(context.settings.max_frame_bytes);
-        let all_units = u32::try_from(bytes / UNIT_BYTES + 1)
-            .unwrap_or(u32::MAX)
-            .min(1 << 24);
-        let replies = Arc::new(Replies {
-            outbox,
-            max_frame_bytes,
-            reads: Mutex::default(),
-        });
+        let limit = context.settings.max_append_bytes;
         Self {
+            in_progress: context.bounds.requests.part(limit),
             context,
             session,
-            replies,
-            units: Arc::new(Semaphore::new(all_units as usize)),
-            all_units,
+            replies: Arc::new(replies),
         }
     }
 
@@ -111,12 +62,7 @@ impl Requests {
 
     /// Waits until no request is in progress.
     pub(super) async fn all_replied(&self) {
-        let all = self
-            .units
-            .acquire_many(self.all_units)
-            .await
-            .expect("the semaphore is never closed");
-        drop(all);
+        self.in_progress.all_free().await;
     }
 
     /// Cancels a request that the client discarded. A waiting read ends; other requests are
@@ -124,14 +70,12 @@ impl Requests {
     pub(super) fn discard(&self, tag: Tag) {
         if let Some(read) = self.replies.reads().held.remove(&tag) {
             read.abort();
-            self.replies
-                .outbox
-                .push(|out| push(out, tag, Message::Rdiscarded));
+            self.replies.discarded(tag);
         }
     }
 
     /// Starts a request; its reply is sent when it is finished. Waits while too many bytes are in
-    /// progress or unwritten.
+    /// progress.
     ///
     /// # Errors
     ///
@@ -145,10 +89,8 @@ impl Requests {
         let request = match decode::<Request<'_>>(payload) {
             Ok(request) => request,
             Err(malformed) => {
-                let text = format!("the request is {malformed}");
                 self.replies
-                    .outbox
-                    .push(|out| push_failure(out, tag, Status::Error, &text));
+                    .fail(tag, &format!("the request is {malformed}"));
                 return Ok(());
             }
         };
@@ -156,37 +98,36 @@ impl Requests {
             self.replies.nack(tag);
             return Ok(());
         }
-        self.replies.outbox.room(MAX_UNWRITTEN_BYTES).await;
-        let units = u32::try_from(frame.len() / UNIT_BYTES + 1)
-            .unwrap_or(u32::MAX)
-            .min(self.all_units);
-        let permit = async || {
-            Arc::clone(&self.units)
-                .acquire_many_owned(units)
-                .await
-                .expect("the semaphore is never closed")
-        };
         match request {
             Request::Read {
                 stream,
                 from,
                 limit,
-            } => return self.hold_read(tag, stream, from, limit),
+            } => return self.hold_read(tag, ReadRequest::Entries(stream, from, limit)),
             Request::Append { lease, records } if RecordRef::make_entry(&records) => {
-                self.append(tag, &lease, own_entry(&records, frame), permit().await);
+                // Records of a byte take more memory than in their frame.
+                let bytes = frame
+                    .len()
+                    .max(records.len().saturating_mul(size_of::<EntryRecord>()));
+                let room = self.in_progress.reserve(in_units(bytes)).await;
+                self.append(tag, &lease, own_entry(&records, frame), room);
             }
             Request::Append { .. } => {
                 let text = "an entry has at least one record, and a record at least one slot";
-                self.replies
-                    .outbox
-                    .push(|out| push_failure(out, tag, Status::Error, text));
+                self.replies.fail(tag, text);
             }
-            Request::Do(operation) => self.spawn(tag, operation, permit().await),
+            Request::Do(operation) => match ReadRequest::of(operation) {
+                Ok(read) => return self.hold_read(tag, read),
+                Err(operation) => {
+                    let room = self.in_progress.reserve(in_units(frame.len())).await;
+                    self.spawn(tag, operation, room);
+                }
+            },
         }
         Ok(())
     }
 
-    fn append(&self, tag: Tag, lease: &Lease, entry: Entry, permit: OwnedSemaphorePermit) {
+    fn append(&self, tag: Tag, lease: &Lease, entry: Entry, room: Reservation) {
         if !self.session.holds(lease) {
             self.replies
                 .reply(tag, &Err(StoreError::Fenced(lease.stream.clone())));
@@ -195,35 +136,24 @@ impl Requests {
         let replies = Arc::clone(&self.replies);
         let done = move |result: Result<Dlsn, StoreError>| {
             replies.reply(tag, &result.map(Reply::Appended));
-            drop(permit);
+            drop(room);
         };
         self.context.store.append(lease, entry, Box::new(done));
     }
 
-    fn hold_read(
-        &self,
-        tag: Tag,
-        stream: StreamName,
-        from: Dlsn,
-        limit: ReadLimit,
-    ) -> Result<(), CloseReason> {
-        let settings = &self.context.settings;
-        let (max_bytes, wait) = (
-            limit.max_bytes.min(settings.max_read_bytes),
-            limit.wait.min(settings.max_read_wait),
-        );
-        let limit = ReadLimit {
-            max_bytes,
-            wait,
-            ..limit
-        };
+    /// Starts a request that changes nothing. Its reply waits until the client has taken enough of
+    /// the earlier ones.
+    fn hold_read(&self, tag: Tag, request: ReadRequest) -> Result<(), CloseReason> {
+        let request = request.within(&self.context.settings);
         let mut reads = self.replies.reads();
-        if reads.held.len() >= MAX_READS {
+        let permit = Arc::clone(&self.context.bounds.reads).try_acquire_owned();
+        let (Ok(permit), true) = (permit, reads.held.len() < MAX_READS) else {
             drop(reads);
+            let limit = MAX_READS.min(self.context.settings.max_reads);
             self.replies
-                .reply(tag, &Err(StoreError::Overloaded { limit: MAX_READS }));
+                .reply(tag, &Err(StoreError::Overloaded { limit }));
             return Ok(());
-        }
+        };
         let btree_map::Entry::Vacant(vacant) = reads.held.entry(tag) else {
             return Err(CloseReason::Protocol(format!(
                 "tag {tag} was used for two reads at once"
@@ -236,25 +166,15 @@ impl Requests {
                 replies: &replies,
                 tag,
             };
-            let read = store.read(&stream, from, limit).await;
+            let answer = request.answer(&*store, &replies.answers).await;
             drop(answered);
             if replies.reads().held.remove(&tag).is_some() {
-                let reply = read.as_ref().map_err(Clone::clone);
-                let reply = reply.map(
-                    |ReadBatch {
-                         entries,
-                         next,
-                         start,
-                         created_unix_ms,
-                     }| Reply::Batch {
-                        entries: EntryRef::list(entries),
-                        next: *next,
-                        start: *start,
-                        created_unix_ms: *created_unix_ms,
-                    },
-                );
-                replies.reply(tag, &reply);
+                match answer {
+                    Ok((answer, room)) => replies.reply_read(tag, &answer, room),
+                    Err(error) => replies.reply(tag, &Err(error)),
+                }
             }
+            drop(permit);
         });
         vacant.insert(task.abort_handle());
         Ok(())
@@ -262,7 +182,7 @@ impl Requests {
 
     /// Runs a request to its end, even if the connection is lost meanwhile: a granted lease must
     /// reach its session's table.
-    fn spawn(&self, tag: Tag, operation: Operation, permit: OwnedSemaphorePermit) {
+    fn spawn(&self, tag: Tag, operation: Operation, room: Reservation) {
         let (context, session, replies) = (
             Arc::clone(&self.context),
             Arc::clone(&self.session),
@@ -276,9 +196,14 @@ impl Requests {
             let reply = execute(&context, &session, operation).await;
             replies.reply(tag, &reply);
             drop(answered);
-            drop(permit);
+            drop(room);
         });
     }
+}
+
+/// Returns the bytes as which a request of this size counts.
+const fn in_units(bytes: usize) -> usize {
+    (bytes / UNIT_BYTES + 1).saturating_mul(UNIT_BYTES)
 }
 
 /// Replies to a request if a bug in the store ends its task, so that the client does not wait for
@@ -317,31 +242,19 @@ async fn execute(
 ) -> ReplyResult<'static> {
     let store = &context.store;
     match operation {
-        Operation::Create(stream) => store.create(&stream).await.map(|()| Reply::Done),
+        Operation::Create(stream) => {
+            stream.check_length()?;
+            store.create(&stream).await.map(|()| Reply::Done)
+        }
         Operation::Delete(stream) => store.delete(&stream).await.map(|()| Reply::Done),
-        Operation::Describe(stream) => store.describe(&stream).await.map(Reply::Info),
         Operation::Truncate { stream, before } => {
             store.truncate(&stream, before).await.map(|()| Reply::Done)
         }
-        Operation::List {
-            after,
-            prefix,
-            limit,
-        } => {
-            let limit = usize::try_from(limit)
-                .unwrap_or(usize::MAX)
-                .min(NAMES_PER_PAGE);
-            let page = store.list_page(after.as_ref(), &prefix, limit).await?;
-            Ok(Reply::Names {
-                names: page.names,
-                more: page.more,
-            })
+        Operation::Acquire { stream, owner } => {
+            owner.check()?;
+            let acquired = context.sessions.acquire(session, &stream, &owner).await?;
+            Ok(Reply::Acquired(acquired))
         }
-        Operation::Acquire { stream, owner } => context
-            .sessions
-            .acquire(session, &stream, &owner)
-            .await
-            .map(Reply::Acquired),
         Operation::Release(lease) => {
             // A session can release only its own leases. A fenced one is no error.
             if session.remove_lease(&lease) {
@@ -360,6 +273,9 @@ async fn execute(
         Operation::EndSession => {
             context.sessions.end(session, None).await;
             Ok(Reply::Done)
+        }
+        Operation::Describe(_) | Operation::List { .. } => {
+            unreachable!("requests that change nothing are reads")
         }
     }
 }
