@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::setting_flags::{self, FlagGroup, FlagRows, TableFlags};
 use super::{CliError, Output, Shutdown, folder, namespace, port};
 use distributedlog_proxy::StoreStatsPort;
+use distributedlog_store::descriptors::DescriptorBudget;
 use distributedlog_store::embedded::{EmbeddedSettings, EmbeddedStore, is_store_file};
-use distributedlog_store::net::{listen, raise_open_files};
+use distributedlog_store::net::listen;
 use distributedlog_store::remote::{ServerSettings, serve};
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use distributedlog_store::{LogStore, StoreError};
@@ -123,7 +124,7 @@ impl Args {
             .check()
             .map_err(|error| setting_flags::refused::<LocalFiles>(&error))?;
         let address = SocketAddr::new(self.bind, self.port);
-        raise_open_files();
+        settings.descriptors = reserve_descriptors(files.descriptors())?;
         // The address first: a second start on the same port must fail because of the port, not
         // because the folder is locked.
         let listener =
@@ -158,6 +159,19 @@ impl Args {
         tracing::info!("all acknowledged records are on disk; the server has stopped");
         Ok(())
     }
+}
+
+/// Reserves file descriptors for the store, and returns what is left for connections.
+///
+/// # Errors
+/// The limit of open files is too low.
+pub(crate) fn reserve_descriptors(store: usize) -> Result<DescriptorBudget, CliError> {
+    DescriptorBudget::of_process(store).map_err(|error| {
+        let needed = error.needed();
+        CliError::failure(error.to_string()).tip(format!(
+            "raise it with ulimit -n {needed}, or LimitNOFILE={needed} in a unit of systemd"
+        ))
+    })
 }
 
 /// Opens the store in a folder.

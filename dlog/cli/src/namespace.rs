@@ -138,6 +138,7 @@ pub(crate) fn store_error(error: &StoreError, uri: Option<&Uri>) -> CliError {
         | StoreError::TooLarge { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Io { .. }
+        | StoreError::NotWritten { .. }
         | StoreError::Refused { .. }
         | StoreError::Overloaded { .. }
         | StoreError::InvalidEntry { .. }

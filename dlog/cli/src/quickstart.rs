@@ -24,6 +24,7 @@ use distributedlog_proxy::{Proxy, ProxyError, RunningProxy, Settings};
 use distributedlog_reader::{
     MergeSettings, MergedEvent, MultiReader, ReadEvent, StreamError, StreamErrorKind,
 };
+use distributedlog_store::descriptors::{CLIENT_DESCRIPTORS, DescriptorBudget};
 use distributedlog_store::embedded::EmbeddedSettings;
 use distributedlog_store::uri::Uri;
 use distributedlog_store::{LogStore, StoreError, StreamName};
@@ -219,6 +220,10 @@ impl Stack {
         port: Option<u16>,
         http_port: Option<u16>,
     ) -> Result<Self, CliError> {
+        let descriptors = local::reserve_descriptors(match &uri {
+            Some(_) => CLIENT_DESCRIPTORS,
+            None => EmbeddedSettings::new("").descriptors(),
+        })?;
         let (store, place, temporary) = match &uri {
             Some(uri) => (
                 namespace::connect(uri).await?,
@@ -236,7 +241,7 @@ impl Stack {
                 Err(error) => return Err(namespace::store_error(&error, uri.as_ref())),
             }
         }
-        let proxy = start_proxy(&store, port, http_port).await?;
+        let proxy = start_proxy(&store, &descriptors, port, http_port).await?;
         Ok(Self {
             store,
             proxy,
@@ -339,6 +344,7 @@ fn temporary_folder() -> Result<TempDir, CliError> {
 /// is in use.
 async fn start_proxy(
     store: &Arc<dyn LogStore>,
+    descriptors: &DescriptorBudget,
     port: Option<u16>,
     http_port: Option<u16>,
 ) -> Result<RunningProxy, CliError> {
@@ -349,6 +355,7 @@ async fn start_proxy(
             .listen(loopback(clients))
             .http_listen(Some(loopback(http)))
             .faults(true)
+            .descriptors(descriptors.clone())
             .demo(true);
         let settings = settings.build().expect("loopback and defaults are valid");
         match Proxy::start(settings, Arc::clone(store)).await {

@@ -143,12 +143,15 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let Some((registered, mailbox)) = connections.register(settings.max_connections) else {
+        let descriptor = settings.descriptors.try_take();
+        let registered = connections.register(settings.max_connections);
+        let (Some(descriptor), Some((registered, mailbox))) = (descriptor, registered) else {
             service.stats.connections_refused.inc();
             if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooManyConnections) {
                 tracing::warn!(
                     %peer,
-                    limit = settings.max_connections,
+                    max_connections = settings.max_connections,
+                    open_files = settings.descriptors.connections(),
                     left_out,
                     "closing a new connection: the limit is reached"
                 );
@@ -164,6 +167,7 @@ pub(super) async fn accept(
                 mailbox: mailbox.clone(),
             };
             serve(stream, peer, mailbox, &service, &settings, registered).await;
+            drop(descriptor);
         });
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use distributedlog::settings::SettingsError as OutOfRange;
 use distributedlog::settings_table;
 
+use distributedlog_store::descriptors::DescriptorBudget;
+
 use super::wall_clock::{SystemClock, WallClock};
 use super::{AdminPeers, CorsOrigin, HttpToken, ServerCertificate};
 
@@ -114,9 +116,10 @@ settings_table! {
     frame_timeout: Duration, default (30 s), valid (time 1 ms to 24 h);
     /// Time that a peer may read nothing while answers wait for it.
     write_timeout: Duration, default (30 s), valid (time 1 ms to 24 h);
-    /// Time that a connection may be silent with nothing in flight. `None`, no limit, because idle
-    /// connections are cheap.
-    idle_timeout: Option<Duration>, default (none), valid (time none or 1 ms to 24 h);
+    /// Time that a connection may be silent with nothing in flight before it is closed. A ping
+    /// breaks the silence: our clients and Finagle's send one every few seconds. `None`: no limit.
+    idle_timeout: Option<Duration>, default (10 min => Some(Duration::from_secs(600))),
+        valid (time none or 1 ms to 24 h);
     /// Time that a drain waits for connections to finish before it closes them.
     drain_timeout: Duration, default (30 s), valid (time 1 ms to 24 h);
     /// Age at which an expired deadline is taken for a wrong clock at once and ignored. Below it, a
@@ -129,6 +132,10 @@ settings_table! {
     /// Lets the page at `/` start its demonstration, which writes, by itself, instead of by a
     /// click.
     demo: bool, default (off), valid (switch on or off);
+    /// Descriptors that connections of the clients' port and of the HTTP port take from, besides
+    /// `max_connections` and `http_max_connections`. The stats port has room of its own.
+    descriptors: DescriptorBudget, default (unlimited => DescriptorBudget::unlimited()),
+        valid (other any);
     /// Clock that deadlines are compared with.
     wall_clock: Arc<dyn WallClock>, default (system => Arc::new(SystemClock)), valid (other any);
 }

@@ -72,6 +72,7 @@
 #[cfg(feature = "bookkeeper")]
 pub mod bookkeeper;
 pub mod budget;
+pub mod descriptors;
 pub mod dlsn_text;
 pub mod embedded;
 mod entropy;

@@ -9,7 +9,6 @@ use core::pin::Pin;
 use core::time::Duration;
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -129,32 +128,6 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// Raises the process's limit of open files and connections to its hard limit. The usual soft limit
-/// of 1,024 is for programs that use `select`, which this one does not. A failure is logged.
-pub fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
-        return;
-    }
-    match setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    ) {
-        Ok(()) => tracing::debug!(
-            from = limit.current,
-            to = limit.maximum,
-            "raised the limit of open files"
-        ),
-        Err(error) => tracing::warn!(
-            "the limit of open files stays at {:?}: {error}",
-            limit.current
-        ),
-    }
 }
 
 #[cfg(test)]

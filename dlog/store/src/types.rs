@@ -551,6 +551,25 @@ pub enum StoreError {
         /// The operation.
         operation: String,
     },
+    /// The operating system failed an operation before anything of the entry was written: a new
+    /// volume cannot be created because there are no file descriptors, say. Nothing was written;
+    /// trying again later can succeed.
+    NotWritten {
+        /// The file or folder.
+        path: String,
+        /// The system's error.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// Returns the error for an entry of which nothing was written when this error came.
+    pub(crate) fn before_writing(self) -> Self {
+        if let Self::Io { path, detail } = self {
+            return Self::NotWritten { path, detail };
+        }
+        self
+    }
 }
 
 impl From<SettingsError> for StoreError {
@@ -624,6 +643,7 @@ impl fmt::Display for StoreError {
                  raise max_creations_per_second"
             ),
             Self::Unsupported { operation } => write!(f, "this store has no {operation}"),
+            Self::NotWritten { path, detail } => write!(f, "nothing was written: {path}: {detail}"),
         }
     }
 }

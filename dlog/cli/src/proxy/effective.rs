@@ -9,7 +9,7 @@ use distributedlog_store::bookkeeper::BookKeeperSettings;
 use serde::Serialize;
 
 use super::super::setting_flags::{self, FlagGroup, TableFlags, value_text};
-use super::super::{CliError, Format, Output, record_text};
+use super::super::{CliError, Format, Output, local, record_text};
 #[cfg(feature = "bookkeeper")]
 use super::bookkeeper_args::BookKeeper;
 use super::properties::{Change, Configuration};
@@ -89,6 +89,16 @@ impl Effective {
             configuration: None,
             origins: BTreeMap::new(),
         }
+    }
+
+    /// Reserves this number of file descriptors for the store; connections get the rest.
+    ///
+    /// # Errors
+    /// The limit of open files is too low.
+    pub(super) fn reserve_descriptors(&mut self, store: usize) -> Result<(), CliError> {
+        let descriptors = local::reserve_descriptors(store)?;
+        self.proxy = self.proxy.clone().descriptors(descriptors);
+        Ok(())
     }
 
     /// Takes a file.

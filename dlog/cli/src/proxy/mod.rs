@@ -23,7 +23,8 @@ use distributedlog_proxy::{
     AdminPeers, CorsOrigin, HttpToken, Proxy, ProxyError, ServerCertificate, Settings,
     SettingsBuilder, SettingsError,
 };
-use distributedlog_store::net::raise_open_files;
+use distributedlog_store::descriptors::CLIENT_DESCRIPTORS;
+use distributedlog_store::embedded::EmbeddedSettings;
 use distributedlog_store::uri::{DEFAULT_PORT, Uri};
 use effective::{Effective, Shown};
 use original_args::OriginalArgs;
@@ -181,14 +182,15 @@ impl Args {
     /// The store cannot be reached or opened, an address cannot be listened on, or a flag is
     /// invalid.
     pub(crate) async fn run(self, output: &Output, shutdown: &Shutdown) -> Result<(), CliError> {
-        raise_open_files();
-        let effective = self.effective()?;
-        let settings = self.settings(&effective)?;
+        let mut effective = self.effective()?;
         if self.config.print_config {
+            self.settings(&effective)?;
             effective.log();
             return effective.print(self.shown()?, self.config.format, output);
         }
         let place = self.place()?.ok_or_else(no_place)?;
+        effective.reserve_descriptors(place.descriptors())?;
+        let settings = self.settings(&effective)?;
         let uri = place.uri();
         self.announcement.check(uri)?;
         let Connected {
@@ -436,6 +438,14 @@ impl Args {
 }
 
 impl Place {
+    /// Returns the number of file descriptors that its store needs.
+    fn descriptors(&self) -> usize {
+        match self {
+            Self::Namespace(..) => CLIENT_DESCRIPTORS,
+            Self::Folder(folder) => EmbeddedSettings::new(folder).descriptors(),
+        }
+    }
+
     fn uri(&self) -> Option<&Uri> {
         match self {
             Self::Namespace(uri, _) => Some(uri),

@@ -237,7 +237,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 true
             }
-            Poll::Ready(Ok(_)) => true,
+            Poll::Ready(Ok(_)) => {
+                self.timers.received();
+                true
+            }
             Poll::Ready(Err(error)) => {
                 self.close(ConnectionEnd::Lost(error.kind()));
                 true

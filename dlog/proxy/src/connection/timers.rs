@@ -66,6 +66,11 @@ impl ConnectionTimers {
         }
     }
 
+    /// Notes that some bytes came from the client: the silence begins anew.
+    pub(super) const fn received(&mut self) {
+        self.idle_since = None;
+    }
+
     /// Notes that the client read some bytes.
     pub(super) const fn wrote(&mut self) {
         self.write_since = None;
@@ -161,5 +166,38 @@ impl fmt::Display for ExpiredTimeout {
             Self::Write(limit) => write!(f, "it did not read its answers for {limit:?}"),
             Self::Idle(limit) => write!(f, "it was idle for {limit:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_pings_is_not_idle() {
+        let limit = Duration::from_secs(10);
+        let settings = Settings::builder().idle_timeout(Some(limit));
+        let settings = settings.build().expect("valid settings");
+        let mut timers = ConnectionTimers::new(&settings);
+        let waits = AwaitedEvents {
+            frame: None,
+            first: false,
+            write: false,
+            idle: true,
+        };
+        let is_pending = |timers: &mut ConnectionTimers| {
+            let mut cx = Context::from_waker(core::task::Waker::noop());
+            timers.poll(&mut cx, &waits).is_pending()
+        };
+        for _ in 0..3 {
+            assert!(is_pending(&mut timers));
+            tokio::time::advance(Duration::from_secs(6)).await;
+            assert!(is_pending(&mut timers));
+            timers.received();
+        }
+        let expired = poll_fn(|cx| timers.poll(cx, &waits)).await;
+        assert_eq!(expired, ExpiredTimeout::Idle(limit));
     }
 }

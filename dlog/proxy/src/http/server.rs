@@ -23,6 +23,7 @@ use crate::Settings;
 use crate::recorded::{FirstBytes, RecordedStream};
 use crate::stats::RaisedGauge;
 use crate::supervise::keep_running;
+use distributedlog_store::descriptors::STATS_CONNECTIONS;
 use distributedlog_store::log_limit::{Admitted, LogKind};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 use distributedlog_store::peer_protocol::PeerProtocol;
@@ -131,18 +132,28 @@ async fn accept(
     let state = &port.state;
     let log_limits = &state.service.log_limits;
     let mut connections = JoinSet::new();
-    let room = Arc::new(Semaphore::new(state.settings.http_max_connections));
+    let max_connections = match port.kind {
+        HttpPortKind::Clients => state.settings.http_max_connections,
+        HttpPortKind::Stats => STATS_CONNECTIONS.min(state.settings.http_max_connections),
+    };
+    let room = Arc::new(Semaphore::new(max_connections));
     loop {
         let (stream, peer) = tokio::select! {
             accepted = next_connection(&mut listener, "HTTP clients", log_limits) => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let Ok(permit) = room.clone().try_acquire_owned() else {
+        let descriptor = match port.kind {
+            HttpPortKind::Clients => state.settings.descriptors.try_take().map(Some),
+            HttpPortKind::Stats => Some(None),
+        };
+        let permit = room.clone().try_acquire_owned();
+        let (Some(descriptor), Ok(permit)) = (descriptor, permit) else {
             state.service.stats.connections_refused.inc();
             if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooManyConnections) {
                 tracing::warn!(
                     %peer,
-                    limit = state.settings.http_max_connections,
+                    max_connections,
+                    open_files = state.settings.descriptors.connections(),
                     left_out,
                     "closing a new HTTP connection: the limit is reached"
                 );
@@ -162,7 +173,7 @@ async fn accept(
         let (router, port) = (router.clone(), port.clone());
         connections.spawn(async move {
             serve(stream, peer, router, &port, watcher).await;
-            drop((permit, counted));
+            drop((permit, descriptor, counted));
         });
     }
 }

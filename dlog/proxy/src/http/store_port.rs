@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode as Http};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
+use distributedlog_store::descriptors::STATS_CONNECTIONS;
 use distributedlog_store::log_limit::LogLimits;
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
 use distributedlog_store::{LogStore, StoreHealth};
@@ -22,8 +23,6 @@ use super::problem::Problem;
 use super::socket::{HttpSocket, SocketTimeouts};
 use crate::supervise::keep_running;
 
-/// Maximum connections. Probes and scrapers are few.
-const MAX_CONNECTIONS: usize = 64;
 /// Time for the head of a request, and for a peer to take what is sent to it.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -110,7 +109,7 @@ async fn guard(State(port): State<Port>, request: Request, next: Next) -> Respon
 /// Accepts connections until it is dropped, which also drops the connections.
 async fn accept(mut listener: impl Listen, router: Router) {
     let mut connections = JoinSet::new();
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(STATS_CONNECTIONS));
     let limits = LogLimits::default();
     loop {
         let (stream, peer) = tokio::select! {

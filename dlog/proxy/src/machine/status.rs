@@ -39,9 +39,10 @@ pub(super) fn of_append(error: &StoreError) -> StreamReply {
         StoreError::Corrupt { .. } => StatusCode::InvalidEnvelopedEntry,
         StoreError::Io { .. } => StatusCode::WriteException,
         StoreError::Disconnected { .. } => StatusCode::BkTransmitError,
-        StoreError::Unreachable { .. } | StoreError::InUse { .. } | StoreError::Closed => {
-            StatusCode::ServiceUnavailable
-        }
+        StoreError::Unreachable { .. }
+        | StoreError::NotWritten { .. }
+        | StoreError::InUse { .. }
+        | StoreError::Closed => StatusCode::ServiceUnavailable,
     };
     StreamReply::refused(code, error.to_string())
 }
@@ -64,6 +65,7 @@ pub(crate) fn of_setup(stream: &StreamName, error: &StoreError) -> StreamReply {
         | StoreError::ReadOnly { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Io { .. }
+        | StoreError::NotWritten { .. }
         | StoreError::InvalidSetting { .. }
         | StoreError::Unsupported { .. }
         | StoreError::Refused { .. } => StatusCode::MetadataException,
@@ -140,6 +142,13 @@ mod tests {
                 true,
             ),
             (StoreError::Closed, true),
+            (
+                StoreError::NotWritten {
+                    path: "/data".into(),
+                    detail: "too many open files".into(),
+                },
+                true,
+            ),
         ]
     }
 

@@ -223,6 +223,7 @@ impl Committer {
         self.taken_bytes += size;
         let result = self
             .make_room(FRAME_HEADER + size, RoomFor::Append)
+            .map_err(StoreError::before_writing)
             .and_then(|()| self.put_entry(lease, entry));
         done.staged = true;
         self.batch
@@ -267,6 +268,7 @@ impl Committer {
     ) {
         let result = self
             .make_room(FRAME_HEADER + change.size(), RoomFor::Change)
+            .map_err(StoreError::before_writing)
             .and_then(|()| self.stage_metadata(change));
         self.batch
             .completions

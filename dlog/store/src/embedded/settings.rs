@@ -6,6 +6,11 @@ use distributedlog::settings_table;
 
 use crate::Retention;
 
+/// Descriptors of a store besides the sealed volumes that are kept open: the lock, the volume that is
+/// written and the next one, an index, a snapshot and a folder that are being written, volumes that
+/// the scrub, compaction and readers open beyond those that are kept.
+const OTHER_DESCRIPTORS: usize = 32;
+
 settings_table! {
     /// Settings of an [`EmbeddedStore`](super::EmbeddedStore). [`new`](Self::new) has the defaults;
     /// change single fields.
@@ -71,6 +76,12 @@ impl EmbeddedSettings {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self::defaults(folder.into())
+    }
+
+    /// Returns the number of file descriptors that the store needs.
+    #[must_use]
+    pub const fn descriptors(&self) -> usize {
+        self.open_files.saturating_add(OTHER_DESCRIPTORS)
     }
 
     /// Returns the largest entry in bytes.

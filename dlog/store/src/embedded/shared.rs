@@ -2,12 +2,14 @@
 
 use core::sync::atomic::AtomicBool;
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::disk::{Access, Disk, DiskFile, HeldLock, store_error, unfinished};
@@ -258,8 +260,7 @@ impl Shared {
         drop(files);
         let path = self.path(kind, number);
         let file = self
-            .disk
-            .open(&path, Access::Read)
+            .with_descriptor(|| self.disk.open(&path, Access::Read))
             .map_err(|error| store_error(&path, &error))?;
         // Opened without the lock, so that a slow disk does not hold up readers of open files. Two
         // readers may open the same file; the later one replaces the earlier.
@@ -276,6 +277,24 @@ impl Shared {
         Ok(file)
     }
 
+    /// Opens a file. If the process has no file descriptor left, closes those that are kept open for
+    /// readers and tries again.
+    fn with_descriptor<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        let is_out_of_descriptors = |error: &io::Error| {
+            let number = error.raw_os_error();
+            [Errno::MFILE, Errno::NFILE]
+                .map(|errno| Some(errno.raw_os_error()))
+                .contains(&number)
+        };
+        match open() {
+            Err(error) if is_out_of_descriptors(&error) => {
+                lock(&self.files).open.clear();
+                open()
+            }
+            opened => opened,
+        }
+    }
+
     /// Drops a file from the cache, because it is about to be removed.
     pub(super) fn forget_file(&self, kind: FileKind, number: u64) {
         lock(&self.files).open.remove(&(kind, number));
@@ -287,8 +306,7 @@ impl Shared {
         let path = self.path(FileKind::Volume, number);
         let beside = unfinished(&path);
         let file = self
-            .disk
-            .create(&beside)
+            .with_descriptor(|| self.disk.create(&beside))
             .map_err(|error| store_error(&beside, &error))?;
         let whole = u64::from(self.settings.volume_bytes);
         let smallest = self.settings.smallest_volume_bytes();

@@ -156,6 +156,15 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
             }
             accepted = next_connection(&mut listener, CLIENTS, log_limits) => accepted,
         };
+        // One without a permit takes a descriptor for as long as its refusal takes; one without a
+        // descriptor is closed at once.
+        let Some(descriptor) = context.settings.descriptors.try_take() else {
+            if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooManyConnections) {
+                let open_files = context.settings.descriptors.connections();
+                warn!(%peer, open_files, left_out, "closing a new connection: the limit is reached");
+            }
+            continue;
+        };
         let permit = Arc::clone(&room).try_acquire_owned().ok();
         let context = Arc::clone(&context);
         connections.spawn(async move {
@@ -170,7 +179,7 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
                     }
                 }
             }
-            drop(permit);
+            drop((permit, descriptor));
         });
     }
     drop(listener);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use distributedlog::settings_table;
 
 use crate::Entropy;
+use crate::descriptors::DescriptorBudget;
 use crate::net::{Dial, Tcp};
 use crate::uri::DEFAULT_NAMESPACE;
 
@@ -69,6 +70,9 @@ settings_table! {
     max_read_wait: Duration, default (60 s), valid (time 0 ns to 24 h);
     /// Maximum time that a drain waits for requests in flight before it closes their connections.
     drain_timeout: Duration, default (10 s), valid (time 0 ns to 24 h);
+    /// Descriptors that the connections take from, besides `max_connections`.
+    descriptors: DescriptorBudget, default (unlimited => DescriptorBudget::unlimited()),
+        valid (other any);
     /// Source of the sessions' secrets.
     entropy: Entropy, default (system => Entropy::default()), valid (other any);
 }

@@ -108,6 +108,12 @@ impl SimDisk {
         self.state().read_only = read_only;
     }
 
+    /// Makes all files that are opened or created fail like those of a process that has no file
+    /// descriptor left, or succeed again.
+    pub fn set_out_of_descriptors(&self, out_of_descriptors: bool) {
+        self.state().out_of_descriptors = out_of_descriptors;
+    }
+
     /// Makes the next `count` syncs of files fail like those of a broken disk.
     pub fn fail_syncs(&self, count: u32) {
         self.state().failing_syncs = count;
@@ -174,6 +180,7 @@ impl Disk for SimDisk {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
+        state.check_descriptors()?;
         state.begin_change(|state| {
             let file = state.add_file();
             state.change_name(NameChange::Link {
@@ -193,6 +200,7 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.state();
         state.check_running()?;
+        state.check_descriptors()?;
         if state.read_only && access == Access::Write {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }

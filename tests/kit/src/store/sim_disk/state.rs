@@ -8,6 +8,9 @@ use crate::Random;
 
 use super::SECTOR_BYTES;
 
+/// Number of the error of a process that has no file descriptor left, on all Unix systems.
+const EMFILE: i32 = 24;
+
 /// Everything on the disk, durable and not.
 pub(super) struct DiskState {
     random: Random,
@@ -19,6 +22,7 @@ pub(super) struct DiskState {
     pub(super) generation: u64,
     pub(super) capacity: Option<u64>,
     pub(super) read_only: bool,
+    pub(super) out_of_descriptors: bool,
     pub(super) failing_syncs: u32,
     pub(super) failing_folder_syncs: u32,
     pub(super) failing_writes: u32,
@@ -71,6 +75,7 @@ impl DiskState {
             generation: 0,
             capacity: None,
             read_only: false,
+            out_of_descriptors: false,
             failing_syncs: 0,
             failing_folder_syncs: 0,
             failing_writes: 0,
@@ -93,6 +98,7 @@ impl DiskState {
             generation: self.generation,
             capacity: self.capacity,
             read_only: self.read_only,
+            out_of_descriptors: self.out_of_descriptors,
             names: self.names.clone(),
             durable_names: self.durable_names.clone(),
             name_changes: self.name_changes.clone(),
@@ -120,6 +126,14 @@ impl DiskState {
         self.operations += 1;
         self.crashed = self.crash_at == Some(self.operations);
         Ok(self.crashed)
+    }
+
+    /// Refuses to open another file if the process has no descriptor left.
+    pub(super) fn check_descriptors(&self) -> io::Result<()> {
+        if self.out_of_descriptors {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        Ok(())
     }
 
     /// Makes a change, or randomly not if the machine crashes at it.
