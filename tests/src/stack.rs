@@ -1,6 +1,7 @@
 //! The stack of the tutorial as processes: a store, a proxy.
 
 use core::net::SocketAddr;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,9 +32,7 @@ pub struct Local {
 impl Local {
     /// Serves the folder on this port; 0 for a free one.
     pub async fn start(data: &Path, port: u16) -> Self {
-        let mut process = Self::command(data, port, &[]).start();
-        let address = process.until_listening().await;
-        Self { process, address }
+        Self::start_with(data, port, &[""; 0]).await
     }
 
     /// As [`start`](Self::start), with a stats port, whose address comes with it.
@@ -44,7 +43,14 @@ impl Local {
         (Self { process, address }, stats)
     }
 
-    fn command(data: &Path, port: u16, flags: &[&str]) -> Starting {
+    /// As [`start`](Self::start), with further flags.
+    pub async fn start_with(data: &Path, port: u16, flags: &[impl AsRef<OsStr>]) -> Self {
+        let mut process = Self::command(data, port, flags).start();
+        let address = process.until_listening().await;
+        Self { process, address }
+    }
+
+    fn command(data: &Path, port: u16, flags: &[impl AsRef<OsStr>]) -> Starting {
         let port = port.to_string();
         let first = ["local".as_ref(), port.as_ref(), "--data".as_ref()];
         let flags = flags.iter().map(AsRef::as_ref);
