@@ -1,11 +1,13 @@
 //! Resources that run out: a disk without room, a folder that cannot be written, ten
 //! thousand idle connections.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use distributedlog_store::{StoreError, StreamName};
 use distributedlog_tests::binary;
 use distributedlog_tests::limits::raise_open_files;
 use distributedlog_tests::load::{RawClient, WriteReply, write_until_the_end};
@@ -223,32 +225,115 @@ async fn a_proxy_is_ready_while_its_store_takes_writes() {
     stats::until(stats, "/readyz", 200, "store: it took writes").await;
 }
 
+/// A copy of the program in `folder`, for a user who may not write there.
+fn program_for_others(folder: &Path) -> PathBuf {
+    // Another user must be able to get there and to start the program, which may lie in a home of
+    // its own.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("ours");
+    let program = folder.join("dlog");
+    fs::copy(binary::dlog(), &program).expect("copies");
+    program
+}
+
+/// A command as a user to whom permissions mean something: they mean nothing to root.
+fn as_another<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Starting {
+    let starting = Starting::copy(program, arguments);
+    if is_root() {
+        starting.as_user(NOBODY)
+    } else {
+        starting
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_written_can_be_read_and_says_why_it_cannot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = program_for_others(folder.path());
+    let data = folder.path().join("store");
+    let proxy = Proxy::start(StoreOf::In(&data), 0, &[]).await;
+    let loaded = write_until_the_end(proxy.address, &STREAMS, "r", 8, 500).await;
+    assert_eq!(loaded.acknowledged.len(), 500);
+    proxy.process.kill_9().await;
+    let set_mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    let files = || {
+        fs::read_dir(&data)
+            .expect("readable")
+            .map(|it| it.expect("a file").path())
+    };
+    files().for_each(|path| set_mode(&path, 0o444));
+    set_mode(&data, 0o555);
+    let contents = || {
+        files()
+            .map(|path| (path.clone(), fs::read(path).ok()))
+            .collect::<Vec<_>>()
+    };
+    let before = contents();
+    let data_text = data.to_str().expect("plain");
+
+    let mut process = as_another(&program, ["local", "0", "--data", data_text]).start();
+    let address = process.until_listening().await;
+    let local = Local { process, address };
+    let store = local.connect().await;
+    assert_eq!(assert_read_back(&store, &loaded.acknowledged).await, 500);
+    let created = store.create(&StreamName::new("new").expect("a name")).await;
+    assert!(
+        matches!(created, Err(StoreError::ReadOnly { .. })),
+        "{created:?}"
+    );
+    let tool = [
+        "tool",
+        "count",
+        "-u",
+        &local.uri().to_string(),
+        "-s",
+        STREAMS[0],
+    ];
+    let _ = Starting::dlog(tool).start().until_exit().await.with_code(0);
+
+    let flags = [
+        "proxy",
+        "-p",
+        "0",
+        "-sp",
+        "0",
+        "--shard-id",
+        "1",
+        "-mx",
+        "--read-only",
+    ];
+    let flags = flags.into_iter().chain(["--data", data_text]);
+    let mut proxy = as_another(&program, flags).start();
+    proxy.until_listening().await;
+    let stats = stats::address(&mut proxy).await;
+    stats::until(stats, "/readyz", 503, "cannot be written").await;
+    drop((local, proxy));
+    assert_eq!(contents(), before, "nothing was written");
+
+    let volume = files().find(|path| path.to_string_lossy().contains("volume"));
+    let volume = volume.expect("there is one");
+    set_mode(&volume, 0o000);
+    let _ = as_another(&program, ["local", "0", "--data", data_text])
+        .start()
+        .until_exit()
+        .await
+        .with_code(1)
+        .complaining("this user may not read it")
+        .complaining(volume.to_str().expect("plain"));
+    set_mode(&data, 0o755);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_written_is_told_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Another user must be able to get there and to start the program, which may lie in a home of
-    // its own.
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-    let program = folder.path().join("dlog");
-    fs::copy(binary::dlog(), &program).expect("copies");
+    let program = program_for_others(folder.path());
     let data = folder.path().join("store");
     fs::create_dir(&data).expect("ours");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).expect("ours");
     for arguments in [["local", "0", "--data"], ["proxy", "-p0", "--data"]] {
-        let starting = Starting::copy(
-            &program,
-            arguments
-                .iter()
-                .map(AsRef::as_ref)
-                .chain([data.as_os_str()]),
-        );
-        // Permissions mean nothing to root.
-        let starting = if is_root() {
-            starting.as_user(NOBODY)
-        } else {
-            starting
-        };
-        let _ = starting
+        let arguments = arguments.iter().map(AsRef::as_ref);
+        let _ = as_another(&program, arguments.chain([data.as_os_str()]))
             .start()
             .until_exit()
             .await

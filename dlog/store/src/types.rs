@@ -589,7 +589,10 @@ impl fmt::Display for StoreError {
             Self::StreamExists(stream) => write!(f, "log stream {stream} exists already"),
             Self::Fenced(stream) => write!(f, "log stream {stream} has another owner now"),
             Self::DiskFull { path } => write!(f, "the disk is full: {path} cannot grow"),
-            Self::ReadOnly { path } => write!(f, "{path} is read-only"),
+            Self::ReadOnly { path } => write!(
+                f,
+                "{path} cannot be written: it is read-only, or not this user's to write"
+            ),
             Self::TooLarge { size, limit } => write!(
                 f,
                 "an entry of {size} bytes is larger than the limit of {limit}"

@@ -359,7 +359,7 @@ async fn errors_of_the_store_are_passed_on() {
             StoreError::ReadOnly {
                 path: "/data".into(),
             },
-            "506 (/data is read-only)",
+            "506 (/data cannot be written: it is read-only, or not this user's to write)",
         ),
         (
             StoreError::Io {

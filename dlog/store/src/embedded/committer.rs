@@ -135,9 +135,12 @@ impl Committer {
                 if committer.newest.number > 0 =>
             {
                 committer.note_full(&error);
+                *lock(&committer.shared.write_error) = Some(error.clone());
                 let space = &committer.shared.space;
                 space.send_modify(|space| space.tail_in_doubt = true);
-                tracing::warn!("{error}; appends fail, reads work");
+                if committer.shared.read_only.is_none() {
+                    tracing::warn!("{error}; appends fail, reads work");
+                }
             }
             Err(error) => return Err(error),
             Ok(()) => {}

@@ -19,7 +19,8 @@ use crate::{Entropy, StoreError, StoreId};
 ///
 /// Methods return the system's error. The store reports [`io::ErrorKind::StorageFull`],
 /// `QuotaExceeded` and `FileTooLarge` as [`StoreError::DiskFull`], `ReadOnlyFilesystem` and
-/// `PermissionDenied` as [`StoreError::ReadOnly`], and everything else as [`StoreError::Io`].
+/// `PermissionDenied` as [`StoreError::ReadOnly`], and everything else as [`StoreError::Io`]. So a
+/// file that may not be read needs another kind.
 pub trait Disk: Send + Sync + 'static {
     /// Creates the folder and its missing parents. Does nothing if the folder exists.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
@@ -45,6 +46,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Tries to lock a file and, on success, writes `holder` into it. The lock is released when the
     /// returned value is dropped or the process ends. Does not wait.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt>;
+
+    /// Tries to lock a file against [`lock`](Self::lock), writing nothing: several processes can hold
+    /// this lock. Without the file nothing is locked, because no process can write the folder.
+    fn lock_for_reading(&self, path: &Path) -> io::Result<LockAttempt>;
 
     /// Draws the identity of a new store. This default draws it from the system's entropy.
     fn draw_store_id(&self) -> StoreId {

@@ -1,5 +1,6 @@
 //! The lock file, which keeps other processes out of the store's folder and describes its holder.
 
+use std::io;
 use std::path::Path;
 
 use super::disk::{Disk, HeldLock, LockAttempt, store_error};
@@ -19,7 +20,29 @@ pub(super) fn acquire(
     unix_ms: u64,
 ) -> Result<Box<dyn HeldLock>, StoreError> {
     let path = folder.join(LOCK_FILE);
-    match disk.lock(&path, &describe_this_process(unix_ms)) {
+    held(
+        folder,
+        &path,
+        disk.lock(&path, &describe_this_process(unix_ms)),
+    )
+}
+
+/// Keeps processes that write out of the folder until the returned value is dropped. Others that
+/// only read may come.
+pub(super) fn acquire_for_reading(
+    disk: &dyn Disk,
+    folder: &Path,
+) -> Result<Box<dyn HeldLock>, StoreError> {
+    let path = folder.join(LOCK_FILE);
+    held(folder, &path, disk.lock_for_reading(&path))
+}
+
+fn held(
+    folder: &Path,
+    path: &Path,
+    attempt: io::Result<LockAttempt>,
+) -> Result<Box<dyn HeldLock>, StoreError> {
+    match attempt {
         Ok(LockAttempt::Held(held)) => Ok(held),
         Ok(LockAttempt::HeldBy(holder)) => {
             let holder = if holder.is_empty() {
@@ -32,12 +55,13 @@ pub(super) fn acquire(
                 holder,
             })
         }
-        Err(error) => Err(store_error(&path, &error)),
+        Err(error) => Err(store_error(path, &error)),
     }
 }
 
 impl Shared {
-    /// Checks that no other process can have locked the folder since this one did.
+    /// Checks that this process may write: that it opened the folder for writing, and that no other
+    /// process can have locked it since.
     ///
     /// Whoever removes the lock file of a running store lets a second process in. That process
     /// looks for the end of the journal after the removal. So what was written and synced before
@@ -45,11 +69,15 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] once the lock file was removed, replaced or moved.
+    /// [`StoreError::Io`] once the lock file was removed, replaced or moved;
+    /// [`StoreError::ReadOnly`] if the folder is open for reading.
     pub(super) fn check_lock(&self) -> Result<(), StoreError> {
         #[cfg(seeded_bugs)]
         if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::LockIsNotChecked) {
             return Ok(());
+        }
+        if let Some(error) = &self.read_only {
+            return Err(error.clone());
         }
         let held = lock(&self.lock);
         let Some(held) = &*held else {

@@ -184,7 +184,7 @@ impl Maintenance {
         // A clock that went back must not put it off.
         let due = self.retention_due_ms.min(now + RETENTION_EVERY_MS);
         self.retention_due_ms = due;
-        if now < due {
+        if now < due || self.shared.read_only.is_some() {
             return;
         }
         self.retention_due_ms = now + RETENTION_EVERY_MS;
@@ -204,6 +204,9 @@ impl Maintenance {
 
     /// Does the next piece of compaction, and publishes the space that the store takes.
     fn compact(&mut self) -> NextStep {
+        if self.shared.read_only.is_some() {
+            return NextStep::Job;
+        }
         let next = self.compaction.step(&self.shared);
         if next == NextStep::Now && self.shared.check_lock().is_ok() {
             // A volume may have become empty.

@@ -91,6 +91,7 @@ mod volume_entries;
 mod volumes;
 
 use core::sync::atomic::Ordering;
+use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -167,6 +168,11 @@ impl EmbeddedStore {
     ///
     /// Reads the journal after the last snapshot, about one volume; earlier volumes are not read.
     /// Blocks the thread meanwhile.
+    ///
+    /// A store that is there and cannot be written (its folder or files may not be, or the file
+    /// system is read-only) is opened for reading: whatever would write fails with
+    /// [`StoreError::ReadOnly`]. Several processes can open it so, and none can open it for writing
+    /// meanwhile.
     ///
     /// # Errors
     /// [`StoreError::InvalidSetting`] for a setting outside its range. [`StoreError::InUse`] names
@@ -261,18 +267,55 @@ fn open(
 ) -> Result<(Arc<Shared>, Committer, Maintenance), StoreError> {
     settings.check()?;
     let folder = settings.folder.clone();
-    disk.create_folder(&folder)
-        .map_err(|error| disk::store_error(&folder, &error))?;
-    let lock = lock::acquire(&*disk, &folder, unix_ms())?;
-    let recovered = recovery::recover(&*disk, &folder)?;
+    let (lock, recovered, read_only) = match open_for_writing(&*disk, &folder, unix_ms()) {
+        Ok((lock, recovered)) => (lock, recovered, None),
+        Err(error @ StoreError::ReadOnly { .. }) => {
+            let (lock, recovered) = open_for_reading(&*disk, &folder, &error)?;
+            tracing::warn!("{error}; the store is open for reading only");
+            let path = folder.display().to_string();
+            (lock, recovered, Some(StoreError::ReadOnly { path }))
+        }
+        Err(error) => return Err(error),
+    };
     let env = StoreEnv {
         disk,
         unix_ms,
         stepped,
         lock,
+        read_only,
         id: recovered.id,
     };
     start(settings, env, recovered)
+}
+
+fn open_for_writing(
+    disk: &dyn Disk,
+    folder: &Path,
+    unix_ms: u64,
+) -> Result<(Box<dyn HeldLock>, Recovered), StoreError> {
+    let created = disk.create_folder(folder);
+    created.map_err(|error| disk::store_error(folder, &error))?;
+    let lock = lock::acquire(disk, folder, unix_ms)?;
+    Ok((lock, recovery::recover(disk, folder)?))
+}
+
+/// Opens a store whose folder cannot be written, with the error that says so.
+fn open_for_reading(
+    disk: &dyn Disk,
+    folder: &Path,
+    error: &StoreError,
+) -> Result<(Box<dyn HeldLock>, Recovered), StoreError> {
+    // There may be no folder either, which could not be created.
+    if disk.list(folder).is_ok_and(|names| names.is_empty()) {
+        return Err(error.clone());
+    }
+    let lock = lock::acquire_for_reading(disk, folder)?;
+    let recovered = recovery::read(disk, folder)?;
+    if recovered.tail_batch.is_none() {
+        // A new store would have to be written.
+        return Err(error.clone());
+    }
+    Ok((lock, recovered))
 }
 
 /// Continues a store with what was recovered: begins its next volume.
@@ -297,7 +340,9 @@ fn start(
     for job in jobs {
         shared.send_job(job);
     }
-    if let Err(error) = shared.hold_reserve() {
+    if shared.read_only.is_none()
+        && let Err(error) = shared.hold_reserve()
+    {
         tracing::warn!("no space is reserved for a full disk: {error}");
     }
     let committer = Committer::new(shared.clone(), tail_batch, has_closed_mark)?;

@@ -36,7 +36,7 @@ impl Disk for RealDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for found in std::fs::read_dir(folder)? {
+        for found in std::fs::read_dir(folder).map_err(unreadable)? {
             // A name that is not UTF-8 is not one of the store's.
             if let Ok(name) = found?.file_name().into_string() {
                 names.push(name);
@@ -56,10 +56,10 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(access == Access::Write)
-            .open(path)?;
+        let file = match access {
+            Access::Read => File::open(path).map_err(unreadable)?,
+            Access::Write => OpenOptions::new().read(true).write(true).open(path)?,
+        };
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -85,13 +85,7 @@ impl Disk for RealDisk {
             .open(path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = Vec::new();
-                file.take(MAX_HOLDER_BYTES).read_to_end(&mut text)?;
-                return Ok(LockAttempt::HeldBy(
-                    String::from_utf8_lossy(&text).trim().to_owned(),
-                ));
-            }
+            Err(TryLockError::WouldBlock) => return held_by(file),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // The text is only for messages: on a full disk the lock is held without it.
@@ -100,12 +94,58 @@ impl Disk for RealDisk {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let inode = inode(&file.metadata()?);
-        Ok(LockAttempt::Held(Box::new(RealLock {
-            _file: file,
-            inode,
-            path: path.to_owned(),
-        })))
+        held(file, path)
+    }
+
+    fn lock_for_reading(&self, path: &Path) -> io::Result<LockAttempt> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(LockAttempt::Held(Box::new(NoLock)));
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => held(file, path),
+            Err(TryLockError::WouldBlock) => held_by(file),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn held(file: File, path: &Path) -> io::Result<LockAttempt> {
+    let inode = inode(&file.metadata()?);
+    Ok(LockAttempt::Held(Box::new(RealLock {
+        _file: file,
+        inode,
+        path: path.to_owned(),
+    })))
+}
+
+/// Gives the error of a file that may not be read another kind than that of one which may not be
+/// written.
+fn unreadable(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        io::Error::other("this user may not read it (permission denied)")
+    } else {
+        error
+    }
+}
+
+/// Returns the text that the holder of a lock wrote into the file.
+fn held_by(file: File) -> io::Result<LockAttempt> {
+    let mut text = Vec::new();
+    file.take(MAX_HOLDER_BYTES).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(LockAttempt::HeldBy(text.trim().to_owned()))
+}
+
+/// Stands for the lock of a folder that no process can lock.
+struct NoLock;
+
+impl HeldLock for NoLock {
+    fn is_held(&self) -> io::Result<bool> {
+        Ok(true)
     }
 }
 

@@ -48,6 +48,7 @@ pub fn repair(
         unix_ms,
         stepped: true,
         lock,
+        read_only: None,
         id: surveyed.recovered.id,
     };
     let (shared, committer, maintenance) = start(settings, env, surveyed.recovered)?;

@@ -68,6 +68,8 @@ pub(super) struct Shared {
     pub(super) log_limits: LogLimits,
     /// True when the store is closed and the folder's lock released.
     pub(super) closed: watch::Sender<bool>,
+    /// Reason why this process writes nothing, if the folder could only be opened for reading.
+    pub(super) read_only: Option<StoreError>,
     /// Keeps other processes out of the folder. `None` once the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn HeldLock>>>,
 }
@@ -102,6 +104,8 @@ pub(super) struct StoreEnv {
     pub(super) unix_ms: UnixClock,
     pub(super) stepped: bool,
     pub(super) lock: Box<dyn HeldLock>,
+    /// Reason why nothing may be written.
+    pub(super) read_only: Option<StoreError>,
     /// The store's identity, or `None` if its files have none yet.
     pub(super) id: Option<StoreId>,
 }
@@ -119,6 +123,7 @@ impl Shared {
             unix_ms,
             stepped,
             lock,
+            read_only,
             id,
         } = env;
         let is_identified = AtomicBool::new(id.is_some());
@@ -143,6 +148,7 @@ impl Shared {
             space: watch::Sender::default(),
             log_limits: LogLimits::default(),
             closed: watch::Sender::new(false),
+            read_only,
             lock: Mutex::new(Some(lock)),
         }
     }

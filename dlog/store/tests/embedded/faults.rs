@@ -184,6 +184,74 @@ fn a_read_only_folder_fails_appends_only_and_a_writable_one_helps_without_a_rest
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_open_for_reading() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let name = stream("basic-stream-3");
+        let mut store = open(&disk);
+        let lease = store.create(&name);
+        // From one volume that nothing was sealed of to several.
+        let count = 1 + seed as usize * 3;
+        for i in 0..count {
+            store.append(&lease, kilobyte(i)).unwrap();
+        }
+        let lost_power = seed % 2 == 0;
+        if lost_power {
+            drop(store);
+            disk.power_cycle();
+        } else {
+            store.close();
+        }
+        disk.set_read_only(true);
+        let mut one = open(&disk);
+        let other = open(&disk);
+        check(&one, &name, count);
+        check(&other, &name, count);
+        let acquired = one.store.acquire(&name, &super::owner(1));
+        let refused = run(&mut one.steps, acquired);
+        assert!(
+            matches!(refused, Err(StoreError::ReadOnly { .. })),
+            "{refused:?}"
+        );
+        let health = run(&mut one.steps, one.store.check_health());
+        assert!(
+            matches!(health, Err(StoreError::ReadOnly { .. })),
+            "{health:?}"
+        );
+        disk.set_read_only(false);
+        // Not even now: these processes do not keep each other out.
+        assert!(matches!(
+            one.delete(&name),
+            Err(StoreError::ReadOnly { .. })
+        ));
+        let (clock, settings) = (TestClock::default(), small());
+        let refused = Stepped::open(&disk, settings, &clock).err();
+        assert!(
+            matches!(refused, Some(StoreError::InUse { .. })),
+            "{refused:?}"
+        );
+        one.close();
+        drop(other);
+        let mut store = open(&disk);
+        check(&store, &name, count);
+        let lease = store.acquire(&name);
+        store.append(&lease, kilobyte(count)).unwrap();
+        check(&store, &name, count + 1);
+    }
+}
+
+#[test]
+fn there_is_no_new_store_where_nothing_can_be_written() {
+    let disk = SimDisk::new(1);
+    disk.set_read_only(true);
+    let refused = Stepped::open(&disk, small(), &TestClock::default()).err();
+    assert!(
+        matches!(refused, Some(StoreError::ReadOnly { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_store_on_a_full_disk_opens_for_readers() {
     let disk = SimDisk::new(4);
     let name = stream("basic-stream-3");

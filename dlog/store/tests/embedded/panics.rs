@@ -139,6 +139,10 @@ impl Disk for BuggyDisk {
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt> {
         self.disk.lock(path, holder)
     }
+
+    fn lock_for_reading(&self, path: &Path) -> io::Result<LockAttempt> {
+        self.disk.lock_for_reading(path)
+    }
 }
 
 fn open(bug: &Arc<Bug>) -> EmbeddedStore {

@@ -90,3 +90,27 @@ impl Drop for SimLock {
         }
     }
 }
+
+/// A held lock for reading.
+pub(super) struct SimReaderLock {
+    pub(super) disk: SimDisk,
+    pub(super) number: u64,
+}
+
+impl HeldLock for SimReaderLock {
+    fn is_held(&self) -> io::Result<bool> {
+        let state = self.disk.state();
+        state.check_running()?;
+        Ok(state
+            .readers
+            .iter()
+            .any(|(number, _)| *number == self.number))
+    }
+}
+
+impl Drop for SimReaderLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        state.readers.retain(|(number, _)| *number != self.number);
+    }
+}

@@ -254,6 +254,9 @@ impl Disk for SimDisk {
         if let Some((_, holder)) = state.locks.get(path) {
             return Ok(LockAttempt::HeldBy(holder.clone()));
         }
+        if state.readers.iter().any(|(_, locked)| locked == path) {
+            return Ok(LockAttempt::HeldBy(String::new()));
+        }
         state.next_lock += 1;
         let number = state.next_lock;
         let lock = (number, holder.to_owned());
@@ -261,6 +264,21 @@ impl Disk for SimDisk {
         Ok(LockAttempt::Held(Box::new(file::SimLock {
             disk: self.clone(),
             path: path.to_owned(),
+            number,
+        })))
+    }
+
+    fn lock_for_reading(&self, path: &Path) -> io::Result<LockAttempt> {
+        let mut state = self.state();
+        state.check_running()?;
+        if let Some((_, holder)) = state.locks.get(path) {
+            return Ok(LockAttempt::HeldBy(holder.clone()));
+        }
+        state.next_lock += 1;
+        let number = state.next_lock;
+        state.readers.push((number, path.to_owned()));
+        Ok(LockAttempt::Held(Box::new(file::SimReaderLock {
+            disk: self.clone(),
             number,
         })))
     }

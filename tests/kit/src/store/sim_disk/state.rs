@@ -34,6 +34,8 @@ pub(super) struct DiskState {
     next_file: u64,
     /// Number and holder of each locked file.
     pub(super) locks: HashMap<PathBuf, (u64, String)>,
+    /// Locks for reading, by their numbers.
+    pub(super) readers: Vec<(u64, PathBuf)>,
     /// Number of the last lock; numbers are not used again.
     pub(super) next_lock: u64,
     /// Seed of the last store's identity.
@@ -86,6 +88,7 @@ impl DiskState {
             files: HashMap::new(),
             next_file: 1,
             locks: HashMap::new(),
+            readers: Vec::new(),
             next_lock: 0,
             next_store_id: 0,
         }
@@ -183,6 +186,7 @@ impl DiskState {
         self.crashed = false;
         self.crash_at = None;
         self.locks.clear();
+        self.readers.clear();
     }
 
     pub(super) fn power_cycle(&mut self) {
