@@ -45,6 +45,7 @@
 //! | `page` | yes | the page at `/` of the HTTP port; its files (170 KiB) are part of the binary |
 
 mod admin;
+mod bounds;
 mod connection;
 mod error;
 mod faults;

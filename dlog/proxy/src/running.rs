@@ -192,6 +192,12 @@ impl RunningProxy {
         self.faults.as_ref()
     }
 
+    /// Returns the bounds on what clients make the proxy hold.
+    #[cfg(test)]
+    pub(super) fn bounds(&self) -> &super::bounds::Bounds {
+        &self.service.bounds
+    }
+
     /// Returns the streams and requests that the proxy works on. Requests are 0 once every one is
     /// answered.
     #[must_use]

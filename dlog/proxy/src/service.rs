@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time;
 
+use super::bounds::Bounds;
 use super::machine::{
     Call, InjectedFault, Limits, Machine, Output, QueuedRequestId, StoreReply, StoreRequest,
     Ticket, Usage, location_of,
@@ -36,6 +37,7 @@ pub(super) struct Service {
     pub(super) max_clock_skew: Duration,
     pub(super) require_client_id: bool,
     pub(super) admin_from: AdminPeers,
+    pub(super) bounds: Bounds,
     /// Addresses of the HTTP port and of the stats port, for clients that took this one for them.
     pub(super) http_ports: OnceLock<(Option<SocketAddr>, Option<SocketAddr>)>,
     /// Bounds the log lines that clients can cause.
@@ -75,6 +77,7 @@ impl Service {
             max_clock_skew: settings.max_clock_skew,
             require_client_id: settings.require_client_id,
             admin_from: settings.admin_from,
+            bounds: Bounds::new(settings),
             http_ports: OnceLock::new(),
             log_limits: LogLimits::default(),
             changed: Notify::new(),

@@ -45,6 +45,15 @@ settings_table! {
     http_max_connections: usize, default (4096), valid (count 1 to 1048576);
     /// Maximum number of streams that are read at once over HTTP; the next reader is refused (503).
     http_max_readers: usize, default (4096), valid (count 1 to 1048576);
+    /// Maximum number of streams that clients of one address read at once over HTTP; the next
+    /// reader from there is refused (503). Raise it if clients share the address of a gateway.
+    http_max_readers_per_peer: usize, default (1024), valid (count 1 to 1048576);
+    /// Maximum bytes that are read ahead for all streams that are read over HTTP, without the first
+    /// 32 KiB of each; clients of one address may use half of it. At the limit a reader waits.
+    http_max_read_ahead_bytes: usize, default (64 MiB), valid (bytes 4 MiB to 4 GiB);
+    /// Maximum bytes of all bodies of HTTP requests that are being received or stored; clients of
+    /// one address may use half of it. At the limit a request is refused as over capacity (429).
+    http_max_body_bytes: usize, default (64 MiB), valid (bytes 4 MiB to 4 GiB);
     /// Origins whose pages may use the HTTP port from a browser, besides the port's own.
     http_origins: Vec<CorsOrigin>, default (none => Vec::new()), valid (other any origins);
     /// Token that clients of the HTTP port and of the stats port must send. `None`: every client
@@ -97,6 +106,16 @@ settings_table! {
     /// Maximum bytes of unanswered requests of all connections; the next is refused as over
     /// capacity (517).
     max_bytes: usize, default (256 MiB), valid (bytes max_bytes_per_stream to 16 TiB);
+    /// Maximum bytes of all frames that have begun and not ended, without the first 16 KiB of each
+    /// connection's; clients of one address may use half of it. At the limit the rest of such
+    /// frames is not read.
+    max_unfinished_bytes: usize, default (64 MiB), valid (bytes max_frame_bytes to 4 GiB);
+    /// Maximum bytes of all connections' replies that wait to be sent. At the limit a connection
+    /// with unsent replies is not read.
+    max_reply_bytes: usize, default (128 MiB), valid (bytes 1 MiB to 4 GiB);
+    /// Minimum rate in bytes per second at which a client takes what waits for it, measured over
+    /// `write_timeout`; a slower one is disconnected. 0: a byte in that time is enough.
+    min_write_rate: usize, default (4 KiB), valid (bytes 0 B to 1 GiB);
     /// Maximum number of streams that the proxy owns; another one is refused (524).
     max_streams: usize, default (100000), valid (count 1 to 16777216);
     /// Maximum number of record sets with an identity (R12) that the proxy remembers, so that a

@@ -60,7 +60,8 @@ use distributedlog::Dlsn;
 
 use distributedlog_store::{LogStore, ReadLimit, StoreError, StoredEntry, StreamName};
 
-/// Maximum payload bytes of one read of the store: 1 MiB. Bounds the memory of a reader.
+/// Maximum payload bytes of one read of the store, unless a reader is given another number: 1 MiB.
+/// Bounds the memory of a reader.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Maximum wait of one read at the end of a stream: 30 s. The next append ends the wait, so the
@@ -90,6 +91,8 @@ const WAIT: Duration = Duration::from_secs(30);
 pub struct LogReader {
     store: Arc<dyn LogStore>,
     stream: StreamName,
+    /// Maximum payload bytes of one read of the store.
+    batch_bytes: usize,
     /// Start of the next read of the store. Every record before it is in `entries`, in `ready`, or
     /// was delivered.
     fetch: Dlsn,
@@ -114,6 +117,7 @@ impl LogReader {
         Self {
             store,
             stream,
+            batch_bytes: BATCH_BYTES,
             fetch: from,
             start: from,
             created_unix_ms: None,
@@ -214,6 +218,49 @@ impl LogReader {
         self.ready.pop_front()
     }
 
+    /// Sets the maximum payload bytes of the next reads of the store; an entry that is larger is
+    /// read in any case. Default: 1 MiB.
+    pub const fn set_batch_bytes(&mut self, bytes: usize) {
+        self.batch_bytes = bytes;
+    }
+
+    /// Returns the payload bytes that are read and not delivered. Those of a record set are counted
+    /// as they are stored, compressed or not, until its first record is delivered.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        let stored = self.entries.iter().flat_map(|entry| &entry.records);
+        let stored: usize = stored.map(|record| record.payload.len()).sum();
+        let ready = self.ready.iter().map(|event| match event {
+            ReadEvent::Record(record) => record.payload.len(),
+            ReadEvent::Malformed(_) => 0,
+        });
+        stored + ready.sum::<usize>()
+    }
+
+    /// Drops what is read and not delivered; it is read again.
+    pub fn drop_buffered(&mut self) {
+        self.fetch = self.position();
+        self.entries = VecDeque::new();
+        self.ready = VecDeque::new();
+    }
+
+    /// Reads the next batch from the store if nothing is buffered, and waits for `wait` if there is
+    /// none. Returns true if something is buffered; all of it may be before the start.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn fill(&mut self, wait: Duration) -> Result<bool, StoreError> {
+        if !self.ready.is_empty() || !self.entries.is_empty() {
+            return Ok(true);
+        }
+        self.fetch(wait).await
+    }
+
     /// Reads the next batch. Returns true if it has entries; all their records may be before the
     /// start.
     async fn fetch(&mut self, wait: Duration) -> Result<bool, StoreError> {
@@ -222,7 +269,7 @@ impl LogReader {
             "a batch is delivered before the next one is read"
         );
         let limit = ReadLimit {
-            max_bytes: BATCH_BYTES,
+            max_bytes: self.batch_bytes,
             wait,
             created_unix_ms: self.created_unix_ms,
         };

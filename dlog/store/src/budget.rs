@@ -1,8 +1,10 @@
 //! Budgets of bytes that peers can make a server hold.
 
-use std::sync::Arc;
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Number of bytes that may be held for one purpose: by all peers of a server, and, as a
 /// [part](Self::part) of that, by one of them. Cheap to clone; the clones share the bytes.
@@ -204,6 +206,149 @@ impl Reservation {
     }
 }
 
+/// A budget and the parts of it that peers have, by their addresses: all connections of one address
+/// share a part, so that one peer leaves room for others.
+#[derive(Debug)]
+pub struct PeerBudgets {
+    all: ByteBudget,
+    share: usize,
+    /// The parts that are in use. Others may remain until as many again have come.
+    parts: Mutex<PeerParts>,
+}
+
+#[derive(Debug, Default)]
+struct PeerParts {
+    by_address: BTreeMap<IpAddr, Weak<Room>>,
+    /// Number of parts at which those that are not in use are removed.
+    clean_at: usize,
+}
+
+/// Number of parts below which those that are not in use stay.
+const MIN_PARTS: usize = 64;
+
+impl PeerBudgets {
+    /// Returns a budget of `limit` bytes, of which each peer may hold `share`.
+    #[must_use]
+    pub fn new(limit: usize, share: usize) -> Self {
+        Self {
+            all: ByteBudget::new(limit),
+            share,
+            parts: Mutex::default(),
+        }
+    }
+
+    /// Returns the budget of all peers.
+    #[must_use]
+    pub const fn all(&self) -> &ByteBudget {
+        &self.all
+    }
+
+    /// Returns the part of the peer with this address.
+    #[must_use]
+    pub fn of(&self, peer: IpAddr) -> ByteBudget {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = parts.by_address.get(&peer).and_then(Weak::upgrade) {
+            let whole = Some(Arc::clone(&self.all.own));
+            return ByteBudget { own, whole };
+        }
+        if parts.by_address.len() >= parts.clean_at {
+            parts.by_address.retain(|_, part| part.strong_count() > 0);
+            parts.clean_at = (2 * parts.by_address.len()).max(MIN_PARTS);
+        }
+        let part = self.all.part(self.share);
+        parts.by_address.insert(peer, Arc::downgrade(&part.own));
+        part
+    }
+}
+
+/// Room for something that grows as it comes, such as a frame.
+///
+/// Of all that grow in one budget and find no room, one may go beyond it: otherwise several that
+/// are half complete could wait for each other.
+#[derive(Debug)]
+pub struct GrowingRoom {
+    budget: ByteBudget,
+    /// One permit, for the one that goes beyond the budget.
+    overdraft: Arc<Semaphore>,
+    taken: Option<Reservation>,
+    beyond: Option<OwnedSemaphorePermit>,
+}
+
+/// Room that was waited for.
+#[derive(Debug)]
+pub struct MoreRoom(Result<Reservation, OwnedSemaphorePermit>);
+
+impl GrowingRoom {
+    /// Returns room in a budget. All who share the budget share `overdraft`, which has one permit.
+    #[must_use]
+    pub const fn new(budget: ByteBudget, overdraft: Arc<Semaphore>) -> Self {
+        Self {
+            budget,
+            overdraft,
+            taken: None,
+            beyond: None,
+        }
+    }
+
+    /// Takes room for `bytes` in all if it is free now, and returns `None`. Otherwise returns the
+    /// number of bytes to [wait](Self::wait) for.
+    #[must_use]
+    pub fn try_grow_to(&mut self, bytes: usize) -> Option<usize> {
+        if self.beyond.is_some() {
+            return None;
+        }
+        let have = self.taken.as_ref().map_or(0, Reservation::bytes);
+        let more = bytes.saturating_sub(have);
+        if more == 0 {
+            return None;
+        }
+        // More than the budget has is never free: `reserve` would count it as less.
+        if have + more > self.budget.limit() {
+            return Some(more);
+        }
+        let Some(room) = self.budget.try_reserve(more) else {
+            return Some(more);
+        };
+        self.add(MoreRoom(Ok(room)));
+        None
+    }
+
+    /// Waits for `more` bytes, to be [added](Self::add).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes nothing.
+    pub fn wait(&self, more: usize) -> impl Future<Output = MoreRoom> + Send + use<> {
+        let (budget, overdraft) = (self.budget.clone(), Arc::clone(&self.overdraft));
+        let have = self.taken.as_ref().map_or(0, Reservation::bytes);
+        let fits = have + more <= budget.limit();
+        async move {
+            tokio::select! {
+                biased;
+                room = budget.reserve(more), if fits => MoreRoom(Ok(room)),
+                permit = overdraft.acquire_owned() => {
+                    MoreRoom(Err(permit.expect("the semaphore is never closed")))
+                }
+            }
+        }
+    }
+
+    /// Adds room that was waited for.
+    pub fn add(&mut self, room: MoreRoom) {
+        match (room.0, &mut self.taken) {
+            (Ok(more), Some(taken)) => taken.merge(more),
+            (Ok(more), none) => *none = Some(more),
+            (Err(permit), _) => self.beyond = Some(permit),
+        }
+    }
+
+    /// Frees the room.
+    pub fn clear(&mut self) {
+        self.taken = None;
+        self.beyond = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +405,41 @@ mod tests {
         assert!(waits.await.is_err());
         drop(held);
         assert_eq!(all.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn connections_of_one_address_share_a_part() {
+        let budgets = PeerBudgets::new(100, 50);
+        let address = |last| IpAddr::from([10, 0, 0, last]);
+        let held = budgets.of(address(1)).reserve(50).await;
+        assert!(budgets.of(address(1)).is_spent());
+        assert_eq!(budgets.of(address(2)).held(), 0);
+        drop(held);
+        assert!(!budgets.of(address(1)).is_spent());
+        for last in 0..=255 {
+            let _ = budgets.of(address(last));
+        }
+        let parts = budgets.parts.lock().expect("not poisoned");
+        assert!(parts.by_address.len() <= MIN_PARTS, "those in use are none");
+    }
+
+    #[tokio::test]
+    async fn of_those_that_wait_for_each_other_one_goes_on() {
+        let (budget, overdraft) = (ByteBudget::new(100), Arc::new(Semaphore::new(1)));
+        let room = || GrowingRoom::new(budget.clone(), Arc::clone(&overdraft));
+        let (mut one, mut other) = (room(), room());
+        assert_eq!(one.try_grow_to(50), None);
+        assert_eq!(other.try_grow_to(50), None);
+        assert_eq!(one.try_grow_to(80), Some(30));
+        let more = one.wait(30).await;
+        one.add(more);
+        assert_eq!(one.try_grow_to(1000), None, "it goes beyond the budget");
+        let mut waits = core::pin::pin!(other.wait(30));
+        let early = core::time::Duration::from_millis(1);
+        assert!(tokio::time::timeout(early, waits.as_mut()).await.is_err());
+        one.clear();
+        let more = waits.await;
+        other.add(more);
+        assert_eq!(other.try_grow_to(80), None);
     }
 }

@@ -1,10 +1,14 @@
-use core::pin::pin;
-use core::task::{Context, Poll};
+use core::fmt;
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, ready};
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use distributedlog::wire::{FrameTooLarge, mux};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use distributedlog_store::budget::{GrowingRoom, MoreRoom};
 
 /// Minimum room for one read.
 const MIN_READ_BYTES: usize = 16 << 10;
@@ -16,16 +20,23 @@ const MAX_READ_BYTES: usize = 256 << 10;
 /// so that ten thousand clients that stopped in the middle of a frame hold little.
 const SMALL_REMAINDER_BYTES: usize = 1 << 10;
 
+/// Bytes of an unfinished frame that every connection may hold without room for them: most frames
+/// are smaller, and need none.
+const FREE_BYTES: usize = 16 << 10;
+
 /// Longest frame that is dropped, in multiples of the frame limit. A length above that is taken for
 /// an error in the stream.
 const MAX_SKIP_FRAMES: u64 = 4;
 
 /// The received bytes of a connection that are not handled yet, split into frames without copying.
 ///
-/// The invariant: the memory set aside is at most twice what has come, or one read.
-#[derive(Debug)]
+/// The invariant: the memory set aside is at most twice what has come, or one read; of a frame that
+/// has begun, what is beyond 16 KiB is in `room`.
 pub(super) struct FrameReader {
     buffer: BytesMut,
+    room: GrowingRoom,
+    /// Wait for more room.
+    wait: Option<Pin<Box<dyn Future<Output = MoreRoom> + Send>>>,
     max_frame_bytes: usize,
     /// Bytes that are still to be dropped of a frame that was refused.
     skip: u64,
@@ -49,9 +60,11 @@ pub(super) enum NextFrame {
 }
 
 impl FrameReader {
-    pub(super) fn new(max_frame_bytes: usize) -> Self {
+    pub(super) fn new(max_frame_bytes: usize, room: GrowingRoom) -> Self {
         Self {
             buffer: BytesMut::new(),
+            room,
+            wait: None,
             max_frame_bytes,
             skip: 0,
             read_bytes: MIN_READ_BYTES,
@@ -106,6 +119,7 @@ impl FrameReader {
             Ok(Some(length)) if self.buffer.len() >= length => {
                 self.consumed += length as u64;
                 self.frames += 1;
+                self.room.clear();
                 NextFrame::Frame(self.buffer.split_to(length).freeze())
             }
             Ok(_) => NextFrame::Incomplete,
@@ -127,12 +141,38 @@ impl FrameReader {
         self.consumed += count as u64;
     }
 
-    /// Reads once.
+    /// Takes room for the next read, if a frame has begun; waits for it while there is none.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.buffer.is_empty() {
+            return Poll::Ready(());
+        }
+        loop {
+            if let Some(wait) = &mut self.wait {
+                let more = ready!(wait.as_mut().poll(cx));
+                self.wait = None;
+                self.room.add(more);
+            }
+            // Growing at most doubles the buffer.
+            let capacity = (2 * self.buffer.len()).max(self.buffer.capacity());
+            let Some(more) = self.room.try_grow_to(capacity.saturating_sub(FREE_BYTES)) else {
+                return Poll::Ready(());
+            };
+            // What came is kept in as much memory as it takes.
+            self.read_bytes = MIN_READ_BYTES;
+            if self.buffer.capacity() > 2 * self.buffer.len().max(FREE_BYTES) {
+                self.buffer = BytesMut::from(&self.buffer[..]);
+            }
+            self.wait = Some(Box::pin(self.room.wait(more)));
+        }
+    }
+
+    /// Reads once, when there is room.
     pub(super) fn poll_fill<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(cx));
         let room = self.buffer.capacity() - self.buffer.len();
         if room < MIN_READ_BYTES / 4 {
             // A frame's length is only announced, so the room for it is at most the size of what
@@ -160,12 +200,15 @@ impl FrameReader {
         self.consumed += self.buffer.len() as u64;
         self.buffer = BytesMut::new();
         self.skip = 0;
+        self.wait = None;
+        self.room.clear();
     }
 
     /// Frees memory while the connection is idle.
     pub(super) fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.room.clear();
         } else if self.buffer.len() <= SMALL_REMAINDER_BYTES
             && self.buffer.capacity() > 2 * SMALL_REMAINDER_BYTES
         {
@@ -174,12 +217,27 @@ impl FrameReader {
     }
 }
 
+impl fmt::Debug for FrameReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameReader")
+            .field("buffered", &self.buffer.len())
+            .field("offset", &self.consumed)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use distributedlog_store::budget::ByteBudget;
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     fn filled(bytes: &[u8]) -> FrameReader {
-        let mut input = FrameReader::new(100);
+        let room = GrowingRoom::new(ByteBudget::new(1 << 20), Arc::new(Semaphore::new(1)));
+        let mut input = FrameReader::new(100, room);
         input.buffer.extend_from_slice(bytes);
         input
     }

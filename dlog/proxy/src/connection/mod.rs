@@ -28,6 +28,7 @@ use self::frame_reader::{FrameReader, NextFrame};
 use self::framed::FramedSession;
 use self::mux::MuxSession;
 use self::reply::WriteBuffer;
+pub(super) use self::timers::min_taken;
 use self::timers::{AwaitedEvents, ConnectionTimers, ExpiredTimeout};
 use super::Settings;
 use super::machine::Usage;
@@ -116,16 +117,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Self {
         Self {
             stream: Some(stream),
-            dispatcher: Dispatcher {
-                service,
-                mailbox,
-                peer,
-                in_flight: Usage::default(),
-                clock_skew: ClockSkewEstimate::default(),
-            },
             session: Session::Unknown,
-            input: FrameReader::new(settings.max_frame_bytes),
-            output: WriteBuffer::default(),
+            input: FrameReader::new(
+                settings.max_frame_bytes,
+                service.bounds.unfinished_frame(peer.ip()),
+            ),
+            output: WriteBuffer::new(service.bounds.replies.clone()),
             unflushed: false,
             mail: Vec::new(),
             timers: ConnectionTimers::new(settings),
@@ -137,6 +134,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             reading_ended: false,
             draining: false,
             end: ConnectionEnd::Finished,
+            dispatcher: Dispatcher {
+                service,
+                mailbox,
+                peer,
+                in_flight: Usage::default(),
+                clock_skew: ClockSkewEstimate::default(),
+            },
         }
     }
 
@@ -258,6 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         busy || requests >= self.limit.requests
             || bytes >= self.limit.bytes
             || self.output.unsent().len() > MAX_UNSENT_BYTES
+            || self.output.is_beyond_budget()
     }
 
     /// Handles all whole frames, until the connection is blocked.
@@ -409,7 +414,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Poll::Ready(Ok(count)) => {
                     self.output.advance(count);
-                    self.timers.wrote();
+                    self.timers.wrote(count, self.output.is_empty());
                     progress = true;
                 }
                 Poll::Ready(Err(error)) => {
@@ -466,7 +471,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.end = end;
         self.reading_ended = true;
         self.input.clear();
-        self.output = WriteBuffer::default();
+        self.output.clear();
         match &self.session {
             Session::Unknown => {}
             Session::Mux(session) => session.abandon(&self.dispatcher),

@@ -7,13 +7,21 @@ use distributedlog::wire::service::{
 
 use crate::machine::{NotStarted, Reply, StreamReply};
 use distributedlog_store::StreamName;
+use distributedlog_store::budget::{ByteBudget, Reservation};
 
 /// Encoded replies that are not sent yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WriteBuffer {
     bytes: Vec<u8>,
     sent: usize,
+    /// Budget of all connections' replies.
+    budget: ByteBudget,
+    /// Room of those bytes here that were not counted as few.
+    counted: Option<Reservation>,
 }
+
+/// Bytes that every connection may hold without counting them against the budget.
+const FREE_BYTES: usize = 16 << 10;
 
 /// Room for encoding a reply the first time. Longer replies are encoded a second time.
 const TYPICAL_REPLY_BYTES: usize = 256;
@@ -22,6 +30,45 @@ const TYPICAL_REPLY_BYTES: usize = 256;
 const KEPT_BYTES: usize = 64 << 10;
 
 impl WriteBuffer {
+    pub(super) const fn new(budget: ByteBudget) -> Self {
+        Self {
+            bytes: Vec::new(),
+            sent: 0,
+            budget,
+            counted: None,
+        }
+    }
+
+    /// Returns true if more waits here than every connection may hold, and all connections hold as
+    /// much as they may.
+    pub(super) fn is_beyond_budget(&self) -> bool {
+        self.unsent().len() > FREE_BYTES && self.budget.is_spent()
+    }
+
+    /// Counts what waits here against the budget.
+    fn count(&mut self) {
+        let wanted = self.unsent().len().saturating_sub(FREE_BYTES);
+        if wanted == 0 {
+            self.counted = None;
+            return;
+        }
+        match &mut self.counted {
+            Some(counted) if counted.bytes() >= wanted => counted.shrink_to(wanted),
+            Some(counted) => {
+                let more = self.budget.reserve_free(wanted - counted.bytes());
+                counted.merge(more);
+            }
+            none => *none = Some(self.budget.reserve_free(wanted)),
+        }
+    }
+
+    /// Drops all bytes.
+    pub(super) fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.sent = 0;
+        self.count();
+    }
+
     /// Returns the bytes that are not sent yet.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
@@ -39,12 +86,13 @@ impl WriteBuffer {
             self.bytes.shrink_to(KEPT_BYTES);
             self.sent = 0;
         }
+        self.count();
     }
 
     /// Frees the memory if there is nothing to send.
     pub(super) fn rest(&mut self) {
         if self.is_empty() {
-            *self = Self::default();
+            self.clear();
         }
     }
 
@@ -63,7 +111,7 @@ impl WriteBuffer {
             match encode(&mut self.bytes[start..]) {
                 Ok(length) => {
                     self.bytes.truncate(start + length);
-                    return;
+                    return self.count();
                 }
                 Err(BufferTooSmall { needed, .. }) => {
                     assert!(

@@ -21,6 +21,10 @@ pub(super) struct ConnectionTimers {
     /// Number of the frame that `frame_since` belongs to.
     frame_number: u64,
     write_since: Option<Instant>,
+    /// Bytes that the client took since `write_since`.
+    taken: usize,
+    /// Bytes that it must take in each write timeout.
+    min_taken: usize,
     idle_since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -45,15 +49,17 @@ pub(crate) enum ExpiredTimeout {
     Handshake(Duration),
     /// A later frame was not complete in time.
     Frame(Duration),
-    /// A client did not read its replies.
+    /// A client took less of its replies than the minimum rate.
     Write(Duration),
     /// The connection was idle for too long.
     Idle(Duration),
 }
 
 impl ConnectionTimers {
-    pub(super) const fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
+            taken: 0,
+            min_taken: min_taken(settings),
             handshake: settings.handshake_timeout,
             frame: settings.frame_timeout,
             write: settings.write_timeout,
@@ -71,9 +77,13 @@ impl ConnectionTimers {
         self.idle_since = None;
     }
 
-    /// Notes that the client read some bytes.
-    pub(super) const fn wrote(&mut self) {
-        self.write_since = None;
+    /// Notes that the client took `count` bytes, and whether these were all.
+    pub(super) const fn wrote(&mut self, count: usize, all: bool) {
+        self.taken = self.taken.saturating_add(count);
+        if all || self.taken >= self.min_taken {
+            self.write_since = None;
+            self.taken = 0;
+        }
     }
 
     /// Returns the timeout that has expired for a connection that waits for `waits`. Otherwise
@@ -145,6 +155,14 @@ impl ConnectionTimers {
     }
 }
 
+/// Returns the bytes that a client must take in each write timeout, if as many wait for it: one at
+/// least.
+pub(crate) fn min_taken(settings: &Settings) -> usize {
+    let millis = u64::try_from(settings.write_timeout.as_millis()).unwrap_or(u64::MAX);
+    let bytes = (settings.min_write_rate as u64).saturating_mul(millis) / 1000;
+    usize::try_from(bytes).unwrap_or(usize::MAX).max(1)
+}
+
 impl ExpiredTimeout {
     const fn length(self) -> Duration {
         match self {
@@ -163,7 +181,7 @@ impl fmt::Display for ExpiredTimeout {
                 write!(f, "its first frame was not complete within {limit:?}")
             }
             Self::Frame(limit) => write!(f, "a frame was not complete within {limit:?}"),
-            Self::Write(limit) => write!(f, "it did not read its answers for {limit:?}"),
+            Self::Write(limit) => write!(f, "it took too little of its answers in {limit:?}"),
             Self::Idle(limit) => write!(f, "it was idle for {limit:?}"),
         }
     }

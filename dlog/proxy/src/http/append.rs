@@ -11,6 +11,7 @@ use distributedlog::wire::service::{Request, WriteContext};
 use serde::Serialize;
 
 use super::client::ClientWatch;
+use super::guard::PeerAddress;
 use super::position::DlsnBody;
 use super::problem::Problem;
 use super::route::StreamPath;
@@ -88,10 +89,11 @@ pub(super) async fn append(
     StreamPath(stream): StreamPath,
     headers: HeaderMap,
     client: ClientWatch,
+    PeerAddress(peer): PeerAddress,
     body: Body,
 ) -> Result<Response, Problem> {
     let headers = AppendHeaders::parse(&headers)?;
-    let received = body::read(&state, body).await?;
+    let received = body::read(&state, peer.ip(), body).await?;
     let payload = received.bytes.clone();
     if headers.attempt.is_some_and(|attempt| attempt > 0) {
         state.service.stats.repeated.inc();

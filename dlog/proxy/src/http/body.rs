@@ -1,20 +1,20 @@
-use std::sync::Arc;
+use core::net::IpAddr;
 
 use axum::body::{Body, HttpBody};
 use axum::http::StatusCode as Http;
 use bytes::{Bytes, BytesMut};
 use distributedlog::StatusCode;
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::HttpState;
 use super::problem::Problem;
 use crate::MAX_RECORD_BYTES;
+use distributedlog_store::budget::{ByteBudget, Reservation};
 
 /// The whole body of a request. Its bytes count as buffered until it is dropped.
 pub(super) struct ReceivedBody {
     pub(super) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Reservation>,
 }
 
 /// Reads a body that is a record or a record set: within the limit of a record, within the room for
@@ -22,16 +22,21 @@ pub(super) struct ReceivedBody {
 ///
 /// A body that is announced as too large is refused before any of it is read, or asked for
 /// (`Expect: 100-continue`).
-pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBody, Problem> {
+pub(super) async fn read(
+    state: &HttpState,
+    peer: IpAddr,
+    mut body: Body,
+) -> Result<ReceivedBody, Problem> {
     let announced = body.size_hint().lower();
     if announced > MAX_RECORD_BYTES as u64 {
         return Err(too_large(&format!("of {announced} bytes")));
     }
+    // What came is charged, not what is announced: a client that announces and sends nothing would
+    // take the room of others.
     let mut room = BodyReservation {
-        bodies: &state.bodies,
+        bodies: state.service.bounds.bodies.of(peer),
         taken: None,
     };
-    room.take(usize::try_from(announced).expect("it was just compared"))?;
     let limit = state.settings.frame_timeout;
     let reading = async {
         // Most bodies come in one piece, which is not copied.
@@ -54,7 +59,7 @@ pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBo
                 first = data;
             } else {
                 if all.is_empty() {
-                    all.reserve(length.max(usize::try_from(announced).unwrap_or(0)));
+                    all.reserve(length);
                     all.extend_from_slice(&core::mem::take(&mut first));
                 }
                 all.extend_from_slice(&data);
@@ -75,28 +80,22 @@ pub(super) async fn read(state: &HttpState, mut body: Body) -> Result<ReceivedBo
 }
 
 /// The room that one body takes of that for all bodies.
-struct BodyReservation<'a> {
-    bodies: &'a Arc<Semaphore>,
-    taken: Option<OwnedSemaphorePermit>,
+struct BodyReservation {
+    bodies: ByteBudget,
+    taken: Option<Reservation>,
 }
 
-impl BodyReservation<'_> {
+impl BodyReservation {
     /// Takes room for `length` bytes in all.
     fn take(&mut self, length: usize) -> Result<(), Problem> {
-        let have = self
-            .taken
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let have = self.taken.as_ref().map_or(0, Reservation::bytes);
         let Some(more) = length.checked_sub(have).filter(|more| *more > 0) else {
             return Ok(());
         };
-        let more = u32::try_from(more).expect("no body is that large");
-        match Arc::clone(self.bodies).try_acquire_many_owned(more) {
-            Ok(permit) => match &mut self.taken {
-                Some(taken) => taken.merge(permit),
-                none => *none = Some(permit),
-            },
-            Err(_) => {
+        match (self.bodies.try_reserve(more), &mut self.taken) {
+            (Some(more), Some(taken)) => taken.merge(more),
+            (Some(more), none) => *none = Some(more),
+            (None, _) => {
                 return Err(Problem::of_code(
                     StatusCode::OverCapacity,
                     "the proxy has no room for the body: too many are being read",

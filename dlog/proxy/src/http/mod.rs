@@ -16,6 +16,7 @@ mod page;
 mod position;
 mod problem;
 mod query;
+mod read_ahead;
 mod retention;
 mod route;
 mod server;
@@ -37,7 +38,7 @@ use axum::{Router, middleware};
 use bytes::Bytes;
 use distributedlog::Instant;
 use distributedlog::wire::service::Request;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use cors::{CorsOrigin, CorsOriginError};
 pub(super) use operator::OperatorState;
@@ -54,10 +55,6 @@ use dispatcher::HttpDispatcher;
 use guard::HttpPort;
 use route::Route;
 
-/// Limit of request bodies in memory before the machine admits them, where its own limits count
-/// them. In bytes.
-const MAX_BODY_BYTES: usize = 64 << 20;
-
 /// Time for which a request may still start whose client has closed its sending side. Most clients
 /// that do so have given up, and TCP does not tell them from those that wait for the response.
 const CLOSED_CLIENT_GRACE: Duration = Duration::from_secs(1);
@@ -68,10 +65,6 @@ struct HttpState {
     service: Arc<Service>,
     settings: Arc<Settings>,
     dispatcher: HttpDispatcher,
-    /// Room for bodies that are being read, in bytes.
-    bodies: Arc<Semaphore>,
-    /// Room for readers.
-    readers: Arc<Semaphore>,
     phase: watch::Sender<ServerPhase>,
 }
 
@@ -88,8 +81,6 @@ impl HttpState {
     fn new(service: Arc<Service>, settings: Arc<Settings>) -> Self {
         Self {
             dispatcher: HttpDispatcher::new(service.clone()),
-            bodies: Arc::new(Semaphore::new(MAX_BODY_BYTES)),
-            readers: Arc::new(Semaphore::new(settings.http_max_readers)),
             phase: watch::Sender::new(ServerPhase::Serving),
             service,
             settings,

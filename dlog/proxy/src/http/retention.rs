@@ -10,6 +10,7 @@ use distributedlog_store::{Retention, RetentionInfo, StoreError, StreamName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::guard::PeerAddress;
 use super::problem::Problem;
 use super::route::StreamPath;
 use super::streams::parse_name;
@@ -61,9 +62,10 @@ pub(super) async fn of_stream(
 pub(super) async fn set_of_stream(
     State(state): State<Arc<HttpState>>,
     StreamPath(stream): StreamPath,
+    peer: PeerAddress,
     body: Body,
 ) -> Result<Json<RetentionBody>, Problem> {
-    let limits = limits(&state, body).await?;
+    let limits = limits(&state, peer, body).await?;
     set(&state, Some(&parse_name(&stream)?), Some(limits)).await
 }
 
@@ -85,9 +87,10 @@ pub(super) async fn of_namespace(
 /// Sets the retention of the namespace.
 pub(super) async fn set_of_namespace(
     State(state): State<Arc<HttpState>>,
+    peer: PeerAddress,
     body: Body,
 ) -> Result<Json<RetentionBody>, Problem> {
-    let limits = limits(&state, body).await?;
+    let limits = limits(&state, peer, body).await?;
     set(&state, None, Some(limits)).await
 }
 
@@ -99,8 +102,8 @@ pub(super) async fn remove_from_namespace(
 }
 
 /// Reads the limits in a request's body.
-async fn limits(state: &HttpState, body: Body) -> Result<Retention, Problem> {
-    let body = body::read(state, body).await?;
+async fn limits(state: &HttpState, peer: PeerAddress, body: Body) -> Result<Retention, Problem> {
+    let body = body::read(state, peer.0.ip(), body).await?;
     // A map first: an array would be taken for the fields in their order.
     let parsed = serde_json::from_slice::<Map<String, Value>>(&body.bytes);
     let parsed = parsed.and_then(|map| serde_json::from_value(Value::Object(map)));

@@ -34,6 +34,10 @@ const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 /// Limit of the headers of one HTTP/2 request, in bytes.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
+/// Limit of what is buffered for sending on a connection, and on each stream of HTTP/2; also of the
+/// headers of a request of HTTP/1.1. In bytes.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// Interval of pings to an HTTP/2 peer, which detect that it has gone.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -255,14 +259,12 @@ async fn serve_http(
     watcher: Option<Watcher>,
 ) -> Result<(), ()> {
     let settings = &state.settings;
-    let timeouts = SocketTimeouts {
-        opening: settings.handshake_timeout,
-        writing: settings.write_timeout,
-    };
+    let timeouts = SocketTimeouts::of(settings);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .half_close(true)
+        .max_buf_size(BUFFER_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(settings.http_header_timeout);
     builder
@@ -270,6 +272,7 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .max_header_list_size(MAX_HEADER_BYTES)
+        .max_send_buf_size(BUFFER_BYTES)
         .keep_alive_interval(H2_PING_INTERVAL)
         .keep_alive_timeout(settings.write_timeout);
     let (socket, client) = SharedSocket::new(HttpSocket::new(stream, timeouts));

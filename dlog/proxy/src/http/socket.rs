@@ -6,6 +6,8 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::Settings;
+use crate::connection::min_taken;
 use distributedlog_store::net::ByteStream;
 
 /// First bytes of HTTP/2. While a connection's bytes are a prefix of it, its protocol is not known.
@@ -20,8 +22,20 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 pub(super) struct SocketTimeouts {
     /// Time until its protocol is known.
     pub(super) opening: Duration,
-    /// Time for which it may receive nothing of what is sent to it.
+    /// Time in which it must take `min_taken` of what is sent to it.
     pub(super) writing: Duration,
+    /// In bytes; at least one.
+    pub(super) min_taken: usize,
+}
+
+impl SocketTimeouts {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            opening: settings.handshake_timeout,
+            writing: settings.write_timeout,
+            min_taken: min_taken(settings),
+        }
+    }
 }
 
 /// A connection with timeouts where hyper has none: for detecting the protocol, and for receiving
@@ -36,6 +50,9 @@ pub(super) struct HttpSocket<S> {
     preface: Option<usize>,
     reading: IoTimer,
     writing: IoTimer,
+    flushing: IoTimer,
+    /// Bytes that the peer took since `writing` began.
+    taken: usize,
     linger: Option<usize>,
 }
 
@@ -72,6 +89,8 @@ impl<S: ByteStream> HttpSocket<S> {
             preface: Some(0),
             reading: IoTimer::default(),
             writing: IoTimer::default(),
+            flushing: IoTimer::default(),
+            taken: 0,
             linger: None,
         }
     }
@@ -87,16 +106,43 @@ impl<S: ByteStream> HttpSocket<S> {
         }
     }
 
-    fn watch_write<T>(
+    /// Fails when the peer takes too little of what waits for it. `wanted` is what was to be
+    /// written.
+    fn watch_write(
         &mut self,
         cx: &mut Context<'_>,
-        poll: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
+        wanted: usize,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let what = "the peer takes too little of what is sent to it";
+        let count = match poll {
+            Poll::Ready(Ok(count)) => count,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {
+                let expired = ready!(self.writing.poll(cx, self.timeouts.writing, what));
+                return Poll::Ready(Err(expired));
+            }
+        };
+        self.taken = self.taken.saturating_add(count);
+        // If all was taken, none waits.
+        if count == wanted || self.taken >= self.timeouts.min_taken {
             self.writing.stop();
+            self.taken = 0;
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Fails when flushing or closing takes too long.
+    fn watch_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if poll.is_ready() {
+            self.flushing.stop();
             return poll;
         }
-        Poll::Ready(Err(ready!(self.writing.poll(
+        Poll::Ready(Err(ready!(self.flushing.poll(
             cx,
             self.timeouts.writing,
             "the peer does not read"
@@ -160,7 +206,7 @@ impl<S: ByteStream> AsyncWrite for HttpSocket<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch_write(cx, poll)
+        self.watch_write(cx, bytes.len(), poll)
     }
 
     fn poll_write_vectored(
@@ -168,8 +214,9 @@ impl<S: ByteStream> AsyncWrite for HttpSocket<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch_write(cx, poll)
+        self.watch_write(cx, wanted, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -178,13 +225,13 @@ impl<S: ByteStream> AsyncWrite for HttpSocket<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch_write(cx, poll)
+        self.watch_flush(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
-            ready!(self.watch_write(cx, poll))?;
+            ready!(self.watch_flush(cx, poll))?;
             self.reading.stop();
             self.linger = Some(LINGER_BYTES);
         }

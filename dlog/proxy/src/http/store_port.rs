@@ -134,6 +134,7 @@ async fn serve(stream: impl ByteStream + 'static, router: Router) -> Result<(), 
     let timeouts = SocketTimeouts {
         opening: PEER_TIMEOUT,
         writing: PEER_TIMEOUT,
+        min_taken: 1,
     };
     let mut builder = http1::Builder::new();
     builder

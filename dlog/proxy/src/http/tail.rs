@@ -1,3 +1,4 @@
+use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -8,23 +9,26 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use distributedlog::Dlsn;
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::client::{ClientEnd, ClientWatch};
+use super::guard::PeerAddress;
 use super::line::{EndReason, EventEncoder, Framing, PayloadFormat};
 use super::position::{self, StreamPosition};
 use super::problem::Problem;
 use super::query::{FromQuery, Parameters, QueryPairs};
+use super::read_ahead::ReadAhead;
 use super::route::StreamPath;
 use super::streams::parse_name;
 use super::{HttpState, ServerPhase};
 use crate::stats::RaisedGauge;
 use distributedlog_reader::{LogReader, ReadEvent};
-use distributedlog_store::StoreError;
+use distributedlog_store::budget::Reservation;
+use distributedlog_store::{StoreError, StreamInfo, StreamName};
 
 /// Size from which a part of the body is sent, in bytes. A part ends with the record that reaches
 /// it.
-const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 32 << 10;
 
 /// Time after which a silent response sends a heartbeat, in milliseconds. Default: 15,000.
 const HEARTBEAT_MS: u64 = 15_000;
@@ -136,8 +140,9 @@ pub(super) async fn tail(
     Parameters(query): Parameters<TailQuery>,
     headers: HeaderMap,
     client: ClientWatch,
+    PeerAddress(peer): PeerAddress,
 ) -> Result<Response, Problem> {
-    begin(&state, &stream, &query, &headers, client)
+    begin(&state, &stream, &query, &headers, client, peer.ip())
         .await
         .map_err(Problem::of_a_read)
 }
@@ -148,6 +153,7 @@ async fn begin(
     query: &TailQuery,
     headers: &HeaderMap,
     client: ClientWatch,
+    peer: IpAddr,
 ) -> Result<Response, Problem> {
     let name = parse_name(stream)?;
     let start = StartPosition::of(query, headers)?;
@@ -164,30 +170,18 @@ async fn begin(
         // The only answer after which a browser's `EventSource` does not ask again.
         return Ok(Http::NO_CONTENT.into_response());
     };
-    let permit = reserve_reader(state)?;
+    let seat = reserve_reader(state, peer)?;
     let info = state
         .service
         .store()
         .describe(&name)
         .await
         .map_err(|error| Problem::of_store(&name, &error))?;
-    let from = match start {
-        StartPosition::First => info.first.unwrap_or(Dlsn::INITIAL),
-        StartPosition::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
-        StartPosition::At(position) => {
-            position.check(&info)?;
-            position.dlsn
-        }
-        StartPosition::Time(unix_ms) => state
-            .service
-            .store()
-            .position_at(&name, unix_ms)
-            .await
-            .map_err(|error| Problem::of_store(&name, &error))?,
-    };
+    let from = first_position(state, &name, &info, start).await?;
     let tail = RecordStream {
         reader: LogReader::new(state.service.store().clone(), name, from)
             .of_stream_created(info.created_unix_ms),
+        read_ahead: ReadAhead::new(state.service.bounds.read_ahead.of(peer)),
         created_unix_ms: info.created_unix_ms,
         encoder: EventEncoder {
             framing,
@@ -200,7 +194,7 @@ async fn begin(
         progress: BodyProgress::New,
         client,
         probes: MAX_PROBES,
-        reading: ReaderGuard::new(state.clone(), permit),
+        reading: ReaderGuard::new(state.clone(), seat),
     };
     let headers = [
         (header::CONTENT_TYPE, framing.content_type()),
@@ -215,6 +209,29 @@ async fn begin(
         .into_response())
 }
 
+/// Returns the position at or after which a read of the stream begins.
+async fn first_position(
+    state: &HttpState,
+    name: &StreamName,
+    info: &StreamInfo,
+    start: StartPosition,
+) -> Result<Dlsn, Problem> {
+    Ok(match start {
+        StartPosition::First => info.first.unwrap_or(Dlsn::INITIAL),
+        StartPosition::End => info.last.map_or(Dlsn::INITIAL, |last| last.slot(1)),
+        StartPosition::At(position) => {
+            position.check(info)?;
+            position.dlsn
+        }
+        StartPosition::Time(unix_ms) => state
+            .service
+            .store()
+            .position_at(name, unix_ms)
+            .await
+            .map_err(|error| Problem::of_store(name, &error))?,
+    })
+}
+
 /// Waits until the client closes its sending side, and until the next heartbeat to it is due.
 async fn probe(client: &ClientWatch, probes_left: u8) -> ClientEnd {
     let end = client.ended().await;
@@ -225,19 +242,30 @@ async fn probe(client: &ClientWatch, probes_left: u8) -> ClientEnd {
 }
 
 /// Takes the place of one reader.
-fn reserve_reader(state: &HttpState) -> Result<OwnedSemaphorePermit, Problem> {
-    state.readers.clone().try_acquire_owned().map_err(|_| {
-        let detail = format!(
-            "{} streams are being read, and that is the limit",
-            state.settings.http_max_readers
-        );
-        Problem::new(Http::SERVICE_UNAVAILABLE, "TOO_MANY_READERS", detail)
-    })
+fn reserve_reader(state: &HttpState, peer: IpAddr) -> Result<Reservation, Problem> {
+    let readers = &state.service.bounds.readers;
+    let of_peer = readers.of(peer);
+    if let Some(seat) = of_peer.try_reserve(1) {
+        return Ok(seat);
+    }
+    let detail = if readers.all().is_spent() {
+        let limit = state.settings.http_max_readers;
+        format!("{limit} streams are being read, and that is the limit")
+    } else {
+        let limit = of_peer.limit();
+        format!("{limit} streams are being read from {peer}, and that is the limit for one address")
+    };
+    Err(Problem::new(
+        Http::SERVICE_UNAVAILABLE,
+        "TOO_MANY_READERS",
+        detail,
+    ))
 }
 
 /// The body of a read. At most one batch of the store is read ahead of the client.
 struct RecordStream {
     reader: LogReader,
+    read_ahead: ReadAhead,
     /// Time of creation of the stream that is read.
     created_unix_ms: u64,
     encoder: EventEncoder,
@@ -304,17 +332,15 @@ impl RecordStream {
         if self.left == 0 {
             return TailStep::End(EndReason::Limit, None);
         }
-        let (heartbeat, reader) = (self.heartbeat, &mut self.reader);
         let (client, probes) = (&self.client, &mut self.probes);
+        let next = self.read_ahead.next(&mut self.reader, self.follow);
         let reading = async {
-            if self.follow {
-                match tokio::time::timeout(heartbeat, reader.next()).await {
-                    Ok(event) => event.map(TailStep::Event),
-                    Err(_) => Ok(TailStep::Silence),
+            // Also while it waits for room, so that its client knows that it lives.
+            match tokio::time::timeout(self.heartbeat, next).await {
+                Ok(event) => {
+                    Ok(event?.map_or(TailStep::End(EndReason::CaughtUp, None), TailStep::Event))
                 }
-            } else {
-                let event = reader.next_available().await?;
-                Ok(event.map_or(TailStep::End(EndReason::CaughtUp, None), TailStep::Event))
+                Err(_) => Ok(TailStep::Silence),
             }
         };
         let found = tokio::select! {
@@ -378,16 +404,16 @@ impl RecordStream {
 /// Counts a read while it lasts.
 struct ReaderGuard {
     state: Arc<HttpState>,
-    _permit: OwnedSemaphorePermit,
+    _seat: Reservation,
     _counted: RaisedGauge,
 }
 
 impl ReaderGuard {
-    fn new(state: Arc<HttpState>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(state: Arc<HttpState>, seat: Reservation) -> Self {
         Self {
             _counted: RaisedGauge::new(&state.service.stats.http.readers),
             state,
-            _permit: permit,
+            _seat: seat,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::protocol::{ReplyResult, Request, encode};
 use crate::StoreError;
-use crate::budget::{ByteBudget, Reservation};
+use crate::budget::GrowingRoom;
 
 /// Size of a connection's first read in bytes: small, so that thousands of idle connections need
 /// little memory.
@@ -31,32 +31,8 @@ pub struct FrameReader<R> {
     buffer: BytesMut,
     chunk: usize,
     limit: usize,
-    unfinished: Option<Unfinished>,
-}
-
-/// Room for frames that have begun and not ended, of all connections.
-struct Unfinished {
-    budget: ByteBudget,
-    /// Room that this connection's frame has taken.
-    taken: Option<Reservation>,
-}
-
-impl Unfinished {
-    /// Waits until there is room for a buffer of `bytes`.
-    async fn grow_to(&mut self, bytes: usize) {
-        let have = self.taken.as_ref().map_or(0, Reservation::bytes);
-        // The largest frame has room by itself: a buffer somewhat beyond it counts as that.
-        let wanted = bytes.saturating_sub(FREE_BYTES).min(self.budget.limit());
-        let more = wanted.saturating_sub(have);
-        if more == 0 {
-            return;
-        }
-        let more = self.budget.reserve(more).await;
-        match &mut self.taken {
-            Some(taken) => taken.merge(more),
-            none => *none = Some(more),
-        }
-    }
+    /// Room for a frame that has begun and not ended.
+    unfinished: Option<GrowingRoom>,
 }
 
 /// Error of reading a frame.
@@ -93,14 +69,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Counts what has come of a frame, beyond its first 16 KiB, against this budget, and reads no
-    /// more of it while the budget is spent.
-    pub fn counted(self, budget: ByteBudget) -> Self {
-        let unfinished = Some(Unfinished {
-            budget,
-            taken: None,
-        });
-        Self { unfinished, ..self }
+    /// Counts what has come of a frame, beyond its first 16 KiB, in this room, and reads no more of
+    /// it while there is none.
+    pub fn counted(self, room: GrowingRoom) -> Self {
+        Self {
+            unfinished: Some(room),
+            ..self
+        }
     }
 
     /// Sets the maximum size of the next frames in bytes.
@@ -125,7 +100,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 && length <= self.buffer.len()
             {
                 if let Some(unfinished) = &mut self.unfinished {
-                    unfinished.taken = None;
+                    unfinished.clear();
                 }
                 return Ok(Some(self.buffer.split_to(length).freeze()));
             }
@@ -136,7 +111,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(unfinished) = &mut self.unfinished
                 && !self.buffer.is_empty()
             {
-                unfinished.grow_to(self.buffer.len() + self.chunk).await;
+                let bytes = (self.buffer.len() + self.chunk).saturating_sub(FREE_BYTES);
+                if let Some(more) = unfinished.try_grow_to(bytes) {
+                    let more = unfinished.wait(more).await;
+                    unfinished.add(more);
+                }
             }
             self.buffer.reserve(self.chunk);
             let room = self.buffer.capacity() - self.buffer.len();

@@ -1,4 +1,5 @@
 mod append;
+mod bounds;
 mod contract;
 mod drain;
 mod guard;

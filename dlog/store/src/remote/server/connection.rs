@@ -18,7 +18,7 @@ use super::context::ServerContext;
 use super::replies::Replies;
 use super::requests::Requests;
 use super::sessions::SessionGuard;
-use crate::budget::ByteBudget;
+use crate::budget::{ByteBudget, GrowingRoom};
 use crate::peer_protocol::{PeerProtocol, http_refusal};
 use crate::remote::frames::{FrameReadError, FrameReader, push};
 use crate::remote::outbox::Outbox;
@@ -44,7 +44,8 @@ pub(super) async fn serve_connection(
     let bounds = &context.bounds;
     let answers = bounds.answers.part(context.settings.max_answer_bytes);
     let outbox = Arc::new(Outbox::counted(answers.clone()));
-    let mut reader = FrameReader::new(from, MAX_HELLO_BYTES).counted(bounds.unfinished.clone());
+    let unfinished = GrowingRoom::new(bounds.unfinished.clone(), Arc::clone(&bounds.overdraft));
+    let mut reader = FrameReader::new(from, MAX_HELLO_BYTES).counted(unfinished);
     let writing = outbox.run(to, context.write_rate());
     tokio::pin!(writing);
     let handshaken = tokio::select! {

@@ -28,6 +28,8 @@ pub(super) struct Bounds {
     pub(super) requests: ByteBudget,
     /// Frames that have begun and not ended.
     pub(super) unfinished: ByteBudget,
+    /// The right of one frame to go beyond that.
+    pub(super) overdraft: Arc<Semaphore>,
     /// Answers that are being read or wait to be written.
     pub(super) answers: ByteBudget,
     /// Number of reads.
@@ -39,6 +41,7 @@ impl Bounds {
         Self {
             requests: ByteBudget::new(settings.max_total_append_bytes),
             unfinished: ByteBudget::new(settings.max_unfinished_bytes),
+            overdraft: Arc::new(Semaphore::new(1)),
             answers: ByteBudget::new(settings.max_total_answer_bytes),
             reads: Arc::new(Semaphore::new(settings.max_reads)),
         }
