@@ -168,8 +168,8 @@ async fn soak() {
         checked += check(&store, &mut models).await;
         println!(
             "turn {turns}, compaction {}: folder {} MB at the end, {} MB after catching up, bound \
-             {} MB; {refused} writes without an acknowledgement; {kills} kills and {checked} records \
-             read back so far",
+             {} MB; {refused} writes without an acknowledgement; {kills} kills and {checked} \
+             records read back so far",
             if compacts { "on" } else { "off" },
             peak >> 20,
             after >> 20,

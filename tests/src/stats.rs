@@ -52,7 +52,8 @@ async fn ask(stats: SocketAddr, method: &str, path: &str) -> String {
         .await
         .expect("the stats port answers");
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {stats}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {stats}\r\nconnection: close\r\n\
+         content-length: 0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();

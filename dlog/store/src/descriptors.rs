@@ -14,8 +14,8 @@ const OWN_DESCRIPTORS: usize = 32;
 /// clients have taken all other room.
 pub const STATS_CONNECTIONS: usize = 32;
 
-/// Descriptors of a client of a store: its connections, to each bookie and to ZooKeeper if the store
-/// is on BookKeeper, and those that replace them.
+/// Descriptors of a client of a store: its connections, to each bookie and to ZooKeeper if the
+/// store is on BookKeeper, and those that replace them.
 pub const CLIENT_DESCRIPTORS: usize = 96;
 
 /// Fewest connections for which a server starts.

@@ -109,7 +109,8 @@ async fn limits(state: &HttpState, peer: PeerAddress, body: Body) -> Result<Rete
     let parsed = parsed.and_then(|map| serde_json::from_value(Value::Object(map)));
     let limits: LimitsBody = parsed.map_err(|error| {
         Problem::bad_request(format!(
-            "the body is not a retention such as {{\"age_ms\": 604800000, \"bytes\": null}}: {error}"
+            "the body is not a retention such as {{\"age_ms\": 604800000, \"bytes\": null}}: \
+             {error}"
         ))
     })?;
     if limits.age_ms == Some(0) || limits.bytes == Some(0) {

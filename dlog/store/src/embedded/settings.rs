@@ -6,9 +6,9 @@ use distributedlog::settings_table;
 
 use crate::Retention;
 
-/// Descriptors of a store besides the sealed volumes that are kept open: the lock, the volume that is
-/// written and the next one, an index, a snapshot and a folder that are being written, volumes that
-/// the scrub, compaction and readers open beyond those that are kept.
+/// Descriptors of a store besides the sealed volumes that are kept open: the lock, the volume that
+/// is written and the next one, an index, a snapshot and a folder that are being written, volumes
+/// that the scrub, compaction and readers open beyond those that are kept.
 const OTHER_DESCRIPTORS: usize = 32;
 
 settings_table! {
