@@ -38,8 +38,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
 
-    /// The port for health over HTTP, on the same address: `/healthz`, and `/readyz`, which says
-    /// if a write would be taken; 0 lets the system choose [default: none]
+    /// The port for metrics and health over HTTP, on the same address: `/metrics`, `/healthz`, and
+    /// `/readyz`, which says if a write would be taken; 0 lets the system choose [default: none]
     #[arg(long, value_name = "PORT", value_parser = port::parse)]
     stats_port: Option<u16>,
 
@@ -137,12 +137,12 @@ impl Args {
         });
         let stats = stats.transpose()?;
         let store = open_with(files).await?;
-        let _stats = stats.map(|(listener, bound)| {
-            output.announce(format_args!("health at http://{bound}"));
-            StoreStatsPort::start(listener, bound, Arc::clone(&store))
-        });
         let server = serve(listener, Arc::clone(&store), settings)
             .map_err(|error| CliError::failure(format!("cannot serve on {address}: {error}")))?;
+        let _stats = stats.map(|(listener, bound)| {
+            output.announce(format_args!("metrics and health on http://{bound}"));
+            StoreStatsPort::start(listener, bound, Arc::clone(&store), &server)
+        });
         let bound = server.local_addr();
         output.announce(Uri::local(&reachable(bound).ip().to_string(), bound.port()));
         output.announce(format_args!("listening on {bound}"));

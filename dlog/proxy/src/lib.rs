@@ -53,6 +53,7 @@ mod http;
 mod listener;
 mod machine;
 mod mailbox;
+mod metrics;
 mod recorded;
 mod running;
 mod service;

@@ -15,10 +15,11 @@ use super::machine::{
     Ticket, Usage, location_of,
 };
 use super::mailbox::{Mail, ReplyTo};
-use super::stats::{MachineStats, Stats};
+use super::stats::{MachineStats, Stats, StreamsPage};
 use super::supervise::panic_text;
 use super::{AdminPeers, Settings, WallClock};
 use distributedlog_store::log_limit::{Admitted, LogKind, LogLimits};
+use distributedlog_store::metrics::{RequestMetrics, StoreOperation};
 use distributedlog_store::{LogStore, Owner, StoreError, StoreHealth};
 
 /// The machine, its store, and the driver between them; shared by all connections.
@@ -68,10 +69,10 @@ impl Service {
         let location = location_of(&owner);
         Self {
             machine: Mutex::new(Machine::new(location.clone(), limits)),
+            stats: Stats::new(&*store),
             store,
             owner,
             location,
-            stats: Stats::new(),
             health: Arc::default(),
             wall_clock: settings.wall_clock.clone(),
             max_clock_skew: settings.max_clock_skew,
@@ -191,6 +192,13 @@ impl Service {
         streams
     }
 
+    /// Returns the counters of the streams whose names begin with the prefix, at most `limit`.
+    pub(super) fn streams_page(&self, prefix: &str, limit: usize) -> StreamsPage {
+        let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let (streams, left_out) = machine.stream_counters(prefix, limit);
+        StreamsPage { streams, left_out }
+    }
+
     /// Returns the machine's gauges and counters.
     pub(super) fn machine_stats(&self) -> MachineStats {
         let machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -243,7 +251,11 @@ impl Service {
                     entry,
                     ticket,
                 } => {
-                    let pending = PendingTicket(Some(ticket));
+                    let pending = PendingTicket {
+                        ticket: Some(ticket),
+                        requests: self.stats.store.clone(),
+                        began: time::Instant::now(),
+                    };
                     let done = Box::new(move |result| pending.complete(result));
                     self.store.append(&lease, entry, done);
                 }
@@ -261,6 +273,7 @@ impl Service {
                 path: "the store".to_owned(),
                 detail: "a bug ended the operation".to_owned(),
             });
+            let (began, operation) = (time::Instant::now(), question.operation());
             let asking = ask(&service, question);
             // The machine waits for a reply, and with it all clients of the stream.
             let reply = AssertUnwindSafe(asking).catch_unwind().await;
@@ -269,6 +282,8 @@ impl Service {
                 tracing::error!(panic, "a bug ended an operation of the store");
                 failed
             });
+            let requests = &service.stats.store;
+            requests.answered(operation, began.elapsed(), reply.error());
             let now = service.now();
             service.with(|machine| machine.handle_store(now, reply));
             service.changed.notify_waiters();
@@ -307,7 +322,11 @@ impl Service {
 
 /// The ticket of an append that the store has. A store that drops its callback without a call, as
 /// one does that a bug ends, has answered too.
-struct PendingTicket(Option<Ticket<ReplyTo>>);
+struct PendingTicket {
+    ticket: Option<Ticket<ReplyTo>>,
+    requests: Arc<RequestMetrics>,
+    began: time::Instant,
+}
 
 impl PendingTicket {
     fn complete(mut self, result: Result<Dlsn, StoreError>) {
@@ -315,7 +334,10 @@ impl PendingTicket {
     }
 
     fn send(&mut self, result: Result<Dlsn, StoreError>) {
-        if let Some(ticket) = self.0.take() {
+        if let Some(ticket) = self.ticket.take() {
+            let took = self.began.elapsed();
+            let error = result.as_ref().err();
+            self.requests.answered(StoreOperation::Append, took, error);
             let mailbox = ticket.to.mailbox.clone();
             mailbox.send(Mail::Appended(ticket, result));
         }

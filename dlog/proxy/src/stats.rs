@@ -1,23 +1,29 @@
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use axum::response::Response;
 
 use distributedlog::StatusCode;
 use distributedlog::wire::service::Method;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::machine::{Counters, Reply, Usage};
+use super::machine::{Counters, Reply, StreamCounters, Usage};
+use super::metrics::{Metrics, MetricsFormat};
+use distributedlog_store::LogStore;
+use distributedlog_store::metrics::{
+    RequestMetrics, gauge_value, latency, register_counter, register_gauge,
+};
 
 /// The proxy's counters, gauges and histograms.
 #[derive(Debug)]
 pub(super) struct Stats {
-    registry: Mutex<Registry>,
+    metrics: Metrics,
     requests: RequestStats,
     pub(super) written_bytes: Counter,
     pub(super) connections: Gauge,
@@ -32,12 +38,16 @@ pub(super) struct Stats {
     /// Writes whose client had tried the same records elsewhere before: hedges and retries.
     pub(super) repeated: Counter,
     pub(super) http: HttpStats,
+    /// Requests to the store.
+    pub(super) store: Arc<RequestMetrics>,
     duplicates_answered: Counter,
     identities_reused: Counter,
+    leases_lost: Counter,
     streams: Gauge,
     requests_unanswered: Gauge,
     bytes_unanswered: Gauge,
     accepting: Gauge,
+    ready: Gauge,
 }
 
 /// Raises a gauge by one while it lasts, also if the task that holds it panics.
@@ -126,7 +136,7 @@ pub(super) struct MachineStats {
     pub(super) counters: Counters,
 }
 
-/// Metrics of one method, looked up beforehand because every request needs them.
+/// Metrics of one method, looked up once because every request needs them.
 #[derive(Debug)]
 struct MethodStats {
     successes: Counter,
@@ -136,31 +146,16 @@ struct MethodStats {
 /// Requests by method and outcome, and the time that they took.
 #[derive(Debug)]
 struct RequestStats {
-    methods: [MethodStats; Method::ALL.len()],
+    /// Those of the methods that clients have used: the others have no series.
+    methods: [OnceLock<MethodStats>; Method::ALL.len()],
     outcomes: Family<OutcomeLabels, Counter>,
+    seconds: Family<MethodLabels, Histogram, fn() -> Histogram>,
 }
 
 impl RequestStats {
     fn register(registry: &mut Registry) -> Self {
         let outcomes = Family::<OutcomeLabels, Counter>::default();
-        // 20 buckets, each twice as wide as the one before: from 50 µs, below which no disk syncs,
-        // to 50 µs · 2^19 = 26 s, after which no client waits.
-        let seconds = Family::<MethodLabels, Histogram>::new_with_constructor(|| {
-            Histogram::new(exponential_buckets(50e-6, 2.0, 20))
-        });
-        let methods = Method::ALL.map(|method| MethodStats {
-            successes: outcomes
-                .get_or_create(&OutcomeLabels::of(
-                    method,
-                    RequestOutcome::Code(StatusCode::Success),
-                ))
-                .clone(),
-            seconds: seconds
-                .get_or_create(&MethodLabels {
-                    method: method.name(),
-                })
-                .clone(),
-        });
+        let seconds = Family::new_with_constructor(latency as fn() -> Histogram);
         registry.register(
             "requests",
             "Requests answered, by method and status code",
@@ -170,22 +165,32 @@ impl RequestStats {
             "request",
             "Time from a request's last byte to its answer",
             Unit::Seconds,
-            seconds,
+            seconds.clone(),
         );
-        Self { methods, outcomes }
+        Self {
+            methods: Default::default(),
+            outcomes,
+            seconds,
+        }
     }
-}
 
-fn register_counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
-    let counter = Counter::<u64, AtomicU64>::default();
-    registry.register(name, help, counter.clone());
-    counter
-}
-
-fn register_gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
+    fn of(&self, method: Method) -> &MethodStats {
+        self.methods[method as usize].get_or_init(|| MethodStats {
+            successes: self
+                .outcomes
+                .get_or_create(&OutcomeLabels::of(
+                    method,
+                    RequestOutcome::Code(StatusCode::Success),
+                ))
+                .clone(),
+            seconds: self
+                .seconds
+                .get_or_create(&MethodLabels {
+                    method: method.name(),
+                })
+                .clone(),
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -225,21 +230,29 @@ impl RequestOutcome {
 }
 
 impl Stats {
-    pub(super) fn new() -> Self {
-        let mut registry = Registry::with_prefix("dlog_proxy");
-        let requests = RequestStats::register(&mut registry);
-        let http = HttpStats::register(&mut registry);
-        let mut counter = |name, help| register_counter(&mut registry, name, help);
+    /// Creates the proxy's metrics, with those of its store.
+    pub(super) fn new(store: &dyn LogStore) -> Self {
+        let mut registry = Registry::default();
+        let this = Self::register(registry.sub_registry_with_prefix("dlog_proxy"));
+        store.register_metrics(&mut registry);
+        this.metrics.add(registry);
+        this
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let requests = RequestStats::register(registry);
+        let http = HttpStats::register(registry);
+        let store = Arc::<RequestMetrics>::default();
+        store.register(registry.sub_registry_with_prefix("store"));
+        let mut counter = |name, help| register_counter(registry, name, help);
         let written_bytes = counter("written_bytes", "Payload bytes of acknowledged writes");
         let connections_accepted = counter("connections_accepted", "Connections accepted");
         let connections_refused = counter(
             "connections_refused",
             "Connections closed because there were too many",
         );
-        let malformed = counter(
-            "malformed",
-            "Frames and messages that could not be read, or were too large",
-        );
+        let help = "Frames and messages that could not be read, or were too large";
+        let malformed = counter("malformed", help);
         let timeouts = counter("timeouts", "Connections closed because they took too long");
         let discarded = counter(
             "discarded",
@@ -258,8 +271,11 @@ impl Stats {
             "identities_reused",
             "Writes of record sets whose identity another, different set has: stored",
         );
-        let mut gauge = |name, help| register_gauge(&mut registry, name, help);
+        let help = "Streams that another proxy acquired while this one owned them";
+        let leases_lost = counter("leases_lost", help);
+        let mut gauge = |name, help| register_gauge(registry, name, help);
         Self {
+            metrics: Metrics::new(),
             requests,
             written_bytes,
             connections_accepted,
@@ -269,20 +285,25 @@ impl Stats {
             discarded,
             repeated,
             http,
+            store,
             duplicates_answered,
             identities_reused,
+            leases_lost,
             connections: gauge("connections", "Open connections"),
             streams: gauge("streams", "Streams owned or about to be"),
             requests_unanswered: gauge("requests_unanswered", "Requests admitted and not answered"),
             bytes_unanswered: gauge(
-                "bytes_unanswered",
+                "unanswered_bytes",
                 "Payload bytes admitted and not answered",
             ),
             accepting: gauge(
                 "accepting",
-                "Whether streams that are not owned are accepted",
+                "1 while streams are accepted that are not owned",
             ),
-            registry: Mutex::new(registry),
+            ready: gauge(
+                "ready",
+                "1 while streams are accepted and the store takes writes, as /readyz says",
+            ),
         }
     }
 
@@ -294,7 +315,7 @@ impl Stats {
         size: usize,
         took: Duration,
     ) {
-        let of_method = &self.requests.methods[method as usize];
+        let of_method = self.requests.of(method);
         of_method.seconds.observe(took.as_secs_f64());
         if outcome == RequestOutcome::Code(StatusCode::Success) {
             of_method.successes.inc();
@@ -307,26 +328,78 @@ impl Stats {
         }
     }
 
-    /// Returns all metrics in Prometheus' text format.
-    pub(super) fn encode(&self, machine_stats: &MachineStats) -> String {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.streams.set(number(machine_stats.streams));
+    /// Returns the page of metrics. `streams` are those that were asked for, `left_out` the number
+    /// of those beyond the limit.
+    pub(super) fn page(
+        &self,
+        format: MetricsFormat,
+        machine_stats: &MachineStats,
+        is_ready: bool,
+        streams: Option<&StreamsPage>,
+    ) -> Response {
+        self.take_over(machine_stats, is_ready);
+        let streams: Vec<Registry> = streams.map(StreamsPage::registry).into_iter().collect();
+        self.metrics.page(format, &streams)
+    }
+
+    fn take_over(&self, machine_stats: &MachineStats, is_ready: bool) {
+        self.streams.set(gauge_value(machine_stats.streams));
         self.requests_unanswered
-            .set(number(machine_stats.usage.requests));
-        self.bytes_unanswered.set(number(machine_stats.usage.bytes));
+            .set(gauge_value(machine_stats.usage.requests));
+        self.bytes_unanswered
+            .set(gauge_value(machine_stats.usage.bytes));
         self.accepting.set(machine_stats.accepting.into());
+        self.ready.set(is_ready.into());
         // The machine counts these; the counter takes over its value.
-        self.duplicates_answered.inner().store(
-            machine_stats.counters.duplicates_answered,
-            Ordering::Relaxed,
-        );
-        self.identities_reused
-            .inner()
-            .store(machine_stats.counters.identities_reused, Ordering::Relaxed);
-        let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        encode(&mut text, &registry).expect("a string takes everything");
-        text
+        let counted = &machine_stats.counters;
+        for (counter, value) in [
+            (&self.duplicates_answered, counted.duplicates_answered),
+            (&self.identities_reused, counted.identities_reused),
+            (&self.leases_lost, counted.leases_lost),
+        ] {
+            counter.inner().store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counters of single streams, for a page that asks for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StreamsPage {
+    /// The streams with the most bytes, these first.
+    pub(super) streams: Vec<(String, StreamCounters)>,
+    /// Number of further streams with the prefix.
+    pub(super) left_out: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabel {
+    stream: String,
+}
+
+impl StreamsPage {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("dlog_proxy_stream");
+        let family = Family::<StreamLabel, Counter>::default;
+        let (writes, bytes, failures) = (family(), family(), family());
+        for (stream, counters) in &self.streams {
+            let label = StreamLabel {
+                stream: stream.clone(),
+            };
+            writes.get_or_create(&label).inc_by(counters.writes);
+            bytes.get_or_create(&label).inc_by(counters.bytes);
+            failures.get_or_create(&label).inc_by(counters.failures);
+        }
+        let since = "since this proxy last became its owner";
+        let help = format!("Entries written to the stream {since}");
+        registry.register("writes", help, writes);
+        let help = format!("Payload bytes written to the stream {since}");
+        registry.register_with_unit("written", help, Unit::Bytes, bytes);
+        let help = format!("Appends to the stream that failed {since}");
+        registry.register("failures", help, failures);
+        let help =
+            "Streams with the prefix that are left out, because there are more than the limit";
+        register_gauge(&mut registry, "left_out", help).set(gauge_value(self.left_out));
+        registry
     }
 }
 
@@ -346,6 +419,8 @@ impl OutcomeLabels {
 
 #[cfg(test)]
 mod tests {
+    use distributedlog_testkit::store::MemoryStore;
+
     use super::*;
 
     #[test]
@@ -357,7 +432,7 @@ mod tests {
 
     #[test]
     fn answers_are_counted_by_method_and_code() {
-        let stats = Stats::new();
+        let stats = Stats::new(&*MemoryStore::new());
         stats.answered(
             Method::WriteWithContext,
             RequestOutcome::Code(StatusCode::Success),
@@ -389,7 +464,8 @@ mod tests {
             accepting: true,
             counters,
         };
-        let text = stats.encode(&machine_stats);
+        stats.take_over(&machine_stats, true);
+        let text = stats.metrics.text();
         for line in [
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="200"} 1"#,
             r#"dlog_proxy_requests_total{method="writeWithContext",outcome="302"} 1"#,
@@ -398,7 +474,8 @@ mod tests {
             "dlog_proxy_written_bytes_total 100",
             "dlog_proxy_duplicates_answered_total 5",
             "dlog_proxy_streams 3",
-            "dlog_proxy_bytes_unanswered 7",
+            "dlog_proxy_unanswered_bytes 7",
+            "dlog_proxy_ready 1",
             "dlog_proxy_accepting 1",
         ] {
             assert!(
@@ -406,5 +483,7 @@ mod tests {
                 "no line {line:?} in\n{text}"
             );
         }
+        let unused = Method::Heartbeat.name();
+        assert!(!text.contains(unused), "a method without requests: {text}");
     }
 }

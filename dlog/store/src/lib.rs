@@ -78,6 +78,7 @@ pub mod embedded;
 mod entropy;
 mod health;
 pub mod log_limit;
+pub mod metrics;
 mod name;
 pub mod net;
 pub mod peer_protocol;

@@ -10,6 +10,7 @@ use distributedlog::Dlsn;
 use distributedlog::settings::SettingsError;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Registry;
 use crate::retention::{Retention, RetentionInfo};
 use crate::{StoreId, StreamName, time_lookup};
 
@@ -190,6 +191,12 @@ pub trait LogStore: Send + Sync + 'static {
     fn check_health(&self) -> StoreFuture<'_, ()> {
         let page = self.list_page(None, "", 1);
         Box::pin(async move { page.await.map(drop) })
+    }
+
+    /// Registers what the store counts and measures of itself, under names that begin with
+    /// `dlog_store`. This default registers nothing.
+    fn register_metrics(&self, registry: &mut Registry) {
+        let _ = registry;
     }
 
     /// Returns the store's identity, or `None` if it has none: BookKeeper's namespaces are known by
@@ -563,6 +570,35 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns the name of the variant, for metrics: `disk_full`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::StreamNotFound(_) => "stream_not_found",
+            Self::StreamExists(_) => "stream_exists",
+            Self::Fenced(_) => "fenced",
+            Self::DiskFull { .. } => "disk_full",
+            Self::ReadOnly { .. } => "read_only",
+            Self::TooLarge { .. } => "too_large",
+            Self::InvalidEntry { .. } => "invalid_entry",
+            Self::NewerVersion { .. } => "newer_version",
+            Self::InUse { .. } => "in_use",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Io { .. } => "io",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Refused { .. } => "refused",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Closed => "closed",
+            Self::NotReady { .. } => "not_ready",
+            Self::InvalidSetting { .. } => "invalid_setting",
+            Self::TooManyStreams { .. } => "too_many_streams",
+            Self::TooManyCreations { .. } => "too_many_creations",
+            Self::Unsupported { .. } => "unsupported",
+            Self::NotWritten { .. } => "not_written",
+        }
+    }
+
     /// Returns the error for an entry of which nothing was written when this error came.
     pub(crate) fn before_writing(self) -> Self {
         if let Self::Io { path, detail } = self {

@@ -4,24 +4,24 @@ use axum::http::{HeaderMap, header};
 const UNNAMED: u16 = 0;
 
 /// Preferences of the header `accept` (RFC 9110, 12.5.1).
-pub(super) struct Accept<'a> {
+pub(crate) struct Accept<'a> {
     /// Ranges of media types, each with its weight in thousandths.
     ranges: Vec<(&'a str, u16)>,
 }
 
 /// Weight of a media type, and how it came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Weight {
+pub(crate) struct Weight {
     /// In thousandths; 0: the client does not accept it.
-    pub(super) thousandths: u16,
+    pub(crate) thousandths: u16,
     /// True if a range names the type itself, not `*/*` or `type/*`.
-    pub(super) named: bool,
+    pub(crate) named: bool,
 }
 
 impl<'a> Accept<'a> {
     /// Parses the header. Parts that are malformed are left out: a client is not refused because of
     /// its taste.
-    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let values = headers.get_all(header::ACCEPT).iter();
         let texts = values.filter_map(|value| value.to_str().ok());
         let ranges = texts
@@ -42,7 +42,7 @@ impl<'a> Accept<'a> {
     }
 
     /// Returns the weight of a media type: that of the most specific range that it is in.
-    pub(super) fn weight(&self, media_type: &str) -> Weight {
+    pub(crate) fn weight(&self, media_type: &str) -> Weight {
         let find = |wanted: &str| {
             let mut ranges = self.ranges.iter();
             ranges.find(|(range, _)| range.eq_ignore_ascii_case(wanted))

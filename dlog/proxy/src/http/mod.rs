@@ -40,6 +40,7 @@ use distributedlog::Instant;
 use distributedlog::wire::service::Request;
 use tokio::sync::watch;
 
+pub(super) use accept::Accept;
 pub use cors::{CorsOrigin, CorsOriginError};
 pub(super) use operator::OperatorState;
 pub(super) use server::{Listeners, Server};

@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode as Http, header};
+use axum::http::{HeaderMap, Method, StatusCode as Http};
 use axum::response::{IntoResponse, Json, Response};
 use distributedlog::StatusCode;
 use serde::Serialize;
 
 use super::problem::Problem;
+use super::query::{FromQuery, Parameters, QueryPairs};
 use super::route::{Route, StreamPath};
 use crate::FaultInjector;
 use crate::machine::{InjectedFault, MAX_QUOTE_CHARS, shorten};
+use crate::metrics::MetricsFormat;
 use crate::service::Service;
 
 /// State of the operators' routes, on the stats port and on the HTTP port.
@@ -37,15 +39,48 @@ pub(super) fn routes(operator: &OperatorState) -> Vec<Route> {
     ]
 }
 
-async fn metrics(State(OperatorState { service, .. }): State<OperatorState>) -> impl IntoResponse {
-    let text = service.stats.encode(&service.machine_stats());
-    (
-        [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        text,
-    )
+/// Number of streams that a page of metrics has, unless the request says otherwise.
+const DEFAULT_STREAMS: usize = 100;
+/// Maximum number of streams that a page of metrics has: each has four series.
+const MAX_STREAMS: usize = 1000;
+
+/// Parameters of `/metrics`.
+struct MetricsParameters {
+    /// Prefix of the streams that have series of their own. `None`: no stream.
+    streams: Option<String>,
+    limit: usize,
+}
+
+impl FromQuery for MetricsParameters {
+    const NAMES: &'static [&'static str] = &["streams", "limit"];
+
+    fn from_query(query: &QueryPairs) -> Result<Self, Problem> {
+        let right = format!("a number from 1 to {MAX_STREAMS}");
+        let limit = query.parse("limit", &right)?.unwrap_or(DEFAULT_STREAMS);
+        if limit == 0 || limit > MAX_STREAMS {
+            return Err(Problem::bad_request(format!(
+                "limit: {limit} is not {right}"
+            )));
+        }
+        Ok(Self {
+            streams: query.text("streams"),
+            limit,
+        })
+    }
+}
+
+async fn metrics(
+    State(OperatorState { service, .. }): State<OperatorState>,
+    headers: HeaderMap,
+    Parameters(parameters): Parameters<MetricsParameters>,
+) -> Response {
+    let MetricsParameters { streams, limit } = parameters;
+    let streams = streams.map(|prefix| service.streams_page(&prefix, limit));
+    let machine_stats = service.machine_stats();
+    let is_ready = machine_stats.accepting && service.health.verdict().await.is_healthy();
+    let format = MetricsFormat::of(&headers);
+    let stats = &service.stats;
+    stats.page(format, &machine_stats, is_ready, streams.as_ref())
 }
 
 /// Returns the status and the first line of the answer to a probe.

@@ -3,17 +3,20 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode as Http};
+use axum::http::{HeaderMap, Method, StatusCode as Http};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use distributedlog_store::descriptors::STATS_CONNECTIONS;
 use distributedlog_store::log_limit::LogLimits;
+use distributedlog_store::metrics::{Registry, register_gauge};
 use distributedlog_store::net::{ByteStream, Listen, next_connection};
+use distributedlog_store::remote::Server;
 use distributedlog_store::{LogStore, StoreHealth};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -21,12 +24,14 @@ use super::cors::{authority, names_this_machine};
 use super::operator::readiness;
 use super::problem::Problem;
 use super::socket::{HttpSocket, SocketTimeouts};
+use crate::metrics::{Metrics, MetricsFormat};
 use crate::supervise::keep_running;
 
 /// Time for the head of a request, and for a peer to take what is sent to it.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The stats port of a store that is served by itself, without a proxy: health and readiness.
+/// The stats port of a store that is served by itself, without a proxy: health, readiness and
+/// metrics.
 /// Dropping it closes the port.
 #[derive(Debug)]
 pub struct StoreStatsPort {
@@ -38,21 +43,38 @@ pub struct StoreStatsPort {
 #[derive(Clone, Debug)]
 struct Port {
     health: Arc<StoreHealth>,
+    metrics: Arc<Metrics>,
+    ready: Gauge,
     /// True if only programs on this machine reach it.
     is_loopback: bool,
 }
 
 impl StoreStatsPort {
-    /// Serves the health of the store at a listener that is bound to the address.
+    /// Serves the health of the store, and its metrics and those of its server, at a listener that
+    /// is bound to the address.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn start(listener: impl Listen, address: SocketAddr, store: Arc<dyn LogStore>) -> Self {
+    pub fn start(
+        listener: impl Listen,
+        address: SocketAddr,
+        store: Arc<dyn LogStore>,
+        server: &Server,
+    ) -> Self {
+        let metrics = Metrics::new();
+        let mut registry = Registry::default();
+        store.register_metrics(&mut registry);
+        server.register_metrics(&mut registry);
+        let help = "1 while the store takes writes, as /readyz says";
+        let ready = register_gauge(&mut registry, "dlog_store_ready", help);
+        metrics.add(registry);
         let health = Arc::new(StoreHealth::new());
         let port = Port {
             health: health.clone(),
+            metrics: Arc::new(metrics),
+            ready,
             is_loopback: address.ip().is_loopback(),
         };
         let asking = tokio::spawn(async move {
@@ -75,8 +97,9 @@ fn router(port: Port) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .fallback(async || {
-            let paths = "there is nothing at this path: ask for /healthz or /readyz";
+            let paths = "there is nothing at this path: ask for /healthz, /readyz or /metrics";
             Problem::new(Http::NOT_FOUND, "NO_SUCH_ROUTE", paths.to_owned())
         })
         .layer(middleware::from_fn_with_state(port.clone(), guard))
@@ -87,6 +110,12 @@ async fn ready(State(port): State<Port>) -> impl IntoResponse {
     let verdict = port.health.verdict().await;
     let (status, first) = readiness(verdict.is_healthy());
     (status, format!("{first}\nstore: {verdict}\n"))
+}
+
+async fn metrics(State(port): State<Port>, headers: HeaderMap) -> Response {
+    port.ready
+        .set(port.health.verdict().await.is_healthy().into());
+    port.metrics.page(MetricsFormat::of(&headers), &[])
 }
 
 /// Refuses what is not a read, and names of other hosts, as the proxy's ports do: what a page in a

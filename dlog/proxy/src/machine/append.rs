@@ -1,7 +1,7 @@
 use distributedlog::{Dlsn, Instant, StatusCode};
 
 use super::dedup::DedupVerdict;
-use super::stream::{BulkProgress, QueuedWork, Records, StreamPhase, Task};
+use super::stream::{BulkProgress, QueuedWork, Records, StreamCounters, StreamPhase, Task};
 use super::{
     Bulk, MAX_ENTRY_BYTES, Machine, NotStarted, Output, Reply, StreamReply, Ticket, status,
 };
@@ -34,6 +34,10 @@ impl<O: Clone> Machine<O> {
             .get_mut(&name)
             .expect("a stream is kept while the store works on it");
         stream.in_store -= 1;
+        if let Task::Append(records) | Task::AppendPart(records) = &work.task {
+            let bytes = records.payload_bytes();
+            stream.counters.count(stored.is_some(), bytes);
+        }
         match result {
             Ok(dlsn) => self.finish_append(&name, to, &work, Ok(dlsn)),
             Err(error) => {
@@ -42,6 +46,8 @@ impl<O: Clone> Machine<O> {
                     && matches!(&stream.phase, StreamPhase::Owned(lease) if lease.epoch == epoch)
                 {
                     stream.phase = StreamPhase::Unowned;
+                    stream.counters = StreamCounters::default();
+                    self.counters.leases_lost += 1;
                 }
                 if fenced && !work.fenced_before {
                     // Nothing was written, so the append can be repeated: by this proxy if it gets

@@ -28,7 +28,7 @@ pub(crate) use check::{MAX_QUOTE_CHARS, check, deadline, filter, shorten};
 pub(crate) use dedup::Fingerprint;
 pub(crate) use output::{Output, StoreReply, StoreRequest, Ticket};
 pub(crate) use status::of_setup;
-pub(crate) use stream::{InjectedFault, Usage};
+pub(crate) use stream::{InjectedFault, StreamCounters, Usage};
 
 use deadlines::Deadlines;
 use dedup::Deduplicator;
@@ -103,6 +103,8 @@ pub(crate) struct Counters {
     /// Writes of sets whose identity belongs to another, different set: two writers use one id.
     /// They are stored.
     pub(crate) identities_reused: u64,
+    /// Streams that another proxy acquired while this one owned them.
+    pub(crate) leases_lost: u64,
 }
 
 /// Behaviour towards streams that the proxy does not own.
@@ -154,6 +156,29 @@ impl<O: Clone> Machine<O> {
     /// Returns the number of streams in the table: owned, or with requests or changes under way.
     pub(crate) fn stream_count(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Returns the counters of the streams whose names begin with the prefix: at most `limit`,
+    /// those with the most bytes first, and the number of the others.
+    ///
+    /// Looks at every stream.
+    pub(crate) fn stream_counters(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> (Vec<(String, StreamCounters)>, usize) {
+        let named = self
+            .streams
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with(prefix));
+        let mut found: Vec<_> = named
+            .map(|(name, stream)| (name, stream.counters))
+            .collect();
+        found.sort_by(|(one, a), (other, b)| b.bytes.cmp(&a.bytes).then(one.cmp(other)));
+        let left_out = found.len().saturating_sub(limit);
+        let listed = found.into_iter().take(limit);
+        let listed = listed.map(|(name, counters)| (name.as_str().to_owned(), counters));
+        (listed.collect(), left_out)
     }
 
     /// Returns the requests that are admitted and not answered.

@@ -3,6 +3,7 @@ use distributedlog::Dlsn;
 use super::Reply;
 use super::dedup::WindowHint;
 use super::stream::QueuedWork;
+use distributedlog_store::metrics::StoreOperation;
 use distributedlog_store::{Acquired, Entry, Lease, StoreError, StreamInfo, StreamName};
 
 /// An action that the driver must carry out, in the order of the outputs.
@@ -44,6 +45,20 @@ pub(crate) enum StoreRequest<O> {
     Create { stream: StreamName, to: O },
     /// Find a stream's owner for a client.
     Describe { stream: StreamName, to: O },
+}
+
+impl<O> StoreRequest<O> {
+    /// Returns the operation as which it is counted.
+    pub(crate) const fn operation(&self) -> StoreOperation {
+        match self {
+            Self::Acquire { .. } => StoreOperation::Acquire,
+            Self::CreateMissing { .. } | Self::Create { .. } => StoreOperation::Create,
+            Self::Release { .. } => StoreOperation::Release,
+            Self::Delete { .. } => StoreOperation::Delete,
+            Self::Truncate { .. } => StoreOperation::Truncate,
+            Self::Describe { .. } => StoreOperation::Describe,
+        }
+    }
 }
 
 impl<O: Clone> StoreRequest<O> {
@@ -126,6 +141,42 @@ pub(crate) enum StoreReply<O> {
         result: Result<StreamInfo, StoreError>,
         to: O,
     },
+}
+
+impl<O> StoreReply<O> {
+    /// Returns the store's error, or `None` if it carried the request out.
+    pub(crate) const fn error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Acquired {
+                result: Err(error), ..
+            }
+            | Self::CreatedMissing {
+                result: Err(error), ..
+            }
+            | Self::Released {
+                result: Err(error), ..
+            }
+            | Self::Deleted {
+                result: Err(error), ..
+            }
+            | Self::Truncated {
+                result: Err(error), ..
+            }
+            | Self::Created {
+                result: Err(error), ..
+            }
+            | Self::Described {
+                result: Err(error), ..
+            } => Some(error),
+            Self::Acquired { result: Ok(_), .. }
+            | Self::CreatedMissing { result: Ok(()), .. }
+            | Self::Released { result: Ok(()), .. }
+            | Self::Deleted { result: Ok(()), .. }
+            | Self::Truncated { result: Ok(()), .. }
+            | Self::Created { result: Ok(()), .. }
+            | Self::Described { result: Ok(_), .. } => None,
+        }
+    }
 }
 
 /// The work that an append is for. Must be returned exactly once.

@@ -25,6 +25,30 @@ pub(super) struct Stream<O> {
     /// Requests that are admitted and not answered: those in the queue and those that the store
     /// works on.
     pub(super) usage: Usage,
+    pub(super) counters: StreamCounters,
+}
+
+/// Appends to a stream since this proxy last became its owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamCounters {
+    /// Entries that were written.
+    pub(crate) writes: u64,
+    /// Their payload bytes.
+    pub(crate) bytes: u64,
+    /// Appends that failed.
+    pub(crate) failures: u64,
+}
+
+impl StreamCounters {
+    /// Counts an append of `bytes`.
+    pub(super) const fn count(&mut self, is_written: bool, bytes: usize) {
+        if is_written {
+            self.writes += 1;
+            self.bytes += bytes as u64;
+        } else {
+            self.failures += 1;
+        }
+    }
 }
 
 /// State of this proxy's ownership of a stream.
@@ -79,6 +103,14 @@ pub(super) enum Records {
 }
 
 impl Records {
+    /// Returns the number of payload bytes.
+    pub(super) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::One(record) => record.payload.len(),
+            Self::Many(records) => records.iter().map(|record| record.payload.len()).sum(),
+        }
+    }
+
     pub(super) fn to_entry(&self) -> Entry {
         match self {
             Self::One(record) => Entry {
@@ -110,6 +142,11 @@ impl<O> Stream<O> {
             queue: VecDeque::new(),
             in_store: 0,
             usage: Usage::NONE,
+            counters: StreamCounters {
+                writes: 0,
+                bytes: 0,
+                failures: 0,
+            },
         }
     }
 

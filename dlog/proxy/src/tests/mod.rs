@@ -12,6 +12,7 @@ mod kit;
 mod limits;
 mod log_lines;
 mod methods;
+mod metrics;
 mod panics;
 mod replay;
 mod session;

@@ -37,7 +37,10 @@ async fn metrics_and_health_are_served() {
         "dlog_proxy_connections 1",
         "dlog_proxy_streams 1",
         "dlog_proxy_requests_unanswered 0",
-        "# EOF",
+        "dlog_proxy_ready 1",
+        r#"dlog_proxy_store_request_seconds_count{operation="append"} 1"#,
+        r#"dlog_proxy_store_request_seconds_count{operation="acquire"} 2"#,
+        "content-type: text/plain; version=0.0.4; charset=utf-8",
     ] {
         assert!(
             metrics.lines().any(|found| found == line),
@@ -81,6 +84,41 @@ async fn metrics_and_health_are_served() {
             .starts_with("HTTP/1.1 404"),
         "no faults unless the settings say so"
     );
+}
+
+#[tokio::test]
+async fn single_streams_have_series_only_on_request_and_only_so_many() {
+    let stats = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (proxy, _) = start(settings().stats_listen(stats)).await;
+    let stats = proxy.stats_addr().expect("it was asked for");
+    let mut client = Raw::connect(&proxy).await;
+    for (stream, size) in [("a-1", 5), ("a-2", 7), ("a-3", 6), ("b", 100)] {
+        client.ask(&write(stream, &vec![b'x'; size])).await;
+    }
+    let without = http(stats, "GET", "/metrics").await;
+    assert!(!without.contains("a-1"), "{without}");
+    let found = http(stats, "GET", "/metrics?streams=a-&limit=2").await;
+    let found: Vec<&str> = found
+        .lines()
+        .filter(|line| line.starts_with("dlog_proxy_stream_"))
+        .filter(|line| !line.contains("failures"))
+        .collect();
+    let mut expected = [
+        r#"dlog_proxy_stream_writes_total{stream="a-2"} 1"#,
+        r#"dlog_proxy_stream_writes_total{stream="a-3"} 1"#,
+        r#"dlog_proxy_stream_written_bytes_total{stream="a-2"} 7"#,
+        r#"dlog_proxy_stream_written_bytes_total{stream="a-3"} 6"#,
+        "dlog_proxy_stream_left_out 1",
+    ];
+    let mut sorted = found.clone();
+    sorted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(sorted, expected);
+    for (query, status) in [("streams=&limit=1000", 200), ("limit=1001", 400)] {
+        let response = http(stats, "GET", &format!("/metrics?{query}")).await;
+        let status = format!("HTTP/1.1 {status}");
+        assert!(response.starts_with(&status), "{query}: {response}");
+    }
 }
 
 #[tokio::test]

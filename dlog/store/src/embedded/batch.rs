@@ -32,6 +32,8 @@ pub(super) enum Effect {
     Entry(u64, NewEntry),
     Change(Change, u64),
     Copy(EntryKey, u64, FrameLocation),
+    /// A truncation by retention, which discards so many log segments.
+    Expired(u64),
 }
 
 /// A caller that waits for the batch, and its result if the batch becomes durable.

@@ -307,8 +307,17 @@ impl Committer {
             ChangeRequest::Retain(name, retention) => {
                 Some(self.staging.retain(&state, name.as_ref(), retention)?)
             }
-            ChangeRequest::Expire(name, id, before) => {
-                self.staging.expire(&state, &name, id, before)?
+            ChangeRequest::Expire {
+                name,
+                id,
+                before,
+                segments,
+            } => {
+                let change = self.staging.expire(&state, &name, id, before)?;
+                if change.is_some() {
+                    self.batch.effects.push(Effect::Expired(segments));
+                }
+                change
             }
             ChangeRequest::Release(lease) => self.staging.release(&state, &lease),
             ChangeRequest::Acquire(name, owner) => {
@@ -402,6 +411,7 @@ impl Committer {
             *lock(&self.shared.write_error) = failed.clone();
         }
         if let Some(error) = &failed {
+            self.shared.metrics.failed_batches.inc();
             if let Some(Admitted { left_out }) = self.shared.log_limits.admit(LogKind::BatchFailed)
             {
                 let frames = self.batch.frames;
@@ -472,7 +482,8 @@ impl Committer {
                 synced()
             }
         };
-        if let Err(error) = synced() {
+        let metrics = &self.shared.metrics;
+        if let Err(error) = metrics.timed(padded, self.batch.frames, synced) {
             // The system may have dropped the pages that it could not write and marked them clean,
             // and a later sync would succeed. So nothing behind the old end is trusted: the next
             // volume's header states that this one ends there.
@@ -535,6 +546,10 @@ impl Committer {
                 }
                 Effect::Copy(key, volume, location) => {
                     state.apply_copy(key, volume, location);
+                    Ok(())
+                }
+                Effect::Expired(segments) => {
+                    self.shared.metrics.expired_segments.inc_by(segments);
                     Ok(())
                 }
             };

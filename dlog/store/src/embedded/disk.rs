@@ -47,14 +47,31 @@ pub trait Disk: Send + Sync + 'static {
     /// returned value is dropped or the process ends. Does not wait.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt>;
 
-    /// Tries to lock a file against [`lock`](Self::lock), writing nothing: several processes can hold
-    /// this lock. Without the file nothing is locked, because no process can write the folder.
+    /// Tries to lock a file against [`lock`](Self::lock), writing nothing: several processes can
+    /// hold this lock. Without the file nothing is locked, because no process can write the folder.
     fn lock_for_reading(&self, path: &Path) -> io::Result<LockAttempt>;
+
+    /// Returns the room of the file system that a folder is on.
+    ///
+    /// This default does not know it: [`io::ErrorKind::Unsupported`].
+    fn space(&self, folder: &Path) -> io::Result<DiskSpace> {
+        let _ = folder;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Draws the identity of a new store. This default draws it from the system's entropy.
     fn draw_store_id(&self) -> StoreId {
         StoreId::draw(&Entropy::default())
     }
+}
+
+/// Room of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes that this process may still write.
+    pub free_bytes: u64,
+    /// Size in bytes.
+    pub size_bytes: u64,
 }
 
 /// The lock of a folder.

@@ -42,7 +42,8 @@ pub(super) struct Maintenance {
     is_rolling: bool,
     moved_bytes: u64,
     removed_volumes: u64,
-    expired_segments: u64,
+    /// Number of log segments at the last look at retention.
+    log_segments: u64,
     /// Time of the next look at retention, in milliseconds since 1970.
     retention_due_ms: u64,
 }
@@ -72,7 +73,7 @@ impl Maintenance {
             is_rolling: false,
             moved_bytes: 0,
             removed_volumes: 0,
-            expired_segments: 0,
+            log_segments: 0,
             retention_due_ms: 0,
         }
     }
@@ -189,15 +190,25 @@ impl Maintenance {
         }
         self.retention_due_ms = now + RETENTION_EVERY_MS;
         let default = self.shared.settings.retention();
-        let expired = self.shared.state().expired(default, now, MAX_EXPIRED);
+        let expired = {
+            let state = self.shared.state();
+            self.log_segments = state.segment_count();
+            state.expired(default, now, MAX_EXPIRED)
+        };
         for (name, id, before, segments) in expired {
             tracing::debug!("retention discards {segments} log segments of {name}");
-            let change = ChangeRequest::Expire(name, id, before);
+            let change = ChangeRequest::Expire {
+                name,
+                id,
+                before,
+                segments,
+            };
             // A truncation that fails is tried again at the next look.
             let (reply, _) = oneshot::channel();
             let sent = self.shared.submit(CommitRequest::Change { change, reply });
-            if sent.is_ok() {
-                self.expired_segments += segments;
+            if sent.is_err() {
+                tracing::debug!("the store is being closed");
+                return;
             }
         }
     }
@@ -243,7 +254,8 @@ impl Maintenance {
                 tail_in_doubt: !state.is_settled,
                 moved_bytes: self.moved_bytes,
                 removed_volumes: self.removed_volumes,
-                expired_segments: self.expired_segments,
+                expired_segments: self.shared.metrics.expired_segments.get(),
+                log_segments: self.log_segments,
                 damaged_entries: self.scrub.damaged_entries(),
                 reserve_in_use: self.shared.is_reserve_in_use(),
                 is_compact: next == NextStep::Job

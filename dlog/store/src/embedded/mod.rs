@@ -69,6 +69,7 @@ mod index;
 mod job;
 mod lock;
 mod maintenance;
+mod metrics;
 mod reader;
 mod real_disk;
 mod recovery;
@@ -105,6 +106,7 @@ use self::maintenance::Maintenance;
 use self::recovery::Recovered;
 use self::request::{ChangeOutcome, ChangeRequest, CommitRequest, committer_ended};
 use self::shared::{Shared, StoreEnv};
+use super::metrics::Registry;
 use super::{
     Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
     Retention, RetentionInfo, StoreError, StoreFuture, StoreId, StreamInfo, StreamName,
@@ -112,7 +114,7 @@ use super::{
 
 pub use self::backup::{BackupReport, backup};
 pub use self::check::{CheckProgress, CheckReport, Damage, LostEntries, check};
-pub use self::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
+pub use self::disk::{Access, Disk, DiskFile, DiskSpace, HeldLock, LockAttempt};
 pub use self::real_disk::RealDisk;
 pub use self::repair::repair;
 pub use self::settings::EmbeddedSettings;
@@ -503,6 +505,10 @@ impl LogStore for EmbeddedStore {
             let probed = received.await.unwrap_or_else(|_| Err(committer_ended()));
             probed.map(|_| ())
         })
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        metrics::register(&self.shared, registry);
     }
 
     fn identity(&self) -> Option<StoreId> {

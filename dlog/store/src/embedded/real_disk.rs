@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Access, Disk, DiskFile, HeldLock, LockAttempt};
+use super::disk::{Access, Disk, DiskFile, DiskSpace, HeldLock, LockAttempt};
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +73,14 @@ impl Disk for RealDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+
+    fn space(&self, folder: &Path) -> io::Result<DiskSpace> {
+        let found = rustix::fs::statvfs(folder)?;
+        Ok(DiskSpace {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            size_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        })
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<LockAttempt> {

@@ -98,7 +98,13 @@ pub(super) enum ChangeRequest {
     /// Sets the retention of a stream, or of the namespace.
     Retain(Option<StreamName>, Option<Retention>),
     /// Truncates the stream with this id, unless another has its name by now.
-    Expire(StreamName, u64, Dlsn),
+    Expire {
+        name: StreamName,
+        id: u64,
+        before: Dlsn,
+        /// Number of log segments that the truncation discards.
+        segments: u64,
+    },
 }
 
 impl ChangeRequest {
@@ -116,7 +122,7 @@ impl ChangeRequest {
                 | Self::Truncate(..)
                 | Self::Release(_)
                 | Self::Retain(..)
-                | Self::Expire(..) => 0,
+                | Self::Expire { .. } => 0,
             }
     }
 }

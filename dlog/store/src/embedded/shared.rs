@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::disk::{Access, Disk, DiskFile, HeldLock, store_error, unfinished};
 use super::job::Job;
+use super::metrics::CommitMetrics;
 use super::request::{AppendCaller, CommitRequest};
 use super::reserve::Reserve;
 use super::settings::EmbeddedSettings;
@@ -64,6 +65,7 @@ pub(super) struct Shared {
     pub(super) is_identified: AtomicBool,
     /// Published by the maintenance thread.
     pub(super) space: watch::Sender<StoreSpace>,
+    pub(super) metrics: CommitMetrics,
     /// Bounds the log lines that every write to a broken disk can cause.
     pub(super) log_limits: LogLimits,
     /// True when the store is closed and the folder's lock released.
@@ -146,6 +148,7 @@ impl Shared {
             id,
             is_identified,
             space: watch::Sender::default(),
+            metrics: CommitMetrics::new(),
             log_limits: LogLimits::default(),
             closed: watch::Sender::new(false),
             read_only,
@@ -283,8 +286,8 @@ impl Shared {
         Ok(file)
     }
 
-    /// Opens a file. If the process has no file descriptor left, closes those that are kept open for
-    /// readers and tries again.
+    /// Opens a file. If the process has no file descriptor left, closes those that are kept open
+    /// for readers and tries again.
     fn with_descriptor<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
         let is_out_of_descriptors = |error: &io::Error| {
             let number = error.raw_os_error();

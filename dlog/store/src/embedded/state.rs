@@ -122,6 +122,15 @@ impl StoreState {
         self.streams.len() as u64
     }
 
+    /// Returns the number of log segments that have records. Looks at every stream.
+    pub(super) fn segment_count(&self) -> u64 {
+        let counts = self
+            .streams
+            .values()
+            .map(|stream| stream.meta.segments.len() as u64);
+        counts.sum()
+    }
+
     /// Returns the names, sorted.
     pub(super) fn names(&self) -> impl Iterator<Item = &StreamName> {
         self.names.keys()

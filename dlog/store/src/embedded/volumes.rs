@@ -32,7 +32,16 @@ pub(super) struct VolumeState {
 impl VolumeState {
     /// Returns true if more than half of what the volume takes on disk is not needed, and not all.
     pub(super) const fn is_mostly_dead(&self) -> bool {
-        self.indexed && self.extents > 0 && self.disk_bytes > 2 * self.live_bytes
+        self.extents > 0 && self.is_more_than_half_dead()
+    }
+
+    const fn is_more_than_half_dead(&self) -> bool {
+        self.indexed && self.disk_bytes > 2 * self.live_bytes
+    }
+
+    /// Bytes that are not needed. Zero until the index is on disk.
+    const fn dead_bytes(&self) -> u64 {
+        self.disk_bytes.saturating_sub(self.live_bytes)
     }
 }
 
@@ -41,10 +50,16 @@ impl VolumeState {
 pub struct StoreSpace {
     /// Number of volumes, the one that is written included.
     pub volumes: u64,
+    /// Number of volumes of which more than half is not needed.
+    pub mostly_dead_volumes: u64,
+    /// Number of log segments that have records.
+    pub log_segments: u64,
     /// Bytes of readable entries: payloads, 48 bytes for each entry and 8 for each record.
     pub live_bytes: u64,
     /// Bytes of the volumes that are not written any more, and of their indexes.
     pub sealed_bytes: u64,
+    /// Those of them that are not needed.
+    pub dead_bytes: u64,
     /// Bytes of entries that compaction has copied since the store was opened.
     pub moved_bytes: u64,
     /// Number of volumes that were removed since the store was opened.
@@ -84,8 +99,14 @@ impl Volumes {
     pub(super) fn space(&self) -> StoreSpace {
         StoreSpace {
             volumes: self.0.len() as u64,
+            mostly_dead_volumes: self
+                .0
+                .values()
+                .filter(|it| it.is_more_than_half_dead())
+                .count() as u64,
             live_bytes: self.0.values().map(|volume| volume.live_bytes).sum(),
             sealed_bytes: self.0.values().map(|volume| volume.disk_bytes).sum(),
+            dead_bytes: self.0.values().map(VolumeState::dead_bytes).sum(),
             ..StoreSpace::default()
         }
     }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod handshake;
+mod metrics;
 mod reconnect;
 mod state;
 
@@ -16,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClientSettings;
 use super::protocol::{Operation, Reply, ReplyResult, Request, decode, own_entries};
+use crate::metrics::Registry;
 use crate::uri::{HostPort, Uri};
 use crate::{
     Acquired, AppendDone, Entry, Lease, LogStore, NamesPage, Owner, ReadBatch, ReadLimit,
@@ -496,6 +498,10 @@ impl LogStore for RemoteStore {
             }
             self.run_done(Operation::CheckHealth, OnLoss::Fail).await
         })
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.shared.state.metrics.register(registry);
     }
 
     fn identity(&self) -> Option<StoreId> {

@@ -3,6 +3,7 @@
 mod close_reason;
 mod connection;
 mod context;
+mod metrics;
 mod reads;
 mod replies;
 mod requests;
@@ -24,9 +25,11 @@ use tracing::{debug, info, warn};
 use super::ServerSettings;
 use crate::LogStore;
 use crate::log_limit::{Admitted, LOG_INTERVAL, LogKind, LogLimits};
+use crate::metrics::Registry;
 use crate::net::{Listen, next_connection};
 use connection::serve_connection;
 use context::ServerContext;
+use metrics::{OpenConnection, ServerMetrics};
 use sessions::Sessions;
 
 /// A server of a store. Dropping it closes every connection at once; [`drain`](Self::drain) shuts
@@ -37,6 +40,7 @@ pub struct Server {
     drain_timeout: Duration,
     sessions: Arc<Sessions>,
     accepting: JoinHandle<()>,
+    metrics: ServerMetrics,
 }
 
 /// Serves `store` to all clients that connect to `listener`. Must be called on a tokio runtime with
@@ -78,6 +82,7 @@ pub fn serve_on(
         drain,
         log_limits,
     ));
+    let metrics = context.metrics.clone();
     let accepting = tokio::spawn(accept(listener, context));
     Ok(Server {
         address,
@@ -85,6 +90,7 @@ pub fn serve_on(
         drain_timeout,
         sessions,
         accepting,
+        metrics,
     })
 }
 
@@ -93,6 +99,11 @@ impl Server {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Registers the server's metrics, under names that begin with `dlog_store_server`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 
     /// Shuts the server down: stops accepting, asks the clients to send no more requests, finishes
@@ -159,13 +170,21 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
         // One without a permit takes a descriptor for as long as its refusal takes; one without a
         // descriptor is closed at once.
         let Some(descriptor) = context.settings.descriptors.try_take() else {
+            context.metrics.connections_refused.inc();
             if let Some(Admitted { left_out }) = log_limits.admit(LogKind::TooManyConnections) {
                 let open_files = context.settings.descriptors.connections();
-                warn!(%peer, open_files, left_out, "closing a new connection: the limit is reached");
+                let what = "closing a new connection: the limit is reached";
+                warn!(%peer, open_files, left_out, "{what}");
             }
             continue;
         };
         let permit = Arc::clone(&room).try_acquire_owned().ok();
+        if permit.is_none() {
+            context.metrics.connections_refused.inc();
+        }
+        let open = permit
+            .is_some()
+            .then(|| OpenConnection::new(&context.metrics));
         let context = Arc::clone(&context);
         connections.spawn(async move {
             debug!(%peer, "connected");
@@ -179,7 +198,7 @@ async fn accept(mut listener: impl Listen, context: Arc<ServerContext>) {
                     }
                 }
             }
-            drop((permit, descriptor));
+            drop((permit, descriptor, open));
         });
     }
     drop(listener);

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod faults;
 mod identity;
+mod metrics;
 mod model;
 mod panics;
 mod reading;

@@ -138,6 +138,29 @@ fn whole_segments_are_discarded_by_age_and_those_of_a_quiet_stream_too() {
 }
 
 #[test]
+fn segments_count_as_discarded_only_when_the_truncation_is_durable() {
+    let (disk, clock) = (SimDisk::new(1), TestClock::default());
+    let mut store = Stepped::open(&disk, small(), &clock).unwrap();
+    let name = stream("one");
+    let lease = store.create(&name);
+    store.append(&lease, entry("old")).unwrap();
+    set(&mut store, None, Some(by_age(80)));
+    let expired = |store: &Stepped| store.store.space().borrow().expired_segments;
+    disk.fail_syncs(1);
+    clock.advance(100 * SECOND);
+    store.steps.run();
+    store.steps.run();
+    let info = describe(&store, &name);
+    assert!(info.first.is_some(), "the truncation failed: {info:?}");
+    assert_eq!(expired(&store), 0);
+    for _ in 0..3 {
+        look(&mut store, &clock);
+    }
+    assert_eq!(describe(&store, &name).first, None);
+    assert_eq!(expired(&store), 1, "the truncation was repeated once");
+}
+
+#[test]
 fn whole_segments_are_discarded_by_bytes_and_the_space_comes_back() {
     let (disk, clock) = (SimDisk::new(1), TestClock::default());
     let mut store = Stepped::open(&disk, small(), &clock).unwrap();

@@ -646,6 +646,11 @@ async fn refusals_of_the_request(contract: &mut Contract) {
             },
         )
         .await;
+    let unknown = RequestParts {
+        query: "?limit=0",
+        ..of("")
+    };
+    contract.ask(&client, 400, "GET", "/metrics", unknown).await;
     contract.ask(&client, 400, "DELETE", RECORDS, of("s")).await;
     contract
         .ask(

@@ -44,7 +44,8 @@ fn a_copy_of_what_is_stored_is_answered_with_the_first_ones_position() {
         bench.machine.counters(),
         Counters {
             duplicates_answered: 3,
-            identities_reused: 0
+            identities_reused: 0,
+            ..Counters::default()
         }
     );
     assert_eq!(bench.machine.usage(), Usage::default());
@@ -216,7 +217,8 @@ fn a_different_set_under_the_same_identity_is_stored_and_counted() {
         bench.machine.counters(),
         Counters {
             duplicates_answered: 1,
-            identities_reused: 2
+            identities_reused: 2,
+            ..Counters::default()
         }
     );
 }
@@ -588,6 +590,7 @@ fn positions_are_true_and_sets_are_stored_once_in_any_behaviour_of_clients_and_s
         let Counters {
             duplicates_answered,
             identities_reused,
+            ..
         } = world.end();
         total.duplicates_answered += duplicates_answered;
         total.identities_reused += identities_reused;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::metrics::ClientMetrics;
 use crate::{StoreError, StoreId};
 
 /// State of the client's connection.
@@ -26,6 +27,7 @@ pub(super) struct ClientState {
     changed: Notify,
     /// Identity of the store that this client began with.
     store_id: OnceLock<StoreId>,
+    pub(super) metrics: ClientMetrics,
 }
 
 struct Inner {
@@ -43,6 +45,7 @@ impl ClientState {
             }),
             changed: Notify::new(),
             store_id: OnceLock::new(),
+            metrics: ClientMetrics::connected(),
         }
     }
 
@@ -68,6 +71,7 @@ impl ClientState {
     }
 
     pub(super) fn set_connection(&self, connection: ConnectionState) {
+        self.metrics.note(&connection);
         let before = core::mem::replace(&mut self.inner().connection, connection);
         self.changed.notify_waiters();
         drop(before);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::metrics::ServerMetrics;
 use super::sessions::Sessions;
 use crate::LogStore;
 use crate::budget::ByteBudget;
@@ -20,6 +21,7 @@ pub(super) struct ServerContext {
     /// Bounds the log lines that peers can cause.
     pub(super) log_limits: Arc<LogLimits>,
     pub(super) bounds: Bounds,
+    pub(super) metrics: ServerMetrics,
 }
 
 /// Bounds on what all connections together make the server hold.
@@ -63,6 +65,7 @@ impl ServerContext {
             settings,
             drain,
             log_limits,
+            metrics: ServerMetrics::default(),
         }
     }
 

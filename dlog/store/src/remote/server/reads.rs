@@ -7,6 +7,7 @@ use distributedlog::Dlsn;
 use tokio::time::Instant;
 
 use crate::budget::{ByteBudget, Reservation};
+use crate::metrics::StoreOperation;
 use crate::remote::ServerSettings;
 use crate::remote::protocol::{EntryRef, NAMES_PER_PAGE, Operation, Reply};
 use crate::{
@@ -48,6 +49,15 @@ pub(super) enum ReadAnswer {
 }
 
 impl ReadRequest {
+    /// Returns the operation as which it is counted.
+    pub(super) const fn operation(&self) -> StoreOperation {
+        match self {
+            Self::Entries(..) => StoreOperation::Read,
+            Self::Names { .. } => StoreOperation::List,
+            Self::Description(_) => StoreOperation::Describe,
+        }
+    }
+
     /// Returns the operation as a read, or the operation itself if it changes something.
     pub(super) fn of(operation: Operation) -> Result<Self, Operation> {
         match operation {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use distributedlog::Dlsn;
 use distributedlog::wire::mux::Tag;
+use tokio::time::Instant;
 
 use super::close_reason::CloseReason;
 use super::context::ServerContext;
+use super::metrics::operation_of;
 use super::reads::ReadRequest;
 use super::replies::Replies;
 use super::sessions::Session;
 use crate::budget::{ByteBudget, Reservation};
+use crate::metrics::StoreOperation;
 use crate::remote::protocol::{
     Operation, RecordRef, Reply, ReplyResult, Request, decode, own_entry,
 };
@@ -133,8 +136,15 @@ impl Requests {
                 .reply(tag, &Err(StoreError::Fenced(lease.stream.clone())));
             return;
         }
-        let replies = Arc::clone(&self.replies);
+        let (replies, context) = (Arc::clone(&self.replies), Arc::clone(&self.context));
+        let began = Instant::now();
         let done = move |result: Result<Dlsn, StoreError>| {
+            let requests = &context.metrics.requests;
+            requests.answered(
+                StoreOperation::Append,
+                began.elapsed(),
+                result.as_ref().err(),
+            );
             replies.reply(tag, &result.map(Reply::Appended));
             drop(room);
         };
@@ -160,13 +170,17 @@ impl Requests {
             )));
         };
         let (store, replies) = (Arc::clone(&self.context.store), Arc::clone(&self.replies));
+        let context = Arc::clone(&self.context);
         // The lock is held until the read's handle is inserted, so the task finds it.
         let task = tokio::spawn(async move {
             let answered = AnswerGuard {
                 replies: &replies,
                 tag,
             };
+            let (began, operation) = (Instant::now(), request.operation());
             let answer = request.answer(&*store, &replies.answers).await;
+            let requests = &context.metrics.requests;
+            requests.answered(operation, began.elapsed(), answer.as_ref().err());
             drop(answered);
             if replies.reads().held.remove(&tag).is_some() {
                 match answer {
@@ -193,7 +207,10 @@ impl Requests {
                 replies: &replies,
                 tag,
             };
+            let (began, counted) = (Instant::now(), operation_of(&operation));
             let reply = execute(&context, &session, operation).await;
+            let requests = &context.metrics.requests;
+            requests.answered(counted, began.elapsed(), reply.as_ref().err());
             replies.reply(tag, &reply);
             drop(answered);
             drop(room);
