@@ -309,6 +309,24 @@ describe("in Chromium", () => {
     );
   });
 
+  test("a page whose security policy forbids WebAssembly learns what the policy needs", async (t) => {
+    const policy = { "content-security-policy": "script-src 'self' 'unsafe-inline'" };
+    const strict = await serve({ "/": PAGE }, policy);
+    t.after(() => strict.close());
+    const page = await context.newPage();
+    t.after(() => page.close());
+    await page.goto(strict.origin);
+    await page.waitForFunction(() => globalThis.loaded);
+    const { name, message } = await page.evaluate(() =>
+      init().then(
+        () => ({}),
+        ({ name, message }) => ({ name, message }),
+      ),
+    );
+    assert.equal(name, "LoadError");
+    assert.match(message, /needs script-src 'wasm-unsafe-eval'$/);
+  });
+
   test("requests in flight when the page is left arrive once", async (t) => {
     const page = await openPage(t);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
@@ -359,17 +377,19 @@ describe("in Chromium", () => {
           const end = performance.now() + 2_000;
           while (performance.now() < end);
           const result = await written;
+          // A hedge every 20 ms from then on, which on a busy machine are several.
+          const due = 1 + (performance.now() - end) / 20;
           const { hedgesSent } = writer.stats();
           await writer.close();
-          return { result, hedgesSent };
+          return { result, hedgesSent, due };
         },
         options({ firstSpeculativeTimeout: 20, maxSpeculativeTimeout: 20, ...more }),
       );
-    const { hedgesSent } = await suspend({});
-    assert.ok(hedgesSent <= 1, `${hedgesSent} hedges of 100 that were due meanwhile`);
+    const { hedgesSent, due } = await suspend({});
+    assert.ok(hedgesSent <= due && due < 50, `${hedgesSent} hedges; ${due} were due afterwards`);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const late = await suspend({ requestTimeout: 1_000 });
-    assert.deepEqual(late, { result: "TIMED_OUT", hedgesSent: 0 });
+    assert.deepEqual([late.result, late.hedgesSent], ["TIMED_OUT", 0]);
     await Promise.all(streams.map((stream) => proxy.clear(stream)));
   });
 

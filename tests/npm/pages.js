@@ -11,8 +11,11 @@ export const PAGE = `<!doctype html><title>page</title><script type="module">
   Object.assign(globalThis, distributedlog, { loaded: true });
 </script>`;
 
-/** Serves the installed package under /distributedlog/, and `pages`, a map from path to text. */
-export async function serve(pages) {
+/**
+ * Serves the installed package under /distributedlog/, and `pages`, a map from path to text, with
+ * these headers.
+ */
+export async function serve(pages, headers = {}) {
   const dist = join(import.meta.dirname, "node_modules/distributedlog/dist");
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://page");
@@ -21,7 +24,9 @@ export async function serve(pages) {
         pages[pathname] ?? readFileSync(join(dist, pathname.replace(/^\/distributedlog\//, "")));
       const type =
         pathname in pages && extname(pathname) === "" ? "text/html" : TYPES[extname(pathname)];
-      response.writeHead(200, { "content-type": type ?? "application/octet-stream" }).end(body);
+      response
+        .writeHead(200, { "content-type": type ?? "application/octet-stream", ...headers })
+        .end(body);
     } catch {
       response.writeHead(404).end();
     }

@@ -358,6 +358,46 @@ describe("reading", () => {
     assert.match(error.message, /missing-1, missing-2$/);
   });
 
+  test("a server that never responds ends the reading after contactTimeout", async (t) => {
+    const gone = await Proxy.start();
+    await gone.stop();
+    for (const follow of [true, false]) {
+      const faults = [];
+      const reader = open(t, ["x", "y"], {
+        url: gone.url,
+        follow,
+        contactTimeout: 500,
+        onFault: ({ kind }) => faults.push(kind),
+      });
+      const [texts, error] = await readAll(reader);
+      assert.ok(error instanceof ReadError);
+      assert.deepEqual([texts, error.code, error.status], [[], "UNREACHABLE", undefined]);
+      assert.match(error.message, /did not respond for 500 ms; last failure: .* cannot be reached/);
+      assert.equal(error.cause.message.includes("cannot be reached"), true);
+      assert.ok(faults.length > 1 && faults.every((kind) => kind === "unavailable"));
+    }
+    for (const contactTimeout of [0, -1, NaN])
+      assert.throws(() => open(t, ["x"], { contactTimeout }), /contactTimeout/);
+  });
+
+  test("contactTimeout counts from the last sign of the server, and a warning tells of it", async (t) => {
+    const warnings = t.mock.method(console, "warn", () => {});
+    const server = await Proxy.start();
+    t.after(() => server.stop());
+    await server.create("s");
+    const reader = open(t, ["s"], { url: server.url, contactTimeout: 1_000, silence: 200 });
+    const next = reader.next();
+    // Silent streams send heartbeats: the reader outlives the timeout.
+    await until("it reads", () => reader.stats().connections === 1);
+    const began = performance.now();
+    await until("the timeout has passed", () => performance.now() - began > 2_000);
+    await server.kill();
+    const error = await next.then(assert.fail, (error) => error);
+    assert.equal(error.code, "UNREACHABLE");
+    assert.equal(warnings.mock.callCount(), 1, "once, however often it tried");
+    assert.match(warnings.mock.calls[0].arguments[0], /^distributedlog: s: /);
+  });
+
   test("fifty streams are read without a warning", async (t) => {
     const warnings = [];
     const note = (warning) => warnings.push(warning.name);

@@ -119,7 +119,7 @@ describe("writing", () => {
   test("without hedging a record stays with its stream, however long that takes", async (t) => {
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     // Without hedging the speculative timeouts are ignored, so that one may exceed requestTimeout.
-    const writer = open({ hedging: false, requestTimeout: 150 });
+    const writer = open({ hedging: false, maxSpeculativeTimeout: 2_000, requestTimeout: 1_000 });
     t.after(() => writer[Symbol.asyncDispose]());
     const error = await writer.write("no hedge").then(assert.fail, (error) => error);
     assert.deepEqual(
@@ -259,7 +259,8 @@ describe("writing", () => {
     await Promise.all([...taken, ...waiting]);
     assert.ok(await writer.tryWrite("room again"));
     const all = [...(await stored()).values()].flatMap((records) => [...records.values()]);
-    assert.equal(all.filter((record) => record.startsWith("waited ")).length, 10);
+    // While the streams stalled, sets may have been hedged, and then are in several.
+    assert.equal(new Set(all.filter((record) => record.startsWith("waited "))).size, 10);
     assert.ok(!all.includes("given up while it waited"));
   });
 
@@ -440,13 +441,16 @@ describe("writing", () => {
       await until("it is sent", () => writer.stats().attempts > 0);
       // Blocks the event loop: neither timers nor responses are handled.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
+      const resumed = performance.now();
       const result = await written;
+      // A hedge every 20 ms from then on, which on a busy machine are several.
+      const due = 1 + (performance.now() - resumed) / 20;
       const { hedgesSent } = writer.stats();
       await writer.close();
-      return { result, hedgesSent };
+      return { result, hedgesSent, due };
     };
-    const { hedgesSent } = await suspend({});
-    assert.ok(hedgesSent <= 1, `${hedgesSent} hedges of 100 that were due meanwhile`);
+    const { hedgesSent, due } = await suspend({});
+    assert.ok(hedgesSent <= due && due < 50, `${hedgesSent} hedges; ${due} were due afterwards`);
     await Promise.all(streams.map((stream) => proxy.stall(stream)));
     const late = await suspend({ requestTimeout: 1_000 });
     assert.equal(late.result, "TIMED_OUT");

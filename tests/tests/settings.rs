@@ -126,7 +126,7 @@ the setting, the value and the valid values.
 `distributedlog::writer::Settings`, and the methods of its builder. npm has the same names in camel
 case (`requestTimeout`), the command as flags (`--request-timeout`). *original* is the value of
 Apache DistributedLog's writer where it differs: `Settings::original()`. Exceptions: npm's
-`inFlightSets` is two less than its `connections` (6) unless given; the tokio writer and npm draw
+`inFlightSets` is two less than its `connections` unless given; the tokio writer and npm draw
 `seed` and `identity` at random; `dlog console-multi-writer` starts from the tutorial's settings
 (`Settings::tutorial()`), from which `dlog quickstart` takes the request timeout and that each
 record is a set; their help shows the values.

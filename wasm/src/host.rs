@@ -59,19 +59,23 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn room(this: &Host);
 
-    /// Returns the milliseconds since the page or process started, with a fraction. Monotonic.
-    #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    pub(crate) fn performance_now() -> f64;
-
-    #[wasm_bindgen(js_name = clearTimeout)]
-    pub(crate) fn clear_timeout(timer: &JsValue);
-
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     pub(crate) fn fill_with_random(bytes: &mut [u8]);
 }
 
 #[wasm_bindgen(module = "/src/timer.js")]
 extern "C" {
+    /// Returns the milliseconds since the page or process started, with a fraction. Monotonic.
+    #[wasm_bindgen(js_name = now)]
+    pub(crate) fn performance_now() -> f64;
+
+    /// Calls the closure in a microtask.
+    #[wasm_bindgen(js_name = soon)]
+    pub(crate) fn queue_microtask(then: &Closure<dyn FnMut()>);
+
+    #[wasm_bindgen(js_name = disarm)]
+    pub(crate) fn clear_timeout(timer: &JsValue);
+
     #[wasm_bindgen(js_name = arm)]
     pub(crate) fn set_timeout(then: &Closure<dyn FnMut()>, milliseconds: f64) -> JsValue;
 }

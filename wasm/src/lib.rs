@@ -17,6 +17,7 @@ mod host;
 mod merge;
 mod response;
 mod settings;
+mod tasks;
 mod transport;
 mod writer;
 

@@ -8,12 +8,12 @@ use distributedlog::async_writer::{MultiStreamWriter, Permit, State, WaiterSlot}
 use distributedlog::writer::{EnqueueError, Heap, StreamCount, WriteError, WriteResult, Writer};
 use distributedlog::{AttemptId, Cause, Dlsn, Failure, StatusCode, StreamIndex, WriteState};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use crate::clock::PerformanceClock;
 use crate::host::Host;
 use crate::response::{ErrorResponse, NoResponse};
 use crate::settings::WriterSettings;
+use crate::tasks::spawn_local;
 use crate::transport::{FetchTransport, Inbox};
 
 type Shared = Rc<RefCell<State<Heap, Box<[WaiterSlot]>, PerformanceClock>>>;
@@ -182,16 +182,10 @@ impl WriterHandle {
         self.writer.max_record_bytes()
     }
 
-    /// Returns the counters, in the order of [`counter_names`](Self::counter_names).
+    /// Returns the counters, in the order of `COUNTERS` in `wasm/npm/src/writer.ts`.
     #[must_use]
     pub fn counters(&self) -> Box<[f64]> {
         counters(&self.writer)
-    }
-
-    /// Returns the names of the counters, separated by commas.
-    #[must_use]
-    pub fn counter_names() -> String {
-        COUNTERS.into()
     }
 
     /// Returns six figures of a stream: 1 if it is healthy, otherwise 0; its latency in
@@ -295,12 +289,10 @@ fn report(host: &Host, token: u32, result: WriteResult) {
 }
 
 macro_rules! counters {
-    ($first:ident $(, $name:ident)*) => {
-        const COUNTERS: &str = concat!(stringify!($first) $(, ",", stringify!($name))*);
-
+    ($($name:ident),*) => {
         fn counters(writer: &MultiStreamWriter<Shared>) -> Box<[f64]> {
             let counters = writer.counters();
-            Box::new([counters.$first as f64 $(, counters.$name as f64)*])
+            Box::new([$(counters.$name as f64),*])
         }
     };
 }

@@ -1,3 +1,5 @@
+import { isInstance } from "./brand.js";
+
 /** A 64-bit integer: at most 19 digits. */
 const I64 = String.raw`(-?\d{1,19})`;
 
@@ -10,6 +12,7 @@ export class Dlsn {
   readonly entryId: bigint;
   readonly slotId: bigint;
 
+  static [Symbol.hasInstance] = isInstance;
   static readonly INITIAL: Dlsn = new Dlsn(1n, 0n, 0n);
 
   constructor(logSegmentSequenceNo: bigint, entryId: bigint, slotId: bigint) {

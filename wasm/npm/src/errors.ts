@@ -1,12 +1,17 @@
+// The public errors, and nothing else: `package.ts` publishes all that this file exports.
 import type { Known, ReadErrorCode, WriteErrorCode } from "../types/index.js";
+import { isInstance } from "./brand.js";
+import { messageOf, shown } from "./text.js";
 
 export class DistributedLogError extends Error {
   readonly code: string;
 
+  static override [Symbol.hasInstance] = isInstance;
+
   constructor(code: string, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    // Set by `package.ts`, because minifiers rename classes.
+    // Set by `publish`.
     this.name = new.target.name;
   }
 }
@@ -27,7 +32,11 @@ export class LoadError extends DistributedLogError {
   constructor(cause: unknown) {
     super(
       "LOAD",
-      `the WebAssembly module of distributedlog could not be loaded: ${messageOf(cause)}`,
+      `the WebAssembly module of distributedlog could not be loaded: ${messageOf(cause)}; ${
+        /unsafe-eval|CSP|Content.Security/.test(messageOf(cause))
+          ? "the page's content security policy needs script-src 'wasm-unsafe-eval'"
+          : "a bundle needs distributedlog_bg.wasm beside it, or the import distributedlog/inline"
+      }`,
       cause,
     );
   }
@@ -53,7 +62,7 @@ export class WriteError extends DistributedLogError {
   }
 }
 
-interface FailureDetails {
+export interface FailureDetails {
   known: Known;
   attempts: number;
   status?: number | undefined;
@@ -86,6 +95,10 @@ export class TimedOutError extends WriteError {
   declare readonly code: "TIMED_OUT";
 }
 
+export class FullError extends WriteError {
+  declare readonly code: "FULL";
+}
+
 export class ClosedError extends WriteError {
   declare readonly code: "CLOSED";
 }
@@ -110,58 +123,4 @@ export class ReadError extends DistributedLogError {
     this.status = status;
     this.streams = [streams].flat();
   }
-}
-
-/**
- * The browser forbids this page to use the server. Browsers hide this; `Server` finds it out by a
- * probe.
- */
-export class CorsProblem extends Error {}
-
-export const tooLarge = (length: number, most: number): TooLargeError =>
-  new TooLargeError(
-    "TOO_LARGE",
-    `the record has ${length} bytes; a record set holds at most ${most}`,
-    { known: "rejected", attempts: 0 },
-  );
-
-export const closed = (): ClosedError =>
-  new ClosedError("CLOSED", "the writer was closed", { known: "notWritten", attempts: 0 });
-
-/** Returns the error of a write whose signal was aborted. */
-export const aborted = (known: Known, reason: unknown): AbortedError =>
-  new AbortedError("ABORTED", "the write was aborted", { known, attempts: 0, cause: reason });
-
-/** Returns the error of a failed write, by the name of the reason that the module reports. */
-export function failed(reason: string, details: FailureDetails): WriteError {
-  switch (reason) {
-    case "too-large":
-      return new TooLargeError(
-        "TOO_LARGE",
-        "the record is larger than a record set may be",
-        details,
-      );
-    case "refused":
-      return details.cause instanceof CorsProblem
-        ? new ForbiddenError("FORBIDDEN", "the record was refused", details)
-        : new RefusedError("REFUSED", "the record was refused", details);
-    case "exhausted":
-      return new ExhaustedError(
-        "EXHAUSTED",
-        "every stream was tried as often as the settings allow",
-        details,
-      );
-    case "timed-out":
-      return new TimedOutError("TIMED_OUT", "requestTimeout elapsed", details);
-    default:
-      return new ClosedError("CLOSED", "the writer was closed", details);
-  }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

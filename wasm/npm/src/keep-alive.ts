@@ -1,3 +1,5 @@
+import { clearInterval, setInterval } from "./timers.js";
+
 /**
  * Keeps a process of Node, Bun or Deno alive while `needed` is true. Does nothing in a page, which
  * needs no such thing.

@@ -8,8 +8,15 @@ import { Server } from "./server.js";
 import { checkStreams, isCount } from "./settings.js";
 import { onAbort } from "./signals.js";
 import { ConnectionSlots, type ReadPosition, Tail } from "./tail.js";
+import { clearTimeout, MAX_TIMEOUT_MS, now, setTimeout } from "./timers.js";
 
 const DEFAULTS = { sequences: 65_536, writers: 256 };
+
+/** Default of `contactTimeout` until the first response. */
+const FIRST_CONTACT_MS = 60_000;
+
+/** Minimum time between two warnings of faults, in milliseconds. */
+const WARN_EVERY_MS = 60_000;
 
 /** Verdicts of `DeduplicatorHandle.judge`, besides 0 for a record to deliver. */
 const DUPLICATE = 1;
@@ -31,6 +38,13 @@ export class MultiStreamReader implements Public.MultiStreamReader {
   /** True once no record is delivered any more. */
   #closed = false;
   readonly #follow: boolean;
+  /** Maximum time without a response. */
+  #contactTimeout: number;
+  readonly #contactIsSet: boolean;
+  /** Runs while the server does not respond. */
+  #contactTimer: ReturnType<typeof setTimeout> | undefined;
+  #noContact: Error | undefined;
+  #warnedAt = Number.NEGATIVE_INFINITY;
   /** Stops waiting for the abort of the caller's signal. */
   #forget: () => void = () => {};
   #previous: Promise<unknown> = Promise.resolve();
@@ -49,6 +63,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
       follow = true,
       buffer = 1024,
       silence = 10_000,
+      contactTimeout,
       onFault,
       signal,
     } = options;
@@ -57,6 +72,8 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     if (!isCount(buffer) || buffer < 1) throw new SettingsError("buffer", buffer, "at least 1");
     if (!isCount(silence) || silence < 200 || silence > 120_000)
       throw new SettingsError("silence", silence, "within 200 to 120000");
+    if (contactTimeout !== undefined && !(contactTimeout >= 1))
+      throw new SettingsError("contactTimeout", contactTimeout, "at least 1");
     if (position !== undefined && position.format !== 1) {
       throw new SettingsError(
         "position",
@@ -70,6 +87,8 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     this.#dedupSize = merge === false ? undefined : { ...DEFAULTS, ...merge };
     this.#savedDedup = fromBase64(position?.seen ?? "");
     this.#follow = follow;
+    this.#contactTimeout = contactTimeout ?? FIRST_CONTACT_MS;
+    this.#contactIsSet = contactTimeout !== undefined;
     const shared = {
       server,
       follow,
@@ -78,8 +97,13 @@ export class MultiStreamReader implements Public.MultiStreamReader {
       connections: new ConnectionSlots(connections),
       signal: this.#end.signal,
       wake: () => this.#wake(),
-      fault: (fault: Public.StreamFault) => onFault?.(fault),
+      fault: onFault ?? ((fault: Public.StreamFault) => this.#warn(fault)),
       fail: (error: unknown) => this.#fail(error),
+      contact: () => this.#onContact(),
+      noContact: (cause: Error) => {
+        this.#noContact = cause;
+        this.#watchContact();
+      },
       connected: () => {
         this.#counters.connections += 1;
       },
@@ -154,6 +178,7 @@ export class MultiStreamReader implements Public.MultiStreamReader {
       if (this.#dedup === undefined)
         throw new ReadError("POSITION", "the position's `seen` is damaged");
     }
+    this.#watchContact();
     for (const tail of this.#tails) void tail.run().catch((error: unknown) => this.#fail(error));
   }
 
@@ -210,15 +235,45 @@ export class MultiStreamReader implements Public.MultiStreamReader {
     this.#fail(new ReadError("STREAM_MISSING", message, undefined, missing));
   }
 
+  /** Starts the time that the server has to respond, unless it runs. */
+  #watchContact(): void {
+    const after = this.#contactTimeout;
+    if (!(after < Number.POSITIVE_INFINITY) || this.#contactTimer !== undefined || this.#end.signal.aborted) return;
+    this.#contactTimer = setTimeout(
+      () => {
+        const cause = this.#noContact;
+        const message = `the server did not respond for ${after} ms; last failure: ${cause?.message ?? "none"}`;
+        this.#fail(new ReadError("UNREACHABLE", message, undefined, [], cause));
+      },
+      Math.min(after, MAX_TIMEOUT_MS),
+    );
+  }
+
+  #onContact(): void {
+    if (!this.#contactIsSet) this.#contactTimeout = Number.POSITIVE_INFINITY;
+    clearTimeout(this.#contactTimer);
+    this.#contactTimer = undefined;
+  }
+
+  /** Shows a fault on the console, where there is no `onFault` for it. */
+  #warn({ stream, detail }: Public.StreamFault): void {
+    const time = now();
+    if (time - this.#warnedAt < WARN_EVERY_MS) return;
+    this.#warnedAt = time;
+    console.warn(`distributedlog: ${stream}: ${detail}`);
+  }
+
   /** Stops reading. The records that were read are still delivered. */
   #fail(error: unknown): void {
     this.#failure ??= error;
+    clearTimeout(this.#contactTimer);
     this.#end.abort();
     this.#wake();
   }
 
   #close(): void {
     this.#closed = true;
+    clearTimeout(this.#contactTimer);
     this.#forget();
     this.#end.abort();
     this.#wake();
@@ -233,12 +288,17 @@ if (typeof Symbol.asyncDispose === "symbol") {
 
 function startOf(from: Public.MultiStreamReaderOptions["from"], stream: string): ReadPosition {
   const perStream =
-    typeof from === "object" && !(from instanceof Dlsn) && !(from instanceof Date);
+    typeof from === "object" && !(from instanceof Dlsn) && !isDate(from);
   const start = perStream ? (from as Readonly<Record<string, Public.From>>)[stream] : from;
   if (start === undefined) return { from: "start" };
   if (start === "start" || start === "end") return { from: start };
-  if (start instanceof Date) return { from: start.toISOString() };
+  if (isDate(start)) return { from: start.toISOString() };
   return { from: (typeof start === "string" ? Dlsn.parse(start) : start).toString() };
+}
+
+/** Returns `true` for a date, also of another realm. */
+function isDate(from: object | string): from is Date {
+  return Object.prototype.toString.call(from) === "[object Date]";
 }
 
 /**

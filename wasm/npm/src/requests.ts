@@ -1,6 +1,7 @@
 import { checksum, type WriterHandle } from "../dist/glue/distributedlog.js";
-import type { FetchResponse } from "../types/index.js";
+import type { AttemptReport, FetchResponse } from "../types/index.js";
 import { problemOf, type Server } from "./server.js";
+import { now, queueMicrotask } from "./timers.js";
 
 /** Limit of browsers for the bodies of all `keepalive` requests of a page together, in bytes. */
 const KEEPALIVE_BYTES = 64 * 1024;
@@ -9,6 +10,9 @@ const KEEPALIVE_BYTES = 64 * 1024;
 let keepaliveBytes = 0;
 
 interface Request {
+  /** What `onAttempt` is called with, before the end of the attempt is known. */
+  readonly report: Pick<AttemptReport, "stream" | "attempt" | "bytes">;
+  readonly began: number;
   readonly controller: AbortController;
   readonly url: string;
   readonly headers: Record<string, string>;
@@ -36,12 +40,21 @@ export class Requests {
   readonly #urls: string[];
   readonly #handle: () => WriterHandle;
   readonly #inFlight = new Map<number, Request>();
+  readonly #onAttempt: ((report: AttemptReport) => void) | undefined;
+  /** The failure of the last request, if it had no response. */
+  noResponse: Error | undefined;
   /** True while the page is being left. */
   #leaving = false;
   /** Last failure of each set, by the set's slot: as many as sets may be in flight, and one. */
   readonly #failures = new Map<number, AttemptFailure>();
 
-  constructor(server: Server, streams: readonly string[], handle: () => WriterHandle) {
+  constructor(
+    server: Server,
+    streams: readonly string[],
+    handle: () => WriterHandle,
+    onAttempt: ((report: AttemptReport) => void) | undefined,
+  ) {
+    this.#onAttempt = onAttempt;
     this.#server = server;
     this.#streams = streams;
     this.#urls = streams.map((stream) => server.records(stream));
@@ -58,15 +71,18 @@ export class Requests {
     earlierAttempts: number,
     timeoutMs: number,
   ): void {
+    const name = this.#streams[stream] ?? "";
     const headers: Record<string, string> = {
       "content-type": "application/vnd.distributedlog.record-set",
-      "dlog-crc32": checksum(this.#streams[stream] ?? "", body)
+      "dlog-crc32": checksum(name, body)
         .toString(16)
         .padStart(8, "0"),
       "dlog-timeout-ms": String(Math.max(1, Math.ceil(timeoutMs))),
     };
     if (earlierAttempts > 0) headers["dlog-attempt"] = String(earlierAttempts);
     const request: Request = {
+      report: { stream: name, attempt: earlierAttempts + 1, bytes: body.byteLength },
+      began: now(),
       controller: new AbortController(),
       url: this.#urls[stream] ?? "",
       headers,
@@ -80,22 +96,40 @@ export class Requests {
   }
 
   abort(attempt: number): void {
-    const request = this.#inFlight.get(attempt);
-    this.#inFlight.delete(attempt);
+    const request = this.#finish(attempt, "aborted");
     request?.controller.abort();
+  }
+
+  /** Ends an attempt. Returns its request, `undefined` if it has ended before. */
+  #finish(
+    attempt: number,
+    outcome: AttemptReport["outcome"],
+    error?: Error,
+    status?: number,
+  ): Request | undefined {
+    const request = this.#inFlight.get(attempt);
+    if (request === undefined) return undefined;
+    this.#inFlight.delete(attempt);
+    if (error !== undefined)
+      this.#failures.set(slotOf(attempt), { attempt: attempt | 0, cause: error, status });
+    const hook = this.#onAttempt;
+    if (hook !== undefined) {
+      const duration = now() - request.began;
+      // In a task of its own: what it throws is its own, and leaves the writer's state whole.
+      queueMicrotask(() => hook({ ...request.report, outcome, duration, status, error }));
+    }
+    return request;
   }
 
   /**
    * Returns cause and status of a failed attempt, given the lower 32 bits of its number: nothing
-   * once a later attempt of the same slot has failed.
+   * once a later attempt of the same slot has failed. Of a record without attempts the cause is that
+   * the server did not respond to others.
    */
-  failureOf(attempt: number | undefined): Partial<AttemptFailure> {
+  failureOf(attempt: number | undefined, attempts: number): { cause?: unknown; status?: number | undefined } {
+    if (attempts === 0) return { cause: this.noResponse };
     const failure = this.#failures.get(slotOf(attempt ?? 0));
     return failure !== undefined && failure.attempt === attempt ? failure : {};
-  }
-
-  #keepFailure(attempt: number, cause: Error, status?: number): void {
-    this.#failures.set(slotOf(attempt), { attempt: attempt | 0, cause, status });
   }
 
   /**
@@ -136,32 +170,22 @@ export class Requests {
   }
 
   async #onResponse(attempt: number, request: Request, response: FetchResponse): Promise<void> {
+    this.noResponse = undefined;
     if (!response.ok) {
-      const problem = await problemOf(response);
-      if (!this.#inFlight.delete(attempt)) return;
-      this.#keepFailure(attempt, new Error(problem.message), problem.code || undefined);
-      this.#handle().refused(
-        attempt,
-        problem.status,
-        problem.code,
-        request.repeated ? "unknown" : problem.known,
-        problem.retryAfter,
-      );
+      const { message, code, status, known, retryAfter } = await problemOf(response);
+      if (!this.#finish(attempt, "failed", new Error(message), code || undefined)) return;
+      const state = request.repeated ? "unknown" : known;
+      this.#handle().refused(attempt, status, code, state, retryAfter);
       return;
     }
     const position = positionOf(await response.text());
-    if (!this.#inFlight.delete(attempt)) return;
     if (position === undefined) {
-      this.#keepFailure(
-        attempt,
-        new Error(
-          `${this.#server.base} sent ${response.status} without a position: is it a write proxy?`,
-        ),
-      );
-      this.#handle().unanswered(attempt, "malformed");
-      return;
+      const message = `${this.#server.base} sent ${response.status} without a position: is it a write proxy?`;
+      if (this.#finish(attempt, "failed", new Error(message)))
+        this.#handle().unanswered(attempt, "malformed");
+    } else if (this.#finish(attempt, "written")) {
+      this.#handle().succeeded(attempt, ...position);
     }
-    this.#handle().succeeded(attempt, ...position);
   }
 
   async #onNoResponse(attempt: number, request: Request, error: unknown): Promise<void> {
@@ -169,8 +193,8 @@ export class Requests {
     const { cause, kind } = await this.#server
       .explain(error)
       .catch((other: Error) => ({ cause: other, kind: "lost" }));
-    if (!this.#inFlight.delete(attempt)) return;
-    this.#keepFailure(attempt, cause);
+    if (!this.#finish(attempt, "failed", cause)) return;
+    this.noResponse = cause;
     this.#handle().unanswered(attempt, request.repeated ? "lost" : kind);
   }
 }

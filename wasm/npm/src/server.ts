@@ -1,5 +1,7 @@
 import type { ConnectionOptions, Fetch, FetchInit, FetchResponse } from "../types/index.js";
-import { CorsProblem, messageOf, SettingsError } from "./errors.js";
+import { SettingsError } from "./errors.js";
+import { CorsProblem } from "./failures.js";
+import { causeOf, messageOf } from "./text.js";
 
 /** An error response: problem details of RFC 9457, as far as the body has them. */
 export interface Problem {
@@ -28,11 +30,17 @@ const NOT_SENT_MESSAGE = /client error \(Connect\)|before secure TLS connection|
 /** Code of Node's error when the port of an `https:` URL does not speak TLS. */
 const NO_TLS = "ERR_SSL_WRONG_VERSION_NUMBER";
 
+const IS_IT_HTTP = "; is this the HTTP port of a write proxy?";
+
+/** A request that was not sent: its token could not be obtained. */
+class NoToken extends Error {}
+
 /** A proxy: its address, and the `fetch` that reaches it. */
 export class Server {
   readonly base: string;
   readonly #fetch: Fetch;
   readonly #headers: Record<string, string>;
+  readonly #token: ConnectionOptions["token"];
   /** True once a response has arrived: then the browser does not forbid the server (CORS). */
   #answered = false;
   #probe: Promise<CorsProblem | undefined> | undefined;
@@ -44,13 +52,14 @@ export class Server {
       throw new SettingsError("fetch", fetch, "a function, and the runtime has no global fetch");
     // Called without a `this`: the browser's `fetch` accepts only its window.
     this.#fetch = (input, init) => fetch(input, init);
-    this.#headers =
-      token === undefined ? { ...headers } : { ...headers, authorization: `Bearer ${token}` };
+    this.#headers = { ...headers };
+    this.#token = token;
+    const all = typeof token === "string" ? withToken(this.#headers, token) : this.#headers;
     try {
-      new Headers(this.#headers);
+      new Headers(all);
     } catch {
       // Not the values, which may be secrets.
-      throw new SettingsError("headers", Object.keys(this.#headers).join(), "valid in HTTP");
+      throw new SettingsError("headers", Object.keys(all).join(), "valid in HTTP");
     }
   }
 
@@ -60,9 +69,18 @@ export class Server {
   }
 
   async request(url: string, init: FetchInit): Promise<FetchResponse> {
+    let token = this.#token;
+    if (typeof token === "function") {
+      try {
+        token = await token();
+      } catch (error) {
+        throw new NoToken(`no token: ${messageOf(error)}`, { cause: error });
+      }
+    }
+    const headers = { ...this.#headers, ...init.headers };
     const response = await this.#fetch(url, {
       ...init,
-      headers: { ...this.#headers, ...init.headers },
+      headers: token === undefined ? headers : withToken(headers, token),
     });
     this.#answered = true;
     return response;
@@ -76,7 +94,7 @@ export class Server {
   async explain(
     error: unknown,
   ): Promise<{ cause: Error; kind: "unreachable" | "forbidden" | "lost" }> {
-    const reason = causeOf(error) ?? error;
+    const reason = error instanceof NoToken ? error : (causeOf(error) ?? error);
     const detail = messageOf(reason);
     if (this.#wasNotSent(error) || this.#wasNotSent(reason)) {
       return {
@@ -86,8 +104,11 @@ export class Server {
     }
     const problem = await this.#corsProblem();
     if (problem !== undefined) return { cause: problem, kind: "forbidden" };
+    const hint = this.#answered ? "" : IS_IT_HTTP;
     return {
-      cause: new Error(`the connection to ${this.base} was lost: ${detail}`, { cause: error }),
+      cause: new Error(`the connection to ${this.base} was lost: ${detail}${hint}`, {
+        cause: error,
+      }),
       kind: "lost",
     };
   }
@@ -102,6 +123,7 @@ export class Server {
     if (Array.isArray(errors) && errors.length > 0)
       return errors.every((each) => this.#wasNotSent(each));
     return (
+      error instanceof NoToken ||
       syscall === "connect" ||
       NOT_SENT_CODE.test(`${code}`) ||
       NOT_SENT_MESSAGE.test(`${message}`) ||
@@ -169,7 +191,10 @@ export async function problemOf(response: FetchResponse): Promise<Problem> {
     known: typeof known === "string" ? known : "",
     retryAfter: retryAfter(response.headers.get("retry-after")),
     name,
-    message: `the server answered ${parts.join(" ")}`,
+    message:
+      `the server answered ${parts.join(" ")}` +
+      // Every problem of a proxy has a name. Gateways in front of it have statuses of their own.
+      (name === undefined && /40[045]|501/.test(`${response.status}`) ? IS_IT_HTTP : ""),
   };
 }
 
@@ -207,6 +232,6 @@ function baseOf(url: string | URL): string {
   return base;
 }
 
-function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined;
+function withToken(headers: Record<string, string>, token: string): Record<string, string> {
+  return { ...headers, authorization: `Bearer ${token}` };
 }

@@ -6,11 +6,43 @@ import { GROUPS, NUMBERS, SWITCHES, VALID } from "./settings-table.js";
 /** The valid values of each setting; the module checks them, and names the setting that is refused. */
 const EXPECTED: Record<string, string> = { ...VALID, streams: "a list of 1 to 256 names", connections: "at least 1" };
 
-/** Numbers of this package and of the table. */
-const ALL_NUMBERS = ["connections", ...NUMBERS] as const;
+/** Defaults of the bounds that this half keeps. Those of the table are checked by a test. */
+const BOUNDS = {
+  requestTimeout: 500,
+  pendingRecords: 16_384,
+  bufferedBytes: 33_554_432,
+  waitingRecords: 100_000,
+  waitingBytes: 33_554_432,
+  waitTimeout: 60_000,
+};
 
-/** Options that are not the module's. */
-const OTHERS = ["url", "fetch", "headers", "token", "streams", "flushOnPageHide", "identity", ...SWITCHES];
+/** Numbers of this package alone, and those that are also the module's. */
+const OWN_NUMBERS = ["waitingRecords", "waitingBytes", "waitTimeout"] as const;
+const MODULE_NUMBERS = ["connections", ...NUMBERS] as const;
+
+/** Options that are neither the module's nor numbers. */
+const OTHERS = ["url", "fetch", "headers", "token", "streams", "flushOnPageHide", "onAttempt", "identity", ...SWITCHES];
+
+/** Returns the bounds of what a writer holds, and for how long. */
+export function bounds(options: MultiStreamWriterOptions): typeof BOUNDS {
+  const given = Object.keys(BOUNDS).map((name) => [name, options[name as keyof typeof BOUNDS]]);
+  return { ...BOUNDS, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) };
+}
+
+/**
+ * Returns the default of `connections`, `undefined` for the module's own: what browsers open to one
+ * server, and workerd for a request. Node, Deno and Bun have no such limit; a page of Electron is a
+ * browser's.
+ */
+function defaultConnections(): number | undefined {
+  const { process, document, navigator } = globalThis as {
+    process?: { versions?: { node?: string } };
+    document?: unknown;
+    navigator?: { userAgent?: string };
+  };
+  const limited = document !== undefined || navigator?.userAgent === "Cloudflare-Workers";
+  return process?.versions?.node !== undefined && !limited ? 32 : undefined;
+}
 
 /** The refusal of a setting, which the module names as Rust does. */
 export function refusal(name: string, options: MultiStreamWriterOptions): SettingsError {
@@ -23,11 +55,11 @@ export function refusal(name: string, options: MultiStreamWriterOptions): Settin
 
 /** Refuses a value of the wrong type or an unknown name, as a compiler does, for users without one. */
 export function check(options: MultiStreamWriterOptions): void {
-  const known = new Set<string>([...ALL_NUMBERS, ...Object.keys(GROUPS), ...OTHERS]);
+  const known = new Set<string>([...MODULE_NUMBERS, ...OWN_NUMBERS, ...Object.keys(GROUPS), ...OTHERS]);
   for (const [name, value] of Object.entries(options)) {
     if (!known.has(name)) throw new SettingsError(name, value, `a setting; there are ${[...known].join(", ")}`);
   }
-  for (const name of ALL_NUMBERS) {
+  for (const name of [...MODULE_NUMBERS, ...OWN_NUMBERS]) {
     const value = options[name];
     if (value !== undefined && !isCount(value)) throw refusal(name, options);
   }
@@ -50,8 +82,8 @@ export function isCount(value: unknown): value is number {
 /** The module's settings. The caller frees them. */
 export function moduleSettings(options: MultiStreamWriterOptions): WriterSettings {
   const settings = new WriterSettings();
-  for (const name of ALL_NUMBERS) {
-    const value = options[name];
+  for (const name of MODULE_NUMBERS) {
+    const value = options[name] ?? (name === "connections" ? defaultConnections() : undefined);
     if (value !== undefined) settings.set(inRust(name), value);
   }
   for (const name of SWITCHES) {

@@ -1,11 +1,13 @@
 import type * as Public from "../types/index.js";
 import { Dlsn } from "./dlsn.js";
-import { messageOf, ReadError } from "./errors.js";
+import { ReadError } from "./errors.js";
 import { lines } from "./lines.js";
 import { Queue } from "./queue.js";
 import type { RecordLine } from "./record.js";
 import { problemOf, type Server } from "./server.js";
 import { onAbort } from "./signals.js";
+import { messageOf } from "./text.js";
+import { clearTimeout, setTimeout } from "./timers.js";
 
 /**
  * Backoff before a failed stream is read again, in milliseconds: doubles from the first to the
@@ -51,6 +53,10 @@ export interface TailContext {
   wake(): void;
   fault(fault: Public.StreamFault): void;
   fail(error: unknown): void;
+  /** The server has sent something. */
+  contact(): void;
+  /** A request had no response, for this reason. */
+  noContact(cause: Error): void;
   connected(): void;
   malformed(): void;
 }
@@ -140,7 +146,7 @@ export class Tail {
     });
     // The server sends a line at least twice in that time: heartbeat_ms is half of it.
     const silenceWatch = new Watchdog(silence, () =>
-      request.abort(new Error(`${server.base} was silent for ${silence} ms`)),
+      request.abort(new ServerProblem(`${server.base} was silent for ${silence} ms`)),
     );
     const slice = new Watchdog(TIME_SLICE_MS, () =>
       connections.wanted ? request.abort(SLICE_OVER) : slice.set(),
@@ -152,6 +158,7 @@ export class Tail {
         signal: request.signal,
         cache: "no-store",
       });
+      this.#shared.contact();
       if (!response.ok || response.body === null) {
         const problem = await problemOf(response);
         const { status, name, message } = problem;
@@ -164,7 +171,7 @@ export class Tail {
           );
         // The stream does not exist, and the reader does not wait for it to be created.
         if (status === 404 && !follow) return this.#drop("unavailable", message);
-        throw new Error(message);
+        throw new ServerProblem(message);
       }
       this.#shared.connected();
       // Set once the server has responded: with a slow server the slice would end before the first
@@ -173,6 +180,7 @@ export class Tail {
       let gotRecord = false;
       for await (const piece of lines(response.body)) {
         silenceWatch.set();
+        this.#shared.contact();
         for (const line of piece)
           if (line !== "" && this.#handle(JSON.parse(line) as Line)) gotRecord = true;
         // The first record may take long. After it the slice runs on, so that a busy stream
@@ -189,7 +197,7 @@ export class Tail {
           slice.set();
         }
       }
-      if (!this.ended) throw new Error("the response ended");
+      if (!this.ended) throw new ServerProblem("the response ended");
     } catch (error) {
       if (request.signal.reason === SLICE_OVER) return;
       throw request.signal.aborted && !signal.aborted ? request.signal.reason : error;
@@ -257,7 +265,7 @@ export class Tail {
     } else if (reason === "recreated") {
       throw new ReadError(RECREATED, detail ?? reason, undefined, this.stream);
     } else {
-      throw new Error(`the server ended the response: ${detail ?? reason}`);
+      throw new ServerProblem(`the server ended the response: ${detail ?? reason}`);
     }
   }
 
@@ -270,22 +278,23 @@ export class Tail {
 
   /** Sets the backoff, and reports the error of a request: to the reader if retrying is useless. */
   async #onFailure(error: unknown): Promise<void> {
-    const { server, signal, fault, fail } = this.#shared;
+    const { server, signal, fault, fail, noContact } = this.#shared;
     if (signal.aborted) return;
     this.#backoffMs = Math.min(MAX_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, this.#backoffMs * 2));
     if (error instanceof ReadError) return fail(error);
-    const { cause, kind } = await server
-      .explain(error)
-      .catch((other: Error) => ({ cause: other, kind: "lost" }));
+    const { cause, kind } =
+      error instanceof ServerProblem
+        ? { cause: error, kind: "lost" }
+        : await server.explain(error).catch((other: Error) => ({ cause: other, kind: "lost" }));
     if (kind === "forbidden")
       return fail(new ReadError("FORBIDDEN", messageOf(cause), undefined, this.stream, cause));
-    fault({
-      stream: this.stream,
-      kind: "unavailable",
-      detail: messageOf(error instanceof TypeError ? cause : error),
-    });
+    fault({ stream: this.stream, kind: "unavailable", detail: messageOf(cause) });
+    noContact(cause);
   }
 }
+
+/** What the server did, or did not do: needs no explanation. */
+class ServerProblem extends Error {}
 
 /** Reason of the abort of a request whose connection others wait for. */
 const SLICE_OVER = new Error("the time slice is over");

@@ -1,17 +1,24 @@
 import { WriterHandle } from "../dist/glue/distributedlog.js";
 import type * as Public from "../types/index.js";
 import { Dlsn } from "./dlsn.js";
-import { aborted, closed, failed, SettingsError, tooLarge } from "./errors.js";
+import { SettingsError } from "./errors.js";
+import { aborted, closed, failed, full, noRoom, tooLarge } from "./failures.js";
 import { KeepAlive } from "./keep-alive.js";
+import { Latencies } from "./latencies.js";
 import { init } from "./load.js";
 import { Queue } from "./queue.js";
 import { Requests } from "./requests.js";
 import { Server } from "./server.js";
-import { check, isCount, moduleSettings, refusal } from "./settings.js";
+import { bounds, check, isCount, moduleSettings, refusal } from "./settings.js";
 import { onAbort } from "./signals.js";
+import { clearTimeout, MAX_TIMEOUT_MS, now, setTimeout } from "./timers.js";
 
 /** A write whose promise is not settled. */
 interface PendingWrite {
+  /** Length of the record. */
+  readonly size: number;
+  /** Time of the call. */
+  readonly began: number;
   resolve(written: Public.Written): void;
   reject(error: unknown): void;
 }
@@ -28,7 +35,7 @@ const ACCEPTED = 0;
 const FULL = 1;
 const TOO_LARGE = 2;
 
-/** Counters of the module that `stats` shows. */
+/** Counters of the module, in the order in which `wasm/src/writer.rs` returns them. */
 const COUNTERS = [
   "records",
   "bytes",
@@ -56,6 +63,16 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   readonly streams: readonly string[];
   readonly #requests: Requests;
   readonly #queue = new Queue<QueueItem>();
+  readonly #bounds: ReturnType<typeof bounds>;
+  /** Records and their bytes that the writer holds: those of the module and of the queue. */
+  #records = 0;
+  #bytes = 0;
+  /** Time at which a record was last written. */
+  #lastWritten = 0;
+  readonly #latencies = new Latencies();
+  /** Timer of the first record of the queue. */
+  #expiry: ReturnType<typeof setTimeout> | undefined;
+  #ready: { promise: Promise<void>; resolve: () => void } | undefined;
   /** Unsettled writes by token. Free tokens are in `#freeTokens`. */
   readonly #pending: (PendingWrite | undefined)[] = [];
   readonly #freeTokens: number[] = [];
@@ -74,7 +91,13 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   constructor(options: Public.MultiStreamWriterOptions) {
     check(options);
     this.streams = Object.freeze([...options.streams]);
-    this.#requests = new Requests(new Server(options), this.streams, () => this.#runningHandle());
+    this.#bounds = bounds(options);
+    this.#requests = new Requests(
+      new Server(options),
+      this.streams,
+      () => this.#runningHandle(),
+      options.onAttempt,
+    );
     init().then(
       () => this.#start(options),
       (error: unknown) => this.#fail(error),
@@ -86,21 +109,16 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     if (this.#closing !== undefined) return Promise.reject(closed());
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      const write = { resolve, reject };
-      if (
-        this.#handle === undefined ||
-        this.#queue.length > 0 ||
-        !this.#accept(this.#handle, bytesOf(record), write)
-      ) {
-        // A copy: the caller may change the buffer when this returns.
-        this.#queue.push({
-          bytes: typeof record === "string" ? utf8.encode(record) : bytesOf(record).slice(),
-          write,
-        });
-        this.#drain();
-      }
+      const { pendingRecords, waitingRecords, waitingBytes } = this.#bounds;
+      const bytes = bytesOf(record);
+      const write = { resolve, reject, size: bytes.byteLength, began: now() };
       if (signal !== undefined) this.#rejectOnAbort(signal, write);
-      this.#updateKeepAlive();
+      if (this.#put(record, bytes, write, waitingRecords, waitingBytes)) return;
+      write.reject(
+        this.#records < pendingRecords + waitingRecords
+          ? full("waitingBytes", waitingBytes)
+          : full("waitingRecords", waitingRecords),
+      );
     });
   }
 
@@ -110,17 +128,34 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   ): Promise<Public.Written> | undefined {
     const { signal } = options;
     if (signal?.aborted || this.#closing !== undefined || this.#failure !== undefined)
-      return this.write(record, options);
-    const handle = this.#handle;
-    if (handle === undefined || this.#queue.length > 0) return undefined;
+      // Of this class: one that is derived may count calls of its own.
+      return MultiStreamWriter.prototype.write.call(this, record, options);
     let accepted = false;
     const written = new Promise<Public.Written>((resolve, reject) => {
-      const write = { resolve, reject };
-      accepted = this.#accept(handle, bytesOf(record), write);
+      const bytes = bytesOf(record);
+      const write = { resolve, reject, size: bytes.byteLength, began: now() };
+      accepted = this.#put(record, bytes, write, 0, 0);
       if (accepted && signal !== undefined) this.#rejectOnAbort(signal, write);
-      this.#updateKeepAlive();
     });
     return accepted ? written : undefined;
+  }
+
+  ready(): Promise<void> {
+    const { pendingRecords, bufferedBytes } = this.#bounds;
+    if (
+      (this.#records < pendingRecords && this.#bytes < bufferedBytes) ||
+      this.#closing !== undefined ||
+      this.#failure !== undefined
+    )
+      return Promise.resolve();
+    if (this.#ready === undefined) {
+      let resolve = () => {};
+      const promise = new Promise<void>((done) => {
+        resolve = done;
+      });
+      this.#ready = { promise, resolve };
+    }
+    return this.#ready.promise;
   }
 
   flush(): Promise<void> {
@@ -132,10 +167,10 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     if (timeout !== undefined && !isCount(timeout))
       throw new SettingsError("timeout", timeout, "a number of milliseconds");
     const within = timeout ?? Number.POSITIVE_INFINITY;
-    const began = performance.now();
+    const began = now();
     if (this.#closing === undefined) {
       this.#closing = this.#queueBarrier((handle, token) =>
-        handle.close(token, within - (performance.now() - began)),
+        handle.close(token, within - (now() - began)),
       ).then(() => this.#release());
     }
     if (timeout !== undefined) {
@@ -146,15 +181,19 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   }
 
   stats(): Public.WriterStats {
-    return this.#lastStats ?? { ...this.#counters(this.#handle), waiting: this.#queue.length };
+    return (
+      this.#lastStats ?? {
+        ...this.#counters(this.#handle),
+        waiting: this.#queue.length,
+        writeLatency: this.#latencies.snapshot(),
+      }
+    );
   }
 
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
-  #counters(handle: WriterHandle | undefined): Omit<Public.WriterStats, "waiting"> {
+  #counters(handle: WriterHandle | undefined): Omit<Public.WriterStats, "waiting" | "writeLatency"> {
     const counts = handle?.counters() ?? [];
-    const names =
-      handle === undefined ? [] : WriterHandle.counter_names().split(",").map(camelCase);
     const streams = this.streams.map((name, index): [string, Public.StreamStats] => {
       const [healthy = 1, latency = -1, attempts = 0, won = 0, failures = 0, givenUp = 0] =
         handle?.stream(index) ?? [];
@@ -170,7 +209,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
         },
       ];
     });
-    const counters = COUNTERS.map((name) => [name, counts[names.indexOf(name)] ?? 0]);
+    const counters = COUNTERS.map((name, place) => [name, counts[place] ?? 0]);
     return {
       ...(Object.fromEntries(counters) as Record<(typeof COUNTERS)[number], number>),
       streams: Object.fromEntries(streams),
@@ -207,12 +246,17 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
         entry: bigint,
         slot: bigint,
         attempts: number,
-      ) =>
-        this.#settle(token)?.resolve({
+      ) => {
+        const write = this.#settle(token);
+        if (write === undefined) return;
+        this.#lastWritten = now();
+        this.#latencies.add(this.#lastWritten - write.began);
+        write.resolve({
           stream: this.streams[stream] ?? "",
           dlsn: new Dlsn(segment, entry, slot),
           attempts,
-        }),
+        });
+      },
       failed: (
         token: number,
         reason: string,
@@ -221,7 +265,7 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
         attempts: number,
       ) => {
         this.#settle(token)?.reject(
-          failed(reason, { ...this.#requests.failureOf(attempt), known, attempts }),
+          failed(reason, { ...this.#requests.failureOf(attempt, attempts), known, attempts }),
         );
       },
       done: (token: number) => {
@@ -236,12 +280,43 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   #fail(error: unknown): void {
     this.#failure = error;
     for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
-      if ("write" in item) item.write.reject(error);
+      if ("write" in item) this.#end(item.write).reject(error);
     }
+    this.#wakeReady();
     // Without a handle no record is pending, so flushes and closes are done.
     for (const done of this.#flushes.values()) done();
     this.#flushes.clear();
     this.#updateKeepAlive();
+  }
+
+  /**
+   * Accepts or queues a record. Returns `false` if the writer holds as much as its settings allow,
+   * and `more` records or bytes beyond.
+   */
+  #put(
+    record: Public.RecordBytes,
+    bytes: Uint8Array,
+    write: PendingWrite,
+    moreRecords: number,
+    moreBytes: number,
+  ): boolean {
+    this.#records += 1;
+    this.#bytes += write.size;
+    const handle = this.#handle;
+    const waits = handle === undefined || this.#queue.length > 0;
+    if (waits || !this.#accept(handle, bytes, write)) {
+      const { pendingRecords, bufferedBytes } = this.#bounds;
+      if (this.#records > pendingRecords + moreRecords || this.#bytes > bufferedBytes + moreBytes) {
+        this.#end(write);
+        return false;
+      }
+      // A copy: the caller may change the buffer when this returns.
+      this.#queue.push({ bytes: typeof record === "string" ? bytes : bytes.slice(), write });
+      this.#drain();
+      this.#armExpiry();
+    }
+    this.#updateKeepAlive();
+    return true;
   }
 
   /**
@@ -253,9 +328,12 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     this.#pending[token] = write;
     const code = held ? handle.write_held(token, bytes) : handle.write(token, bytes);
     if (code === ACCEPTED) return true;
-    this.#settle(token);
-    if (code === FULL) return false;
-    write.reject(
+    if (code === FULL) {
+      this.#pending[token] = undefined;
+      this.#freeTokens.push(token);
+      return false;
+    }
+    this.#settle(token)?.reject(
       code === TOO_LARGE ? tooLarge(bytes.byteLength, handle.max_record_bytes()) : closed(),
     );
     return true;
@@ -263,18 +341,31 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
 
   #settle(token: number): PendingWrite | undefined {
     const write = this.#pending[token];
+    if (write === undefined) return undefined;
     this.#pending[token] = undefined;
     this.#freeTokens.push(token);
+    return this.#end(write);
+  }
+
+  /** Counts the end of a write, whose room others may use. */
+  #end(write: PendingWrite): PendingWrite {
+    this.#records -= 1;
+    this.#bytes -= write.size;
+    const { pendingRecords, bufferedBytes } = this.#bounds;
+    // At half, so that who waits is woken for many records at once.
+    if (this.#records * 2 <= pendingRecords && this.#bytes * 2 <= bufferedBytes) this.#wakeReady();
     this.#updateKeepAlive();
     return write;
   }
 
+  #wakeReady(): void {
+    this.#ready?.resolve();
+    this.#ready = undefined;
+  }
+
   /** Keeps the process alive while a write, a flush or a close is pending. */
   #updateKeepAlive(): void {
-    this.#keepAlive.needed =
-      this.#pending.length > this.#freeTokens.length ||
-      this.#queue.length > 0 ||
-      this.#flushes.size > 0;
+    this.#keepAlive.needed = this.#records > 0 || this.#queue.length > 0 || this.#flushes.size > 0;
   }
 
   /** Processes the queue until there is no room. */
@@ -284,6 +375,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     for (let first = this.#queue.peek(); first !== undefined; first = this.#queue.peek()) {
       if ("barrier" in first) {
         first.barrier(handle);
+      } else if (this.#expires(first.write, now())) {
+        // Room that comes with its end: behind records that failed.
       } else if (!this.#accept(handle, first.bytes, first.write)) {
         this.#requestedRoom = first.bytes.byteLength;
         handle.wait_for_room(this.#requestedRoom);
@@ -293,6 +386,52 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     }
   }
 
+  /**
+   * Sets the timer for the first record of the queue: no other one expires before it. A timer that
+   * is set stays: it finds the time anew when it fires.
+   */
+  #armExpiry(): void {
+    const first = this.#queue.peek();
+    if (first === undefined || this.#expiry !== undefined) return;
+    const after = "write" in first ? this.#expiresAt(first.write) - now() : this.#bounds.requestTimeout;
+    this.#expiry = setTimeout(() => this.#expire(), Math.min(after + 1, MAX_TIMEOUT_MS));
+    (this.#expiry as { unref?: () => void }).unref?.();
+  }
+
+  /**
+   * Returns the time at which a write stops waiting for room: once nothing was written for
+   * `requestTimeout`, or after `waitTimeout`.
+   */
+  #expiresAt({ began }: PendingWrite): number {
+    const { requestTimeout, waitTimeout } = this.#bounds;
+    return Math.min(began + waitTimeout, Math.max(began, this.#lastWritten) + requestTimeout);
+  }
+
+  /** Fails a write of the queue if it has waited too long. Returns `true` if it has. */
+  #expires(write: PendingWrite, time: number): boolean {
+    if (this.#expiresAt(write) > time) return false;
+    const setting =
+      write.began + this.#bounds.waitTimeout > time ? "requestTimeout" : "waitTimeout";
+    this.#end(write).reject(noRoom(setting, this.#requests.noResponse));
+    return true;
+  }
+
+  /** Fails the records of the queue that have waited too long. */
+  #expire(): void {
+    this.#expiry = undefined;
+    const time = now();
+    for (let first = this.#queue.peek(); first !== undefined; first = this.#queue.peek()) {
+      if ("write" in first) {
+        if (!this.#expires(first.write, time)) break;
+      } else {
+        if (this.#handle === undefined) break;
+        first.barrier(this.#handle);
+      }
+      this.#queue.shift();
+    }
+    this.#armExpiry();
+  }
+
   /** Uses or releases the room that `wait_for_room` has reserved. */
   #onRoom(): void {
     const held = this.#requestedRoom;
@@ -300,7 +439,12 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
     const handle = this.#handle;
     const first = this.#queue.peek();
     if (handle === undefined) return;
-    if (first !== undefined && "write" in first && first.bytes.byteLength <= held) {
+    if (
+      first !== undefined &&
+      "write" in first &&
+      first.bytes.byteLength <= held &&
+      this.#expiresAt(first.write) > now()
+    ) {
       if (this.#accept(handle, first.bytes, first.write, true)) this.#queue.shift();
     } else {
       // The write that asked was aborted, and the next one needs more room.
@@ -330,7 +474,9 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   /** Removes a write from the queue. Returns `false` if it was accepted already. */
   #removeFromQueue(write: PendingWrite): boolean {
     const item = this.#queue.find((each) => "write" in each && each.write === write);
-    return item !== undefined && this.#queue.remove(item);
+    if (item === undefined || !this.#queue.remove(item)) return false;
+    this.#end(write);
+    return true;
   }
 
   /** Queues a flush or a close behind all records that wait. */
@@ -354,6 +500,8 @@ export class MultiStreamWriter implements Public.MultiStreamWriter {
   }
 
   #release(): void {
+    clearTimeout(this.#expiry);
+    this.#wakeReady();
     this.#stopListening();
     this.#keepAlive.end();
     if (this.#handle === undefined) return;
@@ -399,10 +547,7 @@ function bytesOf(record: Public.RecordBytes): Uint8Array {
   if (record instanceof Uint8Array) return record;
   if (ArrayBuffer.isView(record))
     return new Uint8Array(record.buffer, record.byteOffset, record.byteLength);
-  if (record instanceof ArrayBuffer) return new Uint8Array(record);
+  // By its tag, which buffers of other realms have too.
+  if (Object.prototype.toString.call(record) === "[object ArrayBuffer]") return new Uint8Array(record);
   throw new TypeError("a record must be a string, an ArrayBuffer or a view of one");
-}
-
-function camelCase(name: string): string {
-  return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }

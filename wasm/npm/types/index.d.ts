@@ -1,5 +1,26 @@
 /// <reference lib="esnext.disposable" />
 
+/**
+ * Types of the platform where it declares them, as lib dom and `@types/node` do; elsewhere the part
+ * of them that this package uses.
+ */
+interface Platform {
+  AbortSignal: typeof globalThis extends { AbortSignal: { prototype: infer T } }
+    ? T
+    : {
+        readonly aborted: boolean;
+        readonly reason: unknown;
+        addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
+      };
+  URL: typeof globalThis extends { URL: { prototype: infer T } } ? T : { readonly href: string };
+  Response: typeof globalThis extends { Response: { prototype: infer T } }
+    ? T
+    : { arrayBuffer(): Promise<ArrayBuffer> };
+  Module: typeof globalThis extends { WebAssembly: { Module: { prototype: infer T } } }
+    ? T
+    : object;
+}
+
 /** The bytes of a record. A string is encoded as UTF-8. */
 export type RecordBytes = string | Uint8Array | ArrayBuffer | ArrayBufferView;
 
@@ -22,10 +43,10 @@ export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
 
 /** The second argument of {@link Fetch}. */
 export interface FetchInit {
-  method: "GET" | "POST";
+  method: "GET" | "POST" | "PUT" | "DELETE";
   headers?: Record<string, string>;
-  body?: Uint8Array<ArrayBuffer>;
-  signal?: AbortSignal;
+  body?: Uint8Array<ArrayBuffer> | string;
+  signal?: Platform["AbortSignal"];
   keepalive?: boolean;
   mode?: "cors" | "no-cors";
   cache?: "no-store";
@@ -54,13 +75,17 @@ export interface ConnectionOptions {
    * URL at which the write proxy serves HTTP, e.g. `http://127.0.0.1:8002`. A path before `/v1` is
    * kept.
    */
-  url: string | URL;
+  url: string | Platform["URL"];
   /** Function that sends requests. Default: the global `fetch`. */
   fetch?: Fetch;
   /** Headers of every request. Default: none. */
   headers?: Readonly<Record<string, string>>;
-  /** Token sent as `Authorization: Bearer …` with every request. Default: none. */
-  token?: string;
+  /**
+   * Token sent as `Authorization: Bearer …` with every request, or a function that is asked for it
+   * before every request: it should keep a token that is still valid. While it fails nothing is
+   * sent. Default: none.
+   */
+  token?: string | (() => string | Promise<string>);
 }
 
 /** Names, meaning and defaults are those of the Rust builder. Durations are in milliseconds. */
@@ -105,8 +130,14 @@ export interface WriterSettings {
   /** Identity by which readers of several streams recognise duplicates of a set. Adapters with a source of randomness switch it on. Default: true, with 16 random bytes. */
   identity?: boolean;
   // Settings of this package alone.
-  /** Maximum number of requests in flight. Default: 6, what browsers open to one server over HTTP/1.1; more do no harm over HTTP/2. */
+  /** Maximum number of requests in flight. Default: in Node, Deno and Bun 32; elsewhere 6, what browsers open to one server over HTTP/1.1; more do no harm over HTTP/2. */
   connections?: number;
+  /** Maximum number of records that wait for room beyond `pendingRecords`; a further write fails with {@link FullError}. Default: 100000. */
+  waitingRecords?: number;
+  /** Maximum bytes of records that wait for room beyond `bufferedBytes`; a further write fails with {@link FullError}. Default: 33554432. */
+  waitingBytes?: number;
+  /** Maximum time that a write waits for room while others are written. While none is, `requestTimeout` is the limit. Default: 60000. */
+  waitTimeout?: number;
   /** Transmits the partial set when the page is hidden or left. Default: true, where there are pages. */
   flushOnPageHide?: boolean;
 }
@@ -115,6 +146,26 @@ export interface WriterSettings {
 export interface MultiStreamWriterOptions extends ConnectionOptions, WriterSettings {
   /** Streams to write to, 1 to 256. Each record goes to the one that responds first. */
   streams: readonly string[];
+  /** Called with each request that has ended. Default: none. */
+  onAttempt?: (report: AttemptReport) => void;
+}
+
+/** The end of one attempt: a request that sent a record set to a stream. */
+export interface AttemptReport {
+  /** Stream that it was sent to. */
+  readonly stream: string;
+  /** Number of the attempt among those of its set, from 1. Above 1 it is a hedge or a retry. */
+  readonly attempt: number;
+  /** Bytes of the record set. */
+  readonly bytes: number;
+  /** `"aborted"`: another attempt had completed the set, or the set's time was over. */
+  readonly outcome: "written" | "failed" | "aborted";
+  /** Time from the request to its end, in milliseconds. */
+  readonly duration: number;
+  /** DistributedLog status code of a failed attempt. `undefined` if it had none. */
+  readonly status: number | undefined;
+  /** Reason of the failure. `undefined` if it did not fail. */
+  readonly error: Error | undefined;
 }
 
 /** Position at which a record was written. */
@@ -134,9 +185,10 @@ export interface Written {
 export interface WriteOptions {
   /**
    * Aborts the write: its promise rejects with {@link AbortedError}. A record that still waits for
-   * room is not written; one that was accepted may be. Default: none.
+   * room is not written; one that was accepted may be. Any number of writes can share a signal.
+   * Default: none.
    */
-  signal?: AbortSignal;
+  signal?: Platform["AbortSignal"];
 }
 
 /** Options of {@link MultiStreamWriter.close}. */
@@ -188,8 +240,20 @@ export interface WriterStats {
   readonly probationExits: number;
   /** Records, flushes and closes that wait for room or for the module to load. */
   readonly waiting: number;
+  /** Times from calls of `write` until their records were written. */
+  readonly writeLatency: LatencyHistogram;
   /** Figures by stream name. */
   readonly streams: Readonly<Record<string, StreamStats>>;
+}
+
+/** Numbers of latencies, by their length. */
+export interface LatencyHistogram {
+  /** Upper bounds of the buckets, in milliseconds: powers of two, and infinity. */
+  readonly bounds: readonly number[];
+  /** Number of latencies in each bucket: above the bound before, and at most its own. */
+  readonly counts: readonly number[];
+  /** Sum of all latencies, in milliseconds. */
+  readonly sum: number;
 }
 
 /** Figures of one stream of a writer. */
@@ -237,16 +301,23 @@ export class MultiStreamWriter implements AsyncDisposable {
 
   /**
    * Writes a record: waits for room, then for the first success of a stream. Rejects with a {@link
-   * WriteError} at most `requestTimeout` after the record was accepted. Concurrent calls share
-   * record sets, so do not await one write before the next.
+   * WriteError} at most `requestTimeout` after the record was accepted; before, once no record was
+   * written for `requestTimeout`, or `waitTimeout` is over, or at once if too many writes wait.
+   * Concurrent calls share record sets, so do not await one write before the next.
    */
   write(record: RecordBytes, options?: WriteOptions): Promise<Written>;
 
   /**
-   * Writes a record like {@link write} if there is room. Otherwise returns `undefined` at once:
-   * await an earlier write, then try again.
+   * Writes a record like {@link write} if the writer holds fewer than `pendingRecords` and
+   * `bufferedBytes`. Otherwise returns `undefined` at once: await {@link ready}, then try again.
    */
   tryWrite(record: RecordBytes, options?: WriteOptions): Promise<Written> | undefined;
+
+  /**
+   * Waits until {@link tryWrite} has room: at once if it has, otherwise until half of the records
+   * have completed. Never rejects.
+   */
+  ready(): Promise<void>;
 
   /**
    * Waits until all writes made before have completed. Never rejects: each write's promise has its
@@ -337,10 +408,18 @@ export interface MultiStreamReaderOptions extends ConnectionOptions {
    * Default: 10000.
    */
   silence?: number;
-  /** Called with each problem of a single stream. Default: none. */
+  /**
+   * Time without any response of the server after which `next` rejects with a {@link ReadError},
+   * `UNREACHABLE`, in milliseconds. Default: 60000 until the first response, and no limit
+   * afterwards: the reader resumes whenever the server is back. `Infinity`: no limit at all.
+   */
+  contactTimeout?: number;
+  /**
+   * Called with each problem of a single stream. Default: `console.warn`, at most once a minute.
+   */
   onFault?: (fault: StreamFault) => void;
   /** Ends the iteration when aborted. Default: none. */
-  signal?: AbortSignal;
+  signal?: Platform["AbortSignal"];
 }
 
 /** A record that was read. */
@@ -454,7 +533,10 @@ export class Dlsn {
   toJSON(): string;
 }
 
-/** Base class of this package's errors. */
+/**
+ * Base class of this package's errors. `instanceof` also recognises those of another copy of the
+ * package, such as that of `require` beside that of `import`.
+ */
 export class DistributedLogError extends Error {
   protected constructor(...made: never[]);
   /** Name of the error, for programs. */
@@ -475,7 +557,7 @@ export class LoadError extends DistributedLogError {
 
 /** Values of {@link WriteError.code}. */
 export type WriteErrorCode =
-  "TOO_LARGE" | "REFUSED" | "FORBIDDEN" | "EXHAUSTED" | "TIMED_OUT" | "CLOSED" | "ABORTED";
+  "TOO_LARGE" | "REFUSED" | "FORBIDDEN" | "EXHAUSTED" | "TIMED_OUT" | "FULL" | "CLOSED" | "ABORTED";
 
 /**
  * A write failed. `known` says if the record may have been written; `cause` is the error of the
@@ -514,9 +596,14 @@ export class ExhaustedError extends WriteError {
   readonly code: "EXHAUSTED";
 }
 
-/** `requestTimeout` elapsed. */
+/** `requestTimeout` elapsed, or `waitTimeout` while the record waited for room. */
 export class TimedOutError extends WriteError {
   readonly code: "TIMED_OUT";
+}
+
+/** Too many writes wait for room: `waitingRecords` or `waitingBytes`. */
+export class FullError extends WriteError {
+  readonly code: "FULL";
 }
 
 /** The writer was closed before the write completed. */
@@ -533,6 +620,7 @@ export class AbortedError extends WriteError {
 export type ReadErrorCode =
   | "FORBIDDEN"
   | "REFUSED"
+  | "UNREACHABLE"
   | "POSITION"
   | "STREAM_RECREATED"
   | "POSITION_BEYOND_END"
@@ -543,6 +631,7 @@ export type ReadErrorCode =
  *
  * - `"FORBIDDEN"`: the browser forbids this page to use the server (CORS).
  * - `"REFUSED"`: the server refuses this reader for ever.
+ * - `"UNREACHABLE"`: the server did not respond for `contactTimeout`.
  * - `"POSITION"`: the position is damaged.
  * - `"STREAM_RECREATED"`: the stream was deleted, and another one was created with its name, before
  *   the reader resumed or while it read. Read the new one with `from: "start"`.
@@ -564,7 +653,12 @@ export class ReadError extends DistributedLogError {
  * module.
  */
 export type ModuleSource =
-  WebAssembly.Module | Uint8Array<ArrayBuffer> | ArrayBuffer | Response | URL | string;
+  | Platform["Module"]
+  | Uint8Array<ArrayBuffer>
+  | ArrayBuffer
+  | Platform["Response"]
+  | Platform["URL"]
+  | string;
 
 /**
  * Loads the WebAssembly module. Writers and readers call it themselves: call it before them to
