@@ -1,4 +1,7 @@
 // Measures the figures of docs/benchmarks.md. Run by `wasm/bench`.
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+
 import { byFetch, byWriter, memory } from "./load.js";
 import { Proxy } from "./proxy.js";
 
@@ -33,3 +36,18 @@ await byWriter(proxy.url, streams, 1_000_000, 1_000, {
   },
 });
 await proxy.stop();
+
+// Each shape in a process of its own, to a store of its own.
+const COUNT = Number(process.env.COUNT ?? 5_000_000);
+for (const shape of ["await", "submit", "batch", "writeAll", "stream"]) {
+  const own = await Proxy.start([], { faults: false });
+  await own.create(...streams);
+  const words = ["shapes.js", own.url, shape, String(COUNT)];
+  const { stdout } = await promisify(execFile)(process.execPath, words, { cwd: import.meta.dirname });
+  const { perSecond, perCpuSecond, peak, recordsFailed } = JSON.parse(stdout);
+  show(
+    `records/s of ${rounded(COUNT)}, ${shape}`,
+    `${rounded(perSecond)} (${rounded(perCpuSecond)} a second of CPU time, ${rounded(peak / 1e6)} MB resident at most, ${recordsFailed} failed)`,
+  );
+  await own.stop();
+}

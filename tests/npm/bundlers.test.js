@@ -21,19 +21,7 @@ const INLINE = { distributedlog: "distributedlog/inline" };
  */
 const BUNDLERS = {
   async vite(folder) {
-    const root = join(here, "vite-page");
-    mkdirSync(root, { recursive: true });
-    copyFileSync(join(here, "bundled.mjs"), join(root, "bundled.mjs"));
-    writeFileSync(
-      join(root, "index.html"),
-      '<!doctype html><script type="module" src="./bundled.mjs"></script>',
-    );
-    await vite.build({
-      root,
-      base: "./",
-      logLevel: "warn",
-      build: { outDir: folder, emptyOutDir: true },
-    });
+    await viteBuild("vite-page", folder, "bundled.mjs");
     return files(folder).find((file) => file.endsWith(".js"));
   },
   async webpack(folder) {
@@ -66,6 +54,24 @@ const BUNDLERS = {
     return "page.js";
   },
 };
+
+/** Has Vite build a page of one script in a folder of its own, with the other files beside it. */
+async function viteBuild(name, outDir, script, ...others) {
+  const root = join(here, name);
+  mkdirSync(root, { recursive: true });
+  for (const file of [script, ...others]) copyFileSync(join(here, file), join(root, file));
+  writeFileSync(
+    join(root, "index.html"),
+    `<!doctype html><title>page</title><script type="module" src="./${script}"></script>`,
+  );
+  await vite.build({
+    root,
+    base: "./",
+    logLevel: "warn",
+    worker: { format: "es" },
+    build: { outDir, emptyOutDir: true },
+  });
+}
 
 const esbuildTo = (outdir) => ({
   absWorkingDir: here,
@@ -123,4 +129,30 @@ describe("bundlers", () => {
       assert.equal(modules.length, name.includes("within") ? 0 : 1, `${modules}`);
     });
   }
+
+  test("a Vite page whose worker writes reads what it wrote", async (t) => {
+    const folder = join(here, "bundled-worker");
+    await viteBuild("vite-worker-page", folder, "vite-page.mjs", "vite-worker.mjs");
+    const served = Object.fromEntries(
+      files(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]),
+    );
+    const pages = await serve({ ...served, "/": served["/index.html"] });
+    t.after(() => pages.close());
+    const flags = ["--cors-origin", pages.origin];
+    const proxy = await Proxy.start(flags);
+    t.after(() => proxy.stop());
+    const page = await browser.newPage();
+    t.after(() => page.close());
+    await page.goto(`${pages.origin}/`);
+    await page.waitForFunction(() => globalThis.fromWorker);
+    const { result, read } = await page.evaluate(
+      ([url, streams]) => fromWorker(url, streams, 2_000),
+      [proxy.url, ["worker-1", "worker-2", "worker-3"]],
+    );
+    assert.deepEqual(result, { written: 2_000, failed: 0 });
+    assert.deepEqual(
+      read.sort((left, right) => left - right),
+      Array.from({ length: 2_000 }, (_, index) => index),
+    );
+  });
 });

@@ -17,16 +17,41 @@ const node = (...words) => run(process.execPath, words, { cwd: here, timeout: 90
 
 /** Files of the package besides package.json, README.md and LICENSE. */
 const DIST = [
+  "admin.cjs",
+  "admin.cjs.map",
+  "admin.d.cts",
+  "admin.d.ts",
+  "admin.js",
+  "admin.js.map",
+  "diagnostics.cjs",
+  "diagnostics.cjs.map",
+  "diagnostics.d.cts",
+  "diagnostics.d.ts",
+  "diagnostics.js",
+  "diagnostics.js.map",
   "distributedlog_bg.wasm",
   "index.d.cts",
   "index.d.ts",
   "inline.cjs",
+  "inline.cjs.map",
   "inline.js",
+  "inline.js.map",
   "node.cjs",
+  "node.cjs.map",
   "node.js",
+  "node.js.map",
   "shared.js",
+  "shared.js.map",
+  "streams.cjs",
+  "streams.cjs.map",
+  "streams.d.cts",
+  "streams.d.ts",
+  "streams.js",
+  "streams.js.map",
   "web.js",
+  "web.js.map",
   "workerd.js",
+  "workerd.js.map",
 ];
 
 describe("the package", () => {
@@ -161,6 +186,83 @@ describe("the package", () => {
     }
     const text = readFileSync(join(installed, "dist/index.d.ts"), "utf8");
     assert.ok(!/\bany\b/.test(text.replace(/\/\*\*[^]*?\*\//g, "")), "no any");
+  });
+
+  test("every entry is imported where there is no page and no fetch, as servers render pages", async () => {
+    const entries = ["", "/inline", "/admin", "/streams", "/node"].map((name) => `distributedlog${name}`);
+    writeFileSync(
+      join(here, "render.mjs"),
+      `for (const name of ["fetch", "crypto", "document", "Headers"]) delete globalThis[name];
+      for (const entry of ${JSON.stringify(entries)}) await import(entry);
+      // Bundlers take this one with the condition "browser".
+      await import("./node_modules/distributedlog/dist/web.js");`,
+    );
+    await node("render.mjs");
+  });
+
+  test("a bundle without the module says which import contains it", async () => {
+    const { default: esbuild } = await import("esbuild");
+    writeFileSync(
+      join(here, "no-module.mjs"),
+      'import { init } from "distributedlog"; await init().catch(({ message }) => console.log(message));',
+    );
+    await esbuild.build({
+      absWorkingDir: here,
+      entryPoints: ["no-module.mjs"],
+      outfile: "no-module/bundle.mjs",
+      bundle: true,
+      platform: "node",
+      format: "esm",
+    });
+    const { stdout } = await node("no-module/bundle.mjs");
+    assert.match(stdout, /ENOENT.*distributedlog\/inline/);
+  });
+
+  test("the types need neither lib dom nor those of Node", async () => {
+    const program = `
+      import { MultiStreamReader, MultiStreamWriter, type Written } from "distributedlog";
+      import { StreamAdmin } from "distributedlog/admin";
+      import { decoding, encoding, json, writableStream, writeAll } from "distributedlog/streams";
+      declare const signal: {
+        aborted: boolean; reason: unknown;
+        addEventListener(type: "abort", call: () => void, options?: { once?: boolean }): void;
+      };
+      const options = { url: "http://localhost", streams: ["a"] };
+      export async function use(): Promise<Written> {
+        const writer = new MultiStreamWriter({ ...options, token: async () => "t" });
+        await writeAll(writer, ["a", new Uint8Array(3)], { signal });
+        const events = encoding(writer, json<{ at: number }>());
+        // @ts-expect-error not an event
+        await events.write({ at: "x" });
+        for await (const { value } of decoding(new MultiStreamReader(options), json<string>()))
+          value.toUpperCase();
+        const names: AsyncGenerator<string> = new StreamAdmin(options).list();
+        writableStream(writer);
+        await names.next();
+        return events.write({ at: 1 });
+      }`;
+    writeFileSync(join(here, "bare.mts"), program);
+    const flags = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,esnext.disposable"];
+    await node(
+      join(here, "node_modules/typescript/bin/tsc"),
+      ...[...flags, "--types", "", "--module", "node16", "bare.mts"],
+    ).catch(({ stdout }) => assert.fail(stdout));
+  });
+
+  test("source maps name the sources, and contain them", async () => {
+    for (const file of DIST.filter((name) => name.endsWith(".map"))) {
+      const map = JSON.parse(readFileSync(join(installed, "dist", file), "utf8"));
+      assert.equal(map.sources.length, map.sourcesContent?.length ?? 0, file);
+      const code = readFileSync(join(installed, "dist", file.slice(0, -".map".length)), "utf8");
+      assert.match(code, new RegExp(`//# sourceMappingURL=${file}\\s*$`));
+    }
+    const options = '{ url: "ftp://x", streams: ["a"] }';
+    writeFileSync(
+      join(here, "mapped.mjs"),
+      `import { MultiStreamWriter } from "distributedlog"; new MultiStreamWriter(${options});`,
+    );
+    const { stderr } = await node("--enable-source-maps", "mapped.mjs").catch((error) => error);
+    assert.match(stderr, /src\/server\.ts:\d+/);
   });
 
   test("the files that a page loads are within their budget", (t) => {

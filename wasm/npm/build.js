@@ -1,6 +1,6 @@
 // Builds the package's files from the output of wasm-bindgen in dist/glue. Called by wasm/build.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, rmSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import { build } from "esbuild";
 
@@ -43,9 +43,13 @@ const common = {
   legalComments: "none",
   loader: { ".bin": "binary" },
   external: ["node:fs", "./distributedlog_bg.wasm"],
+  sourcemap: true,
   logLevel: "warning",
+  // wasm-bindgen imports a file of snippets once for each of its functions.
+  logOverride: { "duplicate-object-key": "silent" },
   outdir: "dist",
 };
+const commonjs = { ...common, format: "cjs", outExtension: { ".js": ".cjs" } };
 // The entries share one file, so that a program that imports two of them has one set of
 // classes.
 await build({
@@ -61,13 +65,33 @@ await build({
   },
 });
 await build({
-  ...common,
-  format: "cjs",
-  outExtension: { ".js": ".cjs" },
+  ...commonjs,
   entryPoints: { node: "src/node-require.ts", inline: "src/inline.ts" },
 });
 rmSync("dist/distributedlog.bin");
+// Entries of their own, which cost a page nothing. The files that they share with the others are
+// in each of them: in the others' shared file they would count for every page.
+const entryPoints = { admin: "src/admin.ts", streams: "src/streams.ts" };
+await build({ ...common, format: "esm", entryPoints });
+await build({ ...commonjs, entryPoints });
+// Writers and readers with diagnostics are derived from those of the main entry.
+const external = (path) => ({
+  name: "main entry",
+  setup: (to) => to.onResolve({ filter: /^\.\/node\.js$/ }, () => ({ path, external: true })),
+});
+const diagnostics = { entryPoints: { diagnostics: "src/diagnostics.ts" }, platform: "node" };
+await build({ ...common, ...diagnostics, format: "esm", plugins: [external("./node.js")] });
+await build({ ...commonjs, ...diagnostics, plugins: [external("./node.cjs")] });
+
 // `import` and `require` have the same types, but a types file must have the ending of its kind.
-copyFileSync("types/index.d.ts", "dist/index.d.ts");
-copyFileSync("types/index.d.ts", "dist/index.d.cts");
+for (const [types, entry] of [
+  ["index", "index"],
+  ["admin", "admin"],
+  ["streams", "streams"],
+  ["node", "diagnostics"],
+]) {
+  const text = readFileSync(`types/${types}.d.ts`, "utf8");
+  writeFileSync(`dist/${entry}.d.ts`, text);
+  writeFileSync(`dist/${entry}.d.cts`, text.replaceAll('"./index.js"', '"./index.cjs"'));
+}
 copyFileSync("../../LICENSE", "LICENSE");
