@@ -47,6 +47,10 @@ impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
 
     /// Waits for room and accepts the record; the [`Acknowledgement`] returns its result.
     ///
+    /// With `HeapSlots` (feature `std`) the room of a record is free when it completes. With
+    /// other slots its row is in use until the acknowledgement is awaited or dropped: a task that
+    /// holds as many acknowledgements as there are rows waits here for ever.
+    ///
     /// # Errors
     ///
     /// As [`write`](Self::write), for what is known at once: the record is too large, or the writer

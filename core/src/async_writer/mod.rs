@@ -88,6 +88,8 @@
 mod acknowledgement;
 mod futures;
 mod handle;
+#[cfg(feature = "std")]
+mod heap_slots;
 mod permit;
 mod runner;
 mod sealed;
@@ -98,6 +100,8 @@ mod waiters;
 pub use acknowledgement::{Acknowledgement, WithAttempts};
 pub use futures::{Close, Flush, Submit, Write};
 pub use handle::MultiStreamWriter;
+#[cfg(feature = "std")]
+pub use heap_slots::HeapSlots;
 pub use permit::{Permit, Reserve};
 pub use runner::Runner;
 pub use state::{AsyncWriterState, State};

@@ -31,6 +31,8 @@ pub struct State<S: Storage, W: WaiterSlots, C: Clock> {
     /// The time for which the sleeping runner has set its timer.
     runner_sleeps_until: Instant,
     ended: bool,
+    /// Records whose results wait to be taken and were announced. Counted if the slots keep results.
+    announced: usize,
 }
 
 impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
@@ -56,6 +58,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
             runner: None,
             runner_sleeps_until: Instant::MAX,
             ended: false,
+            announced: 0,
         }
     }
 
@@ -64,9 +67,37 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
         &self.writer
     }
 
+    /// Moves results that were not taken out of the table of records, if it is full and a quarter of
+    /// it is such results: so a caller may hold more acknowledgements than there are rows, and each
+    /// look through the table moves many.
+    fn keep_results(&mut self) {
+        let rows = self.writer.storage().records().len();
+        if !W::KEEPS_RESULTS || self.writer.free_record_slots() > 0 || self.announced * 4 < rows {
+            return;
+        }
+        for row in 0..rows {
+            let Some(record) = self.writer.announced(row) else {
+                continue;
+            };
+            let reports = self.writer.attempt_reports(record);
+            if let Some(result) = self.writer.take(record) {
+                self.slots.keep(record, result, reports);
+            }
+        }
+        self.announced = 0;
+    }
+
+    /// Counts a record that leaves the table, if it was announced.
+    fn count_leaving(&mut self, record: RecordId) {
+        if W::KEEPS_RESULTS && self.writer.announced(record.slot()) == Some(record) {
+            self.announced -= 1;
+        }
+    }
+
     /// Wakes as many tasks of the queue for room as there is likely room for, less those that were
     /// woken and have not been polled yet (R7).
     fn wake_waiters_for_room(&mut self, wakers: &mut Wakers) {
+        self.keep_results();
         let slots = self.slots.as_mut();
         // Bounded: each iteration takes one task off the queue.
         while let Some(len) = self.waiters.first_for_room(slots) {
@@ -115,6 +146,9 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> State<S, W, C> {
             let Some(record) = self.writer.poll_completed() else {
                 return true;
             };
+            if W::KEEPS_RESULTS {
+                self.announced += 1;
+            }
             if let Some(waker) = self.slots.as_mut()[record.slot()].waker.take() {
                 expect_no_fmt(wakers.push(waker), "it is not full");
             }
@@ -180,6 +214,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
     }
 
     fn try_write(&mut self, record: &[u8], wakers: &mut Wakers) -> Result<RecordId, EnqueueError> {
+        self.keep_results();
         if !self.may_take_room(None, record.len()) && !self.writer.is_closed() {
             return Err(self.writer.refuse_full());
         }
@@ -196,6 +231,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         await_result: bool,
         wakers: &mut Wakers,
     ) -> Poll<Result<RecordId, EnqueueError>> {
+        self.keep_results();
         let len = record.len();
         // Checked before `write` is called, because the machine counts each refusal, and a task
         // that waits is not refused.
@@ -228,6 +264,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         waker: &Waker,
         wakers: &mut Wakers,
     ) -> Poll<Result<Reservation, EnqueueError>> {
+        self.keep_results();
         if self.writer.is_closed()
             || len > self.writer.max_record_bytes()
             || self.may_take_room(*waiter, len)
@@ -272,6 +309,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         waker: &Waker,
         wakers: &mut Wakers,
     ) -> Poll<WriteResult> {
+        self.count_leaving(record);
         match self.writer.take(record) {
             Some(result) => {
                 self.slots.as_mut()[record.slot()].waker = None;
@@ -279,6 +317,13 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
                 Poll::Ready(result)
             }
             None => {
+                // The row of a result that is kept may be another record's.
+                if W::KEEPS_RESULTS
+                    && !self.writer.has(record)
+                    && let Some(result) = self.slots.take_kept(record)
+                {
+                    return Poll::Ready(result);
+                }
                 self.slots.as_mut()[record.slot()].set_waker(waker);
                 Poll::Pending
             }
@@ -286,10 +331,18 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
     }
 
     fn attempt_reports(&self, record: RecordId) -> AttemptReports {
+        if W::KEEPS_RESULTS && !self.writer.has(record) {
+            return self.slots.kept_reports(record);
+        }
         self.writer.attempt_reports(record)
     }
 
     fn forget(&mut self, record: RecordId, wakers: &mut Wakers) {
+        if W::KEEPS_RESULTS && !self.writer.has(record) {
+            self.slots.take_kept(record);
+            return;
+        }
+        self.count_leaving(record);
         self.slots.as_mut()[record.slot()].waker = None;
         self.writer.forget(record);
         self.wake_waiters_for_room(wakers);

@@ -1,6 +1,6 @@
 use core::task::Waker;
 
-use crate::writer::FlushMark;
+use crate::writer::{AttemptReports, FlushMark, RecordId, WriteResult};
 
 /// The event that a waiting task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,23 @@ pub trait WaiterSlots: AsMut<[WaiterSlot]> {
     /// Appends slots and leaves the existing ones unchanged. Returns `false` if it cannot.
     fn grow(&mut self) -> bool {
         false
+    }
+
+    /// True if results that were not taken are kept here when their rows are needed for further
+    /// records. Without it such a row is free only when its result is taken (R7).
+    const KEEPS_RESULTS: bool = false;
+
+    /// Keeps the result of a record, and the attempts that were made for it.
+    fn keep(&mut self, _record: RecordId, _result: WriteResult, _reports: AttemptReports) {}
+
+    /// Takes the result of a record out of those that are kept.
+    fn take_kept(&mut self, _record: RecordId) -> Option<WriteResult> {
+        None
+    }
+
+    /// Returns the attempts made for a record whose result is kept.
+    fn kept_reports(&self, _record: RecordId) -> AttemptReports {
+        AttemptReports::new()
     }
 }
 

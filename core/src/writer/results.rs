@@ -42,6 +42,21 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         None
     }
 
+    /// Returns the record in this row if its result waits to be taken and was announced.
+    pub(crate) fn announced(&self, row: usize) -> Option<RecordId> {
+        let slot = self.storage.records().get(row)?;
+        matches!(slot.state, RecordState::Announced(_)).then_some(RecordId {
+            slot: row as u32,
+            generation: slot.generation,
+        })
+    }
+
+    /// Returns true until the record's result is taken.
+    pub(crate) fn has(&self, record: RecordId) -> bool {
+        let row = self.storage.records().get(record.slot());
+        row.is_some_and(|row| row.generation == record.generation)
+    }
+
     /// Takes the record's result. `None` while the record is pending, and once the result was
     /// taken: the id is invalid from then on.
     pub fn take(&mut self, record: RecordId) -> Option<WriteResult> {

@@ -234,3 +234,65 @@ fn many_concurrent_flushes_all_complete() {
     stage.executor.settle();
     assert!(tasks.iter().all(|task| stage.executor.is_finished(*task)));
 }
+
+#[test]
+fn acknowledgements_that_are_held_hold_no_room_once_their_records_completed() {
+    const HELD: usize = 1_000;
+    let settings = single().pending_records(16).attempt_reports(true);
+    let mut stage = stage(settings.build().unwrap(), 3, 5);
+    let writer = stage.writer.clone();
+    let mut held = stage.executor.run(async {
+        let mut held = std::collections::VecDeque::new();
+        for number in 0..HELD {
+            let payload = number.to_be_bytes();
+            let acknowledgement = match number % 3 {
+                0 => writer.submit(&payload).await.unwrap(),
+                1 => {
+                    let permit = writer.reserve(payload.len()).await.unwrap();
+                    permit.submit(&payload).unwrap()
+                }
+                _ => loop {
+                    if let Ok(accepted) = writer.try_write(&payload) {
+                        break accepted;
+                    }
+                    // Lets the runner go on.
+                    writer.flush().await;
+                },
+            };
+            held.push_back(acknowledgement);
+        }
+        writer.flush().await;
+        held
+    });
+    // The results come in any order, some are dropped, and further records are written meanwhile.
+    let mut taken = 0;
+    while let (Some(last), first) = (held.pop_back(), held.pop_front()) {
+        stage.executor.run(async {
+            let (result, reports) = last.with_attempts().await;
+            assert!(
+                result.is_ok() && reports.len() == 1,
+                "{result:?} {reports:?}"
+            );
+            taken += 1;
+            let written = writer.write(b"between").await;
+            if let (Some(first), 0) = (first, taken % 2) {
+                assert!(first.await.is_ok());
+            }
+            written.unwrap();
+        });
+    }
+    assert_eq!(taken, HELD / 2);
+}
+
+#[test]
+fn a_task_that_waits_for_room_gets_that_of_a_result_nobody_takes() {
+    let mut stage = stage(single().pending_records(4).build().unwrap(), 1, 1);
+    let writer = stage.writer.clone();
+    let held: Vec<_> = (0..4).map(|_| writer.try_write(b"held").unwrap()).collect();
+    assert!(writer.try_write(b"fifth").is_err());
+    let waiting = stage.writer.write(b"fifth");
+    assert!(stage.executor.run(waiting).is_ok());
+    for held in held {
+        assert!(stage.executor.run(held).is_ok());
+    }
+}

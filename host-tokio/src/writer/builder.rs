@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use std::sync::{Arc, Mutex};
 
-use distributedlog::async_writer::{self, State, WaiterSlot};
+use distributedlog::async_writer::{self, HeapSlots, State};
 use distributedlog::writer::{
     Heap, Identity, Settings, SettingsBuilder, StreamCount, Writer, WriterId,
 };
@@ -177,9 +177,7 @@ impl MultiStreamWriterBuilder {
             .expect("the heap's tables are as large as the settings ask for");
         // One seat for each record, and as many again for tasks that wait for room, for a flush or
         // for the close.
-        let waiter_slots: Box<[WaiterSlot]> = (0..2 * settings.pending_records())
-            .map(|_| WaiterSlot::EMPTY)
-            .collect();
+        let waiter_slots = HeapSlots::new(2 * settings.pending_records());
         let state = Arc::new(Mutex::new(State::new(
             machine,
             waiter_slots,

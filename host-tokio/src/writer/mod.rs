@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
 use distributedlog::async_writer::{
-    self, Acknowledgement, Close, Flush, Reserve, State, Submit, WaiterSlot, Write,
+    self, Acknowledgement, Close, Flush, HeapSlots, Reserve, State, Submit, Write,
 };
 use distributedlog::writer::{Counters, EnqueueError, Heap, Settings, StreamStatus};
 
@@ -18,7 +18,7 @@ use crate::{ClientCounters, RequestError, TokioClock};
 
 /// State shared by the handles and the writer's task. The futures of [`MultiStreamWriter`] are
 /// generic over it.
-pub type SharedState = Arc<Mutex<State<Heap, Box<[WaiterSlot]>, TokioClock>>>;
+pub type SharedState = Arc<Mutex<State<Heap, HeapSlots, TokioClock>>>;
 
 /// Writes each record to the stream, of several, that replies first. A cheap handle, `Send` and
 /// `Sync`: clones share one writer, which one task drives.
@@ -58,6 +58,9 @@ impl MultiStreamWriter {
     }
 
     /// Waits for space and takes the record; the [`Acknowledgement`] returns the result.
+    ///
+    /// Space is free again when the record completes: any number of acknowledgements may be held
+    /// before the first one is awaited. Each keeps about 150 bytes until it is awaited or dropped.
     ///
     /// # Errors
     ///

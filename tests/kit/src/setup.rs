@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex};
 
-use distributedlog::async_writer::{MultiStreamWriter, Runner, State, WaiterSlot};
+use distributedlog::async_writer::{HeapSlots, MultiStreamWriter, Runner, State, WaiterSlot};
 use distributedlog::writer::{Heap, Settings, StreamCount, Writer};
 use distributedlog::{Clock, Transport};
 
 /// The state of a writer with its tables on the heap, shared by any number of threads.
-pub type SharedState<C> = Arc<Mutex<State<Heap, Box<[WaiterSlot]>, C>>>;
+pub type SharedState<C> = Arc<Mutex<State<Heap, HeapSlots, C>>>;
 
 /// Returns slots for a writer's tasks: one for each pending record that the settings allow, and
 /// `waiting` more.
@@ -31,6 +31,7 @@ pub fn writer<C: Clock + Clone, T: Transport>(
     let machine = Writer::new(settings, streams, Heap::new(&settings, streams))
         .expect("the heap has what the settings ask for");
     // 64 slots for waiting tasks are enough for most tests; more are allocated as needed.
-    let state = State::new(machine, waiter_slots(&settings, 64), clock);
+    let slots = HeapSlots::new(settings.pending_records() + 64);
+    let state = State::new(machine, slots, clock);
     MultiStreamWriter::new(Arc::new(Mutex::new(state)), transport)
 }

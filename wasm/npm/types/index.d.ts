@@ -111,7 +111,7 @@ export interface WriterSettings {
   inFlightSets?: number;
   /** Maximum bytes of records and set headers in memory, those of transmitted sets included until they are finished. It bounds the largest record too. Default: 33554432. */
   bufferedBytes?: number;
-  /** Maximum number of records that are accepted and whose result was not taken; the writer's storage may hold fewer. Default: 16384. */
+  /** Maximum number of records that are accepted and not completed; the writer's storage may hold fewer. Where it cannot grow, records whose result was not taken count too. Default: 16384. */
   pendingRecords?: number;
   /** Seed of the streams' permutation and of the jitter. Without one, the adapter draws a random one, and the core uses 0. Default: random. */
   seed?: number;

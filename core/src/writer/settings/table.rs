@@ -53,8 +53,8 @@ settings_table! {
     /// Maximum bytes of records and set headers in memory, those of transmitted sets included until
     /// they are finished. It bounds the largest record too. R7.
     buffered_bytes: usize, default (32 MiB), valid (bytes 64 B to 1 TiB);
-    /// Maximum number of records that are accepted and whose result was not taken; the writer's
-    /// storage may hold fewer. R7.
+    /// Maximum number of records that are accepted and not completed; the writer's storage may hold
+    /// fewer. Where it cannot grow, records whose result was not taken count too. R7.
     pending_records: usize, default (16384), valid (count 1 to 2147483648);
     /// Seed of the streams' permutation and of the jitter. Without one, the adapter draws a random
     /// one, and the core uses 0. R4.
