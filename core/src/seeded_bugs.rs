@@ -66,6 +66,8 @@ crate::seeded_bugs! {
     /// The rotation continues behind the stream whose turn it was, not behind the one where the set
     /// started.
     TurnNotTaken = "turn-not-taken";
+    /// The rotation passes a stream when one before it is removed.
+    TurnOfTheRemoved = "turn-of-the-removed";
     /// The writer ignores records' deadlines while their set waits to be hedged or retried.
     DeadlineForgotten = "deadline-forgotten";
     /// A merged reader's position follows what it has read, not what it has delivered.

@@ -80,7 +80,7 @@ pub use error::{BuildError, HostFailure, HostFailureReason, RequestError};
 pub use net::{AnnounceError, Announced, Announcement, ZooKeeperLogin};
 pub use net::{ClientCertificate, ConnectError, Tls, TlsError};
 pub use transport::ProxyTransport;
-pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState};
+pub use writer::{MultiStreamWriter, MultiStreamWriterBuilder, SharedState, StreamChangeError};
 
 /// The README's example is compiled with the documentation's.
 #[cfg(doctest)]

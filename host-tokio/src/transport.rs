@@ -1,9 +1,9 @@
 use core::task::{Context, Poll};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use distributedlog::client::routing::{RetryPolicy, StreamKey, Success};
+use distributedlog::client::routing::{RetryPolicy, Success};
 use distributedlog::{
-    Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport, stream_name,
+    Attempt, AttemptId, Cause, Failure, Instant, Outcome, StartRefused, Transport,
 };
 
 use crate::client::error_of;
@@ -11,6 +11,7 @@ use crate::driver::{
     Body, Destination, Driver, FinishedRequest, NewRequest, SharedCounters, Token,
 };
 use crate::error::{BuildError, RequestError};
+use crate::writer::StreamNames;
 use crate::{ProxyClientBuilder, TokioClock};
 
 /// Carries the record sets of one writer to the write proxies, in the writer's own task: an attempt
@@ -20,7 +21,7 @@ use crate::{ProxyClientBuilder, TokioClock};
 /// [`Runner`](distributedlog::async_writer::Runner) in a task of your own.
 pub struct ProxyTransport {
     driver: Driver,
-    streams: Vec<(Arc<str>, StreamKey)>,
+    streams: StreamNames,
     clock: TokioClock,
     closing: bool,
     last_failure: LastFailure,
@@ -54,25 +55,22 @@ impl ProxyTransport {
         client: ProxyClientBuilder,
         streams: &[S],
     ) -> Result<Self, BuildError> {
-        let mut named = Vec::with_capacity(streams.len());
-        for name in streams {
-            let name = name.as_ref();
-            let name = stream_name::validate(name).map_err(|error| BuildError::StreamName {
-                name: name.to_owned(),
-                error,
-            })?;
-            named.push((Arc::from(name), StreamKey::of(name)));
-        }
+        let streams = StreamNames::new(streams)
+            .map_err(|(name, error)| BuildError::StreamName { name, error })?;
         let clock = TokioClock::new();
-        let keys: Vec<StreamKey> = named.iter().map(|(_, key)| *key).collect();
-        let driver = client.driver(clock, &keys).await?;
+        let driver = client.driver(clock, &streams.keys()).await?;
         Ok(Self {
             driver,
-            streams: named,
+            streams,
             clock,
             closing: false,
             last_failure: LastFailure::default(),
         })
+    }
+
+    /// Returns the names of the streams.
+    pub(crate) fn streams(&self) -> StreamNames {
+        self.streams.clone()
     }
 
     /// Returns a handle to the last failed attempt.
@@ -95,7 +93,7 @@ impl ProxyTransport {
 impl core::fmt::Debug for ProxyTransport {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ProxyTransport")
-            .field("streams", &self.streams.len())
+            .field("streams", &self.streams)
             .field("closing", &self.closing)
             .finish_non_exhaustive()
     }
@@ -106,12 +104,15 @@ impl Transport for ProxyTransport {
     ///
     /// When the attempt's stream is none of those that the transport was made for.
     fn start(&mut self, now: Instant, attempt: Attempt<'_>) -> Result<(), StartRefused> {
-        let (stream, key) = &self.streams[usize::from(attempt.stream.0)];
+        let (stream, key) = self
+            .streams
+            .get(attempt.stream)
+            .expect("a stream is registered before it is used");
         let mut data = self.driver.buffer();
         data.extend_from_slice(attempt.record_set);
         let start = NewRequest {
             token: Token(attempt.id.0),
-            to: Destination::Stream(Arc::clone(stream), *key),
+            to: Destination::Stream(stream, key),
             body: Body::Write {
                 data,
                 record_set: true,

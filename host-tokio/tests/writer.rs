@@ -35,7 +35,7 @@ async fn a_record_is_written_to_one_of_the_streams() {
     });
     let written = written.unwrap();
     assert_eq!(
-        (written.dlsn, writer.stream_name(written.stream)),
+        (written.dlsn, &*writer.stream_name(written.stream)),
         (AT, &*call.stream)
     );
     assert!(call.is_record_set);
@@ -268,4 +268,48 @@ async fn settings_streams_and_names_are_checked_before_anything_is_connected() {
         builder(&proxy, &["a b"]).build().await.unwrap_err(),
         BuildError::StreamName { .. }
     ));
+}
+
+/// R17.
+#[tokio::test]
+async fn streams_are_added_and_removed_by_name_while_the_writer_runs() {
+    let proxy = Proxy::bind().await;
+    let (writer, mut peer) = built(&proxy, builder(&proxy, &["a", "b"])).await;
+    for (name, expected) in [
+        ("b", "the writer writes to log stream b already"),
+        ("/", "log stream name \"/\": "),
+    ] {
+        let refused = writer.add_stream(name).unwrap_err().to_string();
+        assert!(refused.starts_with(expected), "{refused}");
+    }
+    let added = writer.add_stream("c").unwrap();
+    assert_eq!(writer.stream_index("c"), Some(added));
+    let removed = writer.remove_stream("a").unwrap();
+    writer.drained(removed).await;
+    writer.remove_stream("b").unwrap();
+    let (last, absent) = (writer.remove_stream("c"), writer.remove_stream("a"));
+    let last = last.unwrap_err().to_string();
+    assert!(last.contains("add another"), "{last}");
+    let absent = absent.unwrap_err().to_string();
+    assert_eq!(absent, "the writer does not write to log stream a");
+    assert_eq!(writer.streams(), ["c".into()]);
+    assert_eq!(
+        &*writer.stream_name(removed),
+        "a",
+        "results may still name it"
+    );
+    for _ in 0..3 {
+        let (written, call) = tokio::join!(writer.write(b"r"), async {
+            let call = peer.call().await;
+            peer.answer_written(&call, AT).await;
+            call
+        });
+        assert_eq!((written.unwrap().stream, &*call.stream), (added, "c"));
+    }
+    assert!(!writer.is_closed());
+    let (closed, ()) = tokio::join!(writer.close(), async {
+        drop(peer);
+    });
+    let () = closed;
+    assert!(writer.is_closed());
 }

@@ -7,7 +7,7 @@ use super::acknowledgement::Acknowledgement;
 use super::sealed::{Inner, with_wakers};
 use super::waiters::WaiterId;
 use crate::writer::{EnqueueError, FlushMark, Reason, RecordId, WriteError, WriteResult};
-use crate::{Instant, Shared, WriteState};
+use crate::{Instant, Shared, StreamIndex, WriteState};
 
 /// Converts a refusal into the error of a write. `Full` never gets here: the future waits for room.
 const fn as_error(refused: EnqueueError) -> WriteError {
@@ -178,6 +178,48 @@ impl<S: Shared<State: AsyncWriterState>> Future for Flush<'_, S> {
 }
 
 impl<S: Shared<State: AsyncWriterState>> Drop for Flush<'_, S> {
+    fn drop(&mut self) {
+        if self.waiter.is_some() {
+            with_wakers(self.state, |inner, wakers| {
+                inner.cancel_wait(&mut self.waiter, wakers)
+            });
+        }
+    }
+}
+
+/// Future returned by [`MultiStreamWriter::drained`](super::MultiStreamWriter::drained).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Drained<'a, S: Shared<State: AsyncWriterState>> {
+    state: &'a S,
+    stream: StreamIndex,
+    waiter: Option<WaiterId>,
+}
+
+impl<'a, S: Shared<State: AsyncWriterState>> Drained<'a, S> {
+    pub(super) const fn new(state: &'a S, stream: StreamIndex) -> Self {
+        Self {
+            state,
+            stream,
+            waiter: None,
+        }
+    }
+}
+
+impl<S: Shared<State: AsyncWriterState>> Future for Drained<'_, S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self {
+            state,
+            stream,
+            waiter,
+        } = &mut *self;
+        state.with(|inner| inner.poll_drained(*stream, waiter, cx.waker()))
+    }
+}
+
+impl<S: Shared<State: AsyncWriterState>> Drop for Drained<'_, S> {
     fn drop(&mut self) {
         if self.waiter.is_some() {
             with_wakers(self.state, |inner, wakers| {

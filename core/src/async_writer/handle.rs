@@ -1,11 +1,11 @@
 use core::time::Duration;
 
 use super::acknowledgement::Acknowledgement;
-use super::futures::{Close, Flush, Submit, Write};
+use super::futures::{Close, Drained, Flush, Submit, Write};
 use super::permit::Reserve;
 use super::sealed::{Inner, with_wakers};
 use super::{AsyncWriterState, Runner};
-use crate::writer::{Counters, EnqueueError, Settings, StreamStatus};
+use crate::writer::{ChangeError, Counters, EnqueueError, MemberError, Settings, StreamStatus};
 use crate::{Clock, Instant, Shared, StreamIndex, Transport};
 
 /// Writes records to a set of streams: each record to the stream that answers first. The handle is
@@ -113,6 +113,57 @@ impl<S: Shared<State: AsyncWriterState>> MultiStreamWriter<S> {
     pub fn close_within(&self, time: Duration) -> Close<'_, S> {
         let now = self.state.with(|inner| inner.clock()).now();
         Close::new(&self.state, now + time)
+    }
+
+    /// Adds a stream, to which sets start from now on (R17). Calls `register` with its index before
+    /// any attempt is made there: the transport must know the stream by then. The writer is locked
+    /// meanwhile, so `register` must not use it.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::Full`].
+    pub fn add_stream(
+        &self,
+        register: impl FnOnce(StreamIndex),
+    ) -> Result<StreamIndex, MemberError> {
+        with_wakers(&self.state, |inner, wakers| {
+            inner.add_stream(register, wakers)
+        })
+    }
+
+    /// Removes a stream: no further attempt is made there (R17). What is outstanding there ends as
+    /// all other attempts do; [`drained`](Self::drained) waits for that.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::NotMember`], [`MemberError::OnlyStream`].
+    pub fn remove_stream(&self, stream: StreamIndex) -> Result<(), MemberError> {
+        self.state.with(|inner| inner.remove_stream(stream))
+    }
+
+    /// Waits until no attempt is outstanding at a stream that was removed. Never ready for a stream
+    /// that was not, unless the writer ends.
+    ///
+    /// An attempt that was cancelled because another stream succeeded first counts as ended, but
+    /// its proxy may store it a moment later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub fn drained(&self, stream: StreamIndex) -> Drained<'_, S> {
+        Drained::new(&self.state, stream)
+    }
+
+    /// Changes the settings, for what is accepted from now on (R18): those of
+    /// [`settings`](Self::settings), with some of them replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`] if a setting differs that is fixed. The settings are then as before.
+    pub fn change_settings(&self, settings: Settings) -> Result<(), ChangeError> {
+        with_wakers(&self.state, |inner, wakers| {
+            inner.change_settings(settings, wakers)
+        })
     }
 
     /// Returns the settings.

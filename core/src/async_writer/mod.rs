@@ -98,7 +98,7 @@ mod waiter_slots;
 mod waiters;
 
 pub use acknowledgement::{Acknowledgement, WithAttempts};
-pub use futures::{Close, Flush, Submit, Write};
+pub use futures::{Close, Drained, Flush, Submit, Write};
 pub use handle::MultiStreamWriter;
 #[cfg(feature = "std")]
 pub use heap_slots::HeapSlots;

@@ -2,8 +2,8 @@ use core::task::{Poll, Waker};
 
 use super::waiters::{WaiterId, Wakers, wake_all};
 use crate::writer::{
-    AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings,
-    StreamStatus, WriteResult,
+    AttemptReports, ChangeError, Counters, EnqueueError, FlushMark, MemberError, RecordId,
+    Reservation, Settings, StreamStatus, WriteResult,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, Shared, StreamIndex, Transport};
 
@@ -77,6 +77,24 @@ pub trait Inner {
     fn poll_flushed(
         &mut self,
         mark: FlushMark,
+        waiter: &mut Option<WaiterId>,
+        waker: &Waker,
+    ) -> Poll<()>;
+    /// Adds a stream; `register` is called with its index before any attempt is made there.
+    fn add_stream(
+        &mut self,
+        register: impl FnOnce(StreamIndex),
+        wakers: &mut Wakers,
+    ) -> Result<StreamIndex, MemberError>;
+    fn change_settings(
+        &mut self,
+        settings: Settings,
+        wakers: &mut Wakers,
+    ) -> Result<(), ChangeError>;
+    fn remove_stream(&mut self, stream: StreamIndex) -> Result<(), MemberError>;
+    fn poll_drained(
+        &mut self,
+        stream: StreamIndex,
         waiter: &mut Option<WaiterId>,
         waker: &Waker,
     ) -> Poll<()>;

@@ -6,8 +6,8 @@ use super::waiter_slots::WaitFor;
 use super::waiters::{WaiterId, Waiters, Wakers};
 use crate::expect::expect_no_fmt;
 use crate::writer::{
-    AttemptReports, Counters, EnqueueError, FlushMark, RecordId, Reservation, Settings, Storage,
-    StreamStatus, WriteResult, Writer,
+    AttemptReports, ChangeError, Counters, EnqueueError, FlushMark, MemberError, RecordId,
+    Reservation, Settings, Storage, StreamStatus, WriteResult, Writer,
 };
 use crate::{AttemptId, Clock, Instant, Outcome, StreamIndex, Transport};
 
@@ -374,6 +374,47 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
         Poll::Pending
     }
 
+    fn add_stream(
+        &mut self,
+        register: impl FnOnce(StreamIndex),
+        wakers: &mut Wakers,
+    ) -> Result<StreamIndex, MemberError> {
+        let stream = self.writer.add_stream()?;
+        register(stream);
+        self.wake_runner_if_needed(wakers);
+        Ok(stream)
+    }
+
+    fn change_settings(
+        &mut self,
+        settings: Settings,
+        wakers: &mut Wakers,
+    ) -> Result<(), ChangeError> {
+        self.writer.change_settings(settings)?;
+        self.wake_waiters_for_room(wakers);
+        self.wake_runner_if_needed(wakers);
+        Ok(())
+    }
+
+    fn remove_stream(&mut self, stream: StreamIndex) -> Result<(), MemberError> {
+        self.writer.remove_stream(stream)
+    }
+
+    fn poll_drained(
+        &mut self,
+        stream: StreamIndex,
+        waiter: &mut Option<WaiterId>,
+        waker: &Waker,
+    ) -> Poll<()> {
+        if self.ended || self.writer.is_drained(stream) {
+            self.waiters.cancel(self.slots.as_mut(), waiter);
+            return Poll::Ready(());
+        }
+        self.waiters
+            .wait(&mut self.slots, waiter, WaitFor::Drain(stream), waker);
+        Poll::Pending
+    }
+
     fn close(&mut self, by: Instant, wakers: &mut Wakers) {
         self.writer.close(self.clock.now(), by);
         self.wake_runner(wakers);
@@ -413,6 +454,7 @@ impl<S: Storage, W: WaiterSlots, C: Clock + Clone> Inner for State<S, W, C> {
                 .waiters
                 .wake_matching(self.slots.as_mut(), wakers, |wait_for| match wait_for {
                     WaitFor::Flush(mark) => self.writer.is_flushed(mark),
+                    WaitFor::Drain(stream) => self.writer.is_drained(stream),
                     WaitFor::Room(_) | WaitFor::End => false,
                 })
             && (!closed || self.waiters.wake_all_for_room(self.slots.as_mut(), wakers));

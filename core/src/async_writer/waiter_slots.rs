@@ -1,5 +1,6 @@
 use core::task::Waker;
 
+use crate::StreamIndex;
 use crate::writer::{AttemptReports, FlushMark, RecordId, WriteResult};
 
 /// The event that a waiting task waits for.
@@ -9,6 +10,8 @@ pub(super) enum WaitFor {
     Room(usize),
     /// The completion of every record that was written before the mark.
     Flush(FlushMark),
+    /// The end of the attempts at a stream that was removed.
+    Drain(StreamIndex),
     /// The end of the runner.
     End,
 }

@@ -78,7 +78,7 @@ impl Waiters {
     pub(super) fn first_for_room(&self, slots: &[WaiterSlot]) -> Option<usize> {
         match slots.get(self.room.first as usize)?.state {
             WaitState::Waiting(WaitFor::Room(len)) => Some(len),
-            WaitState::Waiting(WaitFor::Flush(_) | WaitFor::End)
+            WaitState::Waiting(WaitFor::Flush(_) | WaitFor::Drain(_) | WaitFor::End)
             | WaitState::Woken
             | WaitState::Free => None,
         }
@@ -236,7 +236,7 @@ impl Waiters {
     fn queue(&mut self, state: WaitState) -> &mut Queue {
         match state {
             WaitState::Waiting(WaitFor::Room(_)) => &mut self.room,
-            WaitState::Waiting(WaitFor::Flush(_) | WaitFor::End)
+            WaitState::Waiting(WaitFor::Flush(_) | WaitFor::Drain(_) | WaitFor::End)
             | WaitState::Free
             | WaitState::Woken => &mut self.others,
         }

@@ -2,7 +2,7 @@
 
 use super::limits::LENGTH_BYTES;
 use super::machine::Writer;
-use super::slots::{NO_SET, RecordId};
+use super::slots::{NO_RECORD, NO_SET, RecordId};
 use super::{EnqueueError, Reason, Storage, WriterFeatures};
 use crate::Instant;
 
@@ -234,6 +234,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Returns the deadline of a record that is accepted now (R1).
     pub(super) fn deadline(&self, now: Instant) -> Instant {
-        now.plus_micros(self.bounds.request_timeout)
+        let deadline = now.plus_micros(self.bounds.request_timeout);
+        if F::CHANGES && self.filling != NO_SET {
+            let slot = &self.storage.sets()[self.filling as usize];
+            if slot.first != NO_RECORD {
+                // The deadlines of a set's records ascend, also when the timeout was shortened.
+                return deadline.max(slot.deadline);
+            }
+        }
+        deadline
     }
 }

@@ -222,8 +222,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// none: the set fails as soon as no attempt is outstanding (R2).
     fn end_round(&mut self, set: u16, now: Instant) -> bool {
         let limit = self.settings.rounds().limit;
+        let refused = self.all_refused(set);
         let slot = &mut self.storage.tables().sets[set as usize];
-        let reason = if slot.refused_by.len() >= self.streams as usize {
+        let reason = if refused {
             Reason::Refused
         } else {
             if slot.attempts_in_round > 0 {
@@ -242,13 +243,24 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         false
     }
 
+    /// Returns `true` if every stream of the writer refused the set permanently.
+    fn all_refused(&self, set: u16) -> bool {
+        let refused_by = &self.storage.sets()[set as usize].refused_by;
+        if F::CHANGES {
+            let rows = &self.storage.streams()[..self.members as usize];
+            rows.iter().all(|row| refused_by.contains(row.turn))
+        } else {
+            refused_by.len() >= self.streams as usize
+        }
+    }
+
     /// Returns the pause before a set is tried again, in microseconds: doubled after each round
     /// that counted, and after each attempt behind the first round if a proxy asked for less load
     /// (R16).
     fn retry_pause(&self, set: u16) -> u64 {
         let (rounds, slot) = (self.settings.rounds(), &self.storage.sets()[set as usize]);
         let doublings = if self.backs_off() && slot.pushed_back {
-            slot.attempts_made.saturating_sub(self.streams.into())
+            slot.attempts_made.saturating_sub(self.members().into())
         } else {
             slot.round.saturating_sub(1)
         };
@@ -353,6 +365,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         latency: Option<u64>,
         now: Instant,
     ) {
+        // What a removed stream does concerns no further set.
+        if self.is_removed(stream) {
+            return;
+        }
         let settings = self.health();
         if !matches!(settings, Health::Off) {
             let health = &mut self.storage.tables().streams[stream.0 as usize].health;
@@ -398,8 +414,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// which is small, and runs once per 16 answers.
     fn compute_median_latency(&self, warm_up: u32) -> Option<u64> {
         let quantiles = || {
-            self.storage.streams()[..self.streams as usize]
-                .iter()
+            self.rotation()
                 .filter_map(|stream| stream.latency.quantile(warm_up))
         };
         let half = quantiles().count().div_ceil(2);

@@ -56,6 +56,20 @@ impl Tokens {
         }
     }
 
+    /// Returns the bucket with another budget: it keeps its level, as far as the new one holds it.
+    pub(crate) fn changed(self, budget: Budget) -> Self {
+        let new = Self::new(budget);
+        if self.unlimited {
+            return new;
+        }
+        Self {
+            level: self.level.min(new.burst),
+            deposited: self.deposited,
+            refilled: self.refilled,
+            ..new
+        }
+    }
+
     /// Deposits the share of a sealed set.
     pub(crate) fn deposit(&mut self) {
         self.level = (self.level + self.share).min(self.burst);

@@ -46,15 +46,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         streams: StreamCount,
         storage: S,
     ) -> Result<Self, BuildError> {
-        let wanted = [
-            !F::BUDGET && !matches!(settings.budget(), Budget::Off),
-            !F::HEALTH && !matches!(settings.health(), Health::Off),
-            !F::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
-            !F::IDENTITY && !matches!(settings.identity(), Identity::Off),
-        ];
-        if wanted.contains(&true) {
-            return Err(BuildError::MissingFeature);
-        }
+        Self::check_features(&settings)?;
         let bounds = Bounds::new(&settings, streams, &storage)?;
         let mut writer = Self {
             storage,
@@ -65,6 +57,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             closing: None,
             counters: Counters::default(),
             streams: streams.as_usize() as u16,
+            members: streams.as_usize() as u16,
             next_row: 0,
             random: Random::new(settings.seed().unwrap_or(0)),
             budget: Tokens::new(if F::BUDGET {
@@ -104,6 +97,24 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
             &mut writer.random,
         );
         Ok(writer)
+    }
+
+    /// Checks that the writer contains what the settings enable.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::MissingFeature`].
+    pub(super) fn check_features(settings: &Settings) -> Result<(), BuildError> {
+        let missing = [
+            !F::BUDGET && !matches!(settings.budget(), Budget::Off),
+            !F::HEALTH && !matches!(settings.health(), Health::Off),
+            !F::ADAPTIVE && !matches!(settings.adaptive(), Adaptive::Off),
+            !F::IDENTITY && !matches!(settings.identity(), Identity::Off),
+        ];
+        if missing.contains(&true) {
+            return Err(BuildError::MissingFeature);
+        }
+        Ok(())
     }
 
     /// Puts every row on its free list, in ascending order.

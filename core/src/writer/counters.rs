@@ -74,6 +74,8 @@ pub struct StreamStatus {
     /// `true` if sets start at the stream in its turn: it is not on probation, not being probed,
     /// and did not ask for less load (R8, R9).
     pub healthy: bool,
+    /// `true` if the stream was removed: no further attempt is made there (R17).
+    pub removed: bool,
     /// The configured quantile of its recent latencies; `None` before the warm-up is over and
     /// without adaptive timeouts (R10).
     pub latency: Option<Duration>,

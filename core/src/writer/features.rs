@@ -18,6 +18,7 @@
 ///     const BUDGET: bool = false;
 ///     const ADAPTIVE: bool = false;
 ///     const IDENTITY: bool = false;
+///     const CHANGES: bool = false;
 /// }
 ///
 /// let storage = Fixed::<2, 3, 32, 1024>::new();
@@ -35,6 +36,8 @@ pub trait WriterFeatures {
     const ADAPTIVE: bool = true;
     /// Identities of sets (R12). Default: `true`.
     const IDENTITY: bool = true;
+    /// Streams and settings that change while the writer runs (R17, R18). Default: `true`.
+    const CHANGES: bool = true;
 }
 
 /// All features. The default of [`Writer`](super::Writer), for hosts.
@@ -42,6 +45,15 @@ pub trait WriterFeatures {
 pub struct AllFeatures;
 
 impl WriterFeatures for AllFeatures {}
+
+/// All features but one: streams and settings are those that the writer was built with (R17, R18).
+/// For devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoChanges;
+
+impl WriterFeatures for NoChanges {
+    const CHANGES: bool = false;
+}
 
 /// The features of the original, R1 to R7: no budget, no health, fixed speculative timeouts, no
 /// identities.
@@ -53,4 +65,5 @@ impl WriterFeatures for OriginalFeatures {
     const HEALTH: bool = false;
     const ADAPTIVE: bool = false;
     const IDENTITY: bool = false;
+    const CHANGES: bool = false;
 }

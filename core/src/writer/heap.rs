@@ -11,7 +11,7 @@ use super::{MAX_SET_BYTES, Settings, StreamCount};
 /// does not allocate (R7). A larger record grows its set's buffer once.
 #[derive(Debug)]
 pub struct Heap {
-    streams: Box<[StreamSlot]>,
+    streams: Vec<StreamSlot>,
     sets: Box<[SetSlot]>,
     timers: Box<[TimerSlot]>,
     buffers: Box<[HeapBuffer]>,
@@ -32,7 +32,7 @@ impl Heap {
             0
         };
         Self {
-            streams: std::vec![StreamSlot::EMPTY; streams.as_usize()].into(),
+            streams: std::vec![StreamSlot::EMPTY; streams.as_usize()],
             sets: std::vec![SetSlot::EMPTY; sets].into(),
             timers: std::vec![TimerSlot::EMPTY; sets].into(),
             buffers: (0..sets)
@@ -60,6 +60,11 @@ impl Storage for Heap {
 
     fn streams(&self) -> &[StreamSlot] {
         &self.streams
+    }
+
+    fn grow_streams(&mut self) -> bool {
+        self.streams.push(StreamSlot::EMPTY);
+        true
     }
 
     fn sets(&self) -> &[SetSlot] {

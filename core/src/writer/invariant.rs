@@ -1,5 +1,7 @@
 use super::machine::Writer;
-use super::slots::{AttemptSlot, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase};
+use super::slots::{
+    AttemptSlot, AttemptState, NO_RECORD, NO_SET, RecordState, SetPhase, StreamSet,
+};
 use super::{Codec, Storage, WriterFeatures};
 use crate::Instant;
 
@@ -16,6 +18,20 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         self.assert_buffered_bytes();
         self.assert_attempts();
         self.assert_windows();
+        self.assert_rotation();
+    }
+
+    fn assert_rotation(&self) {
+        let rows = &self.storage.streams()[..self.streams as usize];
+        let turns = rows.iter().fold(StreamSet::NONE, |mut turns, row| {
+            turns.insert(row.turn);
+            turns
+        });
+        assert_eq!(turns.len(), rows.len(), "each stream has one row");
+        assert!(
+            (1..=self.streams).contains(&self.members()) && self.next_row < self.members(),
+            "the next turn is one of the rotation's"
+        );
     }
 
     fn assert_records(&self) {

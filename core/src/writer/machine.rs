@@ -71,7 +71,10 @@ pub struct Writer<S: Storage, F: WriterFeatures = AllFeatures> {
     pub(super) closing: Option<Instant>,
     pub(super) counters: Counters,
 
+    /// Rows of streams in use, those of removed ones included: an index is below it.
     pub(super) streams: u16,
+    /// Length of the rotation (R17).
+    pub(super) members: u16,
     /// The row of the rotation at which the next set starts.
     pub(super) next_row: u16,
     pub(super) random: Random,
@@ -148,7 +151,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         };
         let outstanding = usize::from(slot.outstanding);
         Some(StreamStatus {
-            healthy: self.is_available(slot, self.now),
+            healthy: self.is_member(stream) && self.is_available(slot, self.now),
+            removed: !self.is_member(stream),
             outstanding,
             latency,
             counters: slot.counters,

@@ -7,6 +7,7 @@
 //! | `machine`, `build`, `bounds` | the writer, its construction, its bounds | |
 //! | `accept`, `fill` | records enter the filling set, which is sealed | R1, R6, R7, R13 |
 //! | `rotation`, `transmit` | a sealed set gets its stream, bytes and attempts | R4, R12 |
+//! | `members`, `changes` | streams and settings change | R17, R18 |
 //! | `timeout`, `timers` | sets are hedged, retried, and expire | R1, R3 |
 //! | `answer` | an answer leads to success, another attempt or the end | R2, R5 |
 //! | `finish`, `results` | sets end, records complete, results are taken | R1, R11, R14 |
@@ -22,6 +23,7 @@ mod answer;
 mod bounds;
 mod budget;
 mod build;
+mod changes;
 mod counters;
 mod error;
 mod features;
@@ -33,6 +35,7 @@ mod heap;
 mod invariant;
 mod limits;
 mod machine;
+mod members;
 mod ram;
 mod result;
 mod results;
@@ -45,13 +48,15 @@ mod timers;
 mod transmit;
 
 pub use accept::{FlushMark, Reservation};
+pub use changes::ChangeError;
 pub use counters::{Counters, StreamCounters, StreamStatus};
 pub use error::BuildError;
-pub use features::{AllFeatures, OriginalFeatures, WriterFeatures};
+pub use features::{AllFeatures, NoChanges, OriginalFeatures, WriterFeatures};
 #[cfg(feature = "std")]
 pub use heap::{Heap, HeapBuffer};
 pub use limits::{MAX_OUTSTANDING, MAX_STREAMS};
 pub use machine::Writer;
+pub use members::MemberError;
 pub use ram::ram_bytes;
 pub use result::{
     AttemptOutcome, AttemptReport, AttemptReports, EnqueueError, Reason, WriteError, WriteResult,

@@ -22,10 +22,10 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         if passed_full {
             self.counters.window_full = self.counters.window_full.wrapping_add(1);
         }
-        self.next_row = wrap(row + 1, self.streams as usize) as u16;
+        self.next_row = wrap(row + 1, self.members().into()) as u16;
         #[cfg(seeded_bugs)]
         if crate::seeded_bugs::is_on(crate::seeded_bugs::Bug::TurnNotTaken) {
-            self.next_row = wrap(start + 1, self.streams as usize) as u16;
+            self.next_row = wrap(start + 1, self.members().into()) as u16;
         }
         Some(row as u16)
     }
@@ -40,7 +40,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// round (R16), or [`Instant::MAX`] if none of them is paused.
     pub(super) fn following_row(&self, set: u16, now: Instant) -> Result<u16, Instant> {
         let slot = &self.storage.sets()[set as usize];
-        let start = wrap(slot.row as usize + 1, self.streams as usize);
+        let start = wrap(slot.row as usize + 1, self.members().into());
         self.best_row(start, Some(slot), now)
             .map(|(row, _)| row as u16)
     }
@@ -57,8 +57,8 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         set: Option<&SetSlot>,
         now: Instant,
     ) -> Result<(usize, bool), Instant> {
-        let streams = self.streams as usize;
-        let rows = &self.storage.streams()[..streams];
+        let streams = self.members() as usize;
+        let rows = self.storage.streams();
         let mut best = None;
         let mut passed_full = false;
         let mut pause_end = Instant::MAX;
@@ -94,8 +94,9 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
     /// the set was not tried there. From now on the stream waits for the outcome of the probe.
     pub(super) fn probe_row(&mut self, set: u16, now: Instant) -> Option<u16> {
         let slot = &self.storage.sets()[set as usize];
-        let rows = &self.storage.streams()[..self.streams as usize];
-        let row = rows.iter().position(|row| {
+        let members = usize::from(self.members());
+        let rows = self.storage.streams();
+        let row = rows[..members].iter().position(|row| {
             let due = rows[row.turn.0 as usize]
                 .health
                 .probe_at()
@@ -108,12 +109,14 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
         let rows = self.storage.tables().streams;
         let stream = rows[row].turn.0 as usize;
         rows[stream].health.begin_probe();
-        self.next_probe = rows[..self.streams as usize]
-            .iter()
-            .filter_map(|row| row.health.probe_at())
-            .min()
-            .unwrap_or(Instant::MAX);
+        self.find_next_probe();
         Some(row as u16)
+    }
+
+    /// Computes the time of the next probe.
+    pub(super) fn find_next_probe(&mut self) {
+        let probes = self.rotation().filter_map(|it| it.health.probe_at());
+        self.next_probe = probes.min().unwrap_or(Instant::MAX);
     }
 
     /// Moves the time of the next probe forward if this stream is due earlier.
@@ -127,7 +130,7 @@ impl<S: Storage, F: WriterFeatures> Writer<S, F> {
 
     /// Handles an end that says nothing about the stream's health.
     pub(super) fn note_inconclusive(&mut self, stream: StreamIndex, now: Instant) {
-        if F::HEALTH {
+        if F::HEALTH && !self.is_removed(stream) {
             self.storage.tables().streams[stream.0 as usize]
                 .health
                 .on_inconclusive(now);

@@ -78,6 +78,10 @@ impl StreamSet {
         self.0[stream.0 as usize / 64] |= 1 << (stream.0 % 64);
     }
 
+    pub(crate) const fn remove(&mut self, stream: StreamIndex) {
+        self.0[stream.0 as usize / 64] &= !(1 << (stream.0 % 64));
+    }
+
     pub(crate) const fn contains(&self, stream: StreamIndex) -> bool {
         self.0[stream.0 as usize / 64] & (1 << (stream.0 % 64)) != 0
     }
@@ -91,7 +95,8 @@ impl StreamSet {
 #[derive(Clone, Copy, Debug)]
 pub struct StreamSlot {
     /// The stream whose turn is at this row of the rotation. It is independent of the rest of the
-    /// row, which belongs to the stream of the row's index.
+    /// row, which belongs to the stream of the row's index. Rows behind the rotation have the
+    /// streams that were removed, in the order in which they were (R17).
     pub(crate) turn: StreamIndex,
     /// Attempts outstanding at the stream, limited by its window (R9).
     pub(crate) outstanding: u16,

@@ -73,6 +73,11 @@ pub trait Storage {
     /// Returns the rows of streams.
     fn streams(&self) -> &[StreamSlot];
 
+    /// Appends a row of a stream, and leaves the others unchanged. Returns `false` if it cannot.
+    fn grow_streams(&mut self) -> bool {
+        false
+    }
+
     /// Returns the rows of sets.
     fn sets(&self) -> &[SetSlot];
 

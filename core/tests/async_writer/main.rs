@@ -2,6 +2,7 @@
 
 mod dropping;
 mod fixed_storage;
+mod members;
 mod room;
 mod simulation;
 mod stalled_stream;

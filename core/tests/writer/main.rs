@@ -3,11 +3,13 @@
 
 mod batching;
 mod bounds;
+mod changes;
 mod completion;
 mod contents;
 mod ending;
 mod faults_of_the_original;
 mod hedging;
+mod members;
 mod pauses;
 mod policies;
 mod retrying;

@@ -172,6 +172,7 @@ impl MultiStreamWriterBuilder {
         let transport = ProxyTransport::connect(client, &streams).await?;
         let client_counters = transport.counters();
         let last_failure = transport.last_failure();
+        let streams = transport.streams();
         let memory = Heap::new(&settings, count);
         let machine = Writer::new(settings, count, memory)
             .expect("the heap's tables are as large as the settings ask for");
@@ -185,7 +186,6 @@ impl MultiStreamWriterBuilder {
         )));
         let (writer, runner) = async_writer::MultiStreamWriter::new(state, transport);
         tokio::spawn(runner.run());
-        let streams = streams.into_iter().map(String::into_boxed_str).collect();
         Ok(MultiStreamWriter {
             writer,
             streams,

@@ -1,6 +1,7 @@
 //! The multi stream writer on tokio.
 
 mod builder;
+mod streams;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
@@ -8,9 +9,11 @@ use std::sync::{Arc, Mutex};
 pub use builder::MultiStreamWriterBuilder;
 use distributedlog::StreamIndex;
 use distributedlog::async_writer::{
-    self, Acknowledgement, Close, Flush, HeapSlots, Reserve, State, Submit, Write,
+    self, Acknowledgement, Close, Drained, Flush, HeapSlots, Reserve, State, Submit, Write,
 };
-use distributedlog::writer::{Counters, EnqueueError, Heap, Settings, StreamStatus};
+use distributedlog::writer::{ChangeError, Counters, EnqueueError, Heap, Settings, StreamStatus};
+pub use streams::StreamChangeError;
+pub(crate) use streams::StreamNames;
 
 use crate::driver::SharedCounters;
 use crate::transport::LastFailure;
@@ -29,7 +32,7 @@ pub type SharedState = Arc<Mutex<State<Heap, HeapSlots, TokioClock>>>;
 #[derive(Clone, Debug)]
 pub struct MultiStreamWriter {
     writer: async_writer::MultiStreamWriter<SharedState>,
-    streams: Arc<[Box<str>]>,
+    streams: StreamNames,
     client_counters: SharedCounters,
     last_failure: LastFailure,
 }
@@ -121,23 +124,108 @@ impl MultiStreamWriter {
         self.writer.close_within(time)
     }
 
-    /// The streams that it writes to, in the order in which [`StreamIndex`] counts them.
-    #[must_use]
-    pub fn streams(&self) -> &[Box<str>] {
-        &self.streams
+    /// Adds a stream, to which record sets start from now on (R17).
+    ///
+    /// ```no_run
+    /// # async fn grow(
+    /// #     writer: distributedlog_tokio::MultiStreamWriter,
+    /// # ) -> Result<(), distributedlog_tokio::StreamChangeError> {
+    /// writer.add_stream("clicks-4")?;
+    /// let removed = writer.remove_stream("clicks-1")?;
+    /// writer.drained(removed).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`StreamChangeError::StreamName`], [`StreamChangeError::Present`], and
+    /// [`StreamChangeError::Full`] beyond 256 streams.
+    pub fn add_stream(&self, name: &str) -> Result<StreamIndex, StreamChangeError> {
+        let writer = &self.writer;
+        self.streams
+            .add(name, |register| writer.add_stream(register))
     }
 
-    /// Returns the name of a stream, by the index in the writer's results.
+    /// Removes a stream: no further attempt is made there (R17). Attempts that are outstanding there
+    /// end as all others do, and their sets are hedged as others are.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamChangeError::Absent`], and [`StreamChangeError::OnlyStream`] for the last one.
+    pub fn remove_stream(&self, name: &str) -> Result<StreamIndex, StreamChangeError> {
+        self.streams
+            .remove(name, |index| self.writer.remove_stream(index))
+    }
+
+    /// Waits until no attempt is outstanding at a stream that was removed. Never ready for another
+    /// one, unless the writer ends.
+    ///
+    /// An attempt that was cancelled because another stream succeeded first counts as ended, but its
+    /// proxy may store it a moment later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub fn drained(&self, stream: StreamIndex) -> Drained<'_, SharedState> {
+        self.writer.drained(stream)
+    }
+
+    /// Returns the names of the streams that it writes to.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Arc<str>> {
+        self.streams.members()
+    }
+
+    /// Returns the name of a stream, by the index in the writer's results. The name of a stream that
+    /// was removed stays until 256 others were added.
     ///
     /// # Panics
     ///
     /// When the index is not one of this writer's.
     #[must_use]
-    pub fn stream_name(&self, stream: StreamIndex) -> &str {
-        &self.streams[usize::from(stream.0)]
+    pub fn stream_name(&self, stream: StreamIndex) -> Arc<str> {
+        let stream = self.streams.get(stream);
+        stream.expect("the index is one of this writer's").0
     }
 
-    /// The settings it was built with.
+    /// Returns the index of a stream that it writes to, or `None`.
+    #[must_use]
+    pub fn stream_index(&self, name: &str) -> Option<StreamIndex> {
+        self.streams.find(name)
+    }
+
+    /// Returns `true` if the writer takes no more records: it was closed, or its task has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.writer.is_closed()
+    }
+
+    /// Changes settings while the writer runs (R18): size and time of sets, timeouts, rounds, budget,
+    /// health, windows and adaptive timeouts. They hold for what is accepted from now on.
+    ///
+    /// ```no_run
+    /// # fn prefer_throughput(
+    /// #     writer: distributedlog_tokio::MultiStreamWriter,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// let settings = writer.settings().to_builder().buffer_size(256 << 10).build()?;
+    /// writer.change_settings(settings)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The client's attempt timeout stays: without one of its own it is the request timeout that the
+    /// writer was built with.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`] if a setting differs that is fixed when the writer is built. The settings are
+    /// then as before.
+    pub fn change_settings(&self, settings: Settings) -> Result<(), ChangeError> {
+        self.writer.change_settings(settings)
+    }
+
+    /// Returns the settings in force.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.writer.settings()

@@ -1,8 +1,10 @@
 //! Fairness of the first attempts over the streams (R4, R9).
 
-use distributedlog::writer::{Heap, Writer};
+use distributedlog::writer::Writer;
 use distributedlog::{AttemptId, StreamIndex};
 use std::collections::HashSet;
+
+use super::capped::Capped;
 
 /// Checks the two promises of the rotation at every set that starts:
 ///
@@ -27,10 +29,22 @@ impl Fairness {
         }
     }
 
+    /// Handles an added stream: what an earlier one of this index started does not count (R17).
+    pub(super) fn added(&mut self, stream: StreamIndex) {
+        let index = usize::from(stream.0);
+        let streams = self.since.len().max(index + 1);
+        self.since.resize(streams, Vec::new());
+        for counts in &mut self.since {
+            counts.resize(streams, 0);
+            counts[index] = 0;
+        }
+        self.since[index].fill(0);
+    }
+
     /// Handles the start of a set's first attempt, or its refusal by the transport.
     pub(super) fn started(
         &mut self,
-        writer: &Writer<Heap>,
+        writer: &Writer<Capped>,
         attempt: AttemptId,
         stream: StreamIndex,
         taken: bool,

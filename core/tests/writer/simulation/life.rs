@@ -6,19 +6,20 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::DefaultHasher;
 
 use distributedlog::writer::{
-    Adaptive, Budget, Codec, EnqueueError, Health, Heap, Identity, Reservation, Rounds, Settings,
-    StreamCount, Window, Writer, WriterId,
+    Adaptive, Budget, Codec, EnqueueError, Health, Heap, Identity, MemberError, Reservation,
+    Rounds, Settings, StreamCount, Window, Writer, WriterId,
 };
 use distributedlog::{AttemptId, Instant, StreamIndex};
 use distributedlog_testkit::Random;
 
+use super::capped::Capped;
 use super::fairness::Fairness;
 use super::oracle::Oracle;
 use super::world::World;
 
 pub(super) struct Life {
     random: Random,
-    writer: Writer<Heap>,
+    writer: Writer<Capped>,
     world: World,
     oracle: Oracle,
     now: Instant,
@@ -26,9 +27,11 @@ pub(super) struct Life {
     reservations: Vec<Reservation>,
     /// Streams of first attempts, for R4.
     starts: VecDeque<StreamIndex>,
-    /// `true` if R4 holds strictly: no stream is skipped for its health or its window, and none was
-    /// refused for lack of room.
+    /// `true` if R4 holds strictly: no stream is skipped for its health or its window, none was
+    /// refused for lack of room, and none came or went.
     strict: bool,
+    /// `true` if streams come and go (R17).
+    changes: bool,
     fairness: Fairness,
     outstanding: HashMap<AttemptId, StreamIndex>,
     hasher: DefaultHasher,
@@ -42,8 +45,12 @@ impl Life {
         let settings = random_settings(&mut random);
         let count = StreamCount::new(streams).unwrap();
         let world = World::new(&mut random, streams);
+        let storage = Capped {
+            heap: Heap::new(&settings, count),
+            most_streams: streams + random.below(4) as usize,
+        };
         Self {
-            writer: Writer::new(settings, count, Heap::new(&settings, count)).unwrap(),
+            writer: Writer::new(settings, count, storage).unwrap(),
             world,
             oracle: Oracle::default(),
             now: Instant::from_millis(random.below(1_000)),
@@ -53,6 +60,7 @@ impl Life {
             strict: settings.health() == Health::Off
                 && settings.budget() == Budget::Off
                 && settings.window() == Window::Off,
+            changes: random.chance(0.4),
             fairness: Fairness::new(streams),
             outstanding: HashMap::new(),
             hasher: DefaultHasher::new(),
@@ -63,7 +71,11 @@ impl Life {
 
     pub(super) fn run(&mut self) {
         for _ in 0..50 + self.random.below(200) {
-            self.act();
+            if self.changes && self.random.chance(0.1) {
+                self.change_streams();
+            } else {
+                self.act();
+            }
             self.drive();
         }
         self.end();
@@ -134,6 +146,39 @@ impl Life {
         }
     }
 
+    /// Adds a stream or removes one (R17).
+    fn change_streams(&mut self) {
+        self.strict = false;
+        if self.random.chance(0.3) {
+            return self.change_settings();
+        }
+        if self.random.chance(0.5) {
+            match self.writer.add_stream() {
+                Ok(stream) => {
+                    self.world.added(&mut self.random, stream);
+                    self.fairness.added(stream);
+                    self.note(&stream);
+                }
+                Err(MemberError::Full { rows }) => assert!(rows <= self.world.streams.len()),
+                Err(refused) => panic!("a stream can be added: {refused}"),
+            }
+            return;
+        }
+        let streams = self.world.streams.len() as u64;
+        let stream = StreamIndex(self.random.below(streams) as u16);
+        let (is_member, members) = (self.writer.is_member(stream), self.writer.member_count());
+        let removed = self.writer.remove_stream(stream);
+        let expected = match (is_member, members) {
+            (false, _) => Err(MemberError::NotMember),
+            (true, 1) => Err(MemberError::OnlyStream),
+            (true, _) => Ok(()),
+        };
+        assert_eq!(removed, expected);
+        let status = self.writer.stream_status(stream).expect("it has a row");
+        let drained = status.removed && status.outstanding == 0;
+        assert_eq!(self.writer.is_drained(stream), drained);
+    }
+
     fn write(&mut self) {
         let record = self.next_record(200);
         match self.writer.write(self.now, &record) {
@@ -163,6 +208,24 @@ impl Life {
         let mut record = self.written.to_be_bytes().to_vec();
         record.resize(8 + self.random.below(longest.max(8) - 7) as usize, 0);
         record
+    }
+
+    /// Changes settings (R18): those of the deadlines stay what the oracle knows them to be.
+    fn change_settings(&mut self) {
+        let other = random_settings(&mut self.random);
+        let settings = self.writer.settings().to_builder();
+        let settings = settings
+            .buffer_size(other.buffer_size())
+            .flush_interval(other.flush_interval())
+            .flush_when_idle(other.flush_when_idle())
+            .rounds(other.rounds())
+            .health(other.health())
+            .window(other.window())
+            .adaptive(other.adaptive());
+        if let Ok(settings) = settings.build() {
+            let changed = self.writer.change_settings(settings);
+            assert_eq!(changed, Ok(()));
+        }
     }
 
     fn accepted(&mut self, id: distributedlog::writer::RecordId, record: Vec<u8>) {
@@ -225,6 +288,10 @@ impl Life {
                 "a set whose time is over is not sent"
             );
             let taken = self.world.start(&mut self.random, self.now, &attempt);
+            assert!(
+                self.writer.is_member(stream),
+                "no attempt goes to a stream that was removed (R17)"
+            );
             self.note(&(id, stream, taken));
             if earlier == 0 {
                 self.fairness.started(&self.writer, id, stream, taken);

@@ -5,6 +5,7 @@
 //! writer simulation` plays it again, and `DISTRIBUTEDLOG_SEEDS=<count>` plays more than the few
 //! thousand that every test run does.
 
+mod capped;
 mod fairness;
 mod life;
 mod oracle;

@@ -19,6 +19,29 @@ pub(super) struct Stream {
     pub(super) stored: Vec<Vec<Vec<u8>>>,
 }
 
+impl Stream {
+    fn new(random: &mut Random) -> Self {
+        let low = random.below(20_000);
+        let high = low + random.below(100_000);
+        Self {
+            latency: (Duration::from_micros(low), Duration::from_micros(high)),
+            fail: sometimes(random, 0.4, 1.0),
+            lose: sometimes(random, 0.3, 0.5),
+            stall: sometimes(random, 0.3, 1.0),
+            stored: Vec::new(),
+        }
+    }
+}
+
+/// Returns a probability of at most `most`, in this share of the runs, and 0 in the others.
+fn sometimes(random: &mut Random, share: f64, most: f64) -> f64 {
+    if random.chance(share) {
+        most * 0.01 * random.below(101) as f64
+    } else {
+        0.0
+    }
+}
+
 pub(super) struct World {
     pub(super) streams: Vec<Stream>,
     /// Future answers.
@@ -36,26 +59,7 @@ const CODES: [i32; 14] = [
 
 impl World {
     pub(super) fn new(random: &mut Random, streams: usize) -> Self {
-        let sometimes = |random: &mut Random, share: f64, most: f64| {
-            if random.chance(share) {
-                most * 0.01 * random.below(101) as f64
-            } else {
-                0.0
-            }
-        };
-        let streams = (0..streams)
-            .map(|_| {
-                let low = random.below(20_000);
-                let high = low + random.below(100_000);
-                Stream {
-                    latency: (Duration::from_micros(low), Duration::from_micros(high)),
-                    fail: sometimes(random, 0.4, 1.0),
-                    lose: sometimes(random, 0.3, 0.5),
-                    stall: sometimes(random, 0.3, 1.0),
-                    stored: Vec::new(),
-                }
-            })
-            .collect();
+        let streams = (0..streams).map(|_| Stream::new(random)).collect();
         let (full, deaf) = (sometimes(random, 0.2, 0.3), sometimes(random, 0.5, 1.0));
         Self {
             streams,
@@ -64,6 +68,19 @@ impl World {
             full,
             deaf,
             scratch: vec![0; 1 << 16],
+        }
+    }
+
+    /// Handles an added stream (R17). One with an index that was used before stores behind what is
+    /// there, so that every position names one record.
+    pub(super) fn added(&mut self, random: &mut Random, stream: StreamIndex) {
+        let new = Stream::new(random);
+        match self.streams.get_mut(usize::from(stream.0)) {
+            Some(old) => {
+                let stored = core::mem::take(&mut old.stored);
+                *old = Stream { stored, ..new };
+            }
+            None => self.streams.push(new),
         }
     }
 

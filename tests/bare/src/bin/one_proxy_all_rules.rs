@@ -3,6 +3,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::MuxWrites;
-use distributedlog::writer::AllFeatures;
+use distributedlog::writer::NoChanges;
 
-distributedlog_bare::one_proxy_program!(AllFeatures, MuxWrites);
+distributedlog_bare::one_proxy_program!(NoChanges, MuxWrites);

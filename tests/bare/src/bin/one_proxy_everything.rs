@@ -2,6 +2,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use distributedlog::client::session::AllSessionFeatures;
-use distributedlog::writer::AllFeatures;
+use distributedlog::writer::NoChanges;
 
-distributedlog_bare::one_proxy_program!(AllFeatures, AllSessionFeatures);
+distributedlog_bare::one_proxy_program!(NoChanges, AllSessionFeatures);

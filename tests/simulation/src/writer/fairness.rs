@@ -23,6 +23,15 @@ impl Fairness {
         }
     }
 
+    /// Handles an added stream (R17).
+    pub(super) fn added(&mut self, stream: StreamIndex) {
+        let streams = self.since.len().max(usize::from(stream.0) + 1);
+        self.since.resize(streams, Vec::new());
+        for counts in &mut self.since {
+            counts.resize(streams, 0);
+        }
+    }
+
     /// Records an attempt. `first` is the first record of its set; `accepted` is true if the
     /// transport had room.
     pub(super) fn attempt(

@@ -3,6 +3,7 @@
 
 mod client;
 mod fairness;
+mod members;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ use crate::oracle::Oracle;
 use crate::trace::Trace;
 use client::ProxyClient;
 use fairness::Fairness;
+use members::Members;
 
 /// Machine that runs a writer.
 pub(crate) struct WriterMachine {
@@ -44,6 +46,7 @@ struct WriterProcess {
     records: HashMap<RecordId, u64>,
     attempts: BTreeMap<AttemptId, Vec<u64>>,
     fairness: Fairness,
+    members: Members,
     /// Number of attempts beyond each set's first.
     extra: u64,
 }
@@ -88,7 +91,8 @@ impl WriterMachine {
             first_sequence: 0,
         };
         let settings = settings::writer(&mut self.random, identity);
-        let count = StreamCount::new(self.streams.len()).expect("a few streams");
+        let members = Members::new(&mut self.random, self.streams.len());
+        let count = StreamCount::new(members.count()).expect("a few streams");
         let writer = Writer::new(settings, count, Heap::new(&settings, count))
             .expect("tables as large as the settings ask for");
         let (routing, protocol) = settings::client(&mut self.random);
@@ -112,7 +116,8 @@ impl WriterMachine {
             client,
             records: HashMap::new(),
             attempts: BTreeMap::new(),
-            fairness: Fairness::new(self.streams.len()),
+            fairness: Fairness::new(members.count()),
+            members,
             extra: 0,
         });
     }
@@ -141,6 +146,7 @@ impl WriterMachine {
         }
         let host = self.host;
         if let Some(process) = &mut self.running {
+            process.change_streams(&mut self.random, host, &self.trace);
             process.drive(now, host, &self.streams, &self.trace, oracle);
         }
     }
@@ -249,10 +255,14 @@ impl WriterProcess {
                 attempt.deadline > now,
                 "R1: a set was sent after its deadline"
             );
+            assert!(
+                self.members.contains(stream),
+                "R17: an attempt to a stream that was removed"
+            );
             let records = oracle.serials_of(attempt.record_set);
-            let accepted = self
-                .client
-                .start(now, &streams[usize::from(stream.0)], &attempt);
+            let accepted =
+                self.client
+                    .start(now, &streams[self.members.stream_of(stream)], &attempt);
             trace.note(format_args!(
                 "writer {host:?}: {id:?} to {stream:?}, {} records, {earlier} before, taken: \
                  {accepted}",
@@ -278,10 +288,13 @@ impl WriterProcess {
         let mut events = 0;
         while let Some(record) = self.writer.poll_completed() {
             events += 1;
-            let result = self
+            let mut result = self
                 .writer
                 .take(record)
                 .expect("R1: a completed record can be taken");
+            if let Ok(written) = &mut result {
+                written.stream = self.members.index_of(written.stream);
+            }
             let serial = self
                 .records
                 .remove(&record)
